@@ -1,0 +1,1 @@
+"""What happened: records, store, reports, imported Windows events."""

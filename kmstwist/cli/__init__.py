@@ -1,0 +1,1 @@
+"""The `kmstwist` command: one module per verb."""

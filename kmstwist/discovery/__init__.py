@@ -1,0 +1,1 @@
+"""DNS: finding KMS hosts, publishing ourselves, noticing strangers."""

@@ -1,0 +1,1 @@
+"""Upstream hosts (connection, health, choice, failover) and admission."""

@@ -1,0 +1,1 @@
+"""The lab: keys, cipher, host, simulated clients and fleets."""

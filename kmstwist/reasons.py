@@ -1,0 +1,215 @@
+"""Every reason code kmstwist gives for refusing, failing or ending something, in one table.
+
+A reason code is what an administrator greps for: it stands in the log line (`reason=`), in the audit record and as a
+label of the metrics, and it never changes its meaning. `docs/reference/reasons.md` is made from this table, and
+`kmstwist log --explain` prints from it. The codes are grouped by who is at fault: the first word says where to look
+(`client-`, `upstream-`, `rpc-`, `admission-`, `lab-`, `audit-`, `server-`).
+
+Below every room of the layout, so that all of them speak the same codes; it imports nothing of the project's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """A reason code; `EXPLANATIONS` holds the meaning and the cure of each."""
+
+    OK = "ok"
+
+    # What the peer sent was not RPC as C706 and [MS-RPCE] have it.
+    RPC_NOT_RPC = "rpc-not-rpc"
+    RPC_VERSION = "rpc-version"
+    RPC_FRAGMENT_LENGTH = "rpc-fragment-length"
+    RPC_MALFORMED_PDU = "rpc-malformed-pdu"
+    RPC_UNEXPECTED_PDU = "rpc-unexpected-pdu"
+    RPC_NOT_BOUND = "rpc-not-bound"
+    RPC_SECOND_BIND = "rpc-second-bind"
+    RPC_BAD_CONTEXT_LIST = "rpc-bad-context-list"
+    RPC_AUTHENTICATION = "rpc-authentication"
+    RPC_ASSOC_GROUP = "rpc-assoc-group"
+    RPC_FRAGMENT_ORDER = "rpc-fragment-order"
+    RPC_CALL_ID_IN_USE = "rpc-call-id-in-use"
+    RPC_NOT_MULTIPLEXED = "rpc-not-multiplexed"
+    RPC_REQUEST_TOO_LARGE = "rpc-request-too-large"
+    RPC_TOO_MANY_CALLS = "rpc-too-many-calls"
+    RPC_UNKNOWN_CONTEXT = "rpc-unknown-context"
+    RPC_UNKNOWN_OPERATION = "rpc-unknown-operation"
+    RPC_BAD_STUB = "rpc-bad-stub"
+    RPC_NO_CALL = "rpc-no-call"
+    RPC_NO_INTERFACE = "rpc-no-interface"
+
+    # What the client did on the connection.
+    CLIENT_CLOSED = "client-closed"
+    CLIENT_LOST = "client-lost"
+    CLIENT_ORPHANED = "client-orphaned"
+    CLIENT_IDLE = "client-idle"
+
+    # What kept the lab from an answer.
+    LAB_FOREIGN_MESSAGE = "lab-foreign-message"
+    LAB_BAD_MESSAGE = "lab-bad-message"
+    LAB_UNKNOWN_PRODUCT = "lab-unknown-product"
+    LAB_CLOCK = "lab-clock"
+
+    # What kept the gateway from an answer.
+    UPSTREAM_REFUSED = "upstream-refused"
+    UPSTREAM_LOST = "upstream-lost"
+    UPSTREAM_TIMEOUT = "upstream-timeout"
+    UPSTREAM_FAULT = "upstream-fault"
+    UPSTREAM_PROTOCOL = "upstream-protocol"
+    UPSTREAM_BIND_REJECTED = "upstream-bind-rejected"
+    UPSTREAM_BUSY = "upstream-busy"
+    UPSTREAM_DNS = "upstream-dns"
+
+    # What we decided ourselves.
+    SERVER_STOPPING = "server-stopping"
+    SERVER_CONNECTIONS = "server-connections"
+    SERVER_ERROR = "server-error"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a reason code means and what an administrator does about it."""
+
+    meaning: str
+    cure: str
+
+
+EXPLANATIONS: dict[Reason, Explanation] = {
+    Reason.OK: Explanation("the call was answered", "nothing to do"),
+    Reason.RPC_NOT_RPC: Explanation(
+        "the first bytes are no DCE/RPC PDU (an HTTP request, a TLS hello, a port scanner)",
+        "find what at that address connects here; KMS clients speak RPC on this port and nothing else does",
+    ),
+    Reason.RPC_VERSION: Explanation(
+        "the PDU's RPC version is not 5.0 or 5.1",
+        "the peer is no connection-oriented DCE/RPC client; look at what it is",
+    ),
+    Reason.RPC_FRAGMENT_LENGTH: Explanation(
+        "a fragment is shorter than its header or longer than the 5840 bytes that may be negotiated",
+        "a broken client or a scanner; a Windows client never sends this",
+    ),
+    Reason.RPC_MALFORMED_PDU: Explanation(
+        "a PDU's body is shorter than its header says, or its counts and offsets do not fit",
+        "a broken client, or a middlebox that alters traffic on this port",
+    ),
+    Reason.RPC_UNEXPECTED_PDU: Explanation(
+        "a PDU type that a client never sends at this point", "a broken client or a scanner"
+    ),
+    Reason.RPC_NOT_BOUND: Explanation(
+        "a request or alter_context came before any bind", "a broken client or a scanner"
+    ),
+    Reason.RPC_SECOND_BIND: Explanation(
+        "a second bind on a connection that is bound already",
+        "a broken client; alter_context adds contexts, bind does not",
+    ),
+    Reason.RPC_BAD_CONTEXT_LIST: Explanation(
+        "a presentation context list that is empty, repeats feature negotiation or contradicts an earlier one",
+        "a broken client or a scanner",
+    ),
+    Reason.RPC_AUTHENTICATION: Explanation(
+        "the peer sent an authentication verifier; KMS calls are anonymous and none is supported",
+        "a tool that insists on authentication (some scanners do); KMS clients never authenticate",
+    ),
+    Reason.RPC_ASSOC_GROUP: Explanation(
+        "a bind named an association group that does not exist (any more)",
+        "harmless if rare: the client's other connection ended first and it will bind afresh",
+    ),
+    Reason.RPC_FRAGMENT_ORDER: Explanation(
+        "a fragment of a request without its first one, or one that changes the call's context or operation",
+        "a broken client or a scanner",
+    ),
+    Reason.RPC_CALL_ID_IN_USE: Explanation(
+        "a new request carries the call id of one still under way", "a broken client"
+    ),
+    Reason.RPC_NOT_MULTIPLEXED: Explanation(
+        "a second request while one is under way, on a connection that did not negotiate concurrent multiplexing",
+        "a broken client; it may send requests one after the other",
+    ),
+    Reason.RPC_REQUEST_TOO_LARGE: Explanation(
+        "a request in fragments exceeds the configured total, or all such requests together the server's budget",
+        "no KMS request comes near it; look at what the peer is",
+    ),
+    Reason.RPC_TOO_MANY_CALLS: Explanation(
+        "too many calls under way on one connection", "a runaway client; KMS clients make one call at a time"
+    ),
+    Reason.RPC_UNKNOWN_CONTEXT: Explanation(
+        "a request names a presentation context that was not accepted on this connection",
+        "a broken client or a scanner",
+    ),
+    Reason.RPC_UNKNOWN_OPERATION: Explanation(
+        "an operation number the interface does not have", "a scanner, or a client of another interface"
+    ),
+    Reason.RPC_BAD_STUB: Explanation(
+        "the call's arguments do not unmarshal (a count that lies, too few bytes)", "a broken client or a scanner"
+    ),
+    Reason.RPC_NO_CALL: Explanation("a cancel for a call that was never begun", "a broken client"),
+    Reason.RPC_NO_INTERFACE: Explanation(
+        "the peer bound, but to no interface this server has", "a scanner or another RPC service's client on this port"
+    ),
+    Reason.CLIENT_CLOSED: Explanation(
+        "the client closed the connection, as clients do when they have their answer", "nothing to do"
+    ),
+    Reason.CLIENT_LOST: Explanation(
+        "the client's connection broke (reset, or closed in mid-call)", "look at the network between if it is frequent"
+    ),
+    Reason.CLIENT_ORPHANED: Explanation(
+        "the client gave its call up before the answer came", "see whether answers are slow"
+    ),
+    Reason.CLIENT_IDLE: Explanation(
+        "nothing came from the client for the idle timeout",
+        "a monitoring probe that only connects, or a slow or dead client",
+    ),
+    Reason.LAB_FOREIGN_MESSAGE: Explanation(
+        "the message is not protected with this lab's key: a real Windows or Office client, or a client of another lab",
+        "the lab grants no licences; configure an upstream. For a lab client, give it this lab's key (--lab-key)",
+    ),
+    Reason.LAB_BAD_MESSAGE: Explanation(
+        "the message is no KMS request: wrong length or unknown version", "look at what the client is"
+    ),
+    Reason.LAB_UNKNOWN_PRODUCT: Explanation(
+        "the lab host's key does not cover the product asked for",
+        "start the lab with that product family, or ask for another",
+    ),
+    Reason.LAB_CLOCK: Explanation(
+        "the client's clock is more than 4 hours off the host's", "set the client's clock, and look at its time source"
+    ),
+    Reason.UPSTREAM_REFUSED: Explanation(
+        "the KMS host refused the connection or no route leads to it",
+        "see that the host is up, and that a firewall lets TCP 1688 through",
+    ),
+    Reason.UPSTREAM_LOST: Explanation(
+        "the KMS host closed the connection in mid-call",
+        "look at the host's Software Protection service and its event log",
+    ),
+    Reason.UPSTREAM_TIMEOUT: Explanation(
+        "the KMS host gave no answer within the upstream timeout", "look at the host's load and at the network between"
+    ),
+    Reason.UPSTREAM_FAULT: Explanation(
+        "the KMS host answered with an RPC fault; it was passed on", "look the fault's status up: kmstwist errors CODE"
+    ),
+    Reason.UPSTREAM_PROTOCOL: Explanation(
+        "what the upstream sent is no RPC, or answers another call",
+        "see that the upstream's address and port are a KMS host's",
+    ),
+    Reason.UPSTREAM_BIND_REJECTED: Explanation(
+        "the upstream does not offer the KMS interface", "see that the KMS host service runs at that address"
+    ),
+    Reason.UPSTREAM_BUSY: Explanation(
+        "every connection to the KMS hosts is in use and the queue is full", "raise the pool's limits, or add a host"
+    ),
+    Reason.UPSTREAM_DNS: Explanation(
+        "the upstream's name does not resolve",
+        "see that the name is right: host the name as the gateway's resolver sees it",
+    ),
+    Reason.SERVER_STOPPING: Explanation("kmstwist is stopping", "nothing to do; clients try again later"),
+    Reason.SERVER_CONNECTIONS: Explanation(
+        "the limit of simultaneous connections is reached",
+        "look for what holds so many connections open, or raise the limit",
+    ),
+    Reason.SERVER_ERROR: Explanation(
+        "a defect in kmstwist; the log holds its traceback", "please report it with the traceback"
+    ),
+}

@@ -1,0 +1,1 @@
+"""The service tree: options, configuration, listening protocol, wiring."""

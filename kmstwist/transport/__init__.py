@@ -1,0 +1,1 @@
+"""Twisted on the client side: connections that carry an RPC client association, and the probe."""
