@@ -154,8 +154,10 @@ class AssociationPool:
     def _attempted(self, result: RpcConnection | Failure, attempt: Deferred[RpcConnection]) -> None:
         self._connecting.discard(attempt)
         if isinstance(result, Failure):
-            result.trap(UpstreamError)
-            self._not_connected(result)
+            error = result.value
+            if not isinstance(error, UpstreamError):
+                result.raiseException()
+            self._not_connected(error)
         elif not self._running:
             result.abort()
         elif result.association.contexts:
@@ -163,17 +165,17 @@ class AssociationPool:
             self._release(result)
         else:
             result.close()
-            self._not_connected(Failure(BindError("the host does not have the KMS interface")))
+            self._not_connected(BindError("the host does not have the KMS interface"))
 
-    def _not_connected(self, failure: Failure) -> None:
+    def _not_connected(self, error: UpstreamError) -> None:
         """A host that is not to be had fails the calls that wait for it now, not one by one as they time out."""
         if not (self._busy or self._connecting):
-            self._fail_waiting(failure.value)
+            self._fail_waiting(error)
         elif self._waiting and len(self._waiting) > len(self._connecting) + len(self._busy):
-            self._waiting.popleft().errback(failure)
+            self._waiting.popleft().errback(error)
         self._schedule_refill()
 
-    def _fail_waiting(self, error: BaseException) -> None:
+    def _fail_waiting(self, error: UpstreamError) -> None:
         waiting, self._waiting = self._waiting, deque()
         for waiter in waiting:
             waiter.errback(error)

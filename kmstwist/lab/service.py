@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
+from kmstwist.kms.catalogue import APPLICATION_NAMES
 from kmstwist.lab.host import LabHost, Memory
 from kmstwist.lab.store import LabStore, StoreError
 from kmstwist.logevents import LAB_STORE
@@ -35,6 +36,12 @@ class LabService(Service):
         self._saver = LoopingCall(self._save)
         self._saver.clock = clock
         self._complained = False
+        self._saving = DeferredLock()
+
+    @property
+    def remembered(self) -> int:
+        """How many clients count at present, over all applications."""
+        return sum(self.host.count(application) for application in APPLICATION_NAMES)
 
     def activate(self, call: ActivationCall) -> Deferred[ActivationAnswer]:
         """Answer one call; the Deferred has fired already."""
@@ -52,6 +59,10 @@ class LabService(Service):
         return self._save().addBoth(lambda _: self._store.close())
 
     def _save(self) -> Deferred[Any]:
+        # One save at a time: the last one at the end must not overtake the one before it.
+        return self._saving.run(self._save_changes)
+
+    def _save_changes(self) -> Deferred[Any]:
         changes = self.host.take_changes()
         if changes is None:
             return succeed(None)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.python import usage
 
-from kmstwist.server.log import FORMATTERS, LEVELS
+from kmstwist.server.log import FORMATTERS, LEVELS, direct_log
 from kmstwist.transport.address import AddressError, HostPort, parse_host_port
 
 #: What intervals a KMS host may be given, in minutes (slmgr /sai and /sri).
@@ -45,12 +45,12 @@ class Options(usage.Options):
 
     def opt_listen(self, endpoint: str) -> None:
         """Listen on this Twisted endpoint instead of --port, for example tcp:1688:interface=10.0.0.1,
-        tcp6:port=1688:interface=\\:\\: or systemd:domain=INET6:index=0. May be repeated."""  # noqa: D205, D209
+        tcp6:port=1688:interface=\\:\\: or systemd:domain=INET6:index=0. May be repeated."""
         self.listen.append(endpoint)
 
     def opt_upstream(self, address: str) -> None:
         """A licensed KMS host to stand before, as HOST or HOST:PORT. May be repeated; the first that answers is
-        asked."""  # noqa: D205, D209
+        asked."""
         try:
             self.upstreams.append(parse_host_port(address))
         except AddressError as error:
@@ -83,6 +83,13 @@ class Options(usage.Options):
         self._between("max-connections", 1, 10_000_000)
         self._between("activation-interval", _SHORTEST_INTERVAL, _LONGEST_INTERVAL)
         self._between("renewal-interval", _SHORTEST_INTERVAL, _LONGEST_INTERVAL)
+        # Here and not in makeService: twistd makes its logger between the two.
+        direct_log(self.twistd, self["log-format"], self["log-level"])
+
+    @property
+    def twistd(self) -> MutableMapping[str, Any]:
+        """twistd's own options, of which these are a part."""
+        return {} if self.parent is None else self.parent
 
     @property
     def state_dir(self) -> Path | None:
