@@ -59,9 +59,9 @@ def makeService(options: Options) -> MultiService:
         sys.exit(f"kmstwist: {error}")
     factory.activator = activator
     root = StoppingInOrder()
+    Announcement(options, activator, reactor).setServiceParent(root)
     activator.setServiceParent(root)
     listening.setServiceParent(root)
-    Announcement(options, activator).setServiceParent(root)
     return root
 
 
@@ -86,9 +86,10 @@ class StoppingInOrder(MultiService):
 class Announcement(Service):
     """The lines a newcomer reads first."""
 
-    def __init__(self, options: Options, activator: LabService | GatewayService) -> None:
+    def __init__(self, options: Options, activator: LabService | GatewayService, reactor: Any) -> None:
         self._options = options
         self._activator = activator
+        self._reactor = reactor
 
     def startService(self) -> None:
         """Say what runs, and what to try next."""
@@ -111,15 +112,18 @@ class Announcement(Service):
                 clients=activator.remembered,
                 note="rehearsal only: the lab grants no licences",
             )
-            product = '--product "Windows 11 / 10 Enterprise" --count 30'
-            HINT.emit(_log, **{"try": f"{kmstwist_command()} lab activate {_port_option(port)}{product}"})
+            self._hint(f"lab activate {_port_option(port)}--product 'Windows 11 / 10 Enterprise' --count 30")
         else:
             GATEWAY.emit(
                 _log,
                 upstreams=",".join(upstream.name for upstream in activator.upstreams),
                 timeout_s=self._options["upstream-timeout"],
             )
-            HINT.emit(_log, **{"try": f"{kmstwist_command()} probe 127.0.0.1:{port}"})
+            self._hint(f"probe 127.0.0.1:{port}")
+
+    def _hint(self, command: str) -> None:
+        """Say what to try, once the ports are open."""
+        self._reactor.callWhenRunning(lambda: HINT.emit(_log, **{"try": f"{kmstwist_command()} {command}"}))
 
 
 def kmstwist_command() -> str:
