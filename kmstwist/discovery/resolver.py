@@ -220,7 +220,7 @@ class Lookup:
 
     async def _ask_server(self, server: HostPort, name: str, kind: int) -> _Reply:
         asker = _OneServer(self._reactor, server, self._timeouts)
-        lookup = {
+        lookup: Any = {
             dns.SRV: asker.lookupService,
             dns.A: asker.lookupAddress,
             dns.AAAA: asker.lookupIPV6Address,
