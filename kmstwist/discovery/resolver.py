@@ -16,7 +16,7 @@ from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any
 
 import dns.resolver as system_resolver
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, ConnectionClosed
@@ -26,6 +26,7 @@ from twisted.names import client, dns, error
 
 from kmstwist.discovery.names import DNS_PORT, HostPort, service_name
 from kmstwist.discovery.srv import SrvRecord
+from kmstwist.discovery.together import together
 
 DEFAULT_TIMEOUTS = (2.0, 3.0)
 """Seconds to wait for each server's answer, try by try."""
@@ -148,8 +149,8 @@ class Lookup:
 
         One kind being absent is no failure: a host with IPv6 only works.
         """
-        outcomes: list[_Addresses | LookupFailed] = await gatherResults(
-            [Deferred.fromCoroutine(self._addresses(name, kind)) for kind in (dns.AAAA, dns.A)]
+        outcomes: list[_Addresses | LookupFailed] = await together(
+            self._addresses(name, kind) for kind in (dns.AAAA, dns.A)
         )
         found = [outcome for outcome in outcomes if isinstance(outcome, _Addresses)]
         if not found:
