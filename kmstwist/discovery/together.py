@@ -18,4 +18,5 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
     except FirstError as first:
         for rest in running:
             rest.cancel()
-        raise first.subFailure.value from None
+        error: Any = first.subFailure.value
+        raise error from None
