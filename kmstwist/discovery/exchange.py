@@ -18,7 +18,7 @@ from twisted.internet.protocol import ConnectedDatagramProtocol, Factory, connec
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
-from kmstwist.discovery.names import HostPort
+from kmstwist.transport.address import HostPort
 
 _HEADER_SIZE = 12
 _FLAG_RESPONSE = 0x80
@@ -66,7 +66,7 @@ class _Asking(ConnectedDatagramProtocol):
 
     def startProtocol(self) -> None:
         transport: Any = self.transport
-        transport.connect(*self._server)
+        transport.connect(self._server.host, self._server.port)
 
     def send(self) -> None:
         transport: Any = self.transport
@@ -78,7 +78,7 @@ class _Asking(ConnectedDatagramProtocol):
 
     def connectionRefused(self) -> None:
         if not self.answer.called:
-            refused: Exception = ConnectionRefusedError()  # type: ignore[no-untyped-call]
+            refused: Exception = ConnectionRefusedError()
             self.answer.errback(refused)
 
 

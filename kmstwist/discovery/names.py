@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import NamedTuple
 
 import dns.exception
 import dns.name
 
+from kmstwist.transport.address import DEFAULT_PORT, AddressError, HostPort, parse_host_port
+
 SERVICE = "_vlmcs._tcp"
-KMS_PORT = 1688
+KMS_PORT = DEFAULT_PORT
 DNS_PORT = 53
 
 _HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9])?")
@@ -23,16 +24,6 @@ _HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9])?")
 
 class NameInvalid(ValueError):
     """What was given is no usable name; the text is one sentence for the administrator."""
-
-
-class HostPort(NamedTuple):
-    """A host, a name or an address without brackets, and its TCP or UDP port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def normal(name: str) -> str:
@@ -92,35 +83,14 @@ def is_address(text: str) -> bool:
 
 
 def host_port(text: str, default_port: int) -> HostPort:
-    """Read `host`, `host:port`, an IPv6 address, or `[IPv6 address]:port`.
-
-    Raises `NameInvalid`, saying how an IPv6 address with a port is written.
-    """
-    text = text.strip()
-    if is_address(text):
-        return HostPort(text, default_port)
-    if text.startswith("["):
-        address, bracket, rest = text[1:].partition("]")
-        if not bracket or not is_address(address) or ":" not in address:
-            raise NameInvalid(f"{text!r} is not an IPv6 address in brackets; write [2001:db8::7]:{default_port}.")
-        if not rest:
-            return HostPort(address, default_port)
-        if not rest.startswith(":"):
-            raise NameInvalid(f"{text!r} has something after the bracket that is no port; write [{address}]:PORT.")
-        return HostPort(address, _port(rest[1:], text))
-    if text.count(":") > 1:
-        raise NameInvalid(f"{text!r} is not an address; an IPv6 address with a port is written [2001:db8::7]:PORT.")
-    host, colon, port = text.partition(":")
-    number = _port(port, text) if colon else default_port
-    if is_address(host):
-        return HostPort(host, number)
-    return HostPort(_checked_labels(host, f"a host name or an address in {text!r}"), number)
-
-
-def _port(text: str, whole: str) -> int:
-    if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
-        return int(text)
-    raise NameInvalid(f"{text!r} in {whole!r} is not a port; a port is a number from 1 to 65535.")
+    """`parse_host_port`, with the host in the one form used here. Raises `NameInvalid`."""
+    try:
+        parsed = parse_host_port(text.strip(), default_port)
+    except AddressError as error:
+        raise NameInvalid(f"{error}.") from None
+    if is_address(parsed.host):
+        return parsed
+    return HostPort(_checked_labels(parsed.host, "a host name or an address"), parsed.port)
 
 
 def _checked_labels(name: str, wanted: str) -> str:

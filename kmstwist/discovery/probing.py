@@ -1,12 +1,18 @@
 """What this room needs of a probe at RPC level: whoever can tell whether a KMS host answers at an address.
 
-The probe itself is `kmstwist.transport`'s; it is passed in, so that everything here is tested without a network.
+The probe itself is `kmstwist.transport`'s; `rpc_prober` fits it to what is needed here. It is passed in wherever it is
+used, so that a test can do without a network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.endpoints import HostnameEndpoint
+
+from kmstwist.transport.probe import ProbeReport, Verdict, probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +35,27 @@ class Probed:
 
 Prober = Callable[[str, int], Awaitable[Probed]]
 """Probe an address and a port. Never fails: what is wrong is in its result."""
+
+
+def rpc_prober(reactor: Any, seconds: float) -> Prober:
+    """A prober at RPC level, each step of which may take `seconds`."""
+
+    async def prober(address: str, port: int) -> Probed:
+        endpoint = HostnameEndpoint(reactor, address, port, timeout=seconds)
+        return from_report(await probe(reactor, endpoint, seconds))
+
+    return prober
+
+
+def from_report(report: ProbeReport) -> Probed:
+    """A probe's report in the terms of this room."""
+    encodings = [
+        context.proposed.removeprefix("KMS in ")
+        for context in report.contexts
+        if context.accepted and context.proposed.startswith("KMS in ")
+    ]
+    speaks = f"{report.summary} ({', '.join(encodings)})" if encodings else report.summary
+    steps = (("connect", report.connect_ms), ("bind", report.bind_ms), ("management", report.management_ms))
+    return Probed(
+        report.verdict is not Verdict.CRITICAL, speaks, tuple((name, took) for name, took in steps if took is not None)
+    )

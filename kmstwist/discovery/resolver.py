@@ -24,9 +24,10 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import Factory
 from twisted.names import client, dns, error
 
-from kmstwist.discovery.names import DNS_PORT, HostPort, service_name
+from kmstwist.discovery.names import DNS_PORT, service_name
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.discovery.together import together
+from kmstwist.transport.address import HostPort
 
 DEFAULT_TIMEOUTS = (2.0, 3.0)
 """Seconds to wait for each server's answer, try by try."""
@@ -297,7 +298,7 @@ class _OneServer(client.Resolver):
     """
 
     def __init__(self, reactor: Any, server: HostPort, timeouts: Sequence[float]) -> None:
-        super().__init__(servers=[tuple(server)], timeout=tuple(timeouts), reactor=reactor)  # type: ignore[no-untyped-call]
+        super().__init__(servers=[(server.host, server.port)], timeout=tuple(timeouts), reactor=reactor)  # type: ignore[no-untyped-call]
         self._server = server
         self._seconds = sum(timeouts)
 
@@ -307,7 +308,7 @@ class _OneServer(client.Resolver):
 
     async def _query_tcp(self, queries: Any) -> Any:
         endpoint = HostnameEndpoint(self._reactor, self._server.host, self._server.port, timeout=self._seconds)
-        factory: Any = Factory.forProtocol(lambda: dns.DNSProtocol(self, self._reactor))  # type: ignore[no-untyped-call]
+        factory: Any = Factory.forProtocol(lambda: dns.DNSProtocol(self, self._reactor))
         protocol: Any = await endpoint.connect(factory)
         try:
             return await protocol.query(queries, self._seconds)

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kmstwist.discovery.names import HostPort
+from kmstwist.transport.address import HostPort
 
 
 class Origin(StrEnum):

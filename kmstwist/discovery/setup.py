@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from kmstwist.discovery.names import HostPort
+from kmstwist.transport.address import HostPort
 
 SLMGR = "slmgr"
 OSPP = "ospp"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kmstwist.discovery.names import HostPort
 from kmstwist.discovery.update import Publication
+from kmstwist.transport.address import HostPort
 
 
 def bind(publication: Publication, zone: str, server: HostPort | None = None) -> str:

@@ -13,12 +13,13 @@ from typing import Any, Protocol
 import dns.update
 
 from kmstwist.discovery.exchange import NoAnswer, exchange
-from kmstwist.discovery.names import DNS_PORT, HostPort, is_address
+from kmstwist.discovery.names import DNS_PORT, is_address
 from kmstwist.discovery.resolver import DEFAULT_TIMEOUTS, Lookup, LookupFailed, LookupProblem
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.discovery.tsig import TsigKey
 from kmstwist.discovery.update import Publication, UpdateFailed, addition, check_answer, removal, sign
 from kmstwist.reasons import Reason
+from kmstwist.transport.address import HostPort
 
 
 @dataclass(frozen=True, slots=True)

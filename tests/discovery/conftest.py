@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from named import Named, free_port
+
+from tests.discovery.named import Named, free_port
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kmstwist.discovery.names import HostPort
+from kmstwist.transport.address import HostPort
 
 SECRET = "bWFkZSBmb3IgdGhlIHRlc3RzIG9ubHksIDMyIGJ5dGU="
 OTHER_SECRET = "YW5vdGhlciBzZWNyZXQgZm9yIHRoZSB0ZXN0cywgMzI="
@@ -63,9 +63,10 @@ class Named:
         """Start with these keys (name: algorithm); `gateway` and `gateway-…` may update SRV records, others nothing."""
         lines = [
             "options {",
-            f'  directory "{self.folder}"; pid-file none; session-keyfile none; managed-keys-directory "{self.folder}";',
+            f'  directory "{self.folder}"; managed-keys-directory "{self.folder}";',
+            "  pid-file none; session-keyfile none; notify no; rrset-order { order fixed; };",
             f"  listen-on port {self.port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};",
-            "  recursion no; allow-transfer { 127.0.0.1; }; dnssec-validation no; notify no; rrset-order { order fixed; };",
+            "  recursion no; allow-transfer { 127.0.0.1; }; dnssec-validation no;",
             "  minimal-responses yes;",
             "};",
             "controls { };",

@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable
 
 import pytest
-from named import OTHER_SECRET, Named, free_port
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
-from kmstwist.discovery.names import HostPort
 from kmstwist.discovery.resolver import Lookup
 from kmstwist.discovery.tsig import TsigKey, read_key_file
 from kmstwist.discovery.update import Publication, UpdateFailed
 from kmstwist.discovery.updater import Updater
 from kmstwist.reasons import Reason
+from kmstwist.transport.address import HostPort
+from tests.discovery.named import OTHER_SECRET, Named, free_port
 
 pytestmark = pytest.mark.needs("named", "dig")
 
