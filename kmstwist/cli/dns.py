@@ -39,9 +39,7 @@ def _record_options(command: _F) -> _F:
 def _update_options(command: _F) -> _F:
     for option in reversed(
         (
-            click.option(
-                "--key-file", type=click.Path(path_type=Path), help="TSIG key file, as tsig-keygen writes it."
-            ),
+            click.option("--key-file", type=click.Path(path_type=Path), help="TSIG key file, from tsig-keygen."),
             click.option("--key-name", metavar="NAME", help="Which key, where the file holds several."),
             click.option("--timeout", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -27,11 +28,9 @@ def run_in_reactor(job: Callable[[Any], Coroutine[Any, Any, _T]]) -> _T:
         except Exception as error:
             errors.append(error)
 
-    try:
+    # react's manner of ending, with success as well, is SystemExit.
+    with contextlib.suppress(SystemExit):
         task.react(lambda reactor: Deferred.fromCoroutine(kept(reactor)))
-    except SystemExit:
-        # react's manner of ending, with success as well.
-        pass
     if errors:
         raise errors[0]
     if not results:

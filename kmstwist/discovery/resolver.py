@@ -35,6 +35,9 @@ DEFAULT_TIMEOUTS = (2.0, 3.0)
 MAX_ALIASES = 8
 """CNAMEs followed for one name; a longer chain is taken for a loop."""
 
+_NAME_LENGTH = 253
+_LABEL_LENGTH = 63
+
 
 class LookupProblem(StrEnum):
     """Why a lookup brought no record."""
@@ -47,9 +50,10 @@ class LookupProblem(StrEnum):
     UNREACHABLE = "unreachable"
     BAD_ANSWER = "bad-answer"
     ALIAS_LOOP = "alias-loop"
+    BAD_NAME = "bad-name"
 
 
-_SAYS_NO = {LookupProblem.NO_SUCH_NAME, LookupProblem.NO_RECORDS, LookupProblem.ALIAS_LOOP}
+_SAYS_NO = {LookupProblem.NO_SUCH_NAME, LookupProblem.NO_RECORDS, LookupProblem.ALIAS_LOOP, LookupProblem.BAD_NAME}
 
 _SENTENCES = {
     LookupProblem.NO_SUCH_NAME: "{name} does not exist, says the DNS server {server}.",
@@ -61,6 +65,7 @@ _SENTENCES = {
     LookupProblem.BAD_ANSWER: "The DNS server {server} gave an answer about {name} that cannot be used.",
     LookupProblem.ALIAS_LOOP: "The aliases (CNAME) of {name} lead in a circle or are more than "
     f"{MAX_ALIASES}, says the DNS server {{server}}.",
+    LookupProblem.BAD_NAME: "{name} cannot be looked up: DNS allows 253 characters, and 63 between two dots.",
 }
 
 
@@ -221,6 +226,8 @@ class Lookup:
         raise failure
 
     async def _ask_server(self, server: HostPort, name: str, kind: int) -> _Reply:
+        if len(name) > _NAME_LENGTH or not all(0 < len(label) <= _LABEL_LENGTH for label in name.split(".")):
+            raise self._failed(LookupProblem.BAD_NAME, name, kind, server)
         asker = _OneServer(self._reactor, server, self._timeouts)
         lookup: Any = {
             dns.SRV: asker.lookupService,
@@ -317,8 +324,9 @@ class _OneServer(client.Resolver):
 
 
 def _text(name: dns.Name) -> str:
-    text: str = name.name.decode("ascii", "backslashreplace").lower().rstrip(".")
-    return text
+    # A name may hold any bytes, and it ends in terminals and logs: what does not print is written \DDD (RFC 1035 5.1).
+    text = "".join(chr(byte) if 0x21 <= byte <= 0x7E else f"\\{byte:03d}" for byte in name.name.lower())
+    return text.rstrip(".")
 
 
 def _srv(rr: Any) -> SrvRecord:

@@ -6,8 +6,11 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from kmstwist.transport.address import HostPort
 
@@ -119,3 +122,24 @@ class Named:
             check=True,
         )
         return "\n".join(sorted(line for line in done.stdout.splitlines() if "\tSOA\t" not in line))
+
+
+StartNamed = Callable[..., Named]
+
+
+@pytest.fixture
+def start_named(tmp_path: Path) -> Iterator[StartNamed]:
+    """Starts BIND servers with the given zones; they end with the test."""
+    running: list[Named] = []
+
+    def start(zones: dict[str, str], keys: dict[str, str] | None = None) -> Named:
+        folder = tmp_path / f"named{len(running)}"
+        folder.mkdir()
+        server = Named(folder, free_port(), zones)
+        running.append(server)
+        server.start({"gateway": "hmac-sha256"} if keys is None else keys)
+        return server
+
+    yield start
+    for server in running:
+        server.stop()

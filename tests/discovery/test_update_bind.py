@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import pytest
 from pytest_twisted import ensureDeferred
@@ -16,7 +15,7 @@ from kmstwist.discovery.update import Publication, UpdateFailed
 from kmstwist.discovery.updater import Updater
 from kmstwist.reasons import Reason
 from kmstwist.transport.address import HostPort
-from tests.discovery.named import OTHER_SECRET, Named, free_port
+from tests.discovery.named import OTHER_SECRET, Named, StartNamed, free_port
 
 pytestmark = pytest.mark.needs("named", "dig")
 
@@ -26,8 +25,6 @@ _vlmcs._tcp 1800 IN SRV 10 0 1689 other.corp.test.
 www              IN A   192.0.2.80
 """
 OURS = Publication("corp.test", "gw.corp.test", priority=5, weight=20)
-
-StartNamed = Callable[..., Named]
 
 
 def updater_for(
