@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionRefusedError
@@ -78,8 +78,11 @@ class _Asking(ConnectedDatagramProtocol):
 
     def connectionRefused(self) -> None:
         if not self.answer.called:
-            refused: Exception = ConnectionRefusedError()
-            self.answer.errback(refused)
+            self.answer.errback(ConnectionRefusedError())
+
+    def stopProtocol(self) -> None:
+        # The epoll reactor closes a connected UDP socket by itself where others report the refusal.
+        self.connectionRefused()
 
 
 async def _over_udp(reactor: Any, server: HostPort, message: bytes, timeouts: Sequence[float]) -> bytes:
@@ -96,7 +99,7 @@ async def _over_udp(reactor: Any, server: HostPort, message: bytes, timeouts: Se
         for resend in resends:
             if resend.active():
                 resend.cancel()
-        await port.stopListening()
+        await maybeDeferred(port.stopListening)
 
 
 class _AskingOverTcp(Int16StringReceiver):

@@ -199,17 +199,20 @@ class Lookup:
         """Ask, follow CNAMEs (within the answer, else by asking again), and return the reply with records in it."""
         owner, aliases = name, list[str]()
         while True:
+            asked, exists = owner, True
             try:
-                reply = await self._ask(owner, kind)
+                reply = await self._ask(asked, kind)
             except _Negative as negative:
-                raise self._failed(LookupProblem.NO_SUCH_NAME, owner, kind, negative.reply.server) from None
-            asked = owner
+                # The name that does not exist may be where the aliases lead to (RFC 2308 section 2.1).
+                reply, exists = negative.reply, False
             links = {_text(rr.name): _text(rr.payload.name) for rr in reply.answers if rr.type == dns.CNAME}
             while owner in links:
                 owner = links[owner]
                 aliases.append(owner)
                 if len(aliases) > MAX_ALIASES:
                     raise self._failed(LookupProblem.ALIAS_LOOP, name, kind, reply.server)
+            if not exists:
+                raise self._failed(LookupProblem.NO_SUCH_NAME, owner, kind, reply.server)
             if any(rr.type == kind and _text(rr.name) == owner for rr in reply.answers):
                 return reply, owner, tuple(aliases)
             if owner == asked:
