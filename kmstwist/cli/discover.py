@@ -37,6 +37,7 @@ def discover(**options: Any) -> None:
     """
     from kmstwist.cli.running import run_in_reactor
     from kmstwist.discovery.names import NameInvalid
+    from kmstwist.discovery.resolver import NoDnsServer
 
     try:
         settings = _settings(options)
@@ -50,15 +51,11 @@ def discover(**options: Any) -> None:
             _journey_json(journey) if options["form"] == "json" else _journey_table(journey)
             good = journey.host is not None
         else:
-            found = run_in_reactor(
-                lambda reactor: _survey(
-                    reactor, make_lookup(reactor), settings, known, options["probe"], options["timeout"]
-                )
-            )
+            found = run_in_reactor(lambda reactor: _survey(reactor, make_lookup(reactor), settings, known, options))
             _found_json(found) if options["form"] == "json" else _found_table(found, options["probe"])
             hosts = [host for domain in found for host in domain.hosts]
             good = any(host.answers for host in hosts) if options["probe"] else bool(hosts)
-    except ValueError as missing:
+    except NoDnsServer as missing:
         raise click.ClickException(str(missing)) from None
     if not good:
         raise SystemExit(1)
@@ -120,21 +117,19 @@ def _lookup_maker(options: dict[str, Any]) -> Any:
 
 
 async def _survey(
-    reactor: Any,
-    lookup: Lookup,
-    settings: ClientSettings,
-    known: frozenset[str] | None,
-    probe: bool,
-    seconds: float,
+    reactor: Any, lookup: Lookup, settings: ClientSettings, known: frozenset[str] | None, options: dict[str, Any]
 ) -> tuple[FoundDomain, ...]:
     from random import SystemRandom
 
     from kmstwist.discovery.probing import rpc_prober
-    from kmstwist.discovery.search import search_domains
+    from kmstwist.discovery.search import Origin, SearchDomain, search_domains
     from kmstwist.discovery.survey import survey
 
-    prober = rpc_prober(reactor, seconds) if probe else None
-    return await survey(lookup, search_domains(settings), SystemRandom(), prober, known)
+    domains = search_domains(settings)
+    if options["domains"]:
+        domains = tuple(SearchDomain(domain.name, Origin.GIVEN) for domain in domains)
+    prober = rpc_prober(reactor, options["timeout"]) if options["probe"] else None
+    return await survey(lookup, domains, SystemRandom(), prober, known)
 
 
 async def _walk(reactor: Any, lookup: Lookup, settings: ClientSettings, seconds: float) -> Journey:

@@ -130,14 +130,14 @@ async def _update_all(
     timeouts: tuple[float, ...],
 ) -> list[str]:
     """Do each domain, say each success, and return the sentences of the failures."""
-    from kmstwist.discovery.resolver import Lookup, system_lookup
+    from kmstwist.discovery.resolver import Lookup, NoDnsServer, system_lookup
     from kmstwist.discovery.update import UpdateFailed
     from kmstwist.discovery.updater import Updater
 
     by_address = server is not None and _is_address(server.host)
     try:
         lookup = Lookup(reactor, [server], timeouts) if server and by_address else system_lookup(reactor, timeouts)
-    except ValueError as missing:
+    except NoDnsServer as missing:
         return [str(missing)]
     updater = Updater(reactor, lookup, key, time.time, server, timeouts)
     failures: list[str] = []

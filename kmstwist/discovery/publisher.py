@@ -98,7 +98,10 @@ class PublisherService(Service):
         running = Deferred.fromCoroutine(self._publish(publication, attempt))
         if not running.called:
             self._under_way[publication.domain] = running
-            running.addBoth(lambda result: self._under_way.pop(publication.domain, None))
+            running.addBoth(self._ended, publication.domain)
+
+    def _ended(self, result: object, domain: str) -> None:
+        del self._under_way[domain]
 
     async def _publish(self, publication: Publication, attempt: int) -> None:
         begun = self._clock.seconds()

@@ -39,6 +39,13 @@ _NAME_LENGTH = 253
 _LABEL_LENGTH = 63
 
 
+class NoDnsServer(Exception):
+    """This machine is configured with no DNS server; the text is a sentence."""
+
+    def __init__(self) -> None:
+        super().__init__("This machine has no DNS server configured in /etc/resolv.conf; name one.")
+
+
 class LookupProblem(StrEnum):
     """Why a lookup brought no record."""
 
@@ -262,13 +269,16 @@ class Lookup:
 def system_lookup(reactor: Any, timeouts: Sequence[float] = DEFAULT_TIMEOUTS) -> Lookup:
     """A `Lookup` at the servers that this machine is configured with (resolv.conf).
 
-    Raises `ValueError`, with a sentence, where none is configured.
+    Raises `NoDnsServer` where none is configured.
     """
     return Lookup(reactor, [HostPort(str(server), DNS_PORT) for server in _system().nameservers], timeouts)
 
 
 def system_search_list() -> tuple[str, ...]:
-    """This machine's own DNS search list (resolv.conf's `search` or `domain`, else its host name's domain)."""
+    """This machine's own DNS search list (resolv.conf's `search` or `domain`, else its host name's domain).
+
+    Raises `NoDnsServer`.
+    """
     configured = _system()
     names = list(configured.search) or [configured.domain]
     return tuple(text for name in names if (text := name.canonicalize().to_text(omit_final_dot=True)) not in ("", "@"))
@@ -278,9 +288,9 @@ def _system() -> system_resolver.Resolver:
     try:
         configured = system_resolver.Resolver()
     except (system_resolver.NoResolverConfiguration, OSError) as missing:
-        raise ValueError("This machine has no DNS server configured in /etc/resolv.conf; name one.") from missing
+        raise NoDnsServer from missing
     if not configured.nameservers:
-        raise ValueError("This machine has no DNS server configured in /etc/resolv.conf; name one.")
+        raise NoDnsServer
     return configured
 
 

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import csv
+import json
+
+from click.testing import CliRunner, Result
+
+from kmstwist.cli.keys import keys
+from kmstwist.kms.catalogue import products
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(keys, arguments)
+
+
+def test_without_a_search_every_key_is_listed_as_csv_and_json() -> None:
+    rows = list(csv.DictReader(run("--format", "csv").stdout.splitlines()))
+    assert rows == [
+        {key: str(value) for key, value in row.items()} for row in json.loads(run("--format", "json").stdout)
+    ]
+    assert [row["gvlk"] for row in rows] == [product.gvlk for product in products()]
+
+
+def test_a_search_matches_all_its_words_in_any_order_and_case() -> None:
+    found = json.loads(run("2022", "STANDARD", "--format", "json").stdout)
+    assert [row["product"] for row in found] == ["Windows Server 2022 Standard"]
+    assert found[0]["threshold"] == 5
+
+
+def test_no_key_is_cut_in_a_narrow_table() -> None:
+    table = CliRunner(env={"COLUMNS": "60"}).invoke(keys, ["Datacenter: Azure Edition"]).stdout
+    assert "XGN3F-F394H-FD2MY-PP6FD-8MCRC" in table
+    assert "NTBV8-9K7Q8-V27C6-M2BTV-KHMXV" in table
+
+
+def test_a_misspelt_product_gets_suggestions_and_no_traceback() -> None:
+    result = run("Windws Server 2022 Standrad")
+    assert result.exit_code == 1
+    assert 'did you mean "Windows Server 2022 Standard"' in result.stderr
+    assert "Traceback" not in result.output
