@@ -1,4 +1,4 @@
-"""The `kmstwist` command. Verbs are looked up in a table and imported when they are asked for, so that each starts fast."""
+"""The `kmstwist` command. A verb is imported when it is asked for, so that each starts fast."""
 
 from __future__ import annotations
 
