@@ -83,7 +83,7 @@ LAB = LogEvent(
         "host_id": "the lab host's id, as clients show it",
         "key": "the file with the lab's secret",
         "clients": "how many clients it remembers",
-        "state": "the state folder",
+        "note": "what a lab is not",
     },
 )
 GATEWAY = LogEvent(

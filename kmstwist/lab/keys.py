@@ -11,7 +11,6 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
 
 from Crypto.Hash import SHA256
 from Crypto.Protocol.KDF import HKDF
@@ -45,7 +44,8 @@ class LabKey:
             raise LabKeyError(f"a lab key has {SECRET_SIZE} bytes; this one has {len(secret)}")
 
         def derive(info: bytes, size: int) -> bytes:
-            return cast(bytes, HKDF(secret, size, _SALT, SHA256, context=info))
+            derived: bytes = HKDF(secret, size, _SALT, SHA256, context=info)
+            return derived
 
         self.v4_mac = derive(b"v4 mac", _AES_KEY_SIZE)
         self.v5_enc = derive(b"v5 enc", _AES_KEY_SIZE)
@@ -68,10 +68,11 @@ class LabKey:
             ) from None
         except OSError as error:
             raise LabKeyError(f"the lab key {path} cannot be read ({error.strerror}): see its owner and mode") from None
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            os.close(descriptor)
+            raise LabKeyError(f"the lab key {path} is not a file: name the {KEY_FILE_NAME} of the lab")
         with os.fdopen(descriptor, "rb") as file:
-            state = os.fstat(descriptor)
-            if not stat.S_ISREG(state.st_mode):
-                raise LabKeyError(f"the lab key {path} is not a file: name the {KEY_FILE_NAME} of the lab")
             if state.st_mode & 0o077:
                 raise LabKeyError(
                     f"the lab key {path} is open to other users (mode {stat.S_IMODE(state.st_mode):04o}): "
@@ -93,9 +94,9 @@ class LabKey:
         A new file has mode 0600 in a folder of mode 0700, and appears whole or not at all: of two processes that start
         together, both end with the same key. `LabKeyError` as for `load`, and if it cannot be made.
         """
-        if path.exists():
-            return cls.load(path)
         try:
+            if path.exists():
+                return cls.load(path)
             path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
             _publish(path, random(SECRET_SIZE))
         except OSError as error:

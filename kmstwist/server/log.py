@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 import syslog
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -81,7 +82,11 @@ class LineObserver:
     def __call__(self, event: TwistedEvent) -> None:
         """Format the event and write it, if its level is wanted."""
         level = event.get("log_level") or LogLevel.info
-        if _RANK[level] < self._rank:
+        rank = _RANK[level]
+        if rank <= 1 and "kms_event" not in event:
+            # What Twisted says of itself ("Starting factory …") is nothing an administrator waits for.
+            rank, level = 0, LogLevel.debug
+        if rank < self._rank:
             return
         name, fields = read_event(event)
         when = datetime.fromtimestamp(event.get("log_time", 0.0), UTC).isoformat(timespec="milliseconds")
@@ -108,10 +113,18 @@ class LogFile:
         self._stream = self._open()
 
 
-def write_stdout(line: str, level: object) -> None:
-    """Write a line to standard output and push it out, so that a reader of a pipe sees it at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+def stdout_writer() -> Callable[[str, Any], None]:
+    """A writer to standard output, as it is now: twistd puts a file that logs in its place later.
+
+    Each line is pushed out, so that a reader of a pipe sees it at once.
+    """
+    stream = sys.stdout
+
+    def write(line: str, level: Any) -> None:
+        stream.write(line + "\n")
+        stream.flush()
+
+    return write
 
 
 def syslog_writer(prefix: str) -> Callable[[str, Any], None]:
@@ -132,6 +145,37 @@ def make_observer(
     if use_syslog:
         return LineObserver(FORMATTERS[formatter], level, syslog_writer(prefix)), None
     if logfile == "-" or (not logfile and foreground):
-        return LineObserver(FORMATTERS[formatter], level, write_stdout), None
+        return LineObserver(FORMATTERS[formatter], level, stdout_writer()), None
     file = LogFile(Path(os.path.abspath(logfile or "twistd.log")))
     return LineObserver(FORMATTERS[formatter], level, file.write), file
+
+
+#: What `direct_log` was asked for: twistd names a logger by its import path and calls it without arguments.
+_directed: dict[str, Any] = {}
+
+
+def direct_log(twistd: MutableMapping[str, Any], formatter: str, level: str) -> None:
+    """Have twistd log in our format to wherever its own options say.
+
+    An observer that the administrator named with twistd's `--logger` is left alone.
+    """
+    if twistd.get("logger"):
+        return
+    _directed.update(formatter=formatter, level=level, twistd=twistd)
+    twistd["logger"] = f"{__name__}.directed_observer"
+
+
+def directed_observer() -> LineObserver:
+    """The observer that `direct_log` prepared; made after the fork into the background, when the file is opened."""
+    twistd: Mapping[str, Any] = _directed["twistd"]
+    observer, file = make_observer(
+        _directed["formatter"],
+        _directed["level"],
+        logfile=twistd.get("logfile"),
+        use_syslog=bool(twistd.get("syslog")),
+        prefix=twistd.get("prefix") or "kmstwist",
+        foreground=bool(twistd.get("nodaemon")),
+    )
+    if file is not None:
+        signal.signal(signal.SIGUSR1, lambda *_: file.reopen())
+    return observer

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import ip_address
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
@@ -74,13 +75,14 @@ class KmsProtocol(Protocol):
     """One client's connection."""
 
     transport: ITCPTransport
-    factory: KmsFactory  # type: ignore[assignment]
+    factory: KmsFactory
 
-    def __init__(self, factory: KmsFactory, client: str, port: int, local_port: int) -> None:
+    association: ServerAssociation
+
+    def __init__(self, factory: KmsFactory, client: str, port: int) -> None:
         self.factory = factory
         self.client = client
         self.port = port
-        self.association = ServerAssociation(factory.rpc, str(local_port))
         self._opened = 0.0
         self._bound_at: float | None = None
         self._outcome: Outcome | None = None
@@ -97,6 +99,7 @@ class KmsProtocol(Protocol):
         """Start the clock for the client's first PDU."""
         factory = self.factory
         self._opened = factory.clock.seconds()
+        self.association = ServerAssociation(factory.rpc, str(getattr(self.transport.getHost(), "port", 0)))
         factory.connections.add(self)
         if len(factory.connections) > factory.max_connections:
             self._end_by_us(Reason.SERVER_CONNECTIONS, f"{factory.max_connections} connections are open")
@@ -106,7 +109,7 @@ class KmsProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Feed the association, act on its events, send what it has to send."""
-        if self._ended is not None:
+        if self.has_ended():
             return
         self._bytes_in += len(data)
         association = self.association
@@ -121,7 +124,7 @@ class KmsProtocol(Protocol):
         if self._bound_at is None and association.group is not None:
             self._bound_at = self.factory.clock.seconds()
         self._flush()
-        if self._ended is not None:
+        if self.has_ended():
             self._linger()
         elif association.buffered <= pending and self._timer is not None:
             # Only whole PDUs buy time: a client that feeds a byte now and then does not.
@@ -155,6 +158,10 @@ class KmsProtocol(Protocol):
         if self._ended is None:
             self._end_by_us(reason, detail)
             self.transport.loseConnection()
+
+    def has_ended(self) -> bool:
+        """Whether we have decided to close the connection."""
+        return self._ended is not None
 
     @property
     def busy(self) -> bool:
@@ -328,10 +335,10 @@ class KmsFactory(Factory):
         #: Called when the last connection has ended, once the server is stopping.
         self.when_idle: Callable[[], None] | None = None
 
-    def buildProtocol(self, addr: IAddress) -> KmsProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """A protocol for the client at `addr`."""
         host, port = getattr(addr, "host", "local"), getattr(addr, "port", 0)
-        return KmsProtocol(self, plain_address(host), port, 0)
+        return KmsProtocol(self, plain_address(host), port)
 
     def conversation_ended(self) -> None:
         """A connection has ended."""
