@@ -35,7 +35,7 @@ def discover(**options: Any) -> None:
     Without --domain, the domains are this machine's own DNS search list. Only hosts that DNS names are contacted. With
     --as-client, --domain stands for the client's DNS suffix search list. The exit status is 1 if no host answers.
     """
-    from kmstwist.cli.running import run_in_reactor
+    from kmstwist.cli.common import run_reactor
     from kmstwist.discovery.names import NameInvalid
     from kmstwist.discovery.resolver import NoDnsServer
 
@@ -47,11 +47,11 @@ def discover(**options: Any) -> None:
         raise click.ClickException(str(invalid)) from None
     try:
         if options["as_client"]:
-            journey = run_in_reactor(lambda reactor: _walk(reactor, make_lookup(reactor), settings, options["timeout"]))
+            journey = run_reactor(lambda reactor: _walk(reactor, make_lookup(reactor), settings, options["timeout"]))
             _journey_json(journey) if options["form"] == "json" else _journey_table(journey)
             good = journey.host is not None
         else:
-            found = run_in_reactor(lambda reactor: _survey(reactor, make_lookup(reactor), settings, known, options))
+            found = run_reactor(lambda reactor: _survey(reactor, make_lookup(reactor), settings, known, options))
             _found_json(found) if options["form"] == "json" else _found_table(found, options["probe"])
             hosts = [host for domain in found for host in domain.hosts]
             good = any(host.answers for host in hosts) if options["probe"] else bool(hosts)
@@ -150,11 +150,14 @@ def _found_json(found: tuple[FoundDomain, ...]) -> None:
 
 
 def _found_table(found: tuple[FoundDomain, ...], probed: bool) -> None:
+    import sys
+
     from rich.console import Console
 
     from kmstwist.cli.discover_output import tables
 
-    console = Console()
+    # Without a terminal there is no width to fit into.
+    console = Console(width=None if sys.stdout.isatty() else 160)
     for part in tables(found, probed):
         console.print(part, highlight=False, markup=False)
 

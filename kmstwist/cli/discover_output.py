@@ -69,21 +69,21 @@ def tables(found: tuple[FoundDomain, ...], probed: bool) -> Iterator[RenderableT
             continue
         table = Table(box=None, pad_edge=True)
         for heading in ("", "Host", "Prio", "Weight", "First", "Address", "ms", "What answers"):
-            table.add_column(
-                heading, overflow="fold", justify="right" if heading in ("Prio", "Weight", "ms") else "left"
-            )
-        for number, host in enumerate(part.hosts, 1):
-            _add_rows(table, number, host, probed)
+            last = heading == "What answers"
+            number = heading in ("Prio", "Weight", "First", "ms")
+            table.add_column(heading, overflow="fold", no_wrap=not last, justify="right" if number else "left")
+        for place, host in enumerate(part.hosts, 1):
+            _add_rows(table, place, host, probed)
         yield table
         strangers = sorted({host.record.target for host in part.hosts if host.stranger})
         for name in strangers:
             yield f"  STRANGER: {name} is in DNS, but not among the known hosts."
 
 
-def _add_rows(table: Table, number: int, host: FoundHost, probed: bool) -> None:
+def _add_rows(table: Table, place: int, host: FoundHost, probed: bool) -> None:
     record = host.record
     first = [
-        str(number),
+        str(place),
         f"{record.target}:{record.port}",
         str(record.priority),
         str(record.weight),

@@ -102,7 +102,7 @@ def _publications(options: dict[str, Any]) -> tuple[list[Publication], HostPort 
 
 
 def _update(verb: str, options: dict[str, Any]) -> None:
-    from kmstwist.cli.running import run_in_reactor
+    from kmstwist.cli.common import run_reactor
     from kmstwist.discovery.names import NameInvalid
     from kmstwist.discovery.tsig import KeyFileInvalid, read_key_file
 
@@ -116,7 +116,7 @@ def _update(verb: str, options: dict[str, Any]) -> None:
     async def job(reactor: Any) -> list[str]:
         return await _update_all(reactor, verb, publications, server, key, timeouts)
 
-    failures = run_in_reactor(job)
+    failures = run_reactor(job)
     if failures:
         raise click.ClickException("\n".join(failures))
 

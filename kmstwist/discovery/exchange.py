@@ -110,7 +110,7 @@ class _AskingOverTcp(Int16StringReceiver):
         self.answer: Deferred[bytes] = Deferred()
 
     def connectionMade(self) -> None:
-        self.sendString(self._message)  # type: ignore[no-untyped-call]
+        self.sendString(self._message)
 
     def stringReceived(self, string: bytes) -> None:
         if not self.answer.called and _answers(string, self._message):

@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.endpoints import HostnameEndpoint
-
+from kmstwist.transport.connection import endpoint_for
 from kmstwist.transport.probe import ProbeReport, Verdict, probe
 
 
@@ -41,8 +40,7 @@ def rpc_prober(reactor: Any, seconds: float) -> Prober:
     """A prober at RPC level, each step of which may take `seconds`."""
 
     async def prober(address: str, port: int) -> Probed:
-        endpoint = HostnameEndpoint(reactor, address, port, timeout=seconds)
-        return from_report(await probe(reactor, endpoint, seconds))
+        return from_report(await probe(reactor, endpoint_for(reactor, address, port, seconds), seconds))
 
     return prober
 

@@ -77,13 +77,13 @@ class PublisherService(Service):
 
     def startService(self) -> None:
         """Publish in every domain now."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         for publication in self._publications:
             self._begin(publication, attempt=1)
 
     def stopService(self) -> Deferred[Any]:
         """Stop refreshing; withdraw the records if asked to. Fires when that is done or its time is up; never fails."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         for call in self._next.values():
             call.cancel()
         self._next.clear()

@@ -318,7 +318,7 @@ class _OneServer(client.Resolver):
     """
 
     def __init__(self, reactor: Any, server: HostPort, timeouts: Sequence[float]) -> None:
-        super().__init__(servers=[(server.host, server.port)], timeout=tuple(timeouts), reactor=reactor)  # type: ignore[no-untyped-call]
+        super().__init__(servers=[(server.host, server.port)], timeout=tuple(timeouts), reactor=reactor)
         self._server = server
         self._seconds = sum(timeouts)
 

@@ -106,12 +106,12 @@ class StrangerWatch(Service):
 
     def startService(self) -> None:
         """Look now, and then on schedule."""
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
         self._loop.start(self._interval, now=True)
 
     def stopService(self) -> None:
         """Stop looking; a look under way is given up."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         if self._loop.running:
             self._loop.stop()
         if self._looking is not None:

@@ -95,8 +95,8 @@ def sign(message: dns.update.UpdateMessage, key: TsigKey | None, now: float) -> 
     message.use_tsig(key.key, fudge=FUDGE)
     assert message.tsig is not None
     # dnspython signs as of the system's time when it writes the message; signing here leaves the time to the caller.
-    signature, _ = dns.tsig.sign(unsigned, key.key, message.tsig[0], int(now), b"")  # type: ignore[no-untyped-call]
-    message.tsig.clear()  # type: ignore[no-untyped-call]
+    signature, _ = dns.tsig.sign(unsigned, key.key, message.tsig[0], int(now), b"")
+    message.tsig.clear()
     message.tsig.add(signature)
     message.want_tsig_sign = False
     return SignedMessage(message.to_wire(), message.id, signature.mac, key)

@@ -35,7 +35,7 @@ def test_powershell_names_the_record_within_its_zone() -> None:
     assert "-Name '_vlmcs._tcp' " in snippets.powershell(OURS, "lab.corp.test")
 
 
-@pytest.mark.needs("named-checkzone")
+@pytest.mark.needs("named")
 def test_bind_takes_the_zone_line(tmp_path: Path) -> None:
     zone = tmp_path / "corp.test.zone"
     zone.write_text(ZONE.format(zone="corp.test") + "gw A 192.0.2.9\n" + snippets.bind(OURS, "corp.test") + "\n")

@@ -25,7 +25,7 @@ def test_a_key_file_is_read_with_comments_and_in_any_order(tmp_path: Path) -> No
     assert (key.name, key.algorithm) == ("other", "hmac-sha256")
 
 
-@pytest.mark.needs("tsig-keygen")
+@pytest.mark.needs("named")
 def test_what_tsig_keygen_writes_is_read(tmp_path: Path) -> None:
     made = subprocess.run(
         [program("tsig-keygen"), "-a", "hmac-sha384", "gw.corp.test"], capture_output=True, text=True, check=True
