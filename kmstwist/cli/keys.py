@@ -55,6 +55,8 @@ def _print_csv(rows: _Rows) -> None:
 
 
 def _print_table(rows: _Rows) -> None:
+    import sys
+
     from rich.console import Console
     from rich.table import Table
 
@@ -66,4 +68,5 @@ def _print_table(rows: _Rows) -> None:
     table.add_column("Client setup key", no_wrap=True, min_width=29)
     for family, name, threshold, gvlk in rows:
         table.add_row(family, name, str(threshold), gvlk)
-    Console().print(table)
+    # Without a terminal there is no width to fit into.
+    Console(width=None if sys.stdout.isatty() else 120).print(table)

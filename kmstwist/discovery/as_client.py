@@ -66,7 +66,8 @@ class Journey:
     def ending(self) -> str:
         """Where it ends, in a sentence."""
         if self.host is not None:
-            return f"The client activates at {self.name}, {self.host}."
+            by_address = self.name == self.host.host
+            return f"The client asks {self.host if by_address else f'{self.name} at {self.host}'}, which answers."
         assert self.code is not None
         return f"The client reports {self.code}: {MEANINGS[self.code]}."
 

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionRefusedError
+from twisted.internet.error import CannotListenError, ConnectError, ConnectionClosed, ConnectionRefusedError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import ConnectedDatagramProtocol, Factory, connectionDone
 from twisted.protocols.basic import Int16StringReceiver
@@ -49,6 +49,8 @@ async def exchange(reactor: Any, server: HostPort, message: bytes, timeouts: Seq
         raise NoAnswer(f"The DNS server {server} gave no answer within {seconds:g} seconds.", refused=False) from None
     except (ConnectError, ConnectionClosed, ConnectionRefusedError):
         raise NoAnswer(f"Nothing answers at {server}: is a DNS server running there?", refused=True) from None
+    except (OSError, CannotListenError):
+        raise NoAnswer(f"This machine has no way to the DNS server {server}.", refused=True) from None
     return answer
 
 
@@ -70,7 +72,11 @@ class _Asking(ConnectedDatagramProtocol):
 
     def send(self) -> None:
         transport: Any = self.transport
-        transport.write(self._message)
+        try:
+            transport.write(self._message)
+        except OSError as error:
+            if not self.answer.called:
+                self.answer.errback(error)
 
     def datagramReceived(self, datagram: bytes, addr: Any = None) -> None:
         if not self.answer.called and _answers(datagram, self._message):

@@ -19,7 +19,7 @@ import dns.resolver as system_resolver
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.error import CannotListenError, ConnectError, ConnectionClosed
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import Factory
 from twisted.names import client, dns, error
@@ -55,6 +55,7 @@ class LookupProblem(StrEnum):
     REFUSED = "refused"
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
+    NO_ROUTE = "no-route"
     BAD_ANSWER = "bad-answer"
     ALIAS_LOOP = "alias-loop"
     BAD_NAME = "bad-name"
@@ -69,6 +70,7 @@ _SENTENCES = {
     LookupProblem.REFUSED: "The DNS server {server} refuses to look up {name} for this machine (REFUSED).",
     LookupProblem.TIMEOUT: "The DNS server {server} gave no answer about {name} within {seconds:g} seconds.",
     LookupProblem.UNREACHABLE: "The DNS server {server} takes no TCP connection, needed for the long answer on {name}.",
+    LookupProblem.NO_ROUTE: "This machine has no way to the DNS server {server}.",
     LookupProblem.BAD_ANSWER: "The DNS server {server} gave an answer about {name} that cannot be used.",
     LookupProblem.ALIAS_LOOP: "The aliases (CNAME) of {name} lead in a circle or are more than "
     f"{MAX_ALIASES}, says the DNS server {{server}}.",
@@ -260,6 +262,9 @@ class Lookup:
             raise self._failed(LookupProblem.TIMEOUT, name, kind, server) from None
         except (ConnectError, ConnectionClosed):
             raise self._failed(LookupProblem.UNREACHABLE, name, kind, server) from None
+        except (OSError, CannotListenError):
+            # No route, or no IPv6 on this machine: the socket cannot even send.
+            raise self._failed(LookupProblem.NO_ROUTE, name, kind, server) from None
         return _Reply(answers, authority, server)
 
     def _failed(self, problem: LookupProblem, name: str, kind: int, server: HostPort) -> LookupFailed:

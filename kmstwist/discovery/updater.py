@@ -86,29 +86,32 @@ class Updater:
         return _done(publication, zone, server, [r for r in present if r.data != publication.record.data])
 
     async def _survey(self, publication: Publication) -> tuple[str, HostPort, tuple[SrvRecord, ...]]:
-        """The zone, its primary's address, and the records that stand in the set now, as the primary has them."""
+        """The zone, its primary's address that answers, and the records that stand in the set now, as it has them."""
         try:
             if self._server is not None:
-                server = await self._located(self._server)
-                zone = await Lookup(self._reactor, [server], self._timeouts).zone_of(publication.name)
+                primary = Lookup(self._reactor, await self._located(self._server), self._timeouts)
+                zone = await primary.zone_of(publication.name)
             else:
                 zone = await self._lookup.zone_of(publication.name)
-                server = await self._located(HostPort(zone.primary, DNS_PORT))
+                servers = await self._located(HostPort(zone.primary, DNS_PORT))
+                primary = Lookup(self._reactor, servers, self._timeouts)
         except LookupFailed as failed:
-            reason = Reason.DNS_LOOKUP if failed.says_no else _reason_of(failed)
-            raise UpdateFailed(reason, f"The zone of {publication.domain} cannot be found: {failed}") from None
+            raise UpdateFailed(
+                _reason_of(failed), f"The zone of {publication.domain} cannot be found: {failed}"
+            ) from None
         try:
-            answer = await Lookup(self._reactor, [server], self._timeouts).service(publication.domain)
+            answer = await primary.service(publication.domain)
         except LookupFailed as failed:
             if not failed.says_no:
                 raise UpdateFailed(_reason_of(failed), str(failed)) from None
-            return zone.name, server, ()
-        return zone.name, server, answer.records
+            return zone.name, failed.server, ()
+        return zone.name, answer.server, answer.records
 
-    async def _located(self, server: HostPort) -> HostPort:
+    async def _located(self, server: HostPort) -> list[HostPort]:
+        """All addresses of a server, to be tried in turn: a machine may have no way to the IPv6 ones."""
         if is_address(server.host):
-            return server
-        return HostPort((await self._lookup.host(server.host)).addresses[0], server.port)
+            return [server]
+        return [HostPort(address, server.port) for address in (await self._lookup.host(server.host)).addresses]
 
     async def _send(self, message: dns.update.UpdateMessage, server: HostPort, zone: str) -> None:
         now = self._wall_clock()
@@ -123,6 +126,8 @@ class Updater:
 def _reason_of(failed: LookupFailed) -> Reason:
     if failed.problem is LookupProblem.TIMEOUT:
         return Reason.DNS_TIMEOUT
+    if failed.problem is LookupProblem.NO_ROUTE:
+        return Reason.DNS_UNREACHABLE
     return Reason.DNS_LOOKUP
 
 

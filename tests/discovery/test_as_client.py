@@ -52,7 +52,7 @@ def test_discovery_follows_a_cached_host_that_is_away() -> None:
     network = FakeNetwork("192.0.2.1")
     journey = walk(ClientSettings(cached=HostPort("192.0.2.77"), search_list=("corp.test",)), network)
     assert network.probed == ["192.0.2.77:1688", "192.0.2.1:1688"]
-    assert journey.ending == "The client activates at first.test, 192.0.2.1:1688."
+    assert journey.ending == "The client asks first.test at 192.0.2.1:1688, which answers."
 
 
 def test_with_caching_off_the_cached_host_is_not_asked_and_none_is_remembered() -> None:

@@ -45,6 +45,12 @@ async def test_where_nothing_listens_it_is_told_at_once() -> None:
 
 
 @ensureDeferred
+async def test_a_server_that_this_machine_cannot_send_to_is_told_at_once() -> None:
+    with pytest.raises(NoAnswer, match="has no way to the DNS server"):
+        await exchange(reactor, HostPort("255.255.255.255", 53), QUESTION, (30.0,))
+
+
+@ensureDeferred
 async def test_a_truncated_answer_is_asked_for_over_tcp() -> None:
     from twisted.internet.protocol import Factory
     from twisted.protocols.basic import Int16StringReceiver

@@ -11,6 +11,7 @@ from twisted.internet import reactor
 
 from kmstwist.discovery.resolver import Lookup, LookupFailed, LookupProblem
 from kmstwist.discovery.srv import SrvRecord
+from kmstwist.transport.address import HostPort
 from tests.discovery.named import StartNamed, free_port
 from tests.discovery.silent import Misbehaving
 
@@ -189,9 +190,21 @@ async def test_a_long_answer_without_a_tcp_server_is_told() -> None:
 
 
 @ensureDeferred
-async def test_where_nothing_listens_is_a_timeout() -> None:
-    from kmstwist.transport.address import HostPort
+async def test_a_server_this_machine_cannot_send_to_is_told_and_the_next_asked(
+    start_named: StartNamed,
+) -> None:
+    # Sending to the broadcast address is refused by the system, as sending to a network without a route is.
+    no_way = HostPort("255.255.255.255", 53)
+    failed = await failure(Lookup(reactor, [no_way], (0.5,)), "corp.test")
+    assert failed.problem is LookupProblem.NO_ROUTE
+    assert str(failed) == "This machine has no way to the DNS server 255.255.255.255:53."
 
+    named = start_named({"corp.test": ZONE})
+    assert (await Lookup(reactor, [no_way, named.server]).service("corp.test")).server == named.server
+
+
+@ensureDeferred
+async def test_where_nothing_listens_is_a_timeout() -> None:
     failed = await failure(Lookup(reactor, [HostPort("127.0.0.1", free_port())], (0.02,)), "corp.test")
     assert failed.problem is LookupProblem.TIMEOUT
 

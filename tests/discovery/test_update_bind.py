@@ -189,14 +189,26 @@ async def test_a_server_that_is_away_is_reported_as_silent(start_named: StartNam
 
 
 @ensureDeferred
-async def test_without_a_server_the_primary_is_found_by_the_zone_s_soa(start_named: StartNamed) -> None:
+async def test_without_a_server_the_zone_s_primary_is_found_by_its_soa(
+    start_named: StartNamed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     named = start_named({"corp.test": ""})
-    lookup = Lookup(reactor, [named.server])
+    monkeypatch.setattr("kmstwist.discovery.updater.DNS_PORT", named.port)
+    updater = Updater(reactor, Lookup(reactor, [named.server]), read_key_file(named.key_file()), time.time)
 
-    zone = await lookup.zone_of("_vlmcs._tcp.sub.corp.test")
-    primary = await lookup.host(zone.primary)
+    done = await updater.publish(Publication("lab.corp.test", "gw.corp.test"))
 
-    assert (zone.name, zone.primary, primary.addresses) == ("corp.test", "ns1.corp.test", ("127.0.0.1",))
+    assert (done.zone, done.server) == ("corp.test", named.server)
+    assert named.dig("_vlmcs._tcp.lab.corp.test", "SRV") == ["0 100 1688 gw.corp.test."]
+
+
+@ensureDeferred
+async def test_every_address_of_the_server_is_tried(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": "primary IN A 255.255.255.255\nprimary IN A 127.0.0.1\n"})
+    server = HostPort("primary.corp.test", named.port)
+    updater = Updater(reactor, Lookup(reactor, [named.server]), read_key_file(named.key_file()), time.time, server)
+
+    assert (await updater.publish(OURS)).server == named.server
 
 
 @ensureDeferred
