@@ -5,13 +5,7 @@ hours). A domain that fails is tried again on its own, after a wait that doubles
 wait shortened at random by up to half, so that gateways that failed together do not return together. On an orderly
 stop it withdraws the record, if it is to, and waits no longer for that than it is given.
 
-Log events, in the words of Windows' events 12294 (published) and 12293 (publishing failed); the names before the equals
-signs are stable:
-
-- `dns-published domain= record= ttl= zone= server= others= took_ms=`
-- `dns-publish-failed domain= record= reason= retry_s= attempt= detail=`
-- `dns-outdated domain= record= detail=`
-- `dns-withdrawn domain= record= zone= server=`, `dns-withdraw-failed domain= record= reason= detail=`
+Its log events are the `DNS_…` ones of `kmstwist.logevents`.
 """
 
 from __future__ import annotations
@@ -23,9 +17,18 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from kmstwist.discovery.update import Publication, UpdateFailed
 from kmstwist.discovery.updater import Publishes, UpdateDone
+from kmstwist.logevents import (
+    DEFECT,
+    DNS_OUTDATED,
+    DNS_PUBLISH_FAILED,
+    DNS_PUBLISHED,
+    DNS_WITHDRAW_FAILED,
+    DNS_WITHDRAWN,
+)
 from kmstwist.reasons import Reason
 
 _log = Logger()
@@ -110,21 +113,20 @@ class PublisherService(Service):
         except UpdateFailed as failed:
             self.published[publication.domain] = False
             wait = backoff(attempt, self._retry_first, self._retry_longest, self._random)
-            self._log.warn(
-                "dns-publish-failed domain={domain} record={record!r} reason={reason} retry_s={retry_s:.0f} "
-                "attempt={attempt} detail={detail!r}",
+            DNS_PUBLISH_FAILED.emit(
+                self._log,
                 domain=publication.domain,
                 record=str(publication),
                 reason=failed.reason.value,
-                retry_s=wait,
-                attempt=attempt,
                 detail=str(failed),
+                attempt=attempt,
+                retry_s=round(wait),
             )
             self._schedule(wait, publication, attempt + 1)
         except CancelledError:
             return
         else:
-            self._note(done, int((self._clock.seconds() - begun) * 1000))
+            self._note(done, (self._clock.seconds() - begun) * 1000)
             self._schedule(self._refresh, publication, 1)
 
     async def _attempted(self, update: Awaitable[UpdateDone]) -> UpdateDone:
@@ -134,32 +136,27 @@ class PublisherService(Service):
         except (UpdateFailed, CancelledError):
             raise
         except Exception as defect:
-            self._log.failure("dns-defect detail={detail!r}", detail=str(defect))
+            DEFECT.emit(self._log, detail="updating DNS", traceback=Failure().getTraceback())
             raise UpdateFailed(Reason.SERVER_ERROR, f"A defect in kmstwist: {defect!r}.") from defect
 
-    def _note(self, done: UpdateDone, took_ms: int) -> None:
+    def _note(self, done: UpdateDone, took_ms: float) -> None:
         publication = done.publication
         self.published[publication.domain] = True
-        self._log.info(
-            "dns-published domain={domain} record={record!r} ttl={ttl} zone={zone} server={server} others={others} "
-            "took_ms={took_ms}",
+        DNS_PUBLISHED.emit(
+            self._log,
             domain=publication.domain,
             record=str(publication),
-            ttl=publication.ttl,
             zone=done.zone,
             server=str(done.server),
             others=len(done.others),
             took_ms=took_ms,
         )
         for record in done.outdated:
-            self._log.warn(
-                "dns-outdated domain={domain} record={record!r} detail={detail!r}",
-                domain=publication.domain,
-                record=str(record),
-                detail="An earlier record of this host is still there; take it out with: kmstwist dns withdraw "
-                f"--domain {publication.domain} --host {record.target} --port {record.port} "
-                f"--priority {record.priority} --weight {record.weight}",
+            command = (
+                f"kmstwist dns withdraw --domain {publication.domain} --host {record.target} --port {record.port} "
+                f"--priority {record.priority} --weight {record.weight}"
             )
+            DNS_OUTDATED.emit(self._log, domain=publication.domain, record=str(record), **{"try": command})
 
     def _schedule(self, seconds: float, publication: Publication, attempt: int) -> None:
         if self.running:
@@ -171,8 +168,8 @@ class PublisherService(Service):
 
         def withdrawn(done: UpdateDone) -> None:
             self.published[publication.domain] = False
-            self._log.info(
-                "dns-withdrawn domain={domain} record={record!r} zone={zone} server={server}",
+            DNS_WITHDRAWN.emit(
+                self._log,
                 domain=publication.domain,
                 record=str(publication),
                 zone=done.zone,
@@ -182,8 +179,8 @@ class PublisherService(Service):
         def failed(failure: Any) -> None:
             error = failure.value
             late = failure.check(DeferredTimeout) is not None
-            self._log.warn(
-                "dns-withdraw-failed domain={domain} record={record!r} reason={reason} detail={detail!r}",
+            DNS_WITHDRAW_FAILED.emit(
+                self._log,
                 domain=publication.domain,
                 record=str(publication),
                 reason=(Reason.DNS_TIMEOUT if late else error.reason).value,

@@ -1,11 +1,8 @@
 """The watch for strangers: KMS hosts that DNS names and the configuration does not.
 
 An unknown KMS host takes clients (and so counts) from the licensed ones, and may not be licensed itself. The watch asks
-DNS only: it contacts no host, known or unknown. Log events, with stable names before the equals signs:
-
-- `dns-stranger domain= host= port= priority= weight= addresses= reason=dns-stranger`: once when it appears
-- `dns-stranger-gone domain= host= port=`
-- `dns-watch-failed domain= problem= detail=`: DNS did not answer; what was known before stays
+DNS only: it contacts no host, known or unknown. Its log events are `DNS_STRANGER`, `DNS_STRANGER_GONE` and
+`DNS_WATCH_FAILED` of `kmstwist.logevents`.
 """
 
 from __future__ import annotations
@@ -18,10 +15,12 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from kmstwist.discovery.resolver import HostAnswer, Lookup, LookupFailed
 from kmstwist.discovery.srv import SrvRecord, available
 from kmstwist.discovery.survey import is_stranger
+from kmstwist.logevents import DEFECT, DNS_STRANGER, DNS_STRANGER_GONE, DNS_WATCH_FAILED
 from kmstwist.reasons import Reason
 
 _log = Logger()
@@ -126,17 +125,12 @@ class StrangerWatch(Service):
             try:
                 found = await strangers_in(self._lookup, domain, self._known())
             except LookupFailed as failed:
-                self._log.warn(
-                    "dns-watch-failed domain={domain} problem={problem} detail={detail!r}",
-                    domain=domain,
-                    problem=failed.problem.value,
-                    detail=str(failed),
-                )
+                DNS_WATCH_FAILED.emit(self._log, domain=domain, problem=failed.problem.value, detail=str(failed))
             except CancelledError:
                 return
             except Exception:
                 # The next look must still come: a LoopingCall ends for good with the first error.
-                self._log.failure("dns-watch-defect domain={domain}", domain=domain)
+                DEFECT.emit(self._log, detail=f"looking for strangers in {domain}", traceback=Failure().getTraceback())
             else:
                 self._report(domain, found)
 
@@ -144,19 +138,16 @@ class StrangerWatch(Service):
         before = {stranger.identity for stranger in self._found.get(domain, ())}
         for stranger in found:
             if stranger.identity not in before:
-                self._log.warn(
-                    "dns-stranger domain={domain} host={host} port={port} priority={priority} weight={weight} "
-                    "addresses={addresses} reason={reason}",
+                DNS_STRANGER.emit(
+                    self._log,
                     domain=domain,
                     host=stranger.host,
                     port=stranger.port,
                     priority=stranger.priority,
                     weight=stranger.weight,
-                    addresses=",".join(stranger.addresses) or "-",
+                    addresses=",".join(stranger.addresses),
                     reason=Reason.DNS_STRANGER.value,
                 )
         for _, host, port in sorted(before - {stranger.identity for stranger in found}):
-            self._log.info(
-                "dns-stranger-gone domain={domain} host={host} port={port}", domain=domain, host=host, port=port
-            )
+            DNS_STRANGER_GONE.emit(self._log, domain=domain, host=host, port=port)
         self._found[domain] = found

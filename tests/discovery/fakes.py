@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import LogEvent, Logger
+
 from kmstwist.discovery.probing import Probed
 from kmstwist.discovery.resolver import HostAnswer, Lookup, LookupFailed, LookupProblem, SrvAnswer
 from kmstwist.discovery.srv import SrvRecord
+from kmstwist.server.log import format_text, read_event
 from kmstwist.transport.address import HostPort
 
 SERVER = HostPort("192.0.2.53", 53)
@@ -72,3 +75,18 @@ def result(deferred: Any) -> Any:
     Deferred.fromCoroutine(deferred).addBoth(outcome.append)
     (only,) = outcome
     return only
+
+
+class Log:
+    """Collects events, and shows them as the server's log does, without time and level."""
+
+    def __init__(self) -> None:
+        self.events: list[LogEvent] = []
+        self.logger = Logger(namespace="test", observer=self.events.append)
+
+    @property
+    def lines(self) -> list[str]:
+        return [format_text("", "", *read_event(event)).strip() for event in self.events]
+
+    def words(self) -> list[str]:
+        return [line.split()[0] for line in self.lines]

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import Logger as TwistedLogger
-from twisted.logger import LogLevel, formatEvent
+from twisted.logger import LogLevel
 
 from kmstwist.discovery.publisher import PublisherService, backoff
 from kmstwist.discovery.srv import SrvRecord
@@ -17,26 +16,12 @@ from kmstwist.discovery.update import Publication, UpdateFailed
 from kmstwist.discovery.updater import UpdateDone
 from kmstwist.reasons import Reason
 from kmstwist.transport.address import HostPort
+from tests.discovery.fakes import Log
 
 ONE = Publication("one.test", "gw.corp.test")
 TWO = Publication("two.test", "gw.corp.test")
 SERVER = HostPort("192.0.2.53", 53)
 REFUSED = UpdateFailed(Reason.DNS_REFUSED, "The DNS server does not allow it.")
-
-
-class Log:
-    """Collects events as the observers would get them."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.logger = TwistedLogger(namespace="test", observer=self.events.append)
-
-    @property
-    def lines(self) -> list[str]:
-        return [formatEvent(event) for event in self.events]
-
-    def words(self) -> list[str]:
-        return [line.split()[0] for line in self.lines]
 
 
 class FakeUpdater:
@@ -94,8 +79,8 @@ def test_the_log_line_tells_what_was_published_where() -> None:
     service.startService()
 
     assert log.lines == [
-        "dns-published domain=one.test record='_vlmcs._tcp.one.test. 3600 IN SRV 0 100 1688 gw.corp.test.' ttl=3600 "
-        "zone=one.test server=192.0.2.53:53 others=0 took_ms=0"
+        'dns-published domain=one.test record="_vlmcs._tcp.one.test. 3600 IN SRV 0 100 1688 gw.corp.test." '
+        "zone=one.test server=192.0.2.53:53 others=0 took_ms=0.0"
     ]
     assert log.events[0]["log_level"] is LogLevel.info
 
@@ -110,8 +95,8 @@ def test_a_failure_is_tried_again_with_waits_that_double_up_to_the_longest() -> 
 
     assert [seconds for seconds, _, _ in updater.calls] == [0, 10, 30, 65, 100]
     assert log.lines[1] == (
-        "dns-publish-failed domain=one.test record='_vlmcs._tcp.one.test. 3600 IN SRV 0 100 1688 gw.corp.test.' "
-        "reason=dns-refused retry_s=20 attempt=2 detail='The DNS server does not allow it.'"
+        'dns-publish-failed domain=one.test record="_vlmcs._tcp.one.test. 3600 IN SRV 0 100 1688 gw.corp.test." '
+        'reason=dns-refused detail="The DNS server does not allow it." attempt=2 retry_s=20'
     )
     assert log.events[0]["log_level"] is LogLevel.warn
     assert service.published == {"one.test": False}
@@ -208,8 +193,8 @@ def test_a_defect_is_logged_whole_and_the_publishing_goes_on() -> None:
     service.startService()
     updater.answer = done
     clock.advance(10)
-    assert log.words() == ["dns-defect", "dns-publish-failed", "dns-published"]
-    assert log.events[0]["log_failure"].check(ZeroDivisionError)
+    assert log.words() == ["defect", "dns-publish-failed", "dns-published"]
+    assert "ZeroDivisionError: oops" in log.lines[0]
 
 
 def test_an_earlier_record_of_ours_is_told_with_the_command_that_removes_it() -> None:

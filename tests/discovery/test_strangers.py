@@ -6,22 +6,20 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import Logger, formatEvent
 
 from kmstwist.discovery.resolver import LookupProblem, SrvAnswer
 from kmstwist.discovery.strangers import Stranger, StrangerWatch, strangers_in
-from tests.discovery.fakes import FakeLookup, failed, record, result
+from tests.discovery.fakes import FakeLookup, Log, failed, record, result
 
 OURS = record("kms.corp.test", weight=100)
 THEIRS = record("rogue.corp.test", priority=3, weight=7, port=1999)
 HOSTS: dict[str, Any] = {"kms.corp.test": ["192.0.2.7"], "rogue.corp.test": ["192.0.2.66", "2001:db8::66"]}
 
 
-def watching(lookup: FakeLookup, known: set[str]) -> tuple[Clock, list[str], StrangerWatch]:
-    clock, lines = Clock(), list[str]()
-    log = Logger(namespace="test", observer=lambda event: lines.append(formatEvent(event)))
-    watch = StrangerWatch(clock, lookup, ["corp.test"], lambda: known, interval=100.0, log=log)
-    return clock, lines, watch
+def watching(lookup: FakeLookup, known: set[str]) -> tuple[Clock, Log, StrangerWatch]:
+    clock, log = Clock(), Log()
+    watch = StrangerWatch(clock, lookup, ["corp.test"], lambda: known, interval=100.0, log=log.logger)
+    return clock, log, watch
 
 
 def test_a_host_that_the_configuration_does_not_name_is_a_stranger() -> None:
@@ -47,11 +45,11 @@ def test_a_domain_without_kms_hosts_has_no_strangers() -> None:
 
 def test_the_watch_tells_a_stranger_once_and_when_it_is_gone() -> None:
     lookup = FakeLookup({"corp.test": [OURS, THEIRS]}, HOSTS)
-    clock, lines, watch = watching(lookup, {"kms.corp.test"})
+    clock, log, watch = watching(lookup, {"kms.corp.test"})
 
     watch.startService()
     clock.advance(100)
-    assert lines == [
+    assert log.lines == [
         "dns-stranger domain=corp.test host=rogue.corp.test port=1999 priority=3 weight=7 "
         "addresses=2001:db8::66,192.0.2.66 reason=dns-stranger"
     ]
@@ -59,17 +57,17 @@ def test_the_watch_tells_a_stranger_once_and_when_it_is_gone() -> None:
 
     lookup.services["corp.test"] = [OURS]
     clock.advance(100)
-    assert lines[1:] == ["dns-stranger-gone domain=corp.test host=rogue.corp.test port=1999"]
+    assert log.lines[1:] == ["dns-stranger-gone domain=corp.test host=rogue.corp.test port=1999"]
     assert watch.strangers == ()
 
 
 def test_a_dns_failure_keeps_what_was_known_and_the_watch_goes_on() -> None:
     lookup = FakeLookup({"corp.test": [THEIRS]}, HOSTS)
-    clock, lines, watch = watching(lookup, set())
+    clock, log, watch = watching(lookup, set())
     watch.startService()
     lookup.services["corp.test"] = failed(LookupProblem.TIMEOUT)
     clock.advance(100)
-    assert "dns-watch-failed domain=corp.test problem=timeout" in lines[1]
+    assert "dns-watch-failed domain=corp.test problem=timeout" in log.lines[1]
     assert len(watch.strangers) == 1
     lookup.services["corp.test"] = []
     clock.advance(100)
@@ -79,21 +77,20 @@ def test_a_dns_failure_keeps_what_was_known_and_the_watch_goes_on() -> None:
 def test_a_defect_in_one_look_does_not_end_the_watch() -> None:
     lookup = FakeLookup({"corp.test": [THEIRS]}, HOSTS)
     known: list[Any] = [None, {"kms.corp.test"}]
-    clock, lines = Clock(), list[str]()
-    log = Logger(namespace="test", observer=lambda event: lines.append(formatEvent(event)))
-    watch = StrangerWatch(clock, lookup, ["corp.test"], lambda: known.pop(0), interval=100.0, log=log)
+    clock, log = Clock(), Log()
+    watch = StrangerWatch(clock, lookup, ["corp.test"], lambda: known.pop(0), interval=100.0, log=log.logger)
     watch.startService()
     clock.advance(100)
-    assert [line.split()[0] for line in lines] == ["dns-watch-defect", "dns-stranger"]
+    assert log.words() == ["defect", "dns-stranger"]
 
 
 def test_what_is_configured_later_is_no_stranger_at_the_next_look() -> None:
     known: set[str] = set()
-    clock, lines, watch = watching(FakeLookup({"corp.test": [THEIRS]}, HOSTS), known)
+    clock, log, watch = watching(FakeLookup({"corp.test": [THEIRS]}, HOSTS), known)
     watch.startService()
     known.add("rogue.corp.test")
     clock.advance(100)
-    assert [line.split()[0] for line in lines] == ["dns-stranger", "dns-stranger-gone"]
+    assert log.words() == ["dns-stranger", "dns-stranger-gone"]
 
 
 def test_a_stop_ends_the_looking_and_gives_up_what_is_under_way() -> None:
@@ -102,9 +99,9 @@ def test_a_stop_ends_the_looking_and_gives_up_what_is_under_way() -> None:
             return await hanging
 
     hanging: Deferred[SrvAnswer] = Deferred()
-    clock, lines, watch = watching(Hanging({}), set())
+    clock, log, watch = watching(Hanging({}), set())
     watch.startService()
     watch.stopService()
     clock.advance(1000)
-    assert lines == []
+    assert log.lines == []
     assert clock.getDelayedCalls() == []
