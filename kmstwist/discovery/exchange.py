@@ -11,13 +11,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import CannotListenError, ConnectError, ConnectionClosed, ConnectionRefusedError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import ConnectedDatagramProtocol, Factory, connectionDone
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
+from kmstwist.discovery.endpoints import address_endpoint
 from kmstwist.transport.address import HostPort
 
 _HEADER_SIZE = 12
@@ -128,7 +128,7 @@ class _AskingOverTcp(Int16StringReceiver):
 
 
 async def _over_tcp(reactor: Any, server: HostPort, message: bytes, seconds: float) -> bytes:
-    endpoint = HostnameEndpoint(reactor, server.host, server.port, timeout=seconds)
+    endpoint = address_endpoint(reactor, server.host, server.port, seconds)
     factory: Any = Factory.forProtocol(lambda: _AskingOverTcp(message))
     asking: Any = await endpoint.connect(factory)
     try:

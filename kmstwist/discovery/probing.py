@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kmstwist.transport.connection import endpoint_for
+from kmstwist.discovery.endpoints import address_endpoint
 from kmstwist.transport.probe import ProbeReport, Verdict, probe
 
 
@@ -40,7 +40,7 @@ def rpc_prober(reactor: Any, seconds: float) -> Prober:
     """A prober at RPC level, each step of which may take `seconds`."""
 
     async def prober(address: str, port: int) -> Probed:
-        return from_report(await probe(reactor, endpoint_for(reactor, address, port, seconds), seconds))
+        return from_report(await probe(reactor, address_endpoint(reactor, address, port, seconds), seconds))
 
     return prober
 

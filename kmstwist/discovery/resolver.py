@@ -18,12 +18,12 @@ from typing import Any
 import dns.resolver as system_resolver
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import CannotListenError, ConnectError, ConnectionClosed
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import Factory
 from twisted.names import client, dns, error
 
+from kmstwist.discovery.endpoints import address_endpoint
 from kmstwist.discovery.names import DNS_PORT, service_name
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.discovery.together import together
@@ -332,7 +332,7 @@ class _OneServer(client.Resolver):
         return Deferred.fromCoroutine(self._query_tcp(queries))
 
     async def _query_tcp(self, queries: Any) -> Any:
-        endpoint = HostnameEndpoint(self._reactor, self._server.host, self._server.port, timeout=self._seconds)
+        endpoint = address_endpoint(self._reactor, self._server.host, self._server.port, self._seconds)
         factory: Any = Factory.forProtocol(lambda: dns.DNSProtocol(self, self._reactor))
         protocol: Any = await endpoint.connect(factory)
         try:

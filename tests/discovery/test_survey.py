@@ -3,12 +3,16 @@ from __future__ import annotations
 from fractions import Fraction
 from random import Random
 
-from kmstwist.discovery.probing import from_report
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+
+from kmstwist.discovery.probing import from_report, rpc_prober
 from kmstwist.discovery.resolver import LookupFailed, LookupProblem
 from kmstwist.discovery.search import Origin, SearchDomain
 from kmstwist.discovery.survey import survey
 from kmstwist.transport.probe import ContextReport, ProbeReport, Verdict
 from tests.discovery.fakes import FakeLookup, FakeNetwork, failed, record, result
+from tests.discovery.named import free_port
 
 CORP = SearchDomain("corp.test", Origin.SEARCH_LIST)
 LAB = SearchDomain("lab.test", Origin.SEARCH_LIST)
@@ -85,3 +89,9 @@ def test_a_probe_s_report_becomes_words_and_steps() -> None:
 def test_a_critical_report_is_no_answer() -> None:
     probed = from_report(ProbeReport(summary="connection refused"))
     assert (probed.answers, probed.speaks, probed.steps) == (False, "connection refused", ())
+
+
+@ensureDeferred
+async def test_the_rpc_prober_tells_a_refusal_in_its_result() -> None:
+    probed = await rpc_prober(reactor, 5.0)("127.0.0.1", free_port())
+    assert (probed.answers, probed.speaks) == (False, "connection refused")
