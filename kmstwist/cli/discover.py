@@ -43,7 +43,7 @@ def discover(**options: Any) -> None:
         settings = _settings(options)
         known = _known(options["known"])
         make_lookup = _lookup_maker(options)
-    except NameInvalid as invalid:
+    except (NameInvalid, NoDnsServer) as invalid:
         raise click.ClickException(str(invalid)) from None
     try:
         if options["as_client"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import dns.resolver
 import pytest
 from click.testing import CliRunner
 
@@ -112,6 +113,16 @@ def test_a_dns_server_that_is_silent_is_told_in_a_sentence() -> None:
     assert result.returncode == 1
     assert "gave no answer about _vlmcs._tcp.corp.test within 0.1 seconds." in " ".join(result.stdout.split())
     assert "Traceback" not in result.stderr
+
+
+def test_a_machine_without_a_dns_server_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unconfigured() -> None:
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr("dns.resolver.Resolver", unconfigured)
+    result = CliRunner().invoke(discover, [])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: This machine has no DNS server configured")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -31,16 +32,20 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    """A port that is free for UDP and TCP on 127.0.0.1 now."""
+    """A port that is free for UDP and TCP on 127.0.0.1 now.
+
+    Drawn from below the range that systems give to outgoing connections, so that none takes it in the meantime.
+    """
+    draw = random.SystemRandom()
     while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
+        port = draw.randrange(12000, 32000)
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
             try:
+                tcp.bind(("127.0.0.1", port))
                 udp.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return int(port)
+        return port
 
 
 @dataclass
@@ -50,6 +55,7 @@ class Named:
     folder: Path
     port: int
     zones: dict[str, str] = field(default_factory=dict)
+    grants: str | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -76,7 +82,7 @@ class Named:
         ]
         for name, algorithm in keys.items():
             lines.append(f'key "{name}" {{ algorithm {algorithm}; secret "{SECRET}"; }};')
-        grants = " ".join(f"grant {name} zonesub SRV;" for name in keys if name.startswith("gateway"))
+        grants = self.grants or " ".join(f"grant {name} zonesub SRV;" for name in keys if name.startswith("gateway"))
         for zone, text in self.zones.items():
             path = self.folder / f"{zone}.zone"
             path.write_text(ZONE.format(zone=zone) + text)
@@ -132,10 +138,10 @@ def start_named(tmp_path: Path) -> Iterator[StartNamed]:
     """Starts BIND servers with the given zones; they end with the test."""
     running: list[Named] = []
 
-    def start(zones: dict[str, str], keys: dict[str, str] | None = None) -> Named:
+    def start(zones: dict[str, str], keys: dict[str, str] | None = None, grants: str | None = None) -> Named:
         folder = tmp_path / f"named{len(running)}"
         folder.mkdir()
-        server = Named(folder, free_port(), zones)
+        server = Named(folder, free_port(), zones, grants)
         running.append(server)
         server.start({"gateway": "hmac-sha256"} if keys is None else keys)
         return server

@@ -9,6 +9,7 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet.protocol import DatagramProtocol
 
 from kmstwist.transport.address import HostPort
+from tests.discovery.named import free_port
 
 reactor: Any = installed_reactor
 
@@ -31,7 +32,7 @@ class Misbehaving:
 
     def __init__(self, answer: Callable[[bytes], bytes | None] = lambda datagram: None) -> None:
         self.protocol = _Answering(answer)
-        self.port = reactor.listenUDP(0, self.protocol, interface="127.0.0.1")
+        self.port = reactor.listenUDP(free_port(), self.protocol, interface="127.0.0.1")
 
     @property
     def server(self) -> HostPort:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from pytest_twisted import ensureDeferred
@@ -165,6 +166,21 @@ async def test_each_refusal_says_what_is_wrong(start_named: StartNamed) -> None:
     assert elsewhere.reason is Reason.DNS_LOOKUP
 
     assert named.transfer("corp.test") == before
+
+
+@ensureDeferred
+async def test_the_narrow_policy_of_the_documentation_suffices(start_named: StartNamed) -> None:
+    policy = "grant gateway name _vlmcs._tcp.corp.test. SRV;"
+    assert policy.replace("corp.test", "corp.example") in (Path(__file__).parents[2] / "docs/dns.md").read_text()
+    named = start_named({"corp.test": FOREIGN}, grants=policy)
+    updater = updater_for(named, read_key_file(named.key_file()))
+    before = named.transfer("corp.test")
+
+    await updater.publish(OURS)
+    await updater.withdraw(OURS)
+
+    assert named.transfer("corp.test") == before
+    assert (await refusal(updater, Publication("lab.corp.test", "gw.corp.test"))).reason is Reason.DNS_REFUSED
 
 
 @ensureDeferred
