@@ -11,14 +11,18 @@ import click
 def keys(search: tuple[str, ...], form: str) -> None:
     """List the client setup keys (GVLK) that Microsoft publishes, all or those that match SEARCH.
 
-    SEARCH is any words of a product's name, family or key. The keys make a machine ask a KMS host; they activate
-    nothing without one.
+    SEARCH is any words of a product's name, family or key; where none matches, near spellings are listed. The keys make
+    a machine ask a KMS host; they activate nothing without one.
     """
     from kmstwist.kms.catalogue import UnknownProduct, find
     from kmstwist.kms.catalogue import search as search_products
 
     wanted = " ".join(search)
     found = search_products(wanted)
+    if not found:
+        found = [product for product in search_products("") if _is_near(wanted, f"{product.family} {product.name}")]
+        if found:
+            click.echo(f'No product matches "{wanted}"; these are near.', err=True)
     if not found:
         try:
             found = [find(wanted)]
@@ -31,6 +35,17 @@ def keys(search: tuple[str, ...], form: str) -> None:
         _print_csv(rows)
     else:
         _print_table(rows)
+
+
+def _is_near(wanted: str, name: str) -> bool:
+    """Whether each word of the search is spelt much like one of the name; a year or version must be there itself."""
+    from difflib import get_close_matches
+
+    words = name.casefold().replace(",", " ").replace(":", " ").split()
+    return all(
+        word in words if any(character.isdigit() for character in word) else get_close_matches(word, words, 1, 0.75)
+        for word in wanted.casefold().split()
+    )
 
 
 _COLUMNS = ("family", "product", "threshold", "gvlk")

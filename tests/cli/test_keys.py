@@ -34,8 +34,18 @@ def test_the_table_has_a_line_for_each_product_with_its_whole_key() -> None:
     assert "NTBV8-9K7Q8-V27C6-M2BTV-KHMXV" in table
 
 
-def test_a_misspelt_product_gets_suggestions_and_no_traceback() -> None:
-    result = run("Windws Server 2022 Standrad")
+def test_a_misspelt_search_lists_what_is_near_and_says_so() -> None:
+    result = run("Windws", "Sever", "2022", "standrad", "--format", "json")
+    assert [row["product"] for row in json.loads(result.stdout)] == ["Windows Server 2022 Standard"]
+    assert "these are near" in result.stderr
+
+
+def test_a_year_is_never_taken_for_another() -> None:
+    assert run("Windws", "Server", "2021", "Standard").exit_code == 1
+
+
+def test_an_unknown_product_gets_suggestions_and_no_traceback() -> None:
+    result = run("Windos11 Pro")
     assert result.exit_code == 1
-    assert 'did you mean "Windows Server 2022 Standard"' in result.stderr
+    assert 'did you mean "Windows 11 / 10 Pro"' in result.stderr
     assert "Traceback" not in result.output
