@@ -102,12 +102,6 @@ STOPPED = LogEvent(
     "kmstwist has stopped.",
     {"conversations": "how many conversations it had", "activations": "how many calls it answered with success"},
 )
-SUPPRESSED = LogEvent(
-    "suppressed",
-    "warn",
-    "Lines of one kind came faster than the log's limit; so many were left out.",
-    {"event": "the event", "reason": "its reason code", "lines": "how many lines were left out"},
-)
 LAB_STORE = LogEvent(
     "lab-store", "error", "The lab host's memory could not be written; it will be tried again.", {"detail": "why"}
 )
