@@ -17,8 +17,8 @@ from twisted.internet.protocol import ConnectedDatagramProtocol, Factory, connec
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
-from kmstwist.discovery.endpoints import address_endpoint
 from kmstwist.transport.address import HostPort
+from kmstwist.transport.endpoints import address_endpoint
 
 _HEADER_SIZE = 12
 _FLAG_RESPONSE = 0x80

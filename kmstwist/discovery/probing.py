@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kmstwist.discovery.endpoints import address_endpoint
+from kmstwist.transport.endpoints import address_endpoint
 from kmstwist.transport.probe import ProbeReport, Verdict, probe
 
 

@@ -23,11 +23,11 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import Factory
 from twisted.names import client, dns, error
 
-from kmstwist.discovery.endpoints import address_endpoint
 from kmstwist.discovery.names import DNS_PORT, service_name
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.discovery.together import together
 from kmstwist.transport.address import HostPort
+from kmstwist.transport.endpoints import address_endpoint
 
 DEFAULT_TIMEOUTS = (2.0, 3.0)
 """Seconds to wait for each server's answer, try by try."""
