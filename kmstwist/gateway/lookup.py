@@ -1,22 +1,19 @@
-"""Looking up the KMS hosts of a domain with Twisted Names: SRV records, and the addresses of their targets."""
+"""The KMS hosts of a domain as upstreams: the SRV records with the addresses of their targets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from socket import AF_INET, AF_INET6, inet_ntop
-from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.names import client, dns, error
-
+from kmstwist.discovery.resolver import HostAnswer, Lookup, LookupFailed
+from kmstwist.discovery.srv import SrvRecord, available
+from kmstwist.discovery.together import together
 from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.upstream import Target
 from kmstwist.transport.address import HostPort
 
-#: Seconds to wait for a DNS server, try by try.
-_TIMEOUTS = (2, 3)
+#: A target that does not resolve now may do so soon: seconds until DNS is asked again then.
+_INCOMPLETE_TTL = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,86 +24,40 @@ class HostsFound:
     ttl: float
 
 
-class HostLookup:
-    """Finds the KMS hosts of a domain as Windows clients do. Call it with the domain."""
+async def find_hosts(
+    domain: str, lookup: Lookup, keep: Callable[[Iterable[Target]], tuple[Target, ...]] = tuple
+) -> HostsFound:
+    """The KMS hosts of `domain`; `keep` drops targets that are not wanted, such as ourselves.
 
-    def __init__(
-        self,
-        reactor: Any,
-        servers: Sequence[HostPort],
-        keep: Callable[[Iterable[Target]], tuple[Target, ...]] = tuple,
-    ) -> None:
-        """Without `servers` those of /etc/resolv.conf are asked. `keep` drops targets that are not wanted."""
-        addresses = [(server.host, server.port) for server in servers]
-        self._resolver: Any = client.Resolver(
-            resolv=None if addresses else "/etc/resolv.conf",
-            servers=addresses or None,
-            timeout=_TIMEOUTS,
-            reactor=reactor,
-        )
-        self._keep = keep
-
-    async def __call__(self, domain: str) -> HostsFound:
-        """The hosts of `domain`. Raises `DiscoveryFailed` where there is none to use."""
-        name = f"_vlmcs._tcp.{domain}"
-        answers, additional = await self._ask(self._resolver.lookupService, name)
-        records = [rr for rr in answers if rr.type == dns.SRV and rr.payload.target.name not in (b"", b".")]
-        if not records:
-            raise DiscoveryFailed(f"{name} has no SRV record that names a host")
-        resolved = await gatherResults([self._addresses(rr, additional) for rr in records])
-        found = [(rr, addresses) for rr, addresses in zip(records, resolved, strict=True) if addresses]
-        if not found:
-            names = ", ".join(_text(rr.payload.target) for rr in records)
-            raise DiscoveryFailed(f"no target of {name} has an address: {names}")
-        targets = self._keep(_target(rr, addresses) for rr, addresses in found)
-        if not targets:
-            raise DiscoveryFailed(f"{name} names no host but this gateway")
-        # A target that does not resolve now may do so soon: its own time to live is not known, so ask in a minute.
-        ttl = min(rr.ttl for rr in records)
-        return HostsFound(targets, float(ttl if len(found) == len(records) else min(ttl, 60)))
-
-    def _addresses(self, record: Any, additional: Sequence[Any]) -> Deferred[tuple[str, ...]]:
-        return Deferred.fromCoroutine(self._resolve(record.payload.target, additional))
-
-    async def _resolve(self, target: dns.Name, additional: Sequence[Any]) -> tuple[str, ...]:
-        """A target's addresses, from the answer's additional section if they are there; none where it has none."""
-        given = [rr for rr in additional if rr.name == target]
-        found = _addresses_in(given)
-        if found:
-            return found
-        for lookup in (self._resolver.lookupAddress, self._resolver.lookupIPV6Address):
-            try:
-                answers, more = await self._ask(lookup, _text(target))
-            except DiscoveryFailed:
-                continue
-            found += _addresses_in([*answers, *more])
-        return found
-
-    async def _ask(self, lookup: Any, name: str) -> tuple[Sequence[Any], Sequence[Any]]:
-        try:
-            answers, _, additional = await lookup(name)
-        except error.DNSNameError:
-            raise DiscoveryFailed(f"{name} does not exist in DNS") from None
-        except (error.DomainError, error.ResolverError) as problem:
-            raise DiscoveryFailed(f"DNS did not answer for {name}: {type(problem).__name__}") from None
-        except (DeferredTimeout, error.DNSQueryTimeoutError):
-            raise DiscoveryFailed(f"DNS gave no answer for {name} within {sum(_TIMEOUTS)} s") from None
-        return answers, additional
+    Raises `DiscoveryFailed` where there is none to use.
+    """
+    try:
+        answer = await lookup.service(domain)
+    except LookupFailed as failed:
+        raise DiscoveryFailed(str(failed).rstrip(".")) from None
+    records = available(answer.records)
+    if not records:
+        raise DiscoveryFailed(f"{answer.name} says that the domain has no KMS host")
+    hosts = await together(_resolve(lookup, record.target) for record in records)
+    found = [(record, host) for record, host in zip(records, hosts, strict=True) if host is not None]
+    if not found:
+        names = ", ".join(record.target for record in records)
+        raise DiscoveryFailed(f"no target of {answer.name} has an address: {names}")
+    targets = keep(_target(record, host) for record, host in found)
+    if not targets:
+        raise DiscoveryFailed(f"{answer.name} names no host but this gateway")
+    ttl = float(min([record.ttl for record in records] + [host.ttl for _, host in found]))
+    return HostsFound(targets, ttl if len(found) == len(records) else min(ttl, _INCOMPLETE_TTL))
 
 
-def _target(record: Any, addresses: tuple[str, ...]) -> Target:
-    srv = record.payload
-    address = HostPort(_text(srv.target), srv.port)
-    return Target(str(address), address, srv.priority, srv.weight, addresses, discovered=True)
+async def _resolve(lookup: Lookup, name: str) -> HostAnswer | None:
+    try:
+        return await lookup.host(name)
+    except LookupFailed:
+        # The others may do; if none does, that is said of all together.
+        return None
 
 
-def _addresses_in(records: Iterable[Any]) -> tuple[str, ...]:
-    return tuple(
-        inet_ntop(AF_INET if rr.type == dns.A else AF_INET6, rr.payload.address)
-        for rr in records
-        if rr.type in (dns.A, dns.AAAA)
-    )
-
-
-def _text(name: dns.Name) -> str:
-    return name.name.decode("ascii", "backslashreplace").lower().rstrip(".")
+def _target(record: SrvRecord, host: HostAnswer) -> Target:
+    address = HostPort(record.target, record.port)
+    return Target(str(address), address, record.priority, record.weight, host.addresses, discovered=True)

@@ -11,8 +11,9 @@ from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from kmstwist.gateway.discover import is_own_address, without_ourselves
-from kmstwist.gateway.lookup import HostLookup, HostsFound
+from kmstwist.discovery.resolver import Lookup, system_lookup
+from kmstwist.gateway.discover import DiscoveryFailed, is_own_address, without_ourselves
+from kmstwist.gateway.lookup import HostsFound, find_hosts
 from kmstwist.gateway.service import GatewayService
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.gateway.upstream import Target
@@ -24,8 +25,7 @@ from kmstwist.lab.store import STORE_FILE_NAME, LabStore, StoreError
 from kmstwist.server.config import Config
 from kmstwist.server.errors import StartupError
 from kmstwist.transport.address import parse_host_port
-from kmstwist.transport.connection import endpoint_for
-from kmstwist.transport.several import FirstToConnect
+from kmstwist.transport.endpoints import FirstToConnect, address_endpoint, endpoint_for
 
 _random = secrets.SystemRandom()
 
@@ -69,8 +69,11 @@ def make_gateway(config: Config, reactor: Any, *, workers: int = 1) -> GatewaySe
     async def look_up(domain: str) -> HostsFound:
         # The servers to ask may have changed since the last time.
         servers = [parse_host_port(server) for server in gateway.settings.dns_servers]
-        lookup = HostLookup(reactor, servers, lambda targets: without_ourselves(targets, own_ports))
-        return await lookup(domain)
+        try:
+            lookup = Lookup(reactor, servers) if servers else system_lookup(reactor)
+        except ValueError as error:
+            raise DiscoveryFailed(str(error)) from None
+        return await find_hosts(domain, lookup, lambda targets: without_ourselves(targets, own_ports))
 
     gateway = GatewayService(
         share_of(settings, workers),
@@ -125,6 +128,6 @@ def _endpoint(reactor: Any, target: Target, timeout: float) -> IStreamClientEndp
     if not target.addresses:
         return endpoint_for(reactor, target.address.host, target.address.port, timeout)
     each: Sequence[IStreamClientEndpoint] = [
-        endpoint_for(reactor, address, target.address.port, timeout) for address in target.addresses
+        address_endpoint(reactor, address, target.address.port, timeout) for address in target.addresses
     ]
     return each[0] if len(each) == 1 else FirstToConnect(each)

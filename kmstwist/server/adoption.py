@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -15,3 +17,16 @@ class Adoption(BaseModel):
     ports: tuple[int, ...]
     paused: bool = False
     drained: tuple[str, ...] = ()
+
+    def environment(self) -> dict[str, str]:
+        """The environment to start the worker in."""
+        return {**os.environ, _VARIABLE: self.model_dump_json()}
+
+    @classmethod
+    def inherited(cls) -> Adoption | None:
+        """What this process was handed; None in one that no supervisor started."""
+        text = os.environ.get(_VARIABLE)
+        return None if text is None else cls.model_validate_json(text)
+
+
+_VARIABLE = "KMSTWIST_WORKER"

@@ -85,7 +85,7 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
     for override in overrides:
         _set(raw, override)
     try:
-        # By way of JSON, in which strictness takes an array for a tuple and text for a network, but no text for a number.
+        # By way of JSON, in which strictness takes an array for a tuple, but no text for a number.
         config = Config.model_validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(_sentences(error, file, lines, places)) from None
@@ -157,7 +157,9 @@ def _sentences(
         option = next((options[place[:n]] for n in range(len(place), 0, -1) if place[:n] in options), None)
         said = _say(details, place)
         if option is not None:
-            found.append((0, f"{option}: {said}"))
+            # The option shows the value already.
+            shown = f", not {_shown(details['input'])}"
+            found.append((0, f"{option}: {said.removesuffix(shown)}"))
         else:
             where = _where(file, lines, place)
             line = int(where.rpartition(":")[2]) if where.rpartition(":")[2].isdigit() else 0

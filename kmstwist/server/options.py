@@ -132,7 +132,6 @@ class Options(usage.Options):
     )
     optParameters = [
         ["config", "c", None, "The configuration file, TOML; kmstwist config check FILE checks one."],
-        ["adopt", None, None, "For a supervisor's own use: what it hands to a worker."],
         *[[one.name, one.short, None, one.help] for one in OPTIONS if not one.repeated],
     ]
     compData = usage.Completions(
@@ -207,7 +206,7 @@ class Options(usage.Options):
     @property
     def adoption(self) -> Adoption | None:
         """What a supervisor handed to this worker; None in any other process."""
-        return Adoption.model_validate_json(self["adopt"]) if self["adopt"] else None
+        return Adoption.inherited()
 
     @property
     def twistd(self) -> MutableMapping[str, Any]:

@@ -66,7 +66,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class ConnectionFacts:
-    """What a line tells of the connection that a call came over. Times are the clock's seconds."""
+    """What a line tells of the connection that a call came over. Times are the clock's seconds.
+
+    A connection may have several lines, one for each call: each tells the bytes and the time since the line before.
+    """
 
     client: str
     port: int
@@ -75,10 +78,20 @@ class ConnectionFacts:
     bound_at: float | None = None
     bytes_in: int = 0
     bytes_out: int = 0
+    lines: int = 0
+    #: Bytes in and out that earlier lines told of.
+    told: tuple[int, int] = (0, 0)
 
 
 def write_line(log: Logger, facts: ConnectionFacts, outcome: Outcome, *, end: str, phase: str, now: float) -> None:
-    """Write the conversation's line."""
+    """Write the conversation's line; `end` is who ended the connection, "open" while nobody has."""
+    first = facts.lines == 0
+    facts.lines += 1
+    told_in, told_out = facts.told
+    facts.told = (facts.bytes_in, facts.bytes_out)
+    if end == "open" and outcome.answered_at is not None:
+        # The line waited for the connection's end in vain: that is no part of the conversation.
+        now = outcome.answered_at
     CONVERSATION.emit(
         log,
         client=facts.client,
@@ -95,9 +108,9 @@ def write_line(log: Logger, facts: ConnectionFacts, outcome: Outcome, *, end: st
         detail=outcome.detail,
         end=end,
         phase=phase,
-        bind_ms=None if facts.bound_at is None else (facts.bound_at - facts.opened) * 1000,
+        bind_ms=None if not first or facts.bound_at is None else (facts.bound_at - facts.opened) * 1000,
         call_ms=None if outcome.answered_at is None else (outcome.answered_at - outcome.started) * 1000,
-        total_ms=(now - facts.opened) * 1000,
-        bytes_in=facts.bytes_in,
-        bytes_out=facts.bytes_out,
+        total_ms=(now - (facts.opened if first else outcome.started)) * 1000,
+        bytes_in=facts.bytes_in - told_in,
+        bytes_out=facts.bytes_out - told_out,
     )

@@ -1,8 +1,10 @@
 """The listening side: a Twisted protocol and factory that move bytes between a transport and a `ServerAssociation`.
 
-The way of a call: transport, association, `Activator.activate`, and back. Nothing on it blocks. A connection is
-described by one log line for every call it made, written when the next call begins or the connection ends, so that the
-line can say who ended it and how; a connection that made no call gets one line, too.
+The way of a call: transport, association, admission, `Activator.activate`, and back. Nothing on it blocks.
+
+Every call gets one log line. A client has its answer and is gone a moment later, so the line waits for the connection's
+end, to say who ended it and how; but no longer than a second, since somebody may be watching, and not beyond the next
+call. A connection that made no call gets one line, too.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -34,6 +37,8 @@ from kmstwist.server.outcome import ConnectionFacts, Outcome, write_line
 from kmstwist.server.phases import Phase, PhaseTimer
 from kmstwist.server.proxy import BalancedConnection, BalancedFactory, begins_as_header
 
+#: Seconds that an answered call's log line waits for the connection's end.
+_LINE_WAITS = 1.0
 #: After a refusal the client gets this many seconds to read it before the connection is cut.
 _LINGER = 2.0
 
@@ -62,7 +67,6 @@ class KmsProtocol(Protocol):
         self._phases: PhaseTimer
         self._linger_timer: IDelayedCall | None = None
         self._known = False
-        self._logged = 0
 
     # From the transport.
 
@@ -88,6 +92,8 @@ class KmsProtocol(Protocol):
             self._end_by_us(Reason.ADMISSION_PROXY, "a PROXY header from an address that is not in proxy_from")
             self.transport.abortConnection()
             return
+        if self._outcome is not None and self._outcome.answered_at is not None:
+            self._log_line("open")
         facts.bytes_in += len(data)
         self._phases.received()
         association = self.association
@@ -107,6 +113,7 @@ class KmsProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection; write its line."""
         self.factory.connections.discard(self)
+        self.factory.answered.discard(self)
         self._phases.stop()
         if self._linger_timer is not None and self._linger_timer.active():
             self._linger_timer.cancel()
@@ -239,6 +246,7 @@ class KmsProtocol(Protocol):
 
     def _call_over(self, call: Call) -> None:
         self._executing.pop(call, None)
+        self.factory.answered.add(self)
         self._flush()
         if not self._executing:
             self._phases.answered()
@@ -253,24 +261,41 @@ class KmsProtocol(Protocol):
 
     # The log line.
 
+    def write_overdue_line(self, answered_before: float) -> bool:
+        """Write the line of a call that was answered before this moment; whether there is none to wait for any more."""
+        outcome = self._outcome
+        if outcome is None or outcome.answered_at is None:
+            return True
+        if outcome.answered_at > answered_before:
+            return False
+        self._log_line("open")
+        return True
+
     def _log_line(self, ended_by: str) -> None:
         outcome = self._outcome
-        if outcome is None and self._logged:
+        if outcome is None and self.facts.lines:
             return
-        self._logged += 1
         now = self.factory.clock.seconds()
-        ended = self._ended
+        phase = "answered"
         if outcome is None:
-            outcome = Outcome(now)
-            outcome.reason = ended.reason if ended is not None else Reason.OK
-            outcome.detail = ended.detail if ended is not None else ""
+            outcome = self._without_call(now)
             phase = "connected" if self.facts.bound_at is None else "bound"
-        else:
-            phase = "call" if outcome.answered_at is None else "answered"
-            if ended is not None and ended_by == "server" and outcome.reason is Reason.OK:
-                outcome.reason, outcome.detail = ended.reason, ended.detail
+        elif outcome.answered_at is None:
+            phase = "call"
+        elif self._ended is not None and ended_by == "server" and outcome.reason is Reason.OK:
+            outcome.reason, outcome.detail = self._ended.reason, self._ended.detail
         self._outcome = None
         write_line(self.factory.log, self.facts, outcome, end=ended_by, phase=phase, now=now)
+
+    def _without_call(self, now: float) -> Outcome:
+        """What there is to tell of a connection that made no call."""
+        outcome = Outcome(now)
+        if self._ended is not None:
+            outcome.reason, outcome.detail = self._ended.reason, self._ended.detail
+        bound = self.facts.bound_at is not None
+        if outcome.reason is Reason.CLIENT_CLOSED and bound and not self.association.contexts:
+            outcome.reason = Reason.RPC_NO_INTERFACE
+        return outcome
 
 
 class KmsFactory(Factory):
@@ -296,10 +321,27 @@ class KmsFactory(Factory):
         self.activator: Activator
         self.connections: set[KmsProtocol] = set()
         self._wrapping = BalancedFactory(self)
+        #: Connections with an answered call whose line is not written yet.
+        self.answered: set[KmsProtocol] = set()
         self.conversations = 0
         self.activations = 0
         #: Called when the last connection has ended, once the server is stopping.
         self.when_idle: Callable[[], None] | None = None
+
+        self._line_writer = LoopingCall(self._write_overdue_lines)
+        self._line_writer.clock = clock
+
+    def startFactory(self) -> None:
+        """The first port is open: begin to write the lines of calls whose connections stay."""
+        self._line_writer.start(_LINE_WAITS, now=False)
+
+    def stopFactory(self) -> None:
+        """The last port is closed; connections may still be open, and write their line as they end."""
+        self._line_writer.stop()
+
+    def _write_overdue_lines(self) -> None:
+        before = self.clock.seconds() - _LINE_WAITS
+        self.answered = {protocol for protocol in self.answered if not protocol.write_overdue_line(before)}
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A protocol for the client at `addr`, wrapped where that is a load balancer."""

@@ -1,4 +1,4 @@
-"""The signals an administrator sends: TERM to end in order, HUP to take a changed configuration."""
+"""The signals an administrator sends: TERM or INT to end in order, HUP to take a changed configuration."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from twisted.application.service import Service
 
 
 class Signals(Service):
-    """Handles SIGTERM and SIGHUP while it runs.
+    """Handles SIGTERM, SIGINT and SIGHUP while it runs.
 
-    Twisted's own handling of SIGTERM ends twistd by that signal once all is done, which to a service manager is a
-    failure. Ending as asked is none: the exit status is 0.
+    Twisted's own handlers stop the reactor too, but twistd then ends the process by the same signal again, which init
+    scripts, systemd and supervisors report as a failure. Ending as asked is none: the exit status is 0.
     """
 
     def __init__(self, reactor: Any, on_hangup: Callable[[], None]) -> None:
@@ -26,7 +26,8 @@ class Signals(Service):
         self._reactor.callWhenRunning(self._install)
 
     def _install(self) -> None:
-        signal.signal(signal.SIGTERM, lambda *_: self._reactor.callFromThread(self._stop))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self._stop))
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._on_hangup))
 
     def _stop(self) -> None:

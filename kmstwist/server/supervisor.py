@@ -149,8 +149,13 @@ class Supervisor(Service):
             paused=self._paused,
             drained=tuple(sorted(self._drained)),
         )
-        arguments = [*worker_command(self._options), f"--adopt={adoption.model_dump_json()}"]
-        process = self._reactor.spawnProcess(worker, sys.executable, arguments, env=None, childFDs=descriptors)
+        process = self._reactor.spawnProcess(
+            worker,
+            sys.executable,
+            worker_command(self._options),
+            env=adoption.environment(),
+            childFDs=descriptors,
+        )
         worker.pid = process.pid
         worker.started = self._reactor.seconds()
         WORKER_STARTED.emit(self._log, worker=worker.number, worker_pid=worker.pid)
