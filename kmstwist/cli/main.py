@@ -11,12 +11,15 @@ from kmstwist import __version__
 
 #: Each verb's command, as "module:attribute" below kmstwist.cli.
 VERBS = {
+    "config": "config:config",
     "discover": "discover:discover",
     "dns": "dns:dns",
+    "gateway": "gateway:gateway",
     "keys": "keys:keys",
     "lab": "lab:lab",
     "probe": "probe:probe",
     "setup-client": "setup_client:setup_client",
+    "upstreams": "upstreams:upstreams",
 }
 
 

@@ -31,7 +31,7 @@ _DOMAIN = re.compile(r"(?=.{1,253}\.?\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z
 
 
 def parse_network(value: Any) -> Any:
-    """A network in CIDR notation, or one address. `ValueError` with the cure where it is neither.
+    """A network in CIDR notation, or one address, as canonical text. `ValueError` with the cure where it is neither.
 
     An IPv4-mapped IPv6 network is the IPv4 one it stands for, since that is how clients' addresses are judged.
     """
@@ -47,8 +47,8 @@ def parse_network(value: Any) -> Any:
         raise ValueError(f"'{value}' has bits set past its prefix; did you mean {loose}?") from None
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
         mapped = IPv4Address(network.network_address.ipv4_mapped)
-        return IPv4Network((mapped, network.prefixlen - 96))
-    return network
+        return str(IPv4Network((mapped, network.prefixlen - 96)))
+    return str(network)
 
 
 def _address(text: str) -> str:
@@ -192,12 +192,12 @@ class AdmissionSettings(_Section):
     """`[admission]`: who may ask, how often, and over how many connections. Holds for the lab too."""
 
     allow: tuple[CidrNetwork, ...] = Field(
-        tuple(parse_network(text) for text in PRIVATE_NETWORKS),
+        tuple(map(ip_network, PRIVATE_NETWORKS)),
         description="Networks that may ask. The most specific network of allow and deny decides; others are denied.",
     )
     deny: tuple[CidrNetwork, ...] = Field((), description="Networks that may not; their clients get 'access denied'.")
     exempt: tuple[CidrNetwork, ...] = Field(
-        tuple(parse_network(text) for text in LOOPBACK),
+        tuple(map(ip_network, LOOPBACK)),
         description="Networks whose clients are under no rate and no cap of their own.",
     )
     proxy_from: tuple[CidrNetwork, ...] = Field(

@@ -141,6 +141,7 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
+        self._parsing_only = False
         self._repeated: dict[str, list[str]] = {}
         #: The command line as it was given; a supervisor gives it to its workers.
         self.arguments: list[str] = []
@@ -163,8 +164,15 @@ class Options(usage.Options):
         except usage.UsageError as error:
             sys.exit(f"twistd kms: {_sentence(str(error))} (twistd kms --help lists the options)")
 
+    def parse_only(self, arguments: Sequence[str]) -> None:
+        """Parse options without making the configuration or the log of them; for showing what they would do."""
+        self._parsing_only = True
+        self.parseOptions(arguments)
+
     def postOptions(self) -> None:
         """Make the configuration of the file and the options, and have twistd log as it says."""
+        if self._parsing_only:
+            return
         try:
             self.effective = self.load()
         except ConfigError as error:
