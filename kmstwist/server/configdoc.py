@@ -156,8 +156,8 @@ def reference_page() -> str:
         "<!-- Made from the program by `make docs`. -->",
         "",
         "TOML, given with `twistd kms --config FILE`. Every option may be left out. `kmstwist config check FILE` says",
-        "all mistakes at once; `kmstwist config show` prints what is in force and where each value comes from. Options of",
-        "the command line override the file. Durations are in seconds unless said otherwise.",
+        "all mistakes at once; `kmstwist config show` prints what is in force and where each value comes from. Options",
+        "of the command line override the file. Durations are in seconds unless said otherwise.",
     ]
     for place, model in _all_models(Config, ()):
         if not place:

@@ -41,6 +41,7 @@ from kmstwist.server.listening import (
 )
 from kmstwist.server.log import redirect_log
 from kmstwist.server.options import Options
+from kmstwist.server.orphan import SupervisorWatch
 from kmstwist.server.protocol import KmsFactory
 from kmstwist.server.reload import Reloader
 from kmstwist.server.signals import Signals
@@ -102,7 +103,10 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     control = socket_path(_run_dir(config), config.server.port, worker)
     ControlService(control, commands.table, reactor).setServiceParent(root)
     listening.setServiceParent(root)
-    Signals(reactor, reloader.reload_quietly).setServiceParent(root)
+    signals = Signals(reactor, reloader.reload_quietly)
+    signals.setServiceParent(root)
+    if worker is not None:
+        SupervisorWatch(reactor, signals.stop).setServiceParent(root)
     return root
 
 
@@ -116,7 +120,7 @@ def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiSer
     supervisor.setServiceParent(root)
     control = socket_path(_run_dir(config), config.server.port)
     ControlService(control, supervisor.commands, reactor).setServiceParent(root)
-    Signals(reactor, supervisor.hang_up).setServiceParent(root)
+    Signals(reactor, supervisor.hang_up, supervisor.reopen_logs).setServiceParent(root)
     return root
 
 

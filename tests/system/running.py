@@ -82,13 +82,20 @@ class Server:
             if found == times:
                 return line
         while True:
-            line_or_end = self._new.get(timeout=_WAIT)
+            line_or_end = self._next(pattern)
             if line_or_end is None:
                 raise AssertionError(f"the server ended without saying {pattern!r}:\n" + "\n".join(self.lines))
             self.lines.append(line_or_end)
             found += bool(re.search(pattern, line_or_end))
             if found == times:
                 return line_or_end
+
+    def _next(self, pattern: str) -> str | None:
+        """The next line, or None at the log's end."""
+        try:
+            return self._new.get(timeout=_WAIT)
+        except queue.Empty:
+            raise AssertionError(f"the server does not say {pattern!r}:\n" + "\n".join(self.lines)) from None
 
     def conversations(self, number: int) -> list[dict[str, str]]:
         """The fields of the first `number` conversation lines, waiting for them."""

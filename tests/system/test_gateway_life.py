@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from tests.system.gateway_process import (
     until,
     upstream,
 )
-from tests.system.running import BIN, Server, kmstwist, run
+from tests.system.running import BIN, Server, free_port, kmstwist, run
 
 MESSAGE = b"\0\0\6\0" + bytes(256)
 
@@ -230,6 +231,50 @@ async def test_a_reload_reaches_every_worker(lab: Server, tmp_path: Path) -> Non
         gateway.wait_for(r" config .*changed=admission\.client_rate", 2)
         assert gateway.stop() == 0
         assert len([line for line in gateway.lines if " config-refused " in line]) == 1
+
+
+@ensureDeferred
+async def test_workers_end_when_their_supervisor_is_killed(lab: Server, tmp_path: Path) -> None:
+    with start_gateway(tmp_path, upstream(lab.port, "lab"), "--workers=2") as gateway:
+        gateway.wait_for(" listening ", 2)
+        assert len(worker_pids(gateway)) == 2
+        gateway.kill()
+        # The log's end is the end of the last process that could write to it.
+        with pytest.raises(AssertionError, match="the server ended"):
+            gateway.wait_for("never said")
+        assert len([line for line in gateway.lines if " stopped " in line]) == 2
+
+
+def test_workers_reopen_the_log_file_that_was_rotated_away(lab: Server, tmp_path: Path) -> None:
+    log = tmp_path / "kms.log"
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            *(str(BIN / "twistd"), "-n", "--pidfile=", f"--logfile={log}", "kms", f"--port={port}", "--workers=2"),
+            *(f"--state-dir={tmp_path / 'gateway'}", f"--upstream=127.0.0.1:{lab.port}"),
+        ],
+        cwd=tmp_path,
+    )
+    try:
+        wait_for_text(log, " listening ", 2)
+        log.rename(tmp_path / "kms.log.1")
+        process.send_signal(signal.SIGUSR1)
+        wait_for_text(log, "", 0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert log.read_text().count(" stopped ") == 2
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def wait_for_text(path: Path, text: str, times: int) -> None:
+    """Wait until a file is there and holds a text so often; each look at a process takes its own time."""
+    for _ in range(3000):
+        if path.exists() and path.read_text().count(text) >= times:
+            return
+        subprocess.run(["true"], check=True)
+    raise AssertionError(f"{path} does not hold {text!r}")
 
 
 def test_a_lab_has_no_workers(tmp_path: Path) -> None:
