@@ -6,7 +6,7 @@ import errno
 import os
 import resource
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -25,10 +25,12 @@ from twisted.python.failure import Failure
 from kmstwist.logevents import LISTENING, STOPPED
 from kmstwist.reasons import Reason
 from kmstwist.server.errors import StartupError
-from kmstwist.server.protocol import KmsFactory
+from kmstwist.server.protocol import KmsFactory, KmsProtocol
 
 #: Connections the kernel holds for us until we accept them: a thousand clients may come in one second after an outage.
 BACKLOG = 4096
+#: Seconds that clients which have not asked yet are given when the server stops.
+_MOMENT = 0.5
 
 
 def port_endpoint(reactor: IReactorTime, port: int) -> tuple[IStreamServerEndpoint, str]:
@@ -153,26 +155,34 @@ class ListeningService(Service):
                 LISTENING.emit(self._log, address=f"{address}:{host.port}", protocols="IPv4")
 
     def stopService(self) -> Deferred[None]:
-        """Stop accepting, end idle connections, give busy ones the drain time, then end them too."""
+        """Stop accepting, end idle connections, give busy ones the drain time, then end them too.
+
+        A client that has connected and not asked yet is given a moment: most are done in a few milliseconds, and one
+        that is cut would come back after two hours.
+        """
         super().stopService()
-        closing = DeferredList([d for port in self.ports if (d := port.stopListening()) is not None])
-        idle: Deferred[None] = Deferred()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await DeferredList([d for port in self.ports if (d := port.stopListening()) is not None])
         factory = self._factory
-        factory.when_idle = lambda: None if idle.called else idle.callback(None)
-        for protocol in list(factory.connections):
-            if not protocol.busy:
-                protocol.end(Reason.SERVER_STOPPING, "kmstwist is stopping")
+        gone: Deferred[None] = Deferred()
+        factory.when_idle = lambda: None if gone.called else gone.callback(None)
+        self._end(lambda protocol: protocol.answered)
         if not factory.connections:
             factory.when_idle()
+        moment = self._clock.callLater(min(_MOMENT, self.drain), self._end, lambda protocol: not protocol.busy)
         deadline = self._clock.callLater(self.drain, self._cut)
+        await gone
+        for timer in (moment, deadline):
+            if timer.active():
+                timer.cancel()
+        STOPPED.emit(self._log, conversations=factory.conversations, activations=factory.activations)
 
-        def done(_: object) -> Deferred[Any]:
-            if deadline.active():
-                deadline.cancel()
-            STOPPED.emit(self._log, conversations=factory.conversations, activations=factory.activations)
-            return closing
-
-        return idle.addCallback(done).addCallback(lambda _: None)
+    def _end(self, which: Callable[[KmsProtocol], bool]) -> None:
+        for protocol in list(self._factory.connections):
+            if which(protocol):
+                protocol.end(Reason.SERVER_STOPPING, "kmstwist is stopping")
 
     def _cut(self) -> None:
         for protocol in list(self._factory.connections):

@@ -170,6 +170,11 @@ class KmsProtocol(Protocol):
         """Whether a call is being executed."""
         return bool(self._executing)
 
+    @property
+    def answered(self) -> bool:
+        """Whether the client has its answer and has asked nothing since."""
+        return self._phases.phase is Phase.IDLE
+
     def _expired(self, phase: Phase | None, seconds: float) -> None:
         if phase is None:
             self._end_by_us(Reason.CLIENT_TOTAL, f"open for {seconds:g} s")
