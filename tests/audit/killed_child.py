@@ -10,7 +10,6 @@ from pathlib import Path
 
 # What the fork server is to have loaded: everything but the reactor.
 import kmstwist.audit.service
-import tests.audit.making
 
 IN_HAND = 200
 
