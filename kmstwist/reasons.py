@@ -59,6 +59,7 @@ class Reason(StrEnum):
     UPSTREAM_TIMEOUT = "upstream-timeout"
     UPSTREAM_FAULT = "upstream-fault"
     UPSTREAM_PROTOCOL = "upstream-protocol"
+    UPSTREAM_STATUS = "upstream-status"
     UPSTREAM_BIND_REJECTED = "upstream-bind-rejected"
     UPSTREAM_BUSY = "upstream-busy"
     UPSTREAM_DNS = "upstream-dns"
@@ -193,6 +194,10 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.UPSTREAM_PROTOCOL: Explanation(
         "what the upstream sent is no RPC, or answers another call",
         "see that the upstream's address and port are a KMS host's",
+    ),
+    Reason.UPSTREAM_STATUS: Explanation(
+        "the KMS host answered with a status of its own instead of an activation; it was passed on",
+        "look the code up: kmstwist errors CODE",
     ),
     Reason.UPSTREAM_BIND_REJECTED: Explanation(
         "the upstream does not offer the KMS interface", "see that the KMS host service runs at that address"

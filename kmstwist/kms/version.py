@@ -1,0 +1,43 @@
+"""The version word that opens every KMS message, in clear in all protocol versions.
+
+The low half is the minor, the high half the major version; majors 4, 5 and 6 exist (Volume Activation 2.0 Operations
+Guide, "KMS RPC Messages").
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+VERSION_SIZE = 4
+
+
+class Version(NamedTuple):
+    """A KMS protocol version, such as 6.0."""
+
+    major: int
+    minor: int
+
+    @property
+    def word(self) -> int:
+        """The version as the unsigned 32-bit integer of the wire."""
+        return self.major << 16 | self.minor
+
+    @classmethod
+    def from_word(cls, word: int) -> Version:
+        """The version that an unsigned 32-bit word stands for."""
+        return cls(word >> 16 & 0xFFFF, word & 0xFFFF)
+
+    @classmethod
+    def of(cls, message: bytes) -> Version:
+        """The version of a whole request or response, read from its first 4 bytes; `ValueError` if there are fewer."""
+        if len(message) < VERSION_SIZE:
+            raise ValueError(f"a KMS message starts with a version word of 4 bytes; this one has {len(message)} bytes")
+        return cls.from_word(int.from_bytes(message[:VERSION_SIZE], "little"))
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+V4 = Version(4, 0)
+V5 = Version(5, 0)
+V6 = Version(6, 0)

@@ -1,0 +1,144 @@
+"""The lab's secret and the keys derived from it; there is no other way to give the lab a key.
+
+The secret is 32 random bytes made at the lab's first start and kept in one file, which a lab client on another machine
+is given a copy of. Everything the lab protects messages with is derived from it by HKDF (RFC 5869), so that a lab's
+messages mean something to that lab alone, and no genuine client or host can take them for its own.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from Crypto.Hash import SHA256
+from Crypto.Protocol.KDF import HKDF
+
+SECRET_SIZE = 32
+KEY_FILE_NAME = "lab.key"
+HOST_ID_PREFIX = "LAB-"
+
+_SALT = b"kmstwist lab"
+_AES_KEY_SIZE = 16
+_HMAC_KEY_SIZE = 32
+_FILE_MODE = 0o600
+_FOLDER_MODE = 0o700
+
+
+class LabKeyError(Exception):
+    """The lab's key cannot be read, made or trusted; the text is a sentence with the cure."""
+
+
+class LabKey:
+    """A lab's secret of 32 bytes, as the keys it derives: AES-128 keys of 16 bytes and an HMAC key of 32.
+
+    `host_id` is the lab host's stable name, at most 48 characters, derived like the keys. `LabKeyError` for a secret of
+    another size.
+    """
+
+    __slots__ = ("host_id", "v4_mac", "v5_enc", "v6_enc", "v6_mac")
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != SECRET_SIZE:
+            raise LabKeyError(f"a lab key has {SECRET_SIZE} bytes; this one has {len(secret)}")
+
+        def derive(info: bytes, size: int) -> bytes:
+            derived: bytes = HKDF(secret, size, _SALT, SHA256, context=info)
+            return derived
+
+        self.v4_mac = derive(b"v4 mac", _AES_KEY_SIZE)
+        self.v5_enc = derive(b"v5 enc", _AES_KEY_SIZE)
+        self.v6_enc = derive(b"v6 enc", _AES_KEY_SIZE)
+        self.v6_mac = derive(b"v6 mac", _HMAC_KEY_SIZE)
+        digits = derive(b"host id", 8).hex().upper()
+        self.host_id = HOST_ID_PREFIX + "-".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+
+    def __repr__(self) -> str:
+        return f"<LabKey of {self.host_id}>"
+
+    @classmethod
+    def load(cls, path: Path) -> LabKey:
+        """The key in a file; `LabKeyError` if it is missing, unreadable, of another size or open to other users."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            raise LabKeyError(
+                f"there is no lab key at {path}: start the lab once (twistd -n kms) or copy its {KEY_FILE_NAME} here"
+            ) from None
+        except OSError as error:
+            raise LabKeyError(f"the lab key {path} cannot be read ({error.strerror}): see its owner and mode") from None
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            os.close(descriptor)
+            raise LabKeyError(f"the lab key {path} is not a file: name the {KEY_FILE_NAME} of the lab")
+        with os.fdopen(descriptor, "rb") as file:
+            if state.st_mode & 0o077:
+                raise LabKeyError(
+                    f"the lab key {path} is open to other users (mode {stat.S_IMODE(state.st_mode):04o}): "
+                    f"chmod 600 {path}"
+                )
+            secret = file.read(SECRET_SIZE + 1)
+        if len(secret) != SECRET_SIZE:
+            size = "more" if len(secret) > SECRET_SIZE else f"only {len(secret)}"
+            raise LabKeyError(
+                f"the lab key {path} has {size} bytes where a key has {SECRET_SIZE}: "
+                "copy it again from the lab, or remove it to have a new one made"
+            )
+        return cls(secret)
+
+    @classmethod
+    def load_or_create(cls, path: Path, random: Callable[[int], bytes]) -> LabKey:
+        """The key in a file, which is made from `random` (bytes of a given number) if there is none.
+
+        A new file has mode 0600 in a folder of mode 0700, and appears whole or not at all: of two processes that start
+        together, both end with the same key. `LabKeyError` as for `load`, and if it cannot be made.
+        """
+        try:
+            if path.exists():
+                return cls.load(path)
+            path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+            _publish(path, random(SECRET_SIZE))
+        except OSError as error:
+            raise LabKeyError(
+                f"the lab key {path} cannot be made ({error.strerror}): name a state folder that this user may write "
+                "(--state-dir)"
+            ) from None
+        return cls.load(path)
+
+
+def _publish(path: Path, secret: bytes) -> None:
+    """Write a new file under a name of our own, then link it to its place, which fails if another is there already."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secret)
+            file.flush()
+            os.fsync(descriptor)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return  # Another process was first; its key is the lab's.
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def default_state_dir(environ: Mapping[str, str] | None = None, uid: int | None = None) -> Path:
+    """Where the lab keeps its key and memory unless told otherwise.
+
+    `/var/lib/kmstwist` for root, else `$XDG_STATE_HOME/kmstwist`, by default `~/.local/state/kmstwist` (XDG Base
+    Directory Specification: a relative value is ignored). `LabKeyError` if the user has no home directory.
+    """
+    environ = os.environ if environ is None else environ
+    if (os.geteuid() if uid is None else uid) == 0:
+        return Path("/var/lib/kmstwist")
+    configured = environ.get("XDG_STATE_HOME", "")
+    if configured.startswith("/"):
+        return Path(configured) / "kmstwist"
+    try:
+        home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+    except RuntimeError:
+        raise LabKeyError("this user has no home directory: name a state folder (--state-dir)") from None
+    return home / ".local/state/kmstwist"

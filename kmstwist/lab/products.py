@@ -1,0 +1,40 @@
+"""The ids the lab gives to products: UUIDs of version 5 in a namespace of the project's own.
+
+Genuine activation ids are Microsoft's and mean a licence; the lab's mean a line of the catalogue and nothing else.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from kmstwist.kms.catalogue import FAMILIES, Product, products
+
+LAB_NAMESPACE = uuid5(NAMESPACE_URL, "urn:kmstwist:lab")
+
+
+@cache
+def activation_id(product_name: str) -> UUID:
+    """The lab's activation id (ActID) of the product of this name."""
+    return uuid5(LAB_NAMESPACE, product_name)
+
+
+@cache
+def kms_id(family: str) -> UUID:
+    """The lab's key management service id (KMSID) of a product family."""
+    return uuid5(LAB_NAMESPACE, f"family {family}")
+
+
+@cache
+def _by_activation_id() -> dict[UUID, Product]:
+    return {activation_id(product.name): product for product in products()}
+
+
+def product_of(act_id: UUID) -> Product | None:
+    """The product of a lab activation id, or None for any other UUID."""
+    return _by_activation_id().get(act_id)
+
+
+def family_of(service_id: UUID) -> str | None:
+    """The family of a lab key management service id, or None for any other UUID."""
+    return next((family for family in FAMILIES if kms_id(family) == service_id), None)

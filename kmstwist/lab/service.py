@@ -1,0 +1,81 @@
+"""The lab host as a running service: it answers calls at once, and its memory is saved behind them.
+
+Answers come from memory, so they wait for nothing. What changed is written in a thread, at most once a second, and
+once more when the service stops: a lab that is killed forgets a second, and its count comes back with its clients'
+next requests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredLock, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from kmstwist.kms.activation import ActivationAnswer, ActivationCall
+from kmstwist.kms.catalogue import APPLICATION_NAMES
+from kmstwist.lab.host import LabHost, Memory
+from kmstwist.lab.store import LabStore, StoreError
+from kmstwist.logevents import LAB_STORE
+
+_SAVE_EVERY = 1.0
+
+
+class LabService(Service):
+    """Answers activation calls from a `LabHost` and keeps its memory in a `LabStore`."""
+
+    def __init__(self, host: LabHost, store: LabStore, clock: IReactorTime, log: Logger | None = None) -> None:
+        self.host = host
+        self._store = store
+        self._log = log or Logger(namespace="kmstwist.lab")
+        self._saver = LoopingCall(self._save)
+        self._saver.clock = clock
+        self._complained = False
+        self._saving = DeferredLock()
+
+    @property
+    def remembered(self) -> int:
+        """How many clients count at present, over all applications."""
+        return sum(self.host.count(application) for application in APPLICATION_NAMES)
+
+    def activate(self, call: ActivationCall) -> Deferred[ActivationAnswer]:
+        """Answer one call; the Deferred has fired already."""
+        return succeed(self.host.answer(call.message, call.client))
+
+    def startService(self) -> None:
+        """Begin to save."""
+        super().startService()
+        self._saver.start(_SAVE_EVERY, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Save what is left and close the store."""
+        super().stopService()
+        self._saver.stop()
+        return self._save().addBoth(lambda _: self._store.close())
+
+    def _save(self) -> Deferred[Any]:
+        # One save at a time: the last one at the end must not overtake the one before it.
+        return self._saving.run(self._save_changes)
+
+    def _save_changes(self) -> Deferred[Any]:
+        changes = self.host.take_changes()
+        if changes is None:
+            return succeed(None)
+        return deferToThread(self._store.save, changes).addCallbacks(
+            lambda _: self._saved(), self._not_saved, errbackArgs=(changes,)
+        )
+
+    def _saved(self) -> None:
+        self._complained = False
+
+    def _not_saved(self, failure: Failure, changes: Memory) -> None:
+        failure.trap(StoreError)
+        self.host.return_changes(changes)
+        if not self._complained:
+            self._complained = True
+            LAB_STORE.emit(self._log, detail=failure.getErrorMessage())

@@ -1,0 +1,188 @@
+"""The lab host's memory between runs: one SQLite file in the state folder.
+
+Plain blocking functions, for a worker thread: `load` once at the start, `save` now and then with what the host's
+`take_changes` gave. A save is one transaction that replaces the changed applications whole, at most 50 rows each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Uuid,
+    create_engine,
+    delete,
+    event,
+    insert,
+    select,
+)
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from kmstwist.kms.messages import LicenseStatus
+from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, Memory
+
+STORE_FILE_NAME = "lab.sqlite"
+SCHEMA_VERSION = 1
+
+_LOCK_TIMEOUT_SECONDS = 5
+_TOTAL = "total"
+_FAILED = "failed"
+_MAX_INTEGER = 2**63 - 1
+
+_metadata = MetaData()
+_clients = Table(
+    "lab_client",
+    _metadata,
+    Column("app_id", Uuid, primary_key=True),
+    Column("cmid", Uuid, primary_key=True),
+    Column("last_seen", Float, nullable=False),
+    Column("machine_name", String, nullable=False),
+    Column("required_count", Integer, nullable=False),
+)
+_applications = Table(
+    "lab_application",
+    _metadata,
+    Column("app_id", Uuid, primary_key=True),
+    Column("largest_required", Integer, nullable=False),
+)
+_counters = Table(
+    "lab_counter",
+    _metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+
+
+class StoreError(Exception):
+    """The lab's memory cannot be opened, read or written; the text is a sentence with the cure."""
+
+
+class LabStore:
+    """The file of one lab host's memory, made with its folder if there is none; `StoreError` if it is of no use."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._engine = _engine(path)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._engine.begin() as connection:
+                self._prepare(connection)
+        except OSError as error:
+            raise StoreError(
+                f"the lab's folder {path.parent} cannot be made ({error.strerror}): name another with --state-dir"
+            ) from None
+        except DBAPIError as error:
+            self.close()
+            raise self._explained(error) from error
+        except StoreError:
+            self.close()
+            raise
+
+    def load(self) -> Memory:
+        """All that was saved; `StoreError` if it cannot be read."""
+        clients: dict[UUID, list[ClientRecord]] = {}
+        counters = Counters()
+        try:
+            with self._engine.connect() as connection:
+                for row in connection.execute(select(_clients).order_by(_clients.c.last_seen)):
+                    record = ClientRecord(row.cmid, row.last_seen, row.machine_name, row.required_count)
+                    clients.setdefault(row.app_id, []).append(record)
+                applications = {
+                    row.app_id: ApplicationMemory(row.largest_required, tuple(clients.get(row.app_id, ())))
+                    for row in connection.execute(select(_applications))
+                }
+                values = {row.name: row.value for row in connection.execute(select(_counters))}
+        except (DBAPIError, ValueError) as error:
+            raise self._explained(error) from error
+        counters.total = values.get(_TOTAL, 0)
+        counters.failed = values.get(_FAILED, 0)
+        for status in LicenseStatus:
+            counters.by_status[status] = values.get(status.name.lower(), 0)
+        return Memory(applications, counters)
+
+    def save(self, changes: Memory) -> None:
+        """Replace what changed, all or nothing; `StoreError` if it cannot be written."""
+        clients = [
+            {
+                "app_id": app_id,
+                "cmid": record.cmid,
+                "last_seen": record.last_seen,
+                "machine_name": record.machine_name,
+                "required_count": record.required_count,
+            }
+            for app_id, application in changes.applications.items()
+            for record in application.clients
+        ]
+        applications = [
+            {"app_id": app_id, "largest_required": application.largest_required}
+            for app_id, application in changes.applications.items()
+        ]
+        values = {_TOTAL: changes.counters.total, _FAILED: changes.counters.failed} | {
+            status.name.lower(): changes.counters.by_status[status] for status in LicenseStatus
+        }
+        try:
+            with self._engine.begin() as connection:
+                for table in (_clients, _applications):
+                    connection.execute(delete(table).where(table.c.app_id.in_(changes.applications)))
+                if applications:
+                    connection.execute(insert(_applications), applications)
+                if clients:
+                    connection.execute(insert(_clients), clients)
+                connection.execute(delete(_counters))
+                connection.execute(
+                    insert(_counters),
+                    [{"name": name, "value": min(value, _MAX_INTEGER)} for name, value in values.items()],
+                )
+        except DBAPIError as error:
+            raise self._explained(error) from error
+
+    def close(self) -> None:
+        """Close the file; the store is of no use afterwards."""
+        self._engine.dispose()
+
+    def _prepare(self, connection: Connection) -> None:
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"the lab's memory {self._path} was written by a newer kmstwist (schema {version}, this one knows "
+                f"{SCHEMA_VERSION}): update kmstwist, or move the file away"
+            )
+        _metadata.create_all(connection)
+        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _explained(self, error: Exception) -> StoreError:
+        cause = str(error.orig if isinstance(error, DBAPIError) else error)
+        if "locked" in cause:
+            cure = "another process holds it; stop that one, or name another state folder (--state-dir)"
+        elif "readonly" in cause or "unable to open" in cause:
+            cure = "see that its folder and file belong to the user kmstwist runs as"
+        elif "full" in cause:
+            cure = "free space on that disk"
+        else:
+            cure = "it is damaged or no file of kmstwist's; move it away, and the lab starts with a count of 0"
+        return StoreError(f"the lab's memory {self._path} cannot be used ({cause}): {cure}")
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _LOCK_TIMEOUT_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def use_write_ahead_log(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        # Readers (a backup, sqlite3 at a prompt) then never hold up the lab, and a crash loses no saved change.
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.close()
+
+    return engine

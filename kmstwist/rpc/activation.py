@@ -1,0 +1,78 @@
+"""The stubs of RequestActivation, the KMS interface's one operation (opnum 0).
+
+    HRESULT RequestActivation([in] long requestSize, [in, size_is(requestSize)] byte *request,
+                              [out] long *responseSize, [out, size_is(,*responseSize)] byte **response);
+
+The KMS message inside is bytes to this module, whatever its version. Source of the interface: Microsoft's Volume
+Activation Operations Guide, "KMS RPC Messages"; of the encoding: C706 14.3 and, for NDR64, [MS-RPCE] 2.2.5.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from kmstwist.rpc.ndr import StubError, StubReader, StubWriter
+
+REQUEST_ACTIVATION: Final = 0
+#: The referent id MIDL's runtimes give the first pointer; any non-zero number serves (C706 14.3.12.3).
+_REFERENT: Final = 0x00020000
+#: The sizes a request states are u32; no KMS message comes near this, and a larger one is refused unread.
+MAX_MESSAGE_SIZE: Final = 0x400000
+
+_HEAD32 = struct.Struct("<II")
+_RESPONSE32 = struct.Struct("<III")
+
+
+def encode_request(message: bytes, *, ndr64: bool = False) -> bytes:
+    """The request stub that carries `message`."""
+    if ndr64:
+        return StubWriter(ndr64=True).u32(len(message)).count(len(message)).raw(message).finish()
+    return _HEAD32.pack(len(message), len(message)) + message
+
+
+def decode_request(stub: bytes, *, ndr64: bool = False, little_endian: bool = True) -> bytes:
+    """The message a request stub carries. Raises `StubError` where its counts contradict each other or its length.
+
+    Bytes past the message are ignored, as NDR's own runtimes do.
+    """
+    if not ndr64 and little_endian and len(stub) >= 8:
+        size, max_count = _HEAD32.unpack_from(stub)
+        if size == max_count and size <= len(stub) - 8:
+            return stub[8 : 8 + size]
+    reader = StubReader(stub, ndr64=ndr64, little_endian=little_endian)
+    size = reader.u32()
+    max_count = reader.count()
+    if size != max_count:
+        raise StubError(f"requestSize is {size} but the array's count is {max_count}")
+    if size > MAX_MESSAGE_SIZE:
+        raise StubError(f"requestSize {size} is beyond any KMS message")
+    return reader.raw(size)
+
+
+def encode_response(hresult: int, message: bytes = b"", *, ndr64: bool = False) -> bytes:
+    """The response stub: a message with HRESULT 0, or no message (a null pointer) with a status."""
+    if not message:
+        if ndr64:
+            return StubWriter(ndr64=True).u32(0).pointer(0).u32(hresult).finish()
+        return _RESPONSE32.pack(0, 0, hresult)
+    size = len(message)
+    if ndr64:
+        writer = StubWriter(ndr64=True).u32(size).pointer(_REFERENT).count(size).raw(message)
+        return writer.u32(hresult).finish()
+    return _RESPONSE32.pack(size, _REFERENT, size) + message + bytes(-size % 4) + hresult.to_bytes(4, "little")
+
+
+def decode_response(stub: bytes, *, ndr64: bool = False, little_endian: bool = True) -> tuple[int, bytes]:
+    """The HRESULT and the message (empty where the pointer is null) of a response stub. Raises `StubError`."""
+    reader = StubReader(stub, ndr64=ndr64, little_endian=little_endian)
+    size = reader.u32()
+    message = b""
+    if reader.pointer():
+        max_count = reader.count()
+        if max_count != size:
+            raise StubError(f"responseSize is {size} but the array's count is {max_count}")
+        message = reader.raw(size)
+    elif size:
+        raise StubError(f"responseSize is {size} but the pointer is null")
+    return reader.u32(), message

@@ -1,0 +1,154 @@
+"""What a server accepts of a bind or alter_context: presentation contexts, features, fragment sizes.
+
+Rules and their sources, as Windows and Samba apply them:
+
+- A context is accepted in the first transfer syntax proposed that we know (NDR32 or NDR64); an unknown interface or no
+  known transfer syntax is refused for that context alone, with a null syntax in its result (C706 12.6.4.4).
+- An interface is accepted once a PDU. A Windows client proposes NDR32 and NDR64 as two contexts of the same interface
+  and uses the one that is accepted; the other is refused with "proposed transfer syntaxes not supported"
+  ([MS-RPCE] 3.3.1.5.6).
+- A context id keeps its meaning for the life of the association: naming it again with another interface or transfer
+  syntax is a protocol error (C706 12.6.3.1, p_cont_id).
+- An empty context list, or a context without a transfer syntax, is a protocol error (C706 12.6.3.1).
+- Bind time features are asked for as the first transfer syntax of a context, whatever its interface, in a bind only;
+  the answer is negotiate_ack with the bits that both sides know. Asked for twice they are a protocol error
+  ([MS-RPCE] 3.3.1.5.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from kmstwist.rpc.pdu import ContextOutcome, PresentationContext
+from kmstwist.rpc.status import ContextResult, ProviderReason
+from kmstwist.rpc.syntax import (
+    FEATURE_KEEP_CONNECTION_ON_ORPHAN,
+    FEATURE_SECURITY_CONTEXT_MULTIPLEXING,
+    NDR32,
+    NDR64,
+    SyntaxId,
+    feature_bits,
+)
+
+#: [MS-RPCE] 3.3.1.5.3 and C706 12.6.3.1: no side may be asked to take less than 1432 bytes; Windows never goes below
+#: 2048, offers 5840, and rounds down to a multiple of 8.
+MIN_FRAGMENT: Final = 2048
+MAX_FRAGMENT: Final = 5840
+#: Contexts one association may hold; a client that needs more has lost count.
+MAX_CONTEXTS: Final = 64
+SUPPORTED_FEATURES: Final = FEATURE_SECURITY_CONTEXT_MULTIPLEXING | FEATURE_KEEP_CONNECTION_ON_ORPHAN
+
+#: Acceptance in each transfer syntax, by the syntax's wire form (bytes remember their hash; that is what counts here).
+_TRANSFERS: Final = {syntax.wire: ContextOutcome(ContextResult.ACCEPTANCE, 0, syntax) for syntax in (NDR32, NDR64)}
+_NO_INTERFACE: Final = ContextOutcome(ContextResult.PROVIDER_REJECTION, ProviderReason.ABSTRACT_SYNTAX_NOT_SUPPORTED)
+_NO_TRANSFER: Final = ContextOutcome(ContextResult.PROVIDER_REJECTION, ProviderReason.TRANSFER_SYNTAXES_NOT_SUPPORTED)
+_NO_ROOM: Final = ContextOutcome(ContextResult.PROVIDER_REJECTION, ProviderReason.LOCAL_LIMIT_EXCEEDED)
+
+
+class ContextListError(Exception):
+    """A context list that breaks the protocol as a whole: a bind_nak, or a fault for an alter_context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """An interface a server offers: its identifier and the number of its operations (opnums 0 to `operations` - 1)."""
+
+    syntax: SyntaxId
+    operations: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoundContext:
+    """An accepted context: calls on it are this interface's, encoded in this transfer syntax."""
+
+    interface: Interface
+    ndr64: bool
+
+
+@dataclass(slots=True)
+class Negotiation:
+    """The outcome of one bind or alter_context: results in the order proposed, the new contexts, agreed features."""
+
+    outcomes: tuple[ContextOutcome, ...]
+    accepted: dict[int, BoundContext] = field(default_factory=dict)
+    features: int | None = None
+
+
+class InterfaceTable:
+    """The interfaces of a server by identifier; a client's minor version may be lower than ours (C706 6.1.2.2)."""
+
+    def __init__(self, interfaces: tuple[Interface, ...]) -> None:
+        self.interfaces = interfaces
+        self._exact: Mapping[bytes, Interface] = {i.syntax.wire: i for i in interfaces}
+        self._by_major: Mapping[bytes, Interface] = {i.syntax.wire[:18]: i for i in interfaces}
+
+    def find(self, syntax: SyntaxId) -> Interface | None:
+        """The interface that serves clients of `syntax`, or None."""
+        found = self._exact.get(syntax.wire)
+        if found is not None:
+            return found
+        found = self._by_major.get(syntax.wire[:18])
+        if found is None or syntax.minor > found.syntax.minor:
+            return None
+        return found
+
+
+def negotiate(
+    table: InterfaceTable,
+    proposed: tuple[PresentationContext, ...],
+    bound: Mapping[int, BoundContext],
+    *,
+    features_allowed: bool,
+) -> Negotiation:
+    """Judge a context list against the interfaces offered and the contexts already bound on the association.
+
+    Raises `ContextListError` where the list breaks the protocol as a whole.
+    """
+    if not proposed:
+        raise ContextListError("the context list is empty")
+    outcomes: list[ContextOutcome] = []
+    accepted: dict[int, BoundContext] = {}
+    features: int | None = None
+    served: set[bytes] = set()
+    for context in proposed:
+        if not context.transfers:
+            raise ContextListError(f"context {context.context_id} proposes no transfer syntax")
+        bits = feature_bits(context.transfers[0]) if features_allowed else None
+        if bits is not None:
+            if features is not None:
+                raise ContextListError("bind time features are asked for twice")
+            features = bits & SUPPORTED_FEATURES
+            outcomes.append(ContextOutcome(ContextResult.NEGOTIATE_ACK, features))
+            continue
+        interface = table.find(context.abstract)
+        if interface is None:
+            outcomes.append(_NO_INTERFACE)
+            continue
+        known = [transfer.wire for transfer in context.transfers if transfer.wire in _TRANSFERS]
+        if not known:
+            outcomes.append(_NO_TRANSFER)
+            continue
+        if interface.syntax.wire in served:
+            outcomes.append(_NO_TRANSFER)
+            continue
+        existing = bound.get(context.context_id) or accepted.get(context.context_id)
+        if existing is not None:
+            transfer = (NDR64 if existing.ndr64 else NDR32).wire
+            if existing.interface is not interface or transfer not in known:
+                raise ContextListError(f"context {context.context_id} is bound already, as something else")
+        else:
+            transfer = known[0]
+            if len(bound) + len(accepted) >= MAX_CONTEXTS:
+                outcomes.append(_NO_ROOM)
+                continue
+            accepted[context.context_id] = BoundContext(interface, transfer == NDR64.wire)
+        served.add(interface.syntax.wire)
+        outcomes.append(_TRANSFERS[transfer])
+    return Negotiation(tuple(outcomes), accepted, features)
+
+
+def fragment_size(client_xmit: int, client_recv: int) -> int:
+    """The fragment size, in bytes, that both directions use after a bind that offered these two."""
+    return max(MIN_FRAGMENT, min(client_xmit, client_recv, MAX_FRAGMENT) & ~7)

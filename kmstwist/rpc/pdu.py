@@ -1,0 +1,270 @@
+"""The PDUs of connection-oriented RPC (C706 12.6; [MS-RPCE] 2.2.2): one dataclass a type.
+
+A PDU here is one fragment: joining the fragments of a call is the association's work, turning PDUs into bytes and back
+`kmstwist.rpc.codec`'s. An authentication verifier is kept apart from the stub but never understood: the KMS call is
+anonymous, and what to answer to a verifier is the association's decision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Final, TypeAlias
+
+from kmstwist.reasons import Reason
+from kmstwist.rpc.syntax import NULL_SYNTAX, SyntaxId
+
+HEADER_SIZE: Final = 16
+#: Request header with its fixed body fields, before the stub (without an object UUID).
+REQUEST_HEADER_SIZE: Final = 24
+#: Response header with its fixed body fields, before the stub.
+RESPONSE_HEADER_SIZE: Final = 24
+AUTH_TRAILER_SIZE: Final = 8
+RPC_VERSION: Final = 5
+RPC_MINOR_VERSIONS: Final = (0, 1)
+#: A fault PDU is always this long here: no stub data follows the status.
+FAULT_SIZE: Final = 32
+
+
+class PacketType(IntEnum):
+    """PDU types (C706 12.6.4.1, 12.4.1); the connectionless ones are named so that a log can name them."""
+
+    REQUEST = 0
+    PING = 1
+    RESPONSE = 2
+    FAULT = 3
+    WORKING = 4
+    NOCALL = 5
+    REJECT = 6
+    ACK = 7
+    CL_CANCEL = 8
+    FACK = 9
+    CANCEL_ACK = 10
+    BIND = 11
+    BIND_ACK = 12
+    BIND_NAK = 13
+    ALTER_CONTEXT = 14
+    ALTER_CONTEXT_RESP = 15
+    AUTH3 = 16
+    SHUTDOWN = 17
+    CO_CANCEL = 18
+    ORPHANED = 19
+
+
+class Flags(IntFlag):
+    """`pfc_flags` (C706 12.6.3.1; [MS-RPCE] 2.2.2.3)."""
+
+    FIRST_FRAG = 0x01
+    LAST_FRAG = 0x02
+    #: In a request: a cancel is pending. In bind and alter_context the same bit is SUPPORT_HEADER_SIGN.
+    PENDING_CANCEL = 0x04
+    SUPPORT_HEADER_SIGN = 0x04
+    RESERVED = 0x08
+    CONC_MPX = 0x10
+    DID_NOT_EXECUTE = 0x20
+    MAYBE = 0x40
+    OBJECT_UUID = 0x80
+
+
+# The flags as plain integers: testing an IntFlag costs a microsecond, and every PDU is tested several times.
+FIRST_FRAG: Final = 0x01
+LAST_FRAG: Final = 0x02
+WHOLE: Final = FIRST_FRAG | LAST_FRAG
+PENDING_CANCEL: Final = 0x04
+SUPPORT_HEADER_SIGN: Final = 0x04
+CONC_MPX: Final = 0x10
+DID_NOT_EXECUTE: Final = 0x20
+MAYBE: Final = 0x40
+OBJECT_UUID: Final = 0x80
+
+
+class PduError(Exception):
+    """Bytes that are no PDU. `reason` says in which way; `ptype` and `call_id` what could still be read of it."""
+
+    def __init__(self, reason: Reason, detail: str, ptype: int | None = None, call_id: int = 0) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.ptype = ptype
+        self.call_id = call_id
+
+
+@dataclass(frozen=True, slots=True)
+class AuthVerifier:
+    """The sec_trailer and auth_value at a PDU's end (C706 13.2.6; [MS-RPCE] 2.2.2.11)."""
+
+    auth_type: int
+    level: int
+    pad_length: int
+    context_id: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PresentationContext:
+    """One proposed context: an interface in the transfer syntaxes the client can do (p_cont_elem_t)."""
+
+    context_id: int
+    abstract: SyntaxId
+    transfers: tuple[SyntaxId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ContextOutcome:
+    """The server's answer for one proposed context, in the order proposed (p_result_t)."""
+
+    result: int
+    reason: int = 0
+    transfer: SyntaxId = NULL_SYNTAX
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """bind (C706 12.6.4.3): opens an association. Fragment sizes in bytes; group 0 asks for a new one."""
+
+    call_id: int
+    contexts: tuple[PresentationContext, ...]
+    max_xmit_frag: int = 5840
+    max_recv_frag: int = 5840
+    assoc_group: int = 0
+    flags: int = WHOLE
+    auth: AuthVerifier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlterContext(Bind):
+    """alter_context (C706 12.6.4.1): proposes further contexts on an association. Its sizes and group mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class BindAck:
+    """bind_ack (C706 12.6.4.4). `secondary_address` is the port as text, without its NUL."""
+
+    call_id: int
+    results: tuple[ContextOutcome, ...]
+    max_xmit_frag: int = 5840
+    max_recv_frag: int = 5840
+    assoc_group: int = 0
+    secondary_address: bytes = b""
+    flags: int = WHOLE
+    auth: AuthVerifier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlterContextResp(BindAck):
+    """alter_context_resp (C706 12.6.4.2): as bind_ack, with an empty secondary address."""
+
+
+@dataclass(frozen=True, slots=True)
+class BindNak:
+    """bind_nak (C706 12.6.4.5): the bind as a whole is refused, with the versions that would be served."""
+
+    call_id: int
+    reject_reason: int
+    versions: tuple[tuple[int, int], ...] = ((5, 0),)
+    flags: int = WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """request (C706 12.6.4.9). `object` is an object UUID's 16 bytes as sent; `little_endian` how the stub is coded."""
+
+    call_id: int
+    context_id: int
+    opnum: int
+    stub: bytes
+    alloc_hint: int = 0
+    object: bytes | None = None
+    flags: int = WHOLE
+    auth: AuthVerifier | None = None
+    little_endian: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """response (C706 12.6.4.10)."""
+
+    call_id: int
+    context_id: int
+    stub: bytes
+    alloc_hint: int = 0
+    cancel_count: int = 0
+    flags: int = WHOLE
+    auth: AuthVerifier | None = None
+    little_endian: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """fault (C706 12.6.4.7; [MS-RPCE] 2.2.2.12 names the byte after cancel_count `fault_flags`)."""
+
+    call_id: int
+    context_id: int
+    status: int
+    alloc_hint: int = FAULT_SIZE
+    cancel_count: int = 0
+    fault_flags: int = 0
+    flags: int = WHOLE
+    stub: bytes = b""
+    auth: AuthVerifier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CoCancel:
+    """cancel (C706 12.6.4.6): the client would rather not wait for this call any more."""
+
+    call_id: int
+    flags: int = WHOLE
+    auth: AuthVerifier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Orphaned:
+    """orphaned (C706 12.6.4.8): the client has given the call up and wants no answer."""
+
+    call_id: int
+    flags: int = WHOLE
+    auth: AuthVerifier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """shutdown (C706 12.6.4.11): a server asks its client to end the connection. Clients never send it."""
+
+    call_id: int
+    flags: int = WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Auth3:
+    """rpc_auth_3 ([MS-RPCE] 2.2.2.10): the third leg of an authentication; it is never answered."""
+
+    call_id: int
+    flags: int = WHOLE
+    auth: AuthVerifier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherPdu:
+    """A PDU type with no meaning on a connection (the connectionless ones, or a number nobody has given out)."""
+
+    call_id: int
+    ptype: int
+    flags: int = WHOLE
+
+
+Pdu: TypeAlias = (
+    Bind
+    | AlterContext
+    | BindAck
+    | AlterContextResp
+    | BindNak
+    | Request
+    | Response
+    | Fault
+    | CoCancel
+    | Orphaned
+    | Shutdown
+    | Auth3
+    | OtherPdu
+)

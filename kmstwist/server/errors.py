@@ -1,0 +1,27 @@
+"""Failing to start: one sentence on the terminal, an exit status, and no traceback."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+
+class StartupError(Exception):
+    """kmstwist cannot start; the text is a sentence with its cure."""
+
+
+def speak_plainly() -> None:
+    """Have a `StartupError` that nobody catches printed as its sentence.
+
+    twistd lets what a service raises at start end the process with a traceback. An administrator's mistake (a taken
+    port, say) is none of the program's code, so it is shown as what it is.
+    """
+    previous = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if isinstance(error, StartupError):
+            sys.stderr.write(f"kmstwist: {error}\n")
+        else:
+            previous(kind, error, traceback)
+
+    sys.excepthook = hook

@@ -1,0 +1,64 @@
+"""HOST[:PORT] as administrators write it, for upstreams, probes and clients."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+DEFAULT_PORT = 1688
+#: RFC 1123 host names, with the underscore that Windows networks tolerate.
+_LABEL = re.compile(r"^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$")
+
+
+class AddressError(ValueError):
+    """Text that is no HOST[:PORT]; the message says what is wrong and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A host (name, IPv4 or IPv6 address without brackets) and a TCP port."""
+
+    host: str
+    port: int = DEFAULT_PORT
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_host_port(text: str) -> HostPort:
+    """`HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or a bare IPv6 address; the port is 1688 where none is given.
+
+    Raises `AddressError`.
+    """
+    bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", text)
+    if bracketed:
+        host, port = bracketed.group(1), bracketed.group(2)
+        if not _is_ipv6(host):
+            raise AddressError(f"'{text}': what stands in brackets is no IPv6 address")
+    elif text.count(":") > 1:
+        if not _is_ipv6(text):
+            raise AddressError(f"'{text}' is no HOST:PORT; write an IPv6 address with a port as [ADDRESS]:PORT")
+        host, port = text, None
+    else:
+        host, colon, after = text.partition(":")
+        port = after if colon else None
+        if not host or len(host) > 253 or not all(_LABEL.match(label) for label in host.rstrip(".").split(".")):
+            raise AddressError(f"'{text}' is no host name or address; write HOST or HOST:PORT")
+    return HostPort(host, _parse_port(text, port))
+
+
+def _parse_port(text: str, port: str | None) -> int:
+    if port is None:
+        return DEFAULT_PORT
+    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        raise AddressError(f"'{text}': the port must be a number from 1 to 65535")
+    return int(port)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,226 @@
+"""A connection to a KMS host: a Twisted protocol that moves bytes for a `ClientAssociation`.
+
+It binds as soon as it is connected. From then on each `call` gives a Deferred that fires with the response or fails
+with an `UpstreamError`; nothing here waits forever by itself only if the caller says how long (`addTimeout`), since
+what is too long differs between a gateway's call and a probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.error import ConnectionRefusedError as TwistedConnectionRefused
+from twisted.internet.error import DNSLookupError, NoRouteError
+from twisted.internet.error import TimeoutError as ConnectTimeoutError
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from kmstwist.reasons import Reason
+from kmstwist.rpc import activation
+from kmstwist.rpc.client import (
+    WINDOWS_CONTEXTS,
+    AcceptedContext,
+    BindRejected,
+    Bound,
+    ClientAssociation,
+    ClientEvent,
+    FaultReceived,
+    ResponseReceived,
+    ServerBroke,
+    ShutdownRequested,
+)
+from kmstwist.rpc.ndr import StubError
+from kmstwist.rpc.pdu import PresentationContext
+from kmstwist.rpc.syntax import KMS_INTERFACE
+from kmstwist.transport.errors import (
+    BindError,
+    ConnectError,
+    FaultError,
+    LostError,
+    TimedOut,
+    UpstreamError,
+    reject_name,
+)
+
+
+class RpcConnection(Protocol):
+    """One connection with its association. `bound` fires once, when the server has answered the bind."""
+
+    transport: ITCPTransport | None
+
+    def __init__(self, contexts: Sequence[PresentationContext] = WINDOWS_CONTEXTS) -> None:
+        self.association = ClientAssociation()
+        self.bound: Deferred[Bound] = Deferred(lambda _: self.abort())
+        self.alive = False
+        #: Set while the connection has an owner that wants to know of its end (a pool keeping it in reserve).
+        self.when_lost: Callable[[RpcConnection], None] | None = None
+        self._contexts = contexts
+        self._waiting: dict[int, Deferred[ResponseReceived]] = {}
+        self._altering: dict[int, Deferred[Bound]] = {}
+
+    def connectionMade(self) -> None:
+        """Bind at once."""
+        self.alive = True
+        self.association.bind(self._contexts)
+        self._flush()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Feed the association and act on what it says."""
+        for event in self.association.receive_data(data):
+            self._handle(event)
+        self._flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Fail whatever still waits."""
+        self.alive = False
+        self._fail_all(LostError(f"the connection ended: {reason.getErrorMessage().rstrip('.')}"))
+        if self.when_lost is not None:
+            self.when_lost(self)
+
+    def call(self, context: AcceptedContext, opnum: int, stub: bytes) -> Deferred[ResponseReceived]:
+        """Make a call; fires with the response, fails with an `UpstreamError`. Cancelling it drops the connection."""
+        if not self.alive:
+            return fail(LostError("the connection had ended"))
+        call_id = self.association.call(context, opnum, stub)
+        # An answer that comes after the caller gave up must not be taken for another call's: the connection goes.
+        answer: Deferred[ResponseReceived] = Deferred(lambda _: self.abort())
+        self._waiting[call_id] = answer
+        self._flush()
+        return answer
+
+    def alter(self, contexts: Sequence[PresentationContext]) -> Deferred[Bound]:
+        """Propose further contexts; fires with the results."""
+        answer: Deferred[Bound] = Deferred(lambda _: self.abort())
+        self._altering[self.association.alter(contexts)] = answer
+        self._flush()
+        return answer
+
+    def request_activation(self, message: bytes) -> Deferred[tuple[int, bytes]]:
+        """RequestActivation: fires with the HRESULT and the response message (empty unless the HRESULT is 0)."""
+        context = self.association.context_for(KMS_INTERFACE)
+        if context is None:
+            return fail(BindError("the host does not have the KMS interface"))
+        stub = activation.encode_request(message, ndr64=context.ndr64)
+        return self.call(context, activation.REQUEST_ACTIVATION, stub).addCallback(_decode)
+
+    def close(self) -> None:
+        """End the connection in order."""
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self.alive = False
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def _flush(self) -> None:
+        data = self.association.data_to_send()
+        if data and self.transport is not None:
+            self.transport.write(data)
+
+    def _handle(self, event: ClientEvent) -> None:
+        if isinstance(event, ResponseReceived):
+            waiting = self._waiting.pop(event.call_id, None)
+            if waiting is not None:
+                waiting.callback(event)
+        elif isinstance(event, FaultReceived):
+            fault = FaultError(event.status, event.did_not_execute)
+            waiters: dict[int, Deferred[Any]] = {**self._waiting, **self._altering}
+            failed = waiters.get(event.call_id)
+            self._waiting.pop(event.call_id, None)
+            self._altering.pop(event.call_id, None)
+            if failed is not None:
+                failed.errback(fault)
+        elif isinstance(event, Bound):
+            self._handle_bound(event)
+        elif isinstance(event, BindRejected):
+            self._fail_all(BindError(f"the host refused the bind: {reject_name(event.reject_reason)}"))
+            self.close()
+        elif isinstance(event, ServerBroke):
+            self._fail_all(UpstreamError(event.detail, event.reason))
+            self.abort()
+        elif type(event) is ShutdownRequested and not self.association.calls_under_way:
+            self.close()
+
+    def _handle_bound(self, event: Bound) -> None:
+        if not self.bound.called:
+            self.bound.callback(event)
+        else:
+            # alter_context responses come in the order asked: one connection, one order.
+            altering = self._altering.pop(next(iter(self._altering)))
+            altering.callback(event)
+
+    def _fail_all(self, error: UpstreamError) -> None:
+        waiting: list[Deferred[Any]] = [*self._waiting.values(), *self._altering.values()]
+        self._waiting.clear()
+        self._altering.clear()
+        for deferred in waiting:
+            if not deferred.called:
+                deferred.errback(error)
+        if not self.bound.called:
+            self.bound.errback(error)
+
+
+def _decode(response: ResponseReceived) -> tuple[int, bytes]:
+    try:
+        return activation.decode_response(response.stub, ndr64=response.ndr64, little_endian=response.little_endian)
+    except StubError as error:
+        raise UpstreamError(f"the response does not unmarshal: {error}", Reason.UPSTREAM_PROTOCOL) from None
+
+
+def endpoint_for(reactor: object, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
+    """The endpoint of a host by name or address; a name's addresses are tried as RFC 8305 says."""
+    return cast(IStreamClientEndpoint, HostnameEndpoint(reactor, host, port, timeout=timeout))
+
+
+def connect(
+    clock: IReactorTime,
+    endpoint: IStreamClientEndpoint,
+    timeout: float,
+    contexts: Sequence[PresentationContext] = WINDOWS_CONTEXTS,
+) -> Deferred[RpcConnection]:
+    """Connect and bind, within `timeout` seconds each. Fires with the bound connection, fails with `UpstreamError`."""
+
+    def connected(protocol: RpcConnection) -> Deferred[RpcConnection]:
+        protocol.bound.addTimeout(timeout, clock, onTimeoutCancel=bind_timed_out)
+        return protocol.bound.addCallback(lambda _: protocol)
+
+    return open_connection(endpoint, contexts).addCallback(connected)
+
+
+def open_connection(
+    endpoint: IStreamClientEndpoint, contexts: Sequence[PresentationContext] = WINDOWS_CONTEXTS
+) -> Deferred[RpcConnection]:
+    """Connect only: fires as soon as the bind has been sent; `RpcConnection.bound` tells what became of it."""
+    attempt: Deferred[RpcConnection] = connectProtocol(endpoint, RpcConnection(contexts))
+    return attempt.addErrback(_explain_connect)
+
+
+def bind_timed_out(result: object, timeout: float) -> Any:
+    """For `Deferred.addTimeout` on `RpcConnection.bound`."""
+    raise TimedOut(f"no answer to the bind within {timeout:g} s")
+
+
+def call_timed_out(result: object, timeout: float) -> Any:
+    """For `Deferred.addTimeout` on a call or an alter_context."""
+    raise TimedOut(f"no answer within {timeout:g} s")
+
+
+def _explain_connect(failure: Failure) -> Failure:
+    """Turn the ways a connection does not come about into one clear clause and a reason code."""
+    if failure.check(UpstreamError):
+        return failure
+    if failure.check(TwistedConnectionRefused):
+        return Failure(ConnectError("connection refused"))
+    if failure.check(DNSLookupError):
+        return Failure(ConnectError("the name does not resolve", Reason.UPSTREAM_DNS))
+    if failure.check(NoRouteError):
+        return Failure(ConnectError("no route to the host"))
+    if failure.check(ConnectTimeoutError):
+        return Failure(TimedOut("no connection within the timeout"))
+    return Failure(ConnectError(f"no connection: {failure.getErrorMessage().rstrip('.')}"))

@@ -1,0 +1,142 @@
+"""An RPC-level health check of any KMS host, kmstwist or genuine: no activation is asked for.
+
+It connects, binds as a Windows client does, adds the management interface with an alter_context and asks whether the
+server listens. What it learns tells "the port is open" from "a KMS host answers there", which a TCP check does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+
+from kmstwist.rpc import mgmt
+from kmstwist.rpc.client import MANAGEMENT_CONTEXTS, Bound
+from kmstwist.rpc.ndr import StubError
+from kmstwist.rpc.pdu import ContextOutcome, PresentationContext
+from kmstwist.rpc.status import ContextResult, ProviderReason
+from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, NDR64, feature_bits
+from kmstwist.transport.connection import RpcConnection, bind_timed_out, call_timed_out, open_connection
+from kmstwist.transport.errors import FaultError, UpstreamError
+
+
+class Verdict(IntEnum):
+    """A monitoring plugin's exit codes."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+
+
+@dataclass(slots=True)
+class ContextReport:
+    """What became of one proposed context, in words."""
+
+    proposed: str
+    outcome: str
+    accepted: bool
+
+
+@dataclass(slots=True)
+class ProbeReport:
+    """What a probe found. Durations are milliseconds; a step that was not reached has none."""
+
+    verdict: Verdict = Verdict.CRITICAL
+    summary: str = ""
+    connect_ms: float | None = None
+    bind_ms: float | None = None
+    management_ms: float | None = None
+    listening: bool | None = None
+    secondary_address: str = ""
+    fragment_size: int = 0
+    contexts: list[ContextReport] = field(default_factory=list)
+
+
+def probe(clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: float) -> Deferred[ProbeReport]:
+    """Probe the host behind `endpoint`, each step within `timeout` seconds. Fires with a report and never fails."""
+    return Deferred.fromCoroutine(_probe(clock, endpoint, timeout))
+
+
+async def _probe(clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: float) -> ProbeReport:
+    report = ProbeReport()
+    started = clock.seconds()
+    try:
+        connection = await open_connection(endpoint)
+    except UpstreamError as error:
+        report.summary = error.detail
+        return report
+    report.connect_ms = _since(clock, started)
+    try:
+        started = clock.seconds()
+        bound = await connection.bound.addTimeout(timeout, clock, onTimeoutCancel=bind_timed_out)
+        report.bind_ms = _since(clock, started)
+        _describe_bind(report, connection, bound)
+        if connection.association.context_for(KMS_INTERFACE) is None:
+            report.summary = "RPC answers, but the KMS interface is not offered there"
+            return report
+        started = clock.seconds()
+        await _ask_management(clock, connection, report, timeout)
+        report.management_ms = _since(clock, started)
+    except UpstreamError as error:
+        report.summary = error.detail
+    finally:
+        connection.close()
+    return report
+
+
+async def _ask_management(clock: IReactorTime, connection: RpcConnection, report: ProbeReport, timeout: float) -> None:
+    """Ask is_server_listening. A KMS host that will not say is a warning, not a failure: the KMS interface is there."""
+    report.verdict = Verdict.WARNING
+    try:
+        await connection.alter(MANAGEMENT_CONTEXTS).addTimeout(timeout, clock, onTimeoutCancel=call_timed_out)
+        context = connection.association.context_for(MGMT_INTERFACE)
+        if context is None:
+            report.summary = "a KMS host answers; it does not offer the management interface"
+            return
+        answer = await connection.call(context, mgmt.IS_SERVER_LISTENING, b"").addTimeout(
+            timeout, clock, onTimeoutCancel=call_timed_out
+        )
+        report.listening = mgmt.decode_listening(answer.stub, ndr64=answer.ndr64, little_endian=answer.little_endian)
+    except (FaultError, StubError) as error:
+        report.summary = f"a KMS host answers; its management interface does not: {error}"
+        return
+    if report.listening:
+        report.verdict = Verdict.OK
+        report.summary = "a KMS host answers and listens"
+    else:
+        report.summary = "a KMS host answers, but says that it does not listen for calls"
+
+
+def _describe_bind(report: ProbeReport, connection: RpcConnection, bound: Bound) -> None:
+    report.secondary_address = connection.association.secondary_address
+    report.fragment_size = connection.association.fragment_size
+    for proposed, outcome in zip(bound.proposed, bound.results, strict=True):
+        accepted = outcome.result in (ContextResult.ACCEPTANCE, ContextResult.NEGOTIATE_ACK)
+        report.contexts.append(ContextReport(_proposal(proposed), _outcome(outcome), accepted))
+
+
+def _proposal(context: PresentationContext) -> str:
+    transfer = context.transfers[0]
+    if transfer == NDR32:
+        return "KMS in NDR32"
+    if transfer == NDR64:
+        return "KMS in NDR64"
+    bits = feature_bits(transfer)
+    return f"bind time features {bits:#x}" if bits is not None else str(transfer)
+
+
+def _outcome(outcome: ContextOutcome) -> str:
+    if outcome.result == ContextResult.ACCEPTANCE:
+        return "accepted"
+    if outcome.result == ContextResult.NEGOTIATE_ACK:
+        return f"accepted {outcome.reason:#x}"
+    try:
+        return "rejected: " + ProviderReason(outcome.reason).name.lower().replace("_", " ")
+    except ValueError:
+        return f"rejected: reason {outcome.reason}"
+
+
+def _since(clock: IReactorTime, started: float) -> float:
+    return (clock.seconds() - started) * 1000

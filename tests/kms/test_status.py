@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kmstwist.kms.status import Status, explain, known_codes, parse_code
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("0xC004F074", 0xC004F074),
+        (" 0xc004f074 ", 0xC004F074),
+        ("C004F074", 0xC004F074),
+        ("80070005", 0x80070005),
+        ("-1073418124", 0xC004F074),
+        ("3221549172", 0xC004F074),
+        ("1722", 0x6BA),
+        ("0x6BA", 0x6BA),
+        ("6BA", 0x6BA),
+        ("5", 5),
+        ("0x1C01000B", 0x1C01000B),
+        ("-2147024891", 0x80070005),
+    ],
+)
+def test_a_code_is_read_as_people_write_it(text: str, code: int) -> None:
+    assert parse_code(text) == code
+
+
+@pytest.mark.parametrize("text", ["", "0x", "KMS", "0xC004F0744", "99999999999", "-99999999999", "12.5", "0x-5"])
+def test_what_is_no_code_is_refused_with_a_sentence_that_names_it(text: str) -> None:
+    with pytest.raises(ValueError, match="status code"):
+        parse_code(text)
+
+
+@given(st.integers(0, 0xFFFF_FFFF))
+def test_every_hexadecimal_code_is_read_back(code: int) -> None:
+    assert parse_code(f"0x{code:08X}") == code
+    assert parse_code(f"{code:08X}") == code
+    explain(code)
+
+
+@pytest.mark.parametrize(
+    ("code", "symbol", "words"),
+    [
+        (0xC004F038, "SL_E_VL_NOT_ENOUGH_COUNT", "count"),
+        (0xC004F042, "SL_E_VL_KEY_MANAGEMENT_SERVICE_ID_MISMATCH", "cannot be used"),
+        (0xC004F06C, "SL_E_VL_INVALID_TIMESTAMP", "timestamp is invalid"),
+        (0x800706BA, "HRESULT_FROM_WIN32(RPC_S_SERVER_UNAVAILABLE)", "RPC server is unavailable"),
+        (0x8007232B, "HRESULT_FROM_WIN32(DNS_ERROR_RCODE_NAME_ERROR)", "DNS name does not exist"),
+        (0x800706BB, "HRESULT_FROM_WIN32(RPC_S_SERVER_TOO_BUSY)", "too busy"),
+        (0x80070005, "E_ACCESSDENIED", "elevated"),
+        (0x8004FE21, "", "not running genuine"),
+        (0x6F7, "RPC_X_BAD_STUB_DATA", "bad data"),
+        (0x1C010003, "NCA_S_UNK_IF", "interface"),
+    ],
+)
+def test_a_published_code_is_explained(code: int, symbol: str, words: str) -> None:
+    explanation = explain(code)
+    assert explanation is not None
+    assert explanation.symbol == symbol
+    assert words in explanation.text
+    assert explanation.hexadecimal == f"0x{code:08X}"
+
+
+def test_a_signed_code_is_the_same_code() -> None:
+    assert explain(-1073418124) == explain(0xC004F074)
+
+
+def test_an_unknown_code_has_no_explanation() -> None:
+    assert explain(0xC004FFFF) is None
+    assert explain(0x8007FFFF) is None
+
+
+def test_every_code_of_the_table_has_a_text_and_a_cure() -> None:
+    codes = known_codes()
+    assert len(codes) > 80
+    assert [code.code for code in codes] == sorted({code.code for code in codes})
+    assert all(code.text and code.cure for code in codes)
+    assert not set(Status.__members__) - {member.name for member in Status}, "two names share one number"

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from kmstwist.kms.catalogue import OFFICE, WINDOWS
+from kmstwist.lab import store as store_module
+from kmstwist.lab.host import LabHost
+from kmstwist.lab.store import LabStore, StoreError
+
+from .conftest import DAY, START, ask, machine
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "lab.sqlite"
+
+
+def test_a_new_store_remembers_nothing(path) -> None:
+    store = LabStore(path)
+    memory = store.load()
+    store.close()
+    assert memory.applications == {}
+    assert memory.counters.total == 0
+
+
+def test_a_host_counts_on_after_a_restart(path, host, key, clock, random_bytes, windows, office) -> None:
+    for number in range(24):
+        ask(host, machine(number, windows), START)
+    ask(host, machine(1, office), START)
+    store = LabStore(path)
+    store.save(host.take_changes())
+    store.close()
+
+    store = LabStore(path)
+    again = LabHost(key, now=clock, random=random_bytes, memory=store.load())
+    store.close()
+    assert again.clients(WINDOWS) == host.clients(WINDOWS)
+    assert again.counters == host.counters
+    assert again.count(OFFICE) == 1
+    assert ask(again, machine(24, windows), START).activated
+
+
+def test_a_restart_keeps_the_limit_of_50_when_only_servers_are_left(
+    path, host, key, clock, random_bytes, windows, server
+) -> None:
+    ask(host, machine(0, windows), START)
+    for number in range(1, 61):
+        ask(host, machine(number, server), START)
+    store = LabStore(path)
+    store.save(host.take_changes())
+    again = LabHost(key, now=clock, random=random_bytes, memory=store.load())
+    store.close()
+    assert again.count(WINDOWS) == host.count(WINDOWS) == 50
+
+
+def test_a_later_save_replaces_the_earlier_one_of_that_application_only(path, host, clock, windows, office) -> None:
+    store = LabStore(path)
+    ask(host, machine(1, windows), START)
+    ask(host, machine(1, office), START)
+    store.save(host.take_changes())
+    clock.now = START + 31 * DAY
+    ask(host, machine(2, windows), clock.now)
+    changes = host.take_changes()
+    assert list(changes.applications) == [WINDOWS]
+    store.save(changes)
+    memory = store.load()
+    store.close()
+    assert [client.machine_name for client in memory.applications[WINDOWS].clients] == ["PC-00002"]
+    assert [client.machine_name for client in memory.applications[OFFICE].clients] == ["PC-00001"]
+    assert memory.counters.total == 3
+
+
+def test_a_file_that_is_no_database_is_explained(path) -> None:
+    path.parent.mkdir()
+    path.write_text("this is no database, but it is long enough to be taken for a header of one" * 20)
+    with pytest.raises(StoreError, match=r"not a database.*move it away"):
+        LabStore(path)
+
+
+def test_a_file_of_a_newer_schema_is_left_alone(path) -> None:
+    LabStore(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="newer kmstwist"):
+        LabStore(path)
+
+
+def test_a_folder_that_cannot_be_made_is_explained(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="--state-dir"):
+        LabStore(tmp_path / "file" / "lab.sqlite")
+
+
+def test_a_folder_in_the_files_place_is_explained(tmp_path) -> None:
+    (tmp_path / "lab.sqlite").mkdir()
+    with pytest.raises(StoreError, match="belong to the user"):
+        LabStore(tmp_path / "lab.sqlite")
+
+
+def test_a_file_locked_by_another_process_is_explained_and_nothing_is_lost(path, host, windows, monkeypatch) -> None:
+    monkeypatch.setattr(store_module, "_LOCK_TIMEOUT_SECONDS", 0)
+    store = LabStore(path)
+    ask(host, machine(1, windows), START)
+    changes = host.take_changes()
+    other = sqlite3.connect(path)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="another process holds it"):
+        store.save(changes)
+    other.rollback()
+    other.close()
+    host.return_changes(changes)
+    store.save(host.take_changes())
+    assert len(store.load().applications[WINDOWS].clients) == 1
+    store.close()
