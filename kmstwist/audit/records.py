@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from kmstwist.audit.clock import Clock
+from twisted.internet.interfaces import IReactorTime
+
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault, RequestFacts
 from kmstwist.reasons import Reason
 
@@ -127,7 +128,7 @@ class RecordMaker:
     `clock` gives the time in seconds since 1970, as the reactor does.
     """
 
-    def __init__(self, gateway: str, clock: Clock, ids: RecordIds) -> None:
+    def __init__(self, gateway: str, clock: IReactorTime, ids: RecordIds) -> None:
         self._gateway = gateway
         self._clock = clock
         self._ids = ids

@@ -20,13 +20,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from kmstwist.audit.clock import Clock
 from kmstwist.audit.engine import DEFAULT_BUSY_TIMEOUT, StoreError, is_sqlite, open_engine, plain_error
 from kmstwist.audit.forward import Forwarder, register, target_name, unregister_others
 from kmstwist.audit.migrate import migrate
@@ -70,7 +69,7 @@ class AuditService(Service):
     def __init__(self, settings: AuditSettings, reactor: Any, *, entropy: Callable[[int], bytes] = os.urandom) -> None:
         self.settings = settings
         self._reactor = reactor
-        self._clock = cast(Clock, reactor)
+        self._clock = cast(IReactorTime, reactor)
         self._pool = ThreadPool(minthreads=1, maxthreads=1, name="audit-write")
         self._engine: Engine | None = None
         self._privacy: Privacy | None = None
@@ -117,11 +116,11 @@ class AuditService(Service):
         self._retention.clock = self._reactor
         self._retention_ended = self._retention.start(RETENTION_EVERY, now=False)
         self._retention_ended.addErrback(lambda failure: self.log.failure("audit: retention ended", failure))
-        super().startService()  # type: ignore[no-untyped-call]
+        super().startService()
 
     def stopService(self) -> Deferred[None]:
         """Commit what is waiting, end the threads, close the store."""
-        super().stopService()  # type: ignore[no-untyped-call]
+        super().stopService()
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:

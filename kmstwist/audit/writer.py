@@ -21,9 +21,9 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from kmstwist.audit.clock import Clock, Timer
 from kmstwist.audit.engine import plain_error
 from kmstwist.audit.records import Record, id_text
 from kmstwist.audit.store import is_data_fault
@@ -74,7 +74,7 @@ class AuditWriter:
         self,
         insert: Insert,
         *,
-        clock: Clock,
+        clock: IReactorTime,
         in_thread: InThread,
         on_failure: OnFailure = OnFailure.SERVE,
         gather: float = GATHER,
@@ -288,9 +288,9 @@ class AuditWriter:
 class _Pause:
     """A wait that can be cut short; `over` fires once, at its end."""
 
-    def __init__(self, clock: Clock, seconds: float | None) -> None:
+    def __init__(self, clock: IReactorTime, seconds: float | None) -> None:
         self.over: Deferred[None] = Deferred()
-        self._timer: Timer | None = None if seconds is None else clock.callLater(seconds, self._expire)
+        self._timer: IDelayedCall | None = None if seconds is None else clock.callLater(seconds, self._expire)
 
     def end(self) -> None:
         if self._timer is not None:

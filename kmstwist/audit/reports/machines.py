@@ -1,0 +1,168 @@
+"""How each machine stands: `clients`, `expiring`, `silent`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from kmstwist.audit import schema
+from kmstwist.audit.reports.filters import application_name, on_machines, product_name
+from kmstwist.audit.reports.model import (
+    ACTIVATION_LASTS,
+    RENEWAL_EVERY,
+    Heading,
+    Kind,
+    Query,
+    Report,
+    ReportRow,
+    Urgency,
+    maybe_moment,
+    moment,
+    to_ms,
+)
+
+EXPIRING_DAYS = 30
+# Two renewals missed: one may fail for a weekend.
+SILENT_DAYS = 14
+
+_DAY = timedelta(days=1)
+
+
+def urgency_of(days_left: int | None) -> Urgency:
+    """How urgent it is that a machine renews; None days left: it never succeeded."""
+    if days_left is None or days_left < 0:
+        return Urgency.LOST
+    if days_left < 30:
+        return Urgency.URGENT
+    # A machine that renews every 7 days never comes below 173.
+    return Urgency.SOON if days_left < 150 else Urgency.GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRow(ReportRow):
+    """One machine's activation of one application.
+
+    `days_left` are whole days until the activation expires, negative after that; None if it never succeeded as far as
+    is known. `last_status` is the last call's status, 0 for success.
+    """
+
+    machine: Annotated[str, Heading("Machine")]
+    address: Annotated[str, Heading("Address")]
+    application: Annotated[str, Heading("Application")]
+    product: Annotated[str, Heading("Product")]
+    last_success: Annotated[datetime | None, Heading("Last activation", Kind.TIME)]
+    renewal_due: Annotated[datetime | None, Heading("Renewal due", Kind.TIME)]
+    expires: Annotated[datetime | None, Heading("Expires", Kind.TIME)]
+    days_left: Annotated[int | None, Heading("Days left", Kind.NUMBER)]
+    last_seen: Annotated[datetime, Heading("Last call", Kind.TIME)]
+    last_status: Annotated[int, Heading("Last status", Kind.CODE)]
+    calls: Annotated[int, Heading("Calls", Kind.NUMBER)]
+
+    @property
+    def urgency(self) -> Urgency:
+        """How urgent it is that this machine renews."""
+        return urgency_of(self.days_left)
+
+
+@dataclass(frozen=True, slots=True)
+class SilentRow(ReportRow):
+    """A machine that stopped calling; `days_silent` are whole days since its last call."""
+
+    machine: Annotated[str, Heading("Machine")]
+    address: Annotated[str, Heading("Address")]
+    application: Annotated[str, Heading("Application")]
+    product: Annotated[str, Heading("Product")]
+    last_seen: Annotated[datetime, Heading("Last call", Kind.TIME)]
+    days_silent: Annotated[int, Heading("Days silent", Kind.NUMBER)]
+    expires: Annotated[datetime | None, Heading("Expires", Kind.TIME)]
+    days_left: Annotated[int | None, Heading("Days left", Kind.NUMBER)]
+
+    @property
+    def urgency(self) -> Urgency:
+        """How urgent it is that this machine renews."""
+        return urgency_of(self.days_left)
+
+
+def clients(connection: Connection, query: Query) -> Report[ClientRow]:
+    """Each machine, with its last activation, the next renewal due and the expiry; the most urgent first."""
+    rows = [_client(row, query.now) for row in _machines(connection, query)]
+    return Report("clients", "Machines and their activations", ClientRow, rows)
+
+
+def expiring(connection: Connection, query: Query) -> Report[ClientRow]:
+    """The machines whose activation expires within `query.days` days if nothing changes; the first to expire first."""
+    days = EXPIRING_DAYS if query.days is None else query.days
+    table = schema.machines
+    succeeded_by = query.now - ACTIVATION_LASTS
+    rows = _machines(
+        connection,
+        query,
+        table.c.last_success >= to_ms(succeeded_by),
+        table.c.last_success <= to_ms(succeeded_by + days * _DAY),
+    )
+    title = f"Machines that lose activation within {days} days"
+    return Report("expiring", title, ClientRow, [_client(row, query.now) for row in rows])
+
+
+def silent(connection: Connection, query: Query) -> Report[SilentRow]:
+    """The machines that made no call in the last `query.days` days; the longest silent first."""
+    days = SILENT_DAYS if query.days is None else query.days
+    table = schema.machines
+    statement = (
+        select(table)
+        .where(table.c.last_seen < to_ms(query.now - days * _DAY), *on_machines(connection, table, query))
+        .order_by(table.c.last_seen, table.c.machine, table.c.app)
+    )
+    rows = []
+    for row in connection.execute(statement):
+        seen, expires = moment(row.last_seen), _expiry(row)
+        rows.append(
+            SilentRow(
+                machine=row.machine,
+                address=row.address,
+                application=application_name(row.app),
+                product=product_name(row.product, row.act_id),
+                last_seen=seen,
+                days_silent=(query.now - seen) // _DAY,
+                expires=expires,
+                days_left=None if expires is None else (expires - query.now) // _DAY,
+            )
+        )
+    return Report("silent", f"Machines that made no call for {days} days", SilentRow, rows)
+
+
+def _machines(connection: Connection, query: Query, *more: ColumnElement[bool]) -> Iterable[Row[Any]]:
+    table = schema.machines
+    return connection.execute(
+        select(table)
+        .where(*more, *on_machines(connection, table, query))
+        .order_by(table.c.last_success.is_not(None), table.c.last_success, table.c.machine, table.c.app)
+    )
+
+
+def _expiry(row: Row[Any]) -> datetime | None:
+    success = maybe_moment(row.last_success)
+    return None if success is None else success + ACTIVATION_LASTS
+
+
+def _client(row: Row[Any], now: datetime) -> ClientRow:
+    success = maybe_moment(row.last_success)
+    expires = _expiry(row)
+    return ClientRow(
+        machine=row.machine,
+        address=row.address,
+        application=application_name(row.app),
+        product=product_name(row.product, row.act_id),
+        last_success=success,
+        renewal_due=None if success is None else success + RENEWAL_EVERY,
+        expires=expires,
+        days_left=None if expires is None else (expires - now) // _DAY,
+        last_seen=moment(row.last_seen),
+        last_status=row.last_status,
+        calls=row.calls,
+    )
