@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, select
 
@@ -102,3 +103,14 @@ def _hand_back(engine: Engine) -> Iterator[int]:
             if left >= free:
                 return
             free = left
+
+
+def rewrite(engine: Engine) -> None:
+    """Rewrite the whole store as small as it can be. Writers wait meanwhile; blocks."""
+    with engine.connect() as connection:
+        if is_sqlite(engine):
+            pragma(connection, "wal_checkpoint(TRUNCATE)")
+            driver: Any = connection.connection.dbapi_connection
+            driver.execute("VACUUM")
+        else:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
