@@ -79,7 +79,8 @@ Index(
 )
 
 # One row for each machine and application (Windows, each Office): KMS activates them apart. `app` is the application
-# id, "" where it could not be read. A row stands for the machine's latest call, and remembers its last success.
+# id, the product's where only that is known (an imported event), "" where neither is. A row stands for the machine's
+# latest call, and remembers its last success.
 machines = Table(
     "machines",
     metadata,

@@ -57,7 +57,8 @@ class Summary:
     def add_machine(self, record: Record) -> None:
         """Count a record in the tables of machines and CMIDs only."""
         machine = machine_key(record.machine, record.client)
-        app = record.app_id or ""
+        # An imported event names the product but not its application; products of one machine are still kept apart.
+        app = record.app_id or record.act_id or ""
         at = record.at
         success = at if record.granted else None
         latest = {
@@ -120,8 +121,8 @@ class Summary:
         if record.at >= row["last_seen"]:
             row.update(last_seen=record.at, address=record.client, required_count=record.required_count)
 
-    def add_activity(self, record: Record, weight: int = 1) -> None:
-        """Count a record in the hourly activity; with a weight of -1, take it out again."""
+    def add_activity(self, record: Record) -> None:
+        """Count a record in the hourly activity only."""
         key = (record.at // HOUR_MS, record.gateway, record.upstream or "", record.product or "")
         row = self.activity.get(key)
         if row is None:
@@ -137,14 +138,14 @@ class Summary:
                 "answer_ms": 0.0,
                 "answer_calls": 0,
             }
-        row["calls"] += weight
-        row["bytes_in"] += weight * record.bytes_in
-        row["bytes_out"] += weight * record.bytes_out
+        row["calls"] += 1
+        row["bytes_in"] += record.bytes_in
+        row["bytes_out"] += record.bytes_out
         if record.granted:
-            row["successes"] += weight
+            row["successes"] += 1
         if record.phases.answer is not None:
-            row["answer_ms"] += weight * record.phases.answer
-            row["answer_calls"] += weight
+            row["answer_ms"] += record.phases.answer
+            row["answer_calls"] += 1
 
     def _add_failure(self, record: Record) -> None:
         kind, status = outcome(record)

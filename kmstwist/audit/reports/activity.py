@@ -59,8 +59,6 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
         )
         .where(*conditions)
         .group_by(bucket)
-        # An event that named a call's product moved the call to that product, and may have left nothing behind.
-        .having(calls > 0)
         .order_by(*((bucket,) if timely else (calls.desc(), bucket)))
     )
     rows = [

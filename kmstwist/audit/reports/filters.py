@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from uuid import UUID
 
 from sqlalchemy import Column, Connection, Table, or_, select
 from sqlalchemy.sql.elements import ColumnElement
@@ -14,6 +13,8 @@ from kmstwist.audit.summaries import HOUR_MS
 from kmstwist.kms.catalogue import APPLICATION_NAMES
 
 NOT_READABLE = "(not readable)"
+
+_APPLICATIONS = {str(app): name for app, name in APPLICATION_NAMES.items()}
 
 
 class QueryError(ValueError):
@@ -78,13 +79,8 @@ def _lies_in(text: str, wanted: IPv4Network | IPv6Network) -> bool:
 
 
 def application_name(app: str) -> str:
-    """The application of an id as stored: "Windows", "Office", the id itself if it is another, "" if unknown."""
-    if not app:
-        return ""
-    try:
-        return APPLICATION_NAMES.get(UUID(app), app)
-    except ValueError:
-        return app
+    """The application of an id as stored: "Windows", "Office"; "" if it is unknown."""
+    return _APPLICATIONS.get(app, "")
 
 
 def product_name(product: str | None, act_id: str | None) -> str:
