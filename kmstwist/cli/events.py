@@ -92,23 +92,31 @@ def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Pat
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, folder: Path) -> None:
     """Import the files that appear in FOLDER (.evtx, .xml, .csv, .json) until interrupted."""
+    from sqlalchemy.exc import SQLAlchemyError
     from twisted.internet.defer import Deferred
     from twisted.internet.task import LoopingCall, react
     from twisted.internet.threads import deferToThread
+    from twisted.python.failure import Failure
 
+    from kmstwist.audit.engine import plain_error
     from kmstwist.audit.events.watch import Watcher
 
     with opened(store) as engine:
         importer = _importer(engine, zone, window, dns)
-        watcher = Watcher(folder, lambda path: _import(importer, path))
+
+        def take(path: Path) -> None:
+            if (result := _import(importer, path)) is not None:
+                _show(result)
+
+        watcher = Watcher(folder, take)
 
         def look() -> Deferred[None]:
-            return deferToThread(watcher.scan).addCallback(show)
+            return deferToThread(watcher.scan).addErrback(excuse)
 
-        def show(results: list[ImportResult | None]) -> None:
-            for result in results:
-                if result is not None:
-                    _show(result)
+        def excuse(failure: Failure) -> None:
+            # A share that is away, or a store that is busy for long, comes back.
+            failure.trap(OSError, SQLAlchemyError)
+            click.echo(f"{folder}: {plain_error(failure.value)}; trying again in {every:g} s", err=True)
 
         def run(reactor: object) -> Deferred[LoopingCall]:
             click.echo(f"watching {folder}", err=True)

@@ -322,3 +322,21 @@ def test_the_watcher_takes_files_that_have_settled_and_once_only(tmp_path: Path)
     watcher.scan()
     watcher.scan()
     assert taken == ["a.xml", "b.evtx", "a.xml"]
+
+
+def test_a_file_whose_import_failed_is_tried_again(tmp_path: Path) -> None:
+    tries: list[str] = []
+
+    def take(path: Path) -> None:
+        tries.append(path.name)
+        if len(tries) == 1:
+            raise OSError("the store is busy")
+
+    watcher = Watcher(tmp_path, take)
+    (tmp_path / "a.xml").write_text("x")
+    watcher.scan()
+    with pytest.raises(OSError, match="busy"):
+        watcher.scan()
+    watcher.scan()
+    watcher.scan()
+    assert tries == ["a.xml", "a.xml"]

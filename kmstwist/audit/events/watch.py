@@ -7,28 +7,35 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Generic, TypeVar
-
-R = TypeVar("R")
 
 SUFFIXES = frozenset({".evtx", ".xml", ".json", ".csv"})
 
 
-class Watcher(Generic[R]):
-    """Hands each settled new file of `folder` to `take`, once for each state the file is found in."""
+class Watcher:
+    """Hands each settled new file of `folder` to `take`, once for each state the file is found in.
 
-    def __init__(self, folder: Path, take: Callable[[Path], R]) -> None:
+    A file for which `take` raises counts as not taken, and is tried again by the next look.
+    """
+
+    def __init__(self, folder: Path, take: Callable[[Path], object]) -> None:
         self._folder = folder
         self._take = take
         self._seen: dict[Path, tuple[int, int]] = {}
         self._taken: dict[Path, tuple[int, int]] = {}
 
-    def scan(self) -> list[R]:
-        """Look once; what `take` returned for the files that were ready. Blocks; raises OSError for the folder."""
-        results = []
-        states: dict[Path, tuple[int, int]] = {}
+    def scan(self) -> None:
+        """Look once. Blocks; raises OSError for the folder, and what `take` raises."""
+        states = dict(self._states())
+        ready = [path for path, state in states.items() if self._seen.get(path) == state != self._taken.get(path)]
+        self._seen = states
+        self._taken = {path: state for path, state in self._taken.items() if path in states}
+        for path in ready:
+            self._take(path)
+            self._taken[path] = states[path]
+
+    def _states(self) -> Iterator[tuple[Path, tuple[int, int]]]:
         for path in sorted(self._folder.iterdir()):
             if path.suffix.lower() not in SUFFIXES or not path.is_file():
                 continue
@@ -37,11 +44,4 @@ class Watcher(Generic[R]):
             except FileNotFoundError:
                 # Gone since the folder was listed.
                 continue
-            state = (status.st_size, status.st_mtime_ns)
-            states[path] = state
-            if self._seen.get(path) == state and self._taken.get(path) != state:
-                self._taken[path] = state
-                results.append(self._take(path))
-        self._seen = states
-        self._taken = {path: state for path, state in self._taken.items() if path in states}
-        return results
+            yield path, (status.st_size, status.st_mtime_ns)

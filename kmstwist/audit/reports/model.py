@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import cache
 from typing import ClassVar, Generic, TypeVar, get_type_hints
 
 from sqlalchemy import Connection
@@ -83,18 +82,13 @@ class Report(Generic[R]):
 
     @property
     def columns(self) -> Sequence[ColumnInfo]:
-        """The columns, in order."""
-        return _columns_of(self.row_type)
-
-
-@cache
-def _columns_of(row_type: type[ReportRow]) -> Sequence[ColumnInfo]:
-    return tuple(
-        ColumnInfo(name, mark.title, mark.kind)
-        for name, hint in get_type_hints(row_type, include_extras=True).items()
-        for mark in getattr(hint, "__metadata__", ())
-        if isinstance(mark, Heading)
-    )
+        """The columns, in order. Worked out anew each time: ask once, not for each row."""
+        return [
+            ColumnInfo(name, mark.title, mark.kind)
+            for name, hint in get_type_hints(self.row_type, include_extras=True).items()
+            for mark in getattr(hint, "__metadata__", ())
+            if isinstance(mark, Heading)
+        ]
 
 
 class Bucket(StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -67,13 +68,14 @@ def to_table(report: Report[ReportRow], *, limit: int | None = None) -> Table:
         table.caption = "nothing to report"
     elif left_out:
         table.caption = f"{left_out} more rows; --limit 0 shows all"
-    for column in report.columns:
+    columns = report.columns
+    for column in columns:
         table.add_column(
             _heading(column), justify="right" if column.kind in _RIGHT else "left", no_wrap=column.kind != Kind.TEXT
         )
     for row in shown:
         # Text, not markup: a machine's name is the client's to choose.
-        table.add_row(*(Text(text) for text in _texts(report, row)), style=_STYLES[row.urgency])
+        table.add_row(*(Text(text) for text in _texts(columns, row)), style=_STYLES[row.urgency])
     return table
 
 
@@ -82,24 +84,26 @@ def to_csv(report: Report[ReportRow]) -> str:
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it: machine names are the clients'.
     """
+    columns = report.columns
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\r\n")
-    writer.writerow(column.name for column in report.columns)
+    writer.writerow(column.name for column in columns)
     for row in report.rows:
-        writer.writerow(_harmless(as_data(getattr(row, column.name), column.kind)) for column in report.columns)
+        writer.writerow(_harmless(as_data(getattr(row, column.name), column.kind)) for column in columns)
     return output.getvalue()
 
 
 def to_json(report: Report[ReportRow]) -> str:
     """JSON: the report's name and title, its columns, and an object for each row."""
+    columns = report.columns
     return json.dumps(
         {
             "report": report.name,
             "title": report.title,
-            "columns": [{"name": each.name, "title": each.title, "kind": each.kind} for each in report.columns],
+            "columns": [{"name": each.name, "title": each.title, "kind": each.kind} for each in columns],
             "rows": [
                 {
-                    **{each.name: as_data(getattr(row, each.name), each.kind) for each in report.columns},
+                    **{each.name: as_data(getattr(row, each.name), each.kind) for each in columns},
                     "urgency": row.urgency,
                 }
                 for row in report.rows
@@ -118,13 +122,13 @@ def to_markdown(report: Report[ReportRow]) -> str:
         "",
         _markdown_line([_heading(column) for column in columns]),
         _markdown_line(["---:" if column.kind in _RIGHT else "---" for column in columns]),
-        *(_markdown_line([_escaped(text) for text in _texts(report, row)]) for row in report.rows),
+        *(_markdown_line([_escaped(text) for text in _texts(columns, row)]) for row in report.rows),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _texts(report: Report[ReportRow], row: ReportRow) -> list[str]:
-    return [as_text(getattr(row, column.name), column.kind) for column in report.columns]
+def _texts(columns: Sequence[ColumnInfo], row: ReportRow) -> list[str]:
+    return [as_text(getattr(row, column.name), column.kind) for column in columns]
 
 
 def _heading(column: ColumnInfo) -> str:
