@@ -116,7 +116,7 @@ def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, fold
         def excuse(failure: Failure) -> None:
             # A share that is away, or a store that is busy for long, comes back.
             failure.trap(OSError, SQLAlchemyError)
-            click.echo(f"{folder}: {plain_error(failure.value)}; trying again in {every:g} s", err=True)
+            click.echo(f"{folder}: {plain_error(failure.value or failure)}; trying again in {every:g} s", err=True)
 
         def run(reactor: object) -> Deferred[LoopingCall]:
             click.echo(f"watching {folder}", err=True)
