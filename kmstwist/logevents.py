@@ -102,12 +102,6 @@ STOPPED = LogEvent(
     "kmstwist has stopped.",
     {"conversations": "how many conversations it had", "activations": "how many calls it answered with success"},
 )
-SUPPRESSED = LogEvent(
-    "suppressed",
-    "warn",
-    "Lines of one kind came faster than the log's limit; so many were left out.",
-    {"event": "the event", "reason": "its reason code", "lines": "how many lines were left out"},
-)
 LAB_STORE = LogEvent(
     "lab-store", "error", "The lab host's memory could not be written; it will be tried again.", {"detail": "why"}
 )
@@ -118,6 +112,61 @@ UPSTREAM_DOWN = LogEvent(
     {"upstream": "the KMS host", "reason": "the reason code", "detail": "why"},
 )
 UPSTREAM_UP = LogEvent("upstream-up", "info", "A KMS host answers again.", {"upstream": "the KMS host"})
+AUDIT_FAILING = LogEvent(
+    "audit-failing",
+    "error",
+    "The audit's store cannot be written. At most once a minute while it lasts.",
+    {
+        "policy": "what becomes of calls meanwhile: serve (answered, stored later) or refuse",
+        "waiting": "how many records wait",
+        "detail": "why",
+    },
+)
+AUDIT_RECOVERED = LogEvent(
+    "audit-recovered",
+    "info",
+    "The audit's store can be written again.",
+    {"waiting": "how many records are still to be caught up with", "dropped": "how many were dropped since the start"},
+)
+AUDIT_DROPPED = LogEvent(
+    "audit-dropped",
+    "error",
+    "A record was dropped, for the queue is full. At most once a minute while it lasts.",
+    {"dropped": "how many were dropped since the start", "detail": "why"},
+)
+AUDIT_REJECTED = LogEvent(
+    "audit-rejected",
+    "error",
+    "The audit's store cannot hold a record for what is in it; the others are stored.",
+    {"record": "the record's id", "client": "the client's IP address", "detail": "why"},
+)
+AUDIT_LOST = LogEvent(
+    "audit-lost",
+    "error",
+    "kmstwist stops while the audit's store cannot be written.",
+    {"lost": "how many records are lost", "detail": "why"},
+)
+AUDIT_FORWARDING = LogEvent(
+    "audit-forwarding", "info", "Records are forwarded to the central store.", {"target": "the central store"}
+)
+AUDIT_FORWARD_FAILING = LogEvent(
+    "audit-forward-failing",
+    "warn",
+    "The central store cannot be reached; records wait in the local one.",
+    {"target": "the central store", "detail": "why"},
+)
+AUDIT_FORWARD_REJECTED = LogEvent(
+    "audit-forward-rejected",
+    "error",
+    "The central store cannot hold a record; it stays in the local one only.",
+    {"target": "the central store", "record": "the record's id", "detail": "why"},
+)
+AUDIT_RETENTION = LogEvent(
+    "audit-retention", "info", "The audit's retention removed what is too old or too much.", {"deleted": "rows"}
+)
+AUDIT_RETENTION_FAILING = LogEvent(
+    "audit-retention-failing", "warn", "The audit's retention failed; it tries again in an hour.", {"detail": "why"}
+)
 DEFECT = LogEvent(
     "defect",
     "error",

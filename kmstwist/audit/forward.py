@@ -25,6 +25,7 @@ from kmstwist.audit.engine import StoreError, plain_error, reading, writing
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import Record, id_text
 from kmstwist.audit.store import insert_new, is_data_fault, read_records
+from kmstwist.logevents import AUDIT_FORWARD_FAILING, AUDIT_FORWARD_REJECTED, AUDIT_FORWARDING
 
 BATCH = 1000
 IDLE = 0.5
@@ -93,7 +94,7 @@ class Forwarder:
                 continue
             if not self.connected:
                 self.connected = True
-                self.log.info("audit: forwarding to {target}", target=self._name)
+                AUDIT_FORWARDING.emit(self.log, target=self._name)
             delay = self._backoff[0]
             if moved == 0:
                 self._stop.wait(self._idle)
@@ -103,11 +104,7 @@ class Forwarder:
         # A server that restarted has other connections to offer than the ones the pool remembers.
         self._target.dispose()
         if self.connected or self.failures == 1:
-            self.log.error(
-                "audit: cannot forward to {target}; records wait in the local store: {error}",
-                target=self._name,
-                error=plain_error(error),
-            )
+            AUDIT_FORWARD_FAILING.emit(self.log, target=self._name, detail=plain_error(error))
         self.connected = False
 
     def forward_once(self) -> int:
@@ -149,11 +146,8 @@ class Forwarder:
             self._send([cleaned])
             return
         self.rejected += 1
-        self.log.error(
-            "audit: {target} cannot hold record {record_id}; it stays in the local store only: {error}",
-            target=self._name,
-            record_id=id_text(record.record_id),
-            error=plain_error(error),
+        AUDIT_FORWARD_REJECTED.emit(
+            self.log, target=self._name, record=id_text(record.record_id), detail=plain_error(error)
         )
 
     def _note(self, seq: int) -> None:

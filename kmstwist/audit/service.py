@@ -24,6 +24,7 @@ from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from kmstwist.audit.engine import DEFAULT_BUSY_TIMEOUT, StoreError, is_sqlite, open_engine, plain_error
@@ -34,6 +35,7 @@ from kmstwist.audit.records import Record, RecordIds, RecordMaker
 from kmstwist.audit.retention import Limits, prune
 from kmstwist.audit.store import insert_batch, write_policy
 from kmstwist.audit.writer import BATCH, GATHER, QUEUE, AuditWriter, OnFailure
+from kmstwist.logevents import AUDIT_RETENTION, AUDIT_RETENTION_FAILING, DEFECT
 
 RETENTION_EVERY = 3600.0
 # Between two steps of retention: leaves the writer's thread to the records most of the time.
@@ -115,7 +117,7 @@ class AuditService(Service):
         self._retention = LoopingCall(self._retain)
         self._retention.clock = self._reactor
         self._retention_ended = self._retention.start(RETENTION_EVERY, now=False)
-        self._retention_ended.addErrback(lambda failure: self.log.failure("audit: retention ended", failure))
+        self._retention_ended.addErrback(self._defect)
         super().startService()
 
     def stopService(self) -> Deferred[None]:
@@ -171,6 +173,9 @@ class AuditService(Service):
             return succeed(None)
         return ensureDeferred(self._prune(self._engine, self.settings.limits))
 
+    def _defect(self, failure: Failure) -> None:
+        DEFECT.emit(self.log, detail="the audit's retention", traceback=failure.getTraceback())
+
     async def _prune(self, engine: Engine, limits: Limits) -> None:
         steps = prune(engine, limits, int(self._clock.seconds() * 1000))
         deleted = 0
@@ -181,7 +186,7 @@ class AuditService(Service):
                 self._clock.callLater(RETENTION_BREATH, breath.callback, None)
                 await breath
         except SQLAlchemyError as error:
-            self.log.error("audit: retention stopped and will try again in an hour: {error}", error=plain_error(error))
+            AUDIT_RETENTION_FAILING.emit(self.log, detail=plain_error(error))
             return
         if deleted:
-            self.log.info("audit: retention removed {deleted} rows", deleted=deleted)
+            AUDIT_RETENTION.emit(self.log, deleted=deleted)

@@ -27,6 +27,13 @@ from twisted.logger import Logger
 from kmstwist.audit.engine import plain_error
 from kmstwist.audit.records import Record, id_text
 from kmstwist.audit.store import is_data_fault
+from kmstwist.logevents import (
+    AUDIT_DROPPED,
+    AUDIT_FAILING,
+    AUDIT_LOST,
+    AUDIT_RECOVERED,
+    AUDIT_REJECTED,
+)
 
 GATHER = 0.003
 BATCH = 2000
@@ -143,7 +150,8 @@ class AuditWriter:
             self.refused += 1
             return fail(AuditUnavailable(f"the audit cannot store this call: {why}"))
         self.dropped += 1
-        self._alarm("audit: record dropped, {dropped} so far: {why}", dropped=self.dropped, why=why)
+        if self._alarm_is_due():
+            AUDIT_DROPPED.emit(self.log, dropped=self.dropped, detail=why)
         return succeed(None)
 
     # -- the writer's life
@@ -208,13 +216,7 @@ class AuditWriter:
             return
         ((record, committed),) = batch
         self.rejected += 1
-        self.log.error(
-            "audit: the store cannot hold record {record_id} of {client}: {error}",
-            record_id=id_text(record.record_id),
-            client=record.client,
-            record=record,
-            error=plain_error(error),
-        )
+        AUDIT_REJECTED.emit(self.log, record=id_text(record.record_id), client=record.client, detail=plain_error(error))
         if committed is not None and self._on_failure is OnFailure.REFUSE:
             self.refused += 1
             committed.errback(
@@ -225,22 +227,15 @@ class AuditWriter:
 
     def _begin_failing(self, error: Exception) -> None:
         self.failing = True
-        self._alarm(
-            "audit: the store fails, and calls are {doing}; {waiting} records wait: {error}",
-            doing="refused" if self._on_failure is OnFailure.REFUSE else "answered without a stored record",
-            waiting=self.waiting,
-            error=plain_error(error),
-        )
+        if self._alarm_is_due():
+            detail = plain_error(error)
+            AUDIT_FAILING.emit(self.log, policy=self._on_failure, waiting=self.waiting, detail=detail)
 
     def _end_failing(self) -> None:
         if self.failing:
             self.failing = False
             self._last_alarm = float("-inf")
-            self.log.info(
-                "audit: the store works again; {waiting} records to catch up with, {dropped} were dropped",
-                waiting=self.waiting,
-                dropped=self.dropped,
-            )
+            AUDIT_RECOVERED.emit(self.log, waiting=self.waiting, dropped=self.dropped)
 
     def _refuse(self, batch: list[Entry], error: Exception) -> None:
         for _, committed in batch:
@@ -258,19 +253,16 @@ class AuditWriter:
         lost = [*batch, *self._pending]
         self._pending.clear()
         self.dropped += len(lost)
-        self.log.critical(
-            "audit: stopping while the store fails; {lost} records are lost: {error}",
-            lost=len(lost),
-            error=plain_error(error),
-        )
+        AUDIT_LOST.emit(self.log, lost=len(lost), detail=plain_error(error))
         _fire(lost)
 
-    def _alarm(self, text: str, **details: object) -> None:
-        """Log at most once a minute: an alarm a call would fill the disk that may be what is failing."""
+    def _alarm_is_due(self) -> bool:
+        """Once a minute at most: a line for each call would fill the disk that may be what is failing."""
         now = self._clock.seconds()
-        if now - self._last_alarm >= ALARM_EVERY:
+        due = now - self._last_alarm >= ALARM_EVERY
+        if due:
             self._last_alarm = now
-            self.log.critical(text, **details)
+        return due
 
     # -- waiting
 

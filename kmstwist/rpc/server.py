@@ -525,7 +525,8 @@ def answer_malformed(inputs: AssociationInputs, association: ServerAssociation, 
                 )
             )
         elif error.ptype in (PacketType.REQUEST, PacketType.ALTER_CONTEXT) and error.reason is not Reason.RPC_VERSION:
-            association._send(Fault(error.call_id, 0, FaultStatus.NCA_PROTOCOL_ERROR))
+            dne = DID_NOT_EXECUTE if error.ptype == PacketType.ALTER_CONTEXT else 0
+            association._send(Fault(error.call_id, 0, FaultStatus.NCA_PROTOCOL_ERROR, flags=WHOLE | dne))
     association._end(error.reason, error.detail)
 
 

@@ -34,6 +34,7 @@ from kmstwist.server.errors import StartupError, speak_plainly
 from kmstwist.server.listening import ListeningService, described_endpoint, port_endpoint, raise_file_limit, try_port
 from kmstwist.server.options import Options
 from kmstwist.server.protocol import KmsFactory
+from kmstwist.server.signals import stop_in_order
 from kmstwist.transport.connection import endpoint_for
 
 __all__ = ["Options", "makeService"]
@@ -46,6 +47,7 @@ def makeService(options: Options) -> MultiService:
     speak_plainly()
     raise_file_limit()
     reactor: Any = _reactor
+    stop_in_order(reactor)
     factory = KmsFactory(
         RpcServer((Interface(KMS_INTERFACE, operations=1),), groups=AssociationGroups(_random_group_id())),
         reactor,
@@ -59,9 +61,9 @@ def makeService(options: Options) -> MultiService:
         sys.exit(f"kmstwist: {error}")
     factory.activator = activator
     root = StoppingInOrder()
+    Announcement(options, activator, reactor).setServiceParent(root)
     activator.setServiceParent(root)
     listening.setServiceParent(root)
-    Announcement(options, activator).setServiceParent(root)
     return root
 
 
@@ -86,9 +88,10 @@ class StoppingInOrder(MultiService):
 class Announcement(Service):
     """The lines a newcomer reads first."""
 
-    def __init__(self, options: Options, activator: LabService | GatewayService) -> None:
+    def __init__(self, options: Options, activator: LabService | GatewayService, reactor: Any) -> None:
         self._options = options
         self._activator = activator
+        self._reactor = reactor
 
     def startService(self) -> None:
         """Say what runs, and what to try next."""
@@ -111,15 +114,18 @@ class Announcement(Service):
                 clients=activator.remembered,
                 note="rehearsal only: the lab grants no licences",
             )
-            product = '--product "Windows 11 / 10 Enterprise" --count 30'
-            HINT.emit(_log, **{"try": f"{kmstwist_command()} lab activate {_port_option(port)}{product}"})
+            self._hint(f"lab activate {_port_option(port)}--product 'Windows 11 / 10 Enterprise' --count 30")
         else:
             GATEWAY.emit(
                 _log,
                 upstreams=",".join(upstream.name for upstream in activator.upstreams),
                 timeout_s=self._options["upstream-timeout"],
             )
-            HINT.emit(_log, **{"try": f"{kmstwist_command()} probe 127.0.0.1:{port}"})
+            self._hint(f"probe 127.0.0.1:{port}")
+
+    def _hint(self, command: str) -> None:
+        """Say what to try, once the ports are open."""
+        self._reactor.callWhenRunning(lambda: HINT.emit(_log, **{"try": f"{kmstwist_command()} {command}"}))
 
 
 def kmstwist_command() -> str:

@@ -18,11 +18,10 @@ from kmstwist.audit.forward import Forwarder, forwarded_up_to, register, target_
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.store import insert_batch, read_records, verify
 from tests.audit.making import HOUR, START, known, new_store, opaque, refusal
-from tests.audit.postgres import Cluster, make_folder, programs
+from tests.audit.postgres import Cluster, make_folder
 
 pytestmark = [
-    pytest.mark.needs("psql"),
-    pytest.mark.skipif(programs() is None, reason="needs PostgreSQL's server programs"),
+    pytest.mark.needs("postgres"),
     pytest.mark.xdist_group("postgres"),
 ]
 

@@ -1,0 +1,84 @@
+"""What all tests share: the marker for tests that drive real system programs, and how their absence is reported."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+#: The Debian package that brings each program a marked test may need.
+PACKAGES = {
+    "tshark": "tshark",
+    "haproxy": "haproxy",
+    "named": "bind9",
+    "dig": "bind9-dnsutils",
+    "nsupdate": "bind9-dnsutils",
+    "postgres": "postgresql",
+    "chromium": "chromium",
+    "samba": "python3-samba",
+    "dpkg-deb": "dpkg-dev",
+    "systemd-analyze": "systemd",
+    "logrotate": "logrotate",
+    "rsyslogd": "rsyslog",
+    "promtool": "prometheus",
+    "mandoc": "mandoc",
+}
+_MISSING: set[str] = set()
+_REQUIRED = bool(os.environ.get("KMSTWIST_REQUIRE_PEERS"))
+_SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+
+
+def find_program(name: str) -> str | None:
+    """Where a system program is, or None: on PATH, among the administrator's, or where Debian hides PostgreSQL's."""
+    if name == "samba":
+        suite = Path("/usr/lib/python3/dist-packages/samba/tests/dcerpc/raw_protocol.py")
+        return str(suite) if suite.exists() else None
+    if name == "postgres":
+        versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+        if versions:
+            return str(versions[-1])
+    return shutil.which(name, path=_SEARCH)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests whose programs are missing; where they are required, let them fail instead."""
+    for item in items:
+        for marker in item.iter_markers("needs"):
+            for program in marker.args:
+                if program not in PACKAGES:
+                    raise pytest.UsageError(f"{item.nodeid} needs {program!r}, which tests/conftest.py does not know")
+                if find_program(program) is None:
+                    _MISSING.add(program)
+                    if not _REQUIRED:
+                        item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """In continuous integration a missing program is a failure."""
+    if _REQUIRED:
+        for marker in item.iter_markers("needs"):
+            missing = [program for program in marker.args if find_program(program) is None]
+            if missing:
+                pytest.fail(f"{', '.join(missing)} must be installed here", pytrace=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what was skipped for want of a program, and what brings it."""
+    if _MISSING and not _REQUIRED:
+        packages = sorted({PACKAGES[program] for program in _MISSING})
+        terminalreporter.write_sep("-", "skipped for want of system programs", yellow=True)
+        terminalreporter.write_line(f"{', '.join(sorted(_MISSING))}: apt-get install {' '.join(packages)}")
+
+
+@pytest.fixture
+def program() -> object:
+    """`program("named")` is the path of a system program that the test's marker has made sure of."""
+
+    def path(name: str) -> str:
+        found = find_program(name)
+        assert found is not None, f"{name} is not installed"
+        return found
+
+    return path
