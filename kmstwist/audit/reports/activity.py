@@ -17,7 +17,7 @@ from kmstwist.audit.summaries import HOUR_MS
 class ActivityRow(ReportRow):
     """The calls of one hour, day, upstream or product. `answer_ms` is the mean time to an answer, milliseconds."""
 
-    bucket: Annotated[str, Heading("By")]
+    bucket: Annotated[str, Heading("By", Kind.NAME)]
     calls: Annotated[int, Heading("Calls", Kind.NUMBER)]
     granted: Annotated[int, Heading("Granted", Kind.NUMBER)]
     failed: Annotated[int, Heading("Failed", Kind.NUMBER)]

@@ -43,7 +43,7 @@ class CountRow(ReportRow):
     in_7_days: Annotated[int, Heading("In 7 days", Kind.NUMBER)]
     in_14_days: Annotated[int, Heading("In 14 days", Kind.NUMBER)]
     in_30_days: Annotated[int, Heading("In 30 days", Kind.NUMBER)]
-    falls_below: Annotated[datetime | None, Heading("Falls below on", Kind.TIME)]
+    falls_below: Annotated[datetime | None, Heading("Falls below on", Kind.DATE)]
 
     @property
     def urgency(self) -> Urgency:

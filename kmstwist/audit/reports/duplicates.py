@@ -22,11 +22,11 @@ class DuplicateRow(ReportRow):
     """A CMID with its machines, or a machine with its CMIDs; `others` lists them, the latest seen first."""
 
     finding: Annotated[str, Heading("Finding")]
-    subject: Annotated[str, Heading("Subject")]
-    application: Annotated[str, Heading("Application")]
+    subject: Annotated[str, Heading("Subject", Kind.NAME)]
+    application: Annotated[str, Heading("App", Kind.NAME)]
     number: Annotated[int, Heading("Number", Kind.NUMBER)]
     others: Annotated[str, Heading("Machines or CMIDs")]
-    last_seen: Annotated[datetime, Heading("Last seen", Kind.TIME)]
+    last_seen: Annotated[datetime, Heading("Last seen", Kind.DATE)]
 
     @property
     def urgency(self) -> Urgency:

@@ -18,7 +18,7 @@ class ProductRow(ReportRow):
     """The machines that run a product; `active` of them called in the last 30 days, `virtual` said they are VMs."""
 
     product: Annotated[str, Heading("Product")]
-    application: Annotated[str, Heading("Application")]
+    application: Annotated[str, Heading("App", Kind.NAME)]
     machines: Annotated[int, Heading("Machines", Kind.NUMBER)]
     active: Annotated[int, Heading("Active 30 days", Kind.NUMBER)]
     virtual: Annotated[int, Heading("Virtual", Kind.NUMBER)]
@@ -30,7 +30,7 @@ class ProductRow(ReportRow):
 class NetworkRow(ReportRow):
     """The machines of one network that run one product; `active` and `virtual` as in `ProductRow`."""
 
-    network: Annotated[str, Heading("Network")]
+    network: Annotated[str, Heading("Network", Kind.NAME)]
     product: Annotated[str, Heading("Product")]
     machines: Annotated[int, Heading("Machines", Kind.NUMBER)]
     active: Annotated[int, Heading("Active 30 days", Kind.NUMBER)]

@@ -23,11 +23,11 @@ class FailureRow(ReportRow):
 
     status: Annotated[int | None, Heading("Status", Kind.CODE)]
     reason: Annotated[str, Heading("Reason")]
-    network: Annotated[str, Heading("Network")]
+    network: Annotated[str, Heading("Network", Kind.NAME)]
     calls: Annotated[int, Heading("Calls", Kind.NUMBER)]
     clients: Annotated[int, Heading("Clients", Kind.NUMBER)]
-    first: Annotated[datetime, Heading("First", Kind.TIME)]
-    last: Annotated[datetime, Heading("Last", Kind.TIME)]
+    first: Annotated[datetime, Heading("First", Kind.DATE)]
+    last: Annotated[datetime, Heading("Last", Kind.DATE)]
     meaning: Annotated[str, Heading("Meaning")]
     cure: Annotated[str, Heading("Cure")]
 
@@ -41,13 +41,13 @@ class FailureRow(ReportRow):
 class RefusedRow(ReportRow):
     """A client refused by kmstwist itself, for one reason. `machine` is its name, "" where it gave none."""
 
-    client: Annotated[str, Heading("Client")]
-    machine: Annotated[str, Heading("Machine")]
-    network: Annotated[str, Heading("Network")]
+    client: Annotated[str, Heading("Client", Kind.NAME)]
+    machine: Annotated[str, Heading("Machine", Kind.NAME)]
+    network: Annotated[str, Heading("Network", Kind.NAME)]
     reason: Annotated[str, Heading("Reason")]
     calls: Annotated[int, Heading("Times", Kind.NUMBER)]
-    first: Annotated[datetime, Heading("First", Kind.TIME)]
-    last: Annotated[datetime, Heading("Last", Kind.TIME)]
+    first: Annotated[datetime, Heading("First", Kind.DATE)]
+    last: Annotated[datetime, Heading("Last", Kind.DATE)]
     meaning: Annotated[str, Heading("Why")]
     cure: Annotated[str, Heading("Cure")]
 

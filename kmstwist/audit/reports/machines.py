@@ -51,16 +51,16 @@ class ClientRow(ReportRow):
     is known. `last_status` is the last call's status, 0 for success.
     """
 
-    machine: Annotated[str, Heading("Machine")]
-    address: Annotated[str, Heading("Address")]
-    application: Annotated[str, Heading("Application")]
+    machine: Annotated[str, Heading("Machine", Kind.NAME)]
+    address: Annotated[str, Heading("Address", Kind.NAME)]
+    application: Annotated[str, Heading("App", Kind.NAME)]
     product: Annotated[str, Heading("Product")]
-    last_success: Annotated[datetime | None, Heading("Last activation", Kind.TIME)]
-    renewal_due: Annotated[datetime | None, Heading("Renewal due", Kind.TIME)]
-    expires: Annotated[datetime | None, Heading("Expires", Kind.TIME)]
+    last_success: Annotated[datetime | None, Heading("Activated", Kind.DATE)]
+    renewal_due: Annotated[datetime | None, Heading("Renewal", Kind.DATE)]
+    expires: Annotated[datetime | None, Heading("Expires", Kind.DATE)]
     days_left: Annotated[int | None, Heading("Days left", Kind.NUMBER)]
     last_seen: Annotated[datetime, Heading("Last call", Kind.TIME)]
-    last_status: Annotated[int, Heading("Last status", Kind.CODE)]
+    last_status: Annotated[int, Heading("Status", Kind.CODE)]
     calls: Annotated[int, Heading("Calls", Kind.NUMBER)]
 
     @property
@@ -73,13 +73,13 @@ class ClientRow(ReportRow):
 class SilentRow(ReportRow):
     """A machine that stopped calling; `days_silent` are whole days since its last call."""
 
-    machine: Annotated[str, Heading("Machine")]
-    address: Annotated[str, Heading("Address")]
-    application: Annotated[str, Heading("Application")]
+    machine: Annotated[str, Heading("Machine", Kind.NAME)]
+    address: Annotated[str, Heading("Address", Kind.NAME)]
+    application: Annotated[str, Heading("App", Kind.NAME)]
     product: Annotated[str, Heading("Product")]
     last_seen: Annotated[datetime, Heading("Last call", Kind.TIME)]
     days_silent: Annotated[int, Heading("Days silent", Kind.NUMBER)]
-    expires: Annotated[datetime | None, Heading("Expires", Kind.TIME)]
+    expires: Annotated[datetime | None, Heading("Expires", Kind.DATE)]
     days_left: Annotated[int | None, Heading("Days left", Kind.NUMBER)]
 
     @property

@@ -20,9 +20,13 @@ class Kind(StrEnum):
     """What a column's values are: says how they are aligned and written."""
 
     TEXT = "text"
+    # A name, an address, an id: of no use cut in two.
+    NAME = "name"
     NUMBER = "number"
     # A moment, a `datetime` in UTC.
     TIME = "time"
+    # The same, of which people need the day only.
+    DATE = "date"
     # A status code, an integer written in hexadecimal.
     CODE = "code"
     # A share of one, written in percent.

@@ -23,6 +23,8 @@ _STYLES = {
     Urgency.LOST: "red",
 }
 
+_UTC = "times are in UTC"
+
 _RIGHT = frozenset({Kind.NUMBER, Kind.SHARE, Kind.CODE})
 
 
@@ -34,6 +36,9 @@ def as_text(value: Any, kind: Kind) -> str:
         case Kind.TIME:
             assert isinstance(value, datetime)
             return value.strftime("%Y-%m-%d %H:%M")
+        case Kind.DATE:
+            assert isinstance(value, datetime)
+            return value.strftime("%Y-%m-%d")
         case Kind.CODE:
             return "ok" if value == 0 else f"0x{value:08X}"
         case Kind.SHARE:
@@ -51,7 +56,7 @@ def as_data(value: Any, kind: Kind) -> Any:
     if value is None:
         return None
     match kind:
-        case Kind.TIME:
+        case Kind.TIME | Kind.DATE:
             return value.isoformat(timespec="seconds")
         case Kind.CODE:
             return f"0x{value:08X}"
@@ -63,15 +68,19 @@ def to_table(report: Report[ReportRow], *, limit: int | None = None) -> Table:
     """A table for a terminal, rows coloured by urgency; of `limit` rows, a note says how many are left out."""
     shown = report.rows if limit is None else report.rows[:limit]
     left_out = len(report.rows) - len(shown)
-    table = Table(title=report.title, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
-    if not report.rows:
-        table.caption = "nothing to report"
-    elif left_out:
-        table.caption = f"{left_out} more rows; --limit 0 shows all"
+    table = Table(
+        title=report.title, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left", collapse_padding=True
+    )
     columns = report.columns
+    notes = [_UTC] if any(column.kind is Kind.TIME for column in columns) else []
+    if not report.rows:
+        notes = ["nothing to report"]
+    elif left_out:
+        notes.append(f"{left_out} more rows; --limit 0 shows all")
+    table.caption = "; ".join(notes)
     for column in columns:
         table.add_column(
-            _heading(column), justify="right" if column.kind in _RIGHT else "left", no_wrap=column.kind != Kind.TEXT
+            column.title, justify="right" if column.kind in _RIGHT else "left", no_wrap=column.kind != Kind.TEXT
         )
     for row in shown:
         # Text, not markup: a machine's name is the client's to choose.
@@ -120,19 +129,17 @@ def to_markdown(report: Report[ReportRow]) -> str:
     lines = [
         f"## {report.title}",
         "",
-        _markdown_line([_heading(column) for column in columns]),
+        _markdown_line([column.title for column in columns]),
         _markdown_line(["---:" if column.kind in _RIGHT else "---" for column in columns]),
         *(_markdown_line([_escaped(text) for text in _texts(columns, row)]) for row in report.rows),
     ]
+    if any(column.kind is Kind.TIME for column in columns):
+        lines += ["", _UTC.capitalize() + "."]
     return "\n".join(lines) + "\n"
 
 
 def _texts(columns: Sequence[ColumnInfo], row: ReportRow) -> list[str]:
     return [as_text(getattr(row, column.name), column.kind) for column in columns]
-
-
-def _heading(column: ColumnInfo) -> str:
-    return f"{column.title} (UTC)" if column.kind is Kind.TIME else column.title
 
 
 def _harmless(value: Any) -> Any:
