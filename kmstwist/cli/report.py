@@ -11,6 +11,7 @@ from kmstwist.audit.reports.model import Bucket
 from kmstwist.cli.audit_store import opened, store_option
 
 TABLE_ROWS = 200
+PIPE_WIDTH = 240
 
 
 @click.command()
@@ -73,7 +74,10 @@ def report(name: str | None, store: str, form: str, limit: int, **question: Any)
         case "markdown":
             click.echo(to_markdown(answer), nl=False)
         case _:
-            Console().print(to_table(answer, limit=limit or None))
+            console = Console()
+            # What is not a terminal has room for every column.
+            width = console.width if console.is_terminal else PIPE_WIDTH
+            console.print(to_table(answer, limit=limit or None, width=width), width=width)
 
 
 def _query(question: dict[str, Any]) -> Any:

@@ -341,6 +341,25 @@ def test_a_long_table_says_how_much_it_leaves_out(store: Engine) -> None:
     assert to_table(replace(report, rows=report.rows[:2]), limit=2).caption == "times are in UTC"
 
 
+def test_a_narrow_table_spares_columns_and_says_so_but_never_cuts_a_name(store: Engine) -> None:
+    insert_batch(store, [known(ago(3), "workstation-0042.corp.example.com")])
+    report = ask(store, "clients")
+    wide, narrow = to_table(report, width=240), to_table(report, width=100)
+    assert len(wide.columns) == len(report.columns)
+    assert [column.header for column in narrow.columns] == [
+        "Machine",
+        "Address",
+        "App",
+        "Expires",
+        "Days left",
+        "Last call",
+    ]
+    assert str(narrow.caption).endswith("more columns on a wider terminal")
+    console = Console(file=io.StringIO(), width=100)
+    console.print(narrow)
+    assert "workstation-0042.corp.example.com" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("text", "when"),
     [

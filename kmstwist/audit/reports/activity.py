@@ -23,8 +23,8 @@ class ActivityRow(ReportRow):
     failed: Annotated[int, Heading("Failed", Kind.NUMBER)]
     share: Annotated[float, Heading("Granted %", Kind.SHARE)]
     answer_ms: Annotated[float | None, Heading("Answer ms", Kind.NUMBER)]
-    bytes_in: Annotated[int, Heading("Bytes in", Kind.NUMBER)]
-    bytes_out: Annotated[int, Heading("Bytes out", Kind.NUMBER)]
+    bytes_in: Annotated[int, Heading("Bytes in", Kind.NUMBER, spare=True)]
+    bytes_out: Annotated[int, Heading("Bytes out", Kind.NUMBER, spare=True)]
 
 
 def activity(connection: Connection, query: Query) -> Report[ActivityRow]:

@@ -23,7 +23,7 @@ class ProductRow(ReportRow):
     active: Annotated[int, Heading("Active 30 days", Kind.NUMBER)]
     virtual: Annotated[int, Heading("Virtual", Kind.NUMBER)]
     networks: Annotated[int, Heading("Networks", Kind.NUMBER)]
-    last_seen: Annotated[datetime, Heading("Last call", Kind.TIME)]
+    last_seen: Annotated[datetime, Heading("Last call", Kind.TIME, spare=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class NetworkRow(ReportRow):
     machines: Annotated[int, Heading("Machines", Kind.NUMBER)]
     active: Annotated[int, Heading("Active 30 days", Kind.NUMBER)]
     virtual: Annotated[int, Heading("Virtual", Kind.NUMBER)]
-    last_seen: Annotated[datetime, Heading("Last call", Kind.TIME)]
+    last_seen: Annotated[datetime, Heading("Last call", Kind.TIME, spare=True)]
 
 
 def products(connection: Connection, query: Query) -> Report[ProductRow]:

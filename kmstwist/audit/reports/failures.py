@@ -26,9 +26,9 @@ class FailureRow(ReportRow):
     network: Annotated[str, Heading("Network", Kind.NAME)]
     calls: Annotated[int, Heading("Calls", Kind.NUMBER)]
     clients: Annotated[int, Heading("Clients", Kind.NUMBER)]
-    first: Annotated[datetime, Heading("First", Kind.DATE)]
+    first: Annotated[datetime, Heading("First", Kind.DATE, spare=True)]
     last: Annotated[datetime, Heading("Last", Kind.DATE)]
-    meaning: Annotated[str, Heading("Meaning")]
+    meaning: Annotated[str, Heading("Meaning", spare=True)]
     cure: Annotated[str, Heading("Cure")]
 
     @property
@@ -46,9 +46,9 @@ class RefusedRow(ReportRow):
     network: Annotated[str, Heading("Network", Kind.NAME)]
     reason: Annotated[str, Heading("Reason")]
     calls: Annotated[int, Heading("Times", Kind.NUMBER)]
-    first: Annotated[datetime, Heading("First", Kind.DATE)]
+    first: Annotated[datetime, Heading("First", Kind.DATE, spare=True)]
     last: Annotated[datetime, Heading("Last", Kind.DATE)]
-    meaning: Annotated[str, Heading("Why")]
+    meaning: Annotated[str, Heading("Why", spare=True)]
     cure: Annotated[str, Heading("Cure")]
 
 

@@ -52,16 +52,16 @@ class ClientRow(ReportRow):
     """
 
     machine: Annotated[str, Heading("Machine", Kind.NAME)]
-    address: Annotated[str, Heading("Address", Kind.NAME)]
+    address: Annotated[str, Heading("Address", Kind.NAME, spare=True)]
     application: Annotated[str, Heading("App", Kind.NAME)]
-    product: Annotated[str, Heading("Product")]
-    last_success: Annotated[datetime | None, Heading("Activated", Kind.DATE)]
-    renewal_due: Annotated[datetime | None, Heading("Renewal", Kind.DATE)]
+    product: Annotated[str, Heading("Product", spare=True)]
+    last_success: Annotated[datetime | None, Heading("Activated", Kind.DATE, spare=True)]
+    renewal_due: Annotated[datetime | None, Heading("Renewal", Kind.DATE, spare=True)]
     expires: Annotated[datetime | None, Heading("Expires", Kind.DATE)]
     days_left: Annotated[int | None, Heading("Days left", Kind.NUMBER)]
     last_seen: Annotated[datetime, Heading("Last call", Kind.TIME)]
-    last_status: Annotated[int, Heading("Status", Kind.CODE)]
-    calls: Annotated[int, Heading("Calls", Kind.NUMBER)]
+    last_status: Annotated[int, Heading("Status", Kind.CODE, spare=True)]
+    calls: Annotated[int, Heading("Calls", Kind.NUMBER, spare=True)]
 
     @property
     def urgency(self) -> Urgency:
@@ -76,7 +76,7 @@ class SilentRow(ReportRow):
     machine: Annotated[str, Heading("Machine", Kind.NAME)]
     address: Annotated[str, Heading("Address", Kind.NAME)]
     application: Annotated[str, Heading("App", Kind.NAME)]
-    product: Annotated[str, Heading("Product")]
+    product: Annotated[str, Heading("Product", spare=True)]
     last_seen: Annotated[datetime, Heading("Last call", Kind.TIME)]
     days_silent: Annotated[int, Heading("Days silent", Kind.NUMBER)]
     expires: Annotated[datetime | None, Heading("Expires", Kind.DATE)]

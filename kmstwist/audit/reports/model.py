@@ -47,19 +47,24 @@ class Urgency(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ColumnInfo:
-    """A column: the row's attribute, the heading, and what its values are."""
+    """A column: the row's attribute, the heading, what its values are, and whether a table can do without it."""
 
     name: str
     title: str
     kind: Kind
+    spare: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """Marks a row's field as a column: `Annotated[datetime, Heading("Last call", Kind.TIME)]`."""
+    """Marks a row's field as a column: `Annotated[datetime, Heading("Last call", Kind.TIME)]`.
+
+    A `spare` column is left out of a table that would be too wide with it.
+    """
 
     title: str
     kind: Kind = Kind.TEXT
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class Report(Generic[R]):
     def columns(self) -> Sequence[ColumnInfo]:
         """The columns, in order. Worked out anew each time: ask once, not for each row."""
         return [
-            ColumnInfo(name, mark.title, mark.kind)
+            ColumnInfo(name, mark.title, mark.kind, mark.spare)
             for name, hint in get_type_hints(self.row_type, include_extras=True).items()
             for mark in getattr(hint, "__metadata__", ())
             if isinstance(mark, Heading)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +24,7 @@ _STYLES = {
     Urgency.LOST: "red",
 }
 
+_READABLE = 18
 _UTC = "times are in UTC"
 
 _RIGHT = frozenset({Kind.NUMBER, Kind.SHARE, Kind.CODE})
@@ -64,28 +66,59 @@ def as_data(value: Any, kind: Kind) -> Any:
             return value
 
 
-def to_table(report: Report[ReportRow], *, limit: int | None = None) -> Table:
-    """A table for a terminal, rows coloured by urgency; of `limit` rows, a note says how many are left out."""
+def to_table(report: Report[ReportRow], *, limit: int | None = None, width: int | None = None) -> Table:
+    """A table for a terminal, rows coloured by urgency.
+
+    Of more than `limit` rows the rest is left out, of a table wider than `width` characters the columns that can be
+    spared; a note says so.
+    """
     shown = report.rows if limit is None else report.rows[:limit]
-    left_out = len(report.rows) - len(shown)
-    table = Table(
-        title=report.title, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left", collapse_padding=True
-    )
     columns = report.columns
-    notes = [_UTC] if any(column.kind is Kind.TIME for column in columns) else []
-    if not report.rows:
-        notes = ["nothing to report"]
-    elif left_out:
-        notes.append(f"{left_out} more rows; --limit 0 shows all")
-    table.caption = "; ".join(notes)
-    for column in columns:
+    cells = [[as_text(getattr(row, column.name), column.kind) for column in columns] for row in shown]
+    kept = list(range(len(columns))) if width is None else _fitting(columns, cells, width)
+    table = Table(
+        title=report.title,
+        caption="; ".join(_notes(report, len(shown), [columns[at] for at in kept], len(columns))),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+        collapse_padding=True,
+    )
+    for column in (columns[at] for at in kept):
         table.add_column(
             column.title, justify="right" if column.kind in _RIGHT else "left", no_wrap=column.kind != Kind.TEXT
         )
-    for row in shown:
+    for row, texts in zip(shown, cells, strict=True):
         # Text, not markup: a machine's name is the client's to choose.
-        table.add_row(*(Text(text) for text in _texts(columns, row)), style=_STYLES[row.urgency])
+        table.add_row(*(Text(texts[at]) for at in kept), style=_STYLES[row.urgency])
     return table
+
+
+def _fitting(columns: Sequence[ColumnInfo], cells: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The places of the columns that fit into `width`: the spare ones go, the last one first, until they do."""
+    needs = []
+    for at, column in enumerate(columns):
+        longest = max([cell_len(column.title), *(cell_len(texts[at]) for texts in cells)])
+        # Text can be wrapped, down to a width at which it is still read with ease.
+        needs.append(2 + (min(longest, _READABLE) if column.kind is Kind.TEXT else longest))
+    kept = list(range(len(columns)))
+    for at in reversed(range(len(columns))):
+        if 2 + sum(needs[each] for each in kept) <= width:
+            break
+        if columns[at].spare:
+            kept.remove(at)
+    return kept
+
+
+def _notes(report: Report[ReportRow], rows: int, kept: Sequence[ColumnInfo], columns: int) -> list[str]:
+    if not report.rows:
+        return ["nothing to report"]
+    notes = [_UTC] if any(column.kind is Kind.TIME for column in kept) else []
+    if rows < len(report.rows):
+        notes.append(f"{len(report.rows) - rows} more rows; --limit 0 shows all")
+    if len(kept) < columns:
+        notes.append(f"{columns - len(kept)} more columns on a wider terminal")
+    return notes
 
 
 def to_csv(report: Report[ReportRow]) -> str:
