@@ -337,7 +337,7 @@ def test_a_long_table_says_how_much_it_leaves_out(store: Engine) -> None:
     insert_batch(store, [known(ago(1), f"pc{number}") for number in range(5)])
     report = ask(store, "clients")
     assert to_table(report, limit=2).row_count == 2
-    assert to_table(report, limit=2).caption == "times are in UTC; 3 more rows; --limit 0 shows all"
+    assert to_table(report, limit=2).caption == "times are in UTC; rows left out: 3, --limit 0 shows all"
     assert to_table(replace(report, rows=report.rows[:2]), limit=2).caption == "times are in UTC"
 
 
@@ -354,7 +354,7 @@ def test_a_narrow_table_spares_columns_and_says_so_but_never_cuts_a_name(store: 
         "Days left",
         "Last call",
     ]
-    assert str(narrow.caption).endswith("more columns on a wider terminal")
+    assert str(narrow.caption).endswith("columns left out on so narrow a terminal: 5")
     console = Console(file=io.StringIO(), width=100)
     console.print(narrow)
     assert "workstation-0042.corp.example.com" in console.file.getvalue()  # type: ignore[attr-defined]

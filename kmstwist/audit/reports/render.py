@@ -115,9 +115,9 @@ def _notes(report: Report[ReportRow], rows: int, kept: Sequence[ColumnInfo], col
         return ["nothing to report"]
     notes = [_UTC] if any(column.kind is Kind.TIME for column in kept) else []
     if rows < len(report.rows):
-        notes.append(f"{len(report.rows) - rows} more rows; --limit 0 shows all")
+        notes.append(f"rows left out: {len(report.rows) - rows}, --limit 0 shows all")
     if len(kept) < columns:
-        notes.append(f"{columns - len(kept)} more columns on a wider terminal")
+        notes.append(f"columns left out on so narrow a terminal: {columns - len(kept)}")
     return notes
 
 
