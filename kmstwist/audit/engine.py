@@ -18,6 +18,16 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 
 DEFAULT_BUSY_TIMEOUT = 1.0
 
+# A server that fell silent (its machine lost power, the network parted) is found out in a minute, not in two hours.
+_POSTGRESQL = {
+    "application_name": "kmstwist",
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+
 
 class StoreError(Exception):
     """A store that cannot be used; the text says which, why, and what to do about it."""
@@ -61,9 +71,7 @@ def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> En
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        return create_engine(
-            url, pool_pre_ping=True, connect_args={"connect_timeout": 10, "application_name": "kmstwist"}
-        )
+        return create_engine(url, pool_pre_ping=True, connect_args=_POSTGRESQL)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise StoreError("PostgreSQL needs psycopg 3; cure: pip install 'kmstwist[postgres]'") from error
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.logger import Logger
 
@@ -36,8 +36,8 @@ class Forwarder:
     """Feeds `target` from `spool`. `start` and `stop` are called by one thread; the numbers may be read by any.
 
     `sent` counts records new to the target, `rejected` those it cannot hold, `failures` attempts that failed;
-    `connected` says whether the last attempt worked. `backoff` is the first and the longest pause between attempts,
-    in seconds.
+    `connected` says whether the last attempt worked, `behind` how many records were still to be sent at it. `backoff`
+    is the first and the longest pause between attempts, in seconds.
     """
 
     log = Logger()
@@ -68,6 +68,7 @@ class Forwarder:
         self.failures = 0
         self.connected = False
         self.watermark = 0
+        self.behind = 0
 
     def start(self) -> None:
         """Begin forwarding."""
@@ -81,6 +82,7 @@ class Forwarder:
         if self._thread is not None:
             self._thread.join(timeout)
             self._thread = None
+        self._target.dispose()
 
     def _run(self) -> None:
         delay = self._backoff[0]
@@ -115,10 +117,13 @@ class Forwarder:
             self._migrated = True
         with reading(self._spool) as connection:
             batch = read_records(connection, after_seq=self.watermark, limit=self._batch)
+            newest = connection.scalar(select(func.max(schema.records.c.seq))) or 0
+        self.behind = max(newest - self.watermark, 0)
         if not batch:
             return 0
         self._send([record for _, record in batch])
         self._note(batch[-1][0])
+        self.behind = max(newest - self.watermark, 0)
         return len(batch)
 
     def _send(self, batch: Sequence[Record]) -> None:

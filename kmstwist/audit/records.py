@@ -114,7 +114,7 @@ def id_text(record_id: bytes) -> str:
 
 def first_id_at(at: int) -> bytes:
     """The lowest id a record of time `at` (milliseconds since 1970) or later can have."""
-    return (max(at, 0) << 80).to_bytes(16, "big")
+    return (min(max(at, 0), (1 << 48) - 1) << 80).to_bytes(16, "big")
 
 
 def kms_version(message: bytes) -> int | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
@@ -302,6 +303,37 @@ def test_any_strings_are_understood_or_refused_with_a_sentence(event_id: int, da
     except EventError as error:
         said = str(error)
     assert said == "" or str(event_id) in said
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Message": "Info:\n0x0,25,pc\0,x"},
+        {"Message": "Info:\n0x0,25,pc\ud800,x"},
+        {"MachineName": "kms\0"},
+        {"TimeCreated": "0000-12-31T23:59:59-12:00"},
+        {"TimeCreated": None},
+        {"Id": "twelve"},
+        {"Properties": [{"Value": str(2**70)}] * 9},
+    ],
+)
+def test_json_no_machine_would_write_is_counted_and_kept_out(
+    store: Engine, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    row = json.loads(as_json_7(SAMPLES[:1])) | changes
+    result = bring_in(store, tmp_path / "a.json", json.dumps(row).encode())
+    assert (result.imported, result.broken) == (0, 1)
+
+
+def test_a_record_number_or_time_out_of_all_bounds_stops_nothing(store: Engine, tmp_path: Path) -> None:
+    row = json.loads(as_json_7(SAMPLES[:1])) | {"RecordId": 10**30, "TimeCreated": "/Date(999999999999999)/"}
+    assert bring_in(store, tmp_path / "a.json", json.dumps(row).encode()).imported == 1
+
+
+def test_a_clients_own_events_are_as_private_as_its_name(store: Engine, tmp_path: Path) -> None:
+    privacy = Privacy(PrivacyPolicy(machine=Keep.HASH), bytes(32))
+    bring_in(store, tmp_path / "a.xml", as_xml(SAMPLES[4:6]), privacy)
+    assert "pc9" not in repr(rows(store, "events"))
 
 
 def test_the_watcher_takes_files_that_have_settled_and_once_only(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,18 @@ from sqlalchemy.exc import OperationalError
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import open_engine, reading, writing
+from kmstwist.audit.events.importer import Importer
+from kmstwist.audit.forget import forget
 from kmstwist.audit.forward import Forwarder, forwarded_up_to, register, target_name, unregister_others
 from kmstwist.audit.migrate import migrate
+from kmstwist.audit.privacy import Privacy, PrivacyPolicy
+from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.model import Query
+from kmstwist.audit.reports.render import to_json
+from kmstwist.audit.retention import Limits, prune, rewrite
 from kmstwist.audit.store import insert_batch, read_records, verify
-from tests.audit.making import HOUR, START, known, new_store, opaque, refusal
+from tests.audit.exports import as_xml, request
+from tests.audit.making import DAY, HOUR, START, known, new_store, opaque, refusal, uuid
 from tests.audit.postgres import Cluster, make_folder
 
 pytestmark = [
@@ -86,6 +95,41 @@ def test_the_central_store_says_the_same_as_the_local_one(store: Engine, target:
     assert verify(target) == []
 
 
+@pytest.mark.parametrize("name", list(REPORTS))
+def test_every_report_says_the_same_over_postgresql(store: Engine, target: Engine, name: str) -> None:
+    insert_batch(store, [*SOME, known(START, "pc8", cmid=uuid("PC1"), product=None), known(START + 9, "PC1", cmid="x")])
+    forward_all(Forwarder(store, target))
+    query = Query(
+        now=datetime(2024, 6, 10, tzinfo=UTC), **({"network": "10.0.0.0/8"} if "network" in REPORTS[name].heeds else {})
+    )
+    with reading(store) as here, reading(target) as there:
+        expected = to_json(REPORTS[name].ask(here, query))
+        assert to_json(REPORTS[name].ask(there, query)) == expected
+    assert '"rows": []' not in expected or name in ("refused", "expiring", "silent")
+
+
+def test_events_retention_and_forgetting_work_in_postgresql(store: Engine, target: Engine, tmp_path: Path) -> None:
+    insert_batch(
+        store, [opaque(START, "10.0.0.1"), opaque(START + 5, "10.0.0.1", hresult=0xC004F06C), opaque(START + DAY)]
+    )
+    forward_all(Forwarder(store, target))
+    privacy = Privacy(PrivacyPolicy(), b"")
+    path = tmp_path / "a.xml"
+    path.write_bytes(as_xml([request(1, datetime(2024, 6, 1, tzinfo=UTC), "pc1")]))
+    importer = Importer(target, privacy, lambda _: ["10.0.0.1"])
+    assert importer.import_file(path).joined == 1
+    assert importer.import_file(path).known == 1
+    assert {row["machine"]: row["calls"] for row in rows(target, "machines")} == {
+        "pc1": 1,
+        "10.0.0.1": 1,
+        "10.0.0.7": 1,
+    }
+    assert forget(target, "PC1", privacy).records == 1
+    assert sum(prune(target, Limits(days=1), START + 2 * DAY)) > 0
+    assert [row["client"] for row in rows(target, "records")] == ["10.0.0.7"]
+    rewrite(target)
+
+
 def test_sending_again_after_a_lost_watermark_changes_nothing(store: Engine, target: Engine) -> None:
     insert_batch(store, SOME)
     forward_all(Forwarder(store, target))
@@ -140,6 +184,7 @@ def test_nothing_is_lost_or_doubled_when_postgresql_crashes_under_load(
         cluster.start()
     load(30)
     wait_until(lambda: forwarder.watermark == made, forwarder)
+    assert forwarder.behind == 0
     forwarder.stop()
     with reading(store) as here, reading(target) as there:
         order = select(schema.records.c.record_id).order_by(schema.records.c.seq)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, event, func, select
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
@@ -104,6 +104,29 @@ def test_a_locked_store_refuses_under_refuse_and_serves_under_serve(tmp_path: Pa
         yield audit.stopService()
     # Only the call that was served is in the store, written at the stop if not before.
     assert count(other) == 1
+    other.dispose()
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_full_disk_keeps_nobody_waiting_and_loses_nothing(tmp_path: Path) -> Generator[Any, Any, None]:
+    audit = AuditService(AuditSettings(store=str(tmp_path / "a.sqlite")), reactor)
+    audit.startService()
+    full = True
+
+    # SQLite's own way of running out of space: the next page is one too many.
+    def fill(connection: Any) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages if full else 1 << 30}")
+
+    event.listen(audit.engine, "begin", fill)
+    yield gatherResults([audit.record(opaque(START, detail="x" * 1000)) for _ in range(100)])
+    assert audit.writer.failing
+    assert audit.writer.waiting == 100
+    full = False
+    yield audit.stopService()
+    other = open_engine(str(tmp_path / "a.sqlite"))
+    assert count(other) == 100
+    assert audit.writer.dropped == 0
     other.dispose()
 
 

@@ -16,7 +16,15 @@ from kmstwist.audit.bulk import insert_for
 from kmstwist.audit.engine import writing
 from kmstwist.audit.events.files import read_events
 from kmstwist.audit.events.join import WINDOW, Joiner, Resolver
-from kmstwist.audit.events.model import REQUEST_ANSWERED, BrokenEvent, Event, EventError, RawEvent, understand
+from kmstwist.audit.events.model import (
+    CLIENT_EVENTS,
+    REQUEST_ANSWERED,
+    BrokenEvent,
+    Event,
+    EventError,
+    RawEvent,
+    understand,
+)
 from kmstwist.audit.privacy import Privacy
 
 # Few, so that a running server's commits wait for a moment at most.
@@ -104,7 +112,15 @@ class Importer:
 
     def _row(self, event: Event) -> dict[str, Any]:
         # The fingerprint is taken of the event as it is: a changed policy must not make it another one.
-        stored = replace(event, machine=self._privacy.machine(event.machine), cmid=self._privacy.cmid(event.cmid))
+        stored = replace(
+            event,
+            machine=self._privacy.machine(event.machine),
+            cmid=self._privacy.cmid(event.cmid),
+            # A client's own events are logged by the machine they are about.
+            computer=(self._privacy.machine(event.computer) or "")
+            if event.event_id in CLIENT_EVENTS
+            else event.computer,
+        )
         return {
             "fingerprint": event.fingerprint,
             "event_id": stored.event_id,

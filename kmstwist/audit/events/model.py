@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from uuid import UUID
 
 REQUEST_SENT = 12288
@@ -20,6 +20,7 @@ PUBLISHING_FAILED = 12293
 PUBLISHED = 12294
 
 KMS_EVENTS = frozenset({REQUEST_SENT, ANSWER_PROCESSED, REQUEST_ANSWERED, PUBLISHING_FAILED, PUBLISHED})
+CLIENT_EVENTS = frozenset({REQUEST_SENT, ANSWER_PROCESSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def understand(raw: RawEvent) -> Event | None:
     if raw.event_id not in KMS_EVENTS:
         return None
     data = [text.strip() for text in raw.data]
-    fields = _Strings(data, raw.event_id)
+    fields = _Strings([*data, raw.computer], raw.event_id)
     computer, record_id, at = raw.computer, raw.record_id, raw.at
     match raw.event_id:
         case 12290:
@@ -164,15 +165,19 @@ def understand(raw: RawEvent) -> Event | None:
 
 
 class _Strings:
-    """An event's strings, each read as what it is to be."""
+    """An event's strings, each read as what it is to be; after them the computer's name."""
 
     def __init__(self, data: Sequence[str], event_id: int) -> None:
         self._data = data
         self._event_id = event_id
+        # Neither is text to a database, and no machine writes them.
+        if any(_NO_TEXT.search(text) for text in data):
+            raise EventError(f"event {event_id} has a string with a NUL or half a surrogate pair")
 
     def need(self, least: int) -> None:
-        if len(self._data) < least:
-            raise EventError(f"event {self._event_id} has {least} strings and this one {len(self._data)}")
+        found = len(self._data) - 1
+        if found < least:
+            raise EventError(f"event {self._event_id} has {least} strings and this one {found}")
 
     def text(self, at: int) -> str:
         return self._data[at]
@@ -193,6 +198,9 @@ class _Strings:
             raise EventError(
                 f"string {at + 1} of event {self._event_id} is no {kind}: {self._data[at][:80]!r}"
             ) from None
+
+
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def _code(text: str) -> int:
@@ -243,4 +251,18 @@ def iso_to_ms(text: str) -> int:
     # Windows has seven digits after the point, Python takes six.
     fraction = (found[2] or "")[:6]
     when = datetime.fromisoformat(found[1] + (f".{fraction:0<6}" if fraction else "") + (found[3] or ""))
-    return int((when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp() * 1000)
+    return to_ms(when, UTC)
+
+
+def to_ms(when: datetime, zone: tzinfo) -> int:
+    """A time in milliseconds since 1970 (UTC), in `zone` if it names none."""
+    return int((when if when.tzinfo is not None else when.replace(tzinfo=zone)).timestamp() * 1000)
+
+
+def record_number(text: str) -> int | None:
+    """An event's record number; None for what is none (a signed 64-bit integer is the most there is)."""
+    clean = text.strip()
+    if not clean.isascii() or not clean.isdecimal() or len(clean) > 19:
+        return None
+    number = int(clean)
+    return number if number < 1 << 63 else None

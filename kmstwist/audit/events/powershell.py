@@ -13,7 +13,15 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, TextIO
 
-from kmstwist.audit.events.model import BrokenEvent, RawEvent, iso_to_ms, strings_of_message, unpacked
+from kmstwist.audit.events.model import (
+    BrokenEvent,
+    RawEvent,
+    iso_to_ms,
+    record_number,
+    strings_of_message,
+    to_ms,
+    unpacked,
+)
 
 CHUNK = 1 << 16
 MAX_EVENT = 1 << 20
@@ -102,15 +110,10 @@ def _event(values: Mapping[str, Any], place: str, zone: tzinfo) -> RawEvent | Br
             at=_time(values.get("TimeCreated"), zone),
             data=_strings(values),
             computer=str(values.get("MachineName") or "").strip(),
-            record_id=_record_id(values.get("RecordId")),
+            record_id=record_number(str(values.get("RecordId", ""))),
         )
     except ValueError as error:
         return BrokenEvent(place, str(error))
-
-
-def _record_id(value: object) -> int | None:
-    text = str(value if value is not None else "").strip()
-    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 def _strings(values: Mapping[str, Any]) -> list[str]:
@@ -143,4 +146,4 @@ def _time(value: object, zone: tzinfo) -> int:
         break
     if when is None:
         raise ValueError(f"the event's time is written in a manner not known here: {text[:40]!r}")
-    return int(when.replace(tzinfo=zone).timestamp() * 1000)
+    return to_ms(when, zone)

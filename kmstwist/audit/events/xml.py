@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from kmstwist.audit.events.model import BrokenEvent, RawEvent, iso_to_ms, unpacked
+from kmstwist.audit.events.model import BrokenEvent, RawEvent, iso_to_ms, record_number, unpacked
 
 CHUNK = 1 << 16
 # An event of the KMS log has about 1500 characters; Windows allows 64 KiB of data.
@@ -92,7 +92,6 @@ def _read(root: Element, place: str) -> RawEvent:
     if not number.isascii() or not number.isdecimal():
         raise ValueError(f"the event's id is no number: {number[:40]!r}")
     created = system.find("{*}TimeCreated")
-    record_id = system.findtext("{*}EventRecordID", "").strip()
     data = ["".join(each.itertext()) for each in root.iterfind("{*}EventData/{*}Data")]
     return RawEvent(
         place=place,
@@ -100,5 +99,5 @@ def _read(root: Element, place: str) -> RawEvent:
         at=iso_to_ms(created.get("SystemTime", "") if created is not None else ""),
         data=unpacked(data),
         computer=system.findtext("{*}Computer", "").strip(),
-        record_id=int(record_id) if record_id.isascii() and record_id.isdecimal() else None,
+        record_id=record_number(system.findtext("{*}EventRecordID", "")),
     )
