@@ -109,16 +109,19 @@ class AuditService(Service):
         if not is_sqlite(engine):
             raise StoreError("the audit's store must be an SQLite file; name PostgreSQL as the store to forward to")
         migrate(engine)
-        self._privacy = self._load_privacy(engine)
-        self._start_forwarding(engine)
+        try:
+            self._privacy = self._load_privacy(engine)
+            self._start_forwarding(engine)
+        except (ValueError, OSError, SQLAlchemyError) as error:
+            raise StoreError(f"the audit cannot start: {plain_error(error)}") from error
         self._engine = engine
         self._pool.start()
         self.writer.start()
+        super().startService()
         self._retention = LoopingCall(self._retain)
         self._retention.clock = self._reactor
-        self._retention_ended = self._retention.start(RETENTION_EVERY, now=False)
+        self._retention_ended = self._retention.start(RETENTION_EVERY)
         self._retention_ended.addErrback(self._defect)
-        super().startService()
 
     def stopService(self) -> Deferred[None]:
         """Commit what is waiting, end the threads, close the store."""
@@ -143,11 +146,8 @@ class AuditService(Service):
         policy = self.settings.privacy
         salt_file = self.settings.salt_file or Path(str(engine.url.database)).with_name("audit.salt")
         hashing = Keep.HASH in (policy.client, policy.peer, policy.machine, policy.cmid)
-        try:
-            salt = load_salt(salt_file) if hashing else b""
-            write_policy(engine, policy, salt_file.absolute())
-        except (ValueError, OSError, SQLAlchemyError) as error:
-            raise StoreError(f"the audit cannot start: {plain_error(error)}") from error
+        salt = load_salt(salt_file) if hashing else b""
+        write_policy(engine, policy, salt_file.absolute())
         return Privacy(policy, salt)
 
     def _start_forwarding(self, engine: Engine) -> None:

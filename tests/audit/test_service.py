@@ -157,14 +157,18 @@ def test_what_privacy_forbids_never_reaches_the_disk(tmp_path: Path) -> Generato
 
 
 @pytest_twisted.inlineCallbacks
-def test_retention_works_beside_the_writer(tmp_path: Path) -> Generator[Any, Any, None]:
-    settings = AuditSettings(store=str(tmp_path / "a.sqlite"), limits=Limits(days=30))
-    audit = AuditService(settings, reactor)
-    audit.startService()
+def test_retention_begins_at_the_start_and_works_beside_the_writer(tmp_path: Path) -> Generator[Any, Any, None]:
     now = int(reactor.seconds() * 1000)  # type: ignore[attr-defined]
-    yield gatherResults([audit.record(opaque(now - 31 * DAY)), audit.record(opaque(now))])
-    yield audit._retain()
-    assert count(audit.engine) == 1
+    first = AuditService(AuditSettings(store=str(tmp_path / "a.sqlite")), reactor)
+    first.startService()
+    yield gatherResults([first.record(opaque(now - 31 * DAY, f"10.0.0.{number}")) for number in range(50)])
+    yield first.stopService()
+    audit = AuditService(AuditSettings(store=str(tmp_path / "a.sqlite"), limits=Limits(days=30)), reactor)
+    audit.startService()
+    new = 0
+    while new == 0 or count(audit.engine) > new:
+        yield audit.record(opaque(now))
+        new += 1
     yield audit.stopService()
 
 
@@ -173,6 +177,14 @@ def test_a_store_that_cannot_be_opened_says_so_at_start(tmp_path: Path) -> None:
     audit = AuditService(AuditSettings(store=str(tmp_path / "a.sqlite")), reactor)
     with pytest.raises(StoreError, match="cannot be opened"):
         audit.startService()
+
+
+def test_a_salt_that_others_may_read_keeps_the_audit_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "audit.salt").write_bytes(bytes(32))
+    (tmp_path / "audit.salt").chmod(0o644)
+    settings = AuditSettings(store=str(tmp_path / "a.sqlite"), privacy=PrivacyPolicy(client=Keep.HASH))
+    with pytest.raises(StoreError, match="cure: chmod 600"):
+        AuditService(settings, reactor).startService()
 
 
 def test_postgresql_is_no_place_for_the_local_store() -> None:
