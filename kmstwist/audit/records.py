@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from twisted.internet.interfaces import IReactorTime
@@ -142,8 +143,10 @@ class RecordMaker:
         phases: Phases = Phases(),
     ) -> Record:
         """The record of a call that got an answer, good or not."""
-        record = replace(
-            self._start(call.client, answer.reason, answer.detail),
+        record = self._make(
+            call.client,
+            answer.reason,
+            answer.detail,
             peer=peer,
             version=kms_version(call.message),
             upstream=answer.upstream,
@@ -165,8 +168,10 @@ class RecordMaker:
         phases: Phases = Phases(),
     ) -> Record:
         """The record of a call that ended in an RPC fault."""
-        record = replace(
-            self._start(call.client, fault.reason, fault.detail),
+        record = self._make(
+            call.client,
+            fault.reason,
+            fault.detail,
             peer=peer,
             version=kms_version(call.message),
             upstream=fault.upstream,
@@ -188,12 +193,18 @@ class RecordMaker:
         bytes_in: int = 0,
     ) -> Record:
         """The record of a peer that was turned away before it made a KMS call; `fault` where one was sent."""
-        return replace(self._start(client, reason, detail), fault=fault, peer=peer, phases=phases, bytes_in=bytes_in)
+        return self._make(client, reason, detail, fault=fault, peer=peer, phases=phases, bytes_in=bytes_in)
 
-    def _start(self, client: str, reason: Reason, detail: str) -> Record:
+    def _make(self, client: str, reason: Reason, detail: str, **more: Any) -> Record:
         at = int(self._clock.seconds() * 1000)
         return Record(
-            record_id=self._ids.make(at), at=at, gateway=self._gateway, client=client, reason=reason, detail=detail
+            record_id=self._ids.make(at),
+            at=at,
+            gateway=self._gateway,
+            client=client,
+            reason=reason,
+            detail=detail,
+            **more,
         )
 
 

@@ -35,7 +35,7 @@ from kmstwist.server.listening import ListeningService, described_endpoint, port
 from kmstwist.server.options import Options
 from kmstwist.server.protocol import KmsFactory
 from kmstwist.server.signals import stop_in_order
-from kmstwist.transport.connection import endpoint_for
+from kmstwist.transport.endpoints import endpoint_for
 
 __all__ = ["Options", "makeService"]
 
