@@ -181,6 +181,12 @@ class RecordMaker:
         )
         return record if facts is None else with_facts(record, facts)
 
+    def abandoned(self, call: ActivationCall, reason: Reason, detail: str) -> Record:
+        """The record of a call whose client left before it had an answer."""
+        return self._make(
+            call.client, reason, detail, peer=call.proxy, version=kms_version(call.message), bytes_in=len(call.message)
+        )
+
     def refused(
         self,
         client: str,

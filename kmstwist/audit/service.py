@@ -46,7 +46,8 @@ RETENTION_BREATH = 0.05
 class AuditSettings:
     """What an administrator chooses about the audit.
 
-    `store` is the SQLite file; `forward_to` a `postgresql://` URL to feed from it; `salt_file` where the key of hashed
+    `store` is the SQLite file; `forward_to` a `postgresql://` URL to feed from it, and `forwards` whether this process
+    is the one that does (of several on one store, one is); `salt_file` where the key of hashed
     fields is kept (beside the store by default). Times are in seconds.
     """
 
@@ -57,6 +58,7 @@ class AuditSettings:
     salt_file: Path | None = None
     limits: Limits = field(default_factory=Limits)
     forward_to: str | None = None
+    forwards: bool = True
     busy_timeout: float = DEFAULT_BUSY_TIMEOUT
     gather: float = GATHER
     batch: int = BATCH
@@ -151,6 +153,8 @@ class AuditService(Service):
         return Privacy(policy, salt)
 
     def _start_forwarding(self, engine: Engine) -> None:
+        if not self.settings.forwards:
+            return
         if self.settings.forward_to is None:
             unregister_others(engine, None)
             return

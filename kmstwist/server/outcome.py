@@ -22,14 +22,17 @@ class Outcome:
         "machine",
         "product",
         "reason",
+        "received_ms",
         "result",
         "started",
         "upstream",
         "version",
     )
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, received_ms: float | None = None) -> None:
+        """`started` is when the call had come whole, `received_ms` how long it took since the connection was made."""
         self.started = started
+        self.received_ms = received_ms
         self.answered_at: float | None = None
         self.version = ""
         self.machine = ""
@@ -44,7 +47,7 @@ class Outcome:
     def answer(self, answer: ActivationAnswer, now: float) -> None:
         """The call was answered."""
         self.answered_at = now
-        self.result = "activated" if answer.hresult == 0 else "refused"
+        self.result = _result(answer)
         self.code = answer.hresult
         self.count = answer.count
         self.upstream = answer.upstream
@@ -62,6 +65,14 @@ class Outcome:
         self.reason = fault.reason
         self.detail = fault.detail
         self.upstream = fault.upstream
+
+
+def _result(answer: ActivationAnswer) -> str:
+    """The answer in a word. A client is activated only if the count is enough for it, where both can be read."""
+    if answer.hresult != 0:
+        return "refused"
+    enough = answer.count is not None and answer.facts is not None and answer.count >= answer.facts.required_count
+    return "activated" if enough else "answered"
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """The listening side: a Twisted protocol and factory that move bytes between a transport and a `ServerAssociation`.
 
-The way of a call: transport, association, admission, `Activator.activate`, and back. Nothing on it blocks.
+The way of a call: transport, association, admission, `Activator.activate`, the audit's record, and back. Nothing on it
+blocks.
 
 Every call gets one log line. A client has its answer and is gone a moment later, so the line waits for the connection's
 end, to say who ended it and how; but no longer than a second, since somebody may be watching, and not beyond the next
@@ -14,7 +15,7 @@ from ipaddress import ip_address
 from typing import Any
 from typing import Protocol as TypingProtocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -36,6 +37,7 @@ from kmstwist.server.config import TimeoutSettings
 from kmstwist.server.outcome import ConnectionFacts, Outcome, write_line
 from kmstwist.server.phases import Phase, PhaseTimer
 from kmstwist.server.proxy import BalancedConnection, BalancedFactory, begins_as_header
+from kmstwist.server.recording import Recorder
 
 #: Seconds that an answered call's log line waits for the connection's end.
 _LINE_WAITS = 1.0
@@ -62,7 +64,7 @@ class KmsProtocol(Protocol):
         self.factory = factory
         self.facts = ConnectionFacts(peer, port, balancer, factory.clock.seconds())
         self._outcome: Outcome | None = None
-        self._executing: dict[Call, Deferred[ActivationAnswer]] = {}
+        self._executing: dict[Call, tuple[ActivationCall, Deferred[Any]]] = {}
         self._ended: Ended | None = None
         self._phases: PhaseTimer
         self._linger_timer: IDelayedCall | None = None
@@ -118,11 +120,8 @@ class KmsProtocol(Protocol):
         if self._linger_timer is not None and self._linger_timer.active():
             self._linger_timer.cancel()
         self.association.connection_lost()
-        if self._executing and self._outcome is not None and self._outcome.answered_at is None:
-            self._outcome.reason = Reason.CLIENT_LOST
-            self._outcome.detail = "the client left before its answer"
-        for deferred in list(self._executing.values()):
-            deferred.cancel()
+        for asked, deferred in list(self._executing.values()):
+            self._give_up(asked, deferred, Reason.CLIENT_LOST, "the client left before its answer")
         self._executing.clear()
         if self._ended is None:
             clean = reason.check(ConnectionDone) is not None
@@ -200,27 +199,50 @@ class KmsProtocol(Protocol):
         now = self.factory.clock.seconds()
         if self._outcome is not None:
             self._log_line("open")
-        outcome = self._outcome = Outcome(now)
+        first = not self.facts.lines
+        outcome = self._outcome = Outcome(now, (now - self.facts.opened) * 1000 if first else None)
         try:
             message = activation.decode_request(call.stub, ndr64=call.ndr64, little_endian=call.little_endian)
         except StubError as error:
-            self._fault(call, outcome, ActivationFault(FaultStatus.BAD_STUB_DATA, Reason.RPC_BAD_STUB, str(error)))
+            fault = ActivationFault(FaultStatus.BAD_STUB_DATA, Reason.RPC_BAD_STUB, str(error))
+            self.factory.recorder.turned_away(self.facts, fault.reason, fault.detail, fault.status)
+            self._fault(call, outcome, fault)
             return
         if len(message) >= 4:
             outcome.version = str(Version.of(message))
-        refusal = self.factory.admission.judge(self.facts.client)
-        if refusal is not None:
-            self._fault(call, outcome, refusal.fault())
-            return
         self._phases.calling()
         facts = self.facts
-        deferred = self.factory.activator.activate(ActivationCall(message, facts.client, facts.port, facts.proxy))
-        self._executing[call] = deferred
+        asked = ActivationCall(message, facts.client, facts.port, facts.proxy)
+        refusal = self.factory.admission.judge(facts.client)
+        if refusal is not None:
+            deferred: Deferred[ActivationAnswer] = fail(refusal.fault())
+        else:
+            deferred = self.factory.activator.activate(asked)
+        self._executing[call] = (asked, deferred)
+        # The reply goes out when its record is committed, and not before.
+        deferred.addCallbacks(
+            self._record_answer, self._record_failure, callbackArgs=(asked, outcome), errbackArgs=(asked, call, outcome)
+        )
         deferred.addCallback(self._answered, call, outcome)
         deferred.addErrback(self._failed, call, outcome)
 
-    def _answered(self, answer: ActivationAnswer, call: Call, outcome: Outcome) -> None:
+    def _record_answer(
+        self, answer: ActivationAnswer, asked: ActivationCall, outcome: Outcome
+    ) -> Deferred[ActivationAnswer]:
         outcome.answer(answer, self.factory.clock.seconds())
+        return self.factory.recorder.answered(asked, answer, outcome).addCallback(lambda _: answer)
+
+    def _record_failure(self, failure: Failure, asked: ActivationCall, call: Call, outcome: Outcome) -> Any:
+        fault = failure.value
+        if not isinstance(fault, ActivationFault):
+            if self._ended is not None or call not in self.association.calls.values():
+                return failure  # The client left and the call was cancelled; that is recorded where it is noticed.
+            DEFECT.emit(self.factory.log, detail="answering a call", traceback=failure.getTraceback())
+            fault = ActivationFault(FaultStatus.CALL_FAILED, Reason.SERVER_ERROR, failure.getErrorMessage())
+        outcome.fault(fault, self.factory.clock.seconds())
+        return self.factory.recorder.faulted(asked, fault, outcome).addCallback(lambda _: Failure(fault))
+
+    def _answered(self, answer: ActivationAnswer, call: Call, outcome: Outcome) -> None:
         if answer.hresult == 0:
             self.factory.activations += 1
         stub = activation.encode_response(answer.hresult, answer.message, ndr64=call.ndr64)
@@ -231,12 +253,10 @@ class KmsProtocol(Protocol):
         error = failure.value
         if isinstance(error, ActivationFault):
             self._fault(call, outcome, error)
-        elif self._ended is None and call in self.association.calls.values():
-            DEFECT.emit(self.factory.log, detail="answering a call", traceback=failure.getTraceback())
-            text = failure.getErrorMessage()
-            self._fault(call, outcome, ActivationFault(FaultStatus.CALL_FAILED, Reason.SERVER_ERROR, text))
         else:
             # The client left and the call was cancelled; its line already says so.
+            outcome.answered_at = None
+            outcome.result = "none"
             self._call_over(call)
 
     def _fault(self, call: Call, outcome: Outcome, fault: ActivationFault) -> None:
@@ -252,12 +272,22 @@ class KmsProtocol(Protocol):
             self._phases.answered()
 
     def _orphan(self, call: Call) -> None:
-        deferred = self._executing.pop(call, None)
-        if self._outcome is not None:
-            self._outcome.reason = Reason.CLIENT_ORPHANED
-            self._outcome.detail = "the client gave the call up"
-        if deferred is not None:
-            deferred.cancel()
+        executing = self._executing.pop(call, None)
+        if executing is not None:
+            self._give_up(*executing, Reason.CLIENT_ORPHANED, "the client gave the call up")
+
+    def _give_up(self, asked: ActivationCall, deferred: Deferred[Any], reason: Reason, detail: str) -> None:
+        """The client waits no more. A call that was answered meanwhile, and waits for its record, has that record."""
+        outcome = self._outcome
+        if outcome is None or outcome.answered_at is None:
+            self.factory.recorder.abandoned(asked, reason, detail)
+        deferred.cancel()
+        if outcome is not None:
+            outcome.answered_at = None
+            outcome.result = "none"
+            outcome.code = None
+            outcome.reason = reason
+            outcome.detail = detail
 
     # The log line.
 
@@ -295,6 +325,7 @@ class KmsProtocol(Protocol):
         bound = self.facts.bound_at is not None
         if outcome.reason is Reason.CLIENT_CLOSED and bound and not self.association.contexts:
             outcome.reason = Reason.RPC_NO_INTERFACE
+        self.factory.recorder.turned_away(self.facts, outcome.reason, outcome.detail)
         return outcome
 
 
@@ -310,6 +341,7 @@ class KmsFactory(Factory):
         admission: Admission,
         *,
         timeouts: TimeoutSettings | None = None,
+        recorder: Recorder | None = None,
         log: Logger | None = None,
     ) -> None:
         """`activator` is set before the first connection is accepted."""
@@ -319,6 +351,7 @@ class KmsFactory(Factory):
         self.timeouts = timeouts or TimeoutSettings()
         self.log = log or Logger(namespace="kmstwist.server")
         self.activator: Activator
+        self.recorder = recorder or Recorder(None)
         self.connections: set[KmsProtocol] = set()
         self._wrapping = BalancedFactory(self)
         #: Connections with an answered call whose line is not written yet.

@@ -40,8 +40,10 @@ from kmstwist.server.listening import (
     try_port,
 )
 from kmstwist.server.log import redirect_log
+from kmstwist.server.naming import make_dns_services
 from kmstwist.server.options import Options
 from kmstwist.server.protocol import KmsFactory
+from kmstwist.server.recording import Recorder, make_audit
 from kmstwist.server.reload import Reloader
 from kmstwist.server.signals import Signals
 from kmstwist.server.supervisor import Supervisor
@@ -67,6 +69,9 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     adoption = options.adoption or Adoption(worker=0, of=1, ports=())
     gateway = make_gateway(config, reactor, workers=adoption.of) if config.gateway.configured else None
     answering: LabService | GatewayService = gateway or make_lab(config, reactor)
+    audit = make_audit(config.audit, state_dir(config), reactor, forwards=adoption.worker <= 1)
+    # Of several workers one looks after what the whole server has once: its forwarding and its name.
+    naming = make_dns_services(config, gateway, reactor) if adoption.worker <= 1 else []
     _give_away(config, options)
     admission = Admission(config.admission, reactor, connections=_share(config, adoption))
     factory = KmsFactory(
@@ -74,6 +79,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
         reactor,
         admission,
         timeouts=config.server.timeouts,
+        recorder=Recorder(audit),
     )
     factory.activator = answering
     listening = ListeningService(
@@ -98,10 +104,14 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     worker = adoption.worker or None
     if worker is None:
         Announcement(config, answering, reactor).setServiceParent(root)
+    if audit is not None:
+        audit.setServiceParent(root)
     answering.setServiceParent(root)
     control = socket_path(_run_dir(config), config.server.port, worker)
     ControlService(control, commands.table, reactor).setServiceParent(root)
     listening.setServiceParent(root)
+    for service in naming:
+        service.setServiceParent(root)
     Signals(reactor, reloader.reload_quietly).setServiceParent(root)
     return root
 

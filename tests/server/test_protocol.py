@@ -143,7 +143,7 @@ def test_the_line_of_a_call_is_written_when_its_connection_ends(
     assert lines == []
     conversation.close()
     [line] = lines
-    assert (line["result"], line["reason"], line["end"], line["phase"]) == ("activated", "ok", "client", "answered")
+    assert (line["result"], line["reason"], line["end"], line["phase"]) == ("answered", "ok", "client", "answered")
     assert (line["version"], line["code"]) == ("6.0", "0x00000000")
     assert (round(line["bind_ms"], 3), line["call_ms"], round(line["total_ms"], 3)) == (10.0, 0.0, 15.0)
     assert (line["bytes_in"], line["bytes_out"]) == (160 + 24 + 8 + 260, 108 + 24 + 12 + 6 + 2 + 4)
