@@ -46,6 +46,7 @@ CONVERSATION = LogEvent(
     {
         "client": "the client's IP address",
         "port": "the client's TCP port",
+        "proxy": "the load balancer's address, where the client's comes from its PROXY header",
         "version": "the KMS protocol version of the request",
         "machine": "the machine name in the request, where it is readable (V4, and the lab's own clients)",
         "product": "the product asked for, where it is readable",
@@ -90,7 +91,12 @@ GATEWAY = LogEvent(
     "gateway",
     "info",
     "The gateway is ready to answer.",
-    {"upstreams": "the KMS hosts behind it", "timeout_s": "how long an upstream may take for an answer"},
+    {
+        "upstreams": "the KMS hosts behind it",
+        "discover": "the domain whose SRV records name more",
+        "policy": "how one is chosen for a client",
+        "deadline_s": "how long a client's call may take in all",
+    },
 )
 LISTENING = LogEvent(
     "listening", "info", "A listening port is open.", {"address": "where clients connect", "protocols": "what it takes"}
@@ -166,6 +172,61 @@ AUDIT_RETENTION = LogEvent(
 )
 AUDIT_RETENTION_FAILING = LogEvent(
     "audit-retention-failing", "warn", "The audit's retention failed; it tries again in an hour.", {"detail": "why"}
+)
+DISCOVERED = LogEvent(
+    "upstreams-found",
+    "info",
+    "DNS names other KMS hosts than before.",
+    {
+        "domain": "the domain whose SRV records were asked for",
+        "upstreams": "the hosts, each with (priority,weight)",
+        "ttl_s": "seconds until DNS is asked again",
+    },
+)
+DISCOVERY_FAILED = LogEvent(
+    "upstreams-not-found",
+    "warn",
+    "DNS names no KMS host that can be used; those found before are kept.",
+    {"domain": "the domain whose SRV records were asked for", "detail": "why", "kept": "the hosts that are kept"},
+)
+UPSTREAM_DRAIN = LogEvent(
+    "upstream-drain",
+    "info",
+    "The administrator drained a KMS host, or took it back.",
+    {"upstream": "the KMS host", "state": "drained, or its state after it was taken back"},
+)
+PAUSED = LogEvent(
+    "paused",
+    "info",
+    "The administrator paused kmstwist, or had it go on.",
+    {"paused": "yes: clients are told 'too busy'; no: they are answered again"},
+)
+CONFIG_APPLIED = LogEvent(
+    "config",
+    "info",
+    "A changed configuration is in force; no connection was cut.",
+    {"file": "the file", "changed": "the options that changed", "restart": "changed options that need a restart"},
+)
+CONFIG_REFUSED = LogEvent(
+    "config-refused",
+    "error",
+    "A changed configuration was refused; the old one stays. One line for each mistake.",
+    {"detail": "the mistake, with its place and its cure"},
+)
+CONTROL_UNAVAILABLE = LogEvent(
+    "no-control",
+    "warn",
+    "There is no control socket: the commands that need it (kmstwist upstreams, gateway, config reload) will not work.",
+    {"path": "where it should be", "detail": "why"},
+)
+WORKER_STARTED = LogEvent(
+    "worker-started", "info", "A worker process runs.", {"worker": "its number", "worker_pid": "its process id"}
+)
+WORKER_ENDED = LogEvent(
+    "worker-ended",
+    "warn",
+    "A worker process ended by itself; another takes its place.",
+    {"worker": "its number", "worker_pid": "its process id", "how": "how it ended", "again_s": "seconds until then"},
 )
 DEFECT = LogEvent(
     "defect",

@@ -1,6 +1,6 @@
 """The listening side: a Twisted protocol and factory that move bytes between a transport and a `ServerAssociation`.
 
-The way of a call: transport, association, `Activator.activate`, and back. Nothing on it blocks.
+The way of a call: transport, association, admission, `Activator.activate`, and back. Nothing on it blocks.
 
 Every call gets one log line. A client has its answer and is gone a moment later, so the line waits for the connection's
 end, to say who ended it and how; but no longer than a second, since somebody may be watching, and not beyond the next
@@ -22,15 +22,20 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from kmstwist.gateway.admission import Admission
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
 from kmstwist.kms.version import Version
-from kmstwist.logevents import CONVERSATION, DEFECT
+from kmstwist.logevents import DEFECT
 from kmstwist.reasons import Reason
 from kmstwist.rpc import activation
 from kmstwist.rpc.call import Call
 from kmstwist.rpc.ndr import StubError
 from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, RpcServer, ServerAssociation
 from kmstwist.rpc.status import FaultStatus
+from kmstwist.server.config import TimeoutSettings
+from kmstwist.server.outcome import ConnectionFacts, Outcome, write_line
+from kmstwist.server.phases import Phase, PhaseTimer
+from kmstwist.server.proxy import BalancedConnection, BalancedFactory, begins_as_header
 
 #: Seconds that an answered call's log line waits for the connection's end.
 _LINE_WAITS = 1.0
@@ -45,85 +50,53 @@ class Activator(TypingProtocol):
         """Answer one call; the Deferred may fail with an `ActivationFault`."""
 
 
-class Outcome:
-    """What one log line tells of a call; filled while the call goes its way."""
-
-    __slots__ = (
-        "answered_at",
-        "code",
-        "count",
-        "detail",
-        "machine",
-        "product",
-        "reason",
-        "result",
-        "started",
-        "upstream",
-        "version",
-    )
-
-    def __init__(self, started: float) -> None:
-        self.started = started
-        self.answered_at: float | None = None
-        self.version = ""
-        self.machine = ""
-        self.product: str | None = None
-        self.upstream: str | None = None
-        self.result = "none"
-        self.code: int | None = None
-        self.count: int | None = None
-        self.reason = Reason.OK
-        self.detail = ""
-
-
 class KmsProtocol(Protocol):
-    """One client's connection."""
+    """One client's connection. With a `balancer` the client is the one that its PROXY header names."""
 
     transport: ITCPTransport
     factory: KmsFactory
 
     association: ServerAssociation
 
-    def __init__(self, factory: KmsFactory, client: str, port: int) -> None:
+    def __init__(self, factory: KmsFactory, peer: str, port: int, balancer: str | None) -> None:
         self.factory = factory
-        self.client = client
-        self.port = port
-        self._opened = 0.0
-        self._bound_at: float | None = None
+        self.facts = ConnectionFacts(peer, port, balancer, factory.clock.seconds())
         self._outcome: Outcome | None = None
         self._executing: dict[Call, Deferred[ActivationAnswer]] = {}
         self._ended: Ended | None = None
-        self._timer: IDelayedCall | None = None
-        self._bytes_in = 0
-        self._bytes_out = 0
-        self._lines = 0
-        #: Where the present line began: seconds, bytes in and bytes out.
-        self._line_from = (0.0, 0, 0)
+        self._phases: PhaseTimer
+        self._linger_timer: IDelayedCall | None = None
+        self._known = False
 
     # From the transport.
 
     def connectionMade(self) -> None:
-        """Start the clock for the client's first PDU."""
+        """Start the clock for the client's first byte."""
         factory = self.factory
-        self._opened = factory.clock.seconds()
-        self._line_from = (self._opened, 0, 0)
+        self.facts.opened = factory.clock.seconds()
         self.association = ServerAssociation(factory.rpc, str(getattr(self.transport.getHost(), "port", 0)))
+        self._phases = PhaseTimer(factory.clock, factory.timeouts, self._expired)
         factory.connections.add(self)
-        if len(factory.connections) > factory.max_connections:
-            self._end_by_us(Reason.SERVER_CONNECTIONS, f"{factory.max_connections} connections are open")
-            self.transport.abortConnection()
-            return
-        self._timer = factory.clock.callLater(factory.idle_timeout, self._timed_out)
+        if self.facts.proxy is None:
+            self._admit()
 
     def dataReceived(self, data: bytes) -> None:
         """Feed the association, act on its events, send what it has to send."""
+        if not self._known:
+            self._learn_client()
+            self._admit()
         if self.has_ended():
+            return
+        facts = self.facts
+        if not facts.bytes_in and facts.proxy is None and begins_as_header(data):
+            self._end_by_us(Reason.ADMISSION_PROXY, "a PROXY header from an address that is not in proxy_from")
+            self.transport.abortConnection()
             return
         if self._outcome is not None and self._outcome.answered_at is not None:
             self._log_line("open")
-        self._bytes_in += len(data)
+        facts.bytes_in += len(data)
+        self._phases.received()
         association = self.association
-        pending = association.buffered
         for event in association.receive_data(data):
             if type(event) is CallReceived:
                 self._activate(event.call)
@@ -131,22 +104,19 @@ class KmsProtocol(Protocol):
                 self._orphan(event.call)
             elif type(event) is Ended:
                 self._end_by_us(event.reason, event.detail)
-        if self._bound_at is None and association.group is not None:
-            self._bound_at = self.factory.clock.seconds()
+        if facts.bound_at is None and association.group is not None:
+            facts.bound_at = self.factory.clock.seconds()
         self._flush()
         if self.has_ended():
             self._linger()
-        elif association.buffered <= pending and self._timer is not None:
-            # Only whole PDUs buy time: a client that feeds a byte now and then does not.
-            self._timer.reset(self.factory.idle_timeout)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection; write its line."""
         self.factory.connections.discard(self)
         self.factory.answered.discard(self)
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+        self._phases.stop()
+        if self._linger_timer is not None and self._linger_timer.active():
+            self._linger_timer.cancel()
         self.association.connection_lost()
         if self._executing and self._outcome is not None and self._outcome.answered_at is None:
             self._outcome.reason = Reason.CLIENT_LOST
@@ -160,7 +130,28 @@ class KmsProtocol(Protocol):
             self._log_line("client")
         else:
             self._log_line("server")
+        if self._known:
+            self.factory.admission.closed(self.facts.client)
         self.factory.conversation_ended()
+
+    # Who the client is.
+
+    def _learn_client(self) -> None:
+        """Take the address that the PROXY header names; a balancer's own check names none and stays the balancer's."""
+        peer = self.transport.getPeer()
+        self.facts.client = plain_address(getattr(peer, "host", self.facts.client))
+        self.facts.port = getattr(peer, "port", self.facts.port)
+
+    def _admit(self) -> None:
+        self._known = True
+        refusal = self.factory.admission.opened(self.facts.client)
+        if refusal is not None:
+            self._end_by_us(refusal.reason, refusal.detail)
+            self.transport.abortConnection()
+
+    def header_refused(self) -> None:
+        """The balancer's connection does not begin with a PROXY header."""
+        self._end_by_us(Reason.ADMISSION_PROXY, "the balancer sent no PROXY header, or a broken one")
 
     # What we decide.
 
@@ -179,13 +170,13 @@ class KmsProtocol(Protocol):
         """Whether a call is being executed."""
         return bool(self._executing)
 
-    def _timed_out(self) -> None:
-        if self._executing:
-            # The activator has its own deadline; ours is for the client's silence.
-            self._timer = self.factory.clock.callLater(self.factory.idle_timeout, self._timed_out)
-            return
-        self._timer = None
-        self._end_by_us(Reason.CLIENT_IDLE, f"nothing for {self.factory.idle_timeout:g} s")
+    def _expired(self, phase: Phase | None, seconds: float) -> None:
+        if phase is None:
+            self._end_by_us(Reason.CLIENT_TOTAL, f"open for {seconds:g} s")
+        elif phase is Phase.ASKING and (self.facts.bound_at is None or self.association.buffered):
+            self._end_by_us(Reason.CLIENT_SLOW, f"no whole request within {seconds:g} s of its first byte")
+        else:
+            self._end_by_us(Reason.CLIENT_IDLE, f"nothing for {seconds:g} s")
         self.transport.abortConnection()
 
     def _end_by_us(self, reason: Reason, detail: str) -> None:
@@ -193,15 +184,14 @@ class KmsProtocol(Protocol):
 
     def _linger(self) -> None:
         """Let the client read the refusal: closing with its bytes unread would reset the connection and lose it."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = self.factory.clock.callLater(_LINGER, self.transport.abortConnection)
+        self._phases.stop()
+        self._linger_timer = self.factory.clock.callLater(_LINGER, self.transport.abortConnection)
         self.transport.loseWriteConnection()
 
     def _flush(self) -> None:
         data = self.association.data_to_send()
         if data:
-            self._bytes_out += len(data)
+            self.facts.bytes_out += len(data)
             self.transport.write(data)
 
     # A call.
@@ -214,62 +204,52 @@ class KmsProtocol(Protocol):
         try:
             message = activation.decode_request(call.stub, ndr64=call.ndr64, little_endian=call.little_endian)
         except StubError as error:
-            outcome.result = "fault"
-            outcome.code = FaultStatus.BAD_STUB_DATA
-            outcome.reason = Reason.RPC_BAD_STUB
-            outcome.detail = str(error)
-            outcome.answered_at = now
-            self.association.fault(call, FaultStatus.BAD_STUB_DATA)
+            self._fault(call, outcome, ActivationFault(FaultStatus.BAD_STUB_DATA, Reason.RPC_BAD_STUB, str(error)))
             return
         if len(message) >= 4:
             outcome.version = str(Version.of(message))
-        deferred = self.factory.activator.activate(ActivationCall(message, self.client, self.port))
+        refusal = self.factory.admission.judge(self.facts.client)
+        if refusal is not None:
+            self._fault(call, outcome, refusal.fault())
+            return
+        self._phases.calling()
+        facts = self.facts
+        deferred = self.factory.activator.activate(ActivationCall(message, facts.client, facts.port, facts.proxy))
         self._executing[call] = deferred
         deferred.addCallback(self._answered, call, outcome)
         deferred.addErrback(self._failed, call, outcome)
 
     def _answered(self, answer: ActivationAnswer, call: Call, outcome: Outcome) -> None:
-        self._executing.pop(call, None)
-        outcome.answered_at = self.factory.clock.seconds()
-        self.factory.answered.add(self)
-        outcome.result = "activated" if answer.hresult == 0 else "refused"
-        outcome.code = answer.hresult
-        outcome.count = answer.count
-        outcome.upstream = answer.upstream
-        outcome.reason = answer.reason
-        outcome.detail = answer.detail
-        if answer.facts is not None:
-            outcome.machine = answer.facts.machine_name
-            outcome.product = answer.facts.product
+        outcome.answer(answer, self.factory.clock.seconds())
         if answer.hresult == 0:
             self.factory.activations += 1
         stub = activation.encode_response(answer.hresult, answer.message, ndr64=call.ndr64)
         self.association.respond(call, stub)
-        self._flush()
+        self._call_over(call)
 
     def _failed(self, failure: Failure, call: Call, outcome: Outcome) -> None:
-        self._executing.pop(call, None)
-        outcome.answered_at = self.factory.clock.seconds()
-        self.factory.answered.add(self)
-        outcome.result = "fault"
         error = failure.value
         if isinstance(error, ActivationFault):
-            outcome.code = error.status
-            outcome.reason = error.reason
-            outcome.detail = error.detail
-            outcome.upstream = error.upstream
+            self._fault(call, outcome, error)
         elif self._ended is None and call in self.association.calls.values():
             DEFECT.emit(self.factory.log, detail="answering a call", traceback=failure.getTraceback())
-            outcome.code = FaultStatus.CALL_FAILED
-            outcome.reason = Reason.SERVER_ERROR
-            outcome.detail = failure.getErrorMessage()
+            text = failure.getErrorMessage()
+            self._fault(call, outcome, ActivationFault(FaultStatus.CALL_FAILED, Reason.SERVER_ERROR, text))
         else:
             # The client left and the call was cancelled; its line already says so.
-            outcome.answered_at = None
-            outcome.result = "none"
-            return
-        self.association.fault(call, outcome.code)
+            self._call_over(call)
+
+    def _fault(self, call: Call, outcome: Outcome, fault: ActivationFault) -> None:
+        outcome.fault(fault, self.factory.clock.seconds())
+        self.association.fault(call, fault.status)
+        self._call_over(call)
+
+    def _call_over(self, call: Call) -> None:
+        self._executing.pop(call, None)
+        self.factory.answered.add(self)
         self._flush()
+        if not self._executing:
+            self._phases.answered()
 
     def _orphan(self, call: Call) -> None:
         deferred = self._executing.pop(call, None)
@@ -293,51 +273,27 @@ class KmsProtocol(Protocol):
 
     def _log_line(self, ended_by: str) -> None:
         outcome = self._outcome
-        if outcome is None and self._lines:
+        if outcome is None and self.facts.lines:
             return
         now = self.factory.clock.seconds()
         phase = "answered"
         if outcome is None:
             outcome = self._without_call(now)
-            phase = "connected" if self._bound_at is None else "bound"
+            phase = "connected" if self.facts.bound_at is None else "bound"
         elif outcome.answered_at is None:
             phase = "call"
         elif self._ended is not None and ended_by == "server" and outcome.reason is Reason.OK:
             outcome.reason, outcome.detail = self._ended.reason, self._ended.detail
         self._outcome = None
-        self._lines += 1
-        started, bytes_in, bytes_out = self._line_from
-        self._line_from = (now, self._bytes_in, self._bytes_out)
-        if ended_by == "open" and outcome.answered_at is not None:
-            now = outcome.answered_at
-        CONVERSATION.emit(
-            self.factory.log,
-            client=self.client,
-            port=self.port,
-            version=outcome.version,
-            machine=outcome.machine,
-            product=outcome.product,
-            upstream=outcome.upstream,
-            result=outcome.result,
-            code=None if outcome.code is None else f"0x{outcome.code & 0xFFFFFFFF:08X}",
-            count=outcome.count,
-            reason=str(outcome.reason),
-            detail=outcome.detail,
-            end=ended_by,
-            phase=phase,
-            bind_ms=None if self._lines > 1 or self._bound_at is None else (self._bound_at - self._opened) * 1000,
-            call_ms=None if outcome.answered_at is None else (outcome.answered_at - outcome.started) * 1000,
-            total_ms=(now - (started if self._lines == 1 else outcome.started)) * 1000,
-            bytes_in=self._bytes_in - bytes_in,
-            bytes_out=self._bytes_out - bytes_out,
-        )
+        write_line(self.factory.log, self.facts, outcome, end=ended_by, phase=phase, now=now)
 
     def _without_call(self, now: float) -> Outcome:
         """What there is to tell of a connection that made no call."""
         outcome = Outcome(now)
         if self._ended is not None:
             outcome.reason, outcome.detail = self._ended.reason, self._ended.detail
-        if outcome.reason is Reason.CLIENT_CLOSED and self._bound_at is not None and not self.association.contexts:
+        bound = self.facts.bound_at is not None
+        if outcome.reason is Reason.CLIENT_CLOSED and bound and not self.association.contexts:
             outcome.reason = Reason.RPC_NO_INTERFACE
         return outcome
 
@@ -351,25 +307,27 @@ class KmsFactory(Factory):
         self,
         rpc: RpcServer,
         clock: IReactorTime,
+        admission: Admission,
         *,
-        idle_timeout: float = 30.0,
-        max_connections: int = 20000,
+        timeouts: TimeoutSettings | None = None,
         log: Logger | None = None,
     ) -> None:
-        """`idle_timeout` is in seconds. `activator` is set before the first connection is accepted."""
+        """`activator` is set before the first connection is accepted."""
         self.rpc = rpc
         self.clock = clock
-        self.idle_timeout = idle_timeout
-        self.max_connections = max_connections
+        self.admission = admission
+        self.timeouts = timeouts or TimeoutSettings()
         self.log = log or Logger(namespace="kmstwist.server")
         self.activator: Activator
         self.connections: set[KmsProtocol] = set()
+        self._wrapping = BalancedFactory(self)
         #: Connections with an answered call whose line is not written yet.
         self.answered: set[KmsProtocol] = set()
         self.conversations = 0
         self.activations = 0
         #: Called when the last connection has ended, once the server is stopping.
         self.when_idle: Callable[[], None] | None = None
+
         self._line_writer = LoopingCall(self._write_overdue_lines)
         self._line_writer.clock = clock
 
@@ -386,9 +344,11 @@ class KmsFactory(Factory):
         self.answered = {protocol for protocol in self.answered if not protocol.write_overdue_line(before)}
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A protocol for the client at `addr`."""
-        host, port = getattr(addr, "host", "local"), getattr(addr, "port", 0)
-        return KmsProtocol(self, plain_address(host), port)
+        """A protocol for the client at `addr`, wrapped where that is a load balancer."""
+        peer, port = plain_address(getattr(addr, "host", "local")), getattr(addr, "port", 0)
+        if self.admission.is_balancer(peer):
+            return BalancedConnection(self._wrapping, KmsProtocol(self, peer, port, peer))
+        return KmsProtocol(self, peer, port, None)
 
     def conversation_ended(self) -> None:
         """A connection has ended."""

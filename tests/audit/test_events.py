@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -255,7 +254,7 @@ def test_entities_are_never_expanded(store: Engine, tmp_path: Path, attack: byte
     assert bring_in(store, tmp_path / "b.xml", inside).broken == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"hello", os.urandom(16).join([b"\x7fELF"] * 2)])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"hello", b"\x7fELF" + bytes(range(128, 160))])
 def test_a_file_that_is_no_export_is_refused_with_the_ways_to_make_one(content: bytes) -> None:
     with pytest.raises(UnknownFormat, match="wevtutil epl"):
         format_of(content)

@@ -136,10 +136,10 @@ def test_a_host_that_is_not_there_is_said_with_the_cure(lab: Server) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--port=70000"], "--port=70000: it is a number from 0 to 65535"),
+        (["--port=70000"], "--port=70000: must be at most 65535"),
         (["--prot=1"], "option --prot not recognized"),
-        (["--upstream=a:b"], "--upstream: 'a:b': the port must be a number from 1 to 65535"),
-        (["--log-format=xml"], "--log-format=xml: it is one of text, json"),
+        (["--upstream=a:b"], "--upstream=a:b: 'a:b': the port must be a number from 1 to 65535"),
+        (["--log-format=xml"], "--log-format=xml: must be one of text or json"),
         (["--listen=tcpp:1"], "--listen=tcpp:1: not a Twisted endpoint"),
         (["--state-dir=/proc/nowhere"], "cannot be made"),
     ],
