@@ -153,6 +153,11 @@ hourly_failures = Table(
     Column("first_at", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
     Column("calls", BigInteger, nullable=False),
+    # The report of failures, in its order and with all it needs.
+    Index(
+        "ix_hourly_failures_report",
+        *("kind", "status", "reason", "network", "client", "calls", "first_at", "last_at"),
+    ),
 )
 
 # Windows' own events. `fingerprint` is over what every export format agrees on, so importing twice changes nothing.

@@ -171,7 +171,8 @@ class Summary:
         if record.at >= row["last_at"]:
             row["last_at"] = record.at
             row["upstream"] = record.upstream or ""
-            row["machine"] = record.machine or row["machine"]
+        if record.machine:
+            row["machine"] = record.machine
 
 
 def summarise(batch: Iterable[Record]) -> Summary:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 
-@click.command()
+# A signed code is a code, not an option.
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("codes", metavar="[CODE]...", nargs=-1)
 def errors(codes: tuple[str, ...]) -> None:
     """Explain each CODE, given as 0xC004F074, C004F074, 1722 or -1073418124; without any, list those that are known."""

@@ -54,7 +54,7 @@ def test_no_acknowledged_record_is_missing_and_none_doubled_after_a_hundred_kill
     path = tmp_path / "audit.sqlite"
     acknowledged: set[bytes] = set()
     for life in range(LIVES):
-        told = live_and_die(context, path, life, chance.randrange(1, 1000))
+        told = live_and_die(context, path, life, chance.randrange(1, 600))
         ids = [told[at : at + 16] for at in range(0, len(told), 16)]
         assert len(ids) == len(set(ids))
         acknowledged.update(ids)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import tempfile
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import OperationalError
 
@@ -74,6 +77,45 @@ def test_machines_keep_their_first_last_and_successful_calls(store: Engine) -> N
     assert (machine["first_seen"], machine["last_seen"]) == (START, START + 3 * HOUR)
     assert (machine["last_success"], machine["calls"], machine["successes"]) == (START + HOUR, 4, 2)
     assert machine["last_status"] == 0xC004F038
+
+
+@st.composite
+def some_records(draw: st.DrawFn) -> list[Record]:
+    """Records of few machines and hours, in any order of time, so that their sums meet."""
+    found = []
+    for _ in range(draw(st.integers(1, 12))):
+        at = START + draw(st.integers(0, 3)) * HOUR + draw(st.integers(0, 2))
+        client = draw(st.sampled_from(["10.0.0.1", "10.0.1.2"]))
+        phases = Phases(answer=draw(st.sampled_from([None, 1.0, 2.0])))
+        hresult = draw(st.sampled_from([0, 0, 0xC004F06C]))
+        match draw(st.integers(0, 2)):
+            case 0:
+                found.append(opaque(at, client, hresult=hresult, phases=phases))
+            case 1:
+                name, count = draw(st.sampled_from(["pc1", "PC1", "pc2"])), draw(st.sampled_from([3, 50]))
+                cmid = draw(st.sampled_from(["a", "b"]))
+                found.append(known(at, name, client, hresult=hresult, phases=phases, count=count, cmid=cmid))
+            case _:
+                found.append(refusal(at, client))
+    return found
+
+
+SUMS = ("machines", "machine_cmids", "hourly_activity", "hourly_failures")
+
+
+@given(some_records(), st.integers(1, 5))
+@settings(max_examples=30, deadline=None)
+def test_the_sums_are_the_same_however_records_fall_into_batches(records: list[Record], size: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        whole, parts = new_store(Path(folder), "whole"), new_store(Path(folder), "parts")
+        insert_batch(whole, records)
+        for at in range(0, len(records), size):
+            insert_batch(parts, records[at : at + size])
+        for table in SUMS:
+            assert sorted(rows(parts, table), key=repr) == sorted(rows(whole, table), key=repr)
+        assert verify(parts) == []
+        whole.dispose()
+        parts.dispose()
 
 
 def test_a_peer_that_was_turned_away_is_no_machine(store: Engine) -> None:

@@ -8,7 +8,7 @@ from kmstwist.cli.errors import errors
 
 @pytest.mark.parametrize("text", ["0xC004F074", "c004f074", "3221549172", "-1073418124"])
 def test_a_code_is_explained_however_it_is_written(text: str) -> None:
-    result = CliRunner().invoke(errors, ["--", text])
+    result = CliRunner().invoke(errors, [text])
     assert result.exit_code == 0
     assert "0xC004F074 SL_E_VL_BINDING_SERVICE_UNAVAILABLE" in result.output
     assert "signed -1073418124" in result.output

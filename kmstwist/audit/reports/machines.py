@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from kmstwist.audit import schema
 from kmstwist.audit.reports.filters import application_name, on_machines, product_name
 from kmstwist.audit.reports.model import (
     ACTIVATION_LASTS,
+    DAY_MS,
     RENEWAL_EVERY,
     Heading,
     Kind,
@@ -31,6 +31,7 @@ EXPIRING_DAYS = 30
 SILENT_DAYS = 14
 
 _DAY = timedelta(days=1)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def urgency_of(days_left: int | None) -> Urgency:
@@ -90,8 +91,7 @@ class SilentRow(ReportRow):
 
 def clients(connection: Connection, query: Query) -> Report[ClientRow]:
     """Each machine, with its last activation, the next renewal due and the expiry; the most urgent first."""
-    rows = [_client(row, query.now) for row in _machines(connection, query)]
-    return Report("clients", "Machines and their activations", ClientRow, rows)
+    return Report("clients", "Machines and their activations", ClientRow, _clients(connection, query))
 
 
 def expiring(connection: Connection, query: Query) -> Report[ClientRow]:
@@ -99,14 +99,14 @@ def expiring(connection: Connection, query: Query) -> Report[ClientRow]:
     days = EXPIRING_DAYS if query.days is None else query.days
     table = schema.machines
     succeeded_by = query.now - ACTIVATION_LASTS
-    rows = _machines(
+    rows = _clients(
         connection,
         query,
         table.c.last_success >= to_ms(succeeded_by),
         table.c.last_success <= to_ms(succeeded_by + days * _DAY),
     )
     title = f"Machines that lose activation within {days} days"
-    return Report("expiring", title, ClientRow, [_client(row, query.now) for row in rows])
+    return Report("expiring", title, ClientRow, rows)
 
 
 def silent(connection: Connection, query: Query) -> Report[SilentRow]:
@@ -136,33 +136,47 @@ def silent(connection: Connection, query: Query) -> Report[SilentRow]:
     return Report("silent", f"Machines that made no call for {days} days", SilentRow, rows)
 
 
-def _machines(connection: Connection, query: Query, *more: ColumnElement[bool]) -> Iterable[Row[Any]]:
-    table = schema.machines
-    return connection.execute(
-        select(table)
-        .where(*more, *on_machines(connection, table, query))
-        .order_by(table.c.last_success.is_not(None), table.c.last_success, table.c.machine, table.c.app)
+def _clients(connection: Connection, query: Query, *more: ColumnElement[bool]) -> list[ClientRow]:
+    table = schema.machines.c
+    # An organisation may have a hundred thousand of these rows: they are taken apart as tuples, and days are counted
+    # in whole numbers.
+    statement = (
+        select(
+            table.machine,
+            table.address,
+            table.app,
+            table.product,
+            table.act_id,
+            table.last_success,
+            table.last_seen,
+            table.last_status,
+            table.calls,
+        )
+        .where(*more, *on_machines(connection, schema.machines, query))
+        .order_by(table.last_success.is_not(None), table.last_success, table.machine, table.app)
     )
+    now, lasts = to_ms(query.now), ACTIVATION_LASTS // _MILLISECOND
+    rows = []
+    for machine, address, app, product, act_id, success, seen, status, calls in connection.execute(statement):
+        activated = None if success is None else moment(success)
+        rows.append(
+            ClientRow(
+                machine,
+                address,
+                application_name(app),
+                product_name(product, act_id),
+                activated,
+                None if activated is None else activated + RENEWAL_EVERY,
+                None if activated is None else activated + ACTIVATION_LASTS,
+                None if success is None else (success + lasts - now) // DAY_MS,
+                moment(seen),
+                status,
+                calls,
+            )
+        )
+    return rows
 
 
 def _expiry(row: Row[Any]) -> datetime | None:
     success = maybe_moment(row.last_success)
     return None if success is None else success + ACTIVATION_LASTS
-
-
-def _client(row: Row[Any], now: datetime) -> ClientRow:
-    success = maybe_moment(row.last_success)
-    expires = _expiry(row)
-    return ClientRow(
-        machine=row.machine,
-        address=row.address,
-        application=application_name(row.app),
-        product=product_name(row.product, row.act_id),
-        last_success=success,
-        renewal_due=None if success is None else success + RENEWAL_EVERY,
-        expires=expires,
-        days_left=None if expires is None else (expires - now) // _DAY,
-        last_seen=moment(row.last_seen),
-        last_status=row.last_status,
-        calls=row.calls,
-    )

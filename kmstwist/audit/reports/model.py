@@ -15,6 +15,8 @@ ACTIVATION_LASTS = timedelta(days=180)
 RENEWAL_EVERY = timedelta(days=7)
 HOST_REMEMBERS = timedelta(days=30)
 
+DAY_MS = 86_400_000
+
 
 class Kind(StrEnum):
     """What a column's values are: says how they are aligned and written."""

@@ -83,6 +83,12 @@ def upgrade() -> None:
         sa.Column("calls", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("hour", "client", "reason", "kind", "status", name=op.f("pk_hourly_failures")),
     )
+    op.create_index(
+        "ix_hourly_failures_report",
+        "hourly_failures",
+        ["kind", "status", "reason", "network", "client", "calls", "first_at", "last_at"],
+        unique=False,
+    )
     op.create_table(
         "machine_cmids",
         sa.Column("machine", sa.String(), nullable=False),
