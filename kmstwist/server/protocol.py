@@ -26,7 +26,7 @@ from kmstwist.reasons import Reason
 from kmstwist.rpc import activation
 from kmstwist.rpc.call import Call
 from kmstwist.rpc.ndr import StubError
-from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, RpcServer, ServerAssociation
+from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, Refused, RpcServer, ServerAssociation
 from kmstwist.rpc.status import FaultStatus
 
 #: After a refusal the client gets this many seconds to read it before the connection is cut.
@@ -88,6 +88,7 @@ class KmsProtocol(Protocol):
         self._outcome: Outcome | None = None
         self._executing: dict[Call, Deferred[ActivationAnswer]] = {}
         self._ended: Ended | None = None
+        self._refused: Refused | None = None
         self._timer: IDelayedCall | None = None
         self._bytes_in = 0
         self._bytes_out = 0
@@ -119,6 +120,8 @@ class KmsProtocol(Protocol):
                 self._activate(event.call)
             elif type(event) is CallOrphaned:
                 self._orphan(event.call)
+            elif type(event) is Refused:
+                self._refused = event
             elif type(event) is Ended:
                 self._end_by_us(event.reason, event.detail)
         if self._bound_at is None and association.group is not None:
@@ -277,8 +280,10 @@ class KmsProtocol(Protocol):
         ended = self._ended
         if outcome is None:
             outcome = Outcome(now)
-            outcome.reason = ended.reason if ended is not None else Reason.OK
-            outcome.detail = ended.detail if ended is not None else ""
+            # Why a call was refused says more than that the client then went away.
+            cause = self._refused if self._refused is not None and ended_by == "client" else ended
+            if cause is not None:
+                outcome.reason, outcome.detail = cause.reason, cause.detail
             phase = "connected" if self._bound_at is None else "bound"
         else:
             phase = "call" if outcome.answered_at is None else "answered"
