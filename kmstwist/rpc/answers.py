@@ -75,6 +75,8 @@ def take_alter_resp(inputs: ClientInputs, association: ClientAssociation, pdu: A
 
 def take_response(inputs: ClientInputs, association: ClientAssociation, pdu: Response) -> None:
     """Join the response's fragments; hand it out when the last has come."""
+    if pdu.call_id in association.orphaned:
+        return
     pending = association.pending.get(pdu.call_id)
     first = bool(pdu.flags & FIRST_FRAG)
     if pending is None or pending.proposed is not None or first is not (pending.stub is None):
@@ -97,6 +99,8 @@ def take_response(inputs: ClientInputs, association: ClientAssociation, pdu: Res
 
 def take_fault(inputs: ClientInputs, association: ClientAssociation, pdu: Fault) -> None:
     """Hand the fault out."""
+    if pdu.call_id in association.orphaned:
+        return
     if association.pending.pop(pdu.call_id, None) is None:
         _unknown_call(inputs, pdu.call_id)
         return

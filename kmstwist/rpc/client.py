@@ -159,10 +159,12 @@ class ClientAssociation:
         self.fragment_size = MAX_FRAGMENT
         self.next_call_id = _FIRST_CALL_ID
         self.pending: dict[int, PendingCall] = {}
-        self._reader = FrameReader(MAX_FRAGMENT)
-        self.events: list[ClientEvent] = []
-        self._out: list[bytes] = []
+        #: Calls given up; the server may have answered before it knew.
+        self.orphaned: set[int] = set()
         self.proposed: tuple[PresentationContext, ...] = ()
+        self.events: list[ClientEvent] = []
+        self._reader = FrameReader(MAX_FRAGMENT)
+        self._out: list[bytes] = []
         self._machine = ClientMachine(self)
 
     # What the owner of the connection calls.
@@ -202,6 +204,7 @@ class ClientAssociation:
     def orphan(self, call_id: int) -> None:
         """Give a call up: its answer, should one come, is not wanted (C706 12.6.4.8; [MS-RPCE] 3.3.1.5.10)."""
         if self.pending.pop(call_id, None) is not None:
+            self.orphaned.add(call_id)
             self.send(Orphaned(call_id))
 
     def receive_data(self, data: bytes) -> list[ClientEvent]:
@@ -241,6 +244,7 @@ class ClientAssociation:
     def end(self, event: BindRejected | ServerBroke) -> None:
         """Tell the owner that the association is over; nothing more is taken from the connection."""
         self._reader.stop()
+        self.pending.clear()
         self.events.append(event)
 
     def _new_call(self, pending: PendingCall) -> int:

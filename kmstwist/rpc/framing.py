@@ -15,7 +15,7 @@ _HIGHEST_TYPE = 19
 
 
 class FrameReader:
-    """Feeds on bytes, gives PDUs. When all are taken it holds one incomplete fragment, so at most `max_fragment` bytes."""
+    """Feeds on bytes, gives PDUs. Once they are taken it holds an incomplete fragment, less than `max_fragment` bytes."""
 
     __slots__ = ("_data", "_max_fragment", "_offset", "_stopped")
 

@@ -27,7 +27,10 @@ FAULT_SIZE: Final = 32
 
 
 class PacketType(IntEnum):
-    """PDU types (C706 chapter 12, "RPC Protocol Data Units"; [MS-RPCE] 2.2.2.10); the connectionless ones are named so that a log can name them."""
+    """PDU types (C706 chapter 12, "RPC Protocol Data Units"; [MS-RPCE] 2.2.2.10).
+
+    The connectionless ones are named so that a log can name them.
+    """
 
     REQUEST = 0
     PING = 1
