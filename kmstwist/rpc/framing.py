@@ -12,10 +12,13 @@ from kmstwist.rpc.pdu import HEADER_SIZE, RPC_MINOR_VERSIONS, RPC_VERSION, Pdu, 
 
 #: PDU types up to here have been given out (C706 chapter 12; [MS-RPCE] 2.2.2.10 adds 16).
 _HIGHEST_TYPE = 19
+#: 4 is connectionless RPC's version and 5 ours; protocols that begin with text (0x20 up) or a TLS record (0x16) are not
+#: versions of RPC to come.
+_HIGHEST_PLAUSIBLE_VERSION = 15
 
 
 class FrameReader:
-    """Feeds on bytes, gives PDUs. Once they are taken it holds an incomplete fragment, less than `max_fragment` bytes."""
+    """Feeds on bytes, gives PDUs; once all are taken, what it holds is one incomplete fragment at most."""
 
     __slots__ = ("_data", "_max_fragment", "_offset", "_stopped")
 
@@ -65,10 +68,10 @@ class FrameReader:
 
     def _judge(self, header: Header) -> None:
         if header.version != RPC_VERSION or header.minor not in RPC_MINOR_VERSIONS:
-            reason, text = Reason.RPC_VERSION, f"RPC version {header.version}.{header.minor} is not 5.0 or 5.1"
-            if header.version != RPC_VERSION and header.ptype > _HIGHEST_TYPE:
-                reason, text = Reason.RPC_NOT_RPC, "the bytes are no DCE/RPC PDU"
-            raise PduError(reason, text, header.ptype, header.call_id)
+            if header.version != RPC_VERSION and not _may_be_a_pdu(header):
+                raise PduError(Reason.RPC_NOT_RPC, "the bytes are no DCE/RPC PDU", header.ptype, header.call_id)
+            text = f"RPC version {header.version}.{header.minor} is not 5.0 or 5.1"
+            raise PduError(Reason.RPC_VERSION, text, header.ptype, header.call_id)
         if not HEADER_SIZE <= header.frag_length <= self._max_fragment:
             raise PduError(
                 Reason.RPC_FRAGMENT_LENGTH,
@@ -76,3 +79,8 @@ class FrameReader:
                 header.ptype,
                 header.call_id,
             )
+
+
+def _may_be_a_pdu(header: Header) -> bool:
+    """Whether a header of another version is at least like ours: else it is HTTP, TLS or something of the kind."""
+    return header.version <= _HIGHEST_PLAUSIBLE_VERSION and header.ptype <= _HIGHEST_TYPE
