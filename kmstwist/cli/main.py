@@ -1,4 +1,4 @@
-"""The `kmstwist` command. Verbs are looked up in a table and imported when they are asked for, so that each starts fast."""
+"""The `kmstwist` command. A verb is imported when it is asked for, so that each starts fast."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from kmstwist import __version__
 
 #: Each verb's command, as "module:attribute" below kmstwist.cli.
 VERBS = {
+    "discover": "discover:discover",
+    "dns": "dns:dns",
+    "keys": "keys:keys",
     "lab": "lab:lab",
     "probe": "probe:probe",
+    "setup-client": "setup_client:setup_client",
 }
 
 

@@ -1,101 +1,70 @@
-"""Real processes: `twistd kms` as an administrator starts it, on a port of its own, ended as a service manager ends it."""
+"""Servers for the tests of RPC on the wire: real processes whose log is read as JSON."""
 
 from __future__ import annotations
 
 import json
-import os
-import queue
 import signal
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kmstwist.lab.keys import LabKey
 
-#: How long, in seconds, a process may take to say what it is expected to say; only a failing test ever waits so long.
+from . import running
+
+#: How long, in seconds, a server may take for what it is expected to do; only a failing test ever waits so long.
 PATIENCE = 30.0
 
 Line = dict[str, Any]
 
 
-class Server:
-    """A running `twistd kms`. Its log is JSON, one object a line, read by a thread as it is written."""
+class Server(running.Server):
+    """A running `twistd kms` that logs JSON."""
 
-    def __init__(self, process: subprocess.Popen[str], state_dir: Path) -> None:
-        self.process = process
-        self.state_dir = state_dir
-        self.lines: list[Line] = []
-        self.output: list[str] = []
-        self._fresh: queue.SimpleQueue[Line | None] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        address = self.wait_for(lambda line: line["event"] == "listening")["address"]
-        self.port = int(address.rpartition(":")[2])
+    _next_line = 0
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for text in self.process.stdout:
-            self.output.append(text)
-            if text.startswith("{"):
-                self._fresh.put(json.loads(text))
-        self._fresh.put(None)
-
-    def wait_for(self, wanted: Callable[[Line], bool]) -> Line:
-        """The next log line, not returned before, that is wanted."""
+    def conversation(self, **fields: object) -> Line:
+        """The next line of a conversation with these fields, after the one returned before; waited for."""
         while True:
-            try:
-                line = self._fresh.get(timeout=PATIENCE)
-            except queue.Empty:
-                pytest.fail(f"no such line within {PATIENCE:g} s; the last were {self.output[-5:]}")
-            if line is None:
-                pytest.fail(f"the server ended: {''.join(self.output)}")
-            self.lines.append(line)
-            if wanted(line):
-                return line
+            while self._next_line < len(self.lines):
+                line = read_line(self.lines[self._next_line])
+                self._next_line += 1
+                if line.get("event") == "conversation" and fields.items() <= line.items():
+                    return line
+            fresh = self._new.get(timeout=PATIENCE)
+            assert fresh is not None, f"the server ended without a conversation of {fields}"
+            self.lines.append(fresh)
 
-    def conversation(self, socket_: socket.socket | None = None, **fields: object) -> Line:
-        """The line of the conversation that `socket_` (by its port) or these fields name, waited for."""
-        if socket_ is not None:
-            fields["port"] = socket_.getsockname()[1]
-        return self.wait_for(lambda line: line["event"] == "conversation" and fields.items() <= line.items())
-
-    def drain(self) -> None:
-        """Take all lines up to the end of the log, once the server has stopped."""
-        while (line := self._fresh.get(timeout=PATIENCE)) is not None:
-            self.lines.append(line)
+    def conversations_of(self, ports: set[int]) -> list[Line]:
+        """All lines, of those read so far, of conversations with clients on these ports."""
+        lines = map(read_line, self.lines)
+        return [line for line in lines if line.get("event") == "conversation" and line["port"] in ports]
 
     def connect(self) -> socket.socket:
         """A TCP connection to the server."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
-    @property
-    def key(self) -> LabKey:
+    def lab_key(self) -> LabKey:
         """The lab's key, where it is a lab."""
-        return LabKey.load(self.state_dir / "lab.key")
+        return LabKey.load(self.key)
 
-    def resident(self) -> int:
-        """The process's memory, in KiB."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
-
-    def stop(self) -> None:
+    def end(self) -> None:
         """End the process as a service manager does; it must stop in order, and have logged no defect.
 
-        twistd ends itself with the signal it was sent once everything has stopped, so that is its status.
+        twistd ends itself with the signal it was sent once everything has stopped, so that may be its status.
         """
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
-        assert status in (0, -signal.SIGTERM), "".join(self.output)
-        assert any('"event": "stopped"' in text for text in self.output), "".join(self.output)
-        assert not any("defect" in text or "Traceback" in text for text in self.output), "".join(self.output)
+        log = "\n".join(self.lines)
+        assert self.stop() in (0, -signal.SIGTERM), log
+        assert any(read_line(line).get("event") == "stopped" for line in self.lines), log
+        assert not any(read_line(line).get("event") in (None, "defect") for line in self.lines), log
+
+
+def read_line(text: str) -> Line:
+    """A log line; an empty one for what is no JSON, as a traceback is not."""
+    line: Line = json.loads(text) if text.startswith("{") else {}
+    return line
 
 
 StartServer = Callable[..., Server]
@@ -103,52 +72,26 @@ StartServer = Callable[..., Server]
 
 @pytest.fixture(scope="session")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """`start_server("--upstream=127.0.0.1:1")` starts a server with these options; all are stopped at the end."""
+    """`start_server("--upstream=127.0.0.1:1")` starts a server with these options; all are ended at the end."""
     servers: list[Server] = []
 
-    def start(*options: str, port: int = 0) -> Server:
-        state_dir = tmp_path_factory.mktemp("server")
-        process = subprocess.Popen(
-            [
-                str(Path(sys.executable).parent / "twistd"),
-                "-n",
-                "--pidfile=",
-                "kms",
-                f"--port={port}",
-                f"--state-dir={state_dir}",
-                "--log-format=json",
-                *options,
-            ],
-            cwd=state_dir,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        try:
-            server = Server(process, state_dir)
-        except BaseException:
-            process.kill()
-            raise
+    def start(*options: str, port: int | None = None) -> Server:
+        server = Server(tmp_path_factory.mktemp("server") / "state", "--log-format=json", *options, port=port)
         servers.append(server)
         return server
 
     yield start
     for server in reversed(servers):
-        server.stop()
+        server.end()
 
 
 @pytest.fixture(scope="module")
-def lab(start_server: StartServer) -> Iterator[Server]:
+def lab(start_server: StartServer) -> Server:
     """A lab for one module's tests."""
-    server = start_server()
-    yield server
-    server.stop()
+    return start_server()
 
 
 @pytest.fixture(scope="module")
-def gateway(start_server: StartServer, lab: Server) -> Iterator[Server]:
+def gateway(start_server: StartServer, lab: Server) -> Server:
     """A gateway before that lab."""
-    server = start_server(f"--upstream=127.0.0.1:{lab.port}")
-    yield server
-    server.stop()
+    return start_server(f"--upstream=127.0.0.1:{lab.port}")

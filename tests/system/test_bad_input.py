@@ -209,7 +209,7 @@ def test_bad_input_gets_its_answer_and_one_log_line_with_its_reason(name, lab, g
     assert line["client"] == "127.0.0.1"
     good_client.is_served()
     lab.conversation(result="refused")  # The good client's own, after which no late line of the bad one can come.
-    assert [line["reason"] for line in lab.lines if line.get("port") == port] == [case.reason]
+    assert [line["reason"] for line in lab.conversations_of({port})] == [case.reason]
 
 
 def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others_are_served(start_server):
@@ -218,7 +218,7 @@ def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     server = start_server("--idle-timeout=2")
-    before = server.resident()
+    before = server.rss()
     sockets = []
     try:
         for number in range(connections):
@@ -228,8 +228,8 @@ def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others
             sockets.append(connection)
             if number % 1000 == 999:
                 GoodClient(server).is_served()
-        grown = server.resident() - before
-        assert grown < connections * 20, "20 KiB for each half-open connection is already generous"
+        grown = server.rss() - before
+        assert grown < connections * 20 * 1024, "20 KiB for each half-open connection is already generous"
         for connection in sockets:
             with contextlib.suppress(ConnectionResetError):
                 assert connection.recv(1) == b""
@@ -239,7 +239,5 @@ def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others
             connection.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     GoodClient(server).is_served()
-    server.stop()
-    server.drain()
-    reasons = [line["reason"] for line in server.lines if line.get("port") in ports and line["event"] == "conversation"]
-    assert reasons == ["client-idle"] * connections
+    server.end()
+    assert [line["reason"] for line in server.conversations_of(ports)] == ["client-idle"] * connections

@@ -73,7 +73,7 @@ def management(server) -> Iterator[Any]:
 
 @pytest.mark.parametrize("major", [4, 5, 6])
 def test_a_lab_client_gets_its_answer_through_impacket_in_every_protocol_version(major, server, lab):
-    cipher = LabCipher(lab.key, os.urandom)
+    cipher = LabCipher(lab.lab_key(), os.urandom)
     client = LabClient(
         f"impacket-{major}",
         UUID(bytes=os.urandom(16)),
@@ -92,7 +92,7 @@ def test_a_lab_client_gets_its_answer_through_impacket_in_every_protocol_version
     outcome = client.process_message(cipher, 0, message, time.time())
     assert outcome.hresult == COUNT_TOO_SMALL, outcome.detail
     assert 1 <= outcome.count < 25
-    assert client.host_id == lab.key.host_id
+    assert client.host_id == lab.lab_key().host_id
     line = server.conversation(version=f"{major}.0", result="activated")
     assert line["count"] == outcome.count if server is lab else line["upstream"] == f"127.0.0.1:{lab.port}"
 

@@ -46,4 +46,4 @@ def test_the_server_passes_every_unauthenticated_test_of_sambas_raw_protocol_sui
         assert summary is not None, report[-6000:]
         ran += int(summary[1])
     assert ran >= UNAUTHENTICATED_TESTS
-    server.stop()
+    server.end()

@@ -149,7 +149,7 @@ def seal(lab, major: int) -> bytes:
         installed=time.time(),
         version=Version(major, 0),
     )
-    return client.seal_request(LabCipher(lab.key, os.urandom), time.time())
+    return client.seal_request(LabCipher(lab.lab_key(), os.urandom), time.time())
 
 
 def bound(lab, contexts=WINDOWS_CONTEXTS) -> tuple[Recorded, ClientAssociation]:
