@@ -108,9 +108,7 @@ def test_the_answer_to_an_alter_context_is_this():
 def test_the_answer_to_an_unknown_operation_is_this():
     peer = bound_peer()
     peer.send(Request(4, 0, 1, b""))
-    assert peer.raw[1] == bytes.fromhex(
-        "05000323 10000000 2000 0000 04000000 20000000 0000 00 00 0200011c 00000000"
-    )
+    assert peer.raw[1] == bytes.fromhex("05000323 10000000 2000 0000 04000000 20000000 0000 00 00 0200011c 00000000")
 
 
 # Flags and sizes.

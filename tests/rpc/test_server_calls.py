@@ -294,9 +294,7 @@ def test_call_ids_may_wrap():
 
 def test_a_second_call_without_multiplexing_is_the_end():
     peer = bound_peer()
-    assert peer.send(Request(2, 0, 0, b""), Request(3, 0, 0, b"")) == [
-        Fault(3, 0, PROTOCOL_ERROR, flags=NOT_EXECUTED)
-    ]
+    assert peer.send(Request(2, 0, 0, b""), Request(3, 0, 0, b"")) == [Fault(3, 0, PROTOCOL_ERROR, flags=NOT_EXECUTED)]
     assert peer.ended.reason is Reason.RPC_NOT_MULTIPLEXED
 
 
