@@ -12,11 +12,18 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
     from sqlalchemy import Engine
 
-DEFAULT_STORE = "/var/lib/kmstwist/audit.sqlite"
 STORE_VARIABLE = "KMSTWIST_AUDIT_STORE"
 
 # A command may wait for the server's commits, and for a step of its retention.
 PATIENCE = 30.0
+
+
+def default_store() -> str:
+    """Where a server that was told nothing else keeps its audit."""
+    from kmstwist.audit.settings import STORE_FILE_NAME
+    from kmstwist.lab.keys import default_state_dir
+
+    return str(default_state_dir() / STORE_FILE_NAME)
 
 
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,9 +31,9 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--store",
         metavar="FILE|URL",
-        default=DEFAULT_STORE,
+        default=default_store,
         envvar=STORE_VARIABLE,
-        show_default=True,
+        show_default="audit.sqlite in the state folder",
         show_envvar=True,
         help="The audit's store: an SQLite file, or postgresql://... for the central one.",
     )(command)

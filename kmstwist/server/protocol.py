@@ -31,7 +31,7 @@ from kmstwist.reasons import Reason
 from kmstwist.rpc import activation
 from kmstwist.rpc.call import Call
 from kmstwist.rpc.ndr import StubError
-from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, RpcServer, ServerAssociation
+from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, Refused, RpcServer, ServerAssociation
 from kmstwist.rpc.status import FaultStatus
 from kmstwist.server.config import TimeoutSettings
 from kmstwist.server.outcome import ConnectionFacts, Outcome, write_line
@@ -66,6 +66,7 @@ class KmsProtocol(Protocol):
         self._outcome: Outcome | None = None
         self._executing: dict[Call, tuple[ActivationCall, Deferred[Any]]] = {}
         self._ended: Ended | None = None
+        self._refused: Refused | None = None
         self._phases: PhaseTimer
         self._linger_timer: IDelayedCall | None = None
         self._known = False
@@ -104,6 +105,8 @@ class KmsProtocol(Protocol):
                 self._activate(event.call)
             elif type(event) is CallOrphaned:
                 self._orphan(event.call)
+            elif type(event) is Refused:
+                self._refused = event
             elif type(event) is Ended:
                 self._end_by_us(event.reason, event.detail)
         if facts.bound_at is None and association.group is not None:
@@ -320,11 +323,12 @@ class KmsProtocol(Protocol):
     def _without_call(self, now: float) -> Outcome:
         """What there is to tell of a connection that made no call."""
         outcome = Outcome(now)
-        if self._ended is not None:
-            outcome.reason, outcome.detail = self._ended.reason, self._ended.detail
-        bound = self.facts.bound_at is not None
-        if outcome.reason is Reason.CLIENT_CLOSED and bound and not self.association.contexts:
-            outcome.reason = Reason.RPC_NO_INTERFACE
+        cause = self._ended
+        if self._refused is not None and (cause is None or cause.reason in (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST)):
+            # Why the client was refused says more than that it then went away.
+            outcome.reason, outcome.detail = self._refused.reason, self._refused.detail
+        elif cause is not None:
+            outcome.reason, outcome.detail = cause.reason, cause.detail
         self.factory.recorder.turned_away(self.facts, outcome.reason, outcome.detail)
         return outcome
 
