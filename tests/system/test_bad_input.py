@@ -242,5 +242,6 @@ def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others
     GoodClient(server).is_served()
     server.end()
     # Those that said nothing were idle, those that began to speak were slow.
-    reasons = Counter(line["reason"] for line in server.conversations_of(ports))
+    # (A well-behaved client may have been given the port of one that was closed before it.)
+    reasons = Counter(line["reason"] for line in server.conversations_of(ports) if line["phase"] != "answered")
     assert reasons == {"client-idle": connections // 2, "client-slow": connections // 2}
