@@ -1,8 +1,8 @@
 """Fuzz the RPC code for a bounded time: `python fuzz/run.py --seconds 600`.
 
-With atheris (`pip install 'kmstwist[fuzz]'`) it is coverage-guided; where atheris does not support this Python, the same
-targets run on seeds that are mutated at random. Each target gets its share of the time in a process of its own. What
-is found is written to fuzz/found/ and the exit status is 1; growing memory counts as a finding.
+With atheris (`pip install 'kmstwist[fuzz]'`) it is coverage-guided; where atheris does not support this Python, the
+same targets run on seeds that are mutated at random. Each target gets its share of the time in a process of its own.
+What is found is written to fuzz/found/ and the exit status is 1; growing memory counts as a finding.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import click
 from kmstwist.cli.main import kmstwist
 from kmstwist.logevents import REGISTRY
 from kmstwist.reasons import EXPLANATIONS, Reason
+from kmstwist.rpc import diagram
 from kmstwist.server.options import Options
 
 _MADE = "<!-- Made from the program by `make docs`. -->\n"
@@ -103,6 +104,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/log.md": log_page,
     "reference/twistd-kms.md": options_page,
     "reference/kmstwist.md": commands_page,
+    "machines.md": diagram.render,
 }
 
 

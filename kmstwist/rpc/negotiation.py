@@ -43,6 +43,7 @@ SUPPORTED_FEATURES: Final = FEATURE_SECURITY_CONTEXT_MULTIPLEXING | FEATURE_KEEP
 
 #: Acceptance in each transfer syntax, by the syntax's wire form (bytes remember their hash; that is what counts here).
 _TRANSFERS: Final = {syntax.wire: ContextOutcome(ContextResult.ACCEPTANCE, 0, syntax) for syntax in (NDR32, NDR64)}
+_FEATURES: Final = tuple(ContextOutcome(ContextResult.NEGOTIATE_ACK, bits) for bits in range(SUPPORTED_FEATURES + 1))
 _NO_INTERFACE: Final = ContextOutcome(ContextResult.PROVIDER_REJECTION, ProviderReason.ABSTRACT_SYNTAX_NOT_SUPPORTED)
 _NO_TRANSFER: Final = ContextOutcome(ContextResult.PROVIDER_REJECTION, ProviderReason.TRANSFER_SYNTAXES_NOT_SUPPORTED)
 _NO_ROOM: Final = ContextOutcome(ContextResult.PROVIDER_REJECTION, ProviderReason.LOCAL_LIMIT_EXCEEDED)
@@ -121,7 +122,7 @@ def negotiate(
             if features is not None:
                 raise ContextListError("bind time features are asked for twice")
             features = bits & SUPPORTED_FEATURES
-            outcomes.append(ContextOutcome(ContextResult.NEGOTIATE_ACK, features))
+            outcomes.append(_FEATURES[features])
             continue
         interface = table.find(context.abstract)
         if interface is None:
