@@ -219,7 +219,7 @@ def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     server = start_server("--idle-timeout=2")
     before = server.rss()
-    sockets = []
+    sockets, good_clients = [], []
     try:
         for number in range(connections):
             connection = server.connect()
@@ -227,7 +227,9 @@ def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others
                 connection.sendall(BIND[: 1 + number % (len(BIND) - 1)])
             sockets.append(connection)
             if number % 1000 == 999:
-                GoodClient(server).is_served()
+                # Kept, so that no half-open connection gets its port.
+                good_clients.append(GoodClient(server))
+                good_clients[-1].is_served()
         grown = server.rss() - before
         assert grown < connections * 20 * 1024, "20 KiB for each half-open connection is already generous"
         for connection in sockets:
