@@ -93,7 +93,7 @@ def test_a_lab_client_gets_its_answer_through_impacket_in_every_protocol_version
     assert outcome.hresult == COUNT_TOO_SMALL, outcome.detail
     assert 1 <= outcome.count < 25
     assert client.host_id == lab.lab_key().host_id
-    line = server.conversation(version=f"{major}.0", result="activated")
+    line = server.conversation(version=f"{major}.0", result="answered")
     assert line["count"] == outcome.count if server is lab else line["upstream"] == f"127.0.0.1:{lab.port}"
 
 
