@@ -213,21 +213,12 @@ def test_bad_input_gets_its_answer_and_one_log_line_with_its_reason(name, lab, g
     assert [line["reason"] for line in lab.all_conversations() if line["port"] == port] == [case.reason]
 
 
-SHORT_TIMEOUTS = """\
-[server.timeouts]
-first_byte = 2
-request = 2
-"""
-
-
-def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others_are_served(start_server, tmp_path):
+def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others_are_served(start_server):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     connections = 10_000 if hard >= 12_000 else 2_000
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    config = tmp_path / "kmstwist.toml"
-    config.write_text(SHORT_TIMEOUTS)
-    server = start_server(f"--config={config}")
+    server = start_server("--idle-timeout=2")
     before = server.rss()
     sockets, good_clients = [], []
     try:
