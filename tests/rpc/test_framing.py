@@ -41,6 +41,8 @@ def test_what_is_held_is_one_incomplete_fragment():
     reader.feed(data)
     assert len(read_all(reader)) == 100
     assert reader.pending == 523
+    # Nor is the read that it came in kept behind it: a thousand idle connections would hold a thousand reads.
+    assert len(reader._data) == 523
 
 
 def test_a_length_out_of_bounds_is_found_out_by_the_header_alone():

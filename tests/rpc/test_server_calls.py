@@ -220,6 +220,8 @@ def test_alloc_hint_promises_nothing():
 
 def test_an_alloc_hint_beyond_the_limit_is_refused_before_its_bytes_come():
     peer = bound_peer(make_server(max_request=100))
+    assert peer.send(first(1, b"ab", alloc_hint=100), last(1)) == []
+    peer.respond(peer.calls[0], b"")
     assert peer.send(first(2, b"ab", alloc_hint=101)) == [Fault(2, 0, DENIED)]
     assert peer.ended.reason is Reason.RPC_REQUEST_TOO_LARGE
     assert peer.association.buffered == 0

@@ -37,10 +37,9 @@ class Server(running.Server):
             assert fresh is not None, f"the server ended without a conversation of {fields}"
             self.lines.append(fresh)
 
-    def conversations_of(self, ports: set[int]) -> list[Line]:
-        """All lines, of those read so far, of conversations with clients on these ports."""
-        lines = map(read_line, self.lines)
-        return [line for line in lines if line.get("event") == "conversation" and line["port"] in ports]
+    def all_conversations(self) -> list[Line]:
+        """The lines of all conversations among those read so far."""
+        return [line for line in map(read_line, self.lines) if line.get("event") == "conversation"]
 
     def connect(self) -> socket.socket:
         """A TCP connection to the server."""
