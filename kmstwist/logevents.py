@@ -114,7 +114,7 @@ LAB_STORE = LogEvent(
 UPSTREAM_DOWN = LogEvent(
     "upstream-down",
     "warn",
-    "A KMS host that answered before does not any more.",
+    "A KMS host does not answer, or not any more; it gets no calls until it does.",
     {"upstream": "the KMS host", "reason": "the reason code", "detail": "why"},
 )
 UPSTREAM_UP = LogEvent("upstream-up", "info", "A KMS host answers again.", {"upstream": "the KMS host"})

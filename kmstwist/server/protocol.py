@@ -395,9 +395,9 @@ class KmsFactory(Factory):
 
 
 def plain_address(host: str) -> str:
-    """An IP address in text, an IPv4-mapped IPv6 one as the IPv4 address it stands for."""
-    if host.startswith("::ffff:"):
-        mapped = ip_address(host)
-        if mapped.version == 6 and mapped.ipv4_mapped is not None:
-            return str(mapped.ipv4_mapped)
-    return host
+    """An IP address in its usual text, an IPv4-mapped IPv6 one as the IPv4 address it stands for."""
+    if ":" not in host:
+        return host
+    address = ip_address(host)
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return str(mapped or address)

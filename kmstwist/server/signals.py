@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from twisted.application.service import Service
@@ -16,20 +17,33 @@ class Signals(Service):
     scripts, systemd and supervisors report as a failure. Ending as asked is none: the exit status is 0.
     """
 
-    def __init__(self, reactor: Any, on_hangup: Callable[[], None]) -> None:
+    def __init__(
+        self, reactor: Any, on_hangup: Callable[[], None], on_reopen: Callable[[], None] | None = None
+    ) -> None:
+        """`on_reopen` is called when the log file has been opened again (SIGUSR1)."""
         self._reactor = reactor
         self._on_hangup = on_hangup
+        self._on_reopen = on_reopen
+        # At once, for nobody else handles it: one that comes while we start must not end the process.
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._on_hangup))
 
     def startService(self) -> None:
-        """Take the signals, after the reactor has taken them."""
+        """Take the signals that the reactor takes, after it."""
         super().startService()
         self._reactor.callWhenRunning(self._install)
 
     def _install(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._reactor.callFromThread(self._stop))
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._on_hangup))
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self.stop))
+        reopen = signal.getsignal(signal.SIGUSR1)
+        if self._on_reopen is not None and callable(reopen):
+            signal.signal(signal.SIGUSR1, lambda number, frame: self._reopened(reopen, number, frame))
 
-    def _stop(self) -> None:
+    def _reopened(self, reopen: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None) -> None:
+        reopen(number, frame)
+        self._reactor.callFromThread(self._on_reopen)
+
+    def stop(self) -> None:
+        """End the process in order."""
         if self.running and self._reactor.running:
             self._reactor.stop()

@@ -7,14 +7,16 @@ while it keeps dying. All write their lines to the same place, each line in one 
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.error import ProcessDone
+from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.internet.threads import deferToThread
@@ -110,7 +112,7 @@ class Supervisor(Service):
             if worker.pid is not None:
                 worker.ended = Deferred()
                 waiting.append(worker.ended)
-                self._signal(worker, "TERM")
+                self._signal(worker, signal.SIGTERM)
         kill = self._reactor.callLater(self._server.timeouts.drain + _GRACE, self._kill)
 
         def done(_: object) -> Deferred[Any]:
@@ -129,7 +131,12 @@ class Supervisor(Service):
                 CONFIG_REFUSED.emit(self._log, detail=mistake)
             return
         for worker in self.workers:
-            self._signal(worker, "HUP")
+            self._signal(worker, signal.SIGHUP)
+
+    def reopen_logs(self) -> None:
+        """Have the workers open their log file again, as this process has."""
+        for worker in self.workers:
+            self._signal(worker, signal.SIGUSR1)
 
     # Workers.
 
@@ -137,7 +144,8 @@ class Supervisor(Service):
         worker.restart = None
         if not self.running:
             return
-        descriptors = {number: number for number in range(_FIRST_DESCRIPTOR)}
+        # Standard input is a pipe by which the worker knows that the supervisor lives; the output is shared.
+        descriptors: dict[int, int | str] = {0: "w", 1: 1, 2: 2}
         ports = []
         for offset, port in enumerate(self._ports):
             ports.append(_FIRST_DESCRIPTOR + offset)
@@ -174,13 +182,15 @@ class Supervisor(Service):
         WORKER_ENDED.emit(self._log, worker=worker.number, worker_pid=pid, how=how, again_s=wait)
         worker.restart = self._reactor.callLater(wait, self._start, worker)
 
-    def _signal(self, worker: Worker, name: str) -> None:
+    def _signal(self, worker: Worker, number: signal.Signals) -> None:
         if worker.pid is not None and worker.transport is not None:
-            worker.transport.signalProcess(name)
+            # One that has just ended by itself is told of in a moment, by processEnded.
+            with suppress(ProcessExitedAlready):
+                worker.transport.signalProcess(number)
 
     def _kill(self) -> None:
         for worker in self.workers:
-            self._signal(worker, "KILL")
+            self._signal(worker, signal.SIGKILL)
 
     # Commands.
 

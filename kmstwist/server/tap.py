@@ -42,6 +42,7 @@ from kmstwist.server.listening import (
 from kmstwist.server.log import redirect_log
 from kmstwist.server.naming import make_dns_services
 from kmstwist.server.options import Options
+from kmstwist.server.orphan import SupervisorWatch
 from kmstwist.server.protocol import KmsFactory
 from kmstwist.server.recording import Recorder, make_audit
 from kmstwist.server.reload import Reloader
@@ -112,7 +113,10 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     listening.setServiceParent(root)
     for service in naming:
         service.setServiceParent(root)
-    Signals(reactor, reloader.reload_quietly).setServiceParent(root)
+    signals = Signals(reactor, reloader.reload_quietly)
+    signals.setServiceParent(root)
+    if worker is not None:
+        SupervisorWatch(reactor, signals.stop).setServiceParent(root)
     return root
 
 
@@ -126,7 +130,7 @@ def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiSer
     supervisor.setServiceParent(root)
     control = socket_path(_run_dir(config), config.server.port)
     ControlService(control, supervisor.commands, reactor).setServiceParent(root)
-    Signals(reactor, supervisor.hang_up).setServiceParent(root)
+    Signals(reactor, supervisor.hang_up, supervisor.reopen_logs).setServiceParent(root)
     return root
 
 

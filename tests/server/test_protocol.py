@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
+from ipaddress import IPv4Address as IPv4
+from ipaddress import IPv6Address as IPv6
 from typing import Any
 from uuid import UUID
 
@@ -24,13 +27,15 @@ from kmstwist.rpc import activation
 from kmstwist.rpc.client import Bound, ClientAssociation, FaultReceived, ResponseReceived
 from kmstwist.rpc.codec import encode
 from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.pdu import Orphaned
+from kmstwist.rpc.pdu import FIRST_FRAG, Orphaned, Request
 from kmstwist.rpc.server import RpcServer
 from kmstwist.rpc.status import FaultStatus
 from kmstwist.rpc.syntax import KMS_INTERFACE
 from kmstwist.server.config import TimeoutSettings
 from kmstwist.server.protocol import KmsFactory, KmsProtocol, plain_address
 
+#: A load balancer, and a network that may not ask.
+ADMISSION = {"proxy_from": ["10.0.0.5"], "deny": ["10.66.0.0/16"]}
 MESSAGE = b"\0\0\6\0" + os.urandom(256)
 
 
@@ -110,13 +115,9 @@ def activator() -> Activator:
 @pytest.fixture
 def factory(clock: Clock, lines: list[dict[str, Any]], activator: Activator) -> Iterator[KmsFactory]:
     log = Logger(namespace="test", observer=lambda event: lines.append(event["kms_fields"]))
-    made = KmsFactory(
-        RpcServer((Interface(KMS_INTERFACE, 1),)),
-        clock,
-        Admission(AdmissionSettings(), clock, connections=3),
-        timeouts=TimeoutSettings(first_byte=30.0, request=30.0, idle=30.0),
-        log=log,
-    )
+    admission = Admission(AdmissionSettings.model_validate(ADMISSION), clock, connections=3)
+    timeouts = TimeoutSettings(first_byte=10, request=20, idle=30, total=100)
+    made = KmsFactory(RpcServer((Interface(KMS_INTERFACE, 1),)), clock, admission, timeouts=timeouts, log=log)
     made.activator = activator
     made.doStart()
     yield made
@@ -242,11 +243,14 @@ def test_bytes_that_are_no_rpc_end_the_connection_after_it_could_read_why(
     assert [(line["reason"], line["end"]) for line in lines] == [("rpc-not-rpc", "server")]
 
 
-def test_a_silent_client_is_closed_after_the_idle_timeout(
+# How long a client may take.
+
+
+def test_a_client_that_says_nothing_is_closed_after_the_first_byte_s_timeout(
     factory: KmsFactory, clock: Clock, lines: list[dict[str, Any]]
 ) -> None:
     conversation = Conversation(factory)
-    clock.advance(29.9)
+    clock.advance(9.9)
     assert not conversation.transport.aborted
     clock.advance(0.2)
     assert conversation.transport.aborted
@@ -254,22 +258,96 @@ def test_a_silent_client_is_closed_after_the_idle_timeout(
     assert [(line["reason"], line["phase"]) for line in lines] == [("client-idle", "connected")]
 
 
-def test_a_client_that_feeds_a_byte_at_a_time_gains_no_time(factory: KmsFactory, clock: Clock) -> None:
+def test_a_client_that_feeds_a_byte_at_a_time_gains_no_time(
+    factory: KmsFactory, clock: Clock, lines: list[dict[str, Any]]
+) -> None:
     conversation = Conversation(factory)
     conversation.association.bind()
     bind = conversation.association.data_to_send()
-    for at in range(31):
+    for at in range(21):
         conversation.protocol.dataReceived(bind[at : at + 1])
         clock.advance(1.0)
     assert conversation.transport.aborted
+    conversation.close(ConnectionLost)
+    assert [line["reason"] for line in lines] == ["client-slow"]
 
 
-def test_a_whole_pdu_buys_the_idle_timeout_anew(factory: KmsFactory, clock: Clock) -> None:
+def test_a_client_that_feeds_its_request_in_many_whole_fragments_gains_no_time(
+    factory: KmsFactory, clock: Clock, lines: list[dict[str, Any]]
+) -> None:
     conversation = Conversation(factory)
-    clock.advance(29.0)
     conversation.bind()
-    clock.advance(29.0)
+    for at in range(21):
+        flags = FIRST_FRAG if at == 0 else 0
+        conversation.protocol.dataReceived(encode(Request(2, 0, 0, b"x", 1, flags=flags)))
+        clock.advance(1.0)
+    assert conversation.transport.aborted
+    conversation.close(ConnectionLost)
+    assert [line["reason"] for line in lines] == ["client-slow"]
+
+
+def test_a_client_that_binds_and_does_not_ask_is_closed_as_idle(
+    factory: KmsFactory, clock: Clock, lines: list[dict[str, Any]]
+) -> None:
+    conversation = Conversation(factory)
+    conversation.bind()
+    clock.advance(19.9)
     assert not conversation.transport.aborted
+    clock.advance(0.2)
+    conversation.close(ConnectionLost)
+    assert [(line["reason"], line["phase"]) for line in lines] == [("client-idle", "bound")]
+
+
+def test_after_an_answer_the_idle_timeout_counts(factory: KmsFactory, clock: Clock) -> None:
+    conversation = Conversation(factory)
+    for _ in range(3):
+        if conversation.association.context_for(KMS_INTERFACE) is None:
+            conversation.bind()
+        conversation.call()
+        clock.advance(29.0)
+        assert not conversation.transport.aborted
+    clock.advance(1.5)
+    assert conversation.transport.aborted
+
+
+def test_a_connection_is_closed_after_its_total_however_busy_it_is(factory: KmsFactory, clock: Clock) -> None:
+    conversation = Conversation(factory)
+    conversation.bind()
+    for _ in range(10):
+        assert not conversation.transport.aborted
+        conversation.call()
+        clock.advance(10.0)
+    assert conversation.transport.aborted
+
+
+def test_a_call_under_way_at_the_total_is_finished_first(
+    factory: KmsFactory, clock: Clock, activator: Activator
+) -> None:
+    waiting: Deferred[ActivationAnswer] = Deferred()
+    activator.answer = lambda: waiting
+    conversation = Conversation(factory)
+    conversation.bind()
+    conversation.call()
+    clock.advance(150.0)
+    assert not conversation.transport.aborted
+    waiting.callback(ActivationAnswer(0, b"late"))
+    [response] = conversation.receive()
+    assert activation.decode_response(response.stub) == (0, b"late")
+    clock.advance(0.1)
+    assert conversation.transport.aborted
+
+
+@pytest.mark.parametrize("stage", ["connected", "bound", "answered"])
+def test_a_connection_that_ends_leaves_no_timer(factory: KmsFactory, clock: Clock, stage: str) -> None:
+    before = len(clock.getDelayedCalls())
+    conversation = Conversation(factory)
+    if stage != "connected":
+        conversation.bind()
+    if stage == "answered":
+        conversation.call()
+    conversation.close()
+    assert len(clock.getDelayedCalls()) == before
+    assert factory.admission.open_connections == 0
 
 
 def test_the_idle_timeout_does_not_cut_a_call_that_is_being_executed(
@@ -352,3 +430,108 @@ def test_a_client_that_finds_no_interface_of_its_own_is_named_so(
 )
 def test_a_mapped_address_is_shown_as_the_ipv4_address_it_is(given: str, shown: str) -> None:
     assert plain_address(given) == shown
+
+
+# Admission.
+
+
+def test_a_denied_client_may_bind_and_its_call_is_answered_with_access_denied(
+    factory: KmsFactory, activator: Activator, lines: list[dict[str, Any]]
+) -> None:
+    conversation = Conversation(factory, "10.66.0.7")
+    conversation.bind()
+    [fault] = conversation.call()
+    assert fault.status == FaultStatus.ACCESS_DENIED
+    assert activator.calls == []
+    conversation.close()
+    assert [(line["reason"], line["code"]) for line in lines] == [("admission-network", "0x00000005")]
+
+
+def test_while_paused_a_call_is_answered_with_too_busy(factory: KmsFactory) -> None:
+    factory.admission.paused = True
+    conversation = Conversation(factory)
+    conversation.bind()
+    [fault] = conversation.call()
+    assert fault.status == FaultStatus.SERVER_TOO_BUSY
+
+
+# The PROXY protocol.
+
+V2 = b"\r\n\r\n\x00\r\nQUIT\n"
+
+
+def v2_header(source: str, port: int) -> bytes:
+    addresses = IPv4(source).packed + IPv4("10.0.0.1").packed + struct.pack(">HH", port, 1688)
+    return V2 + b"\x21\x11" + struct.pack(">H", len(addresses)) + addresses
+
+
+def v2_header_ipv6(source: str, port: int) -> bytes:
+    addresses = IPv6(source).packed + IPv6("fd00::1").packed + struct.pack(">HH", port, 1688)
+    return V2 + b"\x21\x21" + struct.pack(">H", len(addresses)) + addresses
+
+
+@pytest.mark.parametrize(
+    ("header", "client"),
+    [
+        (b"PROXY TCP4 10.7.7.7 10.0.0.1 40000 1688\r\n", "10.7.7.7"),
+        (b"PROXY TCP6 fd00::7 fd00::1 40000 1688\r\n", "fd00::7"),
+        (b"PROXY TCP6 ::ffff:10.7.7.8 ::ffff:10.0.0.1 40000 1688\r\n", "10.7.7.8"),
+        (v2_header("10.7.7.9", 40000), "10.7.7.9"),
+        (v2_header_ipv6("fd00::9", 40000), "fd00::9"),
+    ],
+)
+def test_a_named_balancer_s_header_tells_the_client_and_the_line_tells_both(
+    factory: KmsFactory, activator: Activator, lines: list[dict[str, Any]], header: bytes, client: str
+) -> None:
+    conversation = Conversation(factory, "10.0.0.5")
+    conversation.send(header)
+    conversation.bind()
+    conversation.call()
+    assert activator.calls == [ActivationCall(MESSAGE, client, 40000, "10.0.0.5")]
+    conversation.close()
+    assert [(line["client"], line["port"], line["proxy"]) for line in lines] == [(client, 40000, "10.0.0.5")]
+
+
+def test_the_client_that_the_header_names_is_the_one_that_is_judged(factory: KmsFactory) -> None:
+    conversation = Conversation(factory, "10.0.0.5")
+    conversation.send(v2_header("10.66.0.7", 40000))
+    conversation.bind()
+    [fault] = conversation.call()
+    assert fault.status == FaultStatus.ACCESS_DENIED
+
+
+def test_a_header_in_one_piece_with_the_bind_is_read(factory: KmsFactory, activator: Activator) -> None:
+    conversation = Conversation(factory, "10.0.0.5")
+    conversation.association.bind()
+    conversation.send(v2_header("10.7.7.9", 40000) + conversation.association.data_to_send())
+    conversation.call()
+    assert [call.client for call in activator.calls] == ["10.7.7.9"]
+
+
+@pytest.mark.parametrize("header", [b"PROXY TCP4 10.7.7.7 10.0.0.1 1 2\r\n", v2_header("10.7.7.7", 1)])
+def test_a_header_from_anybody_else_is_refused(factory: KmsFactory, lines: list[dict[str, Any]], header: bytes) -> None:
+    conversation = Conversation(factory, "10.0.0.6")
+    conversation.send(header)
+    assert conversation.transport.aborted
+    conversation.close(ConnectionLost)
+    assert [(line["client"], line["reason"]) for line in lines] == [("10.0.0.6", "admission-proxy")]
+
+
+@pytest.mark.parametrize("start", [b"\x05\x00\x0b\x03" + b"\0" * 60, b"PROXY nonsense\r\n", b"GET / HTTP/1.0\r\n\r\n"])
+def test_a_balancer_without_a_header_is_refused(factory: KmsFactory, lines: list[dict[str, Any]], start: bytes) -> None:
+    conversation = Conversation(factory, "10.0.0.5")
+    conversation.send(start)
+    assert conversation.transport.disconnecting
+    conversation.close()
+    assert [(line["client"], line["reason"], line["end"]) for line in lines] == [
+        ("10.0.0.5", "admission-proxy", "server")
+    ]
+
+
+def test_a_balancer_that_only_connects_to_see_whether_we_are_there_has_one_line(
+    factory: KmsFactory, lines: list[dict[str, Any]]
+) -> None:
+    conversation = Conversation(factory, "10.0.0.5")
+    conversation.close()
+    assert [(line["client"], line["reason"]) for line in lines] == [("10.0.0.5", "client-closed")]
+    assert factory.admission.open_connections == 0

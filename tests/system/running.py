@@ -21,15 +21,19 @@ _FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)')
 
 
 def free_port() -> int:
-    """A TCP port nobody has at this moment, on IPv4 and IPv6, outside the range outgoing connections are given."""
+    """A TCP port nobody listens on at this moment, on IPv4 and IPv6.
+
+    Drawn from below the range that systems give to outgoing connections, so that none takes it in the meantime.
+    """
+    draw = random.SystemRandom()
     while True:
-        port = random.randint(15000, 32000)
+        port = draw.randrange(12000, 32000)
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
             try:
                 probe.bind(("::", port))
             except OSError:
                 continue
-            return port
+        return port
 
 
 def fields(line: str) -> dict[str, str]:
@@ -78,13 +82,20 @@ class Server:
             if found == times:
                 return line
         while True:
-            line_or_end = self._new.get(timeout=_WAIT)
+            line_or_end = self._next(pattern)
             if line_or_end is None:
                 raise AssertionError(f"the server ended without saying {pattern!r}:\n" + "\n".join(self.lines))
             self.lines.append(line_or_end)
             found += bool(re.search(pattern, line_or_end))
             if found == times:
                 return line_or_end
+
+    def _next(self, pattern: str) -> str | None:
+        """The next line, or None at the log's end."""
+        try:
+            return self._new.get(timeout=_WAIT)
+        except queue.Empty:
+            raise AssertionError(f"the server does not say {pattern!r}:\n" + "\n".join(self.lines)) from None
 
     def conversations(self, number: int) -> list[dict[str, str]]:
         """The fields of the first `number` conversation lines, waiting for them."""

@@ -1,0 +1,390 @@
+"""A call's way through the gateway, before hosts in memory and on the test's own clock."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kmstwist.gateway.settings import HealthSettings, PoolSettings
+from kmstwist.kms.activation import ActivationAnswer, ActivationFault
+from kmstwist.reasons import Reason
+from kmstwist.rpc.status import FaultStatus
+from tests.gateway.fakes import NOT_ACTIVATED, NOT_COVERED, Site, site_settings
+
+
+def first_of(site: Site, client: str = "10.0.0.7") -> str:
+    name = site.answered_by(client)
+    assert name is not None
+    return name
+
+
+def other_than(site: Site, name: str) -> str:
+    return next(host for host in site.hosts if host != name)
+
+
+MESSAGES = st.one_of(
+    st.binary(min_size=4, max_size=4000),
+    st.builds(
+        lambda major, minor, rest: struct.pack("<HH", minor, major) + rest,
+        st.integers(0, 0xFFFF),
+        st.integers(0, 0xFFFF),
+        st.binary(max_size=600),
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(MESSAGES, st.binary(min_size=1, max_size=4000)), min_size=1, max_size=4))
+def test_what_the_client_sent_is_what_the_upstream_got_and_the_answer_comes_back_byte_for_byte(
+    exchanges: list[tuple[bytes, bytes]],
+) -> None:
+    site = Site("a")
+    for message, response in exchanges:
+        site.hosts["a"].answer = lambda _, response=response: (0, response)
+        answer = site.ask(message=message)
+        assert (answer.hresult, answer.message) == (0, response)
+    assert site.hosts["a"].messages == [message for message, _ in exchanges]
+
+
+def test_a_client_keeps_reaching_the_same_host() -> None:
+    site = Site("a", "b", "c")
+    assert len({site.answered_by() for _ in range(20)}) == 1
+    assert {site.answered_by(f"10.0.0.{n}") for n in range(40)} == {"a", "b", "c"}
+
+
+def test_the_lowest_priority_is_asked_while_it_is_well_and_the_next_when_it_is_down() -> None:
+    site = Site("a/10", "b/0")
+    assert site.answered_by() == "b/0"
+    site.hosts["b/0"].down()
+    assert site.answered_by() == "a/10"
+
+
+def test_a_host_that_is_lost_in_mid_call_is_followed_by_the_next_and_the_line_says_so() -> None:
+    site = Site("a", "b")
+    first = first_of(site)
+    site.hosts[first].answer = lambda _: "lost"
+    answer = site.ask()
+    assert answer.upstream == other_than(site, first)
+    assert answer.detail.startswith(f"{first}: the connection ended")
+
+
+def test_a_silent_host_is_followed_by_the_next_after_its_attempt_s_time() -> None:
+    site = Site("a", "b", attempt_timeout=2.0)
+    first = first_of(site)
+    site.hosts[first].answer = lambda _: None
+    assert site.ask(wait=1.9) is None
+    answer = site.ask(wait=3.0)
+    assert answer.upstream == other_than(site, first)
+
+
+def test_a_fault_is_followed_by_the_next_and_does_not_bring_the_host_down() -> None:
+    site = Site("a", "b")
+    first = first_of(site)
+    site.hosts[first].answer = lambda _: FaultStatus.NCA_PROTOCOL_ERROR
+    for _ in range(5):
+        assert site.answered_by() == other_than(site, first)
+    assert site.upstream(first).circuit.healthy
+
+
+def test_the_fault_of_the_last_host_is_passed_on_when_none_answers() -> None:
+    site = Site("a", "b")
+    site.hosts["a"].answer = lambda _: "lost"
+    site.hosts["b"].answer = lambda _: FaultStatus.ACCESS_DENIED
+    fault = site.ask()
+    assert isinstance(fault, ActivationFault)
+    assert (fault.status, fault.reason, fault.upstream) == (FaultStatus.ACCESS_DENIED, Reason.UPSTREAM_FAULT, "b")
+
+
+@pytest.mark.parametrize("status", [NOT_COVERED, NOT_ACTIVATED])
+def test_a_host_that_cannot_answer_this_client_is_followed_by_one_that_can(status: int) -> None:
+    site = Site("a", "b")
+    first = first_of(site)
+    site.hosts[first].answer = lambda _: (status, b"")
+    answer = site.ask()
+    assert (answer.hresult, answer.upstream) == (0, other_than(site, first))
+    assert answer.detail == f"{first} said 0x{status:08X}"
+
+
+def test_the_second_visit_goes_straight_to_the_host_that_answered() -> None:
+    site = Site("a", "b")
+    first = first_of(site)
+    site.hosts[first].answer = lambda _: (NOT_COVERED, b"")
+    site.ask()
+    asked = len(site.hosts[first].messages)
+    assert site.answered_by() == other_than(site, first)
+    assert len(site.hosts[first].messages) == asked
+
+
+def test_what_was_remembered_is_forgotten_after_its_time() -> None:
+    site = Site("a", "b", remember_for=60.0)
+    first = first_of(site)
+    site.hosts[first].answer = lambda _: (NOT_COVERED, b"")
+    site.ask()
+    site.wait(61)
+    asked = len(site.hosts[first].messages)
+    site.ask()
+    assert len(site.hosts[first].messages) == asked + 1
+
+
+def test_a_host_that_was_merely_down_gets_its_clients_back() -> None:
+    site = Site("a", "b", health=HealthSettings(slow_start=0))
+    first = first_of(site)
+    site.hosts[first].down()
+    assert first_of(site) == other_than(site, first)
+    site.hosts[first].reachable = True
+    site.wait(5)
+    assert first_of(site) == first
+
+
+@pytest.mark.parametrize("order", [(NOT_COVERED, NOT_ACTIVATED), (NOT_ACTIVATED, NOT_COVERED)])
+def test_the_best_status_seen_is_the_answer_when_no_host_can_do_better(order: tuple[int, int]) -> None:
+    site = Site("a", "b")
+    site.hosts["a"].answer = lambda _: (order[0], b"")
+    site.hosts["b"].answer = lambda _: (order[1], b"")
+    answer = site.ask()
+    assert (answer.hresult, answer.reason) == (NOT_ACTIVATED, Reason.UPSTREAM_STATUS)
+
+
+def test_a_status_about_the_client_is_final() -> None:
+    site = Site("a", "b")
+    first = first_of(site)
+    site.hosts[first].answer = lambda _: (0xC004F06C, b"")
+    answer = site.ask()
+    assert (answer.hresult, answer.upstream) == (0xC004F06C, first)
+    assert site.hosts[other_than(site, first)].messages == []
+
+
+def test_a_status_is_a_better_answer_than_a_host_that_is_down_and_is_not_delayed_by_it() -> None:
+    site = Site("a", "b")
+    site.hosts["a"].answer = lambda _: (NOT_COVERED, b"")
+    site.hosts["b"].down()
+    site.wait(0.1)
+    site.ask()
+    attempts = site.hosts["b"].attempts
+    assert site.ask(wait=0.02).hresult == NOT_COVERED
+    assert site.hosts["b"].attempts == attempts
+
+
+def test_no_call_takes_longer_than_the_deadline_however_many_hosts_are_silent() -> None:
+    site = Site("a", "b", "c", deadline=10.0, attempt_timeout=4.0)
+    for host in site.hosts.values():
+        host.answer = lambda _: None
+    assert site.ask(wait=9.9) is None
+    fault = site.ask(wait=10.1)
+    assert isinstance(fault, ActivationFault)
+    assert (fault.status, fault.reason) == (FaultStatus.SERVER_UNAVAILABLE, Reason.UPSTREAM_TIMEOUT)
+
+
+def test_with_all_hosts_down_a_client_is_told_at_once_and_served_as_soon_as_one_is_back() -> None:
+    site = Site("a", "b")
+    for host in site.hosts.values():
+        host.down()
+    site.wait(1)
+    fault = site.ask(wait=0.01)
+    assert isinstance(fault, ActivationFault)
+    assert (fault.status, fault.reason) == (FaultStatus.SERVER_UNAVAILABLE, Reason.UPSTREAM_REFUSED)
+    site.hosts["b"].reachable = True
+    assert site.answered_by() == "b"
+
+
+def test_past_the_queue_a_client_is_told_too_busy_at_once() -> None:
+    site = Site("a", pool=PoolSettings(floor=0, ceiling=2, queue=3))
+    site.hosts["a"].answer = lambda _: None
+    waiting = [site.ask(wait=0.01) for _ in range(5)]
+    assert waiting == [None] * 5
+    fault = site.ask(wait=0)
+    assert isinstance(fault, ActivationFault)
+    assert (fault.status, fault.reason) == (FaultStatus.SERVER_TOO_BUSY, Reason.UPSTREAM_BUSY)
+
+
+def test_a_full_queue_does_not_count_against_the_host() -> None:
+    site = Site("a", pool=PoolSettings(floor=0, ceiling=1, queue=1), health=HealthSettings(failures=1))
+    site.hosts["a"].answer = lambda _: None
+    for _ in range(5):
+        site.ask(wait=0)
+    assert site.upstream("a").circuit.healthy
+
+
+def test_the_reserve_is_bound_before_it_is_needed_so_that_a_call_takes_one_round_trip() -> None:
+    site = Site("a", pool=PoolSettings(floor=2))
+    assert site.upstream("a").pool.idle == 2
+    begun = site.clock.seconds()
+    ended: list[float] = []
+    site.hosts["a"].answer = lambda _: (0, b"x")
+    site.ask(wait=0)
+    while len(site.hosts["a"].messages) < 1 or site.upstream("a").pool.busy:
+        site.clock.advance(0.0005)
+    ended.append(site.clock.seconds())
+    assert ended[0] - begun == pytest.approx(0.002, abs=0.0011)
+
+
+@pytest.mark.parametrize("broken", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x05\x00\x02\x03" + b"\0" * 60])
+def test_garbage_is_followed_by_the_next_host_and_its_connection_is_dropped(broken: bytes) -> None:
+    site = Site("a", "b")
+    first = first_of(site)
+    site.hosts[first].answer = lambda _: broken
+    answer = site.ask(wait=0.2)
+    assert isinstance(answer, ActivationAnswer)
+    assert answer.upstream == other_than(site, first)
+    assert site.upstream(first).pool.busy == 0
+
+
+def test_counts_return_to_the_floor_after_every_kind_of_failure() -> None:
+    site = Site("a", pool=PoolSettings(floor=2, ceiling=8))
+    host = site.hosts["a"]
+    answers: list[Any] = [None, "lost", b"garbage", FaultStatus.CALL_FAILED, (0, b"x"), (NOT_COVERED, b"")]
+    for answer in answers:
+        host.answer = lambda _, answer=answer: answer
+        for _ in range(6):
+            site.ask(wait=0)
+        site.wait(12)
+    host.answer = lambda _: (0, b"x")
+    # Time for the circuit's trials, and for what is beyond the floor to be closed.
+    site.wait(200)
+    pool = site.upstream("a").pool
+    assert (pool.busy, pool.waiting, pool.idle) == (0, 0, 2)
+    assert len(host.open) == 2
+
+
+def test_a_cancelled_call_leaves_nothing_behind() -> None:
+    from kmstwist.kms.activation import ActivationCall
+
+    site = Site("a", pool=PoolSettings(floor=1, ceiling=1, queue=5))
+    site.hosts["a"].answer = lambda _: None
+    calls = [site.gateway.activate(ActivationCall(b"\0\0\6\0", "10.0.0.7", 1)) for _ in range(3)]
+    for call in calls:
+        call.addErrback(lambda _: None)
+    site.wait(0.1)
+    assert site.upstream("a").load == 3
+    for call in calls:
+        call.cancel()
+    site.wait(0.1)
+    assert site.upstream("a").load == 0
+
+
+def test_a_late_answer_is_nobody_s() -> None:
+    site = Site("a", attempt_timeout=1.0, deadline=1.0, pool=PoolSettings(floor=1, ceiling=1))
+    host = site.hosts["a"]
+    host.answer = lambda _: None
+    first = site.ask(wait=1.1)
+    assert isinstance(first, ActivationFault)
+    [late, *_] = host.connections
+    assert late.closed
+    host.answer = lambda message: (0, b"for " + message)
+    assert site.ask(message=b"\0\0\6\0 second", wait=1.5).message == b"for \0\0\6\0 second"
+
+
+# Draining and changes while it runs.
+
+
+def test_a_drained_host_gets_no_new_call_and_its_calls_under_way_are_finished() -> None:
+    site = Site("a", "b")
+    first = first_of(site)
+    held: list[Any] = []
+    site.hosts[first].answer = lambda message: (0, b"finished")
+    outcome = []
+    from kmstwist.kms.activation import ActivationCall
+
+    site.gateway.activate(ActivationCall(b"\0\0\6\0", "10.0.0.7", 1)).addCallback(outcome.append)
+    site.upstream(first).drain()
+    site.wait(0.1)
+    assert [answer.message for answer in outcome] == [b"finished"]
+    assert held == []
+    assert site.answered_by() == other_than(site, first)
+    assert site.hosts[first].open == []
+    site.upstream(first).undrain()
+    assert site.answered_by() == first
+
+
+def test_with_every_host_drained_a_client_is_told_unavailable() -> None:
+    site = Site("a")
+    site.upstream("a").drain()
+    fault = site.ask()
+    assert isinstance(fault, ActivationFault)
+    assert (fault.status, fault.reason) == (FaultStatus.SERVER_UNAVAILABLE, Reason.UPSTREAM_NONE)
+
+
+def test_a_host_taken_out_of_the_configuration_finishes_its_calls_and_then_closes() -> None:
+    site = Site("a", "b")
+    held: list[Any] = []
+
+    def hold(message: bytes) -> Any:
+        held.append(message)
+
+    site.hosts["a"].answer = hold
+    site.hosts["b"].answer = hold
+    site.ask(wait=0.05)
+    [busy] = [name for name in site.hosts if site.upstream(name).load]
+    kept = other_than(site, busy)
+    site.gateway.apply(site_settings(kept))
+    assert [upstream.name for upstream in site.gateway.directory.upstreams] == [kept]
+    assert len(site.hosts[busy].open) == 1
+    site.wait(6)
+    assert site.hosts[busy].open == []
+
+
+def test_what_did_not_change_keeps_its_connections_and_its_drain() -> None:
+    site = Site("a", "b")
+    site.upstream("a").drain()
+    before = list(site.hosts["b"].open)
+    site.gateway.apply(site_settings("a", "b", "c"))
+    site.wait(0.1)
+    assert site.hosts["b"].open == before
+    assert site.upstream("a").drained
+    assert site.upstream("c").pool.idle == 2
+
+
+def test_changed_pools_take_effect_without_cutting_a_call_off() -> None:
+    site = Site("a")
+    outcome: list[Any] = []
+    from kmstwist.kms.activation import ActivationCall
+
+    site.gateway.activate(ActivationCall(b"\0\0\6\0", "10.0.0.7", 1)).addCallback(outcome.append)
+    site.gateway.apply(site_settings("a", pool=PoolSettings(floor=5)))
+    site.wait(0.2)
+    assert len(outcome) == 1
+    assert site.upstream("a").pool.idle == 5
+
+
+def test_stopping_closes_every_connection_and_leaves_no_timer() -> None:
+    site = Site("a", "b")
+    site.hosts["b"].down()
+    site.wait(3)
+    site.gateway.stopService()
+    site.wait(0.1)
+    assert site.hosts["a"].open == []
+    assert site.clock.getDelayedCalls() == []
+
+
+# Probes.
+
+
+def test_a_host_that_stops_answering_is_found_by_probes_before_a_client_does() -> None:
+    site = Site("a", "b", health=HealthSettings(interval=10, failures=2))
+    first = first_of(site)
+    site.hosts[first].reachable = False
+    for connection in site.hosts[first].open:
+        connection.association.receive_data = lambda data: []  # type: ignore[method-assign]
+    site.wait(40)
+    assert not site.upstream(first).circuit.healthy
+    assert first_of(site) == other_than(site, first)
+
+
+def test_probes_ask_for_no_activation() -> None:
+    site = Site("a", health=HealthSettings(interval=10))
+    site.wait(100)
+    assert len(site.hosts["a"].connections) > 5
+    assert site.hosts["a"].messages == []
+
+
+def test_while_a_host_is_down_it_is_tried_with_growing_waits_only() -> None:
+    site = Site("a", random=1.0 - 1e-9, health=HealthSettings(backoff_first=1, backoff_longest=16, failures=1))
+    site.hosts["a"].down()
+    site.wait(5)
+    before = site.hosts["a"].attempts
+    site.wait(160)
+    assert 9 <= site.hosts["a"].attempts - before <= 12

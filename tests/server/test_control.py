@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.defer import succeed
+from twisted.internet.testing import StringTransport
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+
+from kmstwist.server.config import Config
+from kmstwist.server.configfile import ConfigError, Effective
+from kmstwist.server.control import CommandError, ControlFactory, ControlService, ask, socket_path
+from kmstwist.server.reload import Reloader
+from kmstwist.server.supervisor import merged
+
+
+def refuse(request: Any) -> None:
+    raise CommandError("not today")
+
+
+COMMANDS = {
+    "echo": lambda request: {"said": request["say"]},
+    "later": lambda request: succeed({"said": "later"}),
+    "nothing": lambda request: None,
+    "refuse": refuse,
+    "defect": lambda request: 1 / 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        (b'{"command": "echo", "say": "hello"}', {"ok": True, "said": "hello"}),
+        (b'{"command": "later"}', {"ok": True, "said": "later"}),
+        (b'{"command": "nothing"}', {"ok": True}),
+        (b'{"command": "refuse"}', {"ok": False, "error": "not today"}),
+        (b'{"command": "defect"}', {"ok": False, "error": "division by zero"}),
+        (b"nonsense", {"ok": False, "error": "a request is one JSON object with a command"}),
+        (b"[]", {"ok": False, "error": "a request is one JSON object with a command"}),
+    ],
+)
+def test_each_line_is_one_command_with_one_answer(line: bytes, answer: Any) -> None:
+    protocol = ControlFactory(COMMANDS, Logger(observer=lambda event: None)).buildProtocol(None)
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(line + b"\n")
+    assert json.loads(transport.value()) == answer
+
+
+def test_an_unknown_command_is_told_which_there_are() -> None:
+    protocol = ControlFactory(COMMANDS, Logger(observer=lambda event: None)).buildProtocol(None)
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(b'{"command": "eco"}\n')
+    assert "it has: defect, echo, later, nothing, refuse" in json.loads(transport.value())["error"]
+
+
+async def serve(path: Path) -> ControlService:
+    service = ControlService(path, COMMANDS, reactor)
+    service.startService()
+    return service
+
+
+@ensureDeferred
+async def test_the_socket_is_for_its_owner_alone_and_is_removed_at_the_end(tmp_path: Path) -> None:
+    path = socket_path(tmp_path / "run", 1688)
+    service = await serve(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert await deferToThread(ask, path, {"command": "echo", "say": "x"}) == {"said": "x"}
+    await service.stopService()
+    assert not path.exists()
+
+
+@ensureDeferred
+async def test_a_socket_left_by_a_killed_server_is_replaced_and_a_living_server_s_is_not(tmp_path: Path) -> None:
+    path = socket_path(tmp_path, 1688)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    first = await serve(path)
+    second = await serve(path)
+    assert await deferToThread(ask, path, {"command": "nothing"}) == {}
+    assert second.stopService() is None
+    assert path.exists()
+    await first.stopService()
+
+
+def test_a_server_that_is_not_there_is_said_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"no kmstwist runs with the control socket .*name its --port or --run-dir"):
+        ask(tmp_path / "absent.sock", {"command": "echo"})
+
+
+# Reloading.
+
+
+def reloader(old: Config, new: Any, applied: list[Config]) -> Reloader:
+    def load() -> Effective:
+        if isinstance(new, Exception):
+            raise new
+        return Effective(new)
+
+    return Reloader(Effective(old), load, applied.append, Logger(observer=lambda event: None))
+
+
+def config(**sections: Any) -> Config:
+    return Config.model_validate(sections)
+
+
+def test_a_changed_configuration_is_applied_and_what_needs_a_restart_is_named() -> None:
+    applied: list[Config] = []
+    new = config(server={"port": 1700, "timeouts": {"idle": 5}}, admission={"client_rate": 3})
+    told = reloader(Config(), new, applied).reload()
+    assert told["changed"] == "server.port,server.timeouts.idle,admission.client_rate"
+    assert told["restart"] == "server.port"
+    assert applied == [new]
+
+
+def test_a_bad_configuration_is_refused_and_the_old_one_stays() -> None:
+    applied: list[Config] = []
+    bad = reloader(Config(), ConfigError(["x.toml:1: a mistake"]), applied)
+    with pytest.raises(ConfigError):
+        bad.reload()
+    bad.reload_quietly()
+    assert applied == []
+    assert bad.effective.config == Config()
+
+
+def test_a_lab_does_not_become_a_gateway_under_its_clients_feet() -> None:
+    applied: list[Config] = []
+    with pytest.raises(ConfigError, match="would make a gateway of what runs as a lab"):
+        reloader(Config(), config(gateway={"discover": "corp.example.com"}), applied).reload()
+    assert applied == []
+
+
+# Several workers' answers.
+
+
+def test_workers_answers_are_put_together() -> None:
+    def worker(state: str, busy: int) -> Any:
+        return {"paused": False, "upstreams": [{"name": "kms1", "state": state, "weight": 100, "busy": busy}]}
+
+    assert merged([worker("up", 2), worker("down", 3)]) == {
+        "paused": False,
+        "upstreams": [{"name": "kms1", "state": "down/up", "weight": 100, "busy": 5}],
+    }

@@ -1,0 +1,290 @@
+"""What the gateway's system tests share: labs of one key, crowds of clients, hosts that misbehave, a counting relay."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.threads import deferToThread
+
+from kmstwist.kms.catalogue import find
+from kmstwist.lab.cipher import LabCipher
+from kmstwist.lab.client import LabClient
+from kmstwist.lab.keys import LabKey
+from kmstwist.rpc import activation
+from kmstwist.rpc.codec import encode
+from kmstwist.rpc.negotiation import Interface
+from kmstwist.rpc.pdu import Response
+from kmstwist.rpc.server import CallReceived, RpcServer, ServerAssociation
+from kmstwist.rpc.syntax import KMS_INTERFACE
+from kmstwist.server.control import ask, socket_path
+from kmstwist.transport.connection import RpcConnection, call_timed_out, connect
+from kmstwist.transport.errors import UpstreamError
+from tests.system.running import Server
+
+reactor: Any = installed_reactor
+WINDOWS = "Windows 11 / 10 Enterprise"
+OFFICE = "Office LTSC Professional Plus 2021"
+#: Seconds a client waits for a step; longer than any deadline the tests set.
+PATIENCE = 15.0
+
+
+def start_lab(folder: Path, name: str, *options: str, key_of: Server | None = None, port: int | None = None) -> Server:
+    """A lab as a process of its own; with `key_of` it has that lab's key, as several hosts of one site would."""
+    state = folder / name
+    if key_of is not None and not state.exists():
+        state.mkdir(mode=0o700)
+        shutil.copy(key_of.key, state / "lab.key")
+        (state / "lab.key").chmod(0o600)
+    return Server(state, *options, port=port)
+
+
+def start_gateway(folder: Path, text: str, *options: str) -> Server:
+    """A gateway with this configuration file, `folder / "kmstwist.toml"`."""
+    (folder / "kmstwist.toml").write_text(text)
+    return Server(folder / "gateway", f"--config={folder / 'kmstwist.toml'}", *options)
+
+
+def upstream(port: int, name: str, priority: int = 0) -> str:
+    """An upstream's table."""
+    return f'[[gateway.upstreams]]\naddress = "127.0.0.1:{port}"\nname = "{name}"\npriority = {priority}\n'
+
+
+async def control(server: Server, command: str, **arguments: Any) -> dict[str, Any]:
+    """Send a running server a command."""
+    path = socket_path(server.state_dir, server.port)
+    answer: dict[str, Any] = await deferToThread(ask, path, {"command": command, **arguments})
+    return answer
+
+
+async def until(server: Server, good: Callable[[dict[str, dict[str, Any]]], bool]) -> dict[str, dict[str, Any]]:
+    """Ask for the upstreams until they are as wanted; each question takes its own time, so nothing sleeps."""
+    give_up = reactor.seconds() + 30
+    while True:
+        found = {one["name"]: one for one in (await control(server, "upstreams"))["upstreams"]}
+        if good(found):
+            return found
+        assert reactor.seconds() < give_up, found
+
+
+def at_rest(found: dict[str, dict[str, Any]]) -> bool:
+    """Whether no call is under way or waiting anywhere."""
+    return not any(one["busy"] or one["waiting"] for one in found.values())
+
+
+@dataclass
+class Visit:
+    """One client's visit: its HRESULT or what it failed with, and how many seconds it took."""
+
+    hresult: int | None = None
+    error: UpstreamError | None = None
+    seconds: float = 0.0
+    detail: str = ""
+
+
+@dataclass
+class Crowd:
+    """Lab clients that ask a server, `at_once` at a time, from `addresses` in turn."""
+
+    server: Server
+    key: LabKey
+    product: str = WINDOWS
+    at_once: int = 32
+    addresses: Sequence[str] = ("127.0.0.1",)
+    visits: list[Visit] = field(default_factory=list)
+    #: Called with the number of visits so far.
+    progress: Callable[[int], None] = lambda number: None
+
+    async def come(self, number: int) -> list[Visit]:
+        turns = DeferredSemaphore(self.at_once)
+        cipher = LabCipher(self.key, os.urandom)
+        await gatherResults([turns.run(self._visit, n, cipher) for n in range(number)])
+        return self.visits
+
+    def _visit(self, number: int, cipher: LabCipher) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._ask(number, cipher))
+
+    async def _ask(self, number: int, cipher: LabCipher) -> None:
+        client = LabClient(f"PC-{number}", uuid4(), find(self.product), installed=reactor.seconds())
+        visit = Visit()
+        begun = reactor.seconds()
+        endpoint = TCP4ClientEndpoint(
+            reactor,
+            "127.0.0.1",
+            self.server.port,
+            timeout=PATIENCE,
+            bindAddress=(self.addresses[number % len(self.addresses)], 0),
+        )
+        try:
+            hresult, message = await one_call(endpoint, client.seal_request(cipher, begun))
+            # The client's own check: the answer is to its request, and from a host of its key.
+            visit.hresult = hresult
+            outcome = client.process_message(cipher, hresult, message, reactor.seconds())
+            visit.detail = "" if outcome.count or hresult else outcome.detail
+        except UpstreamError as error:
+            visit.error = error
+        visit.seconds = reactor.seconds() - begun
+        self.visits.append(visit)
+        self.progress(len(self.visits))
+
+
+async def one_call(endpoint: Any, message: bytes) -> tuple[int, bytes]:
+    """Connect, bind, ask once, close."""
+    connection = await connect(reactor, endpoint, PATIENCE)
+    try:
+        return await connection.request_activation(message).addTimeout(
+            PATIENCE, reactor, onTimeoutCancel=call_timed_out
+        )
+    finally:
+        connection.close()
+
+
+async def ask_once(server: Server, message: bytes = b"\0\0\6\0" + bytes(256), address: str = "127.0.0.1") -> Any:
+    """One call with any message: (HRESULT, response), or the error."""
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port, timeout=PATIENCE, bindAddress=(address, 0))
+    try:
+        return await one_call(endpoint, message)
+    except UpstreamError as error:
+        return error
+
+
+async def bound_client(server: Server) -> RpcConnection:
+    """A client that has bound and not yet asked."""
+    return await connect(reactor, TCP4ClientEndpoint(reactor, "127.0.0.1", server.port), PATIENCE)
+
+
+class OddHost(Factory):
+    """A host in the test's own process whose `execute(protocol, call, message)` answers as the test says."""
+
+    noisy = False
+
+    def __init__(self, execute: Callable[[OddProtocol, Any, bytes], None], *, binds: bool = True) -> None:
+        self.execute = execute
+        self.binds = binds
+        self.messages: list[bytes] = []
+        self.protocols: list[OddProtocol] = []
+        self.lost = 0
+        self.port = reactor.listenTCP(0, self, interface="127.0.0.1")
+
+    @property
+    def number(self) -> int:
+        """The TCP port."""
+        return int(self.port.getHost().port)
+
+    def buildProtocol(self, addr: Any) -> OddProtocol:
+        return OddProtocol(self)
+
+    async def stop(self) -> None:
+        await self.port.stopListening()
+        for protocol in self.protocols:
+            protocol.transport.abortConnection()
+
+
+class OddProtocol(Protocol):
+    """One connection to an odd host."""
+
+    transport: Any
+
+    def __init__(self, host: OddHost) -> None:
+        self.host = host
+        self.association = ServerAssociation(RpcServer((Interface(KMS_INTERFACE, 1),)), "1688")
+
+    def connectionMade(self) -> None:
+        self.host.protocols.append(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self.host.binds:
+            return
+        for event in self.association.receive_data(data):
+            if isinstance(event, CallReceived):
+                message = activation.decode_request(event.call.stub, ndr64=event.call.ndr64)
+                self.host.messages.append(message)
+                self.host.execute(self, event.call, message)
+        self.flush()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.host.lost += 1
+        self.association.connection_lost()
+
+    def flush(self) -> None:
+        self.transport.write(self.association.data_to_send())
+
+    def answer(self, call: Any, response: bytes) -> None:
+        self.association.respond(call, activation.encode_response(0, response, ndr64=call.ndr64))
+        self.flush()
+
+    def raw_answer(self, call: Any, response: bytes, call_id: int | None = None) -> bytes:
+        """The bytes of an answer, under another call id if one is given."""
+        stub = activation.encode_response(0, response, ndr64=call.ndr64)
+        return encode(Response(call.call_id if call_id is None else call_id, call.context_id, stub, len(stub)))
+
+
+class Relay(Factory):
+    """Carries connections to a port with a delay each way, and counts how often the direction changes."""
+
+    noisy = False
+
+    def __init__(self, target: int, delay: float) -> None:
+        self.target = target
+        self.delay = delay
+        #: ">" for bytes towards the target, "<" for bytes back, as they crossed.
+        self.crossed: list[str] = []
+        self.sides: list[Any] = []
+        self.port = reactor.listenTCP(0, self, interface="127.0.0.1")
+
+    @property
+    def number(self) -> int:
+        return int(self.port.getHost().port)
+
+    def buildProtocol(self, addr: Any) -> Protocol:
+        return _RelaySide(self, None)
+
+    async def stop(self) -> None:
+        await self.port.stopListening()
+        for side in self.sides:
+            side.transport.abortConnection()
+
+
+class _RelaySide(Protocol):
+    transport: Any
+
+    def __init__(self, relay: Relay, other: _RelaySide | None) -> None:
+        self.relay = relay
+        self.other = other
+        self.early: list[bytes] = []
+
+    def connectionMade(self) -> None:
+        self.relay.sides.append(self)
+        if self.other is None:
+            endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.relay.target)
+            factory = Factory.forProtocol(lambda: _RelaySide(self.relay, self))
+            factory.noisy = False
+            endpoint.connect(factory)
+        else:
+            self.other.other = self
+            for data in self.other.early:
+                self.transport.write(data)
+
+    def dataReceived(self, data: bytes) -> None:
+        towards = self.transport.getHost().port == self.relay.number
+        self.relay.crossed.append(">" if towards else "<")
+        reactor.callLater(self.relay.delay, self._pass, data)
+
+    def _pass(self, data: bytes) -> None:
+        if self.other is None:
+            self.early.append(data)
+        else:
+            self.other.transport.write(data)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        if self.other is not None:
+            self.other.transport.loseConnection()

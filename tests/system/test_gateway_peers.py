@@ -1,0 +1,165 @@
+"""The gateway with real peers: HAProxy before it, BIND telling it its hosts."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_twisted import ensureDeferred
+
+from kmstwist.lab.keys import LabKey
+from kmstwist.rpc.status import FaultStatus
+from kmstwist.transport.errors import FaultError
+from tests.discovery.named import StartNamed, start_named
+from tests.system.gateway_process import Crowd, ask_once, start_gateway, start_lab, until, upstream
+from tests.system.running import Server, free_port
+
+__all__ = ["start_named"]
+
+HAPROXY = """\
+global
+  maxconn 200
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+frontend kms
+  bind 127.0.0.1:{front}
+  default_backend gateway
+backend gateway
+  server gateway 127.0.0.1:{back} {send} source 127.0.0.5
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Server]:
+    with start_lab(tmp_path, "lab") as server:
+        yield server
+
+
+class Balancer:
+    """HAProxy before a server; looks like the server it stands before."""
+
+    def __init__(self, program: str, folder: Path, server: Server, send: str) -> None:
+        self.port = free_port()
+        file = folder / "haproxy.cfg"
+        file.write_text(HAPROXY.format(front=self.port, back=server.port, send=send))
+        self.process = subprocess.Popen([program, "-db", "-q", "-f", str(file)])
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+
+
+async def reachable(balancer: Any) -> None:
+    """Wait until HAProxy listens; each attempt takes its own time."""
+    for _ in range(2000):
+        outcome = await ask_once(balancer)
+        if not (isinstance(outcome, Exception) and "refused" in str(outcome)):
+            return
+    raise AssertionError("HAProxy does not listen")
+
+
+@pytest.mark.needs("haproxy")
+@pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2"])
+@ensureDeferred
+async def test_behind_haproxy_the_real_client_is_judged_and_recorded_beside_the_balancer(
+    lab: Server, tmp_path: Path, program: Any, send: str
+) -> None:
+    text = '[admission]\nproxy_from = ["127.0.0.5"]\ndeny = ["127.0.9.0/24"]\n' + upstream(lab.port, "lab")
+    with start_gateway(tmp_path, text) as gateway:
+        with Balancer(program("haproxy"), tmp_path, gateway, send) as balancer:
+            await reachable(balancer)
+            visits = await Crowd(balancer, LabKey.load(lab.key), addresses=["127.0.7.7"]).come(3)
+            assert [(visit.hresult, visit.error) for visit in visits] == [(0, None)] * 3
+            denied = await ask_once(balancer, address="127.0.9.9")
+            assert isinstance(denied, FaultError)
+            assert denied.status == FaultStatus.ACCESS_DENIED
+            lines = gateway.conversations(5)[1:]
+            assert [(line["client"], line["proxy"], line["reason"]) for line in lines] == [
+                *[("127.0.7.7", "127.0.0.5", "ok")] * 3,
+                ("127.0.9.9", "127.0.0.5", "admission-network"),
+            ]
+
+
+@pytest.mark.needs("haproxy")
+@ensureDeferred
+async def test_a_balancer_that_is_not_named_is_refused_its_header(lab: Server, tmp_path: Path, program: Any) -> None:
+    with start_gateway(tmp_path, upstream(lab.port, "lab")) as gateway:
+        with Balancer(program("haproxy"), tmp_path, gateway, "send-proxy-v2") as balancer:
+            await reachable(balancer)
+            [line] = gateway.conversations(1)
+            assert (line["client"], line["reason"]) == ("127.0.0.5", "admission-proxy")
+
+
+ZONE = "corp.example"
+HOST_A = "kms1 60 IN A 127.0.0.1\n"
+
+
+def srv(*records: tuple[int, int, int, str]) -> str:
+    return "".join(f"_vlmcs._tcp 60 IN SRV {p} {w} {port} {target}\n" for p, w, port, target in records)
+
+
+@pytest.mark.needs("named", "dig")
+@ensureDeferred
+async def test_hosts_are_found_in_dns_by_priority_without_ourselves_and_kept_when_dns_is_gone(
+    lab: Server, tmp_path: Path, start_named: StartNamed
+) -> None:
+    with start_lab(tmp_path, "lab2", key_of=lab) as second:
+        port = free_port()
+        records = srv(
+            (0, 10, port, "gateway"), (0, 10, lab.port, "kms1"), (5, 10, second.port, "kms2"), (0, 10, 1688, "nowhere")
+        )
+        named = start_named({ZONE: records + HOST_A + "kms2 60 IN A 127.0.0.1\ngateway 60 IN A 127.0.0.1\n"})
+        text = f'[gateway]\ndiscover = "{ZONE}"\ndns_servers = ["{named.server}"]\n'
+        (tmp_path / "kmstwist.toml").write_text(text)
+        with Server(tmp_path / "gateway", f"--config={tmp_path / 'kmstwist.toml'}", port=port) as gateway:
+            first, other = f"kms1.{ZONE}:{lab.port}", f"kms2.{ZONE}:{second.port}"
+            found = await until(gateway, lambda found: len(found) == 2)
+            assert set(found) == {first, other}
+            assert [(one["priority"], one["found"]) for one in (found[first], found[other])] == [(0, "dns"), (5, "dns")]
+            key = LabKey.load(lab.key)
+            assert {visit.hresult for visit in await Crowd(gateway, key).come(4)} == {0}
+            assert {line["upstream"] for line in gateway.conversations(4)} == {first}
+            named.stop()
+            lab.kill()
+            assert {visit.hresult for visit in await Crowd(gateway, key).come(4)} == {0}
+            assert set(await until(gateway, lambda found: True)) == {first, other}
+
+
+@pytest.mark.needs("named", "dig")
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [
+        ("", "does not exist"),
+        (srv((0, 0, 1688, "nowhere")), "no target of _vlmcs._tcp.corp.example has an address: nowhere.corp.example"),
+    ],
+)
+@ensureDeferred
+async def test_a_domain_without_a_usable_host_is_said_and_clients_are_told_unavailable(
+    tmp_path: Path, start_named: StartNamed, zone: str, said: str
+) -> None:
+    named = start_named({ZONE: zone})
+    text = f'[gateway]\ndiscover = "{ZONE}"\ndns_servers = ["{named.server}"]\n'
+    with start_gateway(tmp_path, text) as gateway:
+        assert said in gateway.wait_for(" upstreams-not-found ")
+        outcome = await ask_once(gateway)
+        assert isinstance(outcome, FaultError)
+        assert outcome.status == FaultStatus.SERVER_UNAVAILABLE
+        assert gateway.conversations(1)[0]["reason"] == "upstream-none"
+
+
+@ensureDeferred
+async def test_dns_that_is_silent_holds_no_client_up(lab: Server, tmp_path: Path) -> None:
+    text = f'[gateway]\ndiscover = "{ZONE}"\ndns_servers = ["127.0.0.1:{free_port()}"]\n' + upstream(lab.port, "lab")
+    with start_gateway(tmp_path, text) as gateway:
+        [visit] = await Crowd(gateway, LabKey.load(lab.key)).come(1)
+        assert (visit.hresult, visit.error) == (0, None)
+        assert gateway.stop() == 0
