@@ -6,6 +6,7 @@ Plain blocking functions, for a worker thread: `load` once at the start, `save` 
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -33,7 +34,7 @@ from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, Memory
 
 STORE_FILE_NAME = "lab.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _LOCK_TIMEOUT_SECONDS = 5
 _TOTAL = "total"
@@ -62,6 +63,27 @@ _counters = Table(
     Column("name", String, primary_key=True),
     Column("value", Integer, nullable=False),
 )
+_settings = Table(
+    "lab_setting",
+    _metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What an administrator sets at a KMS host with slmgr: intervals in minutes, TCP port, and two choices for DNS.
+
+    `publishes` is whether it publishes its SRV record (`/sdns`), `low_priority` whether it yields to other work
+    (`/cpri`). None: not set, the default holds.
+    """
+
+    activation_interval: int | None = None
+    renewal_interval: int | None = None
+    port: int | None = None
+    publishes: bool | None = None
+    low_priority: bool | None = None
 
 
 class StoreError(Exception):
@@ -73,7 +95,7 @@ class LabStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._engine = _engine(path)
+        self._engine = wal_engine(path)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._engine.begin() as connection:
@@ -147,6 +169,32 @@ class LabStore:
         except DBAPIError as error:
             raise self._explained(error) from error
 
+    def load_settings(self) -> HostSettings:
+        """The settings that were made; `StoreError` if they cannot be read."""
+        try:
+            with self._engine.connect() as connection:
+                values = {row.name: row.value for row in connection.execute(select(_settings))}
+        except (DBAPIError, ValueError) as error:
+            raise self._explained(error) from error
+        return HostSettings(
+            activation_interval=values.get("activation_interval"),
+            renewal_interval=values.get("renewal_interval"),
+            port=values.get("port"),
+            publishes=bool(values["publishes"]) if "publishes" in values else None,
+            low_priority=bool(values["low_priority"]) if "low_priority" in values else None,
+        )
+
+    def save_settings(self, settings: HostSettings) -> None:
+        """Replace all settings; `StoreError` if they cannot be written."""
+        rows = [{"name": name, "value": int(value)} for name, value in asdict(settings).items() if value is not None]
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(delete(_settings))
+                if rows:
+                    connection.execute(insert(_settings), rows)
+        except DBAPIError as error:
+            raise self._explained(error) from error
+
     def close(self) -> None:
         """Close the file; the store is of no use afterwards."""
         self._engine.dispose()
@@ -174,7 +222,8 @@ class LabStore:
         return StoreError(f"the lab's memory {self._path} cannot be used ({cause}): {cure}")
 
 
-def _engine(path: Path) -> Engine:
+def wal_engine(path: Path) -> Engine:
+    """An engine for a SQLite file of the lab's, with a write-ahead log."""
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _LOCK_TIMEOUT_SECONDS})
 
     @event.listens_for(engine, "connect")
