@@ -102,12 +102,6 @@ STOPPED = LogEvent(
     "kmstwist has stopped.",
     {"conversations": "how many conversations it had", "activations": "how many calls it answered with success"},
 )
-SUPPRESSED = LogEvent(
-    "suppressed",
-    "warn",
-    "Lines of one kind came faster than the log's limit; so many were left out.",
-    {"event": "the event", "reason": "its reason code", "lines": "how many lines were left out"},
-)
 LAB_STORE = LogEvent(
     "lab-store", "error", "The lab host's memory could not be written; it will be tried again.", {"detail": "why"}
 )
@@ -123,4 +117,74 @@ DEFECT = LogEvent(
     "error",
     "A defect in kmstwist, with its traceback.",
     {"detail": "what was being done", "traceback": "where"},
+)
+DNS_PUBLISHED = LogEvent(
+    "dns-published",
+    "info",
+    "Our SRV record stands in DNS; at start and at each refresh. Windows: event 12294.",
+    {
+        "domain": "the domain",
+        "record": "the record, with the TTL it has",
+        "zone": "the zone it is in",
+        "server": "the DNS server that took it",
+        "others": "how many records of other KMS hosts stand beside it",
+        "took_ms": "milliseconds for all of it",
+    },
+)
+DNS_PUBLISH_FAILED = LogEvent(
+    "dns-publish-failed",
+    "warn",
+    "Our SRV record could not be published; it will be tried again. Windows: event 12293.",
+    {
+        "domain": "the domain",
+        "record": "the record",
+        "reason": "the reason code",
+        "detail": "why, in a sentence",
+        "attempt": "how many times in a row it has failed",
+        "retry_s": "seconds until the next try",
+    },
+)
+DNS_OUTDATED = LogEvent(
+    "dns-outdated",
+    "warn",
+    "An earlier SRV record of this host, with another priority or weight, is still in DNS.",
+    {"domain": "the domain", "record": "the earlier record", "try": "the command that takes it out"},
+)
+DNS_WITHDRAWN = LogEvent(
+    "dns-withdrawn",
+    "info",
+    "Our SRV record was taken out of DNS, as kmstwist stops.",
+    {"domain": "the domain", "record": "the record", "zone": "its zone", "server": "the DNS server that did it"},
+)
+DNS_WITHDRAW_FAILED = LogEvent(
+    "dns-withdraw-failed",
+    "warn",
+    "Our SRV record could not be taken out of DNS; clients may go on finding it.",
+    {"domain": "the domain", "record": "the record", "reason": "the reason code", "detail": "why, in a sentence"},
+)
+DNS_STRANGER = LogEvent(
+    "dns-stranger",
+    "warn",
+    "DNS names a KMS host that the configuration does not; once, when it appears.",
+    {
+        "domain": "the domain",
+        "host": "its name",
+        "port": "its TCP port",
+        "priority": "the SRV record's priority",
+        "weight": "the SRV record's weight",
+        "addresses": "its addresses; absent where the name does not resolve",
+        "reason": "the reason code",
+    },
+)
+DNS_STRANGER_GONE = LogEvent(
+    "dns-stranger-gone",
+    "info",
+    "A stranger is no longer in DNS, or has been named in the configuration.",
+    {"domain": "the domain", "host": "its name", "port": "its TCP port"},
+)
+DNS_WATCH_FAILED = LogEvent(
+    "dns-watch-failed",
+    "warn",
+    "DNS did not answer the watch for strangers; what was known stays, and it looks again on schedule.",
+    {"domain": "the domain", "problem": "the kind of failure", "detail": "why, in a sentence"},
 )

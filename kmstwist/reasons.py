@@ -3,7 +3,7 @@
 A reason code is what an administrator greps for: it stands in the log line (`reason=`), in the audit record and as a
 label of the metrics, and it never changes its meaning. `docs/reference/reasons.md` is made from this table, and
 `kmstwist log --explain` prints from it. The codes are grouped by who is at fault: the first word says where to look
-(`client-`, `upstream-`, `rpc-`, `admission-`, `lab-`, `audit-`, `server-`).
+(`client-`, `upstream-`, `rpc-`, `admission-`, `lab-`, `audit-`, `dns-`, `server-`).
 
 Below every room of the layout, so that all of them speak the same codes; it imports nothing of the project's.
 """
@@ -63,6 +63,18 @@ class Reason(StrEnum):
     UPSTREAM_BIND_REJECTED = "upstream-bind-rejected"
     UPSTREAM_BUSY = "upstream-busy"
     UPSTREAM_DNS = "upstream-dns"
+
+    # What kept us from publishing in DNS, or is wrong there.
+    DNS_REFUSED = "dns-refused"
+    DNS_KEY = "dns-key"
+    DNS_CLOCK = "dns-clock"
+    DNS_NOT_ZONE = "dns-not-zone"
+    DNS_SERVER_FAILURE = "dns-server-failure"
+    DNS_BAD_ANSWER = "dns-bad-answer"
+    DNS_TIMEOUT = "dns-timeout"
+    DNS_UNREACHABLE = "dns-unreachable"
+    DNS_LOOKUP = "dns-lookup"
+    DNS_STRANGER = "dns-stranger"
 
     # What we decided ourselves.
     SERVER_STOPPING = "server-stopping"
@@ -208,6 +220,45 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.UPSTREAM_DNS: Explanation(
         "the upstream's name does not resolve",
         "see that the name is right: host the name as the gateway's resolver sees it",
+    ),
+    Reason.DNS_REFUSED: Explanation(
+        "the DNS server's policy does not allow our update of the zone",
+        "allow the key in the zone's update-policy or allow-update, for _vlmcs._tcp and type SRV",
+    ),
+    Reason.DNS_KEY: Explanation(
+        "the DNS server does not know our TSIG key, or has another secret or algorithm for it",
+        "compare the key's name, algorithm and secret in our key file and in the server's configuration",
+    ),
+    Reason.DNS_CLOCK: Explanation(
+        "our clock and the DNS server's are more than 300 seconds apart, so that no signature is valid",
+        "look at the time source of both machines",
+    ),
+    Reason.DNS_NOT_ZONE: Explanation(
+        "the DNS server is not the primary of the zone, or the name is in another zone",
+        "name the zone's primary server in [dns.publish], or correct the domain",
+    ),
+    Reason.DNS_SERVER_FAILURE: Explanation(
+        "the DNS server took our update but could not do it",
+        "look at the DNS server's log; often it cannot write the zone's journal file",
+    ),
+    Reason.DNS_BAD_ANSWER: Explanation(
+        "the DNS server's answer to our update cannot be used: it is broken, or not signed with our key",
+        "look at what answers at the DNS server's address",
+    ),
+    Reason.DNS_TIMEOUT: Explanation(
+        "the DNS server gave no answer in time",
+        "see that the DNS server is up, and that a firewall lets UDP and TCP 53 through",
+    ),
+    Reason.DNS_UNREACHABLE: Explanation(
+        "nothing listens at the DNS server's address", "see that the DNS server runs, and that its address is right"
+    ),
+    Reason.DNS_LOOKUP: Explanation(
+        "the zone of the domain, or its primary server, cannot be found in DNS",
+        "see that the domain is right; ask the same resolver: dig SOA _vlmcs._tcp.<domain>",
+    ),
+    Reason.DNS_STRANGER: Explanation(
+        "DNS names a KMS host that the configuration does not",
+        "find whose it is: it takes clients away, and may not be licensed. If it is yours, add it to the configuration",
     ),
     Reason.SERVER_STOPPING: Explanation("kmstwist is stopping", "nothing to do; clients try again later"),
     Reason.SERVER_CONNECTIONS: Explanation(

@@ -23,7 +23,7 @@ from kmstwist.lab.wire import Asked, WireOutcome, activate_all
 from kmstwist.lab.wire import activate as activate_client
 from kmstwist.reasons import Reason
 from kmstwist.transport.address import HostPort
-from kmstwist.transport.connection import endpoint_for
+from kmstwist.transport.endpoints import endpoint_for
 from kmstwist.transport.errors import UpstreamError
 
 #: The CMID of a simulated machine follows from its name, so that the same machine asks again in the next run.

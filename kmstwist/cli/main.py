@@ -11,8 +11,12 @@ from kmstwist import __version__
 
 #: Each verb's command, as "module:attribute" below kmstwist.cli.
 VERBS = {
+    "discover": "discover:discover",
+    "dns": "dns:dns",
+    "keys": "keys:keys",
     "lab": "lab:lab",
     "probe": "probe:probe",
+    "setup-client": "setup_client:setup_client",
 }
 
 

@@ -27,7 +27,7 @@ def probe(ctx: click.Context, host: HostPort, timeout: float, as_json: bool) -> 
     Connects, binds as a Windows client does, asks the management interface whether the server listens. Exits with 0 if
     all is well, 1 if the host answers but something is odd, 2 if it does not answer: the codes of monitoring plugins.
     """
-    from kmstwist.transport.connection import endpoint_for
+    from kmstwist.transport.endpoints import endpoint_for
 
     async def main(reactor: Any) -> ProbeReport:
         return await run_probe(reactor, endpoint_for(reactor, host.host, host.port, timeout), timeout)

@@ -1,8 +1,10 @@
 """The listening side: a Twisted protocol and factory that move bytes between a transport and a `ServerAssociation`.
 
-The way of a call: transport, association, `Activator.activate`, and back. Nothing on it blocks. A connection is
-described by one log line for every call it made, written when the next call begins or the connection ends, so that the
-line can say who ended it and how; a connection that made no call gets one line, too.
+The way of a call: transport, association, `Activator.activate`, and back. Nothing on it blocks.
+
+Every call gets one log line. A client has its answer and is gone a moment later, so the line waits for the connection's
+end, to say who ended it and how; but no longer than a second, since somebody may be watching, and not beyond the next
+call. A connection that made no call gets one line, too.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -29,6 +32,8 @@ from kmstwist.rpc.ndr import StubError
 from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, RpcServer, ServerAssociation
 from kmstwist.rpc.status import FaultStatus
 
+#: Seconds that an answered call's log line waits for the connection's end.
+_LINE_WAITS = 1.0
 #: After a refusal the client gets this many seconds to read it before the connection is cut.
 _LINGER = 2.0
 
@@ -91,7 +96,9 @@ class KmsProtocol(Protocol):
         self._timer: IDelayedCall | None = None
         self._bytes_in = 0
         self._bytes_out = 0
-        self._logged = 0
+        self._lines = 0
+        #: Where the present line began: seconds, bytes in and bytes out.
+        self._line_from = (0.0, 0, 0)
 
     # From the transport.
 
@@ -99,6 +106,7 @@ class KmsProtocol(Protocol):
         """Start the clock for the client's first PDU."""
         factory = self.factory
         self._opened = factory.clock.seconds()
+        self._line_from = (self._opened, 0, 0)
         self.association = ServerAssociation(factory.rpc, str(getattr(self.transport.getHost(), "port", 0)))
         factory.connections.add(self)
         if len(factory.connections) > factory.max_connections:
@@ -111,6 +119,8 @@ class KmsProtocol(Protocol):
         """Feed the association, act on its events, send what it has to send."""
         if self.has_ended():
             return
+        if self._outcome is not None and self._outcome.answered_at is not None:
+            self._log_line("open")
         self._bytes_in += len(data)
         association = self.association
         pending = association.buffered
@@ -133,6 +143,7 @@ class KmsProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection; write its line."""
         self.factory.connections.discard(self)
+        self.factory.answered.discard(self)
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -220,6 +231,7 @@ class KmsProtocol(Protocol):
     def _answered(self, answer: ActivationAnswer, call: Call, outcome: Outcome) -> None:
         self._executing.pop(call, None)
         outcome.answered_at = self.factory.clock.seconds()
+        self.factory.answered.add(self)
         outcome.result = "activated" if answer.hresult == 0 else "refused"
         outcome.code = answer.hresult
         outcome.count = answer.count
@@ -238,6 +250,7 @@ class KmsProtocol(Protocol):
     def _failed(self, failure: Failure, call: Call, outcome: Outcome) -> None:
         self._executing.pop(call, None)
         outcome.answered_at = self.factory.clock.seconds()
+        self.factory.answered.add(self)
         outcome.result = "fault"
         error = failure.value
         if isinstance(error, ActivationFault):
@@ -268,23 +281,35 @@ class KmsProtocol(Protocol):
 
     # The log line.
 
+    def write_overdue_line(self, answered_before: float) -> bool:
+        """Write the line of a call that was answered before this moment; whether there is none to wait for any more."""
+        outcome = self._outcome
+        if outcome is None or outcome.answered_at is None:
+            return True
+        if outcome.answered_at > answered_before:
+            return False
+        self._log_line("open")
+        return True
+
     def _log_line(self, ended_by: str) -> None:
         outcome = self._outcome
-        if outcome is None and self._logged:
+        if outcome is None and self._lines:
             return
-        self._logged += 1
         now = self.factory.clock.seconds()
-        ended = self._ended
+        phase = "answered"
         if outcome is None:
-            outcome = Outcome(now)
-            outcome.reason = ended.reason if ended is not None else Reason.OK
-            outcome.detail = ended.detail if ended is not None else ""
+            outcome = self._without_call(now)
             phase = "connected" if self._bound_at is None else "bound"
-        else:
-            phase = "call" if outcome.answered_at is None else "answered"
-            if ended is not None and ended_by == "server" and outcome.reason is Reason.OK:
-                outcome.reason, outcome.detail = ended.reason, ended.detail
+        elif outcome.answered_at is None:
+            phase = "call"
+        elif self._ended is not None and ended_by == "server" and outcome.reason is Reason.OK:
+            outcome.reason, outcome.detail = self._ended.reason, self._ended.detail
         self._outcome = None
+        self._lines += 1
+        started, bytes_in, bytes_out = self._line_from
+        self._line_from = (now, self._bytes_in, self._bytes_out)
+        if ended_by == "open" and outcome.answered_at is not None:
+            now = outcome.answered_at
         CONVERSATION.emit(
             self.factory.log,
             client=self.client,
@@ -300,12 +325,21 @@ class KmsProtocol(Protocol):
             detail=outcome.detail,
             end=ended_by,
             phase=phase,
-            bind_ms=None if self._bound_at is None else (self._bound_at - self._opened) * 1000,
+            bind_ms=None if self._lines > 1 or self._bound_at is None else (self._bound_at - self._opened) * 1000,
             call_ms=None if outcome.answered_at is None else (outcome.answered_at - outcome.started) * 1000,
-            total_ms=(now - self._opened) * 1000,
-            bytes_in=self._bytes_in,
-            bytes_out=self._bytes_out,
+            total_ms=(now - (started if self._lines == 1 else outcome.started)) * 1000,
+            bytes_in=self._bytes_in - bytes_in,
+            bytes_out=self._bytes_out - bytes_out,
         )
+
+    def _without_call(self, now: float) -> Outcome:
+        """What there is to tell of a connection that made no call."""
+        outcome = Outcome(now)
+        if self._ended is not None:
+            outcome.reason, outcome.detail = self._ended.reason, self._ended.detail
+        if outcome.reason is Reason.CLIENT_CLOSED and self._bound_at is not None and not self.association.contexts:
+            outcome.reason = Reason.RPC_NO_INTERFACE
+        return outcome
 
 
 class KmsFactory(Factory):
@@ -330,10 +364,26 @@ class KmsFactory(Factory):
         self.log = log or Logger(namespace="kmstwist.server")
         self.activator: Activator
         self.connections: set[KmsProtocol] = set()
+        #: Connections with an answered call whose line is not written yet.
+        self.answered: set[KmsProtocol] = set()
         self.conversations = 0
         self.activations = 0
         #: Called when the last connection has ended, once the server is stopping.
         self.when_idle: Callable[[], None] | None = None
+        self._line_writer = LoopingCall(self._write_overdue_lines)
+        self._line_writer.clock = clock
+
+    def startFactory(self) -> None:
+        """The first port is open: begin to write the lines of calls whose connections stay."""
+        self._line_writer.start(_LINE_WAITS, now=False)
+
+    def stopFactory(self) -> None:
+        """The last port is closed; connections may still be open, and write their line as they end."""
+        self._line_writer.stop()
+
+    def _write_overdue_lines(self) -> None:
+        before = self.clock.seconds() - _LINE_WAITS
+        self.answered = {protocol for protocol in self.answered if not protocol.write_overdue_line(before)}
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A protocol for the client at `addr`."""

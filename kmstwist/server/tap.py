@@ -34,7 +34,8 @@ from kmstwist.server.errors import StartupError, speak_plainly
 from kmstwist.server.listening import ListeningService, described_endpoint, port_endpoint, raise_file_limit, try_port
 from kmstwist.server.options import Options
 from kmstwist.server.protocol import KmsFactory
-from kmstwist.transport.connection import endpoint_for
+from kmstwist.server.signals import stop_in_order
+from kmstwist.transport.endpoints import endpoint_for
 
 __all__ = ["Options", "makeService"]
 
@@ -46,6 +47,7 @@ def makeService(options: Options) -> MultiService:
     speak_plainly()
     raise_file_limit()
     reactor: Any = _reactor
+    stop_in_order(reactor)
     factory = KmsFactory(
         RpcServer((Interface(KMS_INTERFACE, operations=1),), groups=AssociationGroups(_random_group_id())),
         reactor,

@@ -26,8 +26,8 @@ class HostPort:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_host_port(text: str) -> HostPort:
-    """`HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or a bare IPv6 address; the port is 1688 where none is given.
+def parse_host_port(text: str, default_port: int = DEFAULT_PORT) -> HostPort:
+    """`HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or a bare IPv6 address; `default_port` where no port is given.
 
     Raises `AddressError`.
     """
@@ -45,12 +45,10 @@ def parse_host_port(text: str) -> HostPort:
         port = after if colon else None
         if not host or len(host) > 253 or not all(_LABEL.match(label) for label in host.rstrip(".").split(".")):
             raise AddressError(f"'{text}' is no host name or address; write HOST or HOST:PORT")
-    return HostPort(host, _parse_port(text, port))
+    return HostPort(host, default_port if port is None else _parse_port(text, port))
 
 
-def _parse_port(text: str, port: str | None) -> int:
-    if port is None:
-        return DEFAULT_PORT
+def _parse_port(text: str, port: str) -> int:
     if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise AddressError(f"'{text}': the port must be a number from 1 to 65535")
     return int(port)

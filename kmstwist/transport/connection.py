@@ -8,10 +8,10 @@ what is too long differs between a gateway's call and a probe.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.endpoints import connectProtocol
 from twisted.internet.error import ConnectionRefusedError as TwistedConnectionRefused
 from twisted.internet.error import DNSLookupError, NoRouteError
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
@@ -171,11 +171,6 @@ def _decode(response: ResponseReceived) -> tuple[int, bytes]:
         return activation.decode_response(response.stub, ndr64=response.ndr64, little_endian=response.little_endian)
     except StubError as error:
         raise UpstreamError(f"the response does not unmarshal: {error}", Reason.UPSTREAM_PROTOCOL) from None
-
-
-def endpoint_for(reactor: object, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
-    """The endpoint of a host by name or address; a name's addresses are tried as RFC 8305 says."""
-    return cast(IStreamClientEndpoint, HostnameEndpoint(reactor, host, port, timeout=timeout))
 
 
 def connect(

@@ -1,0 +1,177 @@
+"""`kmstwist discover`: which KMS hosts DNS names, what answers there, and what a client would make of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kmstwist.discovery.as_client import Journey
+    from kmstwist.discovery.resolver import Lookup
+    from kmstwist.discovery.search import ClientSettings
+    from kmstwist.discovery.survey import FoundDomain
+
+
+@click.command("discover")
+@click.option("--domain", "domains", multiple=True, metavar="D", help="Look in this domain; repeatable, in this order.")
+@click.option("--known", multiple=True, metavar="HOST", help="A KMS host of ours; flag all others. Repeatable.")
+@click.option("--dns-server", "servers", multiple=True, metavar="HOST[:PORT]", help="Ask this DNS server. Repeatable.")
+@click.option("--probe/--no-probe", default=True, help="Probe each address at RPC level (default), or only ask DNS.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True, help="Seconds.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--as-client", is_flag=True, help="Do step by step what a Windows client with these settings does.")
+@click.option("--skms", metavar="HOST[:PORT]", help="As client: the host set by hand (slmgr /skms).")
+@click.option("--skms-domain", metavar="D", help="As client: the domain set with slmgr /skms-domain.")
+@click.option("--cached", metavar="HOST[:PORT]", help="As client: the host that worked last.")
+@click.option("--caching", type=click.Choice(["on", "off"]), default="on", show_default=True, help="As client.")
+@click.option("--primary-suffix", metavar="D", help="As client: the primary DNS suffix.")
+@click.option("--ad-domain", metavar="D", help="As client: the Active Directory domain, where it differs.")
+@click.option("--connection-suffix", multiple=True, metavar="D", help="As client: a suffix from DHCP. Repeatable.")
+@click.option("--devolution", is_flag=True, help="As client: look in the primary suffix's parent domains too.")
+def discover(**options: Any) -> None:
+    """Look for KMS hosts in DNS as a Windows client does, and probe them.
+
+    Without --domain, the domains are this machine's own DNS search list. Only hosts that DNS names are contacted. With
+    --as-client, --domain stands for the client's DNS suffix search list. The exit status is 1 if no host answers.
+    """
+    from kmstwist.cli.common import run_reactor
+    from kmstwist.discovery.names import NameInvalid
+    from kmstwist.discovery.resolver import NoDnsServer
+
+    try:
+        settings = _settings(options)
+        known = _known(options["known"])
+        make_lookup = _lookup_maker(options)
+    except (NameInvalid, NoDnsServer) as invalid:
+        raise click.ClickException(str(invalid)) from None
+    try:
+        if options["as_client"]:
+            journey = run_reactor(lambda reactor: _walk(reactor, make_lookup(reactor), settings, options["timeout"]))
+            _journey_json(journey) if options["form"] == "json" else _journey_table(journey)
+            good = journey.host is not None
+        else:
+            found = run_reactor(lambda reactor: _survey(reactor, make_lookup(reactor), settings, known, options))
+            _found_json(found) if options["form"] == "json" else _found_table(found, options["probe"])
+            hosts = [host for domain in found for host in domain.hosts]
+            good = any(host.answers for host in hosts) if options["probe"] else bool(hosts)
+    except NoDnsServer as missing:
+        raise click.ClickException(str(missing)) from None
+    if not good:
+        raise SystemExit(1)
+
+
+def _settings(options: dict[str, Any]) -> ClientSettings:
+    from kmstwist.discovery import names
+    from kmstwist.discovery.resolver import system_search_list
+    from kmstwist.discovery.search import ClientSettings
+
+    def domain(option: str) -> str | None:
+        return names.domain(options[option]) if options[option] else None
+
+    def host(option: str) -> Any:
+        return names.host_port(options[option], names.KMS_PORT) if options[option] else None
+
+    client_only = ("skms", "skms_domain", "cached", "primary_suffix", "ad_domain", "connection_suffix", "devolution")
+    given = [option for option in client_only if options[option]]
+    if given and not options["as_client"]:
+        raise click.UsageError(f"--{given[0].replace('_', '-')} describes a client: add --as-client.")
+    suffixes = tuple(names.domain(name) for name in options["connection_suffix"])
+    search_list = tuple(names.domain(name) for name in options["domains"])
+    own_domains = domain("primary_suffix"), domain("ad_domain")
+    if not (search_list or suffixes or any(own_domains) or options["skms"] or options["skms_domain"]):
+        search_list = system_search_list()
+        if not search_list and not options["as_client"]:
+            raise click.UsageError("This machine has no DNS search list; name a domain with --domain.")
+    return ClientSettings(
+        host=host("skms"),
+        cached=host("cached"),
+        caching=options["caching"] == "on",
+        lookup_domain=domain("skms_domain"),
+        search_list=search_list,
+        primary_suffix=own_domains[0],
+        ad_domain=own_domains[1],
+        connection_suffixes=suffixes,
+        devolution=options["devolution"],
+    )
+
+
+def _known(hosts: tuple[str, ...]) -> frozenset[str] | None:
+    from kmstwist.discovery import names
+
+    return frozenset(names.host_port(host, names.KMS_PORT).host for host in hosts) or None
+
+
+def _lookup_maker(options: dict[str, Any]) -> Any:
+    from kmstwist.discovery import names
+    from kmstwist.discovery.resolver import Lookup, system_lookup
+
+    timeouts = (options["timeout"] * 0.4, options["timeout"] * 0.6)
+    servers = [names.host_port(server, names.DNS_PORT) for server in options["servers"]]
+    for server in servers:
+        if not names.is_address(server.host):
+            raise names.NameInvalid(f"{server.host} is not an address; a DNS server to ask is given by its address.")
+    if servers:
+        return lambda reactor: Lookup(reactor, servers, timeouts)
+    return lambda reactor: system_lookup(reactor, timeouts)
+
+
+async def _survey(
+    reactor: Any, lookup: Lookup, settings: ClientSettings, known: frozenset[str] | None, options: dict[str, Any]
+) -> tuple[FoundDomain, ...]:
+    from random import SystemRandom
+
+    from kmstwist.discovery.probing import rpc_prober
+    from kmstwist.discovery.search import Origin, SearchDomain, search_domains
+    from kmstwist.discovery.survey import survey
+
+    domains = search_domains(settings)
+    if options["domains"]:
+        domains = tuple(SearchDomain(domain.name, Origin.GIVEN) for domain in domains)
+    prober = rpc_prober(reactor, options["timeout"]) if options["probe"] else None
+    return await survey(lookup, domains, SystemRandom(), prober, known)
+
+
+async def _walk(reactor: Any, lookup: Lookup, settings: ClientSettings, seconds: float) -> Journey:
+    from random import SystemRandom
+
+    from kmstwist.discovery.as_client import walk_as_client
+    from kmstwist.discovery.probing import rpc_prober
+
+    return await walk_as_client(settings, lookup, rpc_prober(reactor, seconds), SystemRandom(), reactor.seconds)
+
+
+def _found_json(found: tuple[FoundDomain, ...]) -> None:
+    import json
+
+    from kmstwist.cli.discover_output import as_data
+
+    click.echo(json.dumps(as_data(found), indent=2))
+
+
+def _found_table(found: tuple[FoundDomain, ...], probed: bool) -> None:
+    import sys
+
+    from rich.console import Console
+
+    from kmstwist.cli.discover_output import tables
+
+    # Without a terminal there is no width to fit into.
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for part in tables(found, probed):
+        console.print(part, highlight=False, markup=False)
+
+
+def _journey_json(journey: Journey) -> None:
+    import json
+
+    from kmstwist.cli.discover_output import journey_data
+
+    click.echo(json.dumps(journey_data(journey), indent=2))
+
+
+def _journey_table(journey: Journey) -> None:
+    from kmstwist.cli.discover_output import journey_lines
+
+    for line in journey_lines(journey):
+        click.echo(line)

@@ -1,0 +1,166 @@
+"""`kmstwist dns`: publish our SRV record, withdraw it, or show it for a DNS server of any make."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from kmstwist.discovery.tsig import TsigKey
+    from kmstwist.discovery.update import Publication
+    from kmstwist.discovery.updater import UpdateDone
+    from kmstwist.transport.address import HostPort
+
+FORMS = ("bind", "nsupdate", "powershell", "dnsmasq", "unbound")
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _record_options(command: _F) -> _F:
+    for option in reversed(
+        (
+            click.option("--domain", "domains", multiple=True, required=True, metavar="D", help="Domain; repeatable."),
+            click.option("--host", metavar="NAME", help="Our full host name; this machine's if left out."),
+            click.option("--port", type=click.IntRange(1, 65535), default=1688, show_default=True),
+            click.option("--priority", type=click.IntRange(0, 65535), default=0, show_default=True),
+            click.option("--weight", type=click.IntRange(0, 65535), default=100, show_default=True),
+            click.option("--ttl", type=click.IntRange(1, 604800), default=3600, show_default=True, help="Seconds."),
+            click.option("--server", metavar="HOST[:PORT]", help="The zone's primary; found by its SOA if left out."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _update_options(command: _F) -> _F:
+    for option in reversed(
+        (
+            click.option("--key-file", type=click.Path(path_type=Path), help="TSIG key file, from tsig-keygen."),
+            click.option("--key-name", metavar="NAME", help="Which key, where the file holds several."),
+            click.option("--timeout", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("dns")
+def dns() -> None:
+    """Publish this gateway in DNS, so that KMS clients find it."""
+
+
+@dns.command("publish")
+@_record_options
+@_update_options
+def publish(**options: Any) -> None:
+    """Add our SRV record to each domain by a dynamic update; other hosts' records stay as they are."""
+    _update("published", options)
+
+
+@dns.command("withdraw")
+@_record_options
+@_update_options
+def withdraw(**options: Any) -> None:
+    """Take exactly our SRV record out of each domain by a dynamic update."""
+    _update("withdrawn", options)
+
+
+@dns.command("show")
+@_record_options
+@click.option("--as", "form", type=click.Choice(FORMS), default="bind", show_default=True, help="For which server.")
+@click.option("--zone", metavar="Z", help="The zone that holds the domain, if it is a parent of it.")
+def show(form: str, zone: str | None, **options: Any) -> None:
+    """Print our SRV record as lines or commands for a DNS server, to enter by hand."""
+    from kmstwist.discovery import names, snippets
+
+    try:
+        publications, server = _publications(options)
+        within = names.domain(zone) if zone else None
+    except names.NameInvalid as invalid:
+        raise click.ClickException(str(invalid)) from None
+    for publication in publications:
+        if within and not f".{publication.domain}".endswith(f".{within}"):
+            raise click.ClickException(f"The domain {publication.domain} is not in the zone {within}.")
+        click.echo(snippets.FORMS[form](publication, within or publication.domain, server))
+
+
+def _publications(options: dict[str, Any]) -> tuple[list[Publication], HostPort | None]:
+    import socket
+
+    from kmstwist.discovery import names
+    from kmstwist.discovery.update import Publication
+
+    target = names.host_name(options["host"] or socket.getfqdn())
+    values = (options["port"], options["priority"], options["weight"], options["ttl"])
+    domains = dict.fromkeys(names.domain(domain) for domain in options["domains"])
+    server = names.host_port(options["server"], names.DNS_PORT) if options["server"] else None
+    return [Publication(domain, target, *values) for domain in domains], server
+
+
+def _update(verb: str, options: dict[str, Any]) -> None:
+    from kmstwist.cli.common import run_reactor
+    from kmstwist.discovery.names import NameInvalid
+    from kmstwist.discovery.tsig import KeyFileInvalid, read_key_file
+
+    try:
+        publications, server = _publications(options)
+        key = read_key_file(options["key_file"], options["key_name"]) if options["key_file"] else None
+    except (NameInvalid, KeyFileInvalid) as invalid:
+        raise click.ClickException(str(invalid)) from None
+    timeouts = (options["timeout"] * 0.4, options["timeout"] * 0.6)
+
+    async def job(reactor: Any) -> list[str]:
+        return await _update_all(reactor, verb, publications, server, key, timeouts)
+
+    failures = run_reactor(job)
+    if failures:
+        raise click.ClickException("\n".join(failures))
+
+
+async def _update_all(
+    reactor: Any,
+    verb: str,
+    publications: list[Publication],
+    server: HostPort | None,
+    key: TsigKey | None,
+    timeouts: tuple[float, ...],
+) -> list[str]:
+    """Do each domain, say each success, and return the sentences of the failures."""
+    from kmstwist.discovery.resolver import Lookup, NoDnsServer, system_lookup
+    from kmstwist.discovery.update import UpdateFailed
+    from kmstwist.discovery.updater import Updater
+
+    by_address = server is not None and _is_address(server.host)
+    try:
+        lookup = Lookup(reactor, [server], timeouts) if server and by_address else system_lookup(reactor, timeouts)
+    except NoDnsServer as missing:
+        return [str(missing)]
+    updater = Updater(reactor, lookup, key, time.time, server, timeouts)
+    failures: list[str] = []
+    for publication in publications:
+        try:
+            done = await (updater.publish if verb == "published" else updater.withdraw)(publication)
+        except UpdateFailed as failed:
+            failures.append(f"{publication.domain}: {failed} [{failed.reason}]")
+        else:
+            _tell(verb, done)
+    return failures
+
+
+def _is_address(host: str) -> bool:
+    from kmstwist.discovery.names import is_address
+
+    return is_address(host)
+
+
+def _tell(verb: str, done: UpdateDone) -> None:
+    click.echo(f"{done.publication.domain}: {verb} at {done.server}, zone {done.zone}:")
+    click.echo(f"  {done.publication}")
+    for record in sorted(done.others):
+        click.echo(f"  beside {record}")
+    for record in sorted(done.outdated):
+        click.echo(f"  still there from earlier, with another priority or weight: {record}")

@@ -1,0 +1,87 @@
+"""`kmstwist keys`: the published client setup keys."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("keys")
+@click.argument("search", nargs=-1)
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+def keys(search: tuple[str, ...], form: str) -> None:
+    """List the client setup keys (GVLK) that Microsoft publishes, all or those that match SEARCH.
+
+    SEARCH is any words of a product's name, family or key; where none matches, near spellings are listed. The keys make
+    a machine ask a KMS host; they activate nothing without one.
+    """
+    from kmstwist.kms.catalogue import UnknownProduct, find
+    from kmstwist.kms.catalogue import search as search_products
+
+    wanted = " ".join(search)
+    found = search_products(wanted)
+    if not found:
+        found = [product for product in search_products("") if _is_near(wanted, f"{product.family} {product.name}")]
+        if found:
+            click.echo(f'No product matches "{wanted}"; these are near.', err=True)
+    if not found:
+        try:
+            found = [find(wanted)]
+        except UnknownProduct as unknown:
+            raise click.ClickException(f"{unknown}.".replace("?.", "?")) from None
+    rows = [(product.family, product.name, product.threshold, product.gvlk) for product in found]
+    if form == "json":
+        _print_json(rows)
+    elif form == "csv":
+        _print_csv(rows)
+    else:
+        _print_table(rows)
+
+
+def _is_near(wanted: str, name: str) -> bool:
+    """Whether each word of the search is spelt much like one of the name; a year or version must be there itself."""
+    from difflib import get_close_matches
+
+    words = name.casefold().replace(",", " ").replace(":", " ").split()
+    return all(
+        word in words if any(character.isdigit() for character in word) else get_close_matches(word, words, 1, 0.75)
+        for word in wanted.casefold().split()
+    )
+
+
+_COLUMNS = ("family", "product", "threshold", "gvlk")
+_Rows = list[tuple[str, str, int, str]]
+
+
+def _print_json(rows: _Rows) -> None:
+    import json
+
+    click.echo(json.dumps([dict(zip(_COLUMNS, row, strict=True)) for row in rows], indent=2))
+
+
+def _print_csv(rows: _Rows) -> None:
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(rows)
+    click.echo(text.getvalue(), nl=False)
+
+
+def _print_table(rows: _Rows) -> None:
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Family", no_wrap=True)
+    table.add_column("Product", overflow="fold")
+    table.add_column("Count", justify="right", no_wrap=True)
+    # A key that is cut or folded is no key.
+    table.add_column("Client setup key", no_wrap=True, min_width=29)
+    for family, name, threshold, gvlk in rows:
+        table.add_row(family, name, str(threshold), gvlk)
+    # Without a terminal there is no width to fit into.
+    Console(width=None if sys.stdout.isatty() else 120).print(table)

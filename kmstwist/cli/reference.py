@@ -1,0 +1,118 @@
+"""The reference pages, made from the program itself: `make docs` writes them, a test fails where they are stale."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from kmstwist.cli.main import kmstwist
+from kmstwist.logevents import REGISTRY
+from kmstwist.reasons import EXPLANATIONS, Reason
+from kmstwist.server.options import Options
+
+_MADE = "<!-- Made from the program by `make docs`. -->\n"
+
+
+def reasons_page() -> str:
+    """Every reason code with its meaning and cure."""
+    lines = [
+        "# Reason codes",
+        "",
+        _MADE,
+        "A reason code stands in the log line (`reason=`), in the audit and in the metrics; its meaning never changes.",
+        "",
+        "| code | meaning | what to do |",
+        "| --- | --- | --- |",
+    ]
+    for reason in Reason:
+        explanation = EXPLANATIONS[reason]
+        lines.append(f"| `{reason}` | {explanation.meaning} | {explanation.cure} |")
+    return "\n".join(lines) + "\n"
+
+
+def log_page() -> str:
+    """Every log line with its fields."""
+    lines = [
+        "# Log lines",
+        "",
+        _MADE,
+        "A line is a time (UTC), a level, an event and its fields. As text: `TIME LEVEL EVENT key=value …`, a value in",
+        "JSON quotes where it holds anything but letters, digits and plain punctuation. As JSON (`--log-format=json`):",
+        "one object a line with `time`, `level`, `event` and the fields. A field without a value is left out.",
+        "",
+        "Twisted's own messages appear as the event `twisted` with a field `text`: its warnings and errors always,",
+        "the rest at level debug.",
+    ]
+    for name in sorted(REGISTRY):
+        event = REGISTRY[name]
+        lines += ["", f"## {name}", "", f"Level {event.level}. {event.meaning}"]
+        if event.fields:
+            lines += ["", "| field | meaning |", "| --- | --- |"]
+            lines += [f"| `{field}` | {meaning} |" for field, meaning in event.fields.items()]
+    return "\n".join(lines) + "\n"
+
+
+def options_page() -> str:
+    """The options of `twistd kms`."""
+    lines = ["# Options of `twistd kms`", "", _MADE, "| option | default | meaning |", "| --- | --- | --- |"]
+    parameters = cast(Sequence[Sequence[Any]], Options.optParameters)
+    for name, short, default, text, *_ in parameters:
+        shown = f"`--{name}`" + (f", `-{short}`" if short else "")
+        lines.append(f"| {shown} | {'' if default is None else f'`{default}`'} | {text} |")
+    for name, short, text in getattr(Options, "optFlags", []):
+        lines.append(f"| `--{name}`" + (f", `-{short}`" if short else "") + f" | | {text} |")
+    for attribute in sorted(vars(Options)):
+        if attribute.startswith("opt_"):
+            text = re.sub(r"\s+", " ", getattr(Options, attribute).__doc__ or "").strip()
+            lines.append(f"| `--{attribute[4:].replace('_', '-')}` | | {text} |")
+    lines += [
+        "",
+        "twistd's own options come before `kms`: `--nodaemon` (`-n`), `--pidfile`, `--logfile`, `--syslog`,",
+        "`--prefix`, `--uid`, `--gid`, `--umask`, `--chroot`. SIGUSR1 has the log file opened again.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    """Every verb of `kmstwist` with its help."""
+    lines = ["# The `kmstwist` command", "", _MADE]
+    for path, command in _commands(kmstwist, ("kmstwist",)):
+        context = click.Context(command, info_name=" ".join(path), terminal_width=100, max_content_width=100)
+        lines += [f"## {' '.join(path)}", "", "```", command.get_help(context), "```", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            if found is not None and not found.hidden:
+                yield from _commands(found, (*path, name))
+
+
+#: File below docs/ and what makes it.
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/reasons.md": reasons_page,
+    "reference/log.md": log_page,
+    "reference/twistd-kms.md": options_page,
+    "reference/kmstwist.md": commands_page,
+}
+
+
+def main(folder: str) -> None:
+    """Write all pages below `folder`."""
+    for name, make in PAGES.items():
+        path = Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(make(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,59 @@
+"""What this room needs of a probe at RPC level: whoever can tell whether a KMS host answers at an address.
+
+The probe itself is `kmstwist.transport`'s; `rpc_prober` fits it to what is needed here. It is passed in wherever it is
+used, so that a test can do without a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kmstwist.transport.endpoints import address_endpoint
+from kmstwist.transport.probe import ProbeReport, Verdict, probe
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a probe of one address found.
+
+    `answers` is whether it speaks KMS's RPC interface; `speaks` what it accepted ("NDR64", say) or why it does not
+    answer, in words for people; `steps` the steps done with the milliseconds each took, in order.
+    """
+
+    answers: bool
+    speaks: str
+    steps: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def milliseconds(self) -> float:
+        """All steps together."""
+        return sum(took for _, took in self.steps)
+
+
+Prober = Callable[[str, int], Awaitable[Probed]]
+"""Probe an address and a port. Never fails: what is wrong is in its result."""
+
+
+def rpc_prober(reactor: Any, seconds: float) -> Prober:
+    """A prober at RPC level, each step of which may take `seconds`."""
+
+    async def prober(address: str, port: int) -> Probed:
+        return from_report(await probe(reactor, address_endpoint(reactor, address, port, seconds), seconds))
+
+    return prober
+
+
+def from_report(report: ProbeReport) -> Probed:
+    """A probe's report in the terms of this room."""
+    encodings = [
+        context.proposed.removeprefix("KMS in ")
+        for context in report.contexts
+        if context.accepted and context.proposed.startswith("KMS in ")
+    ]
+    speaks = f"{report.summary} ({', '.join(encodings)})" if encodings else report.summary
+    steps = (("connect", report.connect_ms), ("bind", report.bind_ms), ("management", report.management_ms))
+    return Probed(
+        report.verdict is not Verdict.CRITICAL, speaks, tuple((name, took) for name, took in steps if took is not None)
+    )

@@ -1,0 +1,92 @@
+"""The `[dns]` sections of the configuration: publishing ourselves, and watching for strangers.
+
+Durations are in seconds. What is left out of `[dns.publish]` (our host's name, our port) is filled in by the server,
+which knows it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from kmstwist.discovery import names
+from kmstwist.discovery.resolver import DEFAULT_TIMEOUTS
+from kmstwist.discovery.tsig import TsigKey, read_key_file
+from kmstwist.discovery.update import Publication
+
+
+def _server(text: str) -> str:
+    return str(names.host_port(text, names.DNS_PORT))
+
+
+Domain = Annotated[str, AfterValidator(names.domain)]
+TargetName = Annotated[str, AfterValidator(names.host_name)]
+DnsServer = Annotated[str, AfterValidator(_server)]
+HostName = Annotated[str, AfterValidator(lambda text: names.host_port(text, names.KMS_PORT).host)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Word16 = Annotated[int, Field(ge=0, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PublishSettings(_Section):
+    """`[dns.publish]`: our SRV record in these domains, kept there with dynamic updates (RFC 2136).
+
+    Off while `domains` is empty. `key_file` is a TSIG key file as `tsig-keygen` writes it, `key_name` chooses where it
+    holds several. `server` is the zone's primary, found by the zone's SOA record if left out. `refresh` is how often
+    the record is published again: a Windows KMS host does it once every 24 hours.
+    """
+
+    domains: tuple[Domain, ...] = ()
+    host: TargetName | None = None
+    port: Port | None = None
+    priority: Word16 = 0
+    weight: Word16 = 100
+    ttl: Annotated[int, Field(ge=1, le=604800)] = 3600
+    key_file: Path | None = None
+    key_name: str | None = None
+    server: DnsServer | None = None
+    refresh: Annotated[float, Field(ge=60)] = 86400.0
+    retry_first: Annotated[float, Field(gt=0)] = 30.0
+    retry_longest: Annotated[float, Field(gt=0)] = 3600.0
+    withdraw_on_stop: bool = False
+    timeouts: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = DEFAULT_TIMEOUTS
+
+    def publications(self, host: str, port: int) -> tuple[Publication, ...]:
+        """Our record for each domain; `host` and `port` are the server's own, for what is not configured.
+
+        Raises `NameInvalid` where the host's name is no name that clients elsewhere could resolve.
+        """
+        target = self.host or names.host_name(host)
+        return tuple(
+            Publication(domain, target, self.port or port, self.priority, self.weight, self.ttl)
+            for domain in dict.fromkeys(self.domains)
+        )
+
+    def key(self) -> TsigKey | None:
+        """The TSIG key, read from its file; None where none is configured. Raises `KeyFileInvalid`."""
+        return None if self.key_file is None else read_key_file(self.key_file, self.key_name)
+
+
+class WatchSettings(_Section):
+    """`[dns.watch]`: look in these domains, every `interval` seconds, for KMS hosts the configuration does not name.
+
+    `hosts` are further names of KMS hosts that are known, beside the upstreams and ourselves. Off while `domains` is
+    empty.
+    """
+
+    domains: tuple[Domain, ...] = ()
+    hosts: tuple[HostName, ...] = ()
+    interval: Annotated[float, Field(ge=60)] = 21600.0
+
+
+class DnsSettings(_Section):
+    """`[dns]`: `servers` are the DNS servers to ask; without any, those this machine is configured with."""
+
+    servers: tuple[DnsServer, ...] = ()
+    publish: PublishSettings = PublishSettings()
+    watch: WatchSettings = WatchSettings()

@@ -1,0 +1,14 @@
+"""Running a command in a process of its own: a reactor runs once in a process, and the tests' own is running."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def run(module: str, command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `kmstwist.cli.<module>:<command>` and return what it said."""
+    call = f"from kmstwist.cli.{module} import {command}; {command}(prog_name='kmstwist')"
+    return subprocess.run(
+        [sys.executable, "-c", call, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
+    )

@@ -1,0 +1,141 @@
+"""`kmstwist discover` against a real BIND 9."""
+
+from __future__ import annotations
+
+import json
+
+import dns.resolver
+import pytest
+from click.testing import CliRunner
+
+from kmstwist.cli.discover import discover
+from tests.cli.command import run
+from tests.discovery.named import StartNamed, free_port, start_named
+
+__all__ = ["start_named"]
+
+ZONE = """\
+_vlmcs._tcp 600 IN SRV 0 100 {port} kms.corp.test.
+_vlmcs._tcp 600 IN SRV 0 50 {port} six.corp.test.
+_vlmcs._tcp 600 IN SRV 9 0 {port} alias.corp.test.
+kms       IN A     127.0.0.1
+six       IN AAAA  ::1
+alias     IN CNAME kms
+"""
+
+
+@pytest.mark.needs("named", "dig")
+def test_the_hosts_are_those_that_dig_sees(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": ZONE.format(port=free_port())})
+
+    result = run(
+        *("discover", "discover", "--domain", "corp.test", "--domain", "none.corp.test"),
+        *("--dns-server", named.server, "--known", "kms.corp.test", "--format", "json"),
+    )
+
+    corp, none = json.loads(result.stdout)
+    seen = [f"{host['priority']} {host['weight']} {host['port']} {host['host']}." for host in corp["hosts"]]
+    assert sorted(seen) == named.dig("_vlmcs._tcp.corp.test", "SRV")
+    assert corp["hosts"][2]["host"] == "alias.corp.test"
+    by_name = {host["host"]: host for host in corp["hosts"]}
+    for name, host in by_name.items():
+        assert host["ttl"] == 600
+        dug = named.dig(name, "A") + named.dig(name, "AAAA")
+        assert set(host["addresses"]) == {line for line in dug if not line.endswith(".")}
+    assert {name: host["stranger"] for name, host in by_name.items()} == {
+        "kms.corp.test": False,
+        "six.corp.test": True,
+        # An alias of a host that is known is that host.
+        "alias.corp.test": False,
+    }
+    assert by_name["alias.corp.test"]["aliases"] == ["kms.corp.test"]
+    assert none["problem"] == "nxdomain"
+    # Nothing listens at the port, so no host answers.
+    assert [probe["answers"] for host in corp["hosts"] for probe in host["probes"]] == [False, False, False]
+    assert result.returncode == 1
+
+
+@pytest.mark.needs("named", "dig")
+def test_the_table_names_hosts_chances_and_strangers(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": ZONE.format(port=1688)})
+
+    result = run(
+        *("discover", "discover", "--domain", "corp.test", "--dns-server", named.server),
+        *("--known", "kms.corp.test", "--no-probe"),
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+    # (100 + 1/2) of 151 draws: see the tests of the order.
+    assert "66.6%" in result.stdout
+    assert result.stdout.startswith("corp.test (asked for)")
+    assert "STRANGER: six.corp.test" in result.stdout
+    assert "alias of kms.corp.test" in " ".join(result.stdout.split())
+
+
+@pytest.mark.needs("named", "dig")
+def test_as_client_tells_the_steps_and_where_they_end(start_named: StartNamed) -> None:
+    port = free_port()
+    named = start_named({"corp.test": ZONE.format(port=port)})
+
+    result = run(
+        *("discover", "discover", "--as-client", "--primary-suffix", "sub.corp.test", "--devolution"),
+        *("--cached", f"127.0.0.1:{port}", "--dns-server", named.server, "--timeout", "2"),
+    )
+
+    text = result.stdout
+    assert result.returncode == 1
+    assert text.index("the host that worked last is") < text.index("SRV _vlmcs._tcp.sub.corp.test")
+    assert text.index("SRV _vlmcs._tcp.sub.corp.test") < text.index("SRV _vlmcs._tcp.corp.test")
+    assert text.splitlines()[-1] == "The client reports 0xC004F074: no KMS host could be contacted."
+    assert " ms]" in text
+
+
+@pytest.mark.needs("named", "dig")
+def test_as_client_in_json_has_every_step_with_its_time(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": ""})
+
+    result = run(
+        *("discover", "discover", "--as-client", "--skms-domain", "corp.test", "--caching", "off"),
+        *("--dns-server", named.server, "--format", "json"),
+    )
+
+    journey = json.loads(result.stdout)
+    assert [step["action"] for step in journey["steps"]] == ["decide", "decide", "decide", "query"]
+    assert journey["code"] == "0x8007232B"
+    assert journey["steps"][-1]["milliseconds"] > 0
+
+
+def test_a_dns_server_that_is_silent_is_told_in_a_sentence() -> None:
+    result = run(
+        *("discover", "discover", "--domain", "corp.test", "--dns-server", f"127.0.0.1:{free_port()}"),
+        *("--timeout", "0.1"),
+    )
+    assert result.returncode == 1
+    assert "gave no answer about _vlmcs._tcp.corp.test within 0.1 seconds." in " ".join(result.stdout.split())
+    assert "Traceback" not in result.stderr
+
+
+def test_a_machine_without_a_dns_server_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unconfigured() -> None:
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr("dns.resolver.Resolver", unconfigured)
+    result = CliRunner().invoke(discover, [])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: This machine has no DNS server configured")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--domain", "a..b"), "is not a DNS name"),
+        (("--domain", "corp.test", "--dns-server", "ns1.corp.test"), "is not an address"),
+        (("--domain", "corp.test", "--skms", "kms.test"), "add --as-client"),
+        (("--as-client", "--cached", "kms:x"), "1 to 65535"),
+        (("--domain", "corp.test", "--known", "not a host"), "no host name"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_a_failing_status(arguments: tuple[str, ...], complaint: str) -> None:
+    result = CliRunner().invoke(discover, arguments)
+    assert result.exit_code in (1, 2)
+    assert complaint in result.stderr

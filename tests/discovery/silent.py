@@ -1,0 +1,46 @@
+"""DNS servers that misbehave: silent ones, and ones that answer what they are told to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.protocol import DatagramProtocol
+
+from kmstwist.transport.address import HostPort
+from tests.discovery.named import free_port
+
+reactor: Any = installed_reactor
+
+
+class _Answering(DatagramProtocol):
+    def __init__(self, answer: Callable[[bytes], bytes | None]) -> None:
+        self._answer = answer
+        self.heard: list[bytes] = []
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        self.heard.append(datagram)
+        answer = self._answer(datagram)
+        if answer is not None:
+            assert self.transport is not None
+            self.transport.write(answer, addr)
+
+
+class Misbehaving:
+    """A UDP server on 127.0.0.1 whose answer to each datagram `answer` makes; None is silence."""
+
+    def __init__(self, answer: Callable[[bytes], bytes | None] = lambda datagram: None) -> None:
+        self.protocol = _Answering(answer)
+        self.port = reactor.listenUDP(free_port(), self.protocol, interface="127.0.0.1")
+
+    @property
+    def server(self) -> HostPort:
+        return HostPort("127.0.0.1", self.port.getHost().port)
+
+    @property
+    def heard(self) -> list[bytes]:
+        return self.protocol.heard
+
+    async def stop(self) -> None:
+        await self.port.stopListening()

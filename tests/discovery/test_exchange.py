@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+
+from kmstwist.discovery.exchange import NoAnswer, exchange
+from kmstwist.transport.address import HostPort
+from tests.discovery.named import free_port
+from tests.discovery.silent import Misbehaving
+
+QUESTION = b"\x12\x34\x28\x00" + bytes(8)
+ANSWER = b"\x12\x34\xa8\x00" + bytes(8)
+TRUNCATED = b"\x12\x34\xaa\x00" + bytes(8)
+
+
+@ensureDeferred
+async def test_only_an_answer_with_our_id_is_taken() -> None:
+    answers = iter([b"\x00\x01" + ANSWER[2:], QUESTION, b"short", ANSWER])
+    server = Misbehaving(lambda datagram: next(answers))
+
+    answer = await exchange(reactor, server.server, QUESTION, (0.05, 0.05, 0.05, 2.0))
+    await server.stop()
+
+    assert answer == ANSWER
+    assert len(server.heard) == 4
+
+
+@ensureDeferred
+async def test_silence_is_told_with_the_seconds_waited() -> None:
+    server = Misbehaving()
+    with pytest.raises(NoAnswer, match=r"no answer within 0.05 seconds\.") as caught:
+        await exchange(reactor, server.server, QUESTION, (0.02, 0.03))
+    await server.stop()
+    assert not caught.value.refused
+    assert len(server.heard) == 2
+
+
+@ensureDeferred
+async def test_where_nothing_listens_it_is_told_at_once() -> None:
+    with pytest.raises(NoAnswer, match="is a DNS server running there") as caught:
+        await exchange(reactor, HostPort("127.0.0.1", free_port()), QUESTION, (30.0,))
+    assert caught.value.refused
+
+
+@ensureDeferred
+async def test_a_server_that_this_machine_cannot_send_to_is_told_at_once() -> None:
+    with pytest.raises(NoAnswer, match="has no way to the DNS server"):
+        await exchange(reactor, HostPort("255.255.255.255", 53), QUESTION, (30.0,))
+
+
+@ensureDeferred
+async def test_a_truncated_answer_is_asked_for_over_tcp() -> None:
+    from twisted.internet.protocol import Factory
+    from twisted.protocols.basic import Int16StringReceiver
+
+    class Server(Int16StringReceiver):
+        def stringReceived(self, string: bytes) -> None:
+            self.sendString(ANSWER + b"whole" if string == QUESTION else b"")
+
+    udp = Misbehaving(lambda datagram: TRUNCATED)
+    tcp = reactor.listenTCP(udp.server.port, Factory.forProtocol(Server), interface="127.0.0.1")  # type: ignore[attr-defined]
+
+    answer = await exchange(reactor, udp.server, QUESTION, (2.0,))
+    await udp.stop()
+    await tcp.stopListening()
+
+    assert answer == ANSWER + b"whole"
+
+
+@ensureDeferred
+async def test_a_cancelled_question_leaves_no_socket_behind() -> None:
+    server = Misbehaving()
+    asked: Deferred[bytes] = Deferred.fromCoroutine(exchange(reactor, server.server, QUESTION, (30.0,)))
+    before = len(reactor.getReaders())  # type: ignore[attr-defined]
+
+    asked.cancel()
+    asked.addErrback(lambda failure: None)
+    await asked
+    await server.stop()
+
+    assert len(reactor.getReaders()) == before - 2  # type: ignore[attr-defined]

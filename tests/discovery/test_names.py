@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kmstwist.discovery import names
+from kmstwist.transport.address import HostPort
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Corp.Example.", "corp.example"),
+        (" corp.example ", "corp.example"),
+        ("_vlmcs._tcp.corp.example", "corp.example"),
+        ("münchen.example", "xn--mnchen-3ya.example"),
+        ("local", "local"),
+    ],
+)
+def test_a_domain_is_written_one_way(written: str, meant: str) -> None:
+    assert names.domain(written) == meant
+
+
+@pytest.mark.parametrize("wrong", ["", ".", "a..b", "has space.example", "a" * 64 + ".example", "-x.example", "1.2.3"])
+def test_what_is_no_domain_is_refused_in_a_sentence(wrong: str) -> None:
+    with pytest.raises(names.NameInvalid) as caught:
+        names.domain(wrong)
+    assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "cure"),
+    [("10.0.0.7", "A or AAAA record"), ("2001:db8::7", "A or AAAA record"), ("gw", "gw.corp.example")],
+)
+def test_an_srv_target_must_be_a_full_name_and_the_cure_is_told(wrong: str, cure: str) -> None:
+    with pytest.raises(names.NameInvalid, match=cure):
+        names.host_name(wrong)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("KMS.corp.example", HostPort("kms.corp.example", 53)),
+        ("kms.corp.example:1689", HostPort("kms.corp.example", 1689)),
+        ("2001:db8::7", HostPort("2001:db8::7", 53)),
+        ("[2001:db8::7]:1689", HostPort("2001:db8::7", 1689)),
+        ("10.0.0.7", HostPort("10.0.0.7", 53)),
+    ],
+)
+def test_a_host_with_or_without_a_port_is_read(written: str, meant: HostPort) -> None:
+    assert names.host_port(written, 53) == meant
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", ":1688", "kms:0", "kms:65536", "kms:x", "[::1", "1.2.3.4.5", "a:b:c", "10.0.0.300"]
+)
+def test_what_is_no_host_and_port_is_refused_in_a_sentence(wrong: str) -> None:
+    with pytest.raises(names.NameInvalid) as caught:
+        names.host_port(wrong, 53)
+    assert str(caught.value).endswith(".")
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_name_or_refused_and_a_name_stays_itself(text: str) -> None:
+    try:
+        name = names.domain(text)
+    except names.NameInvalid:
+        return
+    assert names.domain(name) == name
+    assert name.isascii()

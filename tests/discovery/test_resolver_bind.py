@@ -1,0 +1,217 @@
+"""Lookups at a real BIND 9, and at servers that misbehave."""
+
+from __future__ import annotations
+
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+
+from kmstwist.discovery.resolver import Lookup, LookupFailed, LookupProblem
+from kmstwist.discovery.srv import SrvRecord
+from kmstwist.transport.address import HostPort
+from tests.discovery.named import StartNamed, free_port
+from tests.discovery.silent import Misbehaving
+
+pytestmark = pytest.mark.needs("named", "dig")
+
+MANY = "".join(
+    f"_vlmcs._tcp IN SRV {number % 7} {number} {1600 + number} a-rather-long-name-{number:03}.corp.test.\n"
+    for number in range(80)
+)
+
+ZONE = """\
+_vlmcs._tcp     600 IN SRV 0 100 1688 kms.corp.test.
+_vlmcs._tcp     600 IN SRV 0 50 1689 alias.corp.test.
+kms             IN A     192.0.2.7
+kms             IN AAAA  2001:db8::7
+only6           IN AAAA  2001:db8::8
+alias       300 IN CNAME second
+second          IN CNAME kms
+dangling        IN CNAME gone
+loop1           IN CNAME loop2
+loop2           IN CNAME loop1
+text            IN TXT   "no address"
+_vlmcs._tcp.sub IN CNAME _vlmcs._tcp
+strange         IN CNAME bad\\027[31m\\.name
+"""
+
+
+async def failure(lookup: Lookup, domain: str) -> LookupFailed:
+    with pytest.raises(LookupFailed) as caught:
+        await lookup.service(domain)
+    return caught.value
+
+
+async def host_failure(lookup: Lookup, name: str) -> LookupFailed:
+    with pytest.raises(LookupFailed) as caught:
+        await lookup.host(name)
+    return caught.value
+
+
+@ensureDeferred
+async def test_srv_records_come_with_their_ttl(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": ZONE})
+
+    answer = await Lookup(reactor, [named.server]).service("corp.test")
+
+    assert set(answer.records) == {
+        SrvRecord(0, 100, 1688, "kms.corp.test", 600),
+        SrvRecord(0, 50, 1689, "alias.corp.test", 600),
+    }
+    assert sorted(str(record) for record in answer.records) == named.dig("_vlmcs._tcp.corp.test", "SRV")
+
+
+@ensureDeferred
+async def test_an_answer_too_long_for_udp_is_fetched_whole_over_tcp(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": MANY})
+    truncated = named.dig("_vlmcs._tcp.corp.test", "SRV", "+noedns", "+ignore")
+
+    answer = await Lookup(reactor, [named.server]).service("corp.test")
+
+    assert len(truncated) < 80
+    assert sorted(str(record) for record in answer.records) == named.dig("_vlmcs._tcp.corp.test", "SRV", "+tcp")
+    assert len(answer.records) == 80
+
+
+@ensureDeferred
+async def test_addresses_of_both_kinds_and_through_aliases(start_named: StartNamed) -> None:
+    lookup = Lookup(reactor, [start_named({"corp.test": ZONE}).server])
+
+    plain = await lookup.host("kms.corp.test")
+    alias = await lookup.host("alias.corp.test")
+
+    assert (plain.addresses, plain.aliases, plain.ttl) == (("2001:db8::7", "192.0.2.7"), (), 7200)
+    assert (alias.addresses, alias.aliases) == (plain.addresses, ("second.corp.test", "kms.corp.test"))
+
+
+@ensureDeferred
+async def test_a_host_with_ipv6_only_is_found(start_named: StartNamed) -> None:
+    found = await Lookup(reactor, [start_named({"corp.test": ZONE}).server]).host("only6.corp.test")
+    assert (found.ipv6, found.ipv4) == (("2001:db8::8",), ())
+
+
+@ensureDeferred
+async def test_an_alias_of_the_service_name_is_followed(start_named: StartNamed) -> None:
+    answer = await Lookup(reactor, [start_named({"corp.test": ZONE}).server]).service("sub.corp.test")
+    assert answer.owner == "_vlmcs._tcp.corp.test"
+    assert len(answer.records) == 2
+
+
+@ensureDeferred
+async def test_the_kinds_of_no_are_told_apart(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": ZONE})
+    lookup = Lookup(reactor, [named.server])
+
+    missing = await failure(lookup, "nowhere.corp.test")
+    assert missing.problem is LookupProblem.NO_SUCH_NAME
+    assert str(missing) == f"_vlmcs._tcp.nowhere.corp.test does not exist, says the DNS server {named.server}."
+    assert (await host_failure(lookup, "text.corp.test")).problem is LookupProblem.NO_RECORDS
+    assert (await host_failure(lookup, "dangling.corp.test")).problem is LookupProblem.NO_SUCH_NAME
+    loop = await host_failure(lookup, "loop1.corp.test")
+    assert loop.problem in (LookupProblem.ALIAS_LOOP, LookupProblem.SERVER_FAILURE)
+    # BIND, with recursion off, refuses what is not its own.
+    assert (await failure(lookup, "other.example")).problem is LookupProblem.REFUSED
+    assert (await host_failure(lookup, f"{'a' * 64}.test")).problem is LookupProblem.BAD_NAME
+
+
+@ensureDeferred
+async def test_control_characters_of_a_name_never_come_out_of_dns(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": ZONE})
+    failed = await host_failure(Lookup(reactor, [named.server]), "strange.corp.test")
+    assert "\x1b" not in str(failed)
+    assert str(failed).startswith(r"bad\027[31m")
+
+
+@ensureDeferred
+async def test_a_resolver_that_never_answers_is_a_timeout_and_not_a_no() -> None:
+    silent = Misbehaving()
+    failed = await failure(Lookup(reactor, [silent.server], (0.02, 0.03)), "corp.test")
+    await silent.stop()
+
+    assert failed.problem is LookupProblem.TIMEOUT
+    assert not failed.says_no
+    assert str(failed).endswith("within 0.05 seconds.")
+    assert len(silent.heard) == 2
+
+
+@ensureDeferred
+async def test_the_next_server_is_asked_when_one_is_silent_or_fails(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": ZONE})
+    silent = Misbehaving()
+    broken = Misbehaving(lambda datagram: answer_with(datagram, dns.rcode.SERVFAIL))
+
+    answer = await Lookup(reactor, [silent.server, broken.server, named.server], (0.02,)).service("corp.test")
+    await silent.stop()
+    await broken.stop()
+
+    assert answer.server == named.server
+    assert (len(silent.heard), len(broken.heard)) == (1, 1)
+
+
+@ensureDeferred
+async def test_the_next_server_is_not_asked_when_one_says_no(start_named: StartNamed) -> None:
+    named, second = start_named({"corp.test": ZONE}), Misbehaving()
+
+    failed = await failure(Lookup(reactor, [named.server, second.server]), "nowhere.corp.test")
+    await second.stop()
+
+    assert failed.says_no
+    assert second.heard == []
+
+
+@pytest.mark.parametrize(
+    ("rcode", "problem"),
+    [
+        (dns.rcode.SERVFAIL, LookupProblem.SERVER_FAILURE),
+        (dns.rcode.REFUSED, LookupProblem.REFUSED),
+        (dns.rcode.FORMERR, LookupProblem.BAD_ANSWER),
+        (dns.rcode.NOTIMP, LookupProblem.BAD_ANSWER),
+        (dns.rcode.NOERROR, LookupProblem.NO_RECORDS),
+        (dns.rcode.NXDOMAIN, LookupProblem.NO_SUCH_NAME),
+    ],
+)
+@ensureDeferred
+async def test_each_result_code_is_its_own_problem(rcode: dns.rcode.Rcode, problem: LookupProblem) -> None:
+    answering = Misbehaving(lambda datagram: answer_with(datagram, rcode))
+    failed = await failure(Lookup(reactor, [answering.server]), "corp.test")
+    await answering.stop()
+    assert failed.problem is problem
+
+
+@ensureDeferred
+async def test_a_long_answer_without_a_tcp_server_is_told() -> None:
+    answering = Misbehaving(lambda datagram: answer_with(datagram, dns.rcode.NOERROR, truncated=True))
+    failed = await failure(Lookup(reactor, [answering.server], (0.5,)), "corp.test")
+    await answering.stop()
+    assert failed.problem is LookupProblem.UNREACHABLE
+
+
+@ensureDeferred
+async def test_a_server_this_machine_cannot_send_to_is_told_and_the_next_asked(
+    start_named: StartNamed,
+) -> None:
+    # Sending to the broadcast address is refused by the system, as sending to a network without a route is.
+    no_way = HostPort("255.255.255.255", 53)
+    failed = await failure(Lookup(reactor, [no_way], (0.5,)), "corp.test")
+    assert failed.problem is LookupProblem.NO_ROUTE
+    assert str(failed) == "This machine has no way to the DNS server 255.255.255.255:53."
+
+    named = start_named({"corp.test": ZONE})
+    assert (await Lookup(reactor, [no_way, named.server]).service("corp.test")).server == named.server
+
+
+@ensureDeferred
+async def test_where_nothing_listens_is_a_timeout() -> None:
+    failed = await failure(Lookup(reactor, [HostPort("127.0.0.1", free_port())], (0.02,)), "corp.test")
+    assert failed.problem is LookupProblem.TIMEOUT
+
+
+def answer_with(datagram: bytes, rcode: dns.rcode.Rcode, truncated: bool = False) -> bytes:
+    answer = dns.message.make_response(dns.message.from_wire(datagram))
+    answer.set_rcode(rcode)
+    if truncated:
+        answer.flags |= dns.flags.TC
+    return answer.to_wire()

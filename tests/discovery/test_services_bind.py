@@ -1,0 +1,72 @@
+"""The two services on a real reactor, against a real BIND 9."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, Logger
+
+from kmstwist.discovery.publisher import PublisherService
+from kmstwist.discovery.resolver import Lookup
+from kmstwist.discovery.strangers import StrangerWatch
+from kmstwist.discovery.tsig import read_key_file
+from kmstwist.discovery.update import Publication
+from kmstwist.discovery.updater import Updater
+from tests.discovery.named import StartNamed
+
+pytestmark = pytest.mark.needs("named", "dig")
+
+FOREIGN = "_vlmcs._tcp 1800 IN SRV 0 100 1688 licensed.corp.test.\nlicensed IN A 192.0.2.7\n"
+
+
+class FirstEvent:
+    """A logger, and a Deferred that fires with the first event's name and fields."""
+
+    def __init__(self) -> None:
+        self.seen: Deferred[tuple[str, dict[str, object]]] = Deferred()
+        self.logger = Logger(namespace="test", observer=self._observe)
+
+    def _observe(self, event: LogEvent) -> None:
+        if not self.seen.called:
+            self.seen.callback((event["kms_event"], event["kms_fields"]))
+
+
+@ensureDeferred
+async def test_the_record_is_there_while_the_service_runs_and_the_zone_as_before_after_it(
+    start_named: StartNamed,
+) -> None:
+    named = start_named({"corp.test": FOREIGN})
+    before = named.transfer("corp.test")
+    first = FirstEvent()
+    lookup = Lookup(reactor, [named.server])
+    updater = Updater(reactor, lookup, read_key_file(named.key_file()), time.time, named.server)
+    ours = Publication("corp.test", "gw.corp.test")
+    service = PublisherService(reactor, updater, [ours], lambda: 0.0, withdraw=True, log=first.logger)
+
+    service.startService()
+    name, _ = await first.seen
+    running = named.dig("_vlmcs._tcp.corp.test", "SRV")
+    await service.stopService()
+
+    assert name == "dns-published"
+    assert running == ["0 100 1688 gw.corp.test.", "0 100 1688 licensed.corp.test."]
+    assert named.transfer("corp.test") == before
+
+
+@ensureDeferred
+async def test_the_watch_tells_the_host_that_nobody_configured(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": FOREIGN})
+    first = FirstEvent()
+    watch = StrangerWatch(
+        reactor, Lookup(reactor, [named.server]), ["corp.test"], lambda: {"gw.corp.test"}, log=first.logger
+    )
+
+    watch.startService()
+    name, fields = await first.seen
+    watch.stopService()
+
+    assert (name, fields["host"], fields["addresses"]) == ("dns-stranger", "licensed.corp.test", "192.0.2.7")

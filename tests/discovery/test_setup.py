@@ -1,0 +1,143 @@
+"""The printed commands against the documented options."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from kmstwist.discovery.setup import FORMS, Setup, SetupImpossible, office_folder, set_up
+from kmstwist.kms.catalogue import find, products
+from kmstwist.transport.address import HostPort
+from tests.discovery.windows_options import is_ospp, is_slmgr, split_cmd, split_powershell
+
+SERVER = find("Windows Server 2022 Standard")
+OFFICE = find("Office LTSC Professional Plus 2021")
+HOST = HostPort("kms.corp.example", 1688)
+
+
+def calls(printed: str, form: str) -> list[tuple[str, list[str]]]:
+    """The script and the arguments of every cscript line, in order."""
+    split = split_cmd if form == "cmd" else split_powershell
+    lines = [split(line) for line in printed.splitlines() if line.strip().startswith("cscript")]
+    for line in lines:
+        assert line[1] == "//nologo"
+    return [(line[2], line[3:]) for line in lines]
+
+
+WAYS: list[dict[str, Any]] = [
+    {"host": HOST},
+    {"host": HostPort("10.0.0.7", 1700)},
+    {"host": HostPort("2001:db8::7", 1688)},
+    {"domain": "corp.example"},
+    {},
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_every_product_s_commands_are_documented_calls(way: dict[str, Any], form: str) -> None:
+    for product in products():
+        office = product.family == "Office"
+        if office and ":" in str(getattr(way.get("host"), "host", "")):
+            continue  # ospp takes no IPv6 address; its own test holds that
+        found = calls(FORMS[form](set_up(product, **way)), form)
+        assert len(found) >= 4
+        for script, arguments in found:
+            assert is_ospp(arguments) if office else is_slmgr(arguments), (product.name, arguments)
+            assert ("ospp" in script.lower()) == office
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["/ipk"], ["/ipk", "W269N-WFGWX"], ["/skms", "2001:db8::7"], ["/skms:kms.test"], ["/ato", "now"], ["/nosuch"]],
+)
+def test_the_check_itself_refuses_what_slmgr_would(wrong: list[str]) -> None:
+    assert not is_slmgr(wrong)
+
+
+@pytest.mark.parametrize("wrong", [["/inpkey"], ["/act:now"], ["/sethst", "kms.test"], ["/setprt:x"], ["/nosuch:1"]])
+def test_the_check_itself_refuses_what_ospp_would(wrong: list[str]) -> None:
+    assert not is_ospp(wrong)
+
+
+def arguments(setup: Setup) -> list[str]:
+    return [" ".join(command.arguments) for command in setup.commands]
+
+
+def test_windows_gets_its_key_then_the_host_then_is_activated() -> None:
+    assert arguments(set_up(SERVER, HOST)) == [
+        "/ipk VDYBN-27WPP-V4HQT-9VMD4-VMK7H",
+        "/skms kms.corp.example:1688",
+        "/ato",
+        "/dlv",
+    ]
+
+
+def test_windows_with_discovery_forgets_the_host_before_the_domain_is_set() -> None:
+    assert arguments(set_up(SERVER, domain="corp.example"))[1:3] == ["/ckms", "/skms-domain corp.example"]
+    assert arguments(set_up(SERVER))[1:3] == ["/ckms", "/ato"]
+
+
+def test_an_ipv6_host_is_written_in_brackets_for_slmgr() -> None:
+    assert arguments(set_up(SERVER, HostPort("2001:db8::7", 1689)))[1] == "/skms [2001:db8::7]:1689"
+
+
+def test_an_ipv6_host_for_office_is_refused_with_the_cure() -> None:
+    with pytest.raises(SetupImpossible, match="AAAA"):
+        set_up(OFFICE, HostPort("2001:db8::7", 1688))
+
+
+def test_office_gets_its_key_then_host_and_port_then_is_activated() -> None:
+    assert arguments(set_up(OFFICE, HostPort("kms.corp.example", 1700))) == [
+        "/inpkey:FXYTK-NJJ8C-GB6DW-3DYQT-6F7TH",
+        "/sethst:kms.corp.example",
+        "/setprt:1700",
+        "/act",
+        "/dstatus",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("Office Professional Plus 2010", "Office14"),
+        ("Office Professional Plus 2013", "Office15"),
+        ("Visio Standard 2016", "Office16"),
+        ("Word 2019", "Office16"),
+        ("Office LTSC Professional Plus 2024", "Office16"),
+    ],
+)
+def test_the_office_folder_follows_from_the_version(name: str, folder: str) -> None:
+    assert office_folder(name) == folder
+
+
+def test_cmd_looks_for_32_bit_office_too() -> None:
+    printed = FORMS["cmd"](set_up(OFFICE, HOST))
+    assert r'set "OSPP=%ProgramFiles%\Microsoft Office\Office16\ospp.vbs"' in printed
+    assert r'if not exist "%OSPP%" set "OSPP=%ProgramFiles(x86)%\Microsoft Office\Office16\ospp.vbs"' in printed
+
+
+def test_powershell_quotes_what_it_would_read_as_its_own() -> None:
+    printed = FORMS["powershell"](set_up(SERVER, HostPort("2001:db8::7", 1688)))
+    assert "/skms '[2001:db8::7]:1688'" in printed
+
+
+def test_ansible_is_a_list_of_tasks_whose_block_scalars_are_indented_evenly() -> None:
+    printed = FORMS["ansible"](set_up(OFFICE, HOST))
+    tasks = re.split(r"(?m)^- name: ", printed)[1:]
+    assert len(tasks) == 5
+    for task in tasks:
+        name, module, *rest = task.rstrip().splitlines()
+        assert re.fullmatch(r'".*"', name)
+        assert module == "  ansible.windows.win_shell: |"
+        body = [line for line in rest if line != "  changed_when: false"]
+        assert len(body) == 2
+        assert all(line.startswith("    ") for line in body)
+    assert ["changed_when" in task for task in tasks] == [False, False, False, False, True]
+
+
+def test_both_a_host_and_a_domain_are_refused() -> None:
+    with pytest.raises(SetupImpossible, match="one of the two"):
+        set_up(SERVER, HOST, "corp.example")

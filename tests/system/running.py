@@ -1,0 +1,142 @@
+"""Real processes for tests: `twistd kms` and the `kmstwist` command of the environment the tests run in."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+BIN = Path(sys.executable).parent
+_WAIT = 30.0
+_FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)')
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on at this moment, on IPv4 and IPv6."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+        probe.bind(("::", 0))
+        return int(probe.getsockname()[1])
+
+
+def fields(line: str) -> dict[str, str]:
+    """The `key=value` fields of a log line."""
+    return {key: value.strip('"') for key, value in _FIELD.findall(line)}
+
+
+class Server:
+    """`twistd -n kms` as a process of its own; ready when it has said that it listens."""
+
+    def __init__(self, state_dir: Path, *options: str, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.state_dir = state_dir
+        self.lines: list[str] = []
+        self._new: queue.Queue[str | None] = queue.Queue()
+        self.process = subprocess.Popen(
+            [
+                str(BIN / "twistd"),
+                "-n",
+                "--pidfile=",
+                "kms",
+                f"--port={self.port}",
+                f"--state-dir={state_dir}",
+                *options,
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=state_dir.parent,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.wait_for(r'[ "]listening[ "]')
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._new.put(line.rstrip("\n"))
+        self._new.put(None)
+
+    def wait_for(self, pattern: str, times: int = 1) -> str:
+        """The log line in which `pattern` is found for the `times`-th time, waiting for it."""
+        found = 0
+        for line in self.lines:
+            found += bool(re.search(pattern, line))
+            if found == times:
+                return line
+        while True:
+            line_or_end = self._new.get(timeout=_WAIT)
+            if line_or_end is None:
+                raise AssertionError(f"the server ended without saying {pattern!r}:\n" + "\n".join(self.lines))
+            self.lines.append(line_or_end)
+            found += bool(re.search(pattern, line_or_end))
+            if found == times:
+                return line_or_end
+
+    def conversations(self, number: int) -> list[dict[str, str]]:
+        """The fields of the first `number` conversation lines, waiting for them."""
+        self.wait_for(r" conversation ", number)
+        return [fields(line) for line in self.lines if " conversation " in line][:number]
+
+    @property
+    def key(self) -> Path:
+        """The lab's key file."""
+        return self.state_dir / "lab.key"
+
+    def rss(self) -> int:
+        """Resident memory in bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
+
+    def kill(self) -> None:
+        """End the process as a crash would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(_WAIT)
+
+    def stop(self) -> int:
+        """End the process in order; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(_WAIT)
+        self._reader.join(_WAIT)
+        while (line := self._new.get(timeout=_WAIT)) is not None:
+            self.lines.append(line)
+        self._new.put(None)
+        return status
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(_WAIT)
+
+
+def kmstwist(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the `kmstwist` command."""
+    return run([str(BIN / "kmstwist"), *arguments], env=env)
+
+
+def run(
+    command: Sequence[str], env: dict[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with its output as text."""
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **(env or {})},
+    )

@@ -1,0 +1,247 @@
+"""The main job with real processes: a lab, a gateway before it, clients and probes over TCP."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.system.running import BIN, Server, fields, free_port, kmstwist, run
+
+PRODUCT = "Windows 11 / 10 Enterprise"
+
+
+@pytest.fixture
+def lab(tmp_path: Path):
+    with Server(tmp_path / "lab") as server:
+        yield server
+
+
+def activate(server: Server, key: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return kmstwist("lab", "activate", "--port", str(server.port), "--lab-key", str(key), *options)
+
+
+@pytest.mark.parametrize("version", ["4", "5", "6"])
+def test_thirty_clients_climb_to_the_threshold_and_are_licensed_from_the_25th_on(lab: Server, version: str) -> None:
+    result = activate(lab, lab.key, "--product", PRODUCT, "--count", "30", "--kms-version", version)
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r"LAB-PC-(\d{4})\s+(\d+)\s+[\d.]+\s+(\S.*?)\s*$", result.stdout, re.MULTILINE)
+    assert [(int(machine), int(count)) for machine, count, _ in rows] == [(n, n) for n in range(1, 31)]
+    assert [state for _, _, state in rows[:24]] == [f"grace: count {n} of 25" for n in range(1, 25)]
+    assert {state for _, _, state in rows[24:]} == {"licensed for 180 days"}
+    assert "6 of 30 licensed" in result.stdout
+
+
+def test_a_single_client_prints_its_whole_answer(lab: Server) -> None:
+    result = activate(lab, lab.key, "--product", "Windows Server 2022 Standard")
+    assert result.returncode == 0, result.stderr
+    for expected in (
+        r"host id\s+LAB-",
+        r"count\s+1 \(needs 5\)",
+        r"activation interval\s+120",
+        r"renewal interval\s+10080",
+        r"round trip\s+[\d.]+ ms",
+    ):
+        assert re.search(expected, result.stdout), result.stdout
+
+
+def test_the_gateway_carries_every_version_and_its_log_tells_one_line_a_client(lab: Server, tmp_path: Path) -> None:
+    with Server(tmp_path / "gateway", f"--upstream=127.0.0.1:{lab.port}") as gateway:
+        for version in ("4", "5", "6"):
+            result = activate(gateway, lab.key, "--product", PRODUCT, "--count", "10", "--kms-version", version)
+            assert result.returncode == 0, result.stderr
+        lines = gateway.conversations(30)
+        assert {line["upstream"] for line in lines} == {f"127.0.0.1:{lab.port}"}
+        assert {line["result"] for line in lines} == {"activated"}
+        assert [line["version"] for line in lines] == ["4.0"] * 10 + ["5.0"] * 10 + ["6.0"] * 10
+        # Only a V4 message says in clear who asks.
+        assert [line.get("machine") for line in lines[9:11]] == ["LAB-PC-0010", None]
+        assert gateway.stop() == 0
+
+
+def test_the_lab_remembers_its_clients_across_a_restart(lab: Server, tmp_path: Path) -> None:
+    assert activate(lab, lab.key, "--product", PRODUCT, "--count", "24").returncode == 0
+    assert lab.stop() == 0
+    with Server(tmp_path / "lab") as again:
+        assert "clients=24" in again.wait_for(" lab ")
+        result = activate(again, again.key, "--product", PRODUCT, "--prefix", "NEW")
+        assert "licensed for 180 days" in result.stdout
+
+
+def test_intervals_are_what_the_options_say(tmp_path: Path) -> None:
+    with Server(tmp_path / "lab", "--activation-interval=15", "--renewal-interval=43200") as lab:
+        result = activate(lab, lab.key, "--product", PRODUCT)
+        assert re.search(r"activation interval\s+15 minutes", result.stdout)
+        assert re.search(r"renewal interval\s+43200 minutes", result.stdout)
+
+
+def test_a_probe_tells_a_kms_host_from_an_open_port_and_from_none(lab: Server) -> None:
+    good = kmstwist("probe", f"127.0.0.1:{lab.port}")
+    assert (good.returncode, good.stdout.splitlines()[0].split(" - ")[0]) == (0, "KMS OK")
+    assert "KMS in NDR32             accepted" in good.stdout
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        silent = kmstwist("probe", f"127.0.0.1:{mute.getsockname()[1]}", "--timeout", "0.3")
+    assert (silent.returncode, "no answer to the bind within 0.3 s" in silent.stdout) == (2, True)
+    none = kmstwist("probe", f"127.0.0.1:{free_port()}")
+    assert (none.returncode, "connection refused" in none.stdout) == (2, True)
+
+
+def test_a_probe_reports_as_json(lab: Server) -> None:
+    report = json.loads(kmstwist("probe", f"127.0.0.1:{lab.port}", "--json").stdout)
+    assert report["verdict"] == "OK"
+    assert report["listening"] is True
+
+
+def test_a_client_with_another_labs_key_is_told_so_and_the_log_says_it_clearly(lab: Server, tmp_path: Path) -> None:
+    with Server(tmp_path / "other") as other:
+        result = activate(lab, other.key, "--product", PRODUCT)
+    assert result.returncode == 1
+    assert "0x8007000D" in result.stdout
+    line = lab.conversations(1)[0]
+    assert line["reason"] == "lab-foreign-message"
+    assert line["detail"] == (
+        "127.0.0.1 sent a V6 request that is not the lab's: is it a real Windows or Office client? "
+        "The lab grants no licences; configure an upstream."
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--product", "Windows 9"], 'no product "Windows 9"; did you mean'),
+        (["--product", PRODUCT, "--lab-key", "/nowhere/lab.key"], "there is no lab key at /nowhere/lab.key"),
+        (["--product", PRODUCT, "--kms-version", "7"], "'7' is not one of '4', '5', '6'"),
+        (["--product", PRODUCT, "--port", "99999"], "is not in the range"),
+    ],
+)
+def test_a_mistake_of_the_lab_client_is_one_clear_sentence(options: list[str], sentence: str) -> None:
+    result = kmstwist("lab", "activate", *options)
+    assert result.returncode != 0
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+
+
+def test_a_host_that_is_not_there_is_said_with_the_cure(lab: Server) -> None:
+    result = kmstwist("lab", "activate", "--product", PRODUCT, "--port", str(free_port()), "--lab-key", str(lab.key))
+    assert result.returncode == 1
+    assert "connection refused; start a lab there (twistd -n kms)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--port=70000"], "--port=70000: it is a number from 0 to 65535"),
+        (["--prot=1"], "option --prot not recognized"),
+        (["--upstream=a:b"], "--upstream: 'a:b': the port must be a number from 1 to 65535"),
+        (["--log-format=xml"], "--log-format=xml: it is one of text, json"),
+        (["--listen=tcpp:1"], "--listen=tcpp:1: not a Twisted endpoint"),
+        (["--state-dir=/proc/nowhere"], "cannot be made"),
+    ],
+)
+def test_a_wrong_option_of_twistd_kms_is_one_clear_sentence(options: list[str], sentence: str, tmp_path: Path) -> None:
+    result = run([str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--state-dir={tmp_path}", *options])
+    assert result.returncode == 1
+    assert sentence in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("foreground", [True, False])
+def test_a_taken_port_is_one_clear_sentence(lab: Server, tmp_path: Path, foreground: bool) -> None:
+    mode = ["-n", "--pidfile="] if foreground else ["--pidfile=x.pid", "--logfile=x.log"]
+    result = run([str(BIN / "twistd"), *mode, "kms", f"--port={lab.port}", f"--state-dir={tmp_path}/x"], cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"kmstwist: port {lab.port} is in use by another program")
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unreadable_key_is_one_clear_sentence(tmp_path: Path) -> None:
+    (tmp_path / "lab.key").write_bytes(bytes(32))
+    (tmp_path / "lab.key").chmod(0o644)
+    result = run([str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--state-dir={tmp_path}"])
+    assert result.returncode == 1
+    assert f"chmod 600 {tmp_path}/lab.key" in result.stderr
+
+
+def test_as_a_daemon_with_a_pid_file_it_starts_and_stops_cleanly(tmp_path: Path) -> None:
+    port = free_port()
+    pidfile, logfile = tmp_path / "kms.pid", tmp_path / "kms.log"
+    started = run(
+        [
+            str(BIN / "twistd"),
+            f"--pidfile={pidfile}",
+            f"--logfile={logfile}",
+            "kms",
+            f"--port={port}",
+            f"--state-dir={tmp_path / 'state'}",
+        ]
+    )
+    assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
+    pid = int(pidfile.read_text())
+    assert kmstwist("probe", f"127.0.0.1:{port}").returncode == 0
+    stopped = run(["/bin/sh", "-c", f"kill -TERM {pid}; while kill -0 {pid} 2>/dev/null; do sleep 0.05; done"])
+    assert stopped.returncode == 0
+    assert not pidfile.exists()
+    log = logfile.read_text().splitlines()
+    assert [line.split()[2] for line in log if " hint " not in line] == [
+        "starting",
+        "lab",
+        "listening",
+        "conversation",
+        "stopped",
+    ]
+
+
+def test_the_log_can_be_json(tmp_path: Path) -> None:
+    with Server(tmp_path / "lab", "--log-format=json") as server:
+        assert kmstwist("probe", f"127.0.0.1:{server.port}").returncode == 0
+        line = json.loads(server.wait_for('"conversation"'))
+        assert (line["client"], line["reason"], line["level"]) == ("127.0.0.1", "client-closed", "info")
+
+
+def test_a_log_line_cannot_be_forged_by_a_machine_name(lab: Server) -> None:
+    name = "x\n2026-01-01 info conversation client=1.2.3.4"
+    assert activate(lab, lab.key, "--product", PRODUCT, "--prefix", name[:50]).returncode == 0
+    line = lab.wait_for(" conversation ")
+    assert "\\n2026-01-01" in line
+    assert fields(line)["client"] == "127.0.0.1"
+
+
+def test_an_upstream_that_dies_under_load_leaves_no_client_without_an_answer(lab: Server, tmp_path: Path) -> None:
+    with Server(tmp_path / "gateway", f"--upstream=127.0.0.1:{lab.port}", "--upstream-timeout=2") as gateway:
+        with ThreadPoolExecutor(1) as pool:
+            clients = pool.submit(
+                activate, gateway, lab.key, "--product", PRODUCT, "--count", "3000", "--at-once", "32", "--timeout", "4"
+            )
+            gateway.wait_for(" conversation ", 200)
+            lab.process.send_signal(signal.SIGKILL)
+            result = clients.result()
+        # Every client has its line: licensed or in grace before the kill, an RPC fault at once after it, none silent.
+        rows = re.findall(r"LAB-PC-(\d{4,})\s+(.*)", result.stdout)
+        assert len(rows) == 3000
+        assert not [row for row in rows if "within" in row[1]]
+        assert [row for row in rows if "fault" in row[1]]
+        assert gateway.stop() == 0
+
+
+def test_an_upstream_that_is_silent_is_answered_for_within_the_timeout(lab: Server, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        options = (f"--upstream=127.0.0.1:{mute.getsockname()[1]}", "--upstream-timeout=0.5")
+        with Server(tmp_path / "gateway", *options) as gateway:
+            result = activate(gateway, lab.key, "--product", PRODUCT)
+            assert "fault 0x000006ba" in result.stderr
+            assert gateway.conversations(1)[0]["reason"] == "upstream-timeout"
+
+
+def test_an_upstream_that_refuses_is_answered_for_at_once(lab: Server, tmp_path: Path) -> None:
+    with Server(tmp_path / "gateway", f"--upstream=127.0.0.1:{free_port()}", "--upstream-timeout=30") as gateway:
+        result = activate(gateway, lab.key, "--product", PRODUCT, "--timeout", "10")
+        assert "fault 0x000006ba (server unavailable)" in result.stderr
+        line = gateway.conversations(1)[0]
+        assert (line["reason"], line["result"]) == ("upstream-refused", "fault")

@@ -1,0 +1,59 @@
+"""The reference pages say what the program does: they are made from it, and these tests notice when they are not."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from kmstwist.cli.reference import PAGES
+from kmstwist.logevents import REGISTRY
+from kmstwist.reasons import EXPLANATIONS, Reason
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_reference_page_is_up_to_date(name: str) -> None:
+    page = ROOT / "docs" / name
+    assert page.exists(), "run `make docs`"
+    assert page.read_text() == PAGES[name](), "run `make docs`"
+
+
+def test_every_reason_code_is_explained() -> None:
+    assert set(EXPLANATIONS) == set(Reason)
+    assert all(explanation.meaning and explanation.cure for explanation in EXPLANATIONS.values())
+
+
+def test_every_reason_code_is_given_somewhere() -> None:
+    source = "\n".join(path.read_text() for path in (ROOT / "kmstwist").rglob("*.py") if path.name != "reasons.py")
+    unused = [reason.name for reason in Reason if not re.search(rf"Reason\.{reason.name}\b", source)]
+    assert unused == []
+
+
+def test_every_log_event_is_emitted_with_the_fields_it_documents() -> None:
+    """Each `EVENT.emit(…)` in the program names only documented fields, and each event is emitted somewhere."""
+    from kmstwist import logevents
+
+    by_variable = {name: event for name, event in vars(logevents).items() if isinstance(event, logevents.LogEvent)}
+    emitted: set[str] = set()
+    for path in (ROOT / "kmstwist").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "emit"):
+                continue
+            if not (isinstance(node.func.value, ast.Name) and node.func.value.id in by_variable):
+                continue
+            event = by_variable[node.func.value.id]
+            emitted.add(event.name)
+            named = {keyword.arg for keyword in node.keywords if keyword.arg is not None}
+            named |= {
+                key.value
+                for keyword in node.keywords
+                if keyword.arg is None and isinstance(keyword.value, ast.Dict)
+                for key in keyword.value.keys
+                if isinstance(key, ast.Constant) and isinstance(key.value, str)
+            }
+            assert named <= set(event.fields), f"{path.name}: {event.name} is emitted with {named - set(event.fields)}"
+    assert emitted == set(REGISTRY)
