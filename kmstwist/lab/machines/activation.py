@@ -22,7 +22,8 @@ from kmstwist.lab.machines.locating import LocateFailed, Locator
 from kmstwist.lab.machines.machine import Licence, Machine
 from kmstwist.reasons import Reason
 from kmstwist.transport.address import HostPort
-from kmstwist.transport.connection import call_timed_out, connect, endpoint_for
+from kmstwist.transport.connection import call_timed_out, connect
+from kmstwist.transport.endpoints import endpoint_for
 from kmstwist.transport.errors import FaultError, UpstreamError
 
 TIMEOUT = 10.0

@@ -69,6 +69,6 @@ def _lookup(reactor: Any, machine: Machine) -> Lookup:
 
 def _own_search_list() -> tuple[str, ...]:
     try:
-        return system_search_list()
+        return tuple(name for name in system_search_list() if name.strip("."))
     except ValueError:
         return ()
