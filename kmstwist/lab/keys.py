@@ -34,8 +34,8 @@ class LabKeyError(Exception):
 class LabKey:
     """A lab's secret of 32 bytes, as the keys it derives: AES-128 keys of 16 bytes and an HMAC key of 32.
 
-    `host_id` is the lab host's stable name, at most 48 characters, derived like the keys; so is `host_key`, which has the
-    five times five characters of a product key and two letters (L, A) that no product key of Microsoft's has.
+    `host_id` is the lab host's stable name, at most 48 characters, derived like the keys; so is `host_key`, which has
+    the five times five characters of a product key and two letters (L, A) that no product key of Microsoft's has.
     `phone_mac` is the HMAC key of 32 bytes for confirmation ids. `LabKeyError` for a secret of another size.
     """
 

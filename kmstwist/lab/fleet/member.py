@@ -25,7 +25,7 @@ class WorkingHours:
         self._opens = hours.opens.hour * 3600 + hours.opens.minute * 60 + hours.opens.second + lateness
         self._closes = hours.closes.hour * 3600 + hours.closes.minute * 60 + hours.closes.second + lateness
         working = [name in hours.days for name in WEEKDAYS]
-        # From each weekday, counted from the scenario's first day: how many days until the next working day, 0 if it is.
+        # For each weekday, counted from the scenario's first day: the days until the next working day, 0 if it is one.
         self._day_offsets = [
             next(offset for offset in range(7) if working[(weekday + day + offset) % 7]) for day in range(7)
         ]
@@ -48,9 +48,9 @@ class WorkingHours:
 class Member:
     """A machine's licence for one product. Times are Unix seconds; `leaves` and the lost ones infinity for never.
 
-    `pending` is its next call on the virtual clock. `counted` is the state under which the record counts it at present (None before it joins and after it leaves).
-    `lost_at` is when a licence it had ran out first, `notified_at` when it first came into notification mode,
-    `restored_at` when it was licensed again after the last of these.
+    `pending` is its next call on the virtual clock. `counted` is the state under which the record counts it at present
+    (None before it joins and after it leaves). `lost_at` is when a licence it had ran out first, `notified_at` when it
+    first came into notification mode, `restored_at` when it was licensed again after the last of these.
     """
 
     __slots__ = (

@@ -73,7 +73,8 @@ def _groups(
         products = _strings(group.get("products"))
         if len(set(products)) < len(products):
             yield f"{place}, products: a product is named twice; a machine has it once"
-        joins = group.get("joins") if isinstance(group.get("joins"), dict) else {}
+        given = group.get("joins")
+        joins: dict[str, Any] = given if isinstance(given, dict) else {}
         leaves = group.get("leaves")
         joined = _number(joins.get("from_day", 0)) or 0.0
         yield from _before_end(f"{place}, joins", "from_day", joined, days)

@@ -95,9 +95,7 @@ def _section(result: FleetResult, ident: str) -> str:
         ),
         _card(f"{figure.peak_requests:,}", "requests in the busiest hour", _peak(result), ""),
     ]
-    summary = "".join(
-        f"<tr><th>{escape(heading)}</th><td>{escape(value)}</td></tr>" for heading, value in rows(result)
-    )
+    summary = "".join(f"<tr><th>{escape(heading)}</th><td>{escape(value)}</td></tr>" for heading, value in rows(result))
     return f"""<section id="{ident}">
 <h1>{escape(result.scenario.name)}</h1>
 <p class="lead">{escape(result.scenario.description)}</p>

@@ -196,9 +196,7 @@ class Record:
             ),
             outcomes=dict(sorted(self._outcomes.items())),
             losses=tuple(_loss(member) for member in members if _lost(member)),
-            never_licensed=sum(
-                member.lab.last_success is None and member.counted is not None for member in members
-            ),
+            never_licensed=sum(member.lab.last_success is None and member.counted is not None for member in members),
             all_licensed_at=self._all_licensed_at,
             away=tuple(_away(scenario)),
         )

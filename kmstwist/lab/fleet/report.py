@@ -109,13 +109,13 @@ def rows(result: FleetResult) -> list[tuple[str, str]]:
                 f"{when(figure.peak_at)}; half of the busy hours have {figure.median_requests:,} or fewer in all",
             )
         )
-    for threshold in result.thresholds:
-        summary.append(
-            (
-                f"count of {threshold.required} at {threshold.host}",
-                f"{when(threshold.reached_at)}, for {threshold.application}",
-            )
+    summary += [
+        (
+            f"count of {threshold.required} at {threshold.host}",
+            f"{when(threshold.reached_at)}, for {threshold.application}",
         )
+        for threshold in result.thresholds
+    ]
     for code, number in result.outcomes.items():
         if code:
             explanation = explain(code)

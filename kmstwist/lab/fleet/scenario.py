@@ -196,9 +196,7 @@ class Scenario(_Strict):
         if self.machine_count <= machines:
             return self
         share = machines / self.machine_count
-        groups = tuple(
-            group.model_copy(update={"count": max(1, round(group.count * share))}) for group in self.groups
-        )
+        groups = tuple(group.model_copy(update={"count": max(1, round(group.count * share))}) for group in self.groups)
         return self.model_copy(update={"groups": groups})
 
 

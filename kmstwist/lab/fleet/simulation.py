@@ -1,4 +1,4 @@
-"""A fleet in virtual time: every machine is a `LabClient`, every host a `LabHost`; here is only what brings them together.
+"""A fleet in virtual time: machines are `LabClient`s and hosts `LabHost`s; here is only what brings them together.
 
 Each member has one call pending on the virtual clock, its next attempt. An attempt finds a host (by hand, remembered,
 DNS), lets the host decide, lets the client process the answer, and asks the client when it wants to try again.
@@ -14,7 +14,6 @@ import gc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from math import ceil
-from random import Random
 from uuid import UUID
 
 from kmstwist.kms.messages import Request, Response
@@ -24,7 +23,7 @@ from kmstwist.lab.fleet.clock import VirtualClock
 from kmstwist.lab.fleet.member import Member, clock_error_at, members_of, new_cmid
 from kmstwist.lab.fleet.record import FleetResult, Record
 from kmstwist.lab.fleet.scenario import Scenario
-from kmstwist.lab.fleet.world import DAY, SimulatedServer, World
+from kmstwist.lab.fleet.world import DAY, SimulatedServer, World, repeatable
 
 HOUR = 3600
 
@@ -44,14 +43,14 @@ class Fleet:
         self.begins = scenario.begins
         self.ends = self.begins + scenario.days * DAY
         hours = ceil(scenario.days * 24)
-        random = Random(scenario.seed)
+        random = repeatable(scenario.seed)
         self.clock = VirtualClock(self.begins)
         self.world = World(scenario, self.clock.seconds, random, hours)
         weekday = datetime.fromtimestamp(self.begins, UTC).weekday()
         self.members: list[Member] = []
         for group in scenario.groups:
             # Each group draws from a source of its own: adding one leaves the others as they were.
-            group_random = Random(f"{scenario.seed} {group.name}")
+            group_random = repeatable(f"{scenario.seed} {group.name}")
             site = self.world.sites[group.site]
             self.members += members_of(group, site, self.world.servers, self.begins, weekday, group_random)
         self._random = random
@@ -119,7 +118,9 @@ class Fleet:
         if server is None:
             self._fail(member, now)
             return
-        request = member.lab.request(now, clock_error_at(member.clock_error, self.begins, now) if member.clock_error else 0.0)
+        request = member.lab.request(
+            now, clock_error_at(member.clock_error, self.begins, now) if member.clock_error else 0.0
+        )
         if site.round_trip:
             member.pending = self.clock.call_at(now + site.round_trip / 2, self._arrive, member, server, request)
             return

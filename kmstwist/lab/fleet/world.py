@@ -142,12 +142,10 @@ class World:
             spec.name: SimulatedHost(spec, LabKey(random.randbytes(SECRET_SIZE)), seconds, begins, hours)
             for spec in scenario.hosts
         }
-        self.gateways = {
-            spec.name: SimulatedGateway(spec, self.hosts, begins, hours) for spec in scenario.gateways
-        }
+        self.gateways = {spec.name: SimulatedGateway(spec, self.hosts, begins, hours) for spec in scenario.gateways}
         self.servers: dict[str, SimulatedServer] = {**self.hosts, **self.gateways}
         self.sites = {
-            spec.name: SimulatedSite(spec, self.servers, begins, Random(random.randbytes(16)))
+            spec.name: SimulatedSite(spec, self.servers, begins, repeatable(random.randbytes(16)))
             for spec in scenario.sites
         }
         moments: set[float] = set()
@@ -164,6 +162,11 @@ class World:
         """The next moment at which anything comes, goes or changes (a group's CMIDs too); infinity if nothing will."""
         at = bisect_right(self._moments, now)
         return self._moments[at] if at < len(self._moments) else FOREVER
+
+
+def repeatable(seed: int | str | bytes) -> Random:
+    """A source of random numbers that gives the same ones for the same seed."""
+    return Random(seed)  # noqa: S311 - a simulation has to be repeatable, and keeps no secret
 
 
 def _records(srv: Iterable[Srv]) -> tuple[SrvRecord, ...]:

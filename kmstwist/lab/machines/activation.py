@@ -159,9 +159,7 @@ def _failed(licence: Licence, code: int, asking: Asking, more: str = "") -> Publ
     return Published(code, more)
 
 
-def _log_sent(
-    machine: Machine, licence: Licence, host: HostPort, request: Request, code: int, asking: Asking
-) -> None:
+def _log_sent(machine: Machine, licence: Licence, host: HostPort, request: Request, code: int, asking: Asking) -> None:
     machine.new_events.append(request_sent(asking.now(), code, host, request, licence.product.name))
 
 

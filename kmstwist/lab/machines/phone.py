@@ -44,7 +44,7 @@ def check_confirmation(key: LabKey, machine: Machine, licence: Licence, confirma
 
 def _id(key: LabKey, about: Iterable[bytes], groups: int, digits: int) -> str:
     number = int.from_bytes(HMAC.new(key.phone_mac, b"\0".join(about), SHA256).digest(), "big")
-    parts = []
+    parts: list[str] = []
     for _ in range(groups):
         number, body = divmod(number, 10 ** (digits - 1))
         text = f"{body:0{digits - 1}d}"

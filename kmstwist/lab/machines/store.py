@@ -6,7 +6,6 @@ A machine is small, so it is read and written whole; only its events are added t
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
@@ -230,9 +229,7 @@ class MachineStore:
         for found in connection.execute(licences):
             machine.licences.append(self._licence(machine, found))
         for found in connection.execute(select(_settings).where(_settings.c.machine == row.key)):
-            machine.settings[found.scope] = KmsSettings(
-                found.host, found.port, found.lookup_domain, found.act_type
-            )
+            machine.settings[found.scope] = KmsSettings(found.host, found.port, found.lookup_domain, found.act_type)
         return machine
 
     def _licence(self, machine: Machine, row: Row[tuple[object, ...]]) -> Licence:
@@ -282,7 +279,7 @@ def _machine_row(machine: Machine) -> dict[str, object]:
         "key": _key(machine.name),
         "name": machine.name,
         "cmid": machine.cmid,
-        "previous_cmid": machine.previous_cmid or UUID(int=0),
+        "previous_cmid": machine.previous_cmid,
         "created": machine.created,
         "rearms_left": machine.rearms_left,
         "domain": machine.domain,

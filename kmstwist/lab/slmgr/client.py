@@ -39,7 +39,7 @@ def windows_or(session: Session, arguments: list[str], at: int = 0) -> Licence:
         if licence.is_windows:
             return licence
     raise Refused(
-        "Error: product not found. This machine has no Windows product; give the ActID of another (/dlv All shows them)."
+        "Error: product not found. This machine has no Windows; give the ActID of a product (/dlv All shows them)."
     )
 
 

@@ -51,7 +51,9 @@ def test_it_does_what_twisteds_own_clock_does(steps) -> None:
     assert play(VirtualClock(), steps) == play(Clock(), steps)
 
 
-@given(st.permutations(range(12)), st.lists(st.tuples(st.integers(0, 11), st.booleans(), st.integers(0, 9)), max_size=8))
+@given(
+    st.permutations(range(12)), st.lists(st.tuples(st.integers(0, 11), st.booleans(), st.integers(0, 9)), max_size=8)
+)
 @settings(max_examples=200, deadline=None)
 def test_a_call_put_off_is_made_when_twisteds_own_clock_makes_it(delays, changes) -> None:
     def run(clock) -> list:
@@ -60,7 +62,7 @@ def test_a_call_put_off_is_made_when_twisteds_own_clock_makes_it(delays, changes
         clock.advance(2)
         for number, (which, reset, seconds) in enumerate(changes):
             # A fraction of its own for each change: no two calls are due at once, where the order would be open.
-            seconds += (number + 1) / 100
+            seconds += 2.0 ** -(number + 1)
             if calls[which].active():
                 (calls[which].reset if reset else calls[which].delay)(seconds)
         clock.advance(50)
