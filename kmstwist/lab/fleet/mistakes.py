@@ -19,7 +19,13 @@ _TABLES = ("host", "gateway", "site", "machines")
 
 def structural_mistakes(error: ValidationError) -> list[str]:
     """What the model says, in our words."""
-    return [f"{_place(detail['loc'])}: {_cure(detail)}" for detail in error.errors()]
+    details = error.errors()
+    return [
+        f"{_place(detail['loc'])}: {_cure(detail)}"
+        for detail in details
+        # A list is also called too short when its entries are only wrong.
+        if detail["type"] != "too_short" or not any(_is_within(other["loc"], detail["loc"]) for other in details)
+    ]
 
 
 def cross_mistakes(document: dict[str, Any], max_machines: int) -> list[str]:
@@ -34,6 +40,8 @@ def _cross(document: dict[str, Any], max_machines: int) -> Iterator[str]:
     for name in sorted(set(hosts) & set(gateways)):
         yield f'[[gateway]] "{name}": a host has this name too; clients could not tell them apart, rename one'
     days = _number(document.get("days"))
+    if days is not None and days <= 0:
+        days = None
     for table in ("host", "gateway", "site"):
         for place, entry in _entries(document, table):
             yield from _outages(place, entry, days)
@@ -143,6 +151,10 @@ def _strings(value: object) -> list[str]:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _is_within(location: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(location) > len(outer) and location[: len(outer)] == outer
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -74,7 +74,7 @@ def read(words: Sequence[str]) -> tuple[Option, list[str]]:
         hint = f" Did you mean /{close[0]}?" if close else f"\n{usage()}"
         raise Refused(f"Unrecognized option: {words[0]}.{hint}")
     arguments = list(words[1:])
-    if any(argument.startswith("/") for argument in arguments):
+    if any(argument[:1] == "/" and argument[1:].lower() in OPTIONS for argument in arguments):
         raise Refused("slmgr takes one option at a time.")
     if len(arguments) < option.required:
         raise Refused(f"{words[0]} needs more: slmgr {option.usage}")
