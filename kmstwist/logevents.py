@@ -46,11 +46,12 @@ CONVERSATION = LogEvent(
     {
         "client": "the client's IP address",
         "port": "the client's TCP port",
+        "proxy": "the load balancer's address, where the client's comes from its PROXY header",
         "version": "the KMS protocol version of the request",
         "machine": "the machine name in the request, where it is readable (V4, and the lab's own clients)",
         "product": "the product asked for, where it is readable",
         "upstream": "the KMS host that answered; absent in the lab",
-        "result": "the outcome in words: activated, answered, refused, fault, none",
+        "result": "activated (the count is enough), answered (it is not, or cannot be read), refused, fault, or none",
         "code": "the HRESULT or the RPC fault status that the client got",
         "count": "the client count in the answer, where it is readable",
         "reason": "the reason code (docs/reference/reasons.md)",
@@ -90,7 +91,12 @@ GATEWAY = LogEvent(
     "gateway",
     "info",
     "The gateway is ready to answer.",
-    {"upstreams": "the KMS hosts behind it", "timeout_s": "how long an upstream may take for an answer"},
+    {
+        "upstreams": "the KMS hosts behind it",
+        "discover": "the domain whose SRV records name more",
+        "policy": "how one is chosen for a client",
+        "deadline_s": "how long a client's call may take in all",
+    },
 )
 LISTENING = LogEvent(
     "listening", "info", "A listening port is open.", {"address": "where clients connect", "protocols": "what it takes"}
@@ -112,6 +118,116 @@ UPSTREAM_DOWN = LogEvent(
     {"upstream": "the KMS host", "reason": "the reason code", "detail": "why"},
 )
 UPSTREAM_UP = LogEvent("upstream-up", "info", "A KMS host answers again.", {"upstream": "the KMS host"})
+AUDIT_FAILING = LogEvent(
+    "audit-failing",
+    "error",
+    "The audit's store cannot be written. At most once a minute while it lasts.",
+    {
+        "policy": "what becomes of calls meanwhile: serve (answered, stored later) or refuse",
+        "waiting": "how many records wait",
+        "detail": "why",
+    },
+)
+AUDIT_RECOVERED = LogEvent(
+    "audit-recovered",
+    "info",
+    "The audit's store can be written again.",
+    {"waiting": "how many records are still to be caught up with", "dropped": "how many were dropped since the start"},
+)
+AUDIT_DROPPED = LogEvent(
+    "audit-dropped",
+    "error",
+    "A record was dropped, for the queue is full. At most once a minute while it lasts.",
+    {"dropped": "how many were dropped since the start", "detail": "why"},
+)
+AUDIT_REJECTED = LogEvent(
+    "audit-rejected",
+    "error",
+    "The audit's store cannot hold a record for what is in it; the others are stored.",
+    {"record": "the record's id", "client": "the client's IP address", "detail": "why"},
+)
+AUDIT_LOST = LogEvent(
+    "audit-lost",
+    "error",
+    "kmstwist stops while the audit's store cannot be written.",
+    {"lost": "how many records are lost", "detail": "why"},
+)
+AUDIT_FORWARDING = LogEvent(
+    "audit-forwarding", "info", "Records are forwarded to the central store.", {"target": "the central store"}
+)
+AUDIT_FORWARD_FAILING = LogEvent(
+    "audit-forward-failing",
+    "warn",
+    "The central store cannot be reached; records wait in the local one.",
+    {"target": "the central store", "detail": "why"},
+)
+AUDIT_FORWARD_REJECTED = LogEvent(
+    "audit-forward-rejected",
+    "error",
+    "The central store cannot hold a record; it stays in the local one only.",
+    {"target": "the central store", "record": "the record's id", "detail": "why"},
+)
+AUDIT_RETENTION = LogEvent(
+    "audit-retention", "info", "The audit's retention removed what is too old or too much.", {"deleted": "rows"}
+)
+AUDIT_RETENTION_FAILING = LogEvent(
+    "audit-retention-failing", "warn", "The audit's retention failed; it tries again in an hour.", {"detail": "why"}
+)
+DISCOVERED = LogEvent(
+    "upstreams-found",
+    "info",
+    "DNS names other KMS hosts than before.",
+    {
+        "domain": "the domain whose SRV records were asked for",
+        "upstreams": "the hosts, each with (priority,weight)",
+        "ttl_s": "seconds until DNS is asked again",
+    },
+)
+DISCOVERY_FAILED = LogEvent(
+    "upstreams-not-found",
+    "warn",
+    "DNS names no KMS host that can be used; those found before are kept.",
+    {"domain": "the domain whose SRV records were asked for", "detail": "why", "kept": "the hosts that are kept"},
+)
+UPSTREAM_DRAIN = LogEvent(
+    "upstream-drain",
+    "info",
+    "The administrator drained a KMS host, or took it back.",
+    {"upstream": "the KMS host", "state": "drained, or its state after it was taken back"},
+)
+PAUSED = LogEvent(
+    "paused",
+    "info",
+    "The administrator paused kmstwist, or had it go on.",
+    {"paused": "yes: clients are told 'too busy'; no: they are answered again"},
+)
+CONFIG_APPLIED = LogEvent(
+    "config",
+    "info",
+    "A changed configuration is in force; no connection was cut.",
+    {"file": "the file", "changed": "the options that changed", "restart": "changed options that need a restart"},
+)
+CONFIG_REFUSED = LogEvent(
+    "config-refused",
+    "error",
+    "A changed configuration was refused; the old one stays. One line for each mistake.",
+    {"detail": "the mistake, with its place and its cure"},
+)
+CONTROL_UNAVAILABLE = LogEvent(
+    "no-control",
+    "warn",
+    "There is no control socket: the commands that need it (kmstwist upstreams, gateway, config reload) will not work.",
+    {"path": "where it should be", "detail": "why"},
+)
+WORKER_STARTED = LogEvent(
+    "worker-started", "info", "A worker process runs.", {"worker": "its number", "worker_pid": "its process id"}
+)
+WORKER_ENDED = LogEvent(
+    "worker-ended",
+    "warn",
+    "A worker process ended by itself; another takes its place.",
+    {"worker": "its number", "worker_pid": "its process id", "how": "how it ended", "again_s": "seconds until then"},
+)
 DEFECT = LogEvent(
     "defect",
     "error",

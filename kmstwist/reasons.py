@@ -46,6 +46,15 @@ class Reason(StrEnum):
     CLIENT_LOST = "client-lost"
     CLIENT_ORPHANED = "client-orphaned"
     CLIENT_IDLE = "client-idle"
+    CLIENT_SLOW = "client-slow"
+    CLIENT_TOTAL = "client-total"
+
+    # What kept a client from being heard.
+    ADMISSION_NETWORK = "admission-network"
+    ADMISSION_RATE = "admission-rate"
+    ADMISSION_NETWORK_RATE = "admission-network-rate"
+    ADMISSION_CONNECTIONS = "admission-connections"
+    ADMISSION_PROXY = "admission-proxy"
 
     # What kept the lab from an answer.
     LAB_FOREIGN_MESSAGE = "lab-foreign-message"
@@ -63,6 +72,7 @@ class Reason(StrEnum):
     UPSTREAM_BIND_REJECTED = "upstream-bind-rejected"
     UPSTREAM_BUSY = "upstream-busy"
     UPSTREAM_DNS = "upstream-dns"
+    UPSTREAM_NONE = "upstream-none"
 
     # What kept us from publishing in DNS, or is wrong there.
     DNS_REFUSED = "dns-refused"
@@ -76,9 +86,13 @@ class Reason(StrEnum):
     DNS_LOOKUP = "dns-lookup"
     DNS_STRANGER = "dns-stranger"
 
+    # What the audit decided.
+    AUDIT_UNAVAILABLE = "audit-unavailable"
+
     # What we decided ourselves.
     SERVER_STOPPING = "server-stopping"
     SERVER_CONNECTIONS = "server-connections"
+    SERVER_PAUSED = "server-paused"
     SERVER_ERROR = "server-error"
 
 
@@ -175,6 +189,34 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "nothing came from the client for the idle timeout",
         "a monitoring probe that only connects, or a slow or dead client",
     ),
+    Reason.CLIENT_SLOW: Explanation(
+        "the client sent something, but no whole request within the request timeout",
+        "a client that feeds bytes slowly, by design or over a very bad line; look at what it is",
+    ),
+    Reason.CLIENT_TOTAL: Explanation(
+        "the connection was open for the total timeout",
+        "nothing to do: KMS clients are done in a second, and a gateway's reserved connection is opened again",
+    ),
+    Reason.ADMISSION_NETWORK: Explanation(
+        "the client's address is in no network that may ask; it was told 'access denied' (0x80070005)",
+        "if it is one of yours, add its network to allow in [admission]",
+    ),
+    Reason.ADMISSION_RATE: Explanation(
+        "the client's address asked more often than its rate allows; it was told 'too busy' and comes back",
+        "look for a loop on that machine; many machines behind one address (NAT) need a higher client_rate, or exempt",
+    ),
+    Reason.ADMISSION_NETWORK_RATE: Explanation(
+        "the client's network asked more often than its rate allows; its clients are told 'too busy' and come back",
+        "look which machines there ask; raise network_rate if they are rightly that many",
+    ),
+    Reason.ADMISSION_CONNECTIONS: Explanation(
+        "the client's address has too many connections open",
+        "look what that machine does; raise client_connections if many machines share the address",
+    ),
+    Reason.ADMISSION_PROXY: Explanation(
+        "a PROXY protocol header from an address that is not a named load balancer, or none from one that is",
+        "name the balancer in proxy_from in [admission], and have it send the header (HAProxy: send-proxy-v2)",
+    ),
     Reason.LAB_FOREIGN_MESSAGE: Explanation(
         "the message is not protected with this lab's key: a real Windows or Office client, or a client of another lab",
         "the lab grants no licences; configure an upstream. For a lab client, give it this lab's key (--lab-key)",
@@ -221,6 +263,14 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "the upstream's name does not resolve",
         "see that the name is right: host the name as the gateway's resolver sees it",
     ),
+    Reason.UPSTREAM_NONE: Explanation(
+        "no KMS host was asked: none has been found in DNS yet, all are drained, or the call's time was over",
+        "kmstwist upstreams list shows them; kmstwist upstreams undrain NAME takes one back",
+    ),
+    Reason.SERVER_PAUSED: Explanation(
+        "the administrator paused kmstwist; clients are told 'too busy' and come back",
+        "kmstwist gateway resume",
+    ),
     Reason.DNS_REFUSED: Explanation(
         "the DNS server's policy does not allow our update of the zone",
         "allow the key in the zone's update-policy or allow-update, for _vlmcs._tcp and type SRV",
@@ -259,6 +309,10 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.DNS_STRANGER: Explanation(
         "DNS names a KMS host that the configuration does not",
         "find whose it is: it takes clients away, and may not be licensed. If it is yours, add it to the configuration",
+    ),
+    Reason.AUDIT_UNAVAILABLE: Explanation(
+        "the call's record could not be stored, and on_audit_failure is refuse; the client was told 'too busy'",
+        "see the audit-failing line for why; mend the store, or set on_audit_failure to serve",
     ),
     Reason.SERVER_STOPPING: Explanation("kmstwist is stopping", "nothing to do; clients try again later"),
     Reason.SERVER_CONNECTIONS: Explanation(

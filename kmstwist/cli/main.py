@@ -11,12 +11,19 @@ from kmstwist.cli.lazy import LazyGroup
 
 #: Each verb's command, as "module:attribute" below kmstwist.cli.
 VERBS = {
+    "audit": "audit:audit",
+    "config": "config:config",
     "discover": "discover:discover",
     "dns": "dns:dns",
+    "errors": "errors:errors",
+    "events": "events:events",
+    "gateway": "gateway:gateway",
     "keys": "keys:keys",
     "lab": "lab:lab",
     "probe": "probe:probe",
+    "report": "report:report",
     "setup-client": "setup_client:setup_client",
+    "upstreams": "upstreams:upstreams",
 }
 
 

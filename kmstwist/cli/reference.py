@@ -13,6 +13,8 @@ import click
 from kmstwist.cli.main import kmstwist
 from kmstwist.logevents import REGISTRY
 from kmstwist.reasons import EXPLANATIONS, Reason
+from kmstwist.rpc import diagram
+from kmstwist.server.configdoc import commented_toml, reference_page
 from kmstwist.server.options import Options
 
 _MADE = "<!-- Made from the program by `make docs`. -->\n"
@@ -103,15 +105,20 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/log.md": log_page,
     "reference/twistd-kms.md": options_page,
     "reference/kmstwist.md": commands_page,
+    "reference/configuration.md": reference_page,
+    "machines.md": diagram.render,
 }
 
 
 def main(folder: str) -> None:
-    """Write all pages below `folder`."""
+    """Write all pages below `folder`, and the configuration file to install beside it."""
     for name, make in PAGES.items():
         path = Path(folder) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(make(), encoding="utf-8")
+    configuration = Path(folder).parent / "etc" / "kmstwist" / "kmstwist.toml"
+    configuration.parent.mkdir(parents=True, exist_ok=True)
+    configuration.write_text(commented_toml(), encoding="utf-8")
 
 
 if __name__ == "__main__":

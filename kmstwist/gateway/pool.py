@@ -8,8 +8,10 @@ lets no more than a bounded number wait: past that a call fails at once, so that
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
@@ -19,7 +21,7 @@ from kmstwist.transport.errors import BindError, FaultError, LostError, Upstream
 
 #: Seconds between attempts to fill the reserve of a host that could not be reached.
 _REFILL_DELAY = 1.0
-#: Seconds a connection beyond the floor is kept without a call.
+#: Seconds that connections beyond the floor are kept while nobody needs them.
 _SURPLUS_KEPT = 30.0
 
 
@@ -27,6 +29,15 @@ class PoolBusy(UpstreamError):
     """Every connection is in use and the queue is full."""
 
     reason = Reason.UPSTREAM_BUSY
+
+
+class _Attempt:
+    """How far a request came."""
+
+    __slots__ = ("asked",)
+
+    def __init__(self) -> None:
+        self.asked = False
 
 
 class AssociationPool:
@@ -41,21 +52,28 @@ class AssociationPool:
         ceiling: int = 64,
         queue: int = 2048,
         timeout: float = 5.0,
+        when_unreachable: Callable[[UpstreamError], None] | None = None,
     ) -> None:
-        """`floor` and `ceiling` count connections, `queue` waiting calls, `timeout` is seconds a connection attempt
-        and a call may take."""
+        """`floor` and `ceiling` count connections, `queue` waiting calls, `timeout` is seconds a connection attempt may
+        take. `when_unreachable` is told of every attempt that failed."""
         self._endpoint = endpoint
         self._clock = clock
         self.floor = floor
         self.ceiling = ceiling
         self.queue = queue
         self.timeout = timeout
+        self._when_unreachable = when_unreachable
         self._idle: list[RpcConnection] = []
         self._busy: set[RpcConnection] = set()
         self._connecting: set[Deferred[RpcConnection]] = set()
         self._waiting: deque[Deferred[RpcConnection]] = deque()
-        self._refill: IDelayedCall | None = None
+        self._timers: set[IDelayedCall] = set()
+        self._refilling = False
+        self._sweeping = False
+        self._least_idle = 0
         self._running = False
+        self._reserving = True
+        self._retired: Deferred[None] | None = None
 
     @property
     def idle(self) -> int:
@@ -85,39 +103,74 @@ class AssociationPool:
     def stop(self) -> None:
         """Close everything; calls that wait or are under way fail."""
         self._running = False
-        if self._refill is not None:
-            self._refill.cancel()
-            self._refill = None
+        for timer in self._timers:
+            if timer.active():
+                timer.cancel()
+        self._timers.clear()
         for attempt in list(self._connecting):
             attempt.cancel()
         self._fail_waiting(LostError("the gateway is stopping", Reason.SERVER_STOPPING))
         for connection in [*self._idle, *self._busy]:
             connection.abort()
+        self._idle.clear()
 
-    def request(self, message: bytes) -> Deferred[tuple[int, bytes]]:
-        """RequestActivation on a connection of the pool; fires with HRESULT and response, fails with `UpstreamError`.
+    def hold(self) -> None:
+        """Keep no reserve for now; calls under way go on, and a new one opens a connection of its own."""
+        self._reserving = False
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def resume(self) -> None:
+        """Keep the reserve again."""
+        self._reserving = True
+        if self._running:
+            self._fill()
+
+    def retire(self) -> Deferred[None]:
+        """Stop once no call waits or is under way; fires then."""
+        self.hold()
+        self._retired = Deferred()
+        retired = self._retired
+        self._check_retired()
+        return retired
+
+    def request(self, message: bytes, timeout: float) -> Deferred[tuple[int, bytes]]:
+        """RequestActivation on a connection of the pool within `timeout` seconds, waiting for a connection included.
+
+        Fires with HRESULT and response, fails with `UpstreamError`. Cancelling it gives the call up.
 
         A connection from the reserve may have been closed by the host an instant before: such a call is made again,
         once, on another. That is safe, as the host counts a client's CMID once however often it asks.
         """
-        return Deferred.fromCoroutine(self._request(message))
+        attempt = _Attempt()
+        answer = Deferred.fromCoroutine(self._request(message, attempt))
 
-    async def _request(self, message: bytes) -> tuple[int, bytes]:
+        def timed_out(result: object, seconds: float) -> Any:
+            if attempt.asked or self.busy < self.ceiling:
+                return call_timed_out(result, seconds)
+            # The host may be well: all of its connections carry calls, and this one's turn did not come.
+            raise PoolBusy(f"no connection became free within {seconds:g} s")
+
+        return answer.addTimeout(timeout, self._clock, onTimeoutCancel=timed_out)
+
+    async def _request(self, message: bytes, attempt: _Attempt) -> tuple[int, bytes]:
         connection, fresh = await self._take()
+        attempt.asked = True
         try:
             return await self._call(connection, message)
         except LostError:
             if fresh or not self._running:
                 raise
+        attempt.asked = False
         connection = await self._open()
+        attempt.asked = True
         return await self._call(connection, message)
 
     async def _call(self, connection: RpcConnection, message: bytes) -> tuple[int, bytes]:
         self._busy.add(connection)
         try:
-            answer = await connection.request_activation(message).addTimeout(
-                self.timeout, self._clock, onTimeoutCancel=call_timed_out
-            )
+            answer = await connection.request_activation(message)
         except FaultError:
             self._release(connection)
             raise
@@ -132,6 +185,7 @@ class AssociationPool:
         """A connection, and whether it was opened just now."""
         while self._idle:
             connection = self._idle.pop()
+            self._least_idle = min(self._least_idle, len(self._idle))
             if connection.alive:
                 return connection, False
         return await self._open(), True
@@ -155,9 +209,10 @@ class AssociationPool:
         self._connecting.discard(attempt)
         if isinstance(result, Failure):
             error = result.value
-            if not isinstance(error, UpstreamError):
+            if isinstance(error, UpstreamError):
+                self._not_connected(error)
+            elif not isinstance(error, CancelledError):
                 result.raiseException()
-            self._not_connected(error)
         elif not self._running:
             result.abort()
         elif result.association.contexts:
@@ -169,30 +224,45 @@ class AssociationPool:
 
     def _not_connected(self, error: UpstreamError) -> None:
         """A host that is not to be had fails the calls that wait for it now, not one by one as they time out."""
+        if not self._running:
+            return
         if not (self._busy or self._connecting):
             self._fail_waiting(error)
         elif self._waiting and len(self._waiting) > len(self._connecting) + len(self._busy):
             self._waiting.popleft().errback(error)
+        if self._when_unreachable is not None:
+            self._when_unreachable(error)
         self._schedule_refill()
 
     def _fail_waiting(self, error: UpstreamError) -> None:
         waiting, self._waiting = self._waiting, deque()
         for waiter in waiting:
             waiter.errback(error)
+        self._check_retired()
 
     def _release(self, connection: RpcConnection) -> None:
         self._busy.discard(connection)
         if not connection.alive:
             self._make_up()
-            return
-        if self._waiting:
+        elif self._waiting:
             # Taken at once, so that no other call can be given it before the waiting one runs.
             self._busy.add(connection)
             self._waiting.popleft().callback(connection)
-            return
-        self._idle.append(connection)
-        if len(self._idle) > self.floor:
-            self._clock.callLater(_SURPLUS_KEPT, self._drop_surplus, connection)
+        elif not self._reserving:
+            connection.close()
+        else:
+            self._idle.append(connection)
+            if len(self._idle) > self.floor and not self._sweeping:
+                self._sweeping = True
+                self._least_idle = len(self._idle)
+                self._later(_SURPLUS_KEPT, self._sweep)
+        self._check_retired()
+
+    def _check_retired(self) -> None:
+        if self._retired is not None and not (self._busy or self._waiting):
+            retired, self._retired = self._retired, None
+            self.stop()
+            retired.callback(None)
 
     def _make_up(self) -> None:
         """A connection is gone: open another if calls wait for one, or the reserve needs it."""
@@ -202,10 +272,17 @@ class AssociationPool:
             self._connect()
         self._schedule_refill()
 
-    def _drop_surplus(self, connection: RpcConnection) -> None:
-        if len(self._idle) > self.floor and connection in self._idle:
-            self._idle.remove(connection)
+    def _sweep(self) -> None:
+        """Close what nobody needed since the surplus began. The reserve is a stack: its bottom is used least."""
+        self._sweeping = False
+        surplus = max(0, min(self._least_idle, len(self._idle)) - self.floor)
+        for connection in self._idle[:surplus]:
             connection.close()
+        del self._idle[:surplus]
+        if len(self._idle) > self.floor:
+            self._sweeping = True
+            self._least_idle = len(self._idle)
+            self._later(_SURPLUS_KEPT, self._sweep)
 
     def _lost(self, connection: RpcConnection) -> None:
         if connection in self._idle:
@@ -213,10 +290,22 @@ class AssociationPool:
             self._make_up()
 
     def _fill(self) -> None:
-        self._refill = None
-        while self._running and self.connections < self.floor:
-            self._connect()
+        self._refilling = False
+        if self._running and self._reserving:
+            for _ in range(self.floor - self.connections):
+                self._connect()
 
     def _schedule_refill(self) -> None:
-        if self._running and self._refill is None and self.connections < self.floor:
-            self._refill = self._clock.callLater(_REFILL_DELAY, self._fill)
+        if self._running and self._reserving and not self._refilling and self.connections < self.floor:
+            self._refilling = True
+            self._later(_REFILL_DELAY, self._fill)
+
+    def _later(self, seconds: float, happen: Callable[[], None]) -> None:
+        """Like callLater, and forgotten when the pool stops."""
+
+        def run() -> None:
+            self._timers.discard(timer)
+            happen()
+
+        timer = self._clock.callLater(seconds, run)
+        self._timers.add(timer)

@@ -20,12 +20,14 @@ class ActivationCall:
     """One RequestActivation call as it reached the server.
 
     `message` is the KMS request, version word first, exactly as received; `client` the client's IP address in text
-    (an IPv4-mapped one as IPv4) and `client_port` its TCP port.
+    (an IPv4-mapped one as IPv4) and `client_port` its TCP port. `proxy` is the load balancer's address where the
+    client's is the one that a PROXY header named.
     """
 
     message: bytes
     client: str
     client_port: int
+    proxy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import socket
 from collections.abc import Sequence
@@ -10,7 +11,12 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString
+from twisted.internet.endpoints import (
+    AdoptedStreamServerEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    serverFromString,
+)
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
 from twisted.logger import Logger
@@ -40,6 +46,14 @@ def ipv6_works() -> bool:
     except OSError:
         return False
     return True
+
+
+def adopted_endpoint(reactor: Any, descriptor: int) -> tuple[IStreamServerEndpoint, str]:
+    """An endpoint for a listening socket that another process opened and left to this one."""
+    with socket.socket(fileno=os.dup(descriptor)) as adopted:
+        family = adopted.family
+    os.set_blocking(descriptor, False)
+    return AdoptedStreamServerEndpoint(reactor, descriptor, family), f"descriptor {descriptor}"
 
 
 def described_endpoint(reactor: IReactorTime, description: str) -> tuple[IStreamServerEndpoint, str]:
@@ -99,7 +113,7 @@ class ListeningService(Service):
         self._endpoints = endpoints
         self._factory = factory
         self._clock = clock
-        self._drain = drain
+        self.drain = drain
         self._log = log or Logger(namespace="kmstwist.server")
         self.ports: list[IListeningPort] = []
 
@@ -150,7 +164,7 @@ class ListeningService(Service):
                 protocol.end(Reason.SERVER_STOPPING, "kmstwist is stopping")
         if not factory.connections:
             factory.when_idle()
-        deadline = self._clock.callLater(self._drain, self._cut)
+        deadline = self._clock.callLater(self.drain, self._cut)
 
         def done(_: object) -> Deferred[Any]:
             if deadline.active():

@@ -75,9 +75,13 @@ class LineObserver:
     """Writes events as lines to a stream; `write` gets each line without its newline, and its level."""
 
     def __init__(self, formatter: Formatter, level: str, write: Callable[[str, Any], None]) -> None:
+        self._write = write
+        self.configure(formatter, level)
+
+    def configure(self, formatter: Formatter, level: str) -> None:
+        """Write lines of another look or another least level from now on."""
         self._formatter = formatter
         self._rank = _RANK[LEVELS[level]]
-        self._write = write
 
     def __call__(self, event: TwistedEvent) -> None:
         """Format the event and write it, if its level is wanted."""
@@ -176,6 +180,14 @@ def directed_observer() -> LineObserver:
         prefix=twistd.get("prefix") or "kmstwist",
         foreground=bool(twistd.get("nodaemon")),
     )
+    _directed["observer"] = observer
     if file is not None:
         signal.signal(signal.SIGUSR1, lambda *_: file.reopen())
     return observer
+
+
+def redirect_log(formatter: str, level: str) -> None:
+    """Change the look and the least level of the lines that `direct_log` arranged for."""
+    observer: LineObserver | None = _directed.get("observer")
+    if observer is not None:
+        observer.configure(FORMATTERS[formatter], level)

@@ -1,6 +1,7 @@
 """The listening side: a Twisted protocol and factory that move bytes between a transport and a `ServerAssociation`.
 
-The way of a call: transport, association, `Activator.activate`, and back. Nothing on it blocks.
+The way of a call: transport, association, admission, `Activator.activate`, the audit's record, and back. Nothing on it
+blocks.
 
 Every call gets one log line. A client has its answer and is gone a moment later, so the line waits for the connection's
 end, to say who ended it and how; but no longer than a second, since somebody may be watching, and not beyond the next
@@ -14,7 +15,7 @@ from ipaddress import ip_address
 from typing import Any
 from typing import Protocol as TypingProtocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -22,15 +23,21 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from kmstwist.gateway.admission import Admission
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
 from kmstwist.kms.version import Version
-from kmstwist.logevents import CONVERSATION, DEFECT
+from kmstwist.logevents import DEFECT
 from kmstwist.reasons import Reason
 from kmstwist.rpc import activation
 from kmstwist.rpc.call import Call
 from kmstwist.rpc.ndr import StubError
-from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, RpcServer, ServerAssociation
+from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, Refused, RpcServer, ServerAssociation
 from kmstwist.rpc.status import FaultStatus
+from kmstwist.server.config import TimeoutSettings
+from kmstwist.server.outcome import ConnectionFacts, Outcome, write_line
+from kmstwist.server.phases import Phase, PhaseTimer
+from kmstwist.server.proxy import BalancedConnection, BalancedFactory, begins_as_header
+from kmstwist.server.recording import Recorder
 
 #: Seconds that an answered call's log line waits for the connection's end.
 _LINE_WAITS = 1.0
@@ -45,114 +52,79 @@ class Activator(TypingProtocol):
         """Answer one call; the Deferred may fail with an `ActivationFault`."""
 
 
-class Outcome:
-    """What one log line tells of a call; filled while the call goes its way."""
-
-    __slots__ = (
-        "answered_at",
-        "code",
-        "count",
-        "detail",
-        "machine",
-        "product",
-        "reason",
-        "result",
-        "started",
-        "upstream",
-        "version",
-    )
-
-    def __init__(self, started: float) -> None:
-        self.started = started
-        self.answered_at: float | None = None
-        self.version = ""
-        self.machine = ""
-        self.product: str | None = None
-        self.upstream: str | None = None
-        self.result = "none"
-        self.code: int | None = None
-        self.count: int | None = None
-        self.reason = Reason.OK
-        self.detail = ""
-
-
 class KmsProtocol(Protocol):
-    """One client's connection."""
+    """One client's connection. With a `balancer` the client is the one that its PROXY header names."""
 
     transport: ITCPTransport
     factory: KmsFactory
 
     association: ServerAssociation
 
-    def __init__(self, factory: KmsFactory, client: str, port: int) -> None:
+    def __init__(self, factory: KmsFactory, peer: str, port: int, balancer: str | None) -> None:
         self.factory = factory
-        self.client = client
-        self.port = port
-        self._opened = 0.0
-        self._bound_at: float | None = None
+        self.facts = ConnectionFacts(peer, port, balancer, factory.clock.seconds())
         self._outcome: Outcome | None = None
-        self._executing: dict[Call, Deferred[ActivationAnswer]] = {}
+        self._executing: dict[Call, tuple[ActivationCall, Deferred[Any]]] = {}
         self._ended: Ended | None = None
-        self._timer: IDelayedCall | None = None
-        self._bytes_in = 0
-        self._bytes_out = 0
-        self._lines = 0
-        #: Where the present line began: seconds, bytes in and bytes out.
-        self._line_from = (0.0, 0, 0)
+        self._refused: Refused | None = None
+        self._phases: PhaseTimer
+        self._linger_timer: IDelayedCall | None = None
+        self._known = False
 
     # From the transport.
 
     def connectionMade(self) -> None:
-        """Start the clock for the client's first PDU."""
+        """Start the clock for the client's first byte."""
         factory = self.factory
-        self._opened = factory.clock.seconds()
-        self._line_from = (self._opened, 0, 0)
+        self.facts.opened = factory.clock.seconds()
         self.association = ServerAssociation(factory.rpc, str(getattr(self.transport.getHost(), "port", 0)))
+        self._phases = PhaseTimer(factory.clock, factory.timeouts, self._expired)
         factory.connections.add(self)
-        if len(factory.connections) > factory.max_connections:
-            self._end_by_us(Reason.SERVER_CONNECTIONS, f"{factory.max_connections} connections are open")
-            self.transport.abortConnection()
-            return
-        self._timer = factory.clock.callLater(factory.idle_timeout, self._timed_out)
+        if self.facts.proxy is None:
+            self._admit()
 
     def dataReceived(self, data: bytes) -> None:
         """Feed the association, act on its events, send what it has to send."""
+        if not self._known:
+            self._learn_client()
+            self._admit()
         if self.has_ended():
+            return
+        facts = self.facts
+        if not facts.bytes_in and facts.proxy is None and begins_as_header(data):
+            self._end_by_us(Reason.ADMISSION_PROXY, "a PROXY header from an address that is not in proxy_from")
+            self.transport.abortConnection()
             return
         if self._outcome is not None and self._outcome.answered_at is not None:
             self._log_line("open")
-        self._bytes_in += len(data)
+        facts.bytes_in += len(data)
+        self._phases.received()
         association = self.association
-        pending = association.buffered
         for event in association.receive_data(data):
             if type(event) is CallReceived:
                 self._activate(event.call)
             elif type(event) is CallOrphaned:
                 self._orphan(event.call)
+            elif type(event) is Refused:
+                self._refused = event
             elif type(event) is Ended:
                 self._end_by_us(event.reason, event.detail)
-        if self._bound_at is None and association.group is not None:
-            self._bound_at = self.factory.clock.seconds()
+        if facts.bound_at is None and association.group is not None:
+            facts.bound_at = self.factory.clock.seconds()
         self._flush()
         if self.has_ended():
             self._linger()
-        elif association.buffered <= pending and self._timer is not None:
-            # Only whole PDUs buy time: a client that feeds a byte now and then does not.
-            self._timer.reset(self.factory.idle_timeout)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection; write its line."""
         self.factory.connections.discard(self)
         self.factory.answered.discard(self)
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+        self._phases.stop()
+        if self._linger_timer is not None and self._linger_timer.active():
+            self._linger_timer.cancel()
         self.association.connection_lost()
-        if self._executing and self._outcome is not None and self._outcome.answered_at is None:
-            self._outcome.reason = Reason.CLIENT_LOST
-            self._outcome.detail = "the client left before its answer"
-        for deferred in list(self._executing.values()):
-            deferred.cancel()
+        for asked, deferred in list(self._executing.values()):
+            self._give_up(asked, deferred, Reason.CLIENT_LOST, "the client left before its answer")
         self._executing.clear()
         if self._ended is None:
             clean = reason.check(ConnectionDone) is not None
@@ -160,7 +132,28 @@ class KmsProtocol(Protocol):
             self._log_line("client")
         else:
             self._log_line("server")
+        if self._known:
+            self.factory.admission.closed(self.facts.client)
         self.factory.conversation_ended()
+
+    # Who the client is.
+
+    def _learn_client(self) -> None:
+        """Take the address that the PROXY header names; a balancer's own check names none and stays the balancer's."""
+        peer = self.transport.getPeer()
+        self.facts.client = plain_address(getattr(peer, "host", self.facts.client))
+        self.facts.port = getattr(peer, "port", self.facts.port)
+
+    def _admit(self) -> None:
+        self._known = True
+        refusal = self.factory.admission.opened(self.facts.client)
+        if refusal is not None:
+            self._end_by_us(refusal.reason, refusal.detail)
+            self.transport.abortConnection()
+
+    def header_refused(self) -> None:
+        """The balancer's connection does not begin with a PROXY header."""
+        self._end_by_us(Reason.ADMISSION_PROXY, "the balancer sent no PROXY header, or a broken one")
 
     # What we decide.
 
@@ -179,13 +172,13 @@ class KmsProtocol(Protocol):
         """Whether a call is being executed."""
         return bool(self._executing)
 
-    def _timed_out(self) -> None:
-        if self._executing:
-            # The activator has its own deadline; ours is for the client's silence.
-            self._timer = self.factory.clock.callLater(self.factory.idle_timeout, self._timed_out)
-            return
-        self._timer = None
-        self._end_by_us(Reason.CLIENT_IDLE, f"nothing for {self.factory.idle_timeout:g} s")
+    def _expired(self, phase: Phase | None, seconds: float) -> None:
+        if phase is None:
+            self._end_by_us(Reason.CLIENT_TOTAL, f"open for {seconds:g} s")
+        elif phase is Phase.ASKING and (self.facts.bound_at is None or self.association.buffered):
+            self._end_by_us(Reason.CLIENT_SLOW, f"no whole request within {seconds:g} s of its first byte")
+        else:
+            self._end_by_us(Reason.CLIENT_IDLE, f"nothing for {seconds:g} s")
         self.transport.abortConnection()
 
     def _end_by_us(self, reason: Reason, detail: str) -> None:
@@ -193,15 +186,14 @@ class KmsProtocol(Protocol):
 
     def _linger(self) -> None:
         """Let the client read the refusal: closing with its bytes unread would reset the connection and lose it."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = self.factory.clock.callLater(_LINGER, self.transport.abortConnection)
+        self._phases.stop()
+        self._linger_timer = self.factory.clock.callLater(_LINGER, self.transport.abortConnection)
         self.transport.loseWriteConnection()
 
     def _flush(self) -> None:
         data = self.association.data_to_send()
         if data:
-            self._bytes_out += len(data)
+            self.facts.bytes_out += len(data)
             self.transport.write(data)
 
     # A call.
@@ -210,74 +202,95 @@ class KmsProtocol(Protocol):
         now = self.factory.clock.seconds()
         if self._outcome is not None:
             self._log_line("open")
-        outcome = self._outcome = Outcome(now)
+        first = not self.facts.lines
+        outcome = self._outcome = Outcome(now, (now - self.facts.opened) * 1000 if first else None)
         try:
             message = activation.decode_request(call.stub, ndr64=call.ndr64, little_endian=call.little_endian)
         except StubError as error:
-            outcome.result = "fault"
-            outcome.code = FaultStatus.BAD_STUB_DATA
-            outcome.reason = Reason.RPC_BAD_STUB
-            outcome.detail = str(error)
-            outcome.answered_at = now
-            self.association.fault(call, FaultStatus.BAD_STUB_DATA)
+            fault = ActivationFault(FaultStatus.BAD_STUB_DATA, Reason.RPC_BAD_STUB, str(error))
+            self.factory.recorder.turned_away(self.facts, fault.reason, fault.detail, fault.status)
+            self._fault(call, outcome, fault)
             return
         if len(message) >= 4:
             outcome.version = str(Version.of(message))
-        deferred = self.factory.activator.activate(ActivationCall(message, self.client, self.port))
-        self._executing[call] = deferred
+        self._phases.calling()
+        facts = self.facts
+        asked = ActivationCall(message, facts.client, facts.port, facts.proxy)
+        refusal = self.factory.admission.judge(facts.client)
+        if refusal is not None:
+            deferred: Deferred[ActivationAnswer] = fail(refusal.fault())
+        else:
+            deferred = self.factory.activator.activate(asked)
+        self._executing[call] = (asked, deferred)
+        # The reply goes out when its record is committed, and not before.
+        deferred.addCallbacks(
+            self._record_answer, self._record_failure, callbackArgs=(asked, outcome), errbackArgs=(asked, call, outcome)
+        )
         deferred.addCallback(self._answered, call, outcome)
         deferred.addErrback(self._failed, call, outcome)
 
+    def _record_answer(
+        self, answer: ActivationAnswer, asked: ActivationCall, outcome: Outcome
+    ) -> Deferred[ActivationAnswer]:
+        outcome.answer(answer, self.factory.clock.seconds())
+        return self.factory.recorder.answered(asked, answer, outcome).addCallback(lambda _: answer)
+
+    def _record_failure(self, failure: Failure, asked: ActivationCall, call: Call, outcome: Outcome) -> Any:
+        fault = failure.value
+        if not isinstance(fault, ActivationFault):
+            if self._ended is not None or call not in self.association.calls.values():
+                return failure  # The client left and the call was cancelled; that is recorded where it is noticed.
+            DEFECT.emit(self.factory.log, detail="answering a call", traceback=failure.getTraceback())
+            fault = ActivationFault(FaultStatus.CALL_FAILED, Reason.SERVER_ERROR, failure.getErrorMessage())
+        outcome.fault(fault, self.factory.clock.seconds())
+        return self.factory.recorder.faulted(asked, fault, outcome).addCallback(lambda _: Failure(fault))
+
     def _answered(self, answer: ActivationAnswer, call: Call, outcome: Outcome) -> None:
-        self._executing.pop(call, None)
-        outcome.answered_at = self.factory.clock.seconds()
-        self.factory.answered.add(self)
-        outcome.result = "activated" if answer.hresult == 0 else "refused"
-        outcome.code = answer.hresult
-        outcome.count = answer.count
-        outcome.upstream = answer.upstream
-        outcome.reason = answer.reason
-        outcome.detail = answer.detail
-        if answer.facts is not None:
-            outcome.machine = answer.facts.machine_name
-            outcome.product = answer.facts.product
         if answer.hresult == 0:
             self.factory.activations += 1
         stub = activation.encode_response(answer.hresult, answer.message, ndr64=call.ndr64)
         self.association.respond(call, stub)
-        self._flush()
+        self._call_over(call)
 
     def _failed(self, failure: Failure, call: Call, outcome: Outcome) -> None:
-        self._executing.pop(call, None)
-        outcome.answered_at = self.factory.clock.seconds()
-        self.factory.answered.add(self)
-        outcome.result = "fault"
         error = failure.value
         if isinstance(error, ActivationFault):
-            outcome.code = error.status
-            outcome.reason = error.reason
-            outcome.detail = error.detail
-            outcome.upstream = error.upstream
-        elif self._ended is None and call in self.association.calls.values():
-            DEFECT.emit(self.factory.log, detail="answering a call", traceback=failure.getTraceback())
-            outcome.code = FaultStatus.CALL_FAILED
-            outcome.reason = Reason.SERVER_ERROR
-            outcome.detail = failure.getErrorMessage()
+            self._fault(call, outcome, error)
         else:
             # The client left and the call was cancelled; its line already says so.
             outcome.answered_at = None
             outcome.result = "none"
-            return
-        self.association.fault(call, outcome.code)
+            self._call_over(call)
+
+    def _fault(self, call: Call, outcome: Outcome, fault: ActivationFault) -> None:
+        outcome.fault(fault, self.factory.clock.seconds())
+        self.association.fault(call, fault.status)
+        self._call_over(call)
+
+    def _call_over(self, call: Call) -> None:
+        self._executing.pop(call, None)
+        self.factory.answered.add(self)
         self._flush()
+        if not self._executing:
+            self._phases.answered()
 
     def _orphan(self, call: Call) -> None:
-        deferred = self._executing.pop(call, None)
-        if self._outcome is not None:
-            self._outcome.reason = Reason.CLIENT_ORPHANED
-            self._outcome.detail = "the client gave the call up"
-        if deferred is not None:
-            deferred.cancel()
+        executing = self._executing.pop(call, None)
+        if executing is not None:
+            self._give_up(*executing, Reason.CLIENT_ORPHANED, "the client gave the call up")
+
+    def _give_up(self, asked: ActivationCall, deferred: Deferred[Any], reason: Reason, detail: str) -> None:
+        """The client waits no more. A call that was answered meanwhile, and waits for its record, has that record."""
+        outcome = self._outcome
+        if outcome is None or outcome.answered_at is None:
+            self.factory.recorder.abandoned(asked, reason, detail)
+        deferred.cancel()
+        if outcome is not None:
+            outcome.answered_at = None
+            outcome.result = "none"
+            outcome.code = None
+            outcome.reason = reason
+            outcome.detail = detail
 
     # The log line.
 
@@ -293,52 +306,30 @@ class KmsProtocol(Protocol):
 
     def _log_line(self, ended_by: str) -> None:
         outcome = self._outcome
-        if outcome is None and self._lines:
+        if outcome is None and self.facts.lines:
             return
         now = self.factory.clock.seconds()
         phase = "answered"
         if outcome is None:
             outcome = self._without_call(now)
-            phase = "connected" if self._bound_at is None else "bound"
+            phase = "connected" if self.facts.bound_at is None else "bound"
         elif outcome.answered_at is None:
             phase = "call"
         elif self._ended is not None and ended_by == "server" and outcome.reason is Reason.OK:
             outcome.reason, outcome.detail = self._ended.reason, self._ended.detail
         self._outcome = None
-        self._lines += 1
-        started, bytes_in, bytes_out = self._line_from
-        self._line_from = (now, self._bytes_in, self._bytes_out)
-        if ended_by == "open" and outcome.answered_at is not None:
-            now = outcome.answered_at
-        CONVERSATION.emit(
-            self.factory.log,
-            client=self.client,
-            port=self.port,
-            version=outcome.version,
-            machine=outcome.machine,
-            product=outcome.product,
-            upstream=outcome.upstream,
-            result=outcome.result,
-            code=None if outcome.code is None else f"0x{outcome.code & 0xFFFFFFFF:08X}",
-            count=outcome.count,
-            reason=str(outcome.reason),
-            detail=outcome.detail,
-            end=ended_by,
-            phase=phase,
-            bind_ms=None if self._lines > 1 or self._bound_at is None else (self._bound_at - self._opened) * 1000,
-            call_ms=None if outcome.answered_at is None else (outcome.answered_at - outcome.started) * 1000,
-            total_ms=(now - (started if self._lines == 1 else outcome.started)) * 1000,
-            bytes_in=self._bytes_in - bytes_in,
-            bytes_out=self._bytes_out - bytes_out,
-        )
+        write_line(self.factory.log, self.facts, outcome, end=ended_by, phase=phase, now=now)
 
     def _without_call(self, now: float) -> Outcome:
         """What there is to tell of a connection that made no call."""
         outcome = Outcome(now)
-        if self._ended is not None:
-            outcome.reason, outcome.detail = self._ended.reason, self._ended.detail
-        if outcome.reason is Reason.CLIENT_CLOSED and self._bound_at is not None and not self.association.contexts:
-            outcome.reason = Reason.RPC_NO_INTERFACE
+        cause = self._ended
+        if self._refused is not None and (cause is None or cause.reason in (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST)):
+            # Why the client was refused says more than that it then went away.
+            outcome.reason, outcome.detail = self._refused.reason, self._refused.detail
+        elif cause is not None:
+            outcome.reason, outcome.detail = cause.reason, cause.detail
+        self.factory.recorder.turned_away(self.facts, outcome.reason, outcome.detail)
         return outcome
 
 
@@ -351,25 +342,29 @@ class KmsFactory(Factory):
         self,
         rpc: RpcServer,
         clock: IReactorTime,
+        admission: Admission,
         *,
-        idle_timeout: float = 30.0,
-        max_connections: int = 20000,
+        timeouts: TimeoutSettings | None = None,
+        recorder: Recorder | None = None,
         log: Logger | None = None,
     ) -> None:
-        """`idle_timeout` is in seconds. `activator` is set before the first connection is accepted."""
+        """`activator` is set before the first connection is accepted."""
         self.rpc = rpc
         self.clock = clock
-        self.idle_timeout = idle_timeout
-        self.max_connections = max_connections
+        self.admission = admission
+        self.timeouts = timeouts or TimeoutSettings()
         self.log = log or Logger(namespace="kmstwist.server")
         self.activator: Activator
+        self.recorder = recorder or Recorder(None)
         self.connections: set[KmsProtocol] = set()
+        self._wrapping = BalancedFactory(self)
         #: Connections with an answered call whose line is not written yet.
         self.answered: set[KmsProtocol] = set()
         self.conversations = 0
         self.activations = 0
         #: Called when the last connection has ended, once the server is stopping.
         self.when_idle: Callable[[], None] | None = None
+
         self._line_writer = LoopingCall(self._write_overdue_lines)
         self._line_writer.clock = clock
 
@@ -386,9 +381,11 @@ class KmsFactory(Factory):
         self.answered = {protocol for protocol in self.answered if not protocol.write_overdue_line(before)}
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A protocol for the client at `addr`."""
-        host, port = getattr(addr, "host", "local"), getattr(addr, "port", 0)
-        return KmsProtocol(self, plain_address(host), port)
+        """A protocol for the client at `addr`, wrapped where that is a load balancer."""
+        peer, port = plain_address(getattr(addr, "host", "local")), getattr(addr, "port", 0)
+        if self.admission.is_balancer(peer):
+            return BalancedConnection(self._wrapping, KmsProtocol(self, peer, port, peer))
+        return KmsProtocol(self, peer, port, None)
 
     def conversation_ended(self) -> None:
         """A connection has ended."""

@@ -7,8 +7,6 @@ sentence on the terminal and exit status 1.
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,53 +15,118 @@ from twisted.application.service import MultiService, Service
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
-from twisted.logger import Logger
 
-from kmstwist import __version__
+from kmstwist.gateway.admission import Admission
+from kmstwist.gateway.directory import UnknownUpstream
 from kmstwist.gateway.service import GatewayService
-from kmstwist.lab.host import LabHost
-from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError, default_state_dir
 from kmstwist.lab.service import LabService
-from kmstwist.lab.store import STORE_FILE_NAME, LabStore, StoreError
-from kmstwist.logevents import GATEWAY, HINT, LAB, STARTING
 from kmstwist.rpc.groups import AssociationGroups
 from kmstwist.rpc.negotiation import Interface
 from kmstwist.rpc.server import RpcServer
 from kmstwist.rpc.syntax import KMS_INTERFACE
+from kmstwist.server.activators import make_gateway, make_lab, share_of, state_dir
+from kmstwist.server.adoption import Adoption
+from kmstwist.server.announcement import Announcement
+from kmstwist.server.commands import Commands
+from kmstwist.server.config import Config
+from kmstwist.server.control import ControlService, socket_path
 from kmstwist.server.errors import StartupError, speak_plainly
-from kmstwist.server.listening import ListeningService, described_endpoint, port_endpoint, raise_file_limit, try_port
+from kmstwist.server.listening import (
+    ListeningService,
+    adopted_endpoint,
+    described_endpoint,
+    port_endpoint,
+    raise_file_limit,
+    try_port,
+)
+from kmstwist.server.log import redirect_log
+from kmstwist.server.naming import make_dns_services
 from kmstwist.server.options import Options
 from kmstwist.server.protocol import KmsFactory
-from kmstwist.server.signals import stop_in_order
-from kmstwist.transport.endpoints import endpoint_for
+from kmstwist.server.recording import Recorder, make_audit
+from kmstwist.server.reload import Reloader
+from kmstwist.server.signals import Signals
+from kmstwist.server.supervisor import Supervisor
 
 __all__ = ["Options", "makeService"]
 
-_log = Logger(namespace="kmstwist.server")
-
 
 def makeService(options: Options) -> MultiService:
-    """The service tree of `twistd kms`."""
+    """The service tree of `twistd kms`: a server, or with `--workers` the supervisor of several."""
     speak_plainly()
     raise_file_limit()
     reactor: Any = _reactor
-    stop_in_order(reactor)
+    config = options.effective.config
+    try:
+        if config.server.workers > 1 and options.adoption is None:
+            return _make_supervisor(options, config, reactor)
+        return _make_server(options, config, reactor)
+    except StartupError as error:
+        sys.exit(f"kmstwist: {error}")
+
+
+def _make_server(options: Options, config: Config, reactor: Any) -> MultiService:
+    adoption = options.adoption or Adoption(worker=0, of=1, ports=())
+    gateway = make_gateway(config, reactor, workers=adoption.of) if config.gateway.configured else None
+    answering: LabService | GatewayService = gateway or make_lab(config, reactor)
+    audit = make_audit(config.audit, state_dir(config), reactor, forwards=adoption.worker <= 1)
+    # Of several workers one looks after what the whole server has once: its forwarding and its name.
+    naming = make_dns_services(config, gateway, reactor) if adoption.worker <= 1 else []
+    _give_away(config, options)
+    admission = Admission(config.admission, reactor, connections=_share(config, adoption))
     factory = KmsFactory(
         RpcServer((Interface(KMS_INTERFACE, operations=1),), groups=AssociationGroups(_random_group_id())),
         reactor,
-        idle_timeout=options["idle-timeout"],
-        max_connections=options["max-connections"],
+        admission,
+        timeouts=config.server.timeouts,
+        recorder=Recorder(audit),
     )
-    try:
-        activator = _make_gateway(options, reactor) if options.upstreams else _make_lab(options, reactor)
-        listening = ListeningService(_endpoints(options, reactor), factory, reactor)
-    except StartupError as error:
-        sys.exit(f"kmstwist: {error}")
-    factory.activator = activator
+    factory.activator = answering
+    listening = ListeningService(
+        _endpoints(config, adoption, reactor), factory, reactor, drain=config.server.timeouts.drain
+    )
+
+    def apply(new: Config) -> None:
+        factory.timeouts = new.server.timeouts
+        listening.drain = new.server.timeouts.drain
+        admission.apply(new.admission, connections=_share(new, adoption))
+        redirect_log(new.server.log.format, new.server.log.level)
+        if isinstance(answering, GatewayService):
+            answering.apply(share_of(new.gateway, adoption.of))
+        else:
+            answering.host.activation_interval = new.lab.activation_interval
+            answering.host.renewal_interval = new.lab.renewal_interval
+
+    reloader = Reloader(options.effective, options.load, apply)
+    commands = Commands(factory, admission, gateway, reloader)
+    _switch_as_before(adoption, admission, gateway)
     root = StoppingInOrder()
-    Announcement(options, activator, reactor).setServiceParent(root)
-    activator.setServiceParent(root)
+    worker = adoption.worker or None
+    if worker is None:
+        Announcement(config, answering, reactor).setServiceParent(root)
+    if audit is not None:
+        audit.setServiceParent(root)
+    answering.setServiceParent(root)
+    control = socket_path(_run_dir(config), config.server.port, worker)
+    ControlService(control, commands.table, reactor).setServiceParent(root)
     listening.setServiceParent(root)
+    for service in naming:
+        service.setServiceParent(root)
+    Signals(reactor, reloader.reload_quietly).setServiceParent(root)
+    return root
+
+
+def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiService:
+    if not config.gateway.configured:
+        raise StartupError("--workers is for a gateway: a lab's count lives in one process")
+    make_gateway(config, reactor)
+    supervisor = Supervisor(_endpoints(config, None, reactor), options, _run_dir(config), reactor)
+    root = StoppingInOrder()
+    Announcement(config, None, reactor).setServiceParent(root)
+    supervisor.setServiceParent(root)
+    control = socket_path(_run_dir(config), config.server.port)
+    ControlService(control, supervisor.commands, reactor).setServiceParent(root)
+    Signals(reactor, supervisor.hang_up).setServiceParent(root)
     return root
 
 
@@ -85,114 +148,49 @@ class StoppingInOrder(MultiService):
                 await stopped
 
 
-class Announcement(Service):
-    """The lines a newcomer reads first."""
-
-    def __init__(self, options: Options, activator: LabService | GatewayService, reactor: Any) -> None:
-        self._options = options
-        self._activator = activator
-        self._reactor = reactor
-
-    def startService(self) -> None:
-        """Say what runs, and what to try next."""
-        super().startService()
-        activator = self._activator
-        is_lab = isinstance(activator, LabService)
-        STARTING.emit(
-            _log,
-            version=__version__,
-            mode="lab" if is_lab else "gateway",
-            python=platform.python_version(),
-            pid=os.getpid(),
-        )
-        port = self._options["port"]
-        if isinstance(activator, LabService):
-            LAB.emit(
-                _log,
-                host_id=activator.host.host_id,
-                key=str(_state_dir(self._options) / KEY_FILE_NAME),
-                clients=activator.remembered,
-                note="rehearsal only: the lab grants no licences",
-            )
-            self._hint(f"lab activate {_port_option(port)}--product 'Windows 11 / 10 Enterprise' --count 30")
-        else:
-            GATEWAY.emit(
-                _log,
-                upstreams=",".join(upstream.name for upstream in activator.upstreams),
-                timeout_s=self._options["upstream-timeout"],
-            )
-            self._hint(f"probe 127.0.0.1:{port}")
-
-    def _hint(self, command: str) -> None:
-        """Say what to try, once the ports are open."""
-        self._reactor.callWhenRunning(lambda: HINT.emit(_log, **{"try": f"{kmstwist_command()} {command}"}))
+def _switch_as_before(adoption: Adoption, admission: Admission, gateway: GatewayService | None) -> None:
+    """A worker that takes a crashed one's place goes on where the administrator's commands had left that one."""
+    admission.paused = adoption.paused
+    for name in adoption.drained:
+        try:
+            if gateway is not None:
+                gateway.directory.named(name).drain()
+        except UnknownUpstream:
+            # It was taken out of the configuration since.
+            continue
 
 
-def kmstwist_command() -> str:
-    """How the `kmstwist` command is typed here: by its path where it is not on PATH."""
-    if shutil.which("kmstwist"):
-        return "kmstwist"
-    beside = Path(sys.executable).parent / "kmstwist"
-    return os.path.relpath(beside) if beside.exists() else "kmstwist"
-
-
-def _port_option(port: int) -> str:
-    return "" if port == 1688 else f"--port {port} "
+def _share(config: Config, adoption: Adoption) -> int:
+    return -(-config.server.limits.connections // adoption.of)
 
 
 def _random_group_id() -> int:
     return int.from_bytes(os.urandom(4), "little")
 
 
-def _state_dir(options: Options) -> Path:
-    return options.state_dir or default_state_dir()
+def _run_dir(config: Config) -> Path:
+    return Path(config.server.run_dir) if config.server.run_dir else state_dir(config)
 
 
-def _make_lab(options: Options, reactor: Any) -> LabService:
-    """The lab's host with its key and memory. Raises `StartupError`."""
-    state_dir = _state_dir(options)
-    try:
-        key = LabKey.load_or_create(state_dir / KEY_FILE_NAME, os.urandom)
-        store = LabStore(state_dir / STORE_FILE_NAME)
-        memory = store.load()
-        store.close()
-    except (LabKeyError, StoreError) as error:
-        raise StartupError(str(error)) from None
-    _give_away(state_dir, options)
-    host = LabHost(
-        key,
-        now=reactor.seconds,
-        random=os.urandom,
-        memory=memory,
-        activation_interval=options["activation-interval"],
-        renewal_interval=options["renewal-interval"],
-    )
-    return LabService(host, store, reactor)
-
-
-def _give_away(state_dir: Path, options: Options) -> None:
+def _give_away(config: Config, options: Options) -> None:
     """With `twistd --uid`, what was just made as root must belong to the user the daemon becomes."""
     twistd = options.twistd
     uid, gid = twistd.get("uid"), twistd.get("gid")
     if os.geteuid() != 0 or (uid is None and gid is None):
         return
-    for path in (state_dir, *state_dir.iterdir()):
+    folder = state_dir(config)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (folder, *folder.iterdir()):
         os.chown(path, -1 if uid is None else uid, -1 if gid is None else gid, follow_symlinks=False)
 
 
-def _make_gateway(options: Options, reactor: Any) -> GatewayService:
-    return GatewayService(
-        options.upstreams,
-        lambda address, timeout: endpoint_for(reactor, address.host, address.port, timeout),
-        reactor,
-        timeout=options["upstream-timeout"],
-    )
-
-
-def _endpoints(options: Options, reactor: Any) -> list[tuple[IStreamServerEndpoint, str]]:
+def _endpoints(config: Config, adoption: Adoption | None, reactor: Any) -> list[tuple[IStreamServerEndpoint, str]]:
     """What to listen on. Raises `StartupError` where an endpoint is none or the port cannot be had."""
-    if options.listen:
-        return [described_endpoint(reactor, description) for description in options.listen]
-    if options["port"]:
-        try_port(options["port"])
-    return [port_endpoint(reactor, options["port"])]
+    if adoption is not None and adoption.ports:
+        return [adopted_endpoint(reactor, descriptor) for descriptor in adoption.ports]
+    server = config.server
+    if server.listen:
+        return [described_endpoint(reactor, description) for description in server.listen]
+    if server.port:
+        try_port(server.port)
+    return [port_endpoint(reactor, server.port)]

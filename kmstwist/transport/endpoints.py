@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from zope.interface import implementer
 
 
 def address_endpoint(reactor: Any, address: str, port: int, seconds: float) -> IStreamClientEndpoint:
@@ -27,3 +31,35 @@ def endpoint_for(reactor: Any, host: str, port: int, timeout: float) -> IStreamC
     except ValueError:
         return cast(IStreamClientEndpoint, HostnameEndpoint(reactor, host, port, timeout=timeout))
     return address_endpoint(reactor, host, port, timeout)
+
+
+@implementer(IStreamClientEndpoint)
+class FirstToConnect:
+    """A host of several known addresses: connects to the first that can be had.
+
+    Where none can, the last one's failure is the failure.
+    """
+
+    def __init__(self, endpoints: Sequence[IStreamClientEndpoint]) -> None:
+        if not endpoints:
+            raise ValueError("there must be an endpoint")
+        self._endpoints = tuple(endpoints)
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Fires with the connected protocol; fails with the last endpoint's failure."""
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        *others, last = self._endpoints
+        for endpoint in others:
+            try:
+                return await _connected(endpoint, factory)
+            except ConnectError:
+                continue
+        return await _connected(last, factory)
+
+
+async def _connected(endpoint: IStreamClientEndpoint, factory: IProtocolFactory) -> IProtocol:
+    attempt: Deferred[Any] = endpoint.connect(factory)
+    protocol: IProtocol = await attempt
+    return protocol

@@ -12,6 +12,7 @@ from enum import IntEnum
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
+from kmstwist.reasons import Reason
 from kmstwist.rpc import mgmt
 from kmstwist.rpc.client import MANAGEMENT_CONTEXTS, Bound
 from kmstwist.rpc.ndr import StubError
@@ -45,6 +46,8 @@ class ProbeReport:
 
     verdict: Verdict = Verdict.CRITICAL
     summary: str = ""
+    #: Why the verdict is critical; `Reason.OK` for any other.
+    reason: Reason = Reason.OK
     connect_ms: float | None = None
     bind_ms: float | None = None
     management_ms: float | None = None
@@ -65,7 +68,7 @@ async def _probe(clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: 
     try:
         connection = await open_connection(endpoint)
     except UpstreamError as error:
-        report.summary = error.detail
+        report.summary, report.reason = error.detail, error.reason
         return report
     report.connect_ms = _since(clock, started)
     try:
@@ -75,12 +78,15 @@ async def _probe(clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: 
         _describe_bind(report, connection, bound)
         if connection.association.context_for(KMS_INTERFACE) is None:
             report.summary = "RPC answers, but the KMS interface is not offered there"
+            report.reason = Reason.UPSTREAM_BIND_REJECTED
             return report
         started = clock.seconds()
         await _ask_management(clock, connection, report, timeout)
         report.management_ms = _since(clock, started)
     except UpstreamError as error:
         report.summary = error.detail
+        if report.verdict is Verdict.CRITICAL:
+            report.reason = error.reason
     finally:
         connection.close()
     return report

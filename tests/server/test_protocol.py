@@ -16,6 +16,8 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from kmstwist.gateway.admission import Admission
+from kmstwist.gateway.settings import AdmissionSettings
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
 from kmstwist.reasons import Reason
 from kmstwist.rpc import activation
@@ -26,6 +28,7 @@ from kmstwist.rpc.pdu import Orphaned
 from kmstwist.rpc.server import RpcServer
 from kmstwist.rpc.status import FaultStatus
 from kmstwist.rpc.syntax import KMS_INTERFACE
+from kmstwist.server.config import TimeoutSettings
 from kmstwist.server.protocol import KmsFactory, KmsProtocol, plain_address
 
 MESSAGE = b"\0\0\6\0" + os.urandom(256)
@@ -107,7 +110,13 @@ def activator() -> Activator:
 @pytest.fixture
 def factory(clock: Clock, lines: list[dict[str, Any]], activator: Activator) -> Iterator[KmsFactory]:
     log = Logger(namespace="test", observer=lambda event: lines.append(event["kms_fields"]))
-    made = KmsFactory(RpcServer((Interface(KMS_INTERFACE, 1),)), clock, idle_timeout=30.0, max_connections=3, log=log)
+    made = KmsFactory(
+        RpcServer((Interface(KMS_INTERFACE, 1),)),
+        clock,
+        Admission(AdmissionSettings(), clock, connections=3),
+        timeouts=TimeoutSettings(first_byte=30.0, request=30.0, idle=30.0),
+        log=log,
+    )
     made.activator = activator
     made.doStart()
     yield made
@@ -134,7 +143,7 @@ def test_the_line_of_a_call_is_written_when_its_connection_ends(
     assert lines == []
     conversation.close()
     [line] = lines
-    assert (line["result"], line["reason"], line["end"], line["phase"]) == ("activated", "ok", "client", "answered")
+    assert (line["result"], line["reason"], line["end"], line["phase"]) == ("answered", "ok", "client", "answered")
     assert (line["version"], line["code"]) == ("6.0", "0x00000000")
     assert (round(line["bind_ms"], 3), line["call_ms"], round(line["total_ms"], 3)) == (10.0, 0.0, 15.0)
     assert (line["bytes_in"], line["bytes_out"]) == (160 + 24 + 8 + 260, 108 + 24 + 12 + 6 + 2 + 4)

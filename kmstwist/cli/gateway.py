@@ -1,0 +1,42 @@
+"""`kmstwist gateway`: the state of a running server, and pausing it for maintenance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kmstwist.cli.control import ask_server, server_options
+
+
+@click.group()
+def gateway() -> None:
+    """A running gateway (or lab) on this machine."""
+
+
+@gateway.command()
+@server_options
+def status(port: int, run_dir: Path | None) -> None:
+    """Show how much goes on."""
+    answer = ask_server(port, run_dir, {"command": "status"})
+    paused = ", paused: clients are told to come back later" if answer["paused"] else ""
+    click.echo(f"A {answer['mode']}{paused}.")
+    click.echo(f"Open connections: {answer['connections']}")
+    click.echo(f"Conversations since the start: {answer['conversations']}")
+    click.echo(f"Activations answered with success: {answer['activations']}")
+
+
+@gateway.command()
+@server_options
+def pause(port: int, run_dir: Path | None) -> None:
+    """Answer every call with "too busy", so that clients come back later."""
+    ask_server(port, run_dir, {"command": "pause"})
+    click.echo("Paused: clients are told to come back later. `kmstwist gateway resume` ends it.")
+
+
+@gateway.command()
+@server_options
+def resume(port: int, run_dir: Path | None) -> None:
+    """Answer calls again."""
+    ask_server(port, run_dir, {"command": "resume"})
+    click.echo("Clients are answered again.")

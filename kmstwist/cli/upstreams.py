@@ -1,0 +1,78 @@
+"""`kmstwist upstreams`: the KMS hosts behind a running gateway, and taking one out of use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kmstwist.cli.control import ask_server, server_options
+
+_COLOURS = {"up": "green", "warming": "yellow", "trying": "yellow", "down": "red", "drained": "cyan"}
+
+
+@click.group()
+def upstreams() -> None:
+    """The KMS hosts behind a running gateway."""
+
+
+@upstreams.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@server_options
+def list_(as_json: bool, port: int, run_dir: Path | None) -> None:
+    """Show every upstream with its state, its connections and what became of its calls."""
+    found = ask_server(port, run_dir, {"command": "upstreams"})["upstreams"]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not found:
+        click.echo("There are no upstreams: DNS has named none yet.")
+        return
+    Console().print(_table(found))
+
+
+@upstreams.command()
+@click.argument("name")
+@server_options
+def drain(name: str, port: int, run_dir: Path | None) -> None:
+    """Send no more calls to the upstream NAME. Calls under way are finished; it stays so until undrain or a restart."""
+    [upstream] = ask_server(port, run_dir, {"command": "drain", "upstream": name})["upstreams"]
+    busy = upstream["busy"]
+    calls = "no call is" if not busy else "1 call is" if busy == 1 else f"{busy} calls are"
+    click.echo(f"{upstream['name']} is drained; {calls} still under way there.")
+
+
+@upstreams.command()
+@click.argument("name")
+@server_options
+def undrain(name: str, port: int, run_dir: Path | None) -> None:
+    """Send calls to the upstream NAME again."""
+    [upstream] = ask_server(port, run_dir, {"command": "undrain", "upstream": name})["upstreams"]
+    click.echo(f"{upstream['name']} is taken back; it is {upstream['state']}.")
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("upstream", overflow="fold")
+    for name in ("state", "priority", "weight", "idle", "busy", "waiting", "answered", "refused", "failed"):
+        table.add_column(name, justify="left" if name == "state" else "right")
+    table.add_column("detail", overflow="fold")
+    for upstream in found:
+        state = upstream["state"]
+        where = "" if upstream["address"] == upstream["name"] else f"at {upstream['address']}"
+        found_by = "found in DNS" if upstream["found"] == "dns" else ""
+        table.add_row(
+            upstream["name"],
+            Text(state, style=_COLOURS.get(state, "")),
+            *(
+                str(upstream[name])
+                for name in ("priority", "weight", "idle", "busy", "waiting", "answered", "refused", "failed")
+            ),
+            "; ".join(part for part in (where, found_by, upstream["detail"]) if part),
+        )
+    return table

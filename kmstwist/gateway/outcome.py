@@ -1,0 +1,120 @@
+"""What the upstreams said to one call, and what of it the client is told."""
+
+from __future__ import annotations
+
+from kmstwist.gateway.pool import PoolBusy
+from kmstwist.kms.activation import ActivationAnswer, ActivationFault, RequestFacts
+from kmstwist.kms.messages import V4_REQUEST_SIZE, MessageError, read_v4_request
+from kmstwist.kms.status import Status
+from kmstwist.reasons import Reason
+from kmstwist.rpc.status import FaultStatus
+from kmstwist.transport.errors import ConnectError, FaultError, TimedOut, UpstreamError
+
+#: What a host says of itself, so that another may say better; the later, the more it tells the client.
+NOT_FINAL = (
+    int(Status.SL_E_VL_KEY_MANAGEMENT_SERVICE_ID_MISMATCH),
+    int(Status.SL_E_VL_KEY_MANAGEMENT_SERVICE_NOT_ACTIVATED),
+)
+
+
+class Attempts:
+    """The attempts of one call so far. `got` or `failed` for each; at the end `answer`."""
+
+    __slots__ = ("_error", "_message", "_said", "_timeout", "hresult", "said_no", "upstream")
+
+    def __init__(self) -> None:
+        self.hresult: int | None = None
+        self.upstream = ""
+        #: Whether a host said that it cannot answer this client.
+        self.said_no = False
+        self._message = b""
+        self._said: list[str] = []
+        self._error: tuple[str, UpstreamError] | None = None
+        self._timeout: float | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is an answer, be it a status."""
+        return self.hresult is not None
+
+    @property
+    def final(self) -> bool:
+        """Whether no other host could answer better."""
+        return self.hresult is not None and self.hresult not in NOT_FINAL
+
+    def got(self, upstream: str, hresult: int, message: bytes) -> None:
+        """A host answered with an HRESULT (unsigned) and a response, which is empty unless the HRESULT is 0."""
+        self.said_no = self.said_no or hresult in NOT_FINAL
+        if self.hresult is None or hresult not in NOT_FINAL or _rank(hresult) > _rank(self.hresult):
+            if self.hresult is not None:
+                self._said.append(f"{self.upstream} said 0x{self.hresult:08X}")
+            self.hresult, self._message, self.upstream = hresult, message, upstream
+        else:
+            self._said.append(f"{upstream} said 0x{hresult:08X}")
+
+    def failed(self, upstream: str, error: UpstreamError) -> None:
+        """A host did not answer the call, or with a fault."""
+        self._said.append(f"{upstream}: {error.detail}")
+        if self._error is None or _weight(error) >= _weight(self._error[1]):
+            self._error = (upstream, error)
+
+    def out_of_time(self, seconds: float) -> None:
+        """The call's deadline is over before all hosts were asked."""
+        self._timeout = seconds
+
+    def answer(self, facts: RequestFacts | None) -> ActivationAnswer:
+        """The best answer. Raises `ActivationFault` where there is none."""
+        if self.hresult is None:
+            raise self._fault()
+        return ActivationAnswer(
+            self.hresult,
+            self._message,
+            upstream=self.upstream,
+            facts=facts,
+            reason=Reason.OK if self.hresult == 0 else Reason.UPSTREAM_STATUS,
+            detail="; ".join(self._said),
+        )
+
+    def _fault(self) -> ActivationFault:
+        """What the client is told when nobody answered.
+
+        A host's own fault is passed on as it is. Otherwise Windows clients understand "server unavailable" (a host that
+        cannot be reached or is silent), "server too busy" and "call failed" (a host that broke off).
+        """
+        if self._error is None:
+            detail = "no upstream is known" if self._timeout is None else f"no answer within {self._timeout:g} s"
+            return ActivationFault(FaultStatus.SERVER_UNAVAILABLE, Reason.UPSTREAM_NONE, detail)
+        upstream, error = self._error
+        if isinstance(error, FaultError):
+            status: int = error.status
+        elif isinstance(error, PoolBusy):
+            status = FaultStatus.SERVER_TOO_BUSY
+        elif isinstance(error, ConnectError | TimedOut):
+            status = FaultStatus.SERVER_UNAVAILABLE
+        else:
+            status = FaultStatus.CALL_FAILED
+        said = "; ".join(self._said)
+        if self._timeout is not None:
+            said += f"; the {self._timeout:g} s for the call were over"
+        return ActivationFault(status, error.reason, said, upstream)
+
+
+def _rank(hresult: int) -> int:
+    return NOT_FINAL.index(hresult) if hresult in NOT_FINAL else len(NOT_FINAL)
+
+
+def _weight(error: UpstreamError) -> int:
+    """How much a failure tells the client: a host's own fault most, then that it may come back."""
+    if isinstance(error, FaultError):
+        return 2
+    return 1 if isinstance(error, PoolBusy) else 0
+
+
+def readable_facts(message: bytes) -> RequestFacts | None:
+    """What a V4 message says in clear; None for V5 and V6, whose bodies are not ours to read."""
+    if len(message) != V4_REQUEST_SIZE:
+        return None
+    try:
+        return read_v4_request(message).facts()
+    except MessageError:
+        return None

@@ -1,0 +1,232 @@
+"""The `[gateway]` and `[admission]` sections of the configuration.
+
+Durations are in seconds. Each option's description is what `etc/kmstwist/kmstwist.toml` and the reference say of it.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from kmstwist.transport.address import HostPort, parse_host_port
+
+Network = IPv4Network | IPv6Network
+
+#: Private, link-local and loopback addresses (RFC 1918, 3927, 4193, 4291): who may ask unless something else is said.
+PRIVATE_NETWORKS = (
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "127.0.0.0/8",
+    "fc00::/7",
+    "fe80::/10",
+    "::1/128",
+)
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+_DOMAIN = re.compile(r"(?=.{1,253}\.?\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9-]{1,63}\.?\Z")
+
+
+def parse_network(value: Any) -> Any:
+    """A network in CIDR notation, or one address, as canonical text. `ValueError` with the cure where it is neither.
+
+    An IPv4-mapped IPv6 network is the IPv4 one it stands for, since that is how clients' addresses are judged.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        network = ip_network(value)
+    except ValueError:
+        try:
+            loose = ip_network(value, strict=False)
+        except ValueError:
+            raise ValueError(f"'{value}' is no network; write for example 10.0.0.0/8, fd00::/8 or 10.1.2.3") from None
+        raise ValueError(f"'{value}' has bits set past its prefix; did you mean {loose}?") from None
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
+        mapped = IPv4Address(network.network_address.ipv4_mapped)
+        return str(IPv4Network((mapped, network.prefixlen - 96)))
+    return str(network)
+
+
+def _address(text: str) -> str:
+    return str(parse_host_port(text))
+
+
+def _domain(text: str) -> str:
+    if not _DOMAIN.match(text):
+        raise ValueError(f"'{text}' is no DNS domain; write for example corp.example.com")
+    return text.rstrip(".").lower()
+
+
+def _dns_server(text: str) -> str:
+    # A DNS server's port is 53 where none is given, not KMS's.
+    given = parse_host_port(text)
+    named = text.endswith(f":{given.port}") and (text.count(":") == 1 or "]" in text)
+    return str(given if named else HostPort(given.host, 53))
+
+
+CidrNetwork = Annotated[Network, BeforeValidator(parse_network)]
+Address = Annotated[str, AfterValidator(_address)]
+Domain = Annotated[str, AfterValidator(_domain)]
+DnsServer = Annotated[str, AfterValidator(_dns_server)]
+Word16 = Annotated[int, Field(ge=0, le=65535)]
+Rate = Annotated[float, Field(ge=0, le=1_000_000)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UpstreamSettings(_Section):
+    """`[[gateway.upstreams]]`: one of the site's own licensed KMS hosts. Repeat the table for each."""
+
+    address: Address = Field(description="HOST or HOST:PORT of the KMS host; the port is 1688 unless given.")
+    name: str = Field("", max_length=255, description="Its name in logs and commands; its address if left out.")
+    priority: Word16 = Field(
+        0, description="Lower is asked first, as in an SRV record; others when all lower are down."
+    )
+    weight: Annotated[int, Field(ge=1, le=65535)] = Field(
+        100, description="Its share of the clients among the hosts of the same priority."
+    )
+
+    @property
+    def label(self) -> str:
+        """The name it goes by."""
+        return self.name or self.address
+
+    @property
+    def host_port(self) -> HostPort:
+        """Where it is."""
+        return parse_host_port(self.address)
+
+
+class PoolSettings(_Section):
+    """`[gateway.pool]`: the connections kept to each upstream. With several workers, each has its share."""
+
+    floor: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="Connections kept bound in reserve.")
+    ceiling: Annotated[int, Field(ge=1, le=10000)] = Field(64, description="Connections at most.")
+    queue: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        2048, description="Calls that may wait for a connection; past it the next upstream, or 'server too busy'."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PoolSettings:
+        if self.floor > self.ceiling:
+            raise ValueError(f"floor ({self.floor}) is above ceiling ({self.ceiling}); lower it")
+        return self
+
+
+class HealthSettings(_Section):
+    """`[gateway.health]`: how an upstream is found to be down, and how it comes back."""
+
+    interval: Annotated[float, Field(ge=1, le=86400)] = Field(
+        30.0, description="Seconds between probes (RPC bind and management call, no activation)."
+    )
+    timeout: Annotated[float, Field(ge=0.1, le=300)] = Field(5.0, description="Seconds a step of a probe may take.")
+    failures: Annotated[int, Field(ge=1, le=1000)] = Field(
+        2, description="Failures in a row, of probes or calls, after which the upstream counts as down."
+    )
+    backoff_first: Annotated[float, Field(ge=0.1, le=3600)] = Field(
+        1.0, description="Seconds until an upstream that went down is tried again; doubled each time it fails."
+    )
+    backoff_longest: Annotated[float, Field(ge=0.1, le=86400)] = Field(
+        60.0, description="Seconds between such trials at most."
+    )
+    slow_start: Annotated[float, Field(ge=0, le=86400)] = Field(
+        30.0, description="Seconds in which an upstream that came back is given its share of clients step by step."
+    )
+
+
+class GatewaySettings(_Section):
+    """`[gateway]`: the site's own licensed KMS hosts, and how calls reach them. Without any, kmstwist is a lab."""
+
+    upstreams: tuple[UpstreamSettings, ...] = Field(
+        (), description="The KMS hosts, each a [[gateway.upstreams]] table."
+    )
+    discover: Domain | None = Field(
+        None, description="Find KMS hosts as clients do, by _vlmcs._tcp SRV records of this DNS domain."
+    )
+    dns_servers: tuple[DnsServer, ...] = Field(
+        (), description="DNS servers to ask for 'discover'; by default those of /etc/resolv.conf."
+    )
+    policy: Literal["sticky", "spread"] = Field(
+        "sticky",
+        description="sticky: a client keeps reaching the same host, so each host's count means something. "
+        "spread: the host with the fewest calls under way, by weight.",
+    )
+    deadline: Annotated[float, Field(ge=0.1, le=300)] = Field(
+        10.0, description="Seconds a client's call may take in all, whatever number of upstreams it tries."
+    )
+    attempt_timeout: Annotated[float, Field(ge=0.1, le=300)] = Field(
+        5.0, description="Seconds one upstream may take for an answer before the next is tried."
+    )
+    remember_for: Annotated[float, Field(ge=0, le=31_536_000)] = Field(
+        604_800.0,
+        description="Seconds to remember which host answers a client where others said that they cannot (product not "
+        "covered, host not activated).",
+    )
+    remember_clients: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        100_000, description="Clients remembered so at most; past it the one that asked longest ago is forgotten."
+    )
+    pool: PoolSettings = PoolSettings()
+    health: HealthSettings = HealthSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> GatewaySettings:
+        labels = [upstream.label for upstream in self.upstreams]
+        twice = next((label for label in labels if labels.count(label) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two upstreams are named '{twice}'; give each its own name")
+        return self
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is anything to be a gateway before."""
+        return bool(self.upstreams) or self.discover is not None
+
+
+class AdmissionSettings(_Section):
+    """`[admission]`: who may ask, how often, and over how many connections. Holds for the lab too."""
+
+    allow: tuple[CidrNetwork, ...] = Field(
+        tuple(map(ip_network, PRIVATE_NETWORKS)),
+        description="Networks that may ask. The most specific network of allow and deny decides; others are denied.",
+    )
+    deny: tuple[CidrNetwork, ...] = Field((), description="Networks that may not; their clients get 'access denied'.")
+    exempt: tuple[CidrNetwork, ...] = Field(
+        tuple(map(ip_network, LOOPBACK)),
+        description="Networks whose clients are under no rate and no cap of their own.",
+    )
+    proxy_from: tuple[CidrNetwork, ...] = Field(
+        (),
+        description="Load balancers that must put a PROXY protocol header (v1 or v2) before each connection. From "
+        "anybody else such a header is refused.",
+    )
+    client_rate: Rate = Field(0.0, description="Calls a minute for one client address; 0 is no limit.")
+    client_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        20, description="Calls a client address may make at once before its rate counts."
+    )
+    network_rate: Rate = Field(0.0, description="Calls a minute for one client network; 0 is no limit.")
+    network_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        500, description="Calls a client network may make at once before its rate counts."
+    )
+    network_prefix_ipv4: Annotated[int, Field(ge=8, le=32)] = Field(
+        24, description="What a client network is in IPv4: the prefix's length."
+    )
+    network_prefix_ipv6: Annotated[int, Field(ge=16, le=128)] = Field(64, description="The same in IPv6.")
+    client_connections: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        256, description="Connections one client address may have open; more are closed at once."
+    )
+    remembered: Annotated[int, Field(ge=16, le=10_000_000)] = Field(
+        65_536, description="Addresses and networks whose rates are remembered at most; bounds the memory."
+    )
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> AdmissionSettings:
+        both = set(self.allow) & set(self.deny)
+        if both:
+            raise ValueError(f"{sorted(map(str, both))[0]} is in allow and in deny; take it out of one")
+        return self

@@ -1,0 +1,209 @@
+"""One KMS host behind the gateway: its pool, its circuit, its probes, and whether it is drained by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.logger import Logger
+
+from kmstwist.gateway.circuit import Circuit, CircuitState
+from kmstwist.gateway.pool import AssociationPool, PoolBusy
+from kmstwist.gateway.settings import GatewaySettings
+from kmstwist.logevents import UPSTREAM_DOWN, UPSTREAM_UP
+from kmstwist.reasons import Reason
+from kmstwist.transport.address import HostPort
+from kmstwist.transport.errors import FaultError, UpstreamError
+from kmstwist.transport.probe import ProbeReport, Verdict, probe
+
+#: Makes the endpoint of an upstream: (target, timeout in seconds) to endpoint.
+EndpointMaker = Callable[["Target", float], IStreamClientEndpoint]
+#: A random number from 0 to below 1.
+Random = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an upstream is, as configured or discovered. `addresses` are those DNS gave, empty where nobody asked."""
+
+    name: str
+    address: HostPort
+    priority: int = 0
+    weight: int = 100
+    addresses: tuple[str, ...] = ()
+    discovered: bool = False
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the calls sent to an upstream."""
+
+    answered: int = 0
+    refused: int = 0
+    failed: int = 0
+
+
+class Upstream:
+    """One KMS host. `start` it, `ask` it, and `retire` it when it is no longer wanted."""
+
+    def __init__(
+        self,
+        target: Target,
+        settings: GatewaySettings,
+        make_endpoint: EndpointMaker,
+        clock: IReactorTime,
+        random: Random,
+        log: Logger,
+    ) -> None:
+        self.target = target
+        self.drained = False
+        self.tally = Tally()
+        self.last_error = ""
+        self._settings = settings
+        self._endpoint = make_endpoint(target, settings.attempt_timeout)
+        self._clock = clock
+        self._random = random
+        self._log = log
+        self._next_probe: IDelayedCall | None = None
+        self._probing: Deferred[Any] | None = None
+        self.circuit = Circuit(self, settings.health, clock, random)
+        self.pool = AssociationPool(
+            self._endpoint,
+            clock,
+            floor=settings.pool.floor,
+            ceiling=settings.pool.ceiling,
+            queue=settings.pool.queue,
+            timeout=settings.attempt_timeout,
+            when_unreachable=self.circuit.failed,
+        )
+
+    @property
+    def name(self) -> str:
+        """What it goes by in logs and commands."""
+        return self.target.name
+
+    @property
+    def priority(self) -> int:
+        """Lower is asked first."""
+        return self.target.priority
+
+    @property
+    def share(self) -> float:
+        """Its weight at present. 0, which only DNS can give, is the smallest chance and not none (RFC 2782)."""
+        return max(self.target.weight, 0.1) * self.circuit.share
+
+    @property
+    def load(self) -> int:
+        """Calls under way or waiting."""
+        return self.pool.busy + self.pool.waiting
+
+    @property
+    def state(self) -> str:
+        """Its state in a word: up, down, trying, warming or drained."""
+        return "drained" if self.drained else str(self.circuit.state)
+
+    def start(self) -> None:
+        """Fill the pool and begin to probe."""
+        self.pool.start()
+        self._schedule_probe()
+
+    def stop(self) -> None:
+        """End everything at once."""
+        if self._next_probe is not None:
+            self._next_probe.cancel()
+            self._next_probe = None
+        if self._probing is not None:
+            self._probing.cancel()
+        self.pool.stop()
+        self.circuit.stop()
+
+    def retire(self) -> Deferred[None]:
+        """Stop once the calls under way are done; fires then."""
+        return self.pool.retire().addCallback(lambda _: self.stop())
+
+    def drain(self) -> None:
+        """Send no more calls there; those under way go on."""
+        self.drained = True
+        self.pool.hold()
+
+    def undrain(self) -> None:
+        """Send calls there again."""
+        self.drained = False
+        if self.circuit.healthy:
+            self.pool.resume()
+
+    def ask(self, message: bytes, timeout: float) -> Deferred[tuple[int, bytes]]:
+        """RequestActivation within `timeout` seconds; fires with HRESULT and response, fails with `UpstreamError`."""
+        return self.pool.request(message, timeout).addCallbacks(self._answered, self._not_answered)
+
+    def _answered(self, answer: tuple[int, bytes]) -> tuple[int, bytes]:
+        if answer[0] == 0:
+            self.tally.answered += 1
+        else:
+            self.tally.refused += 1
+        self.circuit.succeeded()
+        return answer
+
+    def _not_answered(self, failure: Any) -> Any:
+        error = failure.value
+        if isinstance(error, FaultError):
+            # A fault is an answer: a client that sends nonsense must not bring a host down.
+            self.tally.refused += 1
+            self.circuit.succeeded()
+        elif isinstance(error, UpstreamError):
+            self.tally.failed += 1
+            if not isinstance(error, PoolBusy) and error.reason is not Reason.SERVER_STOPPING:
+                self.circuit.failed(error)
+        return failure
+
+    # The circuit's owner.
+
+    def circuit_opened(self, error: Exception | None) -> None:
+        """Log the change once, and stop trying to fill the reserve: the circuit's trials do the trying."""
+        self.last_error = error.detail if isinstance(error, UpstreamError) else str(error)
+        reason = error.reason if isinstance(error, UpstreamError) else Reason.UPSTREAM_PROTOCOL
+        UPSTREAM_DOWN.emit(self._log, upstream=self.name, reason=str(reason), detail=self.last_error)
+        self.pool.hold()
+
+    def circuit_closed(self) -> None:
+        """Log the change and fill the reserve."""
+        self.last_error = ""
+        UPSTREAM_UP.emit(self._log, upstream=self.name)
+        if not self.drained:
+            self.pool.resume()
+
+    def try_host(self) -> None:
+        """Probe now."""
+        self._probe()
+
+    # Probes.
+
+    def _schedule_probe(self) -> None:
+        # Spread over a fifth of the interval, so that gateways started together do not probe together.
+        wait = self._settings.health.interval * (0.9 + self._random() / 5)
+        self._next_probe = self._clock.callLater(wait, self._probe_due)
+
+    def _probe_due(self) -> None:
+        self._schedule_probe()
+        # While the circuit is open, its own trials ask.
+        if self.circuit.state in (CircuitState.CLOSED, CircuitState.WARMING) and self._probing is None:
+            self._probe()
+
+    def _probe(self) -> None:
+        if self._probing is not None:
+            return
+        self._probing = probe(self._clock, self._endpoint, self._settings.health.timeout)
+        self._probing.addBoth(self._probed)
+
+    def _probed(self, report: Any) -> None:
+        self._probing = None
+        if not isinstance(report, ProbeReport) or self._next_probe is None:
+            # The upstream has stopped.
+            return
+        if report.verdict is Verdict.CRITICAL:
+            self.circuit.failed(UpstreamError(f"probe: {report.summary}", report.reason))
+        else:
+            self.circuit.succeeded()

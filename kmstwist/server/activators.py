@@ -1,0 +1,133 @@
+"""Who answers the calls: the lab or the gateway, made from the configuration."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.interfaces import IStreamClientEndpoint
+
+from kmstwist.discovery.resolver import Lookup, system_lookup
+from kmstwist.gateway.discover import DiscoveryFailed, is_own_address, without_ourselves
+from kmstwist.gateway.lookup import HostsFound, find_hosts
+from kmstwist.gateway.service import GatewayService
+from kmstwist.gateway.settings import GatewaySettings
+from kmstwist.gateway.upstream import Target
+from kmstwist.kms.catalogue import products
+from kmstwist.lab.host import LabHost
+from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError, default_state_dir
+from kmstwist.lab.service import LabService
+from kmstwist.lab.store import STORE_FILE_NAME, LabStore, StoreError
+from kmstwist.server.config import Config
+from kmstwist.server.errors import StartupError
+from kmstwist.transport.address import parse_host_port
+from kmstwist.transport.endpoints import FirstToConnect, address_endpoint, endpoint_for
+
+_random = secrets.SystemRandom()
+
+
+def state_dir(config: Config) -> Path:
+    """The state folder. Raises `StartupError` where none is named and the user has no home."""
+    try:
+        return Path(config.server.state_dir) if config.server.state_dir else default_state_dir()
+    except LabKeyError as error:
+        raise StartupError(str(error)) from None
+
+
+def make_lab(config: Config, reactor: Any) -> LabService:
+    """The lab's host with its key and memory. Raises `StartupError`."""
+    folder = state_dir(config)
+    try:
+        key = LabKey.load_or_create(folder / KEY_FILE_NAME, os.urandom)
+        store = LabStore(folder / STORE_FILE_NAME)
+        memory = store.load()
+        store.close()
+    except (LabKeyError, StoreError) as error:
+        raise StartupError(str(error)) from None
+    host = LabHost(
+        key,
+        now=reactor.seconds,
+        random=os.urandom,
+        covered=[product for product in products() if product.family in config.lab.products],
+        memory=memory,
+        activation_interval=config.lab.activation_interval,
+        renewal_interval=config.lab.renewal_interval,
+    )
+    return LabService(host, store, reactor)
+
+
+def make_gateway(config: Config, reactor: Any, *, workers: int = 1) -> GatewayService:
+    """The gateway before the configured upstreams. Raises `StartupError` where one of them is this gateway itself."""
+    settings = config.gateway
+    own_ports = listening_ports(config)
+    _refuse_ourselves(settings, own_ports)
+
+    async def look_up(domain: str) -> HostsFound:
+        # The servers to ask may have changed since the last time.
+        servers = [parse_host_port(server) for server in gateway.settings.dns_servers]
+        try:
+            lookup = Lookup(reactor, servers) if servers else system_lookup(reactor)
+        except ValueError as error:
+            raise DiscoveryFailed(str(error)) from None
+        return await find_hosts(domain, lookup, lambda targets: without_ourselves(targets, own_ports))
+
+    gateway = GatewayService(
+        share_of(settings, workers),
+        lambda target, timeout: _endpoint(reactor, target, timeout),
+        reactor,
+        random=_random.random,
+        resolver=look_up,
+    )
+    return gateway
+
+
+def share_of(settings: GatewaySettings, workers: int) -> GatewaySettings:
+    """The settings for one of several workers: each has its share of the connections, rounded up."""
+    pool = settings.pool
+    return settings.model_copy(
+        update={
+            "pool": pool.model_copy(
+                update={name: -(-getattr(pool, name) // workers) for name in ("floor", "ceiling", "queue")}
+            )
+        }
+    )
+
+
+def listening_ports(config: Config) -> frozenset[int]:
+    """The TCP ports this server listens on, as far as the configuration says."""
+    if not config.server.listen:
+        return frozenset({config.server.port})
+    numbers = (part.partition("=")[2] or part for text in config.server.listen for part in text.split(":"))
+    return frozenset(int(number) for number in numbers if number.isdigit())
+
+
+def _refuse_ourselves(settings: GatewaySettings, own_ports: frozenset[int]) -> None:
+    for upstream in settings.upstreams:
+        where = upstream.host_port
+        host = "127.0.0.1" if where.host == "localhost" else where.host
+        if where.port in own_ports and _is_address(host) and is_own_address(host):
+            raise StartupError(
+                f"upstream {upstream.label} is this gateway itself; name the licensed KMS host, or listen elsewhere"
+            )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _endpoint(reactor: Any, target: Target, timeout: float) -> IStreamClientEndpoint:
+    """A host by its name, or by the addresses that DNS gave for it, so that the name is not asked for twice."""
+    if not target.addresses:
+        return endpoint_for(reactor, target.address.host, target.address.port, timeout)
+    each: Sequence[IStreamClientEndpoint] = [
+        address_endpoint(reactor, address, target.address.port, timeout) for address in target.addresses
+    ]
+    return each[0] if len(each) == 1 else FirstToConnect(each)

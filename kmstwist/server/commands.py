@@ -1,0 +1,131 @@
+"""What the control socket's commands do in a server: list and drain upstreams, pause, reload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.logger import Logger
+
+from kmstwist.gateway.admission import Admission
+from kmstwist.gateway.directory import UnknownUpstream
+from kmstwist.gateway.service import GatewayService
+from kmstwist.gateway.upstream import Upstream
+from kmstwist.logevents import PAUSED, UPSTREAM_DRAIN
+from kmstwist.server.configfile import ConfigError
+from kmstwist.server.control import Command, CommandError
+from kmstwist.server.protocol import KmsFactory
+from kmstwist.server.reload import Reloader
+
+
+class Commands:
+    """The commands of one server process. `table` is what the control socket is given."""
+
+    def __init__(
+        self,
+        factory: KmsFactory,
+        admission: Admission,
+        gateway: GatewayService | None,
+        reloader: Reloader,
+        log: Logger | None = None,
+    ) -> None:
+        self._factory = factory
+        self._admission = admission
+        self._gateway = gateway
+        self._reloader = reloader
+        self._log = log or Logger(namespace="kmstwist.server")
+
+    @property
+    def table(self) -> dict[str, Command]:
+        """Every command by its name."""
+        return {
+            "status": self.status,
+            "upstreams": self.upstreams,
+            "drain": self.drain,
+            "undrain": self.undrain,
+            "pause": self.pause,
+            "resume": self.resume,
+            "reload": self.reload,
+        }
+
+    def status(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """How much goes on."""
+        return {
+            "mode": "lab" if self._gateway is None else "gateway",
+            "paused": self._admission.paused,
+            "connections": len(self._factory.connections),
+            "counted": self._admission.open_connections,
+            "conversations": self._factory.conversations,
+            "activations": self._factory.activations,
+        }
+
+    def upstreams(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Every upstream with its state and its numbers."""
+        return {"upstreams": [describe(upstream) for upstream in self._the_gateway().directory.upstreams]}
+
+    def drain(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Send no more calls to an upstream."""
+        return self._switch(request, drained=True)
+
+    def undrain(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Send calls there again."""
+        return self._switch(request, drained=False)
+
+    def pause(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer every call with "too busy"."""
+        return self._pause(True)
+
+    def resume(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer calls again."""
+        return self._pause(False)
+
+    def reload(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Apply the configuration file as it is now."""
+        try:
+            return self._reloader.reload()
+        except ConfigError as error:
+            raise CommandError("the configuration was refused, the old one stays:\n" + str(error)) from None
+
+    def _switch(self, request: Mapping[str, Any], *, drained: bool) -> dict[str, Any]:
+        directory = self._the_gateway().directory
+        try:
+            upstream = directory.named(str(request.get("upstream")))
+        except UnknownUpstream as error:
+            raise CommandError(str(error)) from None
+        if drained:
+            upstream.drain()
+        else:
+            upstream.undrain()
+        UPSTREAM_DRAIN.emit(self._log, upstream=upstream.name, state=upstream.state)
+        return {"upstreams": [describe(upstream)]}
+
+    def _pause(self, paused: bool) -> dict[str, Any]:
+        if self._admission.paused != paused:
+            self._admission.paused = paused
+            PAUSED.emit(self._log, paused="yes" if paused else "no")
+        return {"paused": paused}
+
+    def _the_gateway(self) -> GatewayService:
+        if self._gateway is None:
+            raise CommandError("this server is a lab: it has no upstreams")
+        return self._gateway
+
+
+def describe(upstream: Upstream) -> dict[str, Any]:
+    """An upstream's state and numbers, as `kmstwist upstreams list` shows them."""
+    pool, tally, target = upstream.pool, upstream.tally, upstream.target
+    return {
+        "name": upstream.name,
+        "address": str(target.address),
+        "found": "dns" if target.discovered else "configured",
+        "priority": target.priority,
+        "weight": target.weight,
+        "state": upstream.state,
+        "detail": upstream.last_error,
+        "idle": pool.idle,
+        "busy": pool.busy,
+        "waiting": pool.waiting,
+        "answered": tally.answered,
+        "refused": tally.refused,
+        "failed": tally.failed,
+    }

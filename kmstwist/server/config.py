@@ -1,0 +1,96 @@
+"""The configuration: every option with its type, its bounds, its default and what it does.
+
+A section is a pydantic model. Those of a room live in the room (`kmstwist.gateway.settings`) and are named here in one
+line of `Config`; the file, the checks, `kmstwist config show` and the reference follow from the model. How a file and
+the command line become a `Config` is `kmstwist.server.configfile`'s matter.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kmstwist.audit.settings import AuditSection
+from kmstwist.discovery.settings import DnsSettings
+from kmstwist.gateway.settings import AdmissionSettings, GatewaySettings
+from kmstwist.kms.catalogue import FAMILIES
+
+#: What intervals a KMS host may be given, in minutes (slmgr /sai and /sri).
+Minutes = Annotated[int, Field(ge=15, le=30 * 24 * 60)]
+Seconds = Annotated[float, Field(ge=0.1, le=86_400)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TimeoutSettings(_Section):
+    """`[server.timeouts]`: how long a client may take for each phase, in seconds. Nothing it sends buys it more."""
+
+    first_byte: Seconds = Field(10.0, description="From the connection to the first byte.")
+    request: Seconds = Field(30.0, description="From a first byte to the whole request, the bind included.")
+    idle: Seconds = Field(30.0, description="From an answer to the next byte.")
+    total: Seconds = Field(300.0, description="For the whole connection; a call under way is finished first.")
+    drain: Annotated[float, Field(ge=0, le=3600)] = Field(
+        10.0, description="For calls under way when kmstwist stops; what is not finished then is cut."
+    )
+
+
+class LimitSettings(_Section):
+    """`[server.limits]`: what one server takes on."""
+
+    connections: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        20_000, description="Connections open at the same time; more are closed at once. Shared out among workers."
+    )
+
+
+class LogSettings(_Section):
+    """`[server.log]`: what log lines look like, and which are written; where they go, twistd's own options say."""
+
+    format: Literal["text", "json"] = Field("text", description="text (key=value) or json.")
+    level: Literal["debug", "info", "warn", "error"] = Field(
+        "info", description="The least level that is logged: debug, info, warn or error."
+    )
+
+
+class ServerSettings(_Section):
+    """`[server]`: where kmstwist listens and keeps its files."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(1688, description="TCP port, for IPv4 and IPv6.")
+    listen: tuple[str, ...] = Field(
+        (), description="Twisted endpoints to listen on instead of port, for example 'tcp:1688:interface=10.0.0.1'."
+    )
+    state_dir: str | None = Field(
+        None, description="Folder for what must outlive the process. By default /var/lib/kmstwist, or the user's own."
+    )
+    run_dir: str | None = Field(None, description="Folder for the control socket. By default the state folder.")
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        1, description="Processes that share the port; a gateway only. Changing it needs a restart."
+    )
+    timeouts: TimeoutSettings = TimeoutSettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+
+
+class LabSettings(_Section):
+    """`[lab]`: how the lab's host behaves while no upstream is configured. The lab grants no licences."""
+
+    activation_interval: Minutes = Field(120, description="Minutes between the attempts of a client not activated yet.")
+    renewal_interval: Minutes = Field(10_080, description="Minutes between the renewals of an activated client.")
+    products: tuple[Literal["Windows", "Windows Server", "Office"], ...] = Field(
+        FAMILIES,  # type: ignore[arg-type]  # a test holds the two lists of families together
+        min_length=1,
+        description="Product families the lab host covers; clients of others are told that it does not.",
+    )
+
+
+class Config(_Section):
+    """The whole configuration: one line a section."""
+
+    server: ServerSettings = ServerSettings()
+    lab: LabSettings = LabSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    admission: AdmissionSettings = AdmissionSettings()
+    audit: AuditSection = AuditSection()
+    dns: DnsSettings = DnsSettings()

@@ -1,0 +1,164 @@
+"""The control socket: a Unix socket through which `kmstwist` commands talk to a running server on the same machine.
+
+One JSON object a line each way: `{"command": "drain", "upstream": "kms1"}`, and back `{"ok": true, …}` or `{"ok":
+false, "error": "a sentence"}`. The socket's mode is 0600: whoever may connect is the server's own user, or root.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
+
+from kmstwist.logevents import CONTROL_UNAVAILABLE, DEFECT
+
+#: A command: its request to its answer, or a Deferred of it.
+Command = Callable[[Mapping[str, Any]], Any]
+
+_MAX_LINE = 65_536
+
+
+class CommandError(Exception):
+    """A command cannot be done; the text is a sentence for the administrator."""
+
+
+def socket_path(run_dir: Path, port: int, worker: int | None = None) -> Path:
+    """Where the control socket of the server at `port` is; its workers have sockets of their own."""
+    return run_dir / (f"control-{port}.sock" if worker is None else f"control-{port}.{worker}.sock")
+
+
+class ControlProtocol(LineOnlyReceiver):
+    """One administrator's connection."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = _MAX_LINE
+
+    def __init__(self, commands: Mapping[str, Command], log: Logger) -> None:
+        self._commands = commands
+        self._log = log
+
+    def lineReceived(self, line: bytes) -> None:
+        """Do one command."""
+        try:
+            request = json.loads(line)
+            command = self._commands[request["command"]]
+        except (ValueError, TypeError):
+            self._reply({"ok": False, "error": "a request is one JSON object with a command"})
+            return
+        except KeyError as unknown:
+            there = ", ".join(sorted(self._commands))
+            self._reply({"ok": False, "error": f"this server does not know the command {unknown}; it has: {there}"})
+            return
+        maybeDeferred(command, request).addCallbacks(self._done, self._failed)
+
+    def _done(self, answer: Mapping[str, Any] | None) -> None:
+        self._reply({"ok": True, **(answer or {})})
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(CommandError):
+            DEFECT.emit(self._log, detail="a control command", traceback=failure.getTraceback())
+        self._reply({"ok": False, "error": failure.getErrorMessage()})
+
+    def _reply(self, answer: Mapping[str, Any]) -> None:
+        self.sendLine(json.dumps(answer, default=str).encode())
+
+
+class ControlFactory(Factory):
+    """Makes a `ControlProtocol` of each connection."""
+
+    noisy = False
+
+    def __init__(self, commands: Mapping[str, Command], log: Logger) -> None:
+        self._commands = commands
+        self._log = log
+
+    def buildProtocol(self, addr: object) -> ControlProtocol:
+        """A protocol for one connection."""
+        return ControlProtocol(self._commands, self._log)
+
+
+class ControlService(Service):
+    """The control socket as a service. A server without one still answers clients, so its absence is a warning."""
+
+    def __init__(self, path: Path, commands: Mapping[str, Command], reactor: Any, log: Logger | None = None) -> None:
+        self.path = path
+        self._commands = commands
+        self._reactor = reactor
+        self._log = log or Logger(namespace="kmstwist.server")
+        self._port: IListeningPort | None = None
+
+    def startService(self) -> None:
+        """Open the socket, in the place of one that a killed server left."""
+        super().startService()
+        factory = ControlFactory(self._commands, self._log)
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _remove_left_over(self.path)
+            # The mode holds from the first instant, not from a chmod after it.
+            umask = os.umask(0o177)
+            try:
+                self._port = self._reactor.listenUNIX(str(self.path), factory, mode=0o600)
+            finally:
+                os.umask(umask)
+        except (OSError, CannotListenError, CommandError) as error:
+            CONTROL_UNAVAILABLE.emit(self._log, path=str(self.path), detail=str(error))
+
+    def stopService(self) -> Deferred[None] | None:
+        """Close the socket and remove it."""
+        super().stopService()
+        if self._port is None:
+            return None
+        port, self._port = self._port, None
+        stopped: Deferred[None] | None = port.stopListening()
+        return stopped
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove a socket that nobody listens on. Raises `CommandError` where somebody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+        try:
+            trial.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            path.unlink(missing_ok=True)
+        else:
+            raise CommandError("another kmstwist has it; give this one a --run-dir of its own")
+
+
+def ask(path: Path, request: Mapping[str, Any], timeout: float = 30.0) -> dict[str, Any]:
+    """Send one command and wait for its answer, at most `timeout` seconds. Raises `CommandError`.
+
+    For the `kmstwist` command, which has no reactor.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout)
+            connection.connect(str(path))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile("rb") as stream:
+                line = stream.readline()
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise CommandError(f"no kmstwist runs with the control socket {path}; name its --port or --run-dir") from None
+    except PermissionError:
+        raise CommandError(f"{path}: permission denied; be root, or the user kmstwist runs as") from None
+    except TimeoutError:
+        raise CommandError(f"kmstwist gave no answer at {path} within {timeout:g} s") from None
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}") from None
+    if not line:
+        raise CommandError(f"kmstwist ended the connection at {path}")
+    answer: dict[str, Any] = json.loads(line)
+    if not answer.pop("ok"):
+        raise CommandError(answer["error"])
+    return answer

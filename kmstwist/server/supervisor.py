@@ -1,0 +1,249 @@
+"""One supervisor and its workers: processes that share the listening ports.
+
+The supervisor opens the ports and accepts nothing; each worker inherits them, so that a client that connects while a
+worker dies waits in the kernel's queue for another. A worker that ends by itself is replaced, after a wait that doubles
+while it keeps dying. All write their lines to the same place, each line in one write.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import ProcessDone
+from twisted.internet.interfaces import IDelayedCall, IStreamServerEndpoint
+from twisted.internet.protocol import Factory, ProcessProtocol
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from kmstwist.logevents import CONFIG_REFUSED, WORKER_ENDED, WORKER_STARTED
+from kmstwist.server.adoption import Adoption
+from kmstwist.server.configfile import ConfigError
+from kmstwist.server.control import Command, CommandError, ask, socket_path
+from kmstwist.server.errors import StartupError
+from kmstwist.server.listening import explain_listen_error
+from kmstwist.server.options import Options
+
+_FIRST_WAIT = 0.5
+_LONGEST_WAIT = 30.0
+#: A worker that lived so many seconds was well: the next wait is the first again.
+_LIVED_WELL = 30.0
+#: Beyond the drain time, before a worker that does not end is killed.
+_GRACE = 5.0
+#: Where the inherited ports begin in a worker, after its standard streams.
+_FIRST_DESCRIPTOR = 3
+
+
+class Worker(ProcessProtocol):
+    """One place among the workers, and the process that fills it."""
+
+    def __init__(self, number: int, supervisor: Supervisor) -> None:
+        self.number = number
+        self.pid: int | None = None
+        self.started = 0.0
+        self.wait = _FIRST_WAIT
+        self.restart: IDelayedCall | None = None
+        self.ended: Deferred[None] | None = None
+        self._supervisor = supervisor
+
+    def processEnded(self, reason: Failure) -> None:
+        """Tell the supervisor."""
+        self._supervisor.worker_ended(self, reason)
+
+
+class Supervisor(Service):
+    """Starts the workers, replaces those that die, passes commands and signals on to all."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[tuple[IStreamServerEndpoint, str]],
+        options: Options,
+        run_dir: Path,
+        reactor: Any,
+        log: Logger | None = None,
+    ) -> None:
+        self._endpoints = endpoints
+        self._options = options
+        self._server = options.effective.config.server
+        self._run_dir = run_dir
+        self._reactor = reactor
+        self._log = log or Logger(namespace="kmstwist.server")
+        self._ports: list[Any] = []
+        self._paused = False
+        self._drained: set[str] = set()
+        self.workers = [Worker(number, self) for number in range(1, self._server.workers + 1)]
+
+    def privilegedStartService(self) -> None:
+        """Open the ports, still with the privileges that a low port needs, and accept nothing on them."""
+        super().privilegedStartService()
+        for endpoint, where in self._endpoints:
+            endpoint.listen(Factory()).addCallbacks(self._opened, self._not_opened, errbackArgs=(where,))
+
+    def _opened(self, port: Any) -> None:
+        port.stopReading()
+        self._ports.append(port)
+
+    def _not_opened(self, failure: Failure, where: str) -> None:
+        cause = getattr(failure.value, "socketError", None)
+        text = explain_listen_error(where, cause) if isinstance(cause, OSError) else failure.getErrorMessage()
+        raise StartupError(text)
+
+    def startService(self) -> None:
+        """Start the workers."""
+        super().startService()
+        for worker in self.workers:
+            self._reactor.callWhenRunning(self._start, worker)
+
+    def stopService(self) -> Deferred[None]:
+        """Have every worker drain and end; kill those that do not."""
+        super().stopService()
+        waiting: list[Deferred[None]] = []
+        for worker in self.workers:
+            if worker.restart is not None:
+                worker.restart.cancel()
+                worker.restart = None
+            if worker.pid is not None:
+                worker.ended = Deferred()
+                waiting.append(worker.ended)
+                self._signal(worker, "TERM")
+        kill = self._reactor.callLater(self._server.timeouts.drain + _GRACE, self._kill)
+
+        def done(_: object) -> Deferred[Any]:
+            if kill.active():
+                kill.cancel()
+            return DeferredList([d for port in self._ports if (d := port.stopListening()) is not None])
+
+        return DeferredList(waiting).addCallback(done).addCallback(lambda _: None)
+
+    def hang_up(self) -> None:
+        """Pass a changed configuration on, if it is a good one: one log line says what is wrong, not one a worker."""
+        try:
+            self._options.load()
+        except ConfigError as error:
+            for mistake in error.mistakes:
+                CONFIG_REFUSED.emit(self._log, detail=mistake)
+            return
+        for worker in self.workers:
+            self._signal(worker, "HUP")
+
+    # Workers.
+
+    def _start(self, worker: Worker) -> None:
+        worker.restart = None
+        if not self.running:
+            return
+        descriptors = {number: number for number in range(_FIRST_DESCRIPTOR)}
+        ports = []
+        for offset, port in enumerate(self._ports):
+            ports.append(_FIRST_DESCRIPTOR + offset)
+            descriptors[_FIRST_DESCRIPTOR + offset] = port.fileno()
+        adoption = Adoption(
+            worker=worker.number,
+            of=len(self.workers),
+            ports=tuple(ports),
+            paused=self._paused,
+            drained=tuple(sorted(self._drained)),
+        )
+        process = self._reactor.spawnProcess(
+            worker,
+            sys.executable,
+            worker_command(self._options),
+            env=adoption.environment(),
+            childFDs=descriptors,
+        )
+        worker.pid = process.pid
+        worker.started = self._reactor.seconds()
+        WORKER_STARTED.emit(self._log, worker=worker.number, worker_pid=worker.pid)
+
+    def worker_ended(self, worker: Worker, reason: Failure) -> None:
+        """Start another in its place, unless the supervisor stops."""
+        pid, worker.pid = worker.pid, None
+        if worker.ended is not None:
+            ended, worker.ended = worker.ended, None
+            ended.callback(None)
+            return
+        if self._reactor.seconds() - worker.started > _LIVED_WELL:
+            worker.wait = _FIRST_WAIT
+        wait, worker.wait = worker.wait, min(_LONGEST_WAIT, worker.wait * 2)
+        how = "exit status 0" if reason.check(ProcessDone) else reason.getErrorMessage().rstrip(".")
+        WORKER_ENDED.emit(self._log, worker=worker.number, worker_pid=pid, how=how, again_s=wait)
+        worker.restart = self._reactor.callLater(wait, self._start, worker)
+
+    def _signal(self, worker: Worker, name: str) -> None:
+        if worker.pid is not None and worker.transport is not None:
+            worker.transport.signalProcess(name)
+
+    def _kill(self) -> None:
+        for worker in self.workers:
+            self._signal(worker, "KILL")
+
+    # Commands.
+
+    @property
+    def commands(self) -> Mapping[str, Command]:
+        """The control socket's commands: each is passed on to all workers, and their answers are put together."""
+        names = ("status", "upstreams", "drain", "undrain", "pause", "resume", "reload")
+        return dict.fromkeys(names, self._pass_on)
+
+    def _pass_on(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        asked = [
+            deferToThread(ask, socket_path(self._run_dir, self._server.port, worker.number), dict(request))
+            for worker in self.workers
+        ]
+
+        def together(results: list[tuple[bool, Any]]) -> dict[str, Any]:
+            failed = [result for good, result in results if not good]
+            if failed:
+                failed[0].trap(CommandError)
+                raise CommandError(failed[0].getErrorMessage())
+            self._remember(request)
+            answer: dict[str, Any] = merged([answer for _, answer in results])
+            return answer
+
+        return DeferredList(asked, consumeErrors=True).addCallback(together)
+
+    def _remember(self, request: Mapping[str, Any]) -> None:
+        """A worker that starts later must know what was switched by hand."""
+        command, name = request["command"], str(request.get("upstream"))
+        switches: dict[str, Callable[[], None]] = {
+            "pause": lambda: setattr(self, "_paused", True),
+            "resume": lambda: setattr(self, "_paused", False),
+            "drain": lambda: self._drained.add(name),
+            "undrain": lambda: self._drained.discard(name),
+        }
+        switches.get(command, lambda: None)()
+
+
+def worker_command(options: Options) -> list[str]:
+    """The command line of a worker: this one's own, in the foreground, with the same log."""
+    twistd = options.twistd
+    command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile="]
+    if twistd.get("syslog"):
+        command += ["--syslog", f"--prefix={twistd.get('prefix') or 'kmstwist'}"]
+    elif twistd.get("logfile") or not twistd.get("nodaemon"):
+        command.append(f"--logfile={twistd.get('logfile') or 'twistd.log'}")
+    if twistd.get("reactor"):
+        command.append(f"--reactor={twistd['reactor']}")
+    return [*command, "kms", *options.arguments]
+
+
+def merged(answers: Sequence[Any]) -> Any:
+    """Several workers' answers as one: numbers are summed, lists of upstreams are put together by name, and texts that
+    differ stand side by side."""
+    first = answers[0]
+    if isinstance(first, dict):
+        same = {"priority", "weight"}
+        return {key: first[key] if key in same else merged([answer[key] for answer in answers]) for key in first}
+    if isinstance(first, list):
+        names = [item["name"] for item in first]
+        return [merged([item for answer in answers for item in answer if item["name"] == name]) for name in names]
+    if isinstance(first, bool):
+        return any(answers)
+    if isinstance(first, int):
+        return sum(answers)
+    return "/".join(sorted({str(answer) for answer in answers}))
