@@ -175,7 +175,9 @@ def _on_host(folder: Path, key: LabKey, option: slmgr_options.Option, arguments:
     with told():
         store = LabStore(folder / STORE_FILE_NAME)
         try:
-            session = slmgr_host.HostSession(key, store.load(), store.load_settings(), time.time())
+            session = slmgr_host.HostSession(
+                key, store.load(), store.load_settings(), time.time(), store.load_running()
+            )
             before = session.settings
             try:
                 lines = slmgr_host.run(session, option, arguments)

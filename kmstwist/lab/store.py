@@ -39,6 +39,7 @@ SCHEMA_VERSION = 2
 _LOCK_TIMEOUT_SECONDS = 5
 _TOTAL = "total"
 _FAILED = "failed"
+_RUNNING = "running "
 _MAX_INTEGER = 2**63 - 1
 
 _metadata = MetaData()
@@ -171,25 +172,45 @@ class LabStore:
 
     def load_settings(self) -> HostSettings:
         """The settings that were made; `StoreError` if they cannot be read."""
+        return self._settings("")
+
+    def save_settings(self, settings: HostSettings) -> None:
+        """Replace all settings; `StoreError` if they cannot be written."""
+        self._replace_settings("", settings)
+
+    def load_running(self) -> HostSettings:
+        """What the host ran with when it was started last; all None if it never was."""
+        return self._settings(_RUNNING)
+
+    def save_running(self, settings: HostSettings) -> None:
+        """Note what the host runs with; `StoreError` if it cannot be written."""
+        self._replace_settings(_RUNNING, settings)
+
+    def _settings(self, prefix: str) -> HostSettings:
         try:
             with self._engine.connect() as connection:
                 values = {row.name: row.value for row in connection.execute(select(_settings))}
         except (DBAPIError, ValueError) as error:
             raise self._explained(error) from error
+
+        def flag(name: str) -> bool | None:
+            return bool(values[prefix + name]) if prefix + name in values else None
+
         return HostSettings(
-            activation_interval=values.get("activation_interval"),
-            renewal_interval=values.get("renewal_interval"),
-            port=values.get("port"),
-            publishes=bool(values["publishes"]) if "publishes" in values else None,
-            low_priority=bool(values["low_priority"]) if "low_priority" in values else None,
+            activation_interval=values.get(prefix + "activation_interval"),
+            renewal_interval=values.get(prefix + "renewal_interval"),
+            port=values.get(prefix + "port"),
+            publishes=flag("publishes"),
+            low_priority=flag("low_priority"),
         )
 
-    def save_settings(self, settings: HostSettings) -> None:
-        """Replace all settings; `StoreError` if they cannot be written."""
-        rows = [{"name": name, "value": int(value)} for name, value in asdict(settings).items() if value is not None]
+    def _replace_settings(self, prefix: str, settings: HostSettings) -> None:
+        values = asdict(settings)
+        rows = [{"name": prefix + name, "value": int(value)} for name, value in values.items() if value is not None]
         try:
             with self._engine.begin() as connection:
-                connection.execute(delete(_settings))
+                names = [prefix + name for name in values]
+                connection.execute(delete(_settings).where(_settings.c.name.in_(names)))
                 if rows:
                     connection.execute(insert(_settings), rows)
         except DBAPIError as error:

@@ -32,12 +32,16 @@ _RESTART = "Warning: a KMS reboot is needed for this setting to take effect: sta
 
 @dataclass(slots=True)
 class HostSession:
-    """The lab host as a command finds it: its key, what it remembers, its settings (which commands replace)."""
+    """The lab host as a command finds it: its key, what it remembers, its settings (which commands replace).
+
+    `running` is what it was started with last.
+    """
 
     key: LabKey
     memory: Memory
     settings: HostSettings
     now: float
+    running: HostSettings = HostSettings()
 
 
 def run(session: HostSession, option: Option, arguments: list[str]) -> list[str]:
@@ -150,16 +154,27 @@ def _service(session: HostSession) -> list[str]:
     host = LabHost(session.key, now=lambda: session.now, random=bytes, memory=session.memory)
     counts = {name: host.count(app_id) for app_id, name in APPLICATION_NAMES.items()}
     shown = {name: count for name, count in counts.items() if count} or {"Windows": 0}
+    running = session.running
     publishing = "enabled" if settings.publishes is not False else "disabled"
     return [
         "Key Management Service is enabled on this machine",
         *(f"    Current count: {count} ({name})" for name, count in shown.items()),
-        f"    Listening on Port: {settings.port or DEFAULT_PORT}",
+        f"    Listening on Port: {_in_force(running.port, settings.port, DEFAULT_PORT)}",
         f"    DNS publishing {publishing}",
         f"    KMS priority: {'Low' if settings.low_priority else 'Normal'}",
-        f"    Activation interval: {settings.activation_interval or DEFAULT_ACTIVATION_INTERVAL} minutes",
-        f"    Renewal interval: {settings.renewal_interval or DEFAULT_RENEWAL_INTERVAL} minutes",
+        "    Activation interval: "
+        + _in_force(running.activation_interval, settings.activation_interval, DEFAULT_ACTIVATION_INTERVAL, " minutes"),
+        "    Renewal interval: "
+        + _in_force(running.renewal_interval, settings.renewal_interval, DEFAULT_RENEWAL_INTERVAL, " minutes"),
     ]
+
+
+def _in_force(running: int | None, configured: int | None, default: int, unit: str = "") -> str:
+    """A value that is set, and beside it the one in force until the next start."""
+    value = configured if configured is not None else running if running is not None else default
+    if running is None or running == value:
+        return f"{value}{unit}"
+    return f"{value}{unit} (until the lab is started again: {running})"
 
 
 def _minutes(text: str, option: str) -> int:

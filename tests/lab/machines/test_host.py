@@ -50,7 +50,9 @@ def test_dlv_shows_counts_and_counters(session) -> None:
     assert "    Current count: 30 (Windows)" in slmgr(session, "/dli")
 
 
-@pytest.mark.parametrize("words", [("/sai", "14"), ("/sri", "43201"), ("/sai", "x"), ("/sprt", "0"), ("/sprt", "70000")])
+@pytest.mark.parametrize(
+    "words", [("/sai", "14"), ("/sri", "43201"), ("/sai", "x"), ("/sprt", "0"), ("/sprt", "70000")]
+)
 def test_values_out_of_their_limits_are_refused(session, words) -> None:
     with pytest.raises(Refused, match=words[0]):
         slmgr(session, *words)

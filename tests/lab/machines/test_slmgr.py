@@ -60,8 +60,7 @@ def test_ato_licenses_the_machine_and_logs_both_events(desk) -> None:
     assert desk.machine.licences[0].client.status is LicenseStatus.LICENSED
     assert [event.number for event in desk.events] == [12288, 12289]
     assert desk.events[0].info == (
-        "0x00000000,0x00000000,kms:1688,00000000-0000-0000-0000-00000000004d,2026/1/5 00:00,1,2,43200,"
-        f"{WINDOWS_ID},25"
+        f"0x00000000,0x00000000,kms:1688,00000000-0000-0000-0000-00000000004d,2026/1/5 00:00,1,2,43200,{WINDOWS_ID},25"
     )
     assert desk.events[1].info == "0x00000000,0x00000000,1,0,25,120,10080,2026/1/5 00:00"
 

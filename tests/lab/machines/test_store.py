@@ -32,7 +32,17 @@ def test_a_machine_comes_back_as_it_was(store, desk) -> None:
     machine.new_events += desk.events
     store.add(machine)
     back = store.get("pc1")
-    for name in ("name", "cmid", "previous_cmid", "created", "rearms_left", "domain", "dns_server", "virtual", "version"):
+    for name in (
+        "name",
+        "cmid",
+        "previous_cmid",
+        "created",
+        "rearms_left",
+        "domain",
+        "dns_server",
+        "virtual",
+        "version",
+    ):
         assert getattr(back, name) == getattr(machine, name), name
     assert (back.caching, back.cached, back.key_in_registry) == (True, HostPort("kms", 1688), True)
     assert back.settings == machine.settings
