@@ -6,7 +6,7 @@ As on Windows, settings take effect when the host is started again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from kmstwist.kms.catalogue import APPLICATION_NAMES
 from kmstwist.kms.messages import LicenseStatus
@@ -41,7 +41,7 @@ class HostSession:
     memory: Memory
     settings: HostSettings
     now: float
-    running: HostSettings = HostSettings()
+    running: HostSettings = field(default_factory=HostSettings)
 
 
 def run(session: HostSession, option: Option, arguments: list[str]) -> list[str]:

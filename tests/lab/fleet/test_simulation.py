@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kmstwist.kms.messages import LicenseStatus
+from kmstwist.lab.fleet.record import STATES
 from kmstwist.lab.fleet.report import document as report_document
 from kmstwist.lab.fleet.simulation import Fleet
 from kmstwist.lab.fleet.world import World
@@ -104,7 +105,7 @@ def test_a_machine_starts_late_by_its_own_share_of_the_spread() -> None:
 
 
 def test_servers_activate_from_a_count_of_5_and_help_clients_to_25() -> None:
-    groups = machines(count=20) + [{"name": "SRV", "site": "site", "count": 5, "products": [SERVER]}]
+    groups = [*machines(count=20), {"name": "SRV", "site": "site", "count": 5, "products": [SERVER]}]
     result, attempts = run(scenario(days=1, machines=groups))
     assert attempts["SRV-05"][0] == (0, 0)
     assert states(result, 2) == {LICENSED: 25}
@@ -122,8 +123,8 @@ def test_clones_count_as_one_until_they_are_generalised() -> None:
     groups = machines(count=30, cloned=True, generalise_on_day=5)
     result, attempts = run(scenario(days=10, machines=groups))
     assert result.counts["kms"]["Windows"][4 * 24] == 1
-    assert set(code for hour, code in attempts["PC-01"] if hour < 120) == {TOO_FEW}
-    # At the moment itself all ask anew with CMIDs of their own; the clones' one CMID still counts, so the 24th is enough.
+    assert {code for hour, code in attempts["PC-01"] if hour < 120} == {TOO_FEW}
+    # At that moment all ask anew with CMIDs of their own; the clones' one CMID still counts, so the 24th is enough.
     assert attempts["PC-23"][-2:] == [(120, TOO_FEW), (122, 0)]
     assert attempts["PC-24"][-1] == (120, 0)
     assert result.all_licensed_at == BEGINS + 122 * HOUR
@@ -138,9 +139,8 @@ def test_machines_join_one_after_the_other_and_leave_again() -> None:
 
 
 def test_a_clock_that_is_five_hours_off_is_refused_until_it_is_right() -> None:
-    groups = machines() + [
-        {"name": "LATE", "site": "site", "count": 1, "products": [WINDOWS], "clock_error": {"minutes": -300, "days": 2}}
-    ]
+    late = {"name": "LATE", "site": "site", "count": 1, "products": [WINDOWS]}
+    groups = [*machines(), late | {"clock_error": {"minutes": -300, "days": 2}}]
     result, attempts = run(scenario(days=3, machines=groups))
     assert attempts["LATE-01"] == [*((2 * number, WRONG_CLOCK) for number in range(24)), (48, 0)]
     assert result.counts["kms"]["Windows"][40] == 25
@@ -339,14 +339,10 @@ def test_what_holds_for_every_attempt_of_any_fleet(given_scenario) -> None:
     for counts in result.counts.values():
         assert all(max(series) <= 50 for series in counts.values())
         assert max(counts.get("Office", [0])) <= 10
-    present = [sum(values) for values in zip(*(result.total(state) for state in LicenseStatus if _counted(state)))]
+    present = [sum(values) for values in zip(*map(result.total, STATES), strict=True)]
     assert present[-1] == sum(member.counted is not None for member in fleet.members)
     assert min(present) >= 0
     assert result.attempts == sum(result.outcomes.values())
-
-
-def _counted(state: LicenseStatus) -> bool:
-    return state in (LICENSED, GRACE, EXPIRED, NOTIFICATION)
 
 
 @given(fleets(chance=False))

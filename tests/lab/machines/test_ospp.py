@@ -19,8 +19,8 @@ OFFICE_ID = str(activation_id(OFFICE.name))
 
 def test_every_option_of_the_published_table_is_there() -> None:
     published = (
-        "act inpkey unpkey inslic dstatus dstatusall dhistoryacterr dinstid actcid rearm ddescr dhistorykms dcmid sethst "
-        "setprt remhst cachst actype skms-domain ckms-domain"
+        "act inpkey unpkey inslic dstatus dstatusall dhistoryacterr dinstid actcid rearm ddescr dhistorykms dcmid "
+        "sethst setprt remhst cachst actype skms-domain ckms-domain"
     )
     assert set(OPTIONS) == set(published.split()) == set(_COMMANDS) | {"act"}
 

@@ -25,8 +25,8 @@ OFFICE_ID = str(activation_id(OFFICE.name))
 
 def test_every_option_of_the_published_table_is_there() -> None:
     published = (
-        "ipk ato dli dlv xpr cpky ilc rilc rearm rearm-app rearm-sku upk dti atp skms skms-domain ckms skhc ckhc sai sri "
-        "sprt sdns cdns spri cpri act-type"
+        "ipk ato dli dlv xpr cpky ilc rilc rearm rearm-app rearm-sku upk dti atp skms skms-domain ckms skhc ckhc "
+        "sai sri sprt sdns cdns spri cpri act-type"
     )
     assert set(OPTIONS) == set(published.split())
     assert set(_COMMANDS) | {"ato"} == {name for name, option in OPTIONS.items() if not option.host_only}
@@ -203,7 +203,7 @@ def test_dli_and_dlv_show_the_licence_in_the_familiar_shape(desk) -> None:
     assert f"Activation ID: {WINDOWS_ID}" in detailed
     assert "Remaining Windows rearm count: 3" in detailed
     assert f"Activation ID: {OFFICE_ID}" in desk.slmgr("/dlv", "All")
-    with pytest.raises(Refused, match="not found. This machine has"):
+    with pytest.raises(Refused, match="This machine has: "):
         desk.slmgr("/dlv", "55c92734-d682-4d71-983e-d6ec3f16059f")
 
 
