@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from tempfile import TemporaryDirectory
+from typing import IO, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from kmstwist.lab.fleet.record import FleetResult
@@ -16,6 +19,7 @@ from kmstwist.lab.fleet.report import compared, rows, write_csv, write_json
 from kmstwist.lab.fleet.scenario import Scenario, ScenarioError, find_scenario, ready_scenarios, ready_text
 from kmstwist.lab.fleet.simulation import Fleet
 
+_WIRE_MACHINES = 1000
 _OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
 _JSON = click.option("--json", "json_file", type=_OUT, help="Write the whole result as JSON.")
 _HTML = click.option("--html", "html_file", type=_OUT, help="Write one page with charts.")
@@ -59,6 +63,14 @@ def scenarios(name: str | None) -> None:
 @_JSON
 @click.option("--csv", "csv_file", type=_OUT, help="Write one line an hour: states, requests, counts.")
 @_HTML
+@click.option("--wire", is_flag=True, help="Against real server processes on loopback, the days pressed together.")
+@click.option(
+    "--wire-seconds",
+    type=click.FloatRange(1, 3600),
+    default=60,
+    show_default=True,
+    help="With --wire: how long all the scenario's days take.",
+)
 def run(
     scenario: str,
     machines: int | None,
@@ -66,13 +78,19 @@ def run(
     json_file: Path | None,
     csv_file: Path | None,
     html_file: Path | None,
+    wire: bool,
+    wire_seconds: float,
 ) -> None:
     """Run a scenario and tell what came of it.
 
-    Exits with 0 whatever became of the machines; a scenario that cannot be run is told with all its mistakes.
+    Exits with 0 whatever became of the machines; a scenario that cannot be run is told with all its mistakes. With
+    --wire it has 1,000 machines unless --machines says otherwise, and 5,000 at most.
     """
-    result = _run(_scenario(scenario, machines, seed))
-    _print_summary(result)
+    if wire:
+        result = _run_on_wire(scenario, machines or _WIRE_MACHINES, seed, wire_seconds)
+    else:
+        result = _run(_scenario(scenario, machines, seed))
+        _print_summary(result)
     if json_file is not None:
         _write(json_file, lambda file: write_json(result, file))
     if csv_file is not None:
@@ -114,10 +132,46 @@ def _scenario(name: str, machines: int | None = None, seed: int | None = None) -
 
 
 def _run(scenario: Scenario) -> FleetResult:
+    with _bar(scenario) as (progress, bar):
+        return Fleet(scenario).run(lambda share: progress.update(bar, completed=share))
+
+
+def _run_on_wire(name: str, machines: int, seed: int | None, seconds: float) -> FleetResult:
+    from kmstwist.cli.common import run_reactor
+    from kmstwist.lab.fleet.processes import ProcessFailed
+    from kmstwist.lab.fleet.wire import MAX_MACHINES, WireFleet, WireResult
+
+    if machines > MAX_MACHINES:
+        raise click.ClickException(f"--wire plays at most {MAX_MACHINES:,} machines; give fewer with --machines")
+    found = _scenario(name, machines, seed)
+    with TemporaryDirectory(prefix="kmstwist-fleet-") as folder, _bar(found) as (progress, bar):
+
+        async def main(reactor: Any) -> WireResult:
+            fleet = WireFleet(found, reactor, seconds, Path(folder), os.urandom)
+            return await fleet.run(lambda share: progress.update(bar, completed=share))
+
+        try:
+            played = run_reactor(main)
+        except ProcessFailed as failed:
+            raise click.ClickException(str(failed)) from None
+    _print_summary(played.result)
+    wire = played.wire
+    console = Console(highlight=False)
+    console.print(
+        f"on the wire: {len(wire.answers):,} answers in {wire.seconds:g} s "
+        f"({len(wire.answers) / wire.seconds:,.0f}/s), half within {wire.quantile(0.5) * 1000:.1f} ms, 99% within {wire.quantile(0.99) * 1000:.1f} ms; "
+        f"longest wait for a turn {wire.latest:.2f} s"
+    )
+    for reason, number in sorted(wire.errors.items()):
+        console.print(f"  {number:,} times {reason}")
+    return played.result
+
+
+@contextmanager
+def _bar(scenario: Scenario) -> Iterator[tuple[Progress, TaskID]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(f"{scenario.name}: {scenario.machine_count:,} machines", total=1.0)
-        return Fleet(scenario).run(lambda share: progress.update(bar, completed=share))
+        yield progress, progress.add_task(f"{scenario.name}: {scenario.machine_count:,} machines", total=1.0)
 
 
 def _print_summary(result: FleetResult) -> None:

@@ -188,7 +188,7 @@ class Record:
             thresholds=tuple(
                 sorted(
                     (
-                        Threshold(self._names[host_id], application, required, at)
+                        Threshold(self._names.get(host_id, host_id), application, required, at)
                         for (host_id, application, required), at in self._thresholds.items()
                     ),
                     key=lambda threshold: (threshold.reached_at, threshold.host),

@@ -54,7 +54,7 @@ class Fleet:
             site = self.world.sites[group.site]
             self.members += members_of(group, site, self.world.servers, self.begins, weekday, group_random)
         self._random = random
-        self._record = Record(self.begins, self.ends, hours, self.world)
+        self.record = Record(self.begins, self.ends, hours, self.world)
         self._watch = watch
 
     def run(self, progress: Callable[[float], None] | None = None) -> FleetResult:
@@ -64,18 +64,18 @@ class Fleet:
         collecting = gc.isenabled()
         gc.disable()
         try:
-            for hour in range(self._record.hours):
+            for hour in range(self.record.hours):
                 self.clock.run_until(min(self.ends, self.begins + (hour + 1) * HOUR))
-                self._record.end_hour(hour)
+                self.record.end_hour(hour)
                 if progress is not None:
-                    progress((hour + 1) / self._record.hours)
+                    progress((hour + 1) / self.record.hours)
         finally:
             if collecting:
                 gc.enable()
         for member in self.members:
             if member.counted is not None:
-                self._record.settle(member, min(self.ends, member.leaves))
-        return self._record.result(self.scenario, self.members)
+                self.record.settle(member, min(self.ends, member.leaves))
+        return self.record.result(self.scenario, self.members)
 
     def _enter(self) -> None:
         for member in self.members:
@@ -89,11 +89,11 @@ class Fleet:
                 self.clock.call_at(self.begins + group.generalise_on_day * DAY, self._generalise, group.name)
 
     def _join(self, member: Member) -> None:
-        self._record.joined(member, self.clock.seconds())
+        self.record.joined(member, self.clock.seconds())
         self._attempt(member)
 
     def _leave(self, member: Member) -> None:
-        self._record.left(member, self.clock.seconds())
+        self.record.left(member, self.clock.seconds())
 
     def _generalise(self, group_name: str) -> None:
         now = self.clock.seconds()
@@ -101,9 +101,9 @@ class Fleet:
         for member in self.members:
             if member.group.name == group_name and member.counted is not None:
                 cmid = fresh.setdefault(member.lab.machine_name, new_cmid(self._random))
-                self._record.settle(member, now)
+                self.record.settle(member, now)
                 member.generalise(cmid, now)
-                self._record.settle(member, now)
+                self.record.settle(member, now)
                 if member.pending is not None and member.pending.active():
                     member.pending.cancel()
                 self._plan(member)
@@ -112,7 +112,7 @@ class Fleet:
         now = self.clock.seconds()
         if now >= member.leaves:
             return
-        self._record.settle(member, now)
+        self.record.settle(member, now)
         site = member.site
         server = None if site.link_down.holds(now) or site.is_lost() else self._find(member, now)
         if server is None:
@@ -131,13 +131,13 @@ class Fleet:
         now = self.clock.seconds()
         answer: tuple[int, Response | None] = (_NO_HOST, None)
         if server.reachable(now) and now < self.ends:
-            answer = server.ask(request, now, self._record.hour_of(now))
+            answer = server.ask(request, now, self.record.hour_of(now))
         member.pending = self.clock.call_at(now + member.site.round_trip / 2, self._answered, member, server, *answer)
 
     def _answered(self, member: Member, server: SimulatedServer, hresult: int, response: Response | None) -> None:
         now = self.clock.seconds()
         if now < member.leaves:
-            self._record.settle(member, now)
+            self.record.settle(member, now)
             self._process(member, server, hresult, response, now)
 
     def _process(
@@ -146,7 +146,7 @@ class Fleet:
         outcome = member.lab.process(hresult, response, now)
         if outcome.hresult == 0:
             member.choice.worked(server)
-        self._record.answered(member, server, outcome, now)
+        self.record.answered(member, server, outcome, now)
         if self._watch is not None:
             self._watch(member, now, outcome)
         self._plan(member)
@@ -177,13 +177,13 @@ class Fleet:
         until = min(until, member.leaves, self.ends)
         while True:
             outcome = lab.process(code, None, now)
-            self._record.unanswered(code, now)
+            self.record.unanswered(code, now)
             if self._watch is not None:
                 self._watch(member, now, outcome)
             now = member.on_from(outcome.next_attempt)
             if now >= until:
                 break
-            self._record.settle(member, now)
+            self.record.settle(member, now)
         if now < self.ends:
             member.pending = self.clock.call_at(now, self._attempt, member)
 
