@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import random
 import re
 import signal
 import socket
@@ -20,10 +21,15 @@ _FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)')
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on at this moment, on IPv4 and IPv6."""
-    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-        probe.bind(("::", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port nobody has at this moment, on IPv4 and IPv6, outside the range outgoing connections are given."""
+    while True:
+        port = random.randint(15000, 32000)
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind(("::", port))
+            except OSError:
+                continue
+            return port
 
 
 def fields(line: str) -> dict[str, str]:

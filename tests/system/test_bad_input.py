@@ -7,6 +7,7 @@ import random
 import resource
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -240,4 +241,6 @@ def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     GoodClient(server).is_served()
     server.end()
-    assert [line["reason"] for line in server.conversations_of(ports)] == ["client-idle"] * connections
+    # Those that said nothing were idle, those that began to speak were slow.
+    reasons = Counter(line["reason"] for line in server.conversations_of(ports))
+    assert reasons == {"client-idle": connections // 2, "client-slow": connections // 2}
