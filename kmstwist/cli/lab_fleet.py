@@ -159,7 +159,8 @@ def _run_on_wire(name: str, machines: int, seed: int | None, seconds: float) -> 
     console = Console(highlight=False)
     console.print(
         f"on the wire: {len(wire.answers):,} answers in {wire.seconds:g} s "
-        f"({len(wire.answers) / wire.seconds:,.0f}/s), half within {wire.quantile(0.5) * 1000:.1f} ms, 99% within {wire.quantile(0.99) * 1000:.1f} ms; "
+        f"({len(wire.answers) / wire.seconds:,.0f}/s), half within {wire.quantile(0.5) * 1000:.1f} ms, "
+        f"99% within {wire.quantile(0.99) * 1000:.1f} ms; "
         f"longest wait for a turn {wire.latest:.2f} s"
     )
     for reason, number in sorted(wire.errors.items()):
