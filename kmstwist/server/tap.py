@@ -31,6 +31,7 @@ from kmstwist.server.commands import Commands
 from kmstwist.server.config import Config
 from kmstwist.server.control import ControlService, socket_path
 from kmstwist.server.errors import StartupError, speak_plainly
+from kmstwist.server.lab_settings import as_set_with_slmgr
 from kmstwist.server.listening import (
     ListeningService,
     adopted_endpoint,
@@ -67,6 +68,8 @@ def makeService(options: Options) -> MultiService:
 
 
 def _make_server(options: Options, config: Config, reactor: Any) -> MultiService:
+    if not config.gateway.configured:
+        config = as_set_with_slmgr(config)
     adoption = options.adoption or Adoption(worker=0, of=1, ports=())
     gateway = make_gateway(config, reactor, workers=adoption.of) if config.gateway.configured else None
     answering: LabService | GatewayService = gateway or make_lab(config, reactor)
@@ -95,8 +98,9 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
         if isinstance(answering, GatewayService):
             answering.apply(share_of(new.gateway, adoption.of))
         else:
-            answering.host.activation_interval = new.lab.activation_interval
-            answering.host.renewal_interval = new.lab.renewal_interval
+            lab = as_set_with_slmgr(new).lab
+            answering.host.activation_interval = lab.activation_interval
+            answering.host.renewal_interval = lab.renewal_interval
 
     reloader = Reloader(options.effective, options.load, apply)
     commands = Commands(factory, admission, gateway, reloader)
