@@ -16,6 +16,7 @@ class Outcome:
 
     __slots__ = (
         "answered_at",
+        "asked",
         "code",
         "count",
         "detail",
@@ -29,9 +30,13 @@ class Outcome:
         "version",
     )
 
-    def __init__(self, started: float, received_ms: float | None = None) -> None:
-        """`started` is when the call had come whole, `received_ms` how long it took since the connection was made."""
+    def __init__(self, started: float, received_ms: float | None = None, *, asked: bool = True) -> None:
+        """`started` is when the call had come whole, `received_ms` how long it took since the connection was made.
+
+        `asked` is false for the line of a connection that made no call.
+        """
         self.started = started
+        self.asked = asked
         self.received_ms = received_ms
         self.answered_at: float | None = None
         self.version = ""
@@ -65,6 +70,14 @@ class Outcome:
         self.reason = fault.reason
         self.detail = fault.detail
         self.upstream = fault.upstream
+
+    def give_up(self, reason: Reason, detail: str) -> None:
+        """The client gave the call up; what it was answered meanwhile never reached it."""
+        self.answered_at = None
+        self.result = "none"
+        self.code = None
+        self.reason = reason
+        self.detail = detail
 
 
 def _result(answer: ActivationAnswer) -> str:

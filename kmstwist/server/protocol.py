@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from typing import Any
 from typing import Protocol as TypingProtocol
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -63,8 +63,10 @@ class KmsProtocol(Protocol):
     def __init__(self, factory: KmsFactory, peer: str, port: int, balancer: str | None) -> None:
         self.factory = factory
         self.facts = ConnectionFacts(peer, port, balancer, factory.clock.seconds())
-        self._outcome: Outcome | None = None
-        self._executing: dict[Call, tuple[ActivationCall, Deferred[Any]]] = {}
+        #: Calls under way: each as asked, with its outcome so far and the Deferred that will end it.
+        self._executing: dict[Call, tuple[ActivationCall, Outcome, Deferred[Any]]] = {}
+        #: A call that is over and whose line is not written yet.
+        self._over: Outcome | None = None
         self._ended: Ended | None = None
         self._refused: Refused | None = None
         self._phases: PhaseTimer
@@ -95,8 +97,7 @@ class KmsProtocol(Protocol):
             self._end_by_us(Reason.ADMISSION_PROXY, "a PROXY header from an address that is not in proxy_from")
             self.transport.abortConnection()
             return
-        if self._outcome is not None and self._outcome.answered_at is not None:
-            self._log_line("open")
+        self._write_line_of_call("open")
         facts.bytes_in += len(data)
         self._phases.received()
         association = self.association
@@ -104,7 +105,7 @@ class KmsProtocol(Protocol):
             if type(event) is CallReceived:
                 self._activate(event.call)
             elif type(event) is CallOrphaned:
-                self._orphan(event.call)
+                self._give_up(event.call, Reason.CLIENT_ORPHANED, "the client gave the call up")
             elif type(event) is Refused:
                 self._refused = event
             elif type(event) is Ended:
@@ -123,15 +124,16 @@ class KmsProtocol(Protocol):
         if self._linger_timer is not None and self._linger_timer.active():
             self._linger_timer.cancel()
         self.association.connection_lost()
-        for asked, deferred in list(self._executing.values()):
-            self._give_up(asked, deferred, Reason.CLIENT_LOST, "the client left before its answer")
-        self._executing.clear()
+        ended_by = "client" if self._ended is None else "server"
         if self._ended is None:
             clean = reason.check(ConnectionDone) is not None
             self._ended = Ended(Reason.CLIENT_CLOSED if clean else Reason.CLIENT_LOST, "")
-            self._log_line("client")
-        else:
-            self._log_line("server")
+        self._write_line_of_call(ended_by)
+        for call in list(self._executing):
+            self._give_up(call, Reason.CLIENT_LOST, "the client left before its answer")
+            self._write_line_of_call(ended_by)
+        if not self.facts.lines:
+            self._write_line(self._without_call(), ended_by)
         if self._known:
             self.factory.admission.closed(self.facts.client)
         self.factory.conversation_ended()
@@ -200,10 +202,7 @@ class KmsProtocol(Protocol):
 
     def _activate(self, call: Call) -> None:
         now = self.factory.clock.seconds()
-        if self._outcome is not None:
-            self._log_line("open")
-        first = not self.facts.lines
-        outcome = self._outcome = Outcome(now, (now - self.facts.opened) * 1000 if first else None)
+        outcome = Outcome(now, None if self.facts.lines else (now - self.facts.opened) * 1000)
         try:
             message = activation.decode_request(call.stub, ndr64=call.ndr64, little_endian=call.little_endian)
         except StubError as error:
@@ -221,10 +220,10 @@ class KmsProtocol(Protocol):
             deferred: Deferred[ActivationAnswer] = fail(refusal.fault())
         else:
             deferred = self.factory.activator.activate(asked)
-        self._executing[call] = (asked, deferred)
+        self._executing[call] = (asked, outcome, deferred)
         # The reply goes out when its record is committed, and not before.
         deferred.addCallbacks(
-            self._record_answer, self._record_failure, callbackArgs=(asked, outcome), errbackArgs=(asked, call, outcome)
+            self._record_answer, self._record_failure, callbackArgs=(asked, outcome), errbackArgs=(asked, outcome)
         )
         deferred.addCallback(self._answered, call, outcome)
         deferred.addErrback(self._failed, call, outcome)
@@ -235,13 +234,10 @@ class KmsProtocol(Protocol):
         outcome.answer(answer, self.factory.clock.seconds())
         return self.factory.recorder.answered(asked, answer, outcome).addCallback(lambda _: answer)
 
-    def _record_failure(self, failure: Failure, asked: ActivationCall, call: Call, outcome: Outcome) -> Any:
-        fault = failure.value
-        if not isinstance(fault, ActivationFault):
-            if self._ended is not None or call not in self.association.calls.values():
-                return failure  # The client left and the call was cancelled; that is recorded where it is noticed.
-            DEFECT.emit(self.factory.log, detail="answering a call", traceback=failure.getTraceback())
-            fault = ActivationFault(FaultStatus.CALL_FAILED, Reason.SERVER_ERROR, failure.getErrorMessage())
+    def _record_failure(self, failure: Failure, asked: ActivationCall, outcome: Outcome) -> Any:
+        if failure.check(CancelledError):
+            return failure  # The client gave the call up; that is recorded where it is noticed.
+        fault = self._as_fault(failure)
         outcome.fault(fault, self.factory.clock.seconds())
         return self.factory.recorder.faulted(asked, fault, outcome).addCallback(lambda _: Failure(fault))
 
@@ -250,79 +246,80 @@ class KmsProtocol(Protocol):
             self.factory.activations += 1
         stub = activation.encode_response(answer.hresult, answer.message, ndr64=call.ndr64)
         self.association.respond(call, stub)
-        self._call_over(call)
+        self._call_over(call, outcome)
 
     def _failed(self, failure: Failure, call: Call, outcome: Outcome) -> None:
+        if not failure.check(CancelledError):
+            self._fault(call, outcome, self._as_fault(failure))
+        # Else the client gave the call up: `_give_up` cancelled it, and says what became of it.
+
+    def _as_fault(self, failure: Failure) -> ActivationFault:
+        """What a call that failed is answered with; anything but a fault on purpose is a defect, and is logged so."""
         error = failure.value
         if isinstance(error, ActivationFault):
-            self._fault(call, outcome, error)
-        else:
-            # The client left and the call was cancelled; its line already says so.
-            outcome.answered_at = None
-            outcome.result = "none"
-            self._call_over(call)
+            return error
+        DEFECT.emit(self.factory.log, detail="answering a call", traceback=failure.getTraceback())
+        return ActivationFault(FaultStatus.CALL_FAILED, Reason.SERVER_ERROR, failure.getErrorMessage())
 
     def _fault(self, call: Call, outcome: Outcome, fault: ActivationFault) -> None:
         outcome.fault(fault, self.factory.clock.seconds())
         self.association.fault(call, fault.status)
-        self._call_over(call)
+        self._call_over(call, outcome)
 
-    def _call_over(self, call: Call) -> None:
+    def _call_over(self, call: Call, outcome: Outcome) -> None:
         self._executing.pop(call, None)
+        self._write_line_of_call("open")
+        self._over = outcome
         self.factory.answered.add(self)
         self._flush()
         if not self._executing:
             self._phases.answered()
 
-    def _orphan(self, call: Call) -> None:
-        executing = self._executing.pop(call, None)
-        if executing is not None:
-            self._give_up(*executing, Reason.CLIENT_ORPHANED, "the client gave the call up")
-
-    def _give_up(self, asked: ActivationCall, deferred: Deferred[Any], reason: Reason, detail: str) -> None:
+    def _give_up(self, call: Call, reason: Reason, detail: str) -> None:
         """The client waits no more. A call that was answered meanwhile, and waits for its record, has that record."""
-        outcome = self._outcome
-        if outcome is None or outcome.answered_at is None:
+        executing = self._executing.pop(call, None)
+        if executing is None:
+            return
+        asked, outcome, deferred = executing
+        if outcome.answered_at is None:
             self.factory.recorder.abandoned(asked, reason, detail)
         deferred.cancel()
-        if outcome is not None:
-            outcome.answered_at = None
-            outcome.result = "none"
-            outcome.code = None
-            outcome.reason = reason
-            outcome.detail = detail
+        outcome.give_up(reason, detail)
+        self._call_over(call, outcome)
 
     # The log line.
 
-    def write_overdue_line(self, answered_before: float) -> bool:
-        """Write the line of a call that was answered before this moment; whether there is none to wait for any more."""
-        outcome = self._outcome
-        if outcome is None or outcome.answered_at is None:
-            return True
-        if outcome.answered_at > answered_before:
+    def write_overdue_line(self, over_before: float) -> bool:
+        """Write the line of a call that was over before this moment; whether there is none to wait for any more."""
+        over = self._over
+        if over is not None and over.answered_at is not None and over.answered_at > over_before:
             return False
-        self._log_line("open")
+        self._write_line_of_call("open")
         return True
 
-    def _log_line(self, ended_by: str) -> None:
-        outcome = self._outcome
-        if outcome is None and self.facts.lines:
+    def _write_line_of_call(self, ended_by: str) -> None:
+        over = self._over
+        if over is None:
             return
-        now = self.factory.clock.seconds()
-        phase = "answered"
-        if outcome is None:
-            outcome = self._without_call(now)
-            phase = "connected" if self.facts.bound_at is None else "bound"
-        elif outcome.answered_at is None:
+        self._over = None
+        ended = self._ended
+        if ended is not None and ended_by == "server" and over.reason is Reason.OK:
+            over.reason, over.detail = ended.reason, ended.detail
+        self._write_line(over, ended_by)
+
+    def _write_line(self, outcome: Outcome, ended_by: str) -> None:
+        if outcome.answered_at is not None:
+            phase = "answered"
+        elif outcome.asked:
             phase = "call"
-        elif self._ended is not None and ended_by == "server" and outcome.reason is Reason.OK:
-            outcome.reason, outcome.detail = self._ended.reason, self._ended.detail
-        self._outcome = None
+        else:
+            phase = "connected" if self.facts.bound_at is None else "bound"
+        now = self.factory.clock.seconds()
         write_line(self.factory.log, self.facts, outcome, end=ended_by, phase=phase, now=now)
 
-    def _without_call(self, now: float) -> Outcome:
+    def _without_call(self) -> Outcome:
         """What there is to tell of a connection that made no call."""
-        outcome = Outcome(now)
+        outcome = Outcome(self.factory.clock.seconds(), asked=False)
         cause = self._ended
         if self._refused is not None and (cause is None or cause.reason in (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST)):
             # Why the client was refused says more than that it then went away.
