@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable
 from hmac import compare_digest
 
-from Crypto.Hash import HMAC, SHA256
-
 from kmstwist.kms.status import Status
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.errors import Published
@@ -43,7 +41,7 @@ def check_confirmation(key: LabKey, machine: Machine, licence: Licence, confirma
 
 
 def _id(key: LabKey, about: Iterable[bytes], groups: int, digits: int) -> str:
-    number = int.from_bytes(HMAC.new(key.phone_mac, b"\0".join(about), SHA256).digest(), "big")
+    number = int.from_bytes(key.telephone_digest(b"\0".join(about)), "big")
     parts: list[str] = []
     for _ in range(groups):
         number, body = divmod(number, 10 ** (digits - 1))
