@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from Crypto.Hash import HMAC, SHA256
+from Crypto.Hash import SHA256
 from Crypto.Protocol.KDF import HKDF
 
 SECRET_SIZE = 32
@@ -39,7 +39,7 @@ class LabKey:
     `LabKeyError` for a secret of another size.
     """
 
-    __slots__ = ("_phone_mac", "host_id", "host_key", "v4_mac", "v5_enc", "v6_enc", "v6_mac")
+    __slots__ = ("_phone_key", "host_id", "host_key", "v4_mac", "v5_enc", "v6_enc", "v6_mac")
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != SECRET_SIZE:
@@ -54,14 +54,15 @@ class LabKey:
         self.v6_enc = derive(b"v6 enc", _AES_KEY_SIZE)
         self.v6_mac = derive(b"v6 mac", _HMAC_KEY_SIZE)
         digits = derive(b"host id", 8).hex().upper()
-        self._phone_mac = derive(b"phone mac", _HMAC_KEY_SIZE)
+        self._phone_key = derive(b"phone", _HMAC_KEY_SIZE)
         key = HOST_KEY_PREFIX + derive(b"host key", 10).hex().upper()
         self.host_key = "-".join(key[at : at + 5] for at in range(0, len(key), 5))
         self.host_id = HOST_ID_PREFIX + "-".join(digits[at : at + 4] for at in range(0, len(digits), 4))
 
     def telephone_digest(self, message: bytes) -> bytes:
-        """What the ids of telephone activation are made of: HMAC-SHA256 of a message, 32 bytes."""
-        return HMAC.new(self._phone_mac, message, SHA256).digest()
+        """What the ids of telephone activation are made of: 32 bytes that HKDF-SHA256 derives for a message."""
+        digest: bytes = HKDF(self._phone_key, _HMAC_KEY_SIZE, _SALT, SHA256, context=message)
+        return digest
 
     def __repr__(self) -> str:
         return f"<LabKey of {self.host_id}>"

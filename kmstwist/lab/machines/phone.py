@@ -1,6 +1,7 @@
 """Telephone activation with the lab's own ids: an installation id read out, a confirmation id typed in.
 
-Both are HMAC-SHA256 under a key derived from the lab's secret, written in groups of digits whose last is a check digit.
+Both are derived from the lab's secret by HKDF (so by HMAC-SHA256), written in groups of digits whose last is a check
+digit.
 They begin with `LAB-`, mean nothing to Windows, and no genuine id means anything here.
 """
 
