@@ -1,6 +1,7 @@
 """Telephone activation with the lab's own ids: an installation id read out, a confirmation id typed in.
 
-Both are HMAC-SHA256 under a key derived from the lab's secret, written in groups of digits whose last is a check digit.
+Both are derived from the lab's secret by HKDF (so by HMAC-SHA256), written in groups of digits whose last is a check
+digit.
 They begin with `LAB-`, mean nothing to Windows, and no genuine id means anything here.
 """
 
@@ -9,8 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from hmac import compare_digest
-
-from Crypto.Hash import HMAC, SHA256
 
 from kmstwist.kms.status import Status
 from kmstwist.lab.keys import LabKey
@@ -43,7 +42,7 @@ def check_confirmation(key: LabKey, machine: Machine, licence: Licence, confirma
 
 
 def _id(key: LabKey, about: Iterable[bytes], groups: int, digits: int) -> str:
-    number = int.from_bytes(HMAC.new(key.phone_mac, b"\0".join(about), SHA256).digest(), "big")
+    number = int.from_bytes(key.telephone_digest(b"\0".join(about)), "big")
     parts: list[str] = []
     for _ in range(groups):
         number, body = divmod(number, 10 ** (digits - 1))
