@@ -51,7 +51,7 @@ CONVERSATION = LogEvent(
         "machine": "the machine name in the request, where it is readable (V4, and the lab's own clients)",
         "product": "the product asked for, where it is readable",
         "upstream": "the KMS host that answered; absent in the lab",
-        "result": "the outcome in words: activated, answered, refused, fault, none",
+        "result": "activated (the count is enough), answered (it is not, or cannot be read), refused, fault, or none",
         "code": "the HRESULT or the RPC fault status that the client got",
         "count": "the client count in the answer, where it is readable",
         "reason": "the reason code (docs/reference/reasons.md)",
@@ -118,6 +118,61 @@ UPSTREAM_DOWN = LogEvent(
     {"upstream": "the KMS host", "reason": "the reason code", "detail": "why"},
 )
 UPSTREAM_UP = LogEvent("upstream-up", "info", "A KMS host answers again.", {"upstream": "the KMS host"})
+AUDIT_FAILING = LogEvent(
+    "audit-failing",
+    "error",
+    "The audit's store cannot be written. At most once a minute while it lasts.",
+    {
+        "policy": "what becomes of calls meanwhile: serve (answered, stored later) or refuse",
+        "waiting": "how many records wait",
+        "detail": "why",
+    },
+)
+AUDIT_RECOVERED = LogEvent(
+    "audit-recovered",
+    "info",
+    "The audit's store can be written again.",
+    {"waiting": "how many records are still to be caught up with", "dropped": "how many were dropped since the start"},
+)
+AUDIT_DROPPED = LogEvent(
+    "audit-dropped",
+    "error",
+    "A record was dropped, for the queue is full. At most once a minute while it lasts.",
+    {"dropped": "how many were dropped since the start", "detail": "why"},
+)
+AUDIT_REJECTED = LogEvent(
+    "audit-rejected",
+    "error",
+    "The audit's store cannot hold a record for what is in it; the others are stored.",
+    {"record": "the record's id", "client": "the client's IP address", "detail": "why"},
+)
+AUDIT_LOST = LogEvent(
+    "audit-lost",
+    "error",
+    "kmstwist stops while the audit's store cannot be written.",
+    {"lost": "how many records are lost", "detail": "why"},
+)
+AUDIT_FORWARDING = LogEvent(
+    "audit-forwarding", "info", "Records are forwarded to the central store.", {"target": "the central store"}
+)
+AUDIT_FORWARD_FAILING = LogEvent(
+    "audit-forward-failing",
+    "warn",
+    "The central store cannot be reached; records wait in the local one.",
+    {"target": "the central store", "detail": "why"},
+)
+AUDIT_FORWARD_REJECTED = LogEvent(
+    "audit-forward-rejected",
+    "error",
+    "The central store cannot hold a record; it stays in the local one only.",
+    {"target": "the central store", "record": "the record's id", "detail": "why"},
+)
+AUDIT_RETENTION = LogEvent(
+    "audit-retention", "info", "The audit's retention removed what is too old or too much.", {"deleted": "rows"}
+)
+AUDIT_RETENTION_FAILING = LogEvent(
+    "audit-retention-failing", "warn", "The audit's retention failed; it tries again in an hour.", {"detail": "why"}
+)
 DISCOVERED = LogEvent(
     "upstreams-found",
     "info",

@@ -86,6 +86,9 @@ class Reason(StrEnum):
     DNS_LOOKUP = "dns-lookup"
     DNS_STRANGER = "dns-stranger"
 
+    # What the audit decided.
+    AUDIT_UNAVAILABLE = "audit-unavailable"
+
     # What we decided ourselves.
     SERVER_STOPPING = "server-stopping"
     SERVER_CONNECTIONS = "server-connections"
@@ -306,6 +309,10 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.DNS_STRANGER: Explanation(
         "DNS names a KMS host that the configuration does not",
         "find whose it is: it takes clients away, and may not be licensed. If it is yours, add it to the configuration",
+    ),
+    Reason.AUDIT_UNAVAILABLE: Explanation(
+        "the call's record could not be stored, and on_audit_failure is refuse; the client was told 'too busy'",
+        "see the audit-failing line for why; mend the store, or set on_audit_failure to serve",
     ),
     Reason.SERVER_STOPPING: Explanation("kmstwist is stopping", "nothing to do; clients try again later"),
     Reason.SERVER_CONNECTIONS: Explanation(

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from kmstwist.cli.common import EXISTING_PATH, run_reactor
+from kmstwist.cli.lazy import LazyGroup
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.status import Status, explain
 from kmstwist.kms.version import Version
@@ -30,7 +31,19 @@ from kmstwist.transport.errors import UpstreamError
 _MACHINES = UUID("0f8c3a52-6d0b-5e0c-9d57-0d1f8d7f6a11")
 
 
-@click.group()
+#: The other commands of the group, imported when they are asked for.
+_COMMANDS = {
+    "machine": "lab_machine:machine",
+    "slmgr": "lab_practice:slmgr",
+    "ospp": "lab_practice:ospp",
+    "events": "lab_practice:events",
+    "confirm": "lab_practice:confirm",
+    "hostkey": "lab_practice:hostkey",
+    "fleet": "lab_fleet:fleet",
+}
+
+
+@click.group(cls=LazyGroup, verbs=_COMMANDS)
 def lab() -> None:
     """Rehearse volume activation with simulated clients. The lab grants no licences."""
 

@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
 from kmstwist import __version__
+from kmstwist.cli.lazy import LazyGroup
 
 #: Each verb's command, as "module:attribute" below kmstwist.cli.
 VERBS = {
+    "audit": "audit:audit",
     "config": "config:config",
     "discover": "discover:discover",
     "dns": "dns:dns",
+    "errors": "errors:errors",
+    "events": "events:events",
     "gateway": "gateway:gateway",
     "keys": "keys:keys",
     "lab": "lab:lab",
     "probe": "probe:probe",
+    "report": "report:report",
     "setup-client": "setup_client:setup_client",
     "upstreams": "upstreams:upstreams",
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported one by one, as they are needed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All verbs, in alphabetical order."""
-        return sorted(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a verb, or None where there is no such verb."""
-        place = VERBS.get(cmd_name)
-        if place is None:
-            return None
-        module, _, attribute = place.partition(":")
-        command: click.Command = getattr(importlib.import_module(f"kmstwist.cli.{module}"), attribute)
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="kmstwist")
 def kmstwist() -> None:
     """A KMS gateway before the site's own licensed hosts, and a lab to rehearse volume activation.

@@ -13,6 +13,7 @@ import click
 from kmstwist.cli.main import kmstwist
 from kmstwist.logevents import REGISTRY
 from kmstwist.reasons import EXPLANATIONS, Reason
+from kmstwist.rpc import diagram
 from kmstwist.server.configdoc import commented_toml, reference_page
 from kmstwist.server.options import Options
 
@@ -105,6 +106,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/twistd-kms.md": options_page,
     "reference/kmstwist.md": commands_page,
     "reference/configuration.md": reference_page,
+    "machines.md": diagram.render,
 }
 
 

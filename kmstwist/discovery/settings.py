@@ -41,20 +41,38 @@ class PublishSettings(_Section):
     the record is published again: a Windows KMS host does it once every 24 hours.
     """
 
-    domains: tuple[Domain, ...] = ()
-    host: TargetName | None = None
-    port: Port | None = None
-    priority: Word16 = 0
-    weight: Word16 = 100
-    ttl: Annotated[int, Field(ge=1, le=604800)] = 3600
-    key_file: Path | None = None
-    key_name: str | None = None
-    server: DnsServer | None = None
-    refresh: Annotated[float, Field(ge=60)] = 86400.0
-    retry_first: Annotated[float, Field(gt=0)] = 30.0
-    retry_longest: Annotated[float, Field(gt=0)] = 3600.0
-    withdraw_on_stop: bool = False
-    timeouts: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = DEFAULT_TIMEOUTS
+    domains: tuple[Domain, ...] = Field(
+        (), description="The DNS domains our record is published in. Empty: none.", examples=[("corp.example.com",)]
+    )
+    host: TargetName | None = Field(
+        None,
+        description="The name clients are sent to. By default this machine's own full name.",
+        examples=["kms.corp.example.com"],
+    )
+    port: Port | None = Field(
+        None, description="The port clients are sent to. By default the one we listen on.", examples=[1688]
+    )
+    priority: Word16 = Field(0, description="Clients ask hosts with a lower number first (RFC 2782).")
+    weight: Word16 = Field(100, description="A host's share among those of the same priority (RFC 2782).")
+    ttl: Annotated[int, Field(ge=1, le=604800)] = Field(3600, description="How long resolvers may keep the record.")
+    key_file: Path | None = Field(
+        None, description="A TSIG key file, as tsig-keygen writes it.", examples=["/etc/kmstwist/tsig.key"]
+    )
+    key_name: str | None = Field(
+        None, description="Which key of the file, where it holds several.", examples=["kmstwist"]
+    )
+    server: DnsServer | None = Field(
+        None, description="The zone's primary. By default the one its SOA record names.", examples=["10.0.0.53"]
+    )
+    refresh: Annotated[float, Field(ge=60)] = Field(86400.0, description="How often the record is published again.")
+    retry_first: Annotated[float, Field(gt=0)] = Field(30.0, description="How soon a failed update is tried again.")
+    retry_longest: Annotated[float, Field(gt=0)] = Field(
+        3600.0, description="How long the waits between failed updates may grow."
+    )
+    withdraw_on_stop: bool = Field(False, description="Whether the record is taken out when kmstwist stops.")
+    timeouts: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = Field(
+        DEFAULT_TIMEOUTS, description="How long each try of an update waits for the DNS server."
+    )
 
     def publications(self, host: str, port: int) -> tuple[Publication, ...]:
         """Our record for each domain; `host` and `port` are the server's own, for what is not configured.
@@ -79,14 +97,22 @@ class WatchSettings(_Section):
     empty.
     """
 
-    domains: tuple[Domain, ...] = ()
-    hosts: tuple[HostName, ...] = ()
-    interval: Annotated[float, Field(ge=60)] = 21600.0
+    domains: tuple[Domain, ...] = Field(
+        (), description="The DNS domains to look in. Empty: none.", examples=[("corp.example.com",)]
+    )
+    hosts: tuple[HostName, ...] = Field(
+        (),
+        description="KMS hosts that are known, beside the upstreams and ourselves.",
+        examples=[("kms9.corp.example.com",)],
+    )
+    interval: Annotated[float, Field(ge=60)] = Field(21600.0, description="How often to look.")
 
 
 class DnsSettings(_Section):
     """`[dns]`: `servers` are the DNS servers to ask; without any, those this machine is configured with."""
 
-    servers: tuple[DnsServer, ...] = ()
+    servers: tuple[DnsServer, ...] = Field(
+        (), description="DNS servers to ask. By default those this machine uses.", examples=[("10.0.0.53",)]
+    )
     publish: PublishSettings = PublishSettings()
     watch: WatchSettings = WatchSettings()

@@ -340,6 +340,11 @@ class Status(IntEnum):
 # Published with a meaning, but without a symbolic name.
 _UNNAMED: dict[int, tuple[str, str]] = {
     0x8004FE21: ("This computer is not running genuine Windows.", "reinstall the operating system"),
+    0xC004D307: (
+        "The Software Protection Service reported that the maximum allowed number of re-arms has been exceeded. You "
+        "must re-install the OS before trying to re-arm again.",
+        "activate instead; a machine image is to be made from an installation with rearms left",
+    ),
     0x80092328: ("DNS name does not exist.", _FIND_HOST),
     0x803F7001: (
         "Activation failed because this device doesn't have a valid digital license or product key.",

@@ -18,6 +18,7 @@ from Crypto.Protocol.KDF import HKDF
 SECRET_SIZE = 32
 KEY_FILE_NAME = "lab.key"
 HOST_ID_PREFIX = "LAB-"
+HOST_KEY_PREFIX = "LABHK"
 
 _SALT = b"kmstwist lab"
 _AES_KEY_SIZE = 16
@@ -33,11 +34,12 @@ class LabKeyError(Exception):
 class LabKey:
     """A lab's secret of 32 bytes, as the keys it derives: AES-128 keys of 16 bytes and an HMAC key of 32.
 
-    `host_id` is the lab host's stable name, at most 48 characters, derived like the keys. `LabKeyError` for a secret of
-    another size.
+    `host_id` is the lab host's stable name, at most 48 characters, derived like the keys; so is `host_key`, which has
+    the five times five characters of a product key and two letters (L, A) that no product key of Microsoft's has.
+    `LabKeyError` for a secret of another size.
     """
 
-    __slots__ = ("host_id", "v4_mac", "v5_enc", "v6_enc", "v6_mac")
+    __slots__ = ("_phone_key", "host_id", "host_key", "v4_mac", "v5_enc", "v6_enc", "v6_mac")
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != SECRET_SIZE:
@@ -52,7 +54,15 @@ class LabKey:
         self.v6_enc = derive(b"v6 enc", _AES_KEY_SIZE)
         self.v6_mac = derive(b"v6 mac", _HMAC_KEY_SIZE)
         digits = derive(b"host id", 8).hex().upper()
+        self._phone_key = derive(b"phone", _HMAC_KEY_SIZE)
+        key = HOST_KEY_PREFIX + derive(b"host key", 10).hex().upper()
+        self.host_key = "-".join(key[at : at + 5] for at in range(0, len(key), 5))
         self.host_id = HOST_ID_PREFIX + "-".join(digits[at : at + 4] for at in range(0, len(digits), 4))
+
+    def telephone_digest(self, message: bytes) -> bytes:
+        """What the ids of telephone activation are made of: 32 bytes that HKDF-SHA256 derives for a message."""
+        digest: bytes = HKDF(self._phone_key, _HMAC_KEY_SIZE, _SALT, SHA256, context=message)
+        return digest
 
     def __repr__(self) -> str:
         return f"<LabKey of {self.host_id}>"

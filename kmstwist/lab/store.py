@@ -6,6 +6,7 @@ Plain blocking functions, for a worker thread: `load` once at the start, `save` 
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -33,11 +34,12 @@ from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, Memory
 
 STORE_FILE_NAME = "lab.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _LOCK_TIMEOUT_SECONDS = 5
 _TOTAL = "total"
 _FAILED = "failed"
+_RUNNING = "running "
 _MAX_INTEGER = 2**63 - 1
 
 _metadata = MetaData()
@@ -62,6 +64,27 @@ _counters = Table(
     Column("name", String, primary_key=True),
     Column("value", Integer, nullable=False),
 )
+_settings = Table(
+    "lab_setting",
+    _metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What an administrator sets at a KMS host with slmgr: intervals in minutes, TCP port, and two choices for DNS.
+
+    `publishes` is whether it publishes its SRV record (`/sdns`), `low_priority` whether it yields to other work
+    (`/cpri`). None: not set, the default holds.
+    """
+
+    activation_interval: int | None = None
+    renewal_interval: int | None = None
+    port: int | None = None
+    publishes: bool | None = None
+    low_priority: bool | None = None
 
 
 class StoreError(Exception):
@@ -73,7 +96,7 @@ class LabStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._engine = _engine(path)
+        self._engine = wal_engine(path)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._engine.begin() as connection:
@@ -147,6 +170,52 @@ class LabStore:
         except DBAPIError as error:
             raise self._explained(error) from error
 
+    def load_settings(self) -> HostSettings:
+        """The settings that were made; `StoreError` if they cannot be read."""
+        return self._settings("")
+
+    def save_settings(self, settings: HostSettings) -> None:
+        """Replace all settings; `StoreError` if they cannot be written."""
+        self._replace_settings("", settings)
+
+    def load_running(self) -> HostSettings:
+        """What the host ran with when it was started last; all None if it never was."""
+        return self._settings(_RUNNING)
+
+    def save_running(self, settings: HostSettings) -> None:
+        """Note what the host runs with; `StoreError` if it cannot be written."""
+        self._replace_settings(_RUNNING, settings)
+
+    def _settings(self, prefix: str) -> HostSettings:
+        try:
+            with self._engine.connect() as connection:
+                values = {row.name: row.value for row in connection.execute(select(_settings))}
+        except (DBAPIError, ValueError) as error:
+            raise self._explained(error) from error
+
+        def flag(name: str) -> bool | None:
+            return bool(values[prefix + name]) if prefix + name in values else None
+
+        return HostSettings(
+            activation_interval=values.get(prefix + "activation_interval"),
+            renewal_interval=values.get(prefix + "renewal_interval"),
+            port=values.get(prefix + "port"),
+            publishes=flag("publishes"),
+            low_priority=flag("low_priority"),
+        )
+
+    def _replace_settings(self, prefix: str, settings: HostSettings) -> None:
+        values = asdict(settings)
+        rows = [{"name": prefix + name, "value": int(value)} for name, value in values.items() if value is not None]
+        try:
+            with self._engine.begin() as connection:
+                names = [prefix + name for name in values]
+                connection.execute(delete(_settings).where(_settings.c.name.in_(names)))
+                if rows:
+                    connection.execute(insert(_settings), rows)
+        except DBAPIError as error:
+            raise self._explained(error) from error
+
     def close(self) -> None:
         """Close the file; the store is of no use afterwards."""
         self._engine.dispose()
@@ -174,7 +243,8 @@ class LabStore:
         return StoreError(f"the lab's memory {self._path} cannot be used ({cause}): {cure}")
 
 
-def _engine(path: Path) -> Engine:
+def wal_engine(path: Path) -> Engine:
+    """An engine for a SQLite file of the lab's, with a write-ahead log."""
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _LOCK_TIMEOUT_SECONDS})
 
     @event.listens_for(engine, "connect")

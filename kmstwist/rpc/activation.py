@@ -15,7 +15,7 @@ from typing import Final
 from kmstwist.rpc.ndr import StubError, StubReader, StubWriter
 
 REQUEST_ACTIVATION: Final = 0
-#: The referent id MIDL's runtimes give the first pointer; any non-zero number serves (C706 14.3.12.3).
+#: The referent id MIDL's runtimes give the first pointer; any non-zero number serves (C706 14.3).
 _REFERENT: Final = 0x00020000
 #: The sizes a request states are u32; no KMS message comes near this, and a larger one is refused unread.
 MAX_MESSAGE_SIZE: Final = 0x400000

@@ -54,26 +54,27 @@ answered = _builder.state("answered")
 orphaned = _builder.state("orphaned")
 
 
-def _send(inputs: CallInputs, core: _CallCore, send: Callable[[], None]) -> None:
+def send_answer(inputs: CallInputs, core: _CallCore, send: Callable[[], None]) -> None:
+    """Put the answer on the connection."""
     send()
 
 
-def _drop(inputs: CallInputs, core: _CallCore, send: Callable[[], None]) -> None:
+def drop(inputs: CallInputs, core: _CallCore, send: Callable[[], None]) -> None:
     """Nobody waits for this answer."""
 
 
-def _forget(inputs: CallInputs, core: _CallCore) -> None:
-    """The answer, when it comes, will be dropped."""
+def forget(inputs: CallInputs, core: _CallCore) -> None:
+    """Nobody wants an answer any more."""
 
 
 #: state, input, next state, what is done: the life of a call.
 TRANSITIONS = [
-    (executing, CallInputs.answer, answered, _send),
-    (executing, CallInputs.orphan, orphaned, _forget),
-    (answered, CallInputs.answer, answered, _drop),
-    (answered, CallInputs.orphan, answered, _forget),
-    (orphaned, CallInputs.answer, orphaned, _drop),
-    (orphaned, CallInputs.orphan, orphaned, _forget),
+    (executing, CallInputs.answer, answered, send_answer),
+    (executing, CallInputs.orphan, orphaned, forget),
+    (answered, CallInputs.answer, answered, drop),
+    (answered, CallInputs.orphan, answered, forget),
+    (orphaned, CallInputs.answer, orphaned, drop),
+    (orphaned, CallInputs.orphan, orphaned, forget),
 ]
 CallMachine = build(_builder, TRANSITIONS)
 _CORE = _CallCore()

@@ -1,35 +1,57 @@
 """The client's side of an association: what the gateway, the lab's clients and the probe speak with a KMS host.
 
 The same shape as `kmstwist.rpc.server`: bytes in, events and bytes out, and one machine whose `TRANSITIONS` is all that
-can happen. A client association is `idle` until `bind` is called, `binding` until the server has answered, `bound`
-while calls and alter_contexts may be made, and `closed` after the server broke the protocol or refused the bind. It
-makes one bind, as Windows clients do, and any number of calls, each known by the call id it was given.
+can happen; its outputs are in `answers`. A client association is `idle` until `bind` is called, `binding` until the
+server has answered, `bound` while calls and alter_contexts may be made, and `closed` after the server broke the
+protocol or refused the bind. It makes one bind, as Windows clients do, and any number of calls, each known by the call
+id it was given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from automat import TypeMachineBuilder
 
 from kmstwist.reasons import Reason
+from kmstwist.rpc.answers import (
+    MAX_RESPONSE,
+    break_off,
+    break_off_malformed,
+    break_off_violated,
+    ignore,
+    ignore_violation,
+    send_bind,
+    take_alter_resp,
+    take_bind_ack,
+    take_bind_nak,
+    take_fault,
+    take_response,
+    take_shutdown,
+)
+from kmstwist.rpc.client_events import (
+    AcceptedContext,
+    BindRejected,
+    Bound,
+    ClientEvent,
+    FaultReceived,
+    ResponseReceived,
+    ServerBroke,
+    ShutdownRequested,
+)
 from kmstwist.rpc.codec import encode
 from kmstwist.rpc.framing import FrameReader
 from kmstwist.rpc.machine import build
-from kmstwist.rpc.negotiation import MAX_FRAGMENT, fragment_size
+from kmstwist.rpc.negotiation import MAX_FRAGMENT
 from kmstwist.rpc.pdu import (
-    DID_NOT_EXECUTE,
     FIRST_FRAG,
     LAST_FRAG,
     REQUEST_HEADER_SIZE,
     AlterContext,
     AlterContextResp,
-    Bind,
     BindAck,
     BindNak,
-    ContextOutcome,
     Fault,
     Orphaned,
     Pdu,
@@ -39,7 +61,6 @@ from kmstwist.rpc.pdu import (
     Response,
     Shutdown,
 )
-from kmstwist.rpc.status import ContextResult
 from kmstwist.rpc.syntax import (
     FEATURE_KEEP_CONNECTION_ON_ORPHAN,
     FEATURE_SECURITY_CONTEXT_MULTIPLEXING,
@@ -50,8 +71,22 @@ from kmstwist.rpc.syntax import (
     feature_syntax,
 )
 
-#: A response to anything we ask is far smaller; a server that sends more is none we asked.
-MAX_RESPONSE = 0x10000
+__all__ = [
+    "MANAGEMENT_CONTEXTS",
+    "MAX_RESPONSE",
+    "TRANSITIONS",
+    "WINDOWS_CONTEXTS",
+    "AcceptedContext",
+    "BindRejected",
+    "Bound",
+    "ClientAssociation",
+    "ClientEvent",
+    "ClientInputs",
+    "FaultReceived",
+    "ResponseReceived",
+    "ServerBroke",
+    "ShutdownRequested",
+]
 
 #: What a Windows client (Vista and later) proposes: the interface in NDR32, in NDR64, and feature negotiation.
 WINDOWS_CONTEXTS = (
@@ -69,65 +104,7 @@ MANAGEMENT_CONTEXTS = (PresentationContext(3, MGMT_INTERFACE, (NDR32,)),)
 _FIRST_CALL_ID = 2
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedContext:
-    """A context the server accepted, and whether calls on it are NDR64."""
-
-    proposal: PresentationContext
-    ndr64: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """The server acknowledged the bind (or an alter_context): results in the order proposed."""
-
-    proposed: tuple[PresentationContext, ...]
-    results: tuple[ContextOutcome, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BindRejected:
-    """The server refused the bind whole, with this p_reject_reason_t."""
-
-    reject_reason: int
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseReceived:
-    """The whole response to a call; its stub is encoded as `ndr64` and `little_endian` say."""
-
-    call_id: int
-    stub: bytes
-    ndr64: bool
-    little_endian: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FaultReceived:
-    """The server answered a call (or an alter_context) with a fault."""
-
-    call_id: int
-    status: int
-    did_not_execute: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ShutdownRequested:
-    """The server asks us to end the connection when our calls are done (C706 12.6.4.11)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerBroke:
-    """The server broke the protocol; the association is over and the connection of no more use."""
-
-    reason: Reason
-    detail: str
-
-
-ClientEvent: TypeAlias = Bound | BindRejected | ResponseReceived | FaultReceived | ShutdownRequested | ServerBroke
-
-
-class _Pending:
+class PendingCall:
     """A call or alter_context we wait for."""
 
     __slots__ = ("ndr64", "proposed", "stub")
@@ -180,13 +157,14 @@ class ClientAssociation:
         self.group = 0
         self.secondary_address = ""
         self.fragment_size = MAX_FRAGMENT
-        self._next_call_id = _FIRST_CALL_ID
-        self._pending: dict[int, _Pending] = {}
+        self.next_call_id = _FIRST_CALL_ID
+        self.pending: dict[int, PendingCall] = {}
+        #: Calls given up; the server may have answered before it knew.
+        self.orphaned: set[int] = set()
+        self.proposed: tuple[PresentationContext, ...] = ()
+        self.events: list[ClientEvent] = []
         self._reader = FrameReader(MAX_FRAGMENT)
-        self._events: list[ClientEvent] = []
         self._out: list[bytes] = []
-        self._bind_id = 0
-        self._proposed: tuple[PresentationContext, ...] = ()
         self._machine = ClientMachine(self)
 
     # What the owner of the connection calls.
@@ -198,8 +176,8 @@ class ClientAssociation:
     def alter(self, contexts: Sequence[PresentationContext]) -> int:
         """Propose further contexts on the bound association; the id by which a fault would name it."""
         proposed = tuple(contexts)
-        call_id = self._new_call(_Pending(False, proposed))
-        self._out.append(encode(AlterContext(call_id, proposed, assoc_group=self.group)))
+        call_id = self._new_call(PendingCall(False, proposed))
+        self.send(AlterContext(call_id, proposed, assoc_group=self.group))
         return call_id
 
     def context_for(self, interface: object) -> AcceptedContext | None:
@@ -211,33 +189,32 @@ class ClientAssociation:
 
     def call(self, context: AcceptedContext, opnum: int, stub: bytes) -> int:
         """Make a call on an accepted context; the call id that its answer will carry."""
-        call_id = self._new_call(_Pending(context.ndr64))
+        call_id = self._new_call(PendingCall(context.ndr64))
         context_id = context.proposal.context_id
         room = self.fragment_size - REQUEST_HEADER_SIZE
         if len(stub) <= room:
-            self._out.append(encode(Request(call_id, context_id, opnum, stub, len(stub))))
+            self.send(Request(call_id, context_id, opnum, stub, len(stub)))
             return call_id
         for start in range(0, len(stub), room):
             flags = (FIRST_FRAG if start == 0 else 0) | (LAST_FRAG if start + room >= len(stub) else 0)
             piece = stub[start : start + room]
-            self._out.append(encode(Request(call_id, context_id, opnum, piece, len(stub) - start, flags=flags)))
+            self.send(Request(call_id, context_id, opnum, piece, len(stub) - start, flags=flags))
         return call_id
 
     def orphan(self, call_id: int) -> None:
-        """Give a call up: its answer, should one come, is not wanted (C706 12.6.4.8)."""
-        if self._pending.pop(call_id, None) is not None:
-            self._out.append(encode(Orphaned(call_id)))
+        """Give a call up: its answer, should one come, is not wanted (C706 12.6.4.8; [MS-RPCE] 3.3.1.5.10)."""
+        if self.pending.pop(call_id, None) is not None:
+            self.orphaned.add(call_id)
+            self.send(Orphaned(call_id))
 
     def receive_data(self, data: bytes) -> list[ClientEvent]:
-        """Take bytes from the connection; the events they amount to. Never raises."""
+        """Take bytes from the connection; the events they amount to. Never raises, and does nothing once it is over."""
         reader = self._reader
         reader.feed(data)
-        events = self._events = []
+        events = self.events = []
         try:
             while (pdu := reader.next_pdu()) is not None:
                 getattr(self._machine, _INPUTS.get(type(pdu), "foreign"))(pdu)
-                if events and type(events[-1]) is ServerBroke:
-                    break
         except PduError as error:
             self._machine.malformed(error)
         return events
@@ -251,121 +228,30 @@ class ClientAssociation:
     @property
     def calls_under_way(self) -> int:
         """How many calls and alter_contexts have not been answered."""
-        return len(self._pending)
+        return len(self.pending)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held of fragments and responses that are not complete."""
+        return self._reader.pending + sum(len(p.stub) for p in self.pending.values() if p.stub is not None)
 
     # What the machine's outputs are made of.
 
-    def _new_call(self, pending: _Pending) -> int:
-        call_id = self._next_call_id
-        self._next_call_id = call_id % 0xFFFFFFFF + 1
-        self._pending[call_id] = pending
+    def send(self, pdu: Pdu) -> None:
+        """Put a PDU on the connection."""
+        self._out.append(encode(pdu))
+
+    def end(self, event: BindRejected | ServerBroke) -> None:
+        """Tell the owner that the association is over; nothing more is taken from the connection."""
+        self._reader.stop()
+        self.pending.clear()
+        self.events.append(event)
+
+    def _new_call(self, pending: PendingCall) -> int:
+        call_id = self.next_call_id
+        self.next_call_id = call_id % 0xFFFFFFFF + 1
+        self.pending[call_id] = pending
         return call_id
-
-    def _accept(self, proposed: tuple[PresentationContext, ...], results: tuple[ContextOutcome, ...]) -> None:
-        if len(results) != len(proposed):
-            text = f"{len(results)} results for {len(proposed)} contexts"
-            self._machine.violated(Reason.UPSTREAM_PROTOCOL, text)
-            return
-        for proposal, outcome in zip(proposed, results, strict=True):
-            if outcome.result == ContextResult.ACCEPTANCE:
-                self.contexts.append(AcceptedContext(proposal, outcome.transfer == NDR64))
-        self._events.append(Bound(proposed, results))
-
-    def _unknown_call(self, call_id: int) -> None:
-        self._machine.violated(Reason.UPSTREAM_PROTOCOL, f"an answer to call {call_id}, which is not under way")
-
-
-# The machine's outputs: `(inputs, association, what the input carried)`.
-
-
-def send_bind(inputs: ClientInputs, association: ClientAssociation, contexts: tuple[PresentationContext, ...]) -> None:
-    """Send the bind; its call id is also the first call's, as Windows numbers them."""
-    association._bind_id = association._next_call_id
-    association._proposed = contexts
-    association._out.append(encode(Bind(association._bind_id, contexts)))
-
-
-def take_bind_ack(inputs: ClientInputs, association: ClientAssociation, pdu: BindAck) -> None:
-    """Note what was accepted."""
-    association.group = pdu.assoc_group
-    association.secondary_address = pdu.secondary_address.decode("ascii", "replace")
-    # The server's sizes bound ours; one that offers less than any may is taken at the minimum (C706 12.6.3.1).
-    association.fragment_size = fragment_size(pdu.max_xmit_frag, pdu.max_recv_frag)
-    association._accept(association._proposed, pdu.results)
-
-
-def take_bind_nak(inputs: ClientInputs, association: ClientAssociation, pdu: BindNak) -> None:
-    """Tell the owner that there will be no association."""
-    association._events.append(BindRejected(pdu.reject_reason))
-
-
-def take_alter_resp(inputs: ClientInputs, association: ClientAssociation, pdu: AlterContextResp) -> None:
-    """Note what else was accepted."""
-    pending = association._pending.pop(pdu.call_id, None)
-    if pending is None or pending.proposed is None:
-        association._unknown_call(pdu.call_id)
-    else:
-        association._accept(pending.proposed, pdu.results)
-
-
-def take_response(inputs: ClientInputs, association: ClientAssociation, pdu: Response) -> None:
-    """Join the response's fragments; hand it out when the last has come."""
-    pending = association._pending.get(pdu.call_id)
-    first = bool(pdu.flags & FIRST_FRAG)
-    if pending is None or pending.proposed is not None or first is not (pending.stub is None):
-        association._unknown_call(pdu.call_id)
-        return
-    if first and pdu.flags & LAST_FRAG:
-        del association._pending[pdu.call_id]
-        association._events.append(ResponseReceived(pdu.call_id, pdu.stub, pending.ndr64, pdu.little_endian))
-        return
-    if pending.stub is None:
-        pending.stub = bytearray()
-    pending.stub += pdu.stub
-    if len(pending.stub) > MAX_RESPONSE:
-        inputs.violated(Reason.UPSTREAM_PROTOCOL, f"a response of more than {MAX_RESPONSE} bytes")
-    elif pdu.flags & LAST_FRAG:
-        del association._pending[pdu.call_id]
-        stub = bytes(pending.stub)
-        association._events.append(ResponseReceived(pdu.call_id, stub, pending.ndr64, pdu.little_endian))
-
-
-def take_fault(inputs: ClientInputs, association: ClientAssociation, pdu: Fault) -> None:
-    """Hand the fault out."""
-    if association._pending.pop(pdu.call_id, None) is None:
-        association._unknown_call(pdu.call_id)
-        return
-    association._events.append(FaultReceived(pdu.call_id, pdu.status, bool(pdu.flags & DID_NOT_EXECUTE)))
-
-
-def take_shutdown(inputs: ClientInputs, association: ClientAssociation, pdu: Shutdown) -> None:
-    """Ask the owner to end the connection when its calls are done."""
-    association._events.append(ShutdownRequested())
-
-
-def break_off(inputs: ClientInputs, association: ClientAssociation, pdu: Pdu) -> None:
-    """The server sent what no server sends here."""
-    association._events.append(
-        ServerBroke(Reason.UPSTREAM_PROTOCOL, f"{type(pdu).__name__} is nothing a server may send here")
-    )
-
-
-def break_off_malformed(inputs: ClientInputs, association: ClientAssociation, error: PduError) -> None:
-    """The server sent bytes that are no PDU."""
-    association._events.append(ServerBroke(Reason.UPSTREAM_PROTOCOL, error.detail))
-
-
-def break_off_violated(inputs: ClientInputs, association: ClientAssociation, reason: Reason, detail: str) -> None:
-    """The server sent a PDU that fits nothing we asked."""
-    association._events.append(ServerBroke(reason, detail))
-
-
-def ignore(inputs: ClientInputs, association: ClientAssociation, what: object) -> None:
-    """The association is over."""
-
-
-def ignore_violation(inputs: ClientInputs, association: ClientAssociation, reason: Reason, detail: str) -> None:
-    """The association is over."""
 
 
 _builder = TypeMachineBuilder(ClientInputs, ClientAssociation)

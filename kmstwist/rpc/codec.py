@@ -188,7 +188,7 @@ def _bind_ack(layout: _Layout, data: bytes, end: int, header: Header, auth: Auth
 
 
 def _bind_nak(layout: _Layout, data: bytes, end: int, header: Header, auth: AuthVerifier | None) -> BindNak:
-    # [MS-RPCE] 2.2.2.9: old servers end the PDU after the reason.
+    # Some servers end the PDU after the reason; the signature [MS-RPCE] 2.2.2.9 may add says nothing we use.
     if end == HEADER_SIZE + 2:
         return BindNak(header.call_id, int.from_bytes(data[16:18], "little" if layout.little else "big"), ())
     reason, count = layout.nak.unpack_from(data, HEADER_SIZE)
@@ -230,7 +230,7 @@ def _response(layout: _Layout, data: bytes, end: int, header: Header, auth: Auth
 def _fault(layout: _Layout, data: bytes, end: int, header: Header, auth: AuthVerifier | None) -> Fault:
     if end < FAULT_SIZE - 4:
         raise struct.error
-    if end < FAULT_SIZE:  # C706 pads the status to 32 bytes; some senders leave the reserved field off.
+    if end < FAULT_SIZE:  # C706 12.6.4.7 ends with a reserved field, which some senders leave off.
         data = data[:end] + bytes(FAULT_SIZE - end)
         end = FAULT_SIZE
     alloc_hint, context_id, cancels, fault_flags, status, _ = layout.fault.unpack_from(data, HEADER_SIZE)
@@ -344,7 +344,7 @@ def _empty_body(layout: _Layout, pdu: Pdu) -> bytes:
 
 
 def _auth3_body(layout: _Layout, pdu: Auth3) -> bytes:
-    return bytes(4)  # [MS-RPCE] 2.2.2.5: four bytes of padding that a receiver ignores.
+    return bytes(4)  # [MS-RPCE] 2.2.2.10: four bytes of padding that a receiver ignores.
 
 
 _BODIES: Final[dict[type, tuple[int, Callable[[_Layout, Any], bytes]]]] = {

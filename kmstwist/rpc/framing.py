@@ -1,4 +1,4 @@
-"""Cutting a byte stream into PDUs (C706 12.6.2: fragments follow one another with nothing between).
+"""Cutting a byte stream into PDUs: fragments follow one another with nothing between (C706 12.6).
 
 The header alone decides how long a fragment is, so it is judged here, before the rest has come: a peer that speaks
 something else, or announces more than a fragment may have, is found out after 16 bytes and nothing of it is kept.
@@ -10,51 +10,68 @@ from kmstwist.reasons import Reason
 from kmstwist.rpc.codec import Header, decode, decode_header
 from kmstwist.rpc.pdu import HEADER_SIZE, RPC_MINOR_VERSIONS, RPC_VERSION, Pdu, PduError
 
-#: PDU types up to here have been given out (C706 12.6.4; [MS-RPCE] adds 16).
+#: PDU types up to here have been given out (C706 chapter 12; [MS-RPCE] 2.2.2.10 adds 16).
 _HIGHEST_TYPE = 19
+#: 4 is connectionless RPC's version and 5 ours; protocols that begin with text (0x20 up) or a TLS record (0x16) are not
+#: versions of RPC to come.
+_HIGHEST_PLAUSIBLE_VERSION = 15
 
 
 class FrameReader:
-    """Feeds on bytes, gives PDUs. Holds at most one incomplete fragment, so at most `max_fragment` bytes."""
+    """Feeds on bytes, gives PDUs; once all are taken, what it holds is one incomplete fragment at most."""
 
-    __slots__ = ("_max_fragment", "_pending")
+    __slots__ = ("_data", "_max_fragment", "_offset", "_stopped")
 
     def __init__(self, max_fragment: int) -> None:
         """`max_fragment` is the longest fragment that is taken, in bytes, header included."""
         self._max_fragment = max_fragment
-        self._pending = b""
+        self._data = b""
+        #: Where in `_data` the next PDU begins.
+        self._offset = 0
+        self._stopped = False
 
     @property
     def pending(self) -> int:
-        """How many bytes of an incomplete fragment are held."""
-        return len(self._pending)
+        """How many bytes are held that no PDU was made of yet."""
+        return len(self._data) - self._offset
 
     def feed(self, data: bytes) -> None:
         """Take what was read from the connection."""
-        self._pending = self._pending + data if self._pending else data
+        if not self._stopped:
+            self._data = self._data[self._offset :] + data if self._data else data
+            self._offset = 0
+
+    def stop(self) -> None:
+        """Drop what is held, and whatever else is fed."""
+        self._stopped = True
+        self._data = b""
+        self._offset = 0
 
     def next_pdu(self) -> Pdu | None:
         """The next whole PDU, or None until more bytes come. Raises `PduError`; the stream is of no use after that."""
-        pending = self._pending
-        if len(pending) < HEADER_SIZE:
-            return None
-        header = decode_header(pending)
-        self._judge(header)
-        end = header.frag_length
-        if len(pending) < end:
-            return None
-        if len(pending) == end:
-            self._pending = b""
-            return decode(pending, header)
-        self._pending = pending[end:]
-        return decode(pending[:end], header)
+        data, start = self._data, self._offset
+        if len(data) - start >= HEADER_SIZE:
+            header = decode_header(data, start)
+            self._judge(header)
+            end = start + header.frag_length
+            if end < len(data):
+                self._offset = end
+                return decode(data[start:end], header)
+            if end == len(data):
+                self._data = b""
+                self._offset = 0
+                return decode(data[start:] if start else data, header)
+        if start:
+            self._data = data[start:]
+            self._offset = 0
+        return None
 
     def _judge(self, header: Header) -> None:
         if header.version != RPC_VERSION or header.minor not in RPC_MINOR_VERSIONS:
-            reason, text = Reason.RPC_VERSION, f"RPC version {header.version}.{header.minor} is not 5.0 or 5.1"
-            if header.version != RPC_VERSION and header.ptype > _HIGHEST_TYPE:
-                reason, text = Reason.RPC_NOT_RPC, "the bytes are no DCE/RPC PDU"
-            raise PduError(reason, text, header.ptype, header.call_id)
+            if header.version != RPC_VERSION and not _may_be_a_pdu(header):
+                raise PduError(Reason.RPC_NOT_RPC, "the bytes are no DCE/RPC PDU", header.ptype, header.call_id)
+            text = f"RPC version {header.version}.{header.minor} is not 5.0 or 5.1"
+            raise PduError(Reason.RPC_VERSION, text, header.ptype, header.call_id)
         if not HEADER_SIZE <= header.frag_length <= self._max_fragment:
             raise PduError(
                 Reason.RPC_FRAGMENT_LENGTH,
@@ -62,3 +79,8 @@ class FrameReader:
                 header.ptype,
                 header.call_id,
             )
+
+
+def _may_be_a_pdu(header: Header) -> bool:
+    """Whether a header of another version is at least like ours: else it is HTTP, TLS or something of the kind."""
+    return header.version <= _HIGHEST_PLAUSIBLE_VERSION and header.ptype <= _HIGHEST_TYPE

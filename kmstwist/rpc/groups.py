@@ -1,4 +1,5 @@
-"""Association groups: the connections of one client process that belong together (C706 12.6.3.1, assoc_group_id).
+"""Association groups: the connections of one client process that belong together (C706 12.6.4.3,
+assoc_group_id; [MS-RPCE] 3.3.1.5.7 says association for it).
 
 A bind with group id 0 makes a group, one with a known id joins it, and a group is gone with its last connection. No
 context handle or other state is shared here (KMS has none), so a group is its count of connections.

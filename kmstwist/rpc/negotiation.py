@@ -9,7 +9,8 @@ Rules and their sources, as Windows and Samba apply them:
   ([MS-RPCE] 3.3.1.5.6).
 - A context id keeps its meaning for the life of the association: naming it again with another interface or transfer
   syntax is a protocol error (C706 12.6.3.1, p_cont_id).
-- An empty context list, or a context without a transfer syntax, is a protocol error (C706 12.6.3.1).
+- An empty context list, or a context without a transfer syntax, is a protocol error (C706 12.6.3.1: both lists have
+  at least one element).
 - Bind time features are asked for as the first transfer syntax of a context, whatever its interface, in a bind only;
   the answer is negotiate_ack with the bits that both sides know. Asked for twice they are a protocol error
   ([MS-RPCE] 3.3.1.5.3).
@@ -32,8 +33,8 @@ from kmstwist.rpc.syntax import (
     feature_bits,
 )
 
-#: [MS-RPCE] 3.3.1.5.3 and C706 12.6.3.1: no side may be asked to take less than 1432 bytes; Windows never goes below
-#: 2048, offers 5840, and rounds down to a multiple of 8.
+#: C706 lets no side ask for less than its MustRecvFragSize; Windows never goes below 2048, offers 5840, and rounds down
+#: to a multiple of 8 (observed: Samba's `raw_protocol` suite holds Windows' answers).
 MIN_FRAGMENT: Final = 2048
 MAX_FRAGMENT: Final = 5840
 #: Contexts one association may hold; a client that needs more has lost count.
@@ -42,6 +43,7 @@ SUPPORTED_FEATURES: Final = FEATURE_SECURITY_CONTEXT_MULTIPLEXING | FEATURE_KEEP
 
 #: Acceptance in each transfer syntax, by the syntax's wire form (bytes remember their hash; that is what counts here).
 _TRANSFERS: Final = {syntax.wire: ContextOutcome(ContextResult.ACCEPTANCE, 0, syntax) for syntax in (NDR32, NDR64)}
+_FEATURES: Final = tuple(ContextOutcome(ContextResult.NEGOTIATE_ACK, bits) for bits in range(SUPPORTED_FEATURES + 1))
 _NO_INTERFACE: Final = ContextOutcome(ContextResult.PROVIDER_REJECTION, ProviderReason.ABSTRACT_SYNTAX_NOT_SUPPORTED)
 _NO_TRANSFER: Final = ContextOutcome(ContextResult.PROVIDER_REJECTION, ProviderReason.TRANSFER_SYNTAXES_NOT_SUPPORTED)
 _NO_ROOM: Final = ContextOutcome(ContextResult.PROVIDER_REJECTION, ProviderReason.LOCAL_LIMIT_EXCEEDED)
@@ -77,7 +79,7 @@ class Negotiation:
 
 
 class InterfaceTable:
-    """The interfaces of a server by identifier; a client's minor version may be lower than ours (C706 6.1.2.2)."""
+    """The interfaces of a server by identifier; a client's minor version may be lower than ours (C706 chapter 6)."""
 
     def __init__(self, interfaces: tuple[Interface, ...]) -> None:
         self.interfaces = interfaces
@@ -120,7 +122,7 @@ def negotiate(
             if features is not None:
                 raise ContextListError("bind time features are asked for twice")
             features = bits & SUPPORTED_FEATURES
-            outcomes.append(ContextOutcome(ContextResult.NEGOTIATE_ACK, features))
+            outcomes.append(_FEATURES[features])
             continue
         interface = table.find(context.abstract)
         if interface is None:

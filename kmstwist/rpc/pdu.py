@@ -27,7 +27,10 @@ FAULT_SIZE: Final = 32
 
 
 class PacketType(IntEnum):
-    """PDU types (C706 12.6.4.1, 12.4.1); the connectionless ones are named so that a log can name them."""
+    """PDU types (C706 chapter 12, "RPC Protocol Data Units"; [MS-RPCE] 2.2.2.10).
+
+    The connectionless ones are named so that a log can name them.
+    """
 
     REQUEST = 0
     PING = 1
@@ -91,7 +94,7 @@ class PduError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AuthVerifier:
-    """The sec_trailer and auth_value at a PDU's end (C706 13.2.6; [MS-RPCE] 2.2.2.11)."""
+    """The sec_trailer and auth_value at a PDU's end (C706 13.2.6.1; [MS-RPCE] 2.2.2.11)."""
 
     auth_type: int
     level: int
@@ -196,7 +199,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """fault (C706 12.6.4.7; [MS-RPCE] 2.2.2.12 names the byte after cancel_count `fault_flags`)."""
+    """fault (C706 12.6.4.7; [MS-RPCE] 2.2.2.8 makes a flag of the byte after cancel_count)."""
 
     call_id: int
     context_id: int

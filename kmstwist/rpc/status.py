@@ -10,7 +10,7 @@ from enum import IntEnum
 
 
 class FaultStatus(IntEnum):
-    """The status of a fault PDU (C706 12.6.4.7 and appendix E; [MS-RPCE] 2.2.2.12; [MS-ERREF] 2.2)."""
+    """The status of a fault PDU (C706 12.6.4.7 and appendix E; [MS-RPCE] 2.2.2.8, 3.3.3.5.1; [MS-ERREF] 2.2)."""
 
     #: The server refuses this client (Win32 ERROR_ACCESS_DENIED).
     ACCESS_DENIED = 0x00000005

@@ -36,7 +36,7 @@ class SyntaxId:
 
     @property
     def minor(self) -> int:
-        """The minor version: a server serves all clients up to its own (C706 6.1.2.2)."""
+        """The minor version: a server serves all clients up to its own (C706 chapter 6)."""
         return int.from_bytes(self.wire[18:20], "little")
 
     def __str__(self) -> str:
@@ -70,9 +70,9 @@ MGMT_INTERFACE = SyntaxId.make("afa8bd80-7d8a-11c9-bef4-08002b102989", 1)
 _FEATURE_PREFIX = UUID("6cb71c2c-9812-4540-0000-000000000000").bytes_le[:8]
 _FEATURE_VERSION = b"\x01\x00\x00\x00"
 
-#: [MS-RPCE] 3.3.1.5.3: several security contexts on one connection.
+#: [MS-RPCE] 2.2.2.14, 3.3.1.5.4: several security contexts on one connection.
 FEATURE_SECURITY_CONTEXT_MULTIPLEXING = 0x01
-#: [MS-RPCE] 3.3.1.5.3: the client keeps its connection when it orphans a call.
+#: [MS-RPCE] 2.2.2.14, 3.3.1.5.10: the client keeps its connection when it orphans a call.
 FEATURE_KEEP_CONNECTION_ON_ORPHAN = 0x02
 
 

@@ -21,12 +21,14 @@ from kmstwist.kms.catalogue import products
 from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError, default_state_dir
 from kmstwist.lab.service import LabService
-from kmstwist.lab.store import STORE_FILE_NAME, LabStore, StoreError
+from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreError
 from kmstwist.server.config import Config
 from kmstwist.server.errors import StartupError
 from kmstwist.transport.address import parse_host_port
 from kmstwist.transport.endpoints import FirstToConnect, address_endpoint, endpoint_for
 
+#: The niceness that `slmgr /cpri` on the lab host gives its process.
+_LOW_PRIORITY = 10
 _random = secrets.SystemRandom()
 
 
@@ -45,6 +47,10 @@ def make_lab(config: Config, reactor: Any) -> LabService:
         key = LabKey.load_or_create(folder / KEY_FILE_NAME, os.urandom)
         store = LabStore(folder / STORE_FILE_NAME)
         memory = store.load()
+        if store.load_settings().low_priority:
+            os.nice(_LOW_PRIORITY)
+        port = min(listening_ports(config), default=config.server.port)
+        store.save_running(HostSettings(config.lab.activation_interval, config.lab.renewal_interval, port))
         store.close()
     except (LabKeyError, StoreError) as error:
         raise StartupError(str(error)) from None

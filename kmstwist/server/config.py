@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kmstwist.audit.settings import AuditSection
+from kmstwist.discovery.settings import DnsSettings
 from kmstwist.gateway.settings import AdmissionSettings, GatewaySettings
 from kmstwist.kms.catalogue import FAMILIES
 
@@ -90,3 +92,5 @@ class Config(_Section):
     lab: LabSettings = LabSettings()
     gateway: GatewaySettings = GatewaySettings()
     admission: AdmissionSettings = AdmissionSettings()
+    audit: AuditSection = AuditSection()
+    dns: DnsSettings = DnsSettings()

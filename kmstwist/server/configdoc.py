@@ -113,7 +113,7 @@ def _commented(model: type[BaseModel], place: Place) -> Iterator[str]:
         yield ""
 
 
-#: What is shown of an option that has no default, or an empty one.
+#: What is shown of an option that has no default, or an empty one, and names no example itself.
 _EXAMPLES: dict[str, Any] = {
     "address": "kms1.example.com",
     "name": "kms1",
@@ -129,7 +129,9 @@ _EXAMPLES: dict[str, Any] = {
 
 def _shown_default(name: str, info: FieldInfo) -> Any:
     default = info.get_default(call_default_factory=True)
-    return _EXAMPLES[name] if default in (None, (), "", PydanticUndefined) else default
+    if default not in (None, (), "", PydanticUndefined):
+        return default
+    return info.examples[0] if info.examples else _EXAMPLES[name]
 
 
 def _is_section(info: FieldInfo) -> bool:

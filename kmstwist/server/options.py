@@ -23,7 +23,8 @@ from kmstwist.server.log import direct_log
 class Option:
     """An option: `--name`, the place of its value, how its text becomes one, and what it does.
 
-    A `repeated` option may be given several times, and its values are the list that stands at the place.
+    A `repeated` option may be given several times, and its values are the list that stands at the place. The value is
+    put into the places in `also`, too.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Option:
     help: str
     short: str | None = None
     repeated: bool = False
+    also: tuple[Place, ...] = ()
 
 
 def _families(text: str) -> list[str]:
@@ -59,7 +61,13 @@ OPTIONS = (
     Option(
         "log-level", ("server", "log", "level"), str, "The least level that is logged: debug, info, warn, error. [info]"
     ),
-    Option("idle-timeout", ("server", "timeouts", "idle"), float, "Seconds from an answer to the next byte. [30]"),
+    Option(
+        "idle-timeout",
+        ("server", "timeouts", "idle"),
+        float,
+        "Seconds a client may be silent: the timeouts first_byte, request and idle in one. [10, 30 and 30]",
+        also=(("server", "timeouts", "first_byte"), ("server", "timeouts", "request")),
+    ),
     Option("drain-timeout", ("server", "timeouts", "drain"), float, "Seconds for calls under way when stopping. [10]"),
     Option(
         "max-connections",
@@ -201,7 +209,8 @@ class Options(usage.Options):
             except ValueError:
                 mistakes.append(f"{shown}: must be {_WANTED[one.convert]}")
                 continue
-            found.append(Override(one.place, values if one.repeated else values[0], shown))
+            value = values if one.repeated else values[0]
+            found += [Override(place, value, shown) for place in (one.place, *one.also)]
         if mistakes:
             raise ConfigError(mistakes)
         return found

@@ -16,20 +16,28 @@ class Outcome:
 
     __slots__ = (
         "answered_at",
+        "asked",
         "code",
         "count",
         "detail",
         "machine",
         "product",
         "reason",
+        "received_ms",
         "result",
         "started",
         "upstream",
         "version",
     )
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, received_ms: float | None = None, *, asked: bool = True) -> None:
+        """`started` is when the call had come whole, `received_ms` how long it took since the connection was made.
+
+        `asked` is false for the line of a connection that made no call.
+        """
         self.started = started
+        self.asked = asked
+        self.received_ms = received_ms
         self.answered_at: float | None = None
         self.version = ""
         self.machine = ""
@@ -44,7 +52,7 @@ class Outcome:
     def answer(self, answer: ActivationAnswer, now: float) -> None:
         """The call was answered."""
         self.answered_at = now
-        self.result = "activated" if answer.hresult == 0 else "refused"
+        self.result = _result(answer)
         self.code = answer.hresult
         self.count = answer.count
         self.upstream = answer.upstream
@@ -62,6 +70,22 @@ class Outcome:
         self.reason = fault.reason
         self.detail = fault.detail
         self.upstream = fault.upstream
+
+    def give_up(self, reason: Reason, detail: str) -> None:
+        """The client gave the call up; what it was answered meanwhile never reached it."""
+        self.answered_at = None
+        self.result = "none"
+        self.code = None
+        self.reason = reason
+        self.detail = detail
+
+
+def _result(answer: ActivationAnswer) -> str:
+    """The answer in a word. A client is activated only if the count is enough for it, where both can be read."""
+    if answer.hresult != 0:
+        return "refused"
+    enough = answer.count is not None and answer.facts is not None and answer.count >= answer.facts.required_count
+    return "activated" if enough else "answered"
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """The listening side: a Twisted protocol and factory that move bytes between a transport and a `ServerAssociation`.
 
-The way of a call: transport, association, admission, `Activator.activate`, and back. Nothing on it blocks.
+The way of a call: transport, association, admission, `Activator.activate`, the audit's record, and back. Nothing on it
+blocks.
 
 Every call gets one log line. A client has its answer and is gone a moment later, so the line waits for the connection's
 end, to say who ended it and how; but no longer than a second, since somebody may be watching, and not beyond the next
@@ -14,7 +15,7 @@ from ipaddress import ip_address
 from typing import Any
 from typing import Protocol as TypingProtocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -30,12 +31,13 @@ from kmstwist.reasons import Reason
 from kmstwist.rpc import activation
 from kmstwist.rpc.call import Call
 from kmstwist.rpc.ndr import StubError
-from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, RpcServer, ServerAssociation
+from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, Refused, RpcServer, ServerAssociation
 from kmstwist.rpc.status import FaultStatus
 from kmstwist.server.config import TimeoutSettings
 from kmstwist.server.outcome import ConnectionFacts, Outcome, write_line
 from kmstwist.server.phases import Phase, PhaseTimer
 from kmstwist.server.proxy import BalancedConnection, BalancedFactory, begins_as_header
+from kmstwist.server.recording import Recorder
 
 #: Seconds that an answered call's log line waits for the connection's end.
 _LINE_WAITS = 1.0
@@ -61,9 +63,12 @@ class KmsProtocol(Protocol):
     def __init__(self, factory: KmsFactory, peer: str, port: int, balancer: str | None) -> None:
         self.factory = factory
         self.facts = ConnectionFacts(peer, port, balancer, factory.clock.seconds())
-        self._outcome: Outcome | None = None
-        self._executing: dict[Call, Deferred[ActivationAnswer]] = {}
+        #: Calls under way: each as asked, with its outcome so far and the Deferred that will end it.
+        self._executing: dict[Call, tuple[ActivationCall, Outcome, Deferred[Any]]] = {}
+        #: A call that is over and whose line is not written yet.
+        self._over: Outcome | None = None
         self._ended: Ended | None = None
+        self._refused: Refused | None = None
         self._phases: PhaseTimer
         self._linger_timer: IDelayedCall | None = None
         self._known = False
@@ -92,8 +97,7 @@ class KmsProtocol(Protocol):
             self._end_by_us(Reason.ADMISSION_PROXY, "a PROXY header from an address that is not in proxy_from")
             self.transport.abortConnection()
             return
-        if self._outcome is not None and self._outcome.answered_at is not None:
-            self._log_line("open")
+        self._write_line_of_call("open")
         facts.bytes_in += len(data)
         self._phases.received()
         association = self.association
@@ -101,7 +105,9 @@ class KmsProtocol(Protocol):
             if type(event) is CallReceived:
                 self._activate(event.call)
             elif type(event) is CallOrphaned:
-                self._orphan(event.call)
+                self._give_up(event.call, Reason.CLIENT_ORPHANED, "the client gave the call up")
+            elif type(event) is Refused:
+                self._refused = event
             elif type(event) is Ended:
                 self._end_by_us(event.reason, event.detail)
         if facts.bound_at is None and association.group is not None:
@@ -118,18 +124,16 @@ class KmsProtocol(Protocol):
         if self._linger_timer is not None and self._linger_timer.active():
             self._linger_timer.cancel()
         self.association.connection_lost()
-        if self._executing and self._outcome is not None and self._outcome.answered_at is None:
-            self._outcome.reason = Reason.CLIENT_LOST
-            self._outcome.detail = "the client left before its answer"
-        for deferred in list(self._executing.values()):
-            deferred.cancel()
-        self._executing.clear()
+        ended_by = "client" if self._ended is None else "server"
         if self._ended is None:
             clean = reason.check(ConnectionDone) is not None
             self._ended = Ended(Reason.CLIENT_CLOSED if clean else Reason.CLIENT_LOST, "")
-            self._log_line("client")
-        else:
-            self._log_line("server")
+        self._write_line_of_call(ended_by)
+        for call in list(self._executing):
+            self._give_up(call, Reason.CLIENT_LOST, "the client left before its answer")
+            self._write_line_of_call(ended_by)
+        if not self.facts.lines:
+            self._write_line(self._without_call(), ended_by)
         if self._known:
             self.factory.admission.closed(self.facts.client)
         self.factory.conversation_ended()
@@ -203,103 +207,131 @@ class KmsProtocol(Protocol):
 
     def _activate(self, call: Call) -> None:
         now = self.factory.clock.seconds()
-        if self._outcome is not None:
-            self._log_line("open")
-        outcome = self._outcome = Outcome(now)
+        outcome = Outcome(now, None if self.facts.lines else (now - self.facts.opened) * 1000)
         try:
             message = activation.decode_request(call.stub, ndr64=call.ndr64, little_endian=call.little_endian)
         except StubError as error:
-            self._fault(call, outcome, ActivationFault(FaultStatus.BAD_STUB_DATA, Reason.RPC_BAD_STUB, str(error)))
+            fault = ActivationFault(FaultStatus.BAD_STUB_DATA, Reason.RPC_BAD_STUB, str(error))
+            self.factory.recorder.turned_away(self.facts, fault.reason, fault.detail, fault.status)
+            self._fault(call, outcome, fault)
             return
         if len(message) >= 4:
             outcome.version = str(Version.of(message))
-        refusal = self.factory.admission.judge(self.facts.client)
-        if refusal is not None:
-            self._fault(call, outcome, refusal.fault())
-            return
         self._phases.calling()
         facts = self.facts
-        deferred = self.factory.activator.activate(ActivationCall(message, facts.client, facts.port, facts.proxy))
-        self._executing[call] = deferred
+        asked = ActivationCall(message, facts.client, facts.port, facts.proxy)
+        refusal = self.factory.admission.judge(facts.client)
+        if refusal is not None:
+            deferred: Deferred[ActivationAnswer] = fail(refusal.fault())
+        else:
+            deferred = self.factory.activator.activate(asked)
+        self._executing[call] = (asked, outcome, deferred)
+        # The reply goes out when its record is committed, and not before.
+        deferred.addCallbacks(
+            self._record_answer, self._record_failure, callbackArgs=(asked, outcome), errbackArgs=(asked, outcome)
+        )
         deferred.addCallback(self._answered, call, outcome)
         deferred.addErrback(self._failed, call, outcome)
 
-    def _answered(self, answer: ActivationAnswer, call: Call, outcome: Outcome) -> None:
+    def _record_answer(
+        self, answer: ActivationAnswer, asked: ActivationCall, outcome: Outcome
+    ) -> Deferred[ActivationAnswer]:
         outcome.answer(answer, self.factory.clock.seconds())
+        return self.factory.recorder.answered(asked, answer, outcome).addCallback(lambda _: answer)
+
+    def _record_failure(self, failure: Failure, asked: ActivationCall, outcome: Outcome) -> Any:
+        if failure.check(CancelledError):
+            return failure  # The client gave the call up; that is recorded where it is noticed.
+        fault = self._as_fault(failure)
+        outcome.fault(fault, self.factory.clock.seconds())
+        return self.factory.recorder.faulted(asked, fault, outcome).addCallback(lambda _: Failure(fault))
+
+    def _answered(self, answer: ActivationAnswer, call: Call, outcome: Outcome) -> None:
         if answer.hresult == 0:
             self.factory.activations += 1
         stub = activation.encode_response(answer.hresult, answer.message, ndr64=call.ndr64)
         self.association.respond(call, stub)
-        self._call_over(call)
+        self._call_over(call, outcome)
 
     def _failed(self, failure: Failure, call: Call, outcome: Outcome) -> None:
+        if not failure.check(CancelledError):
+            self._fault(call, outcome, self._as_fault(failure))
+        # Else the client gave the call up: `_give_up` cancelled it, and says what became of it.
+
+    def _as_fault(self, failure: Failure) -> ActivationFault:
+        """What a call that failed is answered with; anything but a fault on purpose is a defect, and is logged so."""
         error = failure.value
         if isinstance(error, ActivationFault):
-            self._fault(call, outcome, error)
-        elif self._ended is None and call in self.association.calls.values():
-            DEFECT.emit(self.factory.log, detail="answering a call", traceback=failure.getTraceback())
-            text = failure.getErrorMessage()
-            self._fault(call, outcome, ActivationFault(FaultStatus.CALL_FAILED, Reason.SERVER_ERROR, text))
-        else:
-            # The client left and the call was cancelled; its line already says so.
-            self._call_over(call)
+            return error
+        DEFECT.emit(self.factory.log, detail="answering a call", traceback=failure.getTraceback())
+        return ActivationFault(FaultStatus.CALL_FAILED, Reason.SERVER_ERROR, failure.getErrorMessage())
 
     def _fault(self, call: Call, outcome: Outcome, fault: ActivationFault) -> None:
         outcome.fault(fault, self.factory.clock.seconds())
         self.association.fault(call, fault.status)
-        self._call_over(call)
+        self._call_over(call, outcome)
 
-    def _call_over(self, call: Call) -> None:
+    def _call_over(self, call: Call, outcome: Outcome) -> None:
         self._executing.pop(call, None)
+        self._write_line_of_call("open")
+        self._over = outcome
         self.factory.answered.add(self)
         self._flush()
         if not self._executing:
             self._phases.answered()
 
-    def _orphan(self, call: Call) -> None:
-        deferred = self._executing.pop(call, None)
-        if self._outcome is not None:
-            self._outcome.reason = Reason.CLIENT_ORPHANED
-            self._outcome.detail = "the client gave the call up"
-        if deferred is not None:
-            deferred.cancel()
+    def _give_up(self, call: Call, reason: Reason, detail: str) -> None:
+        """The client waits no more. A call that was answered meanwhile, and waits for its record, has that record."""
+        executing = self._executing.pop(call, None)
+        if executing is None:
+            return
+        asked, outcome, deferred = executing
+        if outcome.answered_at is None:
+            self.factory.recorder.abandoned(asked, reason, detail)
+        deferred.cancel()
+        outcome.give_up(reason, detail)
+        self._call_over(call, outcome)
 
     # The log line.
 
-    def write_overdue_line(self, answered_before: float) -> bool:
-        """Write the line of a call that was answered before this moment; whether there is none to wait for any more."""
-        outcome = self._outcome
-        if outcome is None or outcome.answered_at is None:
-            return True
-        if outcome.answered_at > answered_before:
+    def write_overdue_line(self, over_before: float) -> bool:
+        """Write the line of a call that was over before this moment; whether there is none to wait for any more."""
+        over = self._over
+        if over is not None and over.answered_at is not None and over.answered_at > over_before:
             return False
-        self._log_line("open")
+        self._write_line_of_call("open")
         return True
 
-    def _log_line(self, ended_by: str) -> None:
-        outcome = self._outcome
-        if outcome is None and self.facts.lines:
+    def _write_line_of_call(self, ended_by: str) -> None:
+        over = self._over
+        if over is None:
             return
-        now = self.factory.clock.seconds()
-        phase = "answered"
-        if outcome is None:
-            outcome = self._without_call(now)
-            phase = "connected" if self.facts.bound_at is None else "bound"
-        elif outcome.answered_at is None:
+        self._over = None
+        ended = self._ended
+        if ended is not None and ended_by == "server" and over.reason is Reason.OK:
+            over.reason, over.detail = ended.reason, ended.detail
+        self._write_line(over, ended_by)
+
+    def _write_line(self, outcome: Outcome, ended_by: str) -> None:
+        if outcome.answered_at is not None:
+            phase = "answered"
+        elif outcome.asked:
             phase = "call"
-        elif self._ended is not None and ended_by == "server" and outcome.reason is Reason.OK:
-            outcome.reason, outcome.detail = self._ended.reason, self._ended.detail
-        self._outcome = None
+        else:
+            phase = "connected" if self.facts.bound_at is None else "bound"
+        now = self.factory.clock.seconds()
         write_line(self.factory.log, self.facts, outcome, end=ended_by, phase=phase, now=now)
 
-    def _without_call(self, now: float) -> Outcome:
+    def _without_call(self) -> Outcome:
         """What there is to tell of a connection that made no call."""
-        outcome = Outcome(now)
-        if self._ended is not None:
-            outcome.reason, outcome.detail = self._ended.reason, self._ended.detail
-        bound = self.facts.bound_at is not None
-        if outcome.reason is Reason.CLIENT_CLOSED and bound and not self.association.contexts:
-            outcome.reason = Reason.RPC_NO_INTERFACE
+        outcome = Outcome(self.factory.clock.seconds(), asked=False)
+        cause = self._ended
+        if self._refused is not None and (cause is None or cause.reason in (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST)):
+            # Why the client was refused says more than that it then went away.
+            outcome.reason, outcome.detail = self._refused.reason, self._refused.detail
+        elif cause is not None:
+            outcome.reason, outcome.detail = cause.reason, cause.detail
+        self.factory.recorder.turned_away(self.facts, outcome.reason, outcome.detail)
         return outcome
 
 
@@ -315,6 +347,7 @@ class KmsFactory(Factory):
         admission: Admission,
         *,
         timeouts: TimeoutSettings | None = None,
+        recorder: Recorder | None = None,
         log: Logger | None = None,
     ) -> None:
         """`activator` is set before the first connection is accepted."""
@@ -324,6 +357,7 @@ class KmsFactory(Factory):
         self.timeouts = timeouts or TimeoutSettings()
         self.log = log or Logger(namespace="kmstwist.server")
         self.activator: Activator
+        self.recorder = recorder or Recorder(None)
         self.connections: set[KmsProtocol] = set()
         self._wrapping = BalancedFactory(self)
         #: Connections with an answered call whose line is not written yet.

@@ -31,6 +31,7 @@ from kmstwist.server.commands import Commands
 from kmstwist.server.config import Config
 from kmstwist.server.control import ControlService, socket_path
 from kmstwist.server.errors import StartupError, speak_plainly
+from kmstwist.server.lab_settings import as_set_with_slmgr
 from kmstwist.server.listening import (
     ListeningService,
     adopted_endpoint,
@@ -40,9 +41,11 @@ from kmstwist.server.listening import (
     try_port,
 )
 from kmstwist.server.log import redirect_log
+from kmstwist.server.naming import make_dns_services
 from kmstwist.server.options import Options
 from kmstwist.server.orphan import SupervisorWatch
 from kmstwist.server.protocol import KmsFactory
+from kmstwist.server.recording import Recorder, make_audit
 from kmstwist.server.reload import Reloader
 from kmstwist.server.signals import Signals
 from kmstwist.server.supervisor import Supervisor
@@ -65,9 +68,14 @@ def makeService(options: Options) -> MultiService:
 
 
 def _make_server(options: Options, config: Config, reactor: Any) -> MultiService:
+    if not config.gateway.configured:
+        config = as_set_with_slmgr(config)
     adoption = options.adoption or Adoption(worker=0, of=1, ports=())
     gateway = make_gateway(config, reactor, workers=adoption.of) if config.gateway.configured else None
     answering: LabService | GatewayService = gateway or make_lab(config, reactor)
+    audit = make_audit(config.audit, state_dir(config), reactor, forwards=adoption.worker <= 1)
+    # Of several workers one looks after what the whole server has once: its forwarding and its name.
+    naming = make_dns_services(config, gateway, reactor) if adoption.worker <= 1 else []
     _give_away(config, options)
     admission = Admission(config.admission, reactor, connections=_share(config, adoption))
     factory = KmsFactory(
@@ -75,6 +83,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
         reactor,
         admission,
         timeouts=config.server.timeouts,
+        recorder=Recorder(audit),
     )
     factory.activator = answering
     listening = ListeningService(
@@ -89,8 +98,9 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
         if isinstance(answering, GatewayService):
             answering.apply(share_of(new.gateway, adoption.of))
         else:
-            answering.host.activation_interval = new.lab.activation_interval
-            answering.host.renewal_interval = new.lab.renewal_interval
+            lab = as_set_with_slmgr(new).lab
+            answering.host.activation_interval = lab.activation_interval
+            answering.host.renewal_interval = lab.renewal_interval
 
     reloader = Reloader(options.effective, options.load, apply)
     commands = Commands(factory, admission, gateway, reloader)
@@ -99,10 +109,14 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     worker = adoption.worker or None
     if worker is None:
         Announcement(config, answering, reactor).setServiceParent(root)
+    if audit is not None:
+        audit.setServiceParent(root)
     answering.setServiceParent(root)
     control = socket_path(_run_dir(config), config.server.port, worker)
     ControlService(control, commands.table, reactor).setServiceParent(root)
     listening.setServiceParent(root)
+    for service in naming:
+        service.setServiceParent(root)
     signals = Signals(reactor, reloader.reload_quietly)
     signals.setServiceParent(root)
     if worker is not None:

@@ -19,6 +19,8 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from kmstwist.audit.records import RecordIds, RecordMaker
+from kmstwist.audit.writer import AuditUnavailable
 from kmstwist.gateway.admission import Admission
 from kmstwist.gateway.settings import AdmissionSettings
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
@@ -27,12 +29,13 @@ from kmstwist.rpc import activation
 from kmstwist.rpc.client import Bound, ClientAssociation, FaultReceived, ResponseReceived
 from kmstwist.rpc.codec import encode
 from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.pdu import FIRST_FRAG, Orphaned, Request
+from kmstwist.rpc.pdu import CONC_MPX, FIRST_FRAG, WHOLE, Bind, Orphaned, PresentationContext, Request
 from kmstwist.rpc.server import RpcServer
 from kmstwist.rpc.status import FaultStatus
-from kmstwist.rpc.syntax import KMS_INTERFACE
+from kmstwist.rpc.syntax import KMS_INTERFACE, NDR32, SyntaxId
 from kmstwist.server.config import TimeoutSettings
 from kmstwist.server.protocol import KmsFactory, KmsProtocol, plain_address
+from kmstwist.server.recording import Recorder
 
 #: A load balancer, and a network that may not ask.
 ADMISSION = {"proxy_from": ["10.0.0.5"], "deny": ["10.66.0.0/16"]}
@@ -144,7 +147,7 @@ def test_the_line_of_a_call_is_written_when_its_connection_ends(
     assert lines == []
     conversation.close()
     [line] = lines
-    assert (line["result"], line["reason"], line["end"], line["phase"]) == ("activated", "ok", "client", "answered")
+    assert (line["result"], line["reason"], line["end"], line["phase"]) == ("answered", "ok", "client", "answered")
     assert (line["version"], line["code"]) == ("6.0", "0x00000000")
     assert (round(line["bind_ms"], 3), line["call_ms"], round(line["total_ms"], 3)) == (10.0, 0.0, 15.0)
     assert (line["bytes_in"], line["bytes_out"]) == (160 + 24 + 8 + 260, 108 + 24 + 12 + 6 + 2 + 4)
@@ -408,9 +411,6 @@ def test_more_connections_than_allowed_are_closed_at_once(factory: KmsFactory, l
 def test_a_client_that_finds_no_interface_of_its_own_is_named_so(
     factory: KmsFactory, lines: list[dict[str, Any]]
 ) -> None:
-    from kmstwist.rpc.pdu import PresentationContext
-    from kmstwist.rpc.syntax import NDR32, SyntaxId
-
     conversation = Conversation(factory)
     epmapper = SyntaxId.make(str(UUID("e1af8308-5d1f-11c9-91a4-08002b14a0fa")), 3)
     conversation.association.bind([PresentationContext(0, epmapper, (NDR32,))])
@@ -535,3 +535,79 @@ def test_a_balancer_that_only_connects_to_see_whether_we_are_there_has_one_line(
     conversation.close()
     assert [(line["client"], line["reason"]) for line in lines] == [("10.0.0.5", "client-closed")]
     assert factory.admission.open_connections == 0
+
+
+def test_each_call_of_a_multiplexed_connection_has_its_own_line(
+    factory: KmsFactory, activator: Activator, lines: list[dict[str, Any]]
+) -> None:
+    waiting: list[Deferred[ActivationAnswer]] = []
+
+    def later() -> Deferred[ActivationAnswer]:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    activator.answer = later
+    conversation = Conversation(factory)
+    context = PresentationContext(0, KMS_INTERFACE, (NDR32,))
+    conversation.protocol.dataReceived(encode(Bind(1, (context,), flags=WHOLE | CONC_MPX)))
+    for call_id in (1, 2, 3):
+        conversation.protocol.dataReceived(encode(Request(call_id, 0, 0, activation.encode_request(MESSAGE))))
+    waiting[1].callback(ActivationAnswer(0, b"second", upstream="kms-b"))
+    waiting[0].callback(ActivationAnswer(0, b"first", upstream="kms-a"))
+    conversation.close(ConnectionLost)
+    assert [(line["upstream"], line["result"], line["reason"]) for line in lines] == [
+        ("kms-b", "answered", "ok"),
+        ("kms-a", "answered", "ok"),
+        (None, "none", "client-lost"),
+    ]
+
+
+def test_a_reply_waits_for_its_record_and_is_refused_where_there_can_be_none(
+    factory: KmsFactory, lines: list[dict[str, Any]]
+) -> None:
+    committing: list[Deferred[None]] = []
+
+    class Audit:
+        maker = RecordMaker("gateway", factory.clock, RecordIds(os.urandom))
+        records: list[Any] = []
+
+        def record(self, record: Any) -> Deferred[None]:
+            self.records.append(record)
+            committing.append(Deferred())
+            return committing[-1]
+
+    audit = Audit()
+    factory.recorder = Recorder(audit)  # type: ignore[arg-type]
+    conversation = Conversation(factory)
+    conversation.bind()
+    assert conversation.call() == []
+    committing[0].callback(None)
+    [response] = conversation.receive()
+    assert isinstance(response, ResponseReceived)
+    assert conversation.call() == []
+    committing[1].errback(AuditUnavailable("the disk is full"))
+    [fault] = conversation.receive()
+    assert fault.status == FaultStatus.SERVER_TOO_BUSY
+    conversation.close()
+    assert [line["reason"] for line in lines] == ["ok", "audit-unavailable"]
+    assert [(record.client, record.hresult) for record in audit.records] == [("10.0.0.7", 0), ("10.0.0.7", 0)]
+
+
+def test_a_client_that_leaves_in_mid_call_is_recorded_so(factory: KmsFactory, activator: Activator) -> None:
+    class Audit:
+        maker = RecordMaker("gateway", factory.clock, RecordIds(os.urandom))
+        records: list[Any] = []
+
+        def record(self, record: Any) -> Deferred[None]:
+            self.records.append(record)
+            return succeed(None)
+
+    audit = Audit()
+    factory.recorder = Recorder(audit)  # type: ignore[arg-type]
+    activator.answer = lambda: Deferred()
+    conversation = Conversation(factory)
+    conversation.bind()
+    conversation.call()
+    conversation.close(ConnectionLost)
+    [record] = audit.records
+    assert (record.reason, record.version, record.hresult, record.fault) == (Reason.CLIENT_LOST, 6, None, None)

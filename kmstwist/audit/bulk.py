@@ -1,0 +1,41 @@
+"""Sending many rows to one prepared statement, as fast as the driver takes them.
+
+SQLAlchemy builds a parameter set anew for every row; on SQLite, where the driver is a function call away, that costs
+more than the insert itself. There the statement is compiled once and the rows go straight to `executemany`. PostgreSQL
+takes SQLAlchemy's own way, which sends many rows in one statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import Insert
+
+
+def insert_for(dialect: str, table: Table) -> Any:
+    """An insert into `table` in the store's dialect: both have ON CONFLICT, each in a construct of its own."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+def execute_many(connection: Connection, statement: Insert, rows: Sequence[dict[str, Any]]) -> None:
+    """Execute `statement` for each of `rows`, which all have a value for the same columns.
+
+    `statement` must be one object kept between calls (it is compiled once) and have no bound values of its own.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(statement, rows)
+        return
+    text, values = _compiled(statement, tuple(rows[0]))
+    connection.exec_driver_sql(text, list(map(values, rows)))
+
+
+@cache
+def _compiled(statement: Insert, columns: tuple[str, ...]) -> tuple[str, Callable[[dict[str, Any]], Any]]:
+    compiled = statement.compile(dialect=sqlite.dialect(), column_keys=list(columns))
+    assert compiled.positiontup is not None, "SQLite's parameters are positional"
+    return str(compiled), itemgetter(*compiled.positiontup)

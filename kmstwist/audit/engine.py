@@ -1,0 +1,129 @@
+"""Opening a store: SQLite in WAL mode, or PostgreSQL, behind one SQLAlchemy engine.
+
+SQLite runs with `synchronous=FULL`: a commit has reached the disk, so an acknowledged record outlives the process and
+the machine. Group commit (`writer`) makes that cheap. Write transactions begin with `BEGIN IMMEDIATE`, so that two
+writers wait for each other instead of failing half way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
+
+DEFAULT_BUSY_TIMEOUT = 1.0
+
+# A server that fell silent (its machine lost power, the network parted) is found out in a minute, not in two hours.
+_POSTGRESQL = {
+    "application_name": "kmstwist",
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+
+
+class StoreError(Exception):
+    """A store that cannot be used; the text says which, why, and what to do about it."""
+
+
+def plain_error(error: BaseException) -> str:
+    """What a database's error says, without the statement and the links SQLAlchemy adds to it."""
+    original = error.orig if isinstance(error, StatementError) and error.orig is not None else error
+    return " ".join(str(original).split()) or type(original).__name__
+
+
+def store_url(store: str) -> URL:
+    """The URL of a store given as a URL (`postgresql://...`, `sqlite:///...`) or as the path of an SQLite file.
+
+    A plain `postgresql://` means psycopg 3. Raises StoreError for a URL of another kind.
+    """
+    if "://" not in store:
+        return URL.create("sqlite", database=str(Path(store)))
+    try:
+        url = make_url(store)
+    except (ArgumentError, ValueError) as error:
+        raise StoreError(f"{store!r} is no store: {error}. Give a file's path or a postgresql:// URL") from error
+    match url.drivername:
+        case "sqlite":
+            return url
+        case "postgresql" | "postgres" | "postgresql+psycopg":
+            return url.set(drivername="postgresql+psycopg")
+        case other:
+            raise StoreError(f"{other!r} is no kind of store; give the path of an SQLite file or a postgresql:// URL")
+
+
+def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> Engine:
+    """An engine on the store; `busy_timeout` is how long (seconds) to wait for another process's lock.
+
+    Opens no connection yet. Raises StoreError if the URL is wrong or PostgreSQL's driver is missing.
+    """
+    url = store_url(store)
+    if url.drivername == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": busy_timeout, "isolation_level": None})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return create_engine(url, pool_pre_ping=True, connect_args=_POSTGRESQL)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise StoreError("PostgreSQL needs psycopg 3; cure: pip install 'kmstwist[postgres]'") from error
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    # Has effect only before the first table: lets retention hand freed pages back in small steps.
+    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA cache_size=-65536")
+    cursor.execute("PRAGMA temp_store=MEMORY")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("kmstwist_writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection in a read transaction: one consistent view, which waits for no writer."""
+    with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A connection in a write transaction, committed at the end, rolled back on any exception."""
+    with engine.connect() as plain:
+        connection = plain.execution_options(kmstwist_writing=True)
+        with connection.begin():
+            yield connection
+
+
+def pragma(connection: Connection, text: str) -> list[Any]:
+    """Run an SQLite PRAGMA outside of any transaction, where several of them only work; its rows, none elsewhere."""
+    if connection.dialect.name != "sqlite":
+        return []
+    driver: Any = connection.connection.dbapi_connection
+    rows: list[Any] = driver.execute(f"PRAGMA {text}").fetchall()
+    return rows
+
+
+def is_sqlite(engine: Engine) -> bool:
+    """Whether the store is the embedded one."""
+    return engine.dialect.name == "sqlite"
+
+
+def sqlite_path(engine: Engine) -> Path:
+    """The store's file. Raises StoreError for a store that is not SQLite's."""
+    if not is_sqlite(engine) or not engine.url.database:
+        raise StoreError("this works on the embedded SQLite store only; PostgreSQL brings its own tools for it")
+    return Path(engine.url.database)

@@ -1,0 +1,193 @@
+"""Forwarding: the records of this gateway's SQLite store, sent on to a PostgreSQL shared by several gateways.
+
+The local store is the spool. The forwarder reads it in the order of commit, inserts into PostgreSQL what is not there
+yet, and then notes how far it came. Noting comes last, so a crash between the two only makes it send some records
+again, which changes nothing (their ids are known). An outage of any length costs disk, nothing else: retention
+leaves records alone that have not been forwarded.
+
+It runs in a thread of its own, for PostgreSQL may take its time, and never touches the reactor.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import SQLAlchemyError
+from twisted.logger import Logger
+
+from kmstwist.audit import schema
+from kmstwist.audit.bulk import insert_for
+from kmstwist.audit.engine import StoreError, plain_error, reading, writing
+from kmstwist.audit.migrate import migrate
+from kmstwist.audit.records import Record, id_text
+from kmstwist.audit.store import insert_new, is_data_fault, read_records
+from kmstwist.logevents import AUDIT_FORWARD_FAILING, AUDIT_FORWARD_REJECTED, AUDIT_FORWARDING
+
+BATCH = 1000
+IDLE = 0.5
+RETRY_FIRST, RETRY_MOST = 0.5, 30.0
+
+
+class Forwarder:
+    """Feeds `target` from `spool`. `start` and `stop` are called by one thread; the numbers may be read by any.
+
+    `sent` counts records new to the target, `rejected` those it cannot hold, `failures` attempts that failed;
+    `connected` says whether the last attempt worked, `behind` how many records were still to be sent at it. `backoff`
+    is the first and the longest pause between attempts, in seconds.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        spool: Engine,
+        target: Engine,
+        *,
+        batch: int = BATCH,
+        idle: float = IDLE,
+        backoff: tuple[float, float] = (RETRY_FIRST, RETRY_MOST),
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._spool = spool
+        self._target = target
+        self._name = target_name(target)
+        self._batch = batch
+        self._idle = idle
+        self._backoff = backoff
+        self._now = now
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._migrated = False
+
+        self.sent = 0
+        self.rejected = 0
+        self.failures = 0
+        self.connected = False
+        self.watermark = 0
+        self.behind = 0
+
+    def start(self) -> None:
+        """Begin forwarding."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name="audit-forward", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """End forwarding after the batch under way; what is left is sent after the next start. Blocks."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+            self._thread = None
+        self._target.dispose()
+
+    def _run(self) -> None:
+        delay = self._backoff[0]
+        while not self._stop.is_set():
+            try:
+                moved = self.forward_once()
+            except (SQLAlchemyError, StoreError, OSError) as error:
+                self._note_failure(error)
+                self._stop.wait(delay)
+                delay = min(delay * 2, self._backoff[1])
+                continue
+            if not self.connected:
+                self.connected = True
+                AUDIT_FORWARDING.emit(self.log, target=self._name)
+            delay = self._backoff[0]
+            if moved == 0:
+                self._stop.wait(self._idle)
+
+    def _note_failure(self, error: Exception) -> None:
+        self.failures += 1
+        # A server that restarted has other connections to offer than the ones the pool remembers.
+        self._target.dispose()
+        if self.connected or self.failures == 1:
+            AUDIT_FORWARD_FAILING.emit(self.log, target=self._name, detail=plain_error(error))
+        self.connected = False
+
+    def forward_once(self) -> int:
+        """Send one batch; how many records it had (0: all is sent). Blocks; raises SQLAlchemy's errors, StoreError."""
+        if not self._migrated:
+            migrate(self._target)
+            self.watermark = forwarded_up_to(self._spool, self._name)
+            self._migrated = True
+        with reading(self._spool) as connection:
+            batch = read_records(connection, after_seq=self.watermark, limit=self._batch)
+            newest = connection.scalar(select(func.max(schema.records.c.seq))) or 0
+        self.behind = max(newest - self.watermark, 0)
+        if not batch:
+            return 0
+        self._send([record for _, record in batch])
+        self._note(batch[-1][0])
+        self.behind = max(newest - self.watermark, 0)
+        return len(batch)
+
+    def _send(self, batch: Sequence[Record]) -> None:
+        try:
+            self.sent += insert_new(self._target, batch)
+        except Exception as error:
+            if not is_data_fault(error):
+                raise
+            if len(batch) == 1:
+                self._send_cleaned(batch[0], error)
+                return
+            middle = len(batch) // 2
+            self._send(batch[:middle])
+            self._send(batch[middle:])
+
+    def _send_cleaned(self, record: Record, error: Exception) -> None:
+        """Send a record PostgreSQL refused for its text (it stores no NUL character) without that text's NULs."""
+        cleaned = replace(
+            record,
+            client=record.client.replace("\0", ""),
+            detail=record.detail.replace("\0", ""),
+            machine=record.machine.replace("\0", "") if record.machine is not None else None,
+        )
+        if cleaned != record:
+            self._send([cleaned])
+            return
+        self.rejected += 1
+        AUDIT_FORWARD_REJECTED.emit(
+            self.log, target=self._name, record=id_text(record.record_id), detail=plain_error(error)
+        )
+
+    def _note(self, seq: int) -> None:
+        insert = insert_for("sqlite", schema.forwarding)
+        statement = insert.on_conflict_do_update(
+            index_elements=["target"], set_={"seq": insert.excluded.seq, "at": insert.excluded.at}
+        )
+        with writing(self._spool) as connection:
+            connection.execute(statement, {"target": self._name, "seq": seq, "at": int(self._now() * 1000)})
+        self.watermark = seq
+
+
+def target_name(target: Engine) -> str:
+    """The name under which a target's progress is noted: its URL, without user and password."""
+    url = target.url
+    return url.set(username=None, password=None).render_as_string()
+
+
+def forwarded_up_to(spool: Engine, target: str) -> int:
+    """The `seq` up to which every record is in the target; 0 for a target not fed yet."""
+    table = schema.forwarding
+    with reading(spool) as connection:
+        return connection.scalar(select(table.c.seq).where(table.c.target == target)) or 0
+
+
+def register(spool: Engine, target: str) -> None:
+    """Note at start that this target is to be fed, so that retention spares what it has not got yet."""
+    insert = insert_for("sqlite", schema.forwarding).on_conflict_do_nothing(index_elements=["target"])
+    with writing(spool) as connection:
+        connection.execute(insert, {"target": target, "seq": 0, "at": 0})
+
+
+def unregister_others(spool: Engine, target: str | None) -> None:
+    """Forget the progress of every other target: retention need not wait for what is no longer fed."""
+    table = schema.forwarding
+    statement = table.delete() if target is None else table.delete().where(table.c.target != target)
+    with writing(spool) as connection:
+        connection.execute(statement)

@@ -1,0 +1,94 @@
+"""Bringing a store's tables to this version's shape, with Alembic, at start.
+
+Two processes may start together on one store: each takes a lock first (a lock file beside an SQLite store, an
+advisory lock in PostgreSQL), so the second finds the work done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from kmstwist.audit.engine import StoreError, is_sqlite, plain_error, sqlite_path
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+# Any number that no other program on the same database uses: "kmstwist" in ASCII, as a signed 64-bit integer.
+ADVISORY_LOCK = int.from_bytes(b"kmstwist", "big")
+
+
+def migrate(engine: Engine) -> None:
+    """Create or upgrade the store's tables. Does nothing to a store that is up to date.
+
+    Raises StoreError if the store cannot be opened, or was made by a later version of kmstwist.
+    """
+    try:
+        with _locked(engine) as connection:
+            if current_revision(connection) != head_revision():
+                config = _config()
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                connection.commit()
+    except CommandError as error:
+        raise StoreError(
+            f"the audit store {engine.url.render_as_string()} was made by another version of kmstwist ({error}); "
+            "install that version or a later one"
+        ) from error
+    except (DBAPIError, OSError) as error:
+        raise StoreError(
+            f"the audit store {engine.url.render_as_string()} cannot be opened: {plain_error(error)}"
+        ) from error
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The revision the store's tables are at; None for a store without any."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def head_revision() -> str | None:
+    """The revision this version of kmstwist works with."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+@contextmanager
+def _locked(engine: Engine) -> Iterator[Connection]:
+    if not is_sqlite(engine):
+        with engine.connect() as connection:
+            # Held by the session, so it goes with the connection even if this process is killed.
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+            connection.commit()
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
+                connection.commit()
+        return
+    path = sqlite_path(engine)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Made here and not by SQLite, whose file would be readable as the umask has it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        os.close(lock)

@@ -1,0 +1,170 @@
+"""Privacy: which of a record's fields are stored as they are, shortened, hashed, or not at all.
+
+Applied before anything is stored, so what policy forbids never reaches the disk. Hashes are keyed with a salt that
+stays on the gateway (a file of mode 0600): without it, a hash of an IPv4 address would be undone by trying them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
+from ipaddress import IPv4Address, ip_address, ip_network
+from pathlib import Path
+
+from kmstwist.audit.records import Record
+
+SALT_BYTES = 32
+HASH_PREFIX = "h:"
+
+
+class Keep(StrEnum):
+    """What becomes of a field."""
+
+    FULL = "full"
+    TRUNCATE = "truncate"
+    HASH = "hash"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyPolicy:
+    """One choice per field. `client` cannot be dropped: a record without it would be about nobody.
+
+    Truncated: an address becomes its /24 or /48, a machine's name its domain (`pc1.example.com` becomes
+    `*.example.com`), a CMID its first eight digits.
+    """
+
+    client: Keep = Keep.FULL
+    peer: Keep = Keep.FULL
+    machine: Keep = Keep.FULL
+    cmid: Keep = Keep.FULL
+
+    def __post_init__(self) -> None:
+        if self.client is Keep.DROP:
+            raise ValueError('privacy: client cannot be "drop", for a record must be about someone; use "hash"')
+
+    @classmethod
+    def from_dict(cls, choices: dict[str, str]) -> PrivacyPolicy:
+        """The policy of a table of field names and choices; raises ValueError naming what is not known."""
+        known = {field.name for field in fields(cls)}
+        for name, choice in choices.items():
+            if name not in known:
+                raise ValueError(f"privacy: no field {name!r}; there are {', '.join(sorted(known))}")
+            if choice not in set(Keep):
+                raise ValueError(f"privacy: {name} cannot be {choice!r}; choose one of {', '.join(Keep)}")
+        return cls(**{name: Keep(choice) for name, choice in choices.items()})
+
+    def to_dict(self) -> dict[str, str]:
+        """The policy as a table of names and choices, as `from_dict` reads it."""
+        return {name: str(choice) for name, choice in asdict(self).items()}
+
+
+class Privacy:
+    """A policy at work. `salt` keys the hashes: `SALT_BYTES` random bytes."""
+
+    def __init__(self, policy: PrivacyPolicy, salt: bytes) -> None:
+        self.policy = policy
+        self._salt = salt
+        self._idle = policy == PrivacyPolicy()
+
+    def apply(self, record: Record) -> Record:
+        """The record as it may be stored."""
+        if self._idle:
+            return record
+        return replace(
+            record,
+            client=self.address(record.client, self.policy.client) or "",
+            peer=self.address(record.peer, self.policy.peer),
+            machine=self.machine(record.machine),
+            cmid=self.cmid(record.cmid),
+            # A detail is a sentence that may name the client; it goes where the client's address may not stay.
+            detail=record.detail if self.policy.client is Keep.FULL and self.policy.machine is Keep.FULL else "",
+        )
+
+    def client(self, address: str) -> str:
+        """A client's address as it may be stored."""
+        return self.address(address, self.policy.client) or ""
+
+    def address(self, address: str | None, keep: Keep) -> str | None:
+        """An address as `keep` has it."""
+        if address is None:
+            return None
+        match keep:
+            case Keep.FULL:
+                return address
+            case Keep.TRUNCATE:
+                return _truncated_address(address)
+            case Keep.HASH:
+                return self._hash("address", address)
+            case Keep.DROP:
+                return None
+
+    def machine(self, name: str | None) -> str | None:
+        """A machine's name as it may be stored."""
+        if not name:
+            return None
+        match self.policy.machine:
+            case Keep.FULL:
+                return name
+            case Keep.TRUNCATE:
+                return f"*.{name.partition('.')[2]}" if "." in name else "*"
+            case Keep.HASH:
+                return self._hash("machine", name.lower())
+            case Keep.DROP:
+                return None
+
+    def cmid(self, cmid: str | None) -> str | None:
+        """A client machine id as it may be stored."""
+        if cmid is None:
+            return None
+        match self.policy.cmid:
+            case Keep.FULL:
+                return cmid
+            case Keep.TRUNCATE:
+                return cmid[:8]
+            case Keep.HASH:
+                return self._hash("cmid", cmid.lower())
+            case Keep.DROP:
+                return None
+
+    def _hash(self, field: str, value: str) -> str:
+        digest = hashlib.blake2b(
+            value.encode("utf-8", "replace"), digest_size=12, key=self._salt, person=field.encode()
+        )
+        return HASH_PREFIX + digest.hexdigest()
+
+
+def _truncated_address(address: str) -> str:
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    return str(ip_network(f"{parsed}/{24 if isinstance(parsed, IPv4Address) else 48}", strict=False))
+
+
+def load_salt(path: Path) -> bytes:
+    """The salt in the file at `path`, made at first use with mode 0600.
+
+    Raises ValueError, with the cure, if the file is not `SALT_BYTES` long or others may read it: a new salt would make
+    every hash stored so far a stranger, so a damaged one is never replaced silently.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        salt = path.read_bytes()
+        if path.stat().st_mode & 0o077:
+            raise ValueError(f"{path}: others may read the audit's salt; cure: chmod 600 {path}") from None
+        if len(salt) != SALT_BYTES:
+            raise ValueError(
+                f"{path}: the audit's salt must be {SALT_BYTES} bytes and is {len(salt)}; restore it from a backup"
+            ) from None
+        return salt
+    salt = secrets.token_bytes(SALT_BYTES)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(salt)
+        file.flush()
+        os.fsync(file.fileno())
+    return salt

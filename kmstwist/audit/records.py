@@ -1,0 +1,230 @@
+"""The audit record: one for every activation call and every refusal.
+
+A record is made once, by a `RecordMaker` at the moment the outcome is known, and never changed by the server after
+that. Its id is a UUID of version 7 (RFC 9562 5.7): it begins with the record's time in milliseconds, so ids made by
+one gateway sort by time, and two gateways never make the same one. That makes sending a record twice harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from twisted.internet.interfaces import IReactorTime
+
+from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault, RequestFacts
+from kmstwist.reasons import Reason
+
+# A KMS client concludes this by itself when the count in a good answer is below its N-Policy.
+COUNT_INSUFFICIENT = 0xC004F038
+
+# Reasons beginning with these words are refusals of our own; no KMS host was asked.
+REFUSING = ("admission-", "audit-", "lab-", "rpc-", "server-")
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """How long each part of a call took, in milliseconds; None for a part that was not reached.
+
+    `receive` runs from the connection's first byte (or the end of its previous call) to the complete request,
+    `admission` to the decision to let it in, `answer` to the upstream's or the lab's answer.
+    """
+
+    receive: float | None = None
+    admission: float | None = None
+    answer: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What happened to one call, or to one peer that was refused before it made any.
+
+    `at` is in milliseconds since 1970 (UTC). `client` is the address the call came from as admission saw it; `peer`
+    the PROXY protocol's proxy, where there was one. `version` is the KMS major version (4, 5 or 6), None when no
+    KMS message was read. At most one of `hresult` (the KMS answer's status) and `fault` (an RPC fault's status) is
+    set; a refusal before any call has neither. The fields from `machine` on are what `RequestFacts` could read.
+    """
+
+    record_id: bytes
+    at: int
+    gateway: str
+    client: str
+    reason: Reason
+    peer: str | None = None
+    version: int | None = None
+    upstream: str | None = None
+    hresult: int | None = None
+    fault: int | None = None
+    detail: str = ""
+    phases: Phases = Phases()
+    bytes_in: int = 0
+    bytes_out: int = 0
+    machine: str | None = None
+    cmid: str | None = None
+    app_id: str | None = None
+    act_id: str | None = None
+    product: str | None = None
+    license_status: int | None = None
+    virtual_machine: bool | None = None
+    minutes_left: int | None = None
+    required_count: int | None = None
+    count: int | None = None
+
+    @property
+    def answered(self) -> bool:
+        """The KMS host (or the lab) gave a good answer, whatever the client makes of its count."""
+        return self.hresult == 0
+
+    @property
+    def granted(self) -> bool:
+        """The client activates on this answer, as far as can be told: the count, where readable, is high enough."""
+        return self.answered and not (
+            self.count is not None and self.required_count is not None and self.count < self.required_count
+        )
+
+
+class RecordIds:
+    """Makes record ids: UUIDs of version 7, each greater than the one before even within a millisecond.
+
+    `entropy(n)` returns `n` random bytes (`os.urandom` in the server).
+    """
+
+    def __init__(self, entropy: Callable[[int], bytes]) -> None:
+        self._entropy = entropy
+        self._last = 0
+
+    def make(self, at: int) -> bytes:
+        """A new id of 16 bytes for a record of time `at` (milliseconds since 1970)."""
+        random = int.from_bytes(self._entropy(10), "big")
+        rand_a, rand_b = random >> 68, random & ((1 << 62) - 1)
+        value = (at & ((1 << 48) - 1)) << 80 | 0x7 << 76 | (rand_a & 0xFFF) << 64 | 0b10 << 62 | rand_b
+        if value <= self._last and value >> 80 == self._last >> 80:
+            # RFC 9562 6.2 method 2: within one millisecond, count on from the last id; the low 62 bits never run over
+            # in practice, and would change the variant bits only.
+            value = self._last + 1
+        self._last = value
+        return value.to_bytes(16, "big")
+
+
+def id_text(record_id: bytes) -> str:
+    """A record id as a UUID is written."""
+    return str(UUID(bytes=record_id))
+
+
+def first_id_at(at: int) -> bytes:
+    """The lowest id a record of time `at` (milliseconds since 1970) or later can have."""
+    return (min(max(at, 0), (1 << 48) - 1) << 80).to_bytes(16, "big")
+
+
+def kms_version(message: bytes) -> int | None:
+    """The major version of a KMS request (bytes 2 and 3 of the version word), None if it is too short to have one."""
+    return int.from_bytes(message[2:4], "little") if len(message) >= 4 else None
+
+
+class RecordMaker:
+    """Makes the records of one gateway: knows its name, its clock and its ids.
+
+    `clock` gives the time in seconds since 1970, as the reactor does.
+    """
+
+    def __init__(self, gateway: str, clock: IReactorTime, ids: RecordIds) -> None:
+        self._gateway = gateway
+        self._clock = clock
+        self._ids = ids
+
+    def answered(
+        self,
+        call: ActivationCall,
+        answer: ActivationAnswer,
+        *,
+        peer: str | None = None,
+        phases: Phases = Phases(),
+    ) -> Record:
+        """The record of a call that got an answer, good or not."""
+        record = self._make(
+            call.client,
+            answer.reason,
+            answer.detail,
+            peer=peer,
+            version=kms_version(call.message),
+            upstream=answer.upstream,
+            hresult=answer.hresult,
+            phases=phases,
+            bytes_in=len(call.message),
+            bytes_out=len(answer.message),
+            count=answer.count,
+        )
+        return record if answer.facts is None else with_facts(record, answer.facts)
+
+    def faulted(
+        self,
+        call: ActivationCall,
+        fault: ActivationFault,
+        *,
+        facts: RequestFacts | None = None,
+        peer: str | None = None,
+        phases: Phases = Phases(),
+    ) -> Record:
+        """The record of a call that ended in an RPC fault."""
+        record = self._make(
+            call.client,
+            fault.reason,
+            fault.detail,
+            peer=peer,
+            version=kms_version(call.message),
+            upstream=fault.upstream,
+            fault=fault.status,
+            phases=phases,
+            bytes_in=len(call.message),
+        )
+        return record if facts is None else with_facts(record, facts)
+
+    def abandoned(self, call: ActivationCall, reason: Reason, detail: str) -> Record:
+        """The record of a call whose client left before it had an answer."""
+        return self._make(
+            call.client, reason, detail, peer=call.proxy, version=kms_version(call.message), bytes_in=len(call.message)
+        )
+
+    def refused(
+        self,
+        client: str,
+        reason: Reason,
+        detail: str = "",
+        *,
+        fault: int | None = None,
+        peer: str | None = None,
+        phases: Phases = Phases(),
+        bytes_in: int = 0,
+    ) -> Record:
+        """The record of a peer that was turned away before it made a KMS call; `fault` where one was sent."""
+        return self._make(client, reason, detail, fault=fault, peer=peer, phases=phases, bytes_in=bytes_in)
+
+    def _make(self, client: str, reason: Reason, detail: str, **more: Any) -> Record:
+        at = int(self._clock.seconds() * 1000)
+        return Record(
+            record_id=self._ids.make(at),
+            at=at,
+            gateway=self._gateway,
+            client=client,
+            reason=reason,
+            detail=detail,
+            **more,
+        )
+
+
+def with_facts(record: Record, facts: RequestFacts) -> Record:
+    """The record with what could be read of the request's body."""
+    return replace(
+        record,
+        machine=facts.machine_name or None,
+        cmid=str(facts.cmid),
+        app_id=str(facts.app_id),
+        act_id=str(facts.act_id),
+        product=facts.product,
+        license_status=facts.license_status,
+        virtual_machine=facts.virtual_machine,
+        minutes_left=facts.minutes_left,
+        required_count=facts.required_count,
+    )

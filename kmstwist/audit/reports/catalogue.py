@@ -1,0 +1,32 @@
+"""The list of reports: what the command line and the status site offer."""
+
+from __future__ import annotations
+
+from kmstwist.audit.reports.activity import activity
+from kmstwist.audit.reports.count import count
+from kmstwist.audit.reports.duplicates import duplicates
+from kmstwist.audit.reports.estate import networks, products
+from kmstwist.audit.reports.failures import failures, refused
+from kmstwist.audit.reports.machines import clients, expiring, silent
+from kmstwist.audit.reports.model import ReportDefinition
+
+_ALL = ReportDefinition.ALL
+_TIMES = frozenset({"since", "until"})
+
+REPORTS: dict[str, ReportDefinition] = {
+    definition.name: definition
+    for definition in (
+        ReportDefinition("clients", "each machine, its last activation, renewal and expiry", clients, _ALL),
+        ReportDefinition("expiring", "who loses activation within N days", expiring, _ALL | {"days"}),
+        ReportDefinition("silent", "who stopped renewing", silent, _ALL | {"days"}),
+        ReportDefinition("duplicates", "CMIDs shared or changed", duplicates, _TIMES | {"machine"}),
+        ReportDefinition("failures", "failures by status and network", failures, _ALL - {"product"}),
+        ReportDefinition("refused", "who was refused, and why", refused, _ALL - {"product", "upstream"}),
+        ReportDefinition(
+            "activity", "calls by hour, day, upstream or product", activity, _TIMES | {"upstream", "product", "by"}
+        ),
+        ReportDefinition("count", "distinct clients in 30 days, with a forecast", count, frozenset()),
+        ReportDefinition("products", "how many machines run what", products, _ALL),
+        ReportDefinition("networks", "how many machines run what, where", networks, _ALL),
+    )
+}

@@ -1,0 +1,93 @@
+"""What runs where, the numbers a licence review asks for: `products` and `networks`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from sqlalchemy import Connection, case, func, select
+
+from kmstwist.audit import schema
+from kmstwist.audit.reports.filters import application_name, on_machines, product_name
+from kmstwist.audit.reports.model import HOST_REMEMBERS, Heading, Kind, Query, Report, ReportRow, moment, to_ms
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRow(ReportRow):
+    """The machines that run a product; `active` of them called in the last 30 days, `virtual` said they are VMs."""
+
+    product: Annotated[str, Heading("Product")]
+    application: Annotated[str, Heading("App", Kind.NAME)]
+    machines: Annotated[int, Heading("Machines", Kind.NUMBER)]
+    active: Annotated[int, Heading("Active 30 days", Kind.NUMBER)]
+    virtual: Annotated[int, Heading("Virtual", Kind.NUMBER)]
+    networks: Annotated[int, Heading("Networks", Kind.NUMBER)]
+    last_seen: Annotated[datetime, Heading("Last call", Kind.TIME, spare=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRow(ReportRow):
+    """The machines of one network that run one product; `active` and `virtual` as in `ProductRow`."""
+
+    network: Annotated[str, Heading("Network", Kind.NAME)]
+    product: Annotated[str, Heading("Product")]
+    machines: Annotated[int, Heading("Machines", Kind.NUMBER)]
+    active: Annotated[int, Heading("Active 30 days", Kind.NUMBER)]
+    virtual: Annotated[int, Heading("Virtual", Kind.NUMBER)]
+    last_seen: Annotated[datetime, Heading("Last call", Kind.TIME, spare=True)]
+
+
+def products(connection: Connection, query: Query) -> Report[ProductRow]:
+    """How many machines run each product, the most frequent first."""
+    table = schema.machines
+    key = (table.c.product, table.c.act_id, table.c.app)
+    rows: dict[tuple[str, str], ProductRow] = {}
+    for row in connection.execute(_numbers(connection, query, key)):
+        rows[row.app, product_name(row.product, row.act_id)] = ProductRow(
+            product=product_name(row.product, row.act_id),
+            application=application_name(row.app),
+            machines=row.machines,
+            active=int(row.active),
+            virtual=int(row.virtual),
+            networks=row.networks,
+            last_seen=moment(row.last_seen),
+        )
+    ordered = sorted(rows.values(), key=lambda row: (-row.machines, row.product, row.application))
+    return Report("products", "Machines by product", ProductRow, ordered)
+
+
+def networks(connection: Connection, query: Query) -> Report[NetworkRow]:
+    """How many machines run what, network by network."""
+    table = schema.machines
+    key = (table.c.network, table.c.product, table.c.act_id)
+    rows = [
+        NetworkRow(
+            network=row.network,
+            product=product_name(row.product, row.act_id),
+            machines=row.machines,
+            active=int(row.active),
+            virtual=int(row.virtual),
+            last_seen=moment(row.last_seen),
+        )
+        for row in connection.execute(_numbers(connection, query, key))
+    ]
+    rows.sort(key=lambda row: (row.network, -row.machines, row.product))
+    return Report("networks", "Machines by network and product", NetworkRow, rows)
+
+
+def _numbers(connection: Connection, query: Query, key: tuple[Any, ...]) -> Any:
+    table = schema.machines
+    active = table.c.last_seen > to_ms(query.now - HOST_REMEMBERS)
+    return (
+        select(
+            *key,
+            func.count(table.c.machine.distinct()).label("machines"),
+            func.sum(case((active, 1), else_=0)).label("active"),
+            func.sum(case((table.c.virtual_machine == 1, 1), else_=0)).label("virtual"),
+            func.count(table.c.network.distinct()).label("networks"),
+            func.max(table.c.last_seen).label("last_seen"),
+        )
+        .where(*on_machines(connection, table, query))
+        .group_by(*key)
+    )

@@ -1,0 +1,88 @@
+"""From a query's words to conditions on the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from sqlalchemy import Column, Connection, Table, or_, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from kmstwist.audit.reports.model import Query, to_ms
+from kmstwist.audit.summaries import HOUR_MS
+from kmstwist.kms.catalogue import APPLICATION_NAMES
+
+NOT_READABLE = "(not readable)"
+
+_APPLICATIONS = {str(app): name for app, name in APPLICATION_NAMES.items()}
+
+
+class QueryError(ValueError):
+    """A question that cannot be asked; the text says why."""
+
+
+def pattern(column: Column[str], text: str) -> ColumnElement[bool]:
+    """Text in which `*` stands for any text, compared without regard to case."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
+    return column.ilike(escaped, escape="\\")
+
+
+def on_machines(connection: Connection, table: Table, query: Query) -> list[ColumnElement[bool]]:
+    """The conditions a query puts on the table of machines; its times are those of the last call."""
+    found: list[ColumnElement[bool]] = []
+    if query.since is not None:
+        found.append(table.c.last_seen >= to_ms(query.since))
+    if query.until is not None:
+        found.append(table.c.last_seen < to_ms(query.until))
+    if query.machine is not None:
+        found.append(or_(pattern(table.c.machine, query.machine), pattern(table.c.address, query.machine)))
+    if query.product is not None:
+        found.append(or_(pattern(table.c.product, query.product), table.c.act_id == query.product.lower()))
+    if query.upstream is not None:
+        found.append(pattern(table.c.upstream, query.upstream))
+    if query.network is not None:
+        found.append(within(connection, table, query.network))
+    return found
+
+
+def on_hours(table: Table, query: Query) -> list[ColumnElement[bool]]:
+    """The conditions a query's times put on an hourly table: whole hours, the first and the last one included."""
+    found: list[ColumnElement[bool]] = []
+    if query.since is not None:
+        found.append(table.c.hour >= to_ms(query.since) // HOUR_MS)
+    if query.until is not None:
+        # Up to and without the moment itself: a whole hour's end does not take the next hour in.
+        found.append(table.c.hour <= (to_ms(query.until) - 1) // HOUR_MS)
+    return found
+
+
+def within(connection: Connection, table: Table, network: str) -> ColumnElement[bool]:
+    """That a row's network lies in `network`. Raises QueryError if that is none."""
+    try:
+        wanted = ip_network(network, strict=False)
+    except ValueError as error:
+        raise QueryError(f"{network!r} is no network; write it as 10.1.0.0/16 or 2001:db8::/32") from error
+    known: Iterable[str] = connection.scalars(select(table.c.network).distinct())
+    return table.c.network.in_([each for each in known if _lies_in(each, wanted)])
+
+
+def _lies_in(text: str, wanted: IPv4Network | IPv6Network) -> bool:
+    try:
+        network = ip_network(text)
+    except ValueError:
+        return False
+    if isinstance(network, IPv4Network) and isinstance(wanted, IPv4Network):
+        return network.subnet_of(wanted)
+    if isinstance(network, IPv6Network) and isinstance(wanted, IPv6Network):
+        return network.subnet_of(wanted)
+    return False
+
+
+def application_name(app: str) -> str:
+    """The application of an id as stored: "Windows", "Office"; "" if it is unknown."""
+    return _APPLICATIONS.get(app, "")
+
+
+def product_name(product: str | None, act_id: str | None) -> str:
+    """What to call a product: its name, else its activation id, else that it could not be read."""
+    return product or act_id or NOT_READABLE

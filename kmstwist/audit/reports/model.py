@@ -1,0 +1,157 @@
+"""What every report is made of: a question, typed rows, and columns that know how to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar, Generic, TypeVar, get_type_hints
+
+from sqlalchemy import Connection
+
+# Microsoft's planning guide: an activation lasts 180 days and is renewed every 7; the host remembers a client 30 days.
+ACTIVATION_LASTS = timedelta(days=180)
+RENEWAL_EVERY = timedelta(days=7)
+HOST_REMEMBERS = timedelta(days=30)
+
+DAY_MS = 86_400_000
+
+
+class Kind(StrEnum):
+    """What a column's values are: says how they are aligned and written."""
+
+    TEXT = "text"
+    # A name, an address, an id: of no use cut in two.
+    NAME = "name"
+    NUMBER = "number"
+    # A moment, a `datetime` in UTC.
+    TIME = "time"
+    # The same, of which people need the day only.
+    DATE = "date"
+    # A status code, an integer written in hexadecimal.
+    CODE = "code"
+    # A share of one, written in percent.
+    SHARE = "share"
+    # True or False, written as yes or no.
+    FLAG = "flag"
+
+
+class Urgency(StrEnum):
+    """How much a row wants somebody's attention."""
+
+    NONE = "none"
+    GOOD = "good"
+    SOON = "soon"
+    URGENT = "urgent"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnInfo:
+    """A column: the row's attribute, the heading, what its values are, and whether a table can do without it."""
+
+    name: str
+    title: str
+    kind: Kind
+    spare: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """Marks a row's field as a column: `Annotated[datetime, Heading("Last call", Kind.TIME)]`.
+
+    A `spare` column is left out of a table that would be too wide with it.
+    """
+
+    title: str
+    kind: Kind = Kind.TEXT
+    spare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """What all rows share."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """How much this row wants attention."""
+        return Urgency.NONE
+
+
+R = TypeVar("R", bound=ReportRow, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Generic[R]):
+    """A report's answer: its rows, in the order to be shown in, and their columns."""
+
+    name: str
+    title: str
+    row_type: type[R]
+    rows: Sequence[R]
+
+    @property
+    def columns(self) -> Sequence[ColumnInfo]:
+        """The columns, in order. Worked out anew each time: ask once, not for each row."""
+        return [
+            ColumnInfo(name, mark.title, mark.kind, mark.spare)
+            for name, hint in get_type_hints(self.row_type, include_extras=True).items()
+            for mark in getattr(hint, "__metadata__", ())
+            if isinstance(mark, Heading)
+        ]
+
+
+class Bucket(StrEnum):
+    """What the activity report adds up by."""
+
+    HOUR = "hour"
+    DAY = "day"
+    UPSTREAM = "upstream"
+    PRODUCT = "product"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question to a report. Moments are in UTC; None means no restriction.
+
+    `machine` is a name or an address in which `*` stands for any text, `network` a network that contains the
+    machine's, `days` the number of days `expiring` and `silent` are about.
+    """
+
+    now: datetime
+    since: datetime | None = None
+    until: datetime | None = None
+    machine: str | None = None
+    network: str | None = None
+    product: str | None = None
+    upstream: str | None = None
+    days: int | None = None
+    by: Bucket = Bucket.DAY
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDefinition:
+    """A report to be asked for: its name, what it answers, how, and which of a query's fields it heeds."""
+
+    name: str
+    summary: str
+    ask: Callable[[Connection, Query], Report[ReportRow]]
+    heeds: frozenset[str]
+
+    ALL: ClassVar[frozenset[str]] = frozenset({"since", "until", "machine", "network", "product", "upstream"})
+
+
+def moment(milliseconds: int) -> datetime:
+    """A stored time as a moment."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def maybe_moment(milliseconds: int | None) -> datetime | None:
+    """A stored time, where there is one, as a moment."""
+    return None if milliseconds is None else moment(milliseconds)
+
+
+def to_ms(when: datetime) -> int:
+    """A moment as it is stored."""
+    return int(when.timestamp() * 1000)

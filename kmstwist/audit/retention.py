@@ -1,0 +1,116 @@
+"""Retention: what is older than a limit, or beyond a size, goes; a little at a time, off the hot path.
+
+Each step is one short transaction, run between the writer's batches in the writer's own thread, so that a long clean-up
+never makes an activation wait for more than one step. By age, everything about a time goes: records, sums, events and
+machines not seen since. By size, only the oldest records go; the sums, which are small, stay, and so do the reports.
+Records that have not been forwarded to the central store yet are left alone by both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, select
+
+from kmstwist.audit import schema
+from kmstwist.audit.engine import is_sqlite, pragma, reading, writing
+from kmstwist.audit.records import first_id_at
+from kmstwist.audit.summaries import HOUR_MS
+
+STEP = 2000
+FREED_PAGES = 500
+DAY_MS = 24 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long (days) and how much (bytes of database) is kept; None for no limit."""
+
+    days: float | None = None
+    size: int | None = None
+
+
+def prune(engine: Engine, limits: Limits, now_ms: int, *, step: int = STEP) -> Iterator[int]:
+    """Delete what the limits say, one short transaction for each item of the iterator: how many rows it deleted.
+
+    Blocks in each step; the caller puts other work between them. `now_ms` is milliseconds since 1970.
+    """
+    if limits.days is not None:
+        yield from _prune_age(engine, now_ms - int(limits.days * DAY_MS), step)
+    if limits.size is not None and is_sqlite(engine):
+        yield from _prune_size(engine, limits.size, step)
+    if is_sqlite(engine):
+        yield from _hand_back(engine)
+
+
+def size_in_use(connection: Connection) -> int:
+    """The bytes of an SQLite store that hold something."""
+    pages, free, size = (
+        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
+
+
+def _prune_age(engine: Engine, before: int, step: int) -> Iterator[int]:
+    while deleted := _delete_oldest(engine, step, before):
+        yield deleted
+    for table, old in (
+        (schema.events, schema.events.c.at < before),
+        (schema.hourly_failures, schema.hourly_failures.c.hour < before // HOUR_MS),
+        (schema.hourly_activity, schema.hourly_activity.c.hour < before // HOUR_MS),
+        (schema.machine_cmids, schema.machine_cmids.c.last_seen < before),
+        (schema.machines, schema.machines.c.last_seen < before),
+    ):
+        with writing(engine) as connection:
+            deleted = connection.execute(delete(table).where(old)).rowcount
+        yield deleted
+
+
+def _prune_size(engine: Engine, size: int, step: int) -> Iterator[int]:
+    while True:
+        with reading(engine) as connection:
+            if size_in_use(connection) <= size:
+                return
+        deleted = _delete_oldest(engine, step, None)
+        if deleted == 0:
+            return
+        yield deleted
+
+
+def _delete_oldest(engine: Engine, step: int, before: int | None) -> int:
+    table, progress = schema.records, schema.forwarding
+    with writing(engine) as connection:
+        victims = select(table.c.seq).order_by(table.c.record_id).limit(step)
+        if before is not None:
+            victims = victims.where(table.c.record_id < first_id_at(before))
+        forwarded = connection.scalar(select(func.min(progress.c.seq)))
+        if forwarded is not None:
+            victims = victims.where(table.c.seq <= forwarded)
+        return connection.execute(delete(table).where(table.c.seq.in_(victims))).rowcount
+
+
+def _hand_back(engine: Engine) -> Iterator[int]:
+    """Give the freed pages back to the file system; yields 0s, for no rows go."""
+    with engine.connect() as connection:
+        ((free,),) = pragma(connection, "freelist_count")
+        while free:
+            pragma(connection, f"incremental_vacuum({FREED_PAGES})")
+            ((left,),) = pragma(connection, "freelist_count")
+            yield 0
+            if left >= free:
+                return
+            free = left
+
+
+def rewrite(engine: Engine) -> None:
+    """Rewrite the whole store as small as it can be. Writers wait meanwhile; blocks."""
+    with engine.connect() as connection:
+        if is_sqlite(engine):
+            pragma(connection, "wal_checkpoint(TRUNCATE)")
+            driver: Any = connection.connection.dbapi_connection
+            driver.execute("VACUUM")
+        else:
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")

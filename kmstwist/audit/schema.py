@@ -1,0 +1,206 @@
+"""The audit's tables.
+
+`records` holds everything that happened, one row each. Reports do not read it: at ten million rows that would take
+minutes. The tables after it are kept up in the same transaction as each batch of records, and are what reports read:
+`machines` and `machine_cmids` say how things stand, `hourly_activity` and `hourly_failures` what happened when.
+
+All times are integers: milliseconds since 1970 (UTC), `hour` whole hours since then. A record's id begins with its
+time, so the unique index on it is the index by time as well. `migrations/` builds these tables; a test holds the two
+together.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+# A big integer that SQLite takes as its own row id.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+records = Table(
+    "records",
+    metadata,
+    # The order of commit in this store, which is the order of forwarding.
+    Column("seq", RowId, primary_key=True, autoincrement=True),
+    Column("record_id", LargeBinary(16), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("gateway", String, nullable=False),
+    Column("client", String, nullable=False),
+    Column("peer", String),
+    Column("version", SmallInteger),
+    Column("upstream", String),
+    Column("hresult", BigInteger),
+    Column("fault", BigInteger),
+    Column("reason", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("receive_ms", Float),
+    Column("admission_ms", Float),
+    Column("answer_ms", Float),
+    Column("bytes_in", Integer, nullable=False),
+    Column("bytes_out", Integer, nullable=False),
+    Column("machine", String),
+    Column("cmid", String),
+    Column("app_id", String),
+    Column("act_id", String),
+    Column("product", String),
+    Column("license_status", BigInteger),
+    Column("virtual_machine", SmallInteger),
+    Column("minutes_left", BigInteger),
+    Column("required_count", BigInteger),
+    Column("count", BigInteger),
+    Index("ix_records_record_id", "record_id", unique=True),
+    Index("ix_records_client_at", "client", "at"),
+    sqlite_autoincrement=True,
+)
+Index(
+    "ix_records_machine",
+    records.c.machine,
+    sqlite_where=records.c.machine.is_not(None),
+    postgresql_where=records.c.machine.is_not(None),
+)
+
+# One row for each machine and application (Windows, each Office): KMS activates them apart. `app` is the application
+# id, the product's where only that is known (an imported event), "" where neither is. A row stands for the machine's
+# latest call, and remembers its last success.
+machines = Table(
+    "machines",
+    metadata,
+    Column("machine", String, primary_key=True),
+    Column("app", String, primary_key=True),
+    Column("named", SmallInteger, nullable=False),
+    Column("address", String, nullable=False),
+    Column("network", String, nullable=False),
+    Column("gateway", String, nullable=False),
+    Column("upstream", String),
+    Column("version", SmallInteger),
+    Column("cmid", String),
+    Column("act_id", String),
+    Column("product", String),
+    Column("license_status", BigInteger),
+    Column("virtual_machine", SmallInteger),
+    Column("minutes_left", BigInteger),
+    Column("required_count", BigInteger),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    Column("last_success", BigInteger),
+    Column("last_reason", String, nullable=False),
+    Column("last_status", BigInteger, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("successes", BigInteger, nullable=False),
+)
+
+machine_cmids = Table(
+    "machine_cmids",
+    metadata,
+    Column("machine", String, primary_key=True),
+    Column("app", String, primary_key=True),
+    Column("cmid", String, primary_key=True),
+    Column("address", String, nullable=False),
+    Column("required_count", BigInteger),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Index("ix_machine_cmids_cmid", "cmid"),
+)
+
+hourly_activity = Table(
+    "hourly_activity",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("gateway", String, primary_key=True),
+    Column("upstream", String, primary_key=True),
+    Column("product", String, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("successes", BigInteger, nullable=False),
+    Column("bytes_in", BigInteger, nullable=False),
+    Column("bytes_out", BigInteger, nullable=False),
+    # The sum over the calls that have this duration, and how many they are: their quotient is the mean.
+    Column("answer_ms", Float, nullable=False),
+    Column("answer_calls", BigInteger, nullable=False),
+)
+
+# `kind` says what `status` is: "hresult", "fault", "client" (the client's own conclusion) or "none".
+hourly_failures = Table(
+    "hourly_failures",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("client", String, primary_key=True),
+    Column("reason", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("status", BigInteger, primary_key=True, autoincrement=False),
+    Column("network", String, nullable=False),
+    Column("upstream", String, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    # The report of failures, in its order and with all it needs.
+    Index(
+        "ix_hourly_failures_report",
+        *("kind", "status", "reason", "network", "client", "calls", "first_at", "last_at"),
+    ),
+)
+
+# Windows' own events. `fingerprint` is over what every export format agrees on, so importing twice changes nothing.
+# `record_id` is the gateway record this event was joined to.
+events = Table(
+    "events",
+    metadata,
+    Column("seq", RowId, primary_key=True, autoincrement=True),
+    Column("fingerprint", LargeBinary(16), nullable=False),
+    Column("event_id", Integer, nullable=False),
+    Column("computer", String, nullable=False),
+    Column("event_record_id", BigInteger),
+    Column("at", BigInteger, nullable=False),
+    Column("hresult", BigInteger),
+    Column("machine", String),
+    Column("cmid", String),
+    Column("act_id", String),
+    Column("license_status", BigInteger),
+    Column("virtual_machine", SmallInteger),
+    Column("minutes_left", BigInteger),
+    Column("required_count", BigInteger),
+    Column("count", BigInteger),
+    Column("client_time", String),
+    Column("target", String),
+    Column("record_id", LargeBinary(16)),
+    Index("ix_events_fingerprint", "fingerprint", unique=True),
+    Index("ix_events_machine", "machine"),
+    Index("ix_events_record_id", "record_id"),
+)
+
+# How far each central store has been fed: every record of `seq` up to this one is there.
+forwarding = Table(
+    "forwarding",
+    metadata,
+    Column("target", String, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+# Facts about the store itself, such as the privacy policy its records were stored under.
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)

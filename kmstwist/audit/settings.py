@@ -1,0 +1,92 @@
+"""The `[audit]` sections of the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from kmstwist.audit.privacy import Keep, PrivacyPolicy
+from kmstwist.audit.retention import DAY_MS, Limits
+from kmstwist.audit.writer import BATCH, GATHER, QUEUE, OnFailure
+
+STORE_FILE_NAME = "audit.sqlite"
+_MEBIBYTE = 1 << 20
+_DAYS_MAX = (1 << 53) // DAY_MS
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PrivacySettings(_Section):
+    """`[audit.privacy]`: how each field is stored: full, truncate, hash or drop. What is dropped is never stored."""
+
+    client: Literal["full", "truncate", "hash"] = Field("full", description="The client's address.")
+    peer: Literal["full", "truncate", "hash", "drop"] = Field("full", description="A load balancer's address.")
+    machine: Literal["full", "truncate", "hash", "drop"] = Field("full", description="The machine's name.")
+    cmid: Literal["full", "truncate", "hash", "drop"] = Field("full", description="The client machine id.")
+
+    def policy(self) -> PrivacyPolicy:
+        """The choices as the audit applies them."""
+        return PrivacyPolicy(Keep(self.client), Keep(self.peer), Keep(self.machine), Keep(self.cmid))
+
+
+class AuditSection(_Section):
+    """`[audit]`: a record of every activation call and every refusal. Changing it needs a restart."""
+
+    enabled: bool = Field(True, description="Whether calls are recorded. An answer goes out once its record is stored.")
+    store: str | None = Field(
+        None,
+        description="The SQLite file. By default audit.sqlite in the state folder.",
+        examples=["/var/lib/kmstwist/audit.sqlite"],
+    )
+    gateway: str | None = Field(
+        None, description="This gateway's name in the records. By default the host name.", examples=["gateway1"]
+    )
+    on_audit_failure: Literal["serve", "refuse"] = Field(
+        "serve", description="What becomes of calls while records cannot be stored: serve, with an alarm, or refuse."
+    )
+    forward_to: str | None = Field(
+        None,
+        description="A central PostgreSQL for several gateways, as postgresql://USER@HOST/DATABASE.",
+        examples=["postgresql://kmstwist@db.example.com/kmstwist"],
+    )
+    keep_days: Annotated[float, Field(gt=0, le=_DAYS_MAX)] | None = Field(
+        None, description="Days after which records are deleted. By default they are kept.", examples=[800]
+    )
+    keep_mib: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="MiB past which the oldest records are deleted. By default there is no such size.",
+        examples=[2048],
+    )
+    gather: Annotated[float, Field(ge=0, le=1)] = Field(
+        GATHER, description="Seconds in which records are gathered to be stored together."
+    )
+    batch: Annotated[int, Field(ge=1, le=100_000)] = Field(BATCH, description="Records stored together at most.")
+    queue: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        QUEUE, description="Records that may wait for a store that fails; more are counted and lost."
+    )
+    privacy: PrivacySettings = PrivacySettings()
+
+    @field_validator("forward_to")
+    @classmethod
+    def _is_postgresql(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("postgresql://", "postgresql+psycopg://")):
+            raise ValueError("write it as postgresql://USER@HOST/DATABASE; the password belongs into ~/.pgpass")
+        return value
+
+    @property
+    def on_failure(self) -> OnFailure:
+        """`on_audit_failure` as the writer takes it."""
+        return OnFailure(self.on_audit_failure)
+
+    @property
+    def limits(self) -> Limits:
+        """`keep_days` and `keep_mib` as retention takes them."""
+        return Limits(self.keep_days, None if self.keep_mib is None else int(self.keep_mib * _MEBIBYTE))
+
+    def store_path(self, state_dir: Path) -> Path:
+        """The SQLite file."""
+        return Path(self.store) if self.store else state_dir / STORE_FILE_NAME

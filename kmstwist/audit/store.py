@@ -1,0 +1,251 @@
+"""The store: everything that is done to the audit's tables on behalf of the writer, in blocking calls.
+
+Every function here blocks; the server calls them from the audit's own thread (`writer`), the command line directly.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, bindparam, func, select
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
+
+from kmstwist.audit import schema
+from kmstwist.audit.bulk import execute_many, insert_for
+from kmstwist.audit.engine import StoreError, reading, sqlite_path, writing
+from kmstwist.audit.migrate import current_revision, head_revision
+from kmstwist.audit.privacy import Privacy, PrivacyPolicy, load_salt
+from kmstwist.audit.records import Phases, Record
+from kmstwist.audit.summaries import HOUR_MS, merge, summarise
+from kmstwist.reasons import Reason
+
+
+def insert_batch(engine: Engine, batch: Sequence[Record], *, again: bool = False) -> int:
+    """Commit a batch of records with all their sums, in one transaction; how many were new.
+
+    `again` says that an earlier try may have got through unnoticed (its commit's answer was lost): records already
+    there are then left out, sums included. Raises SQLAlchemy's errors; after any, nothing of the batch is stored by
+    this call.
+    """
+    with writing(engine) as connection:
+        if again:
+            batch = _missing(connection, batch)
+        if batch:
+            execute_many(connection, _INSERT, [to_row(record) for record in batch])
+            merge(connection, summarise(batch))
+        return len(batch)
+
+
+def insert_new(engine: Engine, batch: Sequence[Record]) -> int:
+    """As `insert_batch`, for a store that others write to as well: records already there change nothing."""
+    with writing(engine) as connection:
+        insert = insert_for(engine.dialect.name, schema.records)
+        statement = insert.on_conflict_do_nothing(index_elements=["record_id"]).returning(schema.records.c.record_id)
+        stored = {bytes(row[0]) for row in connection.execute(statement, [to_row(record) for record in batch])}
+        fresh = [record for record in batch if record.record_id in stored]
+        merge(connection, summarise(fresh))
+        return len(fresh)
+
+
+def is_data_fault(error: BaseException) -> bool:
+    """Whether a batch failed for what is in it, so that trying again as it is can never work."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, DataError | IntegrityError | InterfaceError)
+    # What cannot even be handed to the database: an integer over 64 bits, a lone surrogate.
+    return isinstance(error, StatementError | OverflowError | UnicodeError)
+
+
+_INSERT = schema.records.insert()
+
+_BY_ID = select(schema.records.c.record_id).where(schema.records.c.record_id.in_(bindparam("ids", expanding=True)))
+
+
+def _missing(connection: Connection, batch: Sequence[Record]) -> Sequence[Record]:
+    present: set[bytes] = set()
+    # SQLite takes 32766 parameters in one statement.
+    for start in range(0, len(batch), 10_000):
+        ids = [record.record_id for record in batch[start : start + 10_000]]
+        present.update(bytes(row[0]) for row in connection.execute(_BY_ID, {"ids": ids}))
+    return [record for record in batch if record.record_id not in present]
+
+
+def to_row(record: Record) -> dict[str, Any]:
+    """The record as a row of the table `records`."""
+    phases = record.phases
+    return {
+        "record_id": record.record_id,
+        "at": record.at,
+        "gateway": record.gateway,
+        "client": record.client,
+        "peer": record.peer,
+        "version": record.version,
+        "upstream": record.upstream,
+        "hresult": record.hresult,
+        "fault": record.fault,
+        "reason": str(record.reason),
+        "detail": record.detail,
+        "receive_ms": phases.receive,
+        "admission_ms": phases.admission,
+        "answer_ms": phases.answer,
+        "bytes_in": record.bytes_in,
+        "bytes_out": record.bytes_out,
+        "machine": record.machine,
+        "cmid": record.cmid,
+        "app_id": record.app_id,
+        "act_id": record.act_id,
+        "product": record.product,
+        "license_status": record.license_status,
+        "virtual_machine": None if record.virtual_machine is None else int(record.virtual_machine),
+        "minutes_left": record.minutes_left,
+        "required_count": record.required_count,
+        "count": record.count,
+    }
+
+
+def from_row(row: Row[Any]) -> Record:
+    """The record that `to_row` made the row of."""
+    return Record(
+        record_id=bytes(row.record_id),
+        at=row.at,
+        gateway=row.gateway,
+        client=row.client,
+        peer=row.peer,
+        version=row.version,
+        upstream=row.upstream,
+        hresult=row.hresult,
+        fault=row.fault,
+        reason=Reason(row.reason),
+        detail=row.detail,
+        phases=Phases(row.receive_ms, row.admission_ms, row.answer_ms),
+        bytes_in=row.bytes_in,
+        bytes_out=row.bytes_out,
+        machine=row.machine,
+        cmid=row.cmid,
+        app_id=row.app_id,
+        act_id=row.act_id,
+        product=row.product,
+        license_status=row.license_status,
+        virtual_machine=None if row.virtual_machine is None else bool(row.virtual_machine),
+        minutes_left=row.minutes_left,
+        required_count=row.required_count,
+        # Row has a method of this name.
+        count=row._mapping["count"],
+    )
+
+
+def read_records(connection: Connection, *, after_seq: int = 0, limit: int = 1000) -> list[tuple[int, Record]]:
+    """Up to `limit` records in the order they were committed, each with its `seq`, from the first above `after_seq`."""
+    table = schema.records
+    statement = select(table).where(table.c.seq > after_seq).order_by(table.c.seq).limit(limit)
+    return [(row.seq, from_row(row)) for row in connection.execute(statement)]
+
+
+def read_fact(connection: Connection, name: str) -> str | None:
+    """A fact about the store; None if it was never written."""
+    value: str | None = connection.scalar(select(schema.facts.c.value).where(schema.facts.c.name == name))
+    return value
+
+
+def write_fact(engine: Engine, name: str, value: str) -> None:
+    """Write a fact about the store, in place of an earlier one of that name."""
+    with writing(engine) as connection:
+        insert = insert_for(engine.dialect.name, schema.facts)
+        connection.execute(
+            insert.on_conflict_do_update(index_elements=["name"], set_={"value": insert.excluded.value}),
+            {"name": name, "value": value},
+        )
+
+
+def write_policy(engine: Engine, policy: PrivacyPolicy, salt_file: Path) -> None:
+    """Note in the store under which policy its records are kept, so that the tools follow the same one."""
+    write_fact(engine, "privacy", json.dumps({"policy": policy.to_dict(), "salt": str(salt_file)}))
+
+
+def stored_privacy(engine: Engine) -> Privacy:
+    """The privacy that this store's records are kept under: the tools that add to it or search it must do the same.
+
+    Raises StoreError if the policy hashes and the salt it was hashed with is not to be had.
+    """
+    with reading(engine) as connection:
+        noted = read_fact(connection, "privacy")
+    if noted is None:
+        return Privacy(PrivacyPolicy(), b"")
+    found = json.loads(noted)
+    policy = PrivacyPolicy.from_dict(found["policy"])
+    if "hash" not in found["policy"].values():
+        return Privacy(policy, b"")
+    salt = Path(found["salt"])
+    if not salt.exists():
+        raise StoreError(f"this store's names are hashed with the salt in {salt}, which is missing; restore that file")
+    try:
+        return Privacy(policy, load_salt(salt))
+    except (ValueError, OSError) as error:
+        raise StoreError(str(error)) from error
+
+
+def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
+    """Copy a live SQLite store to the file `target`, consistent as of one moment, without stopping the server.
+
+    `progress` is told the pages still to copy and their total. Raises StoreError if `target` exists.
+    """
+    if target.exists():
+        raise StoreError(f"{target} exists already; give the backup a name of its own")
+
+    def told(_status: int, remaining: int, total: int) -> None:
+        if progress is not None:
+            progress(remaining, total)
+
+    with closing(sqlite3.connect(sqlite_path(engine))) as source, closing(sqlite3.connect(target)) as copy:
+        target.chmod(0o600)
+        # All in one step: copied piecemeal, a busy server's every commit would start it over.
+        with source:
+            source.execute("BEGIN")
+            source.backup(copy, pages=10_000, progress=told, sleep=0)
+        copy.execute("PRAGMA journal_mode=DELETE")
+
+
+def verify(engine: Engine) -> list[str]:
+    """What is wrong with the store, one sentence each; an empty list for a sound one."""
+    with reading(engine) as connection:
+        revision = current_revision(connection)
+        if revision != head_revision():
+            return [f"the tables are at revision {revision}, this kmstwist works with {head_revision()}"]
+        return [*_page_faults(connection), *_sum_faults(connection)]
+
+
+def _page_faults(connection: Connection) -> Iterable[str]:
+    if connection.dialect.name != "sqlite":
+        return []
+    found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(20)")]
+    return [] if found == ["ok"] else [f"SQLite: {fault}" for fault in found]
+
+
+def _sum_faults(connection: Connection) -> Iterable[str]:
+    """Compare the hourly sums with the records they were made of, from the first hour that is whole."""
+    table, activity = schema.records, schema.hourly_activity
+    oldest = connection.scalar(select(func.min(table.c.at)))
+    if oldest is None:
+        return
+    hour = table.c.at.op("/")(HOUR_MS).label("hour")
+    first = oldest // HOUR_MS + 1
+    counted: dict[int, int] = dict(
+        connection.execute(
+            select(hour, func.count()).where(table.c.version.is_not(None), table.c.at >= first * HOUR_MS).group_by(hour)
+        ).all()
+    )
+    summed: dict[int, int] = dict(
+        connection.execute(
+            select(activity.c.hour, func.sum(activity.c.calls))
+            .where(activity.c.hour >= first)
+            .group_by(activity.c.hour)
+        ).all()
+    )
+    for wrong in sorted(counted.keys() | summed.keys()):
+        records, calls = counted.get(wrong, 0), int(summed.get(wrong, 0))
+        if records != calls:
+            yield f"hour {wrong} since 1970 has {records} records and a sum of {calls} calls"

@@ -1,0 +1,303 @@
+"""Writing records without losing any: group commit from the reactor through one thread of the audit's own.
+
+`AuditWriter.record` returns a Deferred that fires when the record's batch is committed; the server sends its reply
+then and not before. While a batch is being committed the next one gathers, so the busier the server, the bigger its
+batches and the smaller the price of a commit: a batch waits for the disk once, whatever its size.
+
+When the store fails (disk full, file locked), the policy decides:
+
+- serve: calls are answered all the same. Records wait in a bounded queue and are tried again until the store takes
+  them; what the queue cannot hold is counted in `dropped` and alarmed, never silent.
+- refuse: the Deferred fails with `AuditUnavailable`, and the call is to be refused.
+
+The writer's life is one coroutine, `_run`, to be read from top to bottom.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from kmstwist.audit.engine import plain_error
+from kmstwist.audit.records import Record, id_text
+from kmstwist.audit.store import is_data_fault
+from kmstwist.logevents import (
+    AUDIT_DROPPED,
+    AUDIT_FAILING,
+    AUDIT_LOST,
+    AUDIT_RECOVERED,
+    AUDIT_REJECTED,
+)
+
+GATHER = 0.003
+BATCH = 2000
+QUEUE = 100_000
+RETRY_FIRST, RETRY_MOST = 0.5, 30.0
+ALARM_EVERY = 60.0
+
+
+class OnFailure(StrEnum):
+    """What becomes of calls whose record cannot be stored: the option `on_audit_failure`."""
+
+    SERVE = "serve"
+    REFUSE = "refuse"
+
+
+class AuditUnavailable(Exception):
+    """The record could not be stored and the policy is to refuse: the call must not be answered."""
+
+
+class Insert(Protocol):
+    """How a batch is stored, blocking: `store.insert_batch` on an engine. `again` as there."""
+
+    def __call__(self, batch: Sequence[Record], *, again: bool = False) -> int:
+        """Store the batch, all of it or nothing; how many records were new."""
+
+
+# Runs a blocking function outside the reactor's thread, one at a time and in the order they were given.
+InThread = Callable[..., "Deferred[Any]"]
+
+# A record, and the Deferred of the call that waits for it; None once the call has gone on without.
+Entry = tuple[Record, "Deferred[None] | None"]
+
+
+class AuditWriter:
+    """Collects records into batches and has them committed.
+
+    `insert` stores a batch; `in_thread` runs it in the one thread that writes. The public numbers are for metrics:
+    `committed` and `batches` stored, `failures` of batches, records `dropped` because the queue was full, `refused`
+    by policy, and `rejected` because the store cannot hold what they say; `failing` while the store does not work.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        insert: Insert,
+        *,
+        clock: IReactorTime,
+        in_thread: InThread,
+        on_failure: OnFailure = OnFailure.SERVE,
+        gather: float = GATHER,
+        batch: int = BATCH,
+        queue: int = QUEUE,
+    ) -> None:
+        self._insert = insert
+        self._clock = clock
+        self._in_thread = in_thread
+        self._on_failure = on_failure
+        self._gather = gather
+        self._batch = batch
+        self._queue = queue
+
+        self._pending: deque[Entry] = deque()
+        self._in_flight = 0
+        self._pause: _Pause | None = None
+        self._stopping = False
+        self._running: Deferred[None] | None = None
+        self._last_alarm = float("-inf")
+
+        self.committed = 0
+        self.batches = 0
+        self.failures = 0
+        self.dropped = 0
+        self.refused = 0
+        self.rejected = 0
+        self.failing = False
+        self.last_commit_seconds = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """How many records are not committed yet."""
+        return len(self._pending) + self._in_flight
+
+    def start(self) -> None:
+        """Begin to write. Records may have been handed over before."""
+        self._running = ensureDeferred(self._run())
+
+    def stop(self) -> Deferred[None]:
+        """Write what is waiting and end; fires when done. Records that cannot be written now are counted and logged."""
+        self._stopping = True
+        self._wake()
+        return self._running if self._running is not None else succeed(None)
+
+    def record(self, record: Record) -> Deferred[None]:
+        """Hand a record over; fires when it is committed, or as the policy has it when the store fails.
+
+        Fails with AuditUnavailable under the policy "refuse" only.
+        """
+        if self._stopping and (self._running is None or self._running.called):
+            return self._turn_away("the audit has stopped")
+        if self.waiting >= self._queue:
+            return self._turn_away(f"{self.waiting} records wait for the store already")
+        if self.failing and self._on_failure is OnFailure.SERVE:
+            self._pending.append((record, None))
+            return succeed(None)
+        committed: Deferred[None] = Deferred()
+        self._pending.append((record, committed))
+        if len(self._pending) == 1 or len(self._pending) >= self._batch:
+            self._wake()
+        return committed
+
+    def _turn_away(self, why: str) -> Deferred[None]:
+        if self._on_failure is OnFailure.REFUSE:
+            self.refused += 1
+            return fail(AuditUnavailable(f"the audit cannot store this call: {why}"))
+        self.dropped += 1
+        if self._alarm_is_due():
+            AUDIT_DROPPED.emit(self.log, dropped=self.dropped, detail=why)
+        return succeed(None)
+
+    # -- the writer's life
+
+    async def _run(self) -> None:
+        while True:
+            if not self._pending and not self._stopping:
+                await self._wait(None)
+            if len(self._pending) < self._batch and not self._stopping:
+                await self._wait(self._gather)
+            if not self._pending:
+                if self._stopping:
+                    return
+                continue
+            batch = [self._pending.popleft() for _ in range(min(len(self._pending), self._batch))]
+            self._in_flight = len(batch)
+            await self._store(batch)
+            self._in_flight = 0
+
+    async def _store(self, batch: list[Entry]) -> None:
+        """Store a batch, trying again for as long as the policy says; every Deferred in it has fired at the end."""
+        again = False
+        delay = RETRY_FIRST
+        while True:
+            try:
+                await self._commit([record for record, _ in batch], again)
+            except Exception as error:
+                self.failures += 1
+                if is_data_fault(error):
+                    await self._store_apart(batch, error)
+                    return
+                self._begin_failing(error)
+                if self._on_failure is OnFailure.REFUSE:
+                    self._refuse(batch, error)
+                    return
+                if self._stopping:
+                    self._give_up(batch, error)
+                    return
+                batch = _fire(batch)
+                self._serve_the_waiting()
+                again = True
+                await self._wait(delay)
+                delay = min(delay * 2, RETRY_MOST)
+            else:
+                self._end_failing()
+                _fire(batch)
+                return
+
+    async def _commit(self, records: list[Record], again: bool) -> None:
+        begun = self._clock.seconds()
+        await self._in_thread(self._insert, records, again=again)
+        self.last_commit_seconds = self._clock.seconds() - begun
+        self.batches += 1
+        self.committed += len(records)
+
+    async def _store_apart(self, batch: list[Entry], error: Exception) -> None:
+        """Halve a batch that holds a record the store cannot take, until that record stands alone."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self._store(batch[:middle])
+            await self._store(batch[middle:])
+            return
+        ((record, committed),) = batch
+        self.rejected += 1
+        AUDIT_REJECTED.emit(self.log, record=id_text(record.record_id), client=record.client, detail=plain_error(error))
+        if committed is not None and self._on_failure is OnFailure.REFUSE:
+            self.refused += 1
+            committed.errback(
+                AuditUnavailable(f"the audit's store cannot hold this call's record: {plain_error(error)}")
+            )
+        elif committed is not None:
+            committed.callback(None)
+
+    def _begin_failing(self, error: Exception) -> None:
+        self.failing = True
+        if self._alarm_is_due():
+            detail = plain_error(error)
+            AUDIT_FAILING.emit(self.log, policy=self._on_failure, waiting=self.waiting, detail=detail)
+
+    def _end_failing(self) -> None:
+        if self.failing:
+            self.failing = False
+            self._last_alarm = float("-inf")
+            AUDIT_RECOVERED.emit(self.log, waiting=self.waiting, dropped=self.dropped)
+
+    def _refuse(self, batch: list[Entry], error: Exception) -> None:
+        for _, committed in batch:
+            if committed is not None:
+                self.refused += 1
+                committed.errback(AuditUnavailable(f"the audit cannot store this call: {plain_error(error)}"))
+
+    def _serve_the_waiting(self) -> None:
+        waiting = list(self._pending)
+        # Before firing: a Deferred's callback may hand over the next record.
+        self._pending = deque((record, None) for record, _ in waiting)
+        _fire(waiting)
+
+    def _give_up(self, batch: list[Entry], error: Exception) -> None:
+        lost = [*batch, *self._pending]
+        self._pending.clear()
+        self.dropped += len(lost)
+        AUDIT_LOST.emit(self.log, lost=len(lost), detail=plain_error(error))
+        _fire(lost)
+
+    def _alarm_is_due(self) -> bool:
+        """Once a minute at most: a line for each call would fill the disk that may be what is failing."""
+        now = self._clock.seconds()
+        due = now - self._last_alarm >= ALARM_EVERY
+        if due:
+            self._last_alarm = now
+        return due
+
+    # -- waiting
+
+    async def _wait(self, seconds: float | None) -> None:
+        """Pause until there is something to do, at most `seconds` long."""
+        self._pause = _Pause(self._clock, seconds)
+        await self._pause.over
+        self._pause = None
+
+    def _wake(self) -> None:
+        if self._pause is not None:
+            self._pause.end()
+
+
+class _Pause:
+    """A wait that can be cut short; `over` fires once, at its end."""
+
+    def __init__(self, clock: IReactorTime, seconds: float | None) -> None:
+        self.over: Deferred[None] = Deferred()
+        self._timer: IDelayedCall | None = None if seconds is None else clock.callLater(seconds, self._expire)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._expire()
+
+    def _expire(self) -> None:
+        self._timer = None
+        if not self.over.called:
+            self.over.callback(None)
+
+
+def _fire(batch: list[Entry]) -> list[Entry]:
+    """Fire the batch's Deferreds; the batch without them."""
+    for _, committed in batch:
+        if committed is not None:
+            committed.callback(None)
+    return [(record, None) for record, _ in batch]

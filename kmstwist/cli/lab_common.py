@@ -1,0 +1,72 @@
+"""What the lab's commands share: the state folder, the lab's key, the machines, and how failures are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError, default_state_dir
+from kmstwist.lab.machines.errors import Refused
+from kmstwist.lab.machines.store import MACHINES_FILE_NAME, MachineStore
+from kmstwist.lab.store import StoreError
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+_STATE_DIR = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The lab's state folder; by default that of `twistd kms`.",
+)
+_LAB_KEY = click.option(
+    "--lab-key",
+    type=click.Path(path_type=Path),
+    help="The lab's key file; by default the one in the state folder.",
+)
+
+
+def state_dir_option(command: CommandT) -> CommandT:
+    """Give a command --state-dir."""
+    return _STATE_DIR(command)
+
+
+def lab_key_option(command: CommandT) -> CommandT:
+    """Give a command --lab-key."""
+    return _LAB_KEY(command)
+
+
+def state_folder(given: Path | None) -> Path:
+    """The state folder given, else the default one."""
+    with told():
+        return given or default_state_dir()
+
+
+def load_key(lab_key: Path | None, folder: Path) -> LabKey:
+    """The lab's key."""
+    with told():
+        return LabKey.load(lab_key or folder / KEY_FILE_NAME)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell the lab's own errors in a sentence."""
+    try:
+        yield
+    except LabKeyError as error:
+        raise click.ClickException(f"{error}, or name the lab's key with --lab-key") from None
+    except (StoreError, Refused) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@contextmanager
+def machine_store(folder: Path) -> Iterator[MachineStore]:
+    """The machines of a state folder, for the time of a command."""
+    with told():
+        store = MachineStore(folder / MACHINES_FILE_NAME)
+        try:
+            yield store
+        finally:
+            store.close()

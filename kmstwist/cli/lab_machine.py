@@ -1,0 +1,237 @@
+"""`kmstwist lab machine`: simulated clients that last."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from kmstwist.cli.common import HOST_PORT
+from kmstwist.cli.lab_common import machine_store, state_dir_option, state_folder, told
+from kmstwist.kms.catalogue import UnknownProduct, find
+from kmstwist.kms.messages import MAX_MACHINE_NAME
+from kmstwist.kms.version import Version
+from kmstwist.lab.machines.errors import TOO_MANY_REARMS, Published, Refused
+from kmstwist.lab.machines.machine import MACHINE, Machine
+from kmstwist.lab.slmgr.host import HOST
+from kmstwist.lab.slmgr.show import STATUS_WORDS
+from kmstwist.transport.address import DEFAULT_PORT, AddressError, HostPort, parse_host_port
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?")
+_NEW_MACHINE_HELP = "May be repeated: Windows and Office on one machine."
+
+
+@click.group()
+def machine() -> None:
+    """Lab machines: simulated clients with a state that lasts, for practising slmgr and ospp."""
+
+
+@machine.command()
+@click.argument("name")
+@click.option("--product", "products", multiple=True, required=True, help=f"A product's name. {_NEW_MACHINE_HELP}")
+@click.option("--domain", help="The machine's DNS domain, in which it discovers KMS hosts.")
+@click.option("--dns", type=HOST_PORT, help="The DNS server it asks; by default as this computer does. Port 53.")
+@click.option("--host", type=HOST_PORT, help="Set the KMS host by hand, as slmgr /skms does.")
+@click.option("--kms-version", type=click.Choice(["4", "5", "6"]), default="6", show_default=True)
+@click.option("--physical", is_flag=True, help="Not a virtual machine.")
+@state_dir_option
+def new(
+    name: str,
+    products: tuple[str, ...],
+    domain: str | None,
+    dns: HostPort | None,
+    host: HostPort | None,
+    kms_version: str,
+    physical: bool,
+    state_dir: Path | None,
+) -> None:
+    """Make a machine with these products and their published client keys, in initial grace."""
+    if dns is not None and dns.port == DEFAULT_PORT:
+        # HOST[:PORT] has a KMS host's port where none is written.
+        dns = HostPort(dns.host, 53)
+    with told():
+        made = Machine(
+            _checked_name(name),
+            uuid4(),
+            time.time(),
+            domain=_checked_domain(domain),
+            dns_server=dns,
+            virtual=not physical,
+            version=Version(int(kms_version), 0),
+        )
+        if len(made.full_name) > MAX_MACHINE_NAME:
+            raise Refused(f"{made.full_name} is too long: with its domain a machine's name has {MAX_MACHINE_NAME}.")
+    if host is not None:
+        settings = made.scope(MACHINE)
+        settings.host, settings.port = host.host, host.port
+    try:
+        wanted = list(dict.fromkeys(find(product) for product in products))
+    except UnknownProduct as error:
+        raise click.ClickException(str(error)) from None
+    if sum(product.family != "Office" for product in wanted) > 1:
+        raise click.ClickException("a machine has one Windows; the others of --product must be Office products")
+    for product in wanted:
+        made.install_key(made.add_product(product, made.created), made.created)
+    with machine_store(state_folder(state_dir)) as store:
+        store.add(made)
+    _print_machine(made)
+
+
+@machine.command("list")
+@state_dir_option
+def list_machines(state_dir: Path | None) -> None:
+    """List all machines with their licences."""
+    with machine_store(state_folder(state_dir)) as store:
+        machines = store.all()
+    console = Console(highlight=False)
+    if not machines:
+        console.print("There are no lab machines; kmstwist lab machine new NAME --product PRODUCT makes one.")
+        return
+    table = Table(box=None, header_style="bold")
+    for heading in ("machine", "CMID", "product", "licence", "days left"):
+        table.add_column(heading, justify="right" if heading == "days left" else "left", no_wrap=heading == "CMID")
+    now = time.time()
+    for found in machines:
+        first = True
+        for licence in found.licences:
+            client = licence.client
+            status = client.advance(now)
+            left = "" if client.expires is None else f"{(client.expires - now) / 86_400:.1f}"
+            words = "Licensed by telephone" if licence.by_phone else STATUS_WORDS[status].partition(" (")[0]
+            shown = (found.name, str(found.cmid)) if first else ("", "")
+            table.add_row(*shown, licence.product.name, words, left)
+            first = False
+    console.print(table)
+    _warn_of_clones(console, machines)
+
+
+@machine.command()
+@click.argument("name")
+@state_dir_option
+def show(name: str, state_dir: Path | None) -> None:
+    """Show one machine: who it is, what is on it, how it finds its KMS host."""
+    with machine_store(state_folder(state_dir)) as store:
+        _print_machine(store.get(name))
+
+
+@machine.command()
+@click.argument("source")
+@click.argument("name")
+@click.option("--generalize", is_flag=True, help="Run sysprep /generalize first, as one should.")
+@state_dir_option
+def clone(source: str, name: str, generalize: bool, state_dir: Path | None) -> None:
+    """Copy a machine, with its CMID: the mistake that an image without sysprep /generalize is."""
+    with machine_store(state_folder(state_dir)) as store:
+        copy = store.get(source)
+        copy.name = _checked_name(name)
+        for licence in copy.licences:
+            licence.client.machine_name = copy.full_name
+        if generalize:
+            _generalise(copy)
+        store.add(copy)
+        if not generalize:
+            click.echo(
+                f"{copy.name} has the CMID of {source}, {copy.cmid}: a KMS host counts the two as one. "
+                f"Cure: kmstwist lab machine generalize {copy.name}"
+            )
+
+
+@machine.command(name="generalize")
+@click.argument("name")
+@state_dir_option
+def generalize_machine(name: str, state_dir: Path | None) -> None:
+    """Do what sysprep /generalize does: a CMID of its own, grace anew, one rearm less."""
+    with machine_store(state_folder(state_dir)) as store:
+        found = store.get(name)
+        _generalise(found)
+        store.save(found)
+        click.echo(f"{found.name} has a new CMID, {found.cmid}, and {found.rearms_left} rearms left.")
+
+
+@machine.command()
+@click.argument("name")
+@click.argument("days", type=click.FloatRange(0, 4000, min_open=True))
+@state_dir_option
+def age(name: str, days: float, state_dir: Path | None) -> None:
+    """Let a machine's licences be DAYS older, to see what comes then."""
+    with machine_store(state_folder(state_dir)) as store:
+        found = store.get(name)
+        found.age(days * 86_400)
+        store.save(found)
+        _print_machine(found)
+
+
+@machine.command()
+@click.argument("name")
+@state_dir_option
+def delete(name: str, state_dir: Path | None) -> None:
+    """Delete a machine and its event log."""
+    with machine_store(state_folder(state_dir)) as store:
+        store.delete(name)
+    click.echo(f"{name} is deleted.")
+
+
+def _generalise(found: Machine) -> None:
+    if found.rearms_left < 1:
+        raise Published(TOO_MANY_REARMS)
+    found.rearms_left -= 1
+    found.generalise(uuid4(), time.time())
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name) or len(name) > MAX_MACHINE_NAME:
+        raise Refused(f'"{name}" is no machine name: letters, digits and hyphens, at most {MAX_MACHINE_NAME} of them')
+    if name.lower() == HOST:
+        raise Refused(f'"{HOST}" is the lab host itself: choose another name')
+    return name
+
+
+def _checked_domain(domain: str | None) -> str | None:
+    if domain is None:
+        return None
+    try:
+        return parse_host_port(domain.rstrip(".")).host.lower()
+    except AddressError:
+        raise Refused(f"'{domain}' is no DNS domain; write one such as corp.example") from None
+
+
+def _print_machine(found: Machine) -> None:
+    console = Console(highlight=False)
+    now = time.time()
+    host = found.scope(MACHINE)
+    by_hand = HostPort(host.host, host.port or DEFAULT_PORT) if host.host else None
+    rows: list[tuple[str, object]] = [
+        ("machine", found.full_name + (" (virtual)" if found.virtual else "")),
+        ("CMID", found.cmid),
+        ("previous CMID", found.previous_cmid if found.previous_cmid.int else "none"),
+        ("KMS host", by_hand or ("found by DNS" + (f" in {host.lookup_domain}" if host.lookup_domain else ""))),
+        ("host caching", ("on" if found.caching else "off") + (f", cached: {found.cached}" if found.cached else "")),
+        ("DNS server", found.dns_server or "as this computer"),
+        ("rearms left", found.rearms_left),
+        ("product key", "in the registry" if found.key_in_registry else "cleared from the registry (/cpky)"),
+    ]
+    for licence in found.licences:
+        status = STATUS_WORDS[licence.client.advance(now)].partition(" (")[0]
+        left = licence.client.minutes_left(now)
+        ends = f", {left / 1440:.1f} days left" if licence.client.expires is not None else ""
+        key = f"key …{licence.partial_key}" if licence.partial_key else "no key"
+        rows.append(("product", f"{licence.product.name}: {status}{ends} ({key})"))
+    for name, value in rows:
+        console.print(f"{name:<14} {value}", soft_wrap=True)
+
+
+def _warn_of_clones(console: Console, machines: list[Machine]) -> None:
+    by_cmid: dict[object, list[str]] = {}
+    for found in machines:
+        by_cmid.setdefault(found.cmid, []).append(found.name)
+    for names in by_cmid.values():
+        if len(names) > 1:
+            console.print(
+                f"[yellow]{', '.join(names)} share a CMID: a KMS host counts them as one "
+                "(kmstwist lab machine generalize NAME)[/]"
+            )

@@ -1,0 +1,197 @@
+"""`kmstwist lab slmgr`, `ospp`, `events`, `confirm`, `hostkey`: the administrator's commands on lab machines."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import SystemRandom
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import click
+
+from kmstwist.cli.common import run_reactor
+from kmstwist.cli.lab_common import lab_key_option, load_key, machine_store, state_dir_option, state_folder, told
+from kmstwist.lab.cipher import LabCipher
+from kmstwist.lab.keys import LabKey
+from kmstwist.lab.machines.activation import TIMEOUT, Asking, contact_over_tcp
+from kmstwist.lab.machines.errors import Published
+from kmstwist.lab.machines.locating import locator
+from kmstwist.lab.machines.phone import confirmation_id
+from kmstwist.lab.machines.session import Session, moment
+from kmstwist.lab.machines.store import MachineStore
+from kmstwist.lab.ospp import client as ospp_client
+from kmstwist.lab.ospp import options as ospp_options
+from kmstwist.lab.slmgr import client as slmgr_client
+from kmstwist.lab.slmgr import host as slmgr_host
+from kmstwist.lab.slmgr import options as slmgr_options
+from kmstwist.lab.slmgr.host import HOST
+from kmstwist.lab.store import STORE_FILE_NAME, LabStore
+
+ResultT = TypeVar("ResultT")
+_RAW = {"ignore_unknown_options": True}
+_TIMEOUT = click.option(
+    "--timeout", type=click.FloatRange(0.1, 300), default=TIMEOUT, show_default=True, help="Seconds a host may take."
+)
+
+
+@click.command(context_settings=_RAW, epilog="Options of slmgr:\b\n\n\b\n" + slmgr_options.usage())
+@click.argument("machine")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="/OPTION [ARGUMENT]...")
+@_TIMEOUT
+@state_dir_option
+@lab_key_option
+@click.pass_context
+def slmgr(
+    ctx: click.Context,
+    machine: str,
+    words: tuple[str, ...],
+    timeout: float,
+    state_dir: Path | None,
+    lab_key: Path | None,
+) -> None:
+    """Run slmgr on a lab MACHINE; the lab host's name is `host`."""
+    folder = state_folder(state_dir)
+    with told():
+        option, arguments = slmgr_options.read(words)
+    key = load_key(lab_key, folder)
+    try:
+        if machine.lower() == HOST:
+            lines = _on_host(folder, key, option, arguments)
+        else:
+            with machine_store(folder) as store:
+                lines = _on_machine(
+                    store, machine, key, timeout, lambda session: slmgr_client.run(session, option, arguments)
+                )
+    except _Failed as failed:
+        _print_failure(failed.error)
+        ctx.exit(1)
+    for line in lines:
+        click.echo(line)
+
+
+@click.command(context_settings=_RAW, epilog="Options of ospp:\b\n\n\b\n" + ospp_options.usage())
+@click.argument("machine")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="/OPTION[:VALUE]")
+@_TIMEOUT
+@state_dir_option
+@lab_key_option
+@click.pass_context
+def ospp(
+    ctx: click.Context,
+    machine: str,
+    words: tuple[str, ...],
+    timeout: float,
+    state_dir: Path | None,
+    lab_key: Path | None,
+) -> None:
+    """Run ospp on a lab MACHINE with Office."""
+    folder = state_folder(state_dir)
+    with told():
+        option, value = ospp_options.read(words)
+    key = load_key(lab_key, folder)
+    with machine_store(folder) as store:
+        printed = _on_machine(store, machine, key, timeout, lambda session: ospp_client.run(session, option, value))
+    for line in printed.lines:
+        click.echo(line)
+    ctx.exit(0 if printed.failed is None else 1)
+
+
+@click.command()
+@click.argument("machine")
+@click.option("--last", type=click.IntRange(1), help="Only so many, the latest.")
+@state_dir_option
+def events(machine: str, last: int | None, state_dir: Path | None) -> None:
+    """Print a machine's event log: 12288 for each request sent, 12289 for each answer processed."""
+    with machine_store(state_folder(state_dir)) as store:
+        found = store.get(machine)
+        logged = store.events(machine, last)
+    if not logged:
+        click.echo(f"{found.name} has logged no event yet; slmgr /ato and ospp /act make it ask.")
+    for event in logged:
+        click.echo(f"{moment(event.at)}  Event {event.number}  ({event.product})\n{event.text}\n")
+
+
+@click.command()
+@click.argument("installation_id", nargs=-1, required=True)
+@state_dir_option
+@lab_key_option
+def confirm(installation_id: tuple[str, ...], state_dir: Path | None, lab_key: Path | None) -> None:
+    """The lab's telephone: give it an installation id of the lab's and it gives the confirmation id."""
+    key = load_key(lab_key, state_folder(state_dir))
+    try:
+        click.echo(confirmation_id(key, " ".join(installation_id)))
+    except Published as error:
+        raise click.ClickException(
+            f"{error} (0x{error.code:08X}): an installation id is what slmgr /dti or ospp /dinstid printed"
+        ) from None
+
+
+@click.command()
+@state_dir_option
+@lab_key_option
+def hostkey(state_dir: Path | None, lab_key: Path | None) -> None:
+    """Print the lab's own host key, for practising slmgr /ipk on the lab host. It means nothing to Windows."""
+    click.echo(load_key(lab_key, state_folder(state_dir)).host_key)
+
+
+class _Failed(Exception):
+    def __init__(self, error: Published) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _on_machine(
+    store: MachineStore,
+    name: str,
+    key: LabKey,
+    timeout: float,
+    command: Callable[[Session], Awaitable[ResultT]],
+) -> ResultT:
+    """Run a command on a machine and keep what it changed, also where it failed: an attempt is an attempt."""
+    found = store.get(name)
+
+    async def main(reactor: Any) -> ResultT:
+        asking = Asking(
+            LabCipher(key, os.urandom),
+            locator(reactor, SystemRandom()),
+            contact_over_tcp(reactor, timeout),
+            reactor.seconds,
+        )
+        session = Session(found, key, asking, uuid4, lambda: store.events(found.name))
+        return await command(session)
+
+    try:
+        return run_reactor(main)
+    except Published as error:
+        raise _Failed(error) from None
+    finally:
+        store.save(found)
+
+
+def _on_host(folder: Path, key: LabKey, option: slmgr_options.Option, arguments: list[str]) -> list[str]:
+    with told():
+        store = LabStore(folder / STORE_FILE_NAME)
+        try:
+            session = slmgr_host.HostSession(
+                key, store.load(), store.load_settings(), time.time(), store.load_running()
+            )
+            before = session.settings
+            try:
+                lines = slmgr_host.run(session, option, arguments)
+            except Published as error:
+                raise _Failed(error) from None
+            if session.settings != before:
+                store.save_settings(session.settings)
+        finally:
+            store.close()
+    return lines
+
+
+def _print_failure(error: Published) -> None:
+    click.echo(f"Error: 0x{error.code:08X} {error.description}")
+    if error.more:
+        click.echo(error.more)
+    click.echo(f"Cure: {error.cure}" if error.cure else "")

@@ -1,0 +1,1 @@
+"""Fleets of simulated machines: scenarios, virtual time, reports."""

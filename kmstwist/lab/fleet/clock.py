@@ -1,0 +1,135 @@
+"""Virtual time for a fleet: an `IReactorTime` whose pending calls are in a heap.
+
+It behaves as Twisted's `task.Clock` does, and is here for one reason: that clock sorts the list of all pending calls
+whenever one is added or run, which with a call for each of 100,000 machines takes milliseconds an event. In a heap it
+takes microseconds.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.error import AlreadyCalled, AlreadyCancelled
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+
+@implementer(IDelayedCall)
+class VirtualCall:
+    """A call that will be made at a moment of virtual time."""
+
+    __slots__ = ("_args", "_clock", "_function", "_keywords", "_state", "_time")
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        time: float,
+        function: Callable[..., object],
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+    ) -> None:
+        self._clock = clock
+        self._time = time
+        self._function = function
+        self._args = args
+        self._keywords = keywords
+        self._state = _PENDING
+
+    def getTime(self) -> float:
+        """When the call will be made, in seconds."""
+        return self._time
+
+    def active(self) -> bool:
+        """Whether the call is still to come."""
+        return self._state is _PENDING
+
+    def cancel(self) -> None:
+        """Unmake the call; raises `AlreadyCalled` or `AlreadyCancelled` where it is too late."""
+        self._refuse_if_over()
+        self._state = _CANCELLED
+
+    def reset(self, secondsFromNow: float) -> None:
+        """Make the call that many seconds from now instead."""
+        self._refuse_if_over()
+        self._time = self._clock.seconds() + secondsFromNow
+        self._clock._enter(self)
+
+    def delay(self, secondsLater: float) -> None:
+        """Make the call that many seconds later than planned."""
+        self._refuse_if_over()
+        self._time += secondsLater
+        self._clock._enter(self)
+
+    def _refuse_if_over(self) -> None:
+        if self._state is _CANCELLED:
+            raise AlreadyCancelled
+        if self._state is _CALLED:
+            raise AlreadyCalled
+
+    def _run(self) -> None:
+        self._state = _CALLED
+        self._function(*self._args, **self._keywords)
+
+
+_PENDING, _CALLED, _CANCELLED = "pending", "called", "cancelled"
+
+
+@implementer(IReactorTime)
+class VirtualClock:
+    """A clock that stands at `now` (seconds) until it is advanced, and then makes the calls that are due, in order.
+
+    Calls for the same moment are made in the order they were asked for; one that was put off, as if asked for then.
+    """
+
+    def __init__(self, now: float = 0.0) -> None:
+        self._now = now
+        # A call that was put off is entered again; its older entries no longer tell its time and are passed over.
+        self._heap: list[tuple[float, int, VirtualCall]] = []
+        self._entered = 0
+
+    def seconds(self) -> float:
+        """The virtual time."""
+        return self._now
+
+    def callLater(self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any) -> VirtualCall:
+        """Have `callable` called with these arguments in `delay` seconds; `ValueError` for a time that has passed."""
+        if delay < 0:
+            raise ValueError(f"a call cannot be made {-delay:g} seconds ago")
+        call = VirtualCall(self, self._now + delay, callable, args, kw)
+        self._enter(call)
+        return call
+
+    def call_at(self, moment: float, function: Callable[..., object], *args: Any) -> VirtualCall:
+        """As `callLater`, for a moment: no sum or difference of floats comes between that and the call's time."""
+        call = VirtualCall(self, max(moment, self._now), function, args, {})
+        self._enter(call)
+        return call
+
+    def getDelayedCalls(self) -> Sequence[VirtualCall]:
+        """The calls still to come, the next one first."""
+        return [call for time, _, call in sorted(self._heap) if call.active() and call.getTime() == time]
+
+    def advance(self, amount: float) -> None:
+        """Move on by some seconds, then make the calls that are due: they all see the new time, as in `task.Clock`."""
+        self._now += amount
+        while self._heap and self._heap[0][0] <= self._now:
+            self._make_next()
+
+    def run_until(self, moment: float) -> None:
+        """Move on to a moment and make each call on the way at its own time."""
+        heap = self._heap
+        while heap and heap[0][0] <= moment:
+            self._now = max(self._now, heap[0][0])
+            self._make_next()
+        self._now = max(self._now, moment)
+
+    def _enter(self, call: VirtualCall) -> None:
+        self._entered += 1
+        heapq.heappush(self._heap, (call._time, self._entered, call))
+
+    def _make_next(self) -> None:
+        time, _, call = heapq.heappop(self._heap)
+        if call._state is _PENDING and call._time == time:
+            call._run()

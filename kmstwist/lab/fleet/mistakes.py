@@ -1,0 +1,184 @@
+"""Everything that is wrong with a scenario document, in sentences.
+
+Two kinds: what a key may hold is checked by the model; what one part says of another (a site that is not there, an
+outage after the end) here, on the document as it was read, so that mistakes of one kind never hide those of the other.
+A part of the wrong type is the model's business and passed over here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+_TABLES = ("host", "gateway", "site", "machines")
+
+
+def structural_mistakes(error: ValidationError) -> list[str]:
+    """What the model says, in our words."""
+    details = error.errors()
+    return [
+        f"{_place(detail['loc'])}: {_cure(detail)}"
+        for detail in details
+        # A list is also called too short when its entries are only wrong.
+        if detail["type"] != "too_short" or not any(_is_within(other["loc"], detail["loc"]) for other in details)
+    ]
+
+
+def cross_mistakes(document: dict[str, Any], max_machines: int) -> list[str]:
+    """What no single key's rule can say."""
+    return list(_cross(document, max_machines))
+
+
+def _cross(document: dict[str, Any], max_machines: int) -> Iterator[str]:
+    hosts, gateways, sites = (_names(document, table) for table in ("host", "gateway", "site"))
+    for table in _TABLES:
+        yield from _repeated(document, table)
+    for name in sorted(set(hosts) & set(gateways)):
+        yield f'[[gateway]] "{name}": a host has this name too; clients could not tell them apart, rename one'
+    days = _number(document.get("days"))
+    if days is not None and days <= 0:
+        days = None
+    for table in ("host", "gateway", "site"):
+        for place, entry in _entries(document, table):
+            yield from _outages(place, entry, days)
+    for place, gateway in _entries(document, "gateway"):
+        for upstream in _strings(gateway.get("upstreams")):
+            yield from _must_be(f"{place}, upstreams", "host", upstream, hosts)
+    for place, site in _entries(document, "site"):
+        yield from _site(place, site, [*hosts, *gateways], days)
+    yield from _groups(document, [*hosts, *gateways], sites, days, max_machines)
+
+
+def _site(place: str, site: dict[str, Any], servers: list[str], days: float | None) -> Iterator[str]:
+    for record in _tables(site.get("srv")):
+        yield from _must_be(f"{place}, srv", "host or gateway", record.get("host"), servers)
+    last = -1.0
+    for change in _tables(site.get("dns_changes")):
+        day = _number(change.get("day"))
+        if day is not None:
+            yield from _before_end(f"{place}, dns_changes", "day", day, days)
+            if day <= last:
+                yield f"{place}, dns_changes: day {day:g} does not come after day {last:g}; put them in order"
+            last = day
+        for record in _tables(change.get("srv")):
+            yield from _must_be(f"{place}, dns_changes", "host or gateway", record.get("host"), servers)
+
+
+def _groups(
+    document: dict[str, Any], servers: list[str], sites: list[str], days: float | None, max_machines: int
+) -> Iterator[str]:
+    total = 0
+    for place, group in _entries(document, "machines"):
+        count = group.get("count")
+        total += count if isinstance(count, int) and 0 < count <= max_machines else 0
+        yield from _must_be(f"{place}, site", "site", group.get("site"), sites)
+        if group.get("host") is not None:
+            yield from _must_be(f"{place}, host", "host or gateway", group["host"], servers)
+        products = _strings(group.get("products"))
+        if len(set(products)) < len(products):
+            yield f"{place}, products: a product is named twice; a machine has it once"
+        given = group.get("joins")
+        joins: dict[str, Any] = given if isinstance(given, dict) else {}
+        leaves = group.get("leaves")
+        joined = _number(joins.get("from_day", 0)) or 0.0
+        yield from _before_end(f"{place}, joins", "from_day", joined, days)
+        if joins.get("share", 1) != 1:
+            yield f"{place}, joins: every machine of the group joins; take `share` away and lower `count`"
+        if isinstance(leaves, dict) and (left := _number(leaves.get("from_day", 0))) is not None:
+            yield from _before_end(f"{place}, leaves", "from_day", left, days)
+            if left < joined + (_number(joins.get("over_days", 0)) or 0.0):
+                yield f"{place}, leaves: machines would leave from day {left:g} on, before all have joined; leave later"
+        general = _number(group.get("generalise_on_day"))
+        if general is not None:
+            yield from _before_end(place, "generalise_on_day", general, days)
+            if group.get("cloned") is not True:
+                yield f"{place}, generalise_on_day: the group is not cloned; add cloned = true, or take it away"
+    if total > max_machines:
+        yield f"[[machines]]: {total:,} machines are more than the {max_machines:,} that fit; lower the counts"
+
+
+def _outages(place: str, entry: dict[str, Any], days: float | None) -> Iterator[str]:
+    last_end = -1.0
+    for outage in _tables(entry.get("outages")):
+        begins, lasts = _number(outage.get("from_day")), _number(outage.get("days"))
+        if begins is None or lasts is None:
+            continue
+        yield from _before_end(f"{place}, outages", "from_day", begins, days)
+        if begins < last_end:
+            yield f"{place}, outages: the one from day {begins:g} begins before the one before it ends; join them"
+        last_end = begins + lasts
+
+
+def _before_end(place: str, key: str, day: float, days: float | None) -> Iterator[str]:
+    if days is not None and day >= days:
+        yield f"{place}: {key} = {day:g} is not before the end on day {days:g}; make it earlier, or raise `days`"
+
+
+def _must_be(place: str, kind: str, name: object, names: list[str]) -> Iterator[str]:
+    if isinstance(name, str) and name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(names) or 'none'}"
+        yield f'{place}: there is no {kind} "{name}"; {hint}'
+
+
+def _repeated(document: dict[str, Any], table: str) -> Iterator[str]:
+    names = _names(document, table)
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f'[[{table}]] "{name}": the name is used {names.count(name)} times; give each its own'
+
+
+def _entries(document: dict[str, Any], table: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, entry in enumerate(_tables(document.get(table)), 1):
+        name = entry.get("name")
+        yield f'[[{table}]] "{name}"' if isinstance(name, str) else f"[[{table}]] number {number}", entry
+
+
+def _names(document: dict[str, Any], table: str) -> list[str]:
+    return [entry["name"] for entry in _tables(document.get(table)) if isinstance(entry.get("name"), str)]
+
+
+def _tables(value: object) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _strings(value: object) -> list[str]:
+    return [entry for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _is_within(location: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(location) > len(outer) and location[: len(outer)] == outer
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Where a mistake is, as the file shows it: `[[host]] number 2, outages number 1, days`."""
+    parts: list[str] = []
+    for item in location:
+        if isinstance(item, int):
+            parts[-1] += f" number {item + 1}"
+        else:
+            parts.append(f"[[{item}]]" if not parts and item in _TABLES else item)
+    return ", ".join(parts)
+
+
+def _cure(detail: ErrorDetails) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return "there is no such key; see docs/fleet.md for those there are"
+    if kind == "missing":
+        return "it must be given"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "too_short":
+        return "it must have at least one entry"
+    text = detail["msg"].removeprefix("Input should be ")
+    given = detail["input"]
+    shown = f"{given!r} is not right: " if isinstance(given, str | int | float | bool) else ""
+    return f"{shown}it should be {text[0].lower()}{text[1:]}"

@@ -1,0 +1,145 @@
+"""A scenario's hosts and gateways as real `twistd kms` processes on loopback, which come and go as it says."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from kmstwist.lab.fleet.scenario import Gateway, Host, Scenario
+from kmstwist.lab.keys import KEY_FILE_NAME, LabKey
+
+START_TIMEOUT = 30.0
+"""Seconds that a process may take until it listens."""
+
+_TWISTD = "from twisted.scripts.twistd import run; run()"
+
+
+class ProcessFailed(Exception):
+    """A server process did not come up; the text has its last words."""
+
+
+class ServerProcess(ProcessProtocol):
+    """One `twistd kms`, started and stopped as often as the scenario wants. It keeps its port and its state folder."""
+
+    def __init__(self, reactor: Any, name: str, folder: Path, port: int, options: list[str]) -> None:
+        self.name = name
+        self.port = port
+        self._reactor = reactor
+        self._folder = folder
+        self._options = options
+        self._said = b""
+        self._listening: Deferred[None] | None = None
+        self._ended: Deferred[None] | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process is there."""
+        return self.transport is not None
+
+    def start(self) -> Deferred[None]:
+        """Start it; fires when it listens, fails with `ProcessFailed`."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._said = b""
+        self._listening = Deferred()
+        self._ended = Deferred()
+        command = [
+            sys.executable,
+            "-c",
+            _TWISTD,
+            "-n",
+            "--pidfile=",
+            "kms",
+            f"--listen=tcp:{self.port}:interface=127.0.0.1",
+            f"--state-dir={self._folder}",
+            *self._options,
+        ]
+        self._reactor.spawnProcess(self, sys.executable, command, env=os.environ, path=str(self._folder))
+        listening = self._listening
+        listening.addTimeout(START_TIMEOUT, self._reactor, onTimeoutCancel=self._too_late)
+        return listening
+
+    def stop(self) -> Deferred[None]:
+        """End it in order; fires when it has ended, at once if it had."""
+        ended = self._ended
+        if self.transport is None or ended is None:
+            done: Deferred[None] = Deferred()
+            done.callback(None)
+            return done
+        try:
+            self.transport.signalProcess("TERM")
+        except ProcessExitedAlready:
+            # Its end is on its way to processEnded.
+            return ended
+        return ended
+
+    def outReceived(self, data: bytes) -> None:
+        """Wait for the line that says that it listens; keep the last words for the case that it does not."""
+        self._said = (self._said + data)[-4000:]
+        if b"listening" in self._said and self._listening is not None and not self._listening.called:
+            self._listening.callback(None)
+
+    errReceived = outReceived
+
+    def processEnded(self, reason: Failure) -> None:
+        """It is gone, wanted or not."""
+        self.transport = None
+        if self._listening is not None and not self._listening.called:
+            self._listening.errback(ProcessFailed(self._last_words()))
+        if self._ended is not None:
+            self._ended.callback(None)
+
+    def _last_words(self) -> str:
+        said = self._said.decode(errors="replace").strip().splitlines()
+        return f"{self.name} did not start: {said[-1] if said else 'it said nothing'}"
+
+    def _too_late(self, result: object, timeout: float) -> Any:
+        raise ProcessFailed(f"{self.name} does not listen after {timeout:g} seconds")
+
+
+def processes_of(scenario: Scenario, reactor: Any, folder: Path, secret: bytes) -> dict[str, ServerProcess]:
+    """A process for each host and gateway, none of them started. All labs share one key, made of `secret`."""
+    names = [*(host.name for host in scenario.hosts), *(gateway.name for gateway in scenario.gateways)]
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    made: dict[str, ServerProcess] = {}
+    for number, host in enumerate(scenario.hosts):
+        place = folder / f"host{number}"
+        place.mkdir(mode=0o700)
+        (place / KEY_FILE_NAME).touch(mode=0o600)
+        (place / KEY_FILE_NAME).write_bytes(secret)
+        LabKey.load(place / KEY_FILE_NAME)
+        made[host.name] = ServerProcess(reactor, host.name, place, ports[host.name], _host_options(host))
+    for number, gateway in enumerate(scenario.gateways):
+        options = _gateway_options(gateway, ports)
+        made[gateway.name] = ServerProcess(
+            reactor, gateway.name, folder / f"gateway{number}", ports[gateway.name], options
+        )
+    return made
+
+
+def _host_options(host: Host) -> list[str]:
+    return [
+        f"--activation-interval={host.activation_interval}",
+        f"--renewal-interval={host.renewal_interval}",
+        f"--lab-products={','.join(host.covers)}",
+    ]
+
+
+def _gateway_options(gateway: Gateway, ports: dict[str, int]) -> list[str]:
+    return [f"--upstream=127.0.0.1:{ports[name]}" for name in gateway.upstreams]
+
+
+def _free_ports(number: int) -> list[int]:
+    # All are held until all are found: none is found twice.
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [int(listening.getsockname()[1]) for listening in sockets]
+    for listening in sockets:
+        listening.close()
+    return ports

@@ -1,0 +1,232 @@
+"""A fleet on the wire: the same machines, against real server processes, its days pressed into seconds.
+
+Machines, sites and DNS are those of the simulation, and so is the record; only the asking is real, and the time: a
+moment of the scenario is what the reactor's clock says, stretched. Clients keep the scenario's time for their licences
+and put the real time into their requests, for the hosts are real and have 4 hours of patience.
+
+What real hosts cannot do in a minute is forget: their count covers 30 days of their own time. So a run here is a test
+of load and of endurance, with outages in it, and no substitute for the one in virtual time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
+from twisted.logger import Logger
+
+from kmstwist.kms.status import Status
+from kmstwist.lab.cipher import LabCipher
+from kmstwist.lab.fleet.member import Member, clock_error_at
+from kmstwist.lab.fleet.processes import ServerProcess, processes_of
+from kmstwist.lab.fleet.record import FleetResult
+from kmstwist.lab.fleet.scenario import Gateway, Host, Outage, Scenario
+from kmstwist.lab.fleet.simulation import Fleet
+from kmstwist.lab.fleet.world import DAY, SimulatedServer
+from kmstwist.lab.keys import LabKey
+from kmstwist.lab.machines.activation import contact_over_tcp
+from kmstwist.transport.address import HostPort
+from kmstwist.transport.errors import UpstreamError
+
+MAX_MACHINES = 5000
+MAX_SECONDS = 3600
+AT_ONCE = 64
+"""Conversations open at the same time."""
+TIMEOUT = 10.0
+"""Seconds that a connection, and then a call, may take."""
+
+_NO_HOST = int(Status.SL_E_VL_BINDING_SERVICE_UNAVAILABLE)
+_NO_NAME = int(Status.E_DNS_NAME_ERROR)
+_log = Logger(namespace="kmstwist.lab.fleet")
+
+
+@dataclass(slots=True)
+class WireFigures:
+    """What only a run on the wire can tell. Times are seconds; `answers` has one for each answered request.
+
+    `errors` is how often connections and calls failed, by the transport's reason code; `latest` how long an attempt
+    waited at most for its turn.
+    """
+
+    seconds: float
+    answers: list[float] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
+    latest: float = 0.0
+
+    def quantile(self, share: float) -> float:
+        """The answer time that this share of all answers did not exceed."""
+        ordered = sorted(self.answers)
+        return ordered[min(len(ordered) - 1, ceil(share * len(ordered)) - 1)] if ordered else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WireResult:
+    """A run on the wire: the fleet's result, as in virtual time, and the wire's own figures."""
+
+    result: FleetResult
+    wire: WireFigures
+
+
+class WireFleet:
+    """A scenario to be run on the wire in so many seconds. `random` gives random bytes, for the key and the IVs."""
+
+    def __init__(
+        self, scenario: Scenario, reactor: Any, seconds: float, folder: Path, random: Callable[[int], bytes]
+    ) -> None:
+        self._fleet = Fleet(_without_host_clocks(scenario))
+        self._scenario = scenario
+        self._reactor = reactor
+        self._seconds = seconds
+        self._pace = scenario.days * DAY / seconds
+        secret = random(32)
+        self._cipher = LabCipher(LabKey(secret), random)
+        self._processes = processes_of(scenario, reactor, folder, secret)
+        self._contact = contact_over_tcp(reactor, TIMEOUT)
+        self._turns = DeferredSemaphore(AT_ONCE)
+        self._figures = WireFigures(seconds)
+        self._started = 0.0
+        self._over = False
+        self._calls: set[Any] = set()
+
+    def run(self, progress: Callable[[float], None]) -> Deferred[WireResult]:
+        """Start the servers, let the time pass, stop the servers. Fails with `ProcessFailed` if one does not start."""
+        return Deferred.fromCoroutine(self._run(progress))
+
+    async def _run(self, progress: Callable[[float], None]) -> WireResult:
+        try:
+            for process in self._processes.values():
+                await process.start()
+            self._started = self._reactor.seconds()
+            self._enter()
+            for step in range(1, 101):
+                await self._pause(self._started + self._seconds * step / 100 - self._reactor.seconds())
+                progress(step / 100)
+            self._over = True
+            for call in list(self._calls):
+                if call.active():
+                    call.cancel()
+        finally:
+            self._over = True
+            await DeferredList([process.stop() for process in self._processes.values()])
+        fleet = self._fleet
+        for member in fleet.members:
+            if member.counted is not None:
+                fleet.record.settle(member, min(fleet.ends, member.leaves))
+        return WireResult(fleet.record.result(self._scenario, fleet.members), self._figures)
+
+    def _pause(self, seconds: float) -> Deferred[None]:
+        passed: Deferred[None] = Deferred()
+        self._reactor.callLater(max(0.0, seconds), passed.callback, None)
+        return passed
+
+    @property
+    def _now(self) -> float:
+        """The scenario's time."""
+        passed: float = (self._reactor.seconds() - self._started) * self._pace
+        return min(self._fleet.ends, self._fleet.begins + passed)
+
+    def _at(self, moment: float, function: Callable[..., object], *args: object) -> None:
+        if moment >= self._fleet.ends or self._over:
+            return
+        delay = max(0.0, (moment - self._now) / self._pace)
+
+        def due() -> None:
+            self._calls.discard(call)
+            function(*args)
+
+        call = self._reactor.callLater(delay, due)
+        self._calls.add(call)
+
+    def _enter(self) -> None:
+        for member in self._fleet.members:
+            if member.joins < min(self._fleet.ends, member.leaves):
+                self._at(member.joins, self._join, member)
+                self._at(member.leaves, self._leave, member)
+        servers: list[Host | Gateway] = [*self._scenario.hosts, *self._scenario.gateways]
+        for server in servers:
+            for outage in server.outages:
+                self._plan_outage(self._processes[server.name], outage)
+
+    def _plan_outage(self, process: ServerProcess, outage: Outage) -> None:
+        begins = self._fleet.begins + outage.from_day * DAY
+        self._at(begins, self._send, process.stop)
+        self._at(begins + outage.days * DAY, self._send, process.start)
+
+    def _send(self, order: Callable[[], Deferred[None]]) -> None:
+        order().addErrback(lambda failure: _log.failure("a server process failed", failure))
+
+    def _join(self, member: Member) -> None:
+        self._fleet.record.joined(member, self._now)
+        self._attempt(member)
+
+    def _leave(self, member: Member) -> None:
+        if member.counted is not None:
+            self._fleet.record.left(member, self._now)
+
+    def _attempt(self, member: Member) -> None:
+        due = self._reactor.seconds()
+        asking: Deferred[None] = self._turns.run(lambda: Deferred.fromCoroutine(self._ask(member, due)))
+        asking.addErrback(lambda failure: _log.failure("an attempt failed", failure))
+
+    def _is_out(self, member: Member) -> bool:
+        """Whether nothing more is to come of a member: it left, or the time is over."""
+        return self._over or member.counted is None
+
+    async def _ask(self, member: Member, due: float) -> None:
+        if self._is_out(member):
+            return
+        self._figures.latest = max(self._figures.latest, self._reactor.seconds() - due)
+        self._fleet.record.settle(member, self._now)
+        site, choice = member.site, member.choice
+        answered = False
+        if not site.link_down.holds(self._now) and not site.is_lost():
+            known = choice.known
+            if known is not None:
+                answered = await self._try(member, known)
+                if not answered:
+                    choice.unreachable(known)
+            if not answered and choice.discovers:
+                for server in site.discover(self._now):
+                    if answered := await self._try(member, server):
+                        break
+        if self._is_out(member):
+            return
+        now = self._now
+        if not answered:
+            code = _NO_HOST if choice.known is not None or site.is_served(now) else _NO_NAME
+            member.lab.process(code, None, now)
+            self._fleet.record.unanswered(code, now)
+        self._at(member.on_from(member.lab.next_attempt), self._attempt, member)
+
+    async def _try(self, member: Member, server: SimulatedServer) -> bool:
+        """Ask one server over the wire; whether it answered."""
+        now, real = self._now, self._reactor.seconds()
+        error = clock_error_at(member.clock_error, self._fleet.begins, now) if member.clock_error else 0.0
+        message = self._cipher.seal_request(member.lab.request(now, real - now + error))
+        try:
+            hresult, answer = await self._contact(HostPort("127.0.0.1", self._processes[server.name].port), message)
+        except UpstreamError as failed:
+            self._figures.errors[failed.reason] += 1
+            return False
+        self._figures.answers.append(self._reactor.seconds() - real)
+        record = self._fleet.record
+        now = self._now
+        server.requests[record.hour_of(now)] += 1
+        if not self._is_out(member):
+            outcome = member.lab.process_message(self._cipher, hresult, answer, now)
+            if outcome.activated:
+                member.choice.worked(server)
+            record.answered(member, server, outcome, now)
+        return True
+
+
+def _without_host_clocks(scenario: Scenario) -> Scenario:
+    """Real hosts take the computer's clock; a wrong one of theirs cannot be had here."""
+    return scenario.model_copy(
+        update={"hosts": tuple(host.model_copy(update={"clock_error_minutes": 0.0}) for host in scenario.hosts)}
+    )

@@ -1,0 +1,176 @@
+"""A lab machine activates: it finds a host as Windows does, asks over a real connection, and logs what happened.
+
+The host set by hand, else the remembered one, else those of the SRV record in the order of RFC 2782. A host that cannot
+be reached is logged (event 12288 with that attempt's code) and the next is tried; the first that answers decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+
+from kmstwist.kms.messages import MessageError, Request
+from kmstwist.kms.status import Status
+from kmstwist.lab.cipher import LabCipher
+from kmstwist.lab.client import Outcome
+from kmstwist.lab.machines.errors import Published, Refused
+from kmstwist.lab.machines.events import answer_processed, request_sent
+from kmstwist.lab.machines.locating import LocateFailed, Locator
+from kmstwist.lab.machines.machine import Licence, Machine
+from kmstwist.reasons import Reason
+from kmstwist.transport.address import HostPort
+from kmstwist.transport.connection import call_timed_out, connect
+from kmstwist.transport.endpoints import endpoint_for
+from kmstwist.transport.errors import FaultError, UpstreamError
+
+TIMEOUT = 10.0
+"""Seconds that a connection, and then a call, may take."""
+
+Contact = Callable[[HostPort, bytes], Awaitable[tuple[int, bytes]]]
+"""Brings a message to a host: its HRESULT and its answer. Fails with an `UpstreamError`."""
+
+_UNKNOWN_INTERFACE = 0x800706B5
+_ACCESS_DENIED_FAULT = 5
+_AD_ONLY, _TOKEN_ONLY = 1, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What an activation needs of the world: keys, a way to find hosts, a way to ask one, the time."""
+
+    cipher: LabCipher
+    locate: Locator
+    contact: Contact
+    now: Callable[[], float]
+
+
+def contact_over_tcp(reactor: Any, timeout: float = TIMEOUT) -> Contact:
+    """A `Contact` that connects, binds, asks and closes, as a Windows client does."""
+    clock: IReactorTime = reactor
+
+    async def contact(host: HostPort, message: bytes) -> tuple[int, bytes]:
+        connection = await connect(clock, endpoint_for(reactor, host.host, host.port, timeout), timeout)
+        try:
+            return await connection.request_activation(message).addTimeout(
+                timeout, clock, onTimeoutCancel=call_timed_out
+            )
+        finally:
+            connection.close()
+
+    return contact
+
+
+async def activate(machine: Machine, licence: Licence, asking: Asking) -> Outcome:
+    """Try to activate a licence now. Raises `Published` with the code that Windows would show, if it does not come to
+    be licensed; the events of either are in `machine.new_events`.
+    """
+    _check_may_ask(machine, licence)
+    choice = machine.choice_of(licence)
+    if choice.known is not None:
+        tried = await _try(machine, licence, choice.known, asking)
+        if isinstance(tried, Outcome):
+            return _finished(machine, licence, choice.known, tried)
+        choice.unreachable(choice.known)
+        machine.cached = choice.cached
+    if choice.discovers:
+        for host in await _located(machine, licence, asking):
+            tried = await _try(machine, licence, host, asking)
+            if isinstance(tried, Outcome):
+                return _finished(machine, licence, host, tried)
+    raise _failed(licence, int(Status.SL_E_VL_BINDING_SERVICE_UNAVAILABLE), asking)
+
+
+def _check_may_ask(machine: Machine, licence: Licence) -> None:
+    if licence.partial_key is None:
+        raise Published(Status.SL_E_PKEY_NOT_INSTALLED)
+    act_type = machine.act_type_of(licence)
+    if act_type == _AD_ONLY:
+        raise Published(Status.SL_E_VL_AD_AO_NOT_FOUND, "The lab has no Active Directory: /act-type 2 allows KMS.")
+    if act_type == _TOKEN_ONLY:
+        raise Published(Status.SL_E_NOT_SUPPORTED, "The lab has no tokens: /act-type 2 allows KMS.")
+
+
+async def _located(machine: Machine, licence: Licence, asking: Asking) -> list[HostPort]:
+    try:
+        hosts = await asking.locate(machine, licence)
+    except LocateFailed as failed:
+        raise _failed(licence, failed.code, asking, str(failed)) from None
+    port = machine.port_of(licence)
+    return hosts if port is None else [HostPort(host.host, port) for host in hosts]
+
+
+async def _try(machine: Machine, licence: Licence, host: HostPort, asking: Asking) -> Outcome | None:
+    """Ask one host; None if it was not reached."""
+    client = licence.client
+    request = client.request(asking.now())
+    try:
+        sealed = asking.cipher.seal_request(request)
+    except ValueError as error:
+        raise Refused(f"{machine.name} cannot make a request: {error}") from None
+    try:
+        hresult, message = await asking.contact(host, sealed)
+    except UpstreamError as error:
+        _log_sent(machine, licence, host, request, _code_of(error), asking)
+        return None
+    _log_sent(machine, licence, host, request, 0, asking)
+    now = asking.now()
+    outcome = client.process_message(asking.cipher, hresult, message, now)
+    machine.new_events.append(_processed(machine, licence, request, outcome, hresult, message, asking))
+    return outcome
+
+
+def _processed(
+    machine: Machine, licence: Licence, request: Request, outcome: Outcome, hresult: int, message: bytes, asking: Asking
+) -> Any:
+    intervals = (0, 0)
+    if hresult == 0:
+        try:
+            response = asking.cipher.open_response(message)
+        except MessageError:
+            response = None
+        if response is not None:
+            intervals = (response.activation_interval, response.renewal_interval)
+    return answer_processed(
+        asking.now(),
+        outcome.hresult,
+        outcome.activated,
+        outcome.count or 0,
+        intervals,
+        request,
+        licence.product.name,
+    )
+
+
+def _finished(machine: Machine, licence: Licence, host: HostPort, outcome: Outcome) -> Outcome:
+    if not outcome.activated:
+        raise Published(outcome.hresult, _sentence(outcome.detail))
+    choice = machine.choice_of(licence)
+    choice.worked(host)
+    machine.cached = choice.cached
+    licence.by_phone = False
+    return outcome
+
+
+def _failed(licence: Licence, code: int, asking: Asking, more: str = "") -> Published:
+    licence.client.process(code, None, asking.now())
+    return Published(code, more)
+
+
+def _log_sent(machine: Machine, licence: Licence, host: HostPort, request: Request, code: int, asking: Asking) -> None:
+    machine.new_events.append(request_sent(asking.now(), code, host, request, licence.product.name))
+
+
+def _code_of(error: UpstreamError) -> int:
+    if isinstance(error, FaultError):
+        denied = error.status == _ACCESS_DENIED_FAULT
+        return int(Status.E_ACCESSDENIED if denied else Status.E_RPC_SERVER_UNAVAILABLE)
+    if error.reason is Reason.UPSTREAM_BIND_REJECTED:
+        return _UNKNOWN_INTERFACE
+    return int(Status.E_RPC_SERVER_UNAVAILABLE)
+
+
+def _sentence(detail: str) -> str:
+    return f"{detail[0].upper()}{detail[1:].rstrip('.')}." if detail else ""

@@ -1,0 +1,74 @@
+"""Where a lab machine finds KMS hosts in DNS: the domains Windows would look in, the records in RFC 2782's order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any
+
+from kmstwist.discovery.resolver import Lookup, LookupFailed, LookupProblem, system_lookup, system_search_list
+from kmstwist.discovery.search import ClientSettings, search_domains
+from kmstwist.discovery.srv import available, try_order
+from kmstwist.kms.status import Status
+from kmstwist.lab.machines.machine import Licence, Machine
+from kmstwist.transport.address import HostPort
+
+Locator = Callable[[Machine, Licence], Awaitable[list[HostPort]]]
+"""Finds the hosts a licence may ask, in the order to try them, at least one. Fails with a `LocateFailed`."""
+
+
+class LocateFailed(Exception):
+    """Discovery found no host; `code` is Windows' for it, the text a sentence that says why."""
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(why)
+        self.code = int(code)
+
+
+def locator(reactor: Any, random: Random) -> Locator:
+    """A `Locator` over Twisted Names: at the machine's own DNS server if it has one, else at this computer's."""
+
+    async def locate(machine: Machine, licence: Licence) -> list[HostPort]:
+        settings = ClientSettings(
+            lookup_domain=machine.lookup_domain_of(licence),
+            primary_suffix=machine.domain,
+            search_list=() if machine.domain else _own_search_list(),
+        )
+        domains = [domain.name for domain in search_domains(settings)]
+        if not domains:
+            raise LocateFailed(
+                Status.E_DNS_INVALID_NAME,
+                f"{machine.name} knows no DNS domain: give it one (lab machine new --domain), or a host (/skms).",
+            )
+        lookup = _lookup(reactor, machine)
+        failed: LookupFailed | None = None
+        for domain in domains:
+            try:
+                answer = await lookup.service(domain)
+            except LookupFailed as failure:
+                if not failure.says_no:
+                    raise LocateFailed(Status.E_DNS_SERVER_FAILURE, str(failure)) from None
+                failed = failure
+                continue
+            return [HostPort(record.target, record.port) for record in try_order(available(answer.records), random)]
+        assert failed is not None
+        no_name = failed.problem is LookupProblem.NO_SUCH_NAME
+        raise LocateFailed(Status.E_DNS_NAME_ERROR if no_name else Status.E_DNS_NO_RECORDS, str(failed))
+
+    return locate
+
+
+def _lookup(reactor: Any, machine: Machine) -> Lookup:
+    if machine.dns_server is not None:
+        return Lookup(reactor, [machine.dns_server])
+    try:
+        return system_lookup(reactor)
+    except ValueError as error:
+        raise LocateFailed(Status.E_DNS_NO_SERVERS, str(error)) from None
+
+
+def _own_search_list() -> tuple[str, ...]:
+    try:
+        return tuple(name for name in system_search_list() if name.strip("."))
+    except ValueError:
+        return ()

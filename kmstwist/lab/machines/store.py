@@ -1,0 +1,336 @@
+"""The lab machines between commands: one SQLite file in the state folder.
+
+A machine is small, so it is read and written whole; only its events are added to.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Uuid,
+    delete,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from kmstwist.kms.catalogue import UnknownProduct, find
+from kmstwist.kms.messages import LicenseStatus
+from kmstwist.kms.version import Version
+from kmstwist.lab.machines.errors import Refused
+from kmstwist.lab.machines.events import MachineEvent
+from kmstwist.lab.machines.machine import KmsSettings, Licence, Machine
+from kmstwist.lab.store import StoreError, wal_engine
+from kmstwist.transport.address import HostPort
+
+MACHINES_FILE_NAME = "machines.sqlite"
+SCHEMA_VERSION = 1
+
+_metadata = MetaData()
+_machines = Table(
+    "machine",
+    _metadata,
+    # Names are compared as Windows compares them: in any case.
+    Column("key", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("cmid", Uuid, nullable=False),
+    Column("previous_cmid", Uuid, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("rearms_left", Integer, nullable=False),
+    Column("domain", String),
+    Column("dns_host", String),
+    Column("dns_port", Integer),
+    Column("virtual", Boolean, nullable=False),
+    Column("kms_version", Integer, nullable=False),
+    Column("caching", Boolean, nullable=False),
+    Column("cached_host", String),
+    Column("cached_port", Integer),
+    Column("key_in_registry", Boolean, nullable=False),
+)
+_licences = Table(
+    "machine_licence",
+    _metadata,
+    Column("machine", String, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("product", String, nullable=False),
+    Column("partial_key", String),
+    Column("installs", Integer, nullable=False),
+    Column("rearms_left", Integer, nullable=False),
+    Column("by_phone", Boolean, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("expires", Float),
+    Column("next_attempt", Float, nullable=False),
+    Column("last_success", Float),
+    Column("host_id", String),
+    Column("activation_interval", Integer, nullable=False),
+    Column("renewal_interval", Integer, nullable=False),
+)
+_settings = Table(
+    "machine_setting",
+    _metadata,
+    Column("machine", String, primary_key=True),
+    Column("scope", String, primary_key=True),
+    Column("host", String),
+    Column("port", Integer),
+    Column("lookup_domain", String),
+    Column("act_type", Integer),
+)
+_events = Table(
+    "machine_event",
+    _metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("machine", String, nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("info", String, nullable=False),
+    Column("product", String, nullable=False),
+)
+
+
+class MachineStore:
+    """The file of a lab's machines, made with its folder if there is none; `StoreError` if it is of no use."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._engine = wal_engine(path)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._engine.begin() as connection:
+                self._prepare(connection)
+        except OSError as error:
+            raise StoreError(
+                f"the lab's folder {path.parent} cannot be made ({error.strerror}): name another with --state-dir"
+            ) from None
+        except DBAPIError as error:
+            self.close()
+            raise self._explained(error) from error
+        except StoreError:
+            self.close()
+            raise
+
+    def add(self, machine: Machine) -> None:
+        """Keep a new machine; `Refused` if there is one of its name."""
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(_machines).values(_machine_row(machine)))
+                _write_rest(connection, machine)
+        except IntegrityError:
+            raise Refused(
+                f'there is a lab machine "{machine.name}" already: choose another name, or delete it '
+                f"(kmstwist lab machine delete {machine.name})"
+            ) from None
+        except DBAPIError as error:
+            raise self._explained(error) from error
+
+    def save(self, machine: Machine) -> None:
+        """Replace a machine that is there, and add its new events."""
+        key = _key(machine.name)
+        try:
+            with self._engine.begin() as connection:
+                for table, column in ((_machines, "key"), (_licences, "machine"), (_settings, "machine")):
+                    connection.execute(delete(table).where(table.c[column] == key))
+                connection.execute(insert(_machines).values(_machine_row(machine)))
+                _write_rest(connection, machine)
+        except DBAPIError as error:
+            raise self._explained(error) from error
+
+    def get(self, name: str) -> Machine:
+        """The machine of this name, in any case; `Refused` if there is none."""
+        key = _key(name)
+        try:
+            with self._engine.connect() as connection:
+                row = connection.execute(select(_machines).where(_machines.c.key == key)).one_or_none()
+                if row is None:
+                    raise Refused(
+                        f'there is no lab machine "{name}": kmstwist lab machine list shows those there are, '
+                        f"kmstwist lab machine new {name} makes one"
+                    )
+                return self._machine(connection, row)
+        except DBAPIError as error:
+            raise self._explained(error) from error
+
+    def all(self) -> list[Machine]:
+        """Every machine, by name."""
+        try:
+            with self._engine.connect() as connection:
+                rows = connection.execute(select(_machines).order_by(_machines.c.key)).all()
+                return [self._machine(connection, row) for row in rows]
+        except DBAPIError as error:
+            raise self._explained(error) from error
+
+    def delete(self, name: str) -> None:
+        """Delete a machine with all it has; `Refused` if there is none of this name."""
+        machine = self.get(name)
+        key = _key(machine.name)
+        try:
+            with self._engine.begin() as connection:
+                for table in (_licences, _settings, _events):
+                    connection.execute(delete(table).where(table.c.machine == key))
+                connection.execute(delete(_machines).where(_machines.c.key == key))
+        except DBAPIError as error:
+            raise self._explained(error) from error
+
+    def events(self, name: str, last: int | None = None) -> list[MachineEvent]:
+        """A machine's events, the oldest first; only the `last` ones if given."""
+        query = select(_events).where(_events.c.machine == _key(name)).order_by(_events.c.id.desc()).limit(last)
+        try:
+            with self._engine.connect() as connection:
+                rows = connection.execute(query).all()
+        except DBAPIError as error:
+            raise self._explained(error) from error
+        return [MachineEvent(row.at, row.number, row.info, row.product) for row in reversed(rows)]
+
+    def count(self) -> int:
+        """How many machines there are."""
+        with self._engine.connect() as connection:
+            return int(connection.execute(select(func.count()).select_from(_machines)).scalar_one())
+
+    def close(self) -> None:
+        """Close the file; the store is of no use afterwards."""
+        self._engine.dispose()
+
+    def _prepare(self, connection: Connection) -> None:
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"the lab's machines {self._path} were written by a newer kmstwist (schema {version}, this one knows "
+                f"{SCHEMA_VERSION}): update kmstwist, or move the file away"
+            )
+        _metadata.create_all(connection)
+        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _machine(self, connection: Connection, row: Row[tuple[object, ...]]) -> Machine:
+        machine = Machine(
+            name=row.name,
+            cmid=row.cmid,
+            previous_cmid=row.previous_cmid,
+            created=row.created,
+            rearms_left=row.rearms_left,
+            domain=row.domain,
+            dns_server=_address(row.dns_host, row.dns_port),
+            virtual=row.virtual,
+            version=Version(row.kms_version, 0),
+            caching=row.caching,
+            cached=_address(row.cached_host, row.cached_port),
+            key_in_registry=row.key_in_registry,
+        )
+        licences = select(_licences).where(_licences.c.machine == row.key).order_by(_licences.c.position)
+        for found in connection.execute(licences):
+            machine.licences.append(self._licence(machine, found))
+        for found in connection.execute(select(_settings).where(_settings.c.machine == row.key)):
+            machine.settings[found.scope] = KmsSettings(found.host, found.port, found.lookup_domain, found.act_type)
+        return machine
+
+    def _licence(self, machine: Machine, row: Row[tuple[object, ...]]) -> Licence:
+        try:
+            product = find(row.product)
+            status = LicenseStatus(row.status)
+        except (UnknownProduct, ValueError) as error:
+            raise StoreError(
+                f"the lab's machines {self._path} hold what this kmstwist does not know ({error}): update kmstwist, or "
+                f"delete the machine (kmstwist lab machine delete {machine.name})"
+            ) from None
+        client = machine.new_client(product, row.next_attempt)
+        client.status = status
+        client.expires = row.expires
+        client.last_success = row.last_success
+        client.host_id = row.host_id
+        client.activation_interval = row.activation_interval
+        client.renewal_interval = row.renewal_interval
+        licence = Licence(client, row.partial_key)
+        licence.installs = row.installs
+        licence.rearms_left = row.rearms_left
+        licence.by_phone = row.by_phone
+        return licence
+
+    def _explained(self, error: DBAPIError) -> StoreError:
+        cause = str(error.orig)
+        if "locked" in cause:
+            cure = "another command holds it; try again when that has ended"
+        elif "readonly" in cause or "unable to open" in cause:
+            cure = "see that its folder and file belong to you, or name another with --state-dir"
+        else:
+            cure = "it is damaged or no file of kmstwist's; move it away, and make the machines anew"
+        return StoreError(f"the lab's machines {self._path} cannot be used ({cause}): {cure}")
+
+
+def _key(name: str) -> str:
+    return name.casefold()
+
+
+def _address(host: str | None, port: int | None) -> HostPort | None:
+    return None if host is None or port is None else HostPort(host, port)
+
+
+def _machine_row(machine: Machine) -> dict[str, object]:
+    dns, cached = machine.dns_server, machine.cached
+    return {
+        "key": _key(machine.name),
+        "name": machine.name,
+        "cmid": machine.cmid,
+        "previous_cmid": machine.previous_cmid,
+        "created": machine.created,
+        "rearms_left": machine.rearms_left,
+        "domain": machine.domain,
+        "dns_host": dns.host if dns else None,
+        "dns_port": dns.port if dns else None,
+        "virtual": machine.virtual,
+        "kms_version": machine.version.major,
+        "caching": machine.caching,
+        "cached_host": cached.host if cached else None,
+        "cached_port": cached.port if cached else None,
+        "key_in_registry": machine.key_in_registry,
+    }
+
+
+def _write_rest(connection: Connection, machine: Machine) -> None:
+    key = _key(machine.name)
+    for position, licence in enumerate(machine.licences):
+        client = licence.client
+        connection.execute(
+            insert(_licences).values(
+                machine=key,
+                position=position,
+                product=licence.product.name,
+                partial_key=licence.partial_key,
+                installs=licence.installs,
+                rearms_left=licence.rearms_left,
+                by_phone=licence.by_phone,
+                status=int(client.status),
+                expires=client.expires,
+                next_attempt=client.next_attempt,
+                last_success=client.last_success,
+                host_id=client.host_id,
+                activation_interval=client.activation_interval,
+                renewal_interval=client.renewal_interval,
+            )
+        )
+    for scope, settings in machine.settings.items():
+        connection.execute(
+            insert(_settings).values(
+                machine=key,
+                scope=scope,
+                host=settings.host,
+                port=settings.port,
+                lookup_domain=settings.lookup_domain,
+                act_type=settings.act_type,
+            )
+        )
+    for event in machine.new_events:
+        connection.execute(
+            insert(_events).values(
+                machine=key, at=event.at, number=event.number, info=event.info, product=event.product
+            )
+        )
+    machine.new_events.clear()

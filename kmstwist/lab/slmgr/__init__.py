@@ -1,0 +1,1 @@
+"""slmgr on lab machines: every option of Windows' slmgr.vbs, to practise with."""

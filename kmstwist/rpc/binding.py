@@ -1,0 +1,98 @@
+"""What a server does with bind and alter_context: the outputs of `kmstwist.rpc.server`'s machine that set contexts up.
+
+Only a bind is ever answered with bind_nak; an alter_context that breaks a rule is answered with a fault, and both end
+the association ([MS-RPCE] 3.3.3: errors are handled "by closing the connection or sending a bind_nak/fault PDU").
+What is accepted of a context list is `kmstwist.rpc.negotiation`'s to say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kmstwist.reasons import Reason
+from kmstwist.rpc.negotiation import ContextListError, fragment_size, negotiate
+from kmstwist.rpc.pdu import (
+    CONC_MPX,
+    DID_NOT_EXECUTE,
+    SUPPORT_HEADER_SIGN,
+    WHOLE,
+    AlterContext,
+    AlterContextResp,
+    AuthVerifier,
+    Bind,
+    BindAck,
+    BindNak,
+)
+from kmstwist.rpc.status import FaultStatus, RejectReason
+
+if TYPE_CHECKING:
+    from kmstwist.rpc.server import AssociationInputs, ServerAssociation
+
+
+def negotiate_bind(inputs: AssociationInputs, association: ServerAssociation, pdu: Bind) -> None:
+    """Acknowledge a bind, or refuse it whole (C706 12.6.4.3 to 12.6.4.5)."""
+    if pdu.auth is not None:
+        reject = authentication_rejection(pdu.auth)
+        association.reject_bind(pdu.call_id, reject, Reason.RPC_AUTHENTICATION, describe_authentication(pdu.auth))
+        return
+    try:
+        outcome = negotiate(association.server.table, pdu.contexts, {}, features_allowed=True)
+    except ContextListError as error:
+        association.reject_bind(pdu.call_id, RejectReason.NOT_SPECIFIED, Reason.RPC_BAD_CONTEXT_LIST, str(error))
+        return
+    group = association.server.groups.join(pdu.assoc_group)
+    if group is None:
+        text = f"association group {pdu.assoc_group} does not exist"
+        association.reject_bind(pdu.call_id, RejectReason.NOT_SPECIFIED, Reason.RPC_ASSOC_GROUP, text)
+        return
+    association.group = group
+    association.contexts = outcome.accepted
+    association.features = outcome.features or 0
+    association.multiplexed = bool(pdu.flags & CONC_MPX)
+    association.fragment_size = size = fragment_size(pdu.max_xmit_frag, pdu.max_recv_frag)
+    # The two capabilities a bind may ask for are echoed, nothing else of its flags ([MS-RPCE] 2.2.2.3; C706 12.6.3.1).
+    flags = WHOLE | pdu.flags & (CONC_MPX | SUPPORT_HEADER_SIGN)
+    address = association.secondary_address
+    association.send(BindAck(pdu.call_id, outcome.outcomes, size, size, group, address, flags))
+    if not outcome.accepted:
+        association.note_refusal(Reason.RPC_NO_INTERFACE, "no context of the bind was accepted")
+    inputs.bind_accepted()
+
+
+def alter(inputs: AssociationInputs, association: ServerAssociation, pdu: AlterContext) -> None:
+    """Add contexts to the association (C706 12.6.4.1). Fragment sizes and group in it mean nothing, as in Windows."""
+    if pdu.auth is not None:
+        text = describe_authentication(pdu.auth)
+        association.refuse(
+            pdu.call_id, FaultStatus.ACCESS_DENIED, Reason.RPC_AUTHENTICATION, text, flags=DID_NOT_EXECUTE
+        )
+        return
+    try:
+        outcome = negotiate(association.server.table, pdu.contexts, association.contexts, features_allowed=False)
+    except ContextListError as error:
+        status, reason = FaultStatus.NCA_PROTOCOL_ERROR, Reason.RPC_BAD_CONTEXT_LIST
+        association.refuse(pdu.call_id, status, reason, str(error), flags=DID_NOT_EXECUTE)
+        return
+    association.contexts.update(outcome.accepted)
+    size = association.fragment_size
+    flags = WHOLE | pdu.flags & SUPPORT_HEADER_SIGN
+    association.send(AlterContextResp(pdu.call_id, outcome.outcomes, size, size, association.group or 0, b"", flags))
+
+
+def reject_second_bind(inputs: AssociationInputs, association: ServerAssociation, pdu: Bind) -> None:
+    """One bind a connection: a second is refused and ends it, as Windows and Samba do."""
+    association.send(BindNak(pdu.call_id, RejectReason.NOT_SPECIFIED))
+    association.end(Reason.RPC_SECOND_BIND, "a second bind on a bound connection")
+
+
+def authentication_rejection(auth: AuthVerifier) -> RejectReason:
+    """The bind_nak reason for a verifier ([MS-RPCE] 2.2.2.5, 3.3.1.5.2).
+
+    Observed of Windows: levels that do not exist, or need no verifier, are not blamed on the type.
+    """
+    return RejectReason.AUTHENTICATION_TYPE_NOT_RECOGNIZED if 2 <= auth.level <= 6 else RejectReason.NOT_SPECIFIED
+
+
+def describe_authentication(auth: AuthVerifier) -> str:
+    """What was offered, for the log."""
+    return f"authentication type {auth.auth_type} level {auth.level} offered; KMS calls are anonymous"

@@ -1,0 +1,67 @@
+"""What a server answers to what no client may send here: the outputs of `kmstwist.rpc.server`'s machine that end it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kmstwist.reasons import Reason
+from kmstwist.rpc.pdu import (
+    DID_NOT_EXECUTE,
+    WHOLE,
+    AlterContext,
+    BindNak,
+    Fault,
+    PacketType,
+    Pdu,
+    PduError,
+    Request,
+)
+from kmstwist.rpc.status import FaultStatus, RejectReason
+
+if TYPE_CHECKING:
+    from kmstwist.rpc.server import AssociationInputs, ServerAssociation
+
+
+def fault_not_bound(inputs: AssociationInputs, association: ServerAssociation, pdu: AlterContext | Request) -> None:
+    """A PDU that needs a bound association came before the bind ([MS-RPCE] 3.3.3, state ESTABLISHED)."""
+    association.send(Fault(pdu.call_id, 0, FaultStatus.NCA_PROTOCOL_ERROR, flags=WHOLE | DID_NOT_EXECUTE))
+    name = "alter_context" if isinstance(pdu, AlterContext) else "request"
+    association.end(Reason.RPC_NOT_BOUND, f"{name} before any bind")
+
+
+def end_foreign(inputs: AssociationInputs, association: ServerAssociation, pdu: Pdu) -> None:
+    """No answer: there is none to a server's PDU, and rpc_auth_3 is never answered ([MS-RPCE] 2.2.2.10)."""
+    association.end(Reason.RPC_UNEXPECTED_PDU, f"{type(pdu).__name__} is nothing a client may send here")
+
+
+def answer_malformed(inputs: AssociationInputs, association: ServerAssociation, error: PduError) -> None:
+    """Say what can be said to bytes that are no PDU: nothing, unless they began as a bind or a request."""
+    if error.ptype == PacketType.BIND and error.reason is not Reason.RPC_NOT_RPC:
+        # [MS-RPCE] 2.2.2.5: 4 is for a protocol error in a bind, too; observed for a verifier that does not fit it.
+        blame_protocol = error.reason in (Reason.RPC_VERSION, Reason.RPC_AUTHENTICATION)
+        reject = RejectReason.PROTOCOL_VERSION_NOT_SUPPORTED if blame_protocol else RejectReason.NOT_SPECIFIED
+        association.send(BindNak(error.call_id, reject))
+    elif error.ptype in (PacketType.REQUEST, PacketType.ALTER_CONTEXT) and error.reason not in (
+        Reason.RPC_NOT_RPC,
+        Reason.RPC_VERSION,
+    ):
+        did_not_execute = DID_NOT_EXECUTE if error.ptype == PacketType.ALTER_CONTEXT else 0
+        association.send(Fault(error.call_id, 0, FaultStatus.NCA_PROTOCOL_ERROR, flags=WHOLE | did_not_execute))
+    association.end(error.reason, error.detail)
+
+
+def end_violated(inputs: AssociationInputs, association: ServerAssociation, reason: Reason, detail: str) -> None:
+    """The client has been told; tell the connection's owner to close it."""
+    association.end(reason, detail)
+
+
+def ignore(inputs: AssociationInputs, association: ServerAssociation, what: object) -> None:
+    """Nothing is done and nothing answered."""
+
+
+def ignore_violation(inputs: AssociationInputs, association: ServerAssociation, reason: Reason, detail: str) -> None:
+    """The association has ended already."""
+
+
+def do_nothing(inputs: AssociationInputs, association: ServerAssociation) -> None:
+    """Entering the state says it all."""

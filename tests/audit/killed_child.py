@@ -1,0 +1,43 @@
+"""A server's life for the kill test: records calls as fast as it can, and tells a pipe what was acknowledged.
+
+Imported by a fork server without a reactor, so that each child is a fork that makes its own.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# What the fork server is to have loaded: everything but the reactor.
+import kmstwist.audit.service
+
+IN_HAND = 200
+
+
+def serve(store: str, pipe: int, life: int) -> None:
+    """Keep `IN_HAND` calls under way until killed; write each acknowledged record's id to `pipe`."""
+    from twisted.internet import reactor
+
+    from kmstwist.kms.activation import ActivationAnswer, ActivationCall
+
+    settings = kmstwist.audit.service.AuditSettings(store=str(Path(store)), gateway=f"life{life}")
+    audit = kmstwist.audit.service.AuditService(settings, reactor)
+    call = ActivationCall((6 << 16).to_bytes(4, "little") + bytes(256), "10.0.0.7", 50000)
+    answer = ActivationAnswer(0, bytes(180), upstream="kms1")
+
+    def another() -> None:
+        record = audit.maker.answered(call, answer)
+
+        def acknowledged(_: None) -> None:
+            os.write(pipe, record.record_id)
+            reactor.callLater(0, another)  # type: ignore[attr-defined]
+
+        audit.record(record).addCallback(acknowledged)
+
+    def start() -> None:
+        audit.startService()
+        for _ in range(IN_HAND):
+            another()
+
+    reactor.callWhenRunning(start)  # type: ignore[attr-defined]
+    reactor.run()  # type: ignore[attr-defined]

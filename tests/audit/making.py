@@ -1,0 +1,85 @@
+"""Records for tests, made in one line; time in whole hours and days from a fixed start."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import Engine
+
+from kmstwist.audit.engine import open_engine
+from kmstwist.audit.migrate import migrate
+from kmstwist.audit.records import Record, RecordIds
+from kmstwist.reasons import Reason
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+# 2024-06-01 00:00 UTC, a whole hour and day.
+START = 1_717_200_000_000
+
+WINDOWS = "55c92734-d682-4d71-983e-d6ec3f16059f"
+OFFICE = "0ff1ce15-a989-479d-af46-f275c6370663"
+
+_SPACE = UUID("8a3f3c1e-0000-4000-8000-000000000000")
+_counter = count()
+
+
+def counting(size: int) -> bytes:
+    """Entropy that never repeats and is the same in every run."""
+    return next(_counter).to_bytes(size, "big")
+
+
+IDS = RecordIds(counting)
+
+
+def uuid(name: str) -> str:
+    return str(uuid5(_SPACE, name))
+
+
+def opaque(at: int, client: str = "10.0.0.7", **changes: Any) -> Record:
+    """A genuine V6 call that a host answered: nothing of its body is known."""
+    values: dict[str, Any] = {
+        "record_id": IDS.make(at),
+        "at": at,
+        "gateway": "gw1",
+        "client": client,
+        "reason": Reason.OK,
+        "version": 6,
+        "upstream": "kms1",
+        "hresult": 0,
+        "bytes_in": 260,
+        "bytes_out": 180,
+    }
+    return Record(**(values | changes))
+
+
+def known(at: int, machine: str, client: str = "10.0.0.7", **changes: Any) -> Record:
+    """A call whose body could be read: a Windows client that needs 25 and was told 50."""
+    values: dict[str, Any] = {
+        "version": 4,
+        "machine": machine,
+        "cmid": uuid(machine),
+        "app_id": WINDOWS,
+        "act_id": uuid("Windows 10 Enterprise"),
+        "product": "Windows 10 Enterprise",
+        "license_status": 1,
+        "virtual_machine": False,
+        "minutes_left": 250000,
+        "required_count": 25,
+        "count": 50,
+    }
+    return opaque(at, client, **(values | changes))
+
+
+def refusal(at: int, client: str = "192.0.2.9", reason: Reason = Reason.RPC_NOT_RPC, **changes: Any) -> Record:
+    """A peer turned away before any KMS message."""
+    values: dict[str, Any] = {"reason": reason, "version": None, "upstream": None, "hresult": None, "bytes_out": 0}
+    return opaque(at, client, **(values | changes))
+
+
+def new_store(folder: Path, name: str = "audit.sqlite", **options: Any) -> Engine:
+    engine = open_engine(str(folder / name), **options)
+    migrate(engine)
+    return engine

@@ -1,0 +1,232 @@
+"""Forwarding to a real PostgreSQL, with the outages it has to live through."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.exc import OperationalError
+
+from kmstwist.audit import schema
+from kmstwist.audit.engine import open_engine, reading, writing
+from kmstwist.audit.events.importer import Importer
+from kmstwist.audit.forget import forget
+from kmstwist.audit.forward import Forwarder, forwarded_up_to, register, target_name, unregister_others
+from kmstwist.audit.migrate import migrate
+from kmstwist.audit.privacy import Privacy, PrivacyPolicy
+from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.model import Query
+from kmstwist.audit.reports.render import to_json
+from kmstwist.audit.retention import Limits, prune, rewrite
+from kmstwist.audit.store import insert_batch, read_records, verify
+from tests.audit.exports import as_xml, request
+from tests.audit.making import DAY, HOUR, START, known, new_store, opaque, refusal, uuid
+from tests.audit.postgres import Cluster, make_folder
+
+pytestmark = [
+    pytest.mark.needs("postgres"),
+    pytest.mark.xdist_group("postgres"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    folder = make_folder()
+    cluster = Cluster(folder)
+    cluster.start()
+    yield cluster
+    cluster.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def target(cluster: Cluster) -> Iterator[Engine]:
+    engine = open_engine(cluster.url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    yield engine
+    engine.dispose()
+
+
+def rows(store: Engine, table: str, *without: str) -> list[dict[str, Any]]:
+    with reading(store) as connection:
+        found = [dict(row._mapping) for row in connection.execute(select(schema.metadata.tables[table]))]
+    return sorted(({k: v for k, v in row.items() if k not in without} for row in found), key=repr)
+
+
+def forward_all(forwarder: Forwarder) -> None:
+    while forwarder.forward_once():
+        pass
+
+
+def wait_until(true: Callable[[], bool], forwarder: Forwarder) -> None:
+    """Let the forwarder's own thread work; its numbers are read from here."""
+    pulse = threading.Event()
+    for _ in range(2000):
+        if true():
+            return
+        pulse.wait(0.01)
+    raise AssertionError(f"sent {forwarder.sent}, failures {forwarder.failures}, connected {forwarder.connected}")
+
+
+SOME = [
+    known(START, "PC1"),
+    known(START + 1, "PC1", count=4),
+    opaque(START + HOUR),
+    opaque(START + HOUR, hresult=0xC004F06C),
+    refusal(START + 5),
+]
+
+
+def test_the_central_store_says_the_same_as_the_local_one(store: Engine, target: Engine) -> None:
+    insert_batch(store, SOME)
+    forward_all(Forwarder(store, target, batch=2))
+    with reading(store) as here, reading(target) as there:
+        assert [record for _, record in read_records(there)] == [record for _, record in read_records(here)]
+    for table in ("machines", "machine_cmids", "hourly_activity", "hourly_failures"):
+        assert rows(target, table) == rows(store, table)
+    assert verify(target) == []
+
+
+@pytest.mark.parametrize("name", list(REPORTS))
+def test_every_report_says_the_same_over_postgresql(store: Engine, target: Engine, name: str) -> None:
+    insert_batch(store, [*SOME, known(START, "pc8", cmid=uuid("PC1"), product=None), known(START + 9, "PC1", cmid="x")])
+    forward_all(Forwarder(store, target))
+    query = Query(
+        now=datetime(2024, 6, 10, tzinfo=UTC), **({"network": "10.0.0.0/8"} if "network" in REPORTS[name].heeds else {})
+    )
+    with reading(store) as here, reading(target) as there:
+        expected = to_json(REPORTS[name].ask(here, query))
+        assert to_json(REPORTS[name].ask(there, query)) == expected
+    assert '"rows": []' not in expected or name in ("refused", "expiring", "silent")
+
+
+def test_events_retention_and_forgetting_work_in_postgresql(store: Engine, target: Engine, tmp_path: Path) -> None:
+    insert_batch(
+        store, [opaque(START, "10.0.0.1"), opaque(START + 5, "10.0.0.1", hresult=0xC004F06C), opaque(START + DAY)]
+    )
+    forward_all(Forwarder(store, target))
+    privacy = Privacy(PrivacyPolicy(), b"")
+    path = tmp_path / "a.xml"
+    path.write_bytes(as_xml([request(1, datetime(2024, 6, 1, tzinfo=UTC), "pc1")]))
+    importer = Importer(target, privacy, lambda _: ["10.0.0.1"])
+    assert importer.import_file(path).joined == 1
+    assert importer.import_file(path).known == 1
+    assert {row["machine"]: row["calls"] for row in rows(target, "machines")} == {
+        "pc1": 1,
+        "10.0.0.1": 1,
+        "10.0.0.7": 1,
+    }
+    assert forget(target, "PC1", privacy).records == 1
+    assert sum(prune(target, Limits(days=1), START + 2 * DAY)) > 0
+    assert [row["client"] for row in rows(target, "records")] == ["10.0.0.7"]
+    rewrite(target)
+
+
+def test_sending_again_after_a_lost_watermark_changes_nothing(store: Engine, target: Engine) -> None:
+    insert_batch(store, SOME)
+    forward_all(Forwarder(store, target))
+    before = rows(target, "machines"), rows(target, "hourly_activity")
+    with writing(store) as connection:
+        connection.execute(schema.forwarding.update().values(seq=1))
+    again = Forwarder(store, target)
+    forward_all(again)
+    assert again.sent == 0
+    assert (rows(target, "machines"), rows(target, "hourly_activity")) == before
+    assert forwarded_up_to(store, target_name(target)) == len(SOME)
+
+
+def test_two_gateways_meet_in_one_central_store(store: Engine, target: Engine, tmp_path: Path) -> None:
+    other = new_store(tmp_path, "other.sqlite")
+    insert_batch(store, [known(START, "pc1"), known(START, "pc2")])
+    insert_batch(other, [known(START + HOUR, "pc1", gateway="gw2"), known(START, "pc3", gateway="gw2")])
+    forwarders = [Forwarder(engine, target, batch=1, idle=0.01) for engine in (store, other)]
+    for forwarder in forwarders:
+        forwarder.start()
+    wait_until(lambda: sum(forwarder.sent for forwarder in forwarders) == 4, forwarders[0])
+    for forwarder in forwarders:
+        forwarder.stop()
+    machines = {row["machine"]: (row["calls"], row["gateway"]) for row in rows(target, "machines")}
+    assert machines == {"pc1": (2, "gw2"), "pc2": (1, "gw1"), "pc3": (1, "gw2")}
+    other.dispose()
+
+
+def test_nothing_is_lost_or_doubled_when_postgresql_crashes_under_load(
+    store: Engine, target: Engine, cluster: Cluster
+) -> None:
+    register(store, target_name(target))
+    forwarder = Forwarder(store, target, batch=7, idle=0.001, backoff=(0.01, 0.05))
+    made = 0
+
+    def load(batches: int) -> None:
+        nonlocal made
+        for _ in range(batches):
+            insert_batch(store, [opaque(START + made + more, f"10.0.0.{more}") for more in range(10)])
+            made += 10
+
+    forwarder.start()
+    load(30)
+    wait_until(lambda: forwarder.sent > 50, forwarder)
+    cluster.stop()
+    try:
+        failures = forwarder.failures
+        load(30)
+        wait_until(lambda: forwarder.failures > failures + 2, forwarder)
+        assert not forwarder.connected
+    finally:
+        cluster.start()
+    load(30)
+    wait_until(lambda: forwarder.watermark == made, forwarder)
+    assert forwarder.behind == 0
+    forwarder.stop()
+    with reading(store) as here, reading(target) as there:
+        order = select(schema.records.c.record_id).order_by(schema.records.c.seq)
+        assert list(there.scalars(order)) == list(here.scalars(order))
+        assert there.scalar(select(func.sum(schema.machines.c.calls))) == made
+    assert verify(target) == []
+
+
+def test_what_postgresql_cannot_hold_keeps_nothing_else_out(store: Engine, target: Engine) -> None:
+    insert_batch(store, [opaque(START), opaque(START + 1, detail="a\0b"), opaque(START + 2)])
+    forwarder = Forwarder(store, target)
+    forward_all(forwarder)
+    assert sorted(row["detail"] for row in rows(target, "records")) == ["", "", "ab"]
+    assert forwarder.rejected == 0
+
+
+def test_several_processes_may_bring_the_central_store_up_to_date_at_once(target: Engine, cluster: Cluster) -> None:
+    engines = [open_engine(cluster.url) for _ in range(4)]
+    threads = [threading.Thread(target=migrate, args=(engine,)) for engine in engines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert verify(target) == []
+    for engine in engines:
+        engine.dispose()
+
+
+def test_the_watermark_of_a_target_no_longer_fed_is_forgotten(store: Engine) -> None:
+    register(store, "old")
+    register(store, "new")
+    unregister_others(store, "new")
+    assert [row["target"] for row in rows(store, "forwarding")] == ["new"]
+    unregister_others(store, None)
+    assert rows(store, "forwarding") == []
+
+
+def test_an_unreachable_target_fails_without_touching_the_watermark(store: Engine, tmp_path: Path) -> None:
+    insert_batch(store, SOME)
+    nowhere = open_engine(f"postgresql://kmstwist@/postgres?host={tmp_path}")
+    forwarder = Forwarder(store, nowhere)
+    with pytest.raises(Exception, match="cannot be opened") as caught:
+        forwarder.forward_once()
+    assert isinstance(caught.value.__cause__, OperationalError)
+    assert forwarded_up_to(store, target_name(nowhere)) == 0

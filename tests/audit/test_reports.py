@@ -1,0 +1,381 @@
+"""Every report on a case small enough to work out by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rich.console import Console
+from sqlalchemy import Engine
+
+from kmstwist.audit.engine import reading
+from kmstwist.audit.records import Phases, Record
+from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.filters import QueryError
+from kmstwist.audit.reports.model import Bucket, Query, Report, Urgency
+from kmstwist.audit.reports.render import to_csv, to_json, to_markdown, to_table
+from kmstwist.audit.reports.times import parse_when
+from kmstwist.audit.store import insert_batch
+from kmstwist.reasons import Reason
+from tests.audit.making import DAY, HOUR, OFFICE, START, known, opaque, refusal, uuid
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC) + timedelta(days=200)
+NOW_MS = START + 200 * DAY
+
+
+def ago(days: float) -> int:
+    return NOW_MS - int(days * DAY)
+
+
+def ask(store: Engine, name: str, **question: Any) -> Report[Any]:
+    with reading(store) as connection:
+        return REPORTS[name].ask(connection, Query(now=NOW, **question))
+
+
+def office(at: int, machine: str, client: str, **changes: Any) -> Record:
+    values: dict[str, Any] = {"app_id": OFFICE, "product": "Office 2021", "required_count": 5, "act_id": uuid("o21")}
+    return known(at, machine, client, **(values | changes))
+
+
+def test_the_clock_of_these_tests_is_what_it_says() -> None:
+    assert NOW.timestamp() * 1000 == NOW_MS
+
+
+def test_clients_says_when_each_activation_was_renewed_and_expires(store: Engine) -> None:
+    insert_batch(
+        store,
+        [
+            known(ago(3), "pc1", "10.1.0.1"),
+            known(ago(40), "pc2", "10.2.0.2"),
+            known(ago(1), "pc2", "10.2.0.2", hresult=0xC004F06C),
+            opaque(ago(190), "10.3.0.3"),
+            known(ago(2), "pc4", "10.4.0.4", count=7),
+        ],
+    )
+    never, gone, late, well = ask(store, "clients").rows
+    assert (never.machine, never.last_success, never.expires, never.days_left) == ("pc4", None, None, None)
+    assert (never.last_status, never.urgency) == (0xC004F038, Urgency.LOST)
+    assert (gone.machine, gone.address, gone.days_left, gone.urgency) == ("10.3.0.3", "10.3.0.3", -10, Urgency.LOST)
+    assert (gone.application, gone.product) == ("", "(not readable)")
+    assert (late.machine, late.days_left, late.last_status, late.calls) == ("pc2", 140, 0xC004F06C, 2)
+    assert late.last_seen == NOW - timedelta(days=1)
+    assert late.urgency is Urgency.SOON
+    assert (well.machine, well.application, well.product) == ("pc1", "Windows", "Windows 10 Enterprise")
+    assert well.last_success == NOW - timedelta(days=3)
+    assert well.renewal_due == NOW + timedelta(days=4)
+    assert well.expires == NOW + timedelta(days=177)
+    assert (well.days_left, well.last_status, well.urgency) == (177, 0, Urgency.GOOD)
+
+
+def test_windows_and_office_on_one_machine_are_two_activations(store: Engine) -> None:
+    insert_batch(store, [known(ago(3), "pc1"), office(ago(50), "pc1", "10.0.0.7")])
+    assert [(row.application, row.days_left) for row in ask(store, "clients").rows] == [
+        ("Office", 130),
+        ("Windows", 177),
+    ]
+
+
+def test_expiring_finds_those_within_the_days_and_not_those_past_them(store: Engine) -> None:
+    insert_batch(store, [known(ago(days), f"pc{days}") for days in (149, 150, 170, 180, 181)])
+    assert [(row.machine, row.days_left) for row in ask(store, "expiring").rows] == [
+        ("pc180", 0),
+        ("pc170", 10),
+        ("pc150", 30),
+    ]
+    assert [row.machine for row in ask(store, "expiring", days=10).rows] == ["pc180", "pc170"]
+
+
+def test_a_machine_that_fails_to_renew_is_expiring_but_not_silent(store: Engine) -> None:
+    insert_batch(store, [known(ago(160), "pc1"), known(ago(0.5), "pc1", hresult=0xC004F06C)])
+    assert [row.machine for row in ask(store, "expiring").rows] == ["pc1"]
+    assert ask(store, "silent").rows == []
+
+
+def test_silent_finds_those_that_stopped_calling(store: Engine) -> None:
+    insert_batch(store, [known(ago(days), f"pc{days}") for days in (13, 15, 60)])
+    oldest, newer = ask(store, "silent").rows
+    assert (oldest.machine, oldest.days_silent, oldest.days_left) == ("pc60", 60, 120)
+    assert (newer.machine, newer.days_silent) == ("pc15", 15)
+    assert [row.machine for row in ask(store, "silent", days=30).rows] == ["pc60"]
+
+
+def test_duplicates_finds_shared_and_changed_cmids(store: Engine) -> None:
+    clone = uuid("image")
+    insert_batch(
+        store,
+        [
+            known(ago(3), "clone1", "10.0.0.1", cmid=clone),
+            known(ago(2), "clone2", "10.0.0.2", cmid=clone),
+            known(ago(1), "clone3", "10.0.0.3", cmid=clone),
+            known(ago(9), "reborn", cmid=uuid("before")),
+            known(ago(8), "reborn", cmid=uuid("after")),
+            known(ago(8), "plain"),
+            office(ago(8), "plain", "10.0.0.7", cmid=uuid("plain office")),
+        ],
+    )
+    shared, changed = ask(store, "duplicates").rows
+    assert (shared.finding, shared.subject, shared.number) == ("shared CMID", clone, 3)
+    assert (shared.others, shared.last_seen) == ("clone3, clone2, clone1", NOW - timedelta(days=1))
+    assert (changed.finding, changed.subject, changed.number) == ("changed CMID", "reborn", 2)
+    assert changed.others == f"{uuid('after')}, {uuid('before')}"
+    assert [row.subject for row in ask(store, "duplicates", machine="clone2").rows] == [clone]
+
+
+def test_failures_adds_up_by_status_and_network_and_explains_each(store: Engine) -> None:
+    insert_batch(
+        store,
+        [
+            opaque(ago(3), "10.1.0.1", hresult=0xC004F042),
+            opaque(ago(2), "10.1.0.2", hresult=0xC004F042),
+            opaque(ago(1), "10.1.0.2", hresult=0xC004F042),
+            opaque(ago(1), "10.2.0.1", hresult=0xC004F042),
+            opaque(ago(1), "10.2.0.1", hresult=None, fault=0x6BA, reason=Reason.UPSTREAM_REFUSED),
+            known(ago(1), "pc1", "10.3.0.1", count=4),
+            opaque(ago(1), "10.9.0.1"),
+        ],
+    )
+    rows = ask(store, "failures").rows
+    assert [(row.status, row.network, row.calls, row.clients) for row in rows] == [
+        (0xC004F042, "10.1.0.0/24", 3, 2),
+        (0xC004F038, "10.3.0.0/24", 1, 1),
+        (0x6BA, "10.2.0.0/24", 1, 1),
+        (0xC004F042, "10.2.0.0/24", 1, 1),
+    ]
+    assert (rows[0].first, rows[0].last) == (NOW - timedelta(days=3), NOW - timedelta(days=1))
+    assert "cannot be used" in rows[0].meaning
+    assert "right host" in rows[0].cure
+    assert "RPC server is unavailable" in rows[2].meaning
+
+
+def test_refused_says_who_and_why(store: Engine) -> None:
+    insert_batch(
+        store,
+        [
+            refusal(ago(5), "192.0.2.9"),
+            refusal(ago(4), "192.0.2.9"),
+            refusal(ago(3), "192.0.2.9", Reason.RPC_AUTHENTICATION, fault=0x5),
+            known(ago(2), "pc1", "10.0.0.1", hresult=0xC004F06C, reason=Reason.LAB_CLOCK, upstream=None),
+            opaque(ago(1), "10.0.0.2", hresult=None, fault=0x6BA, reason=Reason.UPSTREAM_REFUSED),
+        ],
+    )
+    rows = ask(store, "refused").rows
+    assert [(row.client, row.machine, row.reason, row.calls) for row in rows] == [
+        ("10.0.0.1", "pc1", "lab-clock", 1),
+        ("192.0.2.9", "", "rpc-authentication", 1),
+        ("192.0.2.9", "", "rpc-not-rpc", 2),
+    ]
+    assert rows[2].meaning.startswith("the first bytes are no DCE/RPC PDU")
+    assert (rows[2].first, rows[2].last) == (NOW - timedelta(days=5), NOW - timedelta(days=4))
+
+
+def test_activity_adds_up_by_hour_day_upstream_and_product(store: Engine) -> None:
+    insert_batch(
+        store,
+        [
+            known(START, "pc1", phases=Phases(answer=10.0)),
+            opaque(START + HOUR, upstream="kms2", phases=Phases(answer=30.0)),
+            opaque(START + HOUR + 1, upstream="kms2", hresult=0xC004F042),
+            opaque(START + DAY),
+        ],
+    )
+
+    def seen(by: Bucket) -> list[tuple[str, int, int, int]]:
+        return [(row.bucket, row.calls, row.granted, row.failed) for row in ask(store, "activity", by=by).rows]
+
+    assert seen(Bucket.HOUR) == [
+        ("2024-06-01 00:00", 1, 1, 0),
+        ("2024-06-01 01:00", 2, 1, 1),
+        ("2024-06-02 00:00", 1, 1, 0),
+    ]
+    assert seen(Bucket.DAY) == [("2024-06-01", 3, 2, 1), ("2024-06-02", 1, 1, 0)]
+    assert seen(Bucket.UPSTREAM) == [("kms1", 2, 2, 0), ("kms2", 2, 1, 1)]
+    assert seen(Bucket.PRODUCT) == [("(not readable)", 3, 2, 1), ("Windows 10 Enterprise", 1, 1, 0)]
+    first = ask(store, "activity").rows[0]
+    assert (first.answer_ms, first.bytes_in, first.bytes_out) == (20.0, 780, 540)
+    assert first.share == pytest.approx(2 / 3)
+    since = datetime(2024, 6, 1, 1, tzinfo=UTC)
+    until = datetime(2024, 6, 2, tzinfo=UTC)
+    assert [row.calls for row in ask(store, "activity", since=since, until=until).rows] == [2]
+    assert [row.calls for row in ask(store, "activity", upstream="KMS2").rows] == [2]
+
+
+def test_count_forecasts_who_leaves_when_nobody_new_comes(store: Engine) -> None:
+    renewing = [office(ago(1), f"on{number}", "10.0.0.7") for number in range(4)]
+    quiet = [office(ago(27), "q1", "10.0.0.7"), office(ago(20), "q2", "10.0.0.7"), office(ago(15), "q3", "10.0.0.7")]
+    gone = [office(ago(30), "gone", "10.0.0.7")]
+    shared = [known(ago(1), name, cmid=uuid("one")) for name in ("w1", "w2")]
+    insert_batch(store, [*renewing, *quiet, *gone, *shared, opaque(ago(2), "10.9.9.9")])
+    windows, five, unknown = ask(store, "count").rows
+    assert (windows.needed, windows.clients, windows.reached, windows.urgency) == (25, 1, False, Urgency.LOST)
+    assert (five.needed, five.clients, five.reached, five.quiet) == (5, 7, True, 3)
+    # q1 is forgotten in 3 days, q2 in 10, q3 in 15: with q3 the class falls from 5 to 4.
+    assert (five.in_7_days, five.in_14_days, five.in_30_days) == (6, 5, 4)
+    assert five.falls_below == NOW + timedelta(days=15)
+    assert five.urgency is Urgency.URGENT
+    assert (unknown.needed, unknown.clients, unknown.reached, unknown.falls_below) == (None, 1, None, None)
+
+
+def test_a_class_that_goes_on_renewing_never_falls_below(store: Engine) -> None:
+    insert_batch(store, [office(ago(1), f"pc{number}", "10.0.0.7") for number in range(5)])
+    insert_batch(store, [office(ago(20), "quiet", "10.0.0.7")])
+    (five,) = ask(store, "count").rows
+    assert (five.clients, five.in_30_days, five.falls_below, five.urgency) == (6, 5, None, Urgency.GOOD)
+
+
+def test_products_and_networks_count_machines(store: Engine) -> None:
+    insert_batch(
+        store,
+        [
+            known(ago(1), "pc1", "10.1.0.1"),
+            known(ago(50), "pc2", "10.1.0.2", virtual_machine=True),
+            known(ago(1), "pc3", "10.2.0.3", virtual_machine=True),
+            office(ago(1), "pc1", "10.1.0.1"),
+            opaque(ago(1), "10.2.0.9"),
+        ],
+    )
+    assert [
+        (row.product, row.application, row.machines, row.active, row.virtual, row.networks)
+        for row in ask(store, "products").rows
+    ] == [
+        ("Windows 10 Enterprise", "Windows", 3, 2, 2, 2),
+        ("(not readable)", "", 1, 1, 0, 1),
+        ("Office 2021", "Office", 1, 1, 0, 1),
+    ]
+    assert [(row.network, row.product, row.machines, row.active) for row in ask(store, "networks").rows] == [
+        ("10.1.0.0/24", "Windows 10 Enterprise", 2, 1),
+        ("10.1.0.0/24", "Office 2021", 1, 1),
+        ("10.2.0.0/24", "(not readable)", 1, 1),
+        ("10.2.0.0/24", "Windows 10 Enterprise", 1, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("question", "machines"),
+    [
+        ({"machine": "PC1*"}, {"pc1", "pc10"}),
+        ({"machine": "pc_"}, set()),
+        ({"machine": "10.2.0.2"}, {"pc2"}),
+        ({"network": "10.1.0.0/16"}, {"pc1", "pc10"}),
+        ({"network": "2001:db8::/32"}, {"v6"}),
+        ({"product": "office*"}, {"pc2"}),
+        ({"upstream": "kms9"}, {"v6"}),
+        ({"since": NOW - timedelta(days=2)}, {"pc1", "v6"}),
+        ({"until": NOW - timedelta(days=2)}, {"pc2", "pc10"}),
+    ],
+)
+def test_filters_narrow_a_report(store: Engine, question: dict[str, Any], machines: set[str]) -> None:
+    insert_batch(
+        store,
+        [
+            known(ago(1), "pc1", "10.1.0.1"),
+            known(ago(3), "pc10", "10.1.9.1"),
+            office(ago(4), "pc2", "10.2.0.2"),
+            known(ago(1), "v6", "2001:db8::1", upstream="kms9"),
+        ],
+    )
+    assert {row.machine for row in ask(store, "clients", **question).rows} == machines
+
+
+def test_a_network_that_is_none_is_refused(store: Engine) -> None:
+    with pytest.raises(QueryError, match=r"write it as 10\.1\.0\.0/16"):
+        ask(store, "clients", network="10.1")
+
+
+@pytest.mark.parametrize("name", list(REPORTS))
+def test_an_empty_store_gives_an_empty_report_in_every_format(store: Engine, name: str) -> None:
+    report = ask(store, name)
+    assert report.rows == []
+    assert json.loads(to_json(report))["rows"] == []
+    assert to_csv(report).count("\r\n") == 1
+    assert to_markdown(report).startswith(f"## {report.title}")
+    console = Console(file=io.StringIO(), width=200)
+    console.print(to_table(report))
+    assert "nothing to report" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", list(REPORTS))
+def test_every_format_has_the_same_rows(store: Engine, name: str) -> None:
+    insert_batch(
+        store,
+        [
+            known(ago(160), "pc1", cmid=uuid("x")),
+            known(ago(160), "pc2", "10.1.1.1", cmid=uuid("x"), hresult=0xC004F042),
+            known(ago(2), "pc3"),
+            refusal(ago(2)),
+        ],
+    )
+    report = ask(store, name)
+    assert report.rows
+    found = json.loads(to_json(report))
+    assert [each["name"] for each in found["columns"]] == [each.name for each in report.columns]
+    table = list(csv.DictReader(io.StringIO(to_csv(report))))
+    assert len(table) == len(found["rows"]) == len(report.rows)
+    assert sum(line.startswith("| ") for line in to_markdown(report).splitlines()) == len(report.rows) + 2
+    for line, row in zip(table, found["rows"], strict=True):
+        for column in report.columns:
+            assert line[column.name] == ("" if row[column.name] is None else str(row[column.name]))
+
+
+def test_what_clients_call_themselves_does_no_harm(store: Engine) -> None:
+    insert_batch(
+        store, [known(ago(1), "=cmd|' /C calc'!A0", cmid=uuid("x")), known(ago(1), "[red]|`x`", cmid=uuid("y"))]
+    )
+    report = ask(store, "clients")
+    assert "\r\n'=cmd" in to_csv(report)
+    assert r"\[red\]\|\`x\`" in to_markdown(report)
+    console = Console(file=io.StringIO(), width=300)
+    console.print(to_table(report))
+    assert "[red]|`x`" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_long_table_says_how_much_it_leaves_out(store: Engine) -> None:
+    insert_batch(store, [known(ago(1), f"pc{number}") for number in range(5)])
+    report = ask(store, "clients")
+    assert to_table(report, limit=2).row_count == 2
+    assert to_table(report, limit=2).caption == "times are in UTC; rows left out: 3, --limit 0 shows all"
+    assert to_table(replace(report, rows=report.rows[:2]), limit=2).caption == "times are in UTC"
+
+
+def test_a_narrow_table_spares_columns_and_says_so_but_never_cuts_a_name(store: Engine) -> None:
+    insert_batch(store, [known(ago(3), "workstation-0042.corp.example.com")])
+    report = ask(store, "clients")
+    wide, narrow = to_table(report, width=240), to_table(report, width=100)
+    assert len(wide.columns) == len(report.columns)
+    assert [column.header for column in narrow.columns] == [
+        "Machine",
+        "Address",
+        "App",
+        "Expires",
+        "Days left",
+        "Last call",
+    ]
+    assert str(narrow.caption).endswith("columns left out on so narrow a terminal: 5")
+    console = Console(file=io.StringIO(), width=100)
+    console.print(narrow)
+    assert "workstation-0042.corp.example.com" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("text", "when"),
+    [
+        ("7d", NOW - timedelta(days=7)),
+        ("90m", NOW - timedelta(minutes=90)),
+        ("2w", NOW - timedelta(weeks=2)),
+        ("2024-06-01", datetime(2024, 6, 1, tzinfo=UTC)),
+        ("2024-06-01T13:30", datetime(2024, 6, 1, 13, 30, tzinfo=UTC)),
+        ("2024-06-01T13:30+02:00", datetime(2024, 6, 1, 11, 30, tzinfo=UTC)),
+    ],
+)
+def test_times_are_read_as_people_write_them(text: str, when: datetime) -> None:
+    assert parse_when(text, NOW) == when
+
+
+@pytest.mark.parametrize("text", ["yesterday", "7 days", "2024-13-01", "999999w"])
+def test_what_is_no_time_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no time|longer ago"):
+        parse_when(text, NOW)

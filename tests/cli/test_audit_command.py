@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import Engine
+
+from kmstwist.audit import schema
+from kmstwist.audit.engine import writing
+from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
+from kmstwist.audit.store import insert_batch, write_policy
+from kmstwist.cli.audit import audit
+from tests.audit.making import DAY, known, new_store, opaque
+
+NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Engine:
+    return new_store(tmp_path)
+
+
+def run(store: Engine, command: str, *arguments: str) -> Result:
+    return CliRunner().invoke(audit, [command, "--store", str(store.url.database), *arguments])
+
+
+def test_vacuum_deletes_what_is_older(store: Engine) -> None:
+    insert_batch(store, [opaque(NOW_MS - 50 * DAY), opaque(NOW_MS - DAY)])
+    result = run(store, "vacuum", "--older-than", "30d", "--full")
+    # The record and its hour; the machine has called since.
+    assert result.output == "2 rows deleted\n"
+
+
+def test_vacuum_without_limits_deletes_nothing(store: Engine) -> None:
+    insert_batch(store, [opaque(NOW_MS - 5000 * DAY)])
+    assert run(store, "vacuum").output == "0 rows deleted\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--older-than", "a year", "write it as 90m"), ("--max-size", "big", "write it as 500M")],
+)
+def test_limits_that_are_none_are_refused(store: Engine, option: str, value: str, said: str) -> None:
+    result = run(store, "vacuum", option, value)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_backup_and_verify(store: Engine, tmp_path: Path) -> None:
+    insert_batch(store, [known(NOW_MS, "pc1")])
+    copy = tmp_path / "copy.sqlite"
+    assert run(store, "backup", str(copy)).exit_code == 0
+    result = CliRunner().invoke(audit, ["verify", "--store", str(copy)])
+    assert result.output == "the audit store is sound\n"
+    again = run(store, "backup", str(copy))
+    assert again.exit_code == 1
+    assert "exists already" in again.output
+
+
+def test_verify_names_the_faults_and_fails(store: Engine) -> None:
+    insert_batch(store, [opaque(NOW_MS - 2 * DAY), opaque(NOW_MS)])
+    with writing(store) as connection:
+        connection.execute(schema.hourly_activity.update().values(calls=5))
+    result = run(store, "verify")
+    assert result.exit_code == 1
+    assert "has 1 records and a sum of 5 calls" in result.output
+
+
+def test_forget_asks_first_and_removes_one_machine(store: Engine) -> None:
+    insert_batch(store, [known(NOW_MS, "pc1"), known(NOW_MS, "pc2")])
+    assert run(store, "forget", "pc1").exit_code == 1
+    assert "removed 1 records" in run(store, "forget", "pc1", "--yes").output
+    again = run(store, "forget", "pc1", "--yes")
+    assert again.exit_code == 1
+    assert "the audit knows nothing of pc1" in again.output
+
+
+def test_forget_finds_a_machine_that_was_stored_hashed(store: Engine, tmp_path: Path) -> None:
+    policy, salt = PrivacyPolicy(machine=Keep.HASH), tmp_path / "audit.salt"
+    write_policy(store, policy, salt)
+    insert_batch(store, [Privacy(policy, load_salt(salt)).apply(known(NOW_MS, "pc1"))])
+    assert "removed 1 records" in run(store, "forget", "PC1", "--yes").output
+
+
+def test_forget_says_so_when_the_salt_is_missing(store: Engine, tmp_path: Path) -> None:
+    write_policy(store, PrivacyPolicy(machine=Keep.HASH), tmp_path / "gone.salt")
+    result = run(store, "forget", "pc1", "--yes")
+    assert result.exit_code == 1
+    assert "restore that file" in result.output

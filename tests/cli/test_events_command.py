@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import Engine
+
+from kmstwist.audit.store import insert_batch
+from kmstwist.cli.events import addresses_of, events
+from tests.audit.exports import as_csv, as_evtx, as_xml, request
+from tests.audit.making import START, new_store, opaque
+
+AT = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Engine:
+    return new_store(tmp_path)
+
+
+def run(store: Engine, *arguments: str) -> Result:
+    return CliRunner().invoke(events, ["import", "--store", str(store.url.database), "--no-dns", *arguments])
+
+
+def test_import_says_what_came_of_each_file(store: Engine, tmp_path: Path) -> None:
+    insert_batch(store, [opaque(START)])
+    first, second = tmp_path / "a.xml", tmp_path / "b.evtx"
+    first.write_bytes(as_xml([request(1, AT, "pc1")]))
+    second.write_bytes(as_evtx([request(1, AT, "pc1")]))
+    result = run(store, str(first), str(second))
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        f"{first}: 1 new, 0 known already, 0 of other kinds, 0 broken; 1 of 1 requests joined to their record",
+        f"{second}: 0 new, 1 known already, 0 of other kinds, 0 broken; 0 of 0 requests joined to their record",
+    ]
+
+
+def test_broken_events_are_shown_with_their_place_and_the_command_fails(store: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_bytes(as_xml([request(1, AT, "pc1"), request(2, AT, "pc2", hresult="ok")]))
+    result = run(store, str(path))
+    assert result.exit_code == 2
+    assert "1 new, 0 known already, 0 of other kinds, 1 broken" in result.stdout
+    assert "  line 2: string 1 of event 12290 is no status code: 'ok'" in result.stdout
+
+
+def test_files_that_cannot_be_read_do_not_keep_the_others_out(store: Engine, tmp_path: Path) -> None:
+    good, bad = tmp_path / "a.xml", tmp_path / "photo.jpg"
+    good.write_bytes(as_xml([request(1, AT, "pc1")]))
+    bad.write_bytes(b"\xff\xd8\xff\xe0")
+    result = run(store, str(bad), str(tmp_path / "missing.evtx"), str(good))
+    assert result.exit_code == 1
+    assert f"{bad}: no events that can be read" in result.stderr
+    assert "missing.evtx: No such file or directory" in result.stderr
+    assert "a.xml: 1 new" in result.stdout
+    assert "2 of 3 files could not be read" in result.stderr
+
+
+def test_the_zone_of_csv_times_can_be_named_and_must_exist(store: Engine, tmp_path: Path) -> None:
+    insert_batch(store, [opaque(START)])
+    path = tmp_path / "a.csv"
+    path.write_bytes(as_csv([request(1, AT.replace(hour=2), "pc1")]))
+    assert "1 of 1 requests joined" in run(store, "--timezone", "Europe/Berlin", str(path)).stdout
+    wrong = run(store, "--timezone", "Mars/Olympus", str(path))
+    assert wrong.exit_code == 2
+    assert "write it as Europe/Berlin or UTC" in wrong.stderr
+
+
+def test_a_name_dns_does_not_know_has_no_address() -> None:
+    assert addresses_of("localhost")
+    assert addresses_of("no-such-machine.invalid") == ()
+    assert addresses_of("x" * 300) == ()
+
+
+def test_watch_imports_a_file_that_appears(store: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "share"
+    folder.mkdir()
+    (folder / "a.evtx").write_bytes(as_evtx([request(1, AT, "pc1")]))
+    command = [sys.executable, "-c", "from kmstwist.cli.events import events; events()", "watch", "--no-dns"]
+    options = ["--every", "0.1", "--store", str(store.url.database), str(folder)]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "a.evtx: 1 new" in process.stdout.readline()
+        (folder / "b.xml").write_bytes(as_xml([request(1, AT, "pc1"), request(2, AT, "pc2")]))
+        assert "b.xml: 1 new, 1 known already" in process.stdout.readline()
+        process.terminate()
+        assert "Traceback" not in process.communicate()[1]

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from kmstwist.cli.lab import lab
+
+
+def run(*words: str):
+    result = CliRunner().invoke(lab, ["fleet", *words])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+def test_a_run_is_summed_up_and_written_in_every_form(tmp_path) -> None:
+    files = [tmp_path / f"out.{kind}" for kind in ("json", "csv", "html")]
+    options = [
+        word for kind, file in zip(("--json", "--csv", "--html"), files, strict=True) for word in (kind, str(file))
+    ]
+    result = run("run", "--scenario", "branch-of-24", *options)
+    assert result.exit_code == 0
+    assert "27 with 27 licences, 60 days" in result.output
+    assert json.loads(files[0].read_text())["scenario"] == "24 new machines in a branch"
+    assert files[1].read_text().startswith("hour_ending,licensed")
+    assert files[2].read_text().startswith("<!doctype html>")
+
+
+def test_two_scenarios_are_compared(tmp_path) -> None:
+    page = tmp_path / "both.html"
+    result = run("compare", "branch-of-24", "two-hosts-split-the-count", "--html", str(page))
+    assert result.exit_code == 0
+    assert "licensed at the end" in result.output
+    assert page.read_text().count('data-chart="states"') == 2
+
+
+def test_ready_scenarios_are_listed_and_printed() -> None:
+    assert "host-away-7-months" in run("scenarios").output
+    assert 'name = "A cloned image"' in run("scenarios", "cloned-image").output
+    assert "there is no ready scenario" in run("scenarios", "nothing").output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--scenario", "nowhere.toml"], "there is no such file"),
+        (["compare", "branch-of-24", "nowhere.toml"], "there is no such file"),
+        (["run", "--scenario", "branch-of-24", "--json", "/nowhere/out.json"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_sentence(words, said) -> None:
+    result = run(*words)
+    assert result.exit_code != 0
+    assert said in result.output
+
+
+def test_the_seed_and_the_number_of_machines_can_be_chosen() -> None:
+    output = run("run", "--scenario", "host-away-3-weeks", "--machines", "50", "--seed", "7").output
+    assert "(seed 7)" in output
+    assert "50 with 95 licences" in output

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import Engine
+
+from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.store import insert_batch
+from kmstwist.cli.report import report
+from tests.audit.making import DAY, known, new_store
+
+NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    store: Engine = new_store(tmp_path)
+    insert_batch(store, [known(NOW_MS - DAY, "pc1", "10.1.0.1"), known(NOW_MS - 160 * DAY, "pc2", "10.2.0.2")])
+    store.dispose()
+    return str(tmp_path / "audit.sqlite")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(report, arguments)
+
+
+def test_without_a_name_the_reports_are_listed() -> None:
+    result = run()
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.output.splitlines()] == list(REPORTS)
+
+
+@pytest.mark.parametrize("name", list(REPORTS))
+def test_every_report_can_be_shown(path: str, name: str) -> None:
+    result = run(name, "--store", path)
+    assert result.exit_code == 0
+    assert REPORTS[name].name in ("refused", "failures", "duplicates") or "nothing to report" not in result.output
+
+
+def test_json_has_the_machines_asked_for(path: str) -> None:
+    result = run("clients", "--store", path, "--format", "json", "--since", "7d", "--network", "10.1.0.0/16")
+    (row,) = json.loads(result.output)["rows"]
+    assert (row["machine"], row["urgency"]) == ("pc1", "good")
+
+
+def test_the_store_can_be_named_by_the_environment(path: str) -> None:
+    result = CliRunner().invoke(report, ["expiring", "--format", "csv"], env={"KMSTWIST_AUDIT_STORE": path})
+    assert result.output.splitlines()[1].startswith("pc2,10.2.0.2,Windows,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["clines"], "there is no report 'clines'; there are clients, expiring"),
+        (["count", "--since", "7d"], "the report count has no use for --since"),
+        (["clients", "--since", "yesterday"], "'yesterday' is no time"),
+        (["clients", "--network", "10.1"], "'10.1' is no network"),
+    ],
+)
+def test_a_wrong_question_gets_one_clear_sentence(path: str, arguments: list[str], said: str) -> None:
+    result = run(*arguments, "--store", path)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_store_that_is_not_there_is_named_with_the_cure(tmp_path: Path) -> None:
+    result = run("clients", "--store", str(tmp_path / "none.sqlite"))
+    assert result.exit_code == 1
+    assert "there is no audit store at" in result.output
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "letter"
+    path.write_text("Dear Sir or Madam, " * 100)
+    result = run("clients", "--store", str(path))
+    assert result.exit_code == 1
+    assert "file is not a database" in result.output
+
+
+def test_an_empty_database_is_no_store(tmp_path: Path) -> None:
+    path = tmp_path / "empty.sqlite"
+    path.touch()
+    result = run("clients", "--store", str(path))
+    assert result.exit_code == 1
+    assert "start the server on it once" in result.output

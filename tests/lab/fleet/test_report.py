@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+
+import pytest
+
+from kmstwist.kms.messages import LicenseStatus
+from kmstwist.lab.fleet.page import page
+from kmstwist.lab.fleet.report import compared, document, figures, rows, write_csv, write_json
+from kmstwist.lab.fleet.simulation import Fleet
+
+from .scenarios import machines, scenario
+
+
+@pytest.fixture(scope="module")
+def result():
+    """25 machines whose host is away from day 2 to day 215: lost, notified, restored."""
+    away = [{"name": "kms", "outages": [{"from_day": 2, "days": 213}]}]
+    return Fleet(scenario(days=220, name='Away <b>&amp; "back"', host=away)).run()
+
+
+def test_the_figures_are_those_of_the_run(result) -> None:
+    figure = figures(result)
+    assert (figure.machines, figure.licences, figure.lost, figure.reduced, figure.not_restored) == (25, 25, 25, 25, 0)
+    assert figure.at_end[LicenseStatus.LICENSED] == 25
+    assert (figure.most_in_grace, figure.most_in_notification) == (25, 25)
+    assert (figure.peak_host, figure.peak_requests) == ("kms", 25)
+    assert figure.peak_at == result.begins
+    assert figure.attempts == figure.unanswered + sum(result.requests["kms"])
+
+
+def test_the_summary_has_them_in_words(result) -> None:
+    said = dict(rows(result))
+    assert said["lost their activation"] == "25 after 180 days without renewal"
+    assert said["all licensed"] == "day 0.08 (2026-01-05T02:00Z)"
+    assert "No Key Management Service" in said["0xC004F074"]
+
+
+def test_json_holds_everything_and_its_series_are_as_long_as_the_run(result) -> None:
+    file = io.StringIO()
+    write_json(result, file)
+    read = json.loads(file.getvalue())
+    assert read == document(result)
+    assert len(read["losses"]) == 25
+    assert read["losses"][0]["lost_at"] == "2026-07-04T02:00Z"
+    assert len(read["hourly"]["states"]["Windows"]["licensed"]) == read["hours"] == 220 * 24
+
+
+def test_csv_has_a_line_for_each_hour(result) -> None:
+    file = io.StringIO()
+    write_csv(result, file)
+    lines = list(csv.DictReader(io.StringIO(file.getvalue())))
+    assert len(lines) == 220 * 24
+    assert lines[0]["hour_ending"] == "2026-01-05T01:00Z"
+    assert (lines[0]["licensed"], lines[0]["initial_grace"], lines[0]["requests kms"]) == ("1", "24", "25")
+    assert lines[-1]["count kms Windows"] == "25"
+
+
+def test_two_runs_stand_side_by_side(result) -> None:
+    other = Fleet(scenario(days=220, machines=machines(count=24))).run()
+    table = {heading: values for heading, *values in compared(result, other)}
+    assert table["machines"] == ["25", "24"]
+    assert table["never licensed"] == ["0", "24"]
+    assert table["all licensed"] == ["day 0.08", "never"]
+
+
+def test_the_page_needs_nothing_from_anywhere_and_text_cannot_break_it(result) -> None:
+    text = page([result])
+    assert not re.search(r"""(?:src|href)\s*=|https?://|@import|url\(""", text)
+    assert "<b>&amp;" not in text
+    assert "Away &lt;b&gt;&amp;amp; &quot;back&quot;" in text
+    assert text.count("</script>") == 2
+    assert len(text) < 200_000
+
+
+@pytest.mark.needs("chromium")
+def test_the_charts_are_drawn_in_a_browser_without_an_error(result, tmp_path, program) -> None:
+    page_file = tmp_path / "page.html"
+    other = Fleet(scenario(days=60, machines=machines(count=24))).run()
+    listener = "<script>window.addEventListener('error', (e) => document.title = 'ERROR ' + e.message)</script>"
+    page_file.write_text(page([result, other]).replace("<meta charset", listener + "<meta charset", 1))
+    command = [
+        program("chromium"),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--enable-logging=stderr",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--window-size=1240,1800",
+        "--dump-dom",
+        page_file.as_uri(),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    drawn = re.findall(r'data-chart="(\w+)" data-drawn="(\d+)"', done.stdout)
+    assert [chart for chart, _ in drawn] == ["states", "requests", "counts"] * 2
+    assert all(int(columns) > 500 for _, columns in drawn)
+    assert "<title>ERROR" not in done.stdout
+    assert "CONSOLE" not in done.stderr

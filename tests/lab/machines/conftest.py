@@ -1,0 +1,117 @@
+"""A lab machine beside a lab host, with nothing but calls between them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from kmstwist.kms.catalogue import find
+from kmstwist.lab.cipher import LabCipher
+from kmstwist.lab.client import LabClient
+from kmstwist.lab.host import LabHost
+from kmstwist.lab.keys import LabKey
+from kmstwist.lab.machines.activation import Asking
+from kmstwist.lab.machines.errors import Published
+from kmstwist.lab.machines.machine import Machine
+from kmstwist.lab.machines.session import Session
+from kmstwist.lab.ospp import client as ospp_client
+from kmstwist.lab.ospp import options as ospp_options
+from kmstwist.lab.slmgr import client as slmgr_client
+from kmstwist.lab.slmgr import options as slmgr_options
+from kmstwist.transport.address import HostPort
+from kmstwist.transport.errors import ConnectError
+
+START = 1_767_571_200.0
+DAY = 86_400
+WINDOWS = find("Windows 11 / 10 Enterprise")
+OFFICE = find("Office LTSC Professional Plus 2021")
+
+
+def result_of(coroutine):
+    """The result of a coroutine that waits for nothing."""
+    results: list = []
+    Deferred.fromCoroutine(coroutine).addBoth(results.append)
+    assert results, "the command waits for something"
+    if hasattr(results[0], "raiseException"):
+        results[0].raiseException()
+    return results[0]
+
+
+@dataclass
+class Desk:
+    """Where an administrator of one machine sits."""
+
+    machine: Machine
+    host: LabHost
+    key: LabKey
+    now: float = START
+    found: object = field(default_factory=lambda: [HostPort("kms", 1688)])
+    up: set[str] = field(default_factory=lambda: {"kms"})
+    asked: list[HostPort] = field(default_factory=list)
+    events: list = field(default_factory=list)
+
+    def session(self) -> Session:
+        async def locate(machine, licence) -> list[HostPort]:
+            if isinstance(self.found, Exception):
+                raise self.found
+            return list(self.found)
+
+        async def contact(host, message):
+            self.asked.append(host)
+            if host.host not in self.up:
+                raise ConnectError("connection refused")
+            answer = self.host.answer(message)
+            return answer.hresult, answer.message
+
+        number = iter(range(1000, 2000))
+        asking = Asking(LabCipher(self.key, random.Random(1).randbytes), locate, contact, lambda: self.now)
+        return Session(self.machine, self.key, asking, lambda: UUID(int=next(number)), lambda: self.events)
+
+    def slmgr(self, *words: str) -> list[str]:
+        """Run slmgr; the lines, or `Published` or `Refused`."""
+        option, arguments = slmgr_options.read(words)
+        try:
+            return result_of(slmgr_client.run(self.session(), option, arguments))
+        finally:
+            self._log()
+
+    def fails(self, *words: str) -> int:
+        """Run slmgr, which has to fail with a published code."""
+        with pytest.raises(Published) as caught:
+            self.slmgr(*words)
+        return caught.value.code
+
+    def ospp(self, word: str):
+        """Run ospp; what it printed."""
+        option, value = ospp_options.read([word])
+        try:
+            return result_of(ospp_client.run(self.session(), option, value))
+        finally:
+            self._log()
+
+    def fill(self, count: int, product=WINDOWS) -> None:
+        """Let other clients ask the host."""
+        for number in range(count):
+            client = LabClient(f"OTHER-{number}", UUID(int=number + 5000), product, installed=self.now)
+            assert self.host.decide(client.request(self.now))[0] == 0
+
+    def _log(self) -> None:
+        self.events += self.machine.new_events
+        self.machine.new_events.clear()
+
+
+@pytest.fixture
+def desk() -> Desk:
+    key = LabKey(bytes(range(32)))
+    machine = Machine("PC1", UUID(int=77), START, domain="corp.example")
+    for product in (WINDOWS, OFFICE):
+        machine.install_key(machine.add_product(product, START), START)
+    made: Callable[..., Desk] = Desk
+    desk = made(machine, None, key)
+    desk.host = LabHost(key, now=lambda: desk.now, random=random.Random(2).randbytes)
+    return desk

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from kmstwist.kms.messages import LicenseStatus
+from kmstwist.kms.version import V5
+from kmstwist.lab.machines.errors import Refused
+from kmstwist.lab.machines.machine import MACHINE, Machine
+from kmstwist.lab.machines.store import MachineStore
+from kmstwist.lab.store import StoreError
+from kmstwist.transport.address import HostPort
+
+from .conftest import DAY, OFFICE, START, WINDOWS
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = MachineStore(tmp_path / "state" / "machines.sqlite")
+    yield store
+    store.close()
+
+
+def test_a_machine_comes_back_as_it_was(store, desk) -> None:
+    desk.fill(30)
+    desk.slmgr("/ato")
+    desk.slmgr("/skms-domain", "other.example")
+    desk.ospp("/sethst:kms9")
+    machine = desk.machine
+    machine.dns_server = HostPort("10.0.0.1", 53)
+    machine.new_events += desk.events
+    store.add(machine)
+    back = store.get("pc1")
+    for name in (
+        "name",
+        "cmid",
+        "previous_cmid",
+        "created",
+        "rearms_left",
+        "domain",
+        "dns_server",
+        "virtual",
+        "version",
+    ):
+        assert getattr(back, name) == getattr(machine, name), name
+    assert (back.caching, back.cached, back.key_in_registry) == (True, HostPort("kms", 1688), True)
+    assert back.settings == machine.settings
+    for old, new in zip(machine.licences, back.licences, strict=True):
+        for name in ("status", "expires", "next_attempt", "last_success", "host_id", "activation_interval", "cmid"):
+            assert getattr(old.client, name) == getattr(new.client, name), name
+        assert (old.partial_key, old.installs, old.rearms_left) == (new.partial_key, new.installs, new.rearms_left)
+    assert store.events("PC1") == desk.events
+    assert store.events("PC1", last=1) == desk.events[-1:]
+
+
+def test_saving_again_adds_events_and_replaces_the_rest(store, desk) -> None:
+    store.add(desk.machine)
+    desk.fails("/ato")
+    desk.machine.new_events += desk.events
+    desk.machine.scope(MACHINE).host = "kms"
+    store.save(desk.machine)
+    store.save(desk.machine)
+    assert len(store.events("PC1")) == 2
+    assert store.get("PC1").scope(MACHINE).host == "kms"
+    assert store.count() == 1
+
+
+def test_a_machine_has_a_name_of_its_own_in_any_case(store) -> None:
+    store.add(Machine("PC1", UUID(int=1), START))
+    with pytest.raises(Refused, match="already"):
+        store.add(Machine("pc1", UUID(int=2), START))
+    assert [machine.cmid for machine in store.all()] == [UUID(int=1)]
+
+
+def test_a_machine_that_is_not_there_is_told(store) -> None:
+    for act in (store.get, store.delete):
+        with pytest.raises(Refused, match='no lab machine "PC9": kmstwist lab machine list'):
+            act("PC9")
+
+
+def test_a_deleted_machine_takes_everything_with_it(store, desk) -> None:
+    desk.fails("/ato")
+    desk.machine.new_events += desk.events
+    store.add(desk.machine)
+    store.delete("PC1")
+    assert store.all() == []
+    store.add(Machine("PC1", UUID(int=1), START))
+    assert store.events("PC1") == []
+    assert store.get("PC1").licences == []
+
+
+def test_a_file_that_is_none_is_told_with_the_cure(tmp_path) -> None:
+    path = tmp_path / "machines.sqlite"
+    path.write_bytes(b"nothing of the kind" * 100)
+    with pytest.raises(StoreError, match="move it away"):
+        MachineStore(path)
+
+
+def test_a_newer_file_is_left_alone(tmp_path) -> None:
+    path = tmp_path / "machines.sqlite"
+    store = MachineStore(path)
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA user_version = 99")
+    store.close()
+    with pytest.raises(StoreError, match="newer kmstwist"):
+        MachineStore(path)
+
+
+def test_generalising_gives_a_cmid_of_its_own_and_grace_anew(desk) -> None:
+    desk.fill(30)
+    desk.slmgr("/ato")
+    machine = desk.machine
+    machine.generalise(UUID(int=99), START + 5 * DAY)
+    assert (machine.cmid, machine.previous_cmid, machine.cached) == (UUID(int=99), UUID(int=77), None)
+    request = machine.licences[0].client.request(START + 5 * DAY)
+    assert (request.cmid, request.previous_cmid) == (UUID(int=99), UUID(int=77))
+    assert (request.license_status, request.minutes_left) == (LicenseStatus.OOB_GRACE, 43_200)
+
+
+def test_an_aged_machine_is_where_time_would_have_brought_it(desk) -> None:
+    desk.fill(30)
+    desk.slmgr("/ato")
+    desk.machine.age(181 * DAY)
+    client = desk.machine.licences[0].client
+    assert client.advance(START) is LicenseStatus.OOT_GRACE
+    assert client.minutes_left(START) == 29 * 1440
+
+
+def test_the_kms_version_is_the_machines(store) -> None:
+    machine = Machine("OLD", UUID(int=5), START, version=V5)
+    machine.install_key(machine.add_product(WINDOWS, START), START)
+    machine.install_key(machine.add_product(OFFICE, START), START)
+    store.add(machine)
+    assert [licence.client.request(START).version for licence in store.get("OLD").licences] == [V5, V5]

@@ -1,0 +1,65 @@
+"""A fleet against real server processes: a host, a spare, a gateway, and an outage in the middle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from kmstwist.cli.lab import lab as lab_command
+from tests.system.running import kmstwist
+
+SCENARIO = """
+name = "wire"
+days = 21
+[[host]]
+name = "kms"
+outages = [{ from_day = 6, days = 5 }]
+[[gateway]]
+name = "gw"
+upstreams = ["kms"]
+[[site]]
+name = "near"
+srv = [{ host = "kms" }]
+[[site]]
+name = "far"
+srv = [{ host = "gw" }]
+[[machines]]
+name = "N"
+site = "near"
+count = 20
+products = ["Windows Server 2022 Standard"]
+[[machines]]
+name = "F"
+site = "far"
+count = 10
+products = ["Windows Server 2022 Standard"]
+joins = { from_day = 1 }
+"""
+
+
+def test_the_fleet_activates_survives_an_outage_and_renews(tmp_path: Path) -> None:
+    scenario, out = tmp_path / "wire.toml", tmp_path / "out.json"
+    scenario.write_text(SCENARIO)
+    command = ("lab", "fleet", "run", "--scenario", str(scenario), "--wire", "--wire-seconds", "6")
+    done = kmstwist(*command, "--json", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "upstream-refused" in done.stdout
+    result = json.loads(out.read_text())
+    assert result["at_end"]["licensed"] == 30
+    assert result["never_licensed"] == 0
+    assert result["unanswered_attempts"] > 0
+    requests = result["hourly"]["requests"]
+    assert sum(requests["gw"]) >= 20
+    assert sum(requests["kms"][6 * 24 + 24 : 11 * 24]) == 0
+    assert sum(requests["kms"][11 * 24 :]) > 0
+    assert set(result["outcomes"]) <= {"0x00000000", "0xC004F038", "0xC004F074"}
+
+
+def test_more_machines_than_the_wire_can_play_are_refused() -> None:
+    result = CliRunner().invoke(
+        lab_command, ["fleet", "run", "--scenario", "monday-morning", "--wire", "--machines", "5001"]
+    )
+    assert result.exit_code == 1
+    assert "at most 5,000 machines" in result.output

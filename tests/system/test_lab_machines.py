@@ -1,0 +1,95 @@
+"""Lab machines against a real lab: commands, connections, state that lasts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from kmstwist.cli.lab import lab as lab_command
+from kmstwist.lab.products import activation_id
+from tests.system.running import Server, free_port, kmstwist
+
+WINDOWS = "Windows Server 2022 Standard"
+OFFICE = "Office LTSC Professional Plus 2021"
+
+
+def lab(folder: Path, *words: str) -> tuple[int, str]:
+    """Run `kmstwist lab`; exit status and output. Only what asks a host needs a process (and a reactor) of its own."""
+    if words[-1] in ("/ato", "/act") and words[1] != "NOBODY":
+        done = kmstwist("lab", *words, "--state-dir", str(folder))
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout + done.stderr
+    result = CliRunner().invoke(lab_command, [*words, "--state-dir", str(folder)])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.exit_code, result.output
+
+
+def test_an_administrator_practises_on_a_lab_machine(tmp_path) -> None:
+    folder = tmp_path / "lab"
+    with Server(folder) as server:
+        host = f"127.0.0.1:{server.port}"
+        product = ("--product", WINDOWS)
+        assert lab(folder, "machine", "new", "SRV1", *product, "--product", OFFICE, "--host", host)[0] == 0
+        status, said = lab(folder, "slmgr", "SRV1", "/ato")
+        assert (status, "0xC004F038" in said) == (1, True)
+        for number in range(2, 6):
+            clone = f"SRV{number}"
+            assert lab(folder, "machine", "clone", "SRV1", clone, *(["--generalize"] if number > 2 else []))[0] == 0
+        assert "share a CMID" in lab(folder, "machine", "list")[1]
+        assert lab(folder, "machine", "generalize", "SRV2")[0] == 0
+        assert "share a CMID" not in lab(folder, "machine", "list")[1]
+        statuses = [lab(folder, "slmgr", f"SRV{number}", "/ato")[0] for number in range(2, 6)]
+        assert statuses == [1, 1, 1, 0]
+        assert lab(folder, "slmgr", "SRV1", "/ato") == (
+            0,
+            f"Activating {WINDOWS} ({activation_id(WINDOWS)}) ...\nProduct activated successfully.\n",
+        )
+        assert "12289" in lab(folder, "events", "srv1", "--last", "1")[1]
+        status, said = lab(folder, "ospp", "SRV1", "/act")
+        assert (status, "ERROR CODE: 0xC004F038" in said) == (1, True)
+        assert len(server.conversations(7)) == 7
+        assert server.stop() == 0
+    status, said = lab(folder, "slmgr", "host", "/dlv")
+    assert "Current count: 5 (Windows)" in said
+    assert f"Listening on Port: {server.port}" in said
+    assert "Total requests received: 7" in said
+    status, said = lab(folder, "slmgr", "SRV1", "/ato")
+    assert (status, "0xC004F074" in said) == (1, True)
+    assert "0x800706BA" in lab(folder, "events", "SRV1", "--last", "1")[1]
+
+
+def test_what_slmgr_sets_on_the_host_holds_after_a_restart(tmp_path) -> None:
+    folder = tmp_path / "lab"
+    with Server(folder) as server:
+        server.stop()
+    for words in (("/sai", "15"), ("/sri", "60"), ("/cpri",)):
+        assert lab(folder, "slmgr", "host", *words)[0] == 0
+    with Server(folder) as server:
+        lab(folder, "machine", "new", "PC1", "--product", WINDOWS, "--host", f"127.0.0.1:{server.port}")
+        lab(folder, "slmgr", "PC1", "/ato")
+        assert ",15,60," in lab(folder, "events", "PC1")[1]
+        niceness = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()[16]
+        assert int(niceness) >= 10
+        server.stop()
+
+
+def test_mistakes_are_told_in_a_sentence(tmp_path) -> None:
+    folder = tmp_path / "lab"
+    assert "there is no lab key" in lab(folder, "slmgr", "NOBODY", "/ato")[1]
+    with Server(folder, port=free_port()) as server:
+        server.stop()
+    for words, said in (
+        (("slmgr", "NOBODY", "/ato"), 'no lab machine "NOBODY"'),
+        (("slmgr", "PC1", "/sia"), "Unrecognized option"),
+        (("machine", "new", "host", "--product", WINDOWS), "is the lab host itself"),
+        (("machine", "new", "a b", "--product", WINDOWS), "no machine name"),
+        (("machine", "new", "PC1", "--product", "Windows 12"), "the catalogue has no product"),
+        (("machine", "new", "PC1", "--product", WINDOWS, "--product", "Windows 11 Pro"), "one Windows"),
+        (("confirm", "12345"), "0xC004F02F"),
+        (("events", "PC1"), "no lab machine"),
+    ):
+        status, output = lab(folder, *words)
+        assert status != 0
+        assert said in output
+    assert lab(folder, "hostkey")[1].startswith("LABHK-")

@@ -1,0 +1,49 @@
+"""Samba's own tests of a server's raw protocol, which hold what Windows answers to each mistake a client can make."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+#: The suite mostly waits (10 ms after each of a thousand fragments), so its tests are shared among runners.
+RUNNERS = 4
+#: The tests of the suite that need neither authentication nor SMB.
+UNAUTHENTICATED_TESTS = 88
+
+
+def free_port_of_three_digits() -> int:
+    for port in range(998, 100, -1):
+        with socket.socket(socket.AF_INET6) as probe:
+            try:
+                probe.bind(("::", port))
+            except OSError:
+                continue
+            return port
+    pytest.skip("no port of three digits is free")
+
+
+@pytest.mark.needs("samba")
+@pytest.mark.skipif(os.geteuid() != 0, reason="the suite needs a port of three digits, and only root may have one")
+def test_the_server_passes_every_unauthenticated_test_of_sambas_raw_protocol_suite(start_server):
+    server = start_server(port=free_port_of_three_digits())
+    command = ["/usr/bin/python3", str(Path(__file__).with_name("samba_suite.py")), str(server.port)]
+    runners = [
+        subprocess.Popen(
+            [*command, str(part), str(RUNNERS)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for part in range(RUNNERS)
+    ]
+    ran = 0
+    for runner in runners:
+        report, _ = runner.communicate(timeout=110)
+        assert runner.returncode == 0, report[-6000:]
+        summary = re.search(r"^ran (\d+) of (\d+)$", report, re.MULTILINE)
+        assert summary is not None, report[-6000:]
+        ran += int(summary[1])
+    assert ran >= UNAUTHENTICATED_TESTS
+    server.end()
