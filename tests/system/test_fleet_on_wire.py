@@ -15,7 +15,7 @@ name = "wire"
 days = 21
 [[host]]
 name = "kms"
-outages = [{ from_day = 6, days = 5 }]
+outages = [{ from_day = 6.5, days = 2.5 }]
 [[gateway]]
 name = "gw"
 upstreams = ["kms"]
@@ -36,24 +36,36 @@ site = "far"
 count = 10
 products = ["Windows Server 2022 Standard"]
 joins = { from_day = 1 }
+[[machines]]
+name = "C"
+site = "near"
+count = 3
+products = ["Office LTSC Professional Plus 2021"]
+cloned = true
+generalise_on_day = 2
+[[machines]]
+name = "D"
+site = "near"
+count = 3
+products = ["Office LTSC Professional Plus 2021"]
 """
 
 
 def test_the_fleet_activates_survives_an_outage_and_renews(tmp_path: Path) -> None:
     scenario, out = tmp_path / "wire.toml", tmp_path / "out.json"
     scenario.write_text(SCENARIO)
-    command = ("lab", "fleet", "run", "--scenario", str(scenario), "--wire", "--wire-seconds", "6")
+    command = ("lab", "fleet", "run", "--scenario", str(scenario), "--wire", "--wire-seconds", "10")
     done = kmstwist(*command, "--json", str(out))
     assert done.returncode == 0, done.stderr
     assert "upstream-refused" in done.stdout
     result = json.loads(out.read_text())
-    assert result["at_end"]["licensed"] == 30
+    assert result["at_end"]["licensed"] == 36
     assert result["never_licensed"] == 0
     assert result["unanswered_attempts"] > 0
     requests = result["hourly"]["requests"]
-    assert sum(requests["gw"]) >= 20
-    assert sum(requests["kms"][6 * 24 + 24 : 11 * 24]) == 0
-    assert sum(requests["kms"][11 * 24 :]) > 0
+    assert sum(requests["gw"]) >= 10
+    assert sum(requests["kms"][8 * 24 : 9 * 24]) == 0
+    assert sum(requests["kms"][9 * 24 :]) > 0
     assert set(result["outcomes"]) <= {"0x00000000", "0xC004F038", "0xC004F074"}
 
 
