@@ -7,6 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Machines that build are slow at times: a deadline would be a timing for an assertion. In continuous integration the
+# examples are always the same ones, so that a change is judged by itself; elsewhere they differ from run to run.
+settings.register_profile("kmstwist", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("kmstwist")
 
 #: The Debian package that brings each program a marked test may need.
 PACKAGES = {
