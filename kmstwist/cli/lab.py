@@ -13,6 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from kmstwist.cli.common import EXISTING_PATH, run_reactor
+from kmstwist.cli.lab_common import state_dir_option
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.status import Status, explain
@@ -49,7 +50,14 @@ def lab() -> None:
 
 
 @lab.command()
-@click.option("--product", required=True, help="The product's name, as `kmstwist keys` lists it.")
+@click.option("--product", help="The product's name, as `kmstwist keys` lists it.")
+@click.option(
+    "--machine",
+    "machines",
+    multiple=True,
+    help="Instead of --product: a lab machine, with all its products and its own KMS settings. May be repeated.",
+)
+@state_dir_option
 @click.option("--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="How many clients ask.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The lab, or a gateway before it.")
 @click.option("--port", type=click.IntRange(1, 65535), default=1688, show_default=True)
@@ -71,7 +79,9 @@ def lab() -> None:
 @click.pass_context
 def activate(
     ctx: click.Context,
-    product: str,
+    product: str | None,
+    machines: tuple[str, ...],
+    state_dir: Path | None,
     count: int,
     host: str,
     port: int,
@@ -86,9 +96,15 @@ def activate(
     Machines keep their identity: the same PREFIX and number is the same machine in every run. Exits with 0 if every
     client got an answer, be it that the count is still too small; with 1 if one got none or was refused.
     """
+    if (product is None) == (not machines):
+        raise click.UsageError("give either --product or --machine")
+    if product is None:
+        from kmstwist.cli.lab_practice import activate_machines
+
+        ctx.exit(activate_machines(machines, state_dir, lab_key, timeout))
     try:
         wanted = find(product)
-        key = LabKey.load(lab_key or default_state_dir() / KEY_FILE_NAME)
+        key = LabKey.load(lab_key or (state_dir or default_state_dir()) / KEY_FILE_NAME)
     except UnknownProduct as error:
         raise click.ClickException(str(error)) from None
     except LabKeyError as error:

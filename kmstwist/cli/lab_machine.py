@@ -13,6 +13,7 @@ from rich.table import Table
 
 from kmstwist.cli.common import HOST_PORT
 from kmstwist.cli.lab_common import machine_store, state_dir_option, state_folder, told
+from kmstwist.discovery.names import DNS_PORT
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import MAX_MACHINE_NAME
 from kmstwist.kms.version import Version
@@ -35,7 +36,7 @@ def machine() -> None:
 @click.argument("name")
 @click.option("--product", "products", multiple=True, required=True, help=f"A product's name. {_NEW_MACHINE_HELP}")
 @click.option("--domain", help="The machine's DNS domain, in which it discovers KMS hosts.")
-@click.option("--dns", type=HOST_PORT, help="The DNS server it asks; by default as this computer does. Port 53.")
+@click.option("--dns", metavar="HOST[:PORT]", help="The DNS server it asks; by default as this computer does.")
 @click.option("--host", type=HOST_PORT, help="Set the KMS host by hand, as slmgr /skms does.")
 @click.option("--kms-version", type=click.Choice(["4", "5", "6"]), default="6", show_default=True)
 @click.option("--physical", is_flag=True, help="Not a virtual machine.")
@@ -44,23 +45,20 @@ def new(
     name: str,
     products: tuple[str, ...],
     domain: str | None,
-    dns: HostPort | None,
+    dns: str | None,
     host: HostPort | None,
     kms_version: str,
     physical: bool,
     state_dir: Path | None,
 ) -> None:
     """Make a machine with these products and their published client keys, in initial grace."""
-    if dns is not None and dns.port == DEFAULT_PORT:
-        # HOST[:PORT] has a KMS host's port where none is written.
-        dns = HostPort(dns.host, 53)
     with told():
         made = Machine(
             _checked_name(name),
             uuid4(),
             time.time(),
             domain=_checked_domain(domain),
-            dns_server=dns,
+            dns_server=_dns_server(dns),
             virtual=not physical,
             version=Version(int(kms_version), 0),
         )
@@ -198,6 +196,15 @@ def _checked_domain(domain: str | None) -> str | None:
         return parse_host_port(domain.rstrip(".")).host.lower()
     except AddressError:
         raise Refused(f"'{domain}' is no DNS domain; write one such as corp.example") from None
+
+
+def _dns_server(text: str | None) -> HostPort | None:
+    if text is None:
+        return None
+    try:
+        return parse_host_port(text, DNS_PORT)
+    except AddressError as error:
+        raise Refused(f"--dns: {error}") from None
 
 
 def _print_machine(found: Machine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from kmstwist.cli.common import run_reactor
 from kmstwist.cli.lab_common import lab_key_option, load_key, machine_store, state_dir_option, state_folder, told
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.keys import LabKey
-from kmstwist.lab.machines.activation import TIMEOUT, Asking, contact_over_tcp
+from kmstwist.lab.machines.activation import TIMEOUT, Asking, activate, contact_over_tcp
 from kmstwist.lab.machines.errors import Published
 from kmstwist.lab.machines.locating import locator
 from kmstwist.lab.machines.phone import confirmation_id
@@ -137,6 +137,47 @@ def hostkey(state_dir: Path | None, lab_key: Path | None) -> None:
     click.echo(load_key(lab_key, state_folder(state_dir)).host_key)
 
 
+def activate_machines(names: Sequence[str], state_dir: Path | None, lab_key: Path | None, timeout: float) -> int:
+    """Have every product of these machines activate, one after the other; the exit status."""
+    folder = state_folder(state_dir)
+    key = load_key(lab_key, folder)
+    failed = 0
+    with machine_store(folder) as store:
+        found = [store.get(name) for name in names]
+
+        async def main(reactor: Any) -> list[tuple[str, str, Published | None]]:
+            asking = _asking(reactor, key, timeout)
+            told: list[tuple[str, str, Published | None]] = []
+            for machine in found:
+                for licence in machine.licences:
+                    try:
+                        await activate(machine, licence, asking)
+                    except Published as error:
+                        told.append((machine.name, licence.product.name, error))
+                    else:
+                        told.append((machine.name, licence.product.name, None))
+            return told
+
+        try:
+            outcomes = run_reactor(main)
+        finally:
+            for machine in found:
+                store.save(machine)
+    for name, product, error in outcomes:
+        failed += error is not None
+        click.echo(f"{name}  {product}: {'licensed for 180 days' if error is None else error}")
+    return 1 if failed else 0
+
+
+def _asking(reactor: Any, key: LabKey, timeout: float) -> Asking:
+    return Asking(
+        LabCipher(key, os.urandom),
+        locator(reactor, SystemRandom()),
+        contact_over_tcp(reactor, timeout),
+        reactor.seconds,
+    )
+
+
 class _Failed(Exception):
     def __init__(self, error: Published) -> None:
         super().__init__(str(error))
@@ -154,13 +195,7 @@ def _on_machine(
     found = store.get(name)
 
     async def main(reactor: Any) -> ResultT:
-        asking = Asking(
-            LabCipher(key, os.urandom),
-            locator(reactor, SystemRandom()),
-            contact_over_tcp(reactor, timeout),
-            reactor.seconds,
-        )
-        session = Session(found, key, asking, uuid4, lambda: store.events(found.name))
+        session = Session(found, key, _asking(reactor, key, timeout), uuid4, lambda: store.events(found.name))
         return await command(session)
 
     try:

@@ -49,11 +49,15 @@ def test_an_administrator_practises_on_a_lab_machine(tmp_path) -> None:
         status, said = lab(folder, "ospp", "SRV1", "/act")
         assert (status, "ERROR CODE: 0xC004F038" in said) == (1, True)
         assert len(server.conversations(7)) == 7
+        done = kmstwist("lab", "activate", "--machine", "SRV1", "--machine", "SRV2", "--state-dir", str(folder))
+        assert f"SRV2  {WINDOWS}: licensed for 180 days" in done.stdout
+        assert f"SRV1  {OFFICE}: 0xC004F038" in done.stdout
+        assert done.returncode == 1
         assert server.stop() == 0
     status, said = lab(folder, "slmgr", "host", "/dlv")
     assert "Current count: 5 (Windows)" in said
     assert f"Listening on Port: {server.port}" in said
-    assert "Total requests received: 7" in said
+    assert "Total requests received: 11" in said
     status, said = lab(folder, "slmgr", "SRV1", "/ato")
     assert (status, "0xC004F074" in said) == (1, True)
     assert "0x800706BA" in lab(folder, "events", "SRV1", "--last", "1")[1]

@@ -104,13 +104,21 @@ def _section(result: FleetResult, ident: str) -> str:
 <div class="chart" data-run="{ident}" data-chart="states"></div>
 <h2>Requests in each hour</h2>
 <div class="chart" data-run="{ident}" data-chart="requests"></div>
-<h2>Client count at the hosts</h2>
-<div class="chart" data-run="{ident}" data-chart="counts"></div>
+{_counts(result, ident)}
 <p class="hint">Drag across a chart to look closer, double-click to see all again; click a name to hide it.</p>
 <h2>Summary</h2>
 <table class="summary">{summary}</table>
 {_losses(result)}
 </section>"""
+
+
+def _counts(result: FleetResult, ident: str) -> str:
+    """The place of the counts' chart; none where no host ever counted anybody, or none could be asked for it."""
+    if not any(result.counts.values()):
+        return ""
+    return f"""<h2>Client count at the hosts</h2>
+<div class="chart" data-run="{ident}" data-chart="counts"></div>
+"""
 
 
 def _peak(result: FleetResult) -> str:

@@ -45,7 +45,15 @@ class ServerProcess(ProcessProtocol):
         return self.transport is not None
 
     def start(self) -> Deferred[None]:
-        """Start it; fires when it listens, fails with `ProcessFailed`."""
+        """Start it, after its end if it is still ending; fires when it listens, fails with `ProcessFailed`."""
+        if self.transport is not None and self._ended is not None:
+            started: Deferred[None] = Deferred()
+
+            def again(_: None) -> None:
+                self.start().chainDeferred(started)
+
+            self._ended.addCallback(again)
+            return started
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._said = b""
         self._listening = Deferred()

@@ -96,17 +96,23 @@ class Fleet:
         self.record.left(member, self.clock.seconds())
 
     def _generalise(self, group_name: str) -> None:
-        now = self.clock.seconds()
+        for member in self.generalise(group_name, self.clock.seconds()):
+            if member.pending is not None and member.pending.active():
+                member.pending.cancel()
+            self._plan(member)
+
+    def generalise(self, group_name: str, now: float) -> list[Member]:
+        """Run sysprep /generalize on a group's machines; its members, which have to ask anew."""
         fresh: dict[str, UUID] = {}
+        generalised: list[Member] = []
         for member in self.members:
             if member.group.name == group_name and member.counted is not None:
                 cmid = fresh.setdefault(member.lab.machine_name, new_cmid(self._random))
                 self.record.settle(member, now)
                 member.generalise(cmid, now)
                 self.record.settle(member, now)
-                if member.pending is not None and member.pending.active():
-                    member.pending.cancel()
-                self._plan(member)
+                generalised.append(member)
+        return generalised
 
     def _attempt(self, member: Member) -> None:
         now = self.clock.seconds()

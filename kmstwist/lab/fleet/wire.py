@@ -92,6 +92,7 @@ class WireFleet:
         self._started = 0.0
         self._over = False
         self._calls: set[Any] = set()
+        self._next: dict[Member, Any] = {}
 
     def run(self, progress: Callable[[float], None]) -> Deferred[WireResult]:
         """Start the servers, let the time pass, stop the servers. Fails with `ProcessFailed` if one does not start."""
@@ -130,9 +131,10 @@ class WireFleet:
         passed: float = (self._reactor.seconds() - self._started) * self._pace
         return min(self._fleet.ends, self._fleet.begins + passed)
 
-    def _at(self, moment: float, function: Callable[..., object], *args: object) -> None:
+    def _at(self, moment: float, function: Callable[..., object], *args: object) -> Any:
+        """Have a function called at a moment of the scenario; the reactor's call, None if that is after the end."""
         if moment >= self._fleet.ends or self._over:
-            return
+            return None
         delay = max(0.0, (moment - self._now) / self._pace)
 
         def due() -> None:
@@ -141,12 +143,16 @@ class WireFleet:
 
         call = self._reactor.callLater(delay, due)
         self._calls.add(call)
+        return call
 
     def _enter(self) -> None:
         for member in self._fleet.members:
             if member.joins < min(self._fleet.ends, member.leaves):
                 self._at(member.joins, self._join, member)
                 self._at(member.leaves, self._leave, member)
+        for group in self._scenario.groups:
+            if group.generalise_on_day is not None:
+                self._at(self._fleet.begins + group.generalise_on_day * DAY, self._generalise, group.name)
         servers: list[Host | Gateway] = [*self._scenario.hosts, *self._scenario.gateways]
         for server in servers:
             for outage in server.outages:
@@ -159,6 +165,18 @@ class WireFleet:
 
     def _send(self, order: Callable[[], Deferred[None]]) -> None:
         order().addErrback(lambda failure: _log.failure("a server process failed", failure))
+
+    def _generalise(self, group_name: str) -> None:
+        for member in self._fleet.generalise(group_name, self._now):
+            call = self._next.get(member)
+            # A member that asks at this moment goes on by itself: its answer belongs to no request of the new licence.
+            if call is not None and call.active():
+                call.cancel()
+                self._calls.discard(call)
+                self._plan(member)
+
+    def _plan(self, member: Member) -> None:
+        self._next[member] = self._at(member.on_from(member.lab.next_attempt), self._attempt, member)
 
     def _join(self, member: Member) -> None:
         self._fleet.record.joined(member, self._now)
@@ -201,7 +219,7 @@ class WireFleet:
             code = _NO_HOST if choice.known is not None or site.is_served(now) else _NO_NAME
             member.lab.process(code, None, now)
             self._fleet.record.unanswered(code, now)
-        self._at(member.on_from(member.lab.next_attempt), self._attempt, member)
+        self._plan(member)
 
     async def _try(self, member: Member, server: SimulatedServer) -> bool:
         """Ask one server over the wire; whether it answered."""

@@ -229,7 +229,7 @@ def _sethst(session: Session, value: str, printed: Printed) -> None:
         address = parse_host_port(value)
     except AddressError as error:
         raise Refused(f"{error}.") from None
-    if not value.endswith(address.host) and not value.startswith("["):
+    if value not in (address.host, f"[{address.host}]"):
         raise Refused(f"/sethst takes a name or an address; the port is set with /setprt:{address.port}.")
     _settings(session).host = address.host
     printed.lines.append(APPLIED)

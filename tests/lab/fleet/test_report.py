@@ -77,12 +77,29 @@ def test_the_page_needs_nothing_from_anywhere_and_text_cannot_break_it(result) -
     assert len(text) < 200_000
 
 
+#: What a reader's hand does: hides a series of the second chart, points at the first, drags across a tenth of it.
+HANDS = """
+const charts = document.querySelectorAll('.chart');
+charts[1].querySelector('button').click();
+const canvas = charts[0].querySelector('canvas');
+canvas.setPointerCapture = () => {};
+const box = canvas.getBoundingClientRect();
+const send = (kind, share) => canvas.dispatchEvent(new PointerEvent(kind, {
+  clientX: box.left + 64 + (box.width - 78) * share, clientY: box.top + 100, bubbles: true }));
+send('pointerdown', 0.3);
+send('pointermove', 0.4);
+send('pointerup', 0.4);
+send('pointermove', 0.5);
+"""
+
+
 @pytest.mark.needs("chromium")
 def test_the_charts_are_drawn_in_a_browser_without_an_error(result, tmp_path, program) -> None:
     page_file = tmp_path / "page.html"
     other = Fleet(scenario(days=60, machines=machines(count=24))).run()
     listener = "<script>window.addEventListener('error', (e) => document.title = 'ERROR ' + e.message)</script>"
-    page_file.write_text(page([result, other]).replace("<meta charset", listener + "<meta charset", 1))
+    text = page([result, other]).replace("<meta charset", listener + "<meta charset", 1)
+    page_file.write_text(text.replace("</body>", f"<script>{HANDS}</script></body>"))
     command = [
         program("chromium"),
         "--headless",
@@ -102,6 +119,11 @@ def test_the_charts_are_drawn_in_a_browser_without_an_error(result, tmp_path, pr
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     drawn = re.findall(r'data-chart="(\w+)" data-drawn="(\d+)"', done.stdout)
     assert [chart for chart, _ in drawn] == ["states", "requests", "counts"] * 2
-    assert all(int(columns) > 500 for _, columns in drawn)
+    # The first was drawn over: a tenth of its 5,280 hours was left after the drag.
+    assert 400 < int(drawn[0][1]) < 600
+    assert all(int(columns) > 900 for _, columns in drawn[1:])
+    assert re.search(r"<b>\w{3} 2026-\d\d-\d\d \d\d:00, day \d+</b>", done.stdout)
+    assert re.search(r"licensed: \d+", done.stdout)
+    assert done.stdout.count('<button class="off">') == 1
     assert "<title>ERROR" not in done.stdout
     assert "CONSOLE" not in done.stderr

@@ -114,6 +114,8 @@ def test_the_host_is_offices_own(desk) -> None:
     assert desk.asked[-1] == HostPort("kms", 1688)
     with pytest.raises(Refused, match="/setprt:1800"):
         desk.ospp("/sethst:kms:1800")
+    with pytest.raises(Refused, match="/setprt:1800"):
+        desk.ospp("/sethst:[::1]:1800")
     with pytest.raises(Refused, match="TCP port"):
         desk.ospp("/setprt:0")
     with pytest.raises(Refused, match="no host name"):

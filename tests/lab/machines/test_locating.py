@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from kmstwist.discovery.resolver import LookupFailed, LookupProblem, SrvAnswer
+from kmstwist.discovery.srv import SrvRecord
+from kmstwist.lab.machines import locating
+from kmstwist.lab.machines.locating import LocateFailed, locator
+from kmstwist.lab.machines.machine import MACHINE
+from kmstwist.transport.address import HostPort
+
+from .conftest import result_of
+
+SERVER = HostPort("10.0.0.1", 53)
+
+
+@pytest.fixture
+def dns(monkeypatch):
+    """What DNS says: records, or a problem, for each domain; and which domains and servers were asked."""
+
+    class Dns:
+        def __init__(self) -> None:
+            self.says: dict[str, object] = {}
+            self.asked: list[tuple[object, str]] = []
+
+        def __call__(self, reactor, servers):
+            self.servers = servers
+            return self
+
+        async def service(self, domain):
+            self.asked.append((self.servers[0], domain))
+            said = self.says.get(domain, LookupProblem.NO_SUCH_NAME)
+            if isinstance(said, LookupProblem):
+                raise LookupFailed(said, domain, "SRV", SERVER, 1.0)
+            return SrvAnswer(domain, domain, tuple(said), SERVER)
+
+    dns = Dns()
+    monkeypatch.setattr(locating, "Lookup", dns)
+    return dns
+
+
+def locate(desk):
+    desk.machine.dns_server = SERVER
+    return result_of(locator(None, random.Random(1))(desk.machine, desk.machine.licences[0]))
+
+
+def test_hosts_come_in_the_order_of_their_priority(desk, dns) -> None:
+    dns.says["corp.example"] = [SrvRecord(20, 0, 1688, "second"), SrvRecord(10, 0, 1700, "first")]
+    assert locate(desk) == [HostPort("first", 1700), HostPort("second", 1688)]
+    assert dns.asked == [(SERVER, "corp.example")]
+
+
+def test_the_lookup_domain_is_the_only_one_asked(desk, dns) -> None:
+    desk.machine.scope(MACHINE).lookup_domain = "other.example"
+    dns.says["other.example"] = [SrvRecord(0, 0, 1688, "kms")]
+    assert locate(desk) == [HostPort("kms", 1688)]
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [
+        (LookupProblem.NO_SUCH_NAME, 0x8007232B),
+        (LookupProblem.NO_RECORDS, 0x8007251D),
+        (LookupProblem.SERVER_FAILURE, 0x8007232A),
+        (LookupProblem.TIMEOUT, 0x8007232A),
+    ],
+)
+def test_a_failed_lookup_is_the_code_windows_has_for_it(desk, dns, problem, code) -> None:
+    dns.says["corp.example"] = problem
+    with pytest.raises(LocateFailed) as caught:
+        locate(desk)
+    assert caught.value.code == code
+
+
+def test_a_machine_without_a_domain_uses_this_computers_search_list(desk, dns, monkeypatch) -> None:
+    desk.machine.domain = None
+    monkeypatch.setattr(locating, "system_search_list", lambda: (".", "local.example"))
+    dns.says["local.example"] = [SrvRecord(0, 0, 1688, "kms")]
+    assert locate(desk) == [HostPort("kms", 1688)]
+    monkeypatch.setattr(locating, "system_search_list", lambda: ())
+    with pytest.raises(LocateFailed, match="knows no DNS domain") as caught:
+        locate(desk)
+    assert caught.value.code == 0x8007007B
