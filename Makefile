@@ -6,7 +6,7 @@ PORT   ?= 1688
 STAMP  := $(VENV)/.installed
 DEVSTAMP := $(VENV)/.installed-dev
 
-.PHONY: run test setup dev lint types check fuzz bench docs clean
+.PHONY: run test setup dev lint types check fuzz bench docs man deb clean
 
 run: setup
 	$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
@@ -45,6 +45,12 @@ fuzz: dev
 
 docs: dev
 	$(BIN)/python -m kmstwist.cli.reference docs
+
+man: dev
+	$(BIN)/python -m kmstwist.cli.manpages man
+
+deb:
+	packaging/deb/build --out dist
 
 bench: dev
 	$(BIN)/python -m benchmarks

@@ -101,6 +101,12 @@ GATEWAY = LogEvent(
 LISTENING = LogEvent(
     "listening", "info", "A listening port is open.", {"address": "where clients connect", "protocols": "what it takes"}
 )
+WEB = LogEvent(
+    "web",
+    "info",
+    "Health, metrics and the status page can be looked at.",
+    {"url": "where", "users": "yes: a name and a password are asked for"},
+)
 HINT = LogEvent("hint", "info", "What to try next.", {"try": "a command"})
 STOPPED = LogEvent(
     "stopped",
@@ -118,6 +124,30 @@ UPSTREAM_DOWN = LogEvent(
     {"upstream": "the KMS host", "reason": "the reason code", "detail": "why"},
 )
 UPSTREAM_UP = LogEvent("upstream-up", "info", "A KMS host answers again.", {"upstream": "the KMS host"})
+LOG_LOST = LogEvent(
+    "log-lost",
+    "error",
+    "Lines could not be written to the log file, and are lost; there is room again.",
+    {"lines": "how many", "detail": "why"},
+)
+LOG_REOPEN = LogEvent(
+    "log-reopen",
+    "error",
+    "The log file could not be opened again after its rotation; kmstwist goes on writing to the old one.",
+    {"file": "the log file", "detail": "why"},
+)
+SUPPRESSED = LogEvent(
+    "suppressed",
+    "warn",
+    "Lines like these came in a flood and were dropped. Metrics and the audit have counted each.",
+    {
+        "of_event": "the event of the dropped lines",
+        "for_result": "their result, where they have one",
+        "for_reason": "their reason code, where they have one",
+        "lines": "how many were dropped",
+        "seconds": "in how many seconds",
+    },
+)
 AUDIT_FAILING = LogEvent(
     "audit-failing",
     "error",

@@ -26,10 +26,14 @@ PACKAGES = {
     "samba": "python3-samba",
     "dpkg-deb": "dpkg-dev",
     "systemd-analyze": "systemd",
+    "systemd-sysusers": "systemd",
+    "systemd-tmpfiles": "systemd",
     "logrotate": "logrotate",
     "rsyslogd": "rsyslog",
     "promtool": "prometheus",
     "mandoc": "mandoc",
+    "lintian": "lintian",
+    "nft": "nftables",
 }
 _MISSING: set[str] = set()
 _REQUIRED = bool(os.environ.get("KMSTWIST_REQUIRE_PEERS"))

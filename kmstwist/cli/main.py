@@ -14,16 +14,19 @@ VERBS = {
     "audit": "audit:audit",
     "config": "config:config",
     "discover": "discover:discover",
+    "doctor": "doctor:doctor",
     "dns": "dns:dns",
     "errors": "errors:errors",
     "events": "events:events",
     "gateway": "gateway:gateway",
     "keys": "keys:keys",
     "lab": "lab:lab",
+    "log": "log:log",
     "probe": "probe:probe",
     "report": "report:report",
     "setup-client": "setup_client:setup_client",
     "upstreams": "upstreams:upstreams",
+    "web": "web:web",
 }
 
 

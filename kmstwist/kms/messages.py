@@ -7,6 +7,7 @@ only a holder of the key sees it: the lab for the lab's own messages, nobody her
 
 from __future__ import annotations
 
+import codecs
 import struct
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,9 @@ from uuid import UUID
 from kmstwist.kms.activation import RequestFacts
 from kmstwist.kms.filetime import to_datetime
 from kmstwist.kms.version import Version
+
+# Python loads a codec when it is first used, and by then a daemon may have given up the right to read the file.
+codecs.lookup("utf-16-le")
 
 MACHINE_NAME_SIZE = 128
 """Bytes of the machine name field: 64 UTF-16 code units, the last of them a NUL."""

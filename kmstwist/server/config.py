@@ -15,6 +15,7 @@ from kmstwist.audit.settings import AuditSection
 from kmstwist.discovery.settings import DnsSettings
 from kmstwist.gateway.settings import AdmissionSettings, GatewaySettings
 from kmstwist.kms.catalogue import FAMILIES
+from kmstwist.web.settings import WebSettings
 
 #: What intervals a KMS host may be given, in minutes (slmgr /sai and /sri).
 Minutes = Annotated[int, Field(ge=15, le=30 * 24 * 60)]
@@ -94,3 +95,4 @@ class Config(_Section):
     admission: AdmissionSettings = AdmissionSettings()
     audit: AuditSection = AuditSection()
     dns: DnsSettings = DnsSettings()
+    web: WebSettings = WebSettings()

@@ -62,6 +62,10 @@ def described_endpoint(reactor: IReactorTime, description: str) -> tuple[IStream
     """The endpoint a `--listen` describes. Raises `StartupError` where it is no endpoint description."""
     try:
         return serverFromString(reactor, description), description
+    except IndexError:
+        raise StartupError(
+            f"--listen={description}: systemd has not opened that socket; enable the socket unit, or listen on --port"
+        ) from None
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise StartupError(
             f"--listen={description}: not a Twisted endpoint ({error}); write for example tcp:1688:interface=10.0.0.1"

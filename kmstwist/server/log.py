@@ -6,6 +6,7 @@ says it is, and must not be able to write log lines of its own.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,11 +16,16 @@ import syslog
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from twisted.logger import ILogObserver, LogLevel, formatEvent
+from twisted.internet.task import LoopingCall
+from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent
 from twisted.logger import LogEvent as TwistedEvent
 from zope.interface import implementer
+
+from kmstwist.logevents import LOG_LOST, LOG_REOPEN
+from kmstwist.server.flood import REPORT_INTERVAL, FloodLimit
+from kmstwist.server.journal import Journal, writes_to_journal
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,*()<>\[\]-]+\Z")
 _RANK = {LogLevel.debug: 0, LogLevel.info: 1, LogLevel.warn: 2, LogLevel.error: 3, LogLevel.critical: 4}
@@ -94,27 +100,68 @@ class LineObserver:
             return
         name, fields = read_event(event)
         when = datetime.fromtimestamp(event.get("log_time", 0.0), UTC).isoformat(timespec="milliseconds")
-        self._write(self._formatter(when.replace("+00:00", "Z"), level.name, name, fields), level)
+        self.write_event(self._formatter(when.replace("+00:00", "Z"), level.name, name, fields), level, name, fields)
+
+    def write_event(self, line: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
+        """Write the finished line."""
+        self._write(line, level)
+
+
+class JournalObserver(LineObserver):
+    """Sends events to systemd's journal, as a line and as fields."""
+
+    def __init__(self, formatter: Formatter, level: str, journal: Journal) -> None:
+        super().__init__(formatter, level, lambda line, level: None)
+        self._journal = journal
+
+    def write_event(self, line: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
+        """Send one entry; the journal has a time of its own."""
+        self._journal.send(line.partition(" ")[2] if line[:1] != "{" else line, level, name, fields)
 
 
 class LogFile:
-    """A log file that is opened again when it was rotated away, or when it is told to."""
+    """A log file that is opened again when it was rotated away, or when it is told to.
+
+    Each line is one write to the end of the file, so that lines are whole whoever else writes there. A full disk costs
+    lines, not the server: how many is told as soon as there is room again.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stream: IO[str] = self._open()
+        self._descriptor = self._open()
+        self._lost = 0
+        self._torn = False
+        self._log = Logger(namespace="kmstwist.server")
 
-    def _open(self) -> IO[str]:
-        return self._path.open("a", encoding="utf-8", buffering=1)
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def write(self, line: str, level: object) -> None:
         """Append a line."""
-        self._stream.write(line + "\n")
+        data = (("\n" if self._torn else "") + line + "\n").encode("utf-8", errors="backslashreplace")
+        try:
+            written = os.write(self._descriptor, data)
+        except OSError as error:
+            self._lost += 1
+            self._why = error.strerror
+            return
+        self._torn = written < len(data)
+        if self._torn:
+            self._lost += 1
+            self._why = "no space left for the whole line"
+        elif self._lost:
+            lost, self._lost = self._lost, 0
+            LOG_LOST.emit(self._log, lines=lost, detail=self._why)
 
     def reopen(self) -> None:
-        """Close the file and open whatever is at its path now."""
-        self._stream.close()
-        self._stream = self._open()
+        """Open whatever is at the path now, and close the old file; where that fails, go on with the old one."""
+        try:
+            opened = self._open()
+        except OSError as error:
+            LOG_REOPEN.emit(self._log, file=str(self._path), detail=error.strerror)
+            return
+        os.close(self._descriptor)
+        self._descriptor = opened
 
 
 def stdout_writer() -> Callable[[str, Any], None]:
@@ -149,6 +196,9 @@ def make_observer(
     if use_syslog:
         return LineObserver(FORMATTERS[formatter], level, syslog_writer(prefix)), None
     if logfile == "-" or (not logfile and foreground):
+        if writes_to_journal():
+            with contextlib.suppress(OSError):
+                return JournalObserver(FORMATTERS[formatter], level, Journal(prefix)), None
         return LineObserver(FORMATTERS[formatter], level, stdout_writer()), None
     file = LogFile(Path(os.path.abspath(logfile or "twistd.log")))
     return LineObserver(FORMATTERS[formatter], level, file.write), file
@@ -169,7 +219,7 @@ def direct_log(twistd: MutableMapping[str, Any], formatter: str, level: str) -> 
     twistd["logger"] = f"{__name__}.directed_observer"
 
 
-def directed_observer() -> LineObserver:
+def directed_observer() -> FloodLimit:
     """The observer that `direct_log` prepared; made after the fork into the background, when the file is opened."""
     twistd: Mapping[str, Any] = _directed["twistd"]
     observer, file = make_observer(
@@ -177,13 +227,34 @@ def directed_observer() -> LineObserver:
         _directed["level"],
         logfile=twistd.get("logfile"),
         use_syslog=bool(twistd.get("syslog")),
-        prefix=twistd.get("prefix") or "kmstwist",
+        # "twisted" is twistd's own default.
+        prefix="kmstwist" if twistd.get("prefix") in (None, "twisted") else twistd["prefix"],
         foreground=bool(twistd.get("nodaemon")),
     )
     _directed["observer"] = observer
     if file is not None:
-        signal.signal(signal.SIGUSR1, lambda *_: file.reopen())
-    return observer
+        reopen_on_sigusr1(file)
+    return limited(observer)
+
+
+def limited(observer: LineObserver) -> FloodLimit:
+    """The observer behind a limit on floods, which reports what it drops for as long as the reactor runs."""
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    limit = FloodLimit(observer, running.seconds)
+    reports = LoopingCall(limit.report)
+    running.callWhenRunning(reports.start, REPORT_INTERVAL, now=False)
+    running.addSystemEventTrigger("after", "shutdown", limit.report)
+    return limit
+
+
+def reopen_on_sigusr1(file: LogFile) -> None:
+    """Have SIGUSR1 open the file again: between two events of the reactor, never in the middle of a line."""
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    signal.signal(signal.SIGUSR1, lambda *_: running.callFromThread(file.reopen))
 
 
 def redirect_log(formatter: str, level: str) -> None:

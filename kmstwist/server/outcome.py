@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from kmstwist.kms.activation import ActivationAnswer, ActivationFault
 from kmstwist.logevents import CONVERSATION
 from kmstwist.reasons import Reason
+from kmstwist.web.telemetry import Telemetry
 
 
 class Outcome:
@@ -107,8 +108,17 @@ class ConnectionFacts:
     told: tuple[int, int] = (0, 0)
 
 
-def write_line(log: Logger, facts: ConnectionFacts, outcome: Outcome, *, end: str, phase: str, now: float) -> None:
-    """Write the conversation's line; `end` is who ended the connection, "open" while nobody has."""
+def write_line(
+    log: Logger,
+    facts: ConnectionFacts,
+    outcome: Outcome,
+    *,
+    end: str,
+    phase: str,
+    now: float,
+    telemetry: Telemetry,
+) -> None:
+    """Count the conversation and write its line; `end` is who ended the connection, "open" while nobody has."""
     first = facts.lines == 0
     facts.lines += 1
     told_in, told_out = facts.told
@@ -116,6 +126,10 @@ def write_line(log: Logger, facts: ConnectionFacts, outcome: Outcome, *, end: st
     if end == "open" and outcome.answered_at is not None:
         # The line waited for the connection's end in vain: that is no part of the conversation.
         now = outcome.answered_at
+    bind = None if not first or facts.bound_at is None else facts.bound_at - facts.opened
+    call = None if outcome.answered_at is None else outcome.answered_at - outcome.started
+    total = now - (facts.opened if first else outcome.started)
+    telemetry.conversation(outcome.result, str(outcome.reason), bind=bind, call=call, total=total)
     CONVERSATION.emit(
         log,
         client=facts.client,
@@ -132,9 +146,9 @@ def write_line(log: Logger, facts: ConnectionFacts, outcome: Outcome, *, end: st
         detail=outcome.detail,
         end=end,
         phase=phase,
-        bind_ms=None if not first or facts.bound_at is None else (facts.bound_at - facts.opened) * 1000,
-        call_ms=None if outcome.answered_at is None else (outcome.answered_at - outcome.started) * 1000,
-        total_ms=(now - (facts.opened if first else outcome.started)) * 1000,
+        bind_ms=None if bind is None else bind * 1000,
+        call_ms=None if call is None else call * 1000,
+        total_ms=total * 1000,
         bytes_in=facts.bytes_in - told_in,
         bytes_out=facts.bytes_out - told_out,
     )

@@ -38,6 +38,7 @@ from kmstwist.server.outcome import ConnectionFacts, Outcome, write_line
 from kmstwist.server.phases import Phase, PhaseTimer
 from kmstwist.server.proxy import BalancedConnection, BalancedFactory, begins_as_header
 from kmstwist.server.recording import Recorder
+from kmstwist.web.telemetry import Telemetry
 
 #: Seconds that an answered call's log line waits for the connection's end.
 _LINE_WAITS = 1.0
@@ -320,7 +321,9 @@ class KmsProtocol(Protocol):
         else:
             phase = "connected" if self.facts.bound_at is None else "bound"
         now = self.factory.clock.seconds()
-        write_line(self.factory.log, self.facts, outcome, end=ended_by, phase=phase, now=now)
+        write_line(
+            self.factory.log, self.facts, outcome, end=ended_by, phase=phase, now=now, telemetry=self.factory.telemetry
+        )
 
     def _without_call(self) -> Outcome:
         """What there is to tell of a connection that made no call."""
@@ -362,6 +365,7 @@ class KmsFactory(Factory):
         self._wrapping = BalancedFactory(self)
         #: Connections with an answered call whose line is not written yet.
         self.answered: set[KmsProtocol] = set()
+        self.telemetry = Telemetry()
         self.conversations = 0
         self.activations = 0
         #: Called when the last connection has ended, once the server is stopping.

@@ -31,6 +31,7 @@ from kmstwist.server.commands import Commands
 from kmstwist.server.config import Config
 from kmstwist.server.control import ControlService, socket_path
 from kmstwist.server.errors import StartupError, speak_plainly
+from kmstwist.server.inherited import inherited_endpoints
 from kmstwist.server.lab_settings import as_set_with_slmgr
 from kmstwist.server.listening import (
     ListeningService,
@@ -41,6 +42,7 @@ from kmstwist.server.listening import (
     try_port,
 )
 from kmstwist.server.log import redirect_log
+from kmstwist.server.monitoring import Observation, WorkersObservation, make_web
 from kmstwist.server.naming import make_dns_services
 from kmstwist.server.options import Options
 from kmstwist.server.orphan import SupervisorWatch
@@ -104,6 +106,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
 
     reloader = Reloader(options.effective, options.load, apply)
     commands = Commands(factory, admission, gateway, reloader)
+    observation = Observation(factory, admission, gateway, audit, reactor.seconds())
     _switch_as_before(adoption, admission, gateway)
     root = StoppingInOrder()
     worker = adoption.worker or None
@@ -113,9 +116,11 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
         audit.setServiceParent(root)
     answering.setServiceParent(root)
     control = socket_path(_run_dir(config), config.server.port, worker)
-    ControlService(control, commands.table, reactor).setServiceParent(root)
+    ControlService(control, {**commands.table, **observation.commands}, reactor).setServiceParent(root)
     listening.setServiceParent(root)
-    for service in naming:
+    # Of several workers none has a site: their supervisor has.
+    site = make_web(config.web, observation.snapshot, reactor) if worker is None else []
+    for service in (*naming, *site):
         service.setServiceParent(root)
     signals = Signals(reactor, reloader.reload_quietly)
     signals.setServiceParent(root)
@@ -132,6 +137,9 @@ def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiSer
     root = StoppingInOrder()
     Announcement(config, None, reactor).setServiceParent(root)
     supervisor.setServiceParent(root)
+    workers = WorkersObservation(_run_dir(config), config.server.port, config.server.workers, reactor.seconds())
+    for service in make_web(config.web, workers.snapshot, reactor):
+        service.setServiceParent(root)
     control = socket_path(_run_dir(config), config.server.port)
     ControlService(control, supervisor.commands, reactor).setServiceParent(root)
     Signals(reactor, supervisor.hang_up, supervisor.reopen_logs).setServiceParent(root)
@@ -197,8 +205,9 @@ def _endpoints(config: Config, adoption: Adoption | None, reactor: Any) -> list[
     if adoption is not None and adoption.ports:
         return [adopted_endpoint(reactor, descriptor) for descriptor in adoption.ports]
     server = config.server
-    if server.listen:
-        return [described_endpoint(reactor, description) for description in server.listen]
+    listen = inherited_endpoints() or server.listen
+    if listen:
+        return [described_endpoint(reactor, description) for description in listen]
     if server.port:
         try_port(server.port)
     return [port_endpoint(reactor, server.port)]

@@ -1,1 +1,1 @@
-"""The status site, health and metrics."""
+"""Health, metrics and the status page, on a listener of their own."""

@@ -1,0 +1,133 @@
+"""The manual pages, made from the program itself: `make man` writes them, a test fails where they are stale."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from kmstwist import __version__
+from kmstwist.cli.main import kmstwist
+from kmstwist.cli.reference import _commands
+from kmstwist.server.options import OPTIONS, Options
+
+_FILES = (
+    ("/etc/kmstwist/kmstwist.toml", "The configuration; every option with its default."),
+    ("/etc/default/kmstwist", "How the service is started."),
+    ("/var/lib/kmstwist", "What must outlive the server: the lab's key and memory, the audit, the control socket."),
+    ("/var/log/kmstwist/kmstwist.log", "The log, where the init script starts the server; else the journal has it."),
+)
+
+
+def _escaped(text: str) -> str:
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    return re.sub(r"^([.'])", r"\\&\1", text, flags=re.MULTILINE)
+
+
+def _plain(text: str | None) -> str:
+    return re.sub(r"\s+", " ", text or "").strip()
+
+
+def _head(name: str, section: int, what: str) -> list[str]:
+    return [
+        f'.TH {name.upper()} {section} "" "kmstwist {__version__}" "kmstwist"',
+        ".SH NAME",
+        f"{_escaped(name)} \\- {_escaped(what)}",
+    ]
+
+
+def _entry(term: str, text: str) -> list[str]:
+    return [".TP", f".B {_escaped(term)}", _escaped(text)]
+
+
+def _paragraphs(text: str | None) -> list[str]:
+    paragraphs = [_plain(paragraph.replace("\b", "")) for paragraph in (text or "").split("\n\n")]
+    return "\n.PP\n".join(_escaped(paragraph) for paragraph in paragraphs if paragraph).split("\n")
+
+
+def _files() -> list[str]:
+    lines = [".SH FILES"]
+    for path, text in _FILES:
+        lines += [".TP", f".I {_escaped(path)}", _escaped(text)]
+    return lines
+
+
+def command_page() -> str:
+    """kmstwist(1): every verb with its options."""
+    lines = _head("kmstwist", 1, "ask, rehearse and explain KMS volume activation")
+    lines += [".SH SYNOPSIS", ".B kmstwist", "COMMAND [OPTIONS] [ARGUMENTS]", ".SH DESCRIPTION"]
+    lines += _paragraphs(kmstwist.help)
+    lines.append(".SH COMMANDS")
+    for path, command in _commands(kmstwist, ("kmstwist",)):
+        if command is kmstwist:
+            continue
+        context = click.Context(command, info_name=" ".join(path))
+        usage = " ".join(command.collect_usage_pieces(context))
+        lines += [f".SS {_escaped(' '.join(path))} {_escaped(usage)}"]
+        lines += _paragraphs(command.help)
+        for parameter in command.get_params(context):
+            record = parameter.get_help_record(context)
+            if record is not None and "--help" not in parameter.opts:
+                lines += _entry(record[0], _plain(record[1]))
+    lines += [".SH EXIT STATUS", "0 if all went well, 1 for what failed, 2 for a wrong command line. The commands"]
+    lines += [_escaped("probe and doctor exit as monitoring plugins do: 0 well, 1 odd, 2 bad."), *_files()]
+    lines += [".SH SEE ALSO", ".BR kmstwist\\-twistd (8),", ".BR twistd (1)"]
+    return "\n".join(lines) + "\n"
+
+
+def server_page() -> str:
+    """kmstwist-twistd(8): the options of `twistd kms`."""
+    lines = _head("kmstwist-twistd", 8, "the KMS gateway and rehearsal lab, run by twistd")
+    lines += [".SH SYNOPSIS", ".B twistd", "[TWISTD OPTIONS]", ".B kms", "[OPTIONS]", ".SH DESCRIPTION"]
+    lines += [_escaped(Options.longdesc), ".SH OPTIONS"]
+    lines += _entry("-c, --config FILE", "The configuration file, TOML; kmstwist config check FILE checks one.")
+    for option in OPTIONS:
+        short = f"-{option.short}, " if option.short else ""
+        text = option.help + (" May be repeated." if option.repeated else "")
+        lines += _entry(f"{short}--{option.name} VALUE", text)
+    lines += _entry("--version", "Show kmstwist's version and exit.")
+    lines += [".SH TWISTD'S OWN OPTIONS", "They come before", ".BR kms :"]
+    for term, text in (
+        ("-n, --nodaemon", "Stay in the foreground."),
+        ("--pidfile FILE", "Where the process id is kept; empty: nowhere."),
+        ("--logfile FILE", "Where the log goes; -: standard output."),
+        ("--syslog, --prefix NAME", "Log to syslog, under this name."),
+        ("--uid USER, --gid GROUP", "Who to become once the ports are open."),
+        ("--umask MODE", "Which permissions new files do not get."),
+    ):
+        lines += _entry(term, text)
+    lines.append(".SH SIGNALS")
+    for term, text in (
+        ("TERM, INT", "Stop accepting, finish the calls under way, end with exit status 0."),
+        ("HUP", "Apply a changed configuration; a bad one is refused in the log, and the old one stays."),
+        ("USR1", "Open the log file again, after its rotation."),
+    ):
+        lines += _entry(term, text)
+    lines += [".SH ENVIRONMENT"]
+    lines += _entry(
+        "LISTEN_PID, LISTEN_FDS", "Sockets that systemd opened: the server listens on them and nowhere else."
+    )
+    lines += _entry(
+        "JOURNAL_STREAM", "Set by systemd where standard output is the journal: it gets the log with fields."
+    )
+    lines += [*_files(), ".SH SEE ALSO", ".BR kmstwist (1),", ".BR twistd (1),", ".BR systemd.socket (5)"]
+    return "\n".join(lines) + "\n"
+
+
+#: File below man/ and what makes it.
+PAGES: dict[str, Callable[[], str]] = {"kmstwist.1": command_page, "kmstwist-twistd.8": server_page}
+
+
+def main(folder: str) -> None:
+    """Write all pages below `folder`."""
+    for name, make in PAGES.items():
+        path = Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(make(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

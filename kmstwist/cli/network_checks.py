@@ -1,0 +1,97 @@
+"""What `kmstwist doctor` asks other machines, and the server over its own ports. No activation is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import ConnectError
+
+from kmstwist.cli.checks import Case, Finding
+from kmstwist.discovery.resolver import Lookup, LookupFailed, NoDnsServer, system_lookup
+from kmstwist.gateway.discover import DiscoveryFailed
+from kmstwist.gateway.lookup import find_hosts
+from kmstwist.transport.address import HostPort, parse_host_port
+from kmstwist.transport.endpoints import endpoint_for
+from kmstwist.transport.probe import Verdict, probe
+from kmstwist.web.settings import web_address
+
+
+async def network_findings(reactor: Any, case: Case, timeout: float) -> list[Finding]:
+    """All of them at the same time; each step may take `timeout` seconds."""
+    gateway = case.config.gateway
+    asked = [_upstream(reactor, one.label, parse_host_port(one.address), timeout) for one in gateway.upstreams]
+    if gateway.discover is not None:
+        asked.append(_discovered(reactor, case, gateway.discover, timeout))
+    asked += [_published(reactor, case, domain) for domain in case.config.dns.publish.domains]
+    if case.server is not None and case.config.server.port and not case.config.server.listen:
+        asked.append(_ourselves(reactor, case.config.server.port, timeout))
+    if case.server is not None and case.config.web.listen is not None:
+        asked.append(_web(reactor, web_address(case.config.web.listen), timeout))
+    gathered = await gatherResults([Deferred.fromCoroutine(one) for one in asked])
+    return [finding for findings in gathered for finding in findings]
+
+
+async def _upstream(reactor: Any, name: str, address: HostPort, timeout: float) -> list[Finding]:
+    report = await probe(reactor, endpoint_for(reactor, address.host, address.port, timeout), timeout)
+    if report.verdict is Verdict.OK:
+        return [Finding(f"host {name}", Verdict.OK, f"{report.summary}, in {report.connect_ms or 0:.0f} ms")]
+    cure = f"see that it is up and that TCP {address.port} is open all the way; kmstwist probe {address} tells more"
+    return [Finding(f"host {name}", report.verdict, f"{address}: {report.summary}", cure)]
+
+
+async def _discovered(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
+    servers = [parse_host_port(server) for server in case.config.gateway.dns_servers]
+    try:
+        found = await find_hosts(domain, _lookup(reactor, servers))
+    except (DiscoveryFailed, NoDnsServer) as error:
+        cure = f"see what DNS has: kmstwist discover {domain}"
+        return [Finding(f"domain {domain}", Verdict.CRITICAL, str(error), cure)]
+    names = ", ".join(str(target.address) for target in found.targets)
+    findings = [Finding(f"domain {domain}", Verdict.OK, f"DNS names {names}")]
+    for target in found.targets:
+        findings += await _upstream(reactor, target.name, target.address, timeout)
+    return findings
+
+
+async def _published(reactor: Any, case: Case, domain: str) -> list[Finding]:
+    servers = [parse_host_port(server, 53) for server in case.config.dns.servers]
+    try:
+        answer = await _lookup(reactor, servers).service(domain)
+    except (LookupFailed, NoDnsServer) as error:
+        cure = f"see what publishing says in the log, and: kmstwist dns --help; kmstwist discover {domain}"
+        return [Finding(f"record in {domain}", Verdict.CRITICAL, str(error), cure)]
+    names = ", ".join(f"{record.target}:{record.port}" for record in answer.records)
+    return [Finding(f"record in {domain}", Verdict.OK, f"_vlmcs._tcp.{domain} names {names}")]
+
+
+def _lookup(reactor: Any, servers: list[HostPort]) -> Lookup:
+    return Lookup(reactor, servers) if servers else system_lookup(reactor)
+
+
+async def _ourselves(reactor: Any, port: int, timeout: float) -> list[Finding]:
+    report = await probe(reactor, endpoint_for(reactor, "127.0.0.1", port, timeout), timeout)
+    cure = "" if report.verdict is Verdict.OK else "see the log: kmstwist log --since 10m --explain"
+    return [Finding("port", report.verdict, f"127.0.0.1:{port}: {report.summary}", cure)]
+
+
+async def _web(reactor: Any, address: HostPort, timeout: float) -> list[Finding]:
+    from twisted.web.client import Agent, readBody
+
+    agent = Agent(reactor, connectTimeout=timeout)
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    url = f"http://{host}:{address.port}/readyz"
+    try:
+        response = await agent.request(b"GET", url.encode()).addTimeout(timeout, reactor)
+        body = (await readBody(response)).decode(errors="replace").splitlines()
+    except Exception as error:
+        # Whatever it was (refused, silent, no HTTP), it is one finding, with the error's own words.
+        detail = "connection refused" if isinstance(error, ConnectError) else str(error) or type(error).__name__
+        return [Finding("health", Verdict.CRITICAL, f"{url}: {detail}", "see the log for the line 'web'")]
+    if response.code == 401:
+        return [Finding("health", Verdict.OK, f"{url} answers, and asks for a password")]
+    verdicts = {"healthy": Verdict.OK, "degraded": Verdict.WARNING, "down": Verdict.CRITICAL}
+    first, *rest = body or [""]
+    verdict = verdicts.get(first, Verdict.CRITICAL)
+    text = "; ".join(rest) or f"the server calls itself {first or 'nothing'}"
+    return [Finding("health", verdict, text, "" if verdict is Verdict.OK else f"the status page: {url[:-6]}")]

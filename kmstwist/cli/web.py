@@ -1,0 +1,44 @@
+"""`kmstwist web`: who may look at the status page and the metrics."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+DEFAULT_FILE = Path("/etc/kmstwist/web-users")
+
+
+@click.group()
+def web() -> None:
+    """The listener for health, metrics and the status page ([web] in the configuration)."""
+
+
+@web.command()
+@click.argument("name")
+@click.option(
+    "--file", type=click.Path(path_type=Path), default=DEFAULT_FILE, show_default=True, help="The file of users."
+)
+@click.password_option(help="The password; asked for if left out, which keeps it out of the shell's history.")
+def password(name: str, file: Path, password: str) -> None:
+    """Add user NAME to the file of users, or give NAME another password. Name the file with users in [web]."""
+    from kmstwist.web.passwords import hash_password, with_user
+
+    try:
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        changed = with_user(text, name, hash_password(password))
+        fresh = file.with_name(file.name + ".new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(changed)
+        if file.exists():
+            state = file.stat()
+            os.chmod(fresh, state.st_mode & 0o777)
+            os.chown(fresh, state.st_uid, state.st_gid)
+        fresh.replace(file)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be written: {error.strerror}; name another with --file") from None
+    click.echo(f"{name} may look. The server must be able to read {file}; it reads it when it starts.")

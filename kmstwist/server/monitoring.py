@@ -1,0 +1,193 @@
+"""The web listener in the service tree, and where its numbers come from: this process, or all workers."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+
+from kmstwist.audit.service import AuditService
+from kmstwist.gateway.admission import Admission
+from kmstwist.gateway.service import GatewayService
+from kmstwist.logevents import WEB
+from kmstwist.server.control import Command, ask, socket_path
+from kmstwist.server.errors import StartupError
+from kmstwist.server.protocol import KmsFactory
+from kmstwist.transport.address import HostPort
+from kmstwist.web.passwords import PasswordFileError, load_users
+from kmstwist.web.settings import WebSettings, web_address
+from kmstwist.web.site import Source, make_site
+from kmstwist.web.telemetry import Counters, Snapshot, UpstreamState, together
+
+#: Seconds a worker may take to tell its numbers; one that is busier is left out of this answer.
+_PATIENCE = 2.0
+
+
+class Observation:
+    """The numbers of this process."""
+
+    def __init__(
+        self,
+        factory: KmsFactory,
+        admission: Admission,
+        gateway: GatewayService | None,
+        audit: AuditService | None,
+        started: float,
+    ) -> None:
+        self._factory = factory
+        self._admission = admission
+        self._gateway = gateway
+        self._audit = audit
+        self._started = started
+
+    def snapshot(self) -> Snapshot:
+        """All numbers as they are now."""
+        counters = self._factory.telemetry.counters
+        snapshot = Snapshot(
+            mode="lab" if self._gateway is None else "gateway",
+            started=self._started,
+            counters=counters,
+            connections=len(self._factory.connections),
+            paused=self._admission.paused,
+        )
+        if self._gateway is not None:
+            for upstream in self._gateway.directory.upstreams:
+                pool, tally = upstream.pool, upstream.tally
+                snapshot.upstreams.append(
+                    UpstreamState(
+                        upstream.name, upstream.state, upstream.last_error, pool.idle, pool.busy, pool.waiting
+                    )
+                )
+                for outcome in ("answered", "refused", "failed"):
+                    counters.upstream_calls[f"{upstream.name} {outcome}"] = getattr(tally, outcome)
+        if self._audit is not None:
+            writer = self._audit.writer
+            snapshot.audit.update(waiting=writer.waiting, failing=int(writer.failing))
+            counters.audit.update(
+                committed=writer.committed, dropped=writer.dropped, refused=writer.refused, rejected=writer.rejected
+            )
+        return snapshot
+
+    def command(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The control command by which a supervisor asks its worker."""
+        return {"pid": os.getpid(), "telemetry": self.snapshot().to_json()}
+
+    @property
+    def commands(self) -> dict[str, Command]:
+        """What to add to the control socket's commands."""
+        return {"telemetry": self.command}
+
+
+class WorkersObservation:
+    """The numbers of all workers, added up."""
+
+    def __init__(
+        self, run_dir: Path, port: int, workers: int, started: float, in_thread: Callable[..., Any] = deferToThread
+    ) -> None:
+        self._paths = {number: socket_path(run_dir, port, number) for number in range(1, workers + 1)}
+        self._started = started
+        self._in_thread = in_thread
+        self._retired = Counters()
+        #: What each worker told last, with its process id.
+        self._last: dict[int, tuple[int, Snapshot]] = {}
+
+    def snapshot(self) -> Deferred[Snapshot]:
+        """Ask every worker, and add up."""
+        asked = [self._in_thread(ask, path, {"command": "telemetry"}, _PATIENCE) for path in self._paths.values()]
+        return DeferredList(asked, consumeErrors=True).addCallback(self._together)
+
+    def _together(self, results: list[tuple[bool, Any]]) -> Snapshot:
+        answering = []
+        silent = Counters()
+        silent.add(self._retired)
+        for number, (good, answer) in zip(self._paths, results, strict=True):
+            before = self._last.get(number)
+            if not good:
+                if before is not None:
+                    silent.add(before[1].counters)
+                continue
+            pid, snapshot = answer["pid"], Snapshot.from_json(answer["telemetry"])
+            if before is not None and before[0] != pid:
+                self._retired.add(before[1].counters)
+                silent.add(before[1].counters)
+            self._last[number] = (pid, snapshot)
+            answering.append(snapshot)
+        return together(answering, retired=silent, wanted=len(self._paths), mode="gateway", started=self._started)
+
+
+class WebService(Service):
+    """The listener of the site."""
+
+    def __init__(self, settings: WebSettings, source: Source, reactor: Any) -> None:
+        """Raises `StartupError` where the file of users cannot be used."""
+        assert settings.listen is not None
+        self._address = web_address(settings.listen)
+        try:
+            users = None if settings.users is None else load_users(Path(settings.users))
+        except PasswordFileError as error:
+            raise StartupError(f"[web] users: {error}") from None
+        try_address(self._address)
+        self._guarded = users is not None
+        self._site = make_site(source, reactor.seconds, users)
+        self._reactor = reactor
+        self._log = Logger(namespace="kmstwist.web")
+        self.port: IListeningPort | None = None
+
+    def privilegedStartService(self) -> None:
+        """Open the port. Raises `StartupError`."""
+        super().privilegedStartService()
+        address = self._address
+        try:
+            self.port = self._reactor.listenTCP(address.port, self._site, interface=address.host)
+        except CannotListenError as error:
+            raise StartupError(_not_had(address, error.socketError)) from None
+
+    def startService(self) -> None:
+        """Say where it is."""
+        super().startService()
+        if self.port is not None:
+            host: Any = self.port.getHost()
+            name = f"[{host.host}]" if ":" in host.host else host.host
+            WEB.emit(self._log, url=f"http://{name}:{host.port}/", users="yes" if self._guarded else "no")
+
+    def stopService(self) -> Deferred[None] | None:
+        """Close the port."""
+        super().stopService()
+        if self.port is None:
+            return None
+        port, self.port = self.port, None
+        stopped: Deferred[None] | None = port.stopListening()
+        return stopped
+
+
+def try_address(address: HostPort) -> None:
+    """Raise `StartupError` where the address cannot be had; found out before the process goes into the background."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((address.host, address.port))
+            trial.listen(1)
+        except OSError as error:
+            raise StartupError(_not_had(address, error)) from None
+
+
+def _not_had(address: HostPort, error: OSError) -> str:
+    return (
+        f"[web] listen: port {address.port} of {address.host} cannot be had ({error.strerror}); "
+        "choose another with --web, or end what has it (ss -ltnp shows it)"
+    )
+
+
+def make_web(settings: WebSettings, source: Source, reactor: Any) -> list[Service]:
+    """The listener that `[web]` asks for, or none. Raises `StartupError`."""
+    return [] if settings.listen is None else [WebService(settings, source, reactor)]

@@ -1,0 +1,137 @@
+"""A snapshot as Prometheus metrics, by prometheus_client. Every metric's name and help stands here, once."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from kmstwist import __version__
+from kmstwist.web.health import judge, overall
+from kmstwist.web.telemetry import BUCKETS, Snapshot
+
+STATES = ("up", "warming", "trying", "down", "drained")
+
+
+class SnapshotCollector(Collector):
+    """Gives one snapshot's metrics."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics."""
+        yield from self._process()
+        yield from self._conversations()
+        yield from self._upstreams()
+        yield from self._audit()
+
+    def _process(self) -> Iterator[Metric]:
+        snapshot = self._snapshot
+        info = GaugeMetricFamily("kmstwist_build_info", "What runs.", labels=("version", "python", "mode"))
+        info.add_metric((__version__, platform.python_version(), snapshot.mode), 1)
+        yield info
+        yield GaugeMetricFamily("kmstwist_start_time_seconds", "When it started, since 1970.", value=snapshot.started)
+        yield GaugeMetricFamily(
+            "kmstwist_health", "0 healthy, 1 degraded, 2 down.", value=int(overall(judge(snapshot)))
+        )
+        yield GaugeMetricFamily("kmstwist_paused", "1 while paused by the administrator.", value=int(snapshot.paused))
+        yield GaugeMetricFamily("kmstwist_workers", "Processes that answer clients.", value=snapshot.workers)
+        yield GaugeMetricFamily("kmstwist_workers_wanted", "Processes there should be.", value=snapshot.workers_wanted)
+
+    def _conversations(self) -> Iterator[Metric]:
+        counters = self._snapshot.counters
+        yield GaugeMetricFamily("kmstwist_connections", "Open client connections.", value=self._snapshot.connections)
+        conversations = CounterMetricFamily(
+            "kmstwist_conversations", "Conversations with clients, as the log's lines.", labels=("result",)
+        )
+        for result, count in counters.conversations.items():
+            conversations.add_metric((result,), count)
+        yield conversations
+        reasons = CounterMetricFamily(
+            "kmstwist_refusals",
+            "Conversations that ended otherwise than they should, by reason code.",
+            labels=("reason",),
+        )
+        for reason, count in counters.reasons.items():
+            reasons.add_metric((reason,), count)
+        yield reasons
+        phases = HistogramMetricFamily(
+            "kmstwist_phase_seconds",
+            "Duration of a phase: bind (connection to bind acknowledged), call (request to answer), total.",
+            labels=("phase",),
+        )
+        for phase, histogram in counters.phases.items():
+            buckets, seen = [], 0
+            for bound, count in zip((*map(str, BUCKETS), "+Inf"), histogram.counts, strict=True):
+                seen += count
+                buckets.append((bound, seen))
+            phases.add_metric((phase,), buckets, histogram.sum)
+        yield phases
+
+    def _upstreams(self) -> Iterator[Metric]:
+        state = GaugeMetricFamily(
+            "kmstwist_upstream_state",
+            "1 for the state a KMS host is in, 0 for the others.",
+            labels=("upstream", "state"),
+        )
+        connections = GaugeMetricFamily(
+            "kmstwist_upstream_connections", "Connections to a KMS host, by use.", labels=("upstream", "use")
+        )
+        waiting = GaugeMetricFamily(
+            "kmstwist_upstream_waiting", "Calls that wait for a connection to a KMS host.", labels=("upstream",)
+        )
+        for upstream in self._snapshot.upstreams:
+            for name in STATES:
+                state.add_metric((upstream.name, name), int(upstream.state == name))
+            connections.add_metric((upstream.name, "idle"), upstream.idle)
+            connections.add_metric((upstream.name, "busy"), upstream.busy)
+            waiting.add_metric((upstream.name,), upstream.waiting)
+        calls = CounterMetricFamily(
+            "kmstwist_upstream_calls",
+            "Calls sent to a KMS host, by what became of them.",
+            labels=("upstream", "outcome"),
+        )
+        for key, count in self._snapshot.counters.upstream_calls.items():
+            name, _, outcome = key.rpartition(" ")
+            calls.add_metric((name, outcome), count)
+        yield from (state, connections, waiting, calls)
+
+    def _audit(self) -> Iterator[Metric]:
+        gauges, counters = self._snapshot.audit, self._snapshot.counters.audit
+        if not gauges:
+            return
+        yield GaugeMetricFamily("kmstwist_audit_waiting", "Records not stored yet.", value=gauges.get("waiting", 0))
+        yield GaugeMetricFamily(
+            "kmstwist_audit_failing", "1 while the audit's store cannot be written.", value=gauges.get("failing", 0)
+        )
+        records = CounterMetricFamily("kmstwist_audit_records", "Records by what became of them.", labels=("outcome",))
+        for outcome, count in counters.items():
+            records.add_metric((outcome,), count)
+        yield records
+
+
+def registry_for(snapshot: Snapshot, *, process: bool = True) -> CollectorRegistry:
+    """A registry of this snapshot's metrics, and of the process's own (memory, CPU, open files)."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(SnapshotCollector(snapshot))
+    if process:
+        ProcessCollector(registry=registry)
+    return registry
+
+
+def metric_names() -> set[str]:
+    """Every series name that a scrape can have, for checking rules and dashboards against."""
+    from kmstwist.web.telemetry import Telemetry, UpstreamState
+
+    telemetry = Telemetry()
+    telemetry.conversation("fault", "upstream-timeout", bind=0.1, call=0.1, total=0.1)
+    telemetry.counters.upstream_calls["a answered"] = 1
+    telemetry.counters.audit["committed"] = 1
+    snapshot = Snapshot(
+        "gateway", 0.0, telemetry.counters, upstreams=[UpstreamState("a", "up")], audit={"waiting": 0, "failing": 0}
+    )
+    return {sample.name for metric in registry_for(snapshot).collect() for sample in metric.samples}

@@ -1,0 +1,207 @@
+"""The status page: "is it healthy?" in one glance, for a person. HTML without scripts or anything from outside.
+
+Built with Twisted's template tags, which escape whatever is put into them: a host's error text is data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.web.template import Tag, tags
+
+from kmstwist import __version__
+from kmstwist.reasons import EXPLANATIONS, Reason
+from kmstwist.web.health import Finding, Health, judge, overall
+from kmstwist.web.telemetry import Snapshot
+
+#: Seconds after which a browser asks again.
+REFRESH = 10
+
+_WORDS = {
+    Health.HEALTHY: ("Healthy", "Clients are answered, and nothing asks for attention."),
+    Health.DEGRADED: ("Degraded", "Clients are answered, but somebody should look:"),
+    Health.DOWN: ("Down", "Clients are not answered:"),
+}
+_PHASES = {
+    "bind": "from the connection to the bind",
+    "call": "from the request to its answer",
+    "total": "the whole conversation",
+}
+_CSS = """
+:root { color-scheme: light dark; --ink: #1c2126; --faint: #5b6570; --ground: #f6f7f8; --card: #fff; --line: #dde1e5;
+  --good: #19733a; --warn: #8a5a00; --bad: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --faint: #9aa5b0; --ground: #14181c; --card: #1d2328;
+  --line: #343c44; --good: #5cc483; --warn: #e0a93b; --bad: #ff8a80; } }
+* { box-sizing: border-box }
+body { margin: 0 auto; padding: 1.5rem; max-width: 62rem; background: var(--ground); color: var(--ink);
+  font: 15px/1.45 system-ui, sans-serif; }
+header { display: flex; flex-wrap: wrap; gap: .3rem 1rem; align-items: baseline; color: var(--faint); }
+h1 { font-size: 1.1rem; margin: 0; color: var(--ink); }
+h2 { font-size: .95rem; margin: 0 0 .6rem; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: 1rem 1.2rem;
+  margin-top: 1rem; overflow-x: auto; }
+.health { border-left: .5rem solid var(--tone); }
+.health strong { font-size: 1.9rem; line-height: 1.2; color: var(--tone); display: block; }
+.health ul { margin: .4rem 0 0; padding-left: 1.2rem; }
+.good { --tone: var(--good) } .warn { --tone: var(--warn) } .bad { --tone: var(--bad) } .plain { --tone: var(--faint) }
+.state { color: var(--tone); font-weight: 600; }
+.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1rem; margin: 0; }
+.numbers div { margin: 0 } dt { color: var(--faint); font-size: .85rem; } dd { margin: 0; font-size: 1.4rem; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th { text-align: left; font-weight: 500; color: var(--faint); font-size: .85rem; }
+th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+tr:last-child td { border-bottom: 0 } .n { text-align: right; white-space: nowrap; }
+code { font-size: .9em; white-space: nowrap; } footer { color: var(--faint); margin-top: 1rem; font-size: .85rem; }
+a { color: inherit }
+"""
+_TONES = {Health.HEALTHY: "good", Health.DEGRADED: "warn", Health.DOWN: "bad"}
+_STATE_TONES = {"up": "good", "warming": "good", "trying": "warn", "down": "bad", "drained": "plain"}
+
+
+def status_page(snapshot: Snapshot, now: float) -> Tag:
+    """The page. `now` is seconds since 1970."""
+    findings = judge(snapshot)
+    word = _WORDS[overall(findings)][0]
+    return tags.html(
+        tags.head(
+            tags.meta(charset="utf-8"),
+            tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
+            tags.meta(**{"http-equiv": "refresh", "content": str(REFRESH)}),
+            tags.title(f"{word}: kmstwist"),
+            tags.style(_CSS),
+        ),
+        tags.body(
+            _header(snapshot, now),
+            _health(findings),
+            _numbers(snapshot),
+            _upstreams(snapshot) if snapshot.mode == "gateway" else "",
+            _reasons(snapshot),
+            _latency(snapshot),
+            tags.footer(
+                f"As of {_moment(now)}. For machines: ",
+                *_between((tags.a(name, href=name) for name in ("/livez", "/readyz", "/metrics")), ", "),
+                ".",
+            ),
+        ),
+        lang="en",
+    )
+
+
+def _header(snapshot: Snapshot, now: float) -> Tag:
+    facts = [f"version {__version__}", f"up for {_duration(now - snapshot.started)}"]
+    if snapshot.workers_wanted > 1:
+        facts.append(f"{snapshot.workers} of {snapshot.workers_wanted} workers")
+    what = "KMS gateway" if snapshot.mode == "gateway" else "KMS lab: it grants no licences"
+    return tags.header(tags.h1("kmstwist"), tags.span(what), *(tags.span(fact) for fact in facts))
+
+
+def _health(findings: list[Finding]) -> Tag:
+    health = overall(findings)
+    word, meaning = _WORDS[health]
+    items = tags.ul(*(tags.li(finding.text) for finding in findings)) if findings else ""
+    return tags.section(tags.strong(word), meaning, items, class_=f"health {_TONES[health]}", role="status")
+
+
+def _numbers(snapshot: Snapshot) -> Tag:
+    results = snapshot.counters.conversations
+    numbers = [
+        ("connections now", snapshot.connections),
+        ("activated", results["activated"] + results["answered"]),
+        ("refused by a host", results["refused"]),
+        ("ended in a fault", results["fault"]),
+        ("without a call", results["none"]),
+    ]
+    if snapshot.audit:
+        numbers.append(("audit records waiting", snapshot.audit.get("waiting", 0)))
+    cells = (tags.div(tags.dt(name), tags.dd(f"{value:,}")) for name, value in numbers)
+    return tags.section(tags.h2("Since the start"), tags.dl(*cells, class_="numbers"))
+
+
+def _upstreams(snapshot: Snapshot) -> Tag:
+    rows = (
+        tags.tr(
+            tags.td(tags.code(one.name)),
+            tags.td(
+                tags.span(one.state, class_=f"state {_STATE_TONES.get(one.state, 'plain')}"),
+                f" {one.detail}" if one.detail else "",
+            ),
+            *(tags.td(f"{value:,}", class_="n") for value in (one.busy, one.idle, one.waiting)),
+            *(tags.td(f"{_calls(snapshot, one.name, outcome):,}", class_="n") for outcome in ("answered", "failed")),
+        )
+        for one in snapshot.upstreams
+    )
+    names = ("KMS host", "state", "busy", "idle", "waiting", "answered", "failed")
+    return tags.section(tags.h2("KMS hosts"), _table(names, rows, numbers_from=2))
+
+
+def _calls(snapshot: Snapshot, name: str, outcome: str) -> int:
+    return snapshot.counters.upstream_calls.get(f"{name} {outcome}", 0)
+
+
+def _reasons(snapshot: Snapshot) -> Tag:
+    reasons = sorted(snapshot.counters.reasons.items(), key=lambda item: -item[1])
+    if not reasons:
+        return tags.section(tags.h2("Refusals and failures"), "None since the start.")
+    rows = (
+        tags.tr(tags.td(f"{count:,}", class_="n"), tags.td(tags.code(reason)), tags.td(_meaning(reason)))
+        for reason, count in reasons
+    )
+    return tags.section(
+        tags.h2("Refusals and failures"), _table(("count", "reason", "what it means; what to do"), rows)
+    )
+
+
+def _meaning(reason: str) -> str:
+    try:
+        known = EXPLANATIONS[Reason(reason)]
+    except (ValueError, KeyError):
+        return ""
+    return f"{known.meaning}; {known.cure}"
+
+
+def _latency(snapshot: Snapshot) -> Tag:
+    rows = (
+        tags.tr(
+            tags.td(_PHASES[phase]),
+            *(tags.td(_milliseconds(histogram.quantile(part)), class_="n") for part in (0.5, 0.95, 0.99)),
+        )
+        for phase, histogram in snapshot.counters.phases.items()
+    )
+    return tags.section(tags.h2("How long it takes"), _table(("", "half", "95 %", "99 %"), rows, numbers_from=1))
+
+
+def _milliseconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "none yet"
+    return "over 10 s" if seconds == float("inf") else f"≤ {seconds * 1000:g} ms"
+
+
+def _table(names: Iterable[str], rows: Iterable[Tag], *, numbers_from: int | None = None) -> Tag:
+    head = (
+        tags.th(name, class_="n" if numbers_from is not None and at >= numbers_from else "")
+        for at, name in enumerate(names)
+    )
+    return tags.table(tags.thead(tags.tr(*head)), tags.tbody(*rows))
+
+
+def _between(items: Iterable[Any], separator: str) -> list[Any]:
+    placed: list[Any] = []
+    for item in items:
+        placed += [separator, item] if placed else [item]
+    return placed
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    for big, small, names in ((days, hours, "dh"), (hours, minutes, "hm"), (minutes, seconds, "ms")):
+        if big:
+            return f"{big} {names[0]} {small} {names[1]}".replace(" m", " min")
+    return f"{seconds} s"

@@ -1,0 +1,55 @@
+"""The `[web]` section of the configuration: health, metrics and the status page."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from kmstwist.transport.address import AddressError, HostPort, parse_host_port
+
+#: The port where `listen` names none.
+DEFAULT_PORT = 9688
+
+
+def web_address(text: str) -> HostPort:
+    """The address and port of a `listen`. Raises `ValueError` with a sentence."""
+    try:
+        place = parse_host_port(text, DEFAULT_PORT)
+        ip_address(place.host)
+    except (AddressError, ValueError):
+        raise ValueError(f"{text!r} must be an IP address of this machine and a port, such as 127.0.0.1:9688") from None
+    return place
+
+
+def _checked(text: str) -> str:
+    web_address(text)
+    return text
+
+
+class WebSettings(BaseModel):
+    """`[web]`: a listener of its own for health (/livez, /readyz), metrics (/metrics) and the status page (/)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: Annotated[str, AfterValidator(_checked)] | None = Field(
+        None,
+        examples=["127.0.0.1:9688"],
+        description="IP address and port, for example '127.0.0.1:9688'; off if left out. Other than loopback addresses "
+        "need users.",
+    )
+    users: str | None = Field(
+        None,
+        examples=["/etc/kmstwist/web-users"],
+        description="File of those who may look, made with kmstwist web password; without it, whoever can connect may.",
+    )
+
+    @model_validator(mode="after")
+    def _guarded(self) -> WebSettings:
+        if self.listen is not None and self.users is None and not ip_address(web_address(self.listen).host).is_loopback:
+            raise ValueError(
+                f"listen = {self.listen!r} can be reached from other machines: name a file of users "
+                "(kmstwist web password makes one), or listen on 127.0.0.1"
+            )
+        return self

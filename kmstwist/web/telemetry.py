@@ -1,0 +1,173 @@
+"""What the server counts, as plain numbers: cheap to count, easy to add up over several workers.
+
+The server calls `Telemetry.conversation` once for every conversation line of its log. A `Snapshot` is all that the
+metrics and the status page need to know of a process at one moment; it travels as JSON from a worker to its supervisor.
+
+With workers, each process counts for itself and the supervisor adds up: it asks every worker when it is scraped, and
+keeps the last counters of a worker that has ended, so that a restarted worker does not make a counter fall. What a
+worker counted between the last scrape and its crash is lost.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+#: Upper bounds of the latency histogram's buckets, in seconds; the last bucket has none.
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+PHASES = ("bind", "call", "total")
+RESULTS = ("activated", "answered", "refused", "fault", "none")
+#: Reasons that are none for complaint: they are not counted as refusals.
+FINE = frozenset({"ok", "client-closed"})
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Durations by bucket, each count that bucket's own, and their sum in seconds."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+    sum: float = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration."""
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.sum += seconds
+
+    def quantile(self, part: float) -> float | None:
+        """The upper bound of the bucket that holds this quantile, in seconds; None without observations."""
+        wanted = part * sum(self.counts)
+        seen = 0
+        for count, bound in zip(self.counts, (*BUCKETS, float("inf")), strict=True):
+            seen += count
+            if count and seen >= wanted:
+                return bound
+        return None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What only ever grows."""
+
+    conversations: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESULTS, 0))
+    reasons: dict[str, int] = field(default_factory=dict)
+    phases: dict[str, Histogram] = field(default_factory=lambda: {phase: Histogram() for phase in PHASES})
+    #: Calls to an upstream by what became of them, under "upstream outcome".
+    upstream_calls: dict[str, int] = field(default_factory=dict)
+    audit: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: Counters) -> None:
+        """Add another process's counters to these."""
+        for name in ("conversations", "reasons", "upstream_calls", "audit"):
+            mine: dict[str, int] = getattr(self, name)
+            for key, value in getattr(other, name).items():
+                mine[key] = mine.get(key, 0) + value
+        for phase, theirs in other.phases.items():
+            histogram = self.phases[phase]
+            histogram.counts = [a + b for a, b in zip(histogram.counts, theirs.counts, strict=True)]
+            histogram.sum += theirs.sum
+
+    @classmethod
+    def read(cls, raw: Mapping[str, Any]) -> Counters:
+        """The counters from their JSON form."""
+        phases = {phase: Histogram(list(one["counts"]), one["sum"]) for phase, one in raw["phases"].items()}
+        return cls(**{**raw, "phases": phases})
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamState:
+    """One KMS host as the gateway sees it now. `state` is up, warming, trying, down or drained."""
+
+    name: str
+    state: str
+    detail: str = ""
+    idle: int = 0
+    busy: int = 0
+    waiting: int = 0
+
+    @property
+    def serves(self) -> bool:
+        """Whether calls are sent there."""
+        return self.state in ("up", "warming")
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A process, or all workers together, at one moment. `started` is seconds since 1970."""
+
+    mode: str
+    started: float
+    counters: Counters = field(default_factory=Counters)
+    connections: int = 0
+    paused: bool = False
+    upstreams: list[UpstreamState] = field(default_factory=list)
+    #: Gauges of the audit: waiting (records) and failing (0 or 1). Empty where there is no audit.
+    audit: dict[str, int] = field(default_factory=dict)
+    workers: int = 1
+    workers_wanted: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The snapshot as JSON has it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Snapshot:
+        """The snapshot from its JSON form."""
+        upstreams = [UpstreamState(**one) for one in raw["upstreams"]]
+        return cls(**{**raw, "counters": Counters.read(raw["counters"]), "upstreams": upstreams})
+
+
+class Telemetry:
+    """Counts conversations; the part of the telemetry that is on the way of every call."""
+
+    __slots__ = ("counters",)
+
+    def __init__(self) -> None:
+        self.counters = Counters()
+
+    def conversation(self, result: str, reason: str, *, bind: float | None, call: float | None, total: float) -> None:
+        """Count one conversation. Durations are in seconds; a phase that was not reached has none."""
+        counters = self.counters
+        counters.conversations[result] = counters.conversations.get(result, 0) + 1
+        if reason not in FINE:
+            counters.reasons[reason] = counters.reasons.get(reason, 0) + 1
+        phases = counters.phases
+        if bind is not None:
+            phases["bind"].observe(bind)
+        if call is not None:
+            phases["call"].observe(call)
+        phases["total"].observe(total)
+
+
+def together(snapshots: Sequence[Snapshot], *, retired: Counters, wanted: int, mode: str, started: float) -> Snapshot:
+    """All workers as one: numbers are added, an upstream is as well as the worst of its states among the workers.
+
+    `retired` are the counters of workers that have ended, `wanted` is how many workers there should be.
+    """
+    whole = Snapshot(mode=mode, started=started, workers=len(snapshots), workers_wanted=wanted)
+    whole.counters.add(retired)
+    upstreams: dict[str, UpstreamState] = {}
+    for one in snapshots:
+        whole.counters.add(one.counters)
+        whole.connections += one.connections
+        whole.paused = whole.paused or one.paused
+        for name, value in one.audit.items():
+            whole.audit[name] = (
+                max(whole.audit.get(name, 0), value) if name == "failing" else (whole.audit.get(name, 0) + value)
+            )
+        for upstream in one.upstreams:
+            known = upstreams.get(upstream.name)
+            upstreams[upstream.name] = upstream if known is None else _both(known, upstream)
+    whole.upstreams = list(upstreams.values())
+    return whole
+
+
+_FROM_WORST = ("down", "trying", "drained", "warming", "up")
+
+
+def _both(one: UpstreamState, other: UpstreamState) -> UpstreamState:
+    worse = min(one, other, key=lambda state: _FROM_WORST.index(state.state))
+    return UpstreamState(
+        one.name, worse.state, worse.detail, one.idle + other.idle, one.busy + other.busy, one.waiting + other.waiting
+    )

@@ -1,0 +1,139 @@
+"""`kmstwist doctor` says what is wrong, each with its cure, and its exit status is the worst of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kmstwist.audit.engine import open_engine
+from kmstwist.audit.migrate import migrate
+from kmstwist.cli import checks
+from kmstwist.cli.checks import Case
+from kmstwist.server.config import Config
+from kmstwist.transport.probe import Verdict
+from tests.system.running import free_port, kmstwist
+
+
+def diagnose(*options: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Exit status, and the worst finding of each check."""
+    result = kmstwist("doctor", "--json", "--timeout", "1", *options)
+    assert result.returncode in (0, 1, 2), result.stderr
+    report = json.loads(result.stdout)
+    order = ["OK", "WARNING", "CRITICAL"]
+    assert order.index(report["verdict"]) == result.returncode
+    worst: dict[str, dict[str, Any]] = {}
+    for row in report["findings"]:
+        if row["check"] not in worst or order.index(row["verdict"]) > order.index(worst[row["check"]]["verdict"]):
+            worst[row["check"]] = row
+    return result.returncode, worst
+
+
+def test_every_mistake_of_a_configuration_is_told(tmp_path: Path) -> None:
+    config = tmp_path / "kms.toml"
+    config.write_text("[server]\nport = 0.5\nbogus = 1\n")
+    result = kmstwist("doctor", "--json", "--config", str(config))
+    findings = json.loads(result.stdout)["findings"]
+    assert result.returncode == 2
+    assert [row["check"] for row in findings] == ["configuration"] * 2
+    assert any("bogus" in row["finding"] for row in findings)
+
+
+def test_what_does_not_answer_is_told_with_the_cure(tmp_path: Path) -> None:
+    config, dead, taken = tmp_path / "kms.toml", free_port(), socket.create_server(("::", 0), family=socket.AF_INET6)
+    with taken:
+        port = taken.getsockname()[1]
+        config.write_text(
+            f'[server]\nport = {port}\nstate_dir = "{tmp_path}/state"\n'
+            f'[gateway]\ndiscover = "kms.invalid"\ndns_servers = ["127.0.0.1:{dead}"]\n'
+            f'[[gateway.upstreams]]\naddress = "127.0.0.1:{dead}"\nname = "kms1"\n'
+        )
+        status, found = diagnose("--config", str(config))
+    assert status == 2
+    assert (found["server"]["verdict"], found["port"]["verdict"]) == ("WARNING", "CRITICAL")
+    assert found["port"]["finding"] == f"port {port} is in use by another program"
+    assert "connection refused" in found["host kms1"]["finding"]
+    assert f"kmstwist probe 127.0.0.1:{dead}" in found["host kms1"]["cure"]
+    assert found["domain kms.invalid"]["verdict"] == "CRITICAL"
+    assert found["files"]["finding"] == f"there is no state folder {tmp_path}/state yet"
+    assert all(row["cure"] for row in found.values() if row["verdict"] != "OK")
+
+
+def case(tmp_path: Path, **changes: Any) -> Case:
+    values: dict[str, Any] = {"config": Config(), "file": None, "state_dir": tmp_path, "server": None, **changes}
+    return Case(**values)
+
+
+def test_a_state_folder_that_others_may_enter_is_odd(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    found = list(checks.check_files(case(tmp_path)))
+    assert [(one.verdict, one.cure) for one in found] == [(Verdict.WARNING, f"chmod 700 {tmp_path}")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
+def test_a_file_of_another_owner_is_bad(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    (tmp_path / "lab.key").touch()
+    os.chown(tmp_path / "lab.key", 65534, -1)
+    found = list(checks.check_files(case(tmp_path)))
+    assert found[-1].verdict is Verdict.CRITICAL
+    assert found[-1].cure == f"chown root: {tmp_path}/lab.key"
+
+
+def test_a_configuration_everybody_may_write_is_bad(tmp_path: Path) -> None:
+    file = tmp_path / "kms.toml"
+    file.touch()
+    file.chmod(0o666)
+    found = list(checks.check_files(case(tmp_path, file=file)))
+    assert found[0].cure == f"chmod 640 {file}"
+
+
+def test_a_key_open_to_others_is_bad(tmp_path: Path) -> None:
+    (tmp_path / "lab.key").write_bytes(bytes(32))
+    (tmp_path / "lab.key").chmod(0o644)
+    (found,) = checks.check_lab_key(case(tmp_path))
+    assert (found.verdict, found.cure) == (Verdict.CRITICAL, f"chmod 600 {tmp_path}/lab.key")
+
+
+def test_the_audits_store_is_opened(tmp_path: Path) -> None:
+    store = tmp_path / "audit.sqlite"
+    assert [one.verdict for one in checks.check_audit(case(tmp_path))] == [Verdict.OK]
+    engine = open_engine(str(store))
+    migrate(engine)
+    engine.dispose()
+    assert [one.verdict for one in checks.check_audit(case(tmp_path))] == [Verdict.OK]
+    store.write_bytes(b"no database at all" * 100)
+    (found,) = checks.check_audit(case(tmp_path))
+    assert found.verdict is Verdict.CRITICAL
+    assert "kmstwist audit verify" in found.cure
+
+
+@pytest.mark.parametrize(("free", "verdict"), [(10, Verdict.CRITICAL), (400, Verdict.WARNING), (9000, Verdict.OK)])
+def test_little_space_is_odd_and_none_is_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, verdict: Verdict
+) -> None:
+    class Usage:
+        pass
+
+    Usage.free = free << 20  # type: ignore[attr-defined]
+    monkeypatch.setattr("kmstwist.cli.checks.shutil.disk_usage", lambda folder: Usage)
+    (found,) = checks.check_space(case(tmp_path / "not" / "there"))
+    assert found.verdict is verdict
+
+
+@pytest.mark.parametrize(("status", "verdict"), [(0x40, Verdict.WARNING), (0x2001, Verdict.OK)])
+def test_a_clock_nobody_keeps_is_odd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, verdict: Verdict
+) -> None:
+    monkeypatch.setattr(checks, "kernel_clock_status", lambda: status)
+    (found,) = checks.check_clock(case(tmp_path))
+    assert found.verdict is verdict
+
+
+def test_the_kernel_tells_its_clocks_state() -> None:
+    status = checks.kernel_clock_status()
+    assert status is None or 0 <= status < 1 << 16

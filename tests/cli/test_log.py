@@ -1,0 +1,144 @@
+"""`kmstwist log` reads every shape of the log, picks lines out, follows, and explains."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kmstwist.cli.log import followed, log
+from kmstwist.cli.loglines import parse_line, parse_since
+from kmstwist.server.log import format_json, format_text
+
+LINES = """\
+2026-11-22T07:56:35.215Z info conversation client=10.0.0.7 machine="LAB PC" result=activated code=0x00000000 reason=ok
+2026-11-22T07:57:35.215Z info conversation client=10.0.0.8 result=refused code=0xC004F042 reason=upstream-status
+Traceback (most recent call last):
+Nov 22 07:57:40 gw kmstwist[12]: warn upstream-down upstream=kms1:1688 reason=upstream-refused detail="gone \\"now\\""
+{"time": "2026-11-22T07:58:35.215Z", "level": "info", "event": "conversation", "client": "fd00::9", "result": "fault", \
+"code": "0x000006BA", "reason": "upstream-timeout"}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "kmstwist.log"
+    path.write_text(LINES)
+    return path
+
+
+def shown(file: Path, *options: str) -> list[str]:
+    result = CliRunner().invoke(log, [str(file), *options])
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+def test_without_conditions_everything_is_shown_as_it_is(file: Path) -> None:
+    assert shown(file) == LINES.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        (["--client", "10.0.0.0/24"], [0, 1]),
+        (["--client", "10.0.0.7", "--client", "fd00::/8"], [0, 4]),
+        (["--reason", "upstream-*"], [1, 3, 4]),
+        (["--result", "refused", "--result", "fault"], [1, 4]),
+        (["--event", "upstream-down"], [3]),
+        (["--machine", "LAB*"], [0]),
+        (["--reason", "upstream-*", "--result", "fault"], [4]),
+        (["--since", "2026-11-22T07:58"], [3, 4]),
+        (["-n", "1"], [4]),
+        (["--client", "10.0.0.0/24", "-n", "1"], [1]),
+        (["--client", "192.0.2.1"], []),
+    ],
+)
+def test_conditions_pick_lines_out(file: Path, options: list[str], numbers: list[int]) -> None:
+    assert shown(file, *options) == [LINES.splitlines()[number] for number in numbers]
+
+
+def test_codes_are_explained_once_each_with_the_cure(file: Path) -> None:
+    file.write_text(LINES + LINES)
+    lines = shown(file, "--explain")
+    told = [line for line in lines if line.startswith("    ")]
+    assert [line.split()[0] for line in told] == [
+        "upstream-status:",
+        "0xC004F042",
+        "upstream-refused:",
+        "upstream-timeout:",
+        "0x000006BA",
+    ]
+    assert all("What to do: " in line for line in told)
+
+
+def test_mistakes_are_sentences(tmp_path: Path) -> None:
+    missing = CliRunner().invoke(log, [str(tmp_path / "none")])
+    assert (missing.exit_code, missing.output) == (
+        1,
+        f"Error: the log {tmp_path}/none cannot be read: No such file or directory\n",
+    )
+    assert "is no time; write 10m, 2h" in CliRunner().invoke(log, ["--since", "x", "-"]).output
+    assert "write 10.0.0.7 or 10.0.0.0/24" in CliRunner().invoke(log, ["--client", "x", "-"]).output
+
+
+def test_following_goes_on_in_the_new_file_and_waits_for_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("one\n")
+
+    def steps() -> object:
+        with path.open("a") as stream:
+            stream.write("two, in tw")
+            stream.flush()
+            yield
+            stream.write("o\n")
+            stream.flush()
+            yield
+            stream.write("last of the old\n")
+        path.rename(tmp_path / "log.1")
+        path.write_text("first of the new\n")
+        yield
+        raise KeyboardInterrupt
+
+    happening = iter(steps())
+    found: list[str] = []
+    with path.open() as stream, pytest.raises(KeyboardInterrupt):
+        found.extend(followed(path, stream, lambda: next(happening)))
+    assert found == ["one\n", "two, in two\n", "last of the old\n", "first of the new\n"]
+
+
+FIELDS = st.dictionaries(st.sampled_from(["client", "machine", "detail", "reason"]), st.text(min_size=1, max_size=30))
+
+
+@given(FIELDS)
+def test_what_is_written_is_read_back(fields: dict[str, str]) -> None:
+    when = "2026-11-22T07:56:35.215Z"
+    for text in (
+        format_text(when, "warn", "upstream-down", fields),
+        format_json(when, "warn", "upstream-down", fields),
+    ):
+        line = parse_line(text)
+        assert line is not None
+        assert (line.level, line.event, dict(line.fields)) == ("warn", "upstream-down", fields)
+        assert line.when == datetime(2026, 11, 22, 7, 56, 35, 215000, UTC)
+
+
+@given(st.text(max_size=200))
+def test_no_text_is_too_odd_to_read(text: str) -> None:
+    parse_line(text)
+
+
+def test_since_is_a_while_ago_or_a_moment() -> None:
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    assert parse_since("90m", now) == datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
+    assert parse_since("2d", now) == datetime(2026, 11, 20, 12, tzinfo=UTC)
+    assert parse_since("2026-11-21", now) == datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def test_standard_input_is_read_too() -> None:
+    result = CliRunner().invoke(log, ["-", "--result", "fault"], input=io.StringIO(LINES).read())
+    assert result.output.count("\n") == 1

@@ -1,0 +1,176 @@
+"""The SysV init script starts, stops and tells of the real daemon, with start-stop-daemon and without."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.etc.conftest import ETC, InitScript
+from tests.system.running import kmstwist, run
+
+
+def test_it_starts_tells_its_state_and_stops(init: InitScript) -> None:
+    assert init("status").returncode == 3
+    started = init("start")
+    assert (started.returncode, started.stderr) == (0, "")
+    assert kmstwist("probe", f"127.0.0.1:{init.port}").returncode == 0
+    status = init("status")
+    assert (status.returncode, status.stdout) == (0, f"kmstwist: KMS gateway is running (pid {init.pid()})\n")
+    again = init("start")
+    assert (again.returncode, "already" in again.stdout) == (0, True)
+    stopped = init("stop")
+    assert (stopped.returncode, stopped.stderr) == (0, "")
+    assert init("status").returncode == 3
+    assert init("stop").returncode == 0
+    assert " stopped " in init.log.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to drop it")
+def test_it_drops_root_and_gives_its_folders_to_its_user(init: InitScript) -> None:
+    assert init("start").returncode == 0
+    nobody = pwd.getpwnam("nobody").pw_uid
+    status = Path(f"/proc/{init.pid()}/status").read_text()
+    assert re.findall(r"^(?:Uid|Gid):\s+(\d+)\s+(\d+)\s+(\d+)", status, re.MULTILINE)[0] == (str(nobody),) * 3
+    assert "Groups:\t0" not in status
+    modes = {path: path.stat().st_mode & 0o777 for path in (init.root / "state", init.root / "run", init.root / "log")}
+    assert list(modes.values()) == [0o700, 0o755, 0o750]
+    assert {path.stat().st_uid for path in (*modes, init.log, init.root / "state/lab.key")} == {nobody}
+    assert (init.root / "state/lab.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_restart_is_another_process_with_the_same_memory(init: InitScript) -> None:
+    assert init("try-restart").returncode == 0
+    assert init("status").returncode == 3
+    assert init("start").returncode == 0
+    before = init.pid()
+    key = (init.root / "state/lab.key").read_bytes()
+    assert init("restart").returncode == 0
+    assert init.pid() != before
+    assert (init.root / "state/lab.key").read_bytes() == key
+    assert kmstwist("probe", f"127.0.0.1:{init.port}").returncode == 0
+
+
+def test_a_crash_leaves_a_pid_file_and_the_next_start_is_not_misled(init: InitScript) -> None:
+    assert init("start").returncode == 0
+    os.kill(init.pid(), signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while init("status").returncode == 0:
+        assert time.monotonic() < deadline
+    assert init("status").returncode == 1
+    # Somebody else's process has the number now: ours must neither be thought to run nor be killed for it.
+    init.pidfile.write_text(f"{os.getpid()}\n")
+    assert init("status").returncode == 1
+    assert init("stop").returncode == 0
+    assert init("start").returncode == 0
+    assert init("status").returncode == 0
+
+
+def test_rotate_has_the_log_opened_again(init: InitScript) -> None:
+    assert init("rotate").returncode == 0
+    assert init("start").returncode == 0
+    init.log.rename(init.log.with_suffix(".1"))
+    assert init("rotate").returncode == 0
+    deadline = time.monotonic() + 20
+    while not init.log.exists():
+        assert time.monotonic() < deadline
+    assert kmstwist("probe", f"127.0.0.1:{init.port}").returncode == 0
+    assert init("stop").returncode == 0
+    assert " conversation " in init.log.read_text()
+    assert " conversation " not in init.log.with_suffix(".1").read_text()
+
+
+def refused(init: InitScript, code: int) -> str:
+    result = init("start")
+    assert result.returncode == code, result
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may choose a user")
+def test_an_unknown_user_is_named_with_the_cure(init: InitScript) -> None:
+    init.set(RUN_AS="no-such-user")
+    assert refused(init, 6).startswith("kmstwist: there is no user no-such-user: adduser --system")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a folder of another user")
+def test_a_folder_of_another_owner_is_named_with_the_cure(init: InitScript) -> None:
+    (init.root / "state").mkdir()
+    line = refused(init, 1)
+    assert line == (
+        f"kmstwist: the folder {init.root}/state belongs to root, and kmstwist runs as nobody: "
+        f"chown -R nobody: {init.root}/state\n"
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_named(init: InitScript) -> None:
+    init.set(STATE_DIR="/proc/nowhere")
+    assert "the folder /proc/nowhere cannot be made" in refused(init, 1)
+
+
+def test_a_missing_configuration_is_named(init: InitScript) -> None:
+    init.set(CONFIG="/nowhere/kmstwist.toml")
+    assert refused(init, 6).startswith("kmstwist: the configuration /nowhere/kmstwist.toml cannot be read")
+
+
+def test_a_missing_program_is_named_and_stopping_it_is_no_error(init: InitScript) -> None:
+    init.set(TWISTD="/nowhere/twistd")
+    assert refused(init, 5).startswith("kmstwist: /nowhere/twistd is not there; install kmstwist")
+    assert init("stop").returncode == 0
+
+
+def test_a_taken_port_is_told_by_the_daemon_itself(init: InitScript) -> None:
+    with socket.create_server(("::", init.port), family=socket.AF_INET6):
+        lines = refused(init, 1).splitlines()
+    assert lines[0].startswith(f"kmstwist: port {init.port} is in use by another program")
+    assert lines[1].startswith("kmstwist: KMS gateway did not start")
+    assert len(lines) == 2
+
+
+def test_a_wrong_option_is_told_by_the_daemon_itself(init: InitScript) -> None:
+    init.set(KMS_OPTS="--prot=1")
+    assert "option --prot not recognized" in refused(init, 1)
+
+
+@pytest.mark.parametrize("action", ["reload", "force-reload"])
+def test_a_reload_of_what_does_not_run_is_an_error(root: Path, action: str) -> None:
+    result = InitScript(root)(action)
+    assert (result.returncode, result.stderr) == (7, "kmstwist: KMS gateway is not running\n")
+
+
+def test_it_says_how_it_is_used(root: Path) -> None:
+    result = InitScript(root)("bogus")
+    assert result.returncode == 2
+    assert "start|stop|restart" in result.stderr
+
+
+def test_a_second_instance_is_a_link_and_a_default_file(root: Path) -> None:
+    script = InitScript(root)
+    link = root / "S03kmstwist-dmz"
+    link.symlink_to(script.script)
+    result = run(["/bin/sh", str(link), "status"], env=script.environment)
+    assert (result.returncode, result.stdout) == (3, "kmstwist-dmz: KMS gateway is not running\n")
+
+
+def test_the_header_is_what_lsb_asks_for() -> None:
+    text = (ETC / "init.d/kmstwist").read_text()
+    header = text.split("### BEGIN INIT INFO\n")[1].split("### END INIT INFO")[0]
+    keywords = re.findall(r"^# ([\w-]+):", header, re.MULTILINE)
+    assert {"Provides", "Required-Start", "Required-Stop", "Default-Start", "Default-Stop", "Short-Description"} <= set(
+        keywords
+    )
+    assert subprocess.run(["/bin/sh", "-n", str(ETC / "init.d/kmstwist")], check=False).returncode == 0
+
+
+def test_the_default_file_sets_only_what_the_script_reads() -> None:
+    names = set(re.findall(r"^#?([A-Z_]+)=", (ETC / "default/kmstwist").read_text(), re.MULTILINE))
+    script = (ETC / "init.d/kmstwist").read_text()
+    settable = script.split("# What /etc/default/NAME may set.\n")[1].split("\n\n")[0]
+    assert names == set(re.findall(r"^([A-Z_]+)=", settable, re.MULTILINE))

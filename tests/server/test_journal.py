@@ -1,0 +1,63 @@
+"""Entries reach the journal's socket with their fields, as its native protocol has them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.logger import Logger
+
+from kmstwist.logevents import CONVERSATION
+from kmstwist.server.journal import Journal, encode_entry, writes_to_journal
+from kmstwist.server.log import FORMATTERS, JournalObserver
+
+
+@pytest.fixture
+def journald(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
+        journald.bind(str(tmp_path / "socket"))
+        journald.settimeout(10)
+        yield journald
+
+
+def test_a_conversation_becomes_an_entry_with_fields(journald: socket.socket, tmp_path: Path) -> None:
+    observer = JournalObserver(FORMATTERS["text"], "info", Journal("kmstwist", tmp_path / "socket"))
+    CONVERSATION.emit(
+        Logger(observer=observer), client="10.0.0.7", result="fault", reason="upstream-timeout", call_ms=1.25
+    )
+    entry = journald.recv(65536).decode().splitlines()
+    assert entry == [
+        "MESSAGE=info conversation client=10.0.0.7 result=fault reason=upstream-timeout call_ms=1.2",
+        "PRIORITY=6",
+        "SYSLOG_IDENTIFIER=kmstwist",
+        "KMS_EVENT=conversation",
+        "KMS_CLIENT=10.0.0.7",
+        "KMS_RESULT=fault",
+        "KMS_REASON=upstream-timeout",
+        "KMS_CALL_MS=1.2",
+    ]
+
+
+def test_a_value_with_a_line_break_cannot_forge_a_field() -> None:
+    assert encode_entry({"KMS_MACHINE": "x\nPRIORITY=0"}) == b"KMS_MACHINE\n\x0c\0\0\0\0\0\0\0x\nPRIORITY=0\n"
+
+
+def test_an_entry_too_large_for_a_datagram_keeps_its_message(journald: socket.socket, tmp_path: Path) -> None:
+    from twisted.logger import LogLevel
+
+    Journal("kmstwist", tmp_path / "socket").send(
+        "m" * 40_000, LogLevel.error, "defect", {"traceback": "t" * 1_000_000}
+    )
+    assert journald.recv(65536).startswith(b"MESSAGE=" + b"m" * 32_000 + b"\nPRIORITY=3\n")
+
+
+def test_standard_output_is_the_journals_only_where_systemd_says_so(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as stream:
+        state = os.fstat(stream.fileno())
+        right = {"JOURNAL_STREAM": f"{state.st_dev}:{state.st_ino}"}
+        assert writes_to_journal(right, stream.fileno())
+        assert not writes_to_journal({"JOURNAL_STREAM": "1:1"}, stream.fileno())
+        assert not writes_to_journal({}, stream.fileno())
