@@ -16,6 +16,8 @@ from kmstwist.reasons import EXPLANATIONS, Reason
 from kmstwist.rpc import diagram
 from kmstwist.server.configdoc import commented_toml, reference_page
 from kmstwist.server.options import Options
+from kmstwist.web.metrics import SnapshotCollector
+from kmstwist.web.telemetry import Snapshot, UpstreamState
 
 _MADE = "<!-- Made from the program by `make docs`. -->\n"
 
@@ -56,6 +58,26 @@ def log_page() -> str:
         if event.fields:
             lines += ["", "| field | meaning |", "| --- | --- |"]
             lines += [f"| `{field}` | {meaning} |" for field, meaning in event.fields.items()]
+    return "\n".join(lines) + "\n"
+
+
+def metrics_page() -> str:
+    """Every metric with its labels."""
+    lines = [
+        "# Metrics",
+        "",
+        _MADE,
+        "Served at `/metrics` of the status site (`[web]` in the [configuration](configuration.md)) for Prometheus.",
+        "",
+        "| metric | type | labels | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    nobody = UpstreamState("kms1", "up")
+    snapshot = Snapshot(mode="gateway", started=0.0, upstreams=[nobody], audit={"waiting": 0, "failing": 0})
+    for family in SnapshotCollector(snapshot).collect():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = ", ".join(f"`{label}`" for label in getattr(family, "_labelnames", ()))
+        lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
     return "\n".join(lines) + "\n"
 
 
@@ -103,6 +125,7 @@ def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[t
 PAGES: dict[str, Callable[[], str]] = {
     "reference/reasons.md": reasons_page,
     "reference/log.md": log_page,
+    "reference/metrics.md": metrics_page,
     "reference/twistd-kms.md": options_page,
     "reference/kmstwist.md": commands_page,
     "reference/configuration.md": reference_page,
