@@ -75,3 +75,11 @@ def init(request: pytest.FixtureRequest, root: Path) -> Iterator[InitScript]:
     script = InitScript(root, request.param)
     yield script
     script("stop")
+
+
+@pytest.fixture
+def plain_init(root: Path) -> Iterator[InitScript]:
+    """The script as it is by default, for what does not depend on how a daemon is started."""
+    script = InitScript(root)
+    yield script
+    script("stop")

@@ -34,7 +34,8 @@ def test_it_starts_tells_its_state_and_stops(init: InitScript) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to drop it")
-def test_it_drops_root_and_gives_its_folders_to_its_user(init: InitScript) -> None:
+def test_it_drops_root_and_gives_its_folders_to_its_user(plain_init: InitScript) -> None:
+    init = plain_init
     assert init("start").returncode == 0
     nobody = pwd.getpwnam("nobody").pw_uid
     status = Path(f"/proc/{init.pid()}/status").read_text()
@@ -58,7 +59,8 @@ def test_a_restart_is_another_process_with_the_same_memory(init: InitScript) -> 
     assert kmstwist("probe", f"127.0.0.1:{init.port}").returncode == 0
 
 
-def test_a_crash_leaves_a_pid_file_and_the_next_start_is_not_misled(init: InitScript) -> None:
+def test_a_crash_leaves_a_pid_file_and_the_next_start_is_not_misled(plain_init: InitScript) -> None:
+    init = plain_init
     assert init("start").returncode == 0
     os.kill(init.pid(), signal.SIGKILL)
     deadline = time.monotonic() + 20
@@ -73,7 +75,8 @@ def test_a_crash_leaves_a_pid_file_and_the_next_start_is_not_misled(init: InitSc
     assert init("status").returncode == 0
 
 
-def test_rotate_has_the_log_opened_again(init: InitScript) -> None:
+def test_rotate_has_the_log_opened_again(plain_init: InitScript) -> None:
+    init = plain_init
     assert init("rotate").returncode == 0
     assert init("start").returncode == 0
     init.log.rename(init.log.with_suffix(".1"))
@@ -95,13 +98,15 @@ def refused(init: InitScript, code: int) -> str:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone may choose a user")
-def test_an_unknown_user_is_named_with_the_cure(init: InitScript) -> None:
+def test_an_unknown_user_is_named_with_the_cure(plain_init: InitScript) -> None:
+    init = plain_init
     init.set(RUN_AS="no-such-user")
     assert refused(init, 6).startswith("kmstwist: there is no user no-such-user: adduser --system")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make a folder of another user")
-def test_a_folder_of_another_owner_is_named_with_the_cure(init: InitScript) -> None:
+def test_a_folder_of_another_owner_is_named_with_the_cure(plain_init: InitScript) -> None:
+    init = plain_init
     (init.root / "state").mkdir()
     line = refused(init, 1)
     assert line == (
@@ -110,23 +115,27 @@ def test_a_folder_of_another_owner_is_named_with_the_cure(init: InitScript) -> N
     )
 
 
-def test_a_folder_that_cannot_be_made_is_named(init: InitScript) -> None:
+def test_a_folder_that_cannot_be_made_is_named(plain_init: InitScript) -> None:
+    init = plain_init
     init.set(STATE_DIR="/proc/nowhere")
     assert "the folder /proc/nowhere cannot be made" in refused(init, 1)
 
 
-def test_a_missing_configuration_is_named(init: InitScript) -> None:
+def test_a_missing_configuration_is_named(plain_init: InitScript) -> None:
+    init = plain_init
     init.set(CONFIG="/nowhere/kmstwist.toml")
     assert refused(init, 6).startswith("kmstwist: the configuration /nowhere/kmstwist.toml cannot be read")
 
 
-def test_a_missing_program_is_named_and_stopping_it_is_no_error(init: InitScript) -> None:
+def test_a_missing_program_is_named_and_stopping_it_is_no_error(plain_init: InitScript) -> None:
+    init = plain_init
     init.set(TWISTD="/nowhere/twistd")
     assert refused(init, 5).startswith("kmstwist: /nowhere/twistd is not there; install kmstwist")
     assert init("stop").returncode == 0
 
 
-def test_a_taken_port_is_told_by_the_daemon_itself(init: InitScript) -> None:
+def test_a_taken_port_is_told_by_the_daemon_itself(plain_init: InitScript) -> None:
+    init = plain_init
     with socket.create_server(("::", init.port), family=socket.AF_INET6):
         lines = refused(init, 1).splitlines()
     assert lines[0].startswith(f"kmstwist: port {init.port} is in use by another program")
@@ -134,7 +143,8 @@ def test_a_taken_port_is_told_by_the_daemon_itself(init: InitScript) -> None:
     assert len(lines) == 2
 
 
-def test_a_wrong_option_is_told_by_the_daemon_itself(init: InitScript) -> None:
+def test_a_wrong_option_is_told_by_the_daemon_itself(plain_init: InitScript) -> None:
+    init = plain_init
     init.set(KMS_OPTS="--prot=1")
     assert "option --prot not recognized" in refused(init, 1)
 
