@@ -108,7 +108,7 @@ def _numbers(snapshot: Snapshot) -> Tag:
     results = snapshot.counters.conversations
     numbers = [
         ("connections now", snapshot.connections),
-        ("activated", results["activated"] + results["answered"]),
+        ("answered by a host", results["activated"] + results["answered"]),
         ("refused by a host", results["refused"]),
         ("ended in a fault", results["fault"]),
         ("without a call", results["none"]),
