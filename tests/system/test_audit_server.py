@@ -1,0 +1,79 @@
+"""The audit in the real server: a reply goes out after its record, and a killed process has lost nothing it replied."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import socket
+import sqlite3
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.system.running import BIN, Server, kmstwist, run
+
+PRODUCT = "Windows 11 / 10 Enterprise"
+
+
+def recorded(state_dir: Path) -> Counter[str]:
+    """How many good answers each machine has in the audit."""
+    with closing(sqlite3.connect(f"file:{state_dir / 'audit.sqlite'}?mode=ro", uri=True)) as store:
+        rows = store.execute("SELECT machine FROM records WHERE hresult = 0").fetchall()
+    return Counter(machine.lower() for (machine,) in rows)
+
+
+def acknowledged(table: str) -> set[str]:
+    """The machines that the client command shows with an answer."""
+    return {match.lower() for match in re.findall(r"^\s*(\S+-\d{4})\s+\d+\s+[\d.]+\s", table, re.MULTILINE)}
+
+
+@pytest.mark.timeout(180)
+def test_a_server_killed_under_load_has_a_record_of_every_answer_it_gave_and_none_twice(tmp_path: Path) -> None:
+    state = tmp_path / "lab"
+    chance = random.Random(20261122)
+    seen: set[str] = set()
+    for number in range(6):
+        with Server(state) as server, ThreadPoolExecutor(1) as pool:
+            options = ("--port", str(server.port), "--lab-key", str(server.key), "--timeout", "2")
+            clients = pool.submit(
+                kmstwist, "lab", "activate", "--product", PRODUCT, "--count", "3000", "--at-once", "32",
+                "--prefix", f"R{number}", *options,
+            )  # fmt: skip
+            server.wait_for(" conversation ", chance.randint(20, 400))
+            server.process.send_signal(signal.SIGKILL)
+            answered = acknowledged(clients.result().stdout)
+        assert answered
+        seen |= answered
+        store = recorded(state)
+        assert seen <= set(store)
+        assert set(store.values()) == {1}
+
+
+def test_every_call_and_every_refusal_is_in_the_reports(tmp_path: Path) -> None:
+    with Server(tmp_path / "lab") as server:
+        store = ("--store", str(tmp_path / "lab" / "audit.sqlite"), "--format", "csv")
+        common = ("lab", "activate", "--port", str(server.port), "--lab-key", str(server.key), "--product", PRODUCT)
+        assert kmstwist(*common, "--count", "26").returncode == 0
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as scanner:
+            scanner.sendall(b"GET / HTTP/1.1\r\nHost: kms\r\n\r\n")
+            assert scanner.recv(1) == b""
+        server.wait_for("rpc-not-rpc")
+        assert server.stop() == 0
+        clients = kmstwist("report", "clients", *store).stdout.splitlines()
+        assert len(clients) == 27
+        refused = kmstwist("report", "refused", *store).stdout
+        assert "rpc-not-rpc" in refused
+
+
+def test_a_store_that_is_no_database_is_one_clear_sentence(tmp_path: Path) -> None:
+    state = tmp_path / "lab"
+    state.mkdir()
+    (state / "audit.sqlite").write_bytes(b"no database" * 1000)
+    result = run([str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--state-dir={state}"])
+    assert result.returncode == 1
+    assert "audit.sqlite" in result.stderr
+    assert "Traceback" not in result.stderr
