@@ -12,6 +12,8 @@ from kmstwist.audit.retention import DAY_MS, Limits
 from kmstwist.audit.writer import BATCH, GATHER, QUEUE, OnFailure
 
 STORE_FILE_NAME = "audit.sqlite"
+#: A lab's records are of a rehearsal and must not stand among those of a gateway with the same state folder.
+LAB_STORE_FILE_NAME = "lab-audit.sqlite"
 _MEBIBYTE = 1 << 20
 _DAYS_MAX = (1 << 53) // DAY_MS
 
@@ -39,7 +41,7 @@ class AuditSection(_Section):
     enabled: bool = Field(True, description="Whether calls are recorded. An answer goes out once its record is stored.")
     store: str | None = Field(
         None,
-        description="The SQLite file. By default audit.sqlite in the state folder.",
+        description="The SQLite file. By default audit.sqlite in the state folder, lab-audit.sqlite in a lab.",
         examples=["/var/lib/kmstwist/audit.sqlite"],
     )
     gateway: str | None = Field(
@@ -87,6 +89,8 @@ class AuditSection(_Section):
         """`keep_days` and `keep_mib` as retention takes them."""
         return Limits(self.keep_days, None if self.keep_mib is None else int(self.keep_mib * _MEBIBYTE))
 
-    def store_path(self, state_dir: Path) -> Path:
-        """The SQLite file."""
-        return Path(self.store) if self.store else state_dir / STORE_FILE_NAME
+    def store_path(self, state_dir: Path, *, lab: bool = False) -> Path:
+        """The SQLite file of a gateway, or of a lab."""
+        if self.store:
+            return Path(self.store)
+        return state_dir / (LAB_STORE_FILE_NAME if lab else STORE_FILE_NAME)

@@ -19,11 +19,13 @@ PATIENCE = 30.0
 
 
 def default_store() -> str:
-    """Where a server that was told nothing else keeps its audit."""
-    from kmstwist.audit.settings import STORE_FILE_NAME
+    """Where a server that was told nothing else keeps its audit: a gateway's, or a lab's where there is only that."""
+    from kmstwist.audit.settings import LAB_STORE_FILE_NAME, STORE_FILE_NAME
     from kmstwist.lab.keys import default_state_dir
 
-    return str(default_state_dir() / STORE_FILE_NAME)
+    folder = default_state_dir()
+    gateway, lab = folder / STORE_FILE_NAME, folder / LAB_STORE_FILE_NAME
+    return str(lab if lab.exists() and not gateway.exists() else gateway)
 
 
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,7 +35,7 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="FILE|URL",
         default=default_store,
         envvar=STORE_VARIABLE,
-        show_default="audit.sqlite in the state folder",
+        show_default="audit.sqlite in the state folder, or lab-audit.sqlite",
         show_envvar=True,
         help="The audit's store: an SQLite file, or postgresql://... for the central one.",
     )(command)

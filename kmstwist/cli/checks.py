@@ -168,7 +168,7 @@ def check_audit(case: Case) -> Iterator[Finding]:
     if not section.enabled:
         yield Finding("audit", Verdict.WARNING, "the audit is off", "enabled = true in [audit]")
         return
-    store = section.store_path(case.state_dir)
+    store = section.store_path(case.state_dir, lab=not case.config.gateway.configured)
     if not store.exists():
         yield Finding("audit", Verdict.OK, f"there is no store {store} yet; the first start makes it")
         return

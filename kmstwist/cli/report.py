@@ -74,10 +74,9 @@ def report(name: str | None, store: str, form: str, limit: int, **question: Any)
         case "markdown":
             click.echo(to_markdown(answer), nl=False)
         case _:
-            console = Console()
             # What is not a terminal has room for every column.
-            width = console.width if console.is_terminal else PIPE_WIDTH
-            console.print(to_table(answer, limit=limit or None, width=width), width=width)
+            console = Console(width=None if Console().is_terminal else PIPE_WIDTH)
+            console.print(to_table(answer, limit=limit or None, width=console.width))
 
 
 def _query(question: dict[str, Any]) -> Any:

@@ -75,14 +75,16 @@ def _left_out(failure: Failure) -> None:
     failure.trap(AuditUnavailable)
 
 
-def make_audit(section: AuditSection, state_dir: Path, reactor: Any, *, forwards: bool = True) -> AuditService | None:
+def make_audit(
+    section: AuditSection, state_dir: Path, reactor: Any, *, lab: bool, forwards: bool = True
+) -> AuditService | None:
     """The audit service, its store tried and brought up to date; None where it is off. Raises `StartupError`.
 
     Of several workers one `forwards` to the central store, for all of them.
     """
     if not section.enabled:
         return None
-    store = section.store_path(state_dir)
+    store = section.store_path(state_dir, lab=lab)
     try:
         store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         engine = open_engine(str(store))

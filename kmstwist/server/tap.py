@@ -75,7 +75,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     adoption = options.adoption or Adoption(worker=0, of=1, ports=())
     gateway = make_gateway(config, reactor, workers=adoption.of) if config.gateway.configured else None
     answering: LabService | GatewayService = gateway or make_lab(config, reactor)
-    audit = make_audit(config.audit, state_dir(config), reactor, forwards=adoption.worker <= 1)
+    audit = make_audit(config.audit, state_dir(config), reactor, lab=gateway is None, forwards=adoption.worker <= 1)
     # Of several workers one looks after what the whole server has once: its forwarding and its name.
     naming = make_dns_services(config, gateway, reactor) if adoption.worker <= 1 else []
     _give_away(config, options)

@@ -100,7 +100,7 @@ def test_a_key_open_to_others_is_bad(tmp_path: Path) -> None:
 
 
 def test_the_audits_store_is_opened(tmp_path: Path) -> None:
-    store = tmp_path / "audit.sqlite"
+    store = tmp_path / "lab-audit.sqlite"
     assert [one.verdict for one in checks.check_audit(case(tmp_path))] == [Verdict.OK]
     engine = open_engine(str(store))
     migrate(engine)

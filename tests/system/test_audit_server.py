@@ -21,7 +21,7 @@ PRODUCT = "Windows 11 / 10 Enterprise"
 
 def recorded(state_dir: Path) -> Counter[str]:
     """How many good answers each machine has in the audit."""
-    with closing(sqlite3.connect(f"file:{state_dir / 'audit.sqlite'}?mode=ro", uri=True)) as store:
+    with closing(sqlite3.connect(f"file:{state_dir / 'lab-audit.sqlite'}?mode=ro", uri=True)) as store:
         rows = store.execute("SELECT machine FROM records WHERE hresult = 0").fetchall()
     return Counter(machine.lower() for (machine,) in rows)
 
@@ -55,7 +55,7 @@ def test_a_server_killed_under_load_has_a_record_of_every_answer_it_gave_and_non
 
 def test_every_call_and_every_refusal_is_in_the_reports(tmp_path: Path) -> None:
     with Server(tmp_path / "lab") as server:
-        store = ("--store", str(tmp_path / "lab" / "audit.sqlite"), "--format", "csv")
+        store = ("--store", str(tmp_path / "lab" / "lab-audit.sqlite"), "--format", "csv")
         common = ("lab", "activate", "--port", str(server.port), "--lab-key", str(server.key), "--product", PRODUCT)
         assert kmstwist(*common, "--count", "26").returncode == 0
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as scanner:
@@ -72,8 +72,8 @@ def test_every_call_and_every_refusal_is_in_the_reports(tmp_path: Path) -> None:
 def test_a_store_that_is_no_database_is_one_clear_sentence(tmp_path: Path) -> None:
     state = tmp_path / "lab"
     state.mkdir()
-    (state / "audit.sqlite").write_bytes(b"no database" * 1000)
+    (state / "lab-audit.sqlite").write_bytes(b"no database" * 1000)
     result = run([str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--state-dir={state}"])
     assert result.returncode == 1
-    assert "audit.sqlite" in result.stderr
+    assert "lab-audit.sqlite" in result.stderr
     assert "Traceback" not in result.stderr
