@@ -158,6 +158,8 @@ class ServerAssociation:
         self.fragment_size = MAX_FRAGMENT
         self.group: int | None = None
         self.multiplexed = False
+        #: Calls answered with a response, those of the management interface included.
+        self.answered = 0
         self.contexts: dict[int, BoundContext] = {}
         self.calls: dict[int, Call] = {}
         self.partial: dict[int, PartialCall] = {}
@@ -253,6 +255,7 @@ class ServerAssociation:
 
     def _send_response(self, call: Call, stub: bytes) -> None:
         self.calls.pop(call.call_id, None)
+        self.answered += 1
         self.server.statistics.calls_out += 1
         if call.maybe:
             return

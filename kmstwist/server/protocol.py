@@ -102,6 +102,7 @@ class KmsProtocol(Protocol):
         facts.bytes_in += len(data)
         self._phases.received()
         association = self.association
+        answered = association.answered
         for event in association.receive_data(data):
             if type(event) is CallReceived:
                 self._activate(event.call)
@@ -116,6 +117,9 @@ class KmsProtocol(Protocol):
         self._flush()
         if self.has_ended():
             self._linger()
+        elif association.answered > answered and not self._executing:
+            # A management call, answered by the association itself, is an answer like any other.
+            self._phases.answered()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection; write its line."""

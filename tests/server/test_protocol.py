@@ -32,7 +32,7 @@ from kmstwist.rpc.negotiation import Interface
 from kmstwist.rpc.pdu import CONC_MPX, FIRST_FRAG, WHOLE, Bind, Orphaned, PresentationContext, Request
 from kmstwist.rpc.server import RpcServer
 from kmstwist.rpc.status import FaultStatus
-from kmstwist.rpc.syntax import KMS_INTERFACE, NDR32, SyntaxId
+from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, SyntaxId
 from kmstwist.server.config import TimeoutSettings
 from kmstwist.server.protocol import KmsFactory, KmsProtocol, plain_address
 from kmstwist.server.recording import Recorder
@@ -611,3 +611,15 @@ def test_a_client_that_leaves_in_mid_call_is_recorded_so(factory: KmsFactory, ac
     conversation.close(ConnectionLost)
     [record] = audit.records
     assert (record.reason, record.version, record.hresult, record.fault) == (Reason.CLIENT_LOST, 6, None, None)
+
+
+def test_a_monitor_that_goes_on_asking_the_management_interface_is_kept(factory: KmsFactory, clock: Clock) -> None:
+    conversation = Conversation(factory)
+    management = PresentationContext(0, MGMT_INTERFACE, (NDR32,))
+    conversation.protocol.dataReceived(encode(Bind(1, (management,))))
+    for call_id in range(2, 7):
+        clock.advance(15.0)
+        conversation.protocol.dataReceived(encode(Request(call_id, 0, 2, b"")))
+    assert not conversation.transport.aborted
+    clock.advance(31.0)
+    assert conversation.transport.aborted
