@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -74,6 +75,17 @@ def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> En
         return create_engine(url, pool_pre_ping=True, connect_args=_POSTGRESQL)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise StoreError("PostgreSQL needs psycopg 3; cure: pip install 'kmstwist[postgres]'") from error
+
+
+def open_reader(path: Path, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> Engine:
+    """An engine that can only read the SQLite store at `path`, for a process beside the one that writes it.
+
+    Opens no connection yet, and never makes the file: until there is one, connecting fails.
+    """
+    url = URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}", query={"mode": "ro", "uri": "true"})
+    engine = create_engine(url, connect_args={"timeout": busy_timeout, "isolation_level": None})
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import CannotListenError
@@ -15,7 +16,9 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
+from kmstwist.audit.engine import StoreError, open_reader
 from kmstwist.audit.service import AuditService
+from kmstwist.audit.settings import AuditSection
 from kmstwist.gateway.admission import Admission
 from kmstwist.gateway.service import GatewayService
 from kmstwist.logevents import WEB
@@ -24,6 +27,7 @@ from kmstwist.server.errors import StartupError
 from kmstwist.server.protocol import KmsFactory
 from kmstwist.transport.address import HostPort
 from kmstwist.web.passwords import PasswordFileError, load_users
+from kmstwist.web.reports import Store
 from kmstwist.web.settings import WebSettings, web_address
 from kmstwist.web.site import Source, make_site
 from kmstwist.web.telemetry import Counters, Snapshot, UpstreamState, together
@@ -127,7 +131,7 @@ class WorkersObservation:
 class WebService(Service):
     """The listener of the site."""
 
-    def __init__(self, settings: WebSettings, source: Source, reactor: Any) -> None:
+    def __init__(self, settings: WebSettings, source: Source, reactor: Any, store: Store | None = None) -> None:
         """Raises `StartupError` where the file of users cannot be used."""
         assert settings.listen is not None
         self._address = web_address(settings.listen)
@@ -137,7 +141,7 @@ class WebService(Service):
             raise StartupError(f"[web] users: {error}") from None
         try_address(self._address)
         self._guarded = users is not None
-        self._site = make_site(source, reactor.seconds, users)
+        self._site = make_site(source, reactor.seconds, users, store)
         self._reactor = reactor
         self._log = Logger(namespace="kmstwist.web")
         self.port: IListeningPort | None = None
@@ -188,6 +192,30 @@ def _not_had(address: HostPort, error: OSError) -> str:
     )
 
 
-def make_web(settings: WebSettings, source: Source, reactor: Any) -> list[Service]:
+def own_store(audit: AuditService | None) -> Store | None:
+    """The store of this process's audit, for the reports; None where the audit is off."""
+    if audit is None:
+        return None
+
+    def store() -> Engine:
+        if not audit.running:
+            raise StoreError("the server is about to stop; ask again when it runs")
+        return audit.engine
+
+    return store
+
+
+def store_of_workers(section: AuditSection, state_dir: Path) -> Store | None:
+    """The store that the workers write, opened for reading only; None where the audit is off.
+
+    A supervisor is not the one to make it or to change its tables.
+    """
+    if not section.enabled:
+        return None
+    engine = open_reader(section.store_path(state_dir))
+    return lambda: engine
+
+
+def make_web(settings: WebSettings, source: Source, reactor: Any, store: Store | None) -> list[Service]:
     """The listener that `[web]` asks for, or none. Raises `StartupError`."""
-    return [] if settings.listen is None else [WebService(settings, source, reactor)]
+    return [] if settings.listen is None else [WebService(settings, source, reactor, store)]

@@ -42,7 +42,7 @@ from kmstwist.server.listening import (
     try_port,
 )
 from kmstwist.server.log import redirect_log
-from kmstwist.server.monitoring import Observation, WorkersObservation, make_web
+from kmstwist.server.monitoring import Observation, WorkersObservation, make_web, own_store, store_of_workers
 from kmstwist.server.naming import make_dns_services
 from kmstwist.server.options import Options
 from kmstwist.server.orphan import SupervisorWatch
@@ -119,7 +119,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     ControlService(control, {**commands.table, **observation.commands}, reactor).setServiceParent(root)
     listening.setServiceParent(root)
     # Of several workers none has a site: their supervisor has.
-    site = make_web(config.web, observation.snapshot, reactor) if worker is None else []
+    site = make_web(config.web, observation.snapshot, reactor, own_store(audit)) if worker is None else []
     for service in (*naming, *site):
         service.setServiceParent(root)
     signals = Signals(reactor, reloader.reload_quietly)
@@ -138,7 +138,8 @@ def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiSer
     Announcement(config, None, reactor).setServiceParent(root)
     supervisor.setServiceParent(root)
     workers = WorkersObservation(_run_dir(config), config.server.port, config.server.workers, reactor.seconds())
-    for service in make_web(config.web, workers.snapshot, reactor):
+    store = store_of_workers(config.audit, state_dir(config))
+    for service in make_web(config.web, workers.snapshot, reactor, store):
         service.setServiceParent(root)
     control = socket_path(_run_dir(config), config.server.port)
     ControlService(control, supervisor.commands, reactor).setServiceParent(root)

@@ -29,7 +29,8 @@ _PHASES = {
     "call": "from the request to its answer",
     "total": "the whole conversation",
 }
-_CSS = """
+#: The sheet of every page. The site's content security policy allows this one and no other.
+CSS = """
 :root { color-scheme: light dark; --ink: #1c2126; --faint: #5b6570; --ground: #f6f7f8; --card: #fff; --line: #dde1e5;
   --good: #19733a; --warn: #8a5a00; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --faint: #9aa5b0; --ground: #14181c; --card: #1d2328;
@@ -54,38 +55,51 @@ th { text-align: left; font-weight: 500; color: var(--faint); font-size: .85rem;
 th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td { border-bottom: 0 } .n { text-align: right; white-space: nowrap; }
 code { font-size: .9em; white-space: nowrap; } footer { color: var(--faint); margin-top: 1rem; font-size: .85rem; }
-a { color: inherit }
+a { color: inherit } h1 a { text-decoration: none }
+.row td:first-child { color: var(--tone); font-weight: 600; } .name { white-space: nowrap; }
+form { display: flex; flex-wrap: wrap; gap: .6rem 1rem; align-items: end; margin-bottom: .8rem; }
+label { display: grid; color: var(--faint); font-size: .85rem; } input, button { font: inherit; padding: .15rem .4rem; }
+input { width: 11rem; } .wide { max-width: 90rem; }
 """
 _TONES = {Health.HEALTHY: "good", Health.DEGRADED: "warn", Health.DOWN: "bad"}
 _STATE_TONES = {"up": "good", "warming": "good", "trying": "warn", "down": "bad", "drained": "plain"}
 
 
-def status_page(snapshot: Snapshot, now: float) -> Tag:
-    """The page. `now` is seconds since 1970."""
-    findings = judge(snapshot)
-    word = _WORDS[overall(findings)][0]
+def document(title: str, *body: Any, refresh: int | None = None, wide: bool = False) -> Tag:
+    """A page in the site's look, `wide` for large tables; a browser asks for it again after `refresh` seconds."""
+    again = "" if refresh is None else tags.meta(**{"http-equiv": "refresh", "content": str(refresh)})
     return tags.html(
         tags.head(
             tags.meta(charset="utf-8"),
             tags.meta(name="viewport", content="width=device-width, initial-scale=1"),
-            tags.meta(**{"http-equiv": "refresh", "content": str(REFRESH)}),
-            tags.title(f"{word}: kmstwist"),
-            tags.style(_CSS),
+            again,
+            tags.title(title),
+            tags.style(CSS),
         ),
-        tags.body(
-            _header(snapshot, now),
-            _health(findings),
-            _numbers(snapshot),
-            _upstreams(snapshot) if snapshot.mode == "gateway" else "",
-            _reasons(snapshot),
-            _latency(snapshot),
-            tags.footer(
-                f"As of {_moment(now)}. For machines: ",
-                *_between((tags.a(name, href=name) for name in ("/livez", "/readyz", "/metrics")), ", "),
-                ".",
-            ),
-        ),
+        tags.body(*body, class_="wide" if wide else ""),
         lang="en",
+    )
+
+
+def status_page(snapshot: Snapshot, now: float, *, reports: bool = False) -> Tag:
+    """The page. `now` is seconds since 1970; `reports` says whether there are the audit's to link to."""
+    findings = judge(snapshot)
+    word = _WORDS[overall(findings)][0]
+    return document(
+        f"{word}: kmstwist",
+        _header(snapshot, now),
+        _health(findings),
+        _numbers(snapshot),
+        _upstreams(snapshot) if snapshot.mode == "gateway" else "",
+        _reasons(snapshot),
+        _latency(snapshot),
+        _reports() if reports else "",
+        tags.footer(
+            f"As of {moment(now)}. For machines: ",
+            *between((tags.a(name, href=name) for name in ("/livez", "/readyz", "/metrics")), ", "),
+            ".",
+        ),
+        refresh=REFRESH,
     )
 
 
@@ -172,6 +186,12 @@ def _latency(snapshot: Snapshot) -> Tag:
     return tags.section(tags.h2("How long it takes"), _table(("", "half", "95 %", "99 %"), rows, numbers_from=1))
 
 
+def _reports() -> Tag:
+    return tags.section(
+        tags.h2("Who activated, who will not, and why"), tags.a("The audit's reports", href="/reports/"), "."
+    )
+
+
 def _milliseconds(seconds: float | None) -> str:
     if seconds is None:
         return "none yet"
@@ -186,14 +206,16 @@ def _table(names: Iterable[str], rows: Iterable[Tag], *, numbers_from: int | Non
     return tags.table(tags.thead(tags.tr(*head)), tags.tbody(*rows))
 
 
-def _between(items: Iterable[Any], separator: str) -> list[Any]:
+def between(items: Iterable[Any], separator: str) -> list[Any]:
+    """The items with the separator between each two."""
     placed: list[Any] = []
     for item in items:
         placed += [separator, item] if placed else [item]
     return placed
 
 
-def _moment(seconds: float) -> str:
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as people read them."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

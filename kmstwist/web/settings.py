@@ -29,7 +29,7 @@ def _checked(text: str) -> str:
 
 
 class WebSettings(BaseModel):
-    """`[web]`: a listener of its own for health (/livez, /readyz), metrics (/metrics) and the status page (/)."""
+    """`[web]`: a listener of its own for health (/livez, /readyz), metrics (/metrics), status (/) and /reports/."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,20 +1,17 @@
-"""The site: /livez, /readyz, /metrics and the status page, for whoever the file of users names.
+"""The site: /livez, /readyz, /metrics, the status page and the audit's reports, for whoever the file of users names.
 
-Every answer is made from one snapshot that the source gives for it; with workers the source has to ask them first.
+Every answer but a report is made from one snapshot that the source gives for it; with workers the source has to ask
+them first.
 """
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client.twisted import MetricsResource
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
 from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource, Resource
@@ -22,34 +19,16 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.template import flattenString
 from zope.interface import implementer
 
-from kmstwist.logevents import DEFECT
 from kmstwist.web import page
+from kmstwist.web.answers import failed, send
 from kmstwist.web.health import Health, judge, overall
 from kmstwist.web.metrics import registry_for
 from kmstwist.web.passwords import PasswordChecker
+from kmstwist.web.reports import NoReports, Reports, Store
 from kmstwist.web.telemetry import Snapshot
 
 #: Gives what is to be shown, at once or in a Deferred.
 Source = Callable[[], "Snapshot | Deferred[Snapshot]"]
-
-_STYLE = b64encode(hashlib.sha256(page._CSS.encode()).digest()).decode()
-_HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE}'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-_log = Logger(namespace="kmstwist.web")
-
-
-def _send(request: Request, status: int, kind: str, body: bytes) -> None:
-    request.setResponseCode(status)
-    for name, value in {**_HEADERS, "Content-Type": f"{kind}; charset=utf-8"}.items():
-        request.setHeader(name, value)
-    request.setHeader("Content-Length", str(len(body)))
-    if request.method != b"HEAD":
-        request.write(body)
-    request.finish()
 
 
 class Live(Resource):
@@ -59,7 +38,7 @@ class Live(Resource):
 
     def render_GET(self, request: Request) -> int:
         """Say so."""
-        _send(request, 200, "text/plain", b"ok\n")
+        send(request, 200, "text/plain", b"ok\n")
         return NOT_DONE_YET
 
 
@@ -78,17 +57,12 @@ class FromSnapshot(Resource):
         request.notifyFinish().addErrback(gone.append)
         asked: Deferred[Any] = maybeDeferred(self._source)
         asked.addCallback(lambda snapshot: None if gone else self.show(request, snapshot))
-        asked.addErrback(lambda failure: None if gone else _failed(request, failure))
+        asked.addErrback(lambda failure: None if gone else failed(request, failure))
         return NOT_DONE_YET
 
     def show(self, request: Request, snapshot: Snapshot) -> Any:
         """Answer the request from the snapshot."""
         raise NotImplementedError
-
-
-def _failed(request: Request, failure: Failure) -> None:
-    DEFECT.emit(_log, detail=f"answering {request.path!r}", traceback=failure.getTraceback())
-    _send(request, 500, "text/plain", b"kmstwist could not answer this; its log says why\n")
 
 
 class Ready(FromSnapshot):
@@ -99,7 +73,7 @@ class Ready(FromSnapshot):
         findings = judge(snapshot)
         health = overall(findings)
         lines = [health.name.lower(), *(finding.text for finding in findings)]
-        _send(request, 503 if health is Health.DOWN else 200, "text/plain", ("\n".join(lines) + "\n").encode())
+        send(request, 503 if health is Health.DOWN else 200, "text/plain", ("\n".join(lines) + "\n").encode())
 
 
 class Metrics(FromSnapshot):
@@ -119,9 +93,10 @@ class Status(FromSnapshot):
 
     isLeaf = False
 
-    def __init__(self, source: Source, seconds: Callable[[], float]) -> None:
+    def __init__(self, source: Source, seconds: Callable[[], float], *, reports: bool) -> None:
         super().__init__(source)
         self._seconds = seconds
+        self._reports = reports
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """The page itself at the root; what is not there is not there."""
@@ -129,8 +104,8 @@ class Status(FromSnapshot):
 
     def show(self, request: Request, snapshot: Snapshot) -> Deferred[None]:
         """Render the page."""
-        rendered = flattenString(request, page.status_page(snapshot, self._seconds()))
-        return rendered.addCallback(lambda body: _send(request, 200, "text/html", b"<!doctype html>" + body))
+        rendered = flattenString(request, page.status_page(snapshot, self._seconds(), reports=self._reports))
+        return rendered.addCallback(lambda body: send(request, 200, "text/html", b"<!doctype html>" + body))
 
 
 @implementer(IRealm)
@@ -163,9 +138,15 @@ class QuietSite(Site):
         """Say nothing."""
 
 
-def make_site(source: Source, seconds: Callable[[], float], users: Mapping[str, str] | None = None) -> Site:
-    """The site. `seconds` is the time since 1970; `users`, where given, are names with their scrypt hashes."""
-    root: Any = Status(source, seconds)
+def make_site(
+    source: Source, seconds: Callable[[], float], users: Mapping[str, str] | None = None, store: Store | None = None
+) -> Site:
+    """The site. `seconds` is the time since 1970; `users`, where given, are names with their scrypt hashes.
+
+    `store` gives the audit's store; None where the audit is off.
+    """
+    root: Any = Status(source, seconds, reports=store is not None)
+    root.putChild(b"reports", NoReports() if store is None else Reports(store, seconds))
     root.putChild(b"livez", Live())
     root.putChild(b"readyz", Ready(source))
     root.putChild(b"metrics", Metrics(source))

@@ -95,6 +95,13 @@ def test_a_browser_shows_the_page_in_one_glance_without_a_complaint(lab: tuple[S
     assert "Content Security Policy" not in result.stderr
 
 
+def test_a_labs_activations_are_in_its_reports(lab: tuple[Server, str]) -> None:
+    server, url = lab
+    activate(server, server.key, 1)
+    status, page, _ = get(url + "reports/products")
+    assert (status, PRODUCT in page) == (200, True)
+
+
 def test_a_paused_server_is_not_ready(lab: tuple[Server, str]) -> None:
     server, url = lab
     where = ("--port", str(server.port), "--run-dir", str(server.state_dir))
@@ -117,6 +124,8 @@ def test_workers_are_one_and_a_crashed_one_takes_no_count_with_it(lab: tuple[Ser
         assert counted["kmstwist_conversations_total", "answered"] == 40
         assert counted["kmstwist_upstream_calls_total", "answered", f"127.0.0.1:{server.port}"] == 40
         assert counted[("kmstwist_workers",)] == 2
+        reported = json.loads(get(url + "reports/activity?format=json")[1])["rows"]
+        assert sum(row["calls"] for row in reported) == 40
         line = gateway.wait_for("worker-started")
         subprocess.run(["kill", "-KILL", re.findall(r"worker_pid=(\d+)", line)[0]], check=True)
         gateway.wait_for("worker-ended")
