@@ -143,11 +143,15 @@ def test_a_listener_for_others_wants_users_and_knows_them(tmp_path: Path) -> Non
     config, users = tmp_path / "kms.toml", tmp_path / "users"
     web = free_port()
     config.write_text(f'[web]\nlisten = "0.0.0.0:{web}"\n')
-    result = run([str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--config={config}"])
+    result = run(
+        [str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--state-dir={tmp_path}/s", f"--config={config}"]
+    )
     assert result.returncode == 1
     assert "can be reached from other machines: name a file of users" in result.stderr
     config.write_text(f'[web]\nlisten = "0.0.0.0:{web}"\nusers = "{users}"\n')
-    result = run([str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--config={config}"])
+    result = run(
+        [str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--state-dir={tmp_path}/s", f"--config={config}"]
+    )
     assert result.returncode == 1
     assert f"the file of users {users} cannot be read" in result.stderr
     made = kmstwist("web", "password", "ann", "--file", str(users), "--password", "secret")
