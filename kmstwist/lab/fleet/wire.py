@@ -169,7 +169,7 @@ class WireFleet:
     def _generalise(self, group_name: str) -> None:
         for member in self._fleet.generalise(group_name, self._now):
             call = self._next.get(member)
-            # A member that asks at this moment goes on by itself: its answer belongs to no request of the new licence.
+            # A member that asks at this moment goes on by itself when its answer has come.
             if call is not None and call.active():
                 call.cancel()
                 self._calls.discard(call)
@@ -200,7 +200,7 @@ class WireFleet:
             return
         self._figures.latest = max(self._figures.latest, self._reactor.seconds() - due)
         self._fleet.record.settle(member, self._now)
-        site, choice = member.site, member.choice
+        site, choice, asking = member.site, member.choice, member.lab
         answered = False
         if not site.link_down.holds(self._now) and not site.is_lost():
             known = choice.known
@@ -215,7 +215,7 @@ class WireFleet:
         if self._is_out(member):
             return
         now = self._now
-        if not answered:
+        if not answered and member.lab is asking:
             code = _NO_HOST if choice.known is not None or site.is_served(now) else _NO_NAME
             member.lab.process(code, None, now)
             self._fleet.record.unanswered(code, now)
@@ -225,7 +225,8 @@ class WireFleet:
         """Ask one server over the wire; whether it answered."""
         now, real = self._now, self._reactor.seconds()
         error = clock_error_at(member.clock_error, self._fleet.begins, now) if member.clock_error else 0.0
-        message = self._cipher.seal_request(member.lab.request(now, real - now + error))
+        asking = member.lab
+        message = self._cipher.seal_request(asking.request(now, real - now + error))
         try:
             hresult, answer = await self._contact(HostPort("127.0.0.1", self._processes[server.name].port), message)
         except UpstreamError as failed:
@@ -235,8 +236,9 @@ class WireFleet:
         record = self._fleet.record
         now = self._now
         server.requests[record.hour_of(now)] += 1
-        if not self._is_out(member):
-            outcome = member.lab.process_message(self._cipher, hresult, answer, now)
+        # A machine that was generalised meanwhile has started anew, and the answer is for the one it was.
+        if not self._is_out(member) and member.lab is asking:
+            outcome = asking.process_message(self._cipher, hresult, answer, now)
             if outcome.activated:
                 member.choice.worked(server)
             record.answered(member, server, outcome, now)

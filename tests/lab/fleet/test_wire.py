@@ -1,0 +1,46 @@
+"""The fleet on the wire, with the wire held in the test's hand."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from kmstwist.lab.fleet.wire import WireFleet
+from kmstwist.lab.host import LabHost
+from kmstwist.lab.keys import LabKey
+from tests.lab.fleet.scenarios import machines, scenario
+
+
+@ensureDeferred
+async def test_an_answer_that_comes_after_its_machine_was_generalised_is_nobodys(tmp_path: Path) -> None:
+    clock, chance = Clock(), random.Random(8)
+    clones = machines(count=1, cloned=True, generalise_on_day=2)
+    wire = WireFleet(scenario(days=10, machines=clones), clock, 10.0, tmp_path, chance.randbytes)
+    secret = random.Random(8).randbytes(32)
+    host = LabHost(LabKey(secret), now=clock.seconds, random=chance.randbytes)
+    under_way: list[tuple[bytes, Deferred[tuple[int, bytes]]]] = []
+
+    def contact(where: object, message: bytes) -> Deferred[tuple[int, bytes]]:
+        under_way.append((message, Deferred()))
+        return under_way[-1][1]
+
+    wire._contact = contact  # type: ignore[assignment]
+    fleet = wire._fleet
+    [member] = fleet.members
+    wire._join(member)
+    clock.advance(2.5)
+    fleet.generalise("PC", wire._now)
+    message, answer = under_way[0]
+    response = host.answer(message)
+    assert response.hresult == 0
+    answer.callback((0, response.message))
+    result = fleet.record.result(wire._scenario, fleet.members)
+    assert result.outcomes == {}
+    # The machine asks again, as the one it is now.
+    clock.advance(1.0)
+    assert len(under_way) == 2
+    assert under_way[1][0] != message
