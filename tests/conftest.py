@@ -35,7 +35,6 @@ PACKAGES = {
     "lintian": "lintian",
     "nft": "nftables",
 }
-_MISSING: set[str] = set()
 _REQUIRED = bool(os.environ.get("KMSTWIST_REQUIRE_PEERS"))
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
@@ -59,10 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for program in marker.args:
                 if program not in PACKAGES:
                     raise pytest.UsageError(f"{item.nodeid} needs {program!r}, which tests/conftest.py does not know")
-                if find_program(program) is None:
-                    _MISSING.add(program)
-                    if not _REQUIRED:
-                        item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
+                if find_program(program) is None and not _REQUIRED:
+                    item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -76,10 +73,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end what was skipped for want of a program, and what brings it."""
-    if _MISSING and not _REQUIRED:
-        packages = sorted({PACKAGES[program] for program in _MISSING})
+    # Taken from the reports, for the tests themselves may have run in other processes.
+    reasons = " ".join(str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    missing = [program for program in sorted(PACKAGES) if f"{program} is not installed" in reasons]
+    if missing:
+        packages = sorted({PACKAGES[program] for program in missing})
         terminalreporter.write_sep("-", "skipped for want of system programs", yellow=True)
-        terminalreporter.write_line(f"{', '.join(sorted(_MISSING))}: apt-get install {' '.join(packages)}")
+        terminalreporter.write_line(f"{', '.join(missing)}: apt-get install {' '.join(packages)}")
 
 
 @pytest.fixture
