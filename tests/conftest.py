@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -51,31 +52,35 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=_SEARCH)
 
 
+def missing_for(item: pytest.Item) -> list[str]:
+    """The programs an item needs that this machine has not."""
+    needed = [program for marker in item.iter_markers("needs") for program in marker.args]
+    unknown = [program for program in needed if program not in PACKAGES]
+    if unknown:
+        raise pytest.UsageError(f"{item.nodeid} needs {unknown[0]!r}, which tests/conftest.py does not know")
+    return [program for program in needed if find_program(program) is None]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests whose programs are missing; where they are required, let them fail instead."""
     for item in items:
-        for marker in item.iter_markers("needs"):
-            for program in marker.args:
-                if program not in PACKAGES:
-                    raise pytest.UsageError(f"{item.nodeid} needs {program!r}, which tests/conftest.py does not know")
-                if find_program(program) is None and not _REQUIRED:
-                    item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
+        missing = missing_for(item)
+        if missing and not _REQUIRED:
+            item.add_marker(pytest.mark.skip(reason=f"not installed: {', '.join(missing)}"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """In continuous integration a missing program is a failure."""
-    if _REQUIRED:
-        for marker in item.iter_markers("needs"):
-            missing = [program for program in marker.args if find_program(program) is None]
-            if missing:
-                pytest.fail(f"{', '.join(missing)} must be installed here", pytrace=False)
+    if _REQUIRED and (missing := missing_for(item)):
+        pytest.fail(f"{', '.join(missing)} must be installed here", pytrace=False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end what was skipped for want of a program, and what brings it."""
     # Taken from the reports, for the tests themselves may have run in other processes.
-    reasons = " ".join(str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
-    missing = [program for program in sorted(PACKAGES) if f"{program} is not installed" in reasons]
+    skipped = " ".join(str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    found = re.findall(r"not installed: ([\w, -]+)", skipped)
+    missing = sorted({program for programs in found for program in programs.split(", ")})
     if missing:
         packages = sorted({PACKAGES[program] for program in missing})
         terminalreporter.write_sep("-", "skipped for want of system programs", yellow=True)
