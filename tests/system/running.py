@@ -66,7 +66,13 @@ class Server:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.wait_for(r'[ "]listening[ "]')
+        try:
+            self.wait_for(r'[ "]listening[ "]')
+        except BaseException:
+            # Nobody has this object to end the process by.
+            self.process.kill()
+            self.process.wait(_WAIT)
+            raise
 
     def _read(self) -> None:
         assert self.process.stdout is not None
