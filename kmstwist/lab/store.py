@@ -7,36 +7,31 @@ Plain blocking functions, for a worker thread: `load` once at the start, `save` 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import (
     Column,
-    Connection,
-    Engine,
     Float,
     Integer,
     MetaData,
     String,
     Table,
     Uuid,
-    create_engine,
     delete,
-    event,
     insert,
     select,
 )
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, Memory
+from kmstwist.lab.sqlitefile import SqliteFile, StoreError
+
+__all__ = ["STORE_FILE_NAME", "HostSettings", "LabStore", "StoreError"]
 
 STORE_FILE_NAME = "lab.sqlite"
 SCHEMA_VERSION = 2
 
-_LOCK_TIMEOUT_SECONDS = 5
 _TOTAL = "total"
 _FAILED = "failed"
 _RUNNING = "running "
@@ -87,30 +82,12 @@ class HostSettings:
     low_priority: bool | None = None
 
 
-class StoreError(Exception):
-    """The lab's memory cannot be opened, read or written; the text is a sentence with the cure."""
-
-
-class LabStore:
+class LabStore(SqliteFile):
     """The file of one lab host's memory, made with its folder if there is none; `StoreError` if it is of no use."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._engine = wal_engine(path)
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._engine.begin() as connection:
-                self._prepare(connection)
-        except OSError as error:
-            raise StoreError(
-                f"the lab's folder {path.parent} cannot be made ({error.strerror}): name another with --state-dir"
-            ) from None
-        except DBAPIError as error:
-            self.close()
-            raise self._explained(error) from error
-        except StoreError:
-            self.close()
-            raise
+    _holds = ("memory", "was")
+    _metadata = _metadata
+    _schema_version = SCHEMA_VERSION
 
     def load(self) -> Memory:
         """All that was saved; `StoreError` if it cannot be read."""
@@ -216,20 +193,6 @@ class LabStore:
         except DBAPIError as error:
             raise self._explained(error) from error
 
-    def close(self) -> None:
-        """Close the file; the store is of no use afterwards."""
-        self._engine.dispose()
-
-    def _prepare(self, connection: Connection) -> None:
-        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"the lab's memory {self._path} was written by a newer kmstwist (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}): update kmstwist, or move the file away"
-            )
-        _metadata.create_all(connection)
-        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
     def _explained(self, error: Exception) -> StoreError:
         cause = str(error.orig if isinstance(error, DBAPIError) else error)
         if "locked" in cause:
@@ -241,18 +204,3 @@ class LabStore:
         else:
             cure = "it is damaged or no file of kmstwist's; move it away, and the lab starts with a count of 0"
         return StoreError(f"the lab's memory {self._path} cannot be used ({cause}): {cure}")
-
-
-def wal_engine(path: Path) -> Engine:
-    """An engine for a SQLite file of the lab's, with a write-ahead log."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _LOCK_TIMEOUT_SECONDS})
-
-    @event.listens_for(engine, "connect")
-    def use_write_ahead_log(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-        cursor = connection.cursor()
-        # Readers (a backup, sqlite3 at a prompt) then never hold up the lab, and a crash loses no saved change.
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.close()
-
-    return engine

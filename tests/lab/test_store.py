@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kmstwist.kms.catalogue import OFFICE, WINDOWS
-from kmstwist.lab import store as store_module
+from kmstwist.lab import sqlitefile
 from kmstwist.lab.host import LabHost
 from kmstwist.lab.store import LabStore, StoreError
 
@@ -102,7 +102,7 @@ def test_a_folder_in_the_files_place_is_explained(tmp_path) -> None:
 
 
 def test_a_file_locked_by_another_process_is_explained_and_nothing_is_lost(path, host, windows, monkeypatch) -> None:
-    monkeypatch.setattr(store_module, "_LOCK_TIMEOUT_SECONDS", 0)
+    monkeypatch.setattr(sqlitefile, "_LOCK_TIMEOUT_SECONDS", 0)
     store = LabStore(path)
     ask(host, machine(1, windows), START)
     changes = host.take_changes()

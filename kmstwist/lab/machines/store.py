@@ -5,8 +5,6 @@ A machine is small, so it is read and written whole; only its events are added t
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sqlalchemy import (
     Boolean,
     Column,
@@ -31,7 +29,7 @@ from kmstwist.kms.version import Version
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.machines.machine import KmsSettings, Licence, Machine
-from kmstwist.lab.store import StoreError, wal_engine
+from kmstwist.lab.sqlitefile import SqliteFile, StoreError
 from kmstwist.transport.address import HostPort
 
 MACHINES_FILE_NAME = "machines.sqlite"
@@ -98,26 +96,12 @@ _events = Table(
 )
 
 
-class MachineStore:
+class MachineStore(SqliteFile):
     """The file of a lab's machines, made with its folder if there is none; `StoreError` if it is of no use."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._engine = wal_engine(path)
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._engine.begin() as connection:
-                self._prepare(connection)
-        except OSError as error:
-            raise StoreError(
-                f"the lab's folder {path.parent} cannot be made ({error.strerror}): name another with --state-dir"
-            ) from None
-        except DBAPIError as error:
-            self.close()
-            raise self._explained(error) from error
-        except StoreError:
-            self.close()
-            raise
+    _holds = ("machines", "were")
+    _metadata = _metadata
+    _schema_version = SCHEMA_VERSION
 
     def add(self, machine: Machine) -> None:
         """Keep a new machine; `Refused` if there is one of its name."""
@@ -195,20 +179,6 @@ class MachineStore:
         """How many machines there are."""
         with self._engine.connect() as connection:
             return int(connection.execute(select(func.count()).select_from(_machines)).scalar_one())
-
-    def close(self) -> None:
-        """Close the file; the store is of no use afterwards."""
-        self._engine.dispose()
-
-    def _prepare(self, connection: Connection) -> None:
-        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"the lab's machines {self._path} were written by a newer kmstwist (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}): update kmstwist, or move the file away"
-            )
-        _metadata.create_all(connection)
-        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _machine(self, connection: Connection, row: Row[tuple[object, ...]]) -> Machine:
         machine = Machine(
