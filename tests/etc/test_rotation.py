@@ -6,6 +6,7 @@ import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,17 @@ def test_logrotate_finds_nothing_wrong_with_the_file(tmp_path: Path) -> None:
 def wait_for_the_new_file(init: InitScript) -> None:
     """Until the daemon has opened the new log: the signal only asks for it, and days lie between real rotations."""
     deadline = time.monotonic() + 20
-    while str(init.log) not in {os.path.realpath(path) for path in Path(f"/proc/{init.pid()}/fd").iterdir()}:
+    while str(init.log) not in open_files(init.pid()):
         assert time.monotonic() < deadline
+
+
+def open_files(pid: int) -> set[str]:
+    """The paths of the files a process has open; the clients' connections come and go while the list is read."""
+    paths = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            paths.add(os.readlink(descriptor))
+    return paths
 
 
 @pytest.mark.needs("logrotate")
