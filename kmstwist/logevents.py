@@ -114,6 +114,17 @@ STOPPED = LogEvent(
     "kmstwist has stopped.",
     {"conversations": "how many conversations it had", "activations": "how many calls it answered with success"},
 )
+HANDING_OVER = LogEvent(
+    "handing-over",
+    "info",
+    "kmstwist leaves its listening sockets to another one that starts in its place (--take-over), and ends.",
+)
+TOOK_OVER = LogEvent(
+    "took-over",
+    "info",
+    "kmstwist has the listening sockets of the one that ran before it; clients that came in between have waited.",
+    {"waited_ms": "milliseconds in which nobody accepted, until the other one had ended"},
+)
 LAB_STORE = LogEvent(
     "lab-store", "error", "The lab host's memory could not be written; it will be tried again.", {"detail": "why"}
 )

@@ -33,22 +33,20 @@ def migrate(engine: Engine) -> None:
 
     Raises StoreError if the store cannot be opened, or was made by a later version of kmstwist.
     """
-    try:
-        with _locked(engine) as connection:
-            if current_revision(connection) != head_revision():
-                config = _config()
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-                connection.commit()
-    except CommandError as error:
-        raise StoreError(
-            f"the audit store {engine.url.render_as_string()} was made by another version of kmstwist ({error}); "
-            "install that version or a later one"
-        ) from error
-    except (DBAPIError, OSError) as error:
-        raise StoreError(
-            f"the audit store {engine.url.render_as_string()} cannot be opened: {plain_error(error)}"
-        ) from error
+    with _explained(engine), _locked(engine) as connection:
+        if current_revision(connection) != head_revision():
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+
+
+def check(engine: Engine) -> None:
+    """Raise the StoreError that `migrate` would raise, and change no table."""
+    with _explained(engine), _locked(engine) as connection:
+        revision = current_revision(connection)
+        if revision is not None:
+            ScriptDirectory.from_config(_config()).get_revision(revision)
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -65,6 +63,22 @@ def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     return config
+
+
+@contextmanager
+def _explained(engine: Engine) -> Iterator[None]:
+    """Have what goes wrong told as a StoreError."""
+    try:
+        yield
+    except CommandError as error:
+        raise StoreError(
+            f"the audit store {engine.url.render_as_string()} was made by another version of kmstwist ({error}); "
+            "install that version or a later one"
+        ) from error
+    except (DBAPIError, OSError) as error:
+        raise StoreError(
+            f"the audit store {engine.url.render_as_string()} cannot be opened: {plain_error(error)}"
+        ) from error
 
 
 @contextmanager

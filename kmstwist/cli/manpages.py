@@ -88,6 +88,8 @@ def server_page() -> str:
         short = f"-{option.short}, " if option.short else ""
         text = option.help + (" May be repeated." if option.repeated else "")
         lines += _entry(f"{short}--{option.name} VALUE", text)
+    for flag, _, meaning in Options.optFlags:
+        lines += _entry(f"--{flag}", str(meaning))
     lines += _entry("--version", "Show kmstwist's version and exit.")
     lines += [".SH TWISTD'S OWN OPTIONS", "They come before", ".BR kms :"]
     for term, text in (

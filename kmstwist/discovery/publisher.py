@@ -70,7 +70,8 @@ class PublisherService(Service):
         self._refresh = refresh
         self._retry_first = retry_first
         self._retry_longest = retry_longest
-        self._withdraw = withdraw
+        #: Whether an orderly stop withdraws the records.
+        self.withdraw = withdraw
         self._stop_within = stop_within
         self._log = log
         self._publications = tuple(publications)
@@ -92,7 +93,7 @@ class PublisherService(Service):
         self._next.clear()
         for running in list(self._under_way.values()):
             running.cancel()
-        if not self._withdraw:
+        if not self.withdraw:
             return gatherResults([])
         return gatherResults([self._withdrawal(publication) for publication in self._publications])
 

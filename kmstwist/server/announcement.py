@@ -16,9 +16,10 @@ from kmstwist import __version__
 from kmstwist.gateway.service import GatewayService
 from kmstwist.lab.keys import KEY_FILE_NAME
 from kmstwist.lab.service import LabService
-from kmstwist.logevents import GATEWAY, HINT, LAB, STARTING
+from kmstwist.logevents import GATEWAY, HINT, LAB, STARTING, TOOK_OVER
 from kmstwist.server.activators import state_dir
 from kmstwist.server.config import Config
+from kmstwist.server.handover import TakeOver
 
 _log = Logger(namespace="kmstwist.server")
 
@@ -26,11 +27,19 @@ _log = Logger(namespace="kmstwist.server")
 class Announcement(Service):
     """Says what runs when it is started."""
 
-    def __init__(self, config: Config, activator: LabService | GatewayService | None, reactor: Any) -> None:
-        """`activator` is None in a supervisor, whose workers answer."""
+    def __init__(
+        self,
+        config: Config,
+        activator: LabService | GatewayService | None,
+        reactor: Any,
+        predecessor: TakeOver | None = None,
+    ) -> None:
+        """`activator` is None in a supervisor, whose workers answer. `predecessor` is the server whose place this
+        one takes."""
         self._config = config
         self._activator = activator
         self._reactor = reactor
+        self._predecessor = predecessor
 
     def startService(self) -> None:
         """Say what runs, and what to try next."""
@@ -44,6 +53,8 @@ class Announcement(Service):
             python=platform.python_version(),
             pid=os.getpid(),
         )
+        if self._predecessor is not None:
+            TOOK_OVER.emit(_log, waited_ms=round(self._predecessor.waited * 1000))
         port = self._config.server.port
         if isinstance(activator, LabService):
             LAB.emit(

@@ -10,24 +10,34 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IListeningPort, IUNIXTransport
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from kmstwist.logevents import CONTROL_UNAVAILABLE, DEFECT
 
-#: A command: its request to its answer, or a Deferred of it.
+#: A command: its request to its answer (a mapping, an `Answer`, or None), or a Deferred of it.
 Command = Callable[[Mapping[str, Any]], Any]
 
 _MAX_LINE = 65_536
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that open file descriptors travel with, and what is done when its connection has ended after it."""
+
+    fields: Mapping[str, Any]
+    descriptors: tuple[int, ...] = ()
+    afterwards: Callable[[], object] | None = None
 
 
 class CommandError(Exception):
@@ -42,12 +52,19 @@ def socket_path(run_dir: Path, port: int, worker: int | None = None) -> Path:
 class ControlProtocol(LineOnlyReceiver):
     """One administrator's connection."""
 
+    transport: IUNIXTransport
     delimiter = b"\n"
     MAX_LENGTH = _MAX_LINE
 
     def __init__(self, commands: Mapping[str, Command], log: Logger) -> None:
         self._commands = commands
         self._log = log
+        self._afterwards: list[Callable[[], object]] = []
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Do what an answer left for now."""
+        for afterwards in self._afterwards:
+            afterwards()
 
     def lineReceived(self, line: bytes) -> None:
         """Do one command."""
@@ -63,7 +80,13 @@ class ControlProtocol(LineOnlyReceiver):
             return
         maybeDeferred(command, request).addCallbacks(self._done, self._failed)
 
-    def _done(self, answer: Mapping[str, Any] | None) -> None:
+    def _done(self, answer: Answer | Mapping[str, Any] | None) -> None:
+        if isinstance(answer, Answer):
+            for descriptor in answer.descriptors:
+                self.transport.sendFileDescriptor(descriptor)
+            if answer.afterwards is not None:
+                self._afterwards.append(answer.afterwards)
+            answer = answer.fields
         self._reply({"ok": True, **(answer or {})})
 
     def _failed(self, failure: Failure) -> None:
@@ -136,22 +159,34 @@ def _remove_left_over(path: Path) -> None:
             raise CommandError("another kmstwist has it; give this one a --run-dir of its own")
 
 
+def connect(path: Path, timeout: float) -> socket.socket:
+    """A connection to the control socket, whose operations take at most `timeout` seconds. Raises `CommandError`."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        raise CommandError(f"no kmstwist runs with the control socket {path}; name its --port or --run-dir") from None
+    except PermissionError:
+        connection.close()
+        raise CommandError(f"{path}: permission denied; be root, or the user kmstwist runs as") from None
+    except OSError as error:
+        connection.close()
+        raise CommandError(f"{path}: {error.strerror or error}") from None
+    return connection
+
+
 def ask(path: Path, request: Mapping[str, Any], timeout: float = 30.0) -> dict[str, Any]:
     """Send one command and wait for its answer, at most `timeout` seconds. Raises `CommandError`.
 
     For the `kmstwist` command, which has no reactor.
     """
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(timeout)
-            connection.connect(str(path))
+        with connect(path, timeout) as connection:
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as stream:
                 line = stream.readline()
-    except (FileNotFoundError, ConnectionRefusedError):
-        raise CommandError(f"no kmstwist runs with the control socket {path}; name its --port or --run-dir") from None
-    except PermissionError:
-        raise CommandError(f"{path}: permission denied; be root, or the user kmstwist runs as") from None
     except TimeoutError:
         raise CommandError(f"kmstwist gave no answer at {path} within {timeout:g} s") from None
     except OSError as error:

@@ -6,7 +6,7 @@ import errno
 import os
 import resource
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -19,18 +19,22 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kmstwist.logevents import LISTENING, STOPPED
 from kmstwist.reasons import Reason
 from kmstwist.server.errors import StartupError
-from kmstwist.server.protocol import KmsFactory, KmsProtocol
+from kmstwist.server.protocol import KmsFactory
 
 #: Connections the kernel holds for us until we accept them: a thousand clients may come in one second after an outage.
 BACKLOG = 4096
-#: Seconds that clients which have not asked yet are given when the server stops.
-_MOMENT = 0.5
+#: A client that connected so many seconds ago at most may still ask when the server stops.
+_MOMENT = 2.0
+#: How often, in seconds, a stopping server looks for connections that it can end.
+_LOOK_EVERY = 0.1
 
 
 def port_endpoint(reactor: IReactorTime, port: int) -> tuple[IStreamServerEndpoint, str]:
@@ -50,12 +54,12 @@ def ipv6_works() -> bool:
     return True
 
 
-def adopted_endpoint(reactor: Any, descriptor: int) -> tuple[IStreamServerEndpoint, str]:
-    """An endpoint for a listening socket that another process opened and left to this one."""
+def adopted_endpoint(reactor: Any, descriptor: int, where: str | None = None) -> tuple[IStreamServerEndpoint, str]:
+    """An endpoint for a listening socket that another process opened and left to this one; `where` it listens."""
     with socket.socket(fileno=os.dup(descriptor)) as adopted:
         family = adopted.family
     os.set_blocking(descriptor, False)
-    return AdoptedStreamServerEndpoint(reactor, descriptor, family), f"descriptor {descriptor}"
+    return AdoptedStreamServerEndpoint(reactor, descriptor, family), where or f"descriptor {descriptor}"
 
 
 def described_endpoint(reactor: IReactorTime, description: str) -> tuple[IStreamServerEndpoint, str]:
@@ -103,6 +107,51 @@ def raise_file_limit() -> int:
     return hard
 
 
+class Listeners:
+    """The listening sockets of a server, each with the words that say where it listens."""
+
+    def __init__(self, endpoints: Sequence[tuple[IStreamServerEndpoint, str]]) -> None:
+        self._endpoints = endpoints
+        self._left = False
+        self.ports: list[tuple[str, Any]] = []
+
+    def open(self, factory: Factory) -> None:
+        """Open every endpoint. Raises `StartupError` where one cannot be had."""
+        for endpoint, where in self._endpoints:
+            endpoint.listen(factory).addCallbacks(
+                self._opened, self._not_opened, callbackArgs=(where,), errbackArgs=(where,)
+            )
+
+    def _opened(self, port: IListeningPort, where: str) -> None:
+        self.ports.append((where, port))
+
+    def _not_opened(self, failure: Failure, where: str) -> None:
+        error = failure.value
+        if isinstance(error, CannotListenError):
+            cause = error.socketError
+            raise StartupError(
+                explain_listen_error(where, cause) if isinstance(cause, OSError) else f"cannot listen on {where}"
+            )
+        raise StartupError(f"cannot listen on {where}: {failure.getErrorMessage()}")
+
+    def pause(self) -> None:
+        """Accept nothing; who connects waits in the kernel's queue."""
+        for _, port in self.ports:
+            port.stopReading()
+
+    def leave(self) -> None:
+        """Accept nothing any more, and let the sockets be when they are closed: another process has them, too."""
+        self._left = True
+        self.pause()
+
+    def close(self) -> Deferred[Any]:
+        """Stop listening."""
+        # A port of Twisted's shuts its socket down before it closes it, which ends it for every process that has it.
+        # So one that was left to another process is left open until this one's end.
+        ports = [] if self._left else self.ports
+        return DeferredList([stopped for _, port in ports if (stopped := port.stopListening()) is not None])
+
+
 class ListeningService(Service):
     """Opens the endpoints' ports for a factory; at the end stops accepting, lets calls finish, then closes."""
 
@@ -116,37 +165,21 @@ class ListeningService(Service):
         log: Logger | None = None,
     ) -> None:
         """`drain` is how many seconds calls under way are given at the end."""
-        self._endpoints = endpoints
+        self.listeners = Listeners(endpoints)
         self._factory = factory
         self._clock = clock
         self.drain = drain
         self._log = log or Logger(namespace="kmstwist.server")
-        self.ports: list[IListeningPort] = []
 
     def privilegedStartService(self) -> None:
         """Open the ports, still with the privileges that a low port needs."""
         super().privilegedStartService()
-        for endpoint, where in self._endpoints:
-            endpoint.listen(self._factory).addCallbacks(
-                self._opened, self._not_opened, callbackArgs=(where,), errbackArgs=(where,)
-            )
-
-    def _opened(self, port: IListeningPort, where: str) -> None:
-        self.ports.append(port)
-
-    def _not_opened(self, failure: Failure, where: str) -> None:
-        error = failure.value
-        if isinstance(error, CannotListenError):
-            cause = error.socketError
-            raise StartupError(
-                explain_listen_error(where, cause) if isinstance(cause, OSError) else f"cannot listen on {where}"
-            )
-        raise StartupError(f"cannot listen on {where}: {failure.getErrorMessage()}")
+        self.listeners.open(self._factory)
 
     def startService(self) -> None:
         """Say where clients can connect."""
         super().startService()
-        for port in self.ports:
+        for _, port in self.listeners.ports:
             host: Any = port.getHost()
             address = getattr(host, "host", None)
             if address is None:
@@ -161,31 +194,33 @@ class ListeningService(Service):
     def stopService(self) -> Deferred[None]:
         """Stop accepting, end idle connections, give busy ones the drain time, then end them too.
 
-        A client that has connected and not asked yet is given a moment: most are done in a few milliseconds, and one
-        that is cut would come back after two hours.
+        A client that has just connected is given a moment to ask: most are done in a few milliseconds, and one that is
+        cut would come back after two hours.
         """
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        await DeferredList([d for port in self.ports if (d := port.stopListening()) is not None])
+        await self.listeners.close()
         factory = self._factory
         gone: Deferred[None] = Deferred()
         factory.when_idle = lambda: None if gone.called else gone.callback(None)
-        self._end(lambda protocol: protocol.answered)
+        ending = LoopingCall(self._end_idle)
+        ending.clock = self._clock
+        ending.start(_LOOK_EVERY)
         if not factory.connections:
             factory.when_idle()
-        moment = self._clock.callLater(min(_MOMENT, self.drain), self._end, lambda protocol: not protocol.busy)
         deadline = self._clock.callLater(self.drain, self._cut)
         await gone
-        for timer in (moment, deadline):
-            if timer.active():
-                timer.cancel()
+        ending.stop()
+        if deadline.active():
+            deadline.cancel()
         STOPPED.emit(self._log, conversations=factory.conversations, activations=factory.activations)
 
-    def _end(self, which: Callable[[KmsProtocol], bool]) -> None:
+    def _end_idle(self) -> None:
+        newest = self._clock.seconds() - _MOMENT
         for protocol in list(self._factory.connections):
-            if which(protocol):
+            if protocol.answered or (not protocol.busy and protocol.facts.opened <= newest):
                 protocol.end(Reason.SERVER_STOPPING, "kmstwist is stopping")
 
     def _cut(self) -> None:

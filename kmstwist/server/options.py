@@ -143,6 +143,14 @@ class Options(usage.Options):
         ["config", "c", None, "The configuration file, TOML; kmstwist config check FILE checks one."],
         *[[one.name, one.short, None, one.help] for one in OPTIONS if not one.repeated],
     ]
+    optFlags = [
+        [
+            "take-over",
+            None,
+            "Start in the place of the kmstwist that has this port now: take its listening sockets, so that no client "
+            "is refused, and have it end.",
+        ]
+    ]
     compData = usage.Completions(
         optActions={"state-dir": usage.CompleteDirs(), "run-dir": usage.CompleteDirs(), "config": usage.CompleteFiles()}
     )

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from kmstwist.audit.engine import StoreError, open_engine
-from kmstwist.audit.migrate import migrate
+from kmstwist.audit.migrate import check, migrate
 from kmstwist.audit.records import REFUSING, Phases
 from kmstwist.audit.service import AuditService, AuditSettings
 from kmstwist.audit.settings import AuditSection
@@ -75,6 +75,23 @@ def _left_out(failure: Failure) -> None:
     failure.trap(AuditUnavailable)
 
 
+def try_store(section: AuditSection, state_dir: Path, *, lab: bool) -> None:
+    """Raise `StartupError` where the audit's store cannot be opened; what is in it stays as it is."""
+    if section.enabled:
+        store = section.store_path(state_dir, lab=lab)
+        try:
+            store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            engine = open_engine(str(store))
+            check(engine)
+            engine.dispose()
+        except (StoreError, OSError) as error:
+            raise _unusable(store, error) from None
+
+
+def _unusable(store: Path, error: Exception) -> StartupError:
+    return StartupError(f"the audit store {store}: {error}; name another with store in [audit]")
+
+
 def make_audit(
     section: AuditSection, state_dir: Path, reactor: Any, *, lab: bool, forwards: bool = True
 ) -> AuditService | None:
@@ -91,7 +108,7 @@ def make_audit(
         migrate(engine)
         engine.dispose()
     except (StoreError, OSError) as error:
-        raise StartupError(f"the audit store {store}: {error}; name another with store in [audit]") from None
+        raise _unusable(store, error) from None
     settings = AuditSettings(
         store=str(store),
         gateway=section.gateway or socket.gethostname(),

@@ -27,8 +27,7 @@ from kmstwist.logevents import CONFIG_REFUSED, WORKER_ENDED, WORKER_STARTED
 from kmstwist.server.adoption import Adoption
 from kmstwist.server.configfile import ConfigError
 from kmstwist.server.control import Command, CommandError, ask, socket_path
-from kmstwist.server.errors import StartupError
-from kmstwist.server.listening import explain_listen_error
+from kmstwist.server.listening import Listeners
 from kmstwist.server.options import Options
 
 _FIRST_WAIT = 0.5
@@ -69,13 +68,12 @@ class Supervisor(Service):
         reactor: Any,
         log: Logger | None = None,
     ) -> None:
-        self._endpoints = endpoints
+        self.listeners = Listeners(endpoints)
         self._options = options
         self._server = options.effective.config.server
         self._run_dir = run_dir
         self._reactor = reactor
         self._log = log or Logger(namespace="kmstwist.server")
-        self._ports: list[Any] = []
         self._paused = False
         self._drained: set[str] = set()
         self.workers = [Worker(number, self) for number in range(1, self._server.workers + 1)]
@@ -83,17 +81,8 @@ class Supervisor(Service):
     def privilegedStartService(self) -> None:
         """Open the ports, still with the privileges that a low port needs, and accept nothing on them."""
         super().privilegedStartService()
-        for endpoint, where in self._endpoints:
-            endpoint.listen(Factory()).addCallbacks(self._opened, self._not_opened, errbackArgs=(where,))
-
-    def _opened(self, port: Any) -> None:
-        port.stopReading()
-        self._ports.append(port)
-
-    def _not_opened(self, failure: Failure, where: str) -> None:
-        cause = getattr(failure.value, "socketError", None)
-        text = explain_listen_error(where, cause) if isinstance(cause, OSError) else failure.getErrorMessage()
-        raise StartupError(text)
+        self.listeners.open(Factory())
+        self.listeners.pause()
 
     def startService(self) -> None:
         """Start the workers."""
@@ -118,7 +107,7 @@ class Supervisor(Service):
         def done(_: object) -> Deferred[Any]:
             if kill.active():
                 kill.cancel()
-            return DeferredList([d for port in self._ports if (d := port.stopListening()) is not None])
+            return self.listeners.close()
 
         return DeferredList(waiting).addCallback(done).addCallback(lambda _: None)
 
@@ -132,6 +121,10 @@ class Supervisor(Service):
             return
         for worker in self.workers:
             self._signal(worker, signal.SIGHUP)
+
+    def keep_name(self) -> Deferred[dict[str, Any]]:
+        """Have the workers leave the name in DNS as it is when they end."""
+        return self._pass_on({"command": "keep-name"})
 
     def reopen_logs(self) -> None:
         """Have the workers open their log file again, as this process has."""
@@ -147,7 +140,7 @@ class Supervisor(Service):
         # Standard input is a pipe by which the worker knows that the supervisor lives; the output is shared.
         descriptors: dict[int, int | str] = {0: "w", 1: 1, 2: 2}
         ports = []
-        for offset, port in enumerate(self._ports):
+        for offset, (_, port) in enumerate(self.listeners.ports):
             ports.append(_FIRST_DESCRIPTOR + offset)
             descriptors[_FIRST_DESCRIPTOR + offset] = port.fileno()
         adoption = Adoption(

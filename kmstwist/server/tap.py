@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 
+from kmstwist.discovery.publisher import PublisherService
 from kmstwist.gateway.admission import Admission
 from kmstwist.gateway.directory import UnknownUpstream
 from kmstwist.gateway.service import GatewayService
@@ -29,11 +31,13 @@ from kmstwist.server.adoption import Adoption
 from kmstwist.server.announcement import Announcement
 from kmstwist.server.commands import Commands
 from kmstwist.server.config import Config
-from kmstwist.server.control import ControlService, socket_path
+from kmstwist.server.control import Command, ControlService, socket_path
 from kmstwist.server.errors import StartupError, speak_plainly
+from kmstwist.server.handover import HandOver, NotHandedOver, TakeOver
 from kmstwist.server.inherited import inherited_endpoints
 from kmstwist.server.lab_settings import as_set_with_slmgr
 from kmstwist.server.listening import (
+    Listeners,
     ListeningService,
     adopted_endpoint,
     described_endpoint,
@@ -47,7 +51,7 @@ from kmstwist.server.naming import make_dns_services
 from kmstwist.server.options import Options
 from kmstwist.server.orphan import SupervisorWatch
 from kmstwist.server.protocol import KmsFactory
-from kmstwist.server.recording import Recorder, make_audit
+from kmstwist.server.recording import Recorder, make_audit, try_store
 from kmstwist.server.reload import Reloader
 from kmstwist.server.signals import Signals
 from kmstwist.server.supervisor import Supervisor
@@ -65,6 +69,9 @@ def makeService(options: Options) -> MultiService:
         if config.server.workers > 1 and options.adoption is None:
             return _make_supervisor(options, config, reactor)
         return _make_server(options, config, reactor)
+    except NotHandedOver as error:
+        sys.stderr.write(f"kmstwist: {error}\n")
+        sys.exit(error.status)
     except StartupError as error:
         sys.exit(f"kmstwist: {error}")
 
@@ -73,11 +80,15 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     if not config.gateway.configured:
         config = as_set_with_slmgr(config)
     adoption = options.adoption or Adoption(worker=0, of=1, ports=())
+    # What can be found wrong without the state folder is found before another server is asked to leave it.
+    predecessor = _predecessor(options, config)
+    endpoints = _endpoints(config, adoption, predecessor, reactor)
     gateway = make_gateway(config, reactor, workers=adoption.of) if config.gateway.configured else None
-    answering: LabService | GatewayService = gateway or make_lab(config, reactor)
-    audit = make_audit(config.audit, state_dir(config), reactor, lab=gateway is None, forwards=adoption.worker <= 1)
     # Of several workers one looks after what the whole server has once: its forwarding and its name.
     naming = make_dns_services(config, gateway, reactor) if adoption.worker <= 1 else []
+    _take_place(predecessor, config, lab=gateway is None)
+    answering: LabService | GatewayService = gateway or make_lab(config, reactor)
+    audit = make_audit(config.audit, state_dir(config), reactor, lab=gateway is None, forwards=adoption.worker <= 1)
     _give_away(config, options)
     admission = Admission(config.admission, reactor, connections=_share(config, adoption))
     factory = KmsFactory(
@@ -88,9 +99,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
         recorder=Recorder(audit),
     )
     factory.activator = answering
-    listening = ListeningService(
-        _endpoints(config, adoption, reactor), factory, reactor, drain=config.server.timeouts.drain
-    )
+    listening = ListeningService(endpoints, factory, reactor, drain=config.server.timeouts.drain)
 
     def apply(new: Config) -> None:
         factory.timeouts = new.server.timeouts
@@ -105,24 +114,33 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
             answering.host.renewal_interval = lab.renewal_interval
 
     reloader = Reloader(options.effective, options.load, apply)
-    commands = Commands(factory, admission, gateway, reloader)
     observation = Observation(factory, admission, gateway, audit, reactor.seconds())
     _switch_as_before(adoption, admission, gateway)
     root = StoppingInOrder()
     worker = adoption.worker or None
+    signals = Signals(reactor, reloader.reload_quietly)
+
+    def keep_name(request: object = None) -> None:
+        for service in naming:
+            if isinstance(service, PublisherService):
+                service.withdraw = False
+
+    commands = {**Commands(factory, admission, gateway, reloader).table, **observation.commands}
     if worker is None:
-        Announcement(config, answering, reactor).setServiceParent(root)
+        Announcement(config, answering, reactor, predecessor).setServiceParent(root)
+        commands |= _hand_over(options, listening.listeners, lambda: listening.drain, keep_name, signals)
+    else:
+        commands["keep-name"] = keep_name
     if audit is not None:
         audit.setServiceParent(root)
     answering.setServiceParent(root)
     control = socket_path(_run_dir(config), config.server.port, worker)
-    ControlService(control, {**commands.table, **observation.commands}, reactor).setServiceParent(root)
+    ControlService(control, commands, reactor).setServiceParent(root)
     listening.setServiceParent(root)
     # Of several workers none has a site: their supervisor has.
     site = make_web(config.web, observation.snapshot, reactor, own_store(audit)) if worker is None else []
     for service in (*naming, *site):
         service.setServiceParent(root)
-    signals = Signals(reactor, reloader.reload_quietly)
     signals.setServiceParent(root)
     if worker is not None:
         SupervisorWatch(reactor, signals.stop).setServiceParent(root)
@@ -133,18 +151,56 @@ def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiSer
     if not config.gateway.configured:
         raise StartupError("--workers is for a gateway: a lab's count lives in one process")
     make_gateway(config, reactor)
-    supervisor = Supervisor(_endpoints(config, None, reactor), options, _run_dir(config), reactor)
+    predecessor = _predecessor(options, config)
+    supervisor = Supervisor(_endpoints(config, None, predecessor, reactor), options, _run_dir(config), reactor)
+    _take_place(predecessor, config, lab=False)
     root = StoppingInOrder()
-    Announcement(config, None, reactor).setServiceParent(root)
+    Announcement(config, None, reactor, predecessor).setServiceParent(root)
     supervisor.setServiceParent(root)
     workers = WorkersObservation(_run_dir(config), config.server.port, config.server.workers, reactor.seconds())
     store = store_of_workers(config.audit, state_dir(config))
     for service in make_web(config.web, workers.snapshot, reactor, store):
         service.setServiceParent(root)
+    signals = Signals(reactor, supervisor.hang_up, supervisor.reopen_logs)
+    drain = config.server.timeouts.drain
+    commands = {
+        **supervisor.commands,
+        **_hand_over(options, supervisor.listeners, lambda: drain, supervisor.keep_name, signals),
+    }
     control = socket_path(_run_dir(config), config.server.port)
-    ControlService(control, supervisor.commands, reactor).setServiceParent(root)
-    Signals(reactor, supervisor.hang_up, supervisor.reopen_logs).setServiceParent(root)
+    ControlService(control, commands, reactor).setServiceParent(root)
+    signals.setServiceParent(root)
     return root
+
+
+def _predecessor(options: Options, config: Config) -> TakeOver | None:
+    """The server whose place is to be taken; None where none is, as in a worker. Raises `NotHandedOver`."""
+    if not options["take-over"] or options.adoption is not None:
+        return None
+    return TakeOver.begin(socket_path(_run_dir(config), config.server.port))
+
+
+def _take_place(predecessor: TakeOver | None, config: Config, *, lab: bool) -> None:
+    """Have the predecessor leave the state folder, once its store is known to be one that can be opened."""
+    if predecessor is not None:
+        try_store(config.audit, state_dir(config), lab=lab)
+        predecessor.complete()
+
+
+def _hand_over(
+    options: Options,
+    listeners: Listeners,
+    drain: Callable[[], float],
+    keep_name: Callable[[], Any],
+    signals: Signals,
+) -> Mapping[str, Command]:
+    def end() -> None:
+        # twistd removes its pid file at the end, and complains where an init script has put it away already.
+        if not os.path.exists(options.twistd.get("pidfile") or ""):
+            options.twistd["pidfile"] = ""
+        signals.stop()
+
+    return HandOver(listeners, drain, keep_name, end).table
 
 
 class StoppingInOrder(MultiService):
@@ -201,14 +257,22 @@ def _give_away(config: Config, options: Options) -> None:
         os.chown(path, -1 if uid is None else uid, -1 if gid is None else gid, follow_symlinks=False)
 
 
-def _endpoints(config: Config, adoption: Adoption | None, reactor: Any) -> list[tuple[IStreamServerEndpoint, str]]:
+def _endpoints(
+    config: Config, adoption: Adoption | None, predecessor: TakeOver | None, reactor: Any
+) -> list[tuple[IStreamServerEndpoint, str]]:
     """What to listen on. Raises `StartupError` where an endpoint is none or the port cannot be had."""
     if adoption is not None and adoption.ports:
         return [adopted_endpoint(reactor, descriptor) for descriptor in adoption.ports]
     server = config.server
     listen = inherited_endpoints() or server.listen
-    if listen:
-        return [described_endpoint(reactor, description) for description in listen]
-    if server.port:
-        try_port(server.port)
-    return [port_endpoint(reactor, server.port)]
+    wanted = [described_endpoint(reactor, text) for text in listen] or [port_endpoint(reactor, server.port)]
+    found = []
+    for endpoint, where in wanted:
+        descriptor = None if predecessor is None else predecessor.socket(where)
+        if descriptor is not None:
+            found.append(adopted_endpoint(reactor, descriptor, where))
+            continue
+        if not listen and server.port:
+            try_port(server.port)
+        found.append((endpoint, where))
+    return found

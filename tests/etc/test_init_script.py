@@ -9,12 +9,13 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.etc.conftest import ETC, InitScript
-from tests.system.running import kmstwist, run
+from tests.system.running import free_port, kmstwist, run
 
 
 def test_it_starts_tells_its_state_and_stops(init: InitScript) -> None:
@@ -57,6 +58,71 @@ def test_a_restart_is_another_process_with_the_same_memory(init: InitScript) -> 
     assert init.pid() != before
     assert (init.root / "state/lab.key").read_bytes() == key
     assert kmstwist("probe", f"127.0.0.1:{init.port}").returncode == 0
+
+
+def test_a_restart_under_load_fails_no_client(init: InitScript) -> None:
+    """The daemon that starts takes the socket of the one that runs: who connects in between waits."""
+    assert init("start").returncode == 0
+    clients = ("--product", "Windows 11 / 10 Enterprise", "--count", "1500", "--at-once", "8", "--timeout", "20")
+    where = ("--port", str(init.port), "--lab-key", str(init.root / "state/lab.key"))
+    with ThreadPoolExecutor(1) as pool:
+        load = pool.submit(kmstwist, "lab", "activate", *where, *clients)
+        for number in (1, 2):
+            wait_for_text(init.log, " conversation ", 100 * number)
+            restarted = init("restart")
+            assert (restarted.returncode, restarted.stdout) == (0, "kmstwist: KMS gateway restarted\n")
+        result = load.result()
+    assert result.returncode == 0, result.stderr
+    assert len(re.findall(r"LAB-PC-\d{4,}\s+\d+\s+[\d.]+\s+(?:licensed|grace)", result.stdout)) == 1500
+    assert init("stop").returncode == 0
+    text = init.log.read_text()
+    # Each client has its line, from one of the three daemons, and the last of these ended in order too.
+    assert [text.count(f" {event} ") for event in ("conversation", "took-over", "stopped")] == [1500, 2, 3]
+
+
+def wait_for_text(path: Path, text: str, times: int) -> None:
+    """Until the file has the text so often."""
+    deadline = time.monotonic() + 60
+    while path.read_text().count(text) < times:
+        assert time.monotonic() < deadline
+
+
+def test_a_restart_with_a_mistake_in_the_configuration_leaves_the_daemon_as_it_was(plain_init: InitScript) -> None:
+    init = plain_init
+    config = init.root / "kmstwist.toml"
+    config.write_text("")
+    config.chmod(0o644)
+    init.set(CONFIG=str(config))
+    assert init("start").returncode == 0
+    before = init.pid()
+    config.write_text("[gateway]\ndeadlin = 5\n")
+    result = init("restart")
+    assert result.returncode == 1
+    assert "gateway.deadlin: no such option" in result.stderr
+    assert result.stderr.splitlines()[-1] == (
+        f"kmstwist: KMS gateway goes on as it was (pid {before}); the line above says why it did not restart"
+    )
+    assert init("status").stdout == f"kmstwist: KMS gateway is running (pid {before})\n"
+    assert kmstwist("probe", f"127.0.0.1:{init.port}").returncode == 0
+
+
+def test_a_restart_at_another_port_ends_the_daemon_first(plain_init: InitScript) -> None:
+    init = plain_init
+    assert init("start").returncode == 0
+    before, old = init.pid(), init.port
+    init.port = free_port()
+    init.set()
+    result = init("restart")
+    assert result.returncode == 0
+    assert f"no kmstwist runs with the control socket {init.root}/state/control-{init.port}.sock" in result.stderr
+    assert result.stdout.splitlines() == [
+        "kmstwist: the one that runs is stopped first",
+        "kmstwist: KMS gateway stopped",
+        "kmstwist: KMS gateway started",
+    ]
+    assert init.pid() != before
+    assert kmstwist("probe", f"127.0.0.1:{init.port}").returncode == 0
+    assert kmstwist("probe", f"127.0.0.1:{old}").returncode == 2
 
 
 def test_a_crash_leaves_a_pid_file_and_the_next_start_is_not_misled(plain_init: InitScript) -> None:
