@@ -91,29 +91,12 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     audit = make_audit(config.audit, state_dir(config), reactor, lab=gateway is None, forwards=adoption.worker <= 1)
     _give_away(config, options)
     admission = Admission(config.admission, reactor, connections=_share(config, adoption))
-    factory = KmsFactory(
-        RpcServer((Interface(KMS_INTERFACE, operations=1),), groups=AssociationGroups(_random_group_id())),
-        reactor,
-        admission,
-        timeouts=config.server.timeouts,
-        recorder=Recorder(audit),
-    )
+    factory = _make_factory(config, admission, Recorder(audit), reactor)
     factory.activator = answering
     listening = ListeningService(endpoints, factory, reactor, drain=config.server.timeouts.drain)
-
-    def apply(new: Config) -> None:
-        factory.timeouts = new.server.timeouts
-        listening.drain = new.server.timeouts.drain
-        admission.apply(new.admission, connections=_share(new, adoption))
-        redirect_log(new.server.log.format, new.server.log.level)
-        if isinstance(answering, GatewayService):
-            answering.apply(share_of(new.gateway, adoption.of))
-        else:
-            lab = as_set_with_slmgr(new).lab
-            answering.host.activation_interval = lab.activation_interval
-            answering.host.renewal_interval = lab.renewal_interval
-
-    reloader = Reloader(options.effective, options.load, apply)
+    reloader = Reloader(
+        options.effective, options.load, lambda new: _apply(new, factory, listening, answering, adoption)
+    )
     observation = Observation(factory, admission, gateway, audit, reactor.seconds())
     _switch_as_before(adoption, admission, gateway)
     root = StoppingInOrder()
@@ -145,6 +128,31 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     if worker is not None:
         SupervisorWatch(reactor, signals.stop).setServiceParent(root)
     return root
+
+
+def _make_factory(config: Config, admission: Admission, recorder: Recorder, reactor: Any) -> KmsFactory:
+    rpc = RpcServer((Interface(KMS_INTERFACE, operations=1),), groups=AssociationGroups(_random_group_id()))
+    return KmsFactory(rpc, reactor, admission, timeouts=config.server.timeouts, recorder=recorder)
+
+
+def _apply(
+    new: Config,
+    factory: KmsFactory,
+    listening: ListeningService,
+    answering: LabService | GatewayService,
+    adoption: Adoption,
+) -> None:
+    """Have a running server do as a changed configuration says, as far as that needs no restart."""
+    factory.timeouts = new.server.timeouts
+    listening.drain = new.server.timeouts.drain
+    factory.admission.apply(new.admission, connections=_share(new, adoption))
+    redirect_log(new.server.log.format, new.server.log.level)
+    if isinstance(answering, GatewayService):
+        answering.apply(share_of(new.gateway, adoption.of))
+    else:
+        lab = as_set_with_slmgr(new).lab
+        answering.host.activation_interval = lab.activation_interval
+        answering.host.renewal_interval = lab.renewal_interval
 
 
 def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiService:
