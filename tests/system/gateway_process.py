@@ -35,7 +35,7 @@ reactor: Any = installed_reactor
 WINDOWS = "Windows 11 / 10 Enterprise"
 OFFICE = "Office LTSC Professional Plus 2021"
 #: Seconds a client waits for a step; longer than any deadline the tests set.
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 def start_lab(folder: Path, name: str, *options: str, key_of: Server | None = None, port: int | None = None) -> Server:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 BIN = Path(sys.executable).parent
-_WAIT = 30.0
+_WAIT = 60.0
 _FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)')
 
 
@@ -158,7 +158,7 @@ def run(
         command,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
         cwd=cwd,
         env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **(env or {})},
