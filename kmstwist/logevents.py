@@ -242,11 +242,27 @@ PAUSED = LogEvent(
     "The administrator paused kmstwist, or had it go on.",
     {"paused": "yes: clients are told 'too busy'; no: they are answered again"},
 )
+STILL_SWITCHED = LogEvent(
+    "still-switched",
+    "warn",
+    "What the administrator switched by hand before the restart still holds.",
+    {
+        "paused": "yes: clients are told 'too busy'",
+        "drained": "KMS hosts that get no calls",
+        "cure": "how it is switched back",
+    },
+)
+SWITCHES_LOST = LogEvent(
+    "switches-lost",
+    "error",
+    "What is switched by hand (pause, drain) holds until the next restart only, or did not outlive the last.",
+    {"detail": "why the file in the state folder cannot be used"},
+)
 CONFIG_APPLIED = LogEvent(
     "config",
     "info",
-    "A changed configuration is in force; no connection was cut.",
-    {"file": "the file", "changed": "the options that changed", "restart": "changed options that need a restart"},
+    "The configuration was read again and is in force; no connection was cut.",
+    {"file": "the file", "changed": "what is in force now", "restart": "what will be only after a restart"},
 )
 CONFIG_REFUSED = LogEvent(
     "config-refused",

@@ -58,9 +58,9 @@ def show(file: Path | None, options: tuple[str, ...]) -> None:
 def reload(port: int, run_dir: Path | None) -> None:
     """Have the running server take its changed configuration file; no connection is dropped."""
     answer = ask_server(port, run_dir, {"command": "reload"})
-    if not answer["changed"]:
+    if not (answer["changed"] or answer["restart"]):
         click.echo("Nothing has changed.")
-        return
-    click.echo(f"In force: {answer['changed'].replace(',', ', ')}.")
+    if answer["changed"]:
+        click.echo(f"In force: {answer['changed'].replace(',', ', ')}.")
     if answer["restart"]:
         click.echo(f"Only after a restart: {answer['restart'].replace(',', ', ')}.")

@@ -19,6 +19,10 @@ NEEDS_RESTART: tuple[Place, ...] = (
     ("server", "run_dir"),
     ("server", "workers"),
     ("lab", "products"),
+    ("audit",),
+    ("dns", "publish"),
+    ("dns", "watch"),
+    ("web",),
 )
 
 
@@ -33,12 +37,18 @@ class Reloader:
         log: Logger | None = None,
     ) -> None:
         self.effective = effective
+        #: What is in force of that which needs a restart, until there is one.
+        self._started = effective.config
         self._load = load
         self._apply = apply
         self._log = log or Logger(namespace="kmstwist.server")
 
     def reload(self) -> dict[str, Any]:
-        """Read and apply; says what changed and what of it needs a restart. Raises `ConfigError` for a bad one."""
+        """Read and apply; says what is in force now, and what will be after a restart only.
+
+        The latter is said at each reload, until a restart or until it is changed back. Raises `ConfigError` for a bad
+        configuration.
+        """
         try:
             new = self._load()
             _refuse_other_mode(self.effective.config, new.config)
@@ -46,8 +56,8 @@ class Reloader:
             for mistake in error.mistakes:
                 CONFIG_REFUSED.emit(self._log, detail=mistake)
             raise
-        changed = changes(self.effective.config, new.config)
-        restart = [place for place in changed if place in NEEDS_RESTART]
+        changed = [place for place in changes(self.effective.config, new.config) if not needs_restart(place)]
+        restart = [place for place in changes(self._started, new.config) if needs_restart(place)]
         self._apply(new.config)
         self.effective = new
         told = {
@@ -65,6 +75,11 @@ class Reloader:
         except ConfigError:
             # Its mistakes are in the log, and the old configuration stays.
             return
+
+
+def needs_restart(place: Place) -> bool:
+    """Whether a value cannot change while the process runs."""
+    return any(place[: len(part)] == part for part in NEEDS_RESTART)
 
 
 def changes(old: Config, new: Config) -> list[Place]:

@@ -116,9 +116,21 @@ def test_a_changed_configuration_is_applied_and_what_needs_a_restart_is_named() 
     applied: list[Config] = []
     new = config(server={"port": 1700, "timeouts": {"idle": 5}}, admission={"client_rate": 3})
     told = reloader(Config(), new, applied).reload()
-    assert told["changed"] == "server.port,server.timeouts.idle,admission.client_rate"
+    assert told["changed"] == "server.timeouts.idle,admission.client_rate"
     assert told["restart"] == "server.port"
     assert applied == [new]
+
+
+def test_a_section_that_needs_a_restart_stands_for_all_that_is_in_it() -> None:
+    new = config(audit={"enabled": False}, dns={"watch": {"domains": ["corp.example"]}}, web={"listen": "[::1]:1"})
+    told = reloader(Config(), new, []).reload()
+    assert (told["changed"], told["restart"]) == ("", "audit.enabled,dns.watch.domains,web.listen")
+
+
+def test_what_needs_a_restart_is_said_until_it_is_in_force_or_changed_back() -> None:
+    loaded = [config(web={"listen": "[::1]:1"}), config(web={"listen": "[::1]:1"}), config()]
+    one = Reloader(Effective(Config()), lambda: Effective(loaded.pop(0)), lambda new: None)
+    assert [one.reload()["restart"] for _ in range(3)] == ["web.listen", "web.listen", ""]
 
 
 def test_a_bad_configuration_is_refused_and_the_old_one_stays() -> None:
