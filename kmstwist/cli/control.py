@@ -33,3 +33,9 @@ def ask_server(port: int, run_dir: Path | None, request: Mapping[str, Any]) -> d
         return ask(socket_path(run_dir or default_state_dir(), port), request)
     except (CommandError, LabKeyError) as error:
         raise click.ClickException(str(error)) from None
+
+
+def warn_if_not_kept(answer: Mapping[str, Any]) -> None:
+    """Tell, of a switch that is done, that it will not outlive a restart of the server."""
+    if answer["not_kept"]:
+        click.echo(f"This will not hold after a restart: {answer['not_kept']}.", err=True)

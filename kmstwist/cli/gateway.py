@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kmstwist.cli.control import ask_server, server_options
+from kmstwist.cli.control import ask_server, server_options, warn_if_not_kept
 
 
 @click.group()
@@ -29,14 +29,16 @@ def status(port: int, run_dir: Path | None) -> None:
 @gateway.command()
 @server_options
 def pause(port: int, run_dir: Path | None) -> None:
-    """Answer every call with "too busy", so that clients come back later."""
-    ask_server(port, run_dir, {"command": "pause"})
+    """Answer every call with "too busy", so that clients come back later. It stays so until resume."""
+    answer = ask_server(port, run_dir, {"command": "pause"})
     click.echo("Paused: clients are told to come back later. `kmstwist gateway resume` ends it.")
+    warn_if_not_kept(answer)
 
 
 @gateway.command()
 @server_options
 def resume(port: int, run_dir: Path | None) -> None:
     """Answer calls again."""
-    ask_server(port, run_dir, {"command": "resume"})
+    answer = ask_server(port, run_dir, {"command": "resume"})
     click.echo("Clients are answered again.")
+    warn_if_not_kept(answer)

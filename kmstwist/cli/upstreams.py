@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kmstwist.cli.control import ask_server, server_options
+from kmstwist.cli.control import ask_server, server_options, warn_if_not_kept
 
 _COLOURS = {"up": "green", "warming": "yellow", "trying": "yellow", "down": "red", "drained": "cyan"}
 
@@ -40,11 +40,13 @@ def list_(as_json: bool, port: int, run_dir: Path | None) -> None:
 @click.argument("name")
 @server_options
 def drain(name: str, port: int, run_dir: Path | None) -> None:
-    """Send no more calls to the upstream NAME. Calls under way are finished; it stays so until undrain or a restart."""
-    [upstream] = ask_server(port, run_dir, {"command": "drain", "upstream": name})["upstreams"]
+    """Send no more calls to the upstream NAME. Calls under way are finished; it stays so until undrain."""
+    answer = ask_server(port, run_dir, {"command": "drain", "upstream": name})
+    [upstream] = answer["upstreams"]
     busy = upstream["busy"]
     calls = "no call is" if not busy else "1 call is" if busy == 1 else f"{busy} calls are"
-    click.echo(f"{upstream['name']} is drained; {calls} still under way there.")
+    click.echo(f"{name} is drained; {calls} still under way there. `kmstwist upstreams undrain {name}` takes it back.")
+    warn_if_not_kept(answer)
 
 
 @upstreams.command()
@@ -52,8 +54,12 @@ def drain(name: str, port: int, run_dir: Path | None) -> None:
 @server_options
 def undrain(name: str, port: int, run_dir: Path | None) -> None:
     """Send calls to the upstream NAME again."""
-    [upstream] = ask_server(port, run_dir, {"command": "undrain", "upstream": name})["upstreams"]
-    click.echo(f"{upstream['name']} is taken back; it is {upstream['state']}.")
+    answer = ask_server(port, run_dir, {"command": "undrain", "upstream": name})
+    if answer["upstreams"]:
+        click.echo(f"{name} is taken back; it is {answer['upstreams'][0]['state']}.")
+    else:
+        click.echo(f"{name} is drained no more; there is no upstream of that name at present.")
+    warn_if_not_kept(answer)
 
 
 def _table(found: list[dict[str, Any]]) -> Table:

@@ -1,7 +1,8 @@
 """The upstreams there are: those configured and those discovered, kept up to date without cutting a call off.
 
-A change of what is wanted is compared with what there is. What stays the same keeps its pool, its circuit and its
-drain; what goes is given no more calls and stops when those under way are done; what is new starts.
+A change of what is wanted is compared with what there is. What stays the same keeps its pool and its circuit; what goes
+is given no more calls and stops when those under way are done; what is new starts. What is drained by hand is so by its
+name: a host that goes and comes back, as one found in DNS may, is drained still.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Directory:
         self._random = random
         self._log = log
         self._discovered: tuple[Target, ...] = ()
+        self._drained: set[str] = set()
         self._upstreams: dict[str, Upstream] = {}
         self._retiring: set[Upstream] = set()
         self._running = False
@@ -53,6 +55,24 @@ class Directory:
             there = ", ".join(one.name for one in self.upstreams) or "none"
             raise UnknownUpstream(f"no upstream is named '{name}'; there are: {there}")
         return upstream
+
+    @property
+    def drained(self) -> tuple[str, ...]:
+        """The names of what is drained, of hosts that are not there at present too."""
+        return tuple(sorted(self._drained))
+
+    def drain(self, names: Iterable[str]) -> None:
+        """Send no more calls to these until they are undrained, be they there now or later."""
+        for name in names:
+            self._drained.add(name)
+            if name in self._upstreams:
+                self._upstreams[name].drain()
+
+    def undrain(self, name: str) -> None:
+        """Send calls there again."""
+        self._drained.discard(name)
+        if name in self._upstreams:
+            self._upstreams[name].undrain()
 
     def start(self) -> None:
         """Start every upstream."""
@@ -116,17 +136,20 @@ class Directory:
             del self._upstreams[name]
             self._retire(upstream)
             if target is not None:
-                self._add(target).drained = upstream.drained
+                self._add(target)
+                if upstream.drained:
+                    self._upstreams[name].drain()
         for name, target in wanted.items():
             if name not in self._upstreams:
                 self._add(target)
 
-    def _add(self, target: Target) -> Upstream:
+    def _add(self, target: Target) -> None:
         upstream = Upstream(target, self._settings, self._make_endpoint, self._clock, self._random, self._log)
         self._upstreams[target.name] = upstream
+        if target.name in self._drained:
+            upstream.drain()
         if self._running:
             upstream.start()
-        return upstream
 
     def _retire(self, upstream: Upstream) -> None:
         if not self._running:

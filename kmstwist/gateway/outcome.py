@@ -62,10 +62,10 @@ class Attempts:
         """The call's deadline is over before all hosts were asked."""
         self._timeout = seconds
 
-    def answer(self, facts: RequestFacts | None) -> ActivationAnswer:
-        """The best answer. Raises `ActivationFault` where there is none."""
+    def answer(self, facts: RequestFacts | None, *, known: int) -> ActivationAnswer:
+        """The best answer, of so many upstreams that are known. Raises `ActivationFault` where there is none."""
         if self.hresult is None:
-            raise self._fault()
+            raise self._fault(known)
         return ActivationAnswer(
             self.hresult,
             self._message,
@@ -75,14 +75,17 @@ class Attempts:
             detail="; ".join(self._said),
         )
 
-    def _fault(self) -> ActivationFault:
+    def _fault(self, known: int) -> ActivationFault:
         """What the client is told when nobody answered.
 
         A host's own fault is passed on as it is. Otherwise Windows clients understand "server unavailable" (a host that
         cannot be reached or is silent), "server too busy" and "call failed" (a host that broke off).
         """
         if self._error is None:
-            detail = "no upstream is known" if self._timeout is None else f"no answer within {self._timeout:g} s"
+            if self._timeout is not None:
+                detail = f"no answer within {self._timeout:g} s"
+            else:
+                detail = "every upstream is drained" if known else "no upstream is known"
             return ActivationFault(FaultStatus.SERVER_UNAVAILABLE, Reason.UPSTREAM_NONE, detail)
         upstream, error = self._error
         if isinstance(error, FaultError):

@@ -92,4 +92,4 @@ class GatewayService(Service):
                 break
         if attempts.said_no and attempts.hresult == 0:
             self._remembered.set(client, attempts.upstream)
-        return attempts.answer(readable_facts(call.message))
+        return attempts.answer(readable_facts(call.message), known=len(self.directory))

@@ -11,11 +11,12 @@ from kmstwist.gateway.admission import Admission
 from kmstwist.gateway.directory import UnknownUpstream
 from kmstwist.gateway.service import GatewayService
 from kmstwist.gateway.upstream import Upstream
-from kmstwist.logevents import PAUSED, UPSTREAM_DRAIN
+from kmstwist.logevents import PAUSED, STILL_SWITCHED, SWITCHES_LOST, UPSTREAM_DRAIN
 from kmstwist.server.configfile import ConfigError
 from kmstwist.server.control import Command, CommandError
 from kmstwist.server.protocol import KmsFactory
 from kmstwist.server.reload import Reloader
+from kmstwist.server.switches import Switches, SwitchesError, SwitchesFile
 
 
 class Commands:
@@ -34,6 +35,29 @@ class Commands:
         self._gateway = gateway
         self._reloader = reloader
         self._log = log or Logger(namespace="kmstwist.server")
+        self._switches: SwitchesFile | None = None
+
+    def keep_switches(self, file: SwitchesFile) -> None:
+        """Switch what the file says was switched before the restart, and keep in it what is switched from now on."""
+        self._switches = file
+        try:
+            before = file.read()
+        except SwitchesError as error:
+            SWITCHES_LOST.emit(self._log, detail=str(error))
+            return
+        self._admission.paused = self._admission.paused or before.paused
+        if self._gateway is not None:
+            self._gateway.directory.drain(before.drained)
+
+    def say_switches(self) -> None:
+        """Log what is switched by hand: an administrator who did it weeks ago may wonder."""
+        drained = () if self._gateway is None else self._gateway.directory.drained
+        paused = self._admission.paused
+        if paused or drained:
+            cures = ["kmstwist gateway resume"] * paused + [f"kmstwist upstreams undrain {name}" for name in drained]
+            STILL_SWITCHED.emit(
+                self._log, paused="yes" if paused else "", drained=",".join(drained), cure="; ".join(cures)
+            )
 
     @property
     def table(self) -> dict[str, Command]:
@@ -88,22 +112,39 @@ class Commands:
 
     def _switch(self, request: Mapping[str, Any], *, drained: bool) -> dict[str, Any]:
         directory = self._the_gateway().directory
+        name = str(request.get("upstream"))
         try:
-            upstream = directory.named(str(request.get("upstream")))
+            upstream = directory.named(name)
         except UnknownUpstream as error:
-            raise CommandError(str(error)) from None
+            if drained or name not in directory.drained:
+                raise CommandError(str(error)) from None
+            # It was drained, and is gone from the configuration or from DNS since; it may come back.
+            directory.undrain(name)
+            return {"upstreams": [], "not_kept": self._keep()}
         if drained:
-            upstream.drain()
+            directory.drain([name])
         else:
-            upstream.undrain()
+            directory.undrain(name)
         UPSTREAM_DRAIN.emit(self._log, upstream=upstream.name, state=upstream.state)
-        return {"upstreams": [describe(upstream)]}
+        return {"upstreams": [describe(upstream)], "not_kept": self._keep()}
 
     def _pause(self, paused: bool) -> dict[str, Any]:
         if self._admission.paused != paused:
             self._admission.paused = paused
             PAUSED.emit(self._log, paused="yes" if paused else "no")
-        return {"paused": paused}
+        return {"paused": paused, "not_kept": self._keep()}
+
+    def _keep(self) -> str:
+        """Keep what is switched for after a restart; why that cannot be, or nothing."""
+        if self._switches is None:
+            return ""
+        drained = () if self._gateway is None else self._gateway.directory.drained
+        try:
+            self._switches.write(Switches(paused=self._admission.paused, drained=frozenset(drained)))
+        except SwitchesError as error:
+            SWITCHES_LOST.emit(self._log, detail=str(error))
+            return str(error)
+        return ""
 
     def _the_gateway(self) -> GatewayService:
         if self._gateway is None:

@@ -55,6 +55,7 @@ from kmstwist.server.recording import Recorder, make_audit, try_store
 from kmstwist.server.reload import Reloader
 from kmstwist.server.signals import Signals
 from kmstwist.server.supervisor import Supervisor
+from kmstwist.server.switches import SwitchesFile
 
 __all__ = ["Options", "makeService"]
 
@@ -99,6 +100,10 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     )
     observation = Observation(factory, admission, gateway, audit, reactor.seconds())
     _switch_as_before(adoption, admission, gateway)
+    own_commands = Commands(factory, admission, gateway, reloader)
+    own_commands.keep_switches(SwitchesFile(state_dir(config), config.server.port))
+    if adoption.worker <= 1:
+        reactor.callWhenRunning(own_commands.say_switches)
     root = StoppingInOrder()
     worker = adoption.worker or None
     signals = Signals(reactor, reloader.reload_quietly)
@@ -108,7 +113,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
             if isinstance(service, PublisherService):
                 service.withdraw = False
 
-    commands = {**Commands(factory, admission, gateway, reloader).table, **observation.commands}
+    commands = {**own_commands.table, **observation.commands}
     if worker is None:
         Announcement(config, answering, reactor, predecessor).setServiceParent(root)
         commands |= _hand_over(options, listening.listeners, lambda: listening.drain, keep_name, signals)

@@ -302,10 +302,11 @@ def test_a_drained_host_gets_no_new_call_and_its_calls_under_way_are_finished() 
 
 def test_with_every_host_drained_a_client_is_told_unavailable() -> None:
     site = Site("a")
-    site.upstream("a").drain()
+    site.gateway.directory.drain(["a"])
     fault = site.ask()
     assert isinstance(fault, ActivationFault)
     assert (fault.status, fault.reason) == (FaultStatus.SERVER_UNAVAILABLE, Reason.UPSTREAM_NONE)
+    assert fault.detail == "every upstream is drained"
 
 
 def test_a_host_taken_out_of_the_configuration_finishes_its_calls_and_then_closes() -> None:
@@ -336,6 +337,22 @@ def test_what_did_not_change_keeps_its_connections_and_its_drain() -> None:
     assert site.hosts["b"].open == before
     assert site.upstream("a").drained
     assert site.upstream("c").pool.idle == 2
+
+
+def test_a_drained_host_stays_so_when_its_pool_is_made_anew_and_when_it_goes_and_comes_back() -> None:
+    site = Site("a", "b")
+    site.gateway.directory.drain(["a"])
+    site.gateway.apply(site_settings("a", "b", pool=PoolSettings(floor=5)))
+    site.wait(0.1)
+    assert (site.upstream("a").state, site.hosts["a"].open) == ("drained", [])
+    assert len(site.hosts["b"].open) == 5
+    site.gateway.apply(site_settings("b"))
+    site.gateway.apply(site_settings("a", "b"))
+    assert site.upstream("a").state == "drained"
+    site.gateway.directory.undrain("a")
+    site.gateway.apply(site_settings("b"))
+    site.gateway.apply(site_settings("a", "b"))
+    assert site.upstream("a").state == "up"
 
 
 def test_changed_pools_take_effect_without_cutting_a_call_off() -> None:

@@ -48,10 +48,10 @@ def start_lab(folder: Path, name: str, *options: str, key_of: Server | None = No
     return Server(state, *options, port=port)
 
 
-def start_gateway(folder: Path, text: str, *options: str) -> Server:
+def start_gateway(folder: Path, text: str, *options: str, port: int | None = None) -> Server:
     """A gateway with this configuration file, `folder / "kmstwist.toml"`."""
     (folder / "kmstwist.toml").write_text(text)
-    return Server(folder / "gateway", f"--config={folder / 'kmstwist.toml'}", *options)
+    return Server(folder / "gateway", f"--config={folder / 'kmstwist.toml'}", *options, port=port)
 
 
 def upstream(port: int, name: str, priority: int = 0) -> str:

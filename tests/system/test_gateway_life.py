@@ -70,7 +70,9 @@ async def test_hosts_are_listed_drained_and_taken_back_with_no_call_cut_off(lab:
         call = client.request_activation(MESSAGE)
         await until(gateway, lambda found: found["kms1"]["busy"] == 1)
         done = await command(gateway, "upstreams", "drain", "kms1")
-        assert done.stdout == "kms1 is drained; 1 call is still under way there.\n"
+        assert done.stdout == (
+            "kms1 is drained; 1 call is still under way there. `kmstwist upstreams undrain kms1` takes it back.\n"
+        )
         [visit] = await Crowd(gateway, LabKey.load(lab.key)).come(1)
         assert (visit.hresult, visit.error) == (0, None)
         assert len(held.calls) == 1
@@ -105,6 +107,45 @@ async def test_a_paused_gateway_tells_clients_to_come_back_and_a_resumed_one_ser
         [visit] = await Crowd(gateway, LabKey.load(lab.key)).come(1)
         assert visit.hresult == 0
         assert gateway.conversations(1)[0]["reason"] == "server-paused"
+
+
+@ensureDeferred
+async def test_what_is_switched_by_hand_holds_over_a_reload_and_a_restart(lab: Server, tmp_path: Path) -> None:
+    text = upstream(lab.port, "kms1") + upstream(lab.port, "kms2", priority=1)
+    with start_gateway(tmp_path, text) as gateway:
+        assert (await command(gateway, "upstreams", "drain", "kms1")).returncode == 0
+        assert (await command(gateway, "gateway", "pause")).returncode == 0
+        (tmp_path / "kmstwist.toml").write_text(text + "[gateway.pool]\nfloor = 3\n")
+        assert (await control(gateway, "reload"))["changed"] == "gateway.pool.floor"
+        found = await until(gateway, lambda found: found["kms2"]["idle"] == 3)
+        assert (found["kms1"]["state"], found["kms1"]["idle"]) == ("drained", 0)
+        assert gateway.stop() == 0
+    for workers in ("--workers=1", "--workers=2"):
+        with start_gateway(tmp_path, text, workers, port=gateway.port) as gateway:
+            gateway.wait_for(r" still-switched paused=yes drained=kms1 cure=.*kmstwist upstreams undrain kms1")
+            gateway.wait_for(" listening ", int(workers[-1]))
+            assert [one["state"] for one in (await control(gateway, "upstreams"))["upstreams"]] == ["drained", "up"]
+            assert (await control(gateway, "status"))["paused"]
+            if workers == "--workers=2":
+                assert (await command(gateway, "gateway", "resume")).stdout == "Clients are answered again.\n"
+            assert gateway.stop() == 0
+    with start_gateway(tmp_path, upstream(lab.port, "kms2"), port=gateway.port) as gateway:
+        gateway.wait_for(r" still-switched drained=kms1 cure=\"kmstwist upstreams undrain kms1\"")
+        gone = await command(gateway, "upstreams", "undrain", "kms1")
+        assert gone.stdout == "kms1 is drained no more; there is no upstream of that name at present.\n"
+        again = await command(gateway, "upstreams", "undrain", "kms1")
+        assert again.stderr == "Error: no upstream is named 'kms1'; there are: kms2\n"
+
+
+@ensureDeferred
+async def test_a_switch_that_cannot_be_kept_for_after_a_restart_is_done_and_said(lab: Server, tmp_path: Path) -> None:
+    with start_gateway(tmp_path, upstream(lab.port, "kms1")) as gateway:
+        (gateway.state_dir / f"switches-{gateway.port}.json").mkdir()
+        paused = await command(gateway, "gateway", "pause")
+        assert paused.returncode == 0
+        assert paused.stdout.startswith("Paused: ")
+        assert re.fullmatch(r"This will not hold after a restart: .*\.json cannot be written: .*\.\n", paused.stderr)
+        gateway.wait_for(" switches-lost ")
 
 
 @ensureDeferred
