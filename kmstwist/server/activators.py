@@ -26,6 +26,7 @@ from kmstwist.server.config import Config
 from kmstwist.server.errors import StartupError
 from kmstwist.transport.address import parse_host_port
 from kmstwist.transport.endpoints import FirstToConnect, address_endpoint, endpoint_for
+from kmstwist.transport.lookups import share_lookups
 
 #: The niceness that `slmgr /cpri` on the lab host gives its process.
 _LOW_PRIORITY = 10
@@ -71,6 +72,7 @@ def make_gateway(config: Config, reactor: Any, *, workers: int = 1) -> GatewaySe
     settings = config.gateway
     own_ports = listening_ports(config)
     _refuse_ourselves(settings, own_ports)
+    share_lookups(reactor)
 
     async def look_up(domain: str) -> HostsFound:
         # The servers to ask may have changed since the last time.
