@@ -55,6 +55,12 @@ def _address(text: str) -> str:
     return str(parse_host_port(text))
 
 
+def _label(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError(f"{text!r} is no name for logs and commands; leave out line ends and spaces around it")
+    return text
+
+
 def _domain(text: str) -> str:
     if not _DOMAIN.match(text):
         raise ValueError(f"'{text}' is no DNS domain; write for example corp.example.com")
@@ -70,6 +76,7 @@ def _dns_server(text: str) -> str:
 
 CidrNetwork = Annotated[Network, BeforeValidator(parse_network)]
 Address = Annotated[str, AfterValidator(_address)]
+Label = Annotated[str, Field(max_length=255), AfterValidator(_label)]
 Domain = Annotated[str, AfterValidator(_domain)]
 DnsServer = Annotated[str, AfterValidator(_dns_server)]
 Word16 = Annotated[int, Field(ge=0, le=65535)]
@@ -84,7 +91,7 @@ class UpstreamSettings(_Section):
     """`[[gateway.upstreams]]`: one of the site's own licensed KMS hosts. Repeat the table for each."""
 
     address: Address = Field(description="HOST or HOST:PORT of the KMS host; the port is 1688 unless given.")
-    name: str = Field("", max_length=255, description="Its name in logs and commands; its address if left out.")
+    name: Label = Field("", description="Its name in logs and commands; its address if left out.")
     priority: Word16 = Field(
         0, description="Lower is asked first, as in an SRV record; others when all lower are down."
     )
@@ -139,6 +146,13 @@ class HealthSettings(_Section):
         30.0, description="Seconds in which an upstream that came back is given its share of clients step by step."
     )
 
+    @model_validator(mode="after")
+    def _ordered(self) -> HealthSettings:
+        first, longest = self.backoff_first, self.backoff_longest
+        if first > longest:
+            raise ValueError(f"backoff_first ({first:g}) is above backoff_longest ({longest:g}); lower it")
+        return self
+
 
 class GatewaySettings(_Section):
     """`[gateway]`: the site's own licensed KMS hosts, and how calls reach them. Without any, kmstwist is a lab."""
@@ -180,6 +194,19 @@ class GatewaySettings(_Section):
         twice = next((label for label in labels if labels.count(label) > 1), None)
         if twice is not None:
             raise ValueError(f"two upstreams are named '{twice}'; give each its own name")
+        names: dict[str, str] = {}
+        for upstream in self.upstreams:
+            other = names.setdefault(upstream.address.lower(), upstream.label)
+            if other != upstream.label:
+                raise ValueError(
+                    f"'{other}' and '{upstream.label}' are the same host, {upstream.address}; name it once, with the "
+                    "weight it should have"
+                )
+        if self.attempt_timeout > self.deadline:
+            raise ValueError(
+                f"attempt_timeout ({self.attempt_timeout:g}) is above deadline ({self.deadline:g}): one silent host "
+                "would use up a call's time, and no other be asked; lower it"
+            )
         return self
 
     @property

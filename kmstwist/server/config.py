@@ -7,9 +7,9 @@ the command line become a `Config` is `kmstwist.server.configfile`'s matter.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from kmstwist.audit.settings import AuditSection
 from kmstwist.discovery.settings import DnsSettings
@@ -20,6 +20,24 @@ from kmstwist.web.settings import WebSettings
 #: What intervals a KMS host may be given, in minutes (slmgr /sai and /sri).
 Minutes = Annotated[int, Field(ge=15, le=30 * 24 * 60)]
 Seconds = Annotated[float, Field(ge=0.1, le=86_400)]
+
+
+def _endpoint(text: str) -> str:
+    # Imported here: this module is read by commands that open no port.
+    from twisted.internet.endpoints import serverFromString
+
+    no_reactor: Any = None
+    if not text.startswith("systemd:"):  # Its sockets are there only in the process that systemd starts.
+        try:
+            serverFromString(no_reactor, text)
+        except (ValueError, TypeError, LookupError, OSError) as error:
+            raise ValueError(
+                f"'{text}' is no Twisted endpoint ({error}); write for example tcp:1688:interface=10.0.0.1"
+            ) from None
+    return text
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
 
 
 class _Section(BaseModel):
@@ -59,7 +77,7 @@ class ServerSettings(_Section):
     """`[server]`: where kmstwist listens and keeps its files."""
 
     port: Annotated[int, Field(ge=0, le=65535)] = Field(1688, description="TCP port, for IPv4 and IPv6.")
-    listen: tuple[str, ...] = Field(
+    listen: tuple[Endpoint, ...] = Field(
         (), description="Twisted endpoints to listen on instead of port, for example 'tcp:1688:interface=10.0.0.1'."
     )
     state_dir: str | None = Field(

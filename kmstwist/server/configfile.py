@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,7 +80,7 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
         try:
             raw = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise ConfigError([f"{file}: not TOML: {error}"]) from None
+            raise ConfigError([_not_toml(file, error)]) from None
         lines = line_numbers(text)
     places = {override.place: override.option for override in overrides}
     for override in overrides:
@@ -89,16 +90,38 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
         config = Config.model_validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(_sentences(error, file, lines, places)) from None
+    if config.server.workers > 1 and not config.gateway.configured:
+        place = ("server", "workers")
+        where = places.get(place) or f"{_where(file, lines, place)}: {_dotted(place)}"
+        said = "several workers are for a gateway, and no upstream is named: a lab's count lives in one process"
+        raise ConfigError([f"{where}: {said}"])
     return Effective(config, file, _origins(config, raw, file, lines, places))
 
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError([f"{file}: not UTF-8 text"]) from None
+        content = file.read_bytes()
     except OSError as error:
         raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from None
+    try:
+        # Some editors begin a file with a mark of its byte order, which TOML does not know.
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{file}:{line}: not UTF-8 text; save the file as UTF-8"]) from None
+
+
+def _not_toml(file: Path, error: tomllib.TOMLDecodeError) -> str:
+    """The parser's sentence with its line in front, as in other mistakes; of what stands twice, in plain words."""
+    text, _, position = str(error).rpartition(" (at ")
+    line = re.match(r"line (\d+), column \d+\)", position)
+    twice = re.match(r"Cannot declare \((.*)\) twice", text)
+    if twice:
+        section = ".".join(re.findall(r"'([^']*)'", twice.group(1)))
+        text = f"[{section}] stands twice; put into one what is in both"
+    elif text == "Cannot overwrite a value":
+        text = "what is set here is set before; keep one"
+    return f"{file}{f':{line.group(1)}' if line else ''}: not TOML: {text}{'' if line else f' (at {position}'}"
 
 
 def _set(raw: dict[str, Any], override: Override) -> None:
@@ -155,6 +178,9 @@ def _sentences(
             continue
         place = tuple(str(part) for part in details["loc"] if not _is_union_branch(part))
         option = next((options[place[:n]] for n in range(len(place), 0, -1) if place[:n] in options), None)
+        if option is None and place not in lines:
+            # A section that the file does not have contradicts itself by the options that stand for its values.
+            option = " ".join(text for at, text in options.items() if at[: len(place)] == place) or None
         said = _say(details, place)
         if option is not None:
             # The option shows the value already.
@@ -201,6 +227,8 @@ def _say(details: ErrorDetails, place: Place) -> str:
     if kind in bounds:
         name, words = bounds[kind]
         return f"must be {words} {context[name]:g}, not {_shown(value)}"
+    if _model_at(place) is not None and (kind == "tuple_type" or place[-1].isdigit()):
+        return f"must be a table with [[{_dotted(place).partition('[')[0]}]] above it, for each; not {_shown(value)}"
     wanted = {
         "int_type": "a whole number",
         "int_from_float": "a whole number",
@@ -217,7 +245,8 @@ def _say(details: ErrorDetails, place: Place) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
+    not_finite = isinstance(value, float) and not math.isfinite(value)
+    text = str(value) if not_finite else json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -269,7 +298,7 @@ def line_numbers(text: str) -> dict[Place, int]:
     lines: dict[Place, int] = {}
     section: Place = ()
     arrays: dict[Place, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         header = _HEADER.match(line)
         if header:
             section = _parts(header.group(1))
@@ -279,8 +308,10 @@ def line_numbers(text: str) -> dict[Place, int]:
                 section = (*section, str(index))
             lines.setdefault(section, number)
         elif key := _KEY.match(line):
-            place = (*section, *_parts(key.group(1)))
-            lines.setdefault(place, number)
+            place = section
+            for part in _parts(key.group(1)):
+                place = (*place, part)
+                lines.setdefault(place, number)
     return lines
 
 

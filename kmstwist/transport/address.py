@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 
 DEFAULT_PORT = 1688
 #: RFC 1123 host names, with the underscore that Windows networks tolerate.
@@ -45,6 +45,11 @@ def parse_host_port(text: str, default_port: int = DEFAULT_PORT) -> HostPort:
         port = after if colon else None
         if not host or len(host) > 253 or not all(_LABEL.match(label) for label in host.rstrip(".").split(".")):
             raise AddressError(f"'{text}' is no host name or address; write HOST or HOST:PORT")
+        if host.rstrip(".").rpartition(".")[2].isdigit() and not _is_ipv4(host):
+            # No name ends in a number (RFC 1123 2.1, RFC 3696 2): it is an address with a slip.
+            raise AddressError(
+                f"'{text}' is no IPv4 address: that is four numbers from 0 to 255, without leading zeros"
+            )
     return HostPort(host, default_port if port is None else _parse_port(text, port))
 
 
@@ -52,6 +57,14 @@ def _parse_port(text: str, port: str) -> int:
     if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         raise AddressError(f"'{text}': the port must be a number from 1 to 65535")
     return int(port)
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_ipv6(text: str) -> bool:

@@ -86,7 +86,33 @@ activation_interval = 1
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[server\n", "not TOML"),
+        ("[server\n", "1: not TOML: Expected ']' at the end of a table declaration"),
+        ("[server]\nport = 1\nport = 2\n", "3: not TOML: what is set here is set before; keep one"),
+        ("[web]\n[server.log]\n[server.log]\n", "3: not TOML: [server.log] stands twice; put into one what is in both"),
+        ("[server]\nlisten = [\n", " not TOML: Invalid value (at end of document)"),
+        ("[gateway]\ndeadline = nan\n", "2: gateway.deadline: must be at most 300, not nan"),
+        ("[server]\na.b.c = 1\n", "2: server.a: no such option"),
+        (
+            '[gateway.upstreams]\naddress = "a"\n',
+            "1: gateway.upstreams: must be a table with [[gateway.upstreams]] above",
+        ),
+        ('[gateway]\nupstreams = ["a"]\n', "2: gateway.upstreams[1]: must be a table with [[gateway.upstreams]] above"),
+        ("[gateway]\ndeadline = 3\n", "1: gateway: attempt_timeout (5) is above deadline (3): one silent host"),
+        (
+            "[gateway.health]\nbackoff_first = 99\n",
+            "1: gateway.health: backoff_first (99) is above backoff_longest (60)",
+        ),
+        ("[server]\nworkers = 4\n", "2: server.workers: several workers are for a gateway, and no upstream is named"),
+        (
+            '[server]\nlisten = ["systemd:domain=INET6:index=0", "tcp6:"]\n',
+            "2: server.listen[2]: 'tcp6:' is no Twisted endpoint (invalid literal",
+        ),
+        ('[[gateway.upstreams]]\naddress = "10.0.0.300"\n', "'10.0.0.300' is no IPv4 address: that is four numbers"),
+        ('[[gateway.upstreams]]\naddress = "a"\nname = "x\\ny"\n', r"'x\ny' is no name for logs and commands"),
+        (
+            '[[gateway.upstreams]]\naddress = "a"\nname = "x"\n[[gateway.upstreams]]\naddress = "A:1688"\n',
+            "'x' and 'A:1688' are the same host, A:1688; name it once",
+        ),
         ("server = 3\n", "1: server: must be a section of its own, not 3"),
         ("[lab]\nproducts = []\n", "2: lab.products: must name at least one"),
         ('[server]\nlisten = "tcp:1"\n', '2: server.listen: must be a list in brackets, not "tcp:1"'),
@@ -107,7 +133,17 @@ def test_a_mistake_is_one_sentence(write: Any, text: str, sentence: str) -> None
 def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
     assert mistakes(tmp_path / "absent.toml") == [" cannot be read: No such file or directory"]
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
-    assert mistakes(tmp_path / "binary.toml") == [" not UTF-8 text"]
+    assert mistakes(tmp_path / "binary.toml") == ["1: not UTF-8 text; save the file as UTF-8"]
+    (tmp_path / "latin.toml").write_bytes(b"[server]\nport = 1\n# f\xfcr Windows\n")
+    assert mistakes(tmp_path / "latin.toml") == ["3: not UTF-8 text; save the file as UTF-8"]
+    assert mistakes(tmp_path) == [" cannot be read: Is a directory"]
+
+
+def test_a_mark_of_the_byte_order_and_windows_line_ends_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "notepad.toml").write_bytes(b"\xef\xbb\xbf[server]\r\nport = 1700\r\n")
+    effective = load(tmp_path / "notepad.toml")
+    assert effective.config.server.port == 1700
+    assert effective.origins["server", "port"] == f"{tmp_path / 'notepad.toml'}:2"
 
 
 def test_an_option_overrides_the_file_and_the_file_the_default_and_each_value_knows_its_origin(write: Any) -> None:
@@ -145,6 +181,7 @@ def test_line_numbers_are_found_in_a_file_laid_out_as_usual() -> None:
         ("f", "0"): 6,
         ("f", "0", "g"): 7,
         ("f", "1"): 8,
+        ("f", "1", "g"): 9,
         ("f", "1", "g", "h"): 9,
     }
 
@@ -238,6 +275,12 @@ def test_upstreams_on_the_command_line_stand_instead_of_the_file_s(write: Any) -
         (["--deadline=soon", "--port=70000"], "twistd kms: --deadline=soon: must be a number"),
         (["--upstream=a:b"], "twistd kms: --upstream=a:b: 'a:b': the port must be a number from 1 to 65535"),
         (["--prot=1"], "twistd kms: unknown or incomplete option --prot not recognized"),
+        (["--workers=2"], "twistd kms: --workers=2: several workers are for a gateway, and no upstream is named"),
+        (["--upstream=a", "--upstream=a"], "twistd kms: --upstream=a,a: two upstreams are named 'a:1688'"),
+        (
+            ["--upstream=a", "--deny=10.0.0.0/8", "--allow=10.0.0.0/8"],
+            "twistd kms: --allow=10.0.0.0/8 --deny=10.0.0.0/8: 10.0.0.0/8 is in allow and in deny",
+        ),
         (["--lab-products=Windows,Linux"], "must be one of Windows, Windows Server or Office"),
     ],
 )
