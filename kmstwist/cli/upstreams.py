@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -33,7 +34,7 @@ def list_(as_json: bool, port: int, run_dir: Path | None) -> None:
     if not found:
         click.echo("There are no upstreams: DNS has named none yet.")
         return
-    Console().print(_table(found))
+    show_table(found, Console())
 
 
 @upstreams.command()
@@ -62,23 +63,50 @@ def undrain(name: str, port: int, run_dir: Path | None) -> None:
     warn_if_not_kept(answer)
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("upstream", overflow="fold")
-    for name in ("state", "priority", "weight", "idle", "busy", "waiting", "answered", "refused", "failed"):
-        table.add_column(name, justify="left" if name == "state" else "right")
-    table.add_column("detail", overflow="fold")
+_NUMBERS = ("priority", "weight", "idle", "busy", "waiting", "answered", "refused", "failed")
+
+
+def show_table(found: list[dict[str, Any]], console: Console) -> None:
+    """Print the table; where the terminal is too narrow for the details, they stand below it. Nothing is cut.
+
+    What is not a terminal has no width: each upstream is a line.
+    """
+    table = _table(found, details=True)
+    fits = not console.is_terminal or _width(table, console) <= console.width
+    if not fits:
+        table = _table(found, details=False)
+    console.width = max(console.width, _width(table, console))
+    console.print(table)
+    if not fits:
+        for upstream in found:
+            if detail := _detail(upstream):
+                console.print(Text(f"{upstream['name']}: {detail}"), soft_wrap=True)
+
+
+def _width(table: Table, console: Console) -> int:
+    """The columns that the table wants, however many the console has."""
+    return Measurement.get(console, console.options.update(width=10_000), table).maximum
+
+
+def _table(found: list[dict[str, Any]], *, details: bool) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0) if details else (0, 1, 0, 0))
+    table.add_column("upstream", no_wrap=True)
+    for name in ("state", *_NUMBERS):
+        table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
+    if details:
+        table.add_column("detail", no_wrap=True)
     for upstream in found:
         state = upstream["state"]
-        where = "" if upstream["address"] == upstream["name"] else f"at {upstream['address']}"
-        found_by = "found in DNS" if upstream["found"] == "dns" else ""
         table.add_row(
-            upstream["name"],
+            Text(upstream["name"]),
             Text(state, style=_COLOURS.get(state, "")),
-            *(
-                str(upstream[name])
-                for name in ("priority", "weight", "idle", "busy", "waiting", "answered", "refused", "failed")
-            ),
-            "; ".join(part for part in (where, found_by, upstream["detail"]) if part),
+            *(str(upstream[name]) for name in _NUMBERS),
+            *([Text(_detail(upstream))] if details else []),
         )
     return table
+
+
+def _detail(upstream: dict[str, Any]) -> str:
+    where = "" if upstream["address"] == upstream["name"] else f"at {upstream['address']}"
+    found_by = "found in DNS" if upstream["found"] == "dns" else ""
+    return "; ".join(part for part in (where, found_by, upstream["detail"]) if part)
