@@ -50,12 +50,17 @@ class Admission:
         self._total = 0
         #: Whether every call is answered "too busy" for now.
         self.paused = False
-        self.apply(settings, connections=connections)
+        self._connections = connections
+        self._use(settings)
 
     def apply(self, settings: AdmissionSettings, *, connections: int) -> None:
-        """Take changed settings. Buckets start full again."""
-        self._settings = settings
+        """Take changed settings. Where there are any, buckets start full again."""
         self._connections = connections
+        if settings != self._settings:
+            self._use(settings)
+
+    def _use(self, settings: AdmissionSettings) -> None:
+        self._settings = settings
         self._rules = NetworkTable({**dict.fromkeys(settings.allow, True), **dict.fromkeys(settings.deny, False)})
         self._exempt = NetworkTable.of(settings.exempt)
         self._balancers = NetworkTable.of(settings.proxy_from)
@@ -103,16 +108,16 @@ class Admission:
 
     def judge(self, client: str) -> Refusal | None:
         """Why a client's call is refused, or None where it is admitted."""
-        if self.paused:
-            return _PAUSED
         address = normalised(client)
-        if address is None:
-            # A Unix socket's peer got past the file's permissions; there is no network to judge.
-            return None
-        if not self._rules.find(address):
+        if address is not None and not self._rules.find(address):
             return Refusal(
                 FaultStatus.ACCESS_DENIED, Reason.ADMISSION_NETWORK, f"{address} is in no network that may ask"
             )
+        if self.paused:
+            return _PAUSED
+        if address is None:
+            # A Unix socket's peer got past the file's permissions; there is no network to judge.
+            return None
         settings = self._settings
         if not (settings.client_rate or settings.network_rate) or self._exempt.find(address):
             return None

@@ -1,7 +1,8 @@
 """Upstreams found in DNS: the SRV records of a domain, asked for again as their time to live says.
 
-When DNS fails, or names nothing that resolves, the last good answer is kept: hosts do not vanish because a resolver
-does. A record of our own is never taken, for this gateway may be published in the same domain.
+When DNS fails, or names nothing that resolves, the last good answer is kept, and so is the single host whose addresses
+DNS cannot tell this time: hosts do not vanish because a resolver does. A record of our own is never taken, for this
+gateway may be published in the same domain.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ class Found(Protocol):
     @property
     def ttl(self) -> float:
         """Seconds until it should be asked again."""
+
+    @property
+    def unsure(self) -> Container[str]:
+        """Names of targets there are, of whose addresses nothing was learnt."""
 
 
 #: Looks up the KMS hosts of a domain. Raises `DiscoveryFailed`.
@@ -99,12 +104,12 @@ class Discoverer:
     def _found(self, found: Found) -> None:
         self._asking = None
         self._failures = 0
-        targets = frozenset(found.targets)
+        targets = frozenset(found.targets) | {target for target in self._last or () if target.name in found.unsure}
         if targets != self._last:
             self._last = targets
             names = ",".join(sorted(f"{t.name}({t.priority},{t.weight})" for t in targets))
             DISCOVERED.emit(self._log, domain=self._domain, upstreams=names, ttl_s=found.ttl)
-            self._take(found.targets)
+            self._take(targets)
         self._again(min(LONGEST_TTL, max(SHORTEST_TTL, found.ttl)))
 
     def _failed(self, failure: Failure) -> None:

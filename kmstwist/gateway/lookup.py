@@ -18,10 +18,14 @@ _INCOMPLETE_TTL = 60.0
 
 @dataclass(frozen=True, slots=True)
 class HostsFound:
-    """The KMS hosts of a domain, and for how many seconds that holds."""
+    """The KMS hosts of a domain, and for how many seconds that holds.
+
+    `unsure` are the names of further hosts that DNS has, whose addresses it could not tell this time.
+    """
 
     targets: tuple[Target, ...]
     ttl: float
+    unsure: frozenset[str] = frozenset()
 
 
 async def find_hosts(
@@ -39,7 +43,12 @@ async def find_hosts(
     if not records:
         raise DiscoveryFailed(f"{answer.name} says that the domain has no KMS host")
     hosts = await together(_resolve(lookup, record.target) for record in records)
-    found = [(record, host) for record, host in zip(records, hosts, strict=True) if host is not None]
+    found = [(record, host) for record, host in zip(records, hosts, strict=True) if isinstance(host, HostAnswer)]
+    unsure = frozenset(
+        _name(record)
+        for record, host in zip(records, hosts, strict=True)
+        if isinstance(host, LookupFailed) and not host.says_no
+    )
     if not found:
         names = ", ".join(record.target for record in records)
         raise DiscoveryFailed(f"no target of {answer.name} has an address: {names}")
@@ -47,17 +56,23 @@ async def find_hosts(
     if not targets:
         raise DiscoveryFailed(f"{answer.name} names no host but this gateway")
     ttl = float(min([record.ttl for record in records] + [host.ttl for _, host in found]))
-    return HostsFound(targets, ttl if len(found) == len(records) else min(ttl, _INCOMPLETE_TTL))
+    return HostsFound(targets, ttl if len(found) == len(records) else min(ttl, _INCOMPLETE_TTL), unsure)
 
 
-async def _resolve(lookup: Lookup, name: str) -> HostAnswer | None:
+async def _resolve(lookup: Lookup, name: str) -> HostAnswer | LookupFailed:
     try:
         return await lookup.host(name)
-    except LookupFailed:
+    except LookupFailed as failed:
         # The others may do; if none does, that is said of all together.
-        return None
+        return failed
+
+
+def _name(record: SrvRecord) -> str:
+    return str(HostPort(record.target, record.port))
 
 
 def _target(record: SrvRecord, host: HostAnswer) -> Target:
-    address = HostPort(record.target, record.port)
-    return Target(str(address), address, record.priority, record.weight, host.addresses, discovered=True)
+    # DNS servers turn the order of addresses round with every answer; that alone is no change of the host.
+    addresses = tuple(sorted(host.ipv6) + sorted(host.ipv4))
+    where = HostPort(record.target, record.port)
+    return Target(_name(record), where, record.priority, record.weight, addresses, discovered=True)

@@ -164,6 +164,11 @@ def test_while_paused_every_call_is_told_too_busy() -> None:
     refusal = judge.judge("127.0.0.1")
     assert refusal is not None
     assert (refusal.status, refusal.reason) == (FaultStatus.SERVER_TOO_BUSY, Reason.SERVER_PAUSED)
+    assert judge.judge("local") == refusal
+    # Who may never ask need not come back later.
+    denied = judge.judge("8.8.8.8")
+    assert denied is not None
+    assert denied.status == FaultStatus.ACCESS_DENIED
 
 
 def test_changed_settings_hold_from_the_next_call_on_and_open_connections_stay_counted() -> None:
@@ -172,6 +177,16 @@ def test_changed_settings_hold_from_the_next_call_on_and_open_connections_stay_c
     judge.apply(AdmissionSettings.model_validate({"deny": ["10.0.0.7"]}), connections=1)
     assert not admitted(judge, "10.0.0.7")
     assert judge.opened("10.0.0.8") is not None
+
+
+def test_a_reload_that_changes_nothing_of_it_forgets_no_client_s_rate() -> None:
+    clock = Clock()
+    judge = admission(clock, client_rate=60, client_burst=1)
+    assert admitted(judge, "10.0.0.7")
+    judge.apply(AdmissionSettings.model_validate({"client_rate": 60, "client_burst": 1}), connections=5)
+    assert not admitted(judge, "10.0.0.7")
+    judge.apply(AdmissionSettings.model_validate({"client_rate": 60, "client_burst": 2}), connections=5)
+    assert admitted(judge, "10.0.0.7")
 
 
 def test_a_network_both_allowed_and_denied_is_a_mistake() -> None:

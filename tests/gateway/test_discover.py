@@ -16,8 +16,8 @@ from tests.gateway.fakes import Site
 SERVER = HostPort("127.0.0.1", 53)
 
 
-def found(*names: str, ttl: float = 300.0) -> HostsFound:
-    return HostsFound(tuple(Target(name, HostPort(name), discovered=True) for name in names), ttl)
+def found(*names: str, ttl: float = 300.0, unsure: frozenset[str] = frozenset()) -> HostsFound:
+    return HostsFound(tuple(Target(name, HostPort(name), discovered=True) for name in names), ttl, unsure)
 
 
 def names(site: Site) -> list[str]:
@@ -61,6 +61,19 @@ def test_the_last_good_answer_is_kept_while_dns_fails_and_asked_for_with_growing
     assert names(site) == ["kms2"]
 
 
+def test_a_host_whose_address_dns_cannot_tell_this_time_is_kept_as_it_was() -> None:
+    site = Site(discover="corp.example.com")
+    site.lookups[0].callback(found("kms1", "kms2", ttl=10))
+    site.wait(11)
+    before = site.upstream("kms1")
+    site.lookups[1].callback(found("kms2", ttl=10, unsure=frozenset({"kms1", "kms3"})))
+    assert names(site) == ["kms1", "kms2"]
+    assert site.upstream("kms1") is before
+    site.wait(11)
+    site.lookups[2].callback(found("kms2"))
+    assert names(site) == ["kms2"]
+
+
 def test_what_is_configured_stays_beside_what_is_found() -> None:
     site = Site("a", discover="corp.example.com")
     assert names(site) == ["a"]
@@ -83,9 +96,15 @@ def test_stopping_gives_the_question_up() -> None:
 class FakeLookup:
     """Answers from dictionaries, as `kmstwist.discovery.resolver.Lookup` does."""
 
-    def __init__(self, records: list[SrvRecord] | None, hosts: dict[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        records: list[SrvRecord] | None,
+        hosts: dict[str, tuple[str, ...]],
+        problem: LookupProblem = LookupProblem.NO_SUCH_NAME,
+    ) -> None:
         self.records = records
         self.hosts = hosts
+        self.problem = problem
 
     async def service(self, domain: str) -> SrvAnswer:
         name = f"_vlmcs._tcp.{domain}"
@@ -95,7 +114,7 @@ class FakeLookup:
 
     async def host(self, name: str) -> HostAnswer:
         if name not in self.hosts:
-            raise LookupFailed(LookupProblem.NO_SUCH_NAME, name, "A", SERVER, 5)
+            raise LookupFailed(self.problem, name, "A", SERVER, 5)
         return HostAnswer(name, (), (), self.hosts[name], 600)
 
 
@@ -122,6 +141,26 @@ def test_each_record_s_priority_weight_port_and_addresses_are_taken() -> None:
 def test_a_target_that_resolves_to_nothing_is_left_out_and_dns_asked_again_soon() -> None:
     answer = look(FakeLookup(RECORDS, {"kms2": ("10.0.0.2",)}))
     assert ([t.name for t in answer.targets], answer.ttl) == (["kms2:1689"], 60)
+
+
+@pytest.mark.parametrize(
+    ("problem", "unsure"),
+    [
+        (LookupProblem.TIMEOUT, {"kms1:1688"}),
+        (LookupProblem.SERVER_FAILURE, {"kms1:1688"}),
+        (LookupProblem.NO_SUCH_NAME, set()),
+    ],
+)
+def test_a_target_of_which_dns_says_nothing_is_told_from_one_it_says_is_not_there(
+    problem: LookupProblem, unsure: set[str]
+) -> None:
+    assert look(FakeLookup(RECORDS, {"kms2": ("10.0.0.2",)}, problem)).unsure == unsure
+
+
+def test_the_order_in_which_dns_has_a_host_s_addresses_is_no_change_of_the_host() -> None:
+    first, second = ("10.0.0.2", "10.0.0.3"), ("10.0.0.3", "10.0.0.2")
+    answers = [look(FakeLookup(RECORDS[1:], {"kms2": addresses})) for addresses in (first, second)]
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize(
