@@ -76,6 +76,13 @@ async def until(server: Server, good: Callable[[dict[str, dict[str, Any]]], bool
         assert reactor.seconds() < give_up, found
 
 
+async def until_nobody_is_connected(server: Server) -> None:
+    """Ask until every client's connection is gone, as the server counts them."""
+    give_up = reactor.seconds() + 30
+    while (status := await control(server, "status"))["counted"]:
+        assert reactor.seconds() < give_up, status
+
+
 def at_rest(found: dict[str, dict[str, Any]]) -> bool:
     """Whether no call is under way or waiting anywhere."""
     return not any(one["busy"] or one["waiting"] for one in found.values())
@@ -179,6 +186,11 @@ class OddHost(Factory):
     def number(self) -> int:
         """The TCP port."""
         return int(self.port.getHost().port)
+
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return len(self.protocols) - self.lost
 
     def buildProtocol(self, addr: Any) -> OddProtocol:
         return OddProtocol(self)

@@ -14,7 +14,7 @@ from kmstwist.lab.keys import LabKey
 from kmstwist.rpc.status import FaultStatus
 from kmstwist.transport.errors import FaultError
 from tests.discovery.named import StartNamed, start_named
-from tests.system.gateway_process import Crowd, ask_once, start_gateway, start_lab, until, upstream
+from tests.system.gateway_process import Crowd, ask_once, reactor, start_gateway, start_lab, until, upstream
 from tests.system.running import Server, free_port
 
 __all__ = ["start_named"]
@@ -60,7 +60,8 @@ class Balancer:
 
 async def reachable(balancer: Any) -> None:
     """Wait until HAProxy listens; each attempt takes its own time."""
-    for _ in range(2000):
+    give_up = reactor.seconds() + 30
+    while reactor.seconds() < give_up:
         outcome = await ask_once(balancer)
         if not (isinstance(outcome, Exception) and "refused" in str(outcome)):
             return
