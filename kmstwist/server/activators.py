@@ -25,7 +25,8 @@ from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreErr
 from kmstwist.server.config import Config
 from kmstwist.server.errors import StartupError
 from kmstwist.transport.address import parse_host_port
-from kmstwist.transport.endpoints import FirstToConnect, address_endpoint, endpoint_for
+from kmstwist.transport.endpoints import FirstToConnect, Guarded, address_endpoint, endpoint_for
+from kmstwist.transport.errors import ConnectError
 from kmstwist.transport.lookups import share_lookups
 
 #: The niceness that `slmgr /cpri` on the lab host gives its process.
@@ -74,6 +75,11 @@ def make_gateway(config: Config, reactor: Any, *, workers: int = 1) -> GatewaySe
     _refuse_ourselves(settings, own_ports)
     share_lookups(reactor)
 
+    def not_ourselves(peer: Any) -> None:
+        # A name may lead here, too: clients' name for the gateway is easily written where the host's belongs.
+        if peer.port in own_ports and is_own_address(peer.host):
+            raise ConnectError("that is this gateway itself; name the licensed KMS host")
+
     async def look_up(domain: str) -> HostsFound:
         # The servers to ask may have changed since the last time.
         servers = [parse_host_port(server) for server in gateway.settings.dns_servers]
@@ -85,7 +91,7 @@ def make_gateway(config: Config, reactor: Any, *, workers: int = 1) -> GatewaySe
 
     gateway = GatewayService(
         share_of(settings, workers),
-        lambda target, timeout: _endpoint(reactor, target, timeout),
+        lambda target, timeout: Guarded(_endpoint(reactor, target, timeout), not_ourselves),
         reactor,
         random=_random.random,
         resolver=look_up,

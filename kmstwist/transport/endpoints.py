@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 
@@ -63,3 +64,29 @@ async def _connected(endpoint: IStreamClientEndpoint, factory: IProtocolFactory)
     attempt: Deferred[Any] = endpoint.connect(factory)
     protocol: IProtocol = await attempt
     return protocol
+
+
+@implementer(IStreamClientEndpoint)
+class Guarded:
+    """An endpoint that breaks a connection off, before a byte is sent, where `refuse` raises for the peer's address."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint, refuse: Callable[[Any], None]) -> None:
+        self._endpoint = endpoint
+        self._refuse = refuse
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Fires with the connected protocol; fails as the endpoint does, or with what `refuse` raised."""
+        attempt: Deferred[IProtocol] = self._endpoint.connect(_GuardedFactory(protocolFactory, self._refuse))
+        return attempt
+
+
+class _GuardedFactory(Factory):
+    noisy = False
+
+    def __init__(self, factory: IProtocolFactory, refuse: Callable[[Any], None]) -> None:
+        self._factory = factory
+        self._refuse = refuse
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        self._refuse(addr)
+        return self._factory.buildProtocol(addr)

@@ -33,7 +33,7 @@ from tests.system.gateway_process import (
     until,
     upstream,
 )
-from tests.system.running import BIN, Server, free_port, kmstwist, run
+from tests.system.running import BIN, Server, fields, free_port, kmstwist, run
 
 MESSAGE = b"\0\0\6\0" + bytes(256)
 
@@ -331,6 +331,19 @@ def test_a_gateway_is_not_its_own_upstream(tmp_path: Path) -> None:
     result = run([str(BIN / "twistd"), "-n", "--pidfile=", "kms", *options])
     assert result.returncode == 1
     assert result.stderr.startswith("kmstwist: upstream 127.0.0.1:17999 is this gateway itself")
+
+
+@ensureDeferred
+async def test_a_name_that_leads_back_to_the_gateway_makes_no_circle(lab: Server, tmp_path: Path) -> None:
+    port = free_port()
+    text = upstream(lab.port, "lab", priority=1) + f'[[gateway.upstreams]]\nname = "me"\naddress = "LOCALHOST:{port}"\n'
+    with start_gateway(tmp_path, text, port=port) as gateway:
+        assert {visit.hresult for visit in await Crowd(gateway, LabKey.load(lab.key)).come(3)} == {0}
+        down = gateway.wait_for(" upstream-down upstream=me ")
+        assert 'detail="that is this gateway itself; name the licensed KMS host"' in down
+        assert gateway.stop() == 0
+        asked = [line for line in gateway.lines if " conversation " in line and " upstream=" in line]
+        assert [fields(line)["upstream"] for line in asked] == ["lab"] * 3
 
 
 # The commands on files.
