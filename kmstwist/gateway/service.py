@@ -74,7 +74,8 @@ class GatewayService(Service):
         deadline = clock.seconds() + settings.deadline
         client = call.client
         attempts = Attempts()
-        for upstream in self.directory.in_order(client, self._remembered.get(client)):
+        remembered = self._remembered.get(client)
+        for upstream in self.directory.in_order(client, remembered):
             if attempts.answered and not upstream.circuit.healthy:
                 # An answer there is: the client need not wait for what is known to be down.
                 break
@@ -90,6 +91,6 @@ class GatewayService(Service):
             attempts.got(upstream.name, hresult, message)
             if attempts.final:
                 break
-        if attempts.said_no and attempts.hresult == 0:
+        if attempts.hresult == 0 and (attempts.said_no or attempts.upstream == remembered):
             self._remembered.set(client, attempts.upstream)
         return attempts.answer(readable_facts(call.message), known=len(self.directory))

@@ -178,9 +178,9 @@ class GatewaySettings(_Section):
         5.0, description="Seconds one upstream may take for an answer before the next is tried."
     )
     remember_for: Annotated[float, Field(ge=0, le=31_536_000)] = Field(
-        604_800.0,
-        description="Seconds to remember which host answers a client where others said that they cannot (product not "
-        "covered, host not activated).",
+        1_209_600.0,
+        description="Seconds after its last visit to remember which host answers a client where others said that they "
+        "cannot (product not covered, host not activated). Clients renew every 7 days; the default is 14.",
     )
     remember_clients: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
         100_000, description="Clients remembered so at most; past it the one that asked longest ago is forgotten."

@@ -130,6 +130,19 @@ def test_what_was_remembered_is_forgotten_after_its_time() -> None:
     assert len(site.hosts[first].messages) == asked + 1
 
 
+def test_a_client_that_renews_every_week_goes_straight_to_its_host_each_time() -> None:
+    site = Site("a", "b", health=HealthSettings(interval=86_400))
+    first = first_of(site)
+    site.hosts[first].answer = lambda _: (NOT_COVERED, b"")
+    assert site.answered_by() == other_than(site, first)
+    asked = len(site.hosts[first].messages)
+    for _ in range(4):
+        site.clock.advance(7.1 * 86_400)
+        site.wait(0.1)
+        assert site.answered_by() == other_than(site, first)
+    assert len(site.hosts[first].messages) == asked
+
+
 def test_a_host_that_was_merely_down_gets_its_clients_back() -> None:
     site = Site("a", "b", health=HealthSettings(slow_start=0))
     first = first_of(site)
