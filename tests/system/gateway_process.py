@@ -36,6 +36,8 @@ WINDOWS = "Windows 11 / 10 Enterprise"
 OFFICE = "Office LTSC Professional Plus 2021"
 #: Seconds a client waits for a step; longer than any deadline the tests set.
 PATIENCE = 60.0
+#: Where a test holds a call back: a slow machine must not be what ends it.
+PATIENT = f"[gateway]\ndeadline = {PATIENCE - 1:g}\nattempt_timeout = {PATIENCE - 1:g}\n"
 
 
 def start_lab(folder: Path, name: str, *options: str, key_of: Server | None = None, port: int | None = None) -> Server:

@@ -18,7 +18,7 @@ from kmstwist.server.listening import raise_file_limit
 from kmstwist.transport.errors import FaultError
 from tests.system.gateway_process import (
     OFFICE,
-    PATIENCE,
+    PATIENT,
     WINDOWS,
     Crowd,
     OddHost,
@@ -186,8 +186,7 @@ async def test_killing_one_of_three_hosts_under_load_costs_no_client_its_answer(
 async def test_a_burst_of_clients_in_one_instant_is_answered_or_told_to_come_back(lab: Server, tmp_path: Path) -> None:
     raise_file_limit()
     # As long as the clients themselves would wait: what is tested is the queue, not how fast the machine is.
-    patient = f"[gateway]\ndeadline = {PATIENCE - 1}\nattempt_timeout = {PATIENCE - 1}\n"
-    text = patient + "[gateway.pool]\nfloor = 2\nceiling = 16\nqueue = 400\n" + upstream(lab.port, "lab")
+    text = PATIENT + "[gateway.pool]\nfloor = 2\nceiling = 16\nqueue = 400\n" + upstream(lab.port, "lab")
     with start_gateway(tmp_path, text) as gateway:
         addresses = [f"127.0.1.{n}" for n in range(1, 11)]
         visits = await Crowd(gateway, LabKey.load(lab.key), at_once=BURST, addresses=addresses).come(BURST)
@@ -210,7 +209,7 @@ async def test_a_burst_of_clients_in_one_instant_is_answered_or_told_to_come_bac
 @ensureDeferred
 async def test_a_client_that_leaves_in_mid_call_takes_its_call_with_it(tmp_path: Path) -> None:
     odd = OddHost(silent)
-    with start_gateway(tmp_path, upstream(odd.number, "odd")) as gateway:
+    with start_gateway(tmp_path, PATIENT + upstream(odd.number, "odd")) as gateway:
         client = await bound_client(gateway)
         call = client.request_activation(b"\0\0\6\0" + bytes(256))
         await until(gateway, lambda found: found["odd"]["busy"] == 1)

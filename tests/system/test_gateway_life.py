@@ -21,6 +21,8 @@ from kmstwist.lab.keys import LabKey
 from kmstwist.rpc.status import FaultStatus
 from kmstwist.transport.errors import FaultError
 from tests.system.gateway_process import (
+    PATIENCE,
+    PATIENT,
     Crowd,
     OddHost,
     OddProtocol,
@@ -64,7 +66,7 @@ def command(server: Server, *arguments: str) -> Deferred[Any]:
 @ensureDeferred
 async def test_hosts_are_listed_drained_and_taken_back_with_no_call_cut_off(lab: Server, tmp_path: Path) -> None:
     held = Held()
-    text = upstream(held.host.number, "kms1") + upstream(lab.port, "kms2", priority=1)
+    text = PATIENT + upstream(held.host.number, "kms1") + upstream(lab.port, "kms2", priority=1)
     with start_gateway(tmp_path, text) as gateway:
         client = await bound_client(gateway)
         call = client.request_activation(MESSAGE)
@@ -154,22 +156,23 @@ async def test_a_changed_configuration_is_taken_without_dropping_a_connection_an
 ) -> None:
     held = Held()
     first = upstream(held.host.number, "kms1")
-    with start_gateway(tmp_path, first) as gateway:
+    with start_gateway(tmp_path, PATIENT + first) as gateway:
         file = tmp_path / "kmstwist.toml"
         client = await bound_client(gateway)
         call = client.request_activation(MESSAGE)
         await until(gateway, lambda found: found["kms1"]["busy"] == 1)
 
-        file.write_text("[gateway]\ndeadlin = 3\n" + first)
+        file.write_text(PATIENT + "deadlin = 3\n" + first)
         os.kill(gateway.process.pid, signal.SIGHUP)
         refused = gateway.wait_for(" config-refused ")
-        assert f"{file}:2: gateway.deadlin: no such option; did you mean deadline?" in refused
+        assert f"{file}:4: gateway.deadlin: no such option; did you mean deadline?" in refused
         bad = await command(gateway, "config", "reload")
         assert bad.returncode == 1
         assert "the old one stays" in bad.stderr
         assert "Traceback" not in bad.stderr
 
-        file.write_text(upstream(lab.port, "kms2") + '[admission]\ndeny = ["127.0.3.0/24"]\n[server]\nport = 1\n')
+        changed = PATIENT + upstream(lab.port, "kms2")
+        file.write_text(changed + '[admission]\ndeny = ["127.0.3.0/24"]\n[server]\nport = 1\n')
         good = await command(gateway, "config", "reload")
         assert good.stdout == "In force: gateway.upstreams, admission.deny.\n", good.stderr
         assert [*(await until(gateway, at_rest))] == ["kms2"]
@@ -188,7 +191,8 @@ async def test_a_changed_configuration_is_taken_without_dropping_a_connection_an
 @ensureDeferred
 async def test_a_stopping_gateway_takes_no_more_clients_finishes_its_calls_and_exits_with_0(tmp_path: Path) -> None:
     held = Held()
-    with start_gateway(tmp_path, upstream(held.host.number, "kms1")) as gateway:
+    text = PATIENT + upstream(held.host.number, "kms1")
+    with start_gateway(tmp_path, text, f"--drain-timeout={PATIENCE}") as gateway:
         client = await bound_client(gateway)
         idle = await bound_client(gateway)
         ended: Deferred[None] = Deferred()
@@ -209,7 +213,7 @@ async def test_a_stopping_gateway_takes_no_more_clients_finishes_its_calls_and_e
 @ensureDeferred
 async def test_what_is_not_finished_by_the_drain_time_is_cut(tmp_path: Path) -> None:
     held = Held()
-    with start_gateway(tmp_path, upstream(held.host.number, "kms1"), "--drain-timeout=0.3") as gateway:
+    with start_gateway(tmp_path, PATIENT + upstream(held.host.number, "kms1"), "--drain-timeout=0.3") as gateway:
         client = await bound_client(gateway)
         call = client.request_activation(MESSAGE)
         await until(gateway, lambda found: found["kms1"]["busy"] == 1)
