@@ -1,4 +1,4 @@
-"""Sending many rows to one prepared statement, as fast as the driver takes them.
+"""Sending many rows to one prepared statement, as fast as the driver takes them, and many values in lists of them.
 
 SQLAlchemy builds a parameter set anew for every row; on SQLite, where the driver is a function call away, that costs
 more than the insert itself. There the statement is compiled once and the rows go straight to `executemany`. PostgreSQL
@@ -7,14 +7,25 @@ takes SQLAlchemy's own way, which sends many rows in one statement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
+
+T = TypeVar("T")
+
+# SQLite takes 32766 parameters in one statement.
+_PARAMETERS = 10_000
+
+
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The values, in as many as may stand in one statement's `IN (...)` at a time."""
+    for start in range(0, len(values), _PARAMETERS):
+        yield values[start : start + _PARAMETERS]
 
 
 def insert_for(dialect: str, table: Table) -> Any:

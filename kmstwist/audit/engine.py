@@ -7,11 +7,12 @@ writers wait for each other instead of failing half way.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -78,12 +79,18 @@ def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> En
 
 
 def open_reader(path: Path, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> Engine:
-    """An engine that can only read the SQLite store at `path`, for a process beside the one that writes it.
+    """An engine that can only read the SQLite store at `path`, also in a folder where nothing can be written.
 
     Opens no connection yet, and never makes the file: until there is one, connecting fails.
     """
-    url = URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}", query={"mode": "ro", "uri": "true"})
+    query = {"mode": "ro", "uri": "true"}
+    if not os.access(path.absolute().parent, os.W_OK) and not path.with_name(path.name + "-wal").exists():
+        # SQLite reads a store in WAL mode with the help of a file beside it. Where it can make none, nobody can write
+        # the store either, and it may be told so.
+        query["immutable"] = "1"
+    url = URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}", query=query)
     engine = create_engine(url, connect_args={"timeout": busy_timeout, "isolation_level": None})
+    event.listen(engine, "connect", _prepare_any_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -94,6 +101,12 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
+    cursor.close()
+    _prepare_any_sqlite(connection, _record)
+
+
+def _prepare_any_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
     cursor.execute("PRAGMA cache_size=-65536")
     cursor.execute("PRAGMA temp_store=MEMORY")
     cursor.close()
@@ -136,6 +149,7 @@ def is_sqlite(engine: Engine) -> bool:
 
 def sqlite_path(engine: Engine) -> Path:
     """The store's file. Raises StoreError for a store that is not SQLite's."""
-    if not is_sqlite(engine) or not engine.url.database:
+    database = engine.url.database
+    if not is_sqlite(engine) or not database:
         raise StoreError("this works on the embedded SQLite store only; PostgreSQL brings its own tools for it")
-    return Path(engine.url.database)
+    return Path(unquote(database.removeprefix("file:")) if "uri" in engine.url.query else database)

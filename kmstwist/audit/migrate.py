@@ -59,6 +59,24 @@ def head_revision() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
+def revision_fault(connection: Connection) -> str | None:
+    """Why the store's tables are not those this version of kmstwist works with, and the cure; None if they are."""
+    current, head = current_revision(connection), head_revision()
+    if current == head:
+        return None
+    if current is None:
+        return "it has none of the audit's tables; name the store that the server's configuration has"
+    if current in {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}:
+        return (
+            f"its tables are at revision {current} and this kmstwist works with {head}; start the server on it once, "
+            "which brings it up to date"
+        )
+    return (
+        f"its tables are at revision {current}, of a later kmstwist than this one, which works with {head}; install "
+        "that version"
+    )
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))

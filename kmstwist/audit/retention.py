@@ -105,12 +105,20 @@ def _hand_back(engine: Engine) -> Iterator[int]:
             free = left
 
 
-def rewrite(engine: Engine) -> None:
-    """Rewrite the whole store as small as it can be. Writers wait meanwhile; blocks."""
+def rewrite(engine: Engine) -> bool:
+    """Rewrite the whole store as small as it can be; whether nothing of the old one is left in its files.
+
+    That is so unless somebody was reading the old one all the while. Writers wait meanwhile; blocks.
+    """
     with engine.connect() as connection:
-        if is_sqlite(engine):
-            pragma(connection, "wal_checkpoint(TRUNCATE)")
-            driver: Any = connection.connection.dbapi_connection
-            driver.execute("VACUUM")
-        else:
+        if not is_sqlite(engine):
             connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
+            return False
+        # The new store is first written to a temporary one, which must not fill the memory.
+        pragma(connection, "temp_store=FILE")
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("VACUUM")
+        # Until it is emptied, the log holds the new store, and the file the old one.
+        ((busy, _, _),) = pragma(connection, "wal_checkpoint(TRUNCATE)")
+        pragma(connection, "temp_store=MEMORY")
+    return not busy

@@ -6,9 +6,12 @@ Every function here blocks; the server calls them from the audit's own thread (`
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +19,16 @@ from sqlalchemy import Connection, Engine, Row, bindparam, func, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import execute_many, insert_for
+from kmstwist.audit.bulk import chunks, execute_many, insert_for
 from kmstwist.audit.engine import StoreError, reading, sqlite_path, writing
-from kmstwist.audit.migrate import current_revision, head_revision
+from kmstwist.audit.migrate import revision_fault
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.records import Phases, Record
 from kmstwist.audit.summaries import HOUR_MS, merge, summarise
 from kmstwist.reasons import Reason
+
+# The facts about the store: how privacy had its records stored, and how many calls of each hour were forgotten.
+PRIVACY, FORGOTTEN = "privacy", "forgotten"
 
 
 def insert_batch(engine: Engine, batch: Sequence[Record], *, again: bool = False) -> int:
@@ -67,9 +73,7 @@ _BY_ID = select(schema.records.c.record_id).where(schema.records.c.record_id.in_
 
 def _missing(connection: Connection, batch: Sequence[Record]) -> Sequence[Record]:
     present: set[bytes] = set()
-    # SQLite takes 32766 parameters in one statement.
-    for start in range(0, len(batch), 10_000):
-        ids = [record.record_id for record in batch[start : start + 10_000]]
+    for ids in chunks([record.record_id for record in batch]):
         present.update(bytes(row[0]) for row in connection.execute(_BY_ID, {"ids": ids}))
     return [record for record in batch if record.record_id not in present]
 
@@ -151,19 +155,25 @@ def read_fact(connection: Connection, name: str) -> str | None:
     return value
 
 
-def write_fact(engine: Engine, name: str, value: str) -> None:
+def put_fact(connection: Connection, name: str, value: str) -> None:
     """Write a fact about the store, in place of an earlier one of that name."""
-    with writing(engine) as connection:
-        insert = insert_for(engine.dialect.name, schema.facts)
-        connection.execute(
-            insert.on_conflict_do_update(index_elements=["name"], set_={"value": insert.excluded.value}),
-            {"name": name, "value": value},
-        )
+    insert = insert_for(connection.dialect.name, schema.facts)
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=["name"], set_={"value": insert.excluded.value}),
+        {"name": name, "value": value},
+    )
+
+
+def forgotten_calls(connection: Connection) -> Counter[int]:
+    """How many calls of each hour (since 1970) were forgotten: they are in the sums and no longer in the records."""
+    noted: dict[str, int] = json.loads(read_fact(connection, FORGOTTEN) or "{}")
+    return Counter({int(hour): calls for hour, calls in noted.items()})
 
 
 def write_policy(engine: Engine, policy: PrivacyPolicy, salt_file: Path) -> None:
     """Note in the store under which policy its records are kept, so that the tools follow the same one."""
-    write_fact(engine, "privacy", json.dumps({"policy": policy.to_dict(), "salt": str(salt_file)}))
+    with writing(engine) as connection:
+        put_fact(connection, PRIVACY, json.dumps({"policy": policy.to_dict(), "salt": str(salt_file)}))
 
 
 def stored_privacy(engine: Engine) -> Privacy:
@@ -172,7 +182,7 @@ def stored_privacy(engine: Engine) -> Privacy:
     Raises StoreError if the policy hashes and the salt it was hashed with is not to be had.
     """
     with reading(engine) as connection:
-        noted = read_fact(connection, "privacy")
+        noted = read_fact(connection, PRIVACY)
     if noted is None:
         return Privacy(PrivacyPolicy(), b"")
     found = json.loads(noted)
@@ -191,8 +201,10 @@ def stored_privacy(engine: Engine) -> Privacy:
 def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
     """Copy a live SQLite store to the file `target`, consistent as of one moment, without stopping the server.
 
-    `progress` is told the pages still to copy and their total. Raises StoreError if `target` exists.
+    `progress` is told the pages still to copy and their total. Raises StoreError, leaving no file behind, if `target`
+    exists or cannot be written.
     """
+    source_path = sqlite_path(engine)
     if target.exists():
         raise StoreError(f"{target} exists already; give the backup a name of its own")
 
@@ -200,21 +212,31 @@ def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | 
         if progress is not None:
             progress(remaining, total)
 
-    with closing(sqlite3.connect(sqlite_path(engine))) as source, closing(sqlite3.connect(target)) as copy:
-        target.chmod(0o600)
-        # All in one step: copied piecemeal, a busy server's every commit would start it over.
-        with source:
-            source.execute("BEGIN")
-            source.backup(copy, pages=10_000, progress=told, sleep=0)
-        copy.execute("PRAGMA journal_mode=DELETE")
+    try:
+        # Made here and not by SQLite, whose file would be readable as the umask has it.
+        os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise StoreError(f"the backup {target} cannot be made: {error.strerror or error}") from error
+    try:
+        with closing(sqlite3.connect(source_path)) as source, closing(sqlite3.connect(target)) as copy:
+            # All in one step: copied piecemeal, a busy server's every commit would start it over.
+            with source:
+                source.execute("BEGIN")
+                source.backup(copy, pages=10_000, progress=told, sleep=0)
+            copy.execute("PRAGMA journal_mode=DELETE")
+    except BaseException as error:
+        # Half a backup is none, whether it failed or was interrupted.
+        target.unlink(missing_ok=True)
+        if isinstance(error, sqlite3.Error):
+            raise StoreError(f"the backup {target} cannot be written: {error}") from error
+        raise
 
 
 def verify(engine: Engine) -> list[str]:
     """What is wrong with the store, one sentence each; an empty list for a sound one."""
     with reading(engine) as connection:
-        revision = current_revision(connection)
-        if revision != head_revision():
-            return [f"the tables are at revision {revision}, this kmstwist works with {head_revision()}"]
+        if fault := revision_fault(connection):
+            return [fault]
         return [*_page_faults(connection), *_sum_faults(connection)]
 
 
@@ -238,6 +260,7 @@ def _sum_faults(connection: Connection) -> Iterable[str]:
             select(hour, func.count()).where(table.c.version.is_not(None), table.c.at >= first * HOUR_MS).group_by(hour)
         ).all()
     )
+    forgotten = forgotten_calls(connection)
     summed: dict[int, int] = dict(
         connection.execute(
             select(activity.c.hour, func.sum(activity.c.calls))
@@ -245,7 +268,8 @@ def _sum_faults(connection: Connection) -> Iterable[str]:
             .group_by(activity.c.hour)
         ).all()
     )
-    for wrong in sorted(counted.keys() | summed.keys()):
-        records, calls = counted.get(wrong, 0), int(summed.get(wrong, 0))
+    for each in sorted(counted.keys() | summed.keys()):
+        records, calls = counted.get(each, 0) + forgotten[each], int(summed.get(each, 0))
         if records != calls:
-            yield f"hour {wrong} since 1970 has {records} records and a sum of {calls} calls"
+            when = datetime.fromtimestamp(each * HOUR_MS / 1000, UTC)
+            yield f"the hour from {when:%Y-%m-%d %H:%M} UTC has {records} records and a sum of {calls} calls"

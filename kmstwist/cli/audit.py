@@ -51,7 +51,7 @@ def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--older-than") from error
     deleted = 0
-    with opened(store) as engine:
+    with opened(store, writes=True) as engine:
         if max_size is not None and not is_sqlite(engine):
             raise click.UsageError("--max-size is for the embedded store; give --older-than for PostgreSQL")
         with progress_bar(SpinnerColumn(), TextColumn("{task.description}")) as progress:
@@ -98,16 +98,31 @@ def verify(store: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(store: str, machine: str, yes: bool) -> None:
     """Remove every trace of MACHINE: its name, CMID or address. There is no way back."""
+    from kmstwist.audit.engine import is_sqlite
     from kmstwist.audit.forget import forget as remove
     from kmstwist.audit.store import stored_privacy
 
-    with opened(store) as engine:
+    with opened(store, writes=True) as engine:
         if not yes:
             click.confirm(f"Remove every trace of {machine}?", abort=True)
         gone = remove(engine, machine, stored_privacy(engine))
+        embedded = is_sqlite(engine)
+    others = f"it is the address of {', '.join(gone.machines_there)}, which can be forgotten by name"
+    if gone.nothing and gone.machines_there:
+        raise click.ClickException(f"nothing is kept under {machine} itself and nothing was removed; {others}")
     if gone.nothing:
         raise click.ClickException(f"the audit knows nothing of {machine}; nothing was removed")
     click.echo(
         f"removed {gone.records} records, {gone.events} events, {gone.machines} rows of machines, "
         f"{gone.failures} of failures"
     )
+    if gone.machines_there:
+        click.echo(others)
+    if gone.addresses:
+        click.echo(
+            f"it called from {', '.join(gone.addresses)}: calls from there that name no machine are kept; forget the "
+            "address too if they are its own"
+        )
+    if not gone.wiped:
+        cure = "kmstwist audit vacuum --full, while which records wait" if embedded else "VACUUM FULL in PostgreSQL"
+        click.echo(f"unused parts of the store's files may still hold some of its bytes until: {cure}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -42,31 +43,59 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def opened(store: str) -> Iterator[Engine]:
-    """The store, which must exist and be of this version; any error of it as a sentence for the user."""
+def opened(store: str, *, writes: bool = False) -> Iterator[Engine]:
+    """The store, which must exist and be of this version; any error of it as a sentence for the user.
+
+    Unless the command `writes`, a file is opened for reading only: nothing is changed in it or made beside it, and a
+    copy on a read-only medium will do.
+    """
+    import sqlite3
+
     from sqlalchemy.exc import SQLAlchemyError
 
-    from kmstwist.audit.engine import StoreError, is_sqlite, open_engine, plain_error, sqlite_path
-    from kmstwist.audit.migrate import current_revision, head_revision
+    from kmstwist.audit.engine import StoreError, is_sqlite, open_engine, open_reader, plain_error, sqlite_path
+    from kmstwist.audit.migrate import revision_fault
 
+    shown = _without_password(store)
     try:
         engine = open_engine(store, busy_timeout=PATIENCE)
-        if is_sqlite(engine) and not sqlite_path(engine).exists():
-            raise click.ClickException(
-                f"there is no audit store at {sqlite_path(engine)}; name it with --store, as the server's "
-                "configuration has it"
-            )
-        with engine.connect() as connection:
-            revision = current_revision(connection)
-        if revision != head_revision():
-            raise click.ClickException(
-                f"{store} is no audit store of this version of kmstwist (its tables are at revision {revision}); "
-                "start the server on it once, which brings it up to date"
-            )
-        yield engine
-        engine.dispose()
-    except (StoreError, SQLAlchemyError, OSError) as error:
-        raise click.ClickException(f"the audit store {_without_password(store)}: {plain_error(error)}") from error
+        if is_sqlite(engine):
+            path = sqlite_path(engine)
+            if not path.exists():
+                raise click.ClickException(
+                    f"there is no audit store at {path}; name it with --store, as the server's configuration has it"
+                )
+            if path.is_dir():
+                raise click.ClickException(f"{path} is a folder; name the audit store's file, such as audit.sqlite")
+            if not os.access(path, os.W_OK if writes else os.R_OK):
+                raise click.ClickException(
+                    f"the audit store {path} cannot be {'written' if writes else 'read'} by this user; try it as the "
+                    "server's user, or as root"
+                )
+            if not writes:
+                engine = open_reader(path, busy_timeout=PATIENCE)
+        try:
+            with engine.connect() as connection:
+                fault = revision_fault(connection)
+            if fault is not None:
+                raise click.ClickException(f"the audit store {shown}: {fault}")
+            yield engine
+        finally:
+            engine.dispose()
+    except (StoreError, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        said = plain_error(error)
+        raise click.ClickException(f"the audit store {shown}: {said}{_cure(said)}") from error
+
+
+def _cure(error: str) -> str:
+    """What to do about an error of SQLite's that does not say so itself."""
+    cures = {
+        "malformed": "restore it from a backup (docs/backup.md)",
+        "locked": "something else is writing to it for long; try again later",
+        "disk is full": "make room on its disk",
+        "not a database": "name the store that the server's configuration has",
+    }
+    return next((f"; {cure}" for words, cure in cures.items() if words in error), "")
 
 
 def progress_bar(*columns: ProgressColumn) -> Progress:
@@ -81,6 +110,8 @@ def progress_bar(*columns: ProgressColumn) -> Progress:
 def _without_password(store: str) -> str:
     from kmstwist.audit.engine import StoreError, store_url
 
+    if "://" not in store:
+        return store
     try:
         return store_url(store).render_as_string(hide_password=True)
     except StoreError:

@@ -62,7 +62,7 @@ def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Pat
     """Import each FILE: EVTX, wevtutil's XML, or Get-WinEvent's CSV or JSON. Importing twice changes nothing."""
     unread: list[Path] = []
     broken = 0
-    with opened(store) as engine:
+    with opened(store, writes=True) as engine:
         importer = _importer(engine, zone, window, dns)
         for path in files:
             result = _import(importer, path)
@@ -101,7 +101,7 @@ def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, fold
     from kmstwist.audit.engine import plain_error
     from kmstwist.audit.events.watch import Watcher
 
-    with opened(store) as engine:
+    with opened(store, writes=True) as engine:
         importer = _importer(engine, zone, window, dns)
 
         def take(path: Path) -> None:

@@ -12,7 +12,7 @@ from kmstwist.audit.forward import register
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
 from kmstwist.audit.retention import Limits, prune, size_in_use
 from kmstwist.audit.store import insert_batch, verify
-from tests.audit.making import DAY, START, known, opaque, refusal, uuid
+from tests.audit.making import DAY, HOUR, START, known, opaque, refusal, uuid
 
 NOW = START + 100 * DAY
 OPEN = Privacy(PrivacyPolicy(), b"")
@@ -90,6 +90,58 @@ def test_forgetting_an_address_takes_the_records_that_name_no_machine(store: Eng
     insert_batch(store, [opaque(START, "10.0.0.1"), known(START, "pc1", "10.0.0.1"), refusal(START, "10.0.0.1")])
     gone = forget(store, "10.0.0.1", OPEN)
     assert (gone.records, gone.machines, gone.failures) == (2, 1, 1)
+
+
+def test_a_store_that_forgot_a_machine_is_still_sound(store: Engine) -> None:
+    insert_batch(store, [known(START + at * HOUR, f"pc{at % 3}") for at in range(9)])
+    forget(store, "pc1", OPEN)
+    assert verify(store) == []
+    forget(store, "pc2", OPEN)
+    assert verify(store) == []
+    with writing(store) as connection:
+        connection.execute(schema.records.delete().where(schema.records.c.at == START + 3 * HOUR))
+    assert verify(store) == ["the hour from 2024-06-01 03:00 UTC has 0 records and a sum of 1 calls"]
+
+
+def test_forgetting_a_name_tells_the_addresses_whose_other_calls_stay(store: Engine) -> None:
+    insert_batch(
+        store, [known(START, "pc1", "10.0.0.1"), opaque(START + DAY, "10.0.0.1"), known(START, "pc1", "10.0.0.2")]
+    )
+    assert forget(store, "pc1", OPEN).addresses == ("10.0.0.1",)
+
+
+def test_forgetting_an_address_tells_the_machines_that_have_it(store: Engine) -> None:
+    insert_batch(store, [known(START, "pc1", "10.0.0.1")])
+    gone = forget(store, "10.0.0.1", OPEN)
+    assert gone.nothing
+    assert gone.machines_there == ("pc1",)
+
+
+def test_no_copy_of_a_forgotten_name_is_left_in_pages_that_were_divided(store: Engine, tmp_path: Path) -> None:
+    names = [f"host-{number * 7919 % 10_007:05}x" for number in range(3000)]
+    for at in range(0, 3000, 100):
+        insert_batch(store, [known(START + at, name, hresult=0xC004F042) for name in names[at : at + 100]])
+    before = (tmp_path / "audit.sqlite").read_bytes() + (tmp_path / "audit.sqlite-wal").read_bytes()
+    for name in names[:40]:
+        assert name.encode() in before
+        assert forget(store, name, OPEN).wiped
+    after = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert [name for name in names[:40] if name.encode() in after] == []
+    assert names[41].encode() in after
+
+
+def test_a_reader_that_holds_the_old_pages_keeps_the_store_from_being_wiped(store: Engine) -> None:
+    insert_batch(store, [known(START, "pc1")])
+    with reading(store) as connection:
+        connection.execute(select(schema.records)).all()
+        assert not forget(store, "pc1", OPEN).wiped
+
+
+def test_a_large_store_is_not_rewritten_by_the_way(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmstwist.audit.forget.REWRITTEN_UP_TO", 1)
+    insert_batch(store, [known(START, "pc1")])
+    gone = forget(store, "pc1", OPEN)
+    assert (gone.records, gone.wiped) == (1, False)
 
 
 def test_a_forgotten_machine_is_nowhere_in_the_files(store: Engine, tmp_path: Path) -> None:

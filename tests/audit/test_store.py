@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import OperationalError
 
 from kmstwist.audit import schema
-from kmstwist.audit.engine import StoreError, open_engine, reading, store_url, writing
+from kmstwist.audit.engine import StoreError, open_engine, open_reader, reading, sqlite_path, store_url, writing
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import Phases, Record
 from kmstwist.audit.store import backup, insert_batch, insert_new, is_data_fault, read_records, verify
@@ -185,6 +186,38 @@ def test_a_backup_of_a_live_store_is_a_sound_store(store: Engine, tmp_path: Path
         backup(store, target)
 
 
+def test_a_backup_that_fails_leaves_no_file_behind(store: Engine, tmp_path: Path) -> None:
+    insert_batch(store, [opaque(START)])
+    with pytest.raises(StoreError, match="missing/copy.sqlite cannot be made: No such file or directory"):
+        backup(store, tmp_path / "missing" / "copy.sqlite")
+
+    def interrupted(_remaining: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    target = tmp_path / "copy.sqlite"
+    with pytest.raises(KeyboardInterrupt):
+        backup(store, target, interrupted)
+    assert not target.exists()
+
+
+def test_a_store_is_read_where_nothing_can_be_written(
+    store: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_batch(store, [opaque(START)])
+    store.dispose()
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    (folder / "audit.sqlite").write_bytes((tmp_path / "audit.sqlite").read_bytes())
+    folder.chmod(0o555)
+    # Root may write into that folder all the same.
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != folder)
+    reader = open_reader(folder / "audit.sqlite")
+    assert sqlite_path(reader) == folder / "audit.sqlite"
+    with reading(reader) as connection:
+        assert len(read_records(connection)) == 1
+        assert [path.name for path in folder.iterdir()] == ["audit.sqlite"]
+
+
 def test_verify_finds_sums_that_do_not_agree_with_the_records(store: Engine) -> None:
     insert_batch(store, [opaque(START), opaque(START + HOUR), opaque(START + 2 * HOUR)])
     assert verify(store) == []
@@ -198,5 +231,5 @@ def test_verify_names_tables_of_another_version(tmp_path: Path) -> None:
     store = new_store(tmp_path)
     with writing(store) as connection:
         connection.exec_driver_sql("DELETE FROM alembic_version")
-    assert "revision None" in verify(store)[0]
+    assert "none of the audit's tables" in verify(store)[0]
     store.dispose()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,6 +60,42 @@ def test_backup_and_verify(store: Engine, tmp_path: Path) -> None:
     assert "exists already" in again.output
 
 
+def test_a_backup_that_cannot_be_written_is_one_sentence(store: Engine, tmp_path: Path) -> None:
+    result = run(store, "backup", str(tmp_path / "missing" / "copy.sqlite"))
+    assert result.exit_code == 1
+    assert "copy.sqlite cannot be made: No such file or directory" in result.output
+
+
+def test_a_store_of_a_later_version_is_not_to_be_brought_up_to_date(store: Engine) -> None:
+    with writing(store) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    result = run(store, "verify")
+    assert result.exit_code == 1
+    assert "of a later kmstwist" in result.output
+
+
+def test_commands_that_only_read_change_nothing(store: Engine, tmp_path: Path) -> None:
+    insert_batch(store, [known(NOW_MS, "pc1")])
+    store.dispose()
+    with sqlite3.connect(tmp_path / "audit.sqlite") as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+    before = (tmp_path / "audit.sqlite").read_bytes()
+    assert run(store, "verify").exit_code == 0
+    assert run(store, "backup", str(tmp_path / "copy.sqlite")).exit_code == 0
+    assert (tmp_path / "audit.sqlite").read_bytes() == before
+
+
+def test_a_damaged_store_is_named_with_the_cure(store: Engine, tmp_path: Path) -> None:
+    insert_batch(store, [known(NOW_MS, f"pc{number}") for number in range(1000)])
+    store.dispose()
+    with (tmp_path / "audit.sqlite").open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * 200_000)
+    result = run(store, "verify")
+    assert result.exit_code == 1
+    assert "restore it from a backup" in result.output
+
+
 def test_verify_names_the_faults_and_fails(store: Engine) -> None:
     insert_batch(store, [opaque(NOW_MS - 2 * DAY), opaque(NOW_MS)])
     with writing(store) as connection:
@@ -75,6 +112,18 @@ def test_forget_asks_first_and_removes_one_machine(store: Engine) -> None:
     again = run(store, "forget", "pc1", "--yes")
     assert again.exit_code == 1
     assert "the audit knows nothing of pc1" in again.output
+
+
+def test_forget_says_what_it_left_and_why(store: Engine) -> None:
+    insert_batch(store, [known(NOW_MS, "pc1", "10.0.0.1"), opaque(NOW_MS, "10.0.0.1")])
+    assert "10.0.0.1 is the address" not in run(store, "forget", "pc9", "--yes").output
+    assert "it called from 10.0.0.1: calls from there that name no machine are kept" in (
+        run(store, "forget", "pc1", "--yes").output
+    )
+    insert_batch(store, [known(NOW_MS, "pc2", "10.0.0.2")])
+    result = run(store, "forget", "10.0.0.2", "--yes")
+    assert result.exit_code == 1
+    assert "it is the address of pc2, which can be forgotten by name" in result.output
 
 
 def test_forget_finds_a_machine_that_was_stored_hashed(store: Engine, tmp_path: Path) -> None:

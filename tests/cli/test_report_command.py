@@ -88,4 +88,4 @@ def test_an_empty_database_is_no_store(tmp_path: Path) -> None:
     path.touch()
     result = run("clients", "--store", str(path))
     assert result.exit_code == 1
-    assert "start the server on it once" in result.output
+    assert "it has none of the audit's tables" in result.output
