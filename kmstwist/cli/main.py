@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 import click
 
@@ -40,7 +41,11 @@ def kmstwist() -> None:
 
 
 def main() -> None:
-    """The console script's entry: a closed pipe at the other end is no error."""
+    """The console script's entry: a closed pipe at the other end is no error, nor is a terminal without Unicode."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A character the terminal's encoding lacks is shown by its number.
+            stream.reconfigure(errors="backslashreplace")
     try:
         kmstwist(prog_name="kmstwist")
     except BrokenPipeError:

@@ -333,6 +333,85 @@ def test_what_clients_call_themselves_does_no_harm(store: Engine) -> None:
     assert "[red]|`x`" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def printed(report: Report[Any], width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    console.print(to_table(report, width=width))
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_a_name_gives_a_terminal_no_orders_and_hides_nothing(store: Engine) -> None:
+    insert_batch(
+        store,
+        [
+            known(ago(1), "a\x1b[2Jb", cmid=uuid("x")),
+            known(ago(2), "c\u202eexe.d", cmid=uuid("y")),
+            known(ago(3), "שרת", cmid=uuid("z")),
+        ],
+    )
+    report = ask(store, "clients")
+    for shown in (printed(report, 240), printed(report, 60), to_markdown(report).replace("\\\\", "\\")):
+        assert "\x1b" not in shown
+        assert "a\\x1b" in shown
+        assert "\u202e" not in shown
+        assert "c\\u202eexe.d" in shown
+        assert "שרת" in shown
+    assert "\x1b" not in to_csv(report)
+    assert "a\\x1b[2jb" in to_csv(report)
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+def test_no_name_is_a_formula_in_a_spreadsheet(store: Engine, sign: str) -> None:
+    insert_batch(store, [known(ago(1), f"{sign}1")])
+    (row,) = csv.DictReader(io.StringIO(to_csv(ask(store, "clients")), newline=""))
+    assert row["machine"] == f"'{sign}1"
+
+
+def test_a_line_break_in_a_name_stays_within_its_row(store: Engine) -> None:
+    insert_batch(store, [known(ago(1), 'new\nline,"x"|y')])
+    report = ask(store, "clients")
+    (row,) = csv.DictReader(io.StringIO(to_csv(report), newline=""))
+    assert row["machine"] == 'new\nline,"x"|y'
+    assert sum("line" in line for line in to_markdown(report).splitlines()) == 1
+    assert r'new\\nline,"x"\|y' in to_markdown(report)
+
+
+def test_markdown_says_the_zone_of_its_times(store: Engine) -> None:
+    insert_batch(store, [known(ago(1), "pc1")])
+    assert to_markdown(ask(store, "clients")).endswith("\n\nTimes are in UTC.\n")
+
+
+@pytest.mark.parametrize("name", list(REPORTS))
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
+def test_nothing_is_cut_off_on_a_terminal_of_any_width(store: Engine, name: str, width: int) -> None:
+    insert_batch(
+        store,
+        [
+            known(ago(151), "workstation-0042.corp.example.com", cmid=uuid("x")),
+            known(ago(20), "workstation-0043.corp.example.com", "10.1.1.1", cmid=uuid("x"), hresult=0xC004F042),
+            known(ago(2), "pc3"),
+            refusal(ago(2), "2001:db8:1234:5678::abcd"),
+        ],
+    )
+    shown = printed(ask(store, name), width)
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+
+
+def test_a_report_too_wide_for_the_terminal_is_shown_in_paragraphs(store: Engine) -> None:
+    insert_batch(store, [known(ago(1), "pc1", hresult=0xC004F042), known(ago(2), "pc2", hresult=0xC004F06C)])
+    lines = [" ".join(line.split()) for line in printed(ask(store, "failures"), 60).splitlines()]
+    assert lines[:7] == [
+        "Failures by status and network",
+        "",
+        "Status 0xC004F042",
+        "Reason ok",
+        "Network 10.0.0.0/24",
+        "Calls 1",
+        "Clients 1",
+    ]
+    assert lines.count("Reason ok") == 2
+
+
 def test_a_long_table_says_how_much_it_leaves_out(store: Engine) -> None:
     insert_batch(store, [known(ago(1), f"pc{number}") for number in range(5)])
     report = ask(store, "clients")
@@ -345,6 +424,14 @@ def test_a_narrow_table_spares_columns_and_says_so_but_never_cuts_a_name(store: 
     insert_batch(store, [known(ago(3), "workstation-0042.corp.example.com")])
     report = ask(store, "clients")
     wide, narrow = to_table(report, width=240), to_table(report, width=100)
+    narrowest = to_table(report, width=84)
+    assert [column.header for column in narrowest.columns] == [
+        "Machine",
+        "App",
+        "Expires",
+        "Days\nleft",
+        "Last call",
+    ]
     assert len(wide.columns) == len(report.columns)
     assert [column.header for column in narrow.columns] == [
         "Machine",

@@ -188,7 +188,7 @@ def test_a_backup_of_a_live_store_is_a_sound_store(store: Engine, tmp_path: Path
 
 def test_a_backup_that_fails_leaves_no_file_behind(store: Engine, tmp_path: Path) -> None:
     insert_batch(store, [opaque(START)])
-    with pytest.raises(StoreError, match="missing/copy.sqlite cannot be made: No such file or directory"):
+    with pytest.raises(StoreError, match="cannot be made: No such file or directory"):
         backup(store, tmp_path / "missing" / "copy.sqlite")
 
     def interrupted(_remaining: int, _total: int) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -89,3 +92,14 @@ def test_an_empty_database_is_no_store(tmp_path: Path) -> None:
     result = run("clients", "--store", str(path))
     assert result.exit_code == 1
     assert "it has none of the audit's tables" in result.output
+
+
+def test_a_terminal_without_unicode_gets_what_it_can_show(path: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from kmstwist.cli.main import main; main()", "report", "clients", "--store", path],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"pc1" in done.stdout

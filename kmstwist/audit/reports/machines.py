@@ -75,7 +75,7 @@ class SilentRow(ReportRow):
     """A machine that stopped calling; `days_silent` are whole days since its last call."""
 
     machine: Annotated[str, Heading("Machine", Kind.NAME)]
-    address: Annotated[str, Heading("Address", Kind.NAME)]
+    address: Annotated[str, Heading("Address", Kind.NAME, spare=True)]
     application: Annotated[str, Heading("App", Kind.NAME)]
     product: Annotated[str, Heading("Product", spare=True)]
     last_seen: Annotated[datetime, Heading("Last call", Kind.TIME)]

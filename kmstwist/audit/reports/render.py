@@ -6,7 +6,9 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from textwrap import wrap
 from typing import Any
 
 from rich import box
@@ -24,14 +26,18 @@ _STYLES = {
     Urgency.LOST: "red",
 }
 
-_READABLE = 18
+# Text is wrapped into columns this wide at least, and, if it is long, into few lines as long as they are not wider.
+_READABLE, _LINES, _WIDE = 18, 4, 36
 _UTC = "times are in UTC"
+
+# What makes a spreadsheet take a text for a formula, in Latin and in full width (OWASP, "CSV Injection").
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 _RIGHT = frozenset({Kind.NUMBER, Kind.SHARE, Kind.CODE})
 
 
 def as_text(value: Any, kind: Kind) -> str:
-    """A value as people read it; moments in UTC, "" for none."""
+    """A value as people read it: moments in UTC, nothing that a terminal would obey, "" for none."""
     if value is None:
         return ""
     match kind:
@@ -50,7 +56,14 @@ def as_text(value: Any, kind: Kind) -> str:
         case Kind.NUMBER if isinstance(value, float):
             return f"{value:.1f}"
         case _:
-            return str(value)
+            return visible(str(value))
+
+
+def visible(text: str) -> str:
+    """The text with its escapes for what a terminal or a page would obey or hide: machines' names are the clients'."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def as_data(value: Any, kind: Kind) -> Any:
@@ -69,13 +82,16 @@ def as_data(value: Any, kind: Kind) -> Any:
 def to_table(report: Report[ReportRow], *, limit: int | None = None, width: int | None = None) -> Table:
     """A table for a terminal, rows coloured by urgency.
 
-    Of more than `limit` rows the rest is left out, of a table wider than `width` characters the columns that can be
-    spared; a note says so.
+    Of more than `limit` rows the rest is left out. Where a table would be wider than `width` characters, its headings
+    are broken, then the columns that can be spared are left out; a note says so. Where even that is too wide, each row
+    becomes a paragraph, with all its values.
     """
     shown = report.rows if limit is None else report.rows[:limit]
     columns = report.columns
     cells = [[as_text(getattr(row, column.name), column.kind) for column in columns] for row in shown]
-    kept = list(range(len(columns))) if width is None else _fitting(columns, cells, width)
+    layout = _layout(columns, cells, width)
+    # A paragraph has every column.
+    kept = list(range(len(columns))) if layout is None else layout.kept
     table = Table(
         title=report.title,
         caption="; ".join(_notes(report, len(shown), [columns[at] for at in kept], len(columns))),
@@ -83,31 +99,71 @@ def to_table(report: Report[ReportRow], *, limit: int | None = None, width: int 
         title_justify="left",
         caption_justify="left",
         collapse_padding=True,
+        show_header=layout is not None,
     )
-    for column in (columns[at] for at in kept):
-        table.add_column(
-            column.title, justify="right" if column.kind in _RIGHT else "left", no_wrap=column.kind != Kind.TEXT
-        )
+    if layout is None:
+        _add_paragraphs(table, columns, shown, cells)
+        return table
+    for at, heading in zip(kept, layout.headings, strict=True):
+        kind = columns[at].kind
+        table.add_column(heading, justify="right" if kind in _RIGHT else "left", no_wrap=kind != Kind.TEXT)
     for row, texts in zip(shown, cells, strict=True):
         # Text, not markup: a machine's name is the client's to choose.
         table.add_row(*(Text(texts[at]) for at in kept), style=_STYLES[row.urgency])
     return table
 
 
-def _fitting(columns: Sequence[ColumnInfo], cells: Sequence[Sequence[str]], width: int) -> list[int]:
-    """The places of the columns that fit into `width`: the spare ones go, the last one first, until they do."""
-    needs = []
-    for at, column in enumerate(columns):
-        longest = max([cell_len(column.title), *(cell_len(texts[at]) for texts in cells)])
-        # Text can be wrapped, down to a width at which it is still read with ease.
-        needs.append(2 + (min(longest, _READABLE) if column.kind is Kind.TEXT else longest))
+def _add_paragraphs(
+    table: Table, columns: Sequence[ColumnInfo], rows: Sequence[ReportRow], cells: Sequence[Sequence[str]]
+) -> None:
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row, texts in zip(rows, cells, strict=True):
+        if table.row_count:
+            table.add_row()
+        for column, text in zip(columns, texts, strict=True):
+            if text:
+                table.add_row(column.title, Text(text, style=_STYLES[row.urgency]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The places of the columns a table has, and their headings, lines broken where they must be."""
+
+    kept: list[int]
+    headings: list[str]
+
+
+def _layout(columns: Sequence[ColumnInfo], cells: Sequence[Sequence[str]], width: int | None) -> _Layout | None:
+    """How the columns fit into `width`; None if they do not."""
     kept = list(range(len(columns)))
-    for at in reversed(range(len(columns))):
-        if 2 + sum(needs[each] for each in kept) <= width:
-            break
-        if columns[at].spare:
-            kept.remove(at)
-    return kept
+    titles = [column.title for column in columns]
+    if width is None:
+        return _Layout(kept, titles)
+    needs = [_need(column, [texts[at] for texts in cells]) for at, column in enumerate(columns)]
+    whole = [max(need, cell_len(title)) for need, title in zip(needs, titles, strict=True)]
+    broken = [max(need, *map(cell_len, title.split())) for need, title in zip(needs, titles, strict=True)]
+    # The spare ones go, the last one first, once broken headings are not enough.
+    spare = [at for at in kept if columns[at].spare]
+    while _width([broken[at] for at in kept]) > width:
+        if not spare:
+            return None
+        kept.remove(spare.pop())
+    if _width([whole[at] for at in kept]) <= width:
+        return _Layout(kept, [titles[at] for at in kept])
+    return _Layout(kept, ["\n".join(wrap(titles[at], broken[at])) for at in kept])
+
+
+def _need(column: ColumnInfo, texts: Sequence[str]) -> int:
+    """How wide a column must be. Text can be wrapped, down to a width at which it is still read with ease."""
+    longest = max(map(cell_len, texts), default=0)
+    if column.kind is not Kind.TEXT:
+        return longest
+    return min(longest, max(_READABLE, min(longest // _LINES, _WIDE)))
+
+
+def _width(needs: Sequence[int]) -> int:
+    return 2 + sum(2 + need for need in needs)
 
 
 def _notes(report: Report[ReportRow], rows: int, kept: Sequence[ColumnInfo], columns: int) -> list[str]:
@@ -167,7 +223,7 @@ def to_markdown(report: Report[ReportRow]) -> str:
         *(_markdown_line([_escaped(text) for text in _texts(columns, row)]) for row in report.rows),
     ]
     if any(column.kind is Kind.TIME for column in columns):
-        lines += ["", _UTC.capitalize() + "."]
+        lines += ["", f"{_UTC[0].upper()}{_UTC[1:]}."]
     return "\n".join(lines) + "\n"
 
 
@@ -176,7 +232,12 @@ def _texts(columns: Sequence[ColumnInfo], row: ReportRow) -> list[str]:
 
 
 def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    if not isinstance(value, str):
+        return value
+    if not value.isprintable():
+        # A spreadsheet keeps line breaks and tabs; what is left would be obeyed by a terminal.
+        value = "".join(each if each in "\t\r\n" else visible(each) for each in value)
+    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def _markdown_line(cells: list[str]) -> str:
