@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -83,16 +83,24 @@ def open_reader(path: Path, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> En
 
     Opens no connection yet, and never makes the file: until there is one, connecting fails.
     """
-    query = {"mode": "ro", "uri": "true"}
-    if not os.access(path.absolute().parent, os.W_OK) and not path.with_name(path.name + "-wal").exists():
-        # SQLite reads a store in WAL mode with the help of a file beside it. Where it can make none, nobody can write
-        # the store either, and it may be told so.
-        query["immutable"] = "1"
-    url = URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}", query=query)
+    url = URL.create("sqlite", database=str(path.absolute()))
     engine = create_engine(url, connect_args={"timeout": busy_timeout, "isolation_level": None})
+    event.listen(engine, "do_connect", _for_reading)
     event.listen(engine, "connect", _prepare_any_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _for_reading(_dialect: object, _record: object, arguments: list[Any], named: dict[str, Any]) -> None:
+    """Have SQLite open the file for reading only, as it stands at this moment."""
+    path = Path(arguments[0])
+    uri = f"file:{quote(str(path))}?mode=ro"
+    if path.exists() and not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+        # SQLite reads a store in WAL mode with the help of a file beside it. Where it can make none, nobody can write
+        # the store either, and it may be told so.
+        uri += "&immutable=1"
+    arguments[0] = uri
+    named["uri"] = True
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -149,7 +157,6 @@ def is_sqlite(engine: Engine) -> bool:
 
 def sqlite_path(engine: Engine) -> Path:
     """The store's file. Raises StoreError for a store that is not SQLite's."""
-    database = engine.url.database
-    if not is_sqlite(engine) or not database:
+    if not is_sqlite(engine) or not engine.url.database:
         raise StoreError("this works on the embedded SQLite store only; PostgreSQL brings its own tools for it")
-    return Path(unquote(database.removeprefix("file:")) if "uri" in engine.url.query else database)
+    return Path(engine.url.database)

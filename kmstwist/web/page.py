@@ -56,10 +56,21 @@ th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); ver
 tr:last-child td { border-bottom: 0 } .n { text-align: right; white-space: nowrap; }
 code { font-size: .9em; white-space: nowrap; } footer { color: var(--faint); margin-top: 1rem; font-size: .85rem; }
 a { color: inherit } h1 a { text-decoration: none }
-.row td:first-child { color: var(--tone); font-weight: 600; } .name { white-space: nowrap; }
+.row td:first-child { color: var(--tone); font-weight: 600; } .row td:first-child:empty { background:
+  linear-gradient(90deg, var(--tone) 0 .25rem, transparent 0) no-repeat; }
+.name { white-space: nowrap; } .long { overflow-wrap: anywhere; min-width: 14rem; } .text { min-width: 9rem; }
 form { display: flex; flex-wrap: wrap; gap: .6rem 1rem; align-items: end; margin-bottom: .8rem; }
-label { display: grid; color: var(--faint); font-size: .85rem; } input, button { font: inherit; padding: .15rem .4rem; }
-input { width: 11rem; } .wide { max-width: 90rem; }
+label { display: grid; color: var(--faint); font-size: .85rem; }
+input, select, button { font: inherit; padding: .15rem .4rem; }
+input, select { width: 11rem; height: 1.9rem; } .wide { max-width: 90rem; }
+@media (max-width: 45rem) {
+  body { padding: .8rem; } section { padding: .8rem; } input, select { width: 9rem; }
+  .report thead, .report td:empty { display: none; } .report tr { display: block; padding: .6rem 0; }
+  .report tr + tr { border-top: 1px solid var(--line); }
+  .report td { display: grid; grid-template-columns: 7rem 1fr; padding: .1rem 0; border: 0; text-align: left;
+    white-space: normal; overflow-wrap: anywhere; min-width: 0; }
+  .report td::before { content: attr(data-title); color: var(--faint); font-weight: 400; font-size: .85rem; }
+}
 """
 _TONES = {Health.HEALTHY: "good", Health.DEGRADED: "warn", Health.DOWN: "bad"}
 _STATE_TONES = {"up": "good", "warming": "good", "trying": "warn", "down": "bad", "drained": "plain"}

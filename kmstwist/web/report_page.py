@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.web.template import Tag, flattenString, tags
 
 from kmstwist.audit.reports.catalogue import REPORTS
-from kmstwist.audit.reports.model import ColumnInfo, Kind, Report, ReportDefinition, ReportRow, Urgency
+from kmstwist.audit.reports.model import Bucket, ColumnInfo, Kind, Query, Report, ReportDefinition, ReportRow, Urgency
 from kmstwist.audit.reports.render import as_text
 from kmstwist.web.page import between, document, moment
 
@@ -27,7 +27,9 @@ _TONES = {
     Urgency.URGENT: "row bad",
     Urgency.LOST: "row bad",
 }
-_CLASSES = {Kind.NUMBER: "n", Kind.SHARE: "n", Kind.CODE: "n", Kind.TEXT: ""}
+_CLASSES = {Kind.NUMBER: "n", Kind.SHARE: "n", Kind.CODE: "n", Kind.TEXT: "text"}
+#: Characters past which a name is broken, so that one does not push the other columns out of sight.
+_LONG = 40
 #: The parameters in the order in which people think of them, with an example of each.
 _FIELDS = {
     "since": "7d or 2026-06-01",
@@ -37,7 +39,7 @@ _FIELDS = {
     "product": "*LTSC*",
     "upstream": "kms1*",
     "days": "30",
-    "by": "hour, day, upstream, product",
+    "by": "day",
 }
 
 
@@ -85,11 +87,27 @@ def _header() -> Tag:
 
 def _form(definition: ReportDefinition, words: Mapping[str, str]) -> Tag:
     fields = (
-        tags.label(name, tags.input(name=name, value=words.get(name, ""), placeholder=example))
-        for name, example in _FIELDS.items()
+        tags.label(name, _choice(words.get(name, "")) if name == "by" else _field(name, words.get(name, "")))
+        for name in _FIELDS
         if name in definition.heeds
     )
     return tags.form(*fields, tags.button("Ask"), action=f"/reports/{definition.name}", method="get")
+
+
+def _field(name: str, value: str) -> Tag:
+    return tags.input(name=name, value=value, placeholder=_FIELDS[name])
+
+
+def _choice(chosen: str) -> Tag:
+    """What to add up by."""
+    default = Query.__dataclass_fields__["by"].default
+    return tags.select(
+        *(
+            tags.option(each, value=each, **({"selected": "selected"} if each == (chosen or default) else {}))
+            for each in Bucket
+        ),
+        name="by",
+    )
 
 
 def _table(columns: Sequence[ColumnInfo], rows: Sequence[ReportRow]) -> Tag:
@@ -98,14 +116,20 @@ def _table(columns: Sequence[ColumnInfo], rows: Sequence[ReportRow]) -> Tag:
     body = (
         tags.tr(
             *(
-                tags.td(as_text(getattr(row, column.name), column.kind), class_=look)
+                _cell(as_text(getattr(row, column.name), column.kind), column.title, look)
                 for column, look in zip(columns, classes, strict=True)
             ),
             class_=_TONES[row.urgency],
         )
         for row in rows
     )
-    return tags.table(tags.thead(tags.tr(*head)), tags.tbody(*body))
+    return tags.table(tags.thead(tags.tr(*head)), tags.tbody(*body), class_="report")
+
+
+def _cell(text: str, title: str, look: str) -> Tag:
+    # On a narrow screen the heading stands before each value.
+    long = look == "name" and len(text) > _LONG
+    return tags.td(text, class_="long" if long else look, **{"data-title": title})
 
 
 def _left_out(definition: ReportDefinition, count: int, words: Mapping[str, str]) -> Tag | str:

@@ -24,6 +24,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from kmstwist.audit.engine import StoreError, open_reader
 from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.model import Bucket
 from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.store import insert_batch
 from kmstwist.cli.report import report
@@ -149,8 +150,27 @@ async def test_parameters_ask_as_the_commands_options_do(store: Engine, site: Ca
 @ensureDeferred
 async def test_rows_are_coloured_by_urgency(store: Engine, site: Callable[..., Client]) -> None:
     _, page, _ = await site(lambda: store).get("/reports/clients")
-    tones = re.findall(r'<tr class="row (\w+)"><td class="name">(pc1|pc4|old)</td>', page)
+    tones = re.findall(r'<tr class="row (\w+)"><td class="name" data-title="Machine">(pc1|pc4|old)</td>', page)
     assert sorted(tones) == [("bad", "old"), ("bad", "pc4"), ("good", "pc1")]
+
+
+@ensureDeferred
+async def test_a_long_name_is_broken_and_pushes_no_column_out_of_sight(
+    store: Engine, site: Callable[..., Client]
+) -> None:
+    name = "x" * 63 + ".example.com"
+    insert_batch(store, [known(int(time.time() * 1000), name)])
+    _, page, _ = await site(lambda: store).get("/reports/clients?machine=x*")
+    assert f'<td class="long" data-title="Machine">{name}</td>' in page
+
+
+@ensureDeferred
+async def test_what_activity_adds_up_by_is_chosen_from_a_list(store: Engine, site: Callable[..., Client]) -> None:
+    for question, chosen in (("", "day"), ("?by=upstream", "upstream")):
+        _, page, _ = await site(lambda: store).get(f"/reports/activity{question}")
+        (by,) = re.findall(r'<select name="by">(.*?)</select>', page)
+        assert re.findall(r'<option value="(\w+)"', by) == list(Bucket)
+        assert re.findall(r'<option value="(\w+)" selected="selected"', by) == [chosen]
 
 
 @pytest.mark.parametrize(
