@@ -2,7 +2,9 @@
 
 Each step is one short transaction, run between the writer's batches in the writer's own thread, so that a long clean-up
 never makes an activation wait for more than one step. By age, everything about a time goes: records, sums, events and
-machines not seen since. By size, only the oldest records go; the sums, which are small, stay, and so do the reports.
+machines not seen since. By size, the oldest records go; the sums, which are small, stay, and so do the reports. Only if
+there is no record left to go, the oldest hours of failures do: of ten thousand machines that fail for months they are
+not small.
 Records that have not been forwarded to the central store yet are left alone by both.
 """
 
@@ -74,7 +76,7 @@ def _prune_size(engine: Engine, size: int, step: int) -> Iterator[int]:
         with reading(engine) as connection:
             if size_in_use(connection) <= size:
                 return
-        deleted = _delete_oldest(engine, step, None)
+        deleted = _delete_oldest(engine, step, None) or _delete_oldest_failures(engine, step)
         if deleted == 0:
             return
         yield deleted
@@ -90,6 +92,18 @@ def _delete_oldest(engine: Engine, step: int, before: int | None) -> int:
         if forwarded is not None:
             victims = victims.where(table.c.seq <= forwarded)
         return connection.execute(delete(table).where(table.c.seq.in_(victims))).rowcount
+
+
+def _delete_oldest_failures(engine: Engine, step: int) -> int:
+    table, records = schema.hourly_failures, schema.records
+    with writing(engine) as connection:
+        if connection.scalar(select(records.c.seq).limit(1)) is not None:
+            # Records that wait to be forwarded are what is large, and that passes.
+            return 0
+        # The hour in which the oldest `step` of them end.
+        oldest = select(table.c.hour).order_by(table.c.hour).limit(step).subquery()
+        last = connection.scalar(select(func.max(oldest.c.hour)))
+        return 0 if last is None else connection.execute(delete(table).where(table.c.hour <= last)).rowcount
 
 
 def _hand_back(engine: Engine) -> Iterator[int]:

@@ -185,7 +185,8 @@ events = Table(
     Column("record_id", LargeBinary(16)),
     Index("ix_events_fingerprint", "fingerprint", unique=True),
     Index("ix_events_machine", "machine"),
-    Index("ix_events_record_id", "record_id"),
+    # Those still without a record, about some time.
+    Index("ix_events_record_id_at", "record_id", "at"),
 )
 
 # How far each central store has been fed: every record of `seq` up to this one is there.

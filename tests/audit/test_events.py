@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import io
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
@@ -16,7 +18,7 @@ from kmstwist.audit.engine import reading
 from kmstwist.audit.events.files import UnknownFormat, encoding_of, format_of, read_events
 from kmstwist.audit.events.importer import Importer, ImportResult
 from kmstwist.audit.events.model import BrokenEvent, EventError, RawEvent, understand
-from kmstwist.audit.events.powershell import read_json
+from kmstwist.audit.events.powershell import read_csv, read_json
 from kmstwist.audit.events.watch import Watcher
 from kmstwist.audit.events.xml import read_xml
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
@@ -254,10 +256,84 @@ def test_entities_are_never_expanded(store: Engine, tmp_path: Path, attack: byte
     assert bring_in(store, tmp_path / "b.xml", inside).broken == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"hello", b"\x7fELF" + bytes(range(128, 160))])
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x7fELF" + bytes(range(128, 160))])
 def test_a_file_that_is_no_export_is_refused_with_the_ways_to_make_one(content: bytes) -> None:
     with pytest.raises(UnknownFormat, match="wevtutil epl"):
         format_of(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"), [(gzip.compress(b"<Event>"), "gzip"), (b"PK\x03\x04", "zip"), (b"\xfd7zXZ\0", "xz")]
+)
+def test_a_packed_file_is_to_be_unpacked(content: bytes, name: str) -> None:
+    with pytest.raises(UnknownFormat, match=f"packed with {name}; unpack it first"):
+        format_of(content)
+
+
+def times_in(content: bytes) -> list[datetime]:
+    found = list(read_csv(io.StringIO(content.decode()), UTC))
+    assert all(isinstance(event, RawEvent) for event in found), found
+    return [datetime.fromtimestamp(event.at / 1000, UTC) for event in found if isinstance(event, RawEvent)]
+
+
+@pytest.mark.parametrize(
+    "manner",
+    [
+        "%-m/%-d/%Y %-I:%M:%S %p",  # United States
+        "%-m/%-d/%Y %-I:%M:%S\u202f%p",  # United States, with a newer ICU
+        "%-d/%m/%Y %-I:%M:%S %p",  # Australia
+        "%m/%d/%Y %H:%M:%S",  # United States, 24 hours
+        "%d/%m/%Y %H:%M:%S",  # Great Britain, France
+        "%d.%m.%Y %H:%M:%S",  # Germany
+        "%-d.%-m.%Y %-H.%M.%S",  # Finland
+        "%d-%m-%Y %H:%M:%S",  # the Netherlands
+        "%Y-%m-%d %H:%M:%S",  # Sweden
+        "%Y. %m. %d. %-H:%M:%S",  # Hungary
+        "%Y/%m/%d %H:%M:%S",  # Japan
+    ],
+)
+def test_times_are_read_in_the_manner_of_the_region_that_wrote_them(manner: str) -> None:
+    # No day tells itself from a month, but the events' numbers tell their order.
+    whens = [datetime(2024, month, day, 14, 5, 9, tzinfo=UTC) for month, day in ((3, 4), (3, 12), (4, 1), (11, 2))]
+    samples = [request(number, when, "pc1") for number, when in enumerate(whens)]
+    assert times_in(as_csv(samples[::-1], manner)) == whens[::-1]
+
+
+@pytest.mark.parametrize(("noon", "manner"), [("下午", "%Y/%-m/%-d {} %I:%M:%S"), ("오후", "%Y-%m-%d {} %-I:%M:%S")])
+def test_noon_is_known_in_other_scripts(noon: str, manner: str) -> None:
+    when = datetime(2024, 3, 4, 14, 5, 9, tzinfo=UTC)
+    assert times_in(as_csv([request(1, when, "pc1")], manner.format(noon))) == [when]
+
+
+def test_one_day_past_the_twelfth_tells_the_manner_of_all() -> None:
+    whens = [datetime(2024, 5, 3, tzinfo=UTC), datetime(2024, 5, 13, tzinfo=UTC)]
+    for manner in ("%m/%d/%Y %H:%M:%S", "%d/%m/%Y %I:%M:%S %p"):
+        samples = [request(0, when, "pc1") for when in whens]
+        assert times_in(as_csv(samples, manner)) == whens
+
+
+def test_an_array_that_powershell_wrapped_is_read(tmp_path: Path) -> None:
+    samples = [request(number, AT, f"pc{number}") for number in range(1, 3)]
+    events = json.loads(as_json_7(samples))
+    path = tmp_path / "kms.json"
+    path.write_text(json.dumps({"value": events, "Count": 2}, indent=4))
+    assert [event.record_id for event in read_events(path) if isinstance(event, RawEvent)] == [1, 2]
+    assert len(list(read_events(path))) == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_csv_and_xml_are_read_in_the_encodings_of_windows(tmp_path: Path, encoding: str) -> None:
+    samples = [request(number, AT, "pc-äß") for number in range(1, 4)]
+    for name, content in (
+        ("kms.csv", as_csv(samples)),
+        # wevtutil writes no element around the events, and none but its own line ends.
+        ("kms.xml", as_xml(samples).replace(b"\r\n", b"")),
+        ("root.xml", as_xml(samples, root=True)),
+    ):
+        path = tmp_path / name
+        path.write_bytes(content.decode().encode(encoding))
+        found = [event for event in read_events(path) if isinstance(event, RawEvent)]
+        assert [event.data[2] for event in found] == ["pc-äß"] * 3, name
 
 
 def test_encodings_are_told_from_the_first_bytes() -> None:

@@ -52,6 +52,26 @@ def test_by_size_the_oldest_records_go_and_the_sums_stay(store: Engine) -> None:
         assert connection.scalar(select(func.sum(schema.hourly_activity.c.calls))) == 2000
 
 
+def test_by_size_the_oldest_failures_go_when_no_record_is_left(store: Engine) -> None:
+    insert_batch(store, [refusal(START + at * HOUR, f"10.0.{at % 250}.{at // 250}") for at in range(2000)])
+    with writing(store) as connection:
+        connection.execute(schema.records.delete())
+    with reading(store) as connection:
+        before = size_in_use(connection)
+    deleted = sum(prune(store, Limits(size=before // 2), NOW, step=100))
+    with reading(store) as connection:
+        assert size_in_use(connection) <= before // 2
+        assert connection.scalar(select(func.min(schema.hourly_failures.c.first_at))) == START + deleted * HOUR
+    assert 0 < deleted < 2000
+
+
+def test_no_failures_go_for_records_that_wait_to_be_forwarded(store: Engine) -> None:
+    insert_batch(store, [refusal(START, f"10.0.0.{at}") for at in range(9)])
+    register(store, "central")
+    list(prune(store, Limits(size=1), NOW))
+    assert (count(store, "records"), count(store, "hourly_failures")) == (9, 9)
+
+
 def test_without_limits_nothing_goes(store: Engine) -> None:
     insert_batch(store, [opaque(START)])
     assert sum(prune(store, Limits(), NOW)) == 0

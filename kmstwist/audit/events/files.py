@@ -17,6 +17,7 @@ from kmstwist.audit.events.xml import read_xml
 SAMPLE = 1 << 16
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_PACKED = ((b"\x1f\x8b", "gzip"), (b"PK\x03\x04", "zip"), (b"\xfd7zXZ\0", "xz"), (b"7z\xbc\xaf", "7-Zip"))
 
 
 class Format(StrEnum):
@@ -36,6 +37,8 @@ def format_of(sample: bytes) -> Format:
     """The format of a file that begins with `sample`. Raises UnknownFormat."""
     if sample.startswith(b"ElfFile\0"):
         return Format.EVTX
+    if packed := next((name for mark, name in _PACKED if sample.startswith(mark)), None):
+        raise UnknownFormat(f"a file packed with {packed}; unpack it first")
     text = sample.decode(encoding_of(sample), "replace").lstrip("\ufeff \t\r\n")
     if text.startswith("<"):
         return Format.XML

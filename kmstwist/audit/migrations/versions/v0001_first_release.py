@@ -39,7 +39,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_events_fingerprint", "events", ["fingerprint"], unique=True)
     op.create_index("ix_events_machine", "events", ["machine"], unique=False)
-    op.create_index("ix_events_record_id", "events", ["record_id"], unique=False)
+    op.create_index("ix_events_record_id_at", "events", ["record_id", "at"], unique=False)
 
     op.create_table(
         "facts",
