@@ -14,7 +14,7 @@ from twisted.web.template import Tag, flattenString, tags
 
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.model import Bucket, ColumnInfo, Kind, Query, Report, ReportDefinition, ReportRow, Urgency
-from kmstwist.audit.reports.render import as_text
+from kmstwist.audit.reports.render import as_text, worth_showing
 from kmstwist.web.page import between, document, moment
 
 #: Rows a page shows at most; the other formats have all.
@@ -57,8 +57,8 @@ def report_page(
     definition: ReportDefinition, report: Report[ReportRow], words: Mapping[str, str], now: datetime
 ) -> bytes:
     """One report, its first rows coloured by urgency. `words` are the parameters it was asked with."""
-    columns = report.columns
     shown = report.rows[:HTML_ROWS]
+    columns = worth_showing(report, shown)
     return _flat(
         document(
             f"{report.title}: kmstwist",
@@ -67,6 +67,7 @@ def report_page(
                 tags.h2(report.title),
                 _form(definition, words) if definition.heeds else "",
                 _table(columns, shown) if shown else "Nothing to report.",
+                tags.p(f"{report.note[0].upper()}{report.note[1:]}.") if report.note else "",
                 _left_out(definition, len(report.rows) - len(shown), words),
             ),
             tags.footer(

@@ -432,7 +432,8 @@ def test_a_narrow_table_spares_columns_and_says_so_but_never_cuts_a_name(store: 
         "Days\nleft",
         "Last call",
     ]
-    assert len(wide.columns) == len(report.columns)
+    # There is nothing in the column of notes.
+    assert len(wide.columns) == len(report.columns) - 1
     assert [column.header for column in narrow.columns] == [
         "Machine",
         "Address",
@@ -445,6 +446,48 @@ def test_a_narrow_table_spares_columns_and_says_so_but_never_cuts_a_name(store: 
     console = Console(file=io.StringIO(), width=100)
     console.print(narrow)
     assert "workstation-0042.corp.example.com" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_renewal_under_the_address_of_a_machine_known_by_name_is_noted_on_both_rows(store: Engine) -> None:
+    insert_batch(
+        store,
+        [
+            known(ago(160), "pc1", "10.1.0.1"),
+            opaque(ago(2), "10.1.0.1"),
+            # Called before the machine was named.
+            opaque(ago(9), "10.1.0.2"),
+            known(ago(3), "pc2", "10.1.0.2"),
+            # Two machines had the address: there is no telling.
+            known(ago(30), "pc3", "10.1.0.3"),
+            known(ago(20), "pc4", "10.1.0.3"),
+            opaque(ago(1), "10.1.0.3"),
+        ],
+    )
+    report = ask(store, "clients")
+    since = f"10.1.0.1 called on {(NOW - timedelta(days=2)):%Y-%m-%d}, without a name"
+    assert {row.machine: row.note for row in report.rows if row.note} == {"pc1": since, "10.1.0.1": "probably pc1"}
+    said = "rows with a note may be one machine; import the KMS host's events to know"
+    assert report.note == said
+    for name in ("expiring", "silent"):
+        assert [row.note for row in ask(store, name).rows if row.machine == "pc1"] == [since]
+    assert str(to_table(report, width=90).caption).endswith(said)
+    assert to_markdown(report).endswith(
+        "\n\nTimes are in UTC. Rows with a note may be one machine; import the KMS host's events to know.\n"
+    )
+    assert json.loads(to_json(report))["note"] == said
+    counted = "of those not readable, 1 may be machines that are counted by name as well; " + said.partition("; ")[2]
+    for name in ("count", "products", "networks"):
+        assert ask(store, name).note == counted
+    assert ask(store, "products", machine="10.1.0.3").note == ""
+
+
+def test_without_such_renewals_there_is_nothing_to_note(store: Engine) -> None:
+    insert_batch(store, [known(ago(160), "pc1", "10.1.0.1"), opaque(ago(20), "10.1.0.2")])
+    for name in ("clients", "expiring", "silent", "count", "products", "networks"):
+        report = ask(store, name)
+        assert report.note == ""
+        assert report.rows
+        assert not any(getattr(row, "note", "") for row in report.rows)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from kmstwist.audit.reports.model import (
     moment,
     to_ms,
 )
+from kmstwist.audit.reports.unnamed import counted_twice, unnamed_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +66,19 @@ def count(connection: Connection, query: Query) -> Report[CountRow]:
         .where(cmids.c.last_seen > horizon, cmids.c.last_seen <= to_ms(query.now))
         .group_by(cmids.c.cmid, cmids.c.required_count)
     )
-    opaque = select(machines.c.last_seen).where(
+    opaque = select(machines.c.machine, machines.c.last_seen).where(
         machines.c.cmid.is_(None), machines.c.last_seen > horizon, machines.c.last_seen <= to_ms(query.now)
     )
     for row in connection.execute(read):
         last_calls[row.required_count].append(moment(row.last_seen))
-    for seen in connection.scalars(opaque):
+    unnamed = unnamed_calls(connection)
+    twice = 0
+    for machine, seen in connection.execute(opaque):
         last_calls[None].append(moment(seen))
+        twice += machine in unnamed.machine_at
     order = sorted(last_calls, key=lambda needed: (needed is None, -(needed or 0)))
     rows = [_row(needed, sorted(last_calls[needed]), query.now) for needed in order]
-    return Report("count", "Distinct clients in 30 days, with a forecast", CountRow, rows)
+    return Report("count", "Distinct clients in 30 days, with a forecast", CountRow, rows, counted_twice(twice))
 
 
 def _row(needed: int | None, last_calls: list[datetime], now: datetime) -> CountRow:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, case, func, select
 from kmstwist.audit import schema
 from kmstwist.audit.reports.filters import application_name, on_machines, product_name
 from kmstwist.audit.reports.model import HOST_REMEMBERS, Heading, Kind, Query, Report, ReportRow, moment, to_ms
+from kmstwist.audit.reports.unnamed import counted_twice, unnamed_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def products(connection: Connection, query: Query) -> Report[ProductRow]:
             last_seen=moment(row.last_seen),
         )
     ordered = sorted(rows.values(), key=lambda row: (-row.machines, row.product, row.application))
-    return Report("products", "Machines by product", ProductRow, ordered)
+    return Report("products", "Machines by product", ProductRow, ordered, _twice(connection, query))
 
 
 def networks(connection: Connection, query: Query) -> Report[NetworkRow]:
@@ -73,7 +74,16 @@ def networks(connection: Connection, query: Query) -> Report[NetworkRow]:
         for row in connection.execute(_numbers(connection, query, key))
     ]
     rows.sort(key=lambda row: (row.network, -row.machines, row.product))
-    return Report("networks", "Machines by network and product", NetworkRow, rows)
+    return Report("networks", "Machines by network and product", NetworkRow, rows, _twice(connection, query))
+
+
+def _twice(connection: Connection, query: Query) -> str:
+    machine_at = unnamed_calls(connection).machine_at
+    if not machine_at:
+        return ""
+    table = schema.machines
+    unnamed = select(table.c.machine).where(table.c.named == 0, *on_machines(connection, table, query))
+    return counted_twice(sum(machine in machine_at for machine in connection.scalars(unnamed)))
 
 
 def _numbers(connection: Connection, query: Query, key: tuple[Any, ...]) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from sqlalchemy import Connection, Row, select
 from sqlalchemy.sql.elements import ColumnElement
@@ -21,10 +22,12 @@ from kmstwist.audit.reports.model import (
     Report,
     ReportRow,
     Urgency,
+    as_day,
     maybe_moment,
     moment,
     to_ms,
 )
+from kmstwist.audit.reports.unnamed import CURE, UnnamedCalls, unnamed_calls
 
 EXPIRING_DAYS = 30
 # Two renewals missed: one may fail for a weekend.
@@ -49,7 +52,8 @@ class ClientRow(ReportRow):
     """One machine's activation of one application.
 
     `days_left` are whole days until the activation expires, negative after that; None if it never succeeded as far as
-    is known. `last_status` is the last call's status, 0 for success.
+    is known. `last_status` is the last call's status, 0 for success. `note` says which other row may be the same
+    machine.
     """
 
     machine: Annotated[str, Heading("Machine", Kind.NAME)]
@@ -63,6 +67,7 @@ class ClientRow(ReportRow):
     last_seen: Annotated[datetime, Heading("Last call", Kind.TIME)]
     last_status: Annotated[int, Heading("Status", Kind.CODE, spare=True)]
     calls: Annotated[int, Heading("Calls", Kind.NUMBER, spare=True)]
+    note: Annotated[str, Heading("Note", spare=True)]
 
     @property
     def urgency(self) -> Urgency:
@@ -72,7 +77,7 @@ class ClientRow(ReportRow):
 
 @dataclass(frozen=True, slots=True)
 class SilentRow(ReportRow):
-    """A machine that stopped calling; `days_silent` are whole days since its last call."""
+    """A machine that stopped calling; `days_silent` are whole days since its last call, `note` as in `ClientRow`."""
 
     machine: Annotated[str, Heading("Machine", Kind.NAME)]
     address: Annotated[str, Heading("Address", Kind.NAME, spare=True)]
@@ -82,6 +87,7 @@ class SilentRow(ReportRow):
     days_silent: Annotated[int, Heading("Days silent", Kind.NUMBER)]
     expires: Annotated[datetime | None, Heading("Expires", Kind.DATE)]
     days_left: Annotated[int | None, Heading("Days left", Kind.NUMBER)]
+    note: Annotated[str, Heading("Note", spare=True)]
 
     @property
     def urgency(self) -> Urgency:
@@ -89,9 +95,12 @@ class SilentRow(ReportRow):
         return urgency_of(self.days_left)
 
 
+M = TypeVar("M", ClientRow, SilentRow)
+
+
 def clients(connection: Connection, query: Query) -> Report[ClientRow]:
     """Each machine, with its last activation, the next renewal due and the expiry; the most urgent first."""
-    return Report("clients", "Machines and their activations", ClientRow, _clients(connection, query))
+    return _report("clients", "Machines and their activations", ClientRow, _clients(connection, query))
 
 
 def expiring(connection: Connection, query: Query) -> Report[ClientRow]:
@@ -106,7 +115,7 @@ def expiring(connection: Connection, query: Query) -> Report[ClientRow]:
         table.c.last_success <= to_ms(succeeded_by + days * _DAY),
     )
     title = f"Machines that lose activation within {days} days"
-    return Report("expiring", title, ClientRow, rows)
+    return _report("expiring", title, ClientRow, rows)
 
 
 def silent(connection: Connection, query: Query) -> Report[SilentRow]:
@@ -119,7 +128,9 @@ def silent(connection: Connection, query: Query) -> Report[SilentRow]:
         .order_by(table.c.last_seen, table.c.machine, table.c.app)
     )
     rows = []
+    unnamed: UnnamedCalls | None = None
     for row in connection.execute(statement):
+        unnamed = unnamed or unnamed_calls(connection)
         seen, expires = moment(row.last_seen), _expiry(row)
         rows.append(
             SilentRow(
@@ -131,9 +142,10 @@ def silent(connection: Connection, query: Query) -> Report[SilentRow]:
                 days_silent=(query.now - seen) // _DAY,
                 expires=expires,
                 days_left=None if expires is None else (expires - query.now) // _DAY,
+                note=_note(row.machine, row.address, unnamed),
             )
         )
-    return Report("silent", f"Machines that made no call for {days} days", SilentRow, rows)
+    return _report("silent", f"Machines that made no call for {days} days", SilentRow, rows)
 
 
 def _clients(connection: Connection, query: Query, *more: ColumnElement[bool]) -> list[ClientRow]:
@@ -157,7 +169,9 @@ def _clients(connection: Connection, query: Query, *more: ColumnElement[bool]) -
     )
     now, lasts = to_ms(query.now), ACTIVATION_LASTS // _MILLISECOND
     rows = []
+    unnamed: UnnamedCalls | None = None
     for machine, address, app, product, act_id, success, seen, status, calls in connection.execute(statement):
+        unnamed = unnamed or unnamed_calls(connection)
         activated = None if success is None else moment(success)
         rows.append(
             ClientRow(
@@ -172,9 +186,23 @@ def _clients(connection: Connection, query: Query, *more: ColumnElement[bool]) -
                 moment(seen),
                 status,
                 calls,
+                _note(machine, address, unnamed),
             )
         )
     return rows
+
+
+def _note(machine: str, address: str, unnamed: UnnamedCalls) -> str:
+    if (named := unnamed.machine_at.get(machine)) is not None:
+        return f"probably {named}"
+    if (seen := unnamed.seen.get(machine)) is not None:
+        return f"{address} called on {as_day(moment(seen))}, without a name"
+    return ""
+
+
+def _report(name: str, title: str, row_type: type[M], rows: Sequence[M]) -> Report[M]:
+    noted = any(row.note for row in rows)
+    return Report(name, title, row_type, rows, f"rows with a note may be one machine; {CURE}" if noted else "")
 
 
 def _expiry(row: Row[Any]) -> datetime | None:

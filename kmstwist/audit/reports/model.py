@@ -84,12 +84,16 @@ R = TypeVar("R", bound=ReportRow, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Report(Generic[R]):
-    """A report's answer: its rows, in the order to be shown in, and their columns."""
+    """A report's answer: its rows, in the order to be shown in, and their columns.
+
+    `note` is what a reader must know to read the rows right, a sentence without its full stop; "" if there is nothing.
+    """
 
     name: str
     title: str
     row_type: type[R]
     rows: Sequence[R]
+    note: str = ""
 
     @property
     def columns(self) -> Sequence[ColumnInfo]:
@@ -150,6 +154,11 @@ def moment(milliseconds: int) -> datetime:
 def maybe_moment(milliseconds: int | None) -> datetime | None:
     """A stored time, where there is one, as a moment."""
     return None if milliseconds is None else moment(milliseconds)
+
+
+def as_day(when: datetime) -> str:
+    """The day of a moment, in UTC, as people read it."""
+    return when.date().isoformat()
 
 
 def to_ms(when: datetime) -> int:

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from kmstwist.audit.reports.model import ColumnInfo, Kind, Report, ReportRow, Urgency
+from kmstwist.audit.reports.model import ColumnInfo, Kind, Report, ReportRow, Urgency, as_day
 
 _STYLES = {
     Urgency.NONE: "",
@@ -46,7 +46,7 @@ def as_text(value: Any, kind: Kind) -> str:
             return value.strftime("%Y-%m-%d %H:%M")
         case Kind.DATE:
             assert isinstance(value, datetime)
-            return value.strftime("%Y-%m-%d")
+            return as_day(value)
         case Kind.CODE:
             return "ok" if value == 0 else f"0x{value:08X}"
         case Kind.SHARE:
@@ -79,6 +79,15 @@ def as_data(value: Any, kind: Kind) -> Any:
             return value
 
 
+def worth_showing(report: Report[ReportRow], rows: Sequence[ReportRow]) -> list[ColumnInfo]:
+    """The columns that people need to see: of those that can be spared, the ones that have something in these rows."""
+    return [
+        column
+        for column in report.columns
+        if not (column.spare and rows) or any(getattr(row, column.name) not in (None, "") for row in rows)
+    ]
+
+
 def to_table(report: Report[ReportRow], *, limit: int | None = None, width: int | None = None) -> Table:
     """A table for a terminal, rows coloured by urgency.
 
@@ -87,7 +96,7 @@ def to_table(report: Report[ReportRow], *, limit: int | None = None, width: int 
     becomes a paragraph, with all its values.
     """
     shown = report.rows if limit is None else report.rows[:limit]
-    columns = report.columns
+    columns = worth_showing(report, shown)
     cells = [[as_text(getattr(row, column.name), column.kind) for column in columns] for row in shown]
     layout = _layout(columns, cells, width)
     # A paragraph has every column.
@@ -174,6 +183,8 @@ def _notes(report: Report[ReportRow], rows: int, kept: Sequence[ColumnInfo], col
         notes.append(f"rows left out: {len(report.rows) - rows}, --limit 0 shows all")
     if len(kept) < columns:
         notes.append(f"columns left out on so narrow a terminal: {columns - len(kept)}")
+    if report.note:
+        notes.append(report.note)
     return notes
 
 
@@ -192,12 +203,13 @@ def to_csv(report: Report[ReportRow]) -> str:
 
 
 def to_json(report: Report[ReportRow]) -> str:
-    """JSON: the report's name and title, its columns, and an object for each row."""
+    """JSON: the report's name, title and note, its columns, and an object for each row."""
     columns = report.columns
     return json.dumps(
         {
             "report": report.name,
             "title": report.title,
+            "note": report.note,
             "columns": [{"name": each.name, "title": each.title, "kind": each.kind} for each in columns],
             "rows": [
                 {
@@ -222,8 +234,11 @@ def to_markdown(report: Report[ReportRow]) -> str:
         _markdown_line(["---:" if column.kind in _RIGHT else "---" for column in columns]),
         *(_markdown_line([_escaped(text) for text in _texts(columns, row)]) for row in report.rows),
     ]
-    if any(column.kind is Kind.TIME for column in columns):
-        lines += ["", f"{_UTC[0].upper()}{_UTC[1:]}."]
+    notes = [_UTC] if any(column.kind is Kind.TIME for column in columns) else []
+    if report.note:
+        notes.append(report.note)
+    if notes:
+        lines += ["", " ".join(f"{note[0].upper()}{note[1:]}." for note in notes)]
     return "\n".join(lines) + "\n"
 
 

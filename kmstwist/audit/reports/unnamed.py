@@ -1,0 +1,63 @@
+"""Calls that stand under an address, and are probably those of a machine that is known by its name.
+
+A genuine V5 or V6 request has no name that the gateway could read. Once an imported event has named a machine's call,
+its later calls still stand under its address until their own events are imported. Reports do not join the two: the
+address may be another machine's by then. They say that they may be one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from kmstwist.audit import schema
+
+CURE = "import the KMS host's events to know"
+
+
+@dataclass(frozen=True, slots=True)
+class UnnamedCalls:
+    """`machine_at` has the machine that an address is probably that of; `seen` when a machine's address called last.
+
+    Both are about addresses that called since their machine did, and that only one machine had; times are in
+    milliseconds since 1970.
+    """
+
+    machine_at: Mapping[str, str]
+    seen: Mapping[str, int]
+
+
+def unnamed_calls(connection: Connection) -> UnnamedCalls:
+    """The addresses that called without a name after a machine known by its name did."""
+    table = schema.machines
+    # Met here and not by a join, for which SQLite would first build an index of a hundred thousand addresses.
+    unnamed = select(table.c.machine, table.c.last_seen).where(table.c.named == 0)
+    last_calls: dict[str, int] = dict(connection.execute(unnamed).all())
+    if not last_calls:
+        return UnnamedCalls({}, {})
+    named = select(table.c.address, table.c.machine, table.c.last_seen).where(table.c.named == 1)
+    found: dict[str, tuple[str, int]] = {}
+    shared = set()
+    for address, machine, seen in connection.execute(named):
+        if address in last_calls:
+            other, other_seen = found.setdefault(address, (machine, seen))
+            if other != machine:
+                shared.add(address)
+            elif seen > other_seen:
+                # A machine has a row for each of its applications.
+                found[address] = machine, seen
+    likely = [
+        (address, machine)
+        for address, (machine, seen) in found.items()
+        if address not in shared and last_calls[address] > seen
+    ]
+    return UnnamedCalls(dict(likely), {machine: last_calls[address] for address, machine in likely})
+
+
+def counted_twice(number: int) -> str:
+    """The note of a report that counts machines, `number` of them perhaps by name and by address."""
+    if not number:
+        return ""
+    return f"of those not readable, {number} may be machines that are counted by name as well; {CURE}"
