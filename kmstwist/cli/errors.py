@@ -9,8 +9,11 @@ import click
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("codes", metavar="[CODE]...", nargs=-1)
 def errors(codes: tuple[str, ...]) -> None:
-    """Explain each CODE, given as 0xC004F074, C004F074, 1722 or -1073418124; without any, list those that are known."""
-    from kmstwist.kms.status import Explanation, explain, known_codes, parse_code
+    """Explain each CODE, given as 0xC004F074, C004F074, 1722, -1073418124 or RPC_S_SERVER_UNAVAILABLE.
+
+    Without any, list those that are known.
+    """
+    from kmstwist.kms.status import Explanation, explain, known_codes, near_codes, parse_code
 
     if not codes:
         for known in known_codes():
@@ -28,6 +31,8 @@ def errors(codes: tuple[str, ...]) -> None:
             click.echo(
                 f"0x{code:08X} ({code}): no meaning is known here; look for it in Microsoft's [MS-ERREF]", err=True
             )
+            for near in near_codes(code):
+                click.echo(f"  is it {near.hexadecimal} {near.symbol or '-'}? {near.text}", err=True)
             continue
         symbol = f" {explanation.symbol}" if explanation.symbol else ""
         click.echo(f"{explanation.hexadecimal}{symbol} (decimal {code}, signed {_signed(code)})")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import IntEnum
 
 from kmstwist.kms.win32 import NcaStatus, Win32Error
@@ -372,6 +373,17 @@ class Explanation:
         return f"0x{self.code:08X}"
 
 
+_BY_SYMBOL: dict[str, int] = {
+    name: int(each) for table in (Win32Error, NcaStatus, Status) for name, each in table.__members__.items()
+}
+
+# What stands around a code where people copy it from.
+_AROUND = " \t\r\n.,;:()[]\"'"
+
+# The share of eight digits that must be alike.
+_ALMOST = 0.85
+
+
 def explain(code: int) -> Explanation | None:
     """The explanation of an HRESULT, Win32 error or RPC fault status (signed or unsigned), or None if unknown."""
     code &= 0xFFFF_FFFF
@@ -404,13 +416,24 @@ def known_codes() -> list[Explanation]:
     return [explanation for code in sorted(codes) if (explanation := explain(code)) is not None]
 
 
+def near_codes(code: int, most: int = 3) -> list[Explanation]:
+    """Known codes that are written almost like `code`, the likest first: one digit is another, missing or too many."""
+    known = {f"{each.code:08X}": each for each in known_codes()}
+    return [known[text] for text in get_close_matches(f"{code & 0xFFFF_FFFF:08X}", known, most, _ALMOST)]
+
+
 def parse_code(text: str) -> int:
     """The code in a text as people paste it, as an unsigned 32-bit number; `ValueError` with a sentence otherwise.
 
     `0xC004F074`, and without the prefix anything with a letter in it or with exactly 8 digits (`80070005`), is
-    hexadecimal; other numbers (`1722`, `-1073418124`, `3221549172`) are decimal, negative ones as signed 32 bits.
+    hexadecimal; other numbers (`1722`, `-1073418124`, `3221549172`) are decimal, negative ones as signed 32 bits. A
+    code's symbol will do too, in capital letters or small ones.
     """
-    compact = text.strip().removesuffix("L").replace("_", "")
+    plain = text.strip(_AROUND)
+    if (named := _BY_SYMBOL.get(plain.upper())) is not None:
+        return named
+    # Word processors make the true minus sign of a hyphen.
+    compact = plain.removesuffix("L").replace("_", "").replace("\N{MINUS SIGN}", "-")
     if re.fullmatch(r"0[xX][0-9A-Fa-f]+", compact):
         code = int(compact, 16)
     elif re.fullmatch(r"-?[0-9]+", compact) and len(compact) != 8:

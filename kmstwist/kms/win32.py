@@ -75,6 +75,11 @@ class Win32Error(IntEnum):
     RPC_S_CALL_FAILED_DNE = 1727, "The remote procedure call failed and did not execute.", _NETWORK
     RPC_S_PROTOCOL_ERROR = 1728, "A remote procedure call (RPC) protocol error occurred.", _BROKEN
     RPC_S_PROCNUM_OUT_OF_RANGE = 1745, "The procedure number is out of range.", _NOT_KMS
+    EPT_S_NOT_REGISTERED = (
+        1753,
+        "There are no more endpoints available from the endpoint mapper.",
+        "the RPC service asked for is not running there: start the Software Protection service on the host",
+    )
     RPC_X_BAD_STUB_DATA = 1783, "The stub received bad data.", _BROKEN
     DNS_ERROR_RCODE_SERVER_FAILURE = 9002, "DNS server failure.", "repair the network or the DNS server"
     DNS_ERROR_RCODE_NAME_ERROR = (
@@ -88,6 +93,11 @@ class Win32Error(IntEnum):
         "see that the SRV record _vlmcs._tcp exists in the client's DNS domain",
     )
     DNS_ERROR_NO_DNS_SERVERS = 9852, "No DNS servers configured for local system.", "give the machine a DNS server"
+    WSAECONNRESET = (
+        10054,
+        "An existing connection was forcibly closed by the remote host.",
+        "look at the host's or the gateway's log for why, and for a middlebox between",
+    )
     WSAETIMEDOUT = (
         10060,
         "A connection attempt failed because the connected party did not properly respond after a period of time, or "
