@@ -220,6 +220,44 @@ def test_count_forecasts_who_leaves_when_nobody_new_comes(store: Engine) -> None
     assert (unknown.needed, unknown.clients, unknown.reached, unknown.falls_below) == (None, 1, None, None)
 
 
+def test_windows_clients_and_servers_make_one_count_and_office_another(store: Engine) -> None:
+    def server(at: int, name: str) -> Record:
+        return known(at, name, "10.2.0.1", product="Windows Server 2022", required_count=5, act_id=uuid("s22"))
+
+    insert_batch(store, [known(ago(1), f"pc{number}") for number in range(20)])
+    insert_batch(store, [server(ago(20 if number < 2 else 1), f"srv{number}") for number in range(6)])
+    insert_batch(store, [office(ago(1), f"pc{number}", "10.0.0.7") for number in range(4)])
+    found = [
+        (row.application, row.needed, row.clients, row.quiet, row.count, row.reached, row.in_30_days)
+        for row in ask(store, "count").rows
+    ]
+    assert found == [
+        ("Windows", 25, 20, 0, 26, True, 24),
+        ("Office", 5, 4, 0, 4, False, 4),
+        ("Windows", 5, 6, 2, 26, True, 24),
+    ]
+    clients, _, servers = ask(store, "count").rows
+    # The servers that fell silent 20 days ago leave in 10: then 24 are left, too few for the clients.
+    assert clients.falls_below == NOW + timedelta(days=10)
+    assert servers.falls_below is None
+
+
+def test_events_that_do_not_tell_the_application_leave_open_what_they_may_decide(store: Engine) -> None:
+    def imported(name: str, needed: int) -> Record:
+        return known(
+            ago(1), name, version=6, app_id=None, product=None, required_count=needed, act_id=uuid(str(needed))
+        )
+
+    insert_batch(store, [imported(f"pc{number}", 25) for number in range(22)])
+    insert_batch(store, [imported(f"five{number}", 5) for number in range(2)])
+    windows, five = ask(store, "count").rows
+    assert (windows.application, windows.count, windows.reached) == ("Windows", 22, False)
+    assert (five.application, five.clients, five.reached) == ("", 2, False)
+    insert_batch(store, [imported("five2", 5)])
+    windows, five = ask(store, "count").rows
+    assert (windows.count, windows.reached, windows.urgency) == (22, None, Urgency.NONE)
+
+
 def test_a_class_that_goes_on_renewing_never_falls_below(store: Engine) -> None:
     insert_batch(store, [office(ago(1), f"pc{number}", "10.0.0.7") for number in range(5)])
     insert_batch(store, [office(ago(20), "quiet", "10.0.0.7")])

@@ -1,12 +1,20 @@
 """The count a KMS host would have: distinct clients of the last 30 days, and what becomes of it.
 
-A host forgets a client 30 days after its last call. The forecast assumes no new clients: those that called within two
-renewal intervals go on renewing, those that did not will leave on the day the host forgets them.
+A host keeps one count for each application: Windows clients and servers are counted together, Office apart (Microsoft's
+planning guide, "Activation thresholds"). A client is content with the count it needs: 25 for Windows clients, 5 for
+servers and for Office. A host forgets a client 30 days after its last call.
+
+An imported event tells what a client needs, but not its application: who needs 25 is a Windows client; who needs 5 is a
+server or Office, and stands in a class without an application.
+
+The forecast assumes no new clients: those that called within two renewal intervals go on renewing, those that did not
+will leave on the day the host forgets them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -14,6 +22,7 @@ from typing import Annotated
 from sqlalchemy import Connection, func, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.reports.filters import application_name
 from kmstwist.audit.reports.model import (
     HOST_REMEMBERS,
     RENEWAL_EVERY,
@@ -28,19 +37,25 @@ from kmstwist.audit.reports.model import (
 )
 from kmstwist.audit.reports.unnamed import counted_twice, unnamed_calls
 
+# Nothing but a Windows client needs so many.
+WINDOWS_CLIENTS_NEED = 25
+
 
 @dataclass(frozen=True, slots=True)
 class CountRow(ReportRow):
-    """The clients of one threshold class: those that need a count of `needed`; None for those that did not say.
+    """The clients of one application that need a count of `needed`; None for those that did not say.
 
-    `reached` and `falls_below` are about the class's own number: whether it is at least what is needed, and when, by
-    the forecast, it no longer is.
+    `clients` are those of this class, of whom `quiet` do not renew any more; `count` is the application's, of all its
+    classes, and so are the forecasts. `reached` says whether the count is at least what is needed, None where clients
+    without an application may make the difference; `falls_below` when, by the forecast, it no longer is.
     """
 
+    application: Annotated[str, Heading("App", Kind.NAME)]
     needed: Annotated[int | None, Heading("Needed", Kind.NUMBER)]
     clients: Annotated[int, Heading("Clients", Kind.NUMBER)]
-    reached: Annotated[bool | None, Heading("Reached", Kind.FLAG)]
     quiet: Annotated[int, Heading("Not renewing", Kind.NUMBER)]
+    count: Annotated[int, Heading("Count", Kind.NUMBER)]
+    reached: Annotated[bool | None, Heading("Reached", Kind.FLAG)]
     in_7_days: Annotated[int, Heading("In 7 days", Kind.NUMBER)]
     in_14_days: Annotated[int, Heading("In 14 days", Kind.NUMBER)]
     in_30_days: Annotated[int, Heading("In 30 days", Kind.NUMBER)]
@@ -56,49 +71,82 @@ class CountRow(ReportRow):
         return Urgency.URGENT if self.falls_below is not None else Urgency.GOOD
 
 
+# When each client called last, by its CMID.
+LastCalls = dict[str, datetime]
+
+
 def count(connection: Connection, query: Query) -> Report[CountRow]:
-    """Distinct clients (CMIDs, or addresses where none could be read) by threshold class, with a forecast."""
-    last_calls: dict[int | None, list[datetime]] = defaultdict(list)
+    """Distinct clients (CMIDs, or addresses where none could be read) by application and need, with a forecast."""
     horizon = to_ms(query.now - HOST_REMEMBERS)
     cmids, machines = schema.machine_cmids, schema.machines
     read = (
-        select(cmids.c.cmid, cmids.c.required_count, func.max(cmids.c.last_seen).label("last_seen"))
+        select(cmids.c.app, cmids.c.cmid, cmids.c.required_count, func.max(cmids.c.last_seen).label("last_seen"))
         .where(cmids.c.last_seen > horizon, cmids.c.last_seen <= to_ms(query.now))
-        .group_by(cmids.c.cmid, cmids.c.required_count)
+        .group_by(cmids.c.app, cmids.c.cmid, cmids.c.required_count)
     )
     opaque = select(machines.c.machine, machines.c.last_seen).where(
         machines.c.cmid.is_(None), machines.c.last_seen > horizon, machines.c.last_seen <= to_ms(query.now)
     )
-    for row in connection.execute(read):
-        last_calls[row.required_count].append(moment(row.last_seen))
+    classes: dict[tuple[str, int | None], LastCalls] = defaultdict(dict)
+    for app, cmid, needed, seen in connection.execute(read):
+        _called(classes[_application(app, needed), needed], cmid, moment(seen))
     unnamed = unnamed_calls(connection)
-    twice = 0
-    for machine, seen in connection.execute(opaque):
-        last_calls[None].append(moment(seen))
-        twice += machine in unnamed.machine_at
-    order = sorted(last_calls, key=lambda needed: (needed is None, -(needed or 0)))
-    rows = [_row(needed, sorted(last_calls[needed]), query.now) for needed in order]
+    addresses: LastCalls = {machine: moment(seen) for machine, seen in connection.execute(opaque)}
+    rows = _rows(classes, query.now)
+    if addresses:
+        rows.append(_row("", None, addresses, addresses, 0, query.now))
+    twice = sum(machine in unnamed.machine_at for machine in addresses)
     return Report("count", "Distinct clients in 30 days, with a forecast", CountRow, rows, counted_twice(twice))
 
 
-def _row(needed: int | None, last_calls: list[datetime], now: datetime) -> CountRow:
-    quiet = [seen for seen in last_calls if seen < now - 2 * RENEWAL_EVERY]
+def _application(app: str, needed: int | None) -> str:
+    return application_name(app) or ("Windows" if needed == WINDOWS_CLIENTS_NEED else "")
+
+
+def _called(calls: LastCalls, cmid: str, when: datetime) -> None:
+    calls[cmid] = max(when, calls.get(cmid, when))
+
+
+def _rows(classes: Mapping[tuple[str, int | None], LastCalls], now: datetime) -> list[CountRow]:
+    counted: dict[str, LastCalls] = defaultdict(dict)
+    for (application, _), calls in classes.items():
+        for cmid, when in calls.items():
+            _called(counted[application], cmid, when)
+    rows = []
+    for application, needed in sorted(classes, key=lambda each: (each[1] is None, -(each[1] or 0), not each[0], each)):
+        # Clients whose application is not known may be of this one.
+        more = counted[""].keys() - counted[application].keys() if application else ()
+        calls = classes[application, needed]
+        rows.append(_row(application, needed, calls, counted[application], len(more), now))
+    return rows
+
+
+def _row(
+    application: str, needed: int | None, calls: LastCalls, counted: LastCalls, perhaps: int, now: datetime
+) -> CountRow:
+    renewing_since = now - 2 * RENEWAL_EVERY
+    leaving = sorted(seen for seen in counted.values() if seen < renewing_since)
 
     def remaining(days: int) -> int:
         then = now + timedelta(days=days)
-        return len(last_calls) - sum(seen + HOST_REMEMBERS <= then for seen in quiet)
+        return len(counted) - sum(seen + HOST_REMEMBERS <= then for seen in leaving)
 
-    falls_below = None
-    if needed is not None and len(last_calls) >= needed:
+    reached, falls_below = None, None
+    if needed is not None and len(counted) >= needed:
+        reached = True
         # The host has `needed` clients left until this many of the quiet ones, the first to call last, have gone.
-        leaving = len(last_calls) - needed
-        if leaving < len(quiet):
-            falls_below = quiet[leaving] + HOST_REMEMBERS
+        spare = len(counted) - needed
+        if spare < len(leaving):
+            falls_below = leaving[spare] + HOST_REMEMBERS
+    elif needed is not None and len(counted) + perhaps < needed:
+        reached = False
     return CountRow(
+        application=application,
         needed=needed,
-        clients=len(last_calls),
-        reached=None if needed is None else len(last_calls) >= needed,
-        quiet=len(quiet),
+        clients=len(calls),
+        quiet=sum(seen < renewing_since for seen in calls.values()),
+        count=len(counted),
+        reached=reached,
         in_7_days=remaining(7),
         in_14_days=remaining(14),
         in_30_days=remaining(30),
