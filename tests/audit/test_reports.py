@@ -187,15 +187,16 @@ def test_activity_adds_up_by_hour_day_upstream_and_product(store: Engine) -> Non
     def seen(by: Bucket) -> list[tuple[str, int, int, int]]:
         return [(row.bucket, row.calls, row.granted, row.failed) for row in ask(store, "activity", by=by).rows]
 
+    # The latest first: what a long table leaves out is the oldest.
     assert seen(Bucket.HOUR) == [
-        ("2024-06-01 00:00", 1, 1, 0),
-        ("2024-06-01 01:00", 2, 1, 1),
         ("2024-06-02 00:00", 1, 1, 0),
+        ("2024-06-01 01:00", 2, 1, 1),
+        ("2024-06-01 00:00", 1, 1, 0),
     ]
-    assert seen(Bucket.DAY) == [("2024-06-01", 3, 2, 1), ("2024-06-02", 1, 1, 0)]
+    assert seen(Bucket.DAY) == [("2024-06-02", 1, 1, 0), ("2024-06-01", 3, 2, 1)]
     assert seen(Bucket.UPSTREAM) == [("kms1", 2, 2, 0), ("kms2", 2, 1, 1)]
     assert seen(Bucket.PRODUCT) == [("(not readable)", 3, 2, 1), ("Windows 10 Enterprise", 1, 1, 0)]
-    first = ask(store, "activity").rows[0]
+    first = ask(store, "activity").rows[1]
     assert (first.answer_ms, first.bytes_in, first.bytes_out) == (20.0, 780, 540)
     assert first.share == pytest.approx(2 / 3)
     since = datetime(2024, 6, 1, 1, tzinfo=UTC)

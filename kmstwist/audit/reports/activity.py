@@ -28,7 +28,7 @@ class ActivityRow(ReportRow):
 
 
 def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
-    """The calls added up by `query.by`: hours and days (UTC) in their order, the rest by the number of calls."""
+    """The calls added up by `query.by`: the latest hour or day (UTC) first, the rest by the number of calls."""
     table = schema.hourly_activity
     bucket: ColumnElement[object]
     match query.by:
@@ -59,7 +59,7 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
         )
         .where(*conditions)
         .group_by(bucket)
-        .order_by(*((bucket,) if timely else (calls.desc(), bucket)))
+        .order_by(*((bucket.desc(),) if timely else (calls.desc(), bucket)))
     )
     rows = [
         ActivityRow(

@@ -57,7 +57,7 @@ class CountRow(ReportRow):
     count: Annotated[int, Heading("Count", Kind.NUMBER)]
     reached: Annotated[bool | None, Heading("Reached", Kind.FLAG)]
     in_7_days: Annotated[int, Heading("In 7 days", Kind.NUMBER)]
-    in_14_days: Annotated[int, Heading("In 14 days", Kind.NUMBER)]
+    in_14_days: Annotated[int, Heading("In 14 days", Kind.NUMBER, spare=True)]
     in_30_days: Annotated[int, Heading("In 30 days", Kind.NUMBER)]
     falls_below: Annotated[datetime | None, Heading("Falls below on", Kind.DATE)]
 
