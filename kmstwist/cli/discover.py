@@ -36,27 +36,28 @@ def discover(**options: Any) -> None:
     --as-client, --domain stands for the client's DNS suffix search list. The exit status is 1 if no host answers.
     """
     from kmstwist.cli.common import run_reactor
-    from kmstwist.discovery.names import NameInvalid
-    from kmstwist.discovery.resolver import NoDnsServer
+    from kmstwist.discovery import names
+    from kmstwist.discovery.resolver import Lookup, NoDnsServer
 
     try:
         settings = _settings(options)
         known = _known(options["known"])
-        make_lookup = _lookup_maker(options)
-    except (NameInvalid, NoDnsServer) as invalid:
+        servers = [names.dns_server(server) for server in options["servers"]]
+    except (names.NameInvalid, NoDnsServer) as invalid:
         raise click.ClickException(str(invalid)) from None
-    try:
-        if options["as_client"]:
-            journey = run_reactor(lambda reactor: _walk(reactor, make_lookup(reactor), settings, options["timeout"]))
-            _journey_json(journey) if options["form"] == "json" else _journey_table(journey)
-            good = journey.host is not None
-        else:
-            found = run_reactor(lambda reactor: _survey(reactor, make_lookup(reactor), settings, known, options))
-            _found_json(found) if options["form"] == "json" else _found_table(found, options["probe"])
-            hosts = [host for domain in found for host in domain.hosts]
-            good = any(host.answers for host in hosts) if options["probe"] else bool(hosts)
-    except NoDnsServer as missing:
-        raise click.ClickException(str(missing)) from None
+
+    def lookup(reactor: Any) -> Lookup:
+        return Lookup(reactor, servers, (options["timeout"] * 0.4, options["timeout"] * 0.6))
+
+    if options["as_client"]:
+        journey = run_reactor(lambda reactor: _walk(reactor, lookup(reactor), settings, options["timeout"]))
+        _journey_json(journey) if options["form"] == "json" else _journey_table(journey)
+        good = journey.host is not None
+    else:
+        found = run_reactor(lambda reactor: _survey(reactor, lookup(reactor), settings, known, options))
+        _found_json(found) if options["form"] == "json" else _found_table(found, options["probe"])
+        hosts = [host for domain in found for host in domain.hosts]
+        good = any(host.answers for host in hosts) if options["probe"] else bool(hosts)
     if not good:
         raise SystemExit(1)
 
@@ -100,20 +101,6 @@ def _known(hosts: tuple[str, ...]) -> frozenset[str] | None:
     from kmstwist.discovery import names
 
     return frozenset(names.host_port(host, names.KMS_PORT).host for host in hosts) or None
-
-
-def _lookup_maker(options: dict[str, Any]) -> Any:
-    from kmstwist.discovery import names
-    from kmstwist.discovery.resolver import Lookup, system_lookup
-
-    timeouts = (options["timeout"] * 0.4, options["timeout"] * 0.6)
-    servers = [names.host_port(server, names.DNS_PORT) for server in options["servers"]]
-    for server in servers:
-        if not names.is_address(server.host):
-            raise names.NameInvalid(f"{server.host} is not an address; a DNS server to ask is given by its address.")
-    if servers:
-        return lambda reactor: Lookup(reactor, servers, timeouts)
-    return lambda reactor: system_lookup(reactor, timeouts)
 
 
 async def _survey(

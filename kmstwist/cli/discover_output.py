@@ -21,7 +21,7 @@ def as_data(found: tuple[FoundDomain, ...]) -> list[dict[str, Any]]:
         {
             "domain": part.domain.name,
             "origin": part.domain.origin.value,
-            "server": str(part.answer.server),
+            "server": None if part.answer.server is None else str(part.answer.server),
             "problem": part.answer.problem.value if isinstance(part.answer, LookupFailed) else None,
             "detail": str(part.answer) if isinstance(part.answer, LookupFailed) else None,
             "hosts": [_host_data(host) for host in part.hosts],

@@ -130,15 +130,12 @@ async def _update_all(
     timeouts: tuple[float, ...],
 ) -> list[str]:
     """Do each domain, say each success, and return the sentences of the failures."""
-    from kmstwist.discovery.resolver import Lookup, NoDnsServer, system_lookup
+    from kmstwist.discovery.names import is_address
+    from kmstwist.discovery.resolver import Lookup
     from kmstwist.discovery.update import UpdateFailed
     from kmstwist.discovery.updater import Updater
 
-    by_address = server is not None and _is_address(server.host)
-    try:
-        lookup = Lookup(reactor, [server], timeouts) if server and by_address else system_lookup(reactor, timeouts)
-    except NoDnsServer as missing:
-        return [str(missing)]
+    lookup = Lookup(reactor, [server] if server and is_address(server.host) else [], timeouts)
     updater = Updater(reactor, lookup, key, time.time, server, timeouts)
     failures: list[str] = []
     for publication in publications:
@@ -149,12 +146,6 @@ async def _update_all(
         else:
             _tell(verb, done)
     return failures
-
-
-def _is_address(host: str) -> bool:
-    from kmstwist.discovery.names import is_address
-
-    return is_address(host)
 
 
 def _tell(verb: str, done: UpdateDone) -> None:

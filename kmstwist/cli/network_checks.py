@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ConnectError
 
 from kmstwist.cli.checks import Case, Finding
-from kmstwist.discovery.resolver import Lookup, LookupFailed, NoDnsServer, system_lookup
+from kmstwist.discovery.resolver import Lookup, LookupFailed
 from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.lookup import find_hosts
 from kmstwist.transport.address import HostPort, parse_host_port
@@ -41,10 +41,9 @@ async def _upstream(reactor: Any, name: str, address: HostPort, timeout: float) 
 
 
 async def _discovered(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
-    servers = [parse_host_port(server) for server in case.config.gateway.dns_servers]
     try:
-        found = await find_hosts(domain, _lookup(reactor, servers))
-    except (DiscoveryFailed, NoDnsServer) as error:
+        found = await find_hosts(domain, Lookup(reactor, case.config.dns.server_addresses))
+    except DiscoveryFailed as error:
         cure = f"see what DNS has: kmstwist discover {domain}"
         return [Finding(f"domain {domain}", Verdict.CRITICAL, str(error), cure)]
     names = ", ".join(str(target.address) for target in found.targets)
@@ -55,18 +54,13 @@ async def _discovered(reactor: Any, case: Case, domain: str, timeout: float) -> 
 
 
 async def _published(reactor: Any, case: Case, domain: str) -> list[Finding]:
-    servers = [parse_host_port(server, 53) for server in case.config.dns.servers]
     try:
-        answer = await _lookup(reactor, servers).service(domain)
-    except (LookupFailed, NoDnsServer) as error:
+        answer = await Lookup(reactor, case.config.dns.server_addresses).service(domain)
+    except LookupFailed as error:
         cure = f"see what publishing says in the log, and: kmstwist dns --help; kmstwist discover {domain}"
         return [Finding(f"record in {domain}", Verdict.CRITICAL, str(error), cure)]
     names = ", ".join(f"{record.target}:{record.port}" for record in answer.records)
     return [Finding(f"record in {domain}", Verdict.OK, f"_vlmcs._tcp.{domain} names {names}")]
-
-
-def _lookup(reactor: Any, servers: list[HostPort]) -> Lookup:
-    return Lookup(reactor, servers) if servers else system_lookup(reactor)
 
 
 async def _ourselves(reactor: Any, port: int, timeout: float) -> list[Finding]:

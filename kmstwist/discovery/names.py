@@ -93,6 +93,14 @@ def host_port(text: str, default_port: int) -> HostPort:
     return HostPort(_checked_labels(parsed.host, "a host name or an address"), parsed.port)
 
 
+def dns_server(text: str) -> HostPort:
+    """A DNS server to ask, with port 53 unless another is given. Raises `NameInvalid` for what is no address."""
+    server = host_port(text, DNS_PORT)
+    if not is_address(server.host):
+        raise NameInvalid(f"{server.host} is not an address; a DNS server to ask is given by its address.")
+    return server
+
+
 def _checked_labels(name: str, wanted: str) -> str:
     text = normal(name)
     for label in text.split("."):

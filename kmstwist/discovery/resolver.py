@@ -9,9 +9,11 @@ server (RFC 7766).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any
 
@@ -39,11 +41,7 @@ _NAME_LENGTH = 253
 _LABEL_LENGTH = 63
 
 
-class NoDnsServer(Exception):
-    """This machine is configured with no DNS server; the text is a sentence."""
-
-    def __init__(self) -> None:
-        super().__init__("This machine has no DNS server configured in /etc/resolv.conf; name one.")
+RESOLV_CONF = "/etc/resolv.conf"
 
 
 class LookupProblem(StrEnum):
@@ -59,6 +57,7 @@ class LookupProblem(StrEnum):
     BAD_ANSWER = "bad-answer"
     ALIAS_LOOP = "alias-loop"
     BAD_NAME = "bad-name"
+    NO_SERVER = "no-server"
 
 
 _SAYS_NO = {LookupProblem.NO_SUCH_NAME, LookupProblem.NO_RECORDS, LookupProblem.ALIAS_LOOP, LookupProblem.BAD_NAME}
@@ -79,7 +78,12 @@ _SENTENCES = {
 
 
 class LookupFailed(Exception):
-    """A lookup brought no record; the text is a sentence, `problem` the kind, `server` who said so or kept silent."""
+    """A lookup brought no record; the text is a sentence, `problem` the kind.
+
+    `server` is who said so or kept silent, None where there is none to ask.
+    """
+
+    server: HostPort | None
 
     def __init__(self, problem: LookupProblem, name: str, record_type: str, server: HostPort, seconds: float) -> None:
         sentence = _SENTENCES[problem].format(name=name, type=record_type, server=server, seconds=seconds)
@@ -92,6 +96,16 @@ class LookupFailed(Exception):
     def says_no(self) -> bool:
         """Whether DNS answered that there is nothing, rather than not answering."""
         return self.problem in _SAYS_NO
+
+
+class NoDnsServer(LookupFailed):
+    """This machine is configured with no DNS server, so nothing can be looked up; the text is a sentence."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, f"This machine has no DNS server configured in {RESOLV_CONF}; name one.")
+        self.problem = LookupProblem.NO_SERVER
+        self.name = ""
+        self.server = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +154,17 @@ class _Reply:
 
 
 class Lookup:
-    """Looks names up at the given servers (addresses with ports).
+    """Looks names up at `servers` (addresses with ports); without any, at those this machine is configured with.
 
-    `timeouts` are the seconds to wait for each server, try by try; `reactor` provides UDP, TCP and time.
+    `servers` may be given other values at any time, and resolv.conf is read again when it has changed. `timeouts` are
+    the seconds to wait for each server, try by try; `reactor` provides UDP, TCP and time.
     """
 
-    def __init__(self, reactor: Any, servers: Sequence[HostPort], timeouts: Sequence[float] = DEFAULT_TIMEOUTS) -> None:
-        if not servers:
-            raise ValueError("a lookup needs at least one DNS server")
+    def __init__(
+        self, reactor: Any, servers: Sequence[HostPort] = (), timeouts: Sequence[float] = DEFAULT_TIMEOUTS
+    ) -> None:
         self._reactor = reactor
-        self.servers = tuple(servers)
+        self.servers: Sequence[HostPort] = tuple(servers)
         self._timeouts = tuple(timeouts)
 
     async def service(self, domain: str) -> SrvAnswer:
@@ -229,7 +244,7 @@ class Lookup:
 
     async def _ask(self, name: str, kind: int) -> _Reply:
         failure: LookupFailed | None = None
-        for server in self.servers:
+        for server in self.servers or system_servers():
             try:
                 return await self._ask_server(server, name, kind)
             except LookupFailed as failed:
@@ -271,12 +286,9 @@ class Lookup:
         return LookupFailed(problem, name, dns.QUERY_TYPES[kind], server, sum(self._timeouts))
 
 
-def system_lookup(reactor: Any, timeouts: Sequence[float] = DEFAULT_TIMEOUTS) -> Lookup:
-    """A `Lookup` at the servers that this machine is configured with (resolv.conf).
-
-    Raises `NoDnsServer` where none is configured.
-    """
-    return Lookup(reactor, [HostPort(str(server), DNS_PORT) for server in _system().nameservers], timeouts)
+def system_servers() -> tuple[HostPort, ...]:
+    """The DNS servers this machine is configured with (resolv.conf). Raises `NoDnsServer` where there is none."""
+    return tuple(HostPort(str(server), DNS_PORT) for server in _system().nameservers)
 
 
 def system_search_list() -> tuple[str, ...]:
@@ -286,17 +298,26 @@ def system_search_list() -> tuple[str, ...]:
     """
     configured = _system()
     names = list(configured.search) or [configured.domain]
-    return tuple(text for name in names if (text := name.canonicalize().to_text(omit_final_dot=True)) not in ("", "@"))
+    return tuple(
+        text for name in names if (text := name.canonicalize().to_text(omit_final_dot=True)) not in ("", "@", ".")
+    )
 
 
 def _system() -> system_resolver.Resolver:
     try:
-        configured = system_resolver.Resolver()
+        found = os.stat(RESOLV_CONF)
+        configured = _read(found.st_ino, found.st_mtime_ns, found.st_size)
     except (system_resolver.NoResolverConfiguration, OSError) as missing:
         raise NoDnsServer from missing
     if not configured.nameservers:
         raise NoDnsServer
     return configured
+
+
+@lru_cache(maxsize=1)
+def _read(inode: int, changed_ns: int, size: int) -> system_resolver.Resolver:
+    """The machine's configuration, read once for what tells one state of its file from another."""
+    return system_resolver.Resolver(RESOLV_CONF)
 
 
 @dataclass(frozen=True, slots=True)

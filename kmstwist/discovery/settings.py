@@ -15,15 +15,21 @@ from kmstwist.discovery import names
 from kmstwist.discovery.resolver import DEFAULT_TIMEOUTS
 from kmstwist.discovery.tsig import TsigKey, read_key_file
 from kmstwist.discovery.update import Publication
+from kmstwist.transport.address import HostPort
 
 
 def _server(text: str) -> str:
     return str(names.host_port(text, names.DNS_PORT))
 
 
+def _server_address(text: str) -> str:
+    return str(names.dns_server(text))
+
+
 Domain = Annotated[str, AfterValidator(names.domain)]
 TargetName = Annotated[str, AfterValidator(names.host_name)]
-DnsServer = Annotated[str, AfterValidator(_server)]
+PrimaryServer = Annotated[str, AfterValidator(_server)]
+DnsServer = Annotated[str, AfterValidator(_server_address)]
 HostName = Annotated[str, AfterValidator(lambda text: names.host_port(text, names.KMS_PORT).host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Word16 = Annotated[int, Field(ge=0, le=65535)]
@@ -61,7 +67,7 @@ class PublishSettings(_Section):
     key_name: str | None = Field(
         None, description="Which key of the file, where it holds several.", examples=["kmstwist"]
     )
-    server: DnsServer | None = Field(
+    server: PrimaryServer | None = Field(
         None, description="The zone's primary. By default the one its SOA record names.", examples=["10.0.0.53"]
     )
     refresh: Annotated[float, Field(ge=60)] = Field(86400.0, description="How often the record is published again.")
@@ -109,10 +115,18 @@ class WatchSettings(_Section):
 
 
 class DnsSettings(_Section):
-    """`[dns]`: `servers` are the DNS servers to ask; without any, those this machine is configured with."""
+    """`[dns]`: which DNS servers are asked, for all that is looked up."""
 
     servers: tuple[DnsServer, ...] = Field(
-        (), description="DNS servers to ask. By default those this machine uses.", examples=[("10.0.0.53",)]
+        (),
+        description="DNS servers to ask for KMS hosts, strangers and zones, in this order, each an address with or "
+        "without a port. By default those of /etc/resolv.conf.",
+        examples=[("10.0.0.53",)],
     )
     publish: PublishSettings = PublishSettings()
     watch: WatchSettings = WatchSettings()
+
+    @property
+    def server_addresses(self) -> tuple[HostPort, ...]:
+        """`servers` as addresses and ports."""
+        return tuple(names.dns_server(server) for server in self.servers)

@@ -102,7 +102,7 @@ class Updater:
         try:
             answer = await primary.service(publication.domain)
         except LookupFailed as failed:
-            if not failed.says_no:
+            if not failed.says_no or failed.server is None:
                 raise UpdateFailed(_reason_of(failed), str(failed)) from None
             return zone.name, failed.server, ()
         return zone.name, answer.server, answer.records

@@ -5,12 +5,12 @@ Durations are in seconds. Each option's description is what `etc/kmstwist/kmstwi
 
 from __future__ import annotations
 
-import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from kmstwist.discovery.settings import Domain
 from kmstwist.transport.address import HostPort, parse_host_port
 
 Network = IPv4Network | IPv6Network
@@ -27,7 +27,6 @@ PRIVATE_NETWORKS = (
     "::1/128",
 )
 LOOPBACK = ("127.0.0.0/8", "::1/128")
-_DOMAIN = re.compile(r"(?=.{1,253}\.?\Z)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9-]{1,63}\.?\Z")
 
 
 def parse_network(value: Any) -> Any:
@@ -61,24 +60,9 @@ def _label(text: str) -> str:
     return text
 
 
-def _domain(text: str) -> str:
-    if not _DOMAIN.match(text):
-        raise ValueError(f"'{text}' is no DNS domain; write for example corp.example.com")
-    return text.rstrip(".").lower()
-
-
-def _dns_server(text: str) -> str:
-    # A DNS server's port is 53 where none is given, not KMS's.
-    given = parse_host_port(text)
-    named = text.endswith(f":{given.port}") and (text.count(":") == 1 or "]" in text)
-    return str(given if named else HostPort(given.host, 53))
-
-
 CidrNetwork = Annotated[Network, BeforeValidator(parse_network)]
 Address = Annotated[str, AfterValidator(_address)]
 Label = Annotated[str, Field(max_length=255), AfterValidator(_label)]
-Domain = Annotated[str, AfterValidator(_domain)]
-DnsServer = Annotated[str, AfterValidator(_dns_server)]
 Word16 = Annotated[int, Field(ge=0, le=65535)]
 Rate = Annotated[float, Field(ge=0, le=1_000_000)]
 
@@ -162,9 +146,6 @@ class GatewaySettings(_Section):
     )
     discover: Domain | None = Field(
         None, description="Find KMS hosts as clients do, by _vlmcs._tcp SRV records of this DNS domain."
-    )
-    dns_servers: tuple[DnsServer, ...] = Field(
-        (), description="DNS servers to ask for 'discover'; by default those of /etc/resolv.conf."
     )
     policy: Literal["sticky", "spread"] = Field(
         "sticky",

@@ -11,8 +11,8 @@ from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from kmstwist.discovery.resolver import Lookup, system_lookup
-from kmstwist.gateway.discover import DiscoveryFailed, is_own_address, without_ourselves
+from kmstwist.discovery.resolver import Lookup
+from kmstwist.gateway.discover import is_own_address, without_ourselves
 from kmstwist.gateway.lookup import HostsFound, find_hosts
 from kmstwist.gateway.service import GatewayService
 from kmstwist.gateway.settings import GatewaySettings
@@ -24,7 +24,6 @@ from kmstwist.lab.service import LabService
 from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreError
 from kmstwist.server.config import Config
 from kmstwist.server.errors import StartupError
-from kmstwist.transport.address import parse_host_port
 from kmstwist.transport.endpoints import FirstToConnect, Guarded, address_endpoint, endpoint_for
 from kmstwist.transport.errors import ConnectError
 from kmstwist.transport.lookups import share_lookups
@@ -68,7 +67,7 @@ def make_lab(config: Config, reactor: Any) -> LabService:
     return LabService(host, store, reactor)
 
 
-def make_gateway(config: Config, reactor: Any, *, workers: int = 1) -> GatewayService:
+def make_gateway(config: Config, reactor: Any, lookup: Lookup, *, workers: int = 1) -> GatewayService:
     """The gateway before the configured upstreams. Raises `StartupError` where one of them is this gateway itself."""
     settings = config.gateway
     own_ports = listening_ports(config)
@@ -81,22 +80,15 @@ def make_gateway(config: Config, reactor: Any, *, workers: int = 1) -> GatewaySe
             raise ConnectError("that is this gateway itself; name the licensed KMS host")
 
     async def look_up(domain: str) -> HostsFound:
-        # The servers to ask may have changed since the last time.
-        servers = [parse_host_port(server) for server in gateway.settings.dns_servers]
-        try:
-            lookup = Lookup(reactor, servers) if servers else system_lookup(reactor)
-        except ValueError as error:
-            raise DiscoveryFailed(str(error)) from None
         return await find_hosts(domain, lookup, lambda targets: without_ourselves(targets, own_ports))
 
-    gateway = GatewayService(
+    return GatewayService(
         share_of(settings, workers),
         lambda target, timeout: Guarded(_endpoint(reactor, target, timeout), not_ourselves),
         reactor,
         random=_random.random,
         resolver=look_up,
     )
-    return gateway
 
 
 def share_of(settings: GatewaySettings, workers: int) -> GatewaySettings:

@@ -121,7 +121,6 @@ _EXAMPLES: dict[str, Any] = {
     "state_dir": "/var/lib/kmstwist",
     "run_dir": "/run/kmstwist",
     "discover": "corp.example.com",
-    "dns_servers": ("10.0.0.53",),
     "deny": ("10.66.0.0/16",),
     "proxy_from": ("10.0.0.5",),
 }

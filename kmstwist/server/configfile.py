@@ -250,7 +250,13 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+#: What an option is called that people write by another name: the name that they write, and the place that it has.
+_KNOWN_AS: dict[Place, Place] = {("gateway", "dns_servers"): ("dns", "servers")}
+
+
 def _unknown_key(place: Place) -> str:
+    if meant := _KNOWN_AS.get(place):
+        return f"no such option; the DNS servers to ask are {meant[-1]} in [{'.'.join(meant[:-1])}]"
     model = _model_at(place[:-1])
     known = list(model.model_fields) if model is not None else []
     near = difflib.get_close_matches(place[-1], known, n=1)

@@ -13,7 +13,7 @@ from twisted.application.service import Service
 from kmstwist.discovery import names
 from kmstwist.discovery.names import NameInvalid
 from kmstwist.discovery.publisher import PublisherService
-from kmstwist.discovery.resolver import Lookup, NoDnsServer, system_lookup
+from kmstwist.discovery.resolver import Lookup
 from kmstwist.discovery.strangers import StrangerWatch
 from kmstwist.discovery.tsig import KeyFileInvalid
 from kmstwist.discovery.updater import Updater
@@ -24,14 +24,11 @@ from kmstwist.server.errors import StartupError
 _random = secrets.SystemRandom()
 
 
-def make_dns_services(config: Config, gateway: GatewayService | None, reactor: Any) -> list[Service]:
+def make_dns_services(config: Config, gateway: GatewayService | None, reactor: Any, lookup: Lookup) -> list[Service]:
     """What `[dns]` asks for, to be started when the listening port is open. Raises `StartupError`."""
     publish, watch = config.dns.publish, config.dns.watch
     services: list[Service] = []
     try:
-        if publish.domains or watch.domains:
-            servers = [names.host_port(text, names.DNS_PORT) for text in config.dns.servers]
-            lookup = Lookup(reactor, servers) if servers else system_lookup(reactor)
         if publish.domains:
             server = names.host_port(publish.server, names.DNS_PORT) if publish.server else None
             updater = Updater(reactor, lookup, publish.key(), time.time, server, publish.timeouts)
@@ -51,7 +48,7 @@ def make_dns_services(config: Config, gateway: GatewayService | None, reactor: A
         if watch.domains:
             known = _known_hosts(config, gateway)
             services.append(StrangerWatch(reactor, lookup, watch.domains, known, watch.interval))
-    except (KeyFileInvalid, NameInvalid, NoDnsServer) as error:
+    except (KeyFileInvalid, NameInvalid) as error:
         raise StartupError(f"[dns]: {error}") from None
     return services
 

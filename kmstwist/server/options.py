@@ -85,9 +85,9 @@ OPTIONS = (
     Option("discover", ("gateway", "discover"), str, "Find KMS hosts by _vlmcs._tcp SRV records of this domain."),
     Option(
         "dns-server",
-        ("gateway", "dns_servers"),
+        ("dns", "servers"),
         str,
-        "DNS server to ask for --discover, as HOST or HOST:PORT.",
+        "DNS server to ask, as ADDRESS or ADDRESS:PORT. [those of /etc/resolv.conf]",
         repeated=True,
     ),
     Option("policy", ("gateway", "policy"), str, "How an upstream is chosen: sticky or spread. [sticky]"),

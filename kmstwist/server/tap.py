@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 
 from kmstwist.discovery.publisher import PublisherService
+from kmstwist.discovery.resolver import Lookup
 from kmstwist.gateway.admission import Admission
 from kmstwist.gateway.directory import UnknownUpstream
 from kmstwist.gateway.service import GatewayService
@@ -84,9 +85,10 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     # What can be found wrong without the state folder is found before another server is asked to leave it.
     predecessor = _predecessor(options, config)
     endpoints = _endpoints(config, adoption, predecessor, reactor)
-    gateway = make_gateway(config, reactor, workers=adoption.of) if config.gateway.configured else None
+    lookup = Lookup(reactor, config.dns.server_addresses)
+    gateway = make_gateway(config, reactor, lookup, workers=adoption.of) if config.gateway.configured else None
     # Of several workers one looks after what the whole server has once: its forwarding and its name.
-    naming = make_dns_services(config, gateway, reactor) if adoption.worker <= 1 else []
+    naming = make_dns_services(config, gateway, reactor, lookup) if adoption.worker <= 1 else []
     _take_place(predecessor, config, lab=gateway is None)
     answering: LabService | GatewayService = gateway or make_lab(config, reactor)
     audit = make_audit(config.audit, state_dir(config), reactor, lab=gateway is None, forwards=adoption.worker <= 1)
@@ -96,7 +98,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     factory.activator = answering
     listening = ListeningService(endpoints, factory, reactor, drain=config.server.timeouts.drain)
     reloader = Reloader(
-        options.effective, options.load, lambda new: _apply(new, factory, listening, answering, adoption)
+        options.effective, options.load, lambda new: _apply(new, factory, listening, answering, adoption, lookup)
     )
     observation = Observation(factory, admission, gateway, audit, reactor.seconds())
     _switch_as_before(adoption, admission, gateway)
@@ -146,8 +148,10 @@ def _apply(
     listening: ListeningService,
     answering: LabService | GatewayService,
     adoption: Adoption,
+    lookup: Lookup,
 ) -> None:
     """Have a running server do as a changed configuration says, as far as that needs no restart."""
+    lookup.servers = new.dns.server_addresses
     factory.timeouts = new.server.timeouts
     listening.drain = new.server.timeouts.drain
     factory.admission.apply(new.admission, connections=_share(new, adoption))
@@ -163,7 +167,7 @@ def _apply(
 def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiService:
     if not config.gateway.configured:
         raise StartupError("--workers is for a gateway: a lab's count lives in one process")
-    make_gateway(config, reactor)
+    make_gateway(config, reactor, Lookup(reactor, config.dns.server_addresses))
     predecessor = _predecessor(options, config)
     supervisor = Supervisor(_endpoints(config, None, predecessor, reactor), options, _run_dir(config), reactor)
     _take_place(predecessor, config, lab=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import dns.resolver
 import pytest
 from click.testing import CliRunner
 
@@ -116,10 +115,7 @@ def test_a_dns_server_that_is_silent_is_told_in_a_sentence() -> None:
 
 
 def test_a_machine_without_a_dns_server_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unconfigured() -> None:
-        raise dns.resolver.NoResolverConfiguration
-
-    monkeypatch.setattr("dns.resolver.Resolver", unconfigured)
+    monkeypatch.setattr("kmstwist.discovery.resolver.RESOLV_CONF", "/nonexistent")
     result = CliRunner().invoke(discover, [])
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: This machine has no DNS server configured")

@@ -49,7 +49,7 @@ def test_what_does_not_answer_is_told_with_the_cure(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         config.write_text(
             f'[server]\nport = {port}\nstate_dir = "{tmp_path}/state"\n'
-            f'[gateway]\ndiscover = "kms.invalid"\ndns_servers = ["127.0.0.1:{dead}"]\n'
+            f'[dns]\nservers = ["127.0.0.1:{dead}"]\n[gateway]\ndiscover = "kms.invalid"\n'
             f'[[gateway.upstreams]]\naddress = "127.0.0.1:{dead}"\nname = "kms1"\n'
         )
         status, found = diagnose("--config", str(config))

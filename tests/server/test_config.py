@@ -118,7 +118,12 @@ activation_interval = 1
         ('[server]\nlisten = "tcp:1"\n', '2: server.listen: must be a list in brackets, not "tcp:1"'),
         ("[server]\nport = true\n", "2: server.port: must be a whole number, not true"),
         ("[gateway]\ndeadline = inf\n", "2: gateway.deadline: must be at most 300"),
-        ('[gateway]\ndiscover = "corp example"\n', "2: gateway.discover: 'corp example' is no DNS domain"),
+        ('[gateway]\ndiscover = "corp example"\n', "2: gateway.discover: 'corp example' is not a DNS domain"),
+        (
+            '[gateway]\ndns_servers = ["10.0.0.53"]\n',
+            "2: gateway.dns_servers: no such option; the DNS servers to ask are servers in [dns]",
+        ),
+        ('[dns]\nservers = ["ns1.corp"]\n', "2: dns.servers[1]: ns1.corp is not an address"),
         (
             '[[gateway.upstreams]]\naddress = "a"\n[[gateway.upstreams]]\naddress = "a:1688"\n',
             "two upstreams are named 'a:1688'; give each its own name",

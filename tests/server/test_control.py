@@ -122,9 +122,11 @@ def test_a_changed_configuration_is_applied_and_what_needs_a_restart_is_named() 
 
 
 def test_a_section_that_needs_a_restart_stands_for_all_that_is_in_it() -> None:
-    new = config(audit={"enabled": False}, dns={"watch": {"domains": ["corp.example"]}}, web={"listen": "[::1]:1"})
+    new = config(
+        audit={"enabled": False}, dns={"servers": ["::1"], "watch": {"domains": ["a.b"]}}, web={"listen": "[::1]:1"}
+    )
     told = reloader(Config(), new, []).reload()
-    assert (told["changed"], told["restart"]) == ("", "audit.enabled,dns.watch.domains,web.listen")
+    assert (told["changed"], told["restart"]) == ("dns.servers", "audit.enabled,dns.watch.domains,web.listen")
 
 
 def test_what_needs_a_restart_is_said_until_it_is_in_force_or_changed_back() -> None:

@@ -14,7 +14,7 @@ from kmstwist.lab.keys import LabKey
 from kmstwist.rpc.status import FaultStatus
 from kmstwist.transport.errors import FaultError
 from tests.discovery.named import StartNamed, start_named
-from tests.system.gateway_process import Crowd, ask_once, reactor, start_gateway, start_lab, until, upstream
+from tests.system.gateway_process import Crowd, ask_once, control, reactor, start_gateway, start_lab, until, upstream
 from tests.system.running import Server, free_port
 
 __all__ = ["start_named"]
@@ -119,7 +119,7 @@ async def test_hosts_are_found_in_dns_by_priority_without_ourselves_and_kept_whe
             (0, 10, port, "gateway"), (0, 10, lab.port, "kms1"), (5, 10, second.port, "kms2"), (0, 10, 1688, "nowhere")
         )
         named = start_named({ZONE: records + HOST_A + "kms2 60 IN A 127.0.0.1\ngateway 60 IN A 127.0.0.1\n"})
-        text = f'[gateway]\ndiscover = "{ZONE}"\ndns_servers = ["{named.server}"]\n'
+        text = f'[dns]\nservers = ["{named.server}"]\n[gateway]\ndiscover = "{ZONE}"\n'
         (tmp_path / "kmstwist.toml").write_text(text)
         with Server(tmp_path / "gateway", f"--config={tmp_path / 'kmstwist.toml'}", port=port) as gateway:
             first, other = f"kms1.{ZONE}:{lab.port}", f"kms2.{ZONE}:{second.port}"
@@ -148,7 +148,7 @@ async def test_a_domain_without_a_usable_host_is_said_and_clients_are_told_unava
     tmp_path: Path, start_named: StartNamed, zone: str, said: str
 ) -> None:
     named = start_named({ZONE: zone})
-    text = f'[gateway]\ndiscover = "{ZONE}"\ndns_servers = ["{named.server}"]\n'
+    text = f'[dns]\nservers = ["{named.server}"]\n[gateway]\ndiscover = "{ZONE}"\n'
     with start_gateway(tmp_path, text) as gateway:
         assert said in gateway.wait_for(" upstreams-not-found ")
         outcome = await ask_once(gateway)
@@ -157,9 +157,25 @@ async def test_a_domain_without_a_usable_host_is_said_and_clients_are_told_unava
         assert gateway.conversations(1)[0]["reason"] == "upstream-none"
 
 
+@pytest.mark.needs("named", "dig")
+@ensureDeferred
+async def test_a_reload_changes_the_dns_servers_that_are_asked(tmp_path: Path, start_named: StartNamed) -> None:
+    named = start_named({ZONE: srv((0, 10, 1, "kms1")) + HOST_A})
+    text = f'[dns]\nservers = ["127.0.0.1:{free_port()}"]\n[gateway]\ndiscover = "nowhere.example"\n'
+    with start_gateway(tmp_path, text) as gateway:
+        text = f'[dns]\nservers = ["{named.server}"]\n[gateway]\ndiscover = "{ZONE}"\n'
+        (tmp_path / "kmstwist.toml").write_text(text)
+        assert await control(gateway, "reload") == {
+            "changed": "gateway.discover,dns.servers",
+            "file": str(tmp_path / "kmstwist.toml"),
+            "restart": "",
+        }
+        assert list(await until(gateway, lambda found: bool(found))) == [f"kms1.{ZONE}:1"]
+
+
 @ensureDeferred
 async def test_dns_that_is_silent_holds_no_client_up(lab: Server, tmp_path: Path) -> None:
-    text = f'[gateway]\ndiscover = "{ZONE}"\ndns_servers = ["127.0.0.1:{free_port()}"]\n' + upstream(lab.port, "lab")
+    text = f'[dns]\nservers = ["127.0.0.1:{free_port()}"]\n[gateway]\ndiscover = "{ZONE}"\n' + upstream(lab.port, "lab")
     with start_gateway(tmp_path, text) as gateway:
         [visit] = await Crowd(gateway, LabKey.load(lab.key)).come(1)
         assert (visit.hresult, visit.error) == (0, None)

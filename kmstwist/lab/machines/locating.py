@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
-from kmstwist.discovery.resolver import Lookup, LookupFailed, LookupProblem, system_lookup, system_search_list
+from kmstwist.discovery.resolver import Lookup, LookupFailed, LookupProblem, NoDnsServer, system_search_list
 from kmstwist.discovery.search import ClientSettings, search_domains
 from kmstwist.discovery.srv import available, try_order
 from kmstwist.kms.status import Status
@@ -40,11 +40,13 @@ def locator(reactor: Any, random: Random) -> Locator:
                 Status.E_DNS_INVALID_NAME,
                 f"{machine.name} knows no DNS domain: give it one (lab machine new --domain), or a host (/skms).",
             )
-        lookup = _lookup(reactor, machine)
+        lookup = Lookup(reactor, [machine.dns_server] if machine.dns_server else [])
         failed: LookupFailed | None = None
         for domain in domains:
             try:
                 answer = await lookup.service(domain)
+            except NoDnsServer as missing:
+                raise LocateFailed(Status.E_DNS_NO_SERVERS, str(missing)) from None
             except LookupFailed as failure:
                 if not failure.says_no:
                     raise LocateFailed(Status.E_DNS_SERVER_FAILURE, str(failure)) from None
@@ -58,17 +60,8 @@ def locator(reactor: Any, random: Random) -> Locator:
     return locate
 
 
-def _lookup(reactor: Any, machine: Machine) -> Lookup:
-    if machine.dns_server is not None:
-        return Lookup(reactor, [machine.dns_server])
-    try:
-        return system_lookup(reactor)
-    except ValueError as error:
-        raise LocateFailed(Status.E_DNS_NO_SERVERS, str(error)) from None
-
-
 def _own_search_list() -> tuple[str, ...]:
     try:
-        return tuple(name for name in system_search_list() if name.strip("."))
-    except ValueError:
+        return system_search_list()
+    except NoDnsServer:
         return ()

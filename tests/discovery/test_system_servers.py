@@ -1,0 +1,51 @@
+"""The DNS servers and the search list of this machine, as its resolv.conf has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kmstwist.discovery.resolver import Lookup, LookupFailed, NoDnsServer, system_search_list, system_servers
+from kmstwist.transport.address import HostPort
+from tests.discovery.fakes import result
+
+
+@pytest.fixture
+def resolv_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "resolv.conf"
+    monkeypatch.setattr("kmstwist.discovery.resolver.RESOLV_CONF", str(path))
+    return path
+
+
+def test_they_are_read_again_when_the_file_has_changed(resolv_conf: Path) -> None:
+    resolv_conf.write_text("nameserver 192.0.2.53\n")
+    assert system_servers() == (HostPort("192.0.2.53", 53),)
+    resolv_conf.write_text("nameserver 192.0.2.54\nnameserver 2001:db8::53\n")
+    assert system_servers() == (HostPort("192.0.2.54", 53), HostPort("2001:db8::53", 53))
+
+
+@pytest.mark.parametrize("text", [None, "", "search corp.test\n"])
+def test_without_a_server_nothing_can_be_looked_up_and_that_is_no_answer(resolv_conf: Path, text: str | None) -> None:
+    if text is not None:
+        resolv_conf.write_text(text)
+    failed = result(Lookup(None).service("corp.test")).value
+    assert isinstance(failed, NoDnsServer)
+    assert isinstance(failed, LookupFailed)
+    assert str(failed) == f"This machine has no DNS server configured in {resolv_conf}; name one."
+    assert not failed.says_no
+    assert failed.server is None
+
+
+def test_the_search_list_is_the_machine_s_own(resolv_conf: Path) -> None:
+    resolv_conf.write_text("nameserver 192.0.2.53\nsearch Lab.corp.test corp.test.\n")
+    assert system_search_list() == ("lab.corp.test", "corp.test")
+
+
+@pytest.mark.parametrize("search", ["", "search .\n"])
+def test_a_machine_without_a_domain_has_an_empty_search_list(
+    resolv_conf: Path, monkeypatch: pytest.MonkeyPatch, search: str
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "single")
+    resolv_conf.write_text(f"nameserver 192.0.2.53\n{search}")
+    assert system_search_list() == ()
