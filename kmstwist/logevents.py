@@ -214,6 +214,12 @@ AUDIT_RETENTION = LogEvent(
 AUDIT_RETENTION_FAILING = LogEvent(
     "audit-retention-failing", "warn", "The audit's retention failed; it tries again in an hour.", {"detail": "why"}
 )
+AUDIT_STRANGERS_FAILING = LogEvent(
+    "audit-strangers-failing",
+    "warn",
+    "What the watch for strangers found could not be stored; the report of strangers misses this look.",
+    {"detail": "why"},
+)
 DISCOVERED = LogEvent(
     "upstreams-found",
     "info",

@@ -198,6 +198,23 @@ forwarding = Table(
     Column("at", BigInteger, nullable=False),
 )
 
+# The KMS hosts that DNS named and nobody configured, as the gateway's watch found them. `gone` is when the watch found
+# one no longer there, null while it is.
+strangers = Table(
+    "strangers",
+    metadata,
+    Column("gateway", String, primary_key=True),
+    Column("domain", String, primary_key=True),
+    Column("host", String, primary_key=True),
+    Column("port", Integer, primary_key=True, autoincrement=False),
+    Column("priority", Integer, nullable=False),
+    Column("weight", Integer, nullable=False),
+    Column("addresses", Text, nullable=False),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    Column("gone", BigInteger),
+)
+
 # Facts about the store itself, such as the privacy policy its records were stored under.
 facts = Table(
     "facts",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,8 +34,10 @@ from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.records import Record, RecordIds, RecordMaker
 from kmstwist.audit.retention import Limits, prune
 from kmstwist.audit.store import insert_batch, write_policy
+from kmstwist.audit.strangers import remember
 from kmstwist.audit.writer import BATCH, GATHER, QUEUE, AuditWriter, OnFailure
-from kmstwist.logevents import AUDIT_RETENTION, AUDIT_RETENTION_FAILING, DEFECT
+from kmstwist.discovery.strangers import Stranger
+from kmstwist.logevents import AUDIT_RETENTION, AUDIT_RETENTION_FAILING, AUDIT_STRANGERS_FAILING, DEFECT
 
 RETENTION_EVERY = 3600.0
 # Between two steps of retention: leaves the writer's thread to the records most of the time.
@@ -94,6 +96,16 @@ class AuditService(Service):
         """Store a record, as privacy has it; fires when it is committed (`AuditWriter.record`)."""
         assert self._privacy is not None, "the audit records only while it runs"
         return self.writer.record(self._privacy.apply(record))
+
+    def remember_strangers(self, domain: str, found: Sequence[Stranger]) -> None:
+        """Store whom the watch found in a domain, for the report. What cannot be stored is logged, and left out."""
+        now = int(self._clock.seconds() * 1000)
+        stored = self._in_thread(remember, self.engine, self.settings.gateway, domain, found, now)
+        stored.addErrback(self._strangers_failed)
+
+    def _strangers_failed(self, failure: Failure) -> None:
+        failure.trap(SQLAlchemyError)
+        AUDIT_STRANGERS_FAILING.emit(self.log, detail=plain_error(cast(SQLAlchemyError, failure.value)))
 
     @property
     def engine(self) -> Engine:

@@ -29,6 +29,8 @@ class HostPortType(click.ParamType[HostPort]):
 
 
 HOST_PORT = HostPortType()
+#: The configuration that an installed server runs with.
+DEFAULT_CONFIG = Path("/etc/kmstwist/kmstwist.toml")
 EXISTING_PATH = click.Path(path_type=Path)
 
 

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from kmstwist.cli.common import DEFAULT_CONFIG
 
 if TYPE_CHECKING:
     from kmstwist.discovery.as_client import Journey
     from kmstwist.discovery.resolver import Lookup
     from kmstwist.discovery.search import ClientSettings
     from kmstwist.discovery.survey import FoundDomain
+    from kmstwist.server.config import Config
 
 
 @click.command("discover")
 @click.option("--domain", "domains", multiple=True, metavar="D", help="Look in this domain; repeatable, in this order.")
 @click.option("--known", multiple=True, metavar="HOST", help="A KMS host of ours; flag all others. Repeatable.")
+@click.option(
+    "--config",
+    "-c",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Flag hosts that this configuration does not name, and ask its DNS servers.  "
+    f"[default: {DEFAULT_CONFIG} if it is there]",
+)
 @click.option("--dns-server", "servers", multiple=True, metavar="HOST[:PORT]", help="Ask this DNS server. Repeatable.")
 @click.option("--probe/--no-probe", default=True, help="Probe each address at RPC level (default), or only ask DNS.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True, help="Seconds.")
@@ -41,8 +54,9 @@ def discover(**options: Any) -> None:
 
     try:
         settings = _settings(options)
-        known = _known(options["known"])
-        servers = [names.dns_server(server) for server in options["servers"]]
+        config = _config(options["file"])
+        known = _known(options["known"], config)
+        servers = [names.dns_server(server) for server in options["servers"]] or config.dns.server_addresses
     except (names.NameInvalid, NoDnsServer) as invalid:
         raise click.ClickException(str(invalid)) from None
 
@@ -97,10 +111,30 @@ def _settings(options: dict[str, Any]) -> ClientSettings:
     )
 
 
-def _known(hosts: tuple[str, ...]) -> frozenset[str] | None:
-    from kmstwist.discovery import names
+def _config(file: Path | None) -> Config:
+    from kmstwist.server.config import Config
+    from kmstwist.server.configfile import ConfigError, load
 
-    return frozenset(names.host_port(host, names.KMS_PORT).host for host in hosts) or None
+    if file is None and os.access(DEFAULT_CONFIG, os.R_OK):
+        file = DEFAULT_CONFIG
+    try:
+        return Config() if file is None else load(file).config
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _known(hosts: tuple[str, ...], config: Config) -> frozenset[str] | None:
+    """The hosts that are ours; None where neither the options nor the configuration name any."""
+    import socket
+
+    from kmstwist.discovery import names
+    from kmstwist.discovery.known import identity
+    from kmstwist.server.naming import known_hosts
+
+    known = {identity(names.host_port(host, names.KMS_PORT).host) for host in hosts}
+    if config.gateway.upstreams or config.dns.watch.domains or config.dns.publish.domains:
+        known |= known_hosts(config, config.dns.publish.host or socket.getfqdn())
+    return frozenset(known) or None
 
 
 async def _survey(

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kmstwist.cli.common import run_reactor
+from kmstwist.cli.common import DEFAULT_CONFIG, run_reactor
 
 if TYPE_CHECKING:
     from kmstwist.cli.checks import Case, Finding
 
-DEFAULT_CONFIG = Path("/etc/kmstwist/kmstwist.toml")
 _MARKS = {"OK": ("ok", "green"), "WARNING": ("odd", "yellow"), "CRITICAL": ("bad", "bold red")}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -9,8 +10,10 @@ from twisted.internet.error import ConnectError
 
 from kmstwist.cli.checks import Case, Finding
 from kmstwist.discovery.resolver import Lookup, LookupFailed
+from kmstwist.discovery.strangers import strangers_in
 from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.lookup import find_hosts
+from kmstwist.server.naming import known_hosts
 from kmstwist.transport.address import HostPort, parse_host_port
 from kmstwist.transport.endpoints import endpoint_for
 from kmstwist.transport.probe import Verdict, probe
@@ -23,7 +26,9 @@ async def network_findings(reactor: Any, case: Case, timeout: float) -> list[Fin
     asked = [_upstream(reactor, one.label, parse_host_port(one.address), timeout) for one in gateway.upstreams]
     if gateway.discover is not None:
         asked.append(_discovered(reactor, case, gateway.discover, timeout))
-    asked += [_published(reactor, case, domain) for domain in case.config.dns.publish.domains]
+    dns = case.config.dns
+    asked += [_published(reactor, case, domain) for domain in dns.publish.domains]
+    asked += [_strangers(reactor, case, domain) for domain in dict.fromkeys((*dns.watch.domains, *dns.publish.domains))]
     if case.server is not None and case.config.server.port and not case.config.server.listen:
         asked.append(_ourselves(reactor, case.config.server.port, timeout))
     if case.server is not None and case.config.web.listen is not None:
@@ -44,7 +49,7 @@ async def _discovered(reactor: Any, case: Case, domain: str, timeout: float) -> 
     try:
         found = await find_hosts(domain, Lookup(reactor, case.config.dns.server_addresses))
     except DiscoveryFailed as error:
-        cure = f"see what DNS has: kmstwist discover {domain}"
+        cure = f"see what DNS has: kmstwist discover --domain {domain}"
         return [Finding(f"domain {domain}", Verdict.CRITICAL, str(error), cure)]
     names = ", ".join(str(target.address) for target in found.targets)
     findings = [Finding(f"domain {domain}", Verdict.OK, f"DNS names {names}")]
@@ -57,10 +62,28 @@ async def _published(reactor: Any, case: Case, domain: str) -> list[Finding]:
     try:
         answer = await Lookup(reactor, case.config.dns.server_addresses).service(domain)
     except LookupFailed as error:
-        cure = f"see what publishing says in the log, and: kmstwist dns --help; kmstwist discover {domain}"
+        cure = f"see what publishing says in the log, and: kmstwist dns --help; kmstwist discover --domain {domain}"
         return [Finding(f"record in {domain}", Verdict.CRITICAL, str(error), cure)]
     names = ", ".join(f"{record.target}:{record.port}" for record in answer.records)
     return [Finding(f"record in {domain}", Verdict.OK, f"_vlmcs._tcp.{domain} names {names}")]
+
+
+async def _strangers(reactor: Any, case: Case, domain: str) -> list[Finding]:
+    config = case.config
+    # The system may take its time to tell its own full name, which nobody waits for here but us.
+    known = known_hosts(config, config.dns.publish.host or socket.getfqdn())
+    if config.gateway.discover == domain:
+        return [Finding(f"hosts in {domain}", Verdict.OK, "the gateway takes all that DNS names there for its own")]
+    try:
+        found = await strangers_in(Lookup(reactor, config.dns.server_addresses), domain, known)
+    except LookupFailed as error:
+        cure = f"see what DNS has: kmstwist discover --domain {domain}"
+        return [Finding(f"hosts in {domain}", Verdict.WARNING, f"not known whether there are strangers: {error}", cure)]
+    if not found:
+        return [Finding(f"hosts in {domain}", Verdict.OK, "DNS names no KMS host that the configuration does not")]
+    hosts = ", ".join(str(HostPort(stranger.host, stranger.port)) for stranger in found)
+    cure = "find whose it is: it takes clients away, and may not be licensed. If it is yours: hosts in [dns.watch]"
+    return [Finding(f"hosts in {domain}", Verdict.WARNING, f"DNS names hosts that nobody configured: {hosts}", cure)]
 
 
 async def _ourselves(reactor: Any, port: int, timeout: float) -> list[Finding]:

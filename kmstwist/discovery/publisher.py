@@ -45,7 +45,7 @@ class PublisherService(Service):
 
     `clock` provides time (`IReactorTime`); `updater` does the updates; `random` returns a number in [0, 1). Durations
     in seconds. `withdraw` says whether an orderly stop takes the records out, `stop_within` how long it may take.
-    `published` tells which domains hold our record, as far as we know.
+    `problems` has the domains where it was tried, each with why our record does not stand there, or "" where it does.
     """
 
     name = "dns-publisher"
@@ -77,7 +77,7 @@ class PublisherService(Service):
         self._publications = tuple(publications)
         self._next: dict[str, Any] = {}
         self._under_way: dict[str, Deferred[None]] = {}
-        self.published: dict[str, bool] = {publication.domain: False for publication in publications}
+        self.problems: dict[str, str] = {}
 
     def startService(self) -> None:
         """Publish in every domain now."""
@@ -112,7 +112,7 @@ class PublisherService(Service):
         try:
             done = await self._attempted(self._updater.publish(publication))
         except UpdateFailed as failed:
-            self.published[publication.domain] = False
+            self.problems[publication.domain] = str(failed)
             wait = backoff(attempt, self._retry_first, self._retry_longest, self._random)
             DNS_PUBLISH_FAILED.emit(
                 self._log,
@@ -142,7 +142,7 @@ class PublisherService(Service):
 
     def _note(self, done: UpdateDone, took_ms: float) -> None:
         publication = done.publication
-        self.published[publication.domain] = True
+        self.problems[publication.domain] = ""
         DNS_PUBLISHED.emit(
             self._log,
             domain=publication.domain,
@@ -168,7 +168,7 @@ class PublisherService(Service):
         removed.addTimeout(self._stop_within, self._clock)
 
         def withdrawn(done: UpdateDone) -> None:
-            self.published[publication.domain] = False
+            self.problems.pop(publication.domain, None)
             DNS_WITHDRAWN.emit(
                 self._log,
                 domain=publication.domain,

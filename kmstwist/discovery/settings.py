@@ -81,13 +81,13 @@ class PublishSettings(_Section):
     )
 
     def publications(self, host: str, port: int) -> tuple[Publication, ...]:
-        """Our record for each domain; `host` and `port` are the server's own, for what is not configured.
+        """Our record for each domain, for clients to be sent to `host` and `port`.
 
         Raises `NameInvalid` where the host's name is no name that clients elsewhere could resolve.
         """
-        target = self.host or names.host_name(host)
+        target = names.host_name(host)
         return tuple(
-            Publication(domain, target, self.port or port, self.priority, self.weight, self.ttl)
+            Publication(domain, target, port, self.priority, self.weight, self.ttl)
             for domain in dict.fromkeys(self.domains)
         )
 

@@ -17,9 +17,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from kmstwist.discovery.known import resolved, strangers_among
 from kmstwist.discovery.resolver import HostAnswer, Lookup, LookupFailed
-from kmstwist.discovery.srv import SrvRecord, available
-from kmstwist.discovery.survey import is_stranger
+from kmstwist.discovery.srv import available
+from kmstwist.discovery.together import together
 from kmstwist.logevents import DEFECT, DNS_STRANGER, DNS_STRANGER_GONE, DNS_WATCH_FAILED
 from kmstwist.reasons import Reason
 
@@ -46,7 +47,8 @@ class Stranger:
 async def strangers_in(lookup: Lookup, domain: str, known: Collection[str]) -> tuple[Stranger, ...]:
     """The strangers among a domain's KMS hosts, sorted. A domain with no KMS host has none.
 
-    `known` holds names and addresses. Raises `LookupFailed` where DNS does not answer.
+    `known` holds names and addresses, in the form of `kmstwist.discovery.known.identity`. Raises `LookupFailed` where
+    DNS does not answer.
     """
     try:
         answer = await lookup.service(domain)
@@ -54,27 +56,29 @@ async def strangers_in(lookup: Lookup, domain: str, known: Collection[str]) -> t
         if failed.says_no:
             return ()
         raise
-    found: list[Stranger] = []
-    for record in available(answer.records):
-        host = await _host(lookup, record)
-        if is_stranger(record.target, host, known):
-            addresses = host.addresses if isinstance(host, HostAnswer) else ()
-            found.append(Stranger(domain, record.target, record.port, record.priority, record.weight, addresses))
-    return tuple(sorted(found))
+    records = available(answer.records)
+    targets = list(dict.fromkeys(record.target for record in records))
+    hosts = dict(zip(targets, await together(resolved(lookup, target) for target in targets), strict=True))
+    strangers = await strangers_among(lookup, domain, hosts, known)
 
+    def addresses(target: str) -> tuple[str, ...]:
+        host = hosts[target]
+        return host.addresses if isinstance(host, HostAnswer) else ()
 
-async def _host(lookup: Lookup, record: SrvRecord) -> HostAnswer | LookupFailed:
-    try:
-        return await lookup.host(record.target)
-    except LookupFailed as failed:
-        return failed
+    return tuple(
+        sorted(
+            Stranger(domain, record.target, record.port, record.priority, record.weight, addresses(record.target))
+            for record in records
+            if record.target in strangers
+        )
+    )
 
 
 class StrangerWatch(Service):
     """Looks for strangers at start and every `interval` seconds.
 
-    `known` returns the names and addresses the configuration holds, asked anew each time. `strangers` is what the last
-    look found, for metrics and reports.
+    `known` returns the names and addresses the configuration holds, asked anew each time. `remember` is told what each
+    look found in a domain; `strangers` is what the last look found, for metrics.
     """
 
     name = "dns-stranger-watch"
@@ -93,15 +97,16 @@ class StrangerWatch(Service):
         self._known = known
         self._interval = interval
         self._log = log
+        self.remember: Callable[[str, Sequence[Stranger]], None] = lambda domain, found: None
         self._found: dict[str, tuple[Stranger, ...]] = {}
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
         self._looking: Deferred[None] | None = None
 
     @property
-    def strangers(self) -> tuple[Stranger, ...]:
-        """All strangers of all domains, sorted."""
-        return tuple(sorted(stranger for found in self._found.values() for stranger in found))
+    def strangers(self) -> dict[str, tuple[Stranger, ...]]:
+        """The strangers of each domain that DNS has answered for."""
+        return dict(self._found)
 
     def startService(self) -> None:
         """Look now, and then on schedule."""
@@ -151,3 +156,4 @@ class StrangerWatch(Service):
         for _, host, port in sorted(before - {stranger.identity for stranger in found}):
             DNS_STRANGER_GONE.emit(self._log, domain=domain, host=host, port=port)
         self._found[domain] = found
+        self.remember(domain, found)

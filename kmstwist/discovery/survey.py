@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from kmstwist.discovery.known import resolved, strangers_among
 from kmstwist.discovery.probing import Probed, Prober
 from kmstwist.discovery.resolver import HostAnswer, Lookup, LookupFailed, SrvAnswer
 from kmstwist.discovery.search import SearchDomain
@@ -55,18 +56,10 @@ async def survey(
 ) -> tuple[FoundDomain, ...]:
     """Look in every domain, resolve every host and probe every address (unless `prober` is None).
 
-    `known` are the host names of the configuration; hosts not among them are flagged as strangers. Never raises for
-    what DNS or a host does: each failure stands where it belongs.
+    `known` are the hosts of the configuration, in the form of `kmstwist.discovery.known.identity`; those not among them
+    are flagged as strangers. Never raises for what DNS or a host does: each failure stands where it belongs.
     """
     return tuple(await together(_domain(lookup, domain, random, prober, known) for domain in domains))
-
-
-def is_stranger(target: str, host: HostAnswer | LookupFailed, known: Collection[str]) -> bool:
-    """Whether neither a host's name, nor an alias of it, nor any of its addresses is known."""
-    identities = {target}
-    if isinstance(host, HostAnswer):
-        identities.update(host.aliases, host.addresses)
-    return identities.isdisjoint(known)
 
 
 async def _domain(
@@ -83,6 +76,7 @@ async def _domain(
     records = try_order(available(answer.records), random)
     probabilities = first_probabilities(records)
     targets = await _resolved(lookup, (record.target for record in records))
+    strangers = None if known is None else await strangers_among(lookup, domain.name, targets, known)
     probes = await _probed(records, targets, prober)
     hosts = tuple(
         FoundHost(
@@ -90,7 +84,7 @@ async def _domain(
             probabilities[record],
             targets[record.target],
             tuple(probes.get((record.target, record.port), ())),
-            None if known is None else is_stranger(record.target, targets[record.target], known),
+            None if strangers is None else record.target in strangers,
         )
         for record in records
     )
@@ -98,14 +92,8 @@ async def _domain(
 
 
 async def _resolved(lookup: Lookup, targets: Iterable[str]) -> dict[str, HostAnswer | LookupFailed]:
-    async def resolved(target: str) -> HostAnswer | LookupFailed:
-        try:
-            return await lookup.host(target)
-        except LookupFailed as failed:
-            return failed
-
     names = list(dict.fromkeys(targets))
-    answers = await together(resolved(name) for name in names)
+    answers = await together(resolved(lookup, name) for name in names)
     return dict(zip(names, answers, strict=True))
 
 

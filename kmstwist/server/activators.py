@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -107,8 +108,9 @@ def listening_ports(config: Config) -> frozenset[int]:
     """The TCP ports this server listens on, as far as the configuration says."""
     if not config.server.listen:
         return frozenset({config.server.port})
-    numbers = (part.partition("=")[2] or part for text in config.server.listen for part in text.split(":"))
-    return frozenset(int(number) for number in numbers if number.isdigit())
+    # Twisted's endpoints have their port in the first place, or by its name: tcp:1688:backlog=50, tcp6:port=1688.
+    numbers = (number for text in config.server.listen for number in re.findall(r"^\w+:(\d+)|:port=(\d+)", text))
+    return frozenset(int(first or named) for first, named in numbers)
 
 
 def _refuse_ourselves(settings: GatewaySettings, own_ports: frozenset[int]) -> None:

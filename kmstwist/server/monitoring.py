@@ -24,6 +24,7 @@ from kmstwist.gateway.service import GatewayService
 from kmstwist.logevents import WEB
 from kmstwist.server.control import Command, ask, socket_path
 from kmstwist.server.errors import StartupError
+from kmstwist.server.naming import Naming
 from kmstwist.server.protocol import KmsFactory
 from kmstwist.transport.address import HostPort
 from kmstwist.web.passwords import PasswordFileError, load_users
@@ -45,12 +46,14 @@ class Observation:
         admission: Admission,
         gateway: GatewayService | None,
         audit: AuditService | None,
+        naming: Naming,
         started: float,
     ) -> None:
         self._factory = factory
         self._admission = admission
         self._gateway = gateway
         self._audit = audit
+        self._naming = naming
         self._started = started
 
     def snapshot(self) -> Snapshot:
@@ -79,6 +82,11 @@ class Observation:
             counters.audit.update(
                 committed=writer.committed, dropped=writer.dropped, refused=writer.refused, rejected=writer.rejected
             )
+        if self._naming.publisher is not None:
+            snapshot.published.update(self._naming.publisher.problems)
+        if self._naming.watch is not None:
+            for domain, found in self._naming.watch.strangers.items():
+                snapshot.strangers[domain] = [str(HostPort(stranger.host, stranger.port)) for stranger in found]
         return snapshot
 
     def command(self, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.application.service import Service
 
 from kmstwist.discovery import names
+from kmstwist.discovery.known import identity
 from kmstwist.discovery.names import NameInvalid
 from kmstwist.discovery.publisher import PublisherService
 from kmstwist.discovery.resolver import Lookup
+from kmstwist.discovery.settings import PublishSettings
 from kmstwist.discovery.strangers import StrangerWatch
 from kmstwist.discovery.tsig import KeyFileInvalid
 from kmstwist.discovery.updater import Updater
@@ -24,44 +27,74 @@ from kmstwist.server.errors import StartupError
 _random = secrets.SystemRandom()
 
 
-def make_dns_services(config: Config, gateway: GatewayService | None, reactor: Any, lookup: Lookup) -> list[Service]:
-    """What `[dns]` asks for, to be started when the listening port is open. Raises `StartupError`."""
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What `[dns]` asks for; None of what it does not."""
+
+    publisher: PublisherService | None = None
+    watch: StrangerWatch | None = None
+
+    @property
+    def services(self) -> list[Service]:
+        """Those there are, to be started when the listening port is open."""
+        return [service for service in (self.publisher, self.watch) if service is not None]
+
+
+def make_naming(
+    config: Config,
+    gateway: GatewayService | None,
+    ports: frozenset[int],
+    reactor: Any,
+    lookup: Lookup,
+) -> Naming:
+    """What `[dns]` asks for; `ports` are those the server listens on. Raises `StartupError`."""
     publish, watch = config.dns.publish, config.dns.watch
-    services: list[Service] = []
+    if not publish.domains and not watch.domains:
+        return Naming()
     try:
-        if publish.domains:
-            server = names.host_port(publish.server, names.DNS_PORT) if publish.server else None
-            updater = Updater(reactor, lookup, publish.key(), time.time, server, publish.timeouts)
-            publications = publish.publications(socket.getfqdn(), config.server.port)
-            services.append(
-                PublisherService(
-                    reactor,
-                    updater,
-                    publications,
-                    _random.random,
-                    refresh=publish.refresh,
-                    retry_first=publish.retry_first,
-                    retry_longest=publish.retry_longest,
-                    withdraw=publish.withdraw_on_stop,
-                )
-            )
-        if watch.domains:
-            known = _known_hosts(config, gateway)
-            services.append(StrangerWatch(reactor, lookup, watch.domains, known, watch.interval))
+        # Asked once, before anything is served: the system may take its time to tell its own full name.
+        own_name = publish.host or socket.getfqdn()
+        publisher = _publisher(publish, own_name, ports, reactor, lookup) if publish.domains else None
     except (KeyFileInvalid, NameInvalid) as error:
         raise StartupError(f"[dns]: {error}") from None
-    return services
-
-
-def _known_hosts(config: Config, gateway: GatewayService | None) -> Callable[[], set[str]]:
-    """The names and addresses that are no strangers: those configured, the upstreams, and ourselves."""
+    if not watch.domains:
+        return Naming(publisher)
 
     def known() -> set[str]:
-        hosts = {*config.dns.watch.hosts, socket.getfqdn().lower()}
-        if config.dns.publish.host:
-            hosts.add(config.dns.publish.host)
-        if gateway is not None:
-            hosts |= {upstream.host_port.host.lower() for upstream in gateway.settings.upstreams}
-        return hosts
+        # The upstreams may have been changed since the last look.
+        upstreams = config.gateway.upstreams if gateway is None else gateway.settings.upstreams
+        return known_hosts(config, own_name, [upstream.host_port.host for upstream in upstreams])
 
-    return known
+    return Naming(publisher, StrangerWatch(reactor, lookup, watch.domains, known, watch.interval))
+
+
+def known_hosts(config: Config, own_name: str, upstreams: Sequence[str] | None = None) -> set[str]:
+    """The KMS hosts that are no strangers, in the form of `identity`: the configured, the upstreams, and ourselves."""
+    if upstreams is None:
+        upstreams = [upstream.host_port.host for upstream in config.gateway.upstreams]
+    return {identity(host) for host in (*config.dns.watch.hosts, *upstreams, own_name)}
+
+
+def _publisher(
+    publish: PublishSettings, own_name: str, ports: frozenset[int], reactor: Any, lookup: Lookup
+) -> PublisherService:
+    """Raises `KeyFileInvalid`, `NameInvalid`, and `StartupError` where it is not clear which port to publish."""
+    server = names.host_port(publish.server, names.DNS_PORT) if publish.server else None
+    updater = Updater(reactor, lookup, publish.key(), time.time, server, publish.timeouts)
+    return PublisherService(
+        reactor,
+        updater,
+        publish.publications(own_name, publish.port or _only(ports)),
+        _random.random,
+        refresh=publish.refresh,
+        retry_first=publish.retry_first,
+        retry_longest=publish.retry_longest,
+        withdraw=publish.withdraw_on_stop,
+    )
+
+
+def _only(ports: frozenset[int]) -> int:
+    if len(ports) == 1 and (port := next(iter(ports))):
+        return port
+    listed = ", ".join(map(str, sorted(ports - {0}))) or "a port that is not known before it is open"
+    raise StartupError(f"[dns.publish] port: say which port clients are sent to; this server listens on {listed}")

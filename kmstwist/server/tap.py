@@ -17,7 +17,6 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 
-from kmstwist.discovery.publisher import PublisherService
 from kmstwist.discovery.resolver import Lookup
 from kmstwist.gateway.admission import Admission
 from kmstwist.gateway.directory import UnknownUpstream
@@ -27,7 +26,7 @@ from kmstwist.rpc.groups import AssociationGroups
 from kmstwist.rpc.negotiation import Interface
 from kmstwist.rpc.server import RpcServer
 from kmstwist.rpc.syntax import KMS_INTERFACE
-from kmstwist.server.activators import make_gateway, make_lab, share_of, state_dir
+from kmstwist.server.activators import listening_ports, make_gateway, make_lab, share_of, state_dir
 from kmstwist.server.adoption import Adoption
 from kmstwist.server.announcement import Announcement
 from kmstwist.server.commands import Commands
@@ -48,7 +47,7 @@ from kmstwist.server.listening import (
 )
 from kmstwist.server.log import redirect_log
 from kmstwist.server.monitoring import Observation, WorkersObservation, make_web, own_store, store_of_workers
-from kmstwist.server.naming import make_dns_services
+from kmstwist.server.naming import Naming, make_naming
 from kmstwist.server.options import Options
 from kmstwist.server.orphan import SupervisorWatch
 from kmstwist.server.protocol import KmsFactory
@@ -88,10 +87,14 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     lookup = Lookup(reactor, config.dns.server_addresses)
     gateway = make_gateway(config, reactor, lookup, workers=adoption.of) if config.gateway.configured else None
     # Of several workers one looks after what the whole server has once: its forwarding and its name.
-    naming = make_dns_services(config, gateway, reactor, lookup) if adoption.worker <= 1 else []
+    naming = (
+        make_naming(config, gateway, listening_ports(config), reactor, lookup) if adoption.worker <= 1 else Naming()
+    )
     _take_place(predecessor, config, lab=gateway is None)
     answering: LabService | GatewayService = gateway or make_lab(config, reactor)
     audit = make_audit(config.audit, state_dir(config), reactor, lab=gateway is None, forwards=adoption.worker <= 1)
+    if naming.watch is not None and audit is not None:
+        naming.watch.remember = audit.remember_strangers
     _give_away(config, options)
     admission = Admission(config.admission, reactor, connections=_share(config, adoption))
     factory = _make_factory(config, admission, Recorder(audit), reactor)
@@ -100,7 +103,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     reloader = Reloader(
         options.effective, options.load, lambda new: _apply(new, factory, listening, answering, adoption, lookup)
     )
-    observation = Observation(factory, admission, gateway, audit, reactor.seconds())
+    observation = Observation(factory, admission, gateway, audit, naming, reactor.seconds())
     _switch_as_before(adoption, admission, gateway)
     own_commands = Commands(factory, admission, gateway, reloader)
     own_commands.keep_switches(SwitchesFile(state_dir(config), config.server.port))
@@ -111,9 +114,8 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     signals = Signals(reactor, reloader.reload_quietly)
 
     def keep_name(request: object = None) -> None:
-        for service in naming:
-            if isinstance(service, PublisherService):
-                service.withdraw = False
+        if naming.publisher is not None:
+            naming.publisher.withdraw = False
 
     commands = {**own_commands.table, **observation.commands}
     if worker is None:
@@ -129,7 +131,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     listening.setServiceParent(root)
     # Of several workers none has a site: their supervisor has.
     site = make_web(config.web, observation.snapshot, reactor, own_store(audit)) if worker is None else []
-    for service in (*naming, *site):
+    for service in (*naming.services, *site):
         service.setServiceParent(root)
     signals.setServiceParent(root)
     if worker is not None:

@@ -37,6 +37,13 @@ def judge(snapshot: Snapshot) -> list[Finding]:
         findings.append(Finding(Health.DOWN, text))
     if snapshot.mode == "gateway":
         findings += _upstreams(snapshot)
+    for domain, problem in snapshot.published.items():
+        if problem:
+            findings.append(Finding(Health.DEGRADED, f"our record in {domain} could not be published: {problem}"))
+    for domain, strangers in snapshot.strangers.items():
+        if strangers:
+            text = f"DNS names KMS hosts in {domain} that nobody configured: {', '.join(strangers)}"
+            findings.append(Finding(Health.DEGRADED, text))
     if snapshot.audit.get("failing"):
         text = f"the audit's store cannot be written; {snapshot.audit.get('waiting', 0)} records wait"
         findings.append(Finding(Health.DEGRADED, text))

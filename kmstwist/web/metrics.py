@@ -28,6 +28,7 @@ class SnapshotCollector(Collector):
         yield from self._conversations()
         yield from self._upstreams()
         yield from self._audit()
+        yield from self._naming()
 
     def _process(self) -> Iterator[Metric]:
         snapshot = self._snapshot
@@ -113,6 +114,23 @@ class SnapshotCollector(Collector):
             records.add_metric((outcome,), count)
         yield records
 
+    def _naming(self) -> Iterator[Metric]:
+        published = GaugeMetricFamily(
+            "kmstwist_dns_published",
+            "1 where our SRV record stands in this domain, 0 where it could not be published.",
+            labels=("domain",),
+        )
+        for domain, problem in self._snapshot.published.items():
+            published.add_metric((domain,), int(not problem))
+        strangers = GaugeMetricFamily(
+            "kmstwist_dns_strangers",
+            "KMS hosts that DNS names in this domain and the configuration does not.",
+            labels=("domain",),
+        )
+        for domain, found in self._snapshot.strangers.items():
+            strangers.add_metric((domain,), len(found))
+        yield from (published, strangers)
+
 
 def registry_for(snapshot: Snapshot, *, process: bool = True) -> CollectorRegistry:
     """A registry of this snapshot's metrics, and of the process's own (memory, CPU, open files)."""
@@ -134,4 +152,5 @@ def metric_names() -> set[str]:
     snapshot = Snapshot(
         "gateway", 0.0, telemetry.counters, upstreams=[UpstreamState("a", "up")], audit={"waiting": 0, "failing": 0}
     )
+    snapshot.published["corp.example"], snapshot.strangers["corp.example"] = "", []
     return {sample.name for metric in registry_for(snapshot).collect() for sample in metric.samples}

@@ -104,6 +104,10 @@ class Snapshot:
     upstreams: list[UpstreamState] = field(default_factory=list)
     #: Gauges of the audit: waiting (records) and failing (0 or 1). Empty where there is no audit.
     audit: dict[str, int] = field(default_factory=dict)
+    #: The domains our SRV record was to be published in, each with why it could not be, or "" where it stands there.
+    published: dict[str, str] = field(default_factory=dict)
+    #: The KMS hosts that DNS names and the configuration does not, for each domain that is watched.
+    strangers: dict[str, list[str]] = field(default_factory=dict)
     workers: int = 1
     workers_wanted: int = 1
 
@@ -152,6 +156,9 @@ def together(snapshots: Sequence[Snapshot], *, retired: Counters, wanted: int, m
         whole.counters.add(one.counters)
         whole.connections += one.connections
         whole.paused = whole.paused or one.paused
+        # One worker looks after these for all.
+        whole.published.update(one.published)
+        whole.strangers.update(one.strangers)
         for name, value in one.audit.items():
             whole.audit[name] = (
                 max(whole.audit.get(name, 0), value) if name == "failing" else (whole.audit.get(name, 0) + value)

@@ -25,6 +25,8 @@ from kmstwist.audit.reports.model import Query
 from kmstwist.audit.reports.render import to_json
 from kmstwist.audit.retention import Limits, prune, rewrite
 from kmstwist.audit.store import insert_batch, read_records, verify
+from kmstwist.audit.strangers import remember
+from kmstwist.discovery.strangers import Stranger
 from tests.audit.exports import as_xml, request
 from tests.audit.making import DAY, HOUR, START, known, new_store, opaque, refusal, uuid
 from tests.audit.postgres import Cluster, make_folder
@@ -99,6 +101,9 @@ def test_the_central_store_says_the_same_as_the_local_one(store: Engine, target:
 def test_every_report_says_the_same_over_postgresql(store: Engine, target: Engine, name: str) -> None:
     insert_batch(store, [*SOME, known(START, "pc8", cmid=uuid("PC1"), product=None), known(START + 9, "PC1", cmid="x")])
     forward_all(Forwarder(store, target))
+    for engine in (store, target):
+        # Each gateway's watch remembers in its own store; they are not forwarded.
+        remember(engine, "gw1", "corp.test", [Stranger("corp.test", "rogue.test", 1688, 0, 0)], START)
     query = Query(
         now=datetime(2024, 6, 10, tzinfo=UTC), **({"network": "10.0.0.0/8"} if "network" in REPORTS[name].heeds else {})
     )

@@ -70,7 +70,7 @@ def test_it_publishes_at_start_and_again_after_each_refresh() -> None:
         (seconds, "publish", domain) for seconds in (0, 100, 200) for domain in ("one.test", "two.test")
     ]
     assert set(log.words()) == {"dns-published"}
-    assert service.published == {"one.test": True, "two.test": True}
+    assert service.problems == {"one.test": "", "two.test": ""}
 
 
 def test_the_log_line_tells_what_was_published_where() -> None:
@@ -99,7 +99,7 @@ def test_a_failure_is_tried_again_with_waits_that_double_up_to_the_longest() -> 
         'reason=dns-refused detail="The DNS server does not allow it." attempt=2 retry_s=20'
     )
     assert log.events[0]["log_level"] is LogLevel.warn
-    assert service.published == {"one.test": False}
+    assert service.problems == {"one.test": "The DNS server does not allow it."}
 
 
 def test_after_a_success_the_waits_begin_anew() -> None:
@@ -148,7 +148,7 @@ def test_an_orderly_stop_withdraws_every_record() -> None:
     assert stopped
     assert updater.calls[2:] == [(0, "withdraw", "one.test"), (0, "withdraw", "two.test")]
     assert log.words()[2:] == ["dns-withdrawn", "dns-withdrawn"]
-    assert service.published == {"one.test": False, "two.test": False}
+    assert service.problems == {}
     assert clock.getDelayedCalls() == []
 
 

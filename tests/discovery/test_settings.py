@@ -17,17 +17,12 @@ def test_without_any_section_nothing_is_published_nor_watched() -> None:
     assert settings.publish.key() is None
 
 
-def test_what_is_left_out_is_the_server_s_own() -> None:
+def test_each_domain_has_a_record_once() -> None:
     settings = PublishSettings.model_validate({"domains": ["Corp.test.", "lab.test", "corp.test"], "weight": 7})
     assert settings.publications("gw.corp.test", 1700) == (
         Publication("corp.test", "gw.corp.test", 1700, 0, 7, 3600),
         Publication("lab.test", "gw.corp.test", 1700, 0, 7, 3600),
     )
-
-
-def test_what_is_configured_wins_over_the_server_s_own() -> None:
-    settings = PublishSettings.model_validate({"domains": ["corp.test"], "host": "vip.corp.test", "port": 1688})
-    assert settings.publications("gw", 1700)[0].record.data == (0, 100, 1688, "vip.corp.test")
 
 
 def test_a_machine_without_a_full_name_must_be_given_one() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from kmstwist.discovery.known import identity
 from kmstwist.discovery.resolver import LookupProblem, SrvAnswer
 from kmstwist.discovery.strangers import Stranger, StrangerWatch, strangers_in
 from tests.discovery.fakes import FakeLookup, Log, failed, record, result
@@ -34,6 +36,46 @@ def test_a_host_known_by_its_address_is_no_stranger() -> None:
     assert result(strangers_in(lookup, "corp.test", {"192.0.2.7", "2001:db8::66"})) == ()
 
 
+@pytest.mark.parametrize(
+    "known",
+    [
+        "alias.corp.test",  # the configuration has an alias, the record the host's own name
+        "same.corp.test",  # it has another name of the same address
+        "KMS.Corp.Test.",
+        "kms",
+        "2001:DB8:0:0::7",
+    ],
+)
+def test_a_host_is_known_by_any_of_its_names(known: str) -> None:
+    lookup = FakeLookup(
+        {"corp.test": [OURS]},
+        {"kms.corp.test": ["2001:db8::7"], "alias.corp.test": ["2001:db8::7"], "same.corp.test": ["2001:db8::7"]},
+    )
+    assert result(strangers_in(lookup, "corp.test", {identity(known)})) == ()
+
+
+def test_a_known_name_that_does_not_resolve_makes_nobody_known() -> None:
+    lookup = FakeLookup({"corp.test": [THEIRS]}, {**HOSTS, "gone.test": failed(LookupProblem.TIMEOUT)})
+    assert [one.host for one in result(strangers_in(lookup, "corp.test", {"gone.test"}))] == ["rogue.corp.test"]
+
+
+def test_what_each_look_found_is_handed_on() -> None:
+    remembered: list[Any] = []
+    lookup = FakeLookup({"corp.test": [OURS, THEIRS]}, HOSTS)
+    clock = Clock()
+    watch = StrangerWatch(clock, lookup, ["corp.test"], lambda: {"kms.corp.test"}, 100.0, Log().logger)
+    watch.remember = lambda *told: remembered.append(told)
+    watch.startService()
+    lookup.services["corp.test"] = failed(LookupProblem.TIMEOUT)
+    clock.advance(100)
+    lookup.services["corp.test"] = [OURS]
+    clock.advance(100)
+    assert [(domain, [one.host for one in found]) for domain, found in remembered] == [
+        ("corp.test", ["rogue.corp.test"]),
+        ("corp.test", []),
+    ]
+
+
 def test_a_stranger_whose_name_does_not_resolve_is_one_all_the_same() -> None:
     lookup = FakeLookup({"corp.test": [THEIRS]})
     assert [stranger.addresses for stranger in result(strangers_in(lookup, "corp.test", set()))] == [()]
@@ -53,12 +95,12 @@ def test_the_watch_tells_a_stranger_once_and_when_it_is_gone() -> None:
         "dns-stranger domain=corp.test host=rogue.corp.test port=1999 priority=3 weight=7 "
         "addresses=2001:db8::66,192.0.2.66 reason=dns-stranger"
     ]
-    assert [stranger.host for stranger in watch.strangers] == ["rogue.corp.test"]
+    assert [stranger.host for stranger in watch.strangers["corp.test"]] == ["rogue.corp.test"]
 
     lookup.services["corp.test"] = [OURS]
     clock.advance(100)
     assert log.lines[1:] == ["dns-stranger-gone domain=corp.test host=rogue.corp.test port=1999"]
-    assert watch.strangers == ()
+    assert watch.strangers == {"corp.test": ()}
 
 
 def test_a_dns_failure_keeps_what_was_known_and_the_watch_goes_on() -> None:
@@ -68,10 +110,10 @@ def test_a_dns_failure_keeps_what_was_known_and_the_watch_goes_on() -> None:
     lookup.services["corp.test"] = failed(LookupProblem.TIMEOUT)
     clock.advance(100)
     assert "dns-watch-failed domain=corp.test problem=timeout" in log.lines[1]
-    assert len(watch.strangers) == 1
+    assert len(watch.strangers["corp.test"]) == 1
     lookup.services["corp.test"] = []
     clock.advance(100)
-    assert watch.strangers == ()
+    assert watch.strangers == {"corp.test": ()}
 
 
 def test_a_defect_in_one_look_does_not_end_the_watch() -> None:

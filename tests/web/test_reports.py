@@ -27,7 +27,9 @@ from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.model import Bucket
 from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.store import insert_batch
+from kmstwist.audit.strangers import remember
 from kmstwist.cli.report import report
+from kmstwist.discovery.strangers import Stranger
 from kmstwist.server.monitoring import store_of_workers
 from kmstwist.web.passwords import hash_password
 from kmstwist.web.report_page import HTML_ROWS
@@ -58,6 +60,7 @@ def store(tmp_path: Path) -> Iterator[Engine]:
         refusal(ago(0.5)),
     ]
     insert_batch(engine, records)
+    remember(engine, "gw1", "corp.test", [Stranger("corp.test", "rogue.test", 1688, 0, 0)], ago(0.5))
     yield engine
     engine.dispose()
 

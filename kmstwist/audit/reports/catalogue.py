@@ -9,6 +9,7 @@ from kmstwist.audit.reports.estate import networks, products
 from kmstwist.audit.reports.failures import failures, refused
 from kmstwist.audit.reports.machines import clients, expiring, silent
 from kmstwist.audit.reports.model import ReportDefinition
+from kmstwist.audit.reports.strangers import strangers
 
 _ALL = ReportDefinition.ALL
 _TIMES = frozenset({"since", "until"})
@@ -28,5 +29,6 @@ REPORTS: dict[str, ReportDefinition] = {
         ReportDefinition("count", "distinct clients in 30 days, with a forecast", count, frozenset()),
         ReportDefinition("products", "how many machines run what", products, _ALL),
         ReportDefinition("networks", "how many machines run what, where", networks, _ALL),
+        ReportDefinition("strangers", "KMS hosts in DNS that nobody configured", strangers, frozenset()),
     )
 }

@@ -171,11 +171,26 @@ def upgrade() -> None:
         postgresql_where=sa.text("machine IS NOT NULL"),
     )
     op.create_index("ix_records_record_id", "records", ["record_id"], unique=True)
+    op.create_table(
+        "strangers",
+        sa.Column("gateway", sa.String(), nullable=False),
+        sa.Column("domain", sa.String(), nullable=False),
+        sa.Column("host", sa.String(), nullable=False),
+        sa.Column("port", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("weight", sa.Integer(), nullable=False),
+        sa.Column("addresses", sa.Text(), nullable=False),
+        sa.Column("first_seen", sa.BigInteger(), nullable=False),
+        sa.Column("last_seen", sa.BigInteger(), nullable=False),
+        sa.Column("gone", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("gateway", "domain", "host", "port", name=op.f("pk_strangers")),
+    )
 
 
 def downgrade() -> None:
     """Change them back."""
 
+    op.drop_table("strangers")
     op.drop_table("records")
     op.drop_table("machines")
 

@@ -1,0 +1,34 @@
+"""Remembering the strangers: KMS hosts that DNS names and nobody configured, when they came and when they went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Engine, and_, update
+
+from kmstwist.audit import schema
+from kmstwist.audit.engine import writing
+from kmstwist.discovery.strangers import Stranger
+
+
+def remember(engine: Engine, gateway: str, domain: str, found: Sequence[Stranger], at: int) -> None:
+    """Note that these, and no others, were a domain's strangers at this time (milliseconds since 1970).
+
+    Whoever stood there before and is not among them has gone. One that comes back keeps the time it was first seen.
+    """
+    table = schema.strangers
+    ours = and_(table.c.gateway == gateway, table.c.domain == domain)
+    with writing(engine) as connection:
+        connection.execute(update(table).where(ours, table.c.gone.is_(None)).values(gone=at))
+        for stranger in found:
+            key = {"gateway": gateway, "domain": domain, "host": stranger.host, "port": stranger.port}
+            values = {
+                "priority": stranger.priority,
+                "weight": stranger.weight,
+                "addresses": ",".join(stranger.addresses),
+                "last_seen": at,
+                "gone": None,
+            }
+            this = and_(ours, table.c.host == stranger.host, table.c.port == stranger.port)
+            if not connection.execute(update(table).where(this).values(**values)).rowcount:
+                connection.execute(table.insert().values(**key, **values, first_seen=at))

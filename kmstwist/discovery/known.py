@@ -1,0 +1,50 @@
+"""Which of the KMS hosts that DNS names are known, and which are strangers.
+
+A host has many names: its own, aliases (CNAME), its addresses. The configuration may hold one and the SRV record
+another, so the names that are known are looked up too, where a comparison as text does not settle it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Mapping
+
+from kmstwist.discovery import names
+from kmstwist.discovery.resolver import HostAnswer, Lookup, LookupFailed
+from kmstwist.discovery.together import together
+
+
+def identity(host: str) -> str:
+    """A host's name or address in the one form that is compared. Raises `NameInvalid`."""
+    return str(ipaddress.ip_address(host)) if names.is_address(host) else names.normal(host)
+
+
+async def strangers_among(
+    lookup: Lookup, domain: str, hosts: Mapping[str, HostAnswer | LookupFailed], known: Collection[str]
+) -> frozenset[str]:
+    """The names of `hosts`, the SRV targets of `domain` and what they resolve to, that are none of the known hosts.
+
+    `known` holds names and addresses in the form of `identity`; one without a dot is taken to be in `domain`. DNS is
+    asked about the known names, and no host is contacted. Never raises for what DNS does.
+    """
+    everyone = {*known, *(f"{name}.{domain}" for name in known if "." not in name and ":" not in name)}
+    doubtful = [target for target, host in hosts.items() if everyone.isdisjoint(_identities(target, host))]
+    if doubtful:
+        asked = sorted(name for name in everyone if not names.is_address(name) and name not in hosts)
+        answers = await together(resolved(lookup, name) for name in asked)
+        for name, host in [*zip(asked, answers, strict=True), *hosts.items()]:
+            if name in everyone:
+                everyone |= _identities(name, host)
+    return frozenset(target for target in doubtful if everyone.isdisjoint(_identities(target, hosts[target])))
+
+
+async def resolved(lookup: Lookup, name: str) -> HostAnswer | LookupFailed:
+    """A host's addresses, or why there are none."""
+    try:
+        return await lookup.host(name)
+    except LookupFailed as failed:
+        return failed
+
+
+def _identities(target: str, host: HostAnswer | LookupFailed) -> set[str]:
+    return {target, *host.aliases, *host.addresses} if isinstance(host, HostAnswer) else {target}
