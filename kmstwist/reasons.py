@@ -84,6 +84,7 @@ class Reason(StrEnum):
     DNS_TIMEOUT = "dns-timeout"
     DNS_UNREACHABLE = "dns-unreachable"
     DNS_LOOKUP = "dns-lookup"
+    DNS_ALIAS = "dns-alias"
     DNS_STRANGER = "dns-stranger"
 
     # What the audit decided.
@@ -305,6 +306,10 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.DNS_LOOKUP: Explanation(
         "the zone of the domain, or its primary server, cannot be found in DNS",
         "see that the domain is right; ask the same resolver: dig SOA _vlmcs._tcp.<domain>",
+    ),
+    Reason.DNS_ALIAS: Explanation(
+        "the name our record is to stand at is an alias (CNAME) of another",
+        "publish in the domain that the alias leads to, or take the alias out of the zone",
     ),
     Reason.DNS_STRANGER: Explanation(
         "DNS names a KMS host that the configuration does not",

@@ -179,8 +179,9 @@ def _found_table(found: tuple[FoundDomain, ...], probed: bool) -> None:
 
     # Without a terminal there is no width to fit into.
     console = Console(width=None if sys.stdout.isatty() else 160)
-    for part in tables(found, probed):
-        console.print(part, highlight=False, markup=False)
+    for part in tables(found, probed, console):
+        # What is not a table stays a line, however long a name in it is.
+        console.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
 
 
 def _journey_json(journey: Journey) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +13,9 @@ from kmstwist.discovery.as_client import Journey
 from kmstwist.discovery.probing import Probed
 from kmstwist.discovery.resolver import HostAnswer, LookupFailed
 from kmstwist.discovery.survey import FoundDomain, FoundHost
+
+#: Characters that what answers needs to be read with ease.
+_SPEAKS_WIDTH = 30
 
 
 def as_data(found: tuple[FoundDomain, ...]) -> list[dict[str, Any]]:
@@ -57,8 +60,11 @@ def _host_data(host: FoundHost) -> dict[str, Any]:
     }
 
 
-def tables(found: tuple[FoundDomain, ...], probed: bool) -> Iterator[RenderableType]:
-    """For each domain a line, and a table of its hosts in the order a client would try them."""
+def tables(found: tuple[FoundDomain, ...], probed: bool, console: Console) -> Iterator[RenderableType]:
+    """For each domain a line, and its hosts in the order a client would try them.
+
+    They are a table where the console has room for one; elsewhere each host has lines of its own.
+    """
     for part in found:
         yield f"{part.domain.name} ({part.domain.origin})"
         if isinstance(part.answer, LookupFailed):
@@ -67,42 +73,64 @@ def tables(found: tuple[FoundDomain, ...], probed: bool) -> Iterator[RenderableT
         if not part.hosts:
             yield '  The record\'s target is ".": this domain says that it has no KMS host.'
             continue
-        table = Table(box=None, pad_edge=True)
-        for heading in ("", "Host", "Prio", "Weight", "First", "Address", "ms", "What answers"):
-            last = heading == "What answers"
-            number = heading in ("Prio", "Weight", "First", "ms")
-            table.add_column(heading, overflow="fold", no_wrap=not last, justify="right" if number else "left")
-        for place, host in enumerate(part.hosts, 1):
-            _add_rows(table, place, host, probed)
-        yield table
+        table = _table(part.hosts, probed)
+        # Measured as if there were room without end: rich never measures more than it is given.
+        if console.measure(table, options=console.options.update(width=10_000)).minimum <= console.width:
+            yield table
+        else:
+            for place, host in enumerate(part.hosts, 1):
+                yield from _host_lines(place, host, probed)
         strangers = sorted({host.record.target for host in part.hosts if host.stranger})
         for name in strangers:
             yield f"  STRANGER: {name} is in DNS, but not among the known hosts."
 
 
-def _add_rows(table: Table, place: int, host: FoundHost, probed: bool) -> None:
+def _host_lines(place: int, host: FoundHost, probed: bool) -> Iterator[str]:
     record = host.record
-    first = [
-        str(place),
-        f"{record.target}:{record.port}",
-        str(record.priority),
-        str(record.weight),
-        _percent(float(host.probability)),
-    ]
+    yield f"{place:>2}  {record.target}:{record.port}"
+    yield f"    priority {record.priority}, weight {record.weight}, first {_percent(float(host.probability))}"
+    for address, took, what in _results(host, probed):
+        yield f"    {address}" + (f" [{took} ms]" if took != "-" else "") + (f": {what}" if what else "")
+
+
+def _table(hosts: tuple[FoundHost, ...], probed: bool) -> Table:
+    table = Table(box=None, pad_edge=True)
+    for heading in ("", "Host", "Prio", "Weight", "First", "Address", "ms", "What answers"):
+        last = heading == "What answers"
+        number = heading in ("Prio", "Weight", "First", "ms")
+        table.add_column(
+            heading,
+            overflow="fold",
+            no_wrap=not last,
+            justify="right" if number else "left",
+            min_width=_SPEAKS_WIDTH if last else None,
+        )
+    for place, host in enumerate(hosts, 1):
+        record = host.record
+        first = [
+            str(place),
+            f"{record.target}:{record.port}",
+            str(record.priority),
+            str(record.weight),
+            _percent(float(host.probability)),
+        ]
+        for result in _results(host, probed):
+            # As Text: what DNS holds is not to be read as rich's markup.
+            table.add_row(*(Text(cell) for cell in (*first, *result)))
+            first = [""] * len(first)
+    return table
+
+
+def _results(host: FoundHost, probed: bool) -> Iterator[tuple[str, str, str]]:
+    """For each address of a host: the address, the milliseconds, and what answers there."""
     if isinstance(host.host, LookupFailed):
-        _add_row(table, *first, "-", "-", str(host.host))
+        yield "-", "-", str(host.host)
         return
     through = f"alias of {host.host.aliases[-1]}" if host.host.aliases else ""
     results: list[tuple[str, Probed | None]] = list(host.probes) if probed else [(a, None) for a in host.host.addresses]
     for address, result in results:
         speaks = "; ".join(text for text in (result.speaks if result else "", through) if text)
-        _add_row(table, *first, address, f"{result.milliseconds:.1f}" if result and result.steps else "-", speaks)
-        first = [""] * len(first)
-
-
-def _add_row(table: Table, *cells: str) -> None:
-    # As Text: what DNS holds is not to be read as rich's markup.
-    table.add_row(*(Text(cell) for cell in cells))
+        yield address, f"{result.milliseconds:.1f}" if result and result.steps else "-", speaks
 
 
 def _percent(probability: float) -> str:

@@ -149,7 +149,11 @@ async def _update_all(
 
 
 def _tell(verb: str, done: UpdateDone) -> None:
-    click.echo(f"{done.publication.domain}: {verb} at {done.server}, zone {done.zone}:")
+    said = {
+        ("published", True): "published already",
+        ("withdrawn", False): "nothing to withdraw, for this record is not there,",
+    }
+    click.echo(f"{done.publication.domain}: {said.get((verb, done.stood), verb)} at {done.server}, zone {done.zone}:")
     click.echo(f"  {done.publication}")
     for record in sorted(done.others):
         click.echo(f"  beside {record}")

@@ -129,7 +129,7 @@ async def _discover(walk: _Walk, settings: ClientSettings) -> Journey:
             continue
         records = try_order(available(answer.records), walk.random)
         if not records:
-            walk.decide("the record's target", 'is ".": the domain says that it has no KMS host', good=False)
+            walk.decide('what a target of "." says', "that this domain has no KMS host", good=False)
             return walk.end(None, CONTACT_FAILED)
         for record in records:
             reached = await _contact(walk, HostPort(record.target, record.port))
@@ -151,9 +151,9 @@ async def _query(walk: _Walk, domain: SearchDomain) -> SrvAnswer | LookupFailed:
         return failed
     hosts = ", ".join(
         f"{record.target}:{record.port} (priority {record.priority}, weight {record.weight})"
-        for record in sorted(answer.records)
+        for record in sorted(available(answer.records))
     )
-    walk.done(Action.QUERY, what, hosts, True, begun)
+    walk.done(Action.QUERY, what, hosts or 'one record, whose target is "."', True, begun)
     return answer
 
 

@@ -19,6 +19,10 @@ SERVICE = "_vlmcs._tcp"
 KMS_PORT = DEFAULT_PORT
 DNS_PORT = 53
 
+#: Characters that a name may have, without the final dot (RFC 1035 2.3.4 counts 255 bytes, with the lengths).
+MAX_LENGTH = 253
+
+_SERVICE_LABELS = {"_vlmcs", "_tcp", "_udp"}
 _HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9])?")
 
 
@@ -44,10 +48,21 @@ def normal(name: str) -> str:
 def domain(name: str) -> str:
     """A DNS domain to look in or publish in, checked to consist of host-name labels (RFC 952, underscores allowed).
 
-    `_vlmcs._tcp.corp.example` is understood as its domain. Raises `NameInvalid`.
+    `_vlmcs._tcp.corp.example` is understood as its domain. Raises `NameInvalid`, also for what is nearly that, and for
+    a domain so long that no record of ours can stand in it.
     """
-    text = _checked_labels(name, "a DNS domain, such as corp.example")
-    return text.removeprefix(SERVICE + ".")
+    text = _checked_labels(name, "a DNS domain, such as corp.example").removeprefix(SERVICE + ".")
+    labels = text.split(".")
+    service = max((place for place, label in enumerate(labels, 1) if label in _SERVICE_LABELS), default=0)
+    if service:
+        meant = ".".join(labels[service:]) or "corp.example"
+        raise NameInvalid(f"{name!r} is the name of a service, not of a domain: give the domain only, such as {meant}.")
+    if len(service_name(text)) > MAX_LENGTH:
+        raise NameInvalid(
+            f"The domain {text} is too long: with {SERVICE} before it, it has {len(service_name(text))} characters, "
+            f"and DNS allows {MAX_LENGTH}."
+        )
+    return text
 
 
 def host_name(name: str) -> str:

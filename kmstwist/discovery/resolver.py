@@ -25,7 +25,7 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import Factory
 from twisted.names import client, dns, error
 
-from kmstwist.discovery.names import DNS_PORT, service_name
+from kmstwist.discovery.names import DNS_PORT, MAX_LENGTH, service_name
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.discovery.together import together
 from kmstwist.transport.address import HostPort
@@ -37,7 +37,6 @@ DEFAULT_TIMEOUTS = (2.0, 3.0)
 MAX_ALIASES = 8
 """CNAMEs followed for one name; a longer chain is taken for a loop."""
 
-_NAME_LENGTH = 253
 _LABEL_LENGTH = 63
 
 
@@ -73,7 +72,8 @@ _SENTENCES = {
     LookupProblem.BAD_ANSWER: "The DNS server {server} gave an answer about {name} that cannot be used.",
     LookupProblem.ALIAS_LOOP: "The aliases (CNAME) of {name} lead in a circle or are more than "
     f"{MAX_ALIASES}, says the DNS server {{server}}.",
-    LookupProblem.BAD_NAME: "{name} cannot be looked up: DNS allows 253 characters, and 63 between two dots.",
+    LookupProblem.BAD_NAME: f"{{name}} cannot be looked up: DNS allows {MAX_LENGTH} characters, and {_LABEL_LENGTH} "
+    "between two dots.",
 }
 
 
@@ -110,12 +110,16 @@ class NoDnsServer(LookupFailed):
 
 @dataclass(frozen=True, slots=True)
 class SrvAnswer:
-    """The SRV records of one name, in the answer's order; `owner` differs from `name` where CNAMEs led elsewhere."""
+    """The SRV records of one name, in the answer's order; `owner` differs from `name` where CNAMEs led elsewhere.
+
+    `written` is the owner in the zone's own upper and lower case, as far as the server tells.
+    """
 
     name: str
     owner: str
     records: tuple[SrvRecord, ...]
     server: HostPort
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +175,8 @@ class Lookup:
         """The KMS SRV records of a domain. Raises `LookupFailed`."""
         name = service_name(domain)
         reply, owner, _ = await self._ask_through_aliases(name, dns.SRV)
-        records = tuple(_srv(rr) for rr in reply.answers if rr.type == dns.SRV and _text(rr.name) == owner)
-        return SrvAnswer(name, owner, records, reply.server)
+        found = [rr for rr in reply.answers if rr.type == dns.SRV and _text(rr.name) == owner]
+        return SrvAnswer(name, owner, tuple(map(_srv, found)), reply.server, _as_written(found[0].name))
 
     async def host(self, name: str) -> HostAnswer:
         """The addresses of a host. Raises `LookupFailed` where it has neither an IPv6 nor an IPv4 address.
@@ -253,7 +257,7 @@ class Lookup:
         raise failure
 
     async def _ask_server(self, server: HostPort, name: str, kind: int) -> _Reply:
-        if len(name) > _NAME_LENGTH or not all(0 < len(label) <= _LABEL_LENGTH for label in name.split(".")):
+        if len(name) > MAX_LENGTH or not all(0 < len(label) <= _LABEL_LENGTH for label in name.split(".")):
             raise self._failed(LookupProblem.BAD_NAME, name, kind, server)
         asker = _OneServer(self._reactor, server, self._timeouts)
         lookup: Any = {
@@ -363,8 +367,12 @@ class _OneServer(client.Resolver):
 
 
 def _text(name: dns.Name) -> str:
+    return _as_written(name).lower()
+
+
+def _as_written(name: dns.Name) -> str:
     # A name may hold any bytes, and it ends in terminals and logs: what does not print is written \DDD (RFC 1035 5.1).
-    text = "".join(chr(byte) if 0x21 <= byte <= 0x7E else f"\\{byte:03d}" for byte in name.name.lower())
+    text = "".join(chr(byte) if 0x21 <= byte <= 0x7E else f"\\{byte:03d}" for byte in name.name)
     return text.rstrip(".")
 
 

@@ -73,17 +73,20 @@ class UpdateFailed(Exception):
         self.reason = reason
 
 
-def addition(zone: str, publication: Publication) -> dns.update.UpdateMessage:
-    """The update that adds our record to the record set (RFC 2136 2.5.1). Adding it twice changes nothing."""
+def addition(zone: str, publication: Publication, owner: str = "") -> dns.update.UpdateMessage:
+    """The update that adds our record to the record set (RFC 2136 2.5.1). Adding it twice changes nothing.
+
+    `owner` is the record set's name in the zone's upper and lower case, which an update with another would change.
+    """
     message = dns.update.UpdateMessage(zone + ".")
-    message.add(publication.name + ".", publication.ttl, "SRV", str(publication.record))
+    message.add((owner or publication.name) + ".", publication.ttl, "SRV", str(publication.record))
     return message
 
 
-def removal(zone: str, publication: Publication) -> dns.update.UpdateMessage:
-    """The update that takes our record, and no other, out of the record set (RFC 2136 2.5.4)."""
+def removal(zone: str, publication: Publication, owner: str = "") -> dns.update.UpdateMessage:
+    """The update that takes our record, and no other, out of the record set (RFC 2136 2.5.4). `owner` as before."""
     message = dns.update.UpdateMessage(zone + ".")
-    message.delete(publication.name + ".", "SRV", str(publication.record))
+    message.delete((owner or publication.name) + ".", "SRV", str(publication.record))
     return message
 
 

@@ -26,8 +26,9 @@ from kmstwist.transport.address import HostPort
 class UpdateDone:
     """What was done where: `publication` as it stands in DNS, with the TTL it has there.
 
-    `others` are the records of other hosts in the set; `outdated` are earlier records of ours, with the same host and
-    port but another priority or weight, which stay until they are withdrawn.
+    `stood` is whether the record was there before. `others` are the records of other hosts in the set; `outdated` are
+    earlier records of ours, with the same host and port but another priority or weight, which stay until they are
+    withdrawn.
     """
 
     publication: Publication
@@ -35,6 +36,21 @@ class UpdateDone:
     server: HostPort
     others: tuple[SrvRecord, ...]
     outdated: tuple[SrvRecord, ...]
+    stood: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A record set as it stands: its zone, the primary's address that answers, its records, and its name's own case."""
+
+    zone: str
+    server: HostPort
+    records: tuple[SrvRecord, ...] = ()
+    owner: str = ""
+
+    def without(self, publication: Publication) -> list[SrvRecord]:
+        """The records but ours."""
+        return [record for record in self.records if record.data != publication.record.data]
 
 
 class Publishes(Protocol):
@@ -72,21 +88,20 @@ class Updater:
 
     async def publish(self, publication: Publication) -> UpdateDone:
         """Add our record to the domain's set. To do it again changes nothing. Raises `UpdateFailed`."""
-        zone, server, present = await self._survey(publication)
-        others = [record for record in present if record.data != publication.record.data]
+        found = await self._survey(publication)
+        others = found.without(publication)
         if others:
             publication = publication.with_ttl(others[0].ttl)
-        await self._send(addition(zone, publication), server, zone)
-        return _done(publication, zone, server, others)
+        await self._send(addition(found.zone, publication, found.owner), found)
+        return _done(publication, found)
 
     async def withdraw(self, publication: Publication) -> UpdateDone:
         """Take our record, and no other, out of the domain's set. Raises `UpdateFailed`."""
-        zone, server, present = await self._survey(publication)
-        await self._send(removal(zone, publication), server, zone)
-        return _done(publication, zone, server, [r for r in present if r.data != publication.record.data])
+        found = await self._survey(publication)
+        await self._send(removal(found.zone, publication, found.owner), found)
+        return _done(publication, found)
 
-    async def _survey(self, publication: Publication) -> tuple[str, HostPort, tuple[SrvRecord, ...]]:
-        """The zone, its primary's address that answers, and the records that stand in the set now, as it has them."""
+    async def _survey(self, publication: Publication) -> _Found:
         try:
             if self._server is not None:
                 primary = Lookup(self._reactor, await self._located(self._server), self._timeouts)
@@ -104,8 +119,12 @@ class Updater:
         except LookupFailed as failed:
             if not failed.says_no or failed.server is None:
                 raise UpdateFailed(_reason_of(failed), str(failed)) from None
-            return zone.name, failed.server, ()
-        return zone.name, answer.server, answer.records
+            if failed.name != publication.name:
+                raise _is_alias(publication, failed.name) from None
+            return _Found(zone.name, failed.server)
+        if answer.owner != publication.name:
+            raise _is_alias(publication, answer.owner)
+        return _Found(zone.name, answer.server, answer.records, answer.written)
 
     async def _located(self, server: HostPort) -> list[HostPort]:
         """All addresses of a server, to be tried in turn: a machine may have no way to the IPv6 ones."""
@@ -113,14 +132,14 @@ class Updater:
             return [server]
         return [HostPort(address, server.port) for address in (await self._lookup.host(server.host)).addresses]
 
-    async def _send(self, message: dns.update.UpdateMessage, server: HostPort, zone: str) -> None:
+    async def _send(self, message: dns.update.UpdateMessage, found: _Found) -> None:
         now = self._wall_clock()
         signed = sign(message, self._key, now)
         try:
-            answer = await exchange(self._reactor, server, signed.wire, self._timeouts)
+            answer = await exchange(self._reactor, found.server, signed.wire, self._timeouts)
         except NoAnswer as none:
             raise UpdateFailed(Reason.DNS_UNREACHABLE if none.refused else Reason.DNS_TIMEOUT, str(none)) from None
-        check_answer(answer, signed, str(server), zone, now)
+        check_answer(answer, signed, str(found.server), found.zone, now)
 
 
 def _reason_of(failed: LookupFailed) -> Reason:
@@ -131,7 +150,18 @@ def _reason_of(failed: LookupFailed) -> Reason:
     return Reason.DNS_LOOKUP
 
 
-def _done(publication: Publication, zone: str, server: HostPort, rest: list[SrvRecord]) -> UpdateDone:
+def _is_alias(publication: Publication, of: str) -> UpdateFailed:
+    # A server says that it did such an update, and does nothing (RFC 2136 3.4.2.2).
+    return UpdateFailed(
+        Reason.DNS_ALIAS,
+        f"{publication.name} is an alias (CNAME) of {of}, and no record can stand beside an alias: publish in the "
+        "domain it leads to, or take the alias out.",
+    )
+
+
+def _done(publication: Publication, found: _Found) -> UpdateDone:
+    rest = found.without(publication)
     ours = [record for record in rest if (record.target, record.port) == (publication.target, publication.port)]
     others = tuple(record for record in rest if record not in ours)
-    return UpdateDone(publication, zone, server, others, tuple(ours))
+    stood = len(rest) < len(found.records)
+    return UpdateDone(publication, found.zone, found.server, others, tuple(ours), stood)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+from fractions import Fraction
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from kmstwist.cli.discover import discover
+from kmstwist.cli.discover_output import tables
+from kmstwist.discovery.probing import Probed
+from kmstwist.discovery.resolver import HostAnswer, SrvAnswer
+from kmstwist.discovery.search import Origin, SearchDomain
+from kmstwist.discovery.srv import SrvRecord
+from kmstwist.discovery.survey import FoundDomain, FoundHost
+from kmstwist.transport.address import HostPort
 from tests.cli.command import run
 from tests.discovery.named import StartNamed, free_port, start_named
 
@@ -69,6 +79,26 @@ def test_the_table_names_hosts_chances_and_strangers(start_named: StartNamed) ->
     assert result.stdout.startswith("corp.test (asked for)")
     assert "STRANGER: six.corp.test" in result.stdout
     assert "alias of kms.corp.test" in " ".join(result.stdout.split())
+
+
+def found_at(name: str) -> FoundDomain:
+    host = HostAnswer(name, (), (), ("192.0.2.7",), 60)
+    probed = (("192.0.2.7", Probed(True, "a KMS host answers and listens (NDR32)", (("connect", 1.5),))),)
+    record = SrvRecord(0, 100, 1688, name, 600)
+    answer = SrvAnswer("_vlmcs._tcp.corp.test", "_vlmcs._tcp.corp.test", (record,), HostPort("192.0.2.53", 53))
+    return FoundDomain(
+        SearchDomain("corp.test", Origin.GIVEN), answer, (FoundHost(record, Fraction(1), host, probed, True),)
+    )
+
+
+@pytest.mark.parametrize(("width", "name"), [(60, "kms"), (80, "kms"), (160, "kms"), (100, "k" * 60), (40, "k" * 60)])
+def test_nothing_is_cut_off_whatever_the_width(width: int, name: str) -> None:
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    for part in tables((found_at(f"{name}.corp.test"),), True, console):
+        console.print(part, soft_wrap=isinstance(part, str))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for told in (f"{name}.corp.test:1688", "192.0.2.7", "100%", "1.5", "(NDR32)", "STRANGER"):
+        assert told in text
 
 
 @pytest.mark.needs("named", "dig")

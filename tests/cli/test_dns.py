@@ -34,10 +34,16 @@ def test_publish_and_withdraw_change_our_record_only(start_named: StartNamed) ->
     ]
     assert named.dig("_vlmcs._tcp.lab.test", "SRV") == ["0 7 1688 gw.corp.test."]
 
-    withdrawn = run("dns", "dns", "withdraw", *arguments)
+    again = run("dns", "dns", "publish", *arguments)
+    assert again.stdout.startswith(f"corp.test: published already at {named.server}, zone corp.test:")
 
-    assert withdrawn.returncode == 0
+    withdrawn = run("dns", "dns", "withdraw", *arguments)
+    assert withdrawn.stdout.startswith(f"corp.test: withdrawn at {named.server}, zone corp.test:")
     assert named.transfer("corp.test") == before
+
+    nothing = run("dns", "dns", "withdraw", *arguments)
+    assert nothing.returncode == 0
+    assert nothing.stdout.startswith("corp.test: nothing to withdraw, for this record is not there, at ")
 
 
 @pytest.mark.needs("named", "dig")

@@ -30,6 +30,28 @@ def test_what_is_no_domain_is_refused_in_a_sentence(wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("_vlmcs.corp.example", "corp.example"),
+        ("vlmcs._tcp.corp.example", "corp.example"),
+        ("_vlmcs._udp.Corp.Example.", "corp.example"),
+        ("_vlmcs._tcp._vlmcs._tcp.corp.example", "corp.example"),
+        ("_vlmcs._tcp", "corp.example"),
+    ],
+)
+def test_what_is_nearly_the_service_s_name_is_told_the_domain_that_is_meant(wrong: str, meant: str) -> None:
+    with pytest.raises(names.NameInvalid, match=f"give the domain only, such as {meant}[.]$"):
+        names.domain(wrong)
+
+
+def test_a_domain_must_leave_room_for_the_service_before_it() -> None:
+    longest = ".".join(["a" * 63] * 3 + ["b" * 49])
+    assert len(names.service_name(names.domain(longest))) == 253
+    with pytest.raises(names.NameInvalid, match="it has 254 characters, and DNS allows 253"):
+        names.domain(longest + "b")
+
+
+@pytest.mark.parametrize(
     ("wrong", "cure"),
     [("10.0.0.7", "A or AAAA record"), ("2001:db8::7", "A or AAAA record"), ("gw", "gw.corp.example")],
 )

@@ -60,6 +60,57 @@ async def test_publishing_adds_our_record_and_withdrawing_leaves_the_zone_as_it_
     assert named.transfer("corp.test") == before
 
 
+MIXED = """\
+_VLMCS._Tcp  1800 IN SRV 0 100 1688 Licensed.CORP.test.
+_vlmcs._tcp  1800 IN SRV 5  20 1700 GW.corp.test.
+_vlmcs._tcp  1800 IN SRV 5   0 1688 gw.corp.test.
+_vlmcs._tcp  1800 IN SRV 0   0 1688 other.example.
+WWW               IN TXT "as it is"
+"""
+
+
+@ensureDeferred
+async def test_names_written_in_any_case_ports_and_weights_of_others_stay_as_they_are(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": MIXED})
+    updater = updater_for(named, read_key_file(named.key_file()))
+    before = named.transfer("corp.test")
+    assert "_VLMCS._Tcp.corp.test." in before
+
+    done = await updater.publish(OURS)
+    while_published = named.transfer("corp.test")
+    await updater.withdraw(OURS)
+
+    assert set(before.splitlines()) < set(while_published.splitlines())
+    assert sorted(record.port for record in done.others) == [1688, 1688, 1700]
+    assert [record.weight for record in done.outdated] == [0]
+    assert named.transfer("corp.test") == before
+
+
+@ensureDeferred
+async def test_a_record_of_ours_that_stands_in_another_case_is_ours_already(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": "_VLMCS._TCP 1800 IN SRV 5 20 1688 GW.Corp.Test.\n"})
+    updater = updater_for(named, read_key_file(named.key_file()))
+    before = named.transfer("corp.test")
+
+    assert (await updater.publish(OURS.with_ttl(1800))).stood
+
+    assert named.transfer("corp.test") == before
+
+
+@ensureDeferred
+async def test_an_alias_at_the_record_s_name_is_no_success(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": FOREIGN + "_vlmcs._tcp.lab IN CNAME _vlmcs._tcp\n_vlmcs._tcp.off IN CNAME no\n"})
+    updater = updater_for(named, read_key_file(named.key_file()))
+    before = named.transfer("corp.test")
+
+    for domain, leads_to in (("lab.corp.test", "_vlmcs._tcp.corp.test"), ("off.corp.test", "no.corp.test")):
+        failed = await refusal(updater, Publication(domain, "gw.corp.test"))
+        assert failed.reason is Reason.DNS_ALIAS
+        assert f"is an alias (CNAME) of {leads_to}" in str(failed)
+
+    assert named.transfer("corp.test") == before
+
+
 @ensureDeferred
 async def test_a_record_that_joins_a_set_takes_its_ttl_so_that_others_keep_theirs(start_named: StartNamed) -> None:
     named = start_named({"corp.test": FOREIGN, "empty.test": ""})
