@@ -35,6 +35,9 @@ PACKAGES = {
     "mandoc": "mandoc",
     "lintian": "lintian",
     "nft": "nftables",
+    "dnsmasq": "dnsmasq-base",
+    "unbound": "unbound",
+    "unbound-checkconf": "unbound",
 }
 _REQUIRED = bool(os.environ.get("KMSTWIST_REQUIRE_PEERS"))
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])

@@ -178,6 +178,9 @@ def as_ansible(setup: Setup) -> str:
         ]
         if command.asks_only:
             lines.append("  changed_when: false")
+        elif command.script == OSPP:
+            # Unlike slmgr, ospp ends with status 0 whatever became of it, and prints what went wrong.
+            lines += ["  register: ospp", "  failed_when: ospp.rc != 0 or 'ERROR CODE' in ospp.stdout"]
     return "\n".join(lines)
 
 
@@ -191,7 +194,8 @@ def _powershell_locations(setup: Setup) -> list[str]:
     return [
         "$ospp = $env:ProgramFiles, ${env:ProgramFiles(x86)} | Where-Object { $_ } | "
         rf"ForEach-Object {{ Join-Path $_ 'Microsoft Office\{setup.folder}\ospp.vbs' }} | "
-        "Where-Object { Test-Path $_ } | Select-Object -First 1"
+        "Where-Object { Test-Path $_ } | Select-Object -First 1",
+        f"if (-not $ospp) {{ throw 'ospp.vbs is not in {setup.folder}: is this version of Office installed?' }}",
     ]
 
 
