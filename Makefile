@@ -30,6 +30,9 @@ $(STAMP): $(BIN)/python pyproject.toml setup.cfg
 
 $(DEVSTAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --config-settings editable_mode=compat
+	@# The extra that has to be built, where what it is built with is there.
+	@if command -v krb5-config >/dev/null; then \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[gssapi]' --config-settings editable_mode=compat; fi
 	@touch $@
 
 lint: dev

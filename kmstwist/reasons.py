@@ -78,6 +78,7 @@ class Reason(StrEnum):
     DNS_REFUSED = "dns-refused"
     DNS_KEY = "dns-key"
     DNS_CLOCK = "dns-clock"
+    DNS_KERBEROS = "dns-kerberos"
     DNS_NOT_ZONE = "dns-not-zone"
     DNS_SERVER_FAILURE = "dns-server-failure"
     DNS_BAD_ANSWER = "dns-bad-answer"
@@ -283,6 +284,10 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.DNS_CLOCK: Explanation(
         "our clock and the DNS server's are more than 300 seconds apart, so that no signature is valid",
         "look at the time source of both machines",
+    ),
+    Reason.DNS_KERBEROS: Explanation(
+        "Kerberos gave no key to sign our update with",
+        "try it by hand: kinit -k -t KEYTAB PRINCIPAL, then kvno DNS/<the server's full name>; look at both clocks",
     ),
     Reason.DNS_NOT_ZONE: Explanation(
         "the DNS server is not the primary of the zone, or the name is in another zone",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,12 @@ PACKAGES = {
     "mandoc": "mandoc",
     "lintian": "lintian",
     "nft": "nftables",
+    "krb5kdc": "krb5-kdc",
+    "kdb5_util": "krb5-kdc",
+    "kadmin.local": "krb5-admin-server",
+    "kinit": "krb5-user",
+    # The Python package, which make installs where these header files are.
+    "gssapi": "libkrb5-dev",
     "dnsmasq": "dnsmasq-base",
     "unbound": "unbound",
     "unbound-checkconf": "unbound",
@@ -48,6 +55,9 @@ def find_program(name: str) -> str | None:
     if name == "samba":
         suite = Path("/usr/lib/python3/dist-packages/samba/tests/dcerpc/raw_protocol.py")
         return str(suite) if suite.exists() else None
+    if name == "gssapi":
+        module = find_spec(name)
+        return None if module is None else module.origin
     if name == "postgres":
         versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
         if versions:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from kmstwist.discovery.gss import Kerberos
     from kmstwist.discovery.tsig import TsigKey
     from kmstwist.discovery.update import Publication
     from kmstwist.discovery.updater import UpdateDone
@@ -41,6 +42,9 @@ def _update_options(command: _F) -> _F:
         (
             click.option("--key-file", type=click.Path(path_type=Path), help="TSIG key file, from tsig-keygen."),
             click.option("--key-name", metavar="NAME", help="Which key, where the file holds several."),
+            click.option("--gss", is_flag=True, help="Sign by Kerberos (GSS-TSIG) with your tickets (kinit)."),
+            click.option("--keytab", type=click.Path(path_type=Path), help="Sign by Kerberos with this keytab."),
+            click.option("--principal", metavar="NAME", help="Which Kerberos principal; the keytab's first."),
             click.option("--timeout", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True),
         )
     ):
@@ -104,11 +108,11 @@ def _publications(options: dict[str, Any]) -> tuple[list[Publication], HostPort 
 def _update(verb: str, options: dict[str, Any]) -> None:
     from kmstwist.cli.common import run_reactor
     from kmstwist.discovery.names import NameInvalid
-    from kmstwist.discovery.tsig import KeyFileInvalid, read_key_file
+    from kmstwist.discovery.tsig import KeyFileInvalid
 
     try:
         publications, server = _publications(options)
-        key = read_key_file(options["key_file"], options["key_name"]) if options["key_file"] else None
+        key = _key(options)
     except (NameInvalid, KeyFileInvalid) as invalid:
         raise click.ClickException(str(invalid)) from None
     timeouts = (options["timeout"] * 0.4, options["timeout"] * 0.6)
@@ -121,12 +125,26 @@ def _update(verb: str, options: dict[str, Any]) -> None:
         raise click.ClickException("\n".join(failures))
 
 
+def _key(options: dict[str, Any]) -> TsigKey | Kerberos | None:
+    """What signs the updates. Raises `KeyFileInvalid`."""
+    by_kerberos = options["gss"] or options["keytab"] or options["principal"]
+    if options["key_file"] and by_kerberos:
+        raise click.UsageError("--key-file signs by TSIG, --gss and --keytab by Kerberos: give one of the two.")
+    if by_kerberos:
+        from kmstwist.discovery.gss import Kerberos
+
+        return Kerberos(options["keytab"], options["principal"])
+    from kmstwist.discovery.tsig import read_key_file
+
+    return read_key_file(options["key_file"], options["key_name"]) if options["key_file"] else None
+
+
 async def _update_all(
     reactor: Any,
     verb: str,
     publications: list[Publication],
     server: HostPort | None,
-    key: TsigKey | None,
+    key: TsigKey | Kerberos | None,
     timeouts: tuple[float, ...],
 ) -> list[str]:
     """Do each domain, say each success, and return the sentences of the failures."""

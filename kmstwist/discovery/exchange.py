@@ -6,7 +6,7 @@ cancelled update leaves no thread behind, and the waiting can be tested in virtu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -40,18 +40,30 @@ async def exchange(reactor: Any, server: HostPort, message: bytes, timeouts: Seq
     may be sent again without harm: to add a record that is there, or to remove one that is not, changes nothing.
     Raises `NoAnswer`.
     """
-    seconds = sum(timeouts)
-    try:
+
+    async def asking() -> bytes:
         answer = await _over_udp(reactor, server, message, timeouts)
         if answer[2] & _FLAG_TRUNCATED:
-            answer = await _over_tcp(reactor, server, message, seconds)
+            answer = await _over_tcp(reactor, server, message, sum(timeouts))
+        return answer
+
+    return await _answered(asking(), server, sum(timeouts))
+
+
+async def exchange_over_tcp(reactor: Any, server: HostPort, message: bytes, seconds: float) -> bytes:
+    """As `exchange`, over TCP from the first, within so many seconds. Raises `NoAnswer`."""
+    return await _answered(_over_tcp(reactor, server, message, seconds), server, seconds)
+
+
+async def _answered(asking: Awaitable[bytes], server: HostPort, seconds: float) -> bytes:
+    try:
+        return await asking
     except (DeferredTimeout, ConnectTimeout):
         raise NoAnswer(f"The DNS server {server} gave no answer within {seconds:g} seconds.", refused=False) from None
     except (ConnectError, ConnectionClosed, ConnectionRefusedError):
         raise NoAnswer(f"Nothing answers at {server}: is a DNS server running there?", refused=True) from None
     except (OSError, CannotListenError):
         raise NoAnswer(f"This machine has no way to the DNS server {server}.", refused=True) from None
-    return answer
 
 
 def _answers(datagram: bytes, message: bytes) -> bool:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from kmstwist.discovery import names
+from kmstwist.discovery.gss import Kerberos
 from kmstwist.discovery.resolver import DEFAULT_TIMEOUTS
 from kmstwist.discovery.tsig import TsigKey, read_key_file
 from kmstwist.discovery.update import Publication
@@ -67,6 +68,16 @@ class PublishSettings(_Section):
     key_name: str | None = Field(
         None, description="Which key of the file, where it holds several.", examples=["kmstwist"]
     )
+    keytab: Path | None = Field(
+        None,
+        description="Instead of key_file: a keytab, to sign by Kerberos (GSS-TSIG) as Active Directory wants it.",
+        examples=["/etc/kmstwist/kmstwist.keytab"],
+    )
+    principal: str | None = Field(
+        None,
+        description="Which principal of the keytab. By default its first.",
+        examples=["kmstwist@CORP.EXAMPLE.COM"],
+    )
     server: PrimaryServer | None = Field(
         None, description="The zone's primary. By default the one its SOA record names.", examples=["10.0.0.53"]
     )
@@ -91,8 +102,21 @@ class PublishSettings(_Section):
             for domain in dict.fromkeys(self.domains)
         )
 
-    def key(self) -> TsigKey | None:
-        """The TSIG key, read from its file; None where none is configured. Raises `KeyFileInvalid`."""
+    @model_validator(mode="after")
+    def _one_key(self) -> PublishSettings:
+        if self.key_file is not None and self.keytab is not None:
+            raise ValueError("key_file and keytab are two ways to sign: give one of the two")
+        if self.principal is not None and self.keytab is None:
+            raise ValueError("principal says which one of a keytab: give the keytab too")
+        return self
+
+    def key(self) -> TsigKey | Kerberos | None:
+        """What signs: the TSIG key, read from its file, or the keytab; None where none is configured.
+
+        Raises `KeyFileInvalid`.
+        """
+        if self.keytab is not None:
+            return Kerberos(self.keytab, self.principal)
         return None if self.key_file is None else read_key_file(self.key_file, self.key_name)
 
 

@@ -1,7 +1,7 @@
 """Our SRV record in the words of each DNS server, for an administrator who enters it by hand.
 
-Where dynamic updates with TSIG are not wanted, or the zone is Active Directory's and takes only Kerberos-signed ones
-(GSS-TSIG), these are the exact lines. Each adds our record beside those that are there.
+Where dynamic updates are not wanted, or not allowed, these are the exact lines. Each adds our record beside those that
+are there.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import dns.exception
 import dns.message
@@ -19,7 +20,6 @@ import dns.update
 
 from kmstwist.discovery.names import service_name
 from kmstwist.discovery.srv import SrvRecord
-from kmstwist.discovery.tsig import TsigKey
 from kmstwist.reasons import Reason
 
 FUDGE = 300
@@ -55,6 +55,22 @@ class Publication:
         return f"{self.name}. {self.ttl} IN SRV {self.record}"
 
 
+class SigningKey(Protocol):
+    """What an update is signed with: a key of a file, or one that was agreed upon with the server."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def algorithm(self) -> str:
+        """Its algorithm."""
+
+    @property
+    def key(self) -> dns.tsig.Key:
+        """The key as dnspython wants it."""
+
+
 @dataclass(frozen=True, slots=True)
 class SignedMessage:
     """An update ready to send, and what its answer must fit to. Without a key it is unsigned."""
@@ -62,7 +78,7 @@ class SignedMessage:
     wire: bytes
     id: int
     mac: bytes
-    key: TsigKey | None
+    key: SigningKey | None
 
 
 class UpdateFailed(Exception):
@@ -90,7 +106,7 @@ def removal(zone: str, publication: Publication, owner: str = "") -> dns.update.
     return message
 
 
-def sign(message: dns.update.UpdateMessage, key: TsigKey | None, now: float) -> SignedMessage:
+def sign(message: dns.update.UpdateMessage, key: SigningKey | None, now: float) -> SignedMessage:
     """The message's bytes, signed (RFC 8945) as of `now`, in seconds since 1970 UTC."""
     if key is None:
         return SignedMessage(message.to_wire(), message.id, b"", None)
@@ -156,9 +172,11 @@ def _clock_sentence(answer: dns.message.Message, server: str, now: float) -> str
     )
 
 
-def _refusal(rcode: dns.rcode.Rcode, server: str, zone: str, key: TsigKey | None) -> UpdateFailed:
+def _refusal(rcode: dns.rcode.Rcode, server: str, zone: str, key: SigningKey | None) -> UpdateFailed:
     text = dns.rcode.to_text(rcode)
     signed = f"signed with the key {key.name}" if key else "that is not signed with a TSIG key"
+    if key is not None and key.algorithm == "gss-tsig":
+        signed = "signed by our Kerberos principal"
     sentences: dict[int, tuple[Reason, str]] = {
         dns.rcode.REFUSED: (
             Reason.DNS_REFUSED,

@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import dns.update
 
 from kmstwist.discovery.exchange import NoAnswer, exchange
+from kmstwist.discovery.gss import Kerberos
 from kmstwist.discovery.names import DNS_PORT, is_address
 from kmstwist.discovery.resolver import DEFAULT_TIMEOUTS, Lookup, LookupFailed, LookupProblem
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.discovery.tsig import TsigKey
-from kmstwist.discovery.update import Publication, UpdateFailed, addition, check_answer, removal, sign
+from kmstwist.discovery.update import Publication, SigningKey, UpdateFailed, addition, check_answer, removal, sign
 from kmstwist.reasons import Reason
 from kmstwist.transport.address import HostPort
 
@@ -41,9 +42,10 @@ class UpdateDone:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A record set as it stands: its zone, the primary's address that answers, its records, and its name's own case."""
+    """A record set as it stands: its zone, the primary's name and address that answers, and its name's own case."""
 
     zone: str
+    primary: str
     server: HostPort
     records: tuple[SrvRecord, ...] = ()
     owner: str = ""
@@ -64,7 +66,7 @@ class Publishes(Protocol):
 
 
 class Updater:
-    """Does updates over the network, signed with `key` if there is one.
+    """Does updates over the network, signed with `key`, or one that Kerberos agrees on with the server, if any.
 
     `lookup` finds the zone and its primary server, unless `server` (a name or an address) is given, which is then asked
     for the zone too. `wall_clock` returns seconds since 1970 UTC, for the signature; `timeouts` as in `exchange`.
@@ -74,7 +76,7 @@ class Updater:
         self,
         reactor: Any,
         lookup: Lookup,
-        key: TsigKey | None,
+        key: TsigKey | Kerberos | None,
         wall_clock: Callable[[], float],
         server: HostPort | None = None,
         timeouts: Sequence[float] = DEFAULT_TIMEOUTS,
@@ -121,10 +123,10 @@ class Updater:
                 raise UpdateFailed(_reason_of(failed), str(failed)) from None
             if failed.name != publication.name:
                 raise _is_alias(publication, failed.name) from None
-            return _Found(zone.name, failed.server)
+            return _Found(zone.name, zone.primary, failed.server)
         if answer.owner != publication.name:
             raise _is_alias(publication, answer.owner)
-        return _Found(zone.name, answer.server, answer.records, answer.written)
+        return _Found(zone.name, zone.primary, answer.server, answer.records, answer.written)
 
     async def _located(self, server: HostPort) -> list[HostPort]:
         """All addresses of a server, to be tried in turn: a machine may have no way to the IPv6 ones."""
@@ -134,12 +136,20 @@ class Updater:
 
     async def _send(self, message: dns.update.UpdateMessage, found: _Found) -> None:
         now = self._wall_clock()
-        signed = sign(message, self._key, now)
         try:
+            signed = sign(message, await self._key_for(found, now), now)
             answer = await exchange(self._reactor, found.server, signed.wire, self._timeouts)
         except NoAnswer as none:
             raise UpdateFailed(Reason.DNS_UNREACHABLE if none.refused else Reason.DNS_TIMEOUT, str(none)) from None
         check_answer(answer, signed, str(found.server), found.zone, now)
+
+    async def _key_for(self, found: _Found, now: float) -> SigningKey | None:
+        if not isinstance(self._key, Kerberos):
+            return self._key
+        # A principal is of a name: the one we were given, or else the one that the zone has for its primary.
+        given = self._server is not None and not is_address(self._server.host)
+        name = self._server.host if self._server is not None and given else found.primary
+        return await self._key.agree(self._reactor, found.server, name, now, self._timeouts)
 
 
 def _reason_of(failed: LookupFailed) -> Reason:

@@ -57,6 +57,8 @@ class Named:
     port: int
     zones: dict[str, str] = field(default_factory=dict)
     grants: str | None = None
+    keytab: Path | None = None
+    environment: dict[str, str] | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -78,6 +80,7 @@ class Named:
             f"  listen-on port {self.port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};",
             "  recursion no; allow-transfer { 127.0.0.1; }; dnssec-validation no;",
             "  minimal-responses yes;",
+            f'  tkey-gssapi-keytab "{self.keytab}";' if self.keytab else "",
             "};",
             "controls { };",
         ]
@@ -93,7 +96,10 @@ class Named:
         configuration.write_text("\n".join(lines) + "\n")
         with (self.folder / "named.log").open("wb") as log:
             self.process = subprocess.Popen(
-                [program("named"), "-g", "-n", "1", "-c", str(configuration)], stdout=log, stderr=log
+                [program("named"), "-g", "-n", "1", "-c", str(configuration)],
+                stdout=log,
+                stderr=log,
+                env=self.environment,
             )
         zone = next(iter(self.zones))
         # Each dig takes its own time: there is nothing to sleep for here.

@@ -39,6 +39,8 @@ def test_a_machine_without_a_full_name_must_be_given_one() -> None:
         ({"publish": {"ttl": 0}}, "greater than or equal to 1"),
         ({"publish": {"server": "ns1:0"}}, "1 to 65535"),
         ({"publish": {"timeouts": []}}, "at least 1"),
+        ({"publish": {"key_file": "/a", "keytab": "/b"}}, "give one of the two"),
+        ({"publish": {"principal": "kmstwist"}}, "give the keytab too"),
         ({"publish": {"refresh": 5}}, "greater than or equal to 60"),
         ({"publish": {"colour": "red"}}, "Extra inputs"),
         ({"watch": {"hosts": ["bad host"]}}, "is no host name"),
