@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from kmstwist.discovery import names
 from kmstwist.discovery.gss import Kerberos
 from kmstwist.discovery.resolver import DEFAULT_TIMEOUTS
-from kmstwist.discovery.tsig import TsigKey, read_key_file
+from kmstwist.discovery.tsig import KeyFileInvalid, TsigKey, read_key_file
 from kmstwist.discovery.update import Publication
 from kmstwist.transport.address import HostPort
 
@@ -103,9 +103,7 @@ class PublishSettings(_Section):
         )
 
     @model_validator(mode="after")
-    def _one_key(self) -> PublishSettings:
-        if self.key_file is not None and self.keytab is not None:
-            raise ValueError("key_file and keytab are two ways to sign: give one of the two")
+    def _complete(self) -> PublishSettings:
         if self.principal is not None and self.keytab is None:
             raise ValueError("principal says which one of a keytab: give the keytab too")
         return self
@@ -115,6 +113,8 @@ class PublishSettings(_Section):
 
         Raises `KeyFileInvalid`.
         """
+        if self.key_file is not None and self.keytab is not None:
+            raise KeyFileInvalid("key_file and keytab are two ways to sign: give one of the two")
         if self.keytab is not None:
             return Kerberos(self.keytab, self.principal)
         return None if self.key_file is None else read_key_file(self.key_file, self.key_name)

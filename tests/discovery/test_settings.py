@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from kmstwist.discovery.names import NameInvalid
 from kmstwist.discovery.settings import DnsSettings, PublishSettings
+from kmstwist.discovery.tsig import KeyFileInvalid
 from kmstwist.discovery.update import Publication
 
 
@@ -39,7 +40,6 @@ def test_a_machine_without_a_full_name_must_be_given_one() -> None:
         ({"publish": {"ttl": 0}}, "greater than or equal to 1"),
         ({"publish": {"server": "ns1:0"}}, "1 to 65535"),
         ({"publish": {"timeouts": []}}, "at least 1"),
-        ({"publish": {"key_file": "/a", "keytab": "/b"}}, "give one of the two"),
         ({"publish": {"principal": "kmstwist"}}, "give the keytab too"),
         ({"publish": {"refresh": 5}}, "greater than or equal to 60"),
         ({"publish": {"colour": "red"}}, "Extra inputs"),
@@ -50,6 +50,11 @@ def test_a_mistake_is_told_with_its_place(section: dict[str, object], complaint:
     with pytest.raises(ValidationError, match=complaint) as caught:
         DnsSettings.model_validate(section)
     assert caught.value.errors()[0]["loc"][0] in section
+
+
+def test_two_ways_to_sign_are_one_too_many() -> None:
+    with pytest.raises(KeyFileInvalid, match="give one of the two"):
+        PublishSettings(key_file=Path("/a"), keytab=Path("/b")).key()
 
 
 def test_a_key_file_s_path_is_kept_and_its_content_is_not_in_the_settings(tmp_path: Path) -> None:
