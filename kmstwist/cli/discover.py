@@ -50,7 +50,7 @@ def discover(**options: Any) -> None:
     """
     from kmstwist.cli.common import run_reactor
     from kmstwist.discovery import names
-    from kmstwist.discovery.resolver import Lookup, NoDnsServer
+    from kmstwist.discovery.resolver import Lookup, NoDnsServer, tries
 
     try:
         settings = _settings(options)
@@ -61,7 +61,7 @@ def discover(**options: Any) -> None:
         raise click.ClickException(str(invalid)) from None
 
     def lookup(reactor: Any) -> Lookup:
-        return Lookup(reactor, servers, (options["timeout"] * 0.4, options["timeout"] * 0.6))
+        return Lookup(reactor, servers, tries(options["timeout"]))
 
     if options["as_client"]:
         journey = run_reactor(lambda reactor: _walk(reactor, lookup(reactor), settings, options["timeout"]))

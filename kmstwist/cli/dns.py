@@ -108,6 +108,7 @@ def _publications(options: dict[str, Any]) -> tuple[list[Publication], HostPort 
 def _update(verb: str, options: dict[str, Any]) -> None:
     from kmstwist.cli.common import run_reactor
     from kmstwist.discovery.names import NameInvalid
+    from kmstwist.discovery.resolver import tries
     from kmstwist.discovery.tsig import KeyFileInvalid
 
     try:
@@ -115,7 +116,7 @@ def _update(verb: str, options: dict[str, Any]) -> None:
         key = _key(options)
     except (NameInvalid, KeyFileInvalid) as invalid:
         raise click.ClickException(str(invalid)) from None
-    timeouts = (options["timeout"] * 0.4, options["timeout"] * 0.6)
+    timeouts = tries(options["timeout"])
 
     async def job(reactor: Any) -> list[str]:
         return await _update_all(reactor, verb, publications, server, key, timeouts)

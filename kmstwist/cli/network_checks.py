@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ConnectError
 
 from kmstwist.cli.checks import Case, Finding
-from kmstwist.discovery.resolver import Lookup, LookupFailed
+from kmstwist.discovery.resolver import Lookup, LookupFailed, tries
 from kmstwist.discovery.strangers import strangers_in
 from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.lookup import find_hosts
@@ -27,8 +27,11 @@ async def network_findings(reactor: Any, case: Case, timeout: float) -> list[Fin
     if gateway.discover is not None:
         asked.append(_discovered(reactor, case, gateway.discover, timeout))
     dns = case.config.dns
-    asked += [_published(reactor, case, domain) for domain in dns.publish.domains]
-    asked += [_strangers(reactor, case, domain) for domain in dict.fromkeys((*dns.watch.domains, *dns.publish.domains))]
+    asked += [_published(reactor, case, domain, timeout) for domain in dns.publish.domains]
+    asked += [
+        _strangers(reactor, case, domain, timeout)
+        for domain in dict.fromkeys((*dns.watch.domains, *dns.publish.domains))
+    ]
     if case.server is not None and case.config.server.port and not case.config.server.listen:
         asked.append(_ourselves(reactor, case.config.server.port, timeout))
     if case.server is not None and case.config.web.listen is not None:
@@ -47,7 +50,7 @@ async def _upstream(reactor: Any, name: str, address: HostPort, timeout: float) 
 
 async def _discovered(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
     try:
-        found = await find_hosts(domain, Lookup(reactor, case.config.dns.server_addresses))
+        found = await find_hosts(domain, _lookup(reactor, case, timeout))
     except DiscoveryFailed as error:
         cure = f"see what DNS has: kmstwist discover --domain {domain}"
         return [Finding(f"domain {domain}", Verdict.CRITICAL, str(error), cure)]
@@ -58,9 +61,9 @@ async def _discovered(reactor: Any, case: Case, domain: str, timeout: float) -> 
     return findings
 
 
-async def _published(reactor: Any, case: Case, domain: str) -> list[Finding]:
+async def _published(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
     try:
-        answer = await Lookup(reactor, case.config.dns.server_addresses).service(domain)
+        answer = await _lookup(reactor, case, timeout).service(domain)
     except LookupFailed as error:
         cure = f"see what publishing says in the log, and: kmstwist dns --help; kmstwist discover --domain {domain}"
         return [Finding(f"record in {domain}", Verdict.CRITICAL, str(error), cure)]
@@ -68,12 +71,12 @@ async def _published(reactor: Any, case: Case, domain: str) -> list[Finding]:
     return [Finding(f"record in {domain}", Verdict.OK, f"_vlmcs._tcp.{domain} names {names}")]
 
 
-async def _strangers(reactor: Any, case: Case, domain: str) -> list[Finding]:
+async def _strangers(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
     config = case.config
-    # The system may take its time to tell its own full name, which nobody waits for here but us.
-    known = known_hosts(config, config.dns.publish.host or socket.getfqdn())
     if config.gateway.discover == domain:
         return [Finding(f"hosts in {domain}", Verdict.OK, "the gateway takes all that DNS names there for its own")]
+    # The system may take its time to tell its own full name, which nobody waits for here but us.
+    known = known_hosts(config, config.dns.publish.host or socket.getfqdn())
     try:
         found = await strangers_in(Lookup(reactor, config.dns.server_addresses), domain, known)
     except LookupFailed as error:
@@ -84,6 +87,10 @@ async def _strangers(reactor: Any, case: Case, domain: str) -> list[Finding]:
     hosts = ", ".join(str(HostPort(stranger.host, stranger.port)) for stranger in found)
     cure = "find whose it is: it takes clients away, and may not be licensed. If it is yours: hosts in [dns.watch]"
     return [Finding(f"hosts in {domain}", Verdict.WARNING, f"DNS names hosts that nobody configured: {hosts}", cure)]
+
+
+def _lookup(reactor: Any, case: Case, timeout: float) -> Lookup:
+    return Lookup(reactor, case.config.dns.server_addresses, tries(timeout))
 
 
 async def _ourselves(reactor: Any, port: int, timeout: float) -> list[Finding]:

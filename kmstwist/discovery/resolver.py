@@ -38,9 +38,12 @@ MAX_ALIASES = 8
 """CNAMEs followed for one name; a longer chain is taken for a loop."""
 
 _LABEL_LENGTH = 63
-
-
 RESOLV_CONF = "/etc/resolv.conf"
+
+
+def tries(seconds: float) -> tuple[float, ...]:
+    """So many seconds as two tries, the second the longer: a datagram may get lost."""
+    return (seconds * 0.4, seconds * 0.6)
 
 
 class LookupProblem(StrEnum):
