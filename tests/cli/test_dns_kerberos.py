@@ -31,9 +31,11 @@ def named(kdc: Kdc, tmp_path: Path) -> Iterator[Named]:
     grants = f"grant kmstwist@{REALM} name _vlmcs._tcp.corp.test. SRV;"
     keytab = kdc.keytab("DNS/ns1.corp.test")
     server = Named(folder, free_port(), {"corp.test": FOREIGN}, grants, keytab, kdc.environment)
-    server.start({})
-    yield server
-    server.stop()
+    try:
+        server.start({})
+        yield server
+    finally:
+        server.stop()
 
 
 def kmstwist_dns(kdc: Kdc, verb: str, named: Named, *options: str) -> subprocess.CompletedProcess[str]:
@@ -112,8 +114,8 @@ def test_a_server_that_knows_no_kerberos_is_told(kdc: Kdc, tmp_path: Path) -> No
     folder = tmp_path / "plain"
     folder.mkdir()
     plain = Named(folder, free_port(), {"corp.test": FOREIGN})
-    plain.start({"gateway": "hmac-sha256"})
     try:
+        plain.start({"gateway": "hmac-sha256"})
         told = kmstwist_dns(kdc, "publish", plain, f"--keytab={kdc.keytab('kmstwist')}")
     finally:
         plain.stop()

@@ -91,6 +91,8 @@ def kdc(tmp_path: Path) -> Iterator[Kdc]:
     folder = tmp_path / "kdc"
     folder.mkdir()
     kdc = Kdc(folder)
-    kdc.start()
-    yield kdc
-    kdc.stop()
+    try:
+        kdc.start()
+        yield kdc
+    finally:
+        kdc.stop()
