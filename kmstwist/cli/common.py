@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,22 @@ class HostPortType(click.ParamType[HostPort]):
             self.fail(str(error), param, ctx)
 
 
+class SecondsType(click.FloatRange):
+    """Seconds to wait: more than none, and no more than an hour."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 3600, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; what is none is refused, though it compares with no bound."""
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        return seconds
+
+
 HOST_PORT = HostPortType()
+SECONDS = SecondsType()
 #: The configuration that an installed server runs with.
 DEFAULT_CONFIG = Path("/etc/kmstwist/kmstwist.toml")
 EXISTING_PATH = click.Path(path_type=Path)

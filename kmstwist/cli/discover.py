@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kmstwist.cli.common import DEFAULT_CONFIG
+from kmstwist.cli.common import DEFAULT_CONFIG, SECONDS
 
 if TYPE_CHECKING:
     from kmstwist.discovery.as_client import Journey
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dns-server", "servers", multiple=True, metavar="HOST[:PORT]", help="Ask this DNS server. Repeatable.")
 @click.option("--probe/--no-probe", default=True, help="Probe each address at RPC level (default), or only ask DNS.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True, help="Seconds.")
+@click.option("--timeout", type=SECONDS, default=5.0, show_default=True, help="Seconds.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--as-client", is_flag=True, help="Do step by step what a Windows client with these settings does.")
 @click.option("--skms", metavar="HOST[:PORT]", help="As client: the host set by hand (slmgr /skms).")

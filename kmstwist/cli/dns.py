@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kmstwist.cli.common import SECONDS
+
 if TYPE_CHECKING:
     from kmstwist.discovery.gss import Kerberos
     from kmstwist.discovery.tsig import TsigKey
@@ -45,7 +47,7 @@ def _update_options(command: _F) -> _F:
             click.option("--gss", is_flag=True, help="Sign by Kerberos (GSS-TSIG) with your tickets (kinit)."),
             click.option("--keytab", type=click.Path(path_type=Path), help="Sign by Kerberos with this keytab."),
             click.option("--principal", metavar="NAME", help="Which Kerberos principal; the keytab's first."),
-            click.option("--timeout", type=click.FloatRange(0, min_open=True), default=5.0, show_default=True),
+            click.option("--timeout", type=SECONDS, default=5.0, show_default=True),
         )
     ):
         command = option(command)
