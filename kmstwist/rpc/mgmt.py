@@ -8,11 +8,12 @@ default, and no principal name is told, since none is registered for an anonymou
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final
 
 from kmstwist.rpc.ndr import StubError, StubReader, StubWriter
 from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.syntax import MGMT_INTERFACE, swap_syntax
+from kmstwist.rpc.syntax import MGMT_INTERFACE
 
 INQ_IF_IDS: Final = 0
 INQ_STATS: Final = 1
@@ -29,6 +30,8 @@ STATUS_ACCESS_DENIED: Final = 5
 STATUS_UNKNOWN_AUTHN_SERVICE: Final = 1747
 
 _REFERENT: Final = 0x00020000
+_UUID_INTEGERS: Final = Struct("<IHH")
+_VERSIONS: Final = Struct("<HH")
 #: A principal name's buffer is the caller's to size; past this the size is nonsense.
 _MAX_NAME_SIZE: Final = 0x10000
 
@@ -102,9 +105,14 @@ def decode_interface_ids(stub: bytes, *, ndr64: bool = False, little_endian: boo
         if reader.u32() != count or count > 0x1000:
             raise StubError(f"an interface vector of {count} elements")
         present = [reader.pointer() != 0 for _ in range(count)]
-        wires = [reader.raw(20) for there in present if there]
-        identifiers = wires if little_endian else [swap_syntax(wire) for wire in wires]
+        identifiers = [_read_interface_id(reader) for there in present if there]
     return identifiers, reader.u32()
+
+
+def _read_interface_id(reader: StubReader) -> bytes:
+    """An rpc_if_id_t in its little-endian form; unlike a bind's p_syntax_id_t it has two versions of 16 bits."""
+    uuid = _UUID_INTEGERS.pack(reader.u32(), reader.u16(), reader.u16()) + reader.raw(8)
+    return uuid + _VERSIONS.pack(reader.u16(), reader.u16())
 
 
 def decode_listening(stub: bytes, *, ndr64: bool = False, little_endian: bool = True) -> bool:

@@ -50,8 +50,12 @@ def syntax_from_wire(wire: bytes) -> SyntaxId:
 
 
 def swap_syntax(wire: bytes) -> bytes:
-    """The 20 bytes of an identifier with every integer field's byte order reversed (C706 14.1: the PDU's data rep)."""
-    return wire[3::-1] + wire[5:3:-1] + wire[7:5:-1] + wire[8:16] + wire[17:15:-1] + wire[19:17:-1]
+    """The 20 bytes of an identifier with every integer field's byte order reversed (C706 14.1: the PDU's data rep).
+
+    The version is one integer of 32 bits here (C706 12.6.3.1, p_syntax_id_t), so a big-endian sender's minor version
+    comes before its major one.
+    """
+    return wire[3::-1] + wire[5:3:-1] + wire[7:5:-1] + wire[8:16] + wire[19:15:-1]
 
 
 #: No syntax: what a rejected context's result carries, and what [MS-RPCE] calls a null identifier.

@@ -20,10 +20,11 @@ from kmstwist.rpc.pdu import (
     OtherPdu,
     PacketType,
     PduError,
+    PresentationContext,
     Request,
     Response,
 )
-from kmstwist.rpc.syntax import KMS_INTERFACE, SyntaxId, swap_syntax
+from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, SyntaxId, feature_syntax, swap_syntax
 
 from .peer import KMS_CONTEXT
 from .strategies import pdus, syntaxes
@@ -86,6 +87,24 @@ def test_a_big_endian_bind_names_the_same_interface():
     # The UUID's first field, most significant byte first.
     assert bytes.fromhex("51c82175844e4750b0d8ec255555bc06") in data
     assert decode(data).contexts[0].abstract == KMS_INTERFACE
+
+
+def test_a_big_endian_version_is_one_integer_with_the_minor_version_first():
+    # Sent by Samba 4.17's client (`smbtorture "ncacn_ip_tcp:host[,bigendian]" rpc.mgmt`) and read so by Wireshark.
+    data = bytes.fromhex(
+        "05000b03 00000000 0074 0000 00000001 16d0 16d0 00000000 02000000"
+        "0000 0100 afa8bd807d8a11c9bef408002b102989 00000001 8a885d041ceb11c99fe808002b104860 00000002"
+        "0001 0100 afa8bd807d8a11c9bef408002b102989 00000001 6cb71c2c981245400300000000000000 00000001"
+    )
+    contexts = (
+        PresentationContext(0, MGMT_INTERFACE, (NDR32,)),
+        PresentationContext(1, MGMT_INTERFACE, (feature_syntax(3),)),
+    )
+    bind = Bind(1, contexts)
+    assert decode(data) == bind
+    assert encode(bind, little_endian=False) == data
+    swapped = swap_syntax(SyntaxId.make("51c82175-844e-4750-b0d8-ec255555bc06", 1, 7).wire)
+    assert swapped[16:] == bytes.fromhex("0007 0001")
 
 
 @given(syntaxes)

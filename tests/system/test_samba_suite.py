@@ -1,7 +1,8 @@
-"""Samba's own tests of a server's raw protocol, which hold what Windows answers to each mistake a client can make."""
+"""Samba as a client: its tests of the raw protocol, which hold what Windows answers, and its own RPC library."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -47,3 +48,27 @@ def test_the_server_passes_every_unauthenticated_test_of_sambas_raw_protocol_sui
         ran += int(summary[1])
     assert ran >= UNAUTHENTICATED_TESTS
     server.end()
+
+
+@pytest.mark.needs("samba")
+@pytest.mark.parametrize("options", ["", ",bigendian", ",ndr64", ",bigendian,ndr64"])
+def test_sambas_client_is_served_in_either_byte_order_and_transfer_syntax(options, lab):
+    script = Path(__file__).with_name("samba_client.py")
+    command = ["/usr/bin/python3", str(script), f"ncacn_ip_tcp:127.0.0.1[{lab.port}{options}]"]
+    environment = {**os.environ, "SMB_CONF_PATH": os.devnull}
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert told.returncode == 0, told.stderr
+    answers = json.loads(told.stdout)
+    if "ndr64" not in options:
+        calls_in, calls_out, packets_in, packets_out = answers.pop("statistics")
+        # The call that asks has come and is not answered.
+        assert (calls_in - calls_out, packets_in - packets_out) == (1, 1)
+    assert answers == {
+        "listening": [0, 1],
+        "interfaces": [
+            ["51c82175-844e-4750-b0d8-ec255555bc06", 1],
+            ["afa8bd80-7d8a-11c9-bef4-08002b102989", 1],
+        ],
+        "stop": 5,
+        "principal": 1747,
+    }
