@@ -12,9 +12,9 @@ from kmstwist.rpc.pdu import HEADER_SIZE, RPC_MINOR_VERSIONS, RPC_VERSION, Pdu, 
 
 #: PDU types up to here have been given out (C706 chapter 12; [MS-RPCE] 2.2.2.10 adds 16).
 _HIGHEST_TYPE = 19
-#: 4 is connectionless RPC's version and 5 ours; protocols that begin with text (0x20 up) or a TLS record (0x16) are not
-#: versions of RPC to come.
-_HIGHEST_PLAUSIBLE_VERSION = 15
+#: 4 is connectionless RPC's version and 5 ours; protocols that begin with a length (0), a TLS record (0x16) or text
+#: (0x20 up) are not versions of RPC to come.
+_PLAUSIBLE_VERSIONS = range(4, 16)
 
 
 class FrameReader:
@@ -83,4 +83,4 @@ class FrameReader:
 
 def _may_be_a_pdu(header: Header) -> bool:
     """Whether a header of another version is at least like ours: else it is HTTP, TLS or something of the kind."""
-    return header.version <= _HIGHEST_PLAUSIBLE_VERSION and header.ptype <= _HIGHEST_TYPE
+    return header.version in _PLAUSIBLE_VERSIONS and header.ptype <= _HIGHEST_TYPE

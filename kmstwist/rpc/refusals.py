@@ -34,6 +34,18 @@ def end_foreign(inputs: AssociationInputs, association: ServerAssociation, pdu: 
     association.end(Reason.RPC_UNEXPECTED_PDU, f"{type(pdu).__name__} is nothing a client may send here")
 
 
+def reject_malformed(inputs: AssociationInputs, association: ServerAssociation, error: PduError) -> None:
+    """Before a bind, whatever is of another version, RPC or not, gets a bind_nak that names the version spoken.
+
+    Observed of Windows, whose answers to a DNS question and an SMB negotiation are what nmap tells its RPC servers by.
+    """
+    if error.reason in (Reason.RPC_VERSION, Reason.RPC_NOT_RPC):
+        association.send(BindNak(error.call_id, RejectReason.PROTOCOL_VERSION_NOT_SUPPORTED))
+        association.end(error.reason, error.detail)
+    else:
+        answer_malformed(inputs, association, error)
+
+
 def answer_malformed(inputs: AssociationInputs, association: ServerAssociation, error: PduError) -> None:
     """Say what can be said to bytes that are no PDU: nothing, unless they began as a bind or a request."""
     if error.ptype == PacketType.BIND and error.reason is not Reason.RPC_NOT_RPC:

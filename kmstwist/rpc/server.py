@@ -65,6 +65,7 @@ from kmstwist.rpc.refusals import (
     fault_not_bound,
     ignore,
     ignore_violation,
+    reject_malformed,
 )
 from kmstwist.rpc.requests import note_orphan, receive_request
 from kmstwist.rpc.status import RejectReason
@@ -291,7 +292,7 @@ TRANSITIONS = [
     (unbound, AssociationInputs.orphaned, closed, end_foreign),
     (unbound, AssociationInputs.shutdown, unbound, ignore),
     (unbound, AssociationInputs.foreign, closed, end_foreign),
-    (unbound, AssociationInputs.malformed, closed, answer_malformed),
+    (unbound, AssociationInputs.malformed, closed, reject_malformed),
     (unbound, AssociationInputs.violated, closed, end_violated),
     (bound, AssociationInputs.bind, closed, reject_second_bind),
     (bound, AssociationInputs.bind_accepted, bound, do_nothing),

@@ -71,6 +71,7 @@ def test_both_minor_versions_are_read(minor):
         (b"GET / HTTP/1.1\r\n\r\n", Reason.RPC_NOT_RPC),
         (bytes.fromhex("160301020001"), Reason.RPC_NOT_RPC),
         (b"\4\0\xff", Reason.RPC_NOT_RPC),
+        (b"\0\x1e\0\6", Reason.RPC_NOT_RPC),
     ],
 )
 def test_other_versions_are_told_from_what_is_no_rpc(begin, reason):

@@ -249,7 +249,29 @@ def test_minor_version_1_is_served_and_answered_in_version_5_0():
     assert peer.raw[0][:2] == b"\5\0"
 
 
-def test_a_request_of_another_version_is_not_answered():
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        # nmap's probes DNSVersionBindReqTCP and SMBProgNeg (both to their 17th byte) and the answers by which its
+        # nmap-service-probes knows Windows' RPC; the call id is read in the byte order that the fifth byte says.
+        ("001e0006 01000001 00000000 00000776 65", "05000d03 10000000 18000000 76070000 04000105 00000000"),
+        ("000000a4 ff534d42 72000000 00080140 00", "05000d03 10000000 18000000 00080140 04000105 00000000"),
+    ],
+)
+def test_what_is_no_rpc_is_answered_as_scanners_know_it_of_windows(question, answer):
+    peer = Peer()
+    peer.send_bytes(bytes.fromhex(question))
+    assert peer.raw == [bytes.fromhex(answer)]
+    assert peer.ended.reason is Reason.RPC_NOT_RPC
+
+
+def test_a_first_pdu_of_another_version_is_told_ours_whatever_its_type():
+    peer = Peer()
+    assert peer.send_bytes(altered(encode(Request(9, 0, 0, b"")), 0, 4)) == [BindNak(9, 4)]
+    assert peer.ended.reason is Reason.RPC_VERSION
+
+
+def test_a_request_of_another_version_is_not_answered_after_the_bind():
     peer = bound_peer()
     assert peer.send_bytes(altered(encode(Request(1, 0, 0, b"")), 0, 4)) == []
     assert peer.ended.reason is Reason.RPC_VERSION

@@ -66,13 +66,13 @@ def fault(status: int) -> tuple[type, int]:
 
 
 CASES = {
-    "random bytes": Case(random.Random(3).randbytes(400), "rpc-not-rpc"),
-    "an HTTP request": Case(b"GET / HTTP/1.1\r\nHost: kms.example\r\n\r\n", "rpc-not-rpc"),
-    "a TLS hello": Case(bytes.fromhex("1603010200010001fc0303") + bytes(500), "rpc-not-rpc"),
-    "an SSH banner": Case(b"SSH-2.0-OpenSSH_9.2p1\r\n", "rpc-not-rpc"),
+    "random bytes": Case(random.Random(3).randbytes(400), "rpc-not-rpc", nak(4)),
+    "an HTTP request": Case(b"GET / HTTP/1.1\r\nHost: kms.example\r\n\r\n", "rpc-not-rpc", nak(4)),
+    "a TLS hello": Case(bytes.fromhex("1603010200010001fc0303") + bytes(500), "rpc-not-rpc", nak(4)),
+    "an SSH banner": Case(b"SSH-2.0-OpenSSH_9.2p1\r\n", "rpc-not-rpc", nak(4)),
     "a bind of version 6.0": Case(altered(BIND, 0, b"\6"), "rpc-version", nak(4)),
     "a bind of version 5.2": Case(altered(BIND, 1, b"\2"), "rpc-version", nak(4)),
-    "a request of version 4": Case(altered(REQUEST, 0, b"\4"), "rpc-version"),
+    "a request of version 4": Case(altered(REQUEST, 0, b"\4"), "rpc-version", nak(4)),
     "a fragment length of 0": Case(of_length(BIND, 0), "rpc-fragment-length", nak(0)),
     "a fragment length of 15": Case(of_length(BIND, 15), "rpc-fragment-length", nak(0)),
     "a fragment length of 65,535": Case(of_length(BIND, 65535), "rpc-fragment-length", nak(0)),
