@@ -143,7 +143,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "a tool that insists on authentication (some scanners do); KMS clients never authenticate",
     ),
     Reason.RPC_ASSOC_GROUP: Explanation(
-        "a bind named an association group that does not exist (any more)",
+        "a bind named an association group that does not exist (any more), or that another address made",
         "harmless if rare: the client's other connection ended first and it will bind afresh",
     ),
     Reason.RPC_FRAGMENT_ORDER: Explanation(

@@ -40,9 +40,9 @@ def negotiate_bind(inputs: AssociationInputs, association: ServerAssociation, pd
     except ContextListError as error:
         association.reject_bind(pdu.call_id, RejectReason.NOT_SPECIFIED, Reason.RPC_BAD_CONTEXT_LIST, str(error))
         return
-    group = association.server.groups.join(pdu.assoc_group)
+    group = association.server.groups.join(pdu.assoc_group, association.client)
     if group is None:
-        text = f"association group {pdu.assoc_group} does not exist"
+        text = f"the client has no association group {pdu.assoc_group}"
         association.reject_bind(pdu.call_id, RejectReason.NOT_SPECIFIED, Reason.RPC_ASSOC_GROUP, text)
         return
     association.group = group

@@ -1,15 +1,23 @@
 """Association groups: the connections of one client process that belong together (C706 12.6.4.3,
 assoc_group_id; [MS-RPCE] 3.3.1.5.7 says association for it).
 
-A bind with group id 0 makes a group, one with a known id joins it, and a group is gone with its last connection. No
-context handle or other state is shared here (KMS has none), so a group is its count of connections.
+A bind with group id 0 makes a group, one with a known id joins it if it comes from the same machine, and a group is
+gone with its last connection. No context handle or other state is shared here (KMS has none), so a group is its machine
+and its count of connections.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 _HIGHEST_ID: Final = 0xFFFFFFFF
+
+
+@dataclass(slots=True)
+class _Group:
+    client: str
+    connections: int = 1
 
 
 class AssociationGroups:
@@ -19,30 +27,34 @@ class AssociationGroups:
         """`first_id` (non-zero) is the id the first group gets; a server takes a random one so that ids of before a
         restart are not taken for its own."""
         self._next = first_id & _HIGHEST_ID or 1
-        self._connections: dict[int, int] = {}
+        self._groups: dict[int, _Group] = {}
 
     def __len__(self) -> int:
-        return len(self._connections)
+        return len(self._groups)
 
-    def join(self, group: int) -> int | None:
-        """The id of the group a connection now belongs to, or None where `group` is not known (and not 0)."""
-        connections = self._connections
+    def join(self, group: int, client: str = "") -> int | None:
+        """The id of the group that a connection from `client` now belongs to.
+
+        None where `group` is not 0 and either not known or another machine's, which over TCP is told by its address
+        ([MS-RPCE] 3.3.1.5.7).
+        """
+        groups = self._groups
         if group == 0:
             group = self._next
-            while group in connections:
+            while group in groups:
                 group = group % _HIGHEST_ID + 1
             self._next = group % _HIGHEST_ID + 1
-            connections[group] = 1
+            groups[group] = _Group(client)
             return group
-        if group not in connections:
+        known = groups.get(group)
+        if known is None or known.client != client:
             return None
-        connections[group] += 1
+        known.connections += 1
         return group
 
     def leave(self, group: int) -> None:
         """One of the group's connections has ended."""
-        left = self._connections[group] - 1
-        if left:
-            self._connections[group] = left
-        else:
-            del self._connections[group]
+        left = self._groups[group]
+        left.connections -= 1
+        if not left.connections:
+            del self._groups[group]

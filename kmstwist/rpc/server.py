@@ -151,9 +151,13 @@ class AssociationInputs(Protocol):
 class ServerAssociation:
     """One connection's association. Feed it with `receive_data`, act on the events, send what `data_to_send` gives."""
 
-    def __init__(self, server: RpcServer, secondary_address: str) -> None:
-        """`secondary_address` is the port the client connected to, as text (C706 12.6.3.1, port_any_t)."""
+    def __init__(self, server: RpcServer, secondary_address: str, client: str = "") -> None:
+        """`secondary_address` is the port the client connected to, as text (C706 12.6.3.1, port_any_t).
+
+        `client` is what its machine is known by, its IP address over TCP; it may be set until the bind comes.
+        """
         self.server = server
+        self.client = client
         self.secondary_address = secondary_address.encode("ascii")
         self.features = 0
         self.fragment_size = MAX_FRAGMENT

@@ -80,7 +80,8 @@ class KmsProtocol(Protocol):
         """Start the clock for the client's first byte."""
         factory = self.factory
         self.facts.opened = factory.clock.seconds()
-        self.association = ServerAssociation(factory.rpc, str(getattr(self.transport.getHost(), "port", 0)))
+        port = str(getattr(self.transport.getHost(), "port", 0))
+        self.association = ServerAssociation(factory.rpc, port, self.facts.client)
         self._phases = PhaseTimer(factory.clock, factory.timeouts, self._expired)
         factory.connections.add(self)
         if self.facts.proxy is None:
@@ -150,6 +151,7 @@ class KmsProtocol(Protocol):
         peer = self.transport.getPeer()
         self.facts.client = plain_address(getattr(peer, "host", self.facts.client))
         self.facts.port = getattr(peer, "port", self.facts.port)
+        self.association.client = self.facts.client
 
     def _admit(self) -> None:
         self._known = True

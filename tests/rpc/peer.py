@@ -34,9 +34,9 @@ def split(data: bytes) -> list[bytes]:
 class Peer:
     """One client's connection to `server`. `events` and `raw` hold all that has happened so far."""
 
-    def __init__(self, server: RpcServer | None = None, port: str = "1688") -> None:
+    def __init__(self, server: RpcServer | None = None, port: str = "1688", client: str = "") -> None:
         self.server = server if server is not None else make_server()
-        self.association = ServerAssociation(self.server, port)
+        self.association = ServerAssociation(self.server, port, client)
         self.events: list[Event] = []
         self.raw: list[bytes] = []
 

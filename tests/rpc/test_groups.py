@@ -33,6 +33,13 @@ def test_an_unknown_group_is_refused_with_a_bind_nak():
     assert peer.ended.reason is Reason.RPC_ASSOC_GROUP
 
 
+def test_only_the_machine_that_made_a_group_may_join_it():
+    server = make_server()
+    group = Peer(server, client="192.0.2.1").bind().assoc_group
+    assert Peer(server, client="192.0.2.2").send(Bind(1, (KMS_CONTEXT,), assoc_group=group)) == [BindNak(1, 0)]
+    assert Peer(server, client="192.0.2.1").bind(assoc_group=group).assoc_group == group
+
+
 def test_a_group_goes_with_its_last_connection():
     server = make_server()
     first = Peer(server)

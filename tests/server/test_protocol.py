@@ -27,9 +27,9 @@ from kmstwist.kms.activation import ActivationAnswer, ActivationCall, Activation
 from kmstwist.reasons import Reason
 from kmstwist.rpc import activation
 from kmstwist.rpc.client import Bound, ClientAssociation, FaultReceived, ResponseReceived
-from kmstwist.rpc.codec import encode
+from kmstwist.rpc.codec import decode, encode
 from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.pdu import CONC_MPX, FIRST_FRAG, WHOLE, Bind, Orphaned, PresentationContext, Request
+from kmstwist.rpc.pdu import CONC_MPX, FIRST_FRAG, WHOLE, Bind, BindNak, Orphaned, PresentationContext, Request
 from kmstwist.rpc.server import RpcServer
 from kmstwist.rpc.status import FaultStatus
 from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, SyntaxId
@@ -490,6 +490,18 @@ def test_a_named_balancer_s_header_tells_the_client_and_the_line_tells_both(
     assert activator.calls == [ActivationCall(MESSAGE, client, 40000, "10.0.0.5")]
     conversation.close()
     assert [(line["client"], line["port"], line["proxy"]) for line in lines] == [(client, 40000, "10.0.0.5")]
+
+
+def test_an_association_group_belongs_to_the_client_that_the_header_names(factory: KmsFactory) -> None:
+    def answer(client: str, group: int) -> Any:
+        conversation = Conversation(factory, "10.0.0.5")
+        bind = Bind(2, (PresentationContext(0, KMS_INTERFACE, (NDR32,)),), assoc_group=group)
+        conversation.protocol.dataReceived(v2_header(client, 40000) + encode(bind))
+        return decode(conversation.transport.value())
+
+    group = answer("10.7.7.7", 0).assoc_group
+    assert answer("10.7.7.7", group).assoc_group == group
+    assert answer("10.7.7.8", group) == BindNak(2, 0)
 
 
 def test_the_client_that_the_header_names_is_the_one_that_is_judged(factory: KmsFactory) -> None:
