@@ -49,7 +49,8 @@ def reject_malformed(inputs: AssociationInputs, association: ServerAssociation, 
 def answer_malformed(inputs: AssociationInputs, association: ServerAssociation, error: PduError) -> None:
     """Say what can be said to bytes that are no PDU: nothing, unless they began as a bind or a request."""
     if error.ptype == PacketType.BIND and error.reason is not Reason.RPC_NOT_RPC:
-        # [MS-RPCE] 2.2.2.5: 4 is for a protocol error in a bind, too; observed for a verifier that does not fit it.
+        # [MS-RPCE] 2.2.2.5 has 4 for any protocol error in a bind; Windows gives it for a verifier that does not fit,
+        # and 0 for a body that is too short (observed).
         blame_protocol = error.reason in (Reason.RPC_VERSION, Reason.RPC_AUTHENTICATION)
         reject = RejectReason.PROTOCOL_VERSION_NOT_SUPPORTED if blame_protocol else RejectReason.NOT_SPECIFIED
         association.send(BindNak(error.call_id, reject))
