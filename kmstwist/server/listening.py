@@ -78,25 +78,47 @@ def described_endpoint(reactor: IReactorTime, description: str) -> tuple[IStream
 
 def try_port(port: int) -> None:
     """Raise `StartupError` where `port` cannot be had; found out before the process goes into the background."""
-    family, address = (socket.AF_INET6, "::") if ipv6_works() else (socket.AF_INET, "0.0.0.0")  # noqa: S104
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
+    try:
+        _Trial().listenTCP(port, None, interface="::" if ipv6_works() else "")
+    except OSError as error:
+        raise StartupError(explain_listen_error(str(port), error)) from None
+
+
+def try_described(description: str) -> None:
+    """As `try_port`, for what a `--listen` describes; an endpoint that is not of TCP is found out when it is opened."""
+    if description.startswith(("tcp:", "tcp6:")):
+        failures: list[Failure] = []
+        serverFromString(_Trial(), description).listen(Factory()).addErrback(failures.append)
+        for failure in failures:
+            raise StartupError(_why_not_opened(description, failure.value))
+
+
+class _Trial:
+    """What an endpoint needs of a reactor: takes an address as Twisted would, and gives it back at once."""
+
+    def listenTCP(self, port: int, factory: object, backlog: int = 50, interface: str = "") -> None:
+        """Raises `OSError` where the address cannot be had."""
+        with socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((interface, port))
             probe.listen(1)
-        except OSError as error:
-            raise StartupError(explain_listen_error(str(port), error)) from None
 
 
 def explain_listen_error(where: str, error: OSError) -> str:
-    """Why a port cannot be had, and what to do, as one sentence."""
+    """Why `where`, a port's number or an endpoint's description, cannot be had, and what to do, as one sentence."""
+    what, option = (f"port {where}", "--port") if where.isdigit() else (where, "--listen")
     if error.errno == errno.EADDRINUSE:
-        return f"port {where} is in use by another program; end it (ss -ltnp shows it) or choose another with --port"
+        return f"{what} is in use by another program; end it (ss -ltnp shows it) or choose another with {option}"
     if error.errno == errno.EACCES:
-        return f"port {where} needs privileges: start as root with --uid, or choose a port above 1023 with --port"
+        return f"{what} needs privileges: start as root with --uid, or choose a port above 1023 with {option}"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"cannot listen on {where}: no interface of this machine has that address"
     return f"cannot listen on {where}: {error.strerror or error}"
+
+
+def _why_not_opened(where: str, error: BaseException | None) -> str:
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    return explain_listen_error(where, cause) if isinstance(cause, OSError) else f"cannot listen on {where}: {cause}"
 
 
 def raise_file_limit() -> int:
@@ -118,21 +140,14 @@ class Listeners:
     def open(self, factory: Factory) -> None:
         """Open every endpoint. Raises `StartupError` where one cannot be had."""
         for endpoint, where in self._endpoints:
-            endpoint.listen(factory).addCallbacks(
-                self._opened, self._not_opened, callbackArgs=(where,), errbackArgs=(where,)
-            )
+            failures: list[Failure] = []
+            endpoint.listen(factory).addCallbacks(self._opened, failures.append, callbackArgs=(where,))
+            # Raised here: nobody would hear of it from within the Deferred. All endpoints of Twisted's answer at once.
+            for failure in failures:
+                raise StartupError(_why_not_opened(where, failure.value))
 
     def _opened(self, port: IListeningPort, where: str) -> None:
         self.ports.append((where, port))
-
-    def _not_opened(self, failure: Failure, where: str) -> None:
-        error = failure.value
-        if isinstance(error, CannotListenError):
-            cause = error.socketError
-            raise StartupError(
-                explain_listen_error(where, cause) if isinstance(cause, OSError) else f"cannot listen on {where}"
-            )
-        raise StartupError(f"cannot listen on {where}: {failure.getErrorMessage()}")
 
     def pause(self) -> None:
         """Accept nothing; who connects waits in the kernel's queue."""

@@ -43,6 +43,7 @@ from kmstwist.server.listening import (
     described_endpoint,
     port_endpoint,
     raise_file_limit,
+    try_described,
     try_port,
 )
 from kmstwist.server.log import redirect_log
@@ -291,7 +292,9 @@ def _endpoints(
         if descriptor is not None:
             found.append(adopted_endpoint(reactor, descriptor, where))
             continue
-        if not listen and server.port:
+        if listen:
+            try_described(where)
+        elif server.port:
             try_port(server.port)
         found.append((endpoint, where))
     return found

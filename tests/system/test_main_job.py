@@ -162,6 +162,36 @@ def test_a_taken_port_is_one_clear_sentence(lab: Server, tmp_path: Path, foregro
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("foreground", [True, False])
+@pytest.mark.parametrize(
+    ("listen", "sentence"),
+    [
+        ("tcp:{port}", "tcp:{port} is in use by another program; end it (ss -ltnp shows it) or choose another with"),
+        ("tcp:0:interface=192.0.2.77", "cannot listen on tcp:0:interface=192.0.2.77: no interface of this machine has"),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_one_clear_sentence(
+    lab: Server, tmp_path: Path, listen: str, sentence: str, foreground: bool
+) -> None:
+    mode = ["-n", "--pidfile="] if foreground else ["--pidfile=x.pid", "--logfile=x.log"]
+    options = ["kms", f"--listen={listen.format(port=lab.port)}", f"--state-dir={tmp_path}/x"]
+    result = run([str(BIN / "twistd"), *mode, *options], cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"kmstwist: {sentence.format(port=lab.port)}")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_endpoint_that_cannot_be_opened_ends_the_server_with_one_clear_sentence(tmp_path: Path) -> None:
+    listen = f"unix:{tmp_path}/nowhere/kms.sock"
+    command = [str(BIN / "twistd"), "-n", "--pidfile=", "kms", f"--listen={listen}", f"--state-dir={tmp_path}/x"]
+    result = run(command)
+    assert result.returncode == 1
+    # By then the log has taken the place of standard error.
+    sentence = f"kmstwist: cannot listen on {listen}: No such file or directory"
+    assert sentence in result.stdout.splitlines()[-1]
+    assert "Traceback" not in result.stdout + result.stderr
+
+
 def test_an_unreadable_key_is_one_clear_sentence(tmp_path: Path) -> None:
     (tmp_path / "lab.key").write_bytes(bytes(32))
     (tmp_path / "lab.key").chmod(0o644)
