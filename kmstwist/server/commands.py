@@ -14,7 +14,7 @@ from kmstwist.gateway.upstream import Upstream
 from kmstwist.logevents import PAUSED, STILL_SWITCHED, SWITCHES_LOST, UPSTREAM_DRAIN
 from kmstwist.server.configfile import ConfigError
 from kmstwist.server.control import Command, CommandError
-from kmstwist.server.protocol import KmsFactory
+from kmstwist.server.factory import KmsFactory
 from kmstwist.server.reload import Reloader
 from kmstwist.server.switches import Switches, SwitchesError, SwitchesFile
 

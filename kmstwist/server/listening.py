@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from kmstwist.logevents import LISTENING, STOPPED
 from kmstwist.reasons import Reason
 from kmstwist.server.errors import StartupError
-from kmstwist.server.protocol import KmsFactory
+from kmstwist.server.factory import KmsFactory
 
 #: Connections the kernel holds for us until we accept them: a thousand clients may come in one second after an outage.
 BACKLOG = 4096

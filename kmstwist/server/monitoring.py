@@ -24,8 +24,8 @@ from kmstwist.gateway.service import GatewayService
 from kmstwist.logevents import WEB
 from kmstwist.server.control import Command, ask, socket_path
 from kmstwist.server.errors import StartupError
+from kmstwist.server.factory import KmsFactory
 from kmstwist.server.naming import Naming
-from kmstwist.server.protocol import KmsFactory
 from kmstwist.transport.address import HostPort
 from kmstwist.web.passwords import PasswordFileError, load_users
 from kmstwist.web.reports import Store

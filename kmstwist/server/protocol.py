@@ -1,4 +1,4 @@
-"""The listening side: a Twisted protocol and factory that move bytes between a transport and a `ServerAssociation`.
+"""One client's connection: a Twisted protocol that moves bytes between a transport and a `ServerAssociation`.
 
 The way of a call: transport, association, admission, `Activator.activate`, the audit's record, and back. Nothing on it
 blocks.
@@ -10,20 +10,15 @@ call. A connection that made no call gets one line, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any
-from typing import Protocol as TypingProtocol
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
+from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from kmstwist.gateway.admission import Admission
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
 from kmstwist.kms.version import Version
 from kmstwist.logevents import DEFECT
@@ -31,26 +26,17 @@ from kmstwist.reasons import Reason
 from kmstwist.rpc import activation
 from kmstwist.rpc.call import Call
 from kmstwist.rpc.ndr import StubError
-from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, Refused, RpcServer, ServerAssociation
+from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, Refused, ServerAssociation
 from kmstwist.rpc.status import FaultStatus
-from kmstwist.server.config import TimeoutSettings
 from kmstwist.server.outcome import ConnectionFacts, Outcome, write_line
 from kmstwist.server.phases import Phase, PhaseTimer
-from kmstwist.server.proxy import BalancedConnection, BalancedFactory, begins_as_header
-from kmstwist.server.recording import Recorder
-from kmstwist.web.telemetry import Telemetry
+from kmstwist.server.proxy import begins_as_header
 
-#: Seconds that an answered call's log line waits for the connection's end.
-_LINE_WAITS = 1.0
+if TYPE_CHECKING:
+    from kmstwist.server.factory import KmsFactory
+
 #: After a refusal the client gets this many seconds to read it before the connection is cut.
 _LINGER = 2.0
-
-
-class Activator(TypingProtocol):
-    """Whoever answers activation calls: the gateway or the lab."""
-
-    def activate(self, call: ActivationCall) -> Deferred[ActivationAnswer]:
-        """Answer one call; the Deferred may fail with an `ActivationFault`."""
 
 
 class KmsProtocol(Protocol):
@@ -342,68 +328,6 @@ class KmsProtocol(Protocol):
             outcome.reason, outcome.detail = cause.reason, cause.detail
         self.factory.recorder.turned_away(self.facts, outcome.reason, outcome.detail)
         return outcome
-
-
-class KmsFactory(Factory):
-    """Makes a `KmsProtocol` of each connection and holds what they share."""
-
-    noisy = False
-
-    def __init__(
-        self,
-        rpc: RpcServer,
-        clock: IReactorTime,
-        admission: Admission,
-        *,
-        timeouts: TimeoutSettings | None = None,
-        recorder: Recorder | None = None,
-        log: Logger | None = None,
-    ) -> None:
-        """`activator` is set before the first connection is accepted."""
-        self.rpc = rpc
-        self.clock = clock
-        self.admission = admission
-        self.timeouts = timeouts or TimeoutSettings()
-        self.log = log or Logger(namespace="kmstwist.server")
-        self.activator: Activator
-        self.recorder = recorder or Recorder(None)
-        self.connections: set[KmsProtocol] = set()
-        self._wrapping = BalancedFactory(self)
-        #: Connections with an answered call whose line is not written yet.
-        self.answered: set[KmsProtocol] = set()
-        self.telemetry = Telemetry()
-        self.conversations = 0
-        self.activations = 0
-        #: Called when the last connection has ended, once the server is stopping.
-        self.when_idle: Callable[[], None] | None = None
-
-        self._line_writer = LoopingCall(self._write_overdue_lines)
-        self._line_writer.clock = clock
-
-    def startFactory(self) -> None:
-        """The first port is open: begin to write the lines of calls whose connections stay."""
-        self._line_writer.start(_LINE_WAITS, now=False)
-
-    def stopFactory(self) -> None:
-        """The last port is closed; connections may still be open, and write their line as they end."""
-        self._line_writer.stop()
-
-    def _write_overdue_lines(self) -> None:
-        before = self.clock.seconds() - _LINE_WAITS
-        self.answered = {protocol for protocol in self.answered if not protocol.write_overdue_line(before)}
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A protocol for the client at `addr`, wrapped where that is a load balancer."""
-        peer, port = plain_address(getattr(addr, "host", "local")), getattr(addr, "port", 0)
-        if self.admission.is_balancer(peer):
-            return BalancedConnection(self._wrapping, KmsProtocol(self, peer, port, peer))
-        return KmsProtocol(self, peer, port, None)
-
-    def conversation_ended(self) -> None:
-        """A connection has ended."""
-        self.conversations += 1
-        if self.when_idle is not None and not self.connections:
-            self.when_idle()
 
 
 def plain_address(host: str) -> str:

@@ -33,6 +33,7 @@ from kmstwist.server.commands import Commands
 from kmstwist.server.config import Config
 from kmstwist.server.control import Command, ControlService, socket_path
 from kmstwist.server.errors import StartupError, speak_plainly
+from kmstwist.server.factory import KmsFactory
 from kmstwist.server.handover import HandOver, NotHandedOver, TakeOver
 from kmstwist.server.inherited import inherited_endpoints
 from kmstwist.server.lab_settings import as_set_with_slmgr
@@ -51,7 +52,6 @@ from kmstwist.server.monitoring import Observation, WorkersObservation, make_web
 from kmstwist.server.naming import Naming, make_naming
 from kmstwist.server.options import Options
 from kmstwist.server.orphan import SupervisorWatch
-from kmstwist.server.protocol import KmsFactory
 from kmstwist.server.recording import Recorder, make_audit, try_store
 from kmstwist.server.reload import Reloader
 from kmstwist.server.signals import Signals

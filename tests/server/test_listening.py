@@ -17,8 +17,8 @@ from kmstwist.rpc.negotiation import Interface
 from kmstwist.rpc.server import RpcServer
 from kmstwist.rpc.syntax import KMS_INTERFACE
 from kmstwist.server.config import TimeoutSettings
+from kmstwist.server.factory import KmsFactory
 from kmstwist.server.listening import ListeningService
-from kmstwist.server.protocol import KmsFactory
 
 from .test_protocol import Activator, Conversation
 

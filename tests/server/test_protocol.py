@@ -34,7 +34,8 @@ from kmstwist.rpc.server import RpcServer
 from kmstwist.rpc.status import FaultStatus
 from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, SyntaxId
 from kmstwist.server.config import TimeoutSettings
-from kmstwist.server.protocol import KmsFactory, KmsProtocol, plain_address
+from kmstwist.server.factory import KmsFactory
+from kmstwist.server.protocol import KmsProtocol, plain_address
 from kmstwist.server.recording import Recorder
 
 #: A load balancer, and a network that may not ask.
