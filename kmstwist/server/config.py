@@ -62,6 +62,15 @@ class LimitSettings(_Section):
     connections: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
         20_000, description="Connections open at the same time; more are closed at once. Shared out among workers."
     )
+    request_bytes: Annotated[int, Field(ge=1024, le=0x7FFF_FFFF)] = Field(
+        4 * 1024 * 1024,
+        description="Bytes of one request that comes in fragments; a larger one is refused. KMS requests need no more "
+        "than 300 and come whole.",
+    )
+    reassembly_bytes: Annotated[int, Field(ge=1024, le=0x7FFF_FFFF)] = Field(
+        64 * 1024 * 1024,
+        description="Bytes of all requests that are still incomplete together. Shared out among workers.",
+    )
 
 
 class LogSettings(_Section):

@@ -24,7 +24,7 @@ from kmstwist.gateway.service import GatewayService
 from kmstwist.lab.service import LabService
 from kmstwist.rpc.groups import AssociationGroups
 from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.server import RpcServer
+from kmstwist.rpc.server import Limits, RpcServer
 from kmstwist.rpc.syntax import KMS_INTERFACE
 from kmstwist.server.activators import listening_ports, make_gateway, make_lab, share_of, state_dir
 from kmstwist.server.adoption import Adoption
@@ -97,8 +97,8 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     if naming.watch is not None and audit is not None:
         naming.watch.remember = audit.remember_strangers
     _give_away(config, options)
-    admission = Admission(config.admission, reactor, connections=_share(config, adoption))
-    factory = _make_factory(config, admission, Recorder(audit), reactor)
+    admission = Admission(config.admission, reactor, connections=_share(config.server.limits.connections, adoption))
+    factory = _make_factory(config, adoption, admission, Recorder(audit), reactor)
     factory.activator = answering
     listening = ListeningService(endpoints, factory, reactor, drain=config.server.timeouts.drain)
     reloader = Reloader(
@@ -140,8 +140,11 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     return root
 
 
-def _make_factory(config: Config, admission: Admission, recorder: Recorder, reactor: Any) -> KmsFactory:
-    rpc = RpcServer((Interface(KMS_INTERFACE, operations=1),), groups=AssociationGroups(_random_group_id()))
+def _make_factory(
+    config: Config, adoption: Adoption, admission: Admission, recorder: Recorder, reactor: Any
+) -> KmsFactory:
+    groups = AssociationGroups(_random_group_id())
+    rpc = RpcServer((Interface(KMS_INTERFACE, operations=1),), limits=_rpc_limits(config, adoption), groups=groups)
     return KmsFactory(rpc, reactor, admission, timeouts=config.server.timeouts, recorder=recorder)
 
 
@@ -156,8 +159,9 @@ def _apply(
     """Have a running server do as a changed configuration says, as far as that needs no restart."""
     lookup.servers = new.dns.server_addresses
     factory.timeouts = new.server.timeouts
+    factory.rpc.limits = _rpc_limits(new, adoption)
     listening.drain = new.server.timeouts.drain
-    factory.admission.apply(new.admission, connections=_share(new, adoption))
+    factory.admission.apply(new.admission, connections=_share(new.server.limits.connections, adoption))
     redirect_log(new.server.log.format, new.server.log.level)
     if isinstance(answering, GatewayService):
         answering.apply(share_of(new.gateway, adoption.of))
@@ -253,8 +257,13 @@ def _switch_as_before(adoption: Adoption, admission: Admission, gateway: Gateway
             continue
 
 
-def _share(config: Config, adoption: Adoption) -> int:
-    return -(-config.server.limits.connections // adoption.of)
+def _share(total: int, adoption: Adoption) -> int:
+    return -(-total // adoption.of)
+
+
+def _rpc_limits(config: Config, adoption: Adoption) -> Limits:
+    limits = config.server.limits
+    return Limits(max_request=limits.request_bytes, max_reassembly=_share(limits.reassembly_bytes, adoption))
 
 
 def _random_group_id() -> int:

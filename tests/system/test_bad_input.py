@@ -18,6 +18,8 @@ from kmstwist.rpc.client import WINDOWS_CONTEXTS, ClientAssociation, ResponseRec
 from kmstwist.rpc.codec import decode, encode
 from kmstwist.rpc.pdu import (
     DID_NOT_EXECUTE,
+    FIRST_FRAG,
+    LAST_FRAG,
     AlterContext,
     Auth3,
     AuthVerifier,
@@ -211,6 +213,19 @@ def test_bad_input_gets_its_answer_and_one_log_line_with_its_reason(name, lab, g
     good_client.is_served()
     lab.conversation(result="refused")  # The good client's own, after which no late line of the bad one can come.
     assert [line["reason"] for line in lab.all_conversations() if line["port"] == port] == [case.reason]
+
+
+def test_a_request_in_fragments_is_refused_beyond_the_configured_size(start_server, tmp_path):
+    config = tmp_path / "kmstwist.toml"
+    config.write_text("[server.limits]\nrequest_bytes = 2000\n")
+    server = start_server(f"--config={config}")
+    with server.connect() as connection:
+        connection.sendall(BIND + encode(Request(2, 0, 0, bytes(1500), flags=FIRST_FRAG)))
+        connection.sendall(encode(Request(2, 0, 0, bytes(501), flags=LAST_FRAG)))
+        pdus, closed = answers(connection)
+    assert (type(pdus[-1]), pdus[-1].status, closed) == (Fault, DENIED, True)
+    line = server.conversation(reason="rpc-request-too-large")
+    assert line["detail"] == "the request has reached 2001 bytes, 2000 are allowed"
 
 
 def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others_are_served(start_server):
