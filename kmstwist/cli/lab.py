@@ -16,6 +16,7 @@ from kmstwist.cli.common import EXISTING_PATH, run_reactor
 from kmstwist.cli.lab_common import state_dir_option
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.kms.catalogue import UnknownProduct, find
+from kmstwist.kms.messages import encode_machine_name
 from kmstwist.kms.status import Status, explain
 from kmstwist.kms.version import Version
 from kmstwist.lab.cipher import LabCipher
@@ -109,6 +110,11 @@ def activate(
         raise click.ClickException(str(error)) from None
     except LabKeyError as error:
         raise click.ClickException(f"{error}, or name the lab's key with --lab-key") from None
+    try:
+        # The last name is the longest.
+        encode_machine_name(f"{prefix}-{count:04d}")
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param_hint="--prefix") from None
     cipher = LabCipher(key, os.urandom)
     version = Version(int(kms_version), 0)
 

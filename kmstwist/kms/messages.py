@@ -97,7 +97,7 @@ class Request:
                 self.required_count,
                 self.client_time,
                 self.previous_cmid.bytes_le,
-                _encode_name(self.machine_name),
+                encode_machine_name(self.machine_name),
             )
         except struct.error as error:
             raise ValueError(f"a number of this request does not fit its field: {error}") from None
@@ -226,7 +226,8 @@ def _encode_text(text: str, what: str) -> bytes:
         raise ValueError(f"the {what} {text!r} has half a surrogate pair, which UTF-16 cannot carry") from None
 
 
-def _encode_name(name: str) -> bytes:
+def encode_machine_name(name: str) -> bytes:
+    """A machine name as messages carry it, without its padding. Raises `ValueError` for what no message can carry."""
     encoded = _encode_text(name, "machine name")
     if len(encoded) > MAX_MACHINE_NAME * 2:
         raise ValueError(f"a machine name has at most {MAX_MACHINE_NAME} characters; {name!r} is longer")

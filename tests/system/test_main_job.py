@@ -128,6 +128,22 @@ def test_a_mistake_of_the_lab_client_is_one_clear_sentence(options: list[str], s
     assert "Traceback" not in result.stderr + result.stdout
 
 
+@pytest.mark.parametrize(
+    ("prefix", "sentence"),
+    [
+        ("x" * 59, "Invalid value for --prefix: a machine name has at most 63 characters; 'xxx"),
+        ("\udcff", "Invalid value for --prefix: the machine name '\\udcff-0001' has half a surrogate pair"),
+    ],
+)
+def test_a_machine_name_that_no_message_can_carry_is_one_clear_sentence(
+    lab: Server, prefix: str, sentence: str
+) -> None:
+    result = activate(lab, lab.key, "--product", PRODUCT, "--prefix", prefix)
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_host_that_is_not_there_is_said_with_the_cure(lab: Server) -> None:
     result = kmstwist("lab", "activate", "--product", PRODUCT, "--port", str(free_port()), "--lab-key", str(lab.key))
     assert result.returncode == 1
