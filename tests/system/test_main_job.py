@@ -157,7 +157,7 @@ def test_a_host_that_is_not_there_is_said_with_the_cure(lab: Server) -> None:
         (["--prot=1"], "option --prot not recognized"),
         (["--upstream=a:b"], "--upstream=a:b: 'a:b': the port must be a number from 1 to 65535"),
         (["--log-format=xml"], "--log-format=xml: must be one of text or json"),
-        (["--listen=tcpp:1"], "--listen=tcpp:1: not a Twisted endpoint"),
+        (["--listen=tcpp:1"], "--listen=tcpp:1: 'tcpp:1' is no Twisted endpoint"),
         (["--state-dir=/proc/nowhere"], "cannot be made"),
     ],
 )
