@@ -1,9 +1,16 @@
 """The lab machines between commands: one SQLite file in the state folder.
 
-A machine is small, so it is read and written whole; only its events are added to.
+A machine is small, so it is read and written whole; only its events are added to. A command reads a machine, may wait
+for a host's answer, and writes it: meanwhile it holds the machine, so that another command's change is not undone.
 """
 
 from __future__ import annotations
+
+import fcntl
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from zlib import crc32
 
 from sqlalchemy import (
     Boolean,
@@ -34,6 +41,8 @@ from kmstwist.transport.address import HostPort
 
 MACHINES_FILE_NAME = "machines.sqlite"
 SCHEMA_VERSION = 1
+
+_Row = Row[tuple[object, ...]]
 
 _metadata = MetaData()
 _machines = Table(
@@ -103,6 +112,31 @@ class MachineStore(SqliteFile):
     _metadata = _metadata
     _schema_version = SCHEMA_VERSION
 
+    @contextmanager
+    def held(self, names: Iterable[str], waiting: Callable[[], None]) -> Iterator[None]:
+        """Keep every other process from holding the machines of these names; `waiting` is called if one has to wait.
+
+        A machine's lock is one byte of a file beside the store, at a place that follows from its name. The system
+        takes it back when the process ends, however it ends.
+        """
+        path = self._path.with_suffix(".lock")
+        try:
+            file = path.open("a")
+        except OSError as error:
+            raise StoreError(
+                f"{path} cannot be written ({error.strerror}): see that its folder and file belong to you, or name "
+                "another with --state-dir"
+            ) from None
+        with file:
+            # In one order, so that two commands on the same machines never wait for each other.
+            for place in sorted({crc32(_key(name).encode()) for name in names}):
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+                except BlockingIOError:
+                    waiting()
+                    fcntl.lockf(file, fcntl.LOCK_EX, 1, place)
+            yield
+
     def add(self, machine: Machine) -> None:
         """Keep a new machine; `Refused` if there is one of its name."""
         try:
@@ -140,7 +174,8 @@ class MachineStore(SqliteFile):
                         f'there is no lab machine "{name}": kmstwist lab machine list shows those there are, '
                         f"kmstwist lab machine new {name} makes one"
                     )
-                return self._machine(connection, row)
+                [(_, parts)] = _with_parts(connection, [row], key)
+                return self._machine(row, *parts)
         except DBAPIError as error:
             raise self._explained(error) from error
 
@@ -149,7 +184,7 @@ class MachineStore(SqliteFile):
         try:
             with self._engine.connect() as connection:
                 rows = connection.execute(select(_machines).order_by(_machines.c.key)).all()
-                return [self._machine(connection, row) for row in rows]
+                return [self._machine(row, *parts) for row, parts in _with_parts(connection, rows)]
         except DBAPIError as error:
             raise self._explained(error) from error
 
@@ -180,7 +215,7 @@ class MachineStore(SqliteFile):
         with self._engine.connect() as connection:
             return int(connection.execute(select(func.count()).select_from(_machines)).scalar_one())
 
-    def _machine(self, connection: Connection, row: Row[tuple[object, ...]]) -> Machine:
+    def _machine(self, row: _Row, licences: list[_Row], settings: list[_Row]) -> Machine:
         machine = Machine(
             name=row.name,
             cmid=row.cmid,
@@ -195,14 +230,12 @@ class MachineStore(SqliteFile):
             cached=_address(row.cached_host, row.cached_port),
             key_in_registry=row.key_in_registry,
         )
-        licences = select(_licences).where(_licences.c.machine == row.key).order_by(_licences.c.position)
-        for found in connection.execute(licences):
-            machine.licences.append(self._licence(machine, found))
-        for found in connection.execute(select(_settings).where(_settings.c.machine == row.key)):
+        machine.licences += [self._licence(machine, found) for found in licences]
+        for found in settings:
             machine.settings[found.scope] = KmsSettings(found.host, found.port, found.lookup_domain, found.act_type)
         return machine
 
-    def _licence(self, machine: Machine, row: Row[tuple[object, ...]]) -> Licence:
+    def _licence(self, machine: Machine, row: _Row) -> Licence:
         try:
             product = find(row.product)
             status = LicenseStatus(row.status)
@@ -233,6 +266,21 @@ class MachineStore(SqliteFile):
         else:
             cure = "it is damaged or no file of kmstwist's; move it away, and make the machines anew"
         return StoreError(f"the lab's machines {self._path} cannot be used ({cause}): {cure}")
+
+
+def _with_parts(
+    connection: Connection, rows: Iterable[_Row], key: str | None = None
+) -> Iterator[tuple[_Row, tuple[list[_Row], list[_Row]]]]:
+    """Machines' rows, each with those of its licences and settings; of the machine of this `key` only, if given."""
+    found: list[dict[str, list[_Row]]] = []
+    for query in (select(_licences).order_by(_licences.c.position), select(_settings)):
+        [table] = query.get_final_froms()
+        of_machine: dict[str, list[_Row]] = defaultdict(list)
+        for row in connection.execute(query if key is None else query.where(table.c.machine == key)):
+            of_machine[row.machine].append(row)
+        found.append(of_machine)
+    for row in rows:
+        yield row, (found[0][row.key], found[1][row.key])
 
 
 def _key(name: str) -> str:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from uuid import UUID
 
 import pytest
+from sqlalchemy import event
 
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.version import V5
@@ -52,6 +55,73 @@ def test_a_machine_comes_back_as_it_was(store, desk) -> None:
         assert (old.partial_key, old.installs, old.rearms_left) == (new.partial_key, new.installs, new.rearms_left)
     assert store.events("PC1") == desk.events
     assert store.events("PC1", last=1) == desk.events[-1:]
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from kmstwist.lab.machines.machine import MACHINE
+from kmstwist.lab.machines.store import MachineStore
+
+store = MachineStore(Path(sys.argv[1]))
+with store.held(["PC1"], lambda: None):
+    machine = store.get("PC1")
+    print("held", flush=True)
+    sys.stdin.readline()
+    machine.scope(MACHINE).host = "kms2"
+    store.save(machine)
+    print("saved", flush=True)
+"""
+
+
+def test_a_machine_that_another_process_holds_is_waited_for(store, desk, tmp_path) -> None:
+    store.add(desk.machine)
+    path = tmp_path / "state" / "machines.sqlite"
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None and other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        waited: list[str] = []
+
+        def waiting() -> None:
+            waited.append("waiting")
+            other.stdin.write("go on\n")
+            other.stdin.flush()
+
+        # The other machine is free.
+        with store.held(["PC2"], waiting):
+            assert waited == []
+        with store.held(["pc1"], waiting):
+            assert waited == ["waiting"]
+            machine = store.get("PC1")
+            assert machine.scope(MACHINE).host == "kms2"
+        assert other.wait(30) == 0
+
+
+def test_a_lock_that_cannot_be_made_is_told(store, tmp_path) -> None:
+    (tmp_path / "state" / "machines.lock").mkdir()
+    with (
+        pytest.raises(StoreError, match=r"machines\.lock cannot be written \(Is a directory\)"),
+        store.held(["a"], list),
+    ):
+        pass
+
+
+def test_many_machines_are_read_with_three_questions(store) -> None:
+    for number in range(40):
+        machine = Machine(f"PC{number:02}", UUID(int=number), START)
+        machine.install_key(machine.add_product(OFFICE, START), START)
+        machine.install_key(machine.add_product(WINDOWS, START), START)
+        machine.scope(MACHINE).port = 1000 + number
+        store.add(machine)
+    asked: list[str] = []
+    event.listen(store._engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    machines = store.all()
+    assert len(asked) == 3
+    assert [machine.name for machine in machines] == [f"PC{number:02}" for number in range(40)]
+    for number, machine in enumerate(machines):
+        assert [licence.product for licence in machine.licences] == [OFFICE, WINDOWS]
+        assert machine.scope(MACHINE).port == 1000 + number
 
 
 def test_saving_again_adds_events_and_replaces_the_rest(store, desk) -> None:
