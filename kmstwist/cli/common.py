@@ -29,24 +29,24 @@ class HostPortType(click.ParamType[HostPort]):
             self.fail(str(error), param, ctx)
 
 
-class SecondsType(click.FloatRange):
-    """Seconds to wait: more than none, and no more than an hour."""
-
-    def __init__(self) -> None:
-        super().__init__(0, 3600, min_open=True)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number; what is none is refused, though it compares with no bound."""
-        seconds: float = super().convert(value, param, ctx)
-        if math.isnan(seconds):
-            self.fail(f"{value} is not a number of seconds.", param, ctx)
-        return seconds
-
-
 HOST_PORT = HostPortType()
-SECONDS = SecondsType()
 #: The configuration that an installed server runs with.
 DEFAULT_CONFIG = Path("/etc/kmstwist/kmstwist.toml")
+
+
+class FiniteRange(click.FloatRange):
+    """A number within limits. Click's own range lets `nan` in, which is neither too small nor too large."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, or a usage error."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
+
+
+#: Seconds to wait: more than none, and no more than an hour.
+SECONDS = FiniteRange(0, 3600, min_open=True)
 EXISTING_PATH = click.Path(path_type=Path)
 
 

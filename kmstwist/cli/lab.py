@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from kmstwist.cli.common import EXISTING_PATH, run_reactor
+from kmstwist.cli.common import EXISTING_PATH, FiniteRange, run_reactor
 from kmstwist.cli.lab_common import state_dir_option
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.kms.catalogue import UnknownProduct, find
@@ -74,9 +74,7 @@ def lab() -> None:
     show_default=True,
     help="Clients that ask at the same time.",
 )
-@click.option(
-    "--timeout", type=click.FloatRange(0.1, 300), default=10.0, show_default=True, help="Seconds a step may take."
-)
+@click.option("--timeout", type=FiniteRange(0.1, 300), default=10.0, show_default=True, help="Seconds a step may take.")
 @click.pass_context
 def activate(
     ctx: click.Context,

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from kmstwist.cli.common import FiniteRange
 from kmstwist.lab.fleet.record import FleetResult
 from kmstwist.lab.fleet.report import compared, rows, write_csv, write_json
 from kmstwist.lab.fleet.scenario import Scenario, ScenarioError, find_scenario, ready_scenarios, ready_text
@@ -66,7 +67,7 @@ def scenarios(name: str | None) -> None:
 @click.option("--wire", is_flag=True, help="Against real server processes on loopback, the days pressed together.")
 @click.option(
     "--wire-seconds",
-    type=click.FloatRange(1, 3600),
+    type=FiniteRange(1, 3600),
     default=60,
     show_default=True,
     help="With --wire: how long all the scenario's days take.",

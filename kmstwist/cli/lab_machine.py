@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from kmstwist.cli.common import HOST_PORT
-from kmstwist.cli.lab_common import machine_store, state_dir_option, state_folder, told
+from kmstwist.cli.common import HOST_PORT, FiniteRange
+from kmstwist.cli.lab_common import held_machines, machine_store, state_dir_option, state_folder, told
 from kmstwist.discovery.names import DNS_PORT
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import MAX_MACHINE_NAME
@@ -144,20 +144,20 @@ def clone(source: str, name: str, generalize: bool, state_dir: Path | None) -> N
 @state_dir_option
 def generalize_machine(name: str, state_dir: Path | None) -> None:
     """Do what sysprep /generalize does: a CMID of its own, grace anew, one rearm less."""
-    with machine_store(state_folder(state_dir)) as store:
+    with held_machines(state_folder(state_dir), name) as store:
         found = store.get(name)
         _generalise(found)
         store.save(found)
-        click.echo(f"{found.name} has a new CMID, {found.cmid}, and {found.rearms_left} rearms left.")
+        click.echo(f"{found.name} has a new CMID, {found.cmid}. Rearms left: {found.rearms_left}.")
 
 
 @machine.command()
 @click.argument("name")
-@click.argument("days", type=click.FloatRange(0, 4000, min_open=True))
+@click.argument("days", type=FiniteRange(0, 4000, min_open=True))
 @state_dir_option
 def age(name: str, days: float, state_dir: Path | None) -> None:
     """Let a machine's licences be DAYS older, to see what comes then."""
-    with machine_store(state_folder(state_dir)) as store:
+    with held_machines(state_folder(state_dir), name) as store:
         found = store.get(name)
         found.age(days * 86_400)
         store.save(found)
@@ -169,7 +169,7 @@ def age(name: str, days: float, state_dir: Path | None) -> None:
 @state_dir_option
 def delete(name: str, state_dir: Path | None) -> None:
     """Delete a machine and its event log."""
-    with machine_store(state_folder(state_dir)) as store:
+    with held_machines(state_folder(state_dir), name) as store:
         store.delete(name)
     click.echo(f"{name} is deleted.")
 
@@ -183,7 +183,9 @@ def _generalise(found: Machine) -> None:
 
 def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name) or len(name) > MAX_MACHINE_NAME:
-        raise Refused(f'"{name}" is no machine name: letters, digits and hyphens, at most {MAX_MACHINE_NAME} of them')
+        raise Refused(
+            f'"{name}" is no machine name: letters, digits, hyphens and underscores, at most {MAX_MACHINE_NAME}'
+        )
     if name.lower() == HOST:
         raise Refused(f'"{HOST}" is the lab host itself: choose another name')
     return name

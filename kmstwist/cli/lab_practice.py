@@ -12,16 +12,24 @@ from uuid import uuid4
 
 import click
 
-from kmstwist.cli.common import run_reactor
-from kmstwist.cli.lab_common import lab_key_option, load_key, machine_store, state_dir_option, state_folder, told
+from kmstwist.cli.common import FiniteRange, run_reactor
+from kmstwist.cli.lab_common import (
+    held_machines,
+    lab_key_option,
+    load_key,
+    machine_store,
+    state_dir_option,
+    state_folder,
+    told,
+)
+from kmstwist.kms.status import Status
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.activation import TIMEOUT, Asking, activate, contact_over_tcp
-from kmstwist.lab.machines.errors import Published
+from kmstwist.lab.machines.errors import Published, Refused
 from kmstwist.lab.machines.locating import locator
 from kmstwist.lab.machines.phone import confirmation_id
 from kmstwist.lab.machines.session import Session, moment
-from kmstwist.lab.machines.store import MachineStore
 from kmstwist.lab.ospp import client as ospp_client
 from kmstwist.lab.ospp import options as ospp_options
 from kmstwist.lab.slmgr import client as slmgr_client
@@ -33,13 +41,13 @@ from kmstwist.lab.store import STORE_FILE_NAME, LabStore
 ResultT = TypeVar("ResultT")
 _RAW = {"ignore_unknown_options": True}
 _TIMEOUT = click.option(
-    "--timeout", type=click.FloatRange(0.1, 300), default=TIMEOUT, show_default=True, help="Seconds a host may take."
+    "--timeout", type=FiniteRange(0.1, 300), default=TIMEOUT, show_default=True, help="Seconds a host may take."
 )
 
 
 @click.command(context_settings=_RAW, epilog="Options of slmgr:\b\n\n\b\n" + slmgr_options.usage())
 @click.argument("machine")
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="/OPTION [ARGUMENT]...")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMPUTER [USER PASSWORD]] /OPTION [ARGUMENT]...")
 @_TIMEOUT
 @state_dir_option
 @lab_key_option
@@ -52,19 +60,24 @@ def slmgr(
     state_dir: Path | None,
     lab_key: Path | None,
 ) -> None:
-    """Run slmgr on a lab MACHINE; the lab host's name is `host`."""
+    """Run slmgr on a lab MACHINE; the lab host's name is `host`.
+
+    With a COMPUTER before the option, as Windows has it, MACHINE manages that one over the network; the lab takes any
+    user and password.
+    """
     folder = state_folder(state_dir)
     with told():
-        option, arguments = slmgr_options.read(words)
+        computer, line = slmgr_options.elsewhere(words)
+        option, arguments = slmgr_options.read(line)
     key = load_key(lab_key, folder)
     try:
-        if machine.lower() == HOST:
+        target = _target(folder, machine, computer)
+        if target.lower() == HOST:
             lines = _on_host(folder, key, option, arguments)
         else:
-            with machine_store(folder) as store:
-                lines = _on_machine(
-                    store, machine, key, timeout, lambda session: slmgr_client.run(session, option, arguments)
-                )
+            lines = _on_machine(
+                folder, target, key, timeout, lambda session: slmgr_client.run(session, option, arguments)
+            )
     except _Failed as failed:
         _print_failure(failed.error)
         ctx.exit(1)
@@ -74,7 +87,7 @@ def slmgr(
 
 @click.command(context_settings=_RAW, epilog="Options of ospp:\b\n\n\b\n" + ospp_options.usage())
 @click.argument("machine")
-@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="/OPTION[:VALUE]")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="/OPTION[:VALUE] [COMPUTER [USER PASSWORD]]")
 @_TIMEOUT
 @state_dir_option
 @lab_key_option
@@ -87,13 +100,22 @@ def ospp(
     state_dir: Path | None,
     lab_key: Path | None,
 ) -> None:
-    """Run ospp on a lab MACHINE with Office."""
+    """Run ospp on a lab MACHINE with Office.
+
+    With a COMPUTER after the option, as Office has it, MACHINE manages that one over the network; the lab takes any
+    user and password.
+    """
     folder = state_folder(state_dir)
     with told():
-        option, value = ospp_options.read(words)
+        computer, line = ospp_options.elsewhere(words)
+        option, value = ospp_options.read(line)
     key = load_key(lab_key, folder)
-    with machine_store(folder) as store:
-        printed = _on_machine(store, machine, key, timeout, lambda session: ospp_client.run(session, option, value))
+    try:
+        target = _target(folder, machine, computer)
+        printed = _on_machine(folder, target, key, timeout, lambda session: ospp_client.run(session, option, value))
+    except _Failed as failed:
+        _print_failure(failed.error)
+        ctx.exit(1)
     for line in printed.lines:
         click.echo(line)
     ctx.exit(0 if printed.failed is None else 1)
@@ -142,7 +164,8 @@ def activate_machines(names: Sequence[str], state_dir: Path | None, lab_key: Pat
     folder = state_folder(state_dir)
     key = load_key(lab_key, folder)
     failed = 0
-    with machine_store(folder) as store:
+    names = list(dict.fromkeys(name.casefold() for name in names))
+    with held_machines(folder, *names) as store:
         found = [store.get(name) for name in names]
 
         async def main(reactor: Any) -> list[tuple[str, str, Published | None]]:
@@ -184,26 +207,42 @@ class _Failed(Exception):
         self.error = error
 
 
+def _target(folder: Path, machine: str, computer: str | None) -> str:
+    """The machine a command acts on: its own, or the other one it names; both have to be there."""
+    if computer is None:
+        return machine
+    with machine_store(folder) as store:
+        if machine.lower() != HOST:
+            store.get(machine)
+        if computer.lower() != HOST:
+            try:
+                store.get(computer)
+            except Refused as error:
+                raise _Failed(Published(Status.E_RPC_SERVER_UNAVAILABLE, f"To the lab, {error}.")) from None
+    return computer
+
+
 def _on_machine(
-    store: MachineStore,
+    folder: Path,
     name: str,
     key: LabKey,
     timeout: float,
     command: Callable[[Session], Awaitable[ResultT]],
 ) -> ResultT:
     """Run a command on a machine and keep what it changed, also where it failed: an attempt is an attempt."""
-    found = store.get(name)
+    with held_machines(folder, name) as store:
+        found = store.get(name)
 
-    async def main(reactor: Any) -> ResultT:
-        session = Session(found, key, _asking(reactor, key, timeout), uuid4, lambda: store.events(found.name))
-        return await command(session)
+        async def main(reactor: Any) -> ResultT:
+            session = Session(found, key, _asking(reactor, key, timeout), uuid4, lambda: store.events(found.name))
+            return await command(session)
 
-    try:
-        return run_reactor(main)
-    except Published as error:
-        raise _Failed(error) from None
-    finally:
-        store.save(found)
+        try:
+            return run_reactor(main)
+        except Published as error:
+            raise _Failed(error) from None
+        finally:
+            store.save(found)
 
 
 def _on_host(folder: Path, key: LabKey, option: slmgr_options.Option, arguments: list[str]) -> list[str]:
@@ -226,7 +265,10 @@ def _on_host(folder: Path, key: LabKey, option: slmgr_options.Option, arguments:
 
 
 def _print_failure(error: Published) -> None:
+    for line in error.before:
+        click.echo(line)
     click.echo(f"Error: 0x{error.code:08X} {error.description}")
     if error.more:
         click.echo(error.more)
-    click.echo(f"Cure: {error.cure}" if error.cure else "")
+    if error.cure:
+        click.echo(f"Cure: {error.cure}")

@@ -52,7 +52,8 @@ def make_lab(config: Config, reactor: Any) -> LabService:
         if store.load_settings().low_priority:
             os.nice(_LOW_PRIORITY)
         port = min(listening_ports(config), default=config.server.port)
-        store.save_running(HostSettings(config.lab.activation_interval, config.lab.renewal_interval, port))
+        publishes = bool(config.dns.publish.domains)
+        store.save_running(HostSettings(config.lab.activation_interval, config.lab.renewal_interval, port, publishes))
         store.close()
     except (LabKeyError, StoreError) as error:
         raise StartupError(str(error)) from None

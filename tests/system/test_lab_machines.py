@@ -15,8 +15,8 @@ OFFICE = "Office LTSC Professional Plus 2021"
 
 
 def lab(folder: Path, *words: str) -> tuple[int, str]:
-    """Run `kmstwist lab`; exit status and output. Only what asks a host needs a process (and a reactor) of its own."""
-    if words[-1] in ("/ato", "/act") and words[1] != "NOBODY":
+    """Run `kmstwist lab`; exit status and output. What acts on a client needs a process (and a reactor) of its own."""
+    if words[0] in ("slmgr", "ospp") and words[1].startswith(("PC", "SRV")):
         done = kmstwist("lab", *words, "--state-dir", str(folder))
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout + done.stderr
@@ -63,6 +63,26 @@ def test_an_administrator_practises_on_a_lab_machine(tmp_path) -> None:
     assert "0x800706BA" in lab(folder, "events", "SRV1", "--last", "1")[1]
 
 
+def test_a_command_on_another_computer_and_what_is_said_where_that_is_not_there(tmp_path) -> None:
+    folder = tmp_path / "lab"
+    with Server(folder) as server:
+        server.stop()
+    for name in ("PC1", "PC2"):
+        assert lab(folder, "machine", "new", name, "--product", OFFICE)[0] == 0
+    assert lab(folder, "slmgr", "PC1", "PC2", "admin", "secret", "/skms", "kms2")[0] == 0
+    assert "kms2:1688" in lab(folder, "machine", "show", "PC2")[1]
+    assert "kms2:1688" not in lab(folder, "machine", "show", "PC1")[1]
+    assert lab(folder, "ospp", "PC1", "/sethst:kms3", "pc2")[0] == 0
+    assert "kms3" in lab(folder, "ospp", "PC2", "/dstatus")[1]
+    assert "Current count" in lab(folder, "slmgr", "PC1", "host", "/dli")[1]
+    for words in (("slmgr", "PC1", "PC3", "/dli"), ("ospp", "PC1", "/dstatus", "PC3", "admin", "secret")):
+        status, said = lab(folder, *words)
+        assert status == 1
+        assert "Error: 0x800706BA The RPC server is unavailable." in said
+        assert 'there is no lab machine "PC3"' in said
+    assert lab(folder, "slmgr", "PC9", "PC1", "/dli")[0] == 1
+
+
 def test_what_slmgr_sets_on_the_host_holds_after_a_restart(tmp_path) -> None:
     folder = tmp_path / "lab"
     with Server(folder) as server:
@@ -85,12 +105,14 @@ def test_mistakes_are_told_in_a_sentence(tmp_path) -> None:
         server.stop()
     for words, said in (
         (("slmgr", "NOBODY", "/ato"), 'no lab machine "NOBODY"'),
-        (("slmgr", "PC1", "/sia"), "Unrecognized option"),
+        (("slmgr", "NOBODY", "/sia"), "Unrecognized option"),
         (("machine", "new", "host", "--product", WINDOWS), "is the lab host itself"),
         (("machine", "new", "a b", "--product", WINDOWS), "no machine name"),
         (("machine", "new", "PC1", "--product", "Windows 12"), "the catalogue has no product"),
         (("machine", "new", "PC1", "--product", WINDOWS, "--product", "Windows 11 Pro"), "one Windows"),
         (("confirm", "12345"), "0xC004F02F"),
+        (("machine", "age", "PC1", "nan"), "nan is no number"),
+        (("slmgr", "NOBODY", "/dli", "1", "2"), "takes no '2'"),
         (("events", "PC1"), "no lab machine"),
     ):
         status, output = lab(folder, *words)

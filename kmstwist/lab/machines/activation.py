@@ -35,6 +35,7 @@ Contact = Callable[[HostPort, bytes], Awaitable[tuple[int, bytes]]]
 _UNKNOWN_INTERFACE = 0x800706B5
 _ACCESS_DENIED_FAULT = 5
 _AD_ONLY, _TOKEN_ONLY = 1, 3
+_KMS_AGAIN = "slmgr /act-type 2 (ospp /actype:2 for Office) allows KMS."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,12 @@ async def activate(machine: Machine, licence: Licence, asking: Asking) -> Outcom
             tried = await _try(machine, licence, host, asking)
             if isinstance(tried, Outcome):
                 return _finished(machine, licence, host, tried)
-    raise _failed(licence, int(Status.SL_E_VL_BINDING_SERVICE_UNAVAILABLE), asking)
+    raise _failed(
+        licence,
+        int(Status.SL_E_VL_BINDING_SERVICE_UNAVAILABLE),
+        asking,
+        f"The hosts it tried are in its log: kmstwist lab events {machine.name}.",
+    )
 
 
 def _check_may_ask(machine: Machine, licence: Licence) -> None:
@@ -88,9 +94,9 @@ def _check_may_ask(machine: Machine, licence: Licence) -> None:
         raise Published(Status.SL_E_PKEY_NOT_INSTALLED)
     act_type = machine.act_type_of(licence)
     if act_type == _AD_ONLY:
-        raise Published(Status.SL_E_VL_AD_AO_NOT_FOUND, "The lab has no Active Directory: /act-type 2 allows KMS.")
+        raise Published(Status.SL_E_VL_AD_AO_NOT_FOUND, f"The lab has no Active Directory: {_KMS_AGAIN}")
     if act_type == _TOKEN_ONLY:
-        raise Published(Status.SL_E_NOT_SUPPORTED, "The lab has no tokens: /act-type 2 allows KMS.")
+        raise Published(Status.SL_E_NOT_SUPPORTED, f"The lab has no tokens: {_KMS_AGAIN}")
 
 
 async def _located(machine: Machine, licence: Licence, asking: Asking) -> list[HostPort]:

@@ -13,10 +13,14 @@ class Refused(Exception):
 
 
 class Published(Refused):
-    """A command fails as it does on Windows, with a published `code`; `more` is what the lab adds in a sentence."""
+    """A command fails as it does on Windows, with a published `code`; `more` is what the lab adds in a sentence.
 
-    def __init__(self, code: int, more: str = "") -> None:
+    `before` are the lines that the command printed before it failed.
+    """
+
+    def __init__(self, code: int, more: str = "", before: tuple[str, ...] = ()) -> None:
         self.code = int(code)
+        self.before = before
         explanation = explain(self.code)
         self.description = explanation.text if explanation else ""
         self.cure = explanation.cure if explanation else ""

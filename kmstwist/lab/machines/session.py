@@ -84,7 +84,7 @@ def find_act_id(machine: Machine, text: str) -> Licence:
         if str(licence.act_id) == text.strip().strip("{}").lower():
             return licence
     known = ", ".join(f"{licence.act_id} ({licence.product.name})" for licence in machine.licences) or "none"
-    raise Refused(f"Error: Activation ID ({text}) not found. This machine has: {known}.")
+    raise Refused(f"Activation ID ({text}) not found. This machine has: {known}.")
 
 
 def remaining(minutes: int, unit: str = "day") -> str:

@@ -308,8 +308,8 @@ def _status(session: Session, licence: Licence) -> list[str]:
     if licence.by_phone:
         return lines
     by_hand, domain = machine.host_of(licence), machine.lookup_domain_of(licence)
-    found = machine.cached or "KMS name not available"
-    lines.append(f"\tDNS auto-discovery: {found if by_hand is None else 'not used'}")
+    found = machine.cached if by_hand is None else None
+    lines.append(f"\tDNS auto-discovery: {found or 'KMS name not available'}")
     if by_hand is not None:
         lines.append(f"\tKMS machine registry override defined: {by_hand}")
     elif domain is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kmstwist.lab.machines.errors import Refused
+from kmstwist.lab.machines.words import computer_in, is_option, unrecognized
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,13 @@ OPTIONS = {
 }
 
 
+def elsewhere(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+    """The computer to act on, if another is named after the option, and the line without it."""
+    if len(words) < 2 or is_option(words[1]):
+        return None, words
+    return computer_in(words[1:], "ospp /OPTION[:VALUE] [COMPUTER [USER PASSWORD]]"), words[:1]
+
+
 def read(words: Sequence[str]) -> tuple[Option, str]:
     """The option and its value; raises `Refused` for what ospp would not take."""
     if not words:
@@ -59,12 +66,10 @@ def read(words: Sequence[str]) -> tuple[Option, str]:
     if len(words) > 1:
         raise Refused(f"ospp takes one option at a time, and nothing after it: {words[1]!r} is too much.")
     name, colon, value = words[0][1:].partition(":")
-    name = name.lower() if words[0][:1] in "/-" else ""
-    option = OPTIONS.get(name)
+    name = name.lower()
+    option = OPTIONS.get(name) if is_option(words[0]) else None
     if option is None:
-        close = difflib.get_close_matches(name, OPTIONS, n=1)
-        hint = f" Did you mean /{close[0]}?" if close else f"\n{usage()}"
-        raise Refused(f"Unrecognized option: {words[0]}.{hint}")
+        raise unrecognized(words[0], OPTIONS, usage())
     if not option.value and colon:
         raise Refused(f"/{name} takes no value: ospp {option.usage}")
     if option.value and not option.value.startswith("[") and not value:

@@ -15,7 +15,7 @@ from kmstwist.lab.machines.machine import MACHINE, KmsSettings, Licence, unlicen
 from kmstwist.lab.machines.session import Session, client_key, find_act_id, read_licence_file
 from kmstwist.lab.slmgr import show
 from kmstwist.lab.slmgr.options import Option
-from kmstwist.transport.address import AddressError, parse_host_port
+from kmstwist.transport.address import DEFAULT_PORT, AddressError, HostPort, parse_host_port
 
 RESTART = "Please restart the system for the changes to take effect."
 DONE = "Command completed successfully."
@@ -38,9 +38,7 @@ def windows_or(session: Session, arguments: list[str], at: int = 0) -> Licence:
     for licence in session.machine.licences:
         if licence.is_windows:
             return licence
-    raise Refused(
-        "Error: product not found. This machine has no Windows; give the ActID of a product (/dlv All shows them)."
-    )
+    raise Refused("Product not found. This machine has no Windows; give the ActID of a product (/dlv All shows them).")
 
 
 def _ipk(session: Session, arguments: list[str]) -> list[str]:
@@ -56,8 +54,13 @@ def _ipk(session: Session, arguments: list[str]) -> list[str]:
 
 async def _ato(session: Session, arguments: list[str]) -> list[str]:
     licence = windows_or(session, arguments)
-    await activate(session.machine, licence, session.asking)
-    return [f"Activating {licence.product.name} ({licence.act_id}) ...", "Product activated successfully."]
+    begun = f"Activating {licence.product.name} ({licence.act_id}) ..."
+    try:
+        await activate(session.machine, licence, session.asking)
+    except Published as error:
+        error.before = (begun,)
+        raise
+    return [begun, "Product activated successfully."]
 
 
 def _dli(session: Session, arguments: list[str]) -> list[str]:
@@ -71,7 +74,7 @@ def _dlv(session: Session, arguments: list[str]) -> list[str]:
 def _shown(session: Session, arguments: list[str], how: Callable[[Session, Licence], list[str]]) -> list[str]:
     if arguments and arguments[0].lower() == "all":
         if not session.machine.licences:
-            raise Refused("Error: product not found. This machine has no product.")
+            raise Refused("Product not found. This machine has no product.")
         chosen = session.machine.licences
     else:
         chosen = [windows_or(session, arguments)]
@@ -116,7 +119,7 @@ def _rearm_app(session: Session, arguments: list[str]) -> list[str]:
     concerned = [licence for licence in machine.licences if licence.product.app_id == app_id]
     if not concerned:
         known = ", ".join(f"{app} ({name})" for app, name in APPLICATION_NAMES.items())
-        raise Refused(f"Error: product not found. No product here belongs to application {app_id}; there are: {known}.")
+        raise Refused(f"Product not found. No product here belongs to application {app_id}; there are: {known}.")
     if concerned[0].is_windows:
         return _rearm_windows(session)
     for licence in concerned:
@@ -192,7 +195,7 @@ def _skms(session: Session, arguments: list[str]) -> list[str]:
             settings.port = address.port if str(address.port) == text.rpartition(":")[2] else None
     except AddressError as error:
         raise Refused(str(error).replace("any:", ":") + ".") from None
-    return [f"Key Management Service machine name set to {text} successfully."]
+    return [f"Key Management Service machine name set to {text} successfully.", *_overridden(session, settings)]
 
 
 def _skms_domain(session: Session, arguments: list[str]) -> list[str]:
@@ -201,19 +204,30 @@ def _skms_domain(session: Session, arguments: list[str]) -> list[str]:
         settings.lookup_domain = parse_host_port(arguments[0].rstrip(".")).host.lower()
     except AddressError:
         raise Refused(f"'{arguments[0]}' is no DNS domain; write one such as corp.example.") from None
-    lines = [f"Key Management Service lookup domain set to {settings.lookup_domain} successfully."]
-    if session.machine.scope(MACHINE).host is not None or settings.host is not None:
-        lines.append(
-            "Warning: a Key Management Service machine name is set, so the lookup domain is not used "
-            "(/ckms takes it away)."
-        )
+    return [
+        f"Key Management Service lookup domain set to {settings.lookup_domain} successfully.",
+        *_overridden(session, settings),
+    ]
+
+
+def _ckms_domain(session: Session, arguments: list[str]) -> list[str]:
+    settings = _scope(session, ["", *arguments])
+    settings.lookup_domain = None
+    lines = ["Key Management Service lookup domain cleared successfully."]
+    host = _host(session, settings)
+    if host is not None:
+        lines.append(f"Warning: /skms setting is in effect. {host} will be used for activation.")
     return lines
 
 
 def _ckms(session: Session, arguments: list[str]) -> list[str]:
     settings = _scope(session, ["", *arguments])
     settings.host = settings.port = None
-    return ["Key Management Service machine name cleared successfully."]
+    lines = ["Key Management Service machine name cleared successfully."]
+    domain = settings.lookup_domain or session.machine.scope(MACHINE).lookup_domain
+    if domain is not None:
+        lines.append(f"Warning: /skms-domain setting is in effect. {domain} will be used for DNS SRV record lookup.")
+    return lines
 
 
 def _skhc(session: Session, arguments: list[str]) -> list[str]:
@@ -232,7 +246,7 @@ def _act_type(session: Session, arguments: list[str]) -> list[str]:
         raise Refused(f"'{arguments[0]}' is no activation type: 0 any, 1 Active Directory, 2 KMS, 3 token.")
     settings = _scope(session, arguments or [""])
     settings.act_type = int(arguments[0]) if arguments else None
-    return ["Volume activation type set successfully." if arguments else "Volume activation type cleared successfully."]
+    return ["Volume activation type set successfully."]
 
 
 def _scope(session: Session, arguments: list[str]) -> KmsSettings:
@@ -240,6 +254,20 @@ def _scope(session: Session, arguments: list[str]) -> KmsSettings:
     if len(arguments) > 1:
         return session.machine.scope(str(find_act_id(session.machine, arguments[1]).act_id))
     return session.machine.scope(MACHINE)
+
+
+def _host(session: Session, settings: KmsSettings) -> str | None:
+    """The host set by hand that these settings come to, as slmgr writes it."""
+    set_in = settings if settings.host is not None else session.machine.scope(MACHINE)
+    return None if set_in.host is None else str(HostPort(set_in.host, set_in.port or DEFAULT_PORT))
+
+
+def _overridden(session: Session, settings: KmsSettings) -> list[str]:
+    """The warning where both a host and a lookup domain are set."""
+    host = _host(session, settings)
+    if host is None or (settings.lookup_domain or session.machine.scope(MACHINE).lookup_domain) is None:
+        return []
+    return [f"Warning: /skms setting overrides the /skms-domain setting. {host} will be used for activation."]
 
 
 def _need_key(licence: Licence) -> None:
@@ -271,6 +299,7 @@ _COMMANDS: dict[str, Callable[[Session, list[str]], list[str]]] = {
     "skms": _skms,
     "skms-domain": _skms_domain,
     "ckms": _ckms,
+    "ckms-domain": _ckms_domain,
     "skhc": _skhc,
     "ckhc": _ckhc,
     "act-type": _act_type,

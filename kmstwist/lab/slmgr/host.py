@@ -69,10 +69,22 @@ def _ato(session: HostSession, arguments: list[str]) -> list[str]:
 
 
 def _dli(session: HostSession, arguments: list[str]) -> list[str]:
-    return [*_head(session), "License Status: Licensed", "", *_service(session)]
+    return [*_head(session), "License Status: Licensed", "", *_service(session), "", *_requests(session)]
 
 
 def _dlv(session: HostSession, arguments: list[str]) -> list[str]:
+    return [
+        *_head(session),
+        f"Extended PID: {session.key.host_id}",
+        "License Status: Licensed",
+        "",
+        *_service(session),
+        "",
+        *_requests(session),
+    ]
+
+
+def _requests(session: HostSession) -> list[str]:
     counters = session.memory.counters
     by_status = counters.by_status
     words = {
@@ -84,12 +96,6 @@ def _dlv(session: HostSession, arguments: list[str]) -> list[str]:
         LicenseStatus.NOTIFICATION: "Notification",
     }
     return [
-        *_head(session),
-        f"Extended PID: {session.key.host_id}",
-        "License Status: Licensed",
-        "",
-        *_service(session),
-        "",
         "Key Management Service cumulative requests received from clients",
         f"    Total requests received: {counters.total}",
         f"    Failed requests received: {counters.failed}",
@@ -155,7 +161,9 @@ def _service(session: HostSession) -> list[str]:
     counts = {name: host.count(app_id) for app_id, name in APPLICATION_NAMES.items()}
     shown = {name: count for name, count in counts.items() if count} or {"Windows": 0}
     running = session.running
-    publishing = "enabled" if settings.publishes is not False else "disabled"
+    publishing = "disabled" if settings.publishes is False else "enabled"
+    if publishing == "enabled" and running.publishes is False:
+        publishing += " (the lab as it was started publishes nothing: it has no [dns.publish] domains, or /cdns)"
     return [
         "Key Management Service is enabled on this machine",
         *(f"    Current count: {count} ({name})" for name, count in shown.items()),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kmstwist.lab.machines.errors import Refused
+from kmstwist.lab.machines.words import computer_in, is_option, unrecognized
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ OPTIONS = {
         Option("skms", ("NAME[:PORT]|:PORT", "[ActID]"), "set the KMS host; discovery is off then"),
         Option("skms-domain", ("FQDN", "[ActID]"), "discover in this DNS domain only"),
         Option("ckms", ("[ActID]",), "forget the KMS host and port"),
+        Option("ckms-domain", ("[ActID]",), "discover in the usual domains again"),
         Option("skhc", (), "keep using the KMS host that worked (the default)"),
         Option("ckhc", (), "ask DNS for a KMS host each time"),
         Option("sai", ("MINUTES",), "set the retry interval of clients that are not activated", host_only=True),
@@ -63,16 +64,19 @@ OPTIONS = {
 }
 
 
+def elsewhere(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+    """The computer to act on, if another is named before the option, and the line from the option on."""
+    first = next((at for at, word in enumerate(words) if is_option(word)), 0)
+    return computer_in(words[:first], "slmgr [COMPUTER [USER PASSWORD]] /OPTION"), words[first:]
+
+
 def read(words: Sequence[str]) -> tuple[Option, list[str]]:
     """The option and its arguments; raises `Refused` for what slmgr would not take."""
     if not words:
         raise Refused(f"slmgr needs an option.\n{usage()}")
-    name = words[0][1:].lower() if words[0][:1] in "/-" else ""
-    option = OPTIONS.get(name)
+    option = OPTIONS.get(words[0][1:].lower()) if is_option(words[0]) else None
     if option is None:
-        close = difflib.get_close_matches(name, OPTIONS, n=1)
-        hint = f" Did you mean /{close[0]}?" if close else f"\n{usage()}"
-        raise Refused(f"Unrecognized option: {words[0]}.{hint}")
+        raise unrecognized(words[0], OPTIONS, usage())
     arguments = list(words[1:])
     if any(argument[:1] == "/" and argument[1:].lower() in OPTIONS for argument in arguments):
         raise Refused("slmgr takes one option at a time.")

@@ -41,13 +41,20 @@ def test_settings_are_taken_and_shown(session) -> None:
     assert (session.settings.publishes, session.settings.low_priority) == (True, False)
 
 
-def test_dlv_shows_counts_and_counters(session) -> None:
-    shown = slmgr(session, "/dlv")
+@pytest.mark.parametrize("option", ["/dli", "/dlv"])
+def test_counts_and_counters_are_shown(session, option) -> None:
+    shown = slmgr(session, option)
     assert "    Current count: 30 (Windows)" in shown
     assert "    Current count: 4 (Office)" in shown
     assert "    Total requests received: 34" in shown
     assert "    Requests with License Status Initial grace period: 34" in shown
-    assert "    Current count: 30 (Windows)" in slmgr(session, "/dli")
+
+
+def test_a_lab_that_publishes_nothing_does_not_claim_to(session) -> None:
+    assert "    DNS publishing enabled" in slmgr(session, "/dlv")
+    session.running = HostSettings(publishes=False)
+    [line] = [line for line in slmgr(session, "/dlv") if "DNS publishing" in line]
+    assert "publishes nothing" in line
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.phone import confirmation_id
 from kmstwist.lab.ospp.client import _COMMANDS, NO_KEYS
-from kmstwist.lab.ospp.options import OPTIONS, read
+from kmstwist.lab.ospp.options import OPTIONS, elsewhere, read
 from kmstwist.lab.products import activation_id
 from kmstwist.transport.address import HostPort
 
@@ -39,6 +39,14 @@ def test_a_line_that_ospp_would_not_take_is_refused(words, said) -> None:
     with pytest.raises(Refused) as caught:
         read(words)
     assert said in str(caught.value)
+
+
+def test_another_computer_stands_after_the_option_with_or_without_a_user() -> None:
+    assert elsewhere(["/act"]) == (None, ["/act"])
+    assert elsewhere(["/act", "PC2"]) == ("PC2", ["/act"])
+    assert elsewhere(["/inpkey:KEY", "PC2", "admin", "secret"]) == ("PC2", ["/inpkey:KEY"])
+    with pytest.raises(Refused, match="a user needs a password"):
+        elsewhere(["/act", "PC2", "admin"])
 
 
 def test_act_activates_office_and_not_windows(desk) -> None:
@@ -108,7 +116,9 @@ def test_the_host_is_offices_own(desk) -> None:
     desk.ospp("/act")
     desk.fails("/ato")
     assert desk.asked == [HostPort("kms2.corp.example", 1700), HostPort("kms", 1688)]
-    assert "\tKMS machine registry override defined: kms2.corp.example:1700" in desk.ospp("/dstatus").lines
+    shown = desk.ospp("/dstatus").lines
+    assert "\tKMS machine registry override defined: kms2.corp.example:1700" in shown
+    assert "\tDNS auto-discovery: KMS name not available" in shown
     desk.ospp("/remhst")
     desk.ospp("/act")
     assert desk.asked[-1] == HostPort("kms", 1688)
