@@ -15,15 +15,32 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 
 from kmstwist.cli.common import FiniteRange
+from kmstwist.cli.lab_common import CommandT
 from kmstwist.lab.fleet.record import FleetResult
 from kmstwist.lab.fleet.report import compared, rows, write_csv, write_json
 from kmstwist.lab.fleet.scenario import Scenario, ScenarioError, find_scenario, ready_scenarios, ready_text
 from kmstwist.lab.fleet.simulation import Fleet
 
 _WIRE_MACHINES = 1000
-_OUT = click.Path(path_type=Path, dir_okay=False, writable=True)
-_JSON = click.option("--json", "json_file", type=_OUT, help="Write the whole result as JSON.")
-_HTML = click.option("--html", "html_file", type=_OUT, help="Write one page with charts.")
+
+
+def _writable(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a file that could not be written before a run of minutes, not after it."""
+    if path is not None and not path.parent.is_dir():
+        raise click.ClickException(f"{path} cannot be written (there is no folder {path.parent}): name another file")
+    if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise click.ClickException(f"{path} cannot be written (permission denied): name another file")
+    return path
+
+
+def _out(option: str, help_text: str) -> Callable[[CommandT], CommandT]:
+    kind = click.Path(path_type=Path, dir_okay=False)
+    return click.option(f"--{option}", f"{option}_file", type=kind, callback=_writable, help=help_text)
+
+
+_JSON = _out("json", "Write the whole result as JSON.")
+_CSV = _out("csv", "Write one line an hour: states, requests, counts.")
+_HTML = _out("html", "Write one page with charts.")
 _MACHINES = click.option(
     "--machines", type=click.IntRange(1), help="Cut the scenario to so many machines, every group in proportion."
 )
@@ -62,7 +79,7 @@ def scenarios(name: str | None) -> None:
 @_MACHINES
 @_SEED
 @_JSON
-@click.option("--csv", "csv_file", type=_OUT, help="Write one line an hour: states, requests, counts.")
+@_CSV
 @_HTML
 @click.option("--wire", is_flag=True, help="Against real server processes on loopback, the days pressed together.")
 @click.option(

@@ -23,6 +23,9 @@ from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.slmgr.show import STATUS_WORDS
 from kmstwist.transport.address import DEFAULT_PORT, AddressError, HostPort, parse_host_port
 
+_WIDTH_WITH_CMID = 120
+"""Columns a terminal needs for `list` to have the CMIDs; on a narrower one `show` has them."""
+_PIPED_WIDTH = 200
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?")
 _NEW_MACHINE_HELP = "May be repeated: Windows and Office on one machine."
 
@@ -87,11 +90,15 @@ def list_machines(state_dir: Path | None) -> None:
     with machine_store(state_folder(state_dir)) as store:
         machines = store.all()
     console = Console(highlight=False)
+    if not console.is_terminal:
+        # A program reads it: what belongs together stays on one line.
+        console = Console(highlight=False, width=_PIPED_WIDTH)
     if not machines:
         console.print("There are no lab machines; kmstwist lab machine new NAME --product PRODUCT makes one.")
         return
     table = Table(box=None, header_style="bold")
-    for heading in ("machine", "CMID", "product", "licence", "days left"):
+    with_cmid = console.width >= _WIDTH_WITH_CMID
+    for heading in ("machine", "product", "licence", "days left", *(("CMID",) if with_cmid else ())):
         table.add_column(heading, justify="right" if heading == "days left" else "left", no_wrap=heading == "CMID")
     now = time.time()
     for found in machines:
@@ -101,8 +108,8 @@ def list_machines(state_dir: Path | None) -> None:
             status = client.advance(now)
             left = "" if client.expires is None else f"{(client.expires - now) / 86_400:.1f}"
             words = "Licensed by telephone" if licence.by_phone else STATUS_WORDS[status].partition(" (")[0]
-            shown = (found.name, str(found.cmid)) if first else ("", "")
-            table.add_row(*shown, licence.product.name, words, left)
+            name, cmid = (found.name, str(found.cmid)) if first else ("", "")
+            table.add_row(name, licence.product.name, words, left, *((cmid,) if with_cmid else ()))
             first = False
     console.print(table)
     _warn_of_clones(console, machines)

@@ -46,13 +46,16 @@ def test_ready_scenarios_are_listed_and_printed() -> None:
     [
         (["run", "--scenario", "nowhere.toml"], "there is no such file"),
         (["compare", "branch-of-24", "nowhere.toml"], "there is no such file"),
-        (["run", "--scenario", "branch-of-24", "--json", "/nowhere/out.json"], "cannot be written"),
+        (["run", "--scenario", "branch-of-24", "--json", "/nowhere/out.json"], "there is no folder /nowhere"),
+        (["compare", "branch-of-24", "cloned-image", "--html", "/nowhere/out.html"], "cannot be written"),
+        (["run", "--scenario", "branch-of-24", "--wire", "--wire-seconds", "nan"], "nan is no number"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_sentence(words, said) -> None:
+def test_what_cannot_be_done_is_told_in_a_sentence_and_before_anything_is_run(words, said) -> None:
     result = run(*words)
     assert result.exit_code != 0
     assert said in result.output
+    assert "all licensed" not in result.output
 
 
 def test_the_seed_and_the_number_of_machines_can_be_chosen() -> None:

@@ -178,7 +178,16 @@ def _cure(detail: ErrorDetails) -> str:
         return str(context["error"])
     if kind == "too_short":
         return "it must have at least one entry"
-    text = detail["msg"].removeprefix("Input should be ")
+    if kind == "tuple_type":
+        table = detail["loc"][-1] if len(detail["loc"]) == 1 else ""
+        return f"it should be a table of its own: [[{table}]]" if table in _TABLES else "it should be a list: [ ... ]"
+    if kind == "model_type":
+        return "it should be a table of keys and values: { ... }"
+    text = detail["msg"].removeprefix("Input should be ").removeprefix("String should ")
+    if kind == "string_too_short":
+        return "it should not be empty"
+    if kind.startswith("string_"):
+        return f"{detail['input']!r} is not right: it should {text}"
     given = detail["input"]
     shown = f"{given!r} is not right: " if isinstance(given, str | int | float | bool) else ""
     return f"{shown}it should be {text[0].lower()}{text[1:]}"

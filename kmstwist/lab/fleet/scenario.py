@@ -7,12 +7,12 @@ these files; the ready scenarios in `kmstwist/lab/scenarios` are examples of eac
 from __future__ import annotations
 
 import tomllib
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from kmstwist.kms.catalogue import Product, UnknownProduct, find
 from kmstwist.lab.fleet.mistakes import cross_mistakes, structural_mistakes
@@ -25,6 +25,8 @@ from kmstwist.lab.host import (
 
 MAX_MACHINES = 1_000_000
 MAX_DAYS = 4000
+FIRST_YEAR, LAST_YEAR = 1980, 2999
+"""When a scenario may begin: within what FILETIME, Unix time and ISO 8601 all can tell, to its end."""
 
 Day = Annotated[float, Field(ge=0, le=MAX_DAYS, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[\w .:()+&,'/-]+$")]
@@ -47,6 +49,14 @@ def _known_product(name: str) -> str:
         return find(name).name
     except UnknownProduct as error:
         raise ValueError(str(error)) from None
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, date):
+        raise ValueError("it is a date or a date and time, without quotation marks: start = 2026-01-05")
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise ValueError(f"the year {value.year} is not from {FIRST_YEAR} to {LAST_YEAR}; choose another")
+    return value
 
 
 ProductName = Annotated[str, AfterValidator(_known_product)]
@@ -172,7 +182,7 @@ class Scenario(_Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     description: Annotated[str, Field(max_length=2000)] = ""
-    start: datetime = datetime(2026, 1, 5, tzinfo=UTC)
+    start: Annotated[datetime, BeforeValidator(_moment)] = datetime(2026, 1, 5, tzinfo=UTC)
     days: Annotated[float, Field(gt=0, le=MAX_DAYS, allow_inf_nan=False)]
     seed: Annotated[int, Field(ge=0)] = 1
     hosts: Annotated[tuple[Host, ...], Field(min_length=1, alias="host")]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import date, datetime
+
 import pytest
 
 from kmstwist.lab.fleet.scenario import (
@@ -73,7 +75,16 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
         ({"machines": machines(office_hours={"opens": "18:00:00", "closes": "08:00:00"})}, "the hours end at 08:00"),
         ({"machines": []}, "at least one entry"),
         ({"machines": "many"}, "machines"),
-        ({"host": [{"name": "kms"}, 5]}, "[[host]] number 2"),
+        ({"host": [{"name": "kms"}, 5]}, "[[host]] number 2: it should be a table of keys and values"),
+        ({"host": 5}, "[[host]]: it should be a table of its own: [[host]]"),
+        ({"machines": machines(products=WINDOWS)}, "products: it should be a list"),
+        ({"name": ""}, "name: it should not be empty"),
+        ({"name": "x" * 200}, "it should have at most 100 characters"),
+        ({"site": [{"name": "a|b"}]}, "it should match pattern"),
+        ({"start": "2026-01-05"}, "start: it is a date or a date and time, without quotation marks"),
+        ({"start": 12}, "start: it is a date"),
+        ({"start": date(9999, 12, 31)}, "start: the year 9999 is not from 1980 to 2999"),
+        ({"start": datetime(1500, 1, 1)}, "start: the year 1500"),
     ],
 )
 def test_a_scenario_that_cannot_be_is_refused(changes, words) -> None:
@@ -131,7 +142,5 @@ def test_a_scenario_is_cut_in_proportion() -> None:
 
 
 def test_a_start_without_a_time_zone_is_utc() -> None:
-    from datetime import date, datetime
-
     assert scenario(start=datetime(2026, 1, 5)).begins == 1_767_571_200
     assert scenario(start=date(2026, 1, 5)).begins == 1_767_571_200

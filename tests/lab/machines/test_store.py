@@ -79,7 +79,8 @@ def test_a_machine_that_another_process_holds_is_waited_for(store, desk, tmp_pat
     path = tmp_path / "state" / "machines.sqlite"
     command = [sys.executable, "-c", HOLDER, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdin is not None and other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         waited: list[str] = []
 
