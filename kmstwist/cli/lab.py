@@ -9,11 +9,12 @@ from uuid import UUID, uuid5
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from kmstwist.cli.common import EXISTING_PATH, FiniteRange, run_reactor
-from kmstwist.cli.lab_common import state_dir_option
+from kmstwist.cli.lab_common import checked_machine_name, state_dir_option, told
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import encode_machine_name
@@ -101,6 +102,8 @@ def activate(
         from kmstwist.cli.lab_practice import activate_machines
 
         ctx.exit(activate_machines(machines, state_dir, lab_key, timeout))
+    with told():
+        names = [checked_machine_name(f"{prefix}-{number:04d}") for number in range(1, count + 1)]
     try:
         wanted = find(product)
         key = LabKey.load(lab_key or (state_dir or default_state_dir()) / KEY_FILE_NAME)
@@ -120,7 +123,7 @@ def activate(
         now = reactor.seconds()
         clients = [
             LabClient(name, uuid5(_MACHINES, name), wanted, installed=now, version=version, virtual_machine=True)
-            for name in (f"{prefix}-{number:04d}" for number in range(1, count + 1))
+            for name in names
         ]
         endpoint = endpoint_for(reactor, host, port, timeout)
         with Progress(console=Console(stderr=True), transient=True, disable=count == 1) as progress:
@@ -195,7 +198,9 @@ def _print_table(asked: list[Asked]) -> None:
         count = entry.result.outcome.count if isinstance(entry.result, WireOutcome) else None
         licensed += answered and colour == "green"
         took = f"{entry.result.connect_ms + entry.result.call_ms:.1f}" if isinstance(entry.result, WireOutcome) else ""
-        table.add_row(entry.client.machine_name, "" if count is None else str(count), took, f"[{colour}]{text}[/]")
+        table.add_row(
+            escape(entry.client.machine_name), "" if count is None else str(count), took, f"[{colour}]{escape(text)}[/]"
+        )
     console = Console()
     console.print(table)
     console.print(f"{licensed} of {len(asked)} licensed")
@@ -211,7 +216,7 @@ def _print_whole(client: LabClient, result: WireOutcome) -> None:
         ("CMID", client.cmid),
         ("product", client.product.name),
         ("KMS version", client.version),
-        ("result", f"[{colour}]{text}[/]"),
+        ("result", f"[{colour}]{escape(text)}[/]"),
         ("code", _code(outcome.hresult)),
     ]
     if client.host_id is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from kmstwist.kms.messages import MAX_MACHINE_NAME
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError, default_state_dir
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.store import MACHINES_FILE_NAME, MachineStore
@@ -16,6 +18,7 @@ from kmstwist.lab.store import StoreError
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
+_MACHINE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?")
 _STATE_DIR = click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -48,6 +51,15 @@ def load_key(lab_key: Path | None, folder: Path) -> LabKey:
     """The lab's key."""
     with told():
         return LabKey.load(lab_key or folder / KEY_FILE_NAME)
+
+
+def checked_machine_name(name: str) -> str:
+    """A name that a machine may have; `Refused` for others."""
+    if not _MACHINE_NAME.fullmatch(name) or len(name) > MAX_MACHINE_NAME:
+        raise Refused(
+            f'"{name}" is no machine name: letters, digits, hyphens and underscores, at most {MAX_MACHINE_NAME} in all'
+        )
+    return name
 
 
 @contextmanager

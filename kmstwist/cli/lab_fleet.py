@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -130,7 +131,7 @@ def compare(first: str, second: str, machines: int | None, seed: int | None, htm
     table = Table(box=None, header_style="bold")
     table.add_column("")
     for result in results:
-        table.add_column(result.scenario.name, justify="right")
+        table.add_column(escape(result.scenario.name), justify="right")
     for heading, one, two in compared(*results):
         style = "bold" if one != two else ""
         table.add_row(heading, f"[{style}]{one}[/]" if style else one, f"[{style}]{two}[/]" if style else two)
@@ -190,12 +191,12 @@ def _run_on_wire(name: str, machines: int, seed: int | None, seconds: float) -> 
 def _bar(scenario: Scenario) -> Iterator[tuple[Progress, TaskID]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield progress, progress.add_task(f"{scenario.name}: {scenario.machine_count:,} machines", total=1.0)
+        yield progress, progress.add_task(f"{escape(scenario.name)}: {scenario.machine_count:,} machines", total=1.0)
 
 
 def _print_summary(result: FleetResult) -> None:
     console = Console(highlight=False)
-    console.print(f"[bold]{result.scenario.name}[/] (seed {result.scenario.seed})")
+    console.print(f"[bold]{escape(result.scenario.name)}[/] (seed {result.scenario.seed})")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column()

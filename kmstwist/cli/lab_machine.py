@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from uuid import uuid4
@@ -12,7 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from kmstwist.cli.common import HOST_PORT, FiniteRange
-from kmstwist.cli.lab_common import held_machines, machine_store, state_dir_option, state_folder, told
+from kmstwist.cli.lab_common import (
+    checked_machine_name,
+    held_machines,
+    machine_store,
+    state_dir_option,
+    state_folder,
+    told,
+)
 from kmstwist.discovery.names import DNS_PORT
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import MAX_MACHINE_NAME
@@ -26,7 +32,6 @@ from kmstwist.transport.address import DEFAULT_PORT, AddressError, HostPort, par
 _WIDTH_WITH_CMID = 120
 """Columns a terminal needs for `list` to have the CMIDs; on a narrower one `show` has them."""
 _PIPED_WIDTH = 200
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?")
 _NEW_MACHINE_HELP = "May be repeated: Windows and Office on one machine."
 
 
@@ -189,10 +194,7 @@ def _generalise(found: Machine) -> None:
 
 
 def _checked_name(name: str) -> str:
-    if not _NAME.fullmatch(name) or len(name) > MAX_MACHINE_NAME:
-        raise Refused(
-            f'"{name}" is no machine name: letters, digits, hyphens and underscores, at most {MAX_MACHINE_NAME}'
-        )
+    checked_machine_name(name)
     if name.lower() == HOST:
         raise Refused(f'"{HOST}" is the lab host itself: choose another name')
     return name

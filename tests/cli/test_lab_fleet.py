@@ -35,6 +35,14 @@ def test_two_scenarios_are_compared(tmp_path) -> None:
     assert page.read_text().count('data-chart="states"') == 2
 
 
+def test_a_name_is_printed_as_it_is_and_never_read_as_markup(tmp_path) -> None:
+    own = tmp_path / "own.toml"
+    ready = run("scenarios", "branch-of-24").output
+    own.write_text(ready.replace('name = "24 new machines in a branch"', 'name = "[/] a [red]branch"'))
+    assert "[/] a [red]branch (seed 1)" in run("run", "--scenario", str(own)).output
+    assert run("compare", str(own), str(own)).exit_code == 0
+
+
 def test_ready_scenarios_are_listed_and_printed() -> None:
     assert "host-away-7-months" in run("scenarios").output
     assert 'name = "A cloned image"' in run("scenarios", "cloned-image").output
