@@ -3,6 +3,7 @@
 (() => {
   const DAY = 86400, HOUR = 3600;
   const PAD = { left: 64, right: 14, top: 14, bottom: 26 };
+  const KEYS = "arrows walk through it, + and - zoom, Escape shows all";
   const all = JSON.parse(document.getElementById("data").textContent);
 
   const unpack = (runs, hours) => {
@@ -14,6 +15,9 @@
     }
     return values;
   };
+
+  // A colour of the page's, light or dark as the page is now.
+  const paint = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
 
   const number = (value) => value.toLocaleString("en-US");
 
@@ -41,11 +45,16 @@
       this.first = 0;
       this.last = run.hours;
       this.drag = null;
+      this.at = null;
       this.legend = place.appendChild(document.createElement("div"));
       this.legend.className = "legend";
       this.canvas = place.appendChild(document.createElement("canvas"));
+      this.canvas.tabIndex = 0;
+      this.canvas.setAttribute("role", "img");
+      this.canvas.setAttribute("aria-label", `${place.dataset.title}, hour by hour; ${KEYS}`);
       this.tip = place.appendChild(document.createElement("div"));
       this.tip.className = "tip";
+      this.tip.setAttribute("aria-live", "polite");
       this.tip.hidden = true;
       this.makeLegend();
       this.listen();
@@ -58,43 +67,91 @@
         const box = button.appendChild(document.createElement("i"));
         box.style.background = series.colour;
         button.appendChild(document.createTextNode(series.name));
+        button.setAttribute("aria-pressed", "true");
         button.addEventListener("click", () => {
           series.on = !series.on;
           button.classList.toggle("off", !series.on);
+          button.setAttribute("aria-pressed", String(series.on));
           this.draw();
         });
       }
+      this.whole = this.legend.appendChild(document.createElement("button"));
+      this.whole.className = "whole";
+      this.whole.textContent = "show the whole time";
+      this.whole.hidden = true;
+      this.whole.addEventListener("click", () => this.zoom(0, this.run.hours));
+    }
+
+    // Show the hours from `first` to before `last`, two at least.
+    zoom(first, last) {
+      this.first = Math.max(0, Math.floor(first));
+      this.last = Math.min(this.run.hours, Math.max(this.first + 2, Math.ceil(last)));
+      this.whole.hidden = this.last - this.first >= this.run.hours;
+      this.draw();
+    }
+
+    // The keyboard's hand: arrows walk from hour to hour, with Shift from day to day; + and - look closer and less close.
+    key(event) {
+      const hours = this.last - this.first;
+      const at = this.at ?? Math.floor((this.first + this.last) / 2);
+      const to = {
+        ArrowLeft: at - (event.shiftKey ? 24 : 1), ArrowRight: at + (event.shiftKey ? 24 : 1),
+        Home: this.first, End: this.last - 1,
+      }[event.key];
+      const span = { "+": hours / 2, "=": hours / 2, "-": hours * 2 }[event.key];
+      if (to !== undefined) {
+        this.at = Math.min(this.run.hours - 1, Math.max(0, to));
+        if (this.at < this.first) this.zoom(this.at, this.at + hours);
+        else if (this.at >= this.last) this.zoom(this.at + 1 - hours, this.at + 1);
+      } else if (span !== undefined) {
+        const first = Math.max(0, Math.min(at - span / 2, this.run.hours - span));
+        this.at = at;
+        this.zoom(first, first + span);
+      } else if (event.key === "Escape") {
+        this.at = null;
+        this.zoom(0, this.run.hours);
+      } else {
+        return;
+      }
+      event.preventDefault();
+      this.draw();
     }
 
     listen() {
       const canvas = this.canvas;
       new ResizeObserver(() => this.resize()).observe(canvas);
+      canvas.addEventListener("keydown", (event) => this.key(event));
+      canvas.addEventListener("blur", () => this.leave());
       canvas.addEventListener("pointerdown", (event) => {
         this.drag = { from: event.offsetX, to: event.offsetX };
         canvas.setPointerCapture(event.pointerId);
       });
       canvas.addEventListener("pointermove", (event) => {
         if (this.drag) this.drag.to = event.offsetX;
+        this.at = this.hourAt(event.offsetX);
         this.draw();
-        this.point(event);
       });
       canvas.addEventListener("pointerup", () => {
         const drag = this.drag;
         this.drag = null;
         if (drag && Math.abs(drag.to - drag.from) > 6) {
           const ends = [drag.from, drag.to].map((x) => this.hourAt(x)).sort((a, b) => a - b);
-          if (ends[1] - ends[0] >= 2) [this.first, this.last] = [ends[0], ends[1] + 1];
+          if (ends[1] - ends[0] >= 2) this.zoom(ends[0], ends[1] + 1);
         }
         this.draw();
       });
-      canvas.addEventListener("pointerleave", () => {
-        this.tip.hidden = true;
-        this.draw();
+      canvas.addEventListener("pointercancel", () => {
+        // A finger that scrolls the page drags across nothing.
+        this.drag = null;
+        this.leave();
       });
-      canvas.addEventListener("dblclick", () => {
-        [this.first, this.last] = [0, this.run.hours];
-        this.draw();
-      });
+      canvas.addEventListener("pointerleave", () => this.leave());
+      canvas.addEventListener("dblclick", () => this.zoom(0, this.run.hours));
+    }
+
+    leave() {
+      this.at = null;
+      this.draw();
     }
 
     resize() {
@@ -154,27 +211,53 @@
       if (this.stacked) this.drawAreas(shown, columns, count);
       else shown.forEach((series, index) => this.drawLine(series.colour, columns[index]));
       this.pen.restore();
+      this.drawAwayEnds();
       this.drawMarks();
+      this.tip.hidden = this.at === null || this.at < this.first || this.at >= this.last;
+      if (!this.tip.hidden) this.point(this.at);
       if (this.drag) {
-        this.pen.fillStyle = "#3b6fc422";
+        this.pen.fillStyle = "#3b6fc444";
         this.pen.fillRect(Math.min(this.drag.from, this.drag.to), PAD.top, Math.abs(this.drag.to - this.drag.from), this.innerHeight);
       }
       this.place.dataset.drawn = String(count);
+    }
+
+    // When something was away, as far as it is in sight: what, and its two ends in the picture.
+    *away() {
+      for (const span of this.run.away) {
+        const from = Math.max(this.x((span.from - this.run.begins) / HOUR), PAD.left);
+        const to = Math.min(this.x((span.to - this.run.begins) / HOUR), PAD.left + this.innerWidth);
+        if (to > from) yield [span, from, to];
+      }
+    }
+
+    // Its ends again, over areas that cover the rest.
+    drawAwayEnds() {
+      const pen = this.pen;
+      pen.save();
+      pen.setLineDash([3, 3]);
+      pen.strokeStyle = paint("away");
+      for (const [, from, to] of this.away()) {
+        for (const x of [from, to]) {
+          pen.beginPath();
+          pen.moveTo(x, PAD.top);
+          pen.lineTo(x, PAD.top + this.innerHeight);
+          pen.stroke();
+        }
+      }
+      pen.restore();
     }
 
     drawAway() {
       const pen = this.pen;
       pen.font = "11px system-ui, sans-serif";
       let labelled = -1;
-      for (const span of this.run.away) {
-        const from = Math.max(this.x((span.from - this.run.begins) / HOUR), PAD.left);
-        const to = Math.min(this.x((span.to - this.run.begins) / HOUR), PAD.left + this.innerWidth);
-        if (to <= from) continue;
-        pen.fillStyle = "#cf4b4b14";
+      for (const [span, from, to] of this.away()) {
+        pen.fillStyle = paint("away-ground");
         pen.fillRect(from, PAD.top, Math.max(1, to - from), this.innerHeight);
         if (from > labelled) {
           const label = `${span.what} away`;
-          pen.fillStyle = "#a33a3a";
+          pen.fillStyle = paint("away");
           pen.textAlign = "left";
           pen.textBaseline = "top";
           pen.fillText(label, from + 3, 1);
@@ -185,8 +268,8 @@
 
     drawGrid(step) {
       const pen = this.pen;
-      pen.strokeStyle = "#e6eaef";
-      pen.fillStyle = "#5b6878";
+      pen.strokeStyle = paint("grid");
+      pen.fillStyle = paint("soft");
       pen.lineWidth = 1;
       pen.font = "12px system-ui, sans-serif";
       pen.textAlign = "right";
@@ -264,7 +347,7 @@
         const y = Math.round(this.y(mark)) + 0.5;
         pen.save();
         pen.setLineDash([5, 4]);
-        pen.strokeStyle = "#5b6878";
+        pen.strokeStyle = paint("soft");
         pen.beginPath();
         pen.moveTo(PAD.left, y);
         pen.lineTo(PAD.left + this.innerWidth, y);
@@ -272,16 +355,15 @@
         pen.restore();
         pen.textAlign = "right";
         pen.textBaseline = "bottom";
-        pen.fillStyle = "#5b6878";
+        pen.fillStyle = paint("soft");
         pen.fillText(`threshold ${mark}`, PAD.left + this.innerWidth - 2, y - 1);
       }
     }
 
-    point(event) {
-      const hour = this.hourAt(event.offsetX);
+    point(hour) {
       const moment = this.run.begins + hour * HOUR;
       const x = this.x(hour + 0.5);
-      this.pen.strokeStyle = "#1d273366";
+      this.pen.strokeStyle = paint("ink");
       this.pen.beginPath();
       this.pen.moveTo(x, PAD.top);
       this.pen.lineTo(x, PAD.top + this.innerHeight);
@@ -294,16 +376,24 @@
         line.appendChild(document.createElement("i")).style.background = series.colour;
         line.appendChild(document.createTextNode(`${series.name}: ${number(series.values[hour])}`));
       }
-      this.tip.hidden = false;
-      const left = event.offsetX + this.canvas.offsetLeft + 16;
+      const left = x + this.canvas.offsetLeft + 16;
       const room = this.place.clientWidth - this.tip.offsetWidth - 8;
-      this.tip.style.left = `${left > room ? left - this.tip.offsetWidth - 32 : left}px`;
+      this.tip.style.left = `${Math.max(4, left > room ? left - this.tip.offsetWidth - 32 : left)}px`;
       this.tip.style.top = `${this.canvas.offsetTop + 18}px`;
     }
   }
 
-  for (const place of document.querySelectorAll(".chart")) {
+  const charts = [...document.querySelectorAll(".chart")].map((place) => {
     const run = all[place.dataset.run];
-    new Chart(place, run, run.charts[place.dataset.chart]);
+    return new Chart(place, run, run.charts[place.dataset.chart]);
+  });
+  const drawAll = () => charts.forEach((chart) => chart.draw());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  // Paper is white, whatever the screen is.
+  for (const [event, paper] of [["beforeprint", true], ["afterprint", false]]) {
+    window.addEventListener(event, () => {
+      document.documentElement.classList.toggle("paper", paper);
+      drawAll();
+    });
   }
 })();

@@ -1,6 +1,6 @@
 """A fleet's result as one HTML page: charts that answer to the mouse, and nothing loaded from anywhere.
 
-The charts are drawn by some 250 lines of script of our own (`page.js`) in a canvas: a page of 150 KB, where one with a
+The charts are drawn by some 400 lines of script of our own (`page.js`) in a canvas: a page of 150 KB, where one with a
 charting library inside would have 4 MB, to be mailed to people who want to look at three charts.
 """
 
@@ -101,11 +101,12 @@ def _section(result: FleetResult, ident: str) -> str:
 <p class="lead">{escape(result.scenario.description)}</p>
 <div class="cards">{"".join(cards)}</div>
 <h2>Licences by state</h2>
-<div class="chart" data-run="{ident}" data-chart="states"></div>
+<div class="chart" data-run="{ident}" data-chart="states" data-title="Licences by state"></div>
 <h2>Requests in each hour</h2>
-<div class="chart" data-run="{ident}" data-chart="requests"></div>
+<div class="chart" data-run="{ident}" data-chart="requests" data-title="Requests in each hour"></div>
 {_counts(result, ident)}
-<p class="hint">Drag across a chart to look closer, double-click to see all again; click a name to hide it.</p>
+<p class="hint">Drag across a chart to look closer, double-click to see all again; click a name to hide it. On the keyboard:
+Tab to a chart, arrows walk through its hours (with Shift: days), + and - look closer and less close, Escape shows all again.</p>
 <h2>Summary</h2>
 <table class="summary">{summary}</table>
 {_losses(result)}
@@ -117,7 +118,7 @@ def _counts(result: FleetResult, ident: str) -> str:
     if not any(result.counts.values()):
         return ""
     return f"""<h2>Client count at the hosts</h2>
-<div class="chart" data-run="{ident}" data-chart="counts"></div>
+<div class="chart" data-run="{ident}" data-chart="counts" data-title="Client count at the hosts"></div>
 """
 
 
@@ -151,8 +152,8 @@ def _losses(result: FleetResult) -> str:
     note = f"<p>And {more:,} more; --json has all.</p>" if more > 0 else ""
     return (
         f"<h2>Who would have lost activation</h2><details><summary>{len(result.losses):,} licences</summary>"
-        "<table class='losses'><thead><tr><th>machine</th><th>product</th><th>site</th><th>ran out</th>"
-        f"<th>notification</th><th>licensed again</th></tr></thead><tbody>{lines}</tbody></table>{note}</details>"
+        "<div class='wide'><table class='losses'><thead><tr><th>machine</th><th>product</th><th>site</th>"
+        f"<th>ran out</th><th>notification</th><th>licensed again</th></tr></thead><tbody>{lines}</tbody></table></div>{note}</details>"
     )
 
 

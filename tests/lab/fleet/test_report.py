@@ -90,6 +90,24 @@ send('pointerdown', 0.3);
 send('pointermove', 0.4);
 send('pointerup', 0.4);
 send('pointermove', 0.5);
+// The keyboard's hand, on the third: closer three times, a day to the right; then all again, and on paper.
+const keys = charts[2].querySelector('canvas');
+const press = (key, shiftKey = false) => keys.dispatchEvent(new KeyboardEvent('keydown', { key, shiftKey }));
+press('+');
+press('+');
+press('+');
+press('Home');
+press('ArrowRight', true);
+charts[2].dataset.closer = charts[2].dataset.drawn + (charts[2].querySelector('.whole').hidden ? '' : ' and whole');
+charts[2].dataset.told = charts[2].querySelector('.tip b').textContent;
+press('Escape');
+charts[2].dataset.back = charts[2].querySelector('.whole').hidden;
+const corner = () => getComputedStyle(document.body).color;
+const onScreen = corner();
+window.dispatchEvent(new Event('beforeprint'));
+const onPaper = corner();
+window.dispatchEvent(new Event('afterprint'));
+document.body.dataset.ink = `${onScreen} / ${onPaper} / ${corner()}`;
 """
 
 
@@ -113,17 +131,22 @@ def test_the_charts_are_drawn_in_a_browser_without_an_error(result, tmp_path, pr
         "--enable-logging=stderr",
         f"--user-data-dir={tmp_path / 'profile'}",
         "--window-size=1240,1800",
+        "--blink-settings=preferredColorScheme=0",
         "--dump-dom",
         page_file.as_uri(),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    drawn = re.findall(r'data-chart="(\w+)" data-drawn="(\d+)"', done.stdout)
+    drawn = re.findall(r'data-chart="(\w+)" data-title="[^"]+" data-drawn="(\d+)"', done.stdout)
     assert [chart for chart, _ in drawn] == ["states", "requests", "counts"] * 2
     # The first was drawn over: a tenth of its 5,280 hours was left after the drag.
     assert 400 < int(drawn[0][1]) < 600
     assert all(int(columns) > 900 for _, columns in drawn[1:])
     assert re.search(r"<b>\w{3} 2026-\d\d-\d\d \d\d:00, day \d+</b>", done.stdout)
     assert re.search(r"licensed: \d+", done.stdout)
-    assert done.stdout.count('<button class="off">') == 1
+    assert done.stdout.count('<button aria-pressed="false" class="off">') == 1
+    # An eighth of 5,280 hours, round the middle: the 2,310th is the first of them, and then a day later.
+    assert 'data-closer="660 and whole" data-told="Sun 2026-04-12 06:00, day 97" data-back="true"' in done.stdout
+    ink = re.findall(r'data-ink="(.*?)"', done.stdout)[0].split(" / ")
+    assert ink == ["rgb(228, 233, 239)", "rgb(29, 39, 51)", "rgb(228, 233, 239)"]
     assert "<title>ERROR" not in done.stdout
     assert "CONSOLE" not in done.stderr
