@@ -7,6 +7,7 @@ next requests.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from twisted.application.service import Service
@@ -20,16 +21,25 @@ from twisted.python.failure import Failure
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from kmstwist.kms.catalogue import APPLICATION_NAMES
 from kmstwist.lab.host import LabHost, Memory
-from kmstwist.lab.store import LabStore, StoreError
+from kmstwist.lab.store import HostSettings, LabStore, StoreError
 from kmstwist.logevents import LAB_STORE
 
 _SAVE_EVERY = 1.0
+NOT_SET = HostSettings()
 
 
 class LabService(Service):
     """Answers activation calls from a `LabHost` and keeps its memory in a `LabStore`."""
 
-    def __init__(self, host: LabHost, store: LabStore, clock: IReactorTime, log: Logger | None = None) -> None:
+    def __init__(
+        self,
+        host: LabHost,
+        store: LabStore,
+        clock: IReactorTime,
+        log: Logger | None = None,
+        *,
+        started_with: HostSettings = NOT_SET,
+    ) -> None:
         self.host = host
         self._store = store
         self._log = log or Logger(namespace="kmstwist.lab")
@@ -37,6 +47,7 @@ class LabService(Service):
         self._saver.clock = clock
         self._complained = False
         self._saving = DeferredLock()
+        self._started_with = started_with
 
     @property
     def remembered(self) -> int:
@@ -46,6 +57,14 @@ class LabService(Service):
     def activate(self, call: ActivationCall) -> Deferred[ActivationAnswer]:
         """Answer one call; the Deferred has fired already."""
         return succeed(self.host.answer(call.message, call.client))
+
+    def set_intervals(self, activation: int, renewal: int) -> None:
+        """Give clients these intervals (minutes) from now on, and let `slmgr host /dlv` know of it."""
+        self.host.activation_interval = activation
+        self.host.renewal_interval = renewal
+        self._started_with = replace(self._started_with, activation_interval=activation, renewal_interval=renewal)
+        noted: Deferred[None] = self._saving.run(deferToThread, self._store.save_running, self._started_with)
+        noted.addErrback(self._complain)
 
     def startService(self) -> None:
         """Begin to save."""
@@ -74,8 +93,11 @@ class LabService(Service):
         self._complained = False
 
     def _not_saved(self, failure: Failure, changes: Memory) -> None:
-        failure.trap(StoreError)
         self.host.return_changes(changes)
+        self._complain(failure)
+
+    def _complain(self, failure: Failure) -> None:
+        failure.trap(StoreError)
         if not self._complained:
             self._complained = True
             LAB_STORE.emit(self._log, detail=failure.getErrorMessage())

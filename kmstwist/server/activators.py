@@ -53,20 +53,22 @@ def make_lab(config: Config, reactor: Any) -> LabService:
             os.nice(_LOW_PRIORITY)
         port = min(listening_ports(config), default=config.server.port)
         publishes = bool(config.dns.publish.domains)
-        store.save_running(HostSettings(config.lab.activation_interval, config.lab.renewal_interval, port, publishes))
+        running = HostSettings(config.lab.activation_interval, config.lab.renewal_interval, port, publishes)
+        store.save_running(running)
         store.close()
     except (LabKeyError, StoreError) as error:
         raise StartupError(str(error)) from None
+    ahead = config.lab.clock_error * 60
     host = LabHost(
         key,
-        now=reactor.seconds,
+        now=reactor.seconds if not ahead else lambda: reactor.seconds() + ahead,
         random=os.urandom,
         covered=[product for product in products() if product.family in config.lab.products],
         memory=memory,
         activation_interval=config.lab.activation_interval,
         renewal_interval=config.lab.renewal_interval,
     )
-    return LabService(host, store, reactor)
+    return LabService(host, store, reactor, started_with=running)
 
 
 def make_gateway(config: Config, reactor: Any, lookup: Lookup, *, workers: int = 1) -> GatewayService:

@@ -19,6 +19,8 @@ from kmstwist.web.settings import WebSettings
 
 #: What intervals a KMS host may be given, in minutes (slmgr /sai and /sri).
 Minutes = Annotated[int, Field(ge=15, le=30 * 24 * 60)]
+#: Minutes that the lab host's clock may be wrong: some ten years.
+MAX_CLOCK_ERROR = 5_000_000
 Seconds = Annotated[float, Field(ge=0.1, le=86_400)]
 
 
@@ -106,6 +108,13 @@ class LabSettings(_Section):
 
     activation_interval: Minutes = Field(120, description="Minutes between the attempts of a client not activated yet.")
     renewal_interval: Minutes = Field(10_080, description="Minutes between the renewals of an activated client.")
+    clock_error: float = Field(
+        0.0,
+        ge=-MAX_CLOCK_ERROR,
+        le=MAX_CLOCK_ERROR,
+        allow_inf_nan=False,
+        description="Minutes the lab host's clock is ahead (negative: behind); beyond 240 it refuses all clients.",
+    )
     products: tuple[Literal["Windows", "Windows Server", "Office"], ...] = Field(
         FAMILIES,  # type: ignore[arg-type]  # a test holds the two lists of families together
         min_length=1,

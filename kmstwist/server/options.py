@@ -116,6 +116,12 @@ OPTIONS = (
         _families,
         "Lab: product families its host covers, with commas: Windows, Windows Server, Office. [all]",
     ),
+    Option(
+        "lab-clock-error",
+        ("lab", "clock_error"),
+        float,
+        "Lab: minutes its host's clock is ahead, to see clients refused for it (0xC004F06C). [0]",
+    ),
     Option("web", ("web", "listen"), str, "Health, metrics and status page at this address, such as 127.0.0.1:9688."),
     Option("allow", ("admission", "allow"), str, "A network that may ask. Instead of the private ones.", repeated=True),
     Option("deny", ("admission", "deny"), str, "A network that may not ask.", repeated=True),

@@ -23,6 +23,7 @@ NEEDS_RESTART: tuple[Place, ...] = (
     ("dns", "publish"),
     ("dns", "watch"),
     ("web",),
+    ("lab", "clock_error"),
 )
 
 

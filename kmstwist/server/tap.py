@@ -167,8 +167,7 @@ def _apply(
         answering.apply(share_of(new.gateway, adoption.of))
     else:
         lab = as_set_with_slmgr(new).lab
-        answering.host.activation_interval = lab.activation_interval
-        answering.host.renewal_interval = lab.renewal_interval
+        answering.set_intervals(lab.activation_interval, lab.renewal_interval)
 
 
 def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiService:

@@ -68,6 +68,63 @@ def test_the_fleet_activates_and_outlives_its_host(tmp_path: Path) -> None:
     assert set(result["outcomes"]) <= {"0x00000000", "0xC004F038", "0xC004F074"}
 
 
+APART = """
+name = "apart"
+days = 2
+[[host]]
+name = "right"
+[[host]]
+name = "wrong"
+clock_error_minutes = 300
+[[site]]
+name = "here"
+srv = [{ host = "right" }]
+[[site]]
+name = "with-the-wrong-one"
+srv = [{ host = "wrong" }]
+[[site]]
+name = "far"
+srv = [{ host = "right" }]
+round_trip_seconds = 0.5
+[[machines]]
+name = "N"
+site = "here"
+count = 5
+products = ["Windows Server 2022 Standard"]
+[[machines]]
+name = "W"
+site = "with-the-wrong-one"
+count = 2
+products = ["Windows Server 2022 Standard"]
+[[machines]]
+name = "AHEAD-TOO"
+site = "with-the-wrong-one"
+count = 5
+products = ["Windows Server 2022 Standard"]
+clock_error = { minutes = 300 }
+[[machines]]
+name = "F"
+site = "far"
+count = 2
+products = ["Windows Server 2022 Standard"]
+joins = { from_day = 0.5 }
+"""
+
+
+def test_wrong_clocks_and_slow_links_are_played(tmp_path: Path) -> None:
+    scenario, out = tmp_path / "apart.toml", tmp_path / "out.json"
+    scenario.write_text(APART)
+    done = kmstwist(
+        "lab", "fleet", "run", "--scenario", str(scenario), "--wire", "--wire-seconds", "12", "--json", str(out)
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(out.read_text())
+    # The two whose clock is right at the host whose clock is wrong; all others' clocks agree with their host's.
+    assert result["never_licensed"] == 2
+    assert result["at_end"]["licensed"] == 12
+    assert result["outcomes"]["0xC004F06C"] > 2
+
+
 def test_a_server_process_comes_and_goes_and_comes_again_at_its_own_port(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path

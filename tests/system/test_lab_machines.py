@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -93,8 +94,30 @@ def test_what_slmgr_sets_on_the_host_holds_after_a_restart(tmp_path) -> None:
         lab(folder, "machine", "new", "PC1", "--product", WINDOWS, "--host", f"127.0.0.1:{server.port}")
         lab(folder, "slmgr", "PC1", "/ato")
         assert ",15,60," in lab(folder, "events", "PC1")[1]
+        lab(folder, "slmgr", "host", "/sai", "30")
+        assert "(until the lab is started again: 15)" in _line(lab(folder, "slmgr", "host", "/dlv")[1], "Activation interval")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for(r" config\b")
         niceness = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()[16]
         assert int(niceness) >= 10
+        server.stop()
+    # The intervals did not wait for a start.
+    assert _line(lab(folder, "slmgr", "host", "/dlv")[1], "Activation interval") == "Activation interval: 30 minutes"
+
+
+def _line(said: str, wanted: str) -> str:
+    [line] = [line.strip() for line in said.splitlines() if wanted in line]
+    return line
+
+
+def test_the_clock_of_a_lab_host_can_be_wrong(tmp_path) -> None:
+    folder = tmp_path / "lab"
+    with Server(folder, "--lab-clock-error=300") as server:
+        lab(folder, "machine", "new", "PC1", "--product", WINDOWS, "--host", f"127.0.0.1:{server.port}")
+        status, said = lab(folder, "slmgr", "PC1", "/ato")
+        assert (status, "0xC004F06C" in said) == (1, True)
+        [line] = server.conversations(1)
+        assert line["reason"] == "lab-clock"
         server.stop()
 
 

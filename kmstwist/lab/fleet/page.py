@@ -105,8 +105,9 @@ def _section(result: FleetResult, ident: str) -> str:
 <h2>Requests in each hour</h2>
 <div class="chart" data-run="{ident}" data-chart="requests" data-title="Requests in each hour"></div>
 {_counts(result, ident)}
-<p class="hint">Drag across a chart to look closer, double-click to see all again; click a name to hide it. On the keyboard:
-Tab to a chart, arrows walk through its hours (with Shift: days), + and - look closer and less close, Escape shows all again.</p>
+<p class="hint">Drag across a chart to look closer, double-click to see all again; click a name to hide it. On the
+keyboard: Tab to a chart, arrows walk through its hours (with Shift: days), + and - look closer and less close, Escape
+shows all again.</p>
 <h2>Summary</h2>
 <table class="summary">{summary}</table>
 {_losses(result)}
@@ -153,7 +154,8 @@ def _losses(result: FleetResult) -> str:
     return (
         f"<h2>Who would have lost activation</h2><details><summary>{len(result.losses):,} licences</summary>"
         "<div class='wide'><table class='losses'><thead><tr><th>machine</th><th>product</th><th>site</th>"
-        f"<th>ran out</th><th>notification</th><th>licensed again</th></tr></thead><tbody>{lines}</tbody></table></div>{note}</details>"
+        f"<th>ran out</th><th>notification</th><th>licensed again</th></tr></thead>"
+        f"<tbody>{lines}</tbody></table></div>{note}</details>"
     )
 
 

@@ -137,6 +137,7 @@ def _host_options(host: Host) -> list[str]:
         f"--activation-interval={host.activation_interval}",
         f"--renewal-interval={host.renewal_interval}",
         f"--lab-products={','.join(host.covers)}",
+        f"--lab-clock-error={host.clock_error_minutes!r}",
     ]
 
 

@@ -2,7 +2,9 @@
 
 Machines, sites and DNS are those of the simulation, and so is the record; only the asking is real, and the time: a
 moment of the scenario is what the reactor's clock says, stretched. Clients keep the scenario's time for their licences
-and put the real time into their requests, for the hosts are real and have 4 hours of patience.
+and put the real time into their requests, for the hosts are real and have 4 hours of patience; a wrong clock, a
+machine's or a host's, is wrong by as much as the scenario says. A slow link's round trips take their real time, too:
+connections stay open as long as those of clients far away do.
 
 What real hosts cannot do in a minute is forget: their count covers 30 days of their own time. So a run here is a test
 of load and of endurance, with outages in it, and no substitute for the one in virtual time.
@@ -25,18 +27,19 @@ from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.fleet.member import Member, clock_error_at
 from kmstwist.lab.fleet.processes import ServerProcess, processes_of
 from kmstwist.lab.fleet.record import FleetResult
-from kmstwist.lab.fleet.scenario import Gateway, Host, Outage, Scenario
+from kmstwist.lab.fleet.scenario import Gateway, Host, Outage, Scenario, Site
 from kmstwist.lab.fleet.simulation import Fleet
+from kmstwist.lab.fleet.slowlink import SlowLink
 from kmstwist.lab.fleet.world import DAY, SimulatedServer
 from kmstwist.lab.keys import LabKey
-from kmstwist.lab.machines.activation import contact_over_tcp
+from kmstwist.lab.machines.activation import Contact, contact_over_tcp
 from kmstwist.transport.address import HostPort
 from kmstwist.transport.errors import UpstreamError
 
 MAX_MACHINES = 5000
 MAX_SECONDS = 3600
 AT_ONCE = 64
-"""Conversations open at the same time."""
+"""Conversations that a site has open at the same time."""
 TIMEOUT = 10.0
 """Seconds that a connection, and then a call, may take."""
 
@@ -78,7 +81,7 @@ class WireFleet:
     def __init__(
         self, scenario: Scenario, reactor: Any, seconds: float, folder: Path, random: Callable[[int], bytes]
     ) -> None:
-        self._fleet = Fleet(_without_host_clocks(scenario))
+        self._fleet = Fleet(scenario)
         self._scenario = scenario
         self._reactor = reactor
         self._seconds = seconds
@@ -86,8 +89,9 @@ class WireFleet:
         secret = random(32)
         self._cipher = LabCipher(LabKey(secret), random)
         self._processes = processes_of(scenario, reactor, folder, secret)
-        self._contact = contact_over_tcp(reactor, TIMEOUT)
-        self._turns = DeferredSemaphore(AT_ONCE)
+        self._contacts = {site.name: _contact_from(site, reactor) for site in scenario.sites}
+        # A site's own, so that one behind a slow link takes no turn from another.
+        self._turns = {site.name: DeferredSemaphore(AT_ONCE) for site in scenario.sites}
         self._figures = WireFigures(seconds)
         self._started = 0.0
         self._over = False
@@ -188,7 +192,8 @@ class WireFleet:
 
     def _attempt(self, member: Member) -> None:
         due = self._reactor.seconds()
-        asking: Deferred[None] = self._turns.run(lambda: Deferred.fromCoroutine(self._ask(member, due)))
+        turns = self._turns[member.site.name]
+        asking: Deferred[None] = turns.run(lambda: Deferred.fromCoroutine(self._ask(member, due)))
         asking.addErrback(lambda failure: _log.failure("an attempt failed", failure))
 
     def _is_out(self, member: Member) -> bool:
@@ -228,7 +233,8 @@ class WireFleet:
         asking = member.lab
         message = self._cipher.seal_request(asking.request(now, real - now + error))
         try:
-            hresult, answer = await self._contact(HostPort("127.0.0.1", self._processes[server.name].port), message)
+            contact = self._contacts[member.site.name]
+            hresult, answer = await contact(HostPort("127.0.0.1", self._processes[server.name].port), message)
         except UpstreamError as failed:
             self._figures.errors[failed.reason] += 1
             return False
@@ -245,8 +251,10 @@ class WireFleet:
         return True
 
 
-def _without_host_clocks(scenario: Scenario) -> Scenario:
-    """Real hosts take the computer's clock; a wrong one of theirs cannot be had here."""
-    return scenario.model_copy(
-        update={"hosts": tuple(host.model_copy(update={"clock_error_minutes": 0.0}) for host in scenario.hosts)}
-    )
+def _contact_from(site: Site, reactor: Any) -> Contact:
+    """How the machines of a site reach a host: over its link, with time enough for that."""
+    round_trip = site.round_trip_seconds
+    if not round_trip:
+        return contact_over_tcp(reactor, TIMEOUT)
+    # A call goes and comes once, and so does a bind behind a connection.
+    return contact_over_tcp(reactor, TIMEOUT + 2 * round_trip, lambda endpoint: SlowLink(endpoint, reactor, round_trip))

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from kmstwist.kms.messages import MessageError, Request
 from kmstwist.kms.status import Status
@@ -32,6 +32,9 @@ TIMEOUT = 10.0
 Contact = Callable[[HostPort, bytes], Awaitable[tuple[int, bytes]]]
 """Brings a message to a host: its HRESULT and its answer. Fails with an `UpstreamError`."""
 
+Over = Callable[[IStreamClientEndpoint], IStreamClientEndpoint]
+"""Makes of an endpoint the same one at the far end of a link."""
+
 _UNKNOWN_INTERFACE = 0x800706B5
 _ACCESS_DENIED_FAULT = 5
 _AD_ONLY, _TOKEN_ONLY = 1, 3
@@ -48,12 +51,12 @@ class Asking:
     now: Callable[[], float]
 
 
-def contact_over_tcp(reactor: Any, timeout: float = TIMEOUT) -> Contact:
-    """A `Contact` that connects, binds, asks and closes, as a Windows client does."""
+def contact_over_tcp(reactor: Any, timeout: float = TIMEOUT, over: Over = lambda endpoint: endpoint) -> Contact:
+    """A `Contact` that connects, binds, asks and closes, as a Windows client does; `over` puts a link in between."""
     clock: IReactorTime = reactor
 
     async def contact(host: HostPort, message: bytes) -> tuple[int, bytes]:
-        connection = await connect(clock, endpoint_for(reactor, host.host, host.port, timeout), timeout)
+        connection = await connect(clock, over(endpoint_for(reactor, host.host, host.port, timeout)), timeout)
         try:
             return await connection.request_activation(message).addTimeout(
                 timeout, clock, onTimeoutCancel=call_timed_out

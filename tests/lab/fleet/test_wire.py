@@ -8,8 +8,9 @@ from pathlib import Path
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 
-from kmstwist.lab.fleet.wire import WireFleet
+from kmstwist.lab.fleet.wire import AT_ONCE, WireFleet
 from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import LabKey
 from tests.lab.fleet.scenarios import machines, scenario
@@ -28,7 +29,7 @@ async def test_an_answer_that_comes_after_its_machine_was_generalised_is_nobodys
         under_way.append((message, Deferred()))
         return under_way[-1][1]
 
-    wire._contact = contact  # type: ignore[assignment]
+    wire._contacts["site"] = contact  # type: ignore[assignment]
     fleet = wire._fleet
     [member] = fleet.members
     wire._join(member)
@@ -44,3 +45,17 @@ async def test_an_answer_that_comes_after_its_machine_was_generalised_is_nobodys
     clock.advance(1.0)
     assert len(under_way) == 2
     assert under_way[1][0] != message
+
+
+def test_a_site_behind_a_slow_link_connects_a_round_trip_later_and_takes_no_turn_from_another(tmp_path: Path) -> None:
+    reactor = MemoryReactorClock()
+    sites = [
+        {"name": name, "srv": [{"host": "kms"}], "round_trip_seconds": far} for name, far in (("near", 0), ("far", 4))
+    ]
+    groups = [{**machines(count=100)[0], "name": name, "site": name} for name in ("near", "far")]
+    wire = WireFleet(scenario(site=sites, machines=groups), reactor, 1.0, tmp_path, random.Random(8).randbytes)
+    for member in wire._fleet.members:
+        wire._join(member)
+    assert len(reactor.tcpClients) == AT_ONCE
+    reactor.advance(4)
+    assert len(reactor.tcpClients) == 2 * AT_ONCE
