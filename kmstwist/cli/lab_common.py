@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, TypeVar
 
 import click
 
+from kmstwist.cli.common import FiniteRange
 from kmstwist.kms.messages import MAX_MACHINE_NAME
+from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError, default_state_dir
+from kmstwist.lab.machines.activation import TIMEOUT, Asking, contact_over_tcp
 from kmstwist.lab.machines.errors import Refused
+from kmstwist.lab.machines.locating import locator
 from kmstwist.lab.machines.store import MACHINES_FILE_NAME, MachineStore
 from kmstwist.lab.store import StoreError
 
@@ -29,6 +35,16 @@ _LAB_KEY = click.option(
     type=click.Path(path_type=Path),
     help="The lab's key file; by default the one in the state folder.",
 )
+
+
+_TIMEOUT = click.option(
+    "--timeout", type=FiniteRange(0.1, 300), default=TIMEOUT, show_default=True, help="Seconds a host may take."
+)
+
+
+def timeout_option(command: CommandT) -> CommandT:
+    """Give a command --timeout."""
+    return _TIMEOUT(command)
 
 
 def state_dir_option(command: CommandT) -> CommandT:
@@ -51,6 +67,16 @@ def load_key(lab_key: Path | None, folder: Path) -> LabKey:
     """The lab's key."""
     with told():
         return LabKey.load(lab_key or folder / KEY_FILE_NAME)
+
+
+def asking_on(reactor: Any, key: LabKey, timeout: float) -> Asking:
+    """What a lab machine needs to ask a host over real connections."""
+    return Asking(
+        LabCipher(key, os.urandom),
+        locator(reactor, SystemRandom()),
+        contact_over_tcp(reactor, timeout),
+        reactor.seconds,
+    )
 
 
 def checked_machine_name(name: str) -> str:

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import time
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import click
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
-from kmstwist.cli.common import HOST_PORT, FiniteRange
+from kmstwist.cli.common import HOST_PORT, FiniteRange, run_reactor
 from kmstwist.cli.lab_common import (
+    asking_on,
     checked_machine_name,
     held_machines,
+    lab_key_option,
+    load_key,
     machine_store,
     state_dir_option,
     state_folder,
+    timeout_option,
     told,
 )
 from kmstwist.discovery.names import DNS_PORT
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import MAX_MACHINE_NAME
 from kmstwist.kms.version import Version
+from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.errors import TOO_MANY_REARMS, Published, Refused
+from kmstwist.lab.machines.living import Attempt, live
 from kmstwist.lab.machines.machine import MACHINE, Machine
 from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.slmgr.show import STATUS_WORDS
@@ -166,14 +176,60 @@ def generalize_machine(name: str, state_dir: Path | None) -> None:
 @machine.command()
 @click.argument("name")
 @click.argument("days", type=FiniteRange(0, 4000, min_open=True))
+@click.option("--on", is_flag=True, help="The machine is switched on meanwhile and asks its host whenever it is due.")
+@timeout_option
 @state_dir_option
-def age(name: str, days: float, state_dir: Path | None) -> None:
-    """Let a machine's licences be DAYS older, to see what comes then."""
-    with held_machines(state_folder(state_dir), name) as store:
+@lab_key_option
+def age(name: str, days: float, on: bool, timeout: float, state_dir: Path | None, lab_key: Path | None) -> None:
+    """Let a machine be DAYS older, to see what comes then: as if it had been off, or with --on switched on.
+
+    Switched on it asks at once and then every 2 hours until it is licensed, renews after 7 days, and tries again every
+    2 hours where that fails, over real connections; only the waiting is left out. Its log has every attempt.
+    """
+    folder = state_folder(state_dir)
+    seconds = days * 86_400
+    key = load_key(lab_key, folder) if on else None
+    with held_machines(folder, name) as store:
         found = store.get(name)
-        found.age(days * 86_400)
-        store.save(found)
+        store.age_events(name, seconds)
+        if key is not None:
+            try:
+                attempts = _live(found, seconds, key, timeout)
+            finally:
+                store.save(found)
+            _print_attempts(attempts)
+        else:
+            found.age(seconds)
+            store.save(found)
         _print_machine(found)
+
+
+def _live(found: Machine, seconds: float, key: LabKey, timeout: float) -> list[Attempt]:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(f"{found.name} lives {seconds / 86_400:g} days", total=1.0)
+
+        async def main(reactor: Any) -> list[Attempt]:
+            return await live(
+                found, seconds, asking_on(reactor, key, timeout), lambda share: progress.update(bar, completed=share)
+            )
+
+        return run_reactor(main)
+
+
+def _print_attempts(attempts: list[Attempt]) -> None:
+    """What came of the attempts, product by product; those that came to the same one after the other on one line."""
+    console = Console(highlight=False)
+    by_product: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        by_product.setdefault(attempt.product, []).append(attempt)
+    for product, all_of_it in by_product.items():
+        console.print(escape(product))
+        for error, run in groupby(all_of_it, lambda attempt: "" if attempt.error is None else str(attempt.error)):
+            made = list(run)
+            when = f"day {made[0].day:.2f}"
+            if len(made) > 1:
+                when += f" to {made[-1].day:.2f}, {len(made):,} times"
+            console.print(f"  {when}: {escape(error) or 'licensed for 180 days'}", soft_wrap=True)
 
 
 @machine.command()

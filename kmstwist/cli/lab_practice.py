@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from random import SystemRandom
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import click
 
-from kmstwist.cli.common import FiniteRange, run_reactor
+from kmstwist.cli.common import run_reactor
 from kmstwist.cli.lab_common import (
+    asking_on,
     held_machines,
     lab_key_option,
     load_key,
     machine_store,
     state_dir_option,
     state_folder,
+    timeout_option,
     told,
 )
 from kmstwist.kms.status import Status
-from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.keys import LabKey
-from kmstwist.lab.machines.activation import TIMEOUT, Asking, activate, contact_over_tcp
+from kmstwist.lab.machines.activation import activate
 from kmstwist.lab.machines.errors import Published, Refused
-from kmstwist.lab.machines.locating import locator
 from kmstwist.lab.machines.phone import confirmation_id
 from kmstwist.lab.machines.session import Session, moment
 from kmstwist.lab.ospp import client as ospp_client
@@ -40,15 +38,12 @@ from kmstwist.lab.store import STORE_FILE_NAME, LabStore
 
 ResultT = TypeVar("ResultT")
 _RAW = {"ignore_unknown_options": True}
-_TIMEOUT = click.option(
-    "--timeout", type=FiniteRange(0.1, 300), default=TIMEOUT, show_default=True, help="Seconds a host may take."
-)
 
 
 @click.command(context_settings=_RAW, epilog="Options of slmgr:\b\n\n\b\n" + slmgr_options.usage())
 @click.argument("machine")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMPUTER [USER PASSWORD]] /OPTION [ARGUMENT]...")
-@_TIMEOUT
+@timeout_option
 @state_dir_option
 @lab_key_option
 @click.pass_context
@@ -88,7 +83,7 @@ def slmgr(
 @click.command(context_settings=_RAW, epilog="Options of ospp:\b\n\n\b\n" + ospp_options.usage())
 @click.argument("machine")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="/OPTION[:VALUE] [COMPUTER [USER PASSWORD]]")
-@_TIMEOUT
+@timeout_option
 @state_dir_option
 @lab_key_option
 @click.pass_context
@@ -169,7 +164,7 @@ def activate_machines(names: Sequence[str], state_dir: Path | None, lab_key: Pat
         found = [store.get(name) for name in names]
 
         async def main(reactor: Any) -> list[tuple[str, str, Published | None]]:
-            asking = _asking(reactor, key, timeout)
+            asking = asking_on(reactor, key, timeout)
             told: list[tuple[str, str, Published | None]] = []
             for machine in found:
                 for licence in machine.licences:
@@ -190,15 +185,6 @@ def activate_machines(names: Sequence[str], state_dir: Path | None, lab_key: Pat
         failed += error is not None
         click.echo(f"{name}  {product}: {'licensed for 180 days' if error is None else error}")
     return 1 if failed else 0
-
-
-def _asking(reactor: Any, key: LabKey, timeout: float) -> Asking:
-    return Asking(
-        LabCipher(key, os.urandom),
-        locator(reactor, SystemRandom()),
-        contact_over_tcp(reactor, timeout),
-        reactor.seconds,
-    )
 
 
 class _Failed(Exception):
@@ -234,7 +220,7 @@ def _on_machine(
         found = store.get(name)
 
         async def main(reactor: Any) -> ResultT:
-            session = Session(found, key, _asking(reactor, key, timeout), uuid4, lambda: store.events(found.name))
+            session = Session(found, key, asking_on(reactor, key, timeout), uuid4, lambda: store.events(found.name))
             return await command(session)
 
         try:

@@ -95,7 +95,8 @@ def test_what_slmgr_sets_on_the_host_holds_after_a_restart(tmp_path) -> None:
         lab(folder, "slmgr", "PC1", "/ato")
         assert ",15,60," in lab(folder, "events", "PC1")[1]
         lab(folder, "slmgr", "host", "/sai", "30")
-        assert "(until the lab is started again: 15)" in _line(lab(folder, "slmgr", "host", "/dlv")[1], "Activation interval")
+        shown = lab(folder, "slmgr", "host", "/dlv")[1]
+        assert "(until the lab is started again: 15)" in _line(shown, "Activation interval")
         server.process.send_signal(signal.SIGHUP)
         server.wait_for(r" config\b")
         niceness = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()[16]

@@ -7,11 +7,12 @@ be reached is logged (event 12288 with that attempt's code) and the next is trie
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
+from kmstwist.kms import filetime
 from kmstwist.kms.messages import MessageError, Request
 from kmstwist.kms.status import Status
 from kmstwist.lab.cipher import LabCipher
@@ -43,12 +44,16 @@ _KMS_AGAIN = "slmgr /act-type 2 (ospp /actype:2 for Office) allows KMS."
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What an activation needs of the world: keys, a way to find hosts, a way to ask one, the time."""
+    """What an activation needs of the world: keys, a way to find hosts, a way to ask one, the time.
+
+    `ahead` is how many seconds the hosts' time is ahead of `now`, for a machine that lives in the past.
+    """
 
     cipher: LabCipher
     locate: Locator
     contact: Contact
     now: Callable[[], float]
+    ahead: Callable[[], float] = lambda: 0.0
 
 
 def contact_over_tcp(reactor: Any, timeout: float = TIMEOUT, over: Over = lambda endpoint: endpoint) -> Contact:
@@ -114,20 +119,21 @@ async def _located(machine: Machine, licence: Licence, asking: Asking) -> list[H
 async def _try(machine: Machine, licence: Licence, host: HostPort, asking: Asking) -> Outcome | None:
     """Ask one host; None if it was not reached."""
     client = licence.client
-    request = client.request(asking.now())
+    request = client.request(asking.now(), asking.ahead())
     try:
         sealed = asking.cipher.seal_request(request)
     except ValueError as error:
         raise Refused(f"{machine.name} cannot make a request: {error}") from None
+    told = replace(request, client_time=filetime.from_unix(asking.now()))
     try:
         hresult, message = await asking.contact(host, sealed)
     except UpstreamError as error:
-        _log_sent(machine, licence, host, request, _code_of(error), asking)
+        _log_sent(machine, licence, host, told, _code_of(error), asking)
         return None
-    _log_sent(machine, licence, host, request, 0, asking)
+    _log_sent(machine, licence, host, told, 0, asking)
     now = asking.now()
     outcome = client.process_message(asking.cipher, hresult, message, now)
-    machine.new_events.append(_processed(machine, licence, request, outcome, hresult, message, asking))
+    machine.new_events.append(_processed(machine, licence, told, outcome, hresult, message, asking))
     return outcome
 
 

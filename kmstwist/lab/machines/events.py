@@ -6,8 +6,8 @@ in Windows Event Log").
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from kmstwist.kms.messages import Request
 from kmstwist.transport.address import HostPort
@@ -18,6 +18,8 @@ TEXTS = {
     REQUEST_SENT: "The client has sent an activation request to the key management service machine.",
     ANSWER_PROCESSED: "The client has processed an activation response from the key management service machine.",
 }
+_TIME_FIELD = {REQUEST_SENT: 4, ANSWER_PROCESSED: 7}
+_TIME_FORMAT = "%Y/%m/%d %H:%M"
 _NO_FLAGS = "0x00000000"
 
 
@@ -29,6 +31,14 @@ class MachineEvent:
     number: int
     info: str
     product: str
+
+    def older(self, seconds: float) -> MachineEvent:
+        """The same event so much earlier, with the client's time in it."""
+        fields = self.info.split(",")
+        place = _TIME_FIELD[self.number]
+        earlier = datetime.strptime(fields[place], _TIME_FORMAT).replace(tzinfo=UTC) - timedelta(seconds=seconds)
+        fields[place] = _time(earlier)
+        return replace(self, at=self.at - seconds, info=",".join(fields))
 
     @property
     def text(self) -> str:

@@ -27,6 +27,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    update,
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -209,6 +210,19 @@ class MachineStore(SqliteFile):
         except DBAPIError as error:
             raise self._explained(error) from error
         return [MachineEvent(row.at, row.number, row.info, row.product) for row in reversed(rows)]
+
+    def age_events(self, name: str, seconds: float) -> None:
+        """Let all events that a machine has be that many seconds older."""
+        key = _key(name)
+        try:
+            with self._engine.begin() as connection:
+                for row in connection.execute(select(_events).where(_events.c.machine == key)).all():
+                    event = MachineEvent(row.at, row.number, row.info, row.product).older(seconds)
+                    connection.execute(
+                        update(_events).where(_events.c.id == row.id).values(at=event.at, info=event.info)
+                    )
+        except DBAPIError as error:
+            raise self._explained(error) from error
 
     def count(self) -> int:
         """How many machines there are."""
