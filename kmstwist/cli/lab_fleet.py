@@ -184,6 +184,8 @@ def _run_on_wire(name: str, machines: int, seed: int | None, seconds: float) -> 
     )
     for reason, number in sorted(wire.errors.items()):
         console.print(f"  {number:,} times {reason}")
+    for trouble in wire.troubles:
+        console.print(f"[red]  {escape(trouble)}[/]")
     return played.result
 
 

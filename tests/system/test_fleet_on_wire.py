@@ -55,7 +55,7 @@ products = ["Office LTSC Professional Plus 2021"]
 def test_the_fleet_activates_and_outlives_its_host(tmp_path: Path) -> None:
     scenario, out = tmp_path / "wire.toml", tmp_path / "out.json"
     scenario.write_text(SCENARIO)
-    command = ("lab", "fleet", "run", "--scenario", str(scenario), "--wire", "--wire-seconds", "10")
+    command = ("lab", "fleet", "run", "--scenario", str(scenario), "--wire", "--wire-seconds", "20")
     done = kmstwist(*command, "--json", str(out))
     assert done.returncode == 0, done.stderr
     assert "upstream-refused" in done.stdout

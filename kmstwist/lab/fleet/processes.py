@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from kmstwist.lab.keys import KEY_FILE_NAME, LabKey
 START_TIMEOUT = 30.0
 """Seconds that a process may take until it listens."""
 
+_PORTS = range(12_000, 32_000)
 _TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
@@ -146,9 +149,19 @@ def _gateway_options(gateway: Gateway, ports: dict[str, int]) -> list[str]:
 
 
 def _free_ports(number: int) -> list[int]:
+    """Ports nobody listens on, below those that systems give to outgoing connections.
+
+    A host that is away for a time comes back to its port: none of the fleet's own connections may have taken it.
+    """
+    draw = random.SystemRandom()
+    ports: list[int] = []
     # All are held until all are found: none is found twice.
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [int(listening.getsockname()[1]) for listening in sockets]
-    for listening in sockets:
-        listening.close()
+    with ExitStack() as held:
+        while len(ports) < number:
+            port = draw.choice(_PORTS)
+            try:
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            ports.append(port)
     return ports

@@ -21,11 +21,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from kmstwist.kms.status import Status
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.fleet.member import Member, clock_error_at
-from kmstwist.lab.fleet.processes import ServerProcess, processes_of
+from kmstwist.lab.fleet.processes import ProcessFailed, ServerProcess, processes_of
 from kmstwist.lab.fleet.record import FleetResult
 from kmstwist.lab.fleet.scenario import Gateway, Host, Outage, Scenario, Site
 from kmstwist.lab.fleet.simulation import Fleet
@@ -53,12 +54,13 @@ class WireFigures:
     """What only a run on the wire can tell. Times are seconds; `answers` has one for each answered request.
 
     `errors` is how often connections and calls failed, by the transport's reason code; `latest` how long an attempt
-    waited at most for its turn.
+    waited at most for its turn; `troubles` has a sentence for each server that did not come back after an outage.
     """
 
     seconds: float
     answers: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
+    troubles: list[str] = field(default_factory=list)
     latest: float = 0.0
 
     def quantile(self, share: float) -> float:
@@ -168,7 +170,11 @@ class WireFleet:
         self._at(begins + outage.days * DAY, self._send, process.start)
 
     def _send(self, order: Callable[[], Deferred[None]]) -> None:
-        order().addErrback(lambda failure: _log.failure("a server process failed", failure))
+        def failed(failure: Failure) -> None:
+            failure.trap(ProcessFailed)
+            self._figures.troubles.append(failure.getErrorMessage())
+
+        order().addErrback(failed).addErrback(lambda failure: _log.failure("a server process failed", failure))
 
     def _generalise(self, group_name: str) -> None:
         for member in self._fleet.generalise(group_name, self._now):

@@ -1,8 +1,7 @@
 """A lab machine lives through some days at once: it asks whenever it is due, as one does that is switched on.
 
 Attempts are real conversations with a real host; only the waiting between them is left out. The machine's own moments
-are those of the days it lives through. Its requests carry the present time, since a host refuses clocks that are 4 hours
-off.
+are those of the days it lives through. Its requests carry the present time: a host refuses clocks 4 hours off.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def test_the_charts_are_drawn_in_a_browser_without_an_error(result, tmp_path, pr
         "--dump-dom",
         page_file.as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
     drawn = re.findall(r'data-chart="(\w+)" data-title="[^"]+" data-drawn="(\d+)"', done.stdout)
     assert [chart for chart, _ in drawn] == ["states", "requests", "counts"] * 2
     # The first was drawn over: a tenth of its 5,280 hours was left after the drag.

@@ -6,10 +6,11 @@ import random
 from pathlib import Path
 
 from pytest_twisted import ensureDeferred
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 
+from kmstwist.lab.fleet.processes import ProcessFailed, _free_ports
 from kmstwist.lab.fleet.wire import AT_ONCE, WireFleet
 from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import LabKey
@@ -59,3 +60,16 @@ def test_a_site_behind_a_slow_link_connects_a_round_trip_later_and_takes_no_turn
     assert len(reactor.tcpClients) == AT_ONCE
     reactor.advance(4)
     assert len(reactor.tcpClients) == 2 * AT_ONCE
+
+
+def test_a_server_that_does_not_come_back_is_told(tmp_path: Path) -> None:
+    reactor = MemoryReactorClock()
+    wire = WireFleet(scenario(), reactor, 1.0, tmp_path, random.Random(8).randbytes)
+    wire._send(lambda: fail(ProcessFailed("kms did not start: port 12345 is taken")))
+    assert wire._figures.troubles == ["kms did not start: port 12345 is taken"]
+
+
+def test_ports_are_below_those_of_outgoing_connections_and_all_different() -> None:
+    ports = _free_ports(50)
+    assert len(set(ports)) == 50
+    assert max(ports) < 32_000
