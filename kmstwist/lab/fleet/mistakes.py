@@ -14,6 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+_OTHER_PLACES = {
+    "host": ", in the upstreams of a gateway or as the host of a group",
+    "gateway": " or as the host of a group",
+}
 _TABLES = ("host", "gateway", "site", "machines")
 
 
@@ -51,6 +55,30 @@ def _cross(document: dict[str, Any], max_machines: int) -> Iterator[str]:
     for place, site in _entries(document, "site"):
         yield from _site(place, site, [*hosts, *gateways], days)
     yield from _groups(document, [*hosts, *gateways], sites, days, max_machines)
+    yield from _unknown_to_all(document, hosts, gateways)
+
+
+def _unknown_to_all(document: dict[str, Any], hosts: list[str], gateways: list[str]) -> Iterator[str]:
+    """Hosts and gateways that nobody is told of; said only where no name is mistyped, which would explain it."""
+    told = set(_servers_told_of(document))
+    if not told <= {*hosts, *gateways}:
+        return
+    for table, names in (("host", hosts), ("gateway", gateways)):
+        for name in sorted(set(names) - told):
+            yield (
+                f'[[{table}]] "{name}": nobody knows it; name it in the srv of a site{_OTHER_PLACES[table]}, '
+                "or take it away"
+            )
+
+
+def _servers_told_of(document: dict[str, Any]) -> Iterator[str]:
+    """The names of hosts and gateways wherever somebody is told of them."""
+    for _, site in _entries(document, "site"):
+        for tables in (site, *_tables(site.get("dns_changes"))):
+            yield from _strings([record.get("host") for record in _tables(tables.get("srv"))])
+    for _, gateway in _entries(document, "gateway"):
+        yield from _strings(gateway.get("upstreams"))
+    yield from _strings([group.get("host") for _, group in _entries(document, "machines")])
 
 
 def _site(place: str, site: dict[str, Any], servers: list[str], days: float | None) -> Iterator[str]:

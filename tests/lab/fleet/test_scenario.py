@@ -57,6 +57,14 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
         ({"gateway": [{"name": "kms", "upstreams": ["kms"]}]}, "a host has this name too"),
         ({"gateway": [{"name": "gw", "upstreams": ["gw"]}]}, 'there is no host "gw"'),
         (
+            {"host": [{"name": "kms"}, {"name": "b"}]},
+            '[[host]] "b": nobody knows it; name it in the srv of a site, in the',
+        ),
+        (
+            {"gateway": [{"name": "gw", "upstreams": ["kms"]}]},
+            '[[gateway]] "gw": nobody knows it; name it in the srv of a site or as the host of a group',
+        ),
+        (
             {
                 "site": [
                     {
@@ -89,6 +97,22 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
 )
 def test_a_scenario_that_cannot_be_is_refused(changes, words) -> None:
     assert any(words in mistake for mistake in mistakes(**changes)), mistakes(**changes)
+
+
+def test_a_host_may_be_known_from_anywhere() -> None:
+    known = scenario(
+        host=[{"name": name} for name in ("kms", "later", "behind", "by-hand")],
+        gateway=[{"name": "gw", "upstreams": ["behind"]}],
+        site=[
+            {
+                "name": "site",
+                "srv": [{"host": "kms"}],
+                "dns_changes": [{"day": 3, "srv": [{"host": "later"}, {"host": "gw"}]}],
+            }
+        ],
+        machines=machines() + machines(name="B", host="by-hand"),
+    )
+    assert len(known.hosts) == 4
 
 
 def test_every_ready_scenario_runs_and_shows_what_it_says() -> None:

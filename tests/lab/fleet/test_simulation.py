@@ -153,7 +153,7 @@ def test_a_hosts_own_clock_matters_as_much() -> None:
 
 def test_a_product_that_the_host_key_does_not_cover_is_refused_and_a_gateway_asks_the_next_host() -> None:
     hosts = [{"name": "kms", "covers": ["Office"]}, {"name": "other", "covers": ["Windows", "Windows Server"]}]
-    alone, _ = run(scenario(days=1, host=hosts))
+    alone, _ = run(scenario(days=1, host=hosts[:1]))
     assert set(alone.outcomes) == {NOT_COVERED}
     behind, _ = run(
         scenario(
