@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from kmstwist.cli.common import EXISTING_PATH, FiniteRange, run_reactor
-from kmstwist.cli.lab_common import checked_machine_name, state_dir_option, told
+from kmstwist.cli.lab_common import state_dir_option
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import encode_machine_name
@@ -102,8 +102,6 @@ def activate(
         from kmstwist.cli.lab_practice import activate_machines
 
         ctx.exit(activate_machines(machines, state_dir, lab_key, timeout))
-    with told():
-        names = [checked_machine_name(f"{prefix}-{number:04d}") for number in range(1, count + 1)]
     try:
         wanted = find(product)
         key = LabKey.load(lab_key or (state_dir or default_state_dir()) / KEY_FILE_NAME)
@@ -123,7 +121,7 @@ def activate(
         now = reactor.seconds()
         clients = [
             LabClient(name, uuid5(_MACHINES, name), wanted, installed=now, version=version, virtual_machine=True)
-            for name in names
+            for name in (f"{prefix}-{number:04d}" for number in range(1, count + 1))
         ]
         endpoint = endpoint_for(reactor, host, port, timeout)
         with Progress(console=Console(stderr=True), transient=True, disable=count == 1) as progress:
@@ -212,7 +210,7 @@ def _print_whole(client: LabClient, result: WireOutcome) -> None:
     text, colour = _state(result)
     console = Console(highlight=False)
     rows: list[tuple[str, object]] = [
-        ("machine", client.machine_name),
+        ("machine", escape(client.machine_name)),
         ("CMID", client.cmid),
         ("product", client.product.name),
         ("KMS version", client.version),
