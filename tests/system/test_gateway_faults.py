@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
 
 from kmstwist.lab.keys import LabKey
 from kmstwist.rpc.status import FaultStatus
@@ -193,8 +195,9 @@ async def test_a_burst_of_clients_in_one_instant_is_answered_or_told_to_come_bac
         assert len(visits) == BURST
         answered = [visit for visit in visits if visit.hresult == 0]
         told = [visit for visit in visits if isinstance(visit.error, FaultError)]
-        assert len(answered) + len(told) == BURST
-        assert len(answered) >= 400
+        reasons = Counter((line["reason"], line.get("detail")) for line in await deferToThread(gateway.conversations, BURST))
+        assert len(answered) + len(told) == BURST, reasons
+        assert len(answered) >= 400, reasons
         assert {visit.error.status for visit in told if isinstance(visit.error, FaultError)} <= {
             FaultStatus.SERVER_TOO_BUSY
         }
