@@ -138,7 +138,7 @@ UPSTREAM_UP = LogEvent("upstream-up", "info", "A KMS host answers again.", {"ups
 LOG_LOST = LogEvent(
     "log-lost",
     "error",
-    "Lines could not be written to the log file, and are lost; there is room again.",
+    "Lines could not be written to the log file, or the journal did not take them, and are lost; there is room again.",
     {"lines": "how many", "detail": "why"},
 )
 LOG_REOPEN = LogEvent(
@@ -146,6 +146,12 @@ LOG_REOPEN = LogEvent(
     "error",
     "The log file could not be opened again after its rotation; kmstwist goes on writing to the old one.",
     {"file": "the log file", "detail": "why"},
+)
+MANAGER_DEAF = LogEvent(
+    "manager-deaf",
+    "warn",
+    "systemd could not be told that kmstwist is ready, or that it is alive; it may start it again.",
+    {"message": "what it should have been told: READY=1 or WATCHDOG=1", "detail": "why"},
 )
 SUPPRESSED = LogEvent(
     "suppressed",

@@ -1,4 +1,4 @@
-"""The lines a newcomer reads first: what runs, and what to try next."""
+"""What is said when the server starts: to people the lines they read first, to systemd that it is ready."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import Service
+from twisted.application.service import MultiService
 from twisted.logger import Logger
 
 from kmstwist import __version__
@@ -20,11 +20,12 @@ from kmstwist.logevents import GATEWAY, HINT, LAB, STARTING, TOOK_OVER
 from kmstwist.server.activators import state_dir
 from kmstwist.server.config import Config
 from kmstwist.server.handover import TakeOver
+from kmstwist.server.notify import Notifier
 
 _log = Logger(namespace="kmstwist.server")
 
 
-class Announcement(Service):
+class Announcement(MultiService):
     """Says what runs when it is started."""
 
     def __init__(
@@ -36,6 +37,8 @@ class Announcement(Service):
     ) -> None:
         """`activator` is None in a supervisor, whose workers answer. `predecessor` is the server whose place this
         one takes."""
+        super().__init__()
+        Notifier(reactor).setServiceParent(self)
         self._config = config
         self._activator = activator
         self._reactor = reactor
