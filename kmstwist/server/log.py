@@ -197,8 +197,13 @@ def make_observer(
         return LineObserver(FORMATTERS[formatter], level, syslog_writer(prefix)), None
     if logfile == "-" or (not logfile and foreground):
         if writes_to_journal():
+            from twisted.internet import reactor
+
+            running: Any = reactor
             with contextlib.suppress(OSError):
-                return JournalObserver(FORMATTERS[formatter], level, Journal(prefix)), None
+                journal = Journal(prefix, running)
+                running.addSystemEventTrigger("after", "shutdown", journal.finish)
+                return JournalObserver(FORMATTERS[formatter], level, journal), None
         return LineObserver(FORMATTERS[formatter], level, stdout_writer()), None
     file = LogFile(Path(os.path.abspath(logfile or "twistd.log")))
     return LineObserver(FORMATTERS[formatter], level, file.write), file
