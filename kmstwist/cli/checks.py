@@ -11,6 +11,7 @@ import pwd
 import shutil
 import socket
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,10 +81,37 @@ def check_port(case: Case) -> Iterator[Finding]:
     try:
         try_port(server.port)
     except StartupError as error:
+        unit = socket_unit(server.port)
+        if unit:
+            finding = f"systemd holds TCP port {server.port} for {unit}, and clients wait there"
+            yield Finding("port", Verdict.WARNING, finding, f"systemctl start {unit.removesuffix('.socket')}")
+            return
         sentence, _, cure = str(error).partition("; ")
         yield Finding("port", Verdict.CRITICAL, sentence, cure)
     else:
         yield Finding("port", Verdict.OK, f"TCP port {server.port} is free")
+
+
+def socket_unit(port: int) -> str:
+    """The socket unit by which systemd listens on `port`; empty where there is none, or no systemd."""
+    if not Path("/run/systemd/system").is_dir():
+        return ""
+    told = subprocess.run(
+        ["systemctl", "list-sockets", "--no-legend", "--plain", "kmstwist*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return find_socket_unit(told.stdout, port)
+
+
+def find_socket_unit(listed: str, port: int) -> str:
+    """The unit that `systemctl list-sockets` says listens on `port`; empty where none does."""
+    for line in listed.splitlines():
+        address, unit, *_ = [*line.split(), "", ""]
+        if address.endswith(f":{port}") or address == str(port):
+            return unit
+    return ""
 
 
 def check_files(case: Case) -> Iterator[Finding]:
@@ -161,7 +189,7 @@ def check_audit(case: Case) -> Iterator[Finding]:
     """The audit's store: whether it opens, and whether it is as new as this program."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from kmstwist.audit.engine import StoreError, open_engine, plain_error, reading
+    from kmstwist.audit.engine import open_reader, plain_error, reading
     from kmstwist.audit.migrate import current_revision, head_revision
 
     section = case.config.audit
@@ -173,11 +201,12 @@ def check_audit(case: Case) -> Iterator[Finding]:
         yield Finding("audit", Verdict.OK, f"there is no store {store} yet; the first start makes it")
         return
     try:
-        engine = open_engine(str(store))
+        # For reading only: a server that makes its store at this very moment must not meet another writer.
+        engine = open_reader(store)
         with reading(engine) as connection:
             revision = current_revision(connection)
         engine.dispose()
-    except (StoreError, SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, OSError) as error:
         cure = "see its owner and mode; kmstwist audit verify looks deeper"
         yield Finding("audit", Verdict.CRITICAL, f"the store {store} cannot be read: {plain_error(error)}", cure)
         return

@@ -43,6 +43,11 @@ class NetworkType(click.ParamType[Any]):
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False)
+@click.option(
+    "--unit",
+    metavar="NAME",
+    help="Read systemd's journal of this unit.  [default: kmstwist, where no FILE is named and there is no log file]",
+)
 @click.option("--client", "clients", type=NetworkType(), multiple=True, help="Lines of this client or network.")
 @click.option(
     "--machine", "machines", metavar="NAME", multiple=True, help="Lines with this machine name; * is any text."
@@ -68,6 +73,7 @@ class NetworkType(click.ParamType[Any]):
 def log(
     ctx: click.Context,
     file: Path | None,
+    unit: str | None,
     clients: tuple[Any, ...],
     machines: tuple[str, ...],
     reasons: tuple[str, ...],
@@ -78,12 +84,17 @@ def log(
     follow: bool,
     explain: bool,
 ) -> None:
-    """Show kmstwist's log: FILE, by default /var/log/kmstwist/kmstwist.log; - is standard input.
+    """Show kmstwist's log: FILE, or /var/log/kmstwist/kmstwist.log, or systemd's journal; - is standard input.
 
     Text and JSON lines are understood, and lines that syslog or journalctl passed on. Conditions of one kind are
-    alternatives; of different kinds, all must hold. For the journal: journalctl -u kmstwist -o cat | kmstwist log -
+    alternatives; of different kinds, all must hold.
     """
     from rich.console import Console
+
+    from kmstwist.cli.journal import JournalError, journal_is_there, read_journal
+
+    if file is not None and unit is not None:
+        raise click.UsageError("name either a FILE or a --unit")
 
     try:
         moment = None if since is None else parse_since(since, datetime.now(UTC))
@@ -100,19 +111,30 @@ def log(
         _print(select(sys.stdin, wanted, others=not picky), lines, printer)
         return
     path = file or DEFAULT_FILE
+    if unit is None and file is None and not DEFAULT_FILE.exists() and journal_is_there():
+        unit = "kmstwist"
     try:
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            _print(select(stream, wanted, others=not picky), lines, printer)
-            if follow:
-                growing = followed(path, stream, lambda: time.sleep(_LOOK))
-                try:
-                    for line in select(growing, wanted, others=not picky):
-                        printer.show(line)
-                except KeyboardInterrupt:
-                    ctx.exit(0)
+        if unit is not None:
+            past, future = read_journal(unit, moment, follow=follow)
+            _print(select(past, wanted, others=not picky), lines, printer)
+            _go_on(future, wanted, picky, printer)
+        else:
+            with path.open(encoding="utf-8", errors="replace") as stream:
+                _print(select(stream, wanted, others=not picky), lines, printer)
+                if follow:
+                    _go_on(followed(path, stream, lambda: time.sleep(_LOOK)), wanted, picky, printer)
+    except KeyboardInterrupt:
+        ctx.exit(0)
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
     except OSError as error:
-        hint = "" if file else "; name the file, or with systemd: journalctl -u kmstwist -o cat | kmstwist log -"
+        hint = "" if file else "; name the file, or with systemd: kmstwist log --unit kmstwist"
         raise click.ClickException(f"the log {path} cannot be read: {error.strerror}{hint}") from None
+
+
+def _go_on(growing: Iterator[str], wanted: Wanted, picky: bool, printer: Printer) -> None:
+    for line in select(growing, wanted, others=not picky):
+        printer.show(line)
 
 
 def _print(chosen: Iterator[LogLine], lines: int | None, printer: Printer) -> None:

@@ -112,6 +112,29 @@ def test_the_audits_store_is_opened(tmp_path: Path) -> None:
     assert "kmstwist audit verify" in found.cure
 
 
+def test_a_store_that_is_just_being_made_is_looked_at_and_not_written_to(tmp_path: Path) -> None:
+    """A second writer at that moment makes the server's first start fail: "database is locked"."""
+    store = tmp_path / "lab-audit.sqlite"
+    store.touch()
+    (found,) = checks.check_audit(case(tmp_path))
+    assert found.verdict is Verdict.WARNING
+    assert store.read_bytes() == b""
+    assert list(tmp_path.iterdir()) == [store]
+
+
+def test_a_port_that_systemd_holds_is_no_other_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as taken:
+        port = taken.getsockname()[1]
+        listed = f"/run/other.sock other.socket other.service\n[::]:{port} kmstwist.socket kmstwist.service\n"
+        monkeypatch.setattr(checks, "socket_unit", lambda port: checks.find_socket_unit(listed, port))
+        config = Config.model_validate({"server": {"port": port}})
+        (found,) = checks.check_port(case(tmp_path, config=config))
+        assert (found.verdict, found.cure) == (Verdict.WARNING, "systemctl start kmstwist")
+        assert "for kmstwist.socket" in found.finding
+    assert checks.find_socket_unit(listed, port + 1) == ""
+    assert checks.find_socket_unit("", port) == ""
+
+
 @pytest.mark.parametrize(("free", "verdict"), [(10, Verdict.CRITICAL), (400, Verdict.WARNING), (9000, Verdict.OK)])
 def test_little_space_is_odd_and_none_is_bad(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, verdict: Verdict

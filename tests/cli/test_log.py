@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -142,3 +143,65 @@ def test_since_is_a_while_ago_or_a_moment() -> None:
 def test_standard_input_is_read_too() -> None:
     result = CliRunner().invoke(log, ["-", "--result", "fault"], input=io.StringIO(LINES).read())
     assert result.output.count("\n") == 1
+
+
+#: Stands in for journalctl where no journal runs: what it is asked is kept, and the answer is like the real one's.
+JOURNALCTL = """#!/bin/sh
+echo "$*" >>"$(dirname "$0")/asked"
+case $* in
+*--unit=nothing*) echo "-- No entries --"; exit 0 ;;
+*--unit=wrong*) echo "Failed to parse" >&2; exit 1 ;;
+*--follow*) echo "2026-11-22T08:00:03+0000 gw kmstwist[12]: info conversation client=10.0.0.8 result=none"; exit 0 ;;
+esac
+echo "-- Boot 6fa1cfa80510422092b894ee710a9e52 --"
+echo "2026-11-22T08:00:00+0000 gw systemd[1]: Started kmstwist.service - KMS gateway."
+echo "2026-11-22T09:00:01+0100 gw kmstwist[12]: info conversation client=10.0.0.7 result=activated reason=ok"
+echo "2026-11-22T08:00:02+0000 gw kmstwist[12]: warn upstream-down upstream=kms1:1688 reason=upstream-refused"
+echo "-- cursor: s=abc;i=15d"
+"""
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    program = tmp_path / "journalctl"
+    program.write_text(JOURNALCTL)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path / "asked"
+
+
+def test_a_units_lines_come_from_the_journal_and_go_on_where_they_ended(journal: Path) -> None:
+    result = CliRunner().invoke(log, ["--unit", "kmstwist@dmz", "-f"])
+    assert result.exit_code == 0, result.output
+    assert [line.partition(": ")[2] for line in result.output.splitlines()] == [
+        "Started kmstwist.service - KMS gateway.",
+        "info conversation client=10.0.0.7 result=activated reason=ok",
+        "warn upstream-down upstream=kms1:1688 reason=upstream-refused",
+        "info conversation client=10.0.0.8 result=none",
+    ]
+    past, future = journal.read_text().splitlines()
+    assert past == "--unit=kmstwist@dmz --output=short-iso --no-pager --show-cursor"
+    assert future == ("--unit=kmstwist@dmz --output=short-iso --no-pager --after-cursor=s=abc;i=15d --follow --no-tail")
+
+
+def test_the_journals_lines_have_their_times(journal: Path) -> None:
+    result = CliRunner().invoke(log, ["--unit", "kmstwist", "--since", "2026-11-22T08:00:02", "--event", "*"])
+    assert [line.split()[3] for line in result.output.splitlines()] == ["warn"]
+    assert "--since=@1795334402.000000" in journal.read_text()
+
+
+def test_an_empty_journal_is_an_empty_log(journal: Path) -> None:
+    result = CliRunner().invoke(log, ["--unit", "nothing"])
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_what_journalctl_cannot_do_is_one_sentence(journal: Path) -> None:
+    result = CliRunner().invoke(log, ["--unit", "wrong"])
+    assert result.exit_code == 1
+    assert "Error: journalctl ended with status 1: journalctl --unit=wrong" in result.output
+
+
+def test_a_file_and_a_unit_are_one_too_many(journal: Path, file: Path) -> None:
+    result = CliRunner().invoke(log, [str(file), "--unit", "kmstwist"])
+    assert result.exit_code == 2
+    assert "name either a FILE or a --unit" in result.output
