@@ -18,10 +18,6 @@ from zope.interface import implementer
 
 from kmstwist.logevents import CONVERSATION, DEFECT, SUPPRESSED
 
-#: Lines of one kind that may come at once: as many as there can be connections, so that each of those has its line.
-BURST = 20_000
-#: Lines of one kind in a second, after that.
-RATE = 20.0
 #: Seconds between reports of what was dropped.
 REPORT_INTERVAL = 10.0
 _ANSWERED = frozenset({"activated", "answered", "refused"})
@@ -48,7 +44,8 @@ class Bucket:
 class FloodLimit:
     """Passes events on to an observer, but not a flood of one kind.
 
-    `seconds` is the clock. `report` is to be called every `REPORT_INTERVAL`.
+    `burst` lines of one kind may come at once, and `rate` a second after that; `seconds` is the clock. `report` is to
+    be called every `REPORT_INTERVAL`.
     """
 
     def __init__(
@@ -56,8 +53,8 @@ class FloodLimit:
         observer: Callable[[TwistedEvent], None],
         seconds: Callable[[], float],
         *,
-        burst: int = BURST,
-        rate: float = RATE,
+        burst: int,
+        rate: float,
         log: Logger | None = None,
     ) -> None:
         self._observer = observer
@@ -66,6 +63,11 @@ class FloodLimit:
         self._rate = rate
         self._log = log or Logger(namespace="kmstwist.server")
         self._buckets: dict[Kind, Bucket] = {}
+
+    def configure(self, *, burst: int, rate: float) -> None:
+        """Let so many lines through from now on."""
+        self._burst = burst
+        self._rate = rate
 
     def __call__(self, event: TwistedEvent) -> None:
         """Pass the event on, or count it."""

@@ -24,6 +24,7 @@ from twisted.logger import LogEvent as TwistedEvent
 from zope.interface import implementer
 
 from kmstwist.logevents import LOG_LOST, LOG_REOPEN
+from kmstwist.server.config import LogSettings
 from kmstwist.server.flood import REPORT_INTERVAL, FloodLimit
 from kmstwist.server.journal import Journal, writes_to_journal
 
@@ -213,41 +214,43 @@ def make_observer(
 _directed: dict[str, Any] = {}
 
 
-def direct_log(twistd: MutableMapping[str, Any], formatter: str, level: str) -> None:
-    """Have twistd log in our format to wherever its own options say.
+def direct_log(twistd: MutableMapping[str, Any], settings: LogSettings) -> None:
+    """Have twistd log as the settings say, to wherever its own options say.
 
     An observer that the administrator named with twistd's `--logger` is left alone.
     """
     if twistd.get("logger"):
         return
-    _directed.update(formatter=formatter, level=level, twistd=twistd)
+    _directed.update(settings=settings, twistd=twistd)
     twistd["logger"] = f"{__name__}.directed_observer"
 
 
 def directed_observer() -> FloodLimit:
     """The observer that `direct_log` prepared; made after the fork into the background, when the file is opened."""
     twistd: Mapping[str, Any] = _directed["twistd"]
+    settings: LogSettings = _directed["settings"]
     observer, file = make_observer(
-        _directed["formatter"],
-        _directed["level"],
+        settings.format,
+        settings.level,
         logfile=twistd.get("logfile"),
         use_syslog=bool(twistd.get("syslog")),
         # "twisted" is twistd's own default.
         prefix="kmstwist" if twistd.get("prefix") in (None, "twisted") else twistd["prefix"],
         foreground=bool(twistd.get("nodaemon")),
     )
-    _directed["observer"] = observer
     if file is not None:
         reopen_on_sigusr1(file)
-    return limited(observer)
+    limit = limited(observer, settings)
+    _directed.update(observer=observer, limit=limit)
+    return limit
 
 
-def limited(observer: LineObserver) -> FloodLimit:
+def limited(observer: LineObserver, settings: LogSettings) -> FloodLimit:
     """The observer behind a limit on floods, which reports what it drops for as long as the reactor runs."""
     from twisted.internet import reactor
 
     running: Any = reactor
-    limit = FloodLimit(observer, running.seconds)
+    limit = FloodLimit(observer, running.seconds, burst=settings.flood_burst, rate=settings.flood_rate)
     reports = LoopingCall(limit.report)
     running.callWhenRunning(reports.start, REPORT_INTERVAL, now=False)
     running.addSystemEventTrigger("after", "shutdown", limit.report)
@@ -262,8 +265,10 @@ def reopen_on_sigusr1(file: LogFile) -> None:
     signal.signal(signal.SIGUSR1, lambda *_: running.callFromThread(file.reopen))
 
 
-def redirect_log(formatter: str, level: str) -> None:
-    """Change the look and the least level of the lines that `direct_log` arranged for."""
-    observer: LineObserver | None = _directed.get("observer")
-    if observer is not None:
-        observer.configure(FORMATTERS[formatter], level)
+def redirect_log(settings: LogSettings) -> None:
+    """Have the log that `direct_log` arranged for be as these settings say from now on."""
+    if "observer" in _directed:
+        observer: LineObserver = _directed["observer"]
+        limit: FloodLimit = _directed["limit"]
+        observer.configure(FORMATTERS[settings.format], settings.level)
+        limit.configure(burst=settings.flood_burst, rate=settings.flood_rate)

@@ -201,8 +201,7 @@ class Options(usage.Options):
         except ConfigError as error:
             sys.exit("\n".join(f"twistd kms: {mistake}" for mistake in error.mistakes))
         # Here and not in makeService: twistd makes its logger between the two.
-        log = self.effective.config.server.log
-        direct_log(self.twistd, log.format, log.level)
+        direct_log(self.twistd, self.effective.config.server.log)
 
     def load(self) -> Effective:
         """The configuration as the file is now. Raises `ConfigError`."""

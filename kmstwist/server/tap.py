@@ -162,7 +162,7 @@ def _apply(
     factory.rpc.limits = _rpc_limits(new, adoption)
     listening.drain = new.server.timeouts.drain
     factory.admission.apply(new.admission, connections=_share(new.server.limits.connections, adoption))
-    redirect_log(new.server.log.format, new.server.log.level)
+    redirect_log(new.server.log)
     if isinstance(answering, GatewayService):
         answering.apply(share_of(new.gateway, adoption.of))
     else:

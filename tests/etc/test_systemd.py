@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
             shutil.copy(path, units / path.name)
     for path in (ETC / "systemd").iterdir():
         shutil.copy(path, units / path.name)
-    for name in ("usr/lib/kmstwist/bin/twistd", "bin/kill"):
+    for name in ("usr/lib/kmstwist/bin/twistd", "usr/lib/kmstwist/bin/kmstwist", "bin/kill"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy("/bin/true", tmp_path / name)
     return tmp_path

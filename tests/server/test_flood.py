@@ -72,3 +72,14 @@ def test_of_twisteds_own_messages_only_loud_ones_count() -> None:
         log.emit(LogLevel.info, "quiet")
         log.emit(LogLevel.error, "loud")
     assert len(passed) == 13
+
+
+def test_a_changed_limit_holds_for_the_kinds_that_are_known_already() -> None:
+    limit, clock, passed = make()
+    for _ in range(5):
+        line(limit, result="none", reason="rpc-not-rpc")
+    limit.configure(burst=10, rate=100.0)
+    clock.advance(1)
+    for _ in range(20):
+        line(limit, result="none", reason="rpc-not-rpc")
+    assert len(passed) == 3 + 10
