@@ -50,7 +50,7 @@ CONVERSATION = LogEvent(
         "version": "the KMS protocol version of the request",
         "machine": "the machine name in the request, where it is readable (V4, and the lab's own clients)",
         "product": "the product asked for, where it is readable",
-        "upstream": "the KMS host that answered; absent in the lab",
+        "upstream": "the KMS host that answered, or the last one tried; absent in the lab",
         "result": "activated (the count is enough), answered (it is not, or cannot be read), refused, fault, or none",
         "code": "the HRESULT or the RPC fault status that the client got",
         "count": "the client count in the answer, where it is readable",

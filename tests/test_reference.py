@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.cli.reference import PAGES
-from kmstwist.logevents import REGISTRY
+from kmstwist.cli.loglines import parse_line
+from kmstwist.cli.reference import LOG_EXAMPLE, PAGES
+from kmstwist.logevents import CONVERSATION, REGISTRY
 from kmstwist.reasons import EXPLANATIONS, Reason
+from kmstwist.server.log import format_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -57,3 +59,13 @@ def test_every_log_event_is_emitted_with_the_fields_it_documents() -> None:
             }
             assert named <= set(event.fields), f"{path.name}: {event.name} is emitted with {named - set(event.fields)}"
     assert emitted == set(REGISTRY)
+
+
+def test_the_example_of_a_log_line_is_one_that_the_program_could_write() -> None:
+    line = parse_line(LOG_EXAMPLE)
+    assert line is not None
+    fields = {key: float(value) if key.endswith("_ms") else value for key, value in line.fields.items()}
+    documented = list(CONVERSATION.fields)
+    assert line.event == CONVERSATION.name
+    assert sorted(fields, key=documented.index) == list(fields)
+    assert format_text(LOG_EXAMPLE.split()[0], CONVERSATION.level, CONVERSATION.name, fields) == LOG_EXAMPLE

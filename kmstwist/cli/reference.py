@@ -11,7 +11,7 @@ from typing import Any, cast
 import click
 
 from kmstwist.cli.main import kmstwist
-from kmstwist.logevents import REGISTRY
+from kmstwist.logevents import CONVERSATION, REGISTRY
 from kmstwist.reasons import EXPLANATIONS, Reason
 from kmstwist.rpc import diagram
 from kmstwist.server.configdoc import commented_toml, reference_page
@@ -39,20 +39,44 @@ def reasons_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+#: A line as a gateway writes it, to show how one is read.
+LOG_EXAMPLE = (
+    "2026-11-22T07:56:35.215Z info conversation client=10.0.0.7 port=60668 version=6.0 upstream=kms1.corp.example:1688 "
+    "result=answered code=0x00000000 reason=ok end=client phase=answered bind_ms=0.1 call_ms=0.7 total_ms=2.6 "
+    "bytes_in=468 bytes_out=280"
+)
+
+
 def log_page() -> str:
-    """Every log line with its fields."""
+    """Every log line with its fields, the one that most lines are first."""
     lines = [
         "# Log lines",
         "",
         _MADE,
         "A line is a time (UTC), a level, an event and its fields. As text: `TIME LEVEL EVENT key=value …`, a value in",
         "JSON quotes where it holds anything but letters, digits and plain punctuation. As JSON (`--log-format=json`):",
-        "one object a line with `time`, `level`, `event` and the fields. A field without a value is left out.",
+        "one object a line with `time`, `level`, `event` and the fields. A field without a value is left out. In the",
+        "journal of systemd each field is there in capitals after `KMS_`: `journalctl -u kmstwist KMS_CLIENT=10.0.0.7`.",
+        "",
+        "Most lines are of a `conversation`: one for each call of a client, and each connection that ended without one.",
+        "",
+        "```",
+        LOG_EXAMPLE,
+        "```",
+        "",
+        "Client 10.0.0.7 asked in version 6.0 of the protocol; kms1 answered, after 0.7 ms, with success (`code`,",
+        "`reason`), and the client ended the connection 2.6 ms after it had opened it. What went wrong is in `reason`, a",
+        "[reason code](reasons.md), and in words in `detail`; `kmstwist log --explain` adds what to do about it.",
         "",
         "Twisted's own messages appear as the event `twisted` with a field `text`: its warnings and errors always,",
         "the rest at level debug.",
+        "",
+        "| event | level | meaning |",
+        "| --- | --- | --- |",
     ]
-    for name in sorted(REGISTRY):
+    names = sorted(REGISTRY, key=lambda name: (name != CONVERSATION.name, name))
+    lines += [f"| [`{name}`](#{name}) | {REGISTRY[name].level} | {REGISTRY[name].meaning} |" for name in names]
+    for name in names:
         event = REGISTRY[name]
         lines += ["", f"## {name}", "", f"Level {event.level}. {event.meaning}"]
         if event.fields:
