@@ -6,7 +6,7 @@ PORT   ?= 1688
 STAMP  := $(VENV)/.installed
 DEVSTAMP := $(VENV)/.installed-dev
 
-.PHONY: run test setup dev lint types check fuzz bench docs man deb clean
+.PHONY: run test setup dev lint types check fuzz bench docs man deb try-debian clean
 
 run: setup
 	$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
@@ -55,6 +55,9 @@ man: dev
 
 deb:
 	packaging/deb/build --out dist
+
+try-debian:
+	packaging/deb/try-on-debian
 
 bench: dev
 	$(BIN)/python -m benchmarks
