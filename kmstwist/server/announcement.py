@@ -19,8 +19,9 @@ from kmstwist.lab.service import LabService
 from kmstwist.logevents import GATEWAY, HINT, LAB, STARTING, TOOK_OVER
 from kmstwist.server.activators import state_dir
 from kmstwist.server.config import Config
+from kmstwist.server.control import socket_path
 from kmstwist.server.handover import TakeOver
-from kmstwist.server.notify import Notifier
+from kmstwist.server.notify import Notifier, one_listens
 
 _log = Logger(namespace="kmstwist.server")
 
@@ -38,7 +39,8 @@ class Announcement(MultiService):
         """`activator` is None in a supervisor, whose workers answer. `predecessor` is the server whose place this
         one takes."""
         super().__init__()
-        Notifier(reactor).setServiceParent(self)
+        answers = (lambda: True) if activator is not None else (lambda: one_listens(_worker_sockets(config)))
+        Notifier(reactor, answers=answers).setServiceParent(self)
         self._config = config
         self._activator = activator
         self._reactor = reactor
@@ -82,6 +84,13 @@ class Announcement(MultiService):
     def _hint(self, command: str) -> None:
         """Say what to try, once the ports are open."""
         self._reactor.callWhenRunning(lambda: HINT.emit(_log, **{"try": f"{kmstwist_command()} {command}"}))
+
+
+def _worker_sockets(config: Config) -> list[Path]:
+    """The workers' control sockets: a worker that has its own answers clients too."""
+    server = config.server
+    folder = Path(server.run_dir) if server.run_dir else state_dir(config)
+    return [socket_path(folder, server.port, number) for number in range(1, server.workers + 1)]
 
 
 def kmstwist_command() -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
@@ -19,18 +20,31 @@ from twisted.logger import Logger
 from kmstwist.logevents import MANAGER_DEAF
 
 _MICROSECONDS = 1_000_000
+#: Seconds between looks whether somebody answers.
+_LOOK = 0.1
 
 
 class Notifier(Service):
     """Tells the service manager, if there is one, that the server is ready; then, if it wants that, that it lives."""
 
-    def __init__(self, reactor: Any, environ: Mapping[str, str] | None = None, log: Logger | None = None) -> None:
-        """`environ` has `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`; by default it is the process's own."""
+    def __init__(
+        self,
+        reactor: Any,
+        environ: Mapping[str, str] | None = None,
+        log: Logger | None = None,
+        *,
+        answers: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`environ` has `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`; by default it is the process's own.
+
+        `answers` tells whether somebody answers on the open ports: asked again until somebody does.
+        """
         environ = os.environ if environ is None else environ
         self._reactor = reactor
         self._address = environ.get("NOTIFY_SOCKET", "")
         self._seconds = _watchdog_seconds(environ) if self._address else 0.0
         self._log = log or Logger(namespace="kmstwist.server")
+        self._answers = answers
         self._pulse: LoopingCall | None = None
 
     def startService(self) -> None:
@@ -40,6 +54,11 @@ class Notifier(Service):
             self._reactor.callWhenRunning(self._ready)
 
     def _ready(self) -> None:
+        if not self.running:
+            return
+        if not self._answers():
+            self._reactor.callLater(_LOOK, self._ready)
+            return
         self._tell("READY=1")
         if self._seconds:
             # Twice as often as it must be, as systemd asks for.
@@ -71,3 +90,13 @@ def _watchdog_seconds(environ: Mapping[str, str]) -> float:
     if watched != str(os.getpid()) or not text.isdecimal():
         return 0.0
     return int(text) / _MICROSECONDS
+
+
+def one_listens(paths: Iterable[Path]) -> bool:
+    """Whether some process listens on one of these local sockets."""
+    for path in paths:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as caller:
+            # Zero is success; a socket that is not there, or that a dead process left, refuses.
+            if caller.connect_ex(str(path)) == 0:
+                return True
+    return False

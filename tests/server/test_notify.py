@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger
 
-from kmstwist.server.notify import Notifier
+from kmstwist.server.notify import Notifier, one_listens
 
 
 class Reactor(MemoryReactorClock):
@@ -60,6 +60,33 @@ def test_it_is_ready_when_the_reactor_runs_and_not_before(manager: socket.socket
     reactor.begin()
     assert told(manager) == [b"READY=1"]
     reactor.advance(3600)
+    assert told(manager) == []
+
+
+def test_a_supervisor_is_ready_when_one_of_its_workers_answers(manager: socket.socket, tmp_path: Path) -> None:
+    reactor, paths = Reactor(), [tmp_path / "worker1", tmp_path / "worker2"]
+    Notifier(reactor, environ(manager), answers=lambda: one_listens(paths)).startService()
+    reactor.begin()
+    # One that a dead worker has left.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
+        dead.bind(str(paths[0]))
+    reactor.pump([0.1] * 10)
+    assert told(manager) == []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as worker:
+        worker.bind(str(paths[1]))
+        worker.listen()
+        reactor.pump([0.1] * 10)
+    assert told(manager) == [b"READY=1"]
+
+
+def test_a_supervisor_that_stops_before_a_worker_answers_asks_no_more(manager: socket.socket) -> None:
+    reactor = Reactor()
+    notifier = Notifier(reactor, environ(manager), answers=lambda: False)
+    notifier.startService()
+    reactor.begin()
+    notifier.stopService()
+    reactor.pump([0.1] * 3)
+    assert not reactor.getDelayedCalls()
     assert told(manager) == []
 
 
