@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.etc.conftest import ETC
-from tests.system.running import BIN, kmstwist, run
+from tests.system.running import BIN, free_port, kmstwist, run
 
 UNITS = Path("/usr/lib/systemd/system")
 
@@ -161,3 +161,32 @@ def test_a_restart_behind_a_socket_unit_fails_no_client(tmp_path: Path) -> None:
     assert len(re.findall(r"LAB-PC-\d{4,}\s+\d+\s+[\d.]+\s+(?:licensed|grace)", result.stdout)) == 1500
     # Each client has its line, from one daemon or another.
     assert daemon.log.read_text().count(" conversation ") == 1500
+
+
+def test_systemd_is_told_that_it_is_ready_when_clients_are_answered(tmp_path: Path) -> None:
+    """The real daemon with several workers, started as `Type=notify` has it: what it says, clients can rely on."""
+    port = free_port()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        daemon = subprocess.Popen(
+            [
+                str(BIN / "twistd"),
+                "-n",
+                "--pidfile=",
+                f"--logfile={tmp_path}/log",
+                "kms",
+                f"--port={port}",
+                f"--state-dir={tmp_path}/state",
+                "--upstream=127.0.0.1:9",
+                "--workers=2",
+            ],
+            env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"},
+        )
+        try:
+            assert manager.recv(4096) == b"READY=1"
+            assert manager.recv(4096) == b"WATCHDOG=1"
+            assert kmstwist("gateway", "status", "--port", str(port), "--run-dir", f"{tmp_path}/state").returncode == 0
+        finally:
+            daemon.terminate()
+            assert daemon.wait(timeout=60) == 0
