@@ -195,7 +195,8 @@ async def test_a_burst_of_clients_in_one_instant_is_answered_or_told_to_come_bac
         assert len(visits) == BURST
         answered = [visit for visit in visits if visit.hresult == 0]
         told = [visit for visit in visits if isinstance(visit.error, FaultError)]
-        reasons = Counter((line["reason"], line.get("detail")) for line in await deferToThread(gateway.conversations, BURST))
+        lines = await deferToThread(gateway.conversations, BURST)
+        reasons = Counter((line["reason"], line.get("detail")) for line in lines)
         assert len(answered) + len(told) == BURST, reasons
         assert len(answered) >= 400, reasons
         assert {visit.error.status for visit in told if isinstance(visit.error, FaultError)} <= {
