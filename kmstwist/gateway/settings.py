@@ -183,7 +183,8 @@ class GatewaySettings(_Section):
                     f"'{other}' and '{upstream.label}' are the same host, {upstream.address}; name it once, with the "
                     "weight it should have"
                 )
-        if self.attempt_timeout > self.deadline:
+        # Where one of them is set alone, the deadline bounds the attempt.
+        if self.attempt_timeout > self.deadline and {"attempt_timeout", "deadline"} <= self.model_fields_set:
             raise ValueError(
                 f"attempt_timeout ({self.attempt_timeout:g}) is above deadline ({self.deadline:g}): one silent host "
                 "would use up a call's time, and no other be asked; lower it"

@@ -21,6 +21,8 @@ from kmstwist.audit.reports.model import Bucket, Query, Report, Urgency
 from kmstwist.audit.reports.render import to_csv, to_json, to_markdown, to_table
 from kmstwist.audit.reports.times import parse_when
 from kmstwist.audit.store import insert_batch
+from kmstwist.audit.strangers import remember
+from kmstwist.discovery.strangers import Stranger
 from kmstwist.reasons import Reason
 from tests.audit.making import DAY, HOUR, OFFICE, START, known, opaque, refusal, uuid
 
@@ -348,6 +350,7 @@ def test_every_format_has_the_same_rows(store: Engine, name: str) -> None:
             refusal(ago(2)),
         ],
     )
+    remember(store, "gw1", "corp.test", [Stranger("corp.test", "rogue.test", 1688, 0, 0)], ago(2))
     report = ask(store, name)
     assert report.rows
     found = json.loads(to_json(report))

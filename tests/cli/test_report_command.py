@@ -13,7 +13,9 @@ from sqlalchemy import Engine
 
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.store import insert_batch
+from kmstwist.audit.strangers import remember
 from kmstwist.cli.report import report
+from kmstwist.discovery.strangers import Stranger
 from tests.audit.making import DAY, known, new_store
 
 NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
@@ -23,6 +25,7 @@ NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
 def path(tmp_path: Path) -> str:
     store: Engine = new_store(tmp_path)
     insert_batch(store, [known(NOW_MS - DAY, "pc1", "10.1.0.1"), known(NOW_MS - 160 * DAY, "pc2", "10.2.0.2")])
+    remember(store, "gw1", "corp.test", [Stranger("corp.test", "rogue.test", 1688, 0, 0)], NOW_MS)
     store.dispose()
     return str(tmp_path / "audit.sqlite")
 

@@ -97,7 +97,10 @@ activation_interval = 1
             "1: gateway.upstreams: must be a table with [[gateway.upstreams]] above",
         ),
         ('[gateway]\nupstreams = ["a"]\n', "2: gateway.upstreams[1]: must be a table with [[gateway.upstreams]] above"),
-        ("[gateway]\ndeadline = 3\n", "1: gateway: attempt_timeout (5) is above deadline (3): one silent host"),
+        (
+            "[gateway]\ndeadline = 3\nattempt_timeout = 5\n",
+            "1: gateway: attempt_timeout (5) is above deadline (3): one silent host",
+        ),
         (
             "[gateway.health]\nbackoff_first = 99\n",
             "1: gateway.health: backoff_first (99) is above backoff_longest (60)",

@@ -60,7 +60,9 @@ def test_every_call_and_every_refusal_is_in_the_reports(tmp_path: Path) -> None:
         assert kmstwist(*common, "--count", "26").returncode == 0
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as scanner:
             scanner.sendall(b"GET / HTTP/1.1\r\nHost: kms\r\n\r\n")
-            assert scanner.recv(1) == b""
+            # It is told that this is RPC, and then that nobody goes on listening.
+            with scanner.makefile("rb") as stream:
+                assert stream.read()[:3] == b"\x05\x00\x0d"
         server.wait_for("rpc-not-rpc")
         assert server.stop() == 0
         clients = kmstwist("report", "clients", *store).stdout.splitlines()
