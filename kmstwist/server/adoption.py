@@ -1,4 +1,4 @@
-"""What a supervisor hands to a worker: its number, the open ports, and what the administrator switched by hand."""
+"""What a supervisor hands to a worker: its number and the open ports."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ class Adoption(BaseModel):
     worker: int
     of: int
     ports: tuple[int, ...]
-    paused: bool = False
-    drained: tuple[str, ...] = ()
 
     def environment(self) -> dict[str, str]:
         """The environment to start the worker in."""

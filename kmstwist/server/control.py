@@ -44,6 +44,10 @@ class CommandError(Exception):
     """A command cannot be done; the text is a sentence for the administrator."""
 
 
+class NobodyThere(CommandError):
+    """No server listens on the control socket."""
+
+
 def socket_path(run_dir: Path, port: int, worker: int | None = None) -> Path:
     """Where the control socket of the server at `port` is; its workers have sockets of their own."""
     return run_dir / (f"control-{port}.sock" if worker is None else f"control-{port}.{worker}.sock")
@@ -167,7 +171,7 @@ def connect(path: Path, timeout: float) -> socket.socket:
         connection.connect(str(path))
     except (FileNotFoundError, ConnectionRefusedError):
         connection.close()
-        raise CommandError(f"no kmstwist runs with the control socket {path}; name its --port or --run-dir") from None
+        raise NobodyThere(f"no kmstwist runs with the control socket {path}; name its --port or --run-dir") from None
     except PermissionError:
         connection.close()
         raise CommandError(f"{path}: permission denied; be root, or the user kmstwist runs as") from None

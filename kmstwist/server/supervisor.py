@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, ProcessProtocol
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,7 +27,7 @@ from twisted.python.failure import Failure
 from kmstwist.logevents import CONFIG_REFUSED, WORKER_ENDED, WORKER_STARTED
 from kmstwist.server.adoption import Adoption
 from kmstwist.server.configfile import ConfigError
-from kmstwist.server.control import Command, CommandError, ask, socket_path
+from kmstwist.server.control import Command, CommandError, NobodyThere, ask, socket_path
 from kmstwist.server.listening import Listeners
 from kmstwist.server.options import Options
 
@@ -36,6 +37,9 @@ _LONGEST_WAIT = 30.0
 _LIVED_WELL = 30.0
 #: Beyond the drain time, before a worker that does not end is killed.
 _GRACE = 5.0
+#: Seconds within which a worker that is being started must answer a command, and between the attempts.
+_STARTS_WITHIN = 15.0
+_LOOK_AGAIN = 0.2
 #: Where the inherited ports begin in a worker, after its standard streams.
 _FIRST_DESCRIPTOR = 3
 
@@ -74,8 +78,6 @@ class Supervisor(Service):
         self._run_dir = run_dir
         self._reactor = reactor
         self._log = log or Logger(namespace="kmstwist.server")
-        self._paused = False
-        self._drained: set[str] = set()
         self.workers = [Worker(number, self) for number in range(1, self._server.workers + 1)]
 
     def privilegedStartService(self) -> None:
@@ -147,8 +149,6 @@ class Supervisor(Service):
             worker=worker.number,
             of=len(self.workers),
             ports=tuple(ports),
-            paused=self._paused,
-            drained=tuple(sorted(self._drained)),
         )
         process = self._reactor.spawnProcess(
             worker,
@@ -194,32 +194,31 @@ class Supervisor(Service):
         return dict.fromkeys(names, self._pass_on)
 
     def _pass_on(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
-        asked = [
-            deferToThread(ask, socket_path(self._run_dir, self._server.port, worker.number), dict(request))
-            for worker in self.workers
-        ]
+        asked = [Deferred.fromCoroutine(self._ask(worker, request)) for worker in self.workers]
 
         def together(results: list[tuple[bool, Any]]) -> dict[str, Any]:
             failed = [result for good, result in results if not good]
             if failed:
                 failed[0].trap(CommandError)
                 raise CommandError(failed[0].getErrorMessage())
-            self._remember(request)
             answer: dict[str, Any] = merged([answer for _, answer in results])
             return answer
 
         return DeferredList(asked, consumeErrors=True).addCallback(together)
 
-    def _remember(self, request: Mapping[str, Any]) -> None:
-        """A worker that starts later must know what was switched by hand."""
-        command, name = request["command"], str(request.get("upstream"))
-        switches: dict[str, Callable[[], None]] = {
-            "pause": lambda: setattr(self, "_paused", True),
-            "resume": lambda: setattr(self, "_paused", False),
-            "drain": lambda: self._drained.add(name),
-            "undrain": lambda: self._drained.discard(name),
-        }
-        switches.get(command, lambda: None)()
+    async def _ask(self, worker: Worker, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A worker's answer to a command; one that is being started is waited for."""
+        path = socket_path(self._run_dir, self._server.port, worker.number)
+        give_up = self._reactor.seconds() + _STARTS_WITHIN
+        while True:
+            try:
+                return await deferToThread(ask, path, dict(request))
+            except NobodyThere:
+                if not self.running or self._reactor.seconds() > give_up:
+                    raise CommandError(
+                        f"worker {worker.number} does not answer, the others have done it; the log says why"
+                    ) from None
+                await deferLater(self._reactor, _LOOK_AGAIN)
 
 
 def worker_command(options: Options) -> list[str]:

@@ -19,7 +19,6 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 
 from kmstwist.discovery.resolver import Lookup
 from kmstwist.gateway.admission import Admission
-from kmstwist.gateway.directory import UnknownUpstream
 from kmstwist.gateway.service import GatewayService
 from kmstwist.lab.service import LabService
 from kmstwist.rpc.groups import AssociationGroups
@@ -105,7 +104,6 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
         options.effective, options.load, lambda new: _apply(new, factory, listening, answering, adoption, lookup)
     )
     observation = Observation(factory, admission, gateway, audit, naming, reactor.seconds())
-    _switch_as_before(adoption, admission, gateway)
     own_commands = Commands(factory, admission, gateway, reloader)
     own_commands.keep_switches(SwitchesFile(state_dir(config), config.server.port))
     if adoption.worker <= 1:
@@ -242,18 +240,6 @@ class StoppingInOrder(MultiService):
             stopped = service.stopService()
             if stopped is not None:
                 await stopped
-
-
-def _switch_as_before(adoption: Adoption, admission: Admission, gateway: GatewayService | None) -> None:
-    """A worker that takes a crashed one's place goes on where the administrator's commands had left that one."""
-    admission.paused = adoption.paused
-    for name in adoption.drained:
-        try:
-            if gateway is not None:
-                gateway.directory.named(name).drain()
-        except UnknownUpstream:
-            # It was taken out of the configuration since.
-            continue
 
 
 def _share(total: int, adoption: Adoption) -> int:

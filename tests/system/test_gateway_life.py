@@ -239,9 +239,10 @@ async def test_workers_share_the_port_and_one_that_is_killed_is_replaced_without
 ) -> None:
     with start_gateway(tmp_path, upstream(lab.port, "lab"), "--workers=2") as gateway:
         gateway.wait_for(" listening ", 2)
-        await control(gateway, "drain", upstream="lab")
         victim = worker_pids(gateway)[0]
         os.kill(victim, signal.SIGKILL)
+        # A command that comes while a worker is being started again waits for it.
+        await control(gateway, "drain", upstream="lab")
         gateway.wait_for(f" worker-ended .*worker_pid={victim} .*signal 9")
         gateway.wait_for(" listening ", 3)
         assert victim not in worker_pids(gateway)
