@@ -190,7 +190,7 @@ def check_audit(case: Case) -> Iterator[Finding]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from kmstwist.audit.engine import open_reader, plain_error, reading
-    from kmstwist.audit.migrate import current_revision, head_revision
+    from kmstwist.audit.migrate import HEAD, current_revision
 
     section = case.config.audit
     if not section.enabled:
@@ -210,7 +210,7 @@ def check_audit(case: Case) -> Iterator[Finding]:
         cure = "see its owner and mode; kmstwist audit verify looks deeper"
         yield Finding("audit", Verdict.CRITICAL, f"the store {store} cannot be read: {plain_error(error)}", cure)
         return
-    if revision != head_revision():
+    if revision != HEAD:
         cure = "the next start brings it up to date; back it up before: kmstwist audit backup"
         yield Finding("audit", Verdict.WARNING, f"the store {store} is of another version ({revision})", cure)
     else:

@@ -45,7 +45,7 @@ class CommandError(Exception):
 
 
 class NobodyThere(CommandError):
-    """No server listens on the control socket."""
+    """No server listens on the control socket, or it ended before it had answered."""
 
 
 def socket_path(run_dir: Path, port: int, worker: int | None = None) -> Path:
@@ -193,10 +193,12 @@ def ask(path: Path, request: Mapping[str, Any], timeout: float = 30.0) -> dict[s
                 line = stream.readline()
     except TimeoutError:
         raise CommandError(f"kmstwist gave no answer at {path} within {timeout:g} s") from None
+    except (ConnectionResetError, BrokenPipeError):
+        line = b""
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror or error}") from None
     if not line:
-        raise CommandError(f"kmstwist ended the connection at {path}")
+        raise NobodyThere(f"kmstwist ended the connection at {path}")
     answer: dict[str, Any] = json.loads(line)
     if not answer.pop("ok"):
         raise CommandError(answer["error"])

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
@@ -15,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import StoreError, open_engine, open_reader, reading, sqlite_path, store_url, writing
-from kmstwist.audit.migrate import migrate
+from kmstwist.audit.migrate import HEAD, MIGRATIONS, check, migrate
 from kmstwist.audit.records import Phases, Record
 from kmstwist.audit.store import backup, insert_batch, insert_new, is_data_fault, read_records, verify
 from tests.audit.making import HOUR, START, known, new_store, opaque, refusal
@@ -29,6 +32,20 @@ def rows(store: Engine, table: str) -> list[dict[str, object]]:
 def test_the_migrations_build_the_tables_the_code_works_with(store: Engine) -> None:
     with store.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+
+
+def test_the_last_migration_is_the_one_that_the_code_knows() -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [HEAD]
+
+
+def test_a_start_with_a_store_that_is_up_to_date_does_not_load_alembic(tmp_path: Path) -> None:
+    path = str(tmp_path / "audit.sqlite")
+    migrate(open_engine(path))
+    program = (
+        "import sys; from kmstwist.audit.engine import open_engine; from kmstwist.audit.migrate import check, migrate\n"
+        f"engine = open_engine({path!r}); check(engine); migrate(engine); print('alembic' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "False\n"
 
 
 def test_a_record_comes_back_as_it_was_stored(store: Engine) -> None:
@@ -155,8 +172,9 @@ def test_processes_that_start_together_on_a_new_store_all_find_it_ready(tmp_path
 def test_a_store_of_a_later_version_is_left_alone(store: Engine) -> None:
     with writing(store) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(StoreError, match="another version"):
-        migrate(store)
+    for look in (migrate, check):
+        with pytest.raises(StoreError, match="another version"):
+            look(store)
 
 
 def test_a_file_that_is_no_store_is_named_in_the_error(tmp_path: Path) -> None:

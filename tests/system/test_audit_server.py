@@ -40,7 +40,7 @@ def test_a_server_killed_under_load_has_a_record_of_every_answer_it_gave_and_non
         with Server(state) as server, ThreadPoolExecutor(1) as pool:
             options = ("--port", str(server.port), "--lab-key", str(server.key), "--timeout", "2")
             clients = pool.submit(
-                kmstwist, "lab", "activate", "--product", PRODUCT, "--count", "3000", "--at-once", "32",
+                kmstwist, "lab", "activate", "--product", PRODUCT, "--count", "1000", "--at-once", "32",
                 "--prefix", f"R{number}", *options,
             )  # fmt: skip
             server.wait_for(" conversation ", chance.randint(20, 400))
