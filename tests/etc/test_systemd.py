@@ -145,7 +145,7 @@ def test_a_restart_behind_a_socket_unit_fails_no_client(tmp_path: Path) -> None:
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=4096) as listening:
         port = str(listening.getsockname()[1])
         daemon = Activated(tmp_path, listening)
-        clients = ("--product", "Windows 11 / 10 Enterprise", "--count", "1500", "--at-once", "8", "--timeout", "20")
+        clients = ("--product", "Windows 11 / 10 Enterprise", "--count", "800", "--at-once", "8", "--timeout", "60")
         with ThreadPoolExecutor(1) as pool:
             load = pool.submit(
                 kmstwist, "lab", "activate", "--port", port, "--lab-key", str(tmp_path / "state/lab.key"), *clients
@@ -158,9 +158,9 @@ def test_a_restart_behind_a_socket_unit_fails_no_client(tmp_path: Path) -> None:
             result = load.result()
         assert daemon.stop() == 0
     assert result.returncode == 0, result.stderr
-    assert len(re.findall(r"LAB-PC-\d{4,}\s+\d+\s+[\d.]+\s+(?:licensed|grace)", result.stdout)) == 1500
+    assert len(re.findall(r"LAB-PC-\d{4,}\s+\d+\s+[\d.]+\s+(?:licensed|grace)", result.stdout)) == 800
     # Each client has its line, from one daemon or another.
-    assert daemon.log.read_text().count(" conversation ") == 1500
+    assert daemon.log.read_text().count(" conversation ") == 800
 
 
 def test_systemd_is_told_that_it_is_ready_when_clients_are_answered(tmp_path: Path) -> None:
