@@ -27,14 +27,22 @@ class Signals(Service):
         # At once, for nobody else handles it: one that comes while we start must not end the process.
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._on_hangup))
 
+    def privilegedStartService(self) -> None:
+        """From now on there is something to end in order: a signal to end waits until the reactor runs."""
+        super().privilegedStartService()
+        self._take_endings()
+
     def startService(self) -> None:
-        """Take the signals that the reactor takes, after it."""
+        """Take the signals that the reactor takes when it starts, after it."""
         super().startService()
         self._reactor.callWhenRunning(self._install)
 
-    def _install(self) -> None:
+    def _take_endings(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._reactor.callFromThread(self.stop))
+
+    def _install(self) -> None:
+        self._take_endings()
         reopen = signal.getsignal(signal.SIGUSR1)
         if self._on_reopen is not None and callable(reopen):
             signal.signal(signal.SIGUSR1, lambda number, frame: self._reopened(reopen, number, frame))
