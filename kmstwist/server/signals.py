@@ -33,9 +33,9 @@ class Signals(Service):
         self._take_endings()
 
     def startService(self) -> None:
-        """Take the signals that the reactor takes when it starts, after it."""
+        """Take the signals that the reactor takes when it starts, right after it."""
         super().startService()
-        self._reactor.callWhenRunning(self._install)
+        self._reactor.addSystemEventTrigger("during", "startup", self._install)
 
     def _take_endings(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

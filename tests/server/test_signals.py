@@ -26,7 +26,8 @@ class Reactor:
     def callFromThread(self, call: Callable[[], Any]) -> None:
         self._later.append(call)
 
-    def callWhenRunning(self, call: Callable[[], Any]) -> None:
+    def addSystemEventTrigger(self, phase: str, event: str, call: Callable[[], Any]) -> None:
+        assert (phase, event) == ("during", "startup")
         self._started.append(call)
 
     def stop(self) -> None:
