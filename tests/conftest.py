@@ -74,6 +74,14 @@ def missing_for(item: pytest.Item) -> list[str]:
     return [program for program in needed if find_program(program) is None]
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes that are no text are named after their argument and numbered.
+
+    Some are made while tests are collected, which each process does for itself; the names must be the same in all.
+    """
+    return argname if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests whose programs are missing; where they are required, let them fail instead."""
     for item in items:
