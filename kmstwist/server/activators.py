@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from kmstwist.lab.service import LabService
 from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreError
 from kmstwist.server.config import Config
 from kmstwist.server.errors import StartupError
+from kmstwist.transport.address import is_address
 from kmstwist.transport.endpoints import FirstToConnect, Guarded, address_endpoint, endpoint_for
 from kmstwist.transport.errors import ConnectError
 from kmstwist.transport.lookups import share_lookups
@@ -40,6 +40,11 @@ def state_dir(config: Config) -> Path:
         return Path(config.server.state_dir) if config.server.state_dir else default_state_dir()
     except LabKeyError as error:
         raise StartupError(str(error)) from None
+
+
+def run_dir(config: Config) -> Path:
+    """The folder of the control socket: the state folder where none is named. Raises `StartupError` as that does."""
+    return Path(config.server.run_dir) if config.server.run_dir else state_dir(config)
 
 
 def make_lab(config: Config, reactor: Any) -> LabService:
@@ -75,7 +80,7 @@ def make_gateway(config: Config, reactor: Any, lookup: Lookup, *, workers: int =
     """The gateway before the configured upstreams. Raises `StartupError` where one of them is this gateway itself."""
     settings = config.gateway
     own_ports = listening_ports(config)
-    _refuse_ourselves(settings, own_ports)
+    refuse_ourselves(config)
     share_lookups(reactor)
 
     def not_ourselves(peer: Any) -> None:
@@ -116,22 +121,16 @@ def listening_ports(config: Config) -> frozenset[int]:
     return frozenset(int(first or named) for first, named in numbers)
 
 
-def _refuse_ourselves(settings: GatewaySettings, own_ports: frozenset[int]) -> None:
-    for upstream in settings.upstreams:
+def refuse_ourselves(config: Config) -> None:
+    """Raise `StartupError` where an upstream is this gateway itself, by an address."""
+    own_ports = listening_ports(config)
+    for upstream in config.gateway.upstreams:
         where = upstream.host_port
         host = "127.0.0.1" if where.host == "localhost" else where.host
-        if where.port in own_ports and _is_address(host) and is_own_address(host):
+        if where.port in own_ports and is_address(host) and is_own_address(host):
             raise StartupError(
                 f"upstream {upstream.label} is this gateway itself; name the licensed KMS host, or listen elsewhere"
             )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _endpoint(reactor: Any, target: Target, timeout: float) -> IStreamClientEndpoint:

@@ -17,7 +17,7 @@ from kmstwist.gateway.service import GatewayService
 from kmstwist.lab.keys import KEY_FILE_NAME
 from kmstwist.lab.service import LabService
 from kmstwist.logevents import GATEWAY, HINT, LAB, STARTING, TOOK_OVER
-from kmstwist.server.activators import state_dir
+from kmstwist.server.activators import run_dir, state_dir
 from kmstwist.server.config import Config
 from kmstwist.server.control import socket_path
 from kmstwist.server.handover import TakeOver
@@ -89,8 +89,7 @@ class Announcement(MultiService):
 def _worker_sockets(config: Config) -> list[Path]:
     """The workers' control sockets: a worker that has its own answers clients too."""
     server = config.server
-    folder = Path(server.run_dir) if server.run_dir else state_dir(config)
-    return [socket_path(folder, server.port, number) for number in range(1, server.workers + 1)]
+    return [socket_path(run_dir(config), server.port, number) for number in range(1, server.workers + 1)]
 
 
 def kmstwist_command() -> str:

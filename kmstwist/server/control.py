@@ -169,16 +169,18 @@ def connect(path: Path, timeout: float) -> socket.socket:
     connection.settimeout(timeout)
     try:
         connection.connect(str(path))
-    except (FileNotFoundError, ConnectionRefusedError):
-        connection.close()
-        raise NobodyThere(f"no kmstwist runs with the control socket {path}; name its --port or --run-dir") from None
-    except PermissionError:
-        connection.close()
-        raise CommandError(f"{path}: permission denied; be root, or the user kmstwist runs as") from None
     except OSError as error:
         connection.close()
-        raise CommandError(f"{path}: {error.strerror or error}") from None
+        raise _not_connected(path, error) from None
     return connection
+
+
+def _not_connected(path: Path, error: OSError) -> CommandError:
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return NobodyThere(f"no kmstwist runs with the control socket {path}; name its --port or --run-dir")
+    if isinstance(error, PermissionError):
+        return CommandError(f"{path}: permission denied; be root, or the user kmstwist runs as")
+    return CommandError(f"{path}: {error.strerror or error}")
 
 
 def ask(path: Path, request: Mapping[str, Any], timeout: float = 30.0) -> dict[str, Any]:

@@ -7,9 +7,11 @@ nothing waits. Refusals of connections that made no call are recorded too, but n
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
@@ -78,18 +80,17 @@ def _left_out(failure: Failure) -> None:
 def try_store(section: AuditSection, state_dir: Path, *, lab: bool) -> None:
     """Raise `StartupError` where the audit's store cannot be opened; what is in it stays as it is."""
     if section.enabled:
-        store = section.store_path(state_dir, lab=lab)
-        try:
-            store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            engine = open_engine(str(store))
-            check(engine)
-            engine.dispose()
-        except (StoreError, OSError) as error:
-            raise _unusable(store, error) from None
+        _with_store(section.store_path(state_dir, lab=lab), check)
 
 
-def _unusable(store: Path, error: Exception) -> StartupError:
-    return StartupError(f"the audit store {store}: {error}; name another with store in [audit]")
+def _with_store(store: Path, look: Callable[[Engine], None]) -> None:
+    try:
+        store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        engine = open_engine(str(store))
+        look(engine)
+        engine.dispose()
+    except (StoreError, OSError) as error:
+        raise StartupError(f"the audit store {store}: {error}; name another with store in [audit]") from None
 
 
 def make_audit(
@@ -102,13 +103,7 @@ def make_audit(
     if not section.enabled:
         return None
     store = section.store_path(state_dir, lab=lab)
-    try:
-        store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        engine = open_engine(str(store))
-        migrate(engine)
-        engine.dispose()
-    except (StoreError, OSError) as error:
-        raise _unusable(store, error) from None
+    _with_store(store, migrate)
     settings = AuditSettings(
         store=str(store),
         gateway=section.gateway or socket.gethostname(),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService, Service
@@ -25,7 +24,15 @@ from kmstwist.rpc.groups import AssociationGroups
 from kmstwist.rpc.negotiation import Interface
 from kmstwist.rpc.server import Limits, RpcServer
 from kmstwist.rpc.syntax import KMS_INTERFACE
-from kmstwist.server.activators import listening_ports, make_gateway, make_lab, share_of, state_dir
+from kmstwist.server.activators import (
+    listening_ports,
+    make_gateway,
+    make_lab,
+    refuse_ourselves,
+    run_dir,
+    share_of,
+    state_dir,
+)
 from kmstwist.server.adoption import Adoption
 from kmstwist.server.announcement import Announcement
 from kmstwist.server.commands import Commands
@@ -125,7 +132,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     if audit is not None:
         audit.setServiceParent(root)
     answering.setServiceParent(root)
-    control = socket_path(_run_dir(config), config.server.port, worker)
+    control = socket_path(run_dir(config), config.server.port, worker)
     ControlService(control, commands, reactor).setServiceParent(root)
     listening.setServiceParent(root)
     # Of several workers none has a site: their supervisor has.
@@ -169,16 +176,15 @@ def _apply(
 
 
 def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiService:
-    if not config.gateway.configured:
-        raise StartupError("--workers is for a gateway: a lab's count lives in one process")
-    make_gateway(config, reactor, Lookup(reactor, config.dns.server_addresses))
+    # The workers make the gateway; a mistake is one sentence here, not one from each of them.
+    refuse_ourselves(config)
     predecessor = _predecessor(options, config)
-    supervisor = Supervisor(_endpoints(config, None, predecessor, reactor), options, _run_dir(config), reactor)
+    supervisor = Supervisor(_endpoints(config, None, predecessor, reactor), options, run_dir(config), reactor)
     _take_place(predecessor, config, lab=False)
     root = StoppingInOrder()
     Announcement(config, None, reactor, predecessor).setServiceParent(root)
     supervisor.setServiceParent(root)
-    workers = WorkersObservation(_run_dir(config), config.server.port, config.server.workers, reactor.seconds())
+    workers = WorkersObservation(run_dir(config), config.server.port, config.server.workers, reactor.seconds())
     store = store_of_workers(config.audit, state_dir(config))
     for service in make_web(config.web, workers.snapshot, reactor, store):
         service.setServiceParent(root)
@@ -188,7 +194,7 @@ def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiSer
         **supervisor.commands,
         **_hand_over(options, supervisor.listeners, lambda: drain, supervisor.keep_name, signals),
     }
-    control = socket_path(_run_dir(config), config.server.port)
+    control = socket_path(run_dir(config), config.server.port)
     ControlService(control, commands, reactor).setServiceParent(root)
     signals.setServiceParent(root)
     return root
@@ -198,7 +204,7 @@ def _predecessor(options: Options, config: Config) -> TakeOver | None:
     """The server whose place is to be taken; None where none is, as in a worker. Raises `NotHandedOver`."""
     if not options["take-over"] or options.adoption is not None:
         return None
-    return TakeOver.begin(socket_path(_run_dir(config), config.server.port))
+    return TakeOver.begin(socket_path(run_dir(config), config.server.port))
 
 
 def _take_place(predecessor: TakeOver | None, config: Config, *, lab: bool) -> None:
@@ -253,10 +259,6 @@ def _rpc_limits(config: Config, adoption: Adoption) -> Limits:
 
 def _random_group_id() -> int:
     return int.from_bytes(os.urandom(4), "little")
-
-
-def _run_dir(config: Config) -> Path:
-    return Path(config.server.run_dir) if config.server.run_dir else state_dir(config)
 
 
 def _give_away(config: Config, options: Options) -> None:

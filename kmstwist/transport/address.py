@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 DEFAULT_PORT = 1688
 #: RFC 1123 host names, with the underscore that Windows networks tolerate.
@@ -34,10 +35,10 @@ def parse_host_port(text: str, default_port: int = DEFAULT_PORT) -> HostPort:
     bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", text)
     if bracketed:
         host, port = bracketed.group(1), bracketed.group(2)
-        if not _is_ipv6(host):
+        if not is_address(host, IPv6Address):
             raise AddressError(f"'{text}': what stands in brackets is no IPv6 address")
     elif text.count(":") > 1:
-        if not _is_ipv6(text):
+        if not is_address(text, IPv6Address):
             raise AddressError(f"'{text}' is no HOST:PORT; write an IPv6 address with a port as [ADDRESS]:PORT")
         host, port = text, None
     else:
@@ -45,7 +46,7 @@ def parse_host_port(text: str, default_port: int = DEFAULT_PORT) -> HostPort:
         port = after if colon else None
         if not host or len(host) > 253 or not all(_LABEL.match(label) for label in host.rstrip(".").split(".")):
             raise AddressError(f"'{text}' is no host name or address; write HOST or HOST:PORT")
-        if host.rstrip(".").rpartition(".")[2].isdigit() and not _is_ipv4(host):
+        if host.rstrip(".").rpartition(".")[2].isdigit() and not is_address(host, IPv4Address):
             # No name ends in a number (RFC 1123 2.1, RFC 3696 2): it is an address with a slip.
             raise AddressError(
                 f"'{text}' is no IPv4 address: that is four numbers from 0 to 255, without leading zeros"
@@ -59,17 +60,10 @@ def _parse_port(text: str, port: str) -> int:
     return int(port)
 
 
-def _is_ipv4(text: str) -> bool:
+def is_address(text: str, kind: Callable[[str], object] = ip_address) -> bool:
+    """Whether a text is an IP address, of either kind or of the one given."""
     try:
-        IPv4Address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_ipv6(text: str) -> bool:
-    try:
-        IPv6Address(text)
+        kind(text)
     except ValueError:
         return False
     return True
