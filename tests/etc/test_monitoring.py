@@ -84,3 +84,12 @@ def test_the_dashboard_has_the_shape_grafana_reads() -> None:
         assert place["x"] + place["w"] <= 24
         assert panel["targets"]
         assert panel["title"]
+
+
+def test_a_coloured_number_says_where_its_colour_changes() -> None:
+    for panel in json.loads((MONITORING / "grafana-dashboard.json").read_text())["panels"]:
+        if panel.get("options", {}).get("colorMode") == "background":
+            defaults = panel["fieldConfig"]["defaults"]
+            values = [option for mapping in defaults.get("mappings", []) for option in mapping["options"].values()]
+            steps = defaults.get("thresholds", {}).get("steps", [])
+            assert len({each["color"] for each in [*steps, *values] if "color" in each}) > 1, panel["title"]
