@@ -15,7 +15,7 @@ from kmstwist.logevents import PAUSED, STILL_SWITCHED, SWITCHES_LOST, UPSTREAM_D
 from kmstwist.server.configfile import ConfigError
 from kmstwist.server.control import Command, CommandError
 from kmstwist.server.factory import KmsFactory
-from kmstwist.server.reload import Reloader
+from kmstwist.server.reload import Reloader, refused
 from kmstwist.server.switches import Switches, SwitchesError, SwitchesFile
 
 
@@ -108,7 +108,7 @@ class Commands:
         try:
             return self._reloader.reload()
         except ConfigError as error:
-            raise CommandError("the configuration was refused, the old one stays:\n" + str(error)) from None
+            raise refused(error) from None
 
     def _switch(self, request: Mapping[str, Any], *, drained: bool) -> dict[str, Any]:
         directory = self._the_gateway().directory

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from kmstwist.logevents import CONFIG_APPLIED, CONFIG_REFUSED
 from kmstwist.server.config import Config
 from kmstwist.server.configfile import ConfigError, Effective, Place, leaves
+from kmstwist.server.control import CommandError
 
 #: What cannot change while the process runs; a section stands for all that is in it.
 NEEDS_RESTART: tuple[Place, ...] = (
@@ -50,13 +51,7 @@ class Reloader:
         The latter is said at each reload, until a restart or until it is changed back. Raises `ConfigError` for a bad
         configuration.
         """
-        try:
-            new = self._load()
-            _refuse_other_mode(self.effective.config, new.config)
-        except ConfigError as error:
-            for mistake in error.mistakes:
-                CONFIG_REFUSED.emit(self._log, detail=mistake)
-            raise
+        new = read_again(self._load, self.effective, self._log)
         changed = [place for place in changes(self.effective.config, new.config) if not needs_restart(place)]
         restart = [place for place in changes(self._started, new.config) if needs_restart(place)]
         self._apply(new.config)
@@ -76,6 +71,23 @@ class Reloader:
         except ConfigError:
             # Its mistakes are in the log, and the old configuration stays.
             return
+
+
+def read_again(load: Callable[[], Effective], old: Effective, log: Logger) -> Effective:
+    """The configuration as it is now. Raises `ConfigError`, its mistakes logged, where it cannot follow the old one."""
+    try:
+        new = load()
+        _refuse_other_mode(old.config, new.config)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            CONFIG_REFUSED.emit(log, detail=mistake)
+        raise
+    return new
+
+
+def refused(error: ConfigError) -> CommandError:
+    """What somebody is told whose command was to apply a bad configuration."""
+    return CommandError("the configuration was refused, the old one stays:\n" + str(error))
 
 
 def needs_restart(place: Place) -> bool:

@@ -24,12 +24,14 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from kmstwist.logevents import CONFIG_REFUSED, WORKER_ENDED, WORKER_STARTED
+from kmstwist.logevents import WORKER_ENDED, WORKER_STARTED
 from kmstwist.server.adoption import Adoption
 from kmstwist.server.configfile import ConfigError
 from kmstwist.server.control import Command, CommandError, NobodyThere, ask, socket_path
 from kmstwist.server.listening import Listeners
+from kmstwist.server.log import redirect_log
 from kmstwist.server.options import Options
+from kmstwist.server.reload import read_again, refused
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
@@ -75,6 +77,8 @@ class Supervisor(Service):
         self.listeners = Listeners(endpoints)
         self._options = options
         self._server = options.effective.config.server
+        #: Seconds that the workers give calls under way at the end.
+        self.drain = self._server.timeouts.drain
         self._run_dir = run_dir
         self._reactor = reactor
         self._log = log or Logger(namespace="kmstwist.server")
@@ -104,7 +108,7 @@ class Supervisor(Service):
                 worker.ended = Deferred()
                 waiting.append(worker.ended)
                 self._signal(worker, signal.SIGTERM)
-        kill = self._reactor.callLater(self._server.timeouts.drain + _GRACE, self._kill)
+        kill = self._reactor.callLater(self.drain + _GRACE, self._kill)
 
         def done(_: object) -> Deferred[Any]:
             if kill.active():
@@ -116,13 +120,18 @@ class Supervisor(Service):
     def hang_up(self) -> None:
         """Pass a changed configuration on, if it is a good one: one log line says what is wrong, not one a worker."""
         try:
-            self._options.load()
-        except ConfigError as error:
-            for mistake in error.mistakes:
-                CONFIG_REFUSED.emit(self._log, detail=mistake)
+            self._take_on()
+        except ConfigError:
+            # Its mistakes are in the log, and the old configuration stays.
             return
         for worker in self.workers:
             self._signal(worker, signal.SIGHUP)
+
+    def _take_on(self) -> None:
+        """Do as the configuration says now, in what is the supervisor's own. Raises `ConfigError`, logged."""
+        server = read_again(self._options.load, self._options.effective, self._log).config.server
+        self.drain = server.timeouts.drain
+        redirect_log(server.log)
 
     def keep_name(self) -> Deferred[dict[str, Any]]:
         """Have the workers leave the name in DNS as it is when they end."""
@@ -190,8 +199,15 @@ class Supervisor(Service):
     @property
     def commands(self) -> Mapping[str, Command]:
         """The control socket's commands: each is passed on to all workers, and their answers are put together."""
-        names = ("status", "upstreams", "drain", "undrain", "pause", "resume", "reload")
-        return dict.fromkeys(names, self._pass_on)
+        names = ("status", "upstreams", "drain", "undrain", "pause", "resume")
+        return {**dict.fromkeys(names, self._pass_on), "reload": self._reload}
+
+    def _reload(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        try:
+            self._take_on()
+        except ConfigError as error:
+            raise refused(error) from None
+        return self._pass_on(request)
 
     def _pass_on(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
         asked = [Deferred.fromCoroutine(self._ask(worker, request)) for worker in self.workers]

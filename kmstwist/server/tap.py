@@ -189,10 +189,9 @@ def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiSer
     for service in make_web(config.web, workers.snapshot, reactor, store):
         service.setServiceParent(root)
     signals = Signals(reactor, supervisor.hang_up, supervisor.reopen_logs)
-    drain = config.server.timeouts.drain
     commands = {
         **supervisor.commands,
-        **_hand_over(options, supervisor.listeners, lambda: drain, supervisor.keep_name, signals),
+        **_hand_over(options, supervisor.listeners, lambda: supervisor.drain, supervisor.keep_name, signals),
     }
     control = socket_path(run_dir(config), config.server.port)
     ControlService(control, commands, reactor).setServiceParent(root)

@@ -276,8 +276,23 @@ async def test_a_reload_reaches_every_worker(lab: Server, tmp_path: Path) -> Non
         (tmp_path / "kmstwist.toml").write_text("[admission]\nclient_rate = 5\n" + upstream(lab.port, "lab"))
         os.kill(gateway.process.pid, signal.SIGHUP)
         gateway.wait_for(r" config .*changed=admission\.client_rate", 2)
+        (tmp_path / "kmstwist.toml").write_text("[gateway]\ndeadlin = 1\n")
+        bad = await command(gateway, "config", "reload")
+        assert bad.returncode == 1
+        assert "gateway.deadlin: no such option" in bad.stderr
         assert gateway.stop() == 0
-        assert len([line for line in gateway.lines if " config-refused " in line]) == 1
+        assert len([line for line in gateway.lines if " config-refused " in line]) == 2
+
+
+@ensureDeferred
+async def test_a_reload_reaches_the_supervisor_s_own_lines(lab: Server, tmp_path: Path) -> None:
+    with start_gateway(tmp_path, upstream(lab.port, "lab"), "--workers=2") as gateway:
+        gateway.wait_for(" listening ", 2)
+        (tmp_path / "kmstwist.toml").write_text('[server.log]\nformat = "json"\n' + upstream(lab.port, "lab"))
+        assert (await control(gateway, "reload"))["changed"] == "server.log.format"
+        os.kill(worker_pids(gateway)[0], signal.SIGKILL)
+        ended = json.loads(gateway.wait_for("worker-ended"))
+        assert ended["event"] == "worker-ended"
 
 
 @ensureDeferred
