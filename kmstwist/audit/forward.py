@@ -2,7 +2,8 @@
 
 The local store is the spool. The forwarder reads it in the order of commit, inserts into PostgreSQL what is not there
 yet, and then notes how far it came. Noting comes last, so a crash between the two only makes it send some records
-again, which changes nothing (their ids are known). An outage of any length costs disk, nothing else: retention
+again, which changes nothing (their ids are known). The strangers that the watch remembers are few and change: whenever
+they have, all are sent, and replace what was sent before. An outage of any length costs disk, nothing else: retention
 leaves records alone that have not been forwarded.
 
 It runs in a thread of its own, for PostgreSQL may take its time, and never touches the reactor.
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -62,6 +64,7 @@ class Forwarder:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._migrated = False
+        self._strangers: list[dict[str, Any]] = []
 
         self.sent = 0
         self.rejected = 0
@@ -118,13 +121,26 @@ class Forwarder:
         with reading(self._spool) as connection:
             batch = read_records(connection, after_seq=self.watermark, limit=self._batch)
             newest = connection.scalar(select(func.max(schema.records.c.seq))) or 0
+            strangers = [dict(row) for row in connection.execute(select(schema.strangers)).mappings()]
         self.behind = max(newest - self.watermark, 0)
+        if strangers != self._strangers:
+            self._send_strangers(strangers)
         if not batch:
             return 0
         self._send([record for _, record in batch])
         self._note(batch[-1][0])
         self.behind = max(newest - self.watermark, 0)
         return len(batch)
+
+    def _send_strangers(self, rows: list[dict[str, Any]]) -> None:
+        insert = insert_for(self._target.dialect.name, schema.strangers)
+        statement = insert.on_conflict_do_update(
+            index_elements=list(schema.strangers.primary_key),
+            set_={column.name: insert.excluded[column.name] for column in schema.strangers.c if not column.primary_key},
+        )
+        with writing(self._target) as connection:
+            connection.execute(statement, rows)
+        self._strangers = rows
 
     def _send(self, batch: Sequence[Record]) -> None:
         try:

@@ -100,10 +100,8 @@ def test_the_central_store_says_the_same_as_the_local_one(store: Engine, target:
 @pytest.mark.parametrize("name", list(REPORTS))
 def test_every_report_says_the_same_over_postgresql(store: Engine, target: Engine, name: str) -> None:
     insert_batch(store, [*SOME, known(START, "pc8", cmid=uuid("PC1"), product=None), known(START + 9, "PC1", cmid="x")])
+    remember(store, "gw1", "corp.test", [Stranger("corp.test", "rogue.test", 1688, 0, 0)], START)
     forward_all(Forwarder(store, target))
-    for engine in (store, target):
-        # Each gateway's watch remembers in its own store; they are not forwarded.
-        remember(engine, "gw1", "corp.test", [Stranger("corp.test", "rogue.test", 1688, 0, 0)], START)
     query = Query(
         now=datetime(2024, 6, 10, tzinfo=UTC), **({"network": "10.0.0.0/8"} if "network" in REPORTS[name].heeds else {})
     )
@@ -111,6 +109,27 @@ def test_every_report_says_the_same_over_postgresql(store: Engine, target: Engin
         expected = to_json(REPORTS[name].ask(here, query))
         assert to_json(REPORTS[name].ask(there, query)) == expected
     assert '"rows": []' not in expected or name in ("refused", "expiring", "silent")
+
+
+def test_strangers_of_every_gateway_come_together(store: Engine, target: Engine, tmp_path: Path) -> None:
+    one = Stranger("corp.test", "rogue.test", 1688, 0, 0)
+    other = Stranger("corp.test", "other.test", 1688, 10, 5)
+    second = new_store(tmp_path / "second")
+    forwarders = [Forwarder(store, target), Forwarder(second, target)]
+    remember(store, "gw1", "corp.test", [one], START)
+    remember(second, "gw2", "corp.test", [one, other], START)
+    for forwarder in forwarders:
+        forward_all(forwarder)
+    assert rows(target, "strangers") == sorted([*rows(store, "strangers"), *rows(second, "strangers")], key=repr)
+    # One has gone, which is sent although no record is; a gateway that was restarted sends what is known already.
+    remember(store, "gw1", "corp.test", [], START + HOUR)
+    forward_all(forwarders[0])
+    forward_all(Forwarder(second, target))
+    assert [(row["gateway"], row["host"], row["gone"]) for row in rows(target, "strangers")] == [
+        ("gw1", "rogue.test", START + HOUR),
+        ("gw2", "other.test", None),
+        ("gw2", "rogue.test", None),
+    ]
 
 
 def test_events_retention_and_forgetting_work_in_postgresql(store: Engine, target: Engine, tmp_path: Path) -> None:
