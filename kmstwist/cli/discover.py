@@ -50,7 +50,8 @@ def discover(**options: Any) -> None:
     """
     from kmstwist.cli.common import run_reactor
     from kmstwist.discovery import names
-    from kmstwist.discovery.resolver import Lookup, NoDnsServer, tries
+    from kmstwist.discovery.machine import NoDnsServer
+    from kmstwist.discovery.resolver import Lookup, tries
 
     try:
         settings = _settings(options)
@@ -78,7 +79,7 @@ def discover(**options: Any) -> None:
 
 def _settings(options: dict[str, Any]) -> ClientSettings:
     from kmstwist.discovery import names
-    from kmstwist.discovery.resolver import system_search_list
+    from kmstwist.discovery.machine import system_search_list
     from kmstwist.discovery.search import ClientSettings
 
     def domain(option: str) -> str | None:

@@ -9,9 +9,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kmstwist.discovery.answers import HostAnswer, LookupFailed
 from kmstwist.discovery.as_client import Journey
 from kmstwist.discovery.probing import Probed
-from kmstwist.discovery.resolver import HostAnswer, LookupFailed
 from kmstwist.discovery.survey import FoundDomain, FoundHost
 
 #: Characters that what answers needs to be read with ease.

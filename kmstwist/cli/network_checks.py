@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ConnectError
 
 from kmstwist.cli.checks import Case, Finding
-from kmstwist.discovery.resolver import Lookup, LookupFailed, tries
+from kmstwist.discovery.answers import LookupFailed
+from kmstwist.discovery.resolver import Lookup, tries
 from kmstwist.discovery.strangers import strangers_in
 from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.lookup import find_hosts

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kmstwist.discovery.answers import LookupFailed, LookupProblem, SrvAnswer
 from kmstwist.discovery.names import is_address
 from kmstwist.discovery.probing import Prober
-from kmstwist.discovery.resolver import Lookup, LookupFailed, LookupProblem, SrvAnswer
+from kmstwist.discovery.resolver import Lookup
 from kmstwist.discovery.search import ClientSettings, SearchDomain, search_domains
 from kmstwist.discovery.srv import RandomSource, available, try_order
 from kmstwist.transport.address import HostPort

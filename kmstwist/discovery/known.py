@@ -10,7 +10,8 @@ import ipaddress
 from collections.abc import Collection, Mapping
 
 from kmstwist.discovery import names
-from kmstwist.discovery.resolver import HostAnswer, Lookup, LookupFailed
+from kmstwist.discovery.answers import HostAnswer, LookupFailed
+from kmstwist.discovery.resolver import Lookup
 from kmstwist.discovery.together import together
 
 

@@ -1,23 +1,17 @@
 """Asking DNS, over Twisted Names: SRV records, addresses, and the zone a name lives in.
 
-What an administrator needs to know from a failed lookup is which of the different failures it was: that the name does
-not exist is an answer, that the server failed or kept silent is none. `LookupFailed` keeps them apart and says it in a
-sentence. Servers are asked in their order; as in every stub resolver, the next is asked when one fails or is silent,
-never because it said that a name does not exist. An answer too long for UDP is asked for again over TCP, of the same
-server (RFC 7766).
+Servers are asked in their order; as in every stub resolver, the next is asked when one fails or is silent, never
+because it said that a name does not exist. An answer too long for UDP is asked for again over TCP, of the same server
+(RFC 7766).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any
 
-import dns.resolver as system_resolver
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import CannotListenError, ConnectError, ConnectionClosed
@@ -25,7 +19,17 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import Factory
 from twisted.names import client, dns, error
 
-from kmstwist.discovery.names import DNS_PORT, MAX_LENGTH, service_name
+from kmstwist.discovery.answers import (
+    MAX_ALIASES,
+    MAX_LABEL,
+    HostAnswer,
+    LookupFailed,
+    LookupProblem,
+    SrvAnswer,
+    Zone,
+)
+from kmstwist.discovery.machine import system_servers
+from kmstwist.discovery.names import MAX_LENGTH, service_name
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.discovery.together import together
 from kmstwist.transport.address import HostPort
@@ -34,123 +38,10 @@ from kmstwist.transport.endpoints import address_endpoint
 DEFAULT_TIMEOUTS = (2.0, 3.0)
 """Seconds to wait for each server's answer, try by try."""
 
-MAX_ALIASES = 8
-"""CNAMEs followed for one name; a longer chain is taken for a loop."""
-
-_LABEL_LENGTH = 63
-RESOLV_CONF = "/etc/resolv.conf"
-
 
 def tries(seconds: float) -> tuple[float, ...]:
     """So many seconds as two tries, the second the longer: a datagram may get lost."""
     return (seconds * 0.4, seconds * 0.6)
-
-
-class LookupProblem(StrEnum):
-    """Why a lookup brought no record."""
-
-    NO_SUCH_NAME = "nxdomain"
-    NO_RECORDS = "no-records"
-    SERVER_FAILURE = "servfail"
-    REFUSED = "refused"
-    TIMEOUT = "timeout"
-    UNREACHABLE = "unreachable"
-    NO_ROUTE = "no-route"
-    BAD_ANSWER = "bad-answer"
-    ALIAS_LOOP = "alias-loop"
-    BAD_NAME = "bad-name"
-    NO_SERVER = "no-server"
-
-
-_SAYS_NO = {LookupProblem.NO_SUCH_NAME, LookupProblem.NO_RECORDS, LookupProblem.ALIAS_LOOP, LookupProblem.BAD_NAME}
-
-_SENTENCES = {
-    LookupProblem.NO_SUCH_NAME: "{name} does not exist, says the DNS server {server}.",
-    LookupProblem.NO_RECORDS: "{name} exists, but has no {type} record, says the DNS server {server}.",
-    LookupProblem.SERVER_FAILURE: "The DNS server {server} failed to look up {name} (SERVFAIL).",
-    LookupProblem.REFUSED: "The DNS server {server} refuses to look up {name} for this machine (REFUSED).",
-    LookupProblem.TIMEOUT: "The DNS server {server} gave no answer about {name} within {seconds:g} seconds.",
-    LookupProblem.UNREACHABLE: "The DNS server {server} takes no TCP connection, needed for the long answer on {name}.",
-    LookupProblem.NO_ROUTE: "This machine has no way to the DNS server {server}.",
-    LookupProblem.BAD_ANSWER: "The DNS server {server} gave an answer about {name} that cannot be used.",
-    LookupProblem.ALIAS_LOOP: "The aliases (CNAME) of {name} lead in a circle or are more than "
-    f"{MAX_ALIASES}, says the DNS server {{server}}.",
-    LookupProblem.BAD_NAME: f"{{name}} cannot be looked up: DNS allows {MAX_LENGTH} characters, and {_LABEL_LENGTH} "
-    "between two dots.",
-}
-
-
-class LookupFailed(Exception):
-    """A lookup brought no record; the text is a sentence, `problem` the kind.
-
-    `server` is who said so or kept silent, None where there is none to ask.
-    """
-
-    server: HostPort | None
-
-    def __init__(self, problem: LookupProblem, name: str, record_type: str, server: HostPort, seconds: float) -> None:
-        sentence = _SENTENCES[problem].format(name=name, type=record_type, server=server, seconds=seconds)
-        super().__init__(sentence)
-        self.problem = problem
-        self.name = name
-        self.server = server
-
-    @property
-    def says_no(self) -> bool:
-        """Whether DNS answered that there is nothing, rather than not answering."""
-        return self.problem in _SAYS_NO
-
-
-class NoDnsServer(LookupFailed):
-    """This machine is configured with no DNS server, so nothing can be looked up; the text is a sentence."""
-
-    def __init__(self) -> None:
-        Exception.__init__(self, f"This machine has no DNS server configured in {RESOLV_CONF}; name one.")
-        self.problem = LookupProblem.NO_SERVER
-        self.name = ""
-        self.server = None
-
-
-@dataclass(frozen=True, slots=True)
-class SrvAnswer:
-    """The SRV records of one name, in the answer's order; `owner` differs from `name` where CNAMEs led elsewhere.
-
-    `written` is the owner in the zone's own upper and lower case, as far as the server tells.
-    """
-
-    name: str
-    owner: str
-    records: tuple[SrvRecord, ...]
-    server: HostPort
-    written: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HostAnswer:
-    """The addresses of one host, IPv6 and IPv4, each kind in the answer's order; `ttl` the lowest, in seconds.
-
-    `aliases` are the names the CNAMEs led to, in order, the last being the one that has the addresses. RFC 2782 forbids
-    an SRV target that is an alias; Windows resolves it nonetheless.
-    """
-
-    name: str
-    aliases: tuple[str, ...]
-    ipv6: tuple[str, ...]
-    ipv4: tuple[str, ...]
-    ttl: int
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """All addresses, IPv6 first, as Windows prefers them (RFC 6724)."""
-        return self.ipv6 + self.ipv4
-
-
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """The zone a name lives in, and its primary server's name, out of the SOA record."""
-
-    name: str
-    primary: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +151,7 @@ class Lookup:
         raise failure
 
     async def _ask_server(self, server: HostPort, name: str, kind: int) -> _Reply:
-        if len(name) > MAX_LENGTH or not all(0 < len(label) <= _LABEL_LENGTH for label in name.split(".")):
+        if len(name) > MAX_LENGTH or not all(0 < len(label) <= MAX_LABEL for label in name.split(".")):
             raise self._failed(LookupProblem.BAD_NAME, name, kind, server)
         asker = _OneServer(self._reactor, server, self._timeouts)
         lookup: Any = {
@@ -291,40 +182,6 @@ class Lookup:
 
     def _failed(self, problem: LookupProblem, name: str, kind: int, server: HostPort) -> LookupFailed:
         return LookupFailed(problem, name, dns.QUERY_TYPES[kind], server, sum(self._timeouts))
-
-
-def system_servers() -> tuple[HostPort, ...]:
-    """The DNS servers this machine is configured with (resolv.conf). Raises `NoDnsServer` where there is none."""
-    return tuple(HostPort(str(server), DNS_PORT) for server in _system().nameservers)
-
-
-def system_search_list() -> tuple[str, ...]:
-    """This machine's own DNS search list (resolv.conf's `search` or `domain`, else its host name's domain).
-
-    Raises `NoDnsServer`.
-    """
-    configured = _system()
-    names = list(configured.search) or [configured.domain]
-    return tuple(
-        text for name in names if (text := name.canonicalize().to_text(omit_final_dot=True)) not in ("", "@", ".")
-    )
-
-
-def _system() -> system_resolver.Resolver:
-    try:
-        found = os.stat(RESOLV_CONF)
-        configured = _read(found.st_ino, found.st_mtime_ns, found.st_size)
-    except (system_resolver.NoResolverConfiguration, OSError) as missing:
-        raise NoDnsServer from missing
-    if not configured.nameservers:
-        raise NoDnsServer
-    return configured
-
-
-@lru_cache(maxsize=1)
-def _read(inode: int, changed_ns: int, size: int) -> system_resolver.Resolver:
-    """The machine's configuration, read once for what tells one state of its file from another."""
-    return system_resolver.Resolver(RESOLV_CONF)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 import dns.update
 
+from kmstwist.discovery.answers import LookupFailed, LookupProblem
 from kmstwist.discovery.exchange import NoAnswer, exchange
 from kmstwist.discovery.gss import Kerberos
 from kmstwist.discovery.names import DNS_PORT, is_address
-from kmstwist.discovery.resolver import DEFAULT_TIMEOUTS, Lookup, LookupFailed, LookupProblem
+from kmstwist.discovery.resolver import DEFAULT_TIMEOUTS, Lookup
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.discovery.tsig import TsigKey
 from kmstwist.discovery.update import Publication, SigningKey, UpdateFailed, addition, check_answer, removal, sign

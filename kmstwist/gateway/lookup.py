@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from kmstwist.discovery.resolver import HostAnswer, Lookup, LookupFailed
+from kmstwist.discovery.answers import HostAnswer, LookupFailed
+from kmstwist.discovery.resolver import Lookup
 from kmstwist.discovery.srv import SrvRecord, available
 from kmstwist.discovery.together import together
 from kmstwist.gateway.discover import DiscoveryFailed

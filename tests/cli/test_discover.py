@@ -12,8 +12,8 @@ from rich.console import Console
 
 from kmstwist.cli.discover import discover
 from kmstwist.cli.discover_output import tables
+from kmstwist.discovery.answers import HostAnswer, SrvAnswer
 from kmstwist.discovery.probing import Probed
-from kmstwist.discovery.resolver import HostAnswer, SrvAnswer
 from kmstwist.discovery.search import Origin, SearchDomain
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.discovery.survey import FoundDomain, FoundHost
@@ -145,7 +145,7 @@ def test_a_dns_server_that_is_silent_is_told_in_a_sentence() -> None:
 
 
 def test_a_machine_without_a_dns_server_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kmstwist.discovery.resolver.RESOLV_CONF", "/nonexistent")
+    monkeypatch.setattr("kmstwist.discovery.machine.RESOLV_CONF", "/nonexistent")
     result = CliRunner().invoke(discover, [])
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: This machine has no DNS server configured")

@@ -6,8 +6,9 @@ from typing import Any
 
 from twisted.logger import LogEvent, Logger
 
+from kmstwist.discovery.answers import HostAnswer, LookupFailed, LookupProblem, SrvAnswer
 from kmstwist.discovery.probing import Probed
-from kmstwist.discovery.resolver import HostAnswer, Lookup, LookupFailed, LookupProblem, SrvAnswer
+from kmstwist.discovery.resolver import Lookup
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.server.log import format_text, read_event
 from kmstwist.transport.address import HostPort

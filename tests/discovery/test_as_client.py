@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from kmstwist.discovery.answers import LookupProblem
 from kmstwist.discovery.as_client import Journey, walk_as_client
-from kmstwist.discovery.resolver import LookupProblem
 from kmstwist.discovery.search import ClientSettings
 from kmstwist.transport.address import HostPort
 from tests.discovery.fakes import FakeLookup, FakeNetwork, failed, record, result

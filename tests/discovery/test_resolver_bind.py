@@ -9,7 +9,8 @@ import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 
-from kmstwist.discovery.resolver import Lookup, LookupFailed, LookupProblem
+from kmstwist.discovery.answers import LookupFailed, LookupProblem
+from kmstwist.discovery.resolver import Lookup
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.transport.address import HostPort
 from tests.discovery.named import StartNamed, free_port

@@ -6,8 +6,8 @@ from random import Random
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 
+from kmstwist.discovery.answers import LookupFailed, LookupProblem
 from kmstwist.discovery.probing import from_report, rpc_prober
-from kmstwist.discovery.resolver import LookupFailed, LookupProblem
 from kmstwist.discovery.search import Origin, SearchDomain
 from kmstwist.discovery.survey import survey
 from kmstwist.transport.probe import ContextReport, ProbeReport, Verdict

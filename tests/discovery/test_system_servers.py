@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.discovery.resolver import Lookup, LookupFailed, NoDnsServer, system_search_list, system_servers
+from kmstwist.discovery.answers import LookupFailed
+from kmstwist.discovery.machine import NoDnsServer, system_search_list, system_servers
+from kmstwist.discovery.resolver import Lookup
 from kmstwist.transport.address import HostPort
 from tests.discovery.fakes import result
 
@@ -14,7 +16,7 @@ from tests.discovery.fakes import result
 @pytest.fixture
 def resolv_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "resolv.conf"
-    monkeypatch.setattr("kmstwist.discovery.resolver.RESOLV_CONF", str(path))
+    monkeypatch.setattr("kmstwist.discovery.machine.RESOLV_CONF", str(path))
     return path
 
 

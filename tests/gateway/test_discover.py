@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from kmstwist.discovery.resolver import HostAnswer, LookupFailed, LookupProblem, SrvAnswer
+from kmstwist.discovery.answers import HostAnswer, LookupFailed, LookupProblem, SrvAnswer
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.gateway.discover import DiscoveryFailed, is_own_address, without_ourselves
 from kmstwist.gateway.lookup import HostsFound, find_hosts

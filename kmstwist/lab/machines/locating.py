@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
-from kmstwist.discovery.resolver import Lookup, LookupFailed, LookupProblem, NoDnsServer, system_search_list
+from kmstwist.discovery.answers import LookupFailed, LookupProblem
+from kmstwist.discovery.machine import NoDnsServer, system_search_list
+from kmstwist.discovery.resolver import Lookup
 from kmstwist.discovery.search import ClientSettings, search_domains
 from kmstwist.discovery.srv import available, try_order
 from kmstwist.kms.status import Status

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from kmstwist.discovery.resolver import LookupFailed, LookupProblem, SrvAnswer
+from kmstwist.discovery.answers import LookupFailed, LookupProblem, SrvAnswer
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.lab.machines import locating
 from kmstwist.lab.machines.locating import LocateFailed, locator

@@ -1,0 +1,58 @@
+"""The DNS servers and the search list that this machine is configured with."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+import dns.resolver as system_resolver
+
+from kmstwist.discovery.answers import LookupFailed, LookupProblem
+from kmstwist.discovery.names import DNS_PORT
+from kmstwist.transport.address import HostPort
+
+RESOLV_CONF = "/etc/resolv.conf"
+
+
+class NoDnsServer(LookupFailed):
+    """This machine is configured with no DNS server, so nothing can be looked up; the text is a sentence."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self, f"This machine has no DNS server configured in {RESOLV_CONF}; name one.")
+        self.problem = LookupProblem.NO_SERVER
+        self.name = ""
+        self.server = None
+
+
+def system_servers() -> tuple[HostPort, ...]:
+    """The DNS servers this machine is configured with (resolv.conf). Raises `NoDnsServer` where there is none."""
+    return tuple(HostPort(str(server), DNS_PORT) for server in _system().nameservers)
+
+
+def system_search_list() -> tuple[str, ...]:
+    """This machine's own DNS search list (resolv.conf's `search` or `domain`, else its host name's domain).
+
+    Raises `NoDnsServer`.
+    """
+    configured = _system()
+    names = list(configured.search) or [configured.domain]
+    return tuple(
+        text for name in names if (text := name.canonicalize().to_text(omit_final_dot=True)) not in ("", "@", ".")
+    )
+
+
+def _system() -> system_resolver.Resolver:
+    try:
+        found = os.stat(RESOLV_CONF)
+        configured = _read(found.st_ino, found.st_mtime_ns, found.st_size)
+    except (system_resolver.NoResolverConfiguration, OSError) as missing:
+        raise NoDnsServer from missing
+    if not configured.nameservers:
+        raise NoDnsServer
+    return configured
+
+
+@lru_cache(maxsize=1)
+def _read(inode: int, changed_ns: int, size: int) -> system_resolver.Resolver:
+    """The machine's configuration, read once for what tells one state of its file from another."""
+    return system_resolver.Resolver(RESOLV_CONF)
