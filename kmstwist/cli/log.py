@@ -19,7 +19,8 @@ from kmstwist.cli.loglines import LogLine, Wanted, parse_since, select
 if TYPE_CHECKING:
     from rich.console import Console
 
-DEFAULT_FILE = Path("/var/log/kmstwist/kmstwist.log")
+#: Where the init script has the log written, and where rsyslog writes it.
+DEFAULT_FILES = (Path("/var/log/kmstwist/kmstwist.log"), Path("/var/log/kmstwist.log"))
 #: Seconds between looks at a file that is followed.
 _LOOK = 0.25
 _LEVEL_STYLE = {"debug": "dim", "info": "", "warn": "yellow", "error": "bold red", "critical": "bold red"}
@@ -84,10 +85,11 @@ def log(
     follow: bool,
     explain: bool,
 ) -> None:
-    """Show kmstwist's log: FILE, or /var/log/kmstwist/kmstwist.log, or systemd's journal; - is standard input.
+    """Show kmstwist's log: FILE, or the one in /var/log, or systemd's journal; - is standard input.
 
-    Text and JSON lines are understood, and lines that syslog or journalctl passed on. Conditions of one kind are
-    alternatives; of different kinds, all must hold.
+    In /var/log it is kmstwist/kmstwist.log, or kmstwist.log where rsyslog writes it: the one written last. Text and
+    JSON lines are understood, and lines that syslog or journalctl passed on. Conditions of one kind are alternatives;
+    of different kinds, all must hold.
     """
     from rich.console import Console
 
@@ -110,8 +112,8 @@ def log(
     if file == Path("-"):
         _print(select(sys.stdin, wanted, others=not picky), lines, printer)
         return
-    path = file or DEFAULT_FILE
-    if unit is None and file is None and not DEFAULT_FILE.exists() and journal_is_there():
+    path = file or _default_file()
+    if unit is None and file is None and not path.exists() and journal_is_there():
         unit = "kmstwist"
     try:
         if unit is not None:
@@ -130,6 +132,12 @@ def log(
     except OSError as error:
         hint = "" if file else "; name the file, or with systemd: kmstwist log --unit kmstwist"
         raise click.ClickException(f"the log {path} cannot be read: {error.strerror}{hint}") from None
+
+
+def _default_file() -> Path:
+    """The log file that was written last; the first one where there is none."""
+    there = [path for path in DEFAULT_FILES if path.exists()]
+    return max(there, key=lambda path: path.stat().st_mtime, default=DEFAULT_FILES[0])
 
 
 def _go_on(growing: Iterator[str], wanted: Wanted, picky: bool, printer: Printer) -> None:

@@ -19,6 +19,7 @@ _FILES = (
     ("/etc/default/kmstwist", "How the service is started."),
     ("/var/lib/kmstwist", "What must outlive the server: the lab's key and memory, the audit, the control socket."),
     ("/var/log/kmstwist/kmstwist.log", "The log, where the init script starts the server; else the journal has it."),
+    ("/var/log/kmstwist.log", "The log, where rsyslog writes it."),
 )
 
 

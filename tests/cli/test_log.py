@@ -87,6 +87,16 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
     assert "write 10.0.0.7 or 10.0.0.0/24" in CliRunner().invoke(log, ["--client", "x", "-"]).output
 
 
+def test_without_a_name_it_is_the_file_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, by_rsyslog = tmp_path / "own.log", tmp_path / "rsyslog.log"
+    monkeypatch.setattr("kmstwist.cli.log.DEFAULT_FILES", (own, by_rsyslog))
+    by_rsyslog.write_text("by rsyslog\n")
+    assert CliRunner().invoke(log).output == "by rsyslog\n"
+    own.write_text("our own\n")
+    os.utime(by_rsyslog, (1, 1))
+    assert CliRunner().invoke(log).output == "our own\n"
+
+
 def test_following_goes_on_in_the_new_file_and_waits_for_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("one\n")

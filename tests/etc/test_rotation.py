@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import subprocess
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +18,20 @@ from tests.etc.conftest import ETC, InitScript
 from tests.system.running import kmstwist, run
 
 _CONFIG = ETC / "logrotate.d/kmstwist"
+_SNIPPET = ETC / "rsyslog.d/kmstwist.conf"
+
+
+def stanza(files: str) -> str:
+    """What our logrotate file says of some files."""
+    found = re.search(rf"^{re.escape(files)} \{{.*?^\}}", _CONFIG.read_text(), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[0]
 
 
 def config_for(init: InitScript) -> Path:
     """Our logrotate file, as it is, but for the temporary root's paths and user."""
     user, group = (init.user, "nogroup") if init.user else (str(os.getuid()), str(os.getgid()))
-    text = _CONFIG.read_text()
+    text = stanza("/var/log/kmstwist/*.log")
     text = text.replace("/var/log/kmstwist/", f"{init.log.parent}/").replace("kmstwist adm", f"{user} {group}")
     text = text.replace("/etc/init.d/kmstwist rotate", f"KMSTWIST_DEFAULTS={init.defaults} {init.script} rotate")
     text = (
@@ -87,9 +98,85 @@ def test_a_rotation_under_load_loses_no_line(root: Path) -> None:
 
 @pytest.mark.needs("rsyslogd")
 def test_rsyslog_finds_nothing_wrong_with_the_snippet() -> None:
-    result = run(["/usr/sbin/rsyslogd", "-N1", "-f", str(ETC / "rsyslog.d/kmstwist.conf")])
+    result = run(["/usr/sbin/rsyslogd", "-N1", "-f", str(_SNIPPET)])
     complaints = [line for line in result.stderr.splitlines() if "error" in line.lower()]
     # A snippet has no input of its own, and rsyslog stops at that.
     assert [
         line for line in complaints if "no active inputs" not in line.lower() and "no active actions" not in line
     ] == []
+
+
+@pytest.fixture
+def rsyslog(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A syslog daemon with our snippet and a socket of its own, `socket`; its log is `kmstwist.log`."""
+    (tmp_path / "rsyslog.conf").write_text(
+        f"""
+        module(load="imuxsock" SysSock.Use="off")
+        input(type="imuxsock" Socket="{tmp_path}/socket" RateLimit.Interval="0")
+        {_SNIPPET.read_text().replace("/var/log/", f"{tmp_path}/")}
+        *.* {tmp_path}/others.log
+        """
+    )
+    daemon = subprocess.Popen(
+        ["/usr/sbin/rsyslogd", "-n", "-f", str(tmp_path / "rsyslog.conf"), "-i", str(tmp_path / "pid")]
+    )
+    try:
+        wait_for(lambda: (tmp_path / "socket").exists())
+        yield daemon
+    finally:
+        daemon.kill()
+        daemon.wait(30)
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.needs("rsyslogd", "logrotate")
+def test_a_rotation_of_what_rsyslog_writes_loses_no_line(tmp_path: Path, rsyslog: subprocess.Popen[bytes]) -> None:
+    log = tmp_path / "kmstwist.log"
+    own = stanza("/var/log/kmstwist.log")
+    # The daemon of this test is told as Debian's script tells the machine's.
+    telling = "if [ -x /usr/lib/rsyslog/rsyslog-rotate ]; then /usr/lib/rsyslog/rsyslog-rotate; fi"
+    assert telling in own
+    config = tmp_path / "logrotate.conf"
+    config.write_text(
+        own.replace("/var/log/kmstwist.log", str(log))
+        .replace("dateext", "")
+        .replace(telling, f"kill -HUP {rsyslog.pid}")
+    )
+    config.chmod(0o644)
+    sent = 0
+
+    def send() -> None:
+        nonlocal sent
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
+            way.connect(str(tmp_path / "socket"))
+            for tag in ("kmstwist", "kmstwist-dmz", "other"):
+                way.send(f"<30>Jan  1 00:00:00 {tag}[7]: info conversation client=10.0.0.1 number={sent}".encode())
+        sent += 1
+
+    for _ in range(4):
+
+        def written() -> bool:
+            send()
+            return log.exists() and log.stat().st_size > 0
+
+        wait_for(written)
+        rotated = run(["logrotate", "--force", "--state", str(tmp_path / "rotated"), str(config)])
+        assert rotated.returncode == 0, rotated.stderr
+    wait_for(written)
+    rsyslog.terminate()
+    assert rsyslog.wait(30) == 0
+    text = "".join(run(["zcat", "--force", str(path)]).stdout for path in tmp_path.glob("kmstwist.log*"))
+    for tag in ("kmstwist", "kmstwist-dmz"):
+        found = re.findall(
+            rf"^\S+ \S+ {tag}\[7\]: info conversation client=10\.0\.0\.1 number=(\d+)$", text, re.MULTILINE
+        )
+        assert sorted(map(int, found)) == list(range(sent))
+    assert "kmstwist" not in (tmp_path / "others.log").read_text()
+    # And a reader of the log takes the lines as they are.
+    shown = kmstwist("log", str(log), "--client", "10.0.0.1", "--lines", "1")
+    assert shown.stdout.endswith(f" number={sent - 1}\n")
