@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import re
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +20,11 @@ from kmstwist.rpc.status import FaultStatus
 from kmstwist.transport.errors import FaultError
 from tests.discovery.named import StartNamed, start_named
 from tests.system.gateway_process import Crowd, ask_once, control, reactor, start_gateway, start_lab, until, upstream
-from tests.system.running import Server, free_port
+from tests.system.running import Server, free_port, kmstwist
 
 __all__ = ["start_named"]
+
+PAGE = Path(__file__).parents[2] / "docs/haproxy.md"
 
 HAPROXY = """\
 global
@@ -98,6 +105,52 @@ async def test_a_balancer_that_is_not_named_is_refused_its_header(lab: Server, t
             await reachable(balancer)
             [line] = gateway.conversations(1)
             assert (line["client"], line["reason"]) == ("127.0.0.5", "admission-proxy")
+
+
+@pytest.mark.needs("haproxy")
+@ensureDeferred
+async def test_haproxy_checks_as_the_page_says_and_sees_a_paused_gateway_fail(
+    lab: Server, tmp_path: Path, program: Any
+) -> None:
+    users, web, sock = tmp_path / "web-users", free_port(), tmp_path / "stats"
+    made = kmstwist("web", "password", "haproxy", "--file", str(users), "--password", "PASSWORD")
+    assert made.returncode == 0, made.stderr
+    text = f'[web]\nlisten = "0.0.0.0:{web}"\nusers = "{users}"\n' + upstream(lab.port, "lab")
+    (page,) = re.findall(r"^# haproxy\.cfg\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    with start_gateway(tmp_path, text) as gateway:
+        config = page.replace("bind :1688", f"bind 127.0.0.1:{free_port()}")
+        config = config.replace(":1688 check", f":{gateway.port} check inter 100ms").replace("9688", str(web))
+        config = re.sub(r"10\.1\.9\.[23]", "127.0.0.1", config)
+        (tmp_path / "haproxy.cfg").write_text(f"global\n  stats socket {sock}\n{config}")
+        process = subprocess.Popen([program("haproxy"), "-db", "-q", "-f", str(tmp_path / "haproxy.cfg")])
+        try:
+            until_check(sock, "UP,L7OK,200")
+            await control(gateway, "pause")
+            until_check(sock, "DOWN,L7STS,503")
+            await control(gateway, "resume")
+            until_check(sock, "UP,L7OK,200")
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def until_check(sock: Path, wanted: str) -> None:
+    """Wait until HAProxy's statistics say this of the first gateway: state, result of the check, HTTP status.
+
+    Each question takes its own time.
+    """
+    give_up = time.monotonic() + 60
+    said = ""
+    while time.monotonic() < give_up:
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as way:
+            way.connect(str(sock))
+            way.sendall(b"show stat\n")
+            said = way.makefile().read()
+            rows = list(csv.DictReader(said.removeprefix("# ").splitlines()))
+            [row] = [row for row in rows if row["svname"] == "gw1"]
+            if f"{row['status']},{row['check_status']},{row['check_code']}" == wanted:
+                return
+    raise AssertionError(f"not {wanted}: {said}")
 
 
 ZONE = "corp.example"
