@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -10,28 +11,27 @@ import pytest
 
 from kmstwist.cli.main import kmstwist
 from kmstwist.server.configfile import load
+from kmstwist.server.options import Options
 from tests.system.running import run
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGES = (
-    "install",
-    "first-gateway",
-    "several-hosts",
-    "segmented-networks",
-    "cloud",
-    "haproxy",
-    "monitoring",
-    "firewall",
-    "upgrade",
-    "backup",
-    "troubleshooting",
-)
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+#: Every page that people wrote; those under reference/ are made from the program.
+PAGES = ("README", *sorted(f"docs/{path.stem}" for path in DOCS.glob("*.md") if path.stem != "machines"))
+#: A command in a block, at the start of a line or behind a prompt or another command, up to where it ends.
+_IN_BLOCK = r"(?:^|\$ |&& |\| |-p 0 |root )%s((?: +(?:\"[^\"\n]*\"|'[^'\n]*'|[^|&;>\n\"'])*)?)"
+#: And alone in a sentence.
+_IN_TEXT = r"`%s(?![\w.])([^`>]*)[^`]*`"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def text_of(page: str) -> str:
+    return (ROOT / f"{page}.md").read_text()
 
 
 def blocks(page: str, kind: str) -> list[str]:
     """The page's code blocks of a kind."""
-    return [text for found, text in _BLOCK.findall((DOCS / f"{page}.md").read_text()) if found == kind]
+    return [text for found, text in _BLOCK.findall(text_of(page)) if found == kind]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -42,26 +42,55 @@ def test_every_configuration_on_the_page_is_in_order(page: str, tmp_path: Path) 
         load(file)
 
 
+def commands(page: str, program: str) -> list[list[str]]:
+    """The words after the program's name, of every time it is called on a page."""
+    text = text_of(page).replace("\\\n", " ")
+    lines = [line for _, block in _BLOCK.findall(text) for line in re.findall(_IN_BLOCK % program, block, re.MULTILINE)]
+    lines += re.findall(_IN_TEXT % program, _BLOCK.sub("", text))
+    return [shlex.split(line, comments=True) for line in lines]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_ours_on_the_page_exists_with_its_options(page: str) -> None:
-    text = (DOCS / f"{page}.md").read_text()
-    for line in re.findall(r"(?:`|^|\$ |&& |\| |-p 0 )kmstwist ((?:[a-z][a-z-]+)[^`|&;\n]*)", text, re.MULTILINE):
-        words = line.split()
-        command: click.Command = kmstwist
-        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-            found = command.get_command(click.Context(command), words.pop(0))
-            assert found is not None, line
-            command = found
-        known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
-        assert {word for word in words if re.match(r"--?[a-z]", word)} <= known, line
+    for words in commands(page, "kmstwist"):
+        command, context, rest = resolved(words)
+        try:
+            _, left, _ = command.make_parser(context).parse_args(list(rest))
+        except click.UsageError as error:
+            raise AssertionError(f"{words}: {error.format_message()}") from None
+        # What is left over was given to a command that takes no more; "…" stands for what is not shown.
+        assert isinstance(command, click.Group) or [word for word in left if word != "…"] == [], words
+
+
+def resolved(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
+    """The command that words call, and the words that are its own."""
+    command: click.Command = kmstwist
+    context = click.Context(command, resilient_parsing=True)
+    rest = list(words)
+    while isinstance(command, click.Group) and rest and not rest[0].startswith(("-", "…")):
+        name = rest.pop(0)
+        found = command.get_command(context, name)
+        assert found is not None, words
+        command, context = (
+            found,
+            click.Context(found, context, info_name=name, resilient_parsing=True, **found.context_settings),
+        )
+    return command, context, rest
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_daemon_on_the_page_can_be_started_so(page: str) -> None:
+    for words in filter(None, commands(page, "twistd")):
+        assert "kms" in words, words
+        Options().parse_only(words[words.index("kms") + 1 :])
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_somewhere(page: str) -> None:
-    text = (DOCS / f"{page}.md").read_text()
+    text = text_of(page)
     for target in re.findall(r"\]\(([^)]+)\)", text):
         name, _, anchor = target.partition("#")
-        file = DOCS / name if name else DOCS / f"{page}.md"
+        file = (ROOT / f"{page}.md").parent / name if name else ROOT / f"{page}.md"
         assert file.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
@@ -78,7 +107,7 @@ def test_every_file_of_etc_the_install_page_names_exists() -> None:
 
 @pytest.mark.needs("nft")
 def test_the_nftables_rules_are_right(tmp_path: Path) -> None:
-    (rules,) = (text for text in blocks("firewall", "") if text.startswith("table inet"))
+    (rules,) = (text for text in blocks("docs/firewall", "") if text.startswith("table inet"))
     (tmp_path / "rules").write_text(rules)
     result = run(["/usr/sbin/nft", "-c", "-f", str(tmp_path / "rules")])
     if "Operation not permitted" in result.stderr:
@@ -88,7 +117,7 @@ def test_the_nftables_rules_are_right(tmp_path: Path) -> None:
 
 @pytest.mark.needs("haproxy")
 def test_the_balancers_configuration_is_right(tmp_path: Path) -> None:
-    (config,) = (text for text in blocks("haproxy", "") if "frontend kms" in text)
+    (config,) = (text for text in blocks("docs/haproxy", "") if "frontend kms" in text)
     (tmp_path / "haproxy.cfg").write_text(config)
     result = run(["/usr/sbin/haproxy", "-c", "-f", str(tmp_path / "haproxy.cfg")])
     assert result.returncode == 0, result.stderr
