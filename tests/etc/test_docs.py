@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from kmstwist.cli.main import kmstwist
 from kmstwist.server.configfile import load
@@ -130,3 +131,19 @@ def test_the_journal_and_the_log_are_told_in_the_same_words_as_the_program() -> 
     for sentence in ("is in use by another program", "systemd has not opened that socket", "no such option"):
         assert sentence in text
         assert sentence in source
+
+
+def test_what_a_page_shows_of_a_command_s_output_is_what_it_prints() -> None:
+    shown = [
+        (page, command, output.strip())
+        for page in PAGES
+        for block in blocks(page, "")
+        for part in re.split(r"^\$ ", block.replace("\\\n", " "), flags=re.MULTILINE)
+        for command, _, output in [part.partition("\n")]
+        if re.match(r"kmstwist (keys|setup-client|errors) ", command) and output.strip()
+    ]
+    assert len(shown) >= 4
+    for page, command, output in shown:
+        printed = CliRunner().invoke(kmstwist, shlex.split(command)[1:], env={"COLUMNS": "120"}).stdout
+        # Columns may be wider on the terminal that a page was written at.
+        assert printed.split() == output.split(), (page, command)
