@@ -7,11 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import click
-
 from kmstwist import __version__
 from kmstwist.cli.main import kmstwist
-from kmstwist.cli.reference import _commands
+from kmstwist.cli.reference import contexts
 from kmstwist.server.options import OPTIONS, Options
 
 _FILES = (
@@ -62,12 +60,12 @@ def command_page() -> str:
     lines += [".SH SYNOPSIS", ".B kmstwist", "COMMAND [OPTIONS] [ARGUMENTS]", ".SH DESCRIPTION"]
     lines += _paragraphs(kmstwist.help)
     lines.append(".SH COMMANDS")
-    for path, command in _commands(kmstwist, ("kmstwist",)):
+    for context in contexts():
+        command = context.command
         if command is kmstwist:
             continue
-        context = click.Context(command, info_name=" ".join(path))
         usage = " ".join(command.collect_usage_pieces(context))
-        lines += [f".SS {_escaped(' '.join(path))} {_escaped(usage)}"]
+        lines += [f".SS {_escaped(context.command_path)} {_escaped(usage)}"]
         lines += _paragraphs(command.help)
         for parameter in command.get_params(context):
             record = parameter.get_help_record(context)

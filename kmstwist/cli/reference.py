@@ -129,20 +129,24 @@ def options_page() -> str:
 def commands_page() -> str:
     """Every verb of `kmstwist` with its help."""
     lines = ["# The `kmstwist` command", "", _MADE]
-    for path, command in _commands(kmstwist, ("kmstwist",)):
-        context = click.Context(command, info_name=" ".join(path), terminal_width=100, max_content_width=100)
-        lines += [f"## {' '.join(path)}", "", "```", command.get_help(context), "```", ""]
+    for context in contexts(terminal_width=100, max_content_width=100):
+        lines += [f"## {context.command_path}", "", "```", context.get_help(), "```", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    yield path, command
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            found = command.get_command(context, name)
+def contexts(**settings: Any) -> Iterator[click.Context]:
+    """The context of `kmstwist` and of every verb below it, as it is when the verb is called."""
+    return _below(click.Context(kmstwist, info_name="kmstwist", **kmstwist.context_settings, **settings))
+
+
+def _below(context: click.Context) -> Iterator[click.Context]:
+    yield context
+    group = context.command
+    if isinstance(group, click.Group):
+        for name in group.list_commands(context):
+            found = group.get_command(context, name)
             if found is not None and not found.hidden:
-                yield from _commands(found, (*path, name))
+                yield from _below(click.Context(found, parent=context, info_name=name, **found.context_settings))
 
 
 #: File below docs/ and what makes it.

@@ -17,6 +17,8 @@ import pytest
 from tests.etc.conftest import ETC, InitScript
 from tests.system.running import kmstwist, run
 
+# Not on the path of those who are not root.
+LOGROTATE = "/usr/sbin/logrotate"
 _CONFIG = ETC / "logrotate.d/kmstwist"
 _SNIPPET = ETC / "rsyslog.d/kmstwist.conf"
 
@@ -48,7 +50,7 @@ def test_logrotate_finds_nothing_wrong_with_the_file(tmp_path: Path) -> None:
     text = _CONFIG.read_text().replace("    su kmstwist adm\n", "").replace(" kmstwist adm", " root root")
     (tmp_path / "conf").write_text(text)
     (tmp_path / "conf").chmod(0o644)
-    result = run(["logrotate", "--debug", "--state", str(tmp_path / "state"), str(tmp_path / "conf")])
+    result = run([LOGROTATE, "--debug", "--state", str(tmp_path / "state"), str(tmp_path / "conf")])
     assert result.returncode == 0
     assert "error" not in result.stderr.lower()
 
@@ -81,7 +83,7 @@ def test_a_rotation_under_load_loses_no_line(root: Path) -> None:
         with ThreadPoolExecutor(1) as pool:
             clients = pool.submit(kmstwist, "lab", "activate", *arguments, "--count", "1200", "--at-once", "8")
             while not clients.done() or len(list(init.log.parent.iterdir())) < 3:
-                result = run(["logrotate", "--force", "--state", str(init.root / "rotated"), str(config)])
+                result = run([LOGROTATE, "--force", "--state", str(init.root / "rotated"), str(config)])
                 assert result.returncode == 0, result.stderr
                 wait_for_the_new_file(init)
         assert clients.result().returncode == 0, clients.result().stderr
@@ -165,7 +167,7 @@ def test_a_rotation_of_what_rsyslog_writes_loses_no_line(tmp_path: Path, rsyslog
             return log.exists() and log.stat().st_size > 0
 
         wait_for(written)
-        rotated = run(["logrotate", "--force", "--state", str(tmp_path / "rotated"), str(config)])
+        rotated = run([LOGROTATE, "--force", "--state", str(tmp_path / "rotated"), str(config)])
         assert rotated.returncode == 0, rotated.stderr
     wait_for(written)
     rsyslog.terminate()

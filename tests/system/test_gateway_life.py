@@ -47,13 +47,20 @@ def lab(tmp_path: Path) -> Iterator[Server]:
 
 
 class Held:
-    """A host that holds every call until it is told to answer."""
+    """A host that holds every call until it is told to answer, and answers at once after that."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[OddProtocol, Any]] = []
-        self.host = OddHost(lambda protocol, call, message: self.calls.append((protocol, call)))
+        self._answers = False
+        self.host = OddHost(self._hold)
+
+    def _hold(self, protocol: OddProtocol, call: Any, message: bytes) -> None:
+        self.calls.append((protocol, call))
+        if self._answers:
+            protocol.answer(call, b"at last")
 
     def answer(self) -> None:
+        self._answers = True
         for protocol, call in self.calls:
             protocol.answer(call, b"at last")
 

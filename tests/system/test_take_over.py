@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor as installed_reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredQueue, gatherResults
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThread
 
@@ -27,7 +27,6 @@ from tests.system.gateway_process import (
     bound_client,
     start_gateway,
     start_lab,
-    until,
     upstream,
 )
 from tests.system.running import BIN, Server, kmstwist, run
@@ -91,25 +90,23 @@ async def test_two_restarts_under_load_fail_no_client(lab: Server, tmp_path: Pat
 
 @ensureDeferred
 async def test_calls_under_way_are_finished_and_who_comes_meanwhile_waits(tmp_path: Path) -> None:
-    calls: list[Any] = []
-    host = OddHost(lambda protocol, call, message: calls.append((protocol, call)))
+    calls: DeferredQueue[Any] = DeferredQueue()
+    host = OddHost(lambda protocol, call, message: calls.put((protocol, call)))
     # Longer than a slow machine takes to start a server.
     patient = "[gateway]\ndeadline = 60\nattempt_timeout = 60\n[server.timeouts]\ndrain = 60\n"
     with start_gateway(tmp_path, patient + upstream(host.number, "kms1")) as first:
         client = await bound_client(first)
         call = client.request_activation(MESSAGE)
-        await until(first, lambda found: found["kms1"]["busy"] == 1)
+        protocol, executing = await calls.get()
         starting = deferToThread(successor, first, f"--config={tmp_path / 'kmstwist.toml'}")
         await deferToThread(first.wait_for, " handing-over")
         late = Deferred.fromCoroutine(ask_once(first))
-        (protocol, executing), *others = calls
-        assert others == []
+        assert calls.pending == []
         protocol.answer(executing, b"from the first")
         assert await call == (0, b"from the first")
         client.close()
         with await starting as second:
-            await until(second, lambda found: found["kms1"]["busy"] == 1)
-            protocol, executing = calls[1]
+            protocol, executing = await calls.get()
             protocol.answer(executing, b"from the second")
             assert await late == (0, b"from the second")
             assert await deferToThread(second.stop) == 0
