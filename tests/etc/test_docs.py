@@ -66,7 +66,7 @@ def test_every_command_of_ours_on_the_page_exists_with_its_options(page: str) ->
 def resolved(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
     """The command that words call, and the words that are its own."""
     command: click.Command = kmstwist
-    context = click.Context(command, resilient_parsing=True)
+    context = click.Context(command, resilient_parsing=True, **command.context_settings)
     rest = list(words)
     while isinstance(command, click.Group) and rest and not rest[0].startswith(("-", "…")):
         name = rest.pop(0)
