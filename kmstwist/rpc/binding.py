@@ -76,6 +76,7 @@ def alter(inputs: AssociationInputs, association: ServerAssociation, pdu: AlterC
     association.contexts.update(outcome.accepted)
     size = association.fragment_size
     flags = WHOLE | pdu.flags & SUPPORT_HEADER_SIGN
+    association.altered += 1
     association.send(AlterContextResp(pdu.call_id, outcome.outcomes, size, size, association.group or 0, b"", flags))
 
 

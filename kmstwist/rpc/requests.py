@@ -106,6 +106,7 @@ def _refuse_context(association: ServerAssociation, pdu: Request) -> None:
     elif pdu.flags & LAST_FRAG:
         # The one refusal a well-meaning client may meet, so the connection stays (observed).
         association.send(Fault(pdu.call_id, 0, FaultStatus.NCA_UNKNOWN_INTERFACE, flags=WHOLE | DID_NOT_EXECUTE))
+        association.answered += 1
         association.note_refusal(Reason.RPC_UNKNOWN_CONTEXT, f"context {pdu.context_id} is not bound")
     else:
         text = f"a request in fragments for context {pdu.context_id}, which is not bound"

@@ -163,8 +163,10 @@ class ServerAssociation:
         self.fragment_size = MAX_FRAGMENT
         self.group: int | None = None
         self.multiplexed = False
-        #: Calls answered with a response, those of the management interface included.
+        #: Calls answered, with a response or a fault, those of the management interface included.
         self.answered = 0
+        #: Times that contexts were added.
+        self.altered = 0
         self.contexts: dict[int, BoundContext] = {}
         self.calls: dict[int, Call] = {}
         self.partial: dict[int, PartialCall] = {}
@@ -277,6 +279,7 @@ class ServerAssociation:
 
     def _send_fault(self, call: Call, status: int, flags: int) -> None:
         self.calls.pop(call.call_id, None)
+        self.answered += 1
         if not call.maybe:
             self.send(Fault(call.call_id, call.context_id, status, flags=WHOLE | flags))
 

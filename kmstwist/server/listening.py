@@ -240,4 +240,4 @@ class ListeningService(Service):
 
     def _cut(self) -> None:
         for protocol in list(self._factory.connections):
-            protocol.transport.abortConnection()
+            protocol.cut(Reason.SERVER_STOPPING, "not finished within the drain time")

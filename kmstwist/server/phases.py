@@ -51,6 +51,11 @@ class PhaseTimer:
         if self.phase is Phase.OPENING or self.phase is Phase.IDLE:
             self._begin(Phase.ASKING, self._timeouts.request)
 
+    def altered(self) -> None:
+        """The client has been told of further contexts, and may ask in them: as long from now as after its bind."""
+        if self.phase is Phase.ASKING or self.phase is Phase.IDLE:
+            self._begin(Phase.ASKING, self._timeouts.request)
+
     def calling(self) -> None:
         """The request is whole and is being answered."""
         self.phase = Phase.CALLING

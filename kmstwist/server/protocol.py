@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, ITCPTransport
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -37,12 +37,15 @@ if TYPE_CHECKING:
 
 #: After a refusal the client gets this many seconds to read it before the connection is cut.
 _LINGER = 2.0
+#: Ends of a connection that say nothing of what the client did before.
+_WENT_AWAY = (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST, Reason.CLIENT_IDLE)
 
 
 class KmsProtocol(Protocol):
     """One client's connection. With a `balancer` the client is the one that its PROXY header names."""
 
-    transport: ITCPTransport
+    #: A TCP or Unix connection of Twisted's, which is a consumer and a producer as well as a transport.
+    transport: Any
     factory: KmsFactory
 
     association: ServerAssociation
@@ -55,7 +58,8 @@ class KmsProtocol(Protocol):
         #: A call that is over and whose line is not written yet.
         self._over: Outcome | None = None
         self._ended: Ended | None = None
-        self._refused: Refused | None = None
+        #: A refusal that no line has told of yet.
+        self._untold: Refused | Ended | None = None
         self._phases: PhaseTimer
         self._linger_timer: IDelayedCall | None = None
         self._known = False
@@ -70,8 +74,21 @@ class KmsProtocol(Protocol):
         self.association = ServerAssociation(factory.rpc, port, self.facts.client)
         self._phases = PhaseTimer(factory.clock, factory.timeouts, self._expired)
         factory.connections.add(self)
+        # A client that does not read its answers is not read from either, and its time runs.
+        self.transport.registerProducer(self, True)
         if self.facts.proxy is None:
             self._admit()
+
+    def pauseProducing(self) -> None:
+        """The transport holds as much as it should for a client that does not read."""
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The client has read what was held."""
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The connection is gone; `connectionLost` says so, too."""
 
     def dataReceived(self, data: bytes) -> None:
         """Feed the association, act on its events, send what it has to send."""
@@ -89,24 +106,31 @@ class KmsProtocol(Protocol):
         facts.bytes_in += len(data)
         self._phases.received()
         association = self.association
-        answered = association.answered
+        answered, altered = association.answered, association.altered
         for event in association.receive_data(data):
             if type(event) is CallReceived:
                 self._activate(event.call)
             elif type(event) is CallOrphaned:
                 self._give_up(event.call, Reason.CLIENT_ORPHANED, "the client gave the call up")
             elif type(event) is Refused:
-                self._refused = event
+                self._untold = event
             elif type(event) is Ended:
                 self._end_by_us(event.reason, event.detail)
+                self._untold = event
+                for call in list(self._executing):
+                    self._give_up(call, event.reason, event.detail)
         if facts.bound_at is None and association.group is not None:
             facts.bound_at = self.factory.clock.seconds()
         self._flush()
         if self.has_ended():
             self._linger()
-        elif association.answered > answered and not self._executing:
-            # A management call, answered by the association itself, is an answer like any other.
+        elif self._executing:
+            pass
+        elif association.answered > answered:
+            # A call answered by the association itself, of the management interface or refused, is one like any other.
             self._phases.answered()
+        elif association.altered > altered:
+            self._phases.altered()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection; write its line."""
@@ -122,9 +146,12 @@ class KmsProtocol(Protocol):
             self._ended = Ended(Reason.CLIENT_CLOSED if clean else Reason.CLIENT_LOST, "")
         self._write_line_of_call(ended_by)
         for call in list(self._executing):
-            self._give_up(call, Reason.CLIENT_LOST, "the client left before its answer")
+            if ended_by == "client":
+                self._give_up(call, Reason.CLIENT_LOST, "the client left before its answer")
+            else:
+                self._give_up(call, self._ended.reason, self._ended.detail)
             self._write_line_of_call(ended_by)
-        if not self.facts.lines:
+        if self._untold is not None or not self.facts.lines:
             self._write_line(self._without_call(), ended_by)
         if self._known:
             self.factory.admission.closed(self.facts.client)
@@ -158,6 +185,12 @@ class KmsProtocol(Protocol):
             self._end_by_us(reason, detail)
             self.transport.loseConnection()
 
+    def cut(self, reason: Reason, detail: str) -> None:
+        """End the connection at once, whatever is under way."""
+        if self._ended is None:
+            self._end_by_us(reason, detail)
+        self.transport.abortConnection()
+
     def has_ended(self) -> bool:
         """Whether we have decided to close the connection."""
         return self._ended is not None
@@ -182,6 +215,9 @@ class KmsProtocol(Protocol):
         self.transport.abortConnection()
 
     def _end_by_us(self, reason: Reason, detail: str) -> None:
+        if self._ended is None:
+            # From here on the transport may close when it has sent what it has.
+            self.transport.unregisterProducer()
         self._ended = Ended(reason, detail)
 
     def _linger(self) -> None:
@@ -303,6 +339,8 @@ class KmsProtocol(Protocol):
         ended = self._ended
         if ended is not None and ended_by == "server" and over.reason is Reason.OK:
             over.reason, over.detail = ended.reason, ended.detail
+        if ended is not None and over.reason is ended.reason:
+            self._untold = None
         self._write_line(over, ended_by)
 
     def _write_line(self, outcome: Outcome, ended_by: str) -> None:
@@ -318,13 +356,13 @@ class KmsProtocol(Protocol):
         )
 
     def _without_call(self) -> Outcome:
-        """What there is to tell of a connection that made no call."""
+        """What there is to tell of a connection that made no call, or was refused something after its last one."""
         outcome = Outcome(self.factory.clock.seconds(), asked=False)
-        cause = self._ended
-        if self._refused is not None and (cause is None or cause.reason in (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST)):
+        cause: Refused | Ended | None = self._ended
+        if self._untold is not None and (cause is None or cause.reason in _WENT_AWAY):
             # Why the client was refused says more than that it then went away.
-            outcome.reason, outcome.detail = self._refused.reason, self._refused.detail
-        elif cause is not None:
+            cause = self._untold
+        if cause is not None:
             outcome.reason, outcome.detail = cause.reason, cause.detail
         self.factory.recorder.turned_away(self.facts, outcome.reason, outcome.detail)
         return outcome

@@ -29,7 +29,18 @@ from kmstwist.rpc import activation
 from kmstwist.rpc.client import Bound, ClientAssociation, FaultReceived, ResponseReceived
 from kmstwist.rpc.codec import decode, encode
 from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.pdu import CONC_MPX, FIRST_FRAG, WHOLE, Bind, BindNak, Orphaned, PresentationContext, Request
+from kmstwist.rpc.pdu import (
+    CONC_MPX,
+    FIRST_FRAG,
+    LAST_FRAG,
+    WHOLE,
+    Bind,
+    BindNak,
+    Fault,
+    Orphaned,
+    PresentationContext,
+    Request,
+)
 from kmstwist.rpc.server import RpcServer
 from kmstwist.rpc.status import FaultStatus
 from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, SyntaxId
@@ -247,7 +258,116 @@ def test_bytes_that_are_no_rpc_end_the_connection_after_it_could_read_why(
     assert [(line["reason"], line["end"]) for line in lines] == [("rpc-not-rpc", "server")]
 
 
+def raw_call(number: int, opnum: int, flags: int = WHOLE) -> bytes:
+    return encode(Request(number, 0, opnum, b"", 0, flags=flags))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (encode(Request(9, 0, 0, b"x", 1, flags=WHOLE)), "rpc-not-multiplexed"),
+        (b"GET / HTTP/1.1\r\nHost: kms\r\n\r\n", "rpc-not-rpc"),
+    ],
+)
+def test_what_ends_a_connection_in_mid_call_is_in_the_line_of_the_call(
+    factory: KmsFactory, activator: Activator, lines: list[dict[str, Any]], wrong: bytes, reason: str
+) -> None:
+    cancelled: list[object] = []
+    activator.answer = lambda: Deferred(cancelled.append)
+    conversation = Conversation(factory)
+    conversation.bind()
+    conversation.call()
+    conversation.send(wrong)
+    # Nobody waits for the answer any more.
+    assert len(cancelled) == 1
+    conversation.close(ConnectionLost)
+    assert [(line["reason"], line["result"], line["phase"], line["end"]) for line in lines] == [
+        (reason, "none", "call", "server")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason", "end"),
+    [
+        (raw_call(9, 0, LAST_FRAG), "rpc-fragment-order", "server"),
+        (raw_call(9, 77), "rpc-unknown-operation", "client"),
+        (b"GET / HTTP/1.1\r\nHost: kms\r\n\r\n", "rpc-not-rpc", "server"),
+    ],
+)
+def test_a_refusal_after_an_answered_call_has_a_line_of_its_own(
+    factory: KmsFactory, lines: list[dict[str, Any]], wrong: bytes, reason: str, end: str
+) -> None:
+    conversation = Conversation(factory)
+    conversation.bind()
+    conversation.call()
+    conversation.send(wrong)
+    conversation.close()
+    assert [(line["reason"], line["result"], line["end"]) for line in lines] == [
+        ("ok", "answered", "open"),
+        (reason, "none", end),
+    ]
+    assert lines[1]["bytes_in"] == len(wrong)
+
+
+def test_a_call_cut_at_the_end_of_the_drain_time_says_that_the_server_stops(
+    factory: KmsFactory, activator: Activator, lines: list[dict[str, Any]]
+) -> None:
+    activator.answer = Deferred
+    conversation = Conversation(factory)
+    conversation.bind()
+    conversation.call()
+    conversation.protocol.cut(Reason.SERVER_STOPPING, "not finished within the drain time")
+    assert conversation.transport.aborted
+    conversation.close(ConnectionLost)
+    assert [(line["reason"], line["end"]) for line in lines] == [("server-stopping", "server")]
+
+
 # How long a client may take.
+
+
+@pytest.mark.parametrize("opnum", [0, 77])
+def test_whoever_asks_what_there_is_not_has_the_idle_time_from_its_answer_on(
+    factory: KmsFactory, clock: Clock, lines: list[dict[str, Any]], opnum: int
+) -> None:
+    conversation = Conversation(factory)
+    conversation.bind()
+    for number in range(3):
+        # An operation without its arguments, or one that there is not: both are answered with a fault.
+        conversation.protocol.dataReceived(raw_call(2 + number, opnum))
+        assert isinstance(decode(conversation.transport.value()), Fault)
+        conversation.transport.clear()
+        clock.advance(19.0)
+        assert not conversation.transport.aborted
+    clock.advance(12.0)
+    assert conversation.transport.aborted
+    conversation.close(ConnectionLost)
+    assert {line["reason"] for line in lines} == {"rpc-bad-stub" if opnum == 0 else "rpc-unknown-operation"}
+
+
+def test_whoever_alters_its_contexts_has_the_request_s_time_from_then_on(factory: KmsFactory, clock: Clock) -> None:
+    conversation = Conversation(factory)
+    conversation.bind()
+    for number in range(3):
+        clock.advance(19.0)
+        assert not conversation.transport.aborted
+        conversation.association.alter((PresentationContext(7 + number, MGMT_INTERFACE, (NDR32,)),))
+        conversation.send(conversation.association.data_to_send())
+        assert not conversation.protocol.answered
+    clock.advance(20.5)
+    assert conversation.transport.aborted
+
+
+def test_a_client_that_does_not_read_is_not_read_from(factory: KmsFactory) -> None:
+    conversation = Conversation(factory)
+    protocol, transport = conversation.protocol, conversation.transport
+    assert (transport.producer, transport.streaming) == (protocol, True)
+    protocol.pauseProducing()
+    assert transport.producerState == "paused"
+    protocol.resumeProducing()
+    assert transport.producerState == "producing"
+    # Once it ends the connection, nothing more is produced, and the transport may close when it has sent all.
+    conversation.send(b"GET / HTTP/1.1\r\nHost: kms\r\n\r\n")
+    assert transport.producer is None
 
 
 def test_a_client_that_says_nothing_is_closed_after_the_first_byte_s_timeout(

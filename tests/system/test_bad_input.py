@@ -16,6 +16,7 @@ import pytest
 from kmstwist.rpc import activation
 from kmstwist.rpc.client import WINDOWS_CONTEXTS, ClientAssociation, ResponseReceived
 from kmstwist.rpc.codec import decode, encode
+from kmstwist.rpc.mgmt import INQ_IF_IDS
 from kmstwist.rpc.pdu import (
     DID_NOT_EXECUTE,
     FIRST_FRAG,
@@ -32,7 +33,7 @@ from kmstwist.rpc.pdu import (
     Request,
     Response,
 )
-from kmstwist.rpc.syntax import KMS_INTERFACE, NDR32, SyntaxId
+from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, SyntaxId
 
 BIND = encode(Bind(1, (PresentationContext(0, KMS_INTERFACE, (NDR32,)),)))
 REQUEST = encode(Request(2, 0, 0, activation.encode_request(bytes(8))))
@@ -262,3 +263,20 @@ def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others
     # The good clients' lines tell of their calls.
     reasons = Counter(line["reason"] for line in server.all_conversations() if line["result"] == "none")
     assert reasons == {"client-idle": connections // 2, "client-slow": connections // 2}
+
+
+def test_a_client_that_never_reads_is_not_served_without_end(start_server):
+    server = start_server("--idle-timeout=2")
+    before = server.rss()
+    ask = encode(Request(2, 1, INQ_IF_IDS, b"", 0))
+    with server.connect() as connection:
+        connection.sendall(encode(Bind(1, (PresentationContext(1, MGMT_INTERFACE, (NDR32,)),))))
+        connection.settimeout(20)
+        sent = 0
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            # Its answers are many times as long as its questions.
+            while True:
+                sent += connection.send(ask * 1000)
+    assert sent < 8 * 1024 * 1024, "it was read from on and on"
+    assert server.rss() - before < 16 * 1024 * 1024
+    assert server.conversation(reason="client-idle")["end"] == "server"
