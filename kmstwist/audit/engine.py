@@ -8,6 +8,7 @@ writers wait for each other instead of failing half way.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,9 @@ def store_url(store: str) -> URL:
     try:
         url = make_url(store)
     except (ArgumentError, ValueError) as error:
-        raise StoreError(f"{store!r} is no store: {error}. Give a file's path or a postgresql:// URL") from error
+        # Without the password: this ends in logs.
+        shown = re.sub(r"(://[^:/]*):.*@", r"\1:…@", store)
+        raise StoreError(f"{shown!r} is no store: {error}. Give a file's path or a postgresql:// URL") from error
     match url.drivername:
         case "sqlite":
             return url

@@ -181,11 +181,14 @@ class RecordMaker:
         )
         return record if facts is None else with_facts(record, facts)
 
-    def abandoned(self, call: ActivationCall, reason: Reason, detail: str) -> Record:
+    def abandoned(
+        self, call: ActivationCall, reason: Reason, detail: str, *, facts: RequestFacts | None = None
+    ) -> Record:
         """The record of a call whose client left before it had an answer."""
-        return self._make(
+        record = self._make(
             call.client, reason, detail, peer=call.proxy, version=kms_version(call.message), bytes_in=len(call.message)
         )
+        return record if facts is None else with_facts(record, facts)
 
     def refused(
         self,

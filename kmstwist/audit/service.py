@@ -27,7 +27,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from kmstwist.audit.engine import DEFAULT_BUSY_TIMEOUT, StoreError, is_sqlite, open_engine, plain_error
+from kmstwist.audit.engine import DEFAULT_BUSY_TIMEOUT, StoreError, is_sqlite, open_engine, plain_error, store_url
 from kmstwist.audit.forward import Forwarder, register, target_name, unregister_others
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
@@ -65,6 +65,39 @@ class AuditSettings:
     gather: float = GATHER
     batch: int = BATCH
     queue: int = QUEUE
+
+
+def try_settings(settings: AuditSettings) -> None:
+    """Raise `StoreError`, a sentence, where the audit could not start with these; the store itself is not looked at."""
+    target = _target(settings)
+    if target is not None:
+        target.dispose()
+    _salt(settings)
+
+
+def _target(settings: AuditSettings) -> Engine | None:
+    """The central store, where there is one to forward to. Raises `StoreError` where it cannot be one."""
+    if settings.forward_to is None:
+        return None
+    target = open_engine(settings.forward_to)
+    if is_sqlite(target):
+        raise StoreError("the audit forwards to PostgreSQL; give forward_to a postgresql:// URL")
+    return target
+
+
+def _salt_file(settings: AuditSettings) -> Path:
+    return settings.salt_file or Path(str(store_url(settings.store).database)).with_name("audit.salt")
+
+
+def _salt(settings: AuditSettings) -> bytes:
+    """The key of hashed fields, made where it is missing; empty where nothing is hashed. Raises `StoreError`."""
+    policy = settings.privacy
+    if Keep.HASH not in (policy.client, policy.peer, policy.machine, policy.cmid):
+        return b""
+    try:
+        return load_salt(_salt_file(settings))
+    except ValueError as error:
+        raise StoreError(str(error)) from None
 
 
 class AuditService(Service):
@@ -158,21 +191,17 @@ class AuditService(Service):
 
     def _load_privacy(self, engine: Engine) -> Privacy:
         policy = self.settings.privacy
-        salt_file = self.settings.salt_file or Path(str(engine.url.database)).with_name("audit.salt")
-        hashing = Keep.HASH in (policy.client, policy.peer, policy.machine, policy.cmid)
-        salt = load_salt(salt_file) if hashing else b""
-        write_policy(engine, policy, salt_file.absolute())
+        salt = _salt(self.settings)
+        write_policy(engine, policy, _salt_file(self.settings).absolute())
         return Privacy(policy, salt)
 
     def _start_forwarding(self, engine: Engine) -> None:
         if not self.settings.forwards:
             return
-        if self.settings.forward_to is None:
+        target = _target(self.settings)
+        if target is None:
             unregister_others(engine, None)
             return
-        target = open_engine(self.settings.forward_to)
-        if is_sqlite(target):
-            raise StoreError("the audit forwards to PostgreSQL; give a postgresql:// URL")
         register(engine, target_name(target))
         unregister_others(engine, target_name(target))
         self.forwarder = Forwarder(engine, target, now=time.time)

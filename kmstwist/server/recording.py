@@ -18,9 +18,10 @@ from twisted.python.failure import Failure
 from kmstwist.audit.engine import StoreError, open_engine
 from kmstwist.audit.migrate import check, migrate
 from kmstwist.audit.records import REFUSING, Phases
-from kmstwist.audit.service import AuditService, AuditSettings
+from kmstwist.audit.service import AuditService, AuditSettings, try_settings
 from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.writer import AuditUnavailable
+from kmstwist.gateway.outcome import readable_facts
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
 from kmstwist.reasons import Reason
 from kmstwist.rpc.status import FaultStatus
@@ -45,13 +46,15 @@ class Recorder:
         """Record a fault; fires when it may be sent, recorded or not: a fault grants nothing."""
         if self.audit is None:
             return succeed(None)
-        record = self.audit.maker.faulted(call, fault, peer=call.proxy, phases=_phases(outcome))
+        facts = readable_facts(call.message)
+        record = self.audit.maker.faulted(call, fault, facts=facts, peer=call.proxy, phases=_phases(outcome))
         return self.audit.record(record).addErrback(_left_out)
 
     def abandoned(self, call: ActivationCall, reason: Reason, detail: str) -> None:
         """Record a call whose client left before its answer."""
         if self.audit is not None:
-            self.audit.record(self.audit.maker.abandoned(call, reason, detail)).addErrback(_left_out)
+            record = self.audit.maker.abandoned(call, reason, detail, facts=readable_facts(call.message))
+            self.audit.record(record).addErrback(_left_out)
 
     def turned_away(self, facts: ConnectionFacts, reason: Reason, detail: str, fault: int | None = None) -> None:
         """Record a peer that was refused before it made a KMS call."""
@@ -78,9 +81,10 @@ def _left_out(failure: Failure) -> None:
 
 
 def try_store(section: AuditSection, state_dir: Path, *, lab: bool) -> None:
-    """Raise `StartupError` where the audit's store cannot be opened; what is in it stays as it is."""
+    """Raise `StartupError` where the audit could not start; what is in its store stays as it is."""
     if section.enabled:
         _with_store(section.store_path(state_dir, lab=lab), check)
+        _settings(section, state_dir, lab=lab)
 
 
 def _with_store(store: Path, look: Callable[[Engine], None]) -> None:
@@ -102,10 +106,14 @@ def make_audit(
     """
     if not section.enabled:
         return None
-    store = section.store_path(state_dir, lab=lab)
-    _with_store(store, migrate)
+    _with_store(section.store_path(state_dir, lab=lab), migrate)
+    return AuditService(_settings(section, state_dir, lab=lab, forwards=forwards), reactor)
+
+
+def _settings(section: AuditSection, state_dir: Path, *, lab: bool, forwards: bool = True) -> AuditSettings:
+    """What the configuration says of the audit, tried. Raises `StartupError`."""
     settings = AuditSettings(
-        store=str(store),
+        store=str(section.store_path(state_dir, lab=lab)),
         gateway=section.gateway or socket.gethostname(),
         on_failure=section.on_failure,
         privacy=section.privacy.policy(),
@@ -116,4 +124,8 @@ def make_audit(
         batch=section.batch,
         queue=section.queue,
     )
-    return AuditService(settings, reactor)
+    try:
+        try_settings(settings)
+    except (StoreError, OSError) as error:
+        raise StartupError(f"[audit]: {error}") from None
+    return settings

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.running import BIN, Server, kmstwist, run
+from kmstwist.lab.keys import LabKey
+from tests.system.running import BIN, Server, free_port, kmstwist, run
 
 PRODUCT = "Windows 11 / 10 Enterprise"
 
@@ -79,3 +80,28 @@ def test_a_store_that_is_no_database_is_one_clear_sentence(tmp_path: Path) -> No
     assert result.returncode == 1
     assert "lab-audit.sqlite" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_central_store_that_is_none_is_one_clear_sentence_without_its_password(tmp_path: Path) -> None:
+    (tmp_path / "kmstwist.toml").write_text('[audit]\nforward_to = "postgresql://u:se@cret@h:port/db"\n')
+    daemon = [str(BIN / "twistd"), "-n", "--pidfile=", "kms", f"--config={tmp_path / 'kmstwist.toml'}", "--port=0"]
+    result = run([*daemon, f"--state-dir={tmp_path / 'state'}"])
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "invalid literal" in result.stderr
+    assert "se@cret" not in result.stdout + result.stderr
+
+
+def test_a_call_that_ends_in_a_fault_is_recorded_with_what_it_said_in_clear(tmp_path: Path) -> None:
+    with Server(tmp_path / "state", f"--upstream=127.0.0.1:{free_port()}") as server:
+        lab_key = tmp_path / "lab.key"
+        LabKey.load_or_create(lab_key, random.randbytes)
+        asked = kmstwist(
+            *("lab", "activate", "--port", str(server.port), "--lab-key", str(lab_key), "--kms-version", "4"),
+            *("--product", "Windows Server 2022 Standard"),
+        )
+        assert asked.returncode == 1
+        assert server.stop() == 0
+    store = tmp_path / "state/audit.sqlite"
+    shown = kmstwist("report", "failures", "--machine", "lab-pc-*", "--store", str(store), "--format", "csv")
+    assert "upstream-refused" in shown.stdout
