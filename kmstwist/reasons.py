@@ -144,7 +144,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.RPC_ASSOC_GROUP: Explanation(
         "a bind named an association group that does not exist (any more), or that another address made",
-        "harmless if rare: the client's other connection ended first and it will bind afresh",
+        "harmless if rare: the client's other connection ended first, or another worker has it; it will bind afresh",
     ),
     Reason.RPC_FRAGMENT_ORDER: Explanation(
         "a fragment of a request without its first one, or one that changes the call's context or operation",
