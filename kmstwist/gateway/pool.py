@@ -52,17 +52,21 @@ class AssociationPool:
         ceiling: int = 64,
         queue: int = 2048,
         timeout: float = 5.0,
-        when_unreachable: Callable[[UpstreamError], None] | None = None,
+        when_failed: Callable[[UpstreamError], None] | None = None,
     ) -> None:
         """`floor` and `ceiling` count connections, `queue` waiting calls, `timeout` is seconds a connection attempt may
-        take. `when_unreachable` is told of every attempt that failed."""
+        take.
+
+        `when_failed` is told of what the host failed at: each attempt to connect, once, however many calls fail for
+        it, and each call that was made. That a call's turn did not come is not the host's failure.
+        """
         self._endpoint = endpoint
         self._clock = clock
         self.floor = floor
         self.ceiling = ceiling
         self.queue = queue
         self.timeout = timeout
-        self._when_unreachable = when_unreachable
+        self._when_failed = when_failed
         self._idle: list[RpcConnection] = []
         self._busy: set[RpcConnection] = set()
         self._connecting: set[Deferred[RpcConnection]] = set()
@@ -152,7 +156,14 @@ class AssociationPool:
             # The host may be well: all of its connections carry calls, and this one's turn did not come.
             raise PoolBusy(f"no connection became free within {seconds:g} s")
 
-        return answer.addTimeout(timeout, self._clock, onTimeoutCancel=timed_out)
+        def failed(failure: Failure) -> Failure:
+            error = failure.value
+            # Why a call got no connection, the attempt to connect has told. A fault is an answer.
+            if attempt.asked and isinstance(error, UpstreamError) and not isinstance(error, FaultError):
+                self._tell_failed(error)
+            return failure
+
+        return answer.addTimeout(timeout, self._clock, onTimeoutCancel=timed_out).addErrback(failed)
 
     async def _request(self, message: bytes, attempt: _Attempt) -> tuple[int, bytes]:
         connection, fresh = await self._take()
@@ -230,9 +241,13 @@ class AssociationPool:
             self._fail_waiting(error)
         elif self._waiting and len(self._waiting) > len(self._connecting) + len(self._busy):
             self._waiting.popleft().errback(error)
-        if self._when_unreachable is not None:
-            self._when_unreachable(error)
+        self._tell_failed(error)
         self._schedule_refill()
+
+    def _tell_failed(self, error: UpstreamError) -> None:
+        # What ends because the pool stops is not the host's doing.
+        if self._running and self._when_failed is not None:
+            self._when_failed(error)
 
     def _fail_waiting(self, error: UpstreamError) -> None:
         waiting, self._waiting = self._waiting, deque()

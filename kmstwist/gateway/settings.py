@@ -118,7 +118,8 @@ class HealthSettings(_Section):
     )
     timeout: Annotated[float, Field(ge=0.1, le=300)] = Field(5.0, description="Seconds a step of a probe may take.")
     failures: Annotated[int, Field(ge=1, le=1000)] = Field(
-        2, description="Failures in a row, of probes or calls, after which the upstream counts as down."
+        2,
+        description="Failures in a row, of probes, calls or connections, after which the upstream counts as down.",
     )
     backoff_first: Annotated[float, Field(ge=0.1, le=3600)] = Field(
         1.0, description="Seconds until an upstream that went down is tried again; doubled each time it fails."

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClien
 from twisted.logger import Logger
 
 from kmstwist.gateway.circuit import Circuit, CircuitState
-from kmstwist.gateway.pool import AssociationPool, PoolBusy
+from kmstwist.gateway.pool import AssociationPool
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.logevents import UPSTREAM_DOWN, UPSTREAM_UP
 from kmstwist.reasons import Reason
@@ -77,7 +77,7 @@ class Upstream:
             ceiling=settings.pool.ceiling,
             queue=settings.pool.queue,
             timeout=settings.attempt_timeout,
-            when_unreachable=self.circuit.failed,
+            when_failed=self.circuit.failed,
         )
 
     @property
@@ -154,9 +154,8 @@ class Upstream:
             self.tally.refused += 1
             self.circuit.succeeded()
         elif isinstance(error, UpstreamError):
+            # The pool tells the circuit, which must hear of one refused connection once.
             self.tally.failed += 1
-            if not isinstance(error, PoolBusy) and error.reason is not Reason.SERVER_STOPPING:
-                self.circuit.failed(error)
         return failure
 
     # The circuit's owner.

@@ -36,6 +36,8 @@ class FakeHost:
         self.clock = clock
         self.name = name
         self.reachable = True
+        #: Whether it takes connections and says nothing at all.
+        self.mute = False
         self.answer: Callable[[bytes], Any] = lambda message: (0, b"answer of " + name.encode())
         self.messages: list[bytes] = []
         self.connections: list[FakeTransport] = []
@@ -94,7 +96,7 @@ class FakeTransport:
             self.host.clock.callLater(0, self.protocol.connectionLost, Failure(error))
 
     def _arrived(self, data: bytes) -> None:
-        if self.closed:
+        if self.closed or self.host.mute:
             return
         for event in self.association.receive_data(data):
             if isinstance(event, CallReceived):

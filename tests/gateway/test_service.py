@@ -175,7 +175,9 @@ def test_a_status_is_a_better_answer_than_a_host_that_is_down_and_is_not_delayed
     site = Site("a", "b")
     site.hosts["a"].answer = lambda _: (NOT_COVERED, b"")
     site.hosts["b"].down()
-    site.wait(0.1)
+    # The reserve cannot be filled again.
+    site.wait(1.2)
+    assert not site.upstream("b").circuit.healthy
     site.ask()
     attempts = site.hosts["b"].attempts
     assert site.ask(wait=0.02).hresult == NOT_COVERED
@@ -220,6 +222,37 @@ def test_a_full_queue_does_not_count_against_the_host() -> None:
     for _ in range(5):
         site.ask(wait=0)
     assert site.upstream("a").circuit.healthy
+
+
+def test_a_refused_connection_is_one_failure_of_the_host() -> None:
+    health = HealthSettings(failures=4, interval=3600)
+    site = Site("a", "b/10", pool=PoolSettings(floor=0), health=health)
+    site.hosts["a"].down()
+    healthy = []
+    for _ in range(4):
+        assert site.answered_by() == "b/10"
+        healthy.append(site.upstream("a").circuit.healthy)
+    assert healthy == [True, True, True, False]
+
+
+def test_calls_that_fail_together_for_one_connection_are_one_failure_of_the_host() -> None:
+    health = HealthSettings(failures=2, interval=3600)
+    site = Site("a", "b/10", pool=PoolSettings(floor=0, ceiling=1), health=health, attempt_timeout=1.0)
+    # It takes the connection and says nothing to the bind.
+    site.hosts["a"].mute = True
+    calls = [site.ask(wait=0) for _ in range(3)]
+    assert (calls, site.upstream("a").pool.waiting) == ([None] * 3, 3)
+    site.wait(2)
+    assert (site.upstream("a").tally.failed, site.upstream("a").circuit.failures) == (3, 1)
+
+
+def test_a_call_that_is_not_answered_is_one_failure_of_the_host() -> None:
+    site = Site("a", "b/10", health=HealthSettings(failures=2, interval=3600), attempt_timeout=1.0)
+    site.hosts["a"].answer = lambda _: None
+    site.ask(wait=1.1)
+    assert site.upstream("a").circuit.failures == 1
+    site.ask(wait=1.1)
+    assert not site.upstream("a").circuit.healthy
 
 
 def test_the_reserve_is_bound_before_it_is_needed_so_that_a_call_takes_one_round_trip() -> None:
