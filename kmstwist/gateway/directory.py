@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from kmstwist.gateway.choice import POLICIES
-from kmstwist.gateway.settings import GatewaySettings
+from kmstwist.gateway.settings import GatewaySettings, host_key
 from kmstwist.gateway.upstream import EndpointMaker, Random, Target, Upstream
 
 
@@ -124,9 +124,13 @@ class Directory:
         configured = {
             one.label: Target(one.label, one.host_port, one.priority, one.weight) for one in self._settings.upstreams
         }
-        addresses = {target.address for target in configured.values()}
+        addresses = {host_key(target.address) for target in configured.values()}
         # What is configured is meant: DNS may add hosts, not change what the administrator wrote of one.
-        found = {t.name: t for t in self._discovered if t.name not in configured and t.address not in addresses}
+        found = {
+            target.name: target
+            for target in self._discovered
+            if target.name not in configured and host_key(target.address) not in addresses
+        }
         wanted = configured | found
         for name, upstream in list(self._upstreams.items()):
             target = wanted.get(name)

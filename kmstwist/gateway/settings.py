@@ -5,13 +5,13 @@ Durations are in seconds. Each option's description is what `etc/kmstwist/kmstwi
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from kmstwist.discovery.settings import Domain
-from kmstwist.transport.address import HostPort, parse_host_port
+from kmstwist.transport.address import HostPort, is_address, parse_host_port
 
 Network = IPv4Network | IPv6Network
 
@@ -48,6 +48,12 @@ def parse_network(value: Any) -> Any:
         mapped = IPv4Address(network.network_address.ipv4_mapped)
         return str(IPv4Network((mapped, network.prefixlen - 96)))
     return str(network)
+
+
+def host_key(where: HostPort) -> HostPort:
+    """An address as it is compared: DNS takes no notice of case, and a final dot changes nothing."""
+    host = str(ip_address(where.host)) if is_address(where.host) else where.host.lower().rstrip(".")
+    return HostPort(host, where.port)
 
 
 def _address(text: str) -> str:
@@ -176,9 +182,9 @@ class GatewaySettings(_Section):
         twice = next((label for label in labels if labels.count(label) > 1), None)
         if twice is not None:
             raise ValueError(f"two upstreams are named '{twice}'; give each its own name")
-        names: dict[str, str] = {}
+        names: dict[HostPort, str] = {}
         for upstream in self.upstreams:
-            other = names.setdefault(upstream.address.lower(), upstream.label)
+            other = names.setdefault(host_key(upstream.host_port), upstream.label)
             if other != upstream.label:
                 raise ValueError(
                     f"'{other}' and '{upstream.label}' are the same host, {upstream.address}; name it once, with the "

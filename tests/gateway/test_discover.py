@@ -9,6 +9,7 @@ from kmstwist.discovery.answers import HostAnswer, LookupFailed, LookupProblem, 
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.gateway.discover import DiscoveryFailed, is_own_address, without_ourselves
 from kmstwist.gateway.lookup import HostsFound, find_hosts
+from kmstwist.gateway.settings import GatewaySettings, UpstreamSettings
 from kmstwist.gateway.upstream import Target
 from kmstwist.transport.address import HostPort
 from tests.gateway.fakes import Site
@@ -79,6 +80,16 @@ def test_what_is_configured_stays_beside_what_is_found() -> None:
     assert names(site) == ["a"]
     site.lookups[0].callback(found("kms1"))
     assert sorted(names(site)) == ["a", "kms1"]
+
+
+@pytest.mark.parametrize("written", ["Kms1.Corp.example", "kms1.corp.example.", "KMS1.corp.example.:1688"])
+def test_what_is_configured_is_not_found_again_however_its_name_is_written(written: str) -> None:
+    site = Site(discover="corp.example")
+    site.gateway.apply(
+        GatewaySettings(upstreams=(UpstreamSettings(address=written, name="first"),), discover="x.example")
+    )
+    site.lookups[1].callback(found("kms1.corp.example", "kms2.corp.example"))
+    assert names(site) == ["first", "kms2.corp.example"]
 
 
 def test_a_call_before_dns_has_answered_is_told_unavailable() -> None:

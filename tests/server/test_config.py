@@ -116,6 +116,14 @@ activation_interval = 1
             '[[gateway.upstreams]]\naddress = "a"\nname = "x"\n[[gateway.upstreams]]\naddress = "A:1688"\n',
             "'x' and 'A:1688' are the same host, A:1688; name it once",
         ),
+        (
+            '[[gateway.upstreams]]\naddress = "Kms1.example"\n[[gateway.upstreams]]\naddress = "kms1.example."\n',
+            "'Kms1.example:1688' and 'kms1.example.:1688' are the same host, kms1.example.:1688; name it once",
+        ),
+        (
+            '[[gateway.upstreams]]\naddress = "fd00:0::7"\n[[gateway.upstreams]]\naddress = "[FD00::7]:1688"\n',
+            "are the same host, [FD00::7]:1688; name it once",
+        ),
         ("server = 3\n", "1: server: must be a section of its own, not 3"),
         ("[lab]\nproducts = []\n", "2: lab.products: must name at least one"),
         ('[server]\nlisten = "tcp:1"\n', '2: server.listen: must be a list in brackets, not "tcp:1"'),
