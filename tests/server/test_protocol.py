@@ -84,7 +84,9 @@ class Conversation:
 
     def __init__(self, factory: KmsFactory, client: str = "10.0.0.7") -> None:
         self.protocol: KmsProtocol = factory.buildProtocol(IPv4Address("TCP", client, 50000))
-        self.transport = Transport(hostAddress=IPv4Address("TCP", "10.0.0.1", 1688))
+        self.transport = Transport(
+            hostAddress=IPv4Address("TCP", "10.0.0.1", 1688), peerAddress=IPv4Address("TCP", client, 50000)
+        )
         self.protocol.makeConnection(self.transport)
         self.association = ClientAssociation()
 
@@ -650,7 +652,47 @@ def test_a_header_from_anybody_else_is_refused(factory: KmsFactory, lines: list[
     assert [(line["client"], line["reason"]) for line in lines] == [("10.0.0.6", "admission-proxy")]
 
 
-@pytest.mark.parametrize("start", [b"\x05\x00\x0b\x03" + b"\0" * 60, b"PROXY nonsense\r\n", b"GET / HTTP/1.0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"PROXY UNKNOWN\r\n",
+        b"PROXY UNKNOWN 10.7.7.7 10.0.0.1 40000 1688\r\n",
+        b"PROXY UNKNOWN \xff\xff  what the sender likes\r\n",
+        V2 + b"\x20\x00\x00\x00",
+    ],
+)
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_of_a_client_that_the_balancer_cannot_tell_the_balancer_s_address_is_taken(
+    factory: KmsFactory, activator: Activator, header: bytes, pieces: int
+) -> None:
+    conversation = Conversation(factory, "10.0.0.5")
+    conversation.association.bind()
+    bind = conversation.association.data_to_send()
+    conversation.send(header + bind if pieces == 1 else header)
+    if pieces == 2:
+        conversation.send(bind)
+    conversation.call()
+    assert [(call.client, call.proxy) for call in activator.calls] == [("10.0.0.5", "10.0.0.5")]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\x05\x00\x0b\x03" + b"\0" * 60,
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"PROXY nonsense\r\n",
+        b"PROXY TCP4 10.0.0.7 10.0.0.1 99999 x\r\n",
+        b"PROXY TCP4 10.0.0.7 10.0.0.1 1 65536\r\n",
+        b"PROXY TCP4 10.0.0.7 10.0.0.1 +1 2\r\n",
+        b"PROXY TCP4 8.8.8.999 10.0.0.1 1 2\r\n",
+        b"PROXY TCP4 10.0.0.7 here 1 2\r\n",
+        b"PROXY TCP4 fd00::7 fd00::1 1 2\r\n",
+        b"PROXY TCP6 10.0.0.7 10.0.0.1 1 2\r\n",
+        b"PROXY TCP6 fe80::7%eth0 fe80::1 1 2\r\n",
+        b"PROXY TCP4 10.0.0.7 10.0.0.1 1 2 3\r\n",
+        b"PROXY TCP4 \xff.0.0.7 10.0.0.1 1 2\r\n",
+    ],
+)
 def test_a_balancer_without_a_header_is_refused(factory: KmsFactory, lines: list[dict[str, Any]], start: bytes) -> None:
     conversation = Conversation(factory, "10.0.0.5")
     conversation.send(start)
