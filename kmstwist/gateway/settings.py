@@ -211,7 +211,11 @@ class AdmissionSettings(_Section):
         tuple(map(ip_network, PRIVATE_NETWORKS)),
         description="Networks that may ask. The most specific network of allow and deny decides; others are denied.",
     )
-    deny: tuple[CidrNetwork, ...] = Field((), description="Networks that may not; their clients get 'access denied'.")
+    deny: tuple[CidrNetwork, ...] = Field(
+        (),
+        description="Networks that may not; their clients get 'access denied'. One that is allowed by default is taken "
+        "out of allow.",
+    )
     exempt: tuple[CidrNetwork, ...] = Field(
         tuple(map(ip_network, LOOPBACK)),
         description="Networks whose clients are under no rate and no cap of their own.",
@@ -243,6 +247,10 @@ class AdmissionSettings(_Section):
     @model_validator(mode="after")
     def _unambiguous(self) -> AdmissionSettings:
         both = set(self.allow) & set(self.deny)
-        if both:
+        if both and "allow" not in self.model_fields_set:
+            # To deny a network that is allowed by default is to take it out. Set past the model's freezing, so that
+            # what is shown as in force is a configuration that can be written down.
+            object.__setattr__(self, "allow", tuple(network for network in self.allow if network not in both))
+        elif both:
             raise ValueError(f"{sorted(map(str, both))[0]} is in allow and in deny; take it out of one")
         return self

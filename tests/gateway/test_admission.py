@@ -189,6 +189,15 @@ def test_a_reload_that_changes_nothing_of_it_forgets_no_client_s_rate() -> None:
     assert admitted(judge, "10.0.0.7")
 
 
+def test_a_network_that_is_allowed_by_default_can_be_denied() -> None:
+    judge = admission(Clock(), deny=["10.0.0.0/8"])
+    assert not admitted(judge, "10.0.0.7")
+    assert admitted(judge, "192.168.0.7")
+    # Written down, what is in force is what was meant.
+    settings = AdmissionSettings.model_validate({"deny": ["10.0.0.0/8", "fe80::/10"]})
+    assert AdmissionSettings.model_validate(settings.model_dump(mode="json")) == settings
+
+
 def test_a_network_both_allowed_and_denied_is_a_mistake() -> None:
     with pytest.raises(ValidationError, match=r"10\.0\.0\.0/8 is in allow and in deny"):
         AdmissionSettings.model_validate({"allow": ["10.0.0.0/8"], "deny": ["10.0.0.0/8"]})
