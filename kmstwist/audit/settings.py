@@ -72,11 +72,22 @@ class AuditSection(_Section):
     )
     privacy: PrivacySettings = PrivacySettings()
 
+    @field_validator("store")
+    @classmethod
+    def _is_a_file(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            # The URL is not repeated: it may hold a password.
+            raise ValueError("must be the path of a file, not a URL; forward_to is for a PostgreSQL")
+        return value
+
     @field_validator("forward_to")
     @classmethod
     def _is_postgresql(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("postgresql://", "postgresql+psycopg://")):
-            raise ValueError("write it as postgresql://USER@HOST/DATABASE; the password belongs into ~/.pgpass")
+        if value is not None and (wrong := _wrong_in_url(value)):
+            # Without the URL, and without what its parser says: both may hold a password.
+            raise ValueError(
+                f"{wrong}; write it as postgresql://USER@HOST/DATABASE, the password belongs into ~/.pgpass"
+            )
         return value
 
     @property
@@ -94,3 +105,21 @@ class AuditSection(_Section):
         if self.store:
             return Path(self.store)
         return state_dir / (LAB_STORE_FILE_NAME if lab else STORE_FILE_NAME)
+
+
+def _wrong_in_url(text: str) -> str | None:
+    """What is wrong with a URL of PostgreSQL, without any of it; None where it is one."""
+    # Imported here: this module is read by commands that open no store.
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if not text.startswith(("postgresql://", "postgresql+psycopg://")):
+        return "is no URL of a PostgreSQL"
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        # Where a password has a character that must be written as %40 or the like, the port is looked for in it, too.
+        return "has a port that is no number, or a user or password with a character to be written as %XX"
+    if url.port is not None and not 1 <= url.port <= 65535:
+        return "has a port that is not from 1 to 65535"
+    return None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from contextlib import suppress
@@ -144,6 +145,38 @@ activation_interval = 1
 def test_a_mistake_is_one_sentence(write: Any, text: str, sentence: str) -> None:
     [mistake] = mistakes(write(text))
     assert sentence in mistake
+
+
+@pytest.mark.parametrize(
+    ("option", "url", "sentence"),
+    [
+        (
+            "store",
+            "postgresql://u:s3cret@h/db",
+            "must be the path of a file, not a URL; forward_to is for a PostgreSQL",
+        ),
+        ("store", "sqlite:///s3cret.sqlite", "must be the path of a file, not a URL"),
+        (
+            "forward_to",
+            "mysql://u:s3cret@h/db",
+            "is no URL of a PostgreSQL; write it as postgresql://USER@HOST/DATABASE",
+        ),
+        ("forward_to", "postgresql://u:s3cret@h:abc/db", "has a port that is no number, or a user or password with"),
+        ("forward_to", "postgresql://u:p@s3cret:w@h/db", "has a port that is no number, or a user or password with"),
+        ("forward_to", "postgresql://u:s3cret@h:70000/db", "has a port that is not from 1 to 65535; write it as"),
+    ],
+)
+def test_a_store_that_is_none_is_one_sentence_without_its_password(
+    write: Any, option: str, url: str, sentence: str
+) -> None:
+    [mistake] = mistakes(write(f"[audit]\n{option} = {json.dumps(url)}\n"))
+    assert f"2: audit.{option}: {sentence}" in mistake
+    assert "s3cret" not in mistake
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:p%40ss@[fd00::7]:5432/db", "postgresql:///db?host=/run/postgresql"])
+def test_a_url_of_postgresql_is_taken_as_it_is(write: Any, url: str) -> None:
+    assert load(write(f'[audit]\nforward_to = "{url}"\n')).config.audit.forward_to == url
 
 
 def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
