@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import BaseModel
 from twisted.logger import Logger
 
 from kmstwist.logevents import CONFIG_APPLIED, CONFIG_REFUSED
+from kmstwist.server.activators import refuse_ourselves
 from kmstwist.server.config import Config
 from kmstwist.server.configfile import ConfigError, Effective, Place, leaves
 from kmstwist.server.control import CommandError
+from kmstwist.server.errors import StartupError
 
 #: What cannot change while the process runs; a section stands for all that is in it.
 NEEDS_RESTART: tuple[Place, ...] = (
@@ -51,7 +54,7 @@ class Reloader:
         The latter is said at each reload, until a restart or until it is changed back. Raises `ConfigError` for a bad
         configuration.
         """
-        new = read_again(self._load, self.effective, self._log)
+        new = read_again(self._load, self._started, self._log)
         changed = [place for place in changes(self.effective.config, new.config) if not needs_restart(place)]
         restart = [place for place in changes(self._started, new.config) if needs_restart(place)]
         self._apply(new.config)
@@ -73,11 +76,15 @@ class Reloader:
             return
 
 
-def read_again(load: Callable[[], Effective], old: Effective, log: Logger) -> Effective:
-    """The configuration as it is now. Raises `ConfigError`, its mistakes logged, where it cannot follow the old one."""
+def read_again(load: Callable[[], Effective], started: Config, log: Logger) -> Effective:
+    """The configuration as it is now. Raises `ConfigError`, its mistakes logged, where it cannot follow the one that
+    was in force at the start."""
     try:
         new = load()
-        _refuse_other_mode(old.config, new.config)
+        _refuse_other_mode(started, new.config)
+        # Neither now nor at the next start, which would find it wrong.
+        _refuse_circle(new, in_force(started, new.config))
+        _refuse_circle(new, new.config)
     except ConfigError as error:
         for mistake in error.mistakes:
             CONFIG_REFUSED.emit(log, detail=mistake)
@@ -90,6 +97,22 @@ def refused(error: ConfigError) -> CommandError:
     return CommandError("the configuration was refused, the old one stays:\n" + str(error))
 
 
+def in_force(started: Config, new: Config) -> Config:
+    """What a changed configuration comes to until a restart: what needs one is as it was at the start."""
+    config: BaseModel = new
+    for place in NEEDS_RESTART:
+        config = _with(config, place, started)
+    assert isinstance(config, Config)
+    return config
+
+
+def _with(model: BaseModel, place: Place, source: BaseModel) -> BaseModel:
+    """The model with what stands at a place in `source`."""
+    name, *rest = place
+    theirs = getattr(source, name)
+    return model.model_copy(update={name: _with(getattr(model, name), tuple(rest), theirs) if rest else theirs})
+
+
 def needs_restart(place: Place) -> bool:
     """Whether a value cannot change while the process runs."""
     return any(place[: len(part)] == part for part in NEEDS_RESTART)
@@ -98,6 +121,13 @@ def needs_restart(place: Place) -> bool:
 def changes(old: Config, new: Config) -> list[Place]:
     """The places whose values differ."""
     return [place for (place, before), (_, after) in zip(leaves(old), leaves(new), strict=True) if before != after]
+
+
+def _refuse_circle(new: Effective, config: Config) -> None:
+    try:
+        refuse_ourselves(config)
+    except StartupError as error:
+        raise ConfigError([f"{new.origins.get(('gateway', 'upstreams'), 'gateway.upstreams')}: {error}"]) from None
 
 
 def _refuse_other_mode(old: Config, new: Config) -> None:

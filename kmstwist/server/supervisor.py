@@ -129,7 +129,7 @@ class Supervisor(Service):
 
     def _take_on(self) -> None:
         """Do as the configuration says now, in what is the supervisor's own. Raises `ConfigError`, logged."""
-        server = read_again(self._options.load, self._options.effective, self._log).config.server
+        server = read_again(self._options.load, self._options.effective.config, self._log).config.server
         self.drain = server.timeouts.drain
         redirect_log(server.log)
 

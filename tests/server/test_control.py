@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from kmstwist.server.config import Config
 from kmstwist.server.configfile import ConfigError, Effective
 from kmstwist.server.control import CommandError, ControlFactory, ControlService, ask, socket_path
-from kmstwist.server.reload import Reloader
+from kmstwist.server.reload import Reloader, in_force
 from kmstwist.server.supervisor import merged
 
 
@@ -150,6 +150,37 @@ def test_a_lab_does_not_become_a_gateway_under_its_clients_feet() -> None:
     with pytest.raises(ConfigError, match="would make a gateway of what runs as a lab"):
         reloader(Config(), config(gateway={"discover": "corp.example.com"}), applied).reload()
     assert applied == []
+
+
+@pytest.mark.parametrize(
+    ("port", "address"), [(1688, "127.0.0.1"), (1688, "[::1]:1688"), (1700, "localhost:1700"), (1700, "localhost:1688")]
+)
+def test_a_gateway_does_not_become_its_own_upstream_now_or_at_its_next_start(port: int, address: str) -> None:
+    applied: list[Config] = []
+    new = config(server={"port": port}, gateway={"upstreams": [{"address": address, "name": "lab"}]})
+    old = config(gateway={"discover": "corp.example.com"})
+    with pytest.raises(
+        ConfigError, match=r"^gateway\.upstreams: upstream lab is this gateway itself; name the licensed"
+    ):
+        reloader(old, new, applied).reload()
+    assert applied == []
+
+
+def test_what_is_in_force_until_a_restart_is_as_it_was_at_the_start_where_it_needs_one() -> None:
+    started = config(server={"port": 1700}, audit={"store": "/a"}, lab={"products": ["Office"]})
+    new = config(
+        server={"port": 1701, "timeouts": {"idle": 5}},
+        audit={"store": "/b", "gateway": "b"},
+        lab={"activation_interval": 20},
+        dns={"servers": ["::1"], "watch": {"domains": ["a.b"]}},
+    )
+    wanted = config(
+        server={"port": 1700, "timeouts": {"idle": 5}},
+        audit={"store": "/a"},
+        lab={"products": ["Office"], "activation_interval": 20},
+        dns={"servers": ["::1"]},
+    )
+    assert in_force(started, new) == wanted
 
 
 # Several workers' answers.
