@@ -193,11 +193,16 @@ class Options(usage.Options):
         self.parseOptions(arguments)
 
     def postOptions(self) -> None:
-        """Make the configuration of the file and the options, and have twistd log as it says."""
+        """Make the configuration of the file and the options, and have twistd log as it says.
+
+        A worker begins with what is in force among the others, which its supervisor hands to it.
+        """
         if self._parsing_only:
             return
         try:
-            self.effective = self.load()
+            adoption = self.adoption
+            handed = None if adoption is None else adoption.read_config()
+            self.effective = self.load() if handed is None else Effective(handed, self.config_file)
         except ConfigError as error:
             sys.exit("\n".join(f"twistd kms: {mistake}" for mistake in error.mistakes))
         # Here and not in makeService: twistd makes its logger between the two.

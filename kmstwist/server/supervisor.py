@@ -25,13 +25,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kmstwist.logevents import WORKER_ENDED, WORKER_STARTED
-from kmstwist.server.adoption import Adoption
+from kmstwist.server.adoption import Adoption, handed_on
 from kmstwist.server.configfile import ConfigError
 from kmstwist.server.control import Command, CommandError, NobodyThere, ask, socket_path
 from kmstwist.server.listening import Listeners
 from kmstwist.server.log import redirect_log
 from kmstwist.server.options import Options
-from kmstwist.server.reload import read_again, refused
+from kmstwist.server.reload import in_force, read_again, refused
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
@@ -42,7 +42,7 @@ _GRACE = 5.0
 #: Seconds within which a worker that is being started must answer a command, and between the attempts.
 _STARTS_WITHIN = 15.0
 _LOOK_AGAIN = 0.2
-#: Where the inherited ports begin in a worker, after its standard streams.
+#: Where the inherited ports begin in a worker, after its standard streams; the configuration follows them.
 _FIRST_DESCRIPTOR = 3
 
 
@@ -76,7 +76,10 @@ class Supervisor(Service):
     ) -> None:
         self.listeners = Listeners(endpoints)
         self._options = options
-        self._server = options.effective.config.server
+        self._started = options.effective.config
+        #: What a worker that is started now has to do, as those that run do.
+        self._in_force = self._started
+        self._server = self._started.server
         #: Seconds that the workers give calls under way at the end.
         self.drain = self._server.timeouts.drain
         self._run_dir = run_dir
@@ -129,9 +132,10 @@ class Supervisor(Service):
 
     def _take_on(self) -> None:
         """Do as the configuration says now, in what is the supervisor's own. Raises `ConfigError`, logged."""
-        server = read_again(self._options.load, self._options.effective.config, self._log).config.server
-        self.drain = server.timeouts.drain
-        redirect_log(server.log)
+        new = read_again(self._options.load, self._started, self._log).config
+        self._in_force = in_force(self._started, new)
+        self.drain = new.server.timeouts.drain
+        redirect_log(new.server.log)
 
     def keep_name(self) -> Deferred[dict[str, Any]]:
         """Have the workers leave the name in DNS as it is when they end."""
@@ -154,18 +158,16 @@ class Supervisor(Service):
         for offset, (_, port) in enumerate(self.listeners.ports):
             ports.append(_FIRST_DESCRIPTOR + offset)
             descriptors[_FIRST_DESCRIPTOR + offset] = port.fileno()
-        adoption = Adoption(
-            worker=worker.number,
-            of=len(self.workers),
-            ports=tuple(ports),
-        )
-        process = self._reactor.spawnProcess(
-            worker,
-            sys.executable,
-            worker_command(self._options),
-            env=adoption.environment(),
-            childFDs=descriptors,
-        )
+        config = _FIRST_DESCRIPTOR + len(ports)
+        adoption = Adoption(worker=worker.number, of=len(self.workers), ports=tuple(ports), config=config)
+        with handed_on(self._in_force) as descriptor:
+            process = self._reactor.spawnProcess(
+                worker,
+                sys.executable,
+                worker_command(self._options),
+                env=adoption.environment(),
+                childFDs={**descriptors, config: descriptor},
+            )
         worker.pid = process.pid
         worker.started = self._reactor.seconds()
         WORKER_STARTED.emit(self._log, worker=worker.number, worker_pid=worker.pid)

@@ -19,6 +19,7 @@ from twisted.internet.threads import deferToThread
 
 from kmstwist.lab.keys import LabKey
 from kmstwist.rpc.status import FaultStatus
+from kmstwist.server.control import CommandError
 from kmstwist.transport.errors import FaultError
 from tests.system.gateway_process import (
     PATIENCE,
@@ -289,6 +290,44 @@ async def test_a_reload_reaches_every_worker(lab: Server, tmp_path: Path) -> Non
         assert "gateway.deadlin: no such option" in bad.stderr
         assert gateway.stop() == 0
         assert len([line for line in gateway.lines if " config-refused " in line]) == 2
+
+
+@ensureDeferred
+async def test_a_worker_that_is_replaced_does_as_the_others_do_whatever_the_file_holds_by_now(
+    lab: Server, tmp_path: Path
+) -> None:
+    store, file = tmp_path / "audit.sqlite", tmp_path / "kmstwist.toml"
+    # A deadline alone: with the defaults written out beside it, it would contradict one of them.
+    first = f'[audit]\nstore = "{store}"\n[gateway]\ndeadline = 4\n'
+    with start_gateway(tmp_path, first + upstream(lab.port, "lab"), "--workers=2") as gateway:
+        gateway.wait_for(" listening ", 2)
+
+        def replace_both(listening: int) -> None:
+            for number in (1, 2):
+                os.kill(worker_pids(gateway)[0], signal.SIGKILL)
+                gateway.wait_for(" listening ", listening + number)
+
+        # What is in force is what was taken last, but for what needs a restart.
+        changed = first.replace("audit.sqlite", "other.sqlite") + upstream(lab.port, "lab")
+        file.write_text(changed + '[admission]\ndeny = ["127.0.3.0/24"]\n')
+        told = await control(gateway, "reload")
+        assert (told["changed"], told["restart"]) == ("admission.deny", "audit.store")
+        # A file that is refused keeps no worker from being replaced, and nothing of it is taken.
+        file.write_text("[gateway]\ndeadlin = 1\n")
+        with pytest.raises(CommandError, match="the old one stays"):
+            await control(gateway, "reload")
+        await deferToThread(replace_both, 2)
+        denied = await ask_once(gateway, address="127.0.3.1")
+        assert isinstance(denied, FaultError)
+        assert denied.status == FaultStatus.ACCESS_DENIED
+        assert {visit.hresult for visit in await Crowd(gateway, LabKey.load(lab.key)).come(8)} == {0}
+        assert not (tmp_path / "other.sqlite").exists()
+        # The new workers read the file as the old ones did.
+        file.write_text(changed)
+        told = await control(gateway, "reload")
+        assert (told["changed"], told["restart"]) == ("admission.deny", "audit.store")
+        assert not isinstance(await ask_once(gateway, address="127.0.3.1"), FaultError)
+        assert gateway.stop() == 0
 
 
 @ensureDeferred
