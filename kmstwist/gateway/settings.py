@@ -5,6 +5,8 @@ Durations are in seconds. Each option's description is what `etc/kmstwist/kmstwi
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, Literal
 
@@ -73,6 +75,22 @@ Word16 = Annotated[int, Field(ge=0, le=65535)]
 Rate = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What values say against each other. `places` are theirs within the section, first the one to change."""
+
+    said: str
+    places: tuple[tuple[str, ...], ...]
+
+
+class Contradictions(ValueError):
+    """All that values of a section say against each other, for a validator to raise at once."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(fault.said for fault in self.faults))
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -112,7 +130,8 @@ class PoolSettings(_Section):
     @model_validator(mode="after")
     def _ordered(self) -> PoolSettings:
         if self.floor > self.ceiling:
-            raise ValueError(f"floor ({self.floor}) is above ceiling ({self.ceiling}); lower it")
+            said = f"floor ({self.floor}) is above ceiling ({self.ceiling}); lower floor"
+            raise Contradictions([Fault(said, (("floor",), ("ceiling",)))])
         return self
 
 
@@ -141,7 +160,8 @@ class HealthSettings(_Section):
     def _ordered(self) -> HealthSettings:
         first, longest = self.backoff_first, self.backoff_longest
         if first > longest:
-            raise ValueError(f"backoff_first ({first:g}) is above backoff_longest ({longest:g}); lower it")
+            said = f"backoff_first ({first:g}) is above backoff_longest ({longest:g}); lower backoff_first"
+            raise Contradictions([Fault(said, (("backoff_first",), ("backoff_longest",)))])
         return self
 
 
@@ -178,25 +198,35 @@ class GatewaySettings(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> GatewaySettings:
-        labels = [upstream.label for upstream in self.upstreams]
-        twice = next((label for label in labels if labels.count(label) > 1), None)
-        if twice is not None:
-            raise ValueError(f"two upstreams are named '{twice}'; give each its own name")
-        names: dict[HostPort, str] = {}
-        for upstream in self.upstreams:
-            other = names.setdefault(host_key(upstream.host_port), upstream.label)
-            if other != upstream.label:
-                raise ValueError(
-                    f"'{other}' and '{upstream.label}' are the same host, {upstream.address}; name it once, with the "
-                    "weight it should have"
-                )
+        faults = list(self._named_twice())
         # Where one of them is set alone, the deadline bounds the attempt.
         if self.attempt_timeout > self.deadline and {"attempt_timeout", "deadline"} <= self.model_fields_set:
-            raise ValueError(
+            said = (
                 f"attempt_timeout ({self.attempt_timeout:g}) is above deadline ({self.deadline:g}): one silent host "
                 "would use up a call's time, and no other be asked; lower it"
             )
+            faults.append(Fault(said, (("attempt_timeout",), ("deadline",))))
+        if faults:
+            raise Contradictions(faults)
         return self
+
+    def _named_twice(self) -> Iterator[Fault]:
+        """What is wrong with each upstream that has the name, or is the host, of one before it."""
+        labels: set[str] = set()
+        hosts: dict[HostPort, str] = {}
+        for number, upstream in enumerate(self.upstreams):
+            label, table = upstream.label, ("upstreams", str(number))
+            host = host_key(upstream.host_port)
+            # Without a name it goes by its address, and another name would not make another host of it.
+            if label in labels and (upstream.name or host not in hosts):
+                said = f"two upstreams are named '{label}'; give each its own name"
+                yield Fault(said, ((*table, "name"), (*table, "address")))
+            if host in hosts:
+                both = "two upstreams" if hosts[host] == label else f"'{hosts[host]}' and '{label}'"
+                said = f"{both} are the same host, {upstream.address}; name it once, with the weight it should have"
+                yield Fault(said, ((*table, "address"),))
+            labels.add(label)
+            hosts.setdefault(host, label)
 
     @property
     def configured(self) -> bool:
@@ -252,5 +282,12 @@ class AdmissionSettings(_Section):
             # what is shown as in force is a configuration that can be written down.
             object.__setattr__(self, "allow", tuple(network for network in self.allow if network not in both))
         elif both:
-            raise ValueError(f"{sorted(map(str, both))[0]} is in allow and in deny; take it out of one")
+            raise Contradictions(
+                Fault(
+                    f"{network} is in allow and in deny; take it out of one",
+                    (("deny", str(number)), ("allow", str(self.allow.index(network)))),
+                )
+                for number, network in enumerate(self.deny)
+                if network in both
+            )
         return self

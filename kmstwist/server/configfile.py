@@ -20,6 +20,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from kmstwist.gateway.settings import Contradictions
 from kmstwist.server.config import Config
 
 #: Where a value stands in the configuration: ("gateway", "pool", "floor").
@@ -177,7 +178,13 @@ def _sentences(
             # The list is short only because its items were refused.
             continue
         place = tuple(str(part) for part in details["loc"] if not _is_union_branch(part))
-        option = next((options[place[:n]] for n in range(len(place), 0, -1) if place[:n] in options), None)
+        contradictions = details.get("ctx", {}).get("error")
+        if isinstance(contradictions, Contradictions):
+            for fault in contradictions.faults:
+                places = [(*place, *inner) for inner in fault.places]
+                found.append(_contradiction(fault.said, places, file, lines, options))
+            continue
+        option = _option_of(place, options)
         if option is None and place not in lines:
             # A section that the file does not have contradicts itself by the options that stand for its values.
             option = " ".join(text for at, text in options.items() if at[: len(place)] == place) or None
@@ -187,10 +194,31 @@ def _sentences(
             shown = f", not {_shown(details['input'])}"
             found.append((0, f"{option}: {said.removesuffix(shown)}"))
         else:
-            where = _where(file, lines, place)
-            line = int(where.rpartition(":")[2]) if where.rpartition(":")[2].isdigit() else 0
-            found.append((line, f"{where}: {_dotted(place)}: {said}"))
+            found.append(_at_its_line(said, place, file, lines))
     return list(dict.fromkeys(sentence for _, sentence in sorted(found)))
+
+
+def _contradiction(
+    said: str, places: Sequence[Place], file: Path | None, lines: Mapping[Place, int], options: Mapping[Place, str]
+) -> tuple[int, str]:
+    """What values say against each other, with the options among them, or the line of the one to change."""
+    given = {option for place in places if (option := _option_of(place, options))}
+    if given:
+        # In the order in which options are listed, whatever the order of the places.
+        return 0, f"{' '.join(text for text in dict.fromkeys(options.values()) if text in given)}: {said}"
+    # What is left at its default stands nowhere in the file.
+    return _at_its_line(said, next((place for place in places if place in lines), places[0]), file, lines)
+
+
+def _at_its_line(said: str, place: Place, file: Path | None, lines: Mapping[Place, int]) -> tuple[int, str]:
+    where = _where(file, lines, place)
+    line = int(where.rpartition(":")[2]) if where.rpartition(":")[2].isdigit() else 0
+    return line, f"{where}: {_dotted(place)}: {said}"
+
+
+def _option_of(place: Place, options: Mapping[Place, str]) -> str | None:
+    """The option that stands for a place, or for what it is in."""
+    return next((options[place[:n]] for n in range(len(place), 0, -1) if place[:n] in options), None)
 
 
 def _inside(one: ErrorDetails, other: ErrorDetails) -> bool:

@@ -75,7 +75,7 @@ activation_interval = 1
         '6: gateway.policy: must be one of sticky or spread, not "random"',
         "9: gateway.upstreams[2].address: is missing; every gateway.upstreams table needs it",
         "10: gateway.upstreams[2].adress: no such option; did you mean address?",
-        "11: gateway.pool: floor (9) is above ceiling (2); lower it",
+        "12: gateway.pool.floor: floor (9) is above ceiling (2); lower floor",
         "15: admission.allow[1]: '10.0.0.1/8' has bits set past its prefix; did you mean 10.0.0.0/8?",
         "15: admission.allow[2]: 'nowhere' is no network; write for example 10.0.0.0/8, fd00::/8 or 10.1.2.3",
         "16: admission.deadline: no such option here; it belongs to [gateway]",
@@ -100,11 +100,11 @@ activation_interval = 1
         ('[gateway]\nupstreams = ["a"]\n', "2: gateway.upstreams[1]: must be a table with [[gateway.upstreams]] above"),
         (
             "[gateway]\ndeadline = 3\nattempt_timeout = 5\n",
-            "1: gateway: attempt_timeout (5) is above deadline (3): one silent host",
+            "3: gateway.attempt_timeout: attempt_timeout (5) is above deadline (3): one silent host",
         ),
         (
             "[gateway.health]\nbackoff_first = 99\n",
-            "1: gateway.health: backoff_first (99) is above backoff_longest (60)",
+            "2: gateway.health.backoff_first: backoff_first (99) is above backoff_longest (60)",
         ),
         ("[server]\nworkers = 4\n", "2: server.workers: several workers are for a gateway, and no upstream is named"),
         (
@@ -138,13 +138,55 @@ activation_interval = 1
         ('[dns]\nservers = ["ns1.corp"]\n', "2: dns.servers[1]: ns1.corp is not an address"),
         (
             '[[gateway.upstreams]]\naddress = "a"\n[[gateway.upstreams]]\naddress = "a:1688"\n',
-            "two upstreams are named 'a:1688'; give each its own name",
+            "4: gateway.upstreams[2].address: two upstreams are the same host, a:1688; name it once",
         ),
     ],
 )
 def test_a_mistake_is_one_sentence(write: Any, text: str, sentence: str) -> None:
     [mistake] = mistakes(write(text))
     assert sentence in mistake
+
+
+def test_all_that_values_say_against_each_other_is_said_at_once_each_at_its_own_line(write: Any) -> None:
+    file = write(
+        """\
+[gateway]
+deadline = 2
+attempt_timeout = 5
+[[gateway.upstreams]]
+name = "x"
+address = "a"
+[[gateway.upstreams]]
+address = "b"
+name = "x"
+[[gateway.upstreams]]
+name = "y"
+address = "A."
+[[gateway.upstreams]]
+name = "y"
+address = "b"
+[gateway.pool]
+ceiling = 1
+[admission]
+allow = ["10.0.0.0/8", "10.66.0.0/16", "fd00::/8"]
+deny = ["fd00::/8", "10.66.0.0/16"]
+"""
+    )
+    host = "name it once, with the weight it should have"
+    assert mistakes(file) == [
+        "17: gateway.pool.ceiling: floor (2) is above ceiling (1); lower floor",
+        "20: admission.deny[1]: fd00::/8 is in allow and in deny; take it out of one",
+        "20: admission.deny[2]: 10.66.0.0/16 is in allow and in deny; take it out of one",
+    ]
+    file.write_text(file.read_text().partition("[gateway.pool]")[0])
+    assert mistakes(file) == [
+        "3: gateway.attempt_timeout: attempt_timeout (5) is above deadline (2): one silent host would use up a call's "
+        "time, and no other be asked; lower it",
+        "9: gateway.upstreams[2].name: two upstreams are named 'x'; give each its own name",
+        f"12: gateway.upstreams[3].address: 'x' and 'y' are the same host, A.:1688; {host}",
+        "14: gateway.upstreams[4].name: two upstreams are named 'y'; give each its own name",
+        f"15: gateway.upstreams[4].address: 'x' and 'y' are the same host, b:1688; {host}",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -325,7 +367,7 @@ def test_upstreams_on_the_command_line_stand_instead_of_the_file_s(write: Any) -
         (["--upstream=a:b"], "twistd kms: --upstream=a:b: 'a:b': the port must be a number from 1 to 65535"),
         (["--prot=1"], "twistd kms: unknown or incomplete option --prot not recognized"),
         (["--workers=2"], "twistd kms: --workers=2: several workers are for a gateway, and no upstream is named"),
-        (["--upstream=a", "--upstream=a"], "twistd kms: --upstream=a,a: two upstreams are named 'a:1688'"),
+        (["--upstream=a", "--upstream=a"], "twistd kms: --upstream=a,a: two upstreams are the same host, a:1688"),
         (
             ["--upstream=a", "--deny=10.0.0.0/8", "--allow=10.0.0.0/8"],
             "twistd kms: --allow=10.0.0.0/8 --deny=10.0.0.0/8: 10.0.0.0/8 is in allow and in deny",
