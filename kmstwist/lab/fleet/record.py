@@ -66,7 +66,8 @@ class FleetResult:
 
     `states` is, by product family and state, how many licences are in it at the end of each hour; `requests` how many
     requests each host and gateway got; `unanswered` how many attempts got no answer; `counts` each host's client
-    count, by application, at the end of the hour. `outcomes` is how often each HRESULT came about.
+    count, by application, at the end of the hour. `outcomes` is how often each HRESULT came about. `never_on` is how
+    many licences are on machines that were not switched on even once.
     """
 
     scenario: Scenario
@@ -82,14 +83,14 @@ class FleetResult:
     thresholds: tuple[Threshold, ...]
     outcomes: dict[int, int]
     losses: tuple[Loss, ...]
+    never_on: int
     never_licensed: int
     all_licensed_at: float | None
     away: tuple[Span, ...]
 
     def total(self, state: LicenseStatus) -> list[int]:
         """How many licences of all families are in a state at the end of each hour."""
-        series = [by_state[state] for by_state in self.states.values()]
-        return [sum(values) for values in zip(*series, strict=True)]
+        return summed([by_state[state] for by_state in self.states.values()], self.hours)
 
 
 class Record:
@@ -109,6 +110,7 @@ class Record:
             name: {application: [0] * hours for application in APPLICATION_NAMES.values()} for name in world.hosts
         }
         self._in_all = 0
+        self._ever_on = 0
         self._licensed = 0
         self._all_licensed_at: float | None = None
 
@@ -121,6 +123,7 @@ class Record:
         member.counted = member.lab.status
         self._changes[member.lab.product.family][member.counted][self.hour_of(now)] += 1
         self._in_all += 1
+        self._ever_on += 1
         self._all_licensed_at = None
 
     def left(self, member: Member, now: float) -> None:
@@ -196,6 +199,7 @@ class Record:
             ),
             outcomes=dict(sorted(self._outcomes.items())),
             losses=tuple(_loss(member) for member in members if _lost(member)),
+            never_on=len(members) - self._ever_on,
             never_licensed=sum(member.lab.last_success is None and member.counted is not None for member in members),
             all_licensed_at=self._all_licensed_at,
             away=tuple(_away(scenario)),

@@ -32,8 +32,8 @@ class Figures:
     """The figures of a run that people compare. Moments are Unix seconds, None for never.
 
     `lost` counts activations that ran out after 180 days, `reduced` licences that came into notification mode,
-    `not_restored` those of both that never were licensed again; `peak_requests` the most requests one host or gateway
-    got in an hour, `peak_host` which, and `peak_at` when.
+    `not_restored` those of both that never were licensed again, `never_on` licences of machines that were never on;
+    `peak_requests` the most requests one host or gateway got in an hour, `peak_host` which, and `peak_at` when.
     """
 
     machines: int
@@ -45,6 +45,7 @@ class Figures:
     lost: int
     reduced: int
     not_restored: int
+    never_on: int
     never_licensed: int
     most_in_grace: int
     most_in_notification: int
@@ -73,6 +74,7 @@ def figures(result: FleetResult) -> Figures:
         lost=sum(loss.lost_at is not None for loss in result.losses),
         reduced=sum(loss.notified_at is not None for loss in result.losses),
         not_restored=sum(loss.restored_at is None for loss in result.losses),
+        never_on=result.never_on,
         never_licensed=result.never_licensed,
         most_in_grace=max(map(sum, zip(totals[STATES[1]], totals[STATES[2]], strict=True))),
         most_in_notification=max(totals[LicenseStatus.NOTIFICATION]),
@@ -90,10 +92,12 @@ def rows(result: FleetResult) -> list[tuple[str, str]]:
     def when(moment: float | None) -> str:
         return "never" if moment is None else f"{day(result, moment)} ({text(moment)})"
 
+    at_end = ", ".join(f"{count:,} {STATE_WORDS[state]}" for state, count in figure.at_end.items() if count)
     summary = [
         ("machines", f"{figure.machines:,} with {figure.licences:,} licences, {result.scenario.days:g} days"),
+        *_never_on(figure),
         ("all licensed", when(figure.all_licensed_at)),
-        ("at the end", ", ".join(f"{count:,} {STATE_WORDS[state]}" for state, count in figure.at_end.items() if count)),
+        ("at the end", at_end or "no machine is there"),
         ("most in grace", f"{figure.most_in_grace:,} at once"),
         ("most in notification", f"{figure.most_in_notification:,} at once"),
         ("lost their activation", f"{figure.lost:,} after 180 days without renewal"),
@@ -123,6 +127,14 @@ def rows(result: FleetResult) -> list[tuple[str, str]]:
     return summary
 
 
+def _never_on(figure: Figures) -> list[tuple[str, str]]:
+    if not figure.never_on:
+        return []
+    if figure.never_on < figure.licences:
+        return [("never switched on", f"machines with {figure.never_on:,} licences, in all this time")]
+    return [("never switched on", "all of them, in all this time: see start, days, joins and office_hours")]
+
+
 def document(result: FleetResult) -> dict[str, Any]:
     """The whole result as JSON values; moments in ISO 8601, series with one entry an hour."""
     figure = figures(result)
@@ -141,6 +153,7 @@ def document(result: FleetResult) -> dict[str, Any]:
         "lost": figure.lost,
         "came_to_notification": figure.reduced,
         "not_restored": figure.not_restored,
+        "never_on": figure.never_on,
         "never_licensed": figure.never_licensed,
         "peak": {"requests": figure.peak_requests, "at": figure.peak_host, "hour": _text(figure.peak_at)},
         "outcomes": {f"0x{code:08X}": number for code, number in result.outcomes.items()},
@@ -216,6 +229,7 @@ def compared(first: FleetResult, second: FleetResult) -> Iterable[tuple[str, str
     yield both("lost their activation", (one.lost, two.lost))
     yield both("came to notification", (one.reduced, two.reduced))
     yield both("of these not licensed again", (one.not_restored, two.not_restored))
+    yield both("never switched on", (one.never_on, two.never_on))
     yield both("never licensed", (one.never_licensed, two.never_licensed))
     yield both("attempts", (one.attempts, two.attempts))
     yield both("attempts without an answer", (one.unanswered, two.unanswered))

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import subprocess
+from datetime import date
 
 import pytest
 
@@ -150,3 +151,40 @@ def test_the_charts_are_drawn_in_a_browser_without_an_error(result, tmp_path, pr
     assert ink == ["rgb(228, 233, 239)", "rgb(29, 39, 51)", "rgb(228, 233, 239)"]
     assert "<title>ERROR" not in done.stdout
     assert "CONSOLE" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # 2026-01-03 is a Saturday.
+        {"start": date(2026, 1, 3), "days": 2, "machines": machines(office_hours={})},
+        {"days": 3, "machines": machines(office_hours={"days": ["sun"]})},
+        {"days": 0.5, "machines": machines(office_hours={"opens": "13:00:00"})},
+    ],
+)
+def test_a_run_in_which_no_machine_is_switched_on_is_all_zeros_and_says_so(changes) -> None:
+    result = Fleet(scenario(**changes)).run()
+    assert result.total(LicenseStatus.LICENSED) == [0] * result.hours
+    said = dict(rows(result))
+    assert said["never switched on"].startswith("all of them, in all this time")
+    assert said["at the end"] == "no machine is there"
+    assert (document(result)["never_on"], document(result)["hourly"]["states"]) == (25, {})
+    file = io.StringIO()
+    write_csv(result, file)
+    assert [line["licensed"] for line in csv.DictReader(io.StringIO(file.getvalue()))] == ["0"] * result.hours
+    assert "never switched on" in page([result])
+    assert ("never switched on", "25", "25") in compared(result, result)
+
+
+def test_machines_that_are_never_on_are_told_beside_those_that_are() -> None:
+    off = machines(name="OFF", count=3, office_hours={"days": ["sun"]})
+    said = dict(rows(Fleet(scenario(days=3, machines=machines() + off)).run()))
+    assert said["never switched on"] == "machines with 3 licences, in all this time"
+    assert "never switched on" not in dict(rows(Fleet(scenario(days=3)).run()))
+
+
+def test_machines_that_leave_in_the_hour_in_which_they_join_are_no_trouble() -> None:
+    result = Fleet(scenario(days=2, machines=machines(leaves={"from_day": 0.01}))).run()
+    said = dict(rows(result))
+    assert "never switched on" not in said
+    assert said["at the end"] == "no machine is there"
