@@ -59,6 +59,20 @@ def _moment(value: object) -> object:
     return value
 
 
+def _no_number(value: object) -> object:
+    # It would be taken for the seconds since midnight.
+    if isinstance(value, int | float):
+        raise ValueError("it is a time of day: write 08:00:00")
+    return value
+
+
+def _without_offset(value: time) -> time:
+    if value.tzinfo is not None:
+        raise ValueError("times are UTC, without an offset: write 08:00:00")
+    return value
+
+
+ClockTime = Annotated[time, BeforeValidator(_no_number), AfterValidator(_without_offset)]
 ProductName = Annotated[str, AfterValidator(_known_product)]
 Family = Literal["Windows", "Windows Server", "Office"]
 
@@ -130,8 +144,8 @@ class Spread(_Strict):
 class OfficeHours(_Strict):
     """When the group's machines are switched on, in UTC; each `spread_minutes` at most later than the first one."""
 
-    opens: time = time(8)
-    closes: time = time(18)
+    opens: ClockTime = time(8)
+    closes: ClockTime = time(18)
     days: Annotated[tuple[Weekday, ...], Field(min_length=1)] = ("mon", "tue", "wed", "thu", "fri")
     spread_minutes: Annotated[float, Field(ge=0, le=240, allow_inf_nan=False)] = 30.0
 

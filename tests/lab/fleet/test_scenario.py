@@ -81,6 +81,15 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
         ({"machines": machines(products=[WINDOWS, WINDOWS])}, "named twice"),
         ({"machines": machines(count=600_000) + machines(name="B", count=600_000)}, "1,200,000 machines"),
         ({"machines": machines(office_hours={"opens": "18:00:00", "closes": "08:00:00"})}, "the hours end at 08:00"),
+        (
+            {"machines": machines(office_hours={"opens": "08:00+02:00"})},
+            "[[machines]] number 1, office_hours, opens: times are UTC, without an offset",
+        ),
+        (
+            {"machines": machines(office_hours={"opens": "08:00Z", "closes": "18:00Z"})},
+            "[[machines]] number 1, office_hours, closes: times are UTC, without an offset",
+        ),
+        ({"machines": machines(office_hours={"opens": 8})}, "office_hours, opens: it is a time of day: write 08:00:00"),
         ({"machines": []}, "at least one entry"),
         ({"machines": "many"}, "machines"),
         ({"host": [{"name": "kms"}, 5]}, "[[host]] number 2: it should be a table of keys and values"),
