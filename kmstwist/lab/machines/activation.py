@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
+from kmstwist.discovery.answers import LookupFailed
+from kmstwist.discovery.resolver import Lookup
 from kmstwist.kms import filetime
 from kmstwist.kms.messages import MessageError, Request
 from kmstwist.kms.status import Status
@@ -22,16 +24,24 @@ from kmstwist.lab.machines.events import answer_processed, request_sent
 from kmstwist.lab.machines.locating import LocateFailed, Locator
 from kmstwist.lab.machines.machine import Licence, Machine
 from kmstwist.reasons import Reason
-from kmstwist.transport.address import HostPort
+from kmstwist.transport.address import HostPort, is_address
 from kmstwist.transport.connection import call_timed_out, connect
-from kmstwist.transport.endpoints import endpoint_for
-from kmstwist.transport.errors import FaultError, UpstreamError
+from kmstwist.transport.endpoints import FirstToConnect, address_endpoint, endpoint_for
+from kmstwist.transport.errors import ConnectError, FaultError, UpstreamError
 
 TIMEOUT = 10.0
 """Seconds that a connection, and then a call, may take."""
 
-Contact = Callable[[HostPort, bytes], Awaitable[tuple[int, bytes]]]
-"""Brings a message to a host: its HRESULT and its answer. Fails with an `UpstreamError`."""
+
+class Contact(Protocol):
+    """Brings a message to a host."""
+
+    def __call__(self, host: HostPort, message: bytes, machine: Machine | None = None) -> Awaitable[tuple[int, bytes]]:
+        """The host's HRESULT and its answer; fails with an `UpstreamError`.
+
+        A name is resolved as the `machine` does it, without one as this computer does.
+        """
+
 
 Over = Callable[[IStreamClientEndpoint], IStreamClientEndpoint]
 """Makes of an endpoint the same one at the far end of a link."""
@@ -60,8 +70,8 @@ def contact_over_tcp(reactor: Any, timeout: float = TIMEOUT, over: Over = lambda
     """A `Contact` that connects, binds, asks and closes, as a Windows client does; `over` puts a link in between."""
     clock: IReactorTime = reactor
 
-    async def contact(host: HostPort, message: bytes) -> tuple[int, bytes]:
-        connection = await connect(clock, over(endpoint_for(reactor, host.host, host.port, timeout)), timeout)
+    async def contact(host: HostPort, message: bytes, machine: Machine | None = None) -> tuple[int, bytes]:
+        connection = await connect(clock, over(await _endpoint(reactor, host, machine, timeout)), timeout)
         try:
             return await connection.request_activation(message).addTimeout(
                 timeout, clock, onTimeoutCancel=call_timed_out
@@ -70,6 +80,21 @@ def contact_over_tcp(reactor: Any, timeout: float = TIMEOUT, over: Over = lambda
             connection.close()
 
     return contact
+
+
+async def _endpoint(reactor: Any, host: HostPort, machine: Machine | None, timeout: float) -> IStreamClientEndpoint:
+    name = host.host.rstrip(".").lower()
+    # Every computer knows itself under this name, without a DNS server (RFC 6761 6.3).
+    is_local = name.rpartition(".")[2] == "localhost"
+    if machine is None or machine.dns_server is None or is_local or is_address(host.host):
+        return endpoint_for(reactor, host.host, host.port, timeout)
+    if "." not in name and machine.domain:
+        name = f"{name}.{machine.domain}"
+    try:
+        answer = await Lookup(reactor, [machine.dns_server]).host(name)
+    except LookupFailed as failed:
+        raise ConnectError(str(failed).rstrip("."), Reason.UPSTREAM_DNS) from None
+    return FirstToConnect([address_endpoint(reactor, each, host.port, timeout) for each in answer.addresses])
 
 
 async def activate(machine: Machine, licence: Licence, asking: Asking) -> Outcome:
@@ -126,7 +151,7 @@ async def _try(machine: Machine, licence: Licence, host: HostPort, asking: Askin
         raise Refused(f"{machine.name} cannot make a request: {error}") from None
     told = replace(request, client_time=filetime.from_unix(asking.now()))
     try:
-        hresult, message = await asking.contact(host, sealed)
+        hresult, message = await asking.contact(host, sealed, machine)
     except UpstreamError as error:
         _log_sent(machine, licence, host, told, _code_of(error), asking)
         return None
