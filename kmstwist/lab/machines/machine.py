@@ -103,7 +103,14 @@ class Machine:
         return licence
 
     def install_key(self, licence: Licence, now: float) -> None:
-        """Install the product's client key: initial grace begins, whatever was before."""
+        """Install the product's client key: initial grace begins, whatever was before.
+
+        A machine runs one Windows: its new key takes the place of that of another edition.
+        """
+        if licence.is_windows:
+            for other in self.licences:
+                if other.is_windows and other is not licence:
+                    unlicense(other)
         licence.client = self.new_client(licence.product, now)
         licence.partial_key = licence.product.gvlk[-5:]
         licence.installs += 1

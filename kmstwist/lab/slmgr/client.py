@@ -32,12 +32,12 @@ async def run(session: Session, option: Option, arguments: list[str]) -> list[st
 
 
 def windows_or(session: Session, arguments: list[str], at: int = 0) -> Licence:
-    """The licence of the activation id given, else that of Windows itself."""
+    """The licence of the activation id given, else that of Windows itself: of the edition that has the key."""
     if len(arguments) > at:
         return find_act_id(session.machine, arguments[at])
-    for licence in session.machine.licences:
-        if licence.is_windows:
-            return licence
+    of_windows = [licence for licence in session.machine.licences if licence.is_windows]
+    if of_windows:
+        return next((licence for licence in of_windows if licence.partial_key is not None), of_windows[0])
     raise Refused("Product not found. This machine has no Windows; give the ActID of a product (/dlv All shows them).")
 
 

@@ -325,3 +325,31 @@ def test_a_machine_without_windows_says_so(desk) -> None:
         desk.slmgr("/dli", "all")
     with pytest.raises(Refused, match="no licence to reinstall"):
         desk.slmgr("/rilc")
+
+
+def test_after_a_change_of_edition_slmgr_acts_on_the_windows_that_has_the_key(desk, tmp_path) -> None:
+    standard, datacenter = (find(f"Windows Server 2022 {edition}") for edition in ("Standard", "Datacenter"))
+    desk.machine.licences.clear()
+    desk.machine.install_key(desk.machine.add_product(standard, START), START)
+    file = tmp_path / "datacenter.txt"
+    file.write_text(f"{datacenter.name}\n")
+    desk.slmgr("/ilc", str(file))
+    assert f"Name: {standard.name}" in desk.slmgr("/dli")
+    desk.slmgr("/ipk", datacenter.gvlk)
+    old, new = desk.machine.licences
+    assert (old.partial_key, old.client.status) == (None, LicenseStatus.UNLICENSED)
+    assert new.partial_key == datacenter.gvlk[-5:]
+    desk.fill(5, datacenter)
+    assert desk.slmgr("/ato")[0].startswith(f"Activating {datacenter.name} (")
+    assert new.client.status is LicenseStatus.LICENSED
+    assert f"Name: {datacenter.name}" in desk.slmgr("/dli")
+    desk.slmgr("/ipk", standard.gvlk)
+    assert desk.slmgr("/xpr")[0] == f"{standard.name}:"
+    desk.slmgr("/upk")
+    assert [licence.partial_key for licence in desk.machine.licences] == [None, None]
+    assert desk.fails("/ato") == 0xC004F014
+
+
+def test_a_key_for_windows_leaves_offices_alone(desk) -> None:
+    desk.slmgr("/ipk", WINDOWS.gvlk)
+    assert all(licence.partial_key is not None for licence in desk.machine.licences)
