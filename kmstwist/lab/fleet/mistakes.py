@@ -14,6 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from kmstwist.kms.catalogue import Product, UnknownProduct, find
+
 _OTHER_PLACES = {
     "host": ", in the upstreams of a gateway or as the host of a group",
     "gateway": " or as the host of a group",
@@ -106,9 +108,7 @@ def _groups(
         yield from _must_be(f"{place}, site", "site", group.get("site"), sites)
         if group.get("host") is not None:
             yield from _must_be(f"{place}, host", "host or gateway", group["host"], servers)
-        products = _strings(group.get("products"))
-        if len(set(products)) < len(products):
-            yield f"{place}, products: a product is named twice; a machine has it once"
+        yield from _products(place, _strings(group.get("products")))
         given = group.get("joins")
         joins: dict[str, Any] = given if isinstance(given, dict) else {}
         leaves = group.get("leaves")
@@ -127,6 +127,27 @@ def _groups(
                 yield f"{place}, generalise_on_day: the group is not cloned; add cloned = true, or take it away"
     if total > max_machines:
         yield f"[[machines]]: {total:,} machines are more than the {max_machines:,} that fit; lower the counts"
+
+
+def _products(place: str, names: list[str]) -> Iterator[str]:
+    # One product has several names; those that have none are the model's business.
+    found = [product for name in names if (product := _found(name)) is not None]
+    for product in dict.fromkeys(found):
+        if found.count(product) > 1:
+            yield f'{place}, products: "{product.name}" is named twice; a machine has it once'
+    windows = [product.name for product in dict.fromkeys(found) if product.family != "Office"]
+    if len(windows) > 1:
+        yield (
+            f"{place}, products: a machine has one Windows, not {len(windows)} ({', '.join(windows)}); make a group of "
+            "its own for each"
+        )
+
+
+def _found(name: str) -> Product | None:
+    try:
+        return find(name)
+    except UnknownProduct:
+        return None
 
 
 def _outages(place: str, entry: dict[str, Any], days: float | None) -> Iterator[str]:

@@ -14,7 +14,7 @@ from kmstwist.lab.fleet.scenario import (
 )
 from kmstwist.lab.fleet.simulation import Fleet
 
-from .scenarios import WINDOWS, document, machines, scenario
+from .scenarios import OFFICE, SERVER, WINDOWS, document, machines, scenario
 
 
 def mistakes(**changes) -> list[str]:
@@ -79,6 +79,8 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
         ({"machines": machines(joins={"over_days": 5}, leaves={"from_day": 3})}, "before all have joined"),
         ({"machines": machines(joins={"share": 0.5})}, "lower `count`"),
         ({"machines": machines(products=[WINDOWS, WINDOWS])}, "named twice"),
+        ({"machines": machines(products=[WINDOWS, "windows 11  enterprise"])}, f'"{WINDOWS}" is named twice'),
+        ({"machines": machines(products=[WINDOWS, SERVER, OFFICE])}, '[[machines]] "PC", products: a machine has one'),
         ({"machines": machines(count=600_000) + machines(name="B", count=600_000)}, "1,200,000 machines"),
         ({"machines": machines(office_hours={"opens": "18:00:00", "closes": "08:00:00"})}, "the hours end at 08:00"),
         (
@@ -106,6 +108,15 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
 )
 def test_a_scenario_that_cannot_be_is_refused(changes, words) -> None:
     assert any(words in mistake for mistake in mistakes(**changes)), mistakes(**changes)
+
+
+def test_a_machine_may_have_one_windows_and_several_office_products() -> None:
+    [group] = scenario(
+        machines=machines(products=["office ltsc professional plus 2021", "Visio LTSC Professional 2021", SERVER])
+    ).groups
+    assert group.products == (OFFICE, "Visio LTSC Professional 2021", SERVER)
+    # The mistake in a name is told, and no other is made of it.
+    assert len(mistakes(machines=machines(products=[WINDOWS, "Windows 12", "Windows 12"]))) == 2
 
 
 def test_a_host_may_be_known_from_anywhere() -> None:
