@@ -54,7 +54,14 @@ def locator(reactor: Any, random: Random) -> Locator:
                     raise LocateFailed(Status.E_DNS_SERVER_FAILURE, str(failure)) from None
                 failed = failure
                 continue
-            return [HostPort(record.target, record.port) for record in try_order(available(answer.records), random)]
+            records = try_order(available(answer.records), random)
+            if not records:
+                raise LocateFailed(
+                    Status.SL_E_VL_BINDING_SERVICE_UNAVAILABLE,
+                    f'DNS says that {domain} has no KMS host: the target of its SRV record {answer.name} is ".". Put '
+                    "a host there, or set one (/skms).",
+                )
+            return [HostPort(record.target, record.port) for record in records]
         assert failed is not None
         no_name = failed.problem is LookupProblem.NO_SUCH_NAME
         raise LocateFailed(Status.E_DNS_NAME_ERROR if no_name else Status.E_DNS_NO_RECORDS, str(failed))

@@ -52,6 +52,13 @@ def test_hosts_come_in_the_order_of_their_priority(desk, dns) -> None:
     assert dns.asked == [(SERVER, "corp.example")]
 
 
+def test_a_target_of_a_dot_says_that_there_is_no_host(desk, dns) -> None:
+    dns.says["corp.example"] = [SrvRecord(0, 0, 0, "")]
+    with pytest.raises(LocateFailed, match=r'DNS says that corp\.example has no KMS host: .* is "\."') as caught:
+        locate(desk)
+    assert caught.value.code == 0xC004F074
+
+
 def test_the_lookup_domain_is_the_only_one_asked(desk, dns) -> None:
     desk.machine.scope(MACHINE).lookup_domain = "other.example"
     dns.says["other.example"] = [SrvRecord(0, 0, 1688, "kms")]
