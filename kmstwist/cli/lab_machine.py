@@ -35,6 +35,7 @@ from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.errors import TOO_MANY_REARMS, Published, Refused
 from kmstwist.lab.machines.living import Attempt, live
 from kmstwist.lab.machines.machine import MACHINE, Machine
+from kmstwist.lab.machines.session import dns_domain
 from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.slmgr.show import STATUS_WORDS
 from kmstwist.transport.address import DEFAULT_PORT, AddressError, HostPort, parse_host_port
@@ -75,7 +76,7 @@ def new(
             _checked_name(name),
             uuid4(),
             time.time(),
-            domain=_checked_domain(domain),
+            domain=None if domain is None else dns_domain(domain),
             dns_server=_dns_server(dns),
             virtual=not physical,
             version=Version(int(kms_version), 0),
@@ -254,15 +255,6 @@ def _checked_name(name: str) -> str:
     if name.lower() == HOST:
         raise Refused(f'"{HOST}" is the lab host itself: choose another name')
     return name
-
-
-def _checked_domain(domain: str | None) -> str | None:
-    if domain is None:
-        return None
-    try:
-        return parse_host_port(domain.rstrip(".")).host.lower()
-    except AddressError:
-        raise Refused(f"'{domain}' is no DNS domain; write one such as corp.example") from None
 
 
 def _dns_server(text: str | None) -> HostPort | None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
+from kmstwist.discovery.names import NameInvalid, domain, is_address
 from kmstwist.kms.catalogue import Product, UnknownProduct, find, find_gvlk
 from kmstwist.kms.status import Status
 from kmstwist.lab.keys import LabKey
@@ -64,7 +65,8 @@ def read_licence_file(path: str) -> list[Product]:
     Windows' licence files are Microsoft's and mean nothing here.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        # Notepad may begin a file with a byte order mark.
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise Refused(f"There is no file {path}. A lab licence file has the name of a product on each line.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -72,16 +74,32 @@ def read_licence_file(path: str) -> list[Product]:
     try:
         products = [find(line) for line in lines if line.strip() and not line.lstrip().startswith("#")]
     except UnknownProduct as error:
-        raise Refused(f"{path} is no lab licence file: {error}.") from None
+        text = str(error)
+        raise Refused(f"{path} is no lab licence file: {text if text.endswith('?') else text + '.'}") from None
     if not products:
         raise Refused(f"{path} names no product; a lab licence file has the name of a product on each line.")
     return products
 
 
+def dns_domain(text: str) -> str:
+    """A DNS domain to discover hosts in, as DNS has it; `Refused` for what is none."""
+    if is_address(text.strip().rstrip(".")):
+        raise Refused(f"'{text}' is no DNS domain, but an address; write a domain such as corp.example.")
+    try:
+        return domain(text)
+    except NameInvalid as error:
+        raise Refused(str(error)) from None
+
+
+def read_act_id(text: str) -> str:
+    """An activation id as it is compared: it may be written in braces and in any case."""
+    return text.strip().strip("{}").lower()
+
+
 def find_act_id(machine: Machine, text: str) -> Licence:
     """The licence of this activation id; `Refused` with slmgr's words for one the machine does not have."""
     for licence in machine.licences:
-        if str(licence.act_id) == text.strip().strip("{}").lower():
+        if str(licence.act_id) == read_act_id(text):
             return licence
     known = ", ".join(f"{licence.act_id} ({licence.product.name})" for licence in machine.licences) or "none"
     raise Refused(f"Activation ID ({text}) not found. This machine has: {known}.")

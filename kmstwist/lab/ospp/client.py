@@ -16,7 +16,16 @@ from kmstwist.lab.machines.activation import activate
 from kmstwist.lab.machines.errors import TOO_MANY_REARMS, Published, Refused
 from kmstwist.lab.machines.machine import KmsSettings, Licence, unlicense
 from kmstwist.lab.machines.phone import installation_id
-from kmstwist.lab.machines.session import MINUTES_A_DAY, Session, client_key, moment, product_id, read_licence_file
+from kmstwist.lab.machines.session import (
+    MINUTES_A_DAY,
+    Session,
+    client_key,
+    dns_domain,
+    moment,
+    product_id,
+    read_act_id,
+    read_licence_file,
+)
 from kmstwist.lab.ospp.options import Option
 from kmstwist.lab.slmgr.client import activate_by_phone
 from kmstwist.lab.slmgr.show import ACT_TYPES
@@ -186,7 +195,7 @@ def _actcid(session: Session, value: str, printed: Printed) -> None:
 def _rearm(session: Session, value: str, printed: Printed) -> None:
     licences = _office(session)
     if value:
-        licences = [licence for licence in licences if str(licence.act_id) == value.lower()]
+        licences = [licence for licence in licences if str(licence.act_id) == read_act_id(value)]
         if not licences:
             raise Refused(f"No installed key belongs to SKU ID {value}; /dstatus shows the SKU IDs.")
     if not licences:
@@ -265,10 +274,7 @@ def _actype(session: Session, value: str, printed: Printed) -> None:
 
 
 def _skms_domain(session: Session, value: str, printed: Printed) -> None:
-    try:
-        _settings(session).lookup_domain = parse_host_port(value.rstrip(".")).host.lower()
-    except AddressError:
-        raise Refused(f"'{value}' is no DNS domain; write one such as corp.example.") from None
+    _settings(session).lookup_domain = dns_domain(value)
     printed.lines.append(APPLIED)
 
 

@@ -12,7 +12,7 @@ from kmstwist.lab.machines import phone
 from kmstwist.lab.machines.activation import activate
 from kmstwist.lab.machines.errors import TOO_MANY_REARMS, Published, Refused
 from kmstwist.lab.machines.machine import MACHINE, KmsSettings, Licence, unlicense
-from kmstwist.lab.machines.session import Session, client_key, find_act_id, read_licence_file
+from kmstwist.lab.machines.session import Session, client_key, dns_domain, find_act_id, read_licence_file
 from kmstwist.lab.slmgr import show
 from kmstwist.lab.slmgr.options import Option
 from kmstwist.transport.address import DEFAULT_PORT, AddressError, HostPort, parse_host_port
@@ -190,9 +190,10 @@ def _skms(session: Session, arguments: list[str]) -> list[str]:
         if text.startswith(":"):
             settings.port = parse_host_port(f"any{text}").port
         else:
-            address = parse_host_port(text)
+            # No port that can be written is 0: it stands for none.
+            address = parse_host_port(text, 0)
             settings.host = address.host
-            settings.port = address.port if str(address.port) == text.rpartition(":")[2] else None
+            settings.port = address.port or None
     except AddressError as error:
         raise Refused(str(error).replace("any:", ":") + ".") from None
     return [f"Key Management Service machine name set to {text} successfully.", *_overridden(session, settings)]
@@ -200,10 +201,7 @@ def _skms(session: Session, arguments: list[str]) -> list[str]:
 
 def _skms_domain(session: Session, arguments: list[str]) -> list[str]:
     settings = _scope(session, arguments)
-    try:
-        settings.lookup_domain = parse_host_port(arguments[0].rstrip(".")).host.lower()
-    except AddressError:
-        raise Refused(f"'{arguments[0]}' is no DNS domain; write one such as corp.example.") from None
+    settings.lookup_domain = dns_domain(arguments[0])
     return [
         f"Key Management Service lookup domain set to {settings.lookup_domain} successfully.",
         *_overridden(session, settings),

@@ -166,7 +166,7 @@ def test_telephone_activation(desk) -> None:
 def test_rearm_of_all_or_one_until_none_is_left(desk) -> None:
     assert "<Office rearm successful>" in desk.ospp("/rearm").lines
     desk.ospp(f"/rearm:{OFFICE_ID.upper()}")
-    desk.ospp("/rearm")
+    desk.ospp(f"/rearm:{{{OFFICE_ID}}}")
     assert desk.ospp("/rearm").failed == 0xC004D307
     with pytest.raises(Refused, match="No installed key belongs"):
         desk.ospp("/rearm:abc")

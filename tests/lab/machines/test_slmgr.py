@@ -10,7 +10,7 @@ from kmstwist.kms.catalogue import find
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.machines.errors import Published, Refused
 from kmstwist.lab.machines.locating import LocateFailed
-from kmstwist.lab.machines.machine import Machine
+from kmstwist.lab.machines.machine import MACHINE, Machine
 from kmstwist.lab.machines.phone import confirmation_id
 from kmstwist.lab.products import activation_id
 from kmstwist.lab.slmgr.client import _COMMANDS
@@ -145,6 +145,15 @@ def test_a_host_can_be_set_for_one_product(desk) -> None:
     assert desk.asked[-1] == HostPort("kms", 1688)
 
 
+def test_a_port_is_the_one_given_however_it_is_written(desk) -> None:
+    desk.slmgr("/skms", "127.0.0.1:023001")
+    desk.fails("/ato")
+    assert desk.asked == [HostPort("127.0.0.1", 23001)]
+    desk.slmgr("/skms", "[::1]:01700")
+    desk.slmgr("/skms", "fe80::1688")
+    assert desk.machine.scope(MACHINE).port is None
+
+
 def test_a_bad_host_is_told_what_is_bad(desk) -> None:
     with pytest.raises(Refused, match=r"':99999': the port must be a number"):
         desk.slmgr("/skms", ":99999")
@@ -167,8 +176,31 @@ def test_the_lookup_domain_is_told_and_warned_about_where_a_host_is_set(desk) ->
     ]
     assert desk.machine.lookup_domain_of(desk.machine.licences[0]) is None
     assert len(desk.slmgr("/ckms")) == len(desk.slmgr("/ckms-domain")) == 1
-    with pytest.raises(Refused, match="no DNS domain"):
-        desk.slmgr("/skms-domain", "a b")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a b", "'a b' is not a DNS domain"),
+        ("corp.example:99", "'example:99' may hold only letters"),
+        ("[::1]", "may hold only letters"),
+        ("::1", "'::1' is no DNS domain, but an address"),
+        ("10.0.0.1", "'10.0.0.1' is no DNS domain, but an address"),
+    ],
+)
+def test_what_is_no_domain_is_refused_by_both_tools(desk, text, said) -> None:
+    for refusing in (lambda: desk.slmgr("/skms-domain", text), lambda: desk.ospp(f"/skms-domain:{text}")):
+        with pytest.raises(Refused) as caught:
+            refusing()
+        assert said in str(caught.value)
+
+
+def test_an_internationalised_domain_is_kept_as_dns_has_it(desk) -> None:
+    windows, office = desk.machine.licences
+    desk.slmgr("/skms-domain", "Bücher.example.")
+    assert desk.machine.lookup_domain_of(windows) == "xn--bcher-kva.example"
+    desk.ospp("/skms-domain:BÜCHER.example")
+    assert desk.machine.lookup_domain_of(office) == "xn--bcher-kva.example"
 
 
 def test_discovery_that_fails_is_the_code_windows_shows(desk) -> None:
@@ -305,8 +337,15 @@ def test_licence_files_of_the_lab_bring_products(desk, tmp_path) -> None:
     desk.slmgr("/ilc", str(file))
     assert [licence.product.name for licence in desk.machine.licences][2:] == ["Visio LTSC Professional 2021"]
     assert desk.slmgr("/rilc")[-1] == "License files re-installed successfully."
+    # As Notepad saves it.
+    file.write_bytes(b"\xef\xbb\xbfProject Professional 2021\r\n")
+    desk.slmgr("/ilc", str(file))
+    assert len(desk.machine.licences) == 4
     file.write_text("<xrm>\n")
-    with pytest.raises(Refused, match="no lab licence file"):
+    with pytest.raises(Refused, match=r'no lab licence file: the catalogue has no product "<xrm>"\.$'):
+        desk.slmgr("/ilc", str(file))
+    file.write_text("Visio LTSC Profesional 2021\n")
+    with pytest.raises(Refused, match=r"did you mean .*[^.]\?$"):
         desk.slmgr("/ilc", str(file))
     with pytest.raises(Refused, match="There is no file"):
         desk.slmgr("/ilc", str(tmp_path / "none"))
