@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kmstwist.cli.common import DEFAULT_CONFIG, run_reactor
+from kmstwist.cli.common import DEFAULT_CONFIG, FiniteRange, run_reactor
 
 if TYPE_CHECKING:
     from kmstwist.cli.checks import Case, Finding
@@ -29,9 +29,7 @@ _MARKS = {"OK": ("ok", "green"), "WARNING": ("odd", "yellow"), "CRITICAL": ("bad
     "--state-dir", type=click.Path(path_type=Path), help="The server's state folder, if it is not the usual one."
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="The server's port, if the configuration does not say it.")
-@click.option(
-    "--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds a step may take."
-)
+@click.option("--timeout", type=FiniteRange(0.1, 60), default=3.0, show_default=True, help="Seconds a step may take.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def doctor(

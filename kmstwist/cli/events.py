@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from kmstwist.cli.audit_store import opened, progress_bar, store_option
+from kmstwist.cli.common import FiniteRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ _zone_option = click.option(
 )
 _window_option = click.option(
     "--window",
-    type=click.FloatRange(0, 3600),
+    type=FiniteRange(0, 3600),
     default=10.0,
     show_default=True,
     help="Seconds that the clocks of gateway and KMS host may be apart.",
@@ -84,7 +85,7 @@ def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Pat
 @_dns_option
 @click.option(
     "--every",
-    type=click.FloatRange(0.1, 86400),
+    type=FiniteRange(0.1, 86400),
     default=WATCH_EVERY,
     show_default=True,
     help="Seconds from one look at the folder to the next.",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kmstwist.cli.common import HOST_PORT, run_reactor
+from kmstwist.cli.common import HOST_PORT, FiniteRange, run_reactor
 from kmstwist.transport.address import HostPort
 from kmstwist.transport.probe import ProbeReport
 from kmstwist.transport.probe import probe as run_probe
@@ -16,9 +16,7 @@ from kmstwist.transport.probe import probe as run_probe
 
 @click.command()
 @click.argument("host", type=HOST_PORT)
-@click.option(
-    "--timeout", type=click.FloatRange(0.1, 300), default=5.0, show_default=True, help="Seconds a step may take."
-)
+@click.option("--timeout", type=FiniteRange(0.1, 300), default=5.0, show_default=True, help="Seconds a step may take.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
 def probe(ctx: click.Context, host: HostPort, timeout: float, as_json: bool) -> None:
