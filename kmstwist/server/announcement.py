@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.logger import Logger
 
 from kmstwist import __version__
 from kmstwist.gateway.service import GatewayService
-from kmstwist.lab.keys import KEY_FILE_NAME
+from kmstwist.lab.keys import KEY_FILE_NAME, LabKeyError, default_state_dir
 from kmstwist.lab.service import LabService
 from kmstwist.logevents import GATEWAY, HINT, LAB, STARTING, TOOK_OVER
 from kmstwist.server.activators import run_dir, state_dir
 from kmstwist.server.config import Config
 from kmstwist.server.control import socket_path
 from kmstwist.server.handover import TakeOver
+from kmstwist.server.listening import Listeners
 from kmstwist.server.notify import Notifier, one_listens
+from kmstwist.transport.address import DEFAULT_PORT, HostPort
 
 _log = Logger(namespace="kmstwist.server")
+
+#: Addresses that stand for every address of the machine; commands ask the loopback one then, as they do untold.
+_EVERYWHERE = ("::", "0.0.0.0")  # noqa: S104
+_LOOPBACK = "127.0.0.1"
+#: Endpoints where a plain connection, which is all our commands make, is not what they wait for.
+_WRAPPED = ("haproxy:", "ssl:")
 
 
 class Announcement(MultiService):
@@ -42,6 +53,9 @@ class Announcement(MultiService):
         answers = (lambda: True) if activator is not None else (lambda: one_listens(_worker_sockets(config)))
         Notifier(reactor, answers=answers).setServiceParent(self)
         self._config = config
+        # Asked now and not when it is told: the default is another one for the user that a daemon becomes.
+        self._state_dir = state_dir(config)
+        self._usual_folder = self._state_dir == _default_folder()
         self._activator = activator
         self._reactor = reactor
         self._predecessor = predecessor
@@ -60,16 +74,15 @@ class Announcement(MultiService):
         )
         if self._predecessor is not None:
             TOOK_OVER.emit(_log, waited_ms=round(self._predecessor.waited * 1000))
-        port = self._config.server.port
         if isinstance(activator, LabService):
             LAB.emit(
                 _log,
                 host_id=activator.host.host_id,
-                key=str(state_dir(self._config) / KEY_FILE_NAME),
+                key=str(self._state_dir / KEY_FILE_NAME),
                 clients=activator.remembered,
                 note="rehearsal only: the lab grants no licences",
             )
-            self._hint(f"lab activate {_port_option(port)}--product 'Windows 11 / 10 Enterprise' --count 30")
+            self._hint(self._activate_command)
         else:
             gateway = self._config.gateway
             GATEWAY.emit(
@@ -79,11 +92,38 @@ class Announcement(MultiService):
                 policy=gateway.policy,
                 deadline_s=gateway.deadline,
             )
-            self._hint(f"probe 127.0.0.1:{port}")
+            self._hint(lambda where: f"probe {where}")
 
-    def _hint(self, command: str) -> None:
-        """Say what to try, once the ports are open."""
-        self._reactor.callWhenRunning(lambda: HINT.emit(_log, **{"try": f"{kmstwist_command()} {command}"}))
+    def _hint(self, command: Callable[[HostPort], str]) -> None:
+        """Say what to try, once the ports are open; nothing where none of them is one that our commands can ask."""
+
+        def say() -> None:
+            where = self._where()
+            if where is not None:
+                HINT.emit(_log, **{"try": f"{kmstwist_command()} {command(where)}"})
+
+        self._reactor.callWhenRunning(say)
+
+    def _activate_command(self, where: HostPort) -> str:
+        """The command that shows what a lab does, to be typed on this machine."""
+        words = ["lab", "activate"]
+        if not self._usual_folder:
+            words.append(f"--state-dir {shlex.quote(str(self._state_dir.absolute()))}")
+        if where.host != _LOOPBACK:
+            words.append(f"--host {where.host}")
+        if where.port != DEFAULT_PORT:
+            words.append(f"--port {where.port}")
+        return " ".join([*words, "--product 'Windows 11 / 10 Enterprise' --count 30"])
+
+    def _where(self) -> HostPort | None:
+        """Where the first TCP port can be asked: the port that was got, whatever was asked for, or inherited."""
+        for service in self.parent or ():
+            listeners = getattr(service, "listeners", None)
+            for description, port in listeners.ports if isinstance(listeners, Listeners) else ():
+                host = port.getHost()
+                if isinstance(host, IPv4Address | IPv6Address) and not description.startswith(_WRAPPED):
+                    return HostPort(_LOOPBACK if host.host in _EVERYWHERE else host.host, host.port)
+        return None
 
 
 def _worker_sockets(config: Config) -> list[Path]:
@@ -100,5 +140,8 @@ def kmstwist_command() -> str:
     return os.path.relpath(beside) if beside.exists() else "kmstwist"
 
 
-def _port_option(port: int) -> str:
-    return "" if port == 1688 else f"--port {port} "
+def _default_folder() -> Path | None:
+    try:
+        return default_state_dir()
+    except LabKeyError:
+        return None

@@ -198,7 +198,7 @@ class ListeningService(Service):
             host: Any = port.getHost()
             address = getattr(host, "host", None)
             if address is None:
-                LISTENING.emit(self._log, address=str(getattr(host, "name", host)))
+                LISTENING.emit(self._log, address=os.fsdecode(getattr(host, "name", None) or str(host)))
             elif ":" in address:
                 LISTENING.emit(
                     self._log, address=f"[{address}]:{host.port}", protocols="IPv6,IPv4" if address == "::" else "IPv6"

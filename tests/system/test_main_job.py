@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from kmstwist.rpc.client import WINDOWS_CONTEXTS
+from kmstwist.rpc.codec import encode
+from kmstwist.rpc.pdu import Bind
 from tests.system.running import BIN, Server, fields, free_port, kmstwist, run
 
 PRODUCT = "Windows 11 / 10 Enterprise"
@@ -243,6 +246,42 @@ def test_as_a_daemon_with_a_pid_file_it_starts_and_stops_cleanly(tmp_path: Path)
         "conversation",
         "stopped",
     ]
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        ("--port=0",),
+        ("--listen=tcp:{port}:interface=127.0.0.2",),
+        ("--listen=unix:{folder}/kms.sock", "--listen=tcp:port={port}"),
+        ("--listen=haproxy:tcp:0", "--listen=tcp6:{port}:interface=\\:\\:1"),
+    ],
+)
+def test_what_a_lab_hints_at_can_be_typed_as_it_is(tmp_path: Path, listen: tuple[str, ...]) -> None:
+    options = [option.format(port=free_port(), folder=tmp_path) for option in listen]
+    with Server(tmp_path / "my lab", *options) as server:
+        command = fields(server.wait_for(" hint "))["try"]
+        result = run(["/bin/sh", "-c", command], cwd=tmp_path)
+        assert (result.returncode, "6 of 30 licensed" in result.stdout) == (0, True), f"{command}: {result.stderr}"
+
+
+def test_what_a_gateway_hints_at_is_where_it_listens(lab: Server, tmp_path: Path) -> None:
+    with Server(tmp_path / "gateway", f"--upstream=127.0.0.1:{lab.port}", "--port=0") as gateway:
+        result = run(["/bin/sh", "-c", fields(gateway.wait_for(" hint "))["try"]], cwd=tmp_path)
+        assert result.stdout.startswith("KMS OK"), result.stderr
+
+
+def test_nothing_is_hinted_at_where_no_command_could_ask(tmp_path: Path) -> None:
+    path = tmp_path / "kms.sock"
+    with Server(tmp_path / "lab", f"--listen=unix:{path}") as server:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(encode(Bind(1, WINDOWS_CONTEXTS)))
+            # By then it would have been said.
+            assert client.recv(100)
+        server.wait_for(" conversation ")
+        assert [fields(line)["address"] for line in server.lines if " listening " in line] == [str(path)]
+        assert [line for line in server.lines if " hint " in line] == []
 
 
 def test_the_log_can_be_json(tmp_path: Path) -> None:
