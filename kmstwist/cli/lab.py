@@ -8,25 +8,26 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from kmstwist.cli.common import EXISTING_PATH, FiniteRange, run_reactor
-from kmstwist.cli.lab_common import state_dir_option
+from kmstwist.cli.lab_common import checked_machine_name, state_dir_option
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.kms.catalogue import UnknownProduct, find
-from kmstwist.kms.messages import encode_machine_name
 from kmstwist.kms.status import Status, explain
 from kmstwist.kms.version import Version
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient, Outcome
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError, default_state_dir
+from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.wire import Asked, WireOutcome, activate_all
 from kmstwist.lab.wire import activate as activate_client
 from kmstwist.reasons import Reason
-from kmstwist.transport.address import HostPort
+from kmstwist.transport.address import AddressError, HostPort, parse_host_port
 from kmstwist.transport.endpoints import endpoint_for
 from kmstwist.transport.errors import UpstreamError
 
@@ -61,7 +62,13 @@ def lab() -> None:
 )
 @state_dir_option
 @click.option("--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="How many clients ask.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The lab, or a gateway before it.")
+@click.option(
+    "--host",
+    metavar="HOST[:PORT]",
+    default="127.0.0.1",
+    show_default=True,
+    help="The lab, or a gateway before it.",
+)
 @click.option("--port", type=click.IntRange(1, 65535), default=1688, show_default=True)
 @click.option(
     "--lab-key", type=EXISTING_PATH, help="The lab's key file; by default the one in this machine's state folder."
@@ -98,6 +105,7 @@ def activate(
     """
     if (product is None) == (not machines):
         raise click.UsageError("give either --product or --machine")
+    where = _where(ctx, host, port)
     if product is None:
         from kmstwist.cli.lab_practice import activate_machines
 
@@ -111,8 +119,8 @@ def activate(
         raise click.ClickException(f"{error}, or name the lab's key with --lab-key") from None
     try:
         # The last name is the longest.
-        encode_machine_name(f"{prefix}-{count:04d}")
-    except ValueError as error:
+        checked_machine_name(f"{prefix}-{count:04d}")
+    except Refused as error:
         raise click.BadParameter(str(error), ctx, param_hint="--prefix") from None
     cipher = LabCipher(key, os.urandom)
     version = Version(int(kms_version), 0)
@@ -123,7 +131,7 @@ def activate(
             LabClient(name, uuid5(_MACHINES, name), wanted, installed=now, version=version, virtual_machine=True)
             for name in (f"{prefix}-{number:04d}" for number in range(1, count + 1))
         ]
-        endpoint = endpoint_for(reactor, host, port, timeout)
+        endpoint = endpoint_for(reactor, where.host, where.port, timeout)
         with Progress(console=Console(stderr=True), transient=True, disable=count == 1) as progress:
             bar = progress.add_task("activating", total=count)
             return await activate_all(
@@ -136,7 +144,7 @@ def activate(
     asked = run_reactor(main)
     first = asked[0].result
     if isinstance(first, UpstreamError):
-        raise click.ClickException(_unanswered(first, host, port))
+        raise click.ClickException(_unanswered(first, where))
     if count == 1:
         _print_whole(asked[0].client, first)
     else:
@@ -144,9 +152,19 @@ def activate(
     ctx.exit(0 if all(_answered(entry) for entry in asked) else 1)
 
 
-def _unanswered(error: UpstreamError, host: str, port: int) -> str:
+def _where(ctx: click.Context, host: str, port: int) -> HostPort:
+    """Whom to ask: the host's own port counts, and it is a usage error if --port was given and is another."""
+    try:
+        where = parse_host_port(host, port)
+    except AddressError as error:
+        raise click.BadParameter(str(error), ctx, param_hint="--host") from None
+    if where.port != port and ctx.get_parameter_source("port") is not ParameterSource.DEFAULT:
+        raise click.UsageError(f"--host names port {where.port} and --port {port}; give one of them", ctx)
+    return where
+
+
+def _unanswered(error: UpstreamError, where: HostPort) -> str:
     """Why nobody answered, and what to do about it."""
-    where = HostPort(host, port)
     if error.reason in (Reason.UPSTREAM_REFUSED, Reason.UPSTREAM_TIMEOUT):
         cure = "start a lab there (twistd -n kms), or name another with --host and --port"
     elif error.reason is Reason.UPSTREAM_DNS:

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.endpoints import TCP4ClientEndpoint
 
+from kmstwist.kms.catalogue import find
+from kmstwist.kms.status import Status
+from kmstwist.lab.cipher import LabCipher
+from kmstwist.lab.client import LabClient
+from kmstwist.lab.keys import LabKey
+from kmstwist.lab.wire import activate as wire_activate
 from kmstwist.rpc.client import WINDOWS_CONTEXTS
 from kmstwist.rpc.codec import encode
 from kmstwist.rpc.pdu import Bind
 from tests.system.running import BIN, Server, fields, free_port, kmstwist, run
 
+reactor: Any = installed_reactor
 PRODUCT = "Windows 11 / 10 Enterprise"
 
 
@@ -134,17 +147,38 @@ def test_a_mistake_of_the_lab_client_is_one_clear_sentence(options: list[str], s
 @pytest.mark.parametrize(
     ("prefix", "sentence"),
     [
-        ("x" * 59, "Invalid value for --prefix: a machine name has at most 63 characters; 'xxx"),
-        ("\udcff", "Invalid value for --prefix: the machine name '\\udcff-0001' has half a surrogate pair"),
+        ("x" * 59, f'Invalid value for --prefix: "{"x" * 59}-0001" is no machine name: '),
+        ("\udcff", 'Invalid value for --prefix: "\\udcff-0001" is no machine name: '),
+        ("a\nb", 'Invalid value for --prefix: "a\nb-0001" is no machine name: '),
     ],
 )
-def test_a_machine_name_that_no_message_can_carry_is_one_clear_sentence(
-    lab: Server, prefix: str, sentence: str
-) -> None:
+def test_a_prefix_that_makes_no_machine_name_is_one_clear_sentence(lab: Server, prefix: str, sentence: str) -> None:
     result = activate(lab, lab.key, "--product", PRODUCT, "--prefix", prefix)
     assert result.returncode == 2
     assert sentence in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{}", "[::1]:{}", "localhost:{}"])
+def test_the_host_may_be_given_with_its_port(lab: Server, host: str) -> None:
+    options = ("--product", PRODUCT, "--lab-key", str(lab.key), "--host", host.format(lab.port))
+    result = kmstwist("lab", "activate", *options)
+    assert (result.returncode, "count 1 of 25" in result.stdout) == (0, True), result.stderr
+    assert kmstwist("lab", "activate", *options, "--port", str(lab.port)).returncode == 0
+    contrary = kmstwist("lab", "activate", *options, "--port", "1688")
+    assert contrary.returncode == 2
+    assert f"--host names port {lab.port} and --port 1688; give one of them" in contrary.stderr
+
+
+def test_an_address_in_brackets_is_no_other_than_without(lab: Server) -> None:
+    result = activate(lab, lab.key, "--product", PRODUCT, "--host", "[::1]")
+    assert (result.returncode, "count 1 of 25" in result.stdout) == (0, True), result.stderr
+
+
+def test_a_host_that_is_none_is_a_usage_error(lab: Server) -> None:
+    result = activate(lab, lab.key, "--product", PRODUCT, "--host", "127.0.0.1:70000")
+    assert result.returncode == 2
+    assert "--host: '127.0.0.1:70000': the port must be a number from 1 to 65535" in result.stderr
 
 
 def test_a_host_that_is_not_there_is_said_with_the_cure(lab: Server) -> None:
@@ -291,9 +325,14 @@ def test_the_log_can_be_json(tmp_path: Path) -> None:
         assert (line["client"], line["reason"], line["level"]) == ("127.0.0.1", "client-closed", "info")
 
 
-def test_a_log_line_cannot_be_forged_by_a_machine_name(lab: Server) -> None:
-    name = "x\n2026-01-01 info conversation client=1.2.3.4"
-    assert activate(lab, lab.key, "--product", PRODUCT, "--prefix", name[:50]).returncode == 0
+@ensureDeferred
+async def test_a_log_line_cannot_be_forged_by_a_machine_name(lab: Server) -> None:
+    client = LabClient("x\n2026-01-01 info conversation client=1.2.3.4", uuid4(), find(PRODUCT), installed=0)
+    cipher = LabCipher(LabKey.load(lab.key), os.urandom)
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", lab.port)
+    assert (
+        await wire_activate(client, cipher, endpoint, reactor, 30)
+    ).outcome.hresult == Status.SL_E_VL_NOT_ENOUGH_COUNT
     line = lab.wait_for(" conversation ")
     assert "\\n2026-01-01" in line
     assert fields(line)["client"] == "127.0.0.1"
