@@ -59,6 +59,8 @@ class RpcConnection(Protocol):
         #: Set while the connection has an owner that wants to know of its end (a pool keeping it in reserve).
         self.when_lost: Callable[[RpcConnection], None] | None = None
         self._contexts = contexts
+        #: Whether the host asked for the connection's end.
+        self._shutting_down = False
         self._waiting: dict[int, Deferred[ResponseReceived]] = {}
         self._altering: dict[int, Deferred[Bound]] = {}
 
@@ -70,7 +72,10 @@ class RpcConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Feed the association and act on what it says."""
-        for event in self.association.receive_data(data):
+        events = self.association.receive_data(data)
+        # A shutdown that came with a response is known before whoever waits for that response goes on.
+        self._shutting_down |= any(type(event) is ShutdownRequested for event in events)
+        for event in events:
             self._handle(event)
         self._flush()
 
@@ -108,7 +113,8 @@ class RpcConnection(Protocol):
         return self.call(context, activation.REQUEST_ACTIVATION, stub).addCallback(_decode)
 
     def close(self) -> None:
-        """End the connection in order."""
+        """End the connection in order. Nothing more may be asked on it."""
+        self.alive = False
         if self.transport is not None:
             self.transport.loseConnection()
 
@@ -125,10 +131,12 @@ class RpcConnection(Protocol):
 
     def _handle(self, event: ClientEvent) -> None:
         if isinstance(event, ResponseReceived):
+            self._close_if_asked()
             waiting = self._waiting.pop(event.call_id, None)
             if waiting is not None:
                 waiting.callback(event)
         elif isinstance(event, FaultReceived):
+            self._close_if_asked()
             fault = FaultError(event.status, event.did_not_execute)
             waiters: dict[int, Deferred[Any]] = {**self._waiting, **self._altering}
             failed = waiters.get(event.call_id)
@@ -144,13 +152,22 @@ class RpcConnection(Protocol):
         elif isinstance(event, ServerBroke):
             self._fail_all(UpstreamError(event.detail, event.reason))
             self.abort()
-        elif type(event) is ShutdownRequested and not self.association.calls_under_way:
+        elif type(event) is ShutdownRequested:
+            self._close_if_asked()
+
+    def _close_if_asked(self) -> None:
+        """Close once the host has asked for it and the last call is answered.
+
+        Before the answer is handed out: a pool that gets it must not take the connection for one to keep.
+        """
+        if self._shutting_down and not self.association.calls_under_way:
             self.close()
 
     def _handle_bound(self, event: Bound) -> None:
         if not self.bound.called:
             self.bound.callback(event)
         else:
+            self._close_if_asked()
             # alter_context responses come in the order asked: one connection, one order.
             altering = self._altering.pop(next(iter(self._altering)))
             altering.callback(event)

@@ -1,0 +1,106 @@
+"""A connection to a KMS host, over a transport in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.testing import StringTransport
+
+from kmstwist.rpc.client import MANAGEMENT_CONTEXTS
+from kmstwist.rpc.codec import decode, encode
+from kmstwist.rpc.pdu import AlterContextResp, BindAck, ContextOutcome, Fault, Pdu, Request, Response, Shutdown
+from kmstwist.rpc.syntax import KMS_INTERFACE, NDR32
+from kmstwist.transport.connection import RpcConnection
+from kmstwist.transport.errors import FaultError, LostError
+from tests.rpc.peer import split
+
+ACCEPTED = ContextOutcome(0, 0, NDR32)
+ACK = BindAck(2, (ACCEPTED, ContextOutcome(2, 2), ContextOutcome(3, 3)), 4280, 4280, 77, b"1688")
+ALTERED = AlterContextResp(2, (ACCEPTED,), 4280, 4280, 77, b"")
+RESPONSE = Response(2, 0, b"answer")
+FAULT = Fault(2, 0, 5)
+
+
+class Conversation:
+    """A connection and the host at its other end. `told` is what callers heard, and whether it was alive then."""
+
+    def __init__(self) -> None:
+        self.connection = RpcConnection()
+        self.transport = StringTransport()
+        self.connection.makeConnection(self.transport)
+        self.told: list[tuple[Any, bool]] = []
+        self.connection.bound.addBoth(lambda _: None)
+        self.host_says(ACK)
+
+    def host_says(self, *pdus: Pdu) -> None:
+        self.connection.dataReceived(b"".join(map(encode, pdus)))
+
+    def call(self) -> None:
+        context = self.connection.association.context_for(KMS_INTERFACE)
+        assert context is not None
+        self.connection.call(context, 0, b"question").addBoth(self._hear)
+
+    def alter(self) -> None:
+        self.connection.alter(MANAGEMENT_CONTEXTS).addBoth(self._hear)
+
+    def requests(self) -> int:
+        return sum(isinstance(decode(piece), Request) for piece in split(self.transport.value()))
+
+    def _hear(self, result: Any) -> None:
+        self.told.append((type(getattr(result, "value", result)), self.connection.alive))
+
+
+@pytest.fixture
+def conversation() -> Conversation:
+    return Conversation()
+
+
+@pytest.mark.parametrize("answer", [RESPONSE, FAULT])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_shutdown_during_a_call_closes_the_connection_before_the_answer_is_handed_out(
+    conversation: Conversation, answer: Pdu, together: bool
+) -> None:
+    conversation.call()
+    if together:
+        conversation.host_says(answer, Shutdown(0))
+    else:
+        conversation.host_says(Shutdown(0))
+        assert (conversation.connection.alive, conversation.transport.disconnecting) == (True, False)
+        conversation.host_says(answer)
+    [(heard, alive)] = conversation.told
+    assert heard.__name__ == ("ResponseReceived" if answer is RESPONSE else FaultError.__name__)
+    assert (alive, conversation.transport.disconnecting) == (False, True)
+
+
+def test_a_shutdown_while_contexts_are_added_closes_the_connection_when_they_are(conversation: Conversation) -> None:
+    conversation.alter()
+    conversation.host_says(Shutdown(0))
+    assert conversation.told == []
+    conversation.host_says(ALTERED)
+    assert [alive for _, alive in conversation.told] == [False]
+    assert conversation.transport.disconnecting
+
+
+def test_a_shutdown_waits_for_the_last_of_several_calls(conversation: Conversation) -> None:
+    conversation.call()
+    conversation.call()
+    conversation.host_says(Shutdown(0), RESPONSE)
+    assert ([alive for _, alive in conversation.told], conversation.transport.disconnecting) == ([True], False)
+    conversation.host_says(Response(3, 0, b"answer"))
+    assert ([alive for _, alive in conversation.told], conversation.transport.disconnecting) == ([True, False], True)
+
+
+def test_on_a_connection_that_the_host_has_shut_down_nothing_more_is_asked(conversation: Conversation) -> None:
+    conversation.host_says(Shutdown(0))
+    assert conversation.transport.disconnecting
+    conversation.call()
+    assert conversation.told == [(LostError, False)]
+    assert conversation.requests() == 0
+
+
+def test_without_a_shutdown_the_connection_is_there_for_the_next_call(conversation: Conversation) -> None:
+    conversation.call()
+    conversation.host_says(RESPONSE)
+    assert [alive for _, alive in conversation.told] == [True]
+    assert not conversation.transport.disconnecting
