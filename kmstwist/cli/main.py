@@ -9,6 +9,7 @@ import click
 
 from kmstwist import __version__
 from kmstwist.cli.lazy import LazyGroup
+from kmstwist.cli.output import OutputError, give_up_standard_output, watch_standard_output
 
 #: Each verb's command, as "module:attribute" below kmstwist.cli.
 VERBS = {
@@ -42,12 +43,19 @@ def kmstwist() -> None:
 
 def main() -> None:
     """The console script's entry: a closed pipe at the other end is no error, nor is a terminal without Unicode."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # A character the terminal's encoding lacks is shown by its number.
-            stream.reconfigure(errors="backslashreplace")
+    watch_standard_output()
+    if isinstance(sys.stderr, TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
     try:
-        kmstwist(prog_name="kmstwist")
+        try:
+            kmstwist(prog_name="kmstwist")
+        finally:
+            # What is still in the buffer fails here, not when nobody can tell of it any more.
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OutputError as error:
+        give_up_standard_output()
+        sys.exit(f"Error: the output cannot be written: {error}")

@@ -1,0 +1,51 @@
+"""Standard output, told from every other file when it cannot be written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import BufferedWriter, FileIO, RawIOBase, TextIOWrapper
+from typing import Any, cast
+
+
+class OutputError(Exception):
+    """Standard output cannot be written; the text is the system's reason."""
+
+
+class _StandardOutput(FileIO):
+    """The process's standard output, whose errors nobody takes for those of a file that a command works on."""
+
+    def write(self, data: Any, /) -> int:
+        """Write as a file does. Raises `OutputError`, but for a closed pipe, which is no error of ours."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(error.strerror or str(error)) from None
+
+
+def watch_standard_output() -> None:
+    """From now on a standard output that cannot be written raises `OutputError`, whoever writes there."""
+    stream = sys.stdout
+    if not isinstance(stream, TextIOWrapper):
+        return
+    stream.flush()
+    raw = _StandardOutput(stream.fileno(), "wb", closefd=False)
+    # `python -u` has no buffer, and is to have none.
+    buffer = raw if isinstance(stream.buffer, RawIOBase) else BufferedWriter(raw)
+    sys.stdout = TextIOWrapper(
+        cast(Any, buffer),
+        encoding=stream.encoding,
+        # A character the terminal's encoding lacks is shown by its number.
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def give_up_standard_output() -> None:
+    """Let go of what could not be written: Python would try again at the end, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
