@@ -69,7 +69,10 @@ class LabKey:
 
     @classmethod
     def load(cls, path: Path) -> LabKey:
-        """The key in a file; `LabKeyError` if it is missing, unreadable, of another size or open to other users."""
+        """The key in a file; `LabKeyError` if it is missing, unreadable, of another size or open to other users.
+
+        Only a file that can be a key is judged by its mode: for any other, `chmod` could do harm.
+        """
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
@@ -83,17 +86,18 @@ class LabKey:
             os.close(descriptor)
             raise LabKeyError(f"the lab key {path} is not a file: name the {KEY_FILE_NAME} of the lab")
         with os.fdopen(descriptor, "rb") as file:
-            if state.st_mode & 0o077:
-                raise LabKeyError(
-                    f"the lab key {path} is open to other users (mode {stat.S_IMODE(state.st_mode):04o}): "
-                    f"chmod 600 {path}"
-                )
             secret = file.read(SECRET_SIZE + 1)
         if len(secret) != SECRET_SIZE:
             size = "more" if len(secret) > SECRET_SIZE else f"only {len(secret)}"
+            # Only of a lab's own file is it known that nothing else is lost with it.
+            cure = "remove it to have a new one made" if path.name == KEY_FILE_NAME else f"name its {KEY_FILE_NAME}"
             raise LabKeyError(
                 f"the lab key {path} has {size} bytes where a key has {SECRET_SIZE}: "
-                "copy it again from the lab, or remove it to have a new one made"
+                f"copy it again from the lab, or {cure}"
+            )
+        if state.st_mode & 0o077:
+            raise LabKeyError(
+                f"the lab key {path} is open to other users (mode {stat.S_IMODE(state.st_mode):04o}): chmod 600 {path}"
             )
         return cls(secret)
 

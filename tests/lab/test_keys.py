@@ -85,6 +85,18 @@ def test_a_key_file_of_another_size_is_refused(tmp_path: Path, size: int, words:
         LabKey.load(path)
 
 
+@pytest.mark.parametrize("size", [31, 33])
+def test_a_file_that_is_no_lab_key_is_left_as_it_is(tmp_path: Path, size: int) -> None:
+    """Named by mistake, it may be one that others must read, or that is wanted."""
+    path = tmp_path / "passwd"
+    path.write_bytes(bytes(size))
+    path.chmod(0o644)
+    with pytest.raises(LabKeyError, match="copy it again from the lab, or name its lab") as refused:
+        LabKey.load(path)
+    assert "chmod" not in str(refused.value)
+    assert "remove" not in str(refused.value)
+
+
 def test_a_missing_key_is_explained(tmp_path: Path) -> None:
     with pytest.raises(LabKeyError, match="start the lab once"):
         LabKey.load(tmp_path / "lab.key")
