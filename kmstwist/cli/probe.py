@@ -13,6 +13,9 @@ from kmstwist.transport.address import HostPort
 from kmstwist.transport.probe import ProbeReport
 from kmstwist.transport.probe import probe as run_probe
 
+#: Characters of a secondary address that are shown: a port number has five, the name of a pipe a few more.
+_LONGEST = 64
+
 
 @click.command()
 @click.argument("host", type=HOST_PORT)
@@ -51,4 +54,15 @@ def _print(host: HostPort, report: ProbeReport) -> None:
     if report.fragment_size:
         click.echo(f"  fragment size            {report.fragment_size} bytes")
     if report.secondary_address:
-        click.echo(f"  secondary address        {report.secondary_address}")
+        click.echo(f"  secondary address        {_shown(report.secondary_address)}")
+
+
+def _shown(text: str) -> str:
+    """A peer's text, which a terminal must not obey, and no longer than a line."""
+    shortened = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    if shortened.isprintable():
+        return shortened
+    # Hardly ever needed, and slow to import.
+    from kmstwist.audit.reports.render import visible
+
+    return visible(shortened)

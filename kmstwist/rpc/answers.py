@@ -35,7 +35,7 @@ from kmstwist.rpc.pdu import (
     Shutdown,
 )
 from kmstwist.rpc.status import ContextResult
-from kmstwist.rpc.syntax import NDR64
+from kmstwist.rpc.syntax import NDR32, NDR64
 
 if TYPE_CHECKING:
     from kmstwist.rpc.client import ClientAssociation, ClientInputs
@@ -146,8 +146,15 @@ def _accept(
         text = f"{len(results)} results for {len(proposed)} contexts"
         inputs.violated(Reason.UPSTREAM_PROTOCOL, text)
         return
-    for proposal, outcome in zip(proposed, results, strict=True):
-        if outcome.result == ContextResult.ACCEPTANCE:
+    accepted = [pair for pair in zip(proposed, results, strict=True) if pair[1].result == ContextResult.ACCEPTANCE]
+    for proposal, outcome in accepted:
+        if outcome.transfer not in proposal.transfers:
+            text = f"context {proposal.context_id} accepted with a transfer syntax that was not proposed for it"
+            inputs.violated(Reason.UPSTREAM_PROTOCOL, text)
+            return
+    for proposal, outcome in accepted:
+        # Feature negotiation proposes features in the place of a transfer syntax: in those no call can be made.
+        if outcome.transfer in (NDR32, NDR64):
             association.contexts.append(AcceptedContext(proposal, outcome.transfer == NDR64))
     association.events.append(Bound(proposed, results))
 

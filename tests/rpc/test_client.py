@@ -137,6 +137,32 @@ def test_a_server_that_offers_tiny_fragments_is_taken_at_the_minimum():
     assert bound_client(BindAck(2, RESULTS, 16, 16)).association.fragment_size == 2048
 
 
+def test_features_taken_for_a_transfer_syntax_are_no_context_for_calls():
+    features = WINDOWS_CONTEXTS[2].transfers[0]
+    client = Client()
+    client.association.bind()
+    ack = BindAck(2, (REFUSED, REFUSED, ContextOutcome(0, 0, features)))
+    assert client.receives(ack) == [Bound(WINDOWS_CONTEXTS, ack.results)]
+    assert client.association.contexts == []
+    assert client.association.context_for(KMS_INTERFACE) is None
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        (ContextOutcome(0, 0, NDR64), REFUSED, FEATURES),
+        (ACCEPTED, ContextOutcome(0, 0, NDR32), FEATURES),
+        (ACCEPTED, REFUSED, ContextOutcome(0, 0, NDR32)),
+        (ContextOutcome(0), REFUSED, FEATURES),
+    ],
+)
+def test_a_transfer_syntax_that_was_not_proposed_for_its_context_is_the_servers_breach(results):
+    client = Client()
+    client.association.bind()
+    broke(client.receives(BindAck(2, results)), "accepted with a transfer syntax that was not proposed")
+    assert client.association.contexts == []
+
+
 def test_a_garbled_secondary_address_is_no_error():
     assert bound_client(BindAck(2, RESULTS, secondary_address=b"\xff")).association.secondary_address == "\ufffd"
 
