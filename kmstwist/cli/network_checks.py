@@ -10,12 +10,16 @@ from twisted.internet.error import ConnectError
 
 from kmstwist.cli.checks import Case, Finding
 from kmstwist.discovery.answers import LookupFailed
+from kmstwist.discovery.names import NameInvalid, host_name, service_name
 from kmstwist.discovery.resolver import Lookup, tries
+from kmstwist.discovery.srv import SrvRecord, available
 from kmstwist.discovery.strangers import strangers_in
 from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.lookup import find_hosts
+from kmstwist.server.activators import listening_ports
+from kmstwist.server.config import Config
 from kmstwist.server.naming import known_hosts
-from kmstwist.transport.address import HostPort, parse_host_port
+from kmstwist.transport.address import DEFAULT_PORT, HostPort, parse_host_port
 from kmstwist.transport.endpoints import endpoint_for
 from kmstwist.transport.probe import Verdict, probe
 from kmstwist.web.settings import web_address
@@ -63,13 +67,51 @@ async def _discovered(reactor: Any, case: Case, domain: str, timeout: float) -> 
 
 
 async def _published(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
+    check, name = f"record in {domain}", service_name(domain)
     try:
-        answer = await _lookup(reactor, case, timeout).service(domain)
+        host, port = own_record(case.config)
+    except NameInvalid as invalid:
+        # With such a name the server does not start.
+        return [Finding(check, Verdict.CRITICAL, str(invalid), "name this gateway with host in [dns.publish]")]
+    named: tuple[SrvRecord, ...] = ()
+    try:
+        named = available((await _lookup(reactor, case, timeout).service(domain)).records)
     except LookupFailed as error:
-        cure = f"see what publishing says in the log, and: kmstwist dns --help; kmstwist discover --domain {domain}"
-        return [Finding(f"record in {domain}", Verdict.CRITICAL, str(error), cure)]
-    names = ", ".join(f"{record.target}:{record.port}" for record in answer.records)
-    return [Finding(f"record in {domain}", Verdict.OK, f"_vlmcs._tcp.{domain} names {names}")]
+        if not error.says_no:
+            cure = f"see what publishing says in the log, and: kmstwist dns --help; kmstwist discover --domain {domain}"
+            return [Finding(check, Verdict.CRITICAL, str(error), cure)]
+        found = str(error).removesuffix(".")
+    else:
+        # A target of "." is no host: it says that there is decidedly no such service (RFC 2782).
+        hosts = ", ".join(str(HostPort(record.target, record.port)) for record in named)
+        found = f"{name} names {hosts or 'no host: its target is .'}"
+    ours = [record for record in named if record.target == host]
+    if any(port in (record.port, None) for record in ours):
+        return [Finding(check, Verdict.OK, found)]
+    publish = case.config.dns.publish
+    wanted = SrvRecord(publish.priority, publish.weight, port or DEFAULT_PORT, host)
+    by_hand = f"kmstwist dns publish {_as_options(domain, wanted)}"
+    if ours:
+        cure = f"{by_hand}; and take the other out: kmstwist dns withdraw {_as_options(domain, ours[0])}"
+        return [Finding(check, Verdict.WARNING, f"{found}, but clients are to come to {host}:{port}", cure)]
+    cure = f"see why in the log: kmstwist log --event 'dns-*' --since 1d --explain; or by hand: {by_hand}"
+    return [Finding(check, Verdict.CRITICAL, f"our record, for {host}, is not there: {found}", cure)]
+
+
+def _as_options(domain: str, record: SrvRecord) -> str:
+    """The options of `kmstwist dns` for this record; how an update is signed is not among them."""
+    place = f"--priority {record.priority} --weight {record.weight}"
+    return f"--domain {domain} --host {record.target} --port {record.port} {place}"
+
+
+def own_record(config: Config) -> tuple[str, int | None]:
+    """The host and the port that our SRV record names; None where only the server itself knows on which it listens.
+
+    Raises `NameInvalid` where this machine has no name that clients elsewhere could resolve.
+    """
+    publish, ports = config.dns.publish, listening_ports(config) - {0}
+    only = next(iter(ports)) if len(ports) == 1 else None
+    return host_name(publish.host or socket.getfqdn()), publish.port or only
 
 
 async def _strangers(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:

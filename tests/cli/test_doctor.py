@@ -14,9 +14,13 @@ from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import migrate
 from kmstwist.cli import checks
 from kmstwist.cli.checks import Case
+from kmstwist.cli.network_checks import own_record
 from kmstwist.server.config import Config
 from kmstwist.transport.probe import Verdict
+from tests.discovery.named import StartNamed, start_named
 from tests.system.running import free_port, kmstwist
+
+__all__ = ["start_named"]
 
 
 def diagnose(*options: str) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -61,6 +65,58 @@ def test_what_does_not_answer_is_told_with_the_cure(tmp_path: Path) -> None:
     assert found["domain kms.invalid"]["verdict"] == "CRITICAL"
     assert found["files"]["finding"] == f"there is no state folder {tmp_path}/state yet"
     assert all(row["cure"] for row in found.values() if row["verdict"] != "OK")
+
+
+@pytest.mark.needs("named", "dig")
+def test_a_record_is_right_only_where_it_names_our_host_and_our_port(tmp_path: Path, start_named: StartNamed) -> None:
+    record = "_vlmcs._tcp IN SRV 0 100 {} {}\n"
+    other = record.format(1688, "licensed.corp.test.")
+    named = start_named(
+        {
+            "right.test": record.format(1700, "GW.corp.test.") + other,
+            "port.test": record.format(1688, "gw.corp.test.") + other,
+            "missing.test": other,
+            "none.test": "",
+            "dot.test": record.format(0, "."),
+        }
+    )
+    config = tmp_path / "kms.toml"
+    config.write_text(
+        f'[server]\nport = 1700\nstate_dir = "{tmp_path}"\n[dns]\nservers = ["{named.server}"]\n'
+        f"[dns.publish]\nweight = 7\nhost = 'gw.corp.test'\ndomains = {list(named.zones)}\n"
+    )
+    _, worst = diagnose("--config", str(config))
+    found = {zone: worst[f"record in {zone}"] for zone in named.zones}
+    assert {zone: row["verdict"] for zone, row in found.items()} == {
+        "right.test": "OK",
+        "port.test": "WARNING",
+        "missing.test": "CRITICAL",
+        "none.test": "CRITICAL",
+        "dot.test": "CRITICAL",
+    }
+    assert "but clients are to come to gw.corp.test:1700" in found["port.test"]["finding"]
+    assert found["port.test"]["cure"] == (
+        "kmstwist dns publish --domain port.test --host gw.corp.test --port 1700 --priority 0 --weight 7; and take the "
+        "other out: kmstwist dns withdraw --domain port.test --host gw.corp.test --port 1688 --priority 0 --weight 100"
+    )
+    assert "names licensed.corp.test:1688" in found["missing.test"]["finding"]
+    assert "does not exist" in found["none.test"]["finding"]
+    assert found["dot.test"]["finding"].endswith("_vlmcs._tcp.dot.test names no host: its target is .")
+    for zone in ("missing.test", "none.test", "dot.test"):
+        assert f"kmstwist dns publish --domain {zone} --host gw.corp.test --port 1700" in found[zone]["cure"]
+
+
+def test_our_record_has_this_machines_name_and_the_port_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmstwist.cli.network_checks.socket.getfqdn", lambda: "GW.corp.test")
+
+    def record(**sections: Any) -> tuple[str, int | None]:
+        return own_record(Config.model_validate(sections))
+
+    assert record() == ("gw.corp.test", 1688)
+    assert record(server={"port": 1700}, dns={"publish": {"host": "kms.corp.test"}}) == ("kms.corp.test", 1700)
+    assert record(server={"listen": ["tcp:1701"]}) == ("gw.corp.test", 1701)
+    assert record(server={"listen": ["tcp:1701", "tcp:1702"]}) == ("gw.corp.test", None)
+    assert record(server={"listen": ["tcp:1701"]}, dns={"publish": {"port": 1688}}) == ("gw.corp.test", 1688)
 
 
 def case(tmp_path: Path, **changes: Any) -> Case:
@@ -160,3 +216,18 @@ def test_a_clock_nobody_keeps_is_odd(
 def test_the_kernel_tells_its_clocks_state() -> None:
     status = checks.kernel_clock_status()
     assert status is None or 0 <= status < 1 << 16
+
+
+def test_a_machine_without_a_full_name_is_odd_only_where_no_other_name_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kmstwist.cli.checks.socket.getfqdn", lambda: "localhost")
+
+    def found(**publish: Any) -> list[str]:
+        config = Config.model_validate({"dns": {"publish": publish}})
+        return [one.cure for one in checks.check_name(case(tmp_path, config=config))]
+
+    (cure,) = found(domains=["corp.example"])
+    assert cure.endswith("or name one with host in [dns.publish]")
+    assert found(domains=["corp.example"], host="gw.corp.example") == []
+    assert found() == []
