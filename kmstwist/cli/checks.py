@@ -247,9 +247,12 @@ def kernel_clock_status() -> int | None:
 
 def check_name(case: Case) -> Iterator[Finding]:
     """Whether clients could be told this machine's name."""
+    publish = case.config.dns.publish
+    if not publish.domains or publish.host:
+        return
     name = socket.getfqdn()
-    if case.config.dns.publish.domains and "." not in name:
-        cure = "give the machine its full name (hostnamectl), or name one with target in [dns.publish]"
+    if "." not in name:
+        cure = "give the machine its full name (hostnamectl), or name one with host in [dns.publish]"
         yield Finding("name", Verdict.WARNING, f"this machine calls itself {name!r}, with no domain", cure)
 
 
