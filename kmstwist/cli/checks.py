@@ -114,6 +114,18 @@ def find_socket_unit(listed: str, port: int) -> str:
     return ""
 
 
+def check_upstreams(case: Case) -> Iterator[Finding]:
+    """Whether an upstream is the gateway itself, which the server refuses at its start."""
+    from kmstwist.server.activators import refuse_ourselves
+    from kmstwist.server.errors import StartupError
+
+    try:
+        refuse_ourselves(case.config)
+    except StartupError as error:
+        sentence, _, cure = str(error).partition("; ")
+        yield Finding("configuration", Verdict.CRITICAL, f"{sentence}, so the server does not start", cure)
+
+
 def check_files(case: Case) -> Iterator[Finding]:
     """Owner, mode and presence of the configuration and the state folder."""
     if case.file is not None and case.file.stat().st_mode & stat.S_IWOTH:
@@ -258,6 +270,7 @@ def check_name(case: Case) -> Iterator[Finding]:
 
 #: All checks of this machine, in the order they are shown.
 LOCAL_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    check_upstreams,
     check_server,
     check_port,
     check_files,

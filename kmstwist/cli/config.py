@@ -20,10 +20,14 @@ def config() -> None:
 @click.argument("file", type=_FILE)
 def check(file: Path) -> None:
     """Check FILE; say every mistake with its place and its cure."""
+    from kmstwist.server.activators import refuse_ourselves
     from kmstwist.server.configfile import ConfigError, load
+    from kmstwist.server.errors import StartupError
 
     try:
-        load(file)
+        refuse_ourselves(load(file).config)
+    except StartupError as error:
+        raise click.ClickException(f"{file}: {error}.") from None
     except ConfigError as error:
         for mistake in error.mistakes:
             click.echo(mistake, err=True)

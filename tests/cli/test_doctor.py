@@ -47,6 +47,24 @@ def test_every_mistake_of_a_configuration_is_told(tmp_path: Path) -> None:
     assert any("bogus" in row["finding"] for row in findings)
 
 
+def test_an_upstream_that_is_the_gateway_itself_is_no_right_configuration(tmp_path: Path) -> None:
+    """The server does not start with it."""
+    config, port = tmp_path / "kms.toml", free_port()
+    config.write_text(
+        f'[server]\nport = {port}\nstate_dir = "{tmp_path}"\n'
+        f'[[gateway.upstreams]]\naddress = "127.0.0.1:{port}"\nname = "kms1"\n'
+    )
+    status, found = diagnose("--config", str(config))
+    assert (status, found["configuration"]["verdict"]) == (2, "CRITICAL")
+    assert found["configuration"]["finding"] == "upstream kms1 is this gateway itself, so the server does not start"
+    assert found["configuration"]["cure"] == "name the licensed KMS host, or listen elsewhere"
+    checked = kmstwist("config", "check", str(config))
+    assert (checked.returncode, checked.stdout) == (1, "")
+    assert checked.stderr == (
+        f"Error: {config}: upstream kms1 is this gateway itself; name the licensed KMS host, or listen elsewhere.\n"
+    )
+
+
 def test_what_does_not_answer_is_told_with_the_cure(tmp_path: Path) -> None:
     config, dead, taken = tmp_path / "kms.toml", free_port(), socket.create_server(("::", 0), family=socket.AF_INET6)
     with taken:
