@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,16 +101,17 @@ def log(
 
     try:
         moment = None if since is None else parse_since(since, datetime.now(UTC))
-    except ValueError:
-        raise click.BadParameter(
-            f"{since!r} is no time; write 10m, 2h, 3d or 2026-01-31T09:00", ctx, param_hint="--since"
-        ) from None
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param_hint="--since") from None
     wanted = Wanted(clients, reasons, results, events, machines, moment)
     picky = wanted != Wanted()
     printer = Printer(Console(highlight=False, soft_wrap=True), explain=explain)
     if lines is None and follow:
         lines = 20
     if file == Path("-"):
+        # As a file is read, whatever the environment says of standard input: a line may hold any bytes.
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors="replace")
         _print(select(sys.stdin, wanted, others=not picky), lines, printer)
         return
     path = file or _default_file()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 _LINE = re.compile(
@@ -47,9 +47,12 @@ def parse_line(text: str) -> LogLine | None:
 def _parse_json(text: str, start: int) -> LogLine | None:
     try:
         record = json.loads(text[start:])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     when, level, event = record.pop("time"), record.pop("level", ""), record.pop("event", "")
+    if not all(isinstance(part, str) for part in (when, level, event)):
+        # Ours are text: this is another program's line, which begins alike.
+        return None
     return LogLine(text, _time(when), level, event, {key: str(value) for key, value in record.items()})
 
 
@@ -70,17 +73,29 @@ def _time(text: str | None) -> datetime | None:
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """A moment: "10m" or "2h" ago, a date, or a date and time (UTC unless it says). Raises `ValueError`."""
+    """A moment: "10m" or "2h" ago, a date, or a date and time (UTC unless it says).
+
+    Raises `ValueError` with a sentence.
+    """
     ago = _AGO.match(text.strip())
-    if ago is not None:
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    moment = datetime.fromisoformat(text.strip())
+    try:
+        if ago is not None:
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        moment = datetime.fromisoformat(text.strip())
+    except OverflowError:
+        raise ValueError(f"{text!r} is longer ago than there is time") from None
+    except ValueError:
+        raise ValueError(f"{text!r} is no time; write 10m, 2h, 3d or 2026-01-31T09:00") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which lines are wanted; an empty condition lets every line through. Reasons and machines are shell patterns."""
+    """Which lines are wanted; an empty condition lets every line through. * is any text in all but the clients.
+
+    Machines' names are compared without their case: a client gives its own as it likes, and reports show it in lower
+    case.
+    """
 
     clients: tuple[IPv4Network | IPv6Network, ...] = ()
     reasons: tuple[str, ...] = ()
@@ -96,7 +111,7 @@ class Wanted:
             and _any_match(self.reasons, line.fields.get("reason", ""))
             and _any_match(self.results, line.fields.get("result", ""))
             and _any_match(self.events, line.event)
-            and _any_match(self.machines, line.fields.get("machine", ""))
+            and _any_match(tuple(map(str.casefold, self.machines)), line.fields.get("machine", "").casefold())
             and (self.since is None or line.when is None or line.when >= self.since)
         )
 
@@ -109,7 +124,13 @@ class Wanted:
 
 
 def _any_match(patterns: tuple[str, ...], value: str) -> bool:
-    return not patterns or any(fnmatchcase(value, pattern) for pattern in patterns)
+    return not patterns or any(_pattern(pattern).fullmatch(value) for pattern in patterns)
+
+
+@lru_cache
+def _pattern(text: str) -> re.Pattern[str]:
+    # Only * is special, unlike in fnmatch: a machine's name may have brackets, and these are meant as they stand.
+    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
 
 
 def select(lines: Iterable[str], wanted: Wanted, *, others: bool) -> Iterator[LogLine]:

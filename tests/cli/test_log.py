@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,6 +65,50 @@ def test_conditions_pick_lines_out(file: Path, options: list[str], numbers: list
     assert shown(file, *options) == [LINES.splitlines()[number] for number in numbers]
 
 
+@pytest.mark.parametrize(
+    ("name", "pattern", "found"),
+    [
+        ("PC1", "pc1", True),
+        ("pc1", "PC*", True),
+        ("pc1", "pc", False),
+        ("pc[1]", "pc[1]", True),
+        ("pc1", "pc[1]", False),
+        ("pc1", "pc?", False),
+        ("a.b", "a*b", True),
+        ("aXb", "a.b", False),
+    ],
+)
+def test_a_machines_name_has_no_case_and_only_the_star_is_special(
+    file: Path, name: str, pattern: str, found: bool
+) -> None:
+    line = f"2026-11-22T07:56:35.215Z info conversation client=10.0.0.7 machine={name} result=activated"
+    file.write_text(line + "\n")
+    assert shown(file, "--machine", pattern) == ([line] if found else [])
+
+
+def test_a_reason_and_an_event_are_no_shell_patterns(file: Path) -> None:
+    assert shown(file, "--reason", "upstream-[rt]*") == []
+    assert shown(file, "--event", "upstream-dow?") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"time": 5, "level": 3, "event": 7}',
+        '{"time": null}',
+        '{"time": "2026-11-22T07:58:35Z", "level": 3, "event": "conversation"}',
+        '{"time": "2026-11-22T07:58:35Z", "level": "info", "event": ["conversation"]}',
+        '{"time": ' + "[" * 100_000,
+    ],
+    ids=lambda line: line[:60],
+)
+def test_another_programs_json_is_shown_as_it_is_and_fulfils_no_condition(file: Path, line: str) -> None:
+    assert parse_line(line) is None
+    file.write_text(line + "\n" + LINES)
+    assert shown(file) == [line, *LINES.splitlines()]
+    assert shown(file, "--event", "upstream-down") == [LINES.splitlines()[3]]
+
+
 def test_codes_are_explained_once_each_with_the_cure(file: Path) -> None:
     file.write_text(LINES + LINES)
     lines = shown(file, "--explain")
@@ -84,6 +130,7 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
         f"Error: the log {tmp_path}/none cannot be read: No such file or directory\n",
     )
     assert "is no time; write 10m, 2h" in CliRunner().invoke(log, ["--since", "x", "-"]).output
+    assert "'999999d' is longer ago than there is time" in CliRunner().invoke(log, ["--since", "999999d", "-"]).output
     assert "write 10.0.0.7 or 10.0.0.0/24" in CliRunner().invoke(log, ["--client", "x", "-"]).output
 
 
@@ -153,6 +200,18 @@ def test_since_is_a_while_ago_or_a_moment() -> None:
 def test_standard_input_is_read_too() -> None:
     result = CliRunner().invoke(log, ["-", "--result", "fault"], input=io.StringIO(LINES).read())
     assert result.output.count("\n") == 1
+
+
+def test_bytes_that_are_no_text_are_replaced_on_standard_input_as_in_a_file(file: Path) -> None:
+    line = b"2026-11-22T07:56:35.215Z info conversation client=10.0.0.7 machine=caf\xe9 result=activated\n"
+    file.write_bytes(line)
+    call = [sys.executable, "-c", "from kmstwist.cli.log import log; log()"]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = [
+        subprocess.run([*call, name], input=line, capture_output=True, check=False, env=environment)
+        for name in (str(file), "-")
+    ]
+    assert [(one.returncode, one.stdout) for one in done] == [(0, line.replace(b"\xe9", "\ufffd".encode()))] * 2
 
 
 #: Stands in for journalctl where no journal runs: what it is asked is kept, and the answer is like the real one's.
