@@ -22,6 +22,7 @@ OSPP = "ospp"
 # Office 2016 and every later version live in the folder of version 16.
 _OFFICE_FOLDERS = {"2010": "Office14", "2013": "Office15"}
 _OFFICE_LATER = "Office16"
+_OWN_DOMAINS = "forget a lookup domain set earlier, so that the client's own domains are looked in"
 
 
 class SetupImpossible(ValueError):
@@ -109,6 +110,9 @@ def _windows(product: KmsProduct, host: HostPort | None, domain: str | None) -> 
         finding = [Command(SLMGR, ("/ckms",), "forget a KMS host set earlier, so that DNS is asked")]
         if domain is not None:
             finding.append(Command(SLMGR, ("/skms-domain", domain), "look for KMS hosts in this domain only"))
+        else:
+            # A domain set earlier stays in force otherwise, and the client's own are not looked in.
+            finding.append(Command(SLMGR, ("/ckms-domain",), _OWN_DOMAINS))
     return (
         key,
         *finding,
@@ -133,6 +137,8 @@ def _office(product: KmsProduct, host: HostPort | None, domain: str | None) -> t
         finding = [Command(OSPP, ("/remhst",), "forget a KMS host set earlier, so that DNS is asked")]
         if domain is not None:
             finding.append(Command(OSPP, (f"/skms-domain:{domain}",), "look for KMS hosts in this domain only"))
+        else:
+            finding.append(Command(OSPP, ("/ckms-domain",), _OWN_DOMAINS))
     return (
         key,
         *finding,

@@ -77,7 +77,19 @@ def test_windows_gets_its_key_then_the_host_then_is_activated() -> None:
 
 def test_windows_with_discovery_forgets_the_host_before_the_domain_is_set() -> None:
     assert arguments(set_up(SERVER, domain="corp.example"))[1:3] == ["/ckms", "/skms-domain corp.example"]
-    assert arguments(set_up(SERVER))[1:3] == ["/ckms", "/ato"]
+
+
+def test_without_a_domain_one_set_earlier_is_forgotten() -> None:
+    """It would stay in force, and the client would not look in its own domains."""
+    assert arguments(set_up(SERVER))[1:4] == ["/ckms", "/ckms-domain", "/ato"]
+    assert arguments(set_up(OFFICE))[1:4] == ["/remhst", "/ckms-domain", "/act"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_forgets_a_domain_set_earlier(form: str) -> None:
+    for product in (SERVER, OFFICE):
+        found = [arguments for _, arguments in calls(FORMS[form](set_up(product)), form)]
+        assert found.count(["/ckms-domain"]) == 1
 
 
 def test_an_ipv6_host_is_written_in_brackets_for_slmgr() -> None:

@@ -23,6 +23,8 @@ SLMGR: dict[str, tuple[str, ...]] = {
     "/skms": (rf"(?:(?:{_NAME}|{_IPV6})(?::{_PORT})?|:{_PORT})",),
     "/skms-domain": (_NAME,),
     "/ckms": (),
+    # The table of Microsoft's page leaves it out; the tool has it.
+    "/ckms-domain": (),
     "/skhc": (),
     "/ckhc": (),
 }
