@@ -98,7 +98,7 @@ def _parse(text: str, path: Path) -> list[TsigKey]:
                 if tokens[:1] == [";"]:
                     tokens = tokens[1:]
             case _:
-                raise wrong('it does not read: key "name" { algorithm hmac-sha256; secret "..."; };')
+                raise wrong("""it does not read 'key "name" { algorithm hmac-sha256; secret "..."; };'""")
         if settings.keys() != {"algorithm", "secret"}:
             raise wrong(f"the key {name} needs an algorithm and a secret, and nothing else")
         algorithm = settings["algorithm"].lower().rstrip(".")
