@@ -155,7 +155,10 @@ async def _update_all(
     from kmstwist.discovery.resolver import Lookup
     from kmstwist.discovery.update import UpdateFailed
     from kmstwist.discovery.updater import Updater
+    from kmstwist.transport.lookups import share_lookups
 
+    # A look-up of the server's name by the system is not to hold up the end of the command.
+    share_lookups(reactor)
     lookup = Lookup(reactor, [server] if server and is_address(server.host) else [], timeouts)
     updater = Updater(reactor, lookup, key, time.time, server, timeouts)
     failures: list[str] = []

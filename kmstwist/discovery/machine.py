@@ -1,11 +1,17 @@
-"""The DNS servers and the search list that this machine is configured with."""
+"""What this machine itself is configured with: DNS servers, the search list, and names (`/etc/hosts`, say)."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import dns.resolver as system_resolver
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
+from zope.interface import implementer
 
 from kmstwist.discovery.answers import LookupFailed, LookupProblem
 from kmstwist.discovery.names import DNS_PORT
@@ -39,6 +45,39 @@ def system_search_list() -> tuple[str, ...]:
     return tuple(
         text for name in names if (text := name.canonicalize().to_text(omit_final_dot=True)) not in ("", "@", ".")
     )
+
+
+async def system_addresses(reactor: Any, name: str, seconds: float) -> Sequence[str]:
+    """The addresses that the system itself has for a host's name (`getaddrinfo`), in its order.
+
+    Empty where it has none. The look-up goes on in a thread of the reactor's, and what comes after so many seconds is
+    not waited for.
+    """
+    found = _Addresses()
+    reactor.nameResolver.resolveHostName(found, name)
+    try:
+        return await found.complete.addTimeout(seconds, reactor)
+    except DeferredTimeout:
+        return ()
+
+
+@implementer(IResolutionReceiver)
+class _Addresses:
+    def __init__(self) -> None:
+        self._found: list[str] = []
+        # What comes after the time is up is for nobody, and no error.
+        self.complete: Deferred[Sequence[str]] = Deferred(lambda deferred: None)
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        pass
+
+    def addressResolved(self, address: IAddress) -> None:
+        resolved: Any = address
+        self._found.append(resolved.host)
+
+    def resolutionComplete(self) -> None:
+        if not self.complete.called:
+            self.complete.callback(tuple(dict.fromkeys(self._found)))
 
 
 def _system() -> system_resolver.Resolver:

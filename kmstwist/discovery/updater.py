@@ -15,6 +15,7 @@ import dns.update
 from kmstwist.discovery.answers import LookupFailed, LookupProblem
 from kmstwist.discovery.exchange import NoAnswer, exchange
 from kmstwist.discovery.gss import Kerberos
+from kmstwist.discovery.machine import system_addresses
 from kmstwist.discovery.names import DNS_PORT, is_address
 from kmstwist.discovery.resolver import DEFAULT_TIMEOUTS, Lookup
 from kmstwist.discovery.srv import SrvRecord
@@ -105,13 +106,14 @@ class Updater:
         return _done(publication, found)
 
     async def _survey(self, publication: Publication) -> _Found:
+        given = None if self._server is None else await self._given(self._server)
         try:
-            if self._server is not None:
-                primary = Lookup(self._reactor, await self._located(self._server), self._timeouts)
+            if given is not None:
+                primary = Lookup(self._reactor, given, self._timeouts)
                 zone = await primary.zone_of(publication.name)
             else:
                 zone = await self._lookup.zone_of(publication.name)
-                servers = await self._located(HostPort(zone.primary, DNS_PORT))
+                servers = await self._in_dns(HostPort(zone.primary, DNS_PORT))
                 primary = Lookup(self._reactor, servers, self._timeouts)
         except LookupFailed as failed:
             raise UpdateFailed(
@@ -129,10 +131,24 @@ class Updater:
             raise _is_alias(publication, answer.owner)
         return _Found(zone.name, zone.primary, answer.server, answer.records, answer.written)
 
-    async def _located(self, server: HostPort) -> list[HostPort]:
-        """All addresses of a server, to be tried in turn: a machine may have no way to the IPv6 ones."""
+    async def _given(self, server: HostPort) -> list[HostPort]:
+        """The addresses of the server that the administrator named. Raises `UpdateFailed`.
+
+        DNS is asked first, for its servers may be configured; but a name may stand in this machine's hosts file only.
+        """
         if is_address(server.host):
             return [server]
+        try:
+            return await self._in_dns(server)
+        except LookupFailed as failed:
+            addresses = await system_addresses(self._reactor, server.host, sum(self._timeouts))
+            if not addresses:
+                sentence = f"The DNS server {server.host} cannot be found: {failed}"
+                raise UpdateFailed(_reason_of(failed), sentence) from None
+            return [HostPort(address, server.port) for address in addresses]
+
+    async def _in_dns(self, server: HostPort) -> list[HostPort]:
+        """All addresses of a server, to be tried in turn: a machine may have no way to the IPv6 ones."""
         return [HostPort(address, server.port) for address in (await self._lookup.host(server.host)).addresses]
 
     async def _send(self, message: dns.update.UpdateMessage, found: _Found) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from kmstwist.discovery.answers import LookupFailed
-from kmstwist.discovery.machine import NoDnsServer, system_search_list, system_servers
+from kmstwist.discovery.machine import NoDnsServer, system_addresses, system_search_list, system_servers
 from kmstwist.discovery.resolver import Lookup
 from kmstwist.transport.address import HostPort
 from tests.discovery.fakes import result
@@ -51,3 +55,36 @@ def test_a_machine_without_a_domain_has_an_empty_search_list(
     monkeypatch.setattr("socket.gethostname", lambda: "single")
     resolv_conf.write_text(f"nameserver 192.0.2.53\n{search}")
     assert system_search_list() == ()
+
+
+class NamesOfItsOwn(Clock):
+    """A reactor whose system is as slow with a name as the test is with `answer`."""
+
+    @property
+    def nameResolver(self) -> NamesOfItsOwn:
+        return self
+
+    def resolveHostName(self, receiver: Any, name: str) -> None:
+        self.receiver = receiver
+
+    def answer(self) -> None:
+        for address in (IPv6Address("TCP", "::1", 0), IPv4Address("TCP", "127.0.0.1", 0)) * 2:
+            self.receiver.addressResolved(address)
+        self.receiver.resolutionComplete()
+
+
+def test_the_systems_addresses_of_a_name_are_each_told_once_in_its_order() -> None:
+    reactor, found = NamesOfItsOwn(), list[Any]()
+    Deferred.fromCoroutine(system_addresses(reactor, "localhost", 2.0)).addBoth(found.append)
+    assert found == []
+    reactor.answer()
+    assert found == [("::1", "127.0.0.1")]
+
+
+def test_a_system_that_is_slow_with_a_name_is_not_waited_for_and_may_answer_later() -> None:
+    reactor, found = NamesOfItsOwn(), list[Any]()
+    Deferred.fromCoroutine(system_addresses(reactor, "localhost", 2.0)).addBoth(found.append)
+    reactor.advance(2.0)
+    assert found == [()]
+    reactor.answer()
+    assert found == [()]

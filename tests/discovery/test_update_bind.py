@@ -298,3 +298,30 @@ async def test_nothing_at_the_server_s_address_is_no_traceback() -> None:
     failed = await refusal(Updater(reactor, lookup, None, time.time, server, (0.05,)))
 
     assert failed.reason is Reason.DNS_TIMEOUT
+
+
+@ensureDeferred
+async def test_a_server_may_have_its_name_from_the_hosts_file_only(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": FOREIGN})
+    # This server answers for its zone only, so DNS has no localhost.
+    lookup = Lookup(reactor, [named.server], (2.0,))
+    by_name = HostPort("localhost", named.port)
+    updater = Updater(reactor, lookup, read_key_file(named.key_file()), time.time, by_name, (2.0,))
+
+    assert (await updater.publish(OURS)).server.port == named.port
+
+    assert "5 20 1688 gw.corp.test." in named.dig("_vlmcs._tcp.corp.test", "SRV")
+
+
+@ensureDeferred
+async def test_a_server_that_cannot_be_found_is_not_blamed_on_the_zone(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": "", "own.test": ""})
+    lookup = Lookup(reactor, [named.server], (2.0,))
+
+    failed = await refusal(Updater(reactor, lookup, None, time.time, HostPort("away.own.test", 53), (2.0,)))
+
+    assert failed.reason is Reason.DNS_LOOKUP
+    assert str(failed) == (
+        "The DNS server away.own.test cannot be found: "
+        f"away.own.test does not exist, says the DNS server {named.server}."
+    )
