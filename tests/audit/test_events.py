@@ -16,7 +16,7 @@ from sqlalchemy import Engine, select
 from kmstwist.audit import schema
 from kmstwist.audit.engine import reading
 from kmstwist.audit.events.files import UnknownFormat, encoding_of, format_of, read_events
-from kmstwist.audit.events.importer import Importer, ImportResult
+from kmstwist.audit.events.importer import BATCH, Importer, ImportResult
 from kmstwist.audit.events.model import BrokenEvent, EventError, RawEvent, understand
 from kmstwist.audit.events.powershell import read_csv, read_json
 from kmstwist.audit.events.watch import Watcher
@@ -173,6 +173,79 @@ def test_without_dns_two_events_for_one_record_leave_it_alone(store: Engine, tmp
     insert_batch(store, [opaque(START, "10.0.0.77")])
     samples = [request(1, AT, "unknown1"), request(2, AT + timedelta(seconds=1), "unknown2")]
     assert bring_in(store, tmp_path / "a.xml", as_xml(samples)).joined == 0
+
+
+def unrelated(number: int) -> list[Sample]:
+    return [request(100 + at, AT - timedelta(hours=5, minutes=at), f"early{at}") for at in range(number)]
+
+
+def test_two_events_for_one_record_leave_it_alone_wherever_a_file_has_them(store: Engine, tmp_path: Path) -> None:
+    insert_batch(store, [opaque(START, "10.0.0.77")])
+    # The last of one batch, and the first of the next.
+    samples = [*unrelated(BATCH - 1), request(1, AT - timedelta(seconds=2), "unknown1"), request(2, AT, "unknown2")]
+    assert bring_in(store, tmp_path / "a.xml", as_xml(samples)).joined == 0
+    assert rows(store, "records")[0]["machine"] is None
+
+
+def test_an_event_that_found_its_record_casts_no_doubt_on_others_whatever_their_order(
+    store: Engine, tmp_path: Path
+) -> None:
+    insert_batch(store, [opaque(START, "10.0.0.77"), opaque(START + 1000, "10.0.0.1")])
+    samples = [request(2, AT, "unknown1"), *unrelated(BATCH), request(1, AT + timedelta(seconds=1), "pc1.example.com")]
+    result = bring_in(store, tmp_path / "a.xml", as_xml(samples))
+    assert [row["machine"] for row in rows(store, "records")] == ["unknown1", "pc1.example.com"]
+    assert (result.joined, result.joinable) == (2, BATCH + 2)
+    before = [rows(store, table) for table in schema.metadata.tables]
+    again = bring_in(store, tmp_path / "a.xml", as_xml(samples))
+    assert (again.imported, again.joined, again.joinable) == (0, 0, BATCH)
+    assert [rows(store, table) for table in schema.metadata.tables] == before
+
+
+def test_one_join_may_end_the_doubt_about_another_and_that_one_of_a_third(store: Engine, tmp_path: Path) -> None:
+    privacy = Privacy(PrivacyPolicy(client=Keep.TRUNCATE), b"")
+    # Of one network: the first event may be about the first two records, the second about the last two, the third
+    # about the last one only.
+    insert_batch(store, [privacy.apply(opaque(START + at * 1000, "10.0.0.1")) for at in (0, 8, 16)])
+    samples = [request(at, AT + timedelta(seconds=at), f"pc{at}") for at in (0, 12, 24)]
+    result = bring_in(store, tmp_path / "a.xml", as_xml(samples), privacy, resolve=lambda _: ["10.0.0.9"])
+    assert result.joined == 3
+    assert [row["machine"] for row in rows(store, "records")] == ["pc0", "pc12", "pc24"]
+
+
+def test_an_import_that_was_broken_off_before_joining_is_completed_by_the_next(
+    store: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_batch(store, [opaque(START + 900, "10.0.0.1")])
+    content = as_xml([*unrelated(BATCH), *SAMPLES])
+    with monkeypatch.context() as patch:
+        patch.setattr(Importer, "_join_all", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            bring_in(store, tmp_path / "a.xml", content)
+    assert len(rows(store, "events")) == BATCH + 6
+    assert rows(store, "records")[0]["machine"] is None
+    result = bring_in(store, tmp_path / "a.xml", content)
+    assert (result.imported, result.joined) == (0, 1)
+    assert rows(store, "records")[0]["machine"] == "pc1.example.com"
+
+
+def test_an_event_that_stands_in_a_file_twice_is_joined_once(store: Engine, tmp_path: Path) -> None:
+    insert_batch(store, [opaque(START + 900, "10.0.0.1"), opaque(START + 1900, "10.0.0.1")])
+    result = bring_in(store, tmp_path / "a.xml", as_xml([*SAMPLES[:1], *unrelated(BATCH), *SAMPLES[:1]]))
+    assert result.joined == 1
+    assert [row["machine"] for row in rows(store, "records")].count("pc1.example.com") == 1
+
+
+def test_more_events_than_are_held_in_memory_wait_in_a_file(
+    store: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kmstwist.audit.events.importer.IN_MEMORY", 1000)
+    insert_batch(store, [opaque(START, "10.0.0.77")])
+    told: list[int] = []
+    path = tmp_path / "a.xml"
+    path.write_bytes(as_xml([*unrelated(3 * BATCH), request(1, AT, "unknown1")]))
+    assert Importer(store, OPEN, resolve).import_file(path, told.append).joined == 1
+    assert told == sorted(told)
+    assert told[-1] >= path.stat().st_size - 1
 
 
 def test_a_machine_dns_knows_elsewhere_asked_the_host_directly(store: Engine, tmp_path: Path) -> None:

@@ -1,21 +1,29 @@
-"""Importing files of events: each event once, however often its file is imported, each joined to its record."""
+"""Importing files of events: each event once, however often its file is imported, each joined to its record.
+
+A file's events are all stored before the first is joined: whether there is doubt about one is told by those around it,
+and a file may have them in any order. Those that may be joined wait in a temporary file meanwhile, with the names that
+DNS is asked for; the store may have only a hash of them.
+"""
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, closing
+from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, tzinfo
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import insert_for
 from kmstwist.audit.engine import writing
 from kmstwist.audit.events.files import read_events
-from kmstwist.audit.events.join import WINDOW, Joiner, Resolver
+from kmstwist.audit.events.join import WINDOW, Join, Joiner, Resolver
 from kmstwist.audit.events.model import (
     CLIENT_EVENTS,
     REQUEST_ANSWERED,
@@ -31,6 +39,8 @@ from kmstwist.audit.privacy import Privacy
 BATCH = 50
 # How many of a file's broken events are kept to be shown; all are counted.
 BROKEN_SHOWN = 20
+# Bytes of waiting events that are held in memory and not in a file.
+IN_MEMORY = 8 << 20
 
 
 @dataclass(slots=True)
@@ -38,8 +48,8 @@ class ImportResult:
     """What came of a file.
 
     `imported` events are new, `known` ones were there already, `other` ones are not KMS's; `joined` found their
-    record, out of `joinable` (the 12290s among the new ones). `broken` counts those that could not be read, of which
-    `shown` are the first.
+    record, out of `joinable` (the 12290s that had none before). `broken` counts those that could not be read, of
+    which `shown` are the first.
     """
 
     path: Path
@@ -72,14 +82,25 @@ class Importer:
     def import_file(self, path: Path, progress: Callable[[int], None] | None = None) -> ImportResult:
         """Import a file; blocks. Raises UnknownFormat, EvtxMissing, OSError, and SQLAlchemy's errors.
 
-        `progress` is told the bytes read so far. What was imported before an error stays; importing again completes it.
+        `progress` is told how far it is, in bytes of the file: the first half of it is reading, the second joining.
+        What was imported before an error stays; importing again completes it, joining included.
         """
         result = ImportResult(path)
-        events = self._understood(read_events(path, zone=self._zone, progress=progress), result)
-        while batch := list(islice(events, BATCH)):
-            for event in batch:
-                self._joiner.look_up(event)
-            self._store(batch, result)
+        half = path.stat().st_size // 2
+
+        def read(so_far: int) -> None:
+            if progress is not None:
+                progress(so_far // 2)
+
+        def joined(share: float) -> None:
+            if progress is not None:
+                progress(half + int(half * share))
+
+        with closing(_Waiting()) as waiting:
+            events = self._understood(read_events(path, zone=self._zone, progress=read), result)
+            while batch := list(islice(events, BATCH)):
+                self._store(batch, waiting, result)
+            self._join_all(waiting, result, joined)
         return result
 
     def _understood(self, events: Iterable[RawEvent | BrokenEvent], result: ImportResult) -> Iterator[Event]:
@@ -97,18 +118,55 @@ class Importer:
             else:
                 yield event
 
-    def _store(self, batch: list[Event], result: ImportResult) -> None:
+    def _store(self, batch: list[Event], waiting: _Waiting, result: ImportResult) -> None:
         insert = insert_for(self._engine.dialect.name, schema.events)
         statement = insert.on_conflict_do_nothing(index_elements=["fingerprint"]).returning(schema.events.c.fingerprint)
         with writing(self._engine) as connection:
             stored = {bytes(row[0]) for row in connection.execute(statement, [self._row(event) for event in batch])}
-            # An event twice in one batch was stored once.
-            new = {event.fingerprint: event for event in batch if event.fingerprint in stored}
-            result.imported += len(new)
-            result.known += len(batch) - len(new)
-            for event in new.values():
-                result.joinable += event.event_id == REQUEST_ANSWERED
-                result.joined += self._joiner.join(connection, event)
+            without = _without_record(connection, batch)
+        # An event twice in one batch was stored once.
+        result.imported += len(stored)
+        result.known += len(batch) - len(stored)
+        result.joinable += len(without)
+        for event in without.values():
+            waiting.put(event)
+
+    def _join_all(self, waiting: _Waiting, result: ImportResult, progress: Callable[[float], None]) -> None:
+        """Join what waits, again for as long as an event that found its record may have ended a doubt about others.
+
+        So nothing is left that importing the file once more would join. Those that DNS knows come first: few others
+        can cast doubt on them.
+        """
+        with ExitStack() as files:
+            named, done = True, 0
+            while waiting.number:
+                doubtful = files.enter_context(closing(_Waiting()))
+                before = result.joined
+                while batch := waiting.take(BATCH):
+                    if named:
+                        for event in batch:
+                            self._joiner.look_up(event)
+                    self._join(batch, doubtful, result, named=named)
+                    done += len(batch)
+                    # Of how many rounds there will be, only the first is certain.
+                    progress(min(1.0, done / waiting.number) if named else 1.0)
+                if not named and result.joined == before:
+                    return
+                waiting.close()
+                waiting, named = doubtful, False
+
+    def _join(self, batch: list[Event], doubtful: _Waiting, result: ImportResult, *, named: bool) -> None:
+        with writing(self._engine) as connection:
+            # An event may stand in a file twice, or have found its record in another process's import.
+            for event in _without_record(connection, batch).values():
+                if named and not self._joiner.knows(event):
+                    doubtful.put(event)
+                    continue
+                match self._joiner.join(connection, event):
+                    case Join.DONE:
+                        result.joined += 1
+                    case Join.DOUBTFUL:
+                        doubtful.put(event)
 
     def _row(self, event: Event) -> dict[str, Any]:
         # The fingerprint is taken of the event as it is: a changed policy must not make it another one.
@@ -139,3 +197,40 @@ class Importer:
             "client_time": stored.client_time,
             "target": stored.target,
         }
+
+
+class _Waiting:
+    """Events that wait to be joined, in the order they were put; each is taken once."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - whoever makes one of these closes it
+        self.number = 0
+        self._begun = False
+
+    def put(self, event: Event) -> None:
+        self._file.write(json.dumps(astuple(event)).encode() + b"\n")
+        self.number += 1
+
+    def take(self, most: int) -> list[Event]:
+        """The next events, `most` of them at most; none is put after the first is taken."""
+        if not self._begun:
+            self._file.seek(0)
+            self._begun = True
+        return [Event(*json.loads(line)) for line in islice(self._file, most)]
+
+    def close(self) -> None:
+        """Let go of them all."""
+        self._file.close()
+
+
+def _without_record(connection: Connection, batch: list[Event]) -> dict[bytes, Event]:
+    """Those of a batch of stored events that can be joined and are not, by their fingerprints."""
+    wanted = {event.fingerprint: event for event in batch if event.event_id == REQUEST_ANSWERED}
+    if not wanted:
+        return {}
+    table = schema.events
+    found = connection.scalars(
+        select(table.c.fingerprint).where(table.c.fingerprint.in_(list(wanted)), table.c.record_id.is_(None))
+    )
+    left = {bytes(each) for each in found}
+    return {fingerprint: event for fingerprint, event in wanted.items() if fingerprint in left}

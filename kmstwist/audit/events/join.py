@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from enum import Enum
 
 from sqlalchemy import Connection, Row, func, select
 
@@ -27,6 +28,14 @@ WINDOW = 10_000
 Resolver = Callable[[str], Sequence[str]]
 
 
+class Join(Enum):
+    """What came of trying to join an event: DOUBTFUL may come to be DONE once other events have found their record."""
+
+    DONE = "done"
+    DOUBTFUL = "doubtful"
+    NO_RECORD = "no record"
+
+
 class Joiner:
     """Joins events to the records of a store. `window` is the most the clocks may differ, in milliseconds."""
 
@@ -41,13 +50,17 @@ class Joiner:
         if event.machine and event.machine not in self._addresses:
             self._addresses[event.machine] = self._resolve(event.machine)
 
-    def join(self, connection: Connection, event: Event) -> bool:
-        """Join an event that is already stored; whether there was a record for it."""
-        if event.event_id != REQUEST_ANSWERED:
-            return False
-        found = self._find(connection, event)
+    def knows(self, event: Event) -> bool:
+        """Whether DNS, asked before, knows the event's machine."""
+        return bool(self._addresses.get(event.machine or ""))
+
+    def join(self, connection: Connection, event: Event) -> Join:
+        """Join an event 12290 that is already stored, with all others that are about its time, and was not joined."""
+        found, sure = self._find(connection, event)
         if found is None:
-            return False
+            return Join.NO_RECORD
+        if not sure:
+            return Join.DOUBTFUL
         record = from_row(found)
         known = replace(
             record,
@@ -69,9 +82,10 @@ class Joiner:
         connection.execute(
             events.update().where(events.c.fingerprint == event.fingerprint).values(record_id=record.record_id)
         )
-        return True
+        return Join.DONE
 
-    def _find(self, connection: Connection, event: Event) -> Row[tuple[object, ...]] | None:
+    def _find(self, connection: Connection, event: Event) -> tuple[Row[tuple[object, ...]] | None, bool]:
+        """The record that is the likeliest, if there is any, and whether it is sure."""
         table = schema.records
         around = (
             table.c.record_id >= first_id_at(event.at - self._window),
@@ -88,9 +102,10 @@ class Joiner:
             ).all()
             # A shortened address is many machines'.
             sure = self._privacy.policy.client is not Keep.TRUNCATE or len(found) == 1
-            return found[0] if found and sure else None
-        found = connection.execute(select(table).where(*around).limit(2)).all()
-        return found[0] if len(found) == 1 and self._is_alone(connection, event) else None
+        else:
+            found = connection.execute(select(table).where(*around).limit(2)).all()
+            sure = len(found) == 1 and self._is_alone(connection, event)
+        return (found[0], sure) if found else (None, False)
 
     def _is_alone(self, connection: Connection, event: Event) -> bool:
         """No other event that is still without a record could be about the same one."""
