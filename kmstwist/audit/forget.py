@@ -110,7 +110,7 @@ def _forget(connection: Connection, names: set[str]) -> Forgotten:
         records=number,
         events=gone(schema.events, _named(schema.events, known), schema.events.c.cmid.in_(names)),
         machines=gone(machines, machines.c.machine.in_(known)) + gone(cmids, cmids.c.machine.in_(known)),
-        failures=gone(failures, failures.c.client.in_(known), _named(failures, known)),
+        failures=gone(failures, failures.c.client.in_(known) & (failures.c.machine == ""), _named(failures, known)),
     )
     unnamed = select(machines.c.machine).where(machines.c.machine.in_(addresses)).order_by(machines.c.machine)
     there = select(machines.c.machine).where(machines.c.address.in_(names)).distinct().order_by(machines.c.machine)

@@ -138,7 +138,8 @@ hourly_activity = Table(
     Column("answer_calls", BigInteger, nullable=False),
 )
 
-# `kind` says what `status` is: "hresult", "fault", "client" (the client's own conclusion) or "none".
+# `kind` says what `status` is: "hresult", "fault", "client" (the client's own conclusion) or "none". `machine` is ""
+# for calls that named none: an address may be many machines'.
 hourly_failures = Table(
     "hourly_failures",
     metadata,
@@ -147,9 +148,9 @@ hourly_failures = Table(
     Column("reason", String, primary_key=True),
     Column("kind", String, primary_key=True),
     Column("status", BigInteger, primary_key=True, autoincrement=False),
+    Column("machine", String, primary_key=True),
     Column("network", String, nullable=False),
     Column("upstream", String, nullable=False),
-    Column("machine", String, nullable=False),
     Column("first_at", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
     Column("calls", BigInteger, nullable=False),

@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, func, select
+from sqlalchemy import Connection, Engine, Row, Table, bindparam, func, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
+from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import chunks, execute_many, insert_for
@@ -24,7 +25,7 @@ from kmstwist.audit.engine import StoreError, reading, sqlite_path, writing
 from kmstwist.audit.migrate import revision_fault
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.records import Phases, Record
-from kmstwist.audit.summaries import HOUR_MS, merge, summarise
+from kmstwist.audit.summaries import HOUR_MS, failing, merge, summarise
 from kmstwist.reasons import Reason
 
 # The facts about the store: how privacy had its records stored, and how many calls of each hour were forgotten.
@@ -249,27 +250,37 @@ def _page_faults(connection: Connection) -> Iterable[str]:
 
 def _sum_faults(connection: Connection) -> Iterable[str]:
     """Compare the hourly sums with the records they were made of, from the first hour that is whole."""
-    table, activity = schema.records, schema.hourly_activity
+    table, activity, failures = schema.records, schema.hourly_activity, schema.hourly_failures
     oldest = connection.scalar(select(func.min(table.c.at)))
     if oldest is None:
         return
-    hour = table.c.at.op("/")(HOUR_MS).label("hour")
     first = oldest // HOUR_MS + 1
-    counted: dict[int, int] = dict(
-        connection.execute(
-            select(hour, func.count()).where(table.c.version.is_not(None), table.c.at >= first * HOUR_MS).group_by(hour)
-        ).all()
-    )
-    forgotten = forgotten_calls(connection)
-    summed: dict[int, int] = dict(
-        connection.execute(
-            select(activity.c.hour, func.sum(activity.c.calls))
-            .where(activity.c.hour >= first)
-            .group_by(activity.c.hour)
-        ).all()
-    )
-    for each in sorted(counted.keys() | summed.keys()):
-        records, calls = counted.get(each, 0) + forgotten[each], int(summed.get(each, 0))
-        if records != calls:
-            when = datetime.fromtimestamp(each * HOUR_MS / 1000, UTC)
-            yield f"the hour from {when:%Y-%m-%d %H:%M} UTC has {records} records and a sum of {calls} calls"
+    calls = _hours(connection, first, table.c.version.is_not(None)) + forgotten_calls(connection)
+    yield from _differing(first, calls, _summed(connection, activity, first), "records", "calls")
+    # What was forgotten of failures is in their sums no more.
+    failed = _hours(connection, first, failing(table))
+    yield from _differing(first, failed, _summed(connection, failures, first), "records that failed", "failures")
+
+
+def _hours(connection: Connection, first: int, which: ColumnElement[bool]) -> Counter[int]:
+    """How many records of a kind each hour has, from the hour `first` on."""
+    table = schema.records
+    hour = table.c.at.op("/")(HOUR_MS).label("hour")
+    statement = select(hour, func.count()).where(which, table.c.at >= first * HOUR_MS).group_by(hour)
+    return Counter(dict(connection.execute(statement).all()))
+
+
+def _summed(connection: Connection, table: Table, first: int) -> Counter[int]:
+    """The calls that an hourly table counts in each hour, from the hour `first` on."""
+    statement = select(table.c.hour, func.sum(table.c.calls)).where(table.c.hour >= first).group_by(table.c.hour)
+    return Counter({hour: int(calls) for hour, calls in connection.execute(statement)})
+
+
+def _differing(first: int, counted: Counter[int], summed: Counter[int], records: str, calls: str) -> Iterable[str]:
+    for hour in sorted(counted.keys() | summed.keys()):
+        if hour >= first and counted[hour] != summed[hour]:
+            when = datetime.fromtimestamp(hour * HOUR_MS / 1000, UTC)
+            yield (
+                f"the hour from {when:%Y-%m-%d %H:%M} UTC has {counted[hour]} {records} "
+                f"and a sum of {summed[hour]} {calls}"
+            )

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, case, literal_column
+from sqlalchemy import Connection, Table, case, or_
 from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import execute_many, insert_for
@@ -36,6 +37,11 @@ def outcome(record: Record) -> tuple[str, int]:
     return "hresult", record.hresult
 
 
+def failing(records: Table) -> ColumnElement[bool]:
+    """What `not Record.granted` is in SQL, over the table of records."""
+    return or_(records.c.hresult.is_(None), records.c.hresult != 0, records.c["count"] < records.c.required_count)
+
+
 @dataclass(slots=True)
 class Summary:
     """A batch of records added up: for each table, its rows by their keys."""
@@ -43,7 +49,7 @@ class Summary:
     machines: dict[tuple[str, str], Row] = field(default_factory=dict)
     cmids: dict[tuple[str, str, str], Row] = field(default_factory=dict)
     activity: dict[tuple[int, str, str, str], Row] = field(default_factory=dict)
-    failures: dict[tuple[int, str, str, str, int], Row] = field(default_factory=dict)
+    failures: dict[tuple[int, str, str, str, int, str], Row] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
         """Count one record."""
@@ -52,7 +58,7 @@ class Summary:
             self.add_machine(record)
             self.add_activity(record)
         if not record.granted:
-            self._add_failure(record)
+            self.add_failure(record)
 
     def add_machine(self, record: Record) -> None:
         """Count a record in the tables of machines and CMIDs only."""
@@ -147,9 +153,10 @@ class Summary:
             row["answer_ms"] += record.phases.answer
             row["answer_calls"] += 1
 
-    def _add_failure(self, record: Record) -> None:
+    def add_failure(self, record: Record) -> None:
+        """Count a record that was not granted in the hourly failures only."""
         kind, status = outcome(record)
-        key = (record.at // HOUR_MS, record.client, str(record.reason), kind, status)
+        key = (record.at // HOUR_MS, record.client, str(record.reason), kind, status, record.machine or "")
         row = self.failures.get(key)
         if row is None:
             self.failures[key] = {
@@ -159,8 +166,8 @@ class Summary:
                 "kind": kind,
                 "status": status,
                 "network": network_of(record.client),
+                "machine": key[5],
                 "upstream": record.upstream or "",
-                "machine": record.machine or "",
                 "first_at": record.at,
                 "last_at": record.at,
                 "calls": 1,
@@ -171,8 +178,6 @@ class Summary:
         if record.at >= row["last_at"]:
             row["last_at"] = record.at
             row["upstream"] = record.upstream or ""
-        if record.machine:
-            row["machine"] = record.machine
 
 
 def summarise(batch: Iterable[Record]) -> Summary:
@@ -214,7 +219,6 @@ def _upsert(dialect: str, table: Table) -> Insert:
             "first_at": _lesser(old.first_at, new.first_at),
             "last_at": _greater(old.last_at, new.last_at),
             "upstream": case((new.last_at >= old.last_at, new.upstream), else_=old.upstream),
-            "machine": case((new.machine != literal_column("''"), new.machine), else_=old.machine),
         }
     else:
         kept = {"machine", "app", "first_seen", "last_success", "calls", "successes"}

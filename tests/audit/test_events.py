@@ -142,6 +142,40 @@ def test_an_event_gives_its_facts_to_the_record_from_the_machines_address(store:
     assert verify(store) == []
 
 
+def test_a_failure_that_gets_a_name_is_no_longer_one_without(store: Engine, tmp_path: Path) -> None:
+    failed = {"hresult": 0xC004F06C}
+    hour = START + 3_600_000
+    insert_batch(
+        store,
+        [
+            opaque(START),
+            opaque(hour + 1000, "10.0.0.2", **failed, upstream="kms1"),
+            opaque(hour + 60_000, "10.0.0.2", **failed, upstream="kms2"),
+            opaque(hour + 120_000, "10.0.0.2", **failed, upstream="kms3"),
+        ],
+    )
+
+    def failures() -> dict[str, tuple[int, int, int, str]]:
+        return {
+            row["machine"]: (row["calls"], row["first_at"] - hour, row["last_at"] - hour, row["upstream"])
+            for row in rows(store, "hourly_failures")
+        }
+
+    def join(number: int, seconds: int) -> None:
+        when = AT + timedelta(hours=1, seconds=seconds)
+        sample = request(number, when, "pc2.example.com", hresult="0xC004F06C")
+        assert bring_in(store, tmp_path / "a.xml", as_xml([sample])).joined == 1
+        assert verify(store) == []
+
+    assert failures() == {"": (3, 1000, 120_000, "kms3")}
+    join(1, 120)
+    assert failures() == {"": (2, 1000, 60_000, "kms2"), "pc2.example.com": (1, 120_000, 120_000, "kms3")}
+    join(2, 1)
+    assert failures() == {"": (1, 60_000, 60_000, "kms2"), "pc2.example.com": (2, 1000, 120_000, "kms3")}
+    join(3, 60)
+    assert failures() == {"pc2.example.com": (3, 1000, 120_000, "kms3")}
+
+
 def test_of_several_records_from_the_address_the_nearest_of_that_status_is_taken(store: Engine, tmp_path: Path) -> None:
     insert_batch(
         store,

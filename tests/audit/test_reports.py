@@ -154,6 +154,24 @@ def test_failures_adds_up_by_status_and_network_and_explains_each(store: Engine)
     assert "RPC server is unavailable" in rows[2].meaning
 
 
+def test_machines_that_share_an_address_have_failures_of_their_own(store: Engine) -> None:
+    clock = {"hresult": 0xC004F06C, "reason": Reason.LAB_CLOCK, "upstream": None}
+    insert_batch(
+        store,
+        [
+            known(ago(1), "pc1", "10.0.0.1", **clock),
+            known(ago(1) + 1, "pc1", "10.0.0.1", **clock),
+            known(ago(1) + 2, "pc2", "10.0.0.1", **clock),
+            opaque(ago(1) + 3, "10.0.0.1", **clock),
+        ],
+    )
+    insert_batch(store, [known(ago(1) + 4, "pc2", "10.0.0.1", **clock)])
+    calls = {name: [row.calls for row in ask(store, "failures", machine=name).rows] for name in ("pc1", "pc2", "pc3")}
+    assert calls == {"pc1": [2], "pc2": [2], "pc3": []}
+    assert [row.calls for row in ask(store, "failures", machine="10.0.0.1").rows] == [5]
+    assert [(row.machine, row.calls) for row in ask(store, "refused").rows] == [("pc2", 2), ("", 1), ("pc1", 2)]
+
+
 def test_refused_says_who_and_why(store: Engine) -> None:
     insert_batch(
         store,

@@ -112,6 +112,30 @@ def test_forgetting_an_address_takes_the_records_that_name_no_machine(store: Eng
     assert (gone.records, gone.machines, gone.failures) == (2, 1, 1)
 
 
+def test_forgetting_a_machine_leaves_the_failures_of_others_at_its_address(store: Engine) -> None:
+    failed = {"hresult": 0xC004F042}
+    at = START + HOUR
+    insert_batch(store, [opaque(START)])
+    insert_batch(store, [known(at, "pc1", **failed), known(at, "pc2", **failed), opaque(at, **failed)])
+    assert forget(store, "pc2", OPEN).failures == 1
+    assert count(store, "hourly_failures") == 2
+    assert verify(store) == []
+    assert forget(store, "10.0.0.7", OPEN).failures == 1
+    with reading(store) as connection:
+        assert connection.scalars(select(schema.hourly_failures.c.machine)).all() == ["pc1"]
+    assert verify(store) == []
+
+
+def test_verify_compares_the_failures_with_the_records(store: Engine) -> None:
+    insert_batch(
+        store, [opaque(START), known(START + HOUR, "pc1", count=3), refusal(START + HOUR), opaque(START + HOUR)]
+    )
+    assert verify(store) == []
+    with writing(store) as connection:
+        connection.execute(schema.hourly_failures.delete().where(schema.hourly_failures.c.machine == "pc1"))
+    assert verify(store) == ["the hour from 2024-06-01 01:00 UTC has 2 records that failed and a sum of 1 failures"]
+
+
 def test_a_store_that_forgot_a_machine_is_still_sound(store: Engine) -> None:
     insert_batch(store, [known(START + at * HOUR, f"pc{at % 3}") for at in range(9)])
     forget(store, "pc1", OPEN)

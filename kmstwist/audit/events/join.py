@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, and_, func, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.events.model import REQUEST_ANSWERED, Event
@@ -76,8 +76,10 @@ class Joiner:
         _withdraw(connection, record)
         summary = Summary()
         summary.add_machine(known)
+        if known.machine is not None and not record.granted:
+            _withdraw_failure(connection, record)
+            summary.add_failure(known)
         merge(connection, summary)
-        _name_failure(connection, known)
         events = schema.events
         connection.execute(
             events.update().where(events.c.fingerprint == event.fingerprint).values(record_id=record.record_id)
@@ -179,19 +181,35 @@ def _withdraw(connection: Connection, record: Record) -> None:
     )
 
 
-def _name_failure(connection: Connection, record: Record) -> None:
-    if record.granted or record.machine is None:
-        return
-    table = schema.hourly_failures
+def _withdraw_failure(connection: Connection, record: Record) -> None:
+    """Take a record that has been named out of the failures of its address that name no machine."""
+    table, records = schema.hourly_failures, schema.records
     kind, status = outcome(record)
-    connection.execute(
-        table.update()
-        .where(
-            table.c.hour == record.at // HOUR_MS,
-            table.c.client == record.client,
-            table.c.reason == str(record.reason),
-            table.c.kind == kind,
-            table.c.status == status,
-        )
-        .values(machine=record.machine)
+    hour = record.at // HOUR_MS
+    row = and_(
+        table.c.hour == hour,
+        table.c.client == record.client,
+        table.c.reason == str(record.reason),
+        table.c.kind == kind,
+        table.c.status == status,
+        table.c.machine == "",
     )
+    connection.execute(table.update().where(row).values(calls=table.c.calls - 1))
+    if connection.execute(table.delete().where(row, table.c.calls <= 0)).rowcount:
+        return
+    left = and_(
+        records.c.client == record.client,
+        records.c.at.between(hour * HOUR_MS, (hour + 1) * HOUR_MS - 1),
+        records.c.reason == str(record.reason),
+        # A joined record has the event's status, so it is no fault.
+        records.c.hresult == status,
+        records.c.machine.is_(None),
+    )
+    first, last = connection.execute(select(func.min(records.c.at), func.max(records.c.at)).where(left)).one()
+    if last is None:
+        # The others' records are kept no longer; what the row says of them stands.
+        return
+    upstream = connection.scalar(
+        select(records.c.upstream).where(left).order_by(records.c.at.desc(), records.c.seq.desc()).limit(1)
+    )
+    connection.execute(table.update().where(row).values(first_at=first, last_at=last, upstream=upstream or ""))

@@ -39,7 +39,10 @@ class FailureRow(ReportRow):
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow(ReportRow):
-    """A client refused by kmstwist itself, for one reason. `machine` is its name, "" where it gave none."""
+    """A client refused by kmstwist itself, for one reason. `machine` is its name, "" where it gave none.
+
+    Machines that share an address have a row each.
+    """
 
     client: Annotated[str, Heading("Client", Kind.NAME)]
     machine: Annotated[str, Heading("Machine", Kind.NAME)]
@@ -98,7 +101,7 @@ def refused(connection: Connection, query: Query) -> Report[RefusedRow]:
             table.c.client,
             table.c.network,
             table.c.reason,
-            func.max(table.c.machine).label("machine"),
+            table.c.machine,
             func.sum(table.c.calls).label("calls"),
             func.min(table.c.first_at).label("first_at"),
             last.label("last_at"),
@@ -107,8 +110,8 @@ def refused(connection: Connection, query: Query) -> Report[RefusedRow]:
             or_(*(table.c.reason.startswith(word, autoescape=True) for word in REFUSING)),
             *_conditions(connection, query),
         )
-        .group_by(table.c.client, table.c.network, table.c.reason)
-        .order_by(last.desc(), table.c.client, table.c.reason)
+        .group_by(table.c.client, table.c.network, table.c.reason, table.c.machine)
+        .order_by(last.desc(), table.c.client, table.c.reason, table.c.machine)
     )
     rows = []
     for row in connection.execute(statement):

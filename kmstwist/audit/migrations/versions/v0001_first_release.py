@@ -75,13 +75,15 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("status", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("machine", sa.String(), nullable=False),
         sa.Column("network", sa.String(), nullable=False),
         sa.Column("upstream", sa.String(), nullable=False),
-        sa.Column("machine", sa.String(), nullable=False),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
         sa.Column("calls", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("hour", "client", "reason", "kind", "status", name=op.f("pk_hourly_failures")),
+        sa.PrimaryKeyConstraint(
+            "hour", "client", "reason", "kind", "status", "machine", name=op.f("pk_hourly_failures")
+        ),
     )
     op.create_index(
         "ix_hourly_failures_report",
