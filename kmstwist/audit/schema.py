@@ -78,14 +78,16 @@ Index(
     postgresql_where=records.c.machine.is_not(None),
 )
 
-# One row for each machine and application (Windows, each Office): KMS activates them apart. `app` is the application
-# id, the product's where only that is known (an imported event), "" where neither is. A row stands for the machine's
-# latest call, and remembers its last success.
+# One row for each product that a machine has KMS activate: Windows, and each of its Office products. `app` is the
+# application id, the product's where only that is known (an imported event), "" where neither is. `slot` tells an
+# application's products apart: the product's id, but "" for Windows, of which a machine has one (after an upgrade the
+# new one stands for it), and where it is not known. A row stands for the latest call, and remembers the last success.
 machines = Table(
     "machines",
     metadata,
     Column("machine", String, primary_key=True),
     Column("app", String, primary_key=True),
+    Column("slot", String, primary_key=True),
     Column("named", SmallInteger, nullable=False),
     Column("address", String, nullable=False),
     Column("network", String, nullable=False),

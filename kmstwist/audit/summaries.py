@@ -20,10 +20,13 @@ from kmstwist.audit import schema
 from kmstwist.audit.bulk import execute_many, insert_for
 from kmstwist.audit.identity import machine_key, network_of
 from kmstwist.audit.records import COUNT_INSUFFICIENT, Record
+from kmstwist.kms.catalogue import WINDOWS
 
 HOUR_MS = 3_600_000
 
 Row = dict[str, Any]
+
+_WINDOWS = str(WINDOWS)
 
 
 def outcome(record: Record) -> tuple[str, int]:
@@ -46,7 +49,7 @@ def failing(records: Table) -> ColumnElement[bool]:
 class Summary:
     """A batch of records added up: for each table, its rows by their keys."""
 
-    machines: dict[tuple[str, str], Row] = field(default_factory=dict)
+    machines: dict[tuple[str, str, str], Row] = field(default_factory=dict)
     cmids: dict[tuple[str, str, str], Row] = field(default_factory=dict)
     activity: dict[tuple[int, str, str, str], Row] = field(default_factory=dict)
     failures: dict[tuple[int, str, str, str, int, str], Row] = field(default_factory=dict)
@@ -65,6 +68,7 @@ class Summary:
         machine = machine_key(record.machine, record.client)
         # An imported event names the product but not its application; products of one machine are still kept apart.
         app = record.app_id or record.act_id or ""
+        slot = "" if app == _WINDOWS else record.act_id or ""
         at = record.at
         success = at if record.granted else None
         latest = {
@@ -84,11 +88,12 @@ class Summary:
             "last_reason": str(record.reason),
             "last_status": 0 if success is not None else outcome(record)[1],
         }
-        row = self.machines.get((machine, app))
+        row = self.machines.get((machine, app, slot))
         if row is None:
-            self.machines[machine, app] = {
+            self.machines[machine, app, slot] = {
                 "machine": machine,
                 "app": app,
+                "slot": slot,
                 **latest,
                 "first_seen": at,
                 "last_seen": at,
@@ -221,7 +226,7 @@ def _upsert(dialect: str, table: Table) -> Insert:
             "upstream": case((new.last_at >= old.last_at, new.upstream), else_=old.upstream),
         }
     else:
-        kept = {"machine", "app", "first_seen", "last_success", "calls", "successes"}
+        kept = {"machine", "app", "slot", "first_seen", "last_success", "calls", "successes"}
         if table is schema.machine_cmids:
             kept.add("cmid")
         changes = {

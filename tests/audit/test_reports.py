@@ -82,6 +82,48 @@ def test_windows_and_office_on_one_machine_are_two_activations(store: Engine) ->
     ]
 
 
+def visio(at: int, machine: str, client: str, **changes: Any) -> Record:
+    return office(at, machine, client, **({"product": "Visio 2021", "act_id": uuid("v21")} | changes))
+
+
+def test_each_office_product_of_a_machine_is_an_activation_of_its_own(store: Engine) -> None:
+    insert_batch(store, [visio(ago(170), "pc1", "10.1.0.1"), office(ago(160), "pc1", "10.1.0.1")])
+    insert_batch(store, [visio(ago(1), "pc1", "10.1.0.1", hresult=0xC004F042), office(ago(1), "pc1", "10.1.0.1")])
+    insert_batch(store, [office(ago(2), "pc2", "10.1.0.2")])
+    insert_batch(store, [office(ago(2), "pc2", "10.1.0.2", product="Project 2021", act_id=uuid("p21"))])
+    assert [(row.machine, row.product, row.days_left) for row in ask(store, "expiring").rows] == [
+        ("pc1", "Visio 2021", 10)
+    ]
+    assert [(row.product, row.machines) for row in ask(store, "products").rows] == [
+        ("Office 2021", 2),
+        ("Project 2021", 1),
+        ("Visio 2021", 1),
+    ]
+    assert {(row.network, row.product, row.machines) for row in ask(store, "networks").rows} == {
+        ("10.1.0.0/24", "Office 2021", 2),
+        ("10.1.0.0/24", "Project 2021", 1),
+        ("10.1.0.0/24", "Visio 2021", 1),
+    }
+    # The KMS host counts a machine's Office products as one client.
+    (five,) = ask(store, "count").rows
+    assert (five.clients, five.count) == (2, 2)
+    assert ask(store, "duplicates").rows == []
+
+
+def test_a_machine_has_one_windows_and_after_an_upgrade_it_is_the_new_one(store: Engine) -> None:
+    insert_batch(store, [known(ago(100), "pc1")])
+    upgraded = {"product": "Windows Server 2025", "act_id": uuid("s25")}
+    insert_batch(store, [known(ago(1), "pc1", **upgraded)])
+    assert [(row.product, row.days_left) for row in ask(store, "clients").rows] == [("Windows Server 2025", 179)]
+
+
+def test_where_cmids_are_not_stored_a_machine_counts_once_and_by_its_last_call(store: Engine) -> None:
+    insert_batch(store, [visio(ago(1), "pc1", "10.1.0.1", cmid=None), office(ago(20), "pc1", "10.1.0.1", cmid=None)])
+    insert_batch(store, [office(ago(1), "pc2", "10.1.0.2", cmid=None), visio(ago(20), "pc2", "10.1.0.2", cmid=None)])
+    (unread,) = ask(store, "count").rows
+    assert (unread.clients, unread.quiet) == (2, 0)
+
+
 def test_expiring_finds_those_within_the_days_and_not_those_past_them(store: Engine) -> None:
     insert_batch(store, [known(ago(days), f"pc{days}") for days in (149, 150, 170, 180, 181)])
     assert [(row.machine, row.days_left) for row in ask(store, "expiring").rows] == [

@@ -144,7 +144,7 @@ def _write_facts(connection: Connection, record: Record) -> None:
 def _withdraw(connection: Connection, record: Record) -> None:
     """Take a record that has been named out of the row that stood for its address."""
     machines, records = schema.machines, schema.records
-    row = (machines.c.machine == machine_key(None, record.client)) & (machines.c.app == "")
+    row = (machines.c.machine == machine_key(None, record.client)) & (machines.c.app == "") & (machines.c.slot == "")
     connection.execute(
         machines.update()
         .where(row)

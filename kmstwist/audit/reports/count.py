@@ -91,7 +91,10 @@ def count(connection: Connection, query: Query) -> Report[CountRow]:
     for app, cmid, needed, seen in connection.execute(read):
         _called(classes[_application(app, needed), needed], cmid, moment(seen))
     unnamed = unnamed_calls(connection)
-    addresses: LastCalls = {machine: moment(seen) for machine, seen in connection.execute(opaque)}
+    addresses: LastCalls = {}
+    for machine, seen in connection.execute(opaque):
+        # Where CMIDs are not stored, a machine has a row for each of its products here.
+        _called(addresses, machine, moment(seen))
     rows = _rows(classes, query.now)
     if addresses:
         rows.append(_row("", None, addresses, addresses, 0, query.now))

@@ -49,7 +49,7 @@ def urgency_of(days_left: int | None) -> Urgency:
 
 @dataclass(frozen=True, slots=True)
 class ClientRow(ReportRow):
-    """One machine's activation of one application.
+    """One machine's activation of one product.
 
     `days_left` are whole days until the activation expires, negative after that; None if it never succeeded as far as
     is known. `last_status` is the last call's status, 0 for success. `note` says which other row may be the same
@@ -125,7 +125,7 @@ def silent(connection: Connection, query: Query) -> Report[SilentRow]:
     statement = (
         select(table)
         .where(table.c.last_seen < to_ms(query.now - days * _DAY), *on_machines(connection, table, query))
-        .order_by(table.c.last_seen, table.c.machine, table.c.app)
+        .order_by(table.c.last_seen, table.c.machine, table.c.app, table.c.slot)
     )
     rows = []
     unnamed: UnnamedCalls | None = None
@@ -165,7 +165,7 @@ def _clients(connection: Connection, query: Query, *more: ColumnElement[bool]) -
             table.calls,
         )
         .where(*more, *on_machines(connection, schema.machines, query))
-        .order_by(table.last_success.is_not(None), table.last_success, table.machine, table.app)
+        .order_by(table.last_success.is_not(None), table.last_success, table.machine, table.app, table.slot)
     )
     now, lasts = to_ms(query.now), ACTIVATION_LASTS // _MILLISECOND
     rows = []

@@ -46,7 +46,7 @@ def unnamed_calls(connection: Connection) -> UnnamedCalls:
             if other != machine:
                 shared.add(address)
             elif seen > other_seen:
-                # A machine has a row for each of its applications.
+                # A machine has a row for each of its products.
                 found[address] = machine, seen
     likely = [
         (address, machine)

@@ -109,6 +109,7 @@ def upgrade() -> None:
         "machines",
         sa.Column("machine", sa.String(), nullable=False),
         sa.Column("app", sa.String(), nullable=False),
+        sa.Column("slot", sa.String(), nullable=False),
         sa.Column("named", sa.SmallInteger(), nullable=False),
         sa.Column("address", sa.String(), nullable=False),
         sa.Column("network", sa.String(), nullable=False),
@@ -129,7 +130,7 @@ def upgrade() -> None:
         sa.Column("last_status", sa.BigInteger(), nullable=False),
         sa.Column("calls", sa.BigInteger(), nullable=False),
         sa.Column("successes", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("machine", "app", name=op.f("pk_machines")),
+        sa.PrimaryKeyConstraint("machine", "app", "slot", name=op.f("pk_machines")),
     )
     op.create_table(
         "records",
