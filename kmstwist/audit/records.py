@@ -22,6 +22,8 @@ COUNT_INSUFFICIENT = 0xC004F038
 
 # Reasons beginning with these words are refusals of our own; no KMS host was asked.
 REFUSING = ("admission-", "audit-", "lab-", "rpc-", "server-")
+# Those of the gateway. The lab's refusals are its KMS host's.
+_NO_HOST = tuple(word for word in REFUSING if word != "lab-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,11 @@ class Record:
     def answered(self) -> bool:
         """The KMS host (or the lab) gave a good answer, whatever the client makes of its count."""
         return self.hresult == 0
+
+    @property
+    def seen_by_host(self) -> bool:
+        """A KMS host (or the lab) gave the call a status, good or not, and so has the client in its count."""
+        return self.hresult is not None and not self.reason.startswith(_NO_HOST)
 
     @property
     def granted(self) -> bool:

@@ -81,7 +81,8 @@ Index(
 # One row for each product that a machine has KMS activate: Windows, and each of its Office products. `app` is the
 # application id, the product's where only that is known (an imported event), "" where neither is. `slot` tells an
 # application's products apart: the product's id, but "" for Windows, of which a machine has one (after an upgrade the
-# new one stands for it), and where it is not known. A row stands for the latest call, and remembers the last success.
+# new one stands for it), and where it is not known. A row stands for the latest call, and remembers the last success,
+# and in `last_answered` the last call that a KMS host saw.
 machines = Table(
     "machines",
     metadata,
@@ -104,6 +105,7 @@ machines = Table(
     Column("first_seen", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
     Column("last_success", BigInteger),
+    Column("last_answered", BigInteger),
     Column("last_reason", String, nullable=False),
     Column("last_status", BigInteger, nullable=False),
     Column("calls", BigInteger, nullable=False),
@@ -120,6 +122,7 @@ machine_cmids = Table(
     Column("required_count", BigInteger),
     Column("first_seen", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
+    Column("last_answered", BigInteger),
     Column("calls", BigInteger, nullable=False),
     Index("ix_machine_cmids_cmid", "cmid"),
 )

@@ -71,6 +71,7 @@ class Summary:
         slot = "" if app == _WINDOWS else record.act_id or ""
         at = record.at
         success = at if record.granted else None
+        answered = at if record.seen_by_host else None
         latest = {
             "named": int(record.machine is not None),
             "address": record.client,
@@ -98,6 +99,7 @@ class Summary:
                 "first_seen": at,
                 "last_seen": at,
                 "last_success": success,
+                "last_answered": answered,
                 "calls": 1,
                 "successes": int(success is not None),
             }
@@ -109,11 +111,13 @@ class Summary:
                 row["last_seen"] = at
             if success is not None:
                 row["successes"] += 1
-                row["last_success"] = at if row["last_success"] is None else max(row["last_success"], at)
+            row["last_success"] = _latest(row["last_success"], success)
+            row["last_answered"] = _latest(row["last_answered"], answered)
         if record.cmid is not None:
             self._add_cmid(record, machine, app, record.cmid)
 
     def _add_cmid(self, record: Record, machine: str, app: str, cmid: str) -> None:
+        answered = record.at if record.seen_by_host else None
         row = self.cmids.get((machine, app, cmid))
         if row is None:
             self.cmids[machine, app, cmid] = {
@@ -124,11 +128,13 @@ class Summary:
                 "required_count": record.required_count,
                 "first_seen": record.at,
                 "last_seen": record.at,
+                "last_answered": answered,
                 "calls": 1,
             }
             return
         row["calls"] += 1
         row["first_seen"] = min(row["first_seen"], record.at)
+        row["last_answered"] = _latest(row["last_answered"], answered)
         if record.at >= row["last_seen"]:
             row.update(last_seen=record.at, address=record.client, required_count=record.required_count)
 
@@ -185,6 +191,10 @@ class Summary:
             row["upstream"] = record.upstream or ""
 
 
+def _latest(old: int | None, new: int | None) -> int | None:
+    return old if new is None else new if old is None else max(old, new)
+
+
 def summarise(batch: Iterable[Record]) -> Summary:
     """Add a batch up."""
     summary = Summary()
@@ -226,7 +236,7 @@ def _upsert(dialect: str, table: Table) -> Insert:
             "upstream": case((new.last_at >= old.last_at, new.upstream), else_=old.upstream),
         }
     else:
-        kept = {"machine", "app", "slot", "first_seen", "last_success", "calls", "successes"}
+        kept = {"machine", "app", "slot", "first_seen", "last_success", "last_answered", "calls", "successes"}
         if table is schema.machine_cmids:
             kept.add("cmid")
         changes = {
@@ -236,15 +246,17 @@ def _upsert(dialect: str, table: Table) -> Insert:
         }
         changes["first_seen"] = _lesser(old.first_seen, new.first_seen)
         changes["calls"] = old.calls + new.calls
+        changes["last_answered"] = _later(old.last_answered, new.last_answered)
         if table is schema.machines:
             changes["successes"] = old.successes + new.successes
-            changes["last_success"] = case(
-                (old.last_success.is_(None), new.last_success),
-                (new.last_success > old.last_success, new.last_success),
-                else_=old.last_success,
-            )
+            changes["last_success"] = _later(old.last_success, new.last_success)
     upsert: Insert = insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=changes)
     return upsert
+
+
+def _later(old: Any, new: Any) -> Any:
+    """The greater of two times, either of which may be null: it never was."""
+    return case((old.is_(None), new), (new > old, new), else_=old)
 
 
 def _lesser(old: Any, new: Any) -> Any:

@@ -23,6 +23,7 @@ from kmstwist.audit.events.watch import Watcher
 from kmstwist.audit.events.xml import read_xml
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
 from kmstwist.audit.store import insert_batch, verify
+from kmstwist.reasons import Reason
 from tests.audit.exports import Sample, as_csv, as_evtx, as_json_5, as_json_7, as_xml, request
 from tests.audit.making import START, known, opaque, uuid
 
@@ -140,6 +141,26 @@ def test_an_event_gives_its_facts_to_the_record_from_the_machines_address(store:
     assert {row["cmid"] for row in rows(store, "machine_cmids")} == {uuid("pc1.example.com"), uuid("pc2.example.com")}
     assert rows(store, "hourly_failures")[0]["machine"] == "pc2.example.com"
     assert verify(store) == []
+
+
+def test_a_call_that_gets_a_name_is_no_longer_the_last_one_of_its_address_that_a_host_saw(
+    store: Engine, tmp_path: Path
+) -> None:
+    unreached = {"hresult": None, "fault": 0x6BA, "reason": Reason.UPSTREAM_REFUSED}
+    insert_batch(
+        store,
+        [
+            opaque(START - 60_000, "10.0.0.1"),
+            opaque(START + 1000, "10.0.0.1"),
+            opaque(START + 9000, "10.0.0.1", **unreached),
+        ],
+    )
+    assert bring_in(store, tmp_path / "a.xml", as_xml(SAMPLES[:1])).joined == 1
+    seen = {row["machine"]: (row["last_seen"], row["last_answered"]) for row in rows(store, "machines")}
+    assert seen == {
+        "10.0.0.1": (START + 9000, START - 60_000),
+        "pc1.example.com": (START + 1000, START + 1000),
+    }
 
 
 def test_a_failure_that_gets_a_name_is_no_longer_one_without(store: Engine, tmp_path: Path) -> None:

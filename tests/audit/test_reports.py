@@ -321,6 +321,41 @@ def test_events_that_do_not_tell_the_application_leave_open_what_they_may_decide
     assert (windows.count, windows.reached, windows.urgency) == (22, None, Urgency.NONE)
 
 
+def test_clients_that_no_host_saw_are_not_counted(store: Engine) -> None:
+    refused = {"reason": Reason.ADMISSION_NETWORK, "fault": 0x5, "hresult": None, "upstream": None}
+    unreached = {"reason": Reason.UPSTREAM_REFUSED, "fault": 0x6BA, "hresult": None}
+    told = {"reason": Reason.UPSTREAM_STATUS, "hresult": 0xC004F042}
+    insert_batch(
+        store,
+        [
+            office(ago(1), "refused", "10.0.0.1", **refused),
+            office(ago(1), "unreached", "10.0.0.2", **unreached),
+            # The host gave it a status, so it saw it.
+            office(ago(1), "told", "10.0.0.3", **told),
+            office(ago(2), "late", "10.0.0.4"),
+            office(ago(1), "late", "10.0.0.4", **unreached),
+            office(ago(40), "forgotten", "10.0.0.5"),
+            office(ago(20), "quiet", "10.0.0.6"),
+            opaque(ago(1), "10.0.0.7", **refused),
+            opaque(ago(1), "10.0.0.8"),
+            opaque(ago(28), "10.0.0.9"),
+        ],
+    )
+    # Known already, and in vain since.
+    insert_batch(
+        store,
+        [
+            office(ago(1), "forgotten", "10.0.0.5", **unreached),
+            office(ago(1), "quiet", "10.0.0.6", **refused),
+            opaque(ago(1), "10.0.0.9", **refused),
+        ],
+    )
+    five, unread = ask(store, "count").rows
+    assert (five.application, five.clients, five.quiet, five.count) == ("Office", 3, 1, 3)
+    assert (five.in_7_days, five.in_14_days) == (3, 2)
+    assert (unread.application, unread.clients, unread.quiet, unread.in_7_days) == ("", 2, 1, 1)
+
+
 def test_a_class_that_goes_on_renewing_never_falls_below(store: Engine) -> None:
     insert_batch(store, [office(ago(1), f"pc{number}", "10.0.0.7") for number in range(5)])
     insert_batch(store, [office(ago(20), "quiet", "10.0.0.7")])

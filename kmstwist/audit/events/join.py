@@ -153,9 +153,13 @@ def _withdraw(connection: Connection, record: Record) -> None:
     if connection.execute(machines.delete().where(row, machines.c.calls <= 0)).rowcount:
         return
     left = (records.c.client == record.client) & records.c.version.is_not(None) & records.c.act_id.is_(None)
-    first, last, success = connection.execute(
+    first, last, success, answered = connection.execute(
         select(
-            func.min(records.c.at), func.max(records.c.at), func.max(records.c.at).filter(records.c.hresult == 0)
+            func.min(records.c.at),
+            func.max(records.c.at),
+            func.max(records.c.at).filter(records.c.hresult == 0),
+            # A call without a status was seen by no KMS host.
+            func.max(records.c.at).filter(records.c.hresult.is_not(None)),
         ).where(left)
     ).one()
     if last is None:
@@ -173,6 +177,7 @@ def _withdraw(connection: Connection, record: Record) -> None:
             first_seen=func.coalesce(first, machines.c.first_seen),
             last_seen=last,
             last_success=success,
+            last_answered=answered,
             last_reason=str(latest.reason),
             last_status=0 if latest.granted else outcome(latest)[1],
             upstream=latest.upstream,

@@ -2,7 +2,8 @@
 
 A host keeps one count for each application: Windows clients and servers are counted together, Office apart (Microsoft's
 planning guide, "Activation thresholds"). A client is content with the count it needs: 25 for Windows clients, 5 for
-servers and for Office. A host forgets a client 30 days after its last call.
+servers and for Office. A host forgets a client 30 days after its last call, and never knew one whose calls were
+refused here or found no host.
 
 An imported event tells what a client needs, but not its application: who needs 25 is a Windows client; who needs 5 is a
 server or Office, and stands in a class without an application.
@@ -71,7 +72,7 @@ class CountRow(ReportRow):
         return Urgency.URGENT if self.falls_below is not None else Urgency.GOOD
 
 
-# When each client called last, by its CMID.
+# When a KMS host saw each client last, by its CMID.
 LastCalls = dict[str, datetime]
 
 
@@ -79,13 +80,14 @@ def count(connection: Connection, query: Query) -> Report[CountRow]:
     """Distinct clients (CMIDs, or addresses where none could be read) by application and need, with a forecast."""
     horizon = to_ms(query.now - HOST_REMEMBERS)
     cmids, machines = schema.machine_cmids, schema.machines
+    # A host counts those that it saw: who was refused here, or found no host, is none of them.
     read = (
-        select(cmids.c.app, cmids.c.cmid, cmids.c.required_count, func.max(cmids.c.last_seen).label("last_seen"))
-        .where(cmids.c.last_seen > horizon, cmids.c.last_seen <= to_ms(query.now))
+        select(cmids.c.app, cmids.c.cmid, cmids.c.required_count, func.max(cmids.c.last_answered))
+        .where(cmids.c.last_answered > horizon, cmids.c.last_answered <= to_ms(query.now))
         .group_by(cmids.c.app, cmids.c.cmid, cmids.c.required_count)
     )
-    opaque = select(machines.c.machine, machines.c.last_seen).where(
-        machines.c.cmid.is_(None), machines.c.last_seen > horizon, machines.c.last_seen <= to_ms(query.now)
+    opaque = select(machines.c.machine, machines.c.last_answered).where(
+        machines.c.cmid.is_(None), machines.c.last_answered > horizon, machines.c.last_answered <= to_ms(query.now)
     )
     classes: dict[tuple[str, int | None], LastCalls] = defaultdict(dict)
     for app, cmid, needed, seen in connection.execute(read):

@@ -100,6 +100,7 @@ def upgrade() -> None:
         sa.Column("required_count", sa.BigInteger(), nullable=True),
         sa.Column("first_seen", sa.BigInteger(), nullable=False),
         sa.Column("last_seen", sa.BigInteger(), nullable=False),
+        sa.Column("last_answered", sa.BigInteger(), nullable=True),
         sa.Column("calls", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("machine", "app", "cmid", name=op.f("pk_machine_cmids")),
     )
@@ -126,6 +127,7 @@ def upgrade() -> None:
         sa.Column("first_seen", sa.BigInteger(), nullable=False),
         sa.Column("last_seen", sa.BigInteger(), nullable=False),
         sa.Column("last_success", sa.BigInteger(), nullable=True),
+        sa.Column("last_answered", sa.BigInteger(), nullable=True),
         sa.Column("last_reason", sa.String(), nullable=False),
         sa.Column("last_status", sa.BigInteger(), nullable=False),
         sa.Column("calls", sa.BigInteger(), nullable=False),
