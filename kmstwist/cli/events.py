@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,9 +22,33 @@ if TYPE_CHECKING:
 WATCH_EVERY = 10.0
 
 
+class SystemZone(tzinfo):
+    """The zone this machine is set to: each time has the offset that was in force then, not that of today."""
+
+    def utcoffset(self, when: datetime | None) -> timedelta | None:
+        """How far local time was ahead of UTC at the local time `when`."""
+        return None if when is None else self._known(when).utcoffset()
+
+    def dst(self, when: datetime | None) -> timedelta | None:
+        """Not known: the system tells the offset as a whole."""
+        return None
+
+    def tzname(self, when: datetime | None) -> str | None:
+        """What the zone was called at the local time `when`."""
+        return None if when is None else self._known(when).tzname()
+
+    def _known(self, when: datetime) -> datetime:
+        naive = when.replace(tzinfo=None)
+        try:
+            return naive.astimezone()
+        except (ValueError, OverflowError, OSError):
+            # Years that the system's own clock does not reach.
+            return naive.replace(tzinfo=UTC)
+
+
 def _zone(_context: click.Context, _option: click.Parameter, name: str | None) -> tzinfo:
     if name is None:
-        return datetime.now().astimezone().tzinfo or UTC
+        return SystemZone()
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:

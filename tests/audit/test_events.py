@@ -115,6 +115,17 @@ def test_times_in_csv_are_in_the_zone_given(store: Engine, tmp_path: Path) -> No
     assert rows(store, "events")[0]["at"] == START - 2 * 3_600_000
 
 
+@pytest.mark.parametrize(
+    ("manner", "hours"), [("%Y-%m-%dT%H:%M:%S", -2), ("%Y-%m-%dT%H:%M:%SZ", 0), ("%Y-%m-%dT%H:%M:%S.000+05:00", -5)]
+)
+def test_a_time_in_csv_is_in_the_zone_given_unless_it_names_its_own(
+    store: Engine, tmp_path: Path, manner: str, hours: int
+) -> None:
+    berlin = timezone(timedelta(hours=2))
+    bring_in(store, tmp_path / "a.csv", as_csv([request(1, AT, "pc1.example.com")], manner), zone=berlin)
+    assert rows(store, "events")[0]["at"] == START + hours * 3_600_000
+
+
 def test_an_event_gives_its_facts_to_the_record_from_the_machines_address(store: Engine, tmp_path: Path) -> None:
     insert_batch(
         store,

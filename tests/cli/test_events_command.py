@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
+from kmstwist.audit import schema
+from kmstwist.audit.engine import reading
 from kmstwist.audit.store import insert_batch
-from kmstwist.cli.events import addresses_of, events
+from kmstwist.cli.events import SystemZone, addresses_of, events
 from tests.audit.exports import as_csv, as_evtx, as_xml, request
 from tests.audit.making import START, new_store, opaque
 
@@ -74,6 +77,32 @@ def test_a_name_dns_does_not_know_has_no_address() -> None:
     assert addresses_of("localhost")
     assert addresses_of("no-such-machine.invalid") == ()
     assert addresses_of("x" * 300) == ()
+
+
+@pytest.mark.parametrize("options", [[], ["--timezone", "Europe/Berlin"]])
+def test_times_in_csv_have_the_offset_of_their_own_day(store: Engine, tmp_path: Path, options: list[str]) -> None:
+    winter, summer = (datetime(2024, month, 15, 12, tzinfo=UTC) for month in (1, 7))
+    path = tmp_path / "a.csv"
+    path.write_bytes(as_csv([request(1, winter, "pc1"), request(2, summer, "pc1")], "%d.%m.%Y %H:%M:%S"))
+    command = [sys.executable, "-c", "from kmstwist.cli.events import events; events()", "import", "--no-dns"]
+    # Without the option the zone is the one that the system is set to.
+    zone = "America/New_York" if options else "Europe/Berlin"
+    subprocess.run(
+        [*command, "--store", str(store.url.database), *options, str(path)],
+        env=os.environ | {"TZ": zone},
+        check=True,
+        capture_output=True,
+    )
+    with reading(store) as connection:
+        found = connection.scalars(select(schema.events.c.at).order_by(schema.events.c.at)).all()
+    hours = [timedelta(hours=1), timedelta(hours=2)]
+    assert found == [(when - ahead).timestamp() * 1000 for when, ahead in zip((winter, summer), hours, strict=True)]
+
+
+def test_the_systems_zone_answers_for_every_year() -> None:
+    zone = SystemZone()
+    for when in (datetime.min, datetime(2024, 7, 1), datetime.max):
+        assert abs(when.replace(tzinfo=zone).utcoffset() or timedelta()) < timedelta(days=1)
 
 
 def test_watch_imports_a_file_that_appears(store: Engine, tmp_path: Path) -> None:

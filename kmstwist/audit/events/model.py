@@ -240,8 +240,8 @@ def unpacked(data: Sequence[str]) -> list[str]:
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d+))?\s*(Z|[+-]\d\d:?\d\d)?")
 
 
-def iso_to_ms(text: str) -> int:
-    """A time as Windows writes it in XML (`2024-06-01T10:00:00.1234567Z`, UTC where no zone is given), milliseconds.
+def iso_to_ms(text: str, zone: tzinfo = UTC) -> int:
+    """A time as Windows writes it in XML (`2024-06-01T10:00:00.1234567Z`), in milliseconds; in `zone` if it names none.
 
     Raises ValueError.
     """
@@ -251,7 +251,7 @@ def iso_to_ms(text: str) -> int:
     # Windows has seven digits after the point, Python takes six.
     fraction = (found[2] or "")[:6]
     when = datetime.fromisoformat(found[1] + (f".{fraction:0<6}" if fraction else "") + (found[3] or ""))
-    return to_ms(when, UTC)
+    return to_ms(when, zone)
 
 
 def to_ms(when: datetime, zone: tzinfo) -> int:

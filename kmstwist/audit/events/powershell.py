@@ -205,7 +205,7 @@ def _time(value: object, zone: tzinfo, manners: Sequence[str]) -> int:
     if found := _DATE.search(text):
         return int(found[1])
     if "T" in text:
-        return iso_to_ms(text)
+        return iso_to_ms(text, zone)
     for manner in manners:
         if (when := _in_manner(text, manner)) is not None:
             return to_ms(when, zone)
