@@ -114,8 +114,8 @@ def find_socket_unit(listed: str, port: int) -> str:
     return ""
 
 
-def check_upstreams(case: Case) -> Iterator[Finding]:
-    """Whether an upstream is the gateway itself, which the server refuses at its start."""
+def check_configuration(case: Case) -> Iterator[Finding]:
+    """Whether the server can start with it: a file may be right in itself, and an upstream the gateway itself."""
     from kmstwist.server.activators import refuse_ourselves
     from kmstwist.server.errors import StartupError
 
@@ -124,6 +124,9 @@ def check_upstreams(case: Case) -> Iterator[Finding]:
     except StartupError as error:
         sentence, _, cure = str(error).partition("; ")
         yield Finding("configuration", Verdict.CRITICAL, f"{sentence}, so the server does not start", cure)
+    else:
+        said = f"{case.file} is right" if case.file else "there is no file; the defaults hold"
+        yield Finding("configuration", Verdict.OK, said)
 
 
 def check_files(case: Case) -> Iterator[Finding]:
@@ -270,7 +273,7 @@ def check_name(case: Case) -> Iterator[Finding]:
 
 #: All checks of this machine, in the order they are shown.
 LOCAL_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
-    check_upstreams,
+    check_configuration,
     check_server,
     check_port,
     check_files,

@@ -52,10 +52,7 @@ def doctor(
             for mistake in error.mistakes
         ]
     else:
-        said = f"{case.file} is right" if case.file else "there is no file; the defaults hold"
-        findings = [Finding("configuration", Verdict.OK, said)]
-        for check in LOCAL_CHECKS:
-            findings += check(case)
+        findings = [finding for check in LOCAL_CHECKS for finding in check(case)]
         findings += _ask_others(case, timeout)
     worst = max(finding.verdict for finding in findings)
     if as_json:

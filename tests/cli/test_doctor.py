@@ -58,6 +58,8 @@ def test_an_upstream_that_is_the_gateway_itself_is_no_right_configuration(tmp_pa
     assert (status, found["configuration"]["verdict"]) == (2, "CRITICAL")
     assert found["configuration"]["finding"] == "upstream kms1 is this gateway itself, so the server does not start"
     assert found["configuration"]["cure"] == "name the licensed KMS host, or listen elsewhere"
+    said = json.loads(kmstwist("doctor", "--json", "--config", str(config)).stdout)["findings"]
+    assert [row["verdict"] for row in said if row["check"] == "configuration"] == ["CRITICAL"]
     checked = kmstwist("config", "check", str(config))
     assert (checked.returncode, checked.stdout) == (1, "")
     assert checked.stderr == (
