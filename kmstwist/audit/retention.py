@@ -59,10 +59,15 @@ def size_in_use(connection: Connection) -> int:
 def _prune_age(engine: Engine, before: int, step: int) -> Iterator[int]:
     while deleted := _delete_oldest(engine, step, before):
         yield deleted
+    records = schema.records
+    with reading(engine) as connection:
+        # Of a time whose records wait to be forwarded the sums stay as well, and agree with them.
+        waiting = connection.scalar(select(records.c.at).order_by(records.c.record_id).limit(1))
+    first_hour = (before if waiting is None else min(before, waiting)) // HOUR_MS
     for table, old in (
         (schema.events, schema.events.c.at < before),
-        (schema.hourly_failures, schema.hourly_failures.c.hour < before // HOUR_MS),
-        (schema.hourly_activity, schema.hourly_activity.c.hour < before // HOUR_MS),
+        (schema.hourly_failures, schema.hourly_failures.c.hour < first_hour),
+        (schema.hourly_activity, schema.hourly_activity.c.hour < first_hour),
         (schema.machine_cmids, schema.machine_cmids.c.last_seen < before),
         (schema.machines, schema.machines.c.last_seen < before),
     ):

@@ -72,6 +72,14 @@ def test_no_failures_go_for_records_that_wait_to_be_forwarded(store: Engine) -> 
     assert (count(store, "records"), count(store, "hourly_failures")) == (9, 9)
 
 
+def test_the_sums_of_records_that_wait_to_be_forwarded_stay_with_them(store: Engine) -> None:
+    insert_batch(store, [opaque(START + at * HOUR, hresult=0xC004F042) for at in range(5)])
+    register(store, "central")
+    list(prune(store, Limits(days=30), NOW))
+    assert (count(store, "records"), count(store, "hourly_activity"), count(store, "hourly_failures")) == (5, 5, 5)
+    assert verify(store) == []
+
+
 def test_without_limits_nothing_goes(store: Engine) -> None:
     insert_batch(store, [opaque(START)])
     assert sum(prune(store, Limits(), NOW)) == 0
