@@ -27,8 +27,9 @@ from kmstwist.audit.retention import Limits, prune, rewrite
 from kmstwist.audit.store import insert_batch, read_records, verify
 from kmstwist.audit.strangers import remember
 from kmstwist.discovery.strangers import Stranger
+from kmstwist.reasons import Reason
 from tests.audit.exports import as_xml, request
-from tests.audit.making import DAY, HOUR, START, known, new_store, opaque, refusal, uuid
+from tests.audit.making import DAY, HOUR, OFFICE, START, known, new_store, opaque, refusal, uuid
 from tests.audit.postgres import Cluster, make_folder
 
 pytestmark = [
@@ -84,6 +85,11 @@ SOME = [
     opaque(START + HOUR),
     opaque(START + HOUR, hresult=0xC004F06C),
     refusal(START + 5),
+    # Two of a machine's Office products, and failures of several machines at one address.
+    known(START + 6, "PC1", app_id=OFFICE, act_id=uuid("o21"), product="Office 2021", required_count=5),
+    known(START + 7, "PC1", app_id=OFFICE, act_id=uuid("v21"), product="Visio 2021", required_count=5),
+    known(START + HOUR, "PC2", hresult=0xC004F06C),
+    known(START + HOUR, "PC1", hresult=None, fault=0x6BA, reason=Reason.UPSTREAM_REFUSED),
 ]
 
 
@@ -133,22 +139,27 @@ def test_strangers_of_every_gateway_come_together(store: Engine, target: Engine,
 
 
 def test_events_retention_and_forgetting_work_in_postgresql(store: Engine, target: Engine, tmp_path: Path) -> None:
-    insert_batch(
-        store, [opaque(START, "10.0.0.1"), opaque(START + 5, "10.0.0.1", hresult=0xC004F06C), opaque(START + DAY)]
-    )
+    failed = [opaque(START + at, "10.0.0.1", hresult=0xC004F06C) for at in (5, 6)]
+    insert_batch(store, [opaque(START, "10.0.0.1"), *failed, opaque(START + DAY)])
     forward_all(Forwarder(store, target))
     privacy = Privacy(PrivacyPolicy(), b"")
     path = tmp_path / "a.xml"
-    path.write_bytes(as_xml([request(1, datetime(2024, 6, 1, tzinfo=UTC), "pc1")]))
+    at = datetime(2024, 6, 1, tzinfo=UTC)
+    path.write_bytes(as_xml([request(1, at, "pc1"), request(2, at, "pc1", hresult="0xC004F06C")]))
     importer = Importer(target, privacy, lambda _: ["10.0.0.1"])
-    assert importer.import_file(path).joined == 1
-    assert importer.import_file(path).known == 1
+    assert importer.import_file(path).joined == 2
+    assert importer.import_file(path).known == 2
     assert {row["machine"]: row["calls"] for row in rows(target, "machines")} == {
-        "pc1": 1,
+        "pc1": 2,
         "10.0.0.1": 1,
         "10.0.0.7": 1,
     }
-    assert forget(target, "PC1", privacy).records == 1
+    assert {row["machine"]: (row["calls"], row["first_at"]) for row in rows(target, "hourly_failures")} == {
+        "pc1": (1, START + 5),
+        "": (1, START + 6),
+    }
+    gone = forget(target, "PC1", privacy)
+    assert (gone.records, gone.failures) == (2, 1)
     assert sum(prune(target, Limits(days=1), START + 2 * DAY)) > 0
     assert [row["client"] for row in rows(target, "records")] == ["10.0.0.7"]
     rewrite(target)
