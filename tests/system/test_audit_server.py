@@ -88,7 +88,7 @@ def test_a_central_store_that_is_none_is_one_clear_sentence_without_its_password
     result = run([*daemon, f"--state-dir={tmp_path / 'state'}"])
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
-    assert "invalid literal" in result.stderr
+    assert "kmstwist.toml:2: audit.forward_to" in result.stderr
     assert "se@cret" not in result.stdout + result.stderr
 
 
