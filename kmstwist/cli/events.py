@@ -125,6 +125,7 @@ def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, fold
 
     from kmstwist.audit.engine import plain_error
     from kmstwist.audit.events.watch import Watcher
+    from kmstwist.cli.output import OutputError
 
     with opened(store, writes=True) as engine:
         importer = _importer(engine, zone, window, dns)
@@ -140,7 +141,7 @@ def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, fold
 
         def excuse(failure: Failure) -> None:
             # A share that is away, or a store that is busy for long, comes back.
-            failure.trap(OSError, SQLAlchemyError)
+            failure.trap(OSError, OutputError, SQLAlchemyError)
             click.echo(f"{folder}: {plain_error(failure.value or failure)}; trying again in {every:g} s", err=True)
 
         def run(reactor: object) -> Deferred[LoopingCall]:

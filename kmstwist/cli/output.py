@@ -28,6 +28,10 @@ class _StandardOutput(FileIO):
 def watch_standard_output() -> None:
     """From now on a standard output that cannot be written raises `OutputError`, whoever writes there."""
     stream = sys.stdout
+    if stream is None:
+        # Closed by whoever started us: nobody wants what there is to say, and that is no mistake.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        return
     if not isinstance(stream, TextIOWrapper):
         return
     stream.flush()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from kmstwist.audit.engine import open_engine
+from kmstwist.audit.migrate import migrate
 from tests.system.running import BIN, run
 
 SENTENCE = "Error: the output cannot be written: No space left on device\n"
@@ -49,3 +52,38 @@ def test_a_full_disk_elsewhere_is_not_taken_for_the_output() -> None:
 def test_a_reader_that_has_gone_is_no_error() -> None:
     result = run(["/bin/sh", "-c", f"{BIN}/kmstwist lab slmgr --help | true"])
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_an_output_that_was_closed_is_no_error() -> None:
+    for words in ("keys 2022", "errors 0xC004F038"):
+        result = run(["/bin/sh", "-c", f"{BIN}/kmstwist {words} >&-"])
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_watch_goes_on_while_its_output_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/events.json").write_text("[]")
+    migrate(open_engine(str(tmp_path / "audit.sqlite")))
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(
+            [
+                BIN / "kmstwist",
+                "events",
+                "watch",
+                tmp_path / "in",
+                "--every",
+                "0.1",
+                "--store",
+                tmp_path / "audit.sqlite",
+            ],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert process.stderr is not None
+    try:
+        lines = [process.stderr.readline() for _ in range(3)]
+    finally:
+        process.terminate()
+        process.wait(60)
+    assert any("No space left on device; trying again in 0.1 s" in line for line in lines), lines
