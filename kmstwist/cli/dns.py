@@ -151,10 +151,10 @@ async def _update_all(
     timeouts: tuple[float, ...],
 ) -> list[str]:
     """Do each domain, say each success, and return the sentences of the failures."""
-    from kmstwist.discovery.names import is_address
     from kmstwist.discovery.resolver import Lookup
     from kmstwist.discovery.update import UpdateFailed
     from kmstwist.discovery.updater import Updater
+    from kmstwist.transport.address import is_address
     from kmstwist.transport.lookups import share_lookups
 
     # A look-up of the server's name by the system is not to hold up the end of the command.

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kmstwist.discovery.answers import LookupFailed, LookupProblem, SrvAnswer
-from kmstwist.discovery.names import is_address
 from kmstwist.discovery.probing import Prober
 from kmstwist.discovery.resolver import Lookup
 from kmstwist.discovery.search import ClientSettings, SearchDomain, search_domains
 from kmstwist.discovery.srv import RandomSource, available, try_order
-from kmstwist.transport.address import HostPort
+from kmstwist.transport.address import HostPort, is_address
 
 CONTACT_FAILED = "0xC004F074"
 NAME_DOES_NOT_EXIST = "0x8007232B"

@@ -13,11 +13,12 @@ from kmstwist.discovery import names
 from kmstwist.discovery.answers import HostAnswer, LookupFailed
 from kmstwist.discovery.resolver import Lookup
 from kmstwist.discovery.together import together
+from kmstwist.transport.address import is_address
 
 
 def identity(host: str) -> str:
     """A host's name or address in the one form that is compared. Raises `NameInvalid`."""
-    return str(ipaddress.ip_address(host)) if names.is_address(host) else names.normal(host)
+    return str(ipaddress.ip_address(host)) if is_address(host) else names.normal(host)
 
 
 async def strangers_among(
@@ -31,7 +32,7 @@ async def strangers_among(
     everyone = {*known, *(f"{name}.{domain}" for name in known if "." not in name and ":" not in name)}
     doubtful = [target for target, host in hosts.items() if everyone.isdisjoint(_identities(target, host))]
     if doubtful:
-        asked = sorted(name for name in everyone if not names.is_address(name) and name not in hosts)
+        asked = sorted(name for name in everyone if not is_address(name) and name not in hosts)
         answers = await together(resolved(lookup, name) for name in asked)
         for name, host in [*zip(asked, answers, strict=True), *hosts.items()]:
             if name in everyone:

@@ -7,13 +7,12 @@ Activation Planning Guide").
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 import dns.exception
 import dns.name
 
-from kmstwist.transport.address import DEFAULT_PORT, AddressError, HostPort, parse_host_port
+from kmstwist.transport.address import DEFAULT_PORT, AddressError, HostPort, is_address, parse_host_port
 
 SERVICE = "_vlmcs._tcp"
 KMS_PORT = DEFAULT_PORT
@@ -86,15 +85,6 @@ def host_name(name: str) -> str:
 def service_name(in_domain: str) -> str:
     """The owner name of the KMS SRV records of a domain: `_vlmcs._tcp.<domain>`."""
     return f"{SERVICE}.{in_domain}"
-
-
-def is_address(text: str) -> bool:
-    """Whether the text is an IPv4 or IPv6 address (a zone id such as %eth0 allowed)."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def host_port(text: str, default_port: int) -> HostPort:

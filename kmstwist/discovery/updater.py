@@ -16,13 +16,13 @@ from kmstwist.discovery.answers import LookupFailed, LookupProblem
 from kmstwist.discovery.exchange import NoAnswer, exchange
 from kmstwist.discovery.gss import Kerberos
 from kmstwist.discovery.machine import system_addresses
-from kmstwist.discovery.names import DNS_PORT, is_address
+from kmstwist.discovery.names import DNS_PORT
 from kmstwist.discovery.resolver import DEFAULT_TIMEOUTS, Lookup
 from kmstwist.discovery.srv import SrvRecord
 from kmstwist.discovery.tsig import TsigKey
 from kmstwist.discovery.update import Publication, SigningKey, UpdateFailed, addition, check_answer, removal, sign
 from kmstwist.reasons import Reason
-from kmstwist.transport.address import HostPort
+from kmstwist.transport.address import HostPort, is_address
 
 
 @dataclass(frozen=True, slots=True)

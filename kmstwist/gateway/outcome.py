@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from kmstwist.gateway.pool import PoolBusy
 from kmstwist.kms.activation import ActivationAnswer, ActivationFault, RequestFacts
-from kmstwist.kms.messages import V4_REQUEST_SIZE, MessageError, read_v4_request
 from kmstwist.kms.status import Status
 from kmstwist.reasons import Reason
 from kmstwist.rpc.status import FaultStatus
@@ -111,13 +110,3 @@ def _weight(error: UpstreamError) -> int:
     if isinstance(error, FaultError):
         return 2
     return 1 if isinstance(error, PoolBusy) else 0
-
-
-def readable_facts(message: bytes) -> RequestFacts | None:
-    """What a V4 message says in clear; None for V5 and V6, whose bodies are not ours to read."""
-    if len(message) != V4_REQUEST_SIZE:
-        return None
-    try:
-        return read_v4_request(message).facts()
-    except MessageError:
-        return None

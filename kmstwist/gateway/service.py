@@ -14,10 +14,11 @@ from twisted.logger import Logger
 from kmstwist.gateway.bounded import BoundedMap
 from kmstwist.gateway.directory import Directory
 from kmstwist.gateway.discover import Discoverer, Resolver
-from kmstwist.gateway.outcome import Attempts, readable_facts
+from kmstwist.gateway.outcome import Attempts
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.gateway.upstream import EndpointMaker, Random
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
+from kmstwist.kms.messages import readable_facts
 from kmstwist.transport.errors import UpstreamError
 
 

@@ -219,6 +219,16 @@ def read_v4_request(message: bytes) -> Request:
     return Request.unpack(message[:REQUEST_BODY_SIZE])
 
 
+def readable_facts(message: bytes) -> RequestFacts | None:
+    """What a V4 message says in clear; None for V5 and V6, whose bodies are not ours to read."""
+    if len(message) != V4_REQUEST_SIZE:
+        return None
+    try:
+        return read_v4_request(message).facts()
+    except MessageError:
+        return None
+
+
 def _encode_text(text: str, what: str) -> bytes:
     try:
         return text.encode("utf-16-le")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreErr
 from kmstwist.server.config import Config
 from kmstwist.server.errors import StartupError
 from kmstwist.transport.address import is_address
-from kmstwist.transport.endpoints import FirstToConnect, Guarded, address_endpoint, endpoint_for
+from kmstwist.transport.endpoints import Guarded, addresses_endpoint, endpoint_for
 from kmstwist.transport.errors import ConnectError
 from kmstwist.transport.lookups import share_lookups
 
@@ -137,7 +136,4 @@ def _endpoint(reactor: Any, target: Target, timeout: float) -> IStreamClientEndp
     """A host by its name, or by the addresses that DNS gave for it, so that the name is not asked for twice."""
     if not target.addresses:
         return endpoint_for(reactor, target.address.host, target.address.port, timeout)
-    each: Sequence[IStreamClientEndpoint] = [
-        address_endpoint(reactor, address, target.address.port, timeout) for address in target.addresses
-    ]
-    return each[0] if len(each) == 1 else FirstToConnect(each)
+    return addresses_endpoint(reactor, target.addresses, target.address.port, timeout)

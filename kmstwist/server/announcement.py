@@ -45,10 +45,11 @@ class Announcement(MultiService):
         config: Config,
         activator: LabService | GatewayService | None,
         reactor: Any,
+        listeners: Listeners,
         predecessor: TakeOver | None = None,
     ) -> None:
-        """`activator` is None in a supervisor, whose workers answer. `predecessor` is the server whose place this
-        one takes."""
+        """`activator` is None in a supervisor, whose workers answer. `listeners` are those whose ports are told, once
+        they are open; `predecessor` is the server whose place this one takes."""
         super().__init__()
         answers = (lambda: True) if activator is not None else (lambda: one_listens(_worker_sockets(config)))
         Notifier(reactor, answers=answers).setServiceParent(self)
@@ -58,6 +59,7 @@ class Announcement(MultiService):
         self._usual_folder = self._state_dir == _default_folder()
         self._activator = activator
         self._reactor = reactor
+        self._listeners = listeners
         self._predecessor = predecessor
 
     def startService(self) -> None:
@@ -117,12 +119,10 @@ class Announcement(MultiService):
 
     def _where(self) -> HostPort | None:
         """Where the first TCP port can be asked: the port that was got, whatever was asked for, or inherited."""
-        for service in self.parent or ():
-            listeners = getattr(service, "listeners", None)
-            for description, port in listeners.ports if isinstance(listeners, Listeners) else ():
-                host = port.getHost()
-                if isinstance(host, IPv4Address | IPv6Address) and not description.startswith(_WRAPPED):
-                    return HostPort(_LOOPBACK if host.host in _EVERYWHERE else host.host, host.port)
+        for description, port in self._listeners.ports:
+            host = port.getHost()
+            if isinstance(host, IPv4Address | IPv6Address) and not description.startswith(_WRAPPED):
+                return HostPort(_LOOPBACK if host.host in _EVERYWHERE else host.host, host.port)
         return None
 
 

@@ -99,8 +99,7 @@ class KmsProtocol(Protocol):
             return
         facts = self.facts
         if not facts.bytes_in and facts.proxy is None and begins_as_header(data):
-            self._end_by_us(Reason.ADMISSION_PROXY, "a PROXY header from an address that is not in proxy_from")
-            self.transport.abortConnection()
+            self.cut(Reason.ADMISSION_PROXY, "a PROXY header from an address that is not in proxy_from")
             return
         self._write_line_of_call("open")
         facts.bytes_in += len(data)
@@ -170,8 +169,7 @@ class KmsProtocol(Protocol):
         self._known = True
         refusal = self.factory.admission.opened(self.facts.client)
         if refusal is not None:
-            self._end_by_us(refusal.reason, refusal.detail)
-            self.transport.abortConnection()
+            self.cut(refusal.reason, refusal.detail)
 
     def header_refused(self) -> None:
         """The balancer's connection does not begin with a PROXY header."""

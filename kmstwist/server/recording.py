@@ -21,8 +21,8 @@ from kmstwist.audit.records import REFUSING, Phases
 from kmstwist.audit.service import AuditService, AuditSettings, try_settings
 from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.writer import AuditUnavailable
-from kmstwist.gateway.outcome import readable_facts
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
+from kmstwist.kms.messages import readable_facts
 from kmstwist.reasons import Reason
 from kmstwist.rpc.status import FaultStatus
 from kmstwist.server.errors import StartupError

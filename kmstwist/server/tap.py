@@ -125,7 +125,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
 
     commands = {**own_commands.table, **observation.commands}
     if worker is None:
-        Announcement(config, answering, reactor, predecessor).setServiceParent(root)
+        Announcement(config, answering, reactor, listening.listeners, predecessor).setServiceParent(root)
         commands |= _hand_over(options, listening.listeners, lambda: listening.drain, keep_name, signals)
     else:
         commands["keep-name"] = keep_name
@@ -182,7 +182,7 @@ def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiSer
     supervisor = Supervisor(_endpoints(config, None, predecessor, reactor), options, run_dir(config), reactor)
     _take_place(predecessor, config, lab=False)
     root = StoppingInOrder()
-    Announcement(config, None, reactor, predecessor).setServiceParent(root)
+    Announcement(config, None, reactor, supervisor.listeners, predecessor).setServiceParent(root)
     supervisor.setServiceParent(root)
     workers = WorkersObservation(run_dir(config), config.server.port, config.server.workers, reactor.seconds())
     store = store_of_workers(config.audit, state_dir(config))

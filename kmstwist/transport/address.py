@@ -61,7 +61,7 @@ def _parse_port(text: str, port: str) -> int:
 
 
 def is_address(text: str, kind: Callable[[str], object] = ip_address) -> bool:
-    """Whether a text is an IP address, of either kind or of the one given."""
+    """Whether a text is an IP address, of either kind or of the one given; IPv6 may have a zone id such as %eth0."""
     try:
         kind(text)
     except ValueError:

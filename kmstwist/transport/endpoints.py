@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -12,6 +11,8 @@ from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
+
+from kmstwist.transport.address import is_address
 
 
 def address_endpoint(reactor: Any, address: str, port: int, seconds: float) -> IStreamClientEndpoint:
@@ -27,11 +28,15 @@ def address_endpoint(reactor: Any, address: str, port: int, seconds: float) -> I
 
 def endpoint_for(reactor: Any, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
     """The endpoint of a host by name or address; a name's addresses are tried as RFC 8305 says."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return cast(IStreamClientEndpoint, HostnameEndpoint(reactor, host, port, timeout=timeout))
-    return address_endpoint(reactor, host, port, timeout)
+    if is_address(host):
+        return address_endpoint(reactor, host, port, timeout)
+    return cast(IStreamClientEndpoint, HostnameEndpoint(reactor, host, port, timeout=timeout))
+
+
+def addresses_endpoint(reactor: Any, addresses: Sequence[str], port: int, seconds: float) -> IStreamClientEndpoint:
+    """The endpoint of a host whose addresses are known; they are tried in their order, for `seconds` each."""
+    each = [address_endpoint(reactor, address, port, seconds) for address in addresses]
+    return each[0] if len(each) == 1 else FirstToConnect(each)
 
 
 @implementer(IStreamClientEndpoint)

@@ -57,9 +57,7 @@ def test_logrotate_finds_nothing_wrong_with_the_file(tmp_path: Path) -> None:
 
 def wait_for_the_new_file(init: InitScript) -> None:
     """Until the daemon has opened the new log: the signal only asks for it, and days lie between real rotations."""
-    deadline = time.monotonic() + 20
-    while str(init.log) not in open_files(init.pid()):
-        assert time.monotonic() < deadline
+    wait_for(lambda: str(init.log) in open_files(init.pid()), seconds=20)
 
 
 def open_files(pid: int) -> set[str]:
@@ -130,8 +128,8 @@ def rsyslog(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         daemon.wait(30)
 
 
-def wait_for(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+def wait_for(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
 

@@ -26,7 +26,7 @@ from kmstwist.lab.machines.machine import Licence, Machine
 from kmstwist.reasons import Reason
 from kmstwist.transport.address import HostPort, is_address
 from kmstwist.transport.connection import call_timed_out, connect
-from kmstwist.transport.endpoints import FirstToConnect, address_endpoint, endpoint_for
+from kmstwist.transport.endpoints import addresses_endpoint, endpoint_for
 from kmstwist.transport.errors import ConnectError, FaultError, UpstreamError
 
 TIMEOUT = 10.0
@@ -94,7 +94,7 @@ async def _endpoint(reactor: Any, host: HostPort, machine: Machine | None, timeo
         answer = await Lookup(reactor, [machine.dns_server]).host(name)
     except LookupFailed as failed:
         raise ConnectError(str(failed).rstrip("."), Reason.UPSTREAM_DNS) from None
-    return FirstToConnect([address_endpoint(reactor, each, host.port, timeout) for each in answer.addresses])
+    return addresses_endpoint(reactor, answer.addresses, host.port, timeout)
 
 
 async def activate(machine: Machine, licence: Licence, asking: Asking) -> Outcome:
