@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import Engine
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, text
 
 from kmstwist.audit.engine import open_engine
-from kmstwist.audit.migrate import migrate
+from kmstwist.audit.migrate import MIGRATIONS, migrate
 from kmstwist.audit.records import Record, RecordIds
 from kmstwist.reasons import Reason
 
@@ -77,6 +79,32 @@ def refusal(at: int, client: str = "192.0.2.9", reason: Reason = Reason.RPC_NOT_
     """A peer turned away before any KMS message."""
     values: dict[str, Any] = {"reason": reason, "version": None, "upstream": None, "hresult": None, "bytes_out": 0}
     return opaque(at, client, **(values | changes))
+
+
+def at_first_release(engine: Engine) -> None:
+    """Make the tables of the first release, with a machine of each kind in them and what it is known for."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for app, act_id in ((WINDOWS, uuid("11")), (OFFICE, uuid("o21")), ("", None)):
+            machine = {"machine": f"pc-{act_id}", "app": app, "act_id": act_id, "address": "10.0.0.1"}
+            values = {**machine, "named": 1, "network": "10.0.0.0/24", "gateway": "gw1", "first_seen": START}
+            values |= {"last_seen": START + 5, "last_success": START + 4, "last_reason": "ok", "last_status": 0}
+            _insert(connection, "machines", {**values, "calls": 3, "successes": 2})
+        cmid = {"machine": "pc-1", "app": WINDOWS, "cmid": uuid("PC1"), "address": "10.0.0.1", "required_count": 25}
+        _insert(connection, "machine_cmids", {**cmid, "first_seen": START, "last_seen": START + 5, "calls": 3})
+        failure = {"hour": START // HOUR, "client": "10.0.0.1", "reason": "ok", "kind": "hresult", "status": 0xC004F06C}
+        told = {"network": "10.0.0.0/24", "upstream": "kms1", "machine": "pc-1", "first_at": START, "last_at": START}
+        _insert(connection, "hourly_failures", {**failure, **told, "calls": 2})
+        connection.commit()
+
+
+def _insert(connection: Connection, table: str, values: dict[str, Any]) -> None:
+    names = ", ".join(values)
+    places = ", ".join(f":{name}" for name in values)
+    connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), values)
 
 
 def new_store(folder: Path, name: str = "audit.sqlite", **options: Any) -> Engine:

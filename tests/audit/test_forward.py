@@ -31,6 +31,7 @@ from kmstwist.reasons import Reason
 from tests.audit.exports import as_xml, request
 from tests.audit.making import DAY, HOUR, OFFICE, START, known, new_store, opaque, refusal, uuid
 from tests.audit.postgres import Cluster, make_folder
+from tests.audit.test_store import upgraded
 
 pytestmark = [
     pytest.mark.needs("postgres"),
@@ -115,6 +116,10 @@ def test_every_report_says_the_same_over_postgresql(store: Engine, target: Engin
         expected = to_json(REPORTS[name].ask(here, query))
         assert to_json(REPORTS[name].ask(there, query)) == expected
     assert '"rows": []' not in expected or name in ("refused", "expiring", "silent")
+
+
+def test_a_central_store_of_the_first_release_keeps_what_it_knows(target: Engine) -> None:
+    upgraded(target)
 
 
 def test_strangers_of_every_gateway_come_together(store: Engine, target: Engine, tmp_path: Path) -> None:

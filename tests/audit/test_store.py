@@ -21,7 +21,19 @@ from kmstwist.audit.engine import StoreError, open_engine, open_reader, reading,
 from kmstwist.audit.migrate import HEAD, MIGRATIONS, check, migrate
 from kmstwist.audit.records import Phases, Record
 from kmstwist.audit.store import backup, insert_batch, insert_new, is_data_fault, read_records, verify
-from tests.audit.making import HOUR, START, known, new_store, opaque, refusal
+from tests.audit.making import (
+    DAY,
+    HOUR,
+    OFFICE,
+    START,
+    WINDOWS,
+    at_first_release,
+    known,
+    new_store,
+    opaque,
+    refusal,
+    uuid,
+)
 
 
 def rows(store: Engine, table: str) -> list[dict[str, object]]:
@@ -36,6 +48,32 @@ def test_the_migrations_build_the_tables_the_code_works_with(store: Engine) -> N
 
 def test_the_last_migration_is_the_one_that_the_code_knows() -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [HEAD]
+
+
+def upgraded(engine: Engine) -> None:
+    """Bring a store of the first release up to date, and see that what was known is known, and more can come."""
+    at_first_release(engine)
+    migrate(engine)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    machines = {str(row["app"]): row for row in rows(engine, "machines")}
+    assert {app: row["slot"] for app, row in machines.items()} == {WINDOWS: "", OFFICE: uuid("o21"), "": ""}
+    for row in (*machines.values(), *rows(engine, "machine_cmids")):
+        assert (row["first_seen"], row["last_seen"], row["last_answered"], row["calls"]) == (
+            START,
+            START + 5,
+            START + 5,
+            3,
+        )
+    [failure] = rows(engine, "hourly_failures")
+    assert (failure["machine"], failure["calls"]) == ("pc-1", 2)
+    insert_batch(engine, [known(START + DAY, "PC9"), known(START + DAY, "PC9", hresult=0xC004F06C)])
+    assert len(rows(engine, "machines")) == 4
+    assert verify(engine) == []
+
+
+def test_a_store_of_the_first_release_keeps_what_it_knows(tmp_path: Path) -> None:
+    upgraded(open_engine(str(tmp_path / "audit.sqlite")))
 
 
 def test_a_start_with_a_store_that_is_up_to_date_does_not_load_alembic(tmp_path: Path) -> None:

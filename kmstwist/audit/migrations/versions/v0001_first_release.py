@@ -75,15 +75,13 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("status", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("machine", sa.String(), nullable=False),
         sa.Column("network", sa.String(), nullable=False),
         sa.Column("upstream", sa.String(), nullable=False),
+        sa.Column("machine", sa.String(), nullable=False),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
         sa.Column("calls", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint(
-            "hour", "client", "reason", "kind", "status", "machine", name=op.f("pk_hourly_failures")
-        ),
+        sa.PrimaryKeyConstraint("hour", "client", "reason", "kind", "status", name=op.f("pk_hourly_failures")),
     )
     op.create_index(
         "ix_hourly_failures_report",
@@ -100,7 +98,6 @@ def upgrade() -> None:
         sa.Column("required_count", sa.BigInteger(), nullable=True),
         sa.Column("first_seen", sa.BigInteger(), nullable=False),
         sa.Column("last_seen", sa.BigInteger(), nullable=False),
-        sa.Column("last_answered", sa.BigInteger(), nullable=True),
         sa.Column("calls", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("machine", "app", "cmid", name=op.f("pk_machine_cmids")),
     )
@@ -110,7 +107,6 @@ def upgrade() -> None:
         "machines",
         sa.Column("machine", sa.String(), nullable=False),
         sa.Column("app", sa.String(), nullable=False),
-        sa.Column("slot", sa.String(), nullable=False),
         sa.Column("named", sa.SmallInteger(), nullable=False),
         sa.Column("address", sa.String(), nullable=False),
         sa.Column("network", sa.String(), nullable=False),
@@ -127,12 +123,11 @@ def upgrade() -> None:
         sa.Column("first_seen", sa.BigInteger(), nullable=False),
         sa.Column("last_seen", sa.BigInteger(), nullable=False),
         sa.Column("last_success", sa.BigInteger(), nullable=True),
-        sa.Column("last_answered", sa.BigInteger(), nullable=True),
         sa.Column("last_reason", sa.String(), nullable=False),
         sa.Column("last_status", sa.BigInteger(), nullable=False),
         sa.Column("calls", sa.BigInteger(), nullable=False),
         sa.Column("successes", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("machine", "app", "slot", name=op.f("pk_machines")),
+        sa.PrimaryKeyConstraint("machine", "app", name=op.f("pk_machines")),
     )
     op.create_table(
         "records",
