@@ -15,13 +15,12 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
-from automat import TypeMachineBuilder
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from kmstwist.gateway.settings import HealthSettings
-from kmstwist.rpc.machine import build
+from kmstwist.machine import ANY, SAME, Machine, Table
 
-#: The share of its weight that a host has at the begin of its slow start.
+#: The share of its weight that a host has at the beginning of its slow start.
 _FIRST_SHARE = 0.1
 
 
@@ -47,50 +46,42 @@ class CircuitOwner(Protocol):
         """Probe the host now, and report with `succeeded` or `failed`."""
 
 
-class CircuitInputs(Protocol):
+class CircuitInput(StrEnum):
     """What can happen to a circuit."""
 
-    def succeeded(self) -> None:
-        """The host answered, a call or a probe."""
-
-    def failed(self, error: Exception) -> None:
-        """The host did not answer."""
-
-    def tripped(self, error: Exception) -> None:
-        """It was one failure too many."""
-
-    def trial_due(self) -> None:
-        """The wait after the last failure is over."""
-
-    def warmed(self) -> None:
-        """The slow start is over."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TRIPPED = "tripped"
+    TRIAL_DUE = "trial due"
+    WARMED = "warmed"
 
 
-class Circuit:
+class Circuit(Machine[CircuitState, CircuitInput]):
     """The machine with its timers. `state` and `share` are what choosing an upstream needs."""
+
+    __slots__ = ("_clock", "_random", "_timer", "failures", "owner", "settings", "since", "trials")
 
     def __init__(
         self, owner: CircuitOwner, settings: HealthSettings, clock: IReactorTime, random: Callable[[], float]
     ) -> None:
         """`random` gives numbers from 0 to below 1."""
+        super().__init__(CIRCUIT)
+        self.owner = owner
         self.settings = settings
-        self.state = CircuitState.CLOSED
         self.since = clock.seconds()
         self.failures = 0
         self.trials = 0
-        self._owner = owner
         self._clock = clock
         self._random = random
         self._timer: IDelayedCall | None = None
-        self._machine = CircuitMachine(self)
 
     def succeeded(self) -> None:
         """The host answered."""
-        self._machine.succeeded()
+        self.step(CircuitInput.SUCCEEDED)
 
     def failed(self, error: Exception) -> None:
         """The host did not answer."""
-        self._machine.failed(error)
+        self.step(CircuitInput.FAILED, error)
 
     def stop(self) -> None:
         """Stop the timers."""
@@ -111,101 +102,101 @@ class Circuit:
         gone = (self._clock.seconds() - self.since) / self.settings.slow_start
         return min(1.0, max(_FIRST_SHARE, gone))
 
-    def _enter(self, state: CircuitState) -> None:
-        self.state = state
+    def mark_change(self) -> None:
+        """Note when the state in force began."""
         self.since = self._clock.seconds()
 
-    def _after(self, seconds: float, happen: Callable[[], None]) -> None:
+    def wait_for_trial(self) -> None:
+        """Wait for the next trial, twice as long as the last time."""
+        settings = self.settings
+        # The exponent is bounded because a float's is; long before, the wait is the longest allowed.
+        wait = min(settings.backoff_longest, settings.backoff_first * 2.0 ** min(self.trials, 64))
+        self.trials += 1
+        self._after(wait * (0.5 + self._random() / 2), CircuitInput.TRIAL_DUE)
+
+    def wait_for_warmth(self) -> None:
+        """Wait for the end of the slow start."""
+        self._after(self.settings.slow_start, CircuitInput.WARMED)
+
+    def _after(self, seconds: float, happens: CircuitInput) -> None:
         self.stop()
-        self._timer = self._clock.callLater(seconds, happen)
+        self._timer = self._clock.callLater(seconds, self.step, happens)
 
 
-# The machine's outputs: `(inputs, circuit, what the input carried)`.
+# The machine's actions: `(circuit, what the input carried)`.
 
 
-def forget_failures(inputs: CircuitInputs, circuit: Circuit) -> None:
+def forget_failures(circuit: Circuit) -> None:
     """A success ends a row of failures."""
     circuit.failures = 0
 
 
-def count_failure(inputs: CircuitInputs, circuit: Circuit, error: Exception) -> None:
+def count_failure(circuit: Circuit, error: Exception) -> None:
     """Count it, and trip if that was enough."""
     circuit.failures += 1
     if circuit.failures >= circuit.settings.failures:
-        inputs.tripped(error)
+        circuit.step(CircuitInput.TRIPPED, error)
 
 
-def open_circuit(inputs: CircuitInputs, circuit: Circuit, error: Exception) -> None:
-    """Tell the owner, and wait for a trial; one that fails again while it warms goes on waiting longer."""
-    circuit._owner.circuit_opened(error)
-    wait_for_trial(inputs, circuit, error)
+def open_circuit(circuit: Circuit, error: Exception) -> None:
+    """Tell the owner, and wait for a trial; a host that fails again while it warms waits longer."""
+    circuit.owner.circuit_opened(error)
+    wait_for_trial(circuit, error)
 
 
-def wait_for_trial(inputs: CircuitInputs, circuit: Circuit, error: Exception) -> None:
-    """Wait, twice as long as last time, for the next trial."""
-    circuit._enter(CircuitState.OPEN)
-    settings = circuit.settings
-    # The exponent is bounded because a float's is; long before, the wait is the longest allowed.
-    wait = min(settings.backoff_longest, settings.backoff_first * 2.0 ** min(circuit.trials, 64))
-    circuit.trials += 1
-    circuit._after(wait * (0.5 + circuit._random() / 2), inputs.trial_due)
+def wait_for_trial(circuit: Circuit, error: Exception) -> None:
+    """Wait for the next trial, twice as long as the last time."""
+    circuit.mark_change()
+    circuit.wait_for_trial()
 
 
-def start_trial(inputs: CircuitInputs, circuit: Circuit) -> None:
+def start_trial(circuit: Circuit) -> None:
     """Have the host probed."""
-    circuit._enter(CircuitState.HALF_OPEN)
-    circuit._owner.try_host()
+    circuit.mark_change()
+    circuit.owner.try_host()
 
 
-def start_warming(inputs: CircuitInputs, circuit: Circuit) -> None:
+def start_warming(circuit: Circuit) -> None:
     """The host is back: give it calls, few at first."""
     circuit.failures = 0
-    circuit._enter(CircuitState.WARMING)
-    circuit._after(circuit.settings.slow_start, inputs.warmed)
-    circuit._owner.circuit_closed()
+    circuit.mark_change()
+    circuit.wait_for_warmth()
+    circuit.owner.circuit_closed()
 
 
-def finish_warming(inputs: CircuitInputs, circuit: Circuit) -> None:
+def finish_warming(circuit: Circuit) -> None:
     """The host has its whole share again."""
-    circuit._enter(CircuitState.CLOSED)
+    circuit.mark_change()
     circuit.trials = 0
 
 
-def do_nothing(inputs: CircuitInputs, circuit: Circuit) -> None:
-    """The state says it all."""
+#: What can happen to a circuit, and what each thing means.
+INPUTS = {
+    CircuitInput.SUCCEEDED: "The host answered a call or a probe.",
+    CircuitInput.FAILED: "The host did not answer.",
+    CircuitInput.TRIPPED: "It was one failure too many.",
+    CircuitInput.TRIAL_DUE: "The wait after the last failure is over.",
+    CircuitInput.WARMED: "The slow start is over.",
+}
 
-
-def ignore_failure(inputs: CircuitInputs, circuit: Circuit, error: Exception) -> None:
-    """That the host is down is known."""
-
-
-_builder = TypeMachineBuilder(CircuitInputs, Circuit)
-closed = _builder.state("closed")
-open_ = _builder.state("open")
-half_open = _builder.state("half_open")
-warming = _builder.state("warming")
-
-#: state, input, next state, what is done. This table is the circuit.
-TRANSITIONS = [
-    (closed, CircuitInputs.succeeded, closed, forget_failures),
-    (closed, CircuitInputs.failed, closed, count_failure),
-    (closed, CircuitInputs.tripped, open_, open_circuit),
-    (closed, CircuitInputs.trial_due, closed, do_nothing),
-    (closed, CircuitInputs.warmed, closed, do_nothing),
-    (open_, CircuitInputs.succeeded, warming, start_warming),
-    (open_, CircuitInputs.failed, open_, ignore_failure),
-    (open_, CircuitInputs.tripped, open_, ignore_failure),
-    (open_, CircuitInputs.trial_due, half_open, start_trial),
-    (open_, CircuitInputs.warmed, open_, do_nothing),
-    (half_open, CircuitInputs.succeeded, warming, start_warming),
-    (half_open, CircuitInputs.failed, open_, wait_for_trial),
-    (half_open, CircuitInputs.tripped, half_open, ignore_failure),
-    (half_open, CircuitInputs.trial_due, half_open, do_nothing),
-    (half_open, CircuitInputs.warmed, half_open, do_nothing),
-    (warming, CircuitInputs.succeeded, warming, forget_failures),
-    (warming, CircuitInputs.failed, warming, count_failure),
-    (warming, CircuitInputs.tripped, open_, open_circuit),
-    (warming, CircuitInputs.trial_due, warming, do_nothing),
-    (warming, CircuitInputs.warmed, closed, finish_warming),
-]
-CircuitMachine = build(_builder, TRANSITIONS)
+#: This table is the circuit. What has no row changes nothing: a timer of an earlier state, a failure of a host that is
+#: known to be down.
+CIRCUIT: Table[CircuitState, CircuitInput] = Table(
+    "circuit",
+    INPUTS,
+    [
+        # state, input, next state, what is done
+        (CircuitState.CLOSED, CircuitInput.SUCCEEDED, SAME, forget_failures),
+        (CircuitState.CLOSED, CircuitInput.FAILED, SAME, count_failure),
+        (CircuitState.CLOSED, CircuitInput.TRIPPED, CircuitState.OPEN, open_circuit),
+        (CircuitState.OPEN, CircuitInput.SUCCEEDED, CircuitState.WARMING, start_warming),
+        (CircuitState.OPEN, CircuitInput.TRIAL_DUE, CircuitState.HALF_OPEN, start_trial),
+        (CircuitState.HALF_OPEN, CircuitInput.SUCCEEDED, CircuitState.WARMING, start_warming),
+        (CircuitState.HALF_OPEN, CircuitInput.FAILED, CircuitState.OPEN, wait_for_trial),
+        (CircuitState.WARMING, CircuitInput.SUCCEEDED, SAME, forget_failures),
+        (CircuitState.WARMING, CircuitInput.FAILED, SAME, count_failure),
+        (CircuitState.WARMING, CircuitInput.TRIPPED, CircuitState.OPEN, open_circuit),
+        (CircuitState.WARMING, CircuitInput.WARMED, CircuitState.CLOSED, finish_warming),
+        (ANY, ANY, SAME, None),
+    ],
+)
