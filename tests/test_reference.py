@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.cli.loglines import parse_line
+from kmstwist.cli.logs.loglines import parse_line
 from kmstwist.cli.reference import LOG_EXAMPLE, PAGES
 from kmstwist.logevents import CONVERSATION, REGISTRY
 from kmstwist.reasons import EXPLANATIONS, Reason
-from kmstwist.server.log import format_text
+from kmstwist.telemetry.log import format_text
 from tests.system.running import run
 
 ROOT = Path(__file__).parents[1]

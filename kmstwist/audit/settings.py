@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
 from kmstwist.audit.retention import DAY_MS, Limits
 from kmstwist.audit.writer import BATCH, GATHER, QUEUE, OnFailure
+from kmstwist.sections import Section
 
 STORE_FILE_NAME = "audit.sqlite"
 #: A lab's records are of a rehearsal and must not stand among those of a gateway with the same state folder.
@@ -18,11 +19,7 @@ _MEBIBYTE = 1 << 20
 _DAYS_MAX = (1 << 53) // DAY_MS
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PrivacySettings(_Section):
+class PrivacySettings(Section):
     """`[audit.privacy]`: how each field is stored: full, truncate, hash or drop. What is dropped is never stored."""
 
     client: Literal["full", "truncate", "hash"] = Field("full", description="The client's address.")
@@ -35,7 +32,7 @@ class PrivacySettings(_Section):
         return PrivacyPolicy(Keep(self.client), Keep(self.peer), Keep(self.machine), Keep(self.cmid))
 
 
-class AuditSection(_Section):
+class AuditSection(Section):
     """`[audit]`: a record of every activation call and every refusal. Changing it needs a restart."""
 
     enabled: bool = Field(True, description="Whether calls are recorded. An answer goes out once its record is stored.")

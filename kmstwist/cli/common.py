@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from kmstwist.transport.address import AddressError, HostPort, parse_host_port
+from kmstwist.addresses import AddressError, HostPort, parse_host_port
 
 ResultT = TypeVar("ResultT")
 

@@ -13,22 +13,22 @@ from kmstwist.cli.output import OutputError, give_up_standard_output, watch_stan
 
 #: Each verb's command, as "module:attribute" below kmstwist.cli.
 VERBS = {
-    "audit": "audit:audit",
-    "config": "config:config",
-    "discover": "discover:discover",
-    "doctor": "doctor:doctor",
-    "dns": "dns:dns",
-    "errors": "errors:errors",
-    "events": "events:events",
-    "gateway": "gateway:gateway",
-    "keys": "keys:keys",
-    "lab": "lab:lab",
-    "log": "log:log",
-    "probe": "probe:probe",
-    "report": "report:report",
-    "setup-client": "setup_client:setup_client",
-    "upstreams": "upstreams:upstreams",
-    "web": "web:web",
+    "audit": "audit.audit:audit",
+    "config": "gateway.config:config",
+    "discover": "dns.discover:discover",
+    "doctor": "checks.doctor:doctor",
+    "dns": "dns.dns:dns",
+    "errors": "clients.errors:errors",
+    "events": "audit.events:events",
+    "gateway": "gateway.gateway:gateway",
+    "keys": "clients.keys:keys",
+    "lab": "lab.lab:lab",
+    "log": "logs.log:log",
+    "probe": "checks.probe:probe",
+    "report": "audit.report:report",
+    "setup-client": "clients.setup_client:setup_client",
+    "upstreams": "gateway.upstreams:upstreams",
+    "web": "gateway.web:web",
 }
 
 

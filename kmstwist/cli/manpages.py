@@ -10,7 +10,8 @@ from pathlib import Path
 from kmstwist import __version__
 from kmstwist.cli.main import kmstwist
 from kmstwist.cli.reference import contexts
-from kmstwist.server.options import OPTIONS, Options
+from kmstwist.configuration.options import OPTIONS
+from kmstwist.process.options import Options
 
 _FILES = (
     ("/etc/kmstwist/kmstwist.toml", "The configuration; every option with its default."),

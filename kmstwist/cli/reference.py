@@ -11,13 +11,13 @@ from typing import Any, cast
 import click
 
 from kmstwist.cli.main import kmstwist
+from kmstwist.configuration.document import commented_toml, reference_page
 from kmstwist.logevents import CONVERSATION, REGISTRY
+from kmstwist.process.options import Options
 from kmstwist.reasons import EXPLANATIONS, Reason
 from kmstwist.rpc import diagram
-from kmstwist.server.configdoc import commented_toml, reference_page
-from kmstwist.server.options import Options
+from kmstwist.telemetry.counters import Snapshot, UpstreamState
 from kmstwist.web.metrics import SnapshotCollector
-from kmstwist.web.telemetry import Snapshot, UpstreamState
 
 _MADE = "<!-- Made from the program by `make docs`. -->\n"
 

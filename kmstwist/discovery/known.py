@@ -9,11 +9,11 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Mapping
 
-from kmstwist.discovery import names
-from kmstwist.discovery.answers import HostAnswer, LookupFailed
-from kmstwist.discovery.resolver import Lookup
-from kmstwist.discovery.together import together
-from kmstwist.transport.address import is_address
+from kmstwist.addresses import is_address
+from kmstwist.discovery.lookup import names
+from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed
+from kmstwist.discovery.lookup.resolver import Lookup
+from kmstwist.discovery.lookup.together import together
 
 
 def identity(host: str) -> str:

@@ -9,14 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from kmstwist.discovery import names
-from kmstwist.discovery.gss import Kerberos
-from kmstwist.discovery.resolver import DEFAULT_TIMEOUTS
-from kmstwist.discovery.tsig import KeyFileInvalid, TsigKey, read_key_file
-from kmstwist.discovery.update import Publication
-from kmstwist.transport.address import HostPort
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.lookup import names
+from kmstwist.discovery.lookup.resolver import DEFAULT_TIMEOUTS
+from kmstwist.discovery.publishing.gss import Kerberos
+from kmstwist.discovery.publishing.tsig import KeyFileInvalid, TsigKey, read_key_file
+from kmstwist.discovery.publishing.update import Publication
+from kmstwist.sections import Section
 
 
 def _server(text: str) -> str:
@@ -36,11 +37,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Word16 = Annotated[int, Field(ge=0, le=65535)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PublishSettings(_Section):
+class PublishSettings(Section):
     """`[dns.publish]`: our SRV record in these domains, kept there with dynamic updates (RFC 2136).
 
     Off while `domains` is empty. `key_file` is a TSIG key file as `tsig-keygen` writes it, `key_name` chooses where it
@@ -120,7 +117,7 @@ class PublishSettings(_Section):
         return None if self.key_file is None else read_key_file(self.key_file, self.key_name)
 
 
-class WatchSettings(_Section):
+class WatchSettings(Section):
     """`[dns.watch]`: look in these domains, every `interval` seconds, for KMS hosts the configuration does not name.
 
     `hosts` are further names of KMS hosts that are known, beside the upstreams and ourselves. Off while `domains` is
@@ -138,7 +135,7 @@ class WatchSettings(_Section):
     interval: Annotated[float, Field(ge=60)] = Field(21600.0, description="How often to look.")
 
 
-class DnsSettings(_Section):
+class DnsSettings(Section):
     """`[dns]`: which DNS servers are asked, for all that is looked up."""
 
     servers: tuple[DnsServer, ...] = Field(

@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from kmstwist.discovery.answers import HostAnswer, LookupFailed, SrvAnswer
 from kmstwist.discovery.known import resolved, strangers_among
+from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed, SrvAnswer
+from kmstwist.discovery.lookup.resolver import Lookup
+from kmstwist.discovery.lookup.search import SearchDomain
+from kmstwist.discovery.lookup.srv import RandomSource, SrvRecord, available, first_probabilities, try_order
+from kmstwist.discovery.lookup.together import together
 from kmstwist.discovery.probing import Probed, Prober
-from kmstwist.discovery.resolver import Lookup
-from kmstwist.discovery.search import SearchDomain
-from kmstwist.discovery.srv import RandomSource, SrvRecord, available, first_probabilities, try_order
-from kmstwist.discovery.together import together
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from kmstwist.discovery.answers import HostAnswer, LookupFailed
-from kmstwist.discovery.resolver import Lookup
-from kmstwist.discovery.srv import SrvRecord, available
-from kmstwist.discovery.together import together
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed
+from kmstwist.discovery.lookup.resolver import Lookup
+from kmstwist.discovery.lookup.srv import SrvRecord, available
+from kmstwist.discovery.lookup.together import together
 from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.upstream import Target
-from kmstwist.transport.address import HostPort
 
 #: A target that does not resolve now may do so soon: seconds until DNS is asked again then.
 _INCOMPLETE_TTL = 60.0

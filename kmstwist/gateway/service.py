@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from kmstwist.gateway.bounded import BoundedMap
+from kmstwist.bounded import BoundedMap
 from kmstwist.gateway.directory import Directory
 from kmstwist.gateway.discover import Discoverer, Resolver
 from kmstwist.gateway.outcome import Attempts

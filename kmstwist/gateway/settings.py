@@ -1,55 +1,19 @@
-"""The `[gateway]` and `[admission]` sections of the configuration.
+"""The `[gateway]` section of the configuration.
 
 Durations are in seconds. Each option's description is what `etc/kmstwist/kmstwist.toml` and the reference say of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from kmstwist.addresses import HostPort, is_address, parse_host_port
 from kmstwist.discovery.settings import Domain
-from kmstwist.transport.address import HostPort, is_address, parse_host_port
-
-Network = IPv4Network | IPv6Network
-
-#: Private, link-local and loopback addresses (RFC 1918, 3927, 4193, 4291): who may ask unless something else is said.
-PRIVATE_NETWORKS = (
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "169.254.0.0/16",
-    "127.0.0.0/8",
-    "fc00::/7",
-    "fe80::/10",
-    "::1/128",
-)
-LOOPBACK = ("127.0.0.0/8", "::1/128")
-
-
-def parse_network(value: Any) -> Any:
-    """A network in CIDR notation, or one address, as canonical text. `ValueError` with the cure where it is neither.
-
-    An IPv4-mapped IPv6 network is the IPv4 one it stands for, since that is how clients' addresses are judged.
-    """
-    if not isinstance(value, str):
-        return value
-    try:
-        network = ip_network(value)
-    except ValueError:
-        try:
-            loose = ip_network(value, strict=False)
-        except ValueError:
-            raise ValueError(f"'{value}' is no network; write for example 10.0.0.0/8, fd00::/8 or 10.1.2.3") from None
-        raise ValueError(f"'{value}' has bits set past its prefix; did you mean {loose}?") from None
-    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
-        mapped = IPv4Address(network.network_address.ipv4_mapped)
-        return str(IPv4Network((mapped, network.prefixlen - 96)))
-    return str(network)
+from kmstwist.sections import Contradictions, Fault, Section
 
 
 def host_key(where: HostPort) -> HostPort:
@@ -68,34 +32,12 @@ def _label(text: str) -> str:
     return text
 
 
-CidrNetwork = Annotated[Network, BeforeValidator(parse_network)]
 Address = Annotated[str, AfterValidator(_address)]
 Label = Annotated[str, Field(max_length=255), AfterValidator(_label)]
 Word16 = Annotated[int, Field(ge=0, le=65535)]
-Rate = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What values say against each other. `places` are theirs within the section, first the one to change."""
-
-    said: str
-    places: tuple[tuple[str, ...], ...]
-
-
-class Contradictions(ValueError):
-    """All that values of a section say against each other, for a validator to raise at once."""
-
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("; ".join(fault.said for fault in self.faults))
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class UpstreamSettings(_Section):
+class UpstreamSettings(Section):
     """`[[gateway.upstreams]]`: one of the site's own licensed KMS hosts. Repeat the table for each."""
 
     address: Address = Field(description="HOST or HOST:PORT of the KMS host; the port is 1688 unless given.")
@@ -118,7 +60,7 @@ class UpstreamSettings(_Section):
         return parse_host_port(self.address)
 
 
-class PoolSettings(_Section):
+class PoolSettings(Section):
     """`[gateway.pool]`: the connections kept to each upstream. With several workers, each has its share."""
 
     floor: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="Connections kept bound in reserve.")
@@ -135,7 +77,7 @@ class PoolSettings(_Section):
         return self
 
 
-class HealthSettings(_Section):
+class HealthSettings(Section):
     """`[gateway.health]`: how an upstream is found to be down, and how it comes back."""
 
     interval: Annotated[float, Field(ge=1, le=86400)] = Field(
@@ -165,7 +107,7 @@ class HealthSettings(_Section):
         return self
 
 
-class GatewaySettings(_Section):
+class GatewaySettings(Section):
     """`[gateway]`: the site's own licensed KMS hosts, and how calls reach them. Without any, kmstwist is a lab."""
 
     upstreams: tuple[UpstreamSettings, ...] = Field(
@@ -232,62 +174,3 @@ class GatewaySettings(_Section):
     def configured(self) -> bool:
         """Whether there is anything to be a gateway before."""
         return bool(self.upstreams) or self.discover is not None
-
-
-class AdmissionSettings(_Section):
-    """`[admission]`: who may ask, how often, and over how many connections. Holds for the lab too."""
-
-    allow: tuple[CidrNetwork, ...] = Field(
-        tuple(map(ip_network, PRIVATE_NETWORKS)),
-        description="Networks that may ask. The most specific network of allow and deny decides; others are denied.",
-    )
-    deny: tuple[CidrNetwork, ...] = Field(
-        (),
-        description="Networks that may not; their clients get 'access denied'. One that is allowed by default is taken "
-        "out of allow.",
-    )
-    exempt: tuple[CidrNetwork, ...] = Field(
-        tuple(map(ip_network, LOOPBACK)),
-        description="Networks whose clients are under no rate and no cap of their own.",
-    )
-    proxy_from: tuple[CidrNetwork, ...] = Field(
-        (),
-        description="Load balancers that must put a PROXY protocol header (v1 or v2) before each connection. From "
-        "anybody else such a header is refused.",
-    )
-    client_rate: Rate = Field(0.0, description="Calls a minute for one client address; 0 is no limit.")
-    client_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        20, description="Calls a client address may make at once before its rate counts."
-    )
-    network_rate: Rate = Field(0.0, description="Calls a minute for one client network; 0 is no limit.")
-    network_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        500, description="Calls a client network may make at once before its rate counts."
-    )
-    network_prefix_ipv4: Annotated[int, Field(ge=8, le=32)] = Field(
-        24, description="What a client network is in IPv4: the prefix's length."
-    )
-    network_prefix_ipv6: Annotated[int, Field(ge=16, le=128)] = Field(64, description="The same in IPv6.")
-    client_connections: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        256, description="Connections one client address may have open; more are closed at once."
-    )
-    remembered: Annotated[int, Field(ge=16, le=10_000_000)] = Field(
-        65_536, description="Addresses and networks whose rates are remembered at most; bounds the memory."
-    )
-
-    @model_validator(mode="after")
-    def _unambiguous(self) -> AdmissionSettings:
-        both = set(self.allow) & set(self.deny)
-        if both and "allow" not in self.model_fields_set:
-            # To deny a network that is allowed by default is to take it out. Set past the model's freezing, so that
-            # what is shown as in force is a configuration that can be written down.
-            object.__setattr__(self, "allow", tuple(network for network in self.allow if network not in both))
-        elif both:
-            raise Contradictions(
-                Fault(
-                    f"{network} is in allow and in deny; take it out of one",
-                    (("deny", str(number)), ("allow", str(self.allow.index(network)))),
-                )
-                for number, network in enumerate(self.deny)
-                if network in both
-            )
-        return self

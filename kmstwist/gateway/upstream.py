@@ -10,12 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 
+from kmstwist.addresses import HostPort
 from kmstwist.gateway.circuit import Circuit, CircuitState
 from kmstwist.gateway.pool import AssociationPool
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.logevents import UPSTREAM_DOWN, UPSTREAM_UP
 from kmstwist.reasons import Reason
-from kmstwist.transport.address import HostPort
 from kmstwist.transport.errors import FaultError, UpstreamError
 from kmstwist.transport.probe import ProbeReport, Verdict, probe
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from kmstwist.discovery.resolver import Lookup
+from kmstwist.configuration.derived import listening_ports, refuse_ourselves, state_dir
+from kmstwist.configuration.model import Config
+from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.gateway.discover import is_own_address, without_ourselves
 from kmstwist.gateway.lookup import HostsFound, find_hosts
 from kmstwist.gateway.service import GatewayService
@@ -18,12 +18,10 @@ from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.gateway.upstream import Target
 from kmstwist.kms.catalogue import products
 from kmstwist.lab.host import LabHost
-from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError, default_state_dir
+from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
 from kmstwist.lab.service import LabService
 from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreError
-from kmstwist.server.config import Config
-from kmstwist.server.errors import StartupError
-from kmstwist.transport.address import is_address
+from kmstwist.startup import StartupError
 from kmstwist.transport.endpoints import Guarded, addresses_endpoint, endpoint_for
 from kmstwist.transport.errors import ConnectError
 from kmstwist.transport.lookups import share_lookups
@@ -31,19 +29,6 @@ from kmstwist.transport.lookups import share_lookups
 #: The niceness that `slmgr /cpri` on the lab host gives its process.
 _LOW_PRIORITY = 10
 _random = secrets.SystemRandom()
-
-
-def state_dir(config: Config) -> Path:
-    """The state folder. Raises `StartupError` where none is named and the user has no home."""
-    try:
-        return Path(config.server.state_dir) if config.server.state_dir else default_state_dir()
-    except LabKeyError as error:
-        raise StartupError(str(error)) from None
-
-
-def run_dir(config: Config) -> Path:
-    """The folder of the control socket: the state folder where none is named. Raises `StartupError` as that does."""
-    return Path(config.server.run_dir) if config.server.run_dir else state_dir(config)
 
 
 def make_lab(config: Config, reactor: Any) -> LabService:
@@ -109,27 +94,6 @@ def share_of(settings: GatewaySettings, workers: int) -> GatewaySettings:
             )
         }
     )
-
-
-def listening_ports(config: Config) -> frozenset[int]:
-    """The TCP ports this server listens on, as far as the configuration says."""
-    if not config.server.listen:
-        return frozenset({config.server.port})
-    # Twisted's endpoints have their port in the first place, or by its name: tcp:1688:backlog=50, tcp6:port=1688.
-    numbers = (number for text in config.server.listen for number in re.findall(r"^\w+:(\d+)|:port=(\d+)", text))
-    return frozenset(int(first or named) for first, named in numbers)
-
-
-def refuse_ourselves(config: Config) -> None:
-    """Raise `StartupError` where an upstream is this gateway itself, by an address."""
-    own_ports = listening_ports(config)
-    for upstream in config.gateway.upstreams:
-        where = upstream.host_port
-        host = "127.0.0.1" if where.host == "localhost" else where.host
-        if where.port in own_ports and is_address(host) and is_own_address(host):
-            raise StartupError(
-                f"upstream {upstream.label} is this gateway itself; name the licensed KMS host, or listen elsewhere"
-            )
 
 
 def _endpoint(reactor: Any, target: Target, timeout: float) -> IStreamClientEndpoint:

@@ -16,17 +16,17 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.logger import Logger
 
 from kmstwist import __version__
+from kmstwist.addresses import DEFAULT_PORT, HostPort
+from kmstwist.configuration.derived import run_dir, state_dir
+from kmstwist.configuration.model import Config
 from kmstwist.gateway.service import GatewayService
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKeyError, default_state_dir
 from kmstwist.lab.service import LabService
 from kmstwist.logevents import GATEWAY, HINT, LAB, STARTING, TOOK_OVER
-from kmstwist.server.activators import run_dir, state_dir
-from kmstwist.server.config import Config
-from kmstwist.server.control import socket_path
-from kmstwist.server.handover import TakeOver
-from kmstwist.server.listening import Listeners
-from kmstwist.server.notify import Notifier, one_listens
-from kmstwist.transport.address import DEFAULT_PORT, HostPort
+from kmstwist.process.control import socket_path
+from kmstwist.process.handover import TakeOver
+from kmstwist.process.listening import Listeners
+from kmstwist.process.readiness import Notifier, one_listens
 
 _log = Logger(namespace="kmstwist.server")
 

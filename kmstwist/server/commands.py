@@ -7,15 +7,16 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from kmstwist.gateway.admission import Admission
+from kmstwist.admission.admission import Admission
+from kmstwist.configuration.reading import ConfigError
+from kmstwist.conversation.factory import KmsFactory
 from kmstwist.gateway.directory import UnknownUpstream
 from kmstwist.gateway.service import GatewayService
 from kmstwist.gateway.upstream import Upstream
 from kmstwist.logevents import PAUSED, STILL_SWITCHED, SWITCHES_LOST, UPSTREAM_DRAIN
-from kmstwist.server.configfile import ConfigError
-from kmstwist.server.control import Command, CommandError
-from kmstwist.server.factory import KmsFactory
-from kmstwist.server.reload import Reloader, refused
+from kmstwist.process.control import Command, CommandError
+from kmstwist.process.refusal import refused
+from kmstwist.server.reload import Reloader
 from kmstwist.server.switches import Switches, SwitchesError, SwitchesFile
 
 

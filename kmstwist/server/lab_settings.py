@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from kmstwist.configuration.derived import state_dir
+from kmstwist.configuration.model import Config
 from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreError
-from kmstwist.server.activators import state_dir
-from kmstwist.server.config import Config
-from kmstwist.server.errors import StartupError
+from kmstwist.startup import StartupError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

@@ -16,22 +16,22 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
+from kmstwist.addresses import HostPort
+from kmstwist.admission.admission import Admission
 from kmstwist.audit.engine import StoreError, open_reader
 from kmstwist.audit.service import AuditService
 from kmstwist.audit.settings import AuditSection
-from kmstwist.gateway.admission import Admission
+from kmstwist.conversation.factory import KmsFactory
 from kmstwist.gateway.service import GatewayService
 from kmstwist.logevents import WEB
-from kmstwist.server.control import Command, ask, socket_path
-from kmstwist.server.errors import StartupError
-from kmstwist.server.factory import KmsFactory
+from kmstwist.process.control import Command, ask, socket_path
 from kmstwist.server.naming import Naming
-from kmstwist.transport.address import HostPort
+from kmstwist.startup import StartupError
+from kmstwist.telemetry.counters import Counters, Snapshot, UpstreamState, together
 from kmstwist.web.passwords import PasswordFileError, load_users
 from kmstwist.web.reports import Store
 from kmstwist.web.settings import WebSettings, web_address
 from kmstwist.web.site import Source, make_site
-from kmstwist.web.telemetry import Counters, Snapshot, UpstreamState, together
 
 #: Seconds a worker may take to tell its numbers; one that is busier is left out of this answer.
 _PATIENCE = 2.0

@@ -5,24 +5,23 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from twisted.application.service import Service
 
-from kmstwist.discovery import names
-from kmstwist.discovery.known import identity
-from kmstwist.discovery.names import NameInvalid
-from kmstwist.discovery.publisher import PublisherService
-from kmstwist.discovery.resolver import Lookup
+from kmstwist.configuration.derived import known_hosts
+from kmstwist.configuration.model import Config
+from kmstwist.discovery.lookup import names
+from kmstwist.discovery.lookup.names import NameInvalid
+from kmstwist.discovery.lookup.resolver import Lookup
+from kmstwist.discovery.publishing.publisher import PublisherService
+from kmstwist.discovery.publishing.tsig import KeyFileInvalid
+from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.discovery.settings import PublishSettings
 from kmstwist.discovery.strangers import StrangerWatch
-from kmstwist.discovery.tsig import KeyFileInvalid
-from kmstwist.discovery.updater import Updater
 from kmstwist.gateway.service import GatewayService
-from kmstwist.server.config import Config
-from kmstwist.server.errors import StartupError
+from kmstwist.startup import StartupError
 
 _random = secrets.SystemRandom()
 
@@ -66,13 +65,6 @@ def make_naming(
         return known_hosts(config, own_name, [upstream.host_port.host for upstream in upstreams])
 
     return Naming(publisher, StrangerWatch(reactor, lookup, watch.domains, known, watch.interval))
-
-
-def known_hosts(config: Config, own_name: str, upstreams: Sequence[str] | None = None) -> set[str]:
-    """The KMS hosts that are no strangers, in the form of `identity`: the configured, the upstreams, and ourselves."""
-    if upstreams is None:
-        upstreams = [upstream.host_port.host for upstream in config.gateway.upstreams]
-    return {identity(host) for host in (*config.dns.watch.hosts, *upstreams, own_name)}
 
 
 def _publisher(

@@ -16,34 +16,19 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 
-from kmstwist.discovery.resolver import Lookup
-from kmstwist.gateway.admission import Admission
+from kmstwist.admission.admission import Admission
+from kmstwist.configuration.derived import listening_ports, refuse_ourselves, run_dir, state_dir
+from kmstwist.configuration.model import Config
+from kmstwist.conversation.factory import KmsFactory
+from kmstwist.conversation.recording import Recorder
+from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.gateway.service import GatewayService
 from kmstwist.lab.service import LabService
-from kmstwist.rpc.groups import AssociationGroups
-from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.server import Limits, RpcServer
-from kmstwist.rpc.syntax import KMS_INTERFACE
-from kmstwist.server.activators import (
-    listening_ports,
-    make_gateway,
-    make_lab,
-    refuse_ourselves,
-    run_dir,
-    share_of,
-    state_dir,
-)
-from kmstwist.server.adoption import Adoption
-from kmstwist.server.announcement import Announcement
-from kmstwist.server.commands import Commands
-from kmstwist.server.config import Config
-from kmstwist.server.control import Command, ControlService, socket_path
-from kmstwist.server.errors import StartupError, speak_plainly
-from kmstwist.server.factory import KmsFactory
-from kmstwist.server.handover import HandOver, NotHandedOver, TakeOver
-from kmstwist.server.inherited import inherited_endpoints
-from kmstwist.server.lab_settings import as_set_with_slmgr
-from kmstwist.server.listening import (
+from kmstwist.process.adoption import Adoption
+from kmstwist.process.control import Command, ControlService, socket_path
+from kmstwist.process.handover import HandOver, NotHandedOver, TakeOver
+from kmstwist.process.inherited import inherited_endpoints
+from kmstwist.process.listening import (
     Listeners,
     ListeningService,
     adopted_endpoint,
@@ -53,16 +38,25 @@ from kmstwist.server.listening import (
     try_described,
     try_port,
 )
-from kmstwist.server.log import redirect_log
+from kmstwist.process.options import Options
+from kmstwist.process.signals import Signals
+from kmstwist.process.supervisor import Supervisor
+from kmstwist.process.supervisor_watch import SupervisorWatch
+from kmstwist.rpc.groups import AssociationGroups
+from kmstwist.rpc.negotiation import Interface
+from kmstwist.rpc.server import Limits, RpcServer
+from kmstwist.rpc.syntax import KMS_INTERFACE
+from kmstwist.server.activators import make_gateway, make_lab, share_of
+from kmstwist.server.announcement import Announcement
+from kmstwist.server.auditing import make_audit, try_store
+from kmstwist.server.commands import Commands
+from kmstwist.server.lab_settings import as_set_with_slmgr
 from kmstwist.server.monitoring import Observation, WorkersObservation, make_web, own_store, store_of_workers
 from kmstwist.server.naming import Naming, make_naming
-from kmstwist.server.options import Options
-from kmstwist.server.orphan import SupervisorWatch
-from kmstwist.server.recording import Recorder, make_audit, try_store
 from kmstwist.server.reload import Reloader
-from kmstwist.server.signals import Signals
-from kmstwist.server.supervisor import Supervisor
 from kmstwist.server.switches import SwitchesFile
+from kmstwist.startup import StartupError, speak_plainly
+from kmstwist.telemetry.log import redirect_log
 
 __all__ = ["Options", "makeService"]
 

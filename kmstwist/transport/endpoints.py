@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
-from kmstwist.transport.address import is_address
+from kmstwist.addresses import is_address
 
 
 def address_endpoint(reactor: Any, address: str, port: int, seconds: float) -> IStreamClientEndpoint:

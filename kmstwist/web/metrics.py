@@ -10,8 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from kmstwist import __version__
-from kmstwist.web.health import judge, overall
-from kmstwist.web.telemetry import BUCKETS, Snapshot
+from kmstwist.telemetry.counters import BUCKETS, Snapshot
+from kmstwist.telemetry.judgement import judge, overall
 
 STATES = ("up", "warming", "trying", "down", "drained")
 
@@ -143,7 +143,7 @@ def registry_for(snapshot: Snapshot, *, process: bool = True) -> CollectorRegist
 
 def metric_names() -> set[str]:
     """Every series name that a scrape can have, for checking rules and dashboards against."""
-    from kmstwist.web.telemetry import Telemetry, UpstreamState
+    from kmstwist.telemetry.counters import Telemetry, UpstreamState
 
     telemetry = Telemetry()
     telemetry.conversation("fault", "upstream-timeout", bind=0.1, call=0.1, total=0.1)

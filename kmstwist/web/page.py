@@ -13,8 +13,8 @@ from twisted.web.template import Tag, tags
 
 from kmstwist import __version__
 from kmstwist.reasons import EXPLANATIONS, Reason
-from kmstwist.web.health import Finding, Health, judge, overall
-from kmstwist.web.telemetry import Snapshot
+from kmstwist.telemetry.counters import Snapshot
+from kmstwist.telemetry.judgement import Finding, Health, judge, overall
 
 #: Seconds after which a browser asks again.
 REFRESH = 10

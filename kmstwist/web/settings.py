@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from kmstwist.transport.address import AddressError, HostPort, parse_host_port
+from kmstwist.addresses import AddressError, HostPort, parse_host_port
 
 #: The port where `listen` names none.
 DEFAULT_PORT = 9688

@@ -19,13 +19,13 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.template import flattenString
 from zope.interface import implementer
 
+from kmstwist.telemetry.counters import Snapshot
+from kmstwist.telemetry.judgement import Health, judge, overall
 from kmstwist.web import page
 from kmstwist.web.answers import failed, send
-from kmstwist.web.health import Health, judge, overall
 from kmstwist.web.metrics import registry_for
 from kmstwist.web.passwords import PasswordChecker
 from kmstwist.web.reports import NoReports, Reports, Store
-from kmstwist.web.telemetry import Snapshot
 
 #: Gives what is to be shown, at once or in a Deferred.
 Source = Callable[[], "Snapshot | Deferred[Snapshot]"]

@@ -12,7 +12,7 @@ from kmstwist.audit import schema
 from kmstwist.audit.engine import writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.store import insert_batch, write_policy
-from kmstwist.cli.audit import audit
+from kmstwist.cli.audit.audit import audit
 from tests.audit.making import DAY, known, new_store, opaque
 
 NOW_MS = int(datetime.now(UTC).timestamp() * 1000)

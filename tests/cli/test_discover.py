@@ -10,14 +10,14 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from kmstwist.cli.discover import discover
-from kmstwist.cli.discover_output import tables
-from kmstwist.discovery.answers import HostAnswer, SrvAnswer
+from kmstwist.addresses import HostPort
+from kmstwist.cli.dns.discover import discover
+from kmstwist.cli.dns.discover_output import tables
+from kmstwist.discovery.lookup.answers import HostAnswer, SrvAnswer
+from kmstwist.discovery.lookup.search import Origin, SearchDomain
+from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.probing import Probed
-from kmstwist.discovery.search import Origin, SearchDomain
-from kmstwist.discovery.srv import SrvRecord
 from kmstwist.discovery.survey import FoundDomain, FoundHost
-from kmstwist.transport.address import HostPort
 from tests.cli.command import run
 from tests.discovery.named import StartNamed, free_port, start_named
 
@@ -38,7 +38,7 @@ def test_the_hosts_are_those_that_dig_sees(start_named: StartNamed) -> None:
     named = start_named({"corp.test": ZONE.format(port=free_port())})
 
     result = run(
-        *("discover", "discover", "--domain", "corp.test", "--domain", "none.corp.test"),
+        *("dns.discover", "discover", "--domain", "corp.test", "--domain", "none.corp.test"),
         *("--dns-server", named.server, "--known", "kms.corp.test", "--format", "json"),
     )
 
@@ -69,7 +69,7 @@ def test_the_table_names_hosts_chances_and_strangers(start_named: StartNamed) ->
     named = start_named({"corp.test": ZONE.format(port=1688)})
 
     result = run(
-        *("discover", "discover", "--domain", "corp.test", "--dns-server", named.server),
+        *("dns.discover", "discover", "--domain", "corp.test", "--dns-server", named.server),
         *("--known", "kms.corp.test", "--no-probe"),
     )
 
@@ -107,7 +107,7 @@ def test_as_client_tells_the_steps_and_where_they_end(start_named: StartNamed) -
     named = start_named({"corp.test": ZONE.format(port=port)})
 
     result = run(
-        *("discover", "discover", "--as-client", "--primary-suffix", "sub.corp.test", "--devolution"),
+        *("dns.discover", "discover", "--as-client", "--primary-suffix", "sub.corp.test", "--devolution"),
         *("--cached", f"127.0.0.1:{port}", "--dns-server", named.server, "--timeout", "2"),
     )
 
@@ -124,7 +124,7 @@ def test_as_client_in_json_has_every_step_with_its_time(start_named: StartNamed)
     named = start_named({"corp.test": ""})
 
     result = run(
-        *("discover", "discover", "--as-client", "--skms-domain", "corp.test", "--caching", "off"),
+        *("dns.discover", "discover", "--as-client", "--skms-domain", "corp.test", "--caching", "off"),
         *("--dns-server", named.server, "--format", "json"),
     )
 
@@ -136,7 +136,7 @@ def test_as_client_in_json_has_every_step_with_its_time(start_named: StartNamed)
 
 def test_a_dns_server_that_is_silent_is_told_in_a_sentence() -> None:
     result = run(
-        *("discover", "discover", "--domain", "corp.test", "--dns-server", f"127.0.0.1:{free_port()}"),
+        *("dns.discover", "discover", "--domain", "corp.test", "--dns-server", f"127.0.0.1:{free_port()}"),
         *("--timeout", "0.1"),
     )
     assert result.returncode == 1
@@ -145,7 +145,7 @@ def test_a_dns_server_that_is_silent_is_told_in_a_sentence() -> None:
 
 
 def test_a_machine_without_a_dns_server_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kmstwist.discovery.machine.RESOLV_CONF", "/nonexistent")
+    monkeypatch.setattr("kmstwist.discovery.client.machine.RESOLV_CONF", "/nonexistent")
     result = CliRunner().invoke(discover, [])
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: This machine has no DNS server configured")

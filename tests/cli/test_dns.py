@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from kmstwist.cli.dns import FORMS, dns
-from kmstwist.discovery import snippets
+from kmstwist.cli.dns.dns import FORMS, dns
+from kmstwist.discovery.client import snippets
 from tests.cli.command import run
 from tests.discovery.named import SECRET, StartNamed, start_named
 
@@ -22,7 +22,7 @@ def test_publish_and_withdraw_change_our_record_only(start_named: StartNamed) ->
     arguments = ("--domain", "corp.test", "--domain", "lab.test", "--host", "gw.corp.test", "--weight", "7")
     arguments += ("--server", str(named.server), "--key-file", str(named.key_file()))
 
-    published = run("dns", "dns", "publish", *arguments)
+    published = run("dns.dns", "dns", "publish", *arguments)
 
     assert (published.returncode, published.stderr) == (0, "")
     assert published.stdout.splitlines() == [
@@ -34,14 +34,14 @@ def test_publish_and_withdraw_change_our_record_only(start_named: StartNamed) ->
     ]
     assert named.dig("_vlmcs._tcp.lab.test", "SRV") == ["0 7 1688 gw.corp.test."]
 
-    again = run("dns", "dns", "publish", *arguments)
+    again = run("dns.dns", "dns", "publish", *arguments)
     assert again.stdout.startswith(f"corp.test: published already at {named.server}, zone corp.test:")
 
-    withdrawn = run("dns", "dns", "withdraw", *arguments)
+    withdrawn = run("dns.dns", "dns", "withdraw", *arguments)
     assert withdrawn.stdout.startswith(f"corp.test: withdrawn at {named.server}, zone corp.test:")
     assert named.transfer("corp.test") == before
 
-    nothing = run("dns", "dns", "withdraw", *arguments)
+    nothing = run("dns.dns", "dns", "withdraw", *arguments)
     assert nothing.returncode == 0
     assert nothing.stdout.startswith("corp.test: nothing to withdraw, for this record is not there, at ")
 
@@ -51,7 +51,7 @@ def test_a_refusal_is_a_sentence_with_its_code_and_the_other_domains_are_done(st
     named = start_named({"corp.test": ""})
 
     result = run(
-        *("dns", "dns", "publish", "--domain", "elsewhere.test", "--domain", "corp.test", "--host", "gw.corp.test"),
+        *("dns.dns", "dns", "publish", "--domain", "elsewhere.test", "--domain", "corp.test", "--host", "gw.corp.test"),
         *("--server", named.server, "--key-file", named.key_file()),
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from kmstwist.cli.dns import dns
+from kmstwist.cli.dns.dns import dns
 from tests.discovery.kdc import REALM, Kdc, kdc
 from tests.discovery.named import Named, free_port
 from tests.system.running import BIN, Server, fields

@@ -12,10 +12,10 @@ import pytest
 
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import migrate
-from kmstwist.cli import checks
-from kmstwist.cli.checks import Case
-from kmstwist.cli.network_checks import own_record
-from kmstwist.server.config import Config
+from kmstwist.configuration.model import Config
+from kmstwist.health import checks
+from kmstwist.health.checks import Case
+from kmstwist.health.network_checks import own_record
 from kmstwist.transport.probe import Verdict
 from tests.discovery.named import StartNamed, start_named
 from tests.system.running import free_port, kmstwist
@@ -127,7 +127,7 @@ def test_a_record_is_right_only_where_it_names_our_host_and_our_port(tmp_path: P
 
 
 def test_our_record_has_this_machines_name_and_the_port_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kmstwist.cli.network_checks.socket.getfqdn", lambda: "GW.corp.test")
+    monkeypatch.setattr("kmstwist.health.network_checks.socket.getfqdn", lambda: "GW.corp.test")
 
     def record(**sections: Any) -> tuple[str, int | None]:
         return own_record(Config.model_validate(sections))
@@ -219,7 +219,7 @@ def test_little_space_is_odd_and_none_is_bad(
         pass
 
     Usage.free = free << 20  # type: ignore[attr-defined]
-    monkeypatch.setattr("kmstwist.cli.checks.shutil.disk_usage", lambda folder: Usage)
+    monkeypatch.setattr("kmstwist.health.checks.shutil.disk_usage", lambda folder: Usage)
     (found,) = checks.check_space(case(tmp_path / "not" / "there"))
     assert found.verdict is verdict
 
@@ -241,7 +241,7 @@ def test_the_kernel_tells_its_clocks_state() -> None:
 def test_a_machine_without_a_full_name_is_odd_only_where_no_other_name_is_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kmstwist.cli.checks.socket.getfqdn", lambda: "localhost")
+    monkeypatch.setattr("kmstwist.health.checks.socket.getfqdn", lambda: "localhost")
 
     def found(**publish: Any) -> list[str]:
         config = Config.model_validate({"dns": {"publish": publish}})

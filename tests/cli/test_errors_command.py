@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from kmstwist.cli.errors import errors
+from kmstwist.cli.clients.errors import errors
 
 
 @pytest.mark.parametrize(

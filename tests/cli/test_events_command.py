@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select
 from kmstwist.audit import schema
 from kmstwist.audit.engine import reading
 from kmstwist.audit.store import insert_batch
-from kmstwist.cli.events import SystemZone, addresses_of, events
+from kmstwist.cli.audit.events import SystemZone, addresses_of, events
 from tests.audit.exports import as_csv, as_evtx, as_xml, request
 from tests.audit.making import START, new_store, opaque
 
@@ -84,7 +84,7 @@ def test_times_in_csv_have_the_offset_of_their_own_day(store: Engine, tmp_path: 
     winter, summer = (datetime(2024, month, 15, 12, tzinfo=UTC) for month in (1, 7))
     path = tmp_path / "a.csv"
     path.write_bytes(as_csv([request(1, winter, "pc1"), request(2, summer, "pc1")], "%d.%m.%Y %H:%M:%S"))
-    command = [sys.executable, "-c", "from kmstwist.cli.events import events; events()", "import", "--no-dns"]
+    command = [sys.executable, "-c", "from kmstwist.cli.audit.events import events; events()", "import", "--no-dns"]
     # Without the option the zone is the one that the system is set to.
     zone = "America/New_York" if options else "Europe/Berlin"
     subprocess.run(
@@ -109,7 +109,7 @@ def test_watch_imports_a_file_that_appears(store: Engine, tmp_path: Path) -> Non
     folder = tmp_path / "share"
     folder.mkdir()
     (folder / "a.evtx").write_bytes(as_evtx([request(1, AT, "pc1")]))
-    command = [sys.executable, "-c", "from kmstwist.cli.events import events; events()", "watch", "--no-dns"]
+    command = [sys.executable, "-c", "from kmstwist.cli.audit.events import events; events()", "watch", "--no-dns"]
     options = ["--every", "0.1", "--store", str(store.url.database), str(folder)]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

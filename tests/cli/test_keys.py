@@ -5,7 +5,7 @@ import json
 
 from click.testing import CliRunner, Result
 
-from kmstwist.cli.keys import keys
+from kmstwist.cli.clients.keys import keys
 from kmstwist.kms.catalogue import products
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from kmstwist.cli.lab import lab
+from kmstwist.cli.lab.lab import lab
 
 
 def run(*words: str):

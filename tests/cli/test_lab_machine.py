@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from kmstwist.cli.lab import lab
+from kmstwist.cli.lab.lab import lab
 
 
 def new(tmp_path, *words: str):

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmstwist.cli.log import followed, log
-from kmstwist.cli.loglines import parse_line, parse_since
-from kmstwist.server.log import format_json, format_text
+from kmstwist.cli.logs.log import followed, log
+from kmstwist.cli.logs.loglines import parse_line, parse_since
+from kmstwist.telemetry.log import format_json, format_text
 
 LINES = """\
 2026-11-22T07:56:35.215Z info conversation client=10.0.0.7 machine="LAB PC" result=activated code=0x00000000 reason=ok
@@ -136,7 +136,7 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
 
 def test_without_a_name_it_is_the_file_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own, by_rsyslog = tmp_path / "own.log", tmp_path / "rsyslog.log"
-    monkeypatch.setattr("kmstwist.cli.log.DEFAULT_FILES", (own, by_rsyslog))
+    monkeypatch.setattr("kmstwist.cli.logs.log.DEFAULT_FILES", (own, by_rsyslog))
     by_rsyslog.write_text("by rsyslog\n")
     assert CliRunner().invoke(log).output == "by rsyslog\n"
     own.write_text("our own\n")
@@ -205,7 +205,7 @@ def test_standard_input_is_read_too() -> None:
 def test_bytes_that_are_no_text_are_replaced_on_standard_input_as_in_a_file(file: Path) -> None:
     line = b"2026-11-22T07:56:35.215Z info conversation client=10.0.0.7 machine=caf\xe9 result=activated\n"
     file.write_bytes(line)
-    call = [sys.executable, "-c", "from kmstwist.cli.log import log; log()"]
+    call = [sys.executable, "-c", "from kmstwist.cli.logs.log import log; log()"]
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     done = [
         subprocess.run([*call, name], input=line, capture_output=True, check=False, env=environment)

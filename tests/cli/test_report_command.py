@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.strangers import remember
-from kmstwist.cli.report import report
+from kmstwist.cli.audit.report import report
 from kmstwist.discovery.strangers import Stranger
 from tests.audit.making import DAY, known, new_store
 

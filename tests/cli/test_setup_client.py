@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner, Result
 
-from kmstwist.cli.setup_client import FORMS, setup_client
-from kmstwist.discovery import setup
+from kmstwist.cli.clients.setup_client import FORMS, setup_client
+from kmstwist.discovery.client import setup
 
 
 def run(*arguments: str) -> Result:

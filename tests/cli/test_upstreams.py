@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from kmstwist.cli.upstreams import show_table
+from kmstwist.cli.gateway.upstreams import show_table
 
 
 def upstream(name: str, **changed: Any) -> dict[str, Any]:

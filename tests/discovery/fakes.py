@@ -6,12 +6,12 @@ from typing import Any
 
 from twisted.logger import LogEvent, Logger
 
-from kmstwist.discovery.answers import HostAnswer, LookupFailed, LookupProblem, SrvAnswer
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed, LookupProblem, SrvAnswer
+from kmstwist.discovery.lookup.resolver import Lookup
+from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.probing import Probed
-from kmstwist.discovery.resolver import Lookup
-from kmstwist.discovery.srv import SrvRecord
-from kmstwist.server.log import format_text, read_event
-from kmstwist.transport.address import HostPort
+from kmstwist.telemetry.log import format_text, read_event
 
 SERVER = HostPort("192.0.2.53", 53)
 

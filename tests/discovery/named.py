@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.transport.address import HostPort
+from kmstwist.addresses import HostPort
 
 SECRET = "bWFkZSBmb3IgdGhlIHRlc3RzIG9ubHksIDMyIGJ5dGU="
 OTHER_SECRET = "YW5vdGhlciBzZWNyZXQgZm9yIHRoZSB0ZXN0cywgMzI="

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.protocol import DatagramProtocol
 
-from kmstwist.transport.address import HostPort
+from kmstwist.addresses import HostPort
 from tests.discovery.named import free_port
 
 reactor: Any = installed_reactor

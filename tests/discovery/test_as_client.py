@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from kmstwist.discovery.answers import LookupProblem
-from kmstwist.discovery.as_client import Journey, walk_as_client
-from kmstwist.discovery.search import ClientSettings
-from kmstwist.transport.address import HostPort
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.client.as_client import Journey, walk_as_client
+from kmstwist.discovery.lookup.answers import LookupProblem
+from kmstwist.discovery.lookup.search import ClientSettings
 from tests.discovery.fakes import FakeLookup, FakeNetwork, failed, record, result
 
 CORP: dict[str, Any] = {"corp.test": [record("first.test", weight=1), record("second.test", priority=5)]}

@@ -5,8 +5,8 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from kmstwist.discovery.exchange import NoAnswer, exchange
-from kmstwist.transport.address import HostPort
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.lookup.exchange import NoAnswer, exchange
 from tests.discovery.named import free_port
 from tests.discovery.silent import Misbehaving
 

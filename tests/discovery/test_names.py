@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmstwist.discovery import names
-from kmstwist.transport.address import HostPort
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.lookup import names
 
 
 @pytest.mark.parametrize(

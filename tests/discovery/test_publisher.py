@@ -10,12 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 
-from kmstwist.discovery.publisher import PublisherService, backoff
-from kmstwist.discovery.srv import SrvRecord
-from kmstwist.discovery.update import Publication, UpdateFailed
-from kmstwist.discovery.updater import UpdateDone
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.lookup.srv import SrvRecord
+from kmstwist.discovery.publishing.publisher import PublisherService, backoff
+from kmstwist.discovery.publishing.update import Publication, UpdateFailed
+from kmstwist.discovery.publishing.updater import UpdateDone
 from kmstwist.reasons import Reason
-from kmstwist.transport.address import HostPort
 from tests.discovery.fakes import Log
 
 ONE = Publication("one.test", "gw.corp.test")

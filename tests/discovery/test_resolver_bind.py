@@ -9,10 +9,10 @@ import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 
-from kmstwist.discovery.answers import LookupFailed, LookupProblem
-from kmstwist.discovery.resolver import Lookup
-from kmstwist.discovery.srv import SrvRecord
-from kmstwist.transport.address import HostPort
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
+from kmstwist.discovery.lookup.resolver import Lookup
+from kmstwist.discovery.lookup.srv import SrvRecord
 from tests.discovery.named import StartNamed, free_port
 from tests.discovery.silent import Misbehaving
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from kmstwist.discovery.search import ClientSettings, Origin, SearchDomain, parents, search_domains
+from kmstwist.discovery.lookup.search import ClientSettings, Origin, SearchDomain, parents, search_domains
 
 
 def walk(settings: ClientSettings) -> list[str]:

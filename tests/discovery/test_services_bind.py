@@ -10,12 +10,12 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, Logger
 
-from kmstwist.discovery.publisher import PublisherService
-from kmstwist.discovery.resolver import Lookup
+from kmstwist.discovery.lookup.resolver import Lookup
+from kmstwist.discovery.publishing.publisher import PublisherService
+from kmstwist.discovery.publishing.tsig import read_key_file
+from kmstwist.discovery.publishing.update import Publication
+from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.discovery.strangers import StrangerWatch
-from kmstwist.discovery.tsig import read_key_file
-from kmstwist.discovery.update import Publication
-from kmstwist.discovery.updater import Updater
 from tests.discovery.named import StartNamed
 
 pytestmark = pytest.mark.needs("named", "dig")

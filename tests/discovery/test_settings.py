@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from kmstwist.discovery.names import NameInvalid
+from kmstwist.discovery.lookup.names import NameInvalid
+from kmstwist.discovery.publishing.tsig import KeyFileInvalid
+from kmstwist.discovery.publishing.update import Publication
 from kmstwist.discovery.settings import DnsSettings, PublishSettings
-from kmstwist.discovery.tsig import KeyFileInvalid
-from kmstwist.discovery.update import Publication
 
 
 def test_without_any_section_nothing_is_published_nor_watched() -> None:

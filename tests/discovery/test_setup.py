@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from kmstwist.discovery.setup import FORMS, Setup, SetupImpossible, office_folder, set_up
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.client.setup import FORMS, Setup, SetupImpossible, office_folder, set_up
 from kmstwist.kms.catalogue import find, products
-from kmstwist.transport.address import HostPort
 from tests.discovery.windows_options import is_ospp, is_slmgr, split_cmd, split_powershell
 
 SERVER = find("Windows Server 2022 Standard")

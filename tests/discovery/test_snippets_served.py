@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from kmstwist.discovery import snippets
-from kmstwist.discovery.update import Publication
+from kmstwist.discovery.client import snippets
+from kmstwist.discovery.publishing.update import Publication
 from tests.discovery.named import StartNamed, free_port
 
 RECORDS = [

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmstwist.discovery.srv import SrvRecord, available, first_probabilities, try_order
+from kmstwist.discovery.lookup.srv import SrvRecord, available, first_probabilities, try_order
 
 RECORDS = st.lists(
     st.builds(

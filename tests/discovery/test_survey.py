@@ -6,9 +6,9 @@ from random import Random
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 
-from kmstwist.discovery.answers import LookupFailed, LookupProblem
+from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
+from kmstwist.discovery.lookup.search import Origin, SearchDomain
 from kmstwist.discovery.probing import from_report, rpc_prober
-from kmstwist.discovery.search import Origin, SearchDomain
 from kmstwist.discovery.survey import survey
 from kmstwist.transport.probe import ContextReport, ProbeReport, Verdict
 from tests.discovery.fakes import FakeLookup, FakeNetwork, failed, record, result

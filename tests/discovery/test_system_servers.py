@@ -10,17 +10,17 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from kmstwist.discovery.answers import LookupFailed
-from kmstwist.discovery.machine import NoDnsServer, system_addresses, system_search_list, system_servers
-from kmstwist.discovery.resolver import Lookup
-from kmstwist.transport.address import HostPort
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.client.machine import NoDnsServer, system_addresses, system_search_list, system_servers
+from kmstwist.discovery.lookup.answers import LookupFailed
+from kmstwist.discovery.lookup.resolver import Lookup
 from tests.discovery.fakes import result
 
 
 @pytest.fixture
 def resolv_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "resolv.conf"
-    monkeypatch.setattr("kmstwist.discovery.machine.RESOLV_CONF", str(path))
+    monkeypatch.setattr("kmstwist.discovery.client.machine.RESOLV_CONF", str(path))
     return path
 
 

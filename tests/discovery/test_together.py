@@ -8,7 +8,7 @@ import warnings
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from kmstwist.discovery.together import together
+from kmstwist.discovery.lookup.together import together
 from tests.discovery.fakes import result
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.discovery.tsig import KeyFileInvalid, read_key_file
+from kmstwist.discovery.publishing.tsig import KeyFileInvalid, read_key_file
 from tests.discovery.named import SECRET, program
 
 

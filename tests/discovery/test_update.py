@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmstwist.discovery.tsig import TsigKey
-from kmstwist.discovery.update import Publication, SignedMessage, UpdateFailed, addition, check_answer, removal, sign
+from kmstwist.discovery.publishing.tsig import TsigKey
+from kmstwist.discovery.publishing.update import (
+    Publication,
+    SignedMessage,
+    UpdateFailed,
+    addition,
+    check_answer,
+    removal,
+    sign,
+)
 from kmstwist.reasons import Reason
 
 OURS = Publication("corp.test", "gw.corp.test", priority=1, weight=2, port=1700, ttl=900)

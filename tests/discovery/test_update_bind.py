@@ -10,12 +10,12 @@ from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
-from kmstwist.discovery.resolver import Lookup
-from kmstwist.discovery.tsig import TsigKey, read_key_file
-from kmstwist.discovery.update import Publication, UpdateFailed
-from kmstwist.discovery.updater import Updater
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.lookup.resolver import Lookup
+from kmstwist.discovery.publishing.tsig import TsigKey, read_key_file
+from kmstwist.discovery.publishing.update import Publication, UpdateFailed
+from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.reasons import Reason
-from kmstwist.transport.address import HostPort
 from tests.discovery.named import OTHER_SECRET, Named, StartNamed, free_port
 
 pytestmark = pytest.mark.needs("named", "dig")
@@ -260,7 +260,7 @@ async def test_without_a_server_the_zone_s_primary_is_found_by_its_soa(
     start_named: StartNamed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = start_named({"corp.test": ""})
-    monkeypatch.setattr("kmstwist.discovery.updater.DNS_PORT", named.port)
+    monkeypatch.setattr("kmstwist.discovery.publishing.updater.DNS_PORT", named.port)
     updater = Updater(reactor, Lookup(reactor, [named.server]), read_key_file(named.key_file()), time.time)
 
     done = await updater.publish(Publication("lab.corp.test", "gw.corp.test"))

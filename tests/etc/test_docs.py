@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from kmstwist.cli.main import kmstwist
-from kmstwist.server.configfile import load
-from kmstwist.server.options import Options
+from kmstwist.configuration.reading import load
+from kmstwist.process.options import Options
 from tests.system.running import run
 
 ROOT = Path(__file__).parents[2]

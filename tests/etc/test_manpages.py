@@ -8,7 +8,7 @@ import pytest
 
 from kmstwist.cli.main import VERBS
 from kmstwist.cli.manpages import PAGES
-from kmstwist.server.options import Options
+from kmstwist.process.options import Options
 from tests.system.running import run
 
 MAN = Path(__file__).parents[2] / "man"

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from kmstwist.discovery.answers import HostAnswer, LookupFailed, LookupProblem, SrvAnswer
-from kmstwist.discovery.srv import SrvRecord
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed, LookupProblem, SrvAnswer
+from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.gateway.discover import DiscoveryFailed, is_own_address, without_ourselves
 from kmstwist.gateway.lookup import HostsFound, find_hosts
 from kmstwist.gateway.settings import GatewaySettings, UpstreamSettings
 from kmstwist.gateway.upstream import Target
-from kmstwist.transport.address import HostPort
 from tests.gateway.fakes import Site
 
 SERVER = HostPort("127.0.0.1", 53)
@@ -105,7 +105,7 @@ def test_stopping_gives_the_question_up() -> None:
 
 
 class FakeLookup:
-    """Answers from dictionaries, as `kmstwist.discovery.resolver.Lookup` does."""
+    """Answers from dictionaries, as `kmstwist.discovery.lookup.resolver.Lookup` does."""
 
     def __init__(
         self,

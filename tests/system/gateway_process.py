@@ -20,13 +20,13 @@ from kmstwist.kms.catalogue import find
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.keys import LabKey
+from kmstwist.process.control import ask, socket_path
 from kmstwist.rpc import activation
 from kmstwist.rpc.codec import encode
 from kmstwist.rpc.negotiation import Interface
 from kmstwist.rpc.pdu import Response
 from kmstwist.rpc.server import CallReceived, RpcServer, ServerAssociation
 from kmstwist.rpc.syntax import KMS_INTERFACE
-from kmstwist.server.control import ask, socket_path
 from kmstwist.transport.connection import RpcConnection, call_timed_out, connect
 from kmstwist.transport.errors import UpstreamError
 from tests.system.running import Server

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from kmstwist.cli.lab import lab as lab_command
+from kmstwist.cli.lab.lab import lab as lab_command
 from tests.system.running import kmstwist, run
 
 SCENARIO = """

@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
 from kmstwist.lab.keys import LabKey
+from kmstwist.process.listening import raise_file_limit
 from kmstwist.rpc.status import FaultStatus
-from kmstwist.server.listening import raise_file_limit
 from kmstwist.transport.errors import FaultError
 from tests.system.gateway_process import (
     OFFICE,

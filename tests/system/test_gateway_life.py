@@ -18,8 +18,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from kmstwist.lab.keys import LabKey
+from kmstwist.process.control import CommandError
 from kmstwist.rpc.status import FaultStatus
-from kmstwist.server.control import CommandError
 from kmstwist.transport.errors import FaultError
 from tests.system.gateway_process import (
     PATIENCE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from kmstwist.cli.lab import lab as lab_command
+from kmstwist.cli.lab.lab import lab as lab_command
 from kmstwist.lab.products import activation_id
 from tests.system.running import Server, free_port, kmstwist
 

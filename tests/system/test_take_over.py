@@ -15,10 +15,10 @@ from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThread
 
 from kmstwist.lab.keys import LabKey
-from kmstwist.server import handover
-from kmstwist.server.control import ControlService, socket_path
-from kmstwist.server.handover import HandOver, NotHandedOver, TakeOver
-from kmstwist.server.listening import Listeners, port_endpoint
+from kmstwist.process import handover
+from kmstwist.process.control import ControlService, socket_path
+from kmstwist.process.handover import HandOver, NotHandedOver, TakeOver
+from kmstwist.process.listening import Listeners, port_endpoint
 from tests.system.gateway_process import (
     Crowd,
     OddHost,

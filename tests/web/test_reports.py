@@ -28,14 +28,14 @@ from kmstwist.audit.reports.model import Bucket
 from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.strangers import remember
-from kmstwist.cli.report import report
+from kmstwist.cli.audit.report import report
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.server.monitoring import store_of_workers
+from kmstwist.telemetry.counters import Counters, Snapshot
 from kmstwist.web.passwords import hash_password
 from kmstwist.web.report_page import HTML_ROWS
 from kmstwist.web.reports import AT_A_TIME, Reports, Store
 from kmstwist.web.site import make_site
-from kmstwist.web.telemetry import Counters, Snapshot
 from tests.audit.making import DAY, known, new_store, opaque, refusal, uuid
 
 reactor: Any = _reactor

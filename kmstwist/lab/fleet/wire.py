@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from kmstwist.addresses import HostPort
 from kmstwist.kms.status import Status
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.fleet.member import Member, clock_error_at
@@ -34,7 +35,6 @@ from kmstwist.lab.fleet.slowlink import SlowLink
 from kmstwist.lab.fleet.world import DAY, SimulatedServer
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.activation import Contact, contact_over_tcp
-from kmstwist.transport.address import HostPort
 from kmstwist.transport.errors import UpstreamError
 
 MAX_MACHINES = 5000

@@ -11,14 +11,14 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from random import Random
 
-from kmstwist.discovery.srv import SrvRecord, try_order
+from kmstwist.addresses import DEFAULT_PORT
+from kmstwist.discovery.lookup.srv import SrvRecord, try_order
 from kmstwist.kms.catalogue import products
 from kmstwist.kms.messages import Request, Response
 from kmstwist.kms.status import Status
 from kmstwist.lab.fleet.scenario import Gateway, Host, Outage, Scenario, Site, Srv
 from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import SECRET_SIZE, LabKey
-from kmstwist.transport.address import DEFAULT_PORT
 
 DAY = 86_400
 FOREVER = float("inf")

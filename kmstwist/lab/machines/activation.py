@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
-from kmstwist.discovery.answers import LookupFailed
-from kmstwist.discovery.resolver import Lookup
+from kmstwist.addresses import HostPort, is_address
+from kmstwist.discovery.lookup.answers import LookupFailed
+from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.kms import filetime
 from kmstwist.kms.messages import MessageError, Request
 from kmstwist.kms.status import Status
@@ -24,7 +25,6 @@ from kmstwist.lab.machines.events import answer_processed, request_sent
 from kmstwist.lab.machines.locating import LocateFailed, Locator
 from kmstwist.lab.machines.machine import Licence, Machine
 from kmstwist.reasons import Reason
-from kmstwist.transport.address import HostPort, is_address
 from kmstwist.transport.connection import call_timed_out, connect
 from kmstwist.transport.endpoints import addresses_endpoint, endpoint_for
 from kmstwist.transport.errors import ConnectError, FaultError, UpstreamError

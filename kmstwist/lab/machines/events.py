@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from kmstwist.addresses import HostPort
 from kmstwist.kms.messages import Request
-from kmstwist.transport.address import HostPort
 
 REQUEST_SENT = 12288
 ANSWER_PROCESSED = 12289

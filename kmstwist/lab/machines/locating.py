@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
-from kmstwist.discovery.answers import LookupFailed, LookupProblem
-from kmstwist.discovery.machine import NoDnsServer, system_search_list
-from kmstwist.discovery.resolver import Lookup
-from kmstwist.discovery.search import ClientSettings, search_domains
-from kmstwist.discovery.srv import available, try_order
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.client.machine import NoDnsServer, system_search_list
+from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
+from kmstwist.discovery.lookup.resolver import Lookup
+from kmstwist.discovery.lookup.search import ClientSettings, search_domains
+from kmstwist.discovery.lookup.srv import available, try_order
 from kmstwist.kms.status import Status
 from kmstwist.lab.machines.machine import Licence, Machine
-from kmstwist.transport.address import HostPort
 
 Locator = Callable[[Machine, Licence], Awaitable[list[HostPort]]]
 """Finds the hosts a licence may ask, in the order to try them, at least one. Fails with a `LocateFailed`."""

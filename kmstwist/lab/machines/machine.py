@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from kmstwist.addresses import DEFAULT_PORT, HostPort
 from kmstwist.kms.catalogue import WINDOWS, Product
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.version import Version
@@ -16,7 +17,6 @@ from kmstwist.lab.choice import HostChoice
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.products import activation_id
-from kmstwist.transport.address import DEFAULT_PORT, HostPort
 
 FIRST_REARMS = 3
 """How often a newly installed Windows, and each product, can be rearmed."""

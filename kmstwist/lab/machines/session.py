@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
-from kmstwist.discovery.names import NameInvalid, domain
+from kmstwist.addresses import is_address
+from kmstwist.discovery.lookup.names import NameInvalid, domain
 from kmstwist.kms.catalogue import Product, UnknownProduct, find, find_gvlk
 from kmstwist.kms.status import Status
 from kmstwist.lab.keys import LabKey
@@ -17,7 +18,6 @@ from kmstwist.lab.machines.activation import Asking
 from kmstwist.lab.machines.errors import Published, Refused
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.machines.machine import Licence, Machine
-from kmstwist.transport.address import is_address
 
 MINUTES_A_DAY = 1440
 _KEY = re.compile(r"[A-Z0-9]{5}(-[A-Z0-9]{5}){4}")

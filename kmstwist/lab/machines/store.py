@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from kmstwist.addresses import HostPort
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.version import Version
@@ -38,7 +39,6 @@ from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.machines.machine import KmsSettings, Licence, Machine
 from kmstwist.lab.sqlitefile import SqliteFile, StoreError
-from kmstwist.transport.address import HostPort
 
 MACHINES_FILE_NAME = "machines.sqlite"
 SCHEMA_VERSION = 1

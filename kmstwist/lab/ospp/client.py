@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kmstwist.addresses import AddressError, parse_host_port
 from kmstwist.kms.catalogue import OFFICE
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.status import Status, explain, parse_code
@@ -29,7 +30,6 @@ from kmstwist.lab.machines.session import (
 from kmstwist.lab.ospp.options import Option
 from kmstwist.lab.slmgr.client import activate_by_phone
 from kmstwist.lab.slmgr.show import ACT_TYPES
-from kmstwist.transport.address import AddressError, parse_host_port
 
 RULE = "-" * 39
 BEGIN = ["---Processing--------------------------", RULE]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
+from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, parse_host_port
 from kmstwist.kms.catalogue import APPLICATION_NAMES
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.status import Status
@@ -15,7 +16,6 @@ from kmstwist.lab.machines.machine import MACHINE, KmsSettings, Licence, unlicen
 from kmstwist.lab.machines.session import Session, client_key, dns_domain, find_act_id, read_licence_file
 from kmstwist.lab.slmgr import show
 from kmstwist.lab.slmgr.options import Option
-from kmstwist.transport.address import DEFAULT_PORT, AddressError, HostPort, parse_host_port
 
 RESTART = "Please restart the system for the changes to take effect."
 DONE = "Command completed successfully."

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from kmstwist.addresses import DEFAULT_PORT
 from kmstwist.kms.catalogue import APPLICATION_NAMES
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.status import Status
@@ -23,7 +24,6 @@ from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.errors import Published, Refused
 from kmstwist.lab.slmgr.options import Option
 from kmstwist.lab.store import HostSettings
-from kmstwist.transport.address import DEFAULT_PORT
 
 HOST = "host"
 """The reserved name of the lab host among the lab machines."""

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from twisted.internet.defer import Deferred
 
+from kmstwist.addresses import HostPort
 from kmstwist.kms.catalogue import find
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient
@@ -23,7 +24,6 @@ from kmstwist.lab.ospp import client as ospp_client
 from kmstwist.lab.ospp import options as ospp_options
 from kmstwist.lab.slmgr import client as slmgr_client
 from kmstwist.lab.slmgr import options as slmgr_options
-from kmstwist.transport.address import HostPort
 from kmstwist.transport.errors import ConnectError
 
 START = 1_767_571_200.0

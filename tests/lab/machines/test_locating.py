@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from kmstwist.discovery.answers import LookupFailed, LookupProblem, SrvAnswer
-from kmstwist.discovery.srv import SrvRecord
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem, SrvAnswer
+from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.lab.machines import locating
 from kmstwist.lab.machines.locating import LocateFailed, locator
 from kmstwist.lab.machines.machine import MACHINE
-from kmstwist.transport.address import HostPort
 
 from .conftest import result_of
 

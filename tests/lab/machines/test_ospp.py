@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from kmstwist.addresses import HostPort
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.phone import confirmation_id
 from kmstwist.lab.ospp.client import _COMMANDS, NO_KEYS
 from kmstwist.lab.ospp.options import OPTIONS, elsewhere, read
 from kmstwist.lab.products import activation_id
-from kmstwist.transport.address import HostPort
 
 from .conftest import DAY, OFFICE, WINDOWS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kmstwist.addresses import HostPort
 from kmstwist.kms.catalogue import OFFICE as OFFICE_APP
 from kmstwist.kms.catalogue import WINDOWS as WINDOWS_APP
 from kmstwist.kms.catalogue import find
@@ -15,7 +16,6 @@ from kmstwist.lab.machines.phone import confirmation_id
 from kmstwist.lab.products import activation_id
 from kmstwist.lab.slmgr.client import _COMMANDS
 from kmstwist.lab.slmgr.options import OPTIONS, elsewhere, read, usage
-from kmstwist.transport.address import HostPort
 
 from .conftest import DAY, OFFICE, START, WINDOWS
 

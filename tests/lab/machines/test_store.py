@@ -7,13 +7,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event
 
+from kmstwist.addresses import HostPort
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.version import V5
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.machine import MACHINE, Machine
 from kmstwist.lab.machines.store import MachineStore
 from kmstwist.lab.store import StoreError
-from kmstwist.transport.address import HostPort
 
 from .conftest import DAY, OFFICE, START, WINDOWS
 

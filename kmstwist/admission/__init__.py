@@ -1,0 +1,1 @@
+"""Who may ask, how often, and over how many connections."""

@@ -1,0 +1,143 @@
+"""Admission: who may ask, how often, and over how many connections.
+
+A client outside the allowed networks may connect and bind, and its call is answered with "access denied": a connection
+that is merely cut looks to Windows like a network fault, while the status stands in the client's event log. Past its
+rate a client is told "server too busy", which makes Windows come back later. Connections past a cap are cut, for a
+flood of them is no client.
+
+One verdict for each address, whether the gateway or the lab answers. Addresses behind a load balancer are the ones its
+PROXY header names.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+
+from kmstwist.admission.networks import NetworkTable, network_of, normalised
+from kmstwist.admission.rates import TokenBuckets
+from kmstwist.admission.settings import AdmissionSettings
+from kmstwist.kms.activation import ActivationFault
+from kmstwist.reasons import Reason
+from kmstwist.rpc.status import FaultStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a connection or a call is not admitted, and the fault status for the call."""
+
+    status: FaultStatus
+    reason: Reason
+    detail: str
+
+    def fault(self) -> ActivationFault:
+        """The refusal as what an activator fails with."""
+        return ActivationFault(self.status, self.reason, self.detail)
+
+
+_PAUSED = Refusal(FaultStatus.SERVER_TOO_BUSY, Reason.SERVER_PAUSED, "paused by the administrator")
+
+
+class Admission:
+    """Judges connections and calls by the settings, which may change while it runs."""
+
+    def __init__(self, settings: AdmissionSettings, clock: IReactorTime, *, connections: int) -> None:
+        """`connections` is how many may be open in all."""
+        self._clock = clock
+        self._open: Counter[str] = Counter()
+        self._total = 0
+        #: Whether every call is answered "too busy" for now.
+        self.paused = False
+        self._connections = connections
+        self._use(settings)
+
+    def apply(self, settings: AdmissionSettings, *, connections: int) -> None:
+        """Take changed settings. Where there are any, buckets start full again."""
+        self._connections = connections
+        if settings != self._settings:
+            self._use(settings)
+
+    def _use(self, settings: AdmissionSettings) -> None:
+        self._settings = settings
+        self._rules = NetworkTable({**dict.fromkeys(settings.allow, True), **dict.fromkeys(settings.deny, False)})
+        self._exempt = NetworkTable.of(settings.exempt)
+        self._balancers = NetworkTable.of(settings.proxy_from)
+        size, seconds = settings.remembered, self._clock.seconds
+        self._clients = TokenBuckets(settings.client_rate, settings.client_burst, size, seconds)
+        self._networks = TokenBuckets(settings.network_rate, settings.network_burst, size, seconds)
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are counted at present."""
+        return self._total
+
+    @property
+    def remembered(self) -> int:
+        """Addresses and networks whose rates are remembered at present."""
+        return len(self._clients) + len(self._networks)
+
+    def is_balancer(self, peer: str) -> bool:
+        """Whether connections from here begin with a PROXY header."""
+        address = normalised(peer)
+        return address is not None and self._balancers.find(address) is True
+
+    def opened(self, client: str) -> Refusal | None:
+        """Count a client's connection; why it must be closed, or None. `closed` follows in both cases."""
+        self._total += 1
+        self._open[client] += 1
+        if self._total > self._connections:
+            return Refusal(
+                FaultStatus.SERVER_TOO_BUSY, Reason.SERVER_CONNECTIONS, f"{self._connections} connections are open"
+            )
+        cap = self._settings.client_connections
+        if self._open[client] > cap and not self._is_exempt(client):
+            return Refusal(
+                FaultStatus.SERVER_TOO_BUSY, Reason.ADMISSION_CONNECTIONS, f"{cap} connections of this client are open"
+            )
+        return None
+
+    def closed(self, client: str) -> None:
+        """A connection that was counted has ended."""
+        self._total -= 1
+        if self._open[client] <= 1:
+            del self._open[client]
+        else:
+            self._open[client] -= 1
+
+    def judge(self, client: str) -> Refusal | None:
+        """Why a client's call is refused, or None where it is admitted."""
+        address = normalised(client)
+        if address is not None and not self._rules.find(address):
+            return Refusal(
+                FaultStatus.ACCESS_DENIED, Reason.ADMISSION_NETWORK, f"{address} is in no network that may ask"
+            )
+        if self.paused:
+            return _PAUSED
+        if address is None:
+            # A Unix socket's peer got past the file's permissions; there is no network to judge.
+            return None
+        settings = self._settings
+        if not (settings.client_rate or settings.network_rate) or self._exempt.find(address):
+            return None
+        key = str(address)
+        if not self._clients.take(key):
+            return Refusal(
+                FaultStatus.SERVER_TOO_BUSY,
+                Reason.ADMISSION_RATE,
+                f"more than {settings.client_rate:g} calls a minute from this address",
+            )
+        network = network_of(address, settings.network_prefix_ipv4, settings.network_prefix_ipv6)
+        if not self._networks.take(network):
+            self._clients.give_back(key)
+            return Refusal(
+                FaultStatus.SERVER_TOO_BUSY,
+                Reason.ADMISSION_NETWORK_RATE,
+                f"more than {settings.network_rate:g} calls a minute from {network}",
+            )
+        return None
+
+    def _is_exempt(self, client: str) -> bool:
+        address = normalised(client)
+        return address is not None and self._exempt.find(address) is True

@@ -1,0 +1,58 @@
+"""Which networks a client's address is in: rules by the most specific network, IPv4 and IPv6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from kmstwist.networks import Network
+
+Address = IPv4Address | IPv6Address
+
+
+def normalised(text: str) -> Address | None:
+    """A client's address as it is judged: an IPv4-mapped IPv6 address as the IPv4 one, a scope id left off.
+
+    None for what is no IP address: the peer of a Unix socket.
+    """
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+class NetworkTable:
+    """Networks, each with what holds in it; `find` gives what holds for an address by its longest prefix."""
+
+    def __init__(self, networks: Mapping[Network, bool]) -> None:
+        # For each family the prefix lengths in use, longest first, each with its networks by number.
+        tables: dict[int, dict[int, dict[int, bool]]] = {4: {}, 6: {}}
+        for network, value in networks.items():
+            shift = network.max_prefixlen - network.prefixlen
+            tables[network.version].setdefault(shift, {})[int(network.network_address) >> shift] = value
+        self._tables = {family: sorted(table.items()) for family, table in tables.items()}
+
+    @classmethod
+    def of(cls, networks: Iterable[Network]) -> NetworkTable:
+        """A table in which all of these hold True."""
+        return cls(dict.fromkeys(networks, True))
+
+    def find(self, address: Address) -> bool | None:
+        """What holds for an address, or None where no network has it."""
+        number = int(address)
+        for shift, networks in self._tables[address.version]:
+            value = networks.get(number >> shift)
+            if value is not None:
+                return value
+        return None
+
+
+def network_of(address: Address, prefix_ipv4: int, prefix_ipv6: int) -> str:
+    """The client network an address belongs to, as text, in CIDR notation."""
+    prefix = prefix_ipv4 if address.version == 4 else prefix_ipv6
+    shift = address.max_prefixlen - prefix
+    base = type(address)(int(address) >> shift << shift)
+    return f"{base}/{prefix}"

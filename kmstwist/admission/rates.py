@@ -1,0 +1,47 @@
+"""Token buckets, one for each address or network that asks, in bounded memory.
+
+A bucket holds `burst` calls at most and is filled at `per_minute`; a call takes one. A bucket that was forgotten for
+want of room is full again: whoever appears anew is not punished for the crowd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kmstwist.bounded import BoundedMap
+
+
+class TokenBuckets:
+    """Buckets by key. `per_minute` of 0 is no limit."""
+
+    def __init__(self, per_minute: float, burst: int, size: int, seconds: Callable[[], float]) -> None:
+        self._rate = per_minute / 60
+        self._burst = float(burst)
+        self._seconds = seconds
+        # A bucket is full, and so as good as forgotten, after the time that its filling takes.
+        ttl = self._burst / self._rate if self._rate else 0.0
+        self._buckets: BoundedMap[str, tuple[float, float]] = BoundedMap(size, ttl, seconds)
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def take(self, key: str) -> bool:
+        """Take a token; whether there was one."""
+        if not self._rate:
+            return True
+        now = self._seconds()
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            tokens = self._burst
+        else:
+            tokens = min(self._burst, bucket[0] + (now - bucket[1]) * self._rate)
+        if tokens < 1.0:
+            return False
+        self._buckets.set(key, (tokens - 1.0, now))
+        return True
+
+    def give_back(self, key: str) -> None:
+        """Put a token back: the call it was taken for was refused for another reason."""
+        bucket = self._buckets.get(key)
+        if bucket is not None:
+            self._buckets.set(key, (min(self._burst, bucket[0] + 1.0), bucket[1]))

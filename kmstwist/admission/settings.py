@@ -1,0 +1,86 @@
+"""The `[admission]` section of the configuration."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from kmstwist.networks import CidrNetwork
+from kmstwist.sections import Contradictions, Fault, Section
+
+#: Private, link-local and loopback addresses (RFC 1918, 3927, 4193, 4291): who may ask unless something else is said.
+PRIVATE_NETWORKS = (
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "169.254.0.0/16",
+    "127.0.0.0/8",
+    "fc00::/7",
+    "fe80::/10",
+    "::1/128",
+)
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+Rate = Annotated[float, Field(ge=0, le=1_000_000)]
+
+
+class AdmissionSettings(Section):
+    """`[admission]`: who may ask, how often, and over how many connections. Holds for the lab too."""
+
+    allow: tuple[CidrNetwork, ...] = Field(
+        tuple(map(ip_network, PRIVATE_NETWORKS)),
+        description="Networks that may ask. The most specific network of allow and deny decides; others are denied.",
+    )
+    deny: tuple[CidrNetwork, ...] = Field(
+        (),
+        description="Networks that may not; their clients get 'access denied'. One that is allowed by default is taken "
+        "out of allow.",
+    )
+    exempt: tuple[CidrNetwork, ...] = Field(
+        tuple(map(ip_network, LOOPBACK)),
+        description="Networks whose clients are under no rate and no cap of their own.",
+    )
+    proxy_from: tuple[CidrNetwork, ...] = Field(
+        (),
+        description="Load balancers that must put a PROXY protocol header (v1 or v2) before each connection. From "
+        "anybody else such a header is refused.",
+    )
+    client_rate: Rate = Field(0.0, description="Calls a minute for one client address; 0 is no limit.")
+    client_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        20, description="Calls a client address may make at once before its rate counts."
+    )
+    network_rate: Rate = Field(0.0, description="Calls a minute for one client network; 0 is no limit.")
+    network_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        500, description="Calls a client network may make at once before its rate counts."
+    )
+    network_prefix_ipv4: Annotated[int, Field(ge=8, le=32)] = Field(
+        24, description="What a client network is in IPv4: the prefix's length."
+    )
+    network_prefix_ipv6: Annotated[int, Field(ge=16, le=128)] = Field(64, description="The same in IPv6.")
+    client_connections: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        256, description="Connections one client address may have open; more are closed at once."
+    )
+    remembered: Annotated[int, Field(ge=16, le=10_000_000)] = Field(
+        65_536, description="Addresses and networks whose rates are remembered at most; bounds the memory."
+    )
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> AdmissionSettings:
+        both = set(self.allow) & set(self.deny)
+        if both and "allow" not in self.model_fields_set:
+            # To deny a network that is allowed by default is to take it out. Set past the model's freezing, so that
+            # what is shown as in force is a configuration that can be written down.
+            object.__setattr__(self, "allow", tuple(network for network in self.allow if network not in both))
+        elif both:
+            raise Contradictions(
+                Fault(
+                    f"{network} is in allow and in deny; take it out of one",
+                    (("deny", str(number)), ("allow", str(self.allow.index(network)))),
+                )
+                for number, network in enumerate(self.deny)
+                if network in both
+            )
+        return self

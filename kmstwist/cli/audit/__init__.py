@@ -1,0 +1,1 @@
+"""The verbs that work on the audit: audit, events, report."""

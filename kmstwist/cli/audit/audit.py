@@ -1,0 +1,128 @@
+"""`kmstwist audit`: looking after the audit's store: vacuum, backup, verify, forget."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from kmstwist.cli.audit.store import opened, progress_bar, store_option
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def _bytes(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    """A number of bytes such as `500M` or `2G` (powers of 1024)."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,12})([KMGT]?)B?", text.strip().upper())
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no size; write it as 500M or 2G")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+@click.group()
+def audit() -> None:
+    """Look after the audit's store."""
+
+
+@audit.command()
+@store_option
+@click.option("--older-than", metavar="AGE", help="Delete what is older, such as 400d.")
+@click.option(
+    "--max-size",
+    metavar="SIZE",
+    callback=_bytes,
+    help="Delete the oldest records until the store is no larger, such as 2G.",
+)
+@click.option("--full", is_flag=True, help="Rewrite the whole file (SQLite); the server's records wait meanwhile.")
+def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool) -> None:
+    """Delete what is too old or too much, and give the space back. Works beside a running server."""
+    from rich.progress import SpinnerColumn, TextColumn
+
+    from kmstwist.audit.engine import is_sqlite
+    from kmstwist.audit.reports.times import parse_duration
+    from kmstwist.audit.retention import Limits, prune, rewrite
+
+    try:
+        days = parse_duration(older_than).total_seconds() / 86400 if older_than is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--older-than") from error
+    deleted = 0
+    with opened(store, writes=True) as engine:
+        if max_size is not None and not is_sqlite(engine):
+            raise click.UsageError("--max-size is for the embedded store; give --older-than for PostgreSQL")
+        with progress_bar(SpinnerColumn(), TextColumn("{task.description}")) as progress:
+            task = progress.add_task("vacuuming")
+            for rows in prune(engine, Limits(days, max_size), int(datetime.now(UTC).timestamp() * 1000)):
+                deleted += rows
+                progress.update(task, description=f"vacuuming, {deleted} rows deleted")
+        if full:
+            rewrite(engine)
+    click.echo(f"{deleted} rows deleted")
+
+
+@audit.command()
+@store_option
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+def backup(store: str, target: Path) -> None:
+    """Copy the store to the file TARGET, consistent, while the server runs."""
+    from kmstwist.audit.store import backup as copy
+
+    with opened(store) as engine, progress_bar() as progress:
+        task = progress.add_task("copying", total=None)
+        copy(engine, target, lambda left, total: progress.update(task, total=total, completed=total - left))
+    click.echo(f"the audit store is copied to {target} ({target.stat().st_size} bytes)")
+
+
+@audit.command()
+@store_option
+def verify(store: str) -> None:
+    """Check that the store is whole and that its sums agree with its records."""
+    from kmstwist.audit.store import verify as faults_of
+
+    with opened(store) as engine:
+        faults = faults_of(engine)
+    for fault in faults:
+        click.echo(fault)
+    if faults:
+        raise click.ClickException(f"the audit store has {len(faults)} faults; restore it from a backup")
+    click.echo("the audit store is sound")
+
+
+@audit.command()
+@store_option
+@click.argument("machine")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def forget(store: str, machine: str, yes: bool) -> None:
+    """Remove every trace of MACHINE: its name, CMID or address. There is no way back."""
+    from kmstwist.audit.engine import is_sqlite
+    from kmstwist.audit.forget import forget as remove
+    from kmstwist.audit.store import stored_privacy
+
+    with opened(store, writes=True) as engine:
+        if not yes:
+            click.confirm(f"Remove every trace of {machine}?", abort=True)
+        gone = remove(engine, machine, stored_privacy(engine))
+        embedded = is_sqlite(engine)
+    others = f"it is the address of {', '.join(gone.machines_there)}, which can be forgotten by name"
+    if gone.nothing and gone.machines_there:
+        raise click.ClickException(f"nothing is kept under {machine} itself and nothing was removed; {others}")
+    if gone.nothing:
+        raise click.ClickException(f"the audit knows nothing of {machine}; nothing was removed")
+    click.echo(
+        f"removed {gone.records} records, {gone.events} events, {gone.machines} rows of machines, "
+        f"{gone.failures} of failures"
+    )
+    if gone.machines_there:
+        click.echo(others)
+    if gone.addresses:
+        click.echo(
+            f"it called from {', '.join(gone.addresses)}: calls from there that name no machine are kept; forget the "
+            "address too if they are its own"
+        )
+    if not gone.wiped:
+        cure = "kmstwist audit vacuum --full, while which records wait" if embedded else "VACUUM FULL in PostgreSQL"
+        click.echo(f"unused parts of the store's files may still hold some of its bytes until: {cure}")

@@ -1,0 +1,198 @@
+"""`kmstwist events`: the KMS host's own events, imported from what Windows exports."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+
+from kmstwist.cli.audit.store import opened, progress_bar, store_option
+from kmstwist.cli.common import FiniteRange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kmstwist.audit.events.importer import Importer, ImportResult
+
+WATCH_EVERY = 10.0
+
+
+class SystemZone(tzinfo):
+    """The zone this machine is set to: each time has the offset that was in force then, not that of today."""
+
+    def utcoffset(self, when: datetime | None) -> timedelta | None:
+        """How far local time was ahead of UTC at the local time `when`."""
+        return None if when is None else self._known(when).utcoffset()
+
+    def dst(self, when: datetime | None) -> timedelta | None:
+        """Not known: the system tells the offset as a whole."""
+        return None
+
+    def tzname(self, when: datetime | None) -> str | None:
+        """What the zone was called at the local time `when`."""
+        return None if when is None else self._known(when).tzname()
+
+    def _known(self, when: datetime) -> datetime:
+        naive = when.replace(tzinfo=None)
+        try:
+            return naive.astimezone()
+        except (ValueError, OverflowError, OSError):
+            # Years that the system's own clock does not reach.
+            return naive.replace(tzinfo=UTC)
+
+
+def _zone(_context: click.Context, _option: click.Parameter, name: str | None) -> tzinfo:
+    if name is None:
+        return SystemZone()
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise click.BadParameter(f"{name!r} is no time zone; write it as Europe/Berlin or UTC") from error
+
+
+_zone_option = click.option(
+    "--timezone",
+    "zone",
+    metavar="ZONE",
+    callback=_zone,
+    help="The zone of times in CSV files, which do not say it.  [default: this machine's]",
+)
+_window_option = click.option(
+    "--window",
+    type=FiniteRange(0, 3600),
+    default=10.0,
+    show_default=True,
+    help="Seconds that the clocks of gateway and KMS host may be apart.",
+)
+_dns_option = click.option("--dns/--no-dns", default=True, show_default=True, help="Look machine names up in DNS.")
+
+
+@click.group()
+def events() -> None:
+    """Bring in the KMS host's own events, which name the machines behind V5 and V6 requests."""
+
+
+@events.command("import")
+@store_option
+@_zone_option
+@_window_option
+@_dns_option
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Path, ...]) -> None:
+    """Import each FILE: EVTX, wevtutil's XML, or Get-WinEvent's CSV or JSON. Importing twice changes nothing."""
+    unread: list[Path] = []
+    broken = 0
+    with opened(store, writes=True) as engine:
+        importer = _importer(engine, zone, window, dns)
+        for path in files:
+            result = _import(importer, path)
+            if result is None:
+                unread.append(path)
+            else:
+                broken += result.broken
+                _show(result)
+    if unread:
+        raise click.ClickException(f"{len(unread)} of {len(files)} files could not be read")
+    if broken:
+        raise click.exceptions.Exit(2)
+
+
+@events.command()
+@store_option
+@_zone_option
+@_window_option
+@_dns_option
+@click.option(
+    "--every",
+    type=FiniteRange(0.1, 86400),
+    default=WATCH_EVERY,
+    show_default=True,
+    help="Seconds from one look at the folder to the next.",
+)
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, folder: Path) -> None:
+    """Import the files that appear in FOLDER (.evtx, .xml, .csv, .json) until interrupted."""
+    from sqlalchemy.exc import SQLAlchemyError
+    from twisted.internet.defer import Deferred
+    from twisted.internet.task import LoopingCall, react
+    from twisted.internet.threads import deferToThread
+    from twisted.python.failure import Failure
+
+    from kmstwist.audit.engine import plain_error
+    from kmstwist.audit.events.watch import Watcher
+    from kmstwist.cli.output import OutputError
+
+    with opened(store, writes=True) as engine:
+        importer = _importer(engine, zone, window, dns)
+
+        def take(path: Path) -> None:
+            if (result := _import(importer, path)) is not None:
+                _show(result)
+
+        watcher = Watcher(folder, take)
+
+        def look() -> Deferred[None]:
+            return deferToThread(watcher.scan).addErrback(excuse)
+
+        def excuse(failure: Failure) -> None:
+            # A share that is away, or a store that is busy for long, comes back.
+            failure.trap(OSError, OutputError, SQLAlchemyError)
+            click.echo(f"{folder}: {plain_error(failure.value or failure)}; trying again in {every:g} s", err=True)
+
+        def run(reactor: object) -> Deferred[LoopingCall]:
+            click.echo(f"watching {folder}", err=True)
+            return LoopingCall(look).start(every)
+
+        react(run)
+
+
+def _importer(engine: object, zone: tzinfo, window: float, dns: bool) -> Importer:
+    from sqlalchemy import Engine
+
+    from kmstwist.audit.events.importer import Importer
+    from kmstwist.audit.store import stored_privacy
+
+    assert isinstance(engine, Engine)
+    resolve: Callable[[str], Sequence[str]] = addresses_of if dns else lambda _: ()
+    return Importer(engine, stored_privacy(engine), resolve, zone=zone, window=int(window * 1000))
+
+
+def addresses_of(name: str) -> Sequence[str]:
+    """The addresses of a machine's name, as this machine's resolver has them; none if it does not know it."""
+    try:
+        found = socket.getaddrinfo(name, None, proto=socket.IPPROTO_TCP)
+    except (OSError, UnicodeError):
+        return ()
+    return sorted({str(address[4][0]) for address in found})
+
+
+def _import(importer: Importer, path: Path) -> ImportResult | None:
+    """Import a file with a progress bar; None, and a sentence to standard error, if it cannot be read."""
+    from kmstwist.audit.events.evtx import EvtxMissing
+    from kmstwist.audit.events.files import UnknownFormat
+
+    try:
+        with progress_bar() as progress:
+            task = progress.add_task(path.name, total=path.stat().st_size)
+            return importer.import_file(path, lambda read: progress.update(task, completed=read))
+    except (UnknownFormat, EvtxMissing) as error:
+        click.echo(f"{path}: {error}", err=True)
+    except OSError as error:
+        click.echo(f"{path}: {error.strerror or error}", err=True)
+    return None
+
+
+def _show(result: ImportResult) -> None:
+    click.echo(
+        f"{result.path}: {result.imported} new, {result.known} known already, {result.other} of other kinds, "
+        f"{result.broken} broken; {result.joined} of {result.joinable} requests joined to their record"
+    )
+    for broken in result.shown:
+        click.echo(f"  {broken.place}: {broken.why}")
+    if result.broken > len(result.shown):
+        click.echo(f"  and {result.broken - len(result.shown)} more")

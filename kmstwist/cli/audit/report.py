@@ -1,0 +1,96 @@
+"""`kmstwist report NAME`: the audit's reports, as a table, CSV, JSON or Markdown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from kmstwist.audit.reports.model import Bucket
+from kmstwist.cli.audit.store import opened, store_option
+
+TABLE_ROWS = 200
+PIPE_WIDTH = 240
+
+
+@click.command()
+@click.argument("name", metavar="NAME", required=False)
+@store_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "markdown"]),
+    default="table",
+    show_default=True,
+    help="How to show it.",
+)
+@click.option("--since", metavar="TIME", help="From this time on: 2024-06-01, 2024-06-01T13:00 (UTC), or 7d.")
+@click.option("--until", metavar="TIME", help="Before this time.")
+@click.option("--machine", metavar="NAME", help="This machine, by name or address; * stands for any text.")
+@click.option("--network", metavar="NET", help="Machines in this network, such as 10.1.0.0/16.")
+@click.option("--product", metavar="NAME", help="This product; * stands for any text.")
+@click.option("--upstream", metavar="NAME", help="This KMS host; * stands for any text.")
+@click.option("--days", type=click.IntRange(0, 3650), help="For expiring (default 30) and silent (default 14).")
+@click.option("--by", type=click.Choice([str(each) for each in Bucket]), help="For activity: add up by this.")
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=TABLE_ROWS,
+    show_default=True,
+    help="Rows of a table; 0 for all. The other formats always have all.",
+)
+def report(name: str | None, store: str, form: str, limit: int, **question: Any) -> None:
+    """Show one of the audit's reports; without NAME, list them."""
+    from rich.console import Console
+
+    from kmstwist.audit.engine import reading
+    from kmstwist.audit.reports.catalogue import REPORTS
+    from kmstwist.audit.reports.filters import QueryError
+    from kmstwist.audit.reports.render import to_csv, to_json, to_markdown, to_table
+
+    if name is None:
+        width = max(map(len, REPORTS))
+        for known in REPORTS.values():
+            click.echo(f"{known.name:{width}}  {known.summary}")
+        return
+    if name not in REPORTS:
+        raise click.UsageError(f"there is no report {name!r}; there are {', '.join(REPORTS)}")
+    definition = REPORTS[name]
+    given = {option for option, value in question.items() if value is not None}
+    if unheeded := sorted(given - definition.heeds):
+        raise click.UsageError(f"the report {name} has no use for --{unheeded[0]}")
+    query = _query(question)
+    with opened(store) as engine, reading(engine) as connection:
+        try:
+            answer = definition.ask(connection, query)
+        except QueryError as error:
+            raise click.UsageError(str(error)) from error
+    match form:
+        case "csv":
+            click.echo(to_csv(answer), nl=False)
+        case "json":
+            click.echo(to_json(answer))
+        case "markdown":
+            click.echo(to_markdown(answer), nl=False)
+        case _:
+            # What is not a terminal has room for every column.
+            console = Console(width=None if Console().is_terminal else PIPE_WIDTH)
+            console.print(to_table(answer, limit=limit or None, width=console.width))
+
+
+def _query(question: dict[str, Any]) -> Any:
+    from kmstwist.audit.reports.model import Query
+    from kmstwist.audit.reports.times import parse_when
+
+    now = datetime.now(UTC)
+    found = {option: value for option, value in question.items() if value is not None}
+    for bound in ("since", "until"):
+        if bound in found:
+            try:
+                found[bound] = parse_when(found[bound], now)
+            except ValueError as error:
+                raise click.BadParameter(str(error), param_hint=f"--{bound}") from error
+    if "by" in found:
+        found["by"] = Bucket(found["by"])
+    return Query(now=now, **found)

@@ -1,0 +1,121 @@
+"""`kmstwist doctor`: one command that looks at everything and says what is wrong, with its cure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kmstwist.cli.common import DEFAULT_CONFIG, FiniteRange, run_reactor
+
+if TYPE_CHECKING:
+    from kmstwist.health.checks import Case, Finding
+
+_MARKS = {"OK": ("ok", "green"), "WARNING": ("odd", "yellow"), "CRITICAL": ("bad", "bold red")}
+
+
+@click.command()
+@click.option(
+    "--config",
+    "-c",
+    "file",
+    type=click.Path(path_type=Path),
+    help=f"The configuration file.  [default: {DEFAULT_CONFIG} if it is there]",
+)
+@click.option(
+    "--state-dir", type=click.Path(path_type=Path), help="The server's state folder, if it is not the usual one."
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="The server's port, if the configuration does not say it.")
+@click.option("--timeout", type=FiniteRange(0.1, 60), default=3.0, show_default=True, help="Seconds a step may take.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def doctor(
+    ctx: click.Context, file: Path | None, state_dir: Path | None, port: int | None, timeout: float, as_json: bool
+) -> None:
+    """Check configuration, ports, permissions, DNS, KMS hosts, clock, audit and disk, and say what to do.
+
+    Changes nothing and asks for no activation. Exits with 0 if all is well, 1 if something is odd, 2 if something is
+    bad: the codes of monitoring plugins. Best run as root, or as the user kmstwist runs as.
+    """
+    from kmstwist.configuration.reading import ConfigError
+    from kmstwist.health.checks import LOCAL_CHECKS, Finding
+    from kmstwist.transport.probe import Verdict
+
+    try:
+        case = _examine(file, state_dir, port)
+    except ConfigError as error:
+        findings = [
+            Finding("configuration", Verdict.CRITICAL, mistake, "kmstwist config check says it again after a change")
+            for mistake in error.mistakes
+        ]
+    else:
+        findings = [finding for check in LOCAL_CHECKS for finding in check(case)]
+        findings += _ask_others(case, timeout)
+    worst = max(finding.verdict for finding in findings)
+    if as_json:
+        rows = [{**asdict(finding), "verdict": finding.verdict.name} for finding in findings]
+        click.echo(json.dumps({"verdict": worst.name, "findings": rows}, indent=2))
+    else:
+        _print(findings)
+    ctx.exit(int(worst))
+
+
+def _examine(file: Path | None, state_dir: Path | None, port: int | None) -> Case:
+    """What is to be examined. Raises `ConfigError`."""
+    from kmstwist.configuration.reading import Override, load
+    from kmstwist.health.checks import Case
+    from kmstwist.lab.keys import LabKeyError, default_state_dir
+    from kmstwist.process.control import CommandError, ask, socket_path
+
+    if file is None and DEFAULT_CONFIG.exists():
+        file = DEFAULT_CONFIG
+    given = [] if port is None else [Override(("server", "port"), port, f"--port={port}")]
+    config = load(file, given).config
+    try:
+        folder = state_dir or (Path(config.server.state_dir) if config.server.state_dir else default_state_dir())
+    except LabKeyError as error:
+        raise click.ClickException(f"{error}; name the folder with --state-dir") from None
+    run_dir = Path(config.server.run_dir) if config.server.run_dir else folder
+    try:
+        server, why = ask(socket_path(run_dir, config.server.port), {"command": "status"}, 5.0), ""
+    except CommandError as error:
+        server, why = None, str(error)
+    return Case(config, file, folder, server, why)
+
+
+def _ask_others(case: Case, timeout: float) -> list[Finding]:
+    async def main(reactor: Any) -> list[Finding]:
+        from kmstwist.health.network_checks import network_findings
+
+        return await network_findings(reactor, case, timeout)
+
+    return run_reactor(main)
+
+
+def _print(findings: list[Finding]) -> None:
+    """A line for each finding, its cure below it, and the sum at the end."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        mark, style = _MARKS[finding.verdict.name]
+        text = Text(finding.finding)
+        if finding.cure:
+            text.append(f"\ncure: {finding.cure}", "bold")
+        table.add_row(Text(mark, style), finding.check, text)
+    console = Console(highlight=False)
+    console.print(table)
+    wrong = [finding for finding in findings if finding.verdict]
+    if not wrong:
+        console.print("All is well.")
+    else:
+        bad = sum(finding.verdict.name == "CRITICAL" for finding in wrong)
+        console.print(f"{bad} bad, {len(wrong) - bad} odd, {len(findings) - len(wrong)} well.")

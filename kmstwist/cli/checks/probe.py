@@ -1,0 +1,68 @@
+"""`kmstwist probe`: an RPC-level health check of any KMS host, for people and for monitoring."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from kmstwist.addresses import HostPort
+from kmstwist.cli.common import HOST_PORT, FiniteRange, run_reactor
+from kmstwist.transport.probe import ProbeReport
+from kmstwist.transport.probe import probe as run_probe
+
+#: Characters of a secondary address that are shown: a port number has five, the name of a pipe a few more.
+_LONGEST = 64
+
+
+@click.command()
+@click.argument("host", type=HOST_PORT)
+@click.option("--timeout", type=FiniteRange(0.1, 300), default=5.0, show_default=True, help="Seconds a step may take.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_context
+def probe(ctx: click.Context, host: HostPort, timeout: float, as_json: bool) -> None:
+    """Check that a KMS host answers at HOST[:PORT], genuine or kmstwist. No activation is asked for.
+
+    Connects, binds as a Windows client does, asks the management interface whether the server listens. Exits with 0 if
+    all is well, 1 if the host answers but something is odd, 2 if it does not answer: the codes of monitoring plugins.
+    """
+    from kmstwist.transport.endpoints import endpoint_for
+
+    async def main(reactor: Any) -> ProbeReport:
+        return await run_probe(reactor, endpoint_for(reactor, host.host, host.port, timeout), timeout)
+
+    report = run_reactor(main)
+    if as_json:
+        click.echo(json.dumps({"host": str(host), **asdict(report), "verdict": report.verdict.name}, indent=2))
+    else:
+        _print(host, report)
+    ctx.exit(int(report.verdict))
+
+
+def _print(host: HostPort, report: ProbeReport) -> None:
+    """The report: the first line is what a monitoring system shows, with performance data after the bar."""
+    timings = (("connect", report.connect_ms), ("bind", report.bind_ms), ("management", report.management_ms))
+    data = " ".join(f"{name}={value:.1f}ms" for name, value in timings if value is not None)
+    click.echo(f"KMS {report.verdict.name} - {host}: {report.summary}" + (f" | {data}" if data else ""))
+    for name, value in timings:
+        if value is not None:
+            click.echo(f"  {name:<12} {value:8.1f} ms")
+    for context in report.contexts:
+        click.echo(f"  {context.proposed:<24} {context.outcome}")
+    if report.fragment_size:
+        click.echo(f"  fragment size            {report.fragment_size} bytes")
+    if report.secondary_address:
+        click.echo(f"  secondary address        {_shown(report.secondary_address)}")
+
+
+def _shown(text: str) -> str:
+    """A peer's text, which a terminal must not obey, and no longer than a line."""
+    shortened = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    if shortened.isprintable():
+        return shortened
+    # Hardly ever needed, and slow to import.
+    from kmstwist.audit.reports.render import visible
+
+    return visible(shortened)

@@ -1,0 +1,1 @@
+"""The verbs for Windows clients: errors, keys, setup-client."""

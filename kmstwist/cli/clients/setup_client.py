@@ -1,0 +1,40 @@
+"""`kmstwist setup-client`: the commands that make a machine a KMS client."""
+
+from __future__ import annotations
+
+import click
+
+FORMS = ("cmd", "powershell", "ansible")
+
+
+@click.command("setup-client")
+@click.option("--product", required=True, metavar="NAME", help="The product, as `kmstwist keys` lists it.")
+@click.option("--host", metavar="HOST[:PORT]", help="The KMS host (or gateway) to set by hand; port 1688 if left out.")
+@click.option("--discover", is_flag=True, help="Let the client find its host by DNS instead.")
+@click.option("--domain", metavar="D", help="With --discover: look in this DNS domain only.")
+@click.option("--as", "form", type=click.Choice(FORMS), default="cmd", show_default=True, help="For which shell.")
+def setup_client(product: str, host: str | None, discover: bool, domain: str | None, form: str) -> None:
+    """Print the exact slmgr or ospp commands, in order, that make a machine a KMS client.
+
+    Nothing is run here: paste the lines on the Windows machine, as administrator.
+    """
+    from kmstwist.discovery.client import setup
+    from kmstwist.discovery.lookup import names
+    from kmstwist.kms.catalogue import UnknownProduct, find
+
+    if discover == (host is not None):
+        raise click.UsageError("Give either --host HOST[:PORT], or --discover to let the client ask DNS.")
+    if domain is not None and not discover:
+        raise click.UsageError("--domain goes with --discover: a client with a host set by hand asks no DNS.")
+    try:
+        chosen = find(product)
+        plan = setup.set_up(
+            chosen,
+            names.host_port(host, names.KMS_PORT) if host is not None else None,
+            names.domain(domain) if domain is not None else None,
+        )
+    except UnknownProduct as unknown:
+        raise click.ClickException(f"{unknown}.".replace("?.", "?")) from None
+    except (names.NameInvalid, setup.SetupImpossible) as invalid:
+        raise click.ClickException(str(invalid)) from None
+    click.echo(setup.FORMS[form](plan))

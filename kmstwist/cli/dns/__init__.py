@@ -1,0 +1,1 @@
+"""The verbs that speak DNS: dns, discover."""

@@ -1,0 +1,186 @@
+"""`kmstwist dns`: publish our SRV record, withdraw it, or show it for a DNS server of any make."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from kmstwist.cli.common import SECONDS
+
+if TYPE_CHECKING:
+    from kmstwist.addresses import HostPort
+    from kmstwist.discovery.publishing.gss import Kerberos
+    from kmstwist.discovery.publishing.tsig import TsigKey
+    from kmstwist.discovery.publishing.update import Publication
+    from kmstwist.discovery.publishing.updater import UpdateDone
+
+FORMS = ("bind", "nsupdate", "powershell", "dnsmasq", "unbound")
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _record_options(command: _F) -> _F:
+    for option in reversed(
+        (
+            click.option("--domain", "domains", multiple=True, required=True, metavar="D", help="Domain; repeatable."),
+            click.option("--host", metavar="NAME", help="Our full host name; this machine's if left out."),
+            click.option("--port", type=click.IntRange(1, 65535), default=1688, show_default=True),
+            click.option("--priority", type=click.IntRange(0, 65535), default=0, show_default=True),
+            click.option("--weight", type=click.IntRange(0, 65535), default=100, show_default=True),
+            click.option("--ttl", type=click.IntRange(1, 604800), default=3600, show_default=True, help="Seconds."),
+            click.option("--server", metavar="HOST[:PORT]", help="The zone's primary; found by its SOA if left out."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _update_options(command: _F) -> _F:
+    for option in reversed(
+        (
+            click.option("--key-file", type=click.Path(path_type=Path), help="TSIG key file, from tsig-keygen."),
+            click.option("--key-name", metavar="NAME", help="Which key, where the file holds several."),
+            click.option("--gss", is_flag=True, help="Sign by Kerberos (GSS-TSIG) with your tickets (kinit)."),
+            click.option("--keytab", type=click.Path(path_type=Path), help="Sign by Kerberos with this keytab."),
+            click.option("--principal", metavar="NAME", help="Which Kerberos principal; the keytab's first."),
+            click.option("--timeout", type=SECONDS, default=5.0, show_default=True),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("dns")
+def dns() -> None:
+    """Publish this gateway in DNS, so that KMS clients find it."""
+
+
+@dns.command("publish")
+@_record_options
+@_update_options
+def publish(**options: Any) -> None:
+    """Add our SRV record to each domain by a dynamic update; other hosts' records stay as they are."""
+    _update("published", options)
+
+
+@dns.command("withdraw")
+@_record_options
+@_update_options
+def withdraw(**options: Any) -> None:
+    """Take exactly our SRV record out of each domain by a dynamic update."""
+    _update("withdrawn", options)
+
+
+@dns.command("show")
+@_record_options
+@click.option("--as", "form", type=click.Choice(FORMS), default="bind", show_default=True, help="For which server.")
+@click.option("--zone", metavar="Z", help="The zone that holds the domain, if it is a parent of it.")
+def show(form: str, zone: str | None, **options: Any) -> None:
+    """Print our SRV record as lines or commands for a DNS server, to enter by hand."""
+    from kmstwist.discovery.client import snippets
+    from kmstwist.discovery.lookup import names
+
+    try:
+        publications, server = _publications(options)
+        within = names.domain(zone) if zone else None
+    except names.NameInvalid as invalid:
+        raise click.ClickException(str(invalid)) from None
+    for publication in publications:
+        if within and not f".{publication.domain}".endswith(f".{within}"):
+            raise click.ClickException(f"The domain {publication.domain} is not in the zone {within}.")
+        click.echo(snippets.FORMS[form](publication, within or publication.domain, server))
+
+
+def _publications(options: dict[str, Any]) -> tuple[list[Publication], HostPort | None]:
+    import socket
+
+    from kmstwist.discovery.lookup import names
+    from kmstwist.discovery.publishing.update import Publication
+
+    target = names.host_name(options["host"] or socket.getfqdn())
+    values = (options["port"], options["priority"], options["weight"], options["ttl"])
+    domains = dict.fromkeys(names.domain(domain) for domain in options["domains"])
+    server = names.host_port(options["server"], names.DNS_PORT) if options["server"] else None
+    return [Publication(domain, target, *values) for domain in domains], server
+
+
+def _update(verb: str, options: dict[str, Any]) -> None:
+    from kmstwist.cli.common import run_reactor
+    from kmstwist.discovery.lookup.names import NameInvalid
+    from kmstwist.discovery.lookup.resolver import tries
+    from kmstwist.discovery.publishing.tsig import KeyFileInvalid
+
+    try:
+        publications, server = _publications(options)
+        key = _key(options)
+    except (NameInvalid, KeyFileInvalid) as invalid:
+        raise click.ClickException(str(invalid)) from None
+    timeouts = tries(options["timeout"])
+
+    async def job(reactor: Any) -> list[str]:
+        return await _update_all(reactor, verb, publications, server, key, timeouts)
+
+    failures = run_reactor(job)
+    if failures:
+        raise click.ClickException("\n".join(failures))
+
+
+def _key(options: dict[str, Any]) -> TsigKey | Kerberos | None:
+    """What signs the updates. Raises `KeyFileInvalid`."""
+    by_kerberos = options["gss"] or options["keytab"] or options["principal"]
+    if options["key_file"] and by_kerberos:
+        raise click.UsageError("--key-file signs by TSIG, --gss and --keytab by Kerberos: give one of the two.")
+    if by_kerberos:
+        from kmstwist.discovery.publishing.gss import Kerberos
+
+        return Kerberos(options["keytab"], options["principal"])
+    from kmstwist.discovery.publishing.tsig import read_key_file
+
+    return read_key_file(options["key_file"], options["key_name"]) if options["key_file"] else None
+
+
+async def _update_all(
+    reactor: Any,
+    verb: str,
+    publications: list[Publication],
+    server: HostPort | None,
+    key: TsigKey | Kerberos | None,
+    timeouts: tuple[float, ...],
+) -> list[str]:
+    """Do each domain, say each success, and return the sentences of the failures."""
+    from kmstwist.addresses import is_address
+    from kmstwist.discovery.lookup.resolver import Lookup
+    from kmstwist.discovery.publishing.update import UpdateFailed
+    from kmstwist.discovery.publishing.updater import Updater
+    from kmstwist.transport.lookups import share_lookups
+
+    # A look-up of the server's name by the system is not to hold up the end of the command.
+    share_lookups(reactor)
+    lookup = Lookup(reactor, [server] if server and is_address(server.host) else [], timeouts)
+    updater = Updater(reactor, lookup, key, time.time, server, timeouts)
+    failures: list[str] = []
+    for publication in publications:
+        try:
+            done = await (updater.publish if verb == "published" else updater.withdraw)(publication)
+        except UpdateFailed as failed:
+            failures.append(f"{publication.domain}: {failed} [{failed.reason}]")
+        else:
+            _tell(verb, done)
+    return failures
+
+
+def _tell(verb: str, done: UpdateDone) -> None:
+    said = {
+        ("published", True): "published already",
+        ("withdrawn", False): "nothing to withdraw, for this record is not there,",
+    }
+    click.echo(f"{done.publication.domain}: {said.get((verb, done.stood), verb)} at {done.server}, zone {done.zone}:")
+    click.echo(f"  {done.publication}")
+    for record in sorted(done.others):
+        click.echo(f"  beside {record}")
+    for record in sorted(done.outdated):
+        click.echo(f"  still there from earlier, with another priority or weight: {record}")

@@ -1,0 +1,1 @@
+"""The verbs for a running server: config, gateway, upstreams, web."""

@@ -1,0 +1,1 @@
+"""`kmstwist lab`: rehearsing activation."""

@@ -1,0 +1,222 @@
+"""`kmstwist lab fleet`: what would happen to thousands of machines, in virtual time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from kmstwist.cli.common import FiniteRange
+from kmstwist.cli.lab.common import CommandT
+from kmstwist.lab.fleet.record import FleetResult
+from kmstwist.lab.fleet.report import compared, rows, write_csv, write_json
+from kmstwist.lab.fleet.scenario import Scenario, ScenarioError, find_scenario, ready_scenarios, ready_text
+from kmstwist.lab.fleet.simulation import Fleet
+
+_WIRE_MACHINES = 1000
+
+
+def _writable(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a file that could not be written before a run of minutes, not after it."""
+    if path is not None and not path.parent.is_dir():
+        raise click.ClickException(f"{path} cannot be written (there is no folder {path.parent}): name another file")
+    if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise click.ClickException(f"{path} cannot be written (permission denied): name another file")
+    return path
+
+
+def _out(option: str, help_text: str) -> Callable[[CommandT], CommandT]:
+    kind = click.Path(path_type=Path, dir_okay=False)
+    return click.option(f"--{option}", f"{option}_file", type=kind, callback=_writable, help=help_text)
+
+
+_JSON = _out("json", "Write the whole result as JSON.")
+_CSV = _out("csv", "Write one line an hour: states, requests, counts.")
+_HTML = _out("html", "Write one page with charts.")
+_MACHINES = click.option(
+    "--machines", type=click.IntRange(1), help="Cut the scenario to so many machines, every group in proportion."
+)
+_SEED = click.option("--seed", type=click.IntRange(0), help="Another seed than the scenario's.")
+
+
+@click.group()
+def fleet() -> None:
+    """Rehearse what happens to a whole fleet of machines, in virtual time."""
+
+
+@fleet.command("scenarios")
+@click.argument("name", required=False)
+def scenarios(name: str | None) -> None:
+    """List the ready scenarios, or print the one of this NAME as a start for your own."""
+    if name is not None:
+        try:
+            click.echo(ready_text(name), nl=False)
+        except KeyError:
+            raise click.ClickException(
+                f'there is no ready scenario "{name}"; there are: {", ".join(ready_scenarios())}'
+            ) from None
+        return
+    console = Console(highlight=False)
+    table = Table(box=None, header_style="bold")
+    for heading in ("scenario", "machines", "days", "what it shows"):
+        table.add_column(heading, justify="right" if heading in ("machines", "days") else "left")
+    for ready in ready_scenarios():
+        found = _scenario(ready)
+        table.add_row(ready, f"{found.machine_count:,}", f"{found.days:g}", found.description)
+    console.print(table)
+
+
+@fleet.command()
+@click.option("--scenario", required=True, help="A scenario file, or the name of a ready one (`fleet scenarios`).")
+@_MACHINES
+@_SEED
+@_JSON
+@_CSV
+@_HTML
+@click.option("--wire", is_flag=True, help="Against real server processes on loopback, the days pressed together.")
+@click.option(
+    "--wire-seconds",
+    type=FiniteRange(1, 3600),
+    default=60,
+    show_default=True,
+    help="With --wire: how long all the scenario's days take.",
+)
+def run(
+    scenario: str,
+    machines: int | None,
+    seed: int | None,
+    json_file: Path | None,
+    csv_file: Path | None,
+    html_file: Path | None,
+    wire: bool,
+    wire_seconds: float,
+) -> None:
+    """Run a scenario and tell what came of it.
+
+    Exits with 0 whatever became of the machines; a scenario that cannot be run is told with all its mistakes. With
+    --wire it has 1,000 machines unless --machines says otherwise, and 5,000 at most.
+    """
+    if wire:
+        result = _run_on_wire(scenario, machines or _WIRE_MACHINES, seed, wire_seconds)
+    else:
+        result = _run(_scenario(scenario, machines, seed))
+        _print_summary(result)
+    if json_file is not None:
+        _write(json_file, lambda file: write_json(result, file))
+    if csv_file is not None:
+        _write(csv_file, lambda file: write_csv(result, file))
+    if html_file is not None:
+        _write_page(html_file, [result])
+
+
+@fleet.command()
+@click.argument("first")
+@click.argument("second")
+@_MACHINES
+@_SEED
+@_HTML
+def compare(first: str, second: str, machines: int | None, seed: int | None, html_file: Path | None) -> None:
+    """Run two scenarios (files, or names of ready ones) and show their key figures side by side."""
+    wanted = [_scenario(name, machines, seed) for name in (first, second)]
+    results = [_run(scenario) for scenario in wanted]
+    table = Table(box=None, header_style="bold")
+    table.add_column("")
+    for result in results:
+        table.add_column(escape(result.scenario.name), justify="right")
+    for heading, one, two in compared(*results):
+        style = "bold" if one != two else ""
+        table.add_row(heading, f"[{style}]{one}[/]" if style else one, f"[{style}]{two}[/]" if style else two)
+    Console(highlight=False).print(table)
+    if html_file is not None:
+        _write_page(html_file, results)
+
+
+def _scenario(name: str, machines: int | None = None, seed: int | None = None) -> Scenario:
+    try:
+        found = find_scenario(name)
+    except ScenarioError as error:
+        raise click.ClickException(str(error)) from None
+    if machines is not None:
+        found = found.scaled_to(machines)
+    return found if seed is None else found.model_copy(update={"seed": seed})
+
+
+def _run(scenario: Scenario) -> FleetResult:
+    with _bar(scenario) as (progress, bar):
+        return Fleet(scenario).run(lambda share: progress.update(bar, completed=share))
+
+
+def _run_on_wire(name: str, machines: int, seed: int | None, seconds: float) -> FleetResult:
+    from kmstwist.cli.common import run_reactor
+    from kmstwist.lab.fleet.processes import ProcessFailed
+    from kmstwist.lab.fleet.wire import MAX_MACHINES, WireFleet, WireResult
+
+    if machines > MAX_MACHINES:
+        raise click.ClickException(f"--wire plays at most {MAX_MACHINES:,} machines; give fewer with --machines")
+    found = _scenario(name, machines, seed)
+    with TemporaryDirectory(prefix="kmstwist-fleet-") as folder, _bar(found) as (progress, bar):
+
+        async def main(reactor: Any) -> WireResult:
+            fleet = WireFleet(found, reactor, seconds, Path(folder), os.urandom)
+            return await fleet.run(lambda share: progress.update(bar, completed=share))
+
+        try:
+            played = run_reactor(main)
+        except ProcessFailed as failed:
+            raise click.ClickException(str(failed)) from None
+    _print_summary(played.result)
+    wire = played.wire
+    console = Console(highlight=False)
+    console.print(
+        f"on the wire: {len(wire.answers):,} answers in {wire.seconds:g} s "
+        f"({len(wire.answers) / wire.seconds:,.0f}/s), half within {wire.quantile(0.5) * 1000:.1f} ms, "
+        f"99% within {wire.quantile(0.99) * 1000:.1f} ms; "
+        f"longest wait for a turn {wire.latest:.2f} s"
+    )
+    for reason, number in sorted(wire.errors.items()):
+        console.print(f"  {number:,} times {reason}")
+    for trouble in wire.troubles:
+        console.print(f"[red]  {escape(trouble)}[/]")
+    return played.result
+
+
+@contextmanager
+def _bar(scenario: Scenario) -> Iterator[tuple[Progress, TaskID]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield progress, progress.add_task(f"{escape(scenario.name)}: {scenario.machine_count:,} machines", total=1.0)
+
+
+def _print_summary(result: FleetResult) -> None:
+    console = Console(highlight=False)
+    console.print(f"[bold]{escape(result.scenario.name)}[/] (seed {result.scenario.seed})")
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for heading, value in rows(result):
+        table.add_row(heading, value)
+    console.print(table)
+
+
+def _write_page(path: Path, results: list[FleetResult]) -> None:
+    from kmstwist.lab.fleet.page import page
+
+    _write(path, lambda file: file.write(page(results)))
+
+
+def _write(path: Path, write: Callable[[IO[str]], object]) -> None:
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            write(file)
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written ({error.strerror}): name another file") from None
+    click.echo(f"{path} is written.", err=True)

@@ -1,0 +1,1 @@
+"""`kmstwist log`: reading the log."""

@@ -1,0 +1,67 @@
+"""Reading a unit's lines from systemd's journal, through `journalctl`, whose files are of no stable format."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+#: What journalctl says of its own begins so: that there are no entries, that the machine started again.
+_REMARK = "-- "
+_CURSOR = "-- cursor: "
+
+
+class JournalError(Exception):
+    """The journal cannot be read; the text is a sentence with the cure."""
+
+
+def journal_is_there() -> bool:
+    """Whether systemd runs this machine and its journal can be asked."""
+    return Path("/run/systemd/system").is_dir() and shutil.which("journalctl") is not None
+
+
+def read_journal(unit: str, since: datetime | None, *, follow: bool) -> tuple[Iterator[str], Iterator[str]]:
+    """The unit's lines since then, or all: those that are there, and, with `follow`, those that come, without an end.
+
+    The second is to be read after the first, and begins where that ended. Each line has its time before it. Both raise
+    `JournalError` while they are read.
+    """
+    # short-iso: a time with its zone, as `kmstwist.cli.logs.loglines` understands it.
+    command = ["journalctl", f"--unit={unit}", "--output=short-iso", "--no-pager"]
+    cursor: list[str] = []
+    from_then = [] if since is None else [f"--since=@{since.timestamp():.6f}"]
+
+    def past() -> Iterator[str]:
+        for line in _lines([*command, *from_then, "--show-cursor"]):
+            if line.startswith(_CURSOR):
+                cursor.append(line.removeprefix(_CURSOR).strip())
+            elif not line.startswith(_REMARK):
+                yield line
+
+    def future() -> Iterator[str]:
+        begin = [f"--after-cursor={cursor[-1]}"] if cursor else from_then
+        for line in _lines([*command, *begin, "--follow", "--no-tail"]):
+            if not line.startswith(_REMARK):
+                yield line
+
+    return past(), future() if follow else iter(())
+
+
+def _lines(command: list[str]) -> Iterator[str]:
+    try:
+        # What journalctl has against it, such as a missing permission, it says on standard error itself.
+        journalctl = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise JournalError(f"journalctl cannot be started: {error.strerror}; name a file instead") from None
+    with journalctl:
+        assert journalctl.stdout is not None
+        try:
+            yield from journalctl.stdout
+        except BaseException:
+            # Nobody wants more lines. One that ends by itself is left to tell how.
+            journalctl.terminate()
+            raise
+    if journalctl.returncode > 0:
+        raise JournalError(f"journalctl ended with status {journalctl.returncode}: {' '.join(command)}")

@@ -1,0 +1,1 @@
+"""One file and the environment: reading, checking, and the commented default."""

@@ -1,0 +1,86 @@
+"""What a changed configuration changes: read again, checked against the one in force, and compared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import BaseModel
+from twisted.logger import Logger
+
+from kmstwist.configuration.derived import refuse_ourselves
+from kmstwist.configuration.model import Config
+from kmstwist.configuration.reading import ConfigError, Effective, Place, leaves
+from kmstwist.logevents import CONFIG_REFUSED
+from kmstwist.startup import StartupError
+
+#: What cannot change while the process runs; a section stands for all that is in it.
+NEEDS_RESTART: tuple[Place, ...] = (
+    ("server", "port"),
+    ("server", "listen"),
+    ("server", "state_dir"),
+    ("server", "run_dir"),
+    ("server", "workers"),
+    ("lab", "products"),
+    ("audit",),
+    ("dns", "publish"),
+    ("dns", "watch"),
+    ("web",),
+    ("lab", "clock_error"),
+)
+
+
+def read_again(load: Callable[[], Effective], started: Config, log: Logger) -> Effective:
+    """The configuration as it is now. Raises `ConfigError`, its mistakes logged, where it cannot follow the one that
+    was in force at the start."""
+    try:
+        new = load()
+        _refuse_other_mode(started, new.config)
+        # Neither now nor at the next start, which would find it wrong.
+        _refuse_circle(new, in_force(started, new.config))
+        _refuse_circle(new, new.config)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            CONFIG_REFUSED.emit(log, detail=mistake)
+        raise
+    return new
+
+
+def in_force(started: Config, new: Config) -> Config:
+    """What a changed configuration comes to until a restart: what needs one is as it was at the start."""
+    config: BaseModel = new
+    for place in NEEDS_RESTART:
+        config = _with(config, place, started)
+    assert isinstance(config, Config)
+    return config
+
+
+def _with(model: BaseModel, place: Place, source: BaseModel) -> BaseModel:
+    """The model with what stands at a place in `source`."""
+    name, *rest = place
+    theirs = getattr(source, name)
+    return model.model_copy(update={name: _with(getattr(model, name), tuple(rest), theirs) if rest else theirs})
+
+
+def needs_restart(place: Place) -> bool:
+    """Whether a value cannot change while the process runs."""
+    return any(place[: len(part)] == part for part in NEEDS_RESTART)
+
+
+def changes(old: Config, new: Config) -> list[Place]:
+    """The places whose values differ."""
+    return [place for (place, before), (_, after) in zip(leaves(old), leaves(new), strict=True) if before != after]
+
+
+def _refuse_circle(new: Effective, config: Config) -> None:
+    try:
+        refuse_ourselves(config)
+    except StartupError as error:
+        raise ConfigError([f"{new.origins.get(('gateway', 'upstreams'), 'gateway.upstreams')}: {error}"]) from None
+
+
+def _refuse_other_mode(old: Config, new: Config) -> None:
+    if old.gateway.configured != new.gateway.configured:
+        was, would = ("a gateway", "a lab") if old.gateway.configured else ("a lab", "a gateway")
+        raise ConfigError(
+            [f"gateway.upstreams: this would make {would} of what runs as {was}; restart kmstwist if that is meant"]
+        )

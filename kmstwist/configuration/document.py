@@ -1,0 +1,186 @@
+"""The configuration in words: the commented file that is installed, the reference, and what is in force.
+
+All are made from the models, so that none can tell of an option that is not there, or leave one out.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from kmstwist.configuration.model import Config
+from kmstwist.configuration.options import OPTIONS
+from kmstwist.configuration.reading import Effective, Place, model_in
+
+_WIDTH = 100
+_HEAD = """\
+# The configuration of kmstwist: every option with its default.
+#
+# Start with:          twistd kms --config /etc/kmstwist/kmstwist.toml
+# Check it with:       kmstwist config check /etc/kmstwist/kmstwist.toml
+# Apply a change with: kmstwist config reload   (or SIGHUP; no connection is dropped)
+#
+# What is commented out shows the default, or an example where there is none. Durations are in seconds unless said
+# otherwise. Options on the command line override this file.
+"""
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, BaseModel):
+        inner = ", ".join(f"{name} = {toml_value(getattr(value, name))}" for name in type(value).model_fields)
+        return f"{{ {inner} }}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(toml_value(item) for item in value)}]"
+    if isinstance(value, int | float):
+        return repr(value)
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def effective_toml(effective: Effective) -> str:
+    """The configuration in force as TOML, the origin of each value behind it. It can be read back."""
+    lines: list[str] = []
+    section: Place | None = None
+    for place, value, origin in sections_first(effective):
+        if place[:-1] != section:
+            section = place[:-1]
+            lines += [*([""] if lines else []), f"[{'.'.join(section)}]"]
+        if value is None:
+            lines.append(f"# {place[-1]} is not set  # {origin}")
+        else:
+            lines.append(f"{place[-1]} = {toml_value(value)}  # {origin}")
+    return "\n".join(lines) + "\n"
+
+
+def sections_first(effective: Effective) -> Iterator[tuple[Place, Any, str]]:
+    """The values, those of a section before those of the sections in it, as TOML needs them."""
+    by_section: dict[Place, list[tuple[Place, Any, str]]] = {}
+    for entry in effective.values():
+        by_section.setdefault(entry[0][:-1], []).append(entry)
+    for section in sorted(by_section, key=lambda place: _section_order(place)):
+        yield from by_section[section]
+
+
+def _section_order(place: Place) -> tuple[int, ...]:
+    order: list[int] = []
+    model: type[BaseModel] | None = Config
+    for name in place:
+        assert model is not None
+        order.append(list(model.model_fields).index(name))
+        model = model_in(model.model_fields[name].annotation)
+    return tuple(order)
+
+
+def commented_toml() -> str:
+    """The configuration file that is installed: every option commented out at its default."""
+    return _HEAD + "\n".join(_commented(Config, ()))
+
+
+def _commented(model: type[BaseModel], place: Place) -> Iterator[str]:
+    plain = [(name, info) for name, info in model.model_fields.items() if not _is_section(info)]
+    simple = [(name, info) for name, info in plain if model_in(info.annotation) is None]
+    if place and simple:
+        yield ""
+        yield from _comment(_prose(model))
+        yield f"[{'.'.join(place)}]"
+        for name, info in simple:
+            yield ""
+            yield from _comment(info.description or "")
+            yield f"#{name} = {toml_value(_shown_default(name, info))}"
+    for name, info in plain:
+        table = model_in(info.annotation)
+        if table is not None:
+            yield ""
+            yield from _comment(_prose(table))
+            yield f"#[[{'.'.join((*place, name))}]]"
+            for inner, inner_info in table.model_fields.items():
+                yield from _comment(inner_info.description or "")
+                yield f"#{inner} = {toml_value(_shown_default(inner, inner_info))}"
+    for name, info in model.model_fields.items():
+        if _is_section(info):
+            inner_model = model_in(info.annotation)
+            assert inner_model is not None
+            yield from _commented(inner_model, (*place, name))
+    if not place:
+        yield ""
+
+
+#: What is shown of an option that has no default, or an empty one, and names no example itself.
+_EXAMPLES: dict[str, Any] = {
+    "address": "kms1.example.com",
+    "name": "kms1",
+    "listen": ("tcp:1688:interface=10.0.0.1",),
+    "state_dir": "/var/lib/kmstwist",
+    "run_dir": "/run/kmstwist",
+    "discover": "corp.example.com",
+    "deny": ("10.66.0.0/16",),
+    "proxy_from": ("10.0.0.5",),
+}
+
+
+def _shown_default(name: str, info: FieldInfo) -> Any:
+    default = info.get_default(call_default_factory=True)
+    if default not in (None, (), "", PydanticUndefined):
+        return default
+    return info.examples[0] if info.examples else _EXAMPLES[name]
+
+
+def _is_section(info: FieldInfo) -> bool:
+    return isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+
+
+def _prose(model: type[BaseModel]) -> str:
+    """A model's docstring without the name of its section in front."""
+    text = " ".join((model.__doc__ or "").split())
+    after = text.partition(": ")[2] or text
+    return after[:1].upper() + after[1:]
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, _WIDTH)]
+
+
+def reference_page() -> str:
+    """`docs/reference/configuration.md`: every section and option."""
+    options = {option.place: option.name for option in OPTIONS}
+    lines = [
+        "# The configuration file",
+        "",
+        "<!-- Made from the program by `make docs`. -->",
+        "",
+        "TOML, given with `twistd kms --config FILE`. Every option may be left out. `kmstwist config check FILE` says",
+        "all mistakes at once; `kmstwist config show` prints what is in force and where each value comes from. Options",
+        "of the command line override the file. Durations are in seconds unless said otherwise.",
+    ]
+    for place, model in _all_models(Config, ()):
+        if not place:
+            continue
+        title = ".".join(place)
+        is_table = place == ("gateway", "upstreams")
+        lines += ["", f"## `{f'[[{title}]]' if is_table else f'[{title}]'}`", "", _prose(model), ""]
+        lines += ["| option | default | meaning | on the command line |", "| --- | --- | --- | --- |"]
+        for name, info in model.model_fields.items():
+            if model_in(info.annotation) is not None and name != "upstreams":
+                continue
+            default = info.get_default(call_default_factory=True)
+            shown = "" if default in (None, PydanticUndefined, "") else f"`{toml_value(default)}`"
+            option = options.get((*place, name))
+            line = f"| `{name}` | {shown} | {info.description or ''} | {f'`--{option}`' if option else ''} |"
+            lines.append(line.replace("[[gateway.upstreams]]", "`[[gateway.upstreams]]`"))
+    return "\n".join(lines) + "\n"
+
+
+def _all_models(model: type[BaseModel], place: Place) -> Iterator[tuple[Place, type[BaseModel]]]:
+    yield place, model
+    for name, info in model.model_fields.items():
+        inner = model_in(info.annotation)
+        if inner is not None:
+            yield from _all_models(inner, (*place, name))

@@ -1,0 +1,112 @@
+"""The configuration: every option with its type, its bounds, its default and what it does.
+
+A section is a pydantic model. Those of a room live in the room (`kmstwist.gateway.settings`) and are named here in one
+line of `Config`; the file, the checks, `kmstwist config show` and the reference follow from the model. How a file and
+the command line become a `Config` is `kmstwist.configuration.reading`'s matter.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from kmstwist.admission.settings import AdmissionSettings
+from kmstwist.audit.settings import AuditSection
+from kmstwist.conversation.settings import TimeoutSettings
+from kmstwist.discovery.settings import DnsSettings
+from kmstwist.gateway.settings import GatewaySettings
+from kmstwist.kms.catalogue import FAMILIES
+from kmstwist.sections import Section
+from kmstwist.telemetry.settings import LogSettings
+from kmstwist.web.settings import WebSettings
+
+#: What intervals a KMS host may be given, in minutes (slmgr /sai and /sri).
+Minutes = Annotated[int, Field(ge=15, le=30 * 24 * 60)]
+#: Minutes that the lab host's clock may be wrong: some ten years.
+MAX_CLOCK_ERROR = 5_000_000
+
+
+def _endpoint(text: str) -> str:
+    # Imported here: this module is read by commands that open no port.
+    from twisted.internet.endpoints import serverFromString
+
+    no_reactor: Any = None
+    if not text.startswith("systemd:"):  # Its sockets are there only in the process that systemd starts.
+        try:
+            serverFromString(no_reactor, text)
+        except (ValueError, TypeError, LookupError, OSError) as error:
+            raise ValueError(
+                f"'{text}' is no Twisted endpoint ({error}); write for example tcp:1688:interface=10.0.0.1"
+            ) from None
+    return text
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+
+
+class LimitSettings(Section):
+    """`[server.limits]`: what one server takes on."""
+
+    connections: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        20_000, description="Connections open at the same time; more are closed at once. Shared out among workers."
+    )
+    request_bytes: Annotated[int, Field(ge=1024, le=0x7FFF_FFFF)] = Field(
+        4 * 1024 * 1024,
+        description="Bytes of one request that comes in fragments; a larger one is refused. KMS requests need no more "
+        "than 300 and come whole.",
+    )
+    reassembly_bytes: Annotated[int, Field(ge=1024, le=0x7FFF_FFFF)] = Field(
+        64 * 1024 * 1024,
+        description="Bytes of all requests that are still incomplete together. Shared out among workers.",
+    )
+
+
+class ServerSettings(Section):
+    """`[server]`: where kmstwist listens and keeps its files."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(1688, description="TCP port, for IPv4 and IPv6.")
+    listen: tuple[Endpoint, ...] = Field(
+        (), description="Twisted endpoints to listen on instead of port, for example 'tcp:1688:interface=10.0.0.1'."
+    )
+    state_dir: str | None = Field(
+        None, description="Folder for what must outlive the process. By default /var/lib/kmstwist, or the user's own."
+    )
+    run_dir: str | None = Field(None, description="Folder for the control socket. By default the state folder.")
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        1, description="Processes that share the port; a gateway only. Changing it needs a restart."
+    )
+    timeouts: TimeoutSettings = TimeoutSettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+
+
+class LabSettings(Section):
+    """`[lab]`: how the lab's host behaves while no upstream is configured. The lab grants no licences."""
+
+    activation_interval: Minutes = Field(120, description="Minutes between the attempts of a client not activated yet.")
+    renewal_interval: Minutes = Field(10_080, description="Minutes between the renewals of an activated client.")
+    clock_error: float = Field(
+        0.0,
+        ge=-MAX_CLOCK_ERROR,
+        le=MAX_CLOCK_ERROR,
+        allow_inf_nan=False,
+        description="Minutes the lab host's clock is ahead (negative: behind); beyond 240 it refuses all clients.",
+    )
+    products: tuple[Literal["Windows", "Windows Server", "Office"], ...] = Field(
+        FAMILIES,  # type: ignore[arg-type]  # a test holds the two lists of families together
+        min_length=1,
+        description="Product families the lab host covers; clients of others are told that it does not.",
+    )
+
+
+class Config(Section):
+    """The whole configuration: one line a section."""
+
+    server: ServerSettings = ServerSettings()
+    lab: LabSettings = LabSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    admission: AdmissionSettings = AdmissionSettings()
+    audit: AuditSection = AuditSection()
+    dns: DnsSettings = DnsSettings()
+    web: WebSettings = WebSettings()

@@ -1,0 +1,353 @@
+"""From a TOML file and the command line to a `Config`: all mistakes at once, each with its place and its cure.
+
+Three layers, the later over the earlier: the model's defaults, the file, the options. Each value of the outcome knows
+where it comes from. A value is checked by the model, whatever layer it is from, so a mistake on the command line reads
+like one in the file, with the option for its place.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from kmstwist.configuration.model import Config
+from kmstwist.sections import Contradictions
+
+#: Where a value stands in the configuration: ("gateway", "pool", "floor").
+Place = tuple[str, ...]
+DEFAULT = "default"
+
+_HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(#.*)?$")
+_KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+(?:\s*\.\s*[A-Za-z0-9_\"'-]+)*)\s*=")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `mistakes` are sentences, each with its place and its cure."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A value given by an option of the command line, in the shape a file would give it."""
+
+    place: Place
+    value: Any
+    option: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """A configuration, and where each of its values comes from: "default", a file's line, or an option."""
+
+    config: Config
+    file: Path | None = None
+    origins: Mapping[Place, str] = field(default_factory=dict)
+
+    def values(self) -> Iterator[tuple[Place, Any, str]]:
+        """Every value with its place and its origin, in the model's order."""
+        for place, value in leaves(self.config):
+            yield place, value, self.origins.get(place, DEFAULT)
+
+
+def leaves(model: BaseModel, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """The values of a model and of the sections in it, in order."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from leaves(value, (*place, name))
+        else:
+            yield (*place, name), value
+
+
+def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
+    """The effective configuration. Raises `ConfigError`."""
+    raw: dict[str, Any] = {}
+    lines: dict[Place, int] = {}
+    if file is not None:
+        text = _read(file)
+        try:
+            raw = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError([_not_toml(file, error)]) from None
+        lines = line_numbers(text)
+    places = {override.place: override.option for override in overrides}
+    for override in overrides:
+        _set(raw, override)
+    try:
+        # By way of JSON, in which strictness takes an array for a tuple, but no text for a number.
+        config = Config.model_validate_json(json.dumps(raw, default=str), strict=True)
+    except ValidationError as error:
+        raise ConfigError(_sentences(error, file, lines, places)) from None
+    if config.server.workers > 1 and not config.gateway.configured:
+        place = ("server", "workers")
+        where = places.get(place) or f"{_where(file, lines, place)}: {_dotted(place)}"
+        said = "several workers are for a gateway, and no upstream is named: a lab's count lives in one process"
+        raise ConfigError([f"{where}: {said}"])
+    return Effective(config, file, _origins(config, raw, file, lines, places))
+
+
+def _read(file: Path) -> str:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from None
+    try:
+        # Some editors begin a file with a mark of its byte order, which TOML does not know.
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{file}:{line}: not UTF-8 text; save the file as UTF-8"]) from None
+
+
+def _not_toml(file: Path, error: tomllib.TOMLDecodeError) -> str:
+    """The parser's sentence with its line in front, as in other mistakes; of what stands twice, in plain words."""
+    text, _, position = str(error).rpartition(" (at ")
+    line = re.match(r"line (\d+), column \d+\)", position)
+    twice = re.match(r"Cannot declare \((.*)\) twice", text)
+    if twice:
+        section = ".".join(re.findall(r"'([^']*)'", twice.group(1)))
+        text = f"[{section}] stands twice; put into one what is in both"
+    elif text == "Cannot overwrite a value":
+        text = "what is set here is set before; keep one"
+    return f"{file}{f':{line.group(1)}' if line else ''}: not TOML: {text}{'' if line else f' (at {position}'}"
+
+
+def _set(raw: dict[str, Any], override: Override) -> None:
+    table = raw
+    for name in override.place[:-1]:
+        inner = table.setdefault(name, {})
+        if not isinstance(inner, dict):
+            # The file has a value where a section belongs, which the model will say.
+            return
+        table = inner
+    table[override.place[-1]] = override.value
+
+
+def _origins(
+    config: Config, raw: Mapping[str, Any], file: Path | None, lines: Mapping[Place, int], places: Mapping[Place, str]
+) -> dict[Place, str]:
+    origins: dict[Place, str] = {}
+    for place, _ in leaves(config):
+        if place in places:
+            origins[place] = places[place]
+        elif _given(raw, place):
+            origins[place] = _where(file, lines, place)
+    return origins
+
+
+def _given(raw: Mapping[str, Any], place: Place) -> bool:
+    table: Any = raw
+    for name in place:
+        if not isinstance(table, dict) or name not in table:
+            return False
+        table = table[name]
+    return True
+
+
+def _where(file: Path | None, lines: Mapping[Place, int], place: Place) -> str:
+    """The file, and the line of a place or of the nearest around it that is known."""
+    for length in range(len(place), 0, -1):
+        if place[:length] in lines:
+            return f"{file}:{lines[place[:length]]}"
+    return str(file)
+
+
+# Mistakes as sentences.
+
+
+def _sentences(
+    error: ValidationError, file: Path | None, lines: Mapping[Place, int], options: Mapping[Place, str]
+) -> list[str]:
+    found = []
+    errors = error.errors(include_url=False)
+    for details in errors:
+        if details["type"] == "too_short" and any(_inside(other, details) for other in errors):
+            # The list is short only because its items were refused.
+            continue
+        place = tuple(str(part) for part in details["loc"] if not _is_union_branch(part))
+        contradictions = details.get("ctx", {}).get("error")
+        if isinstance(contradictions, Contradictions):
+            for fault in contradictions.faults:
+                places = [(*place, *inner) for inner in fault.places]
+                found.append(_contradiction(fault.said, places, file, lines, options))
+            continue
+        option = _option_of(place, options)
+        if option is None and place not in lines:
+            # A section that the file does not have contradicts itself by the options that stand for its values.
+            option = " ".join(text for at, text in options.items() if at[: len(place)] == place) or None
+        said = _say(details, place)
+        if option is not None:
+            # The option shows the value already.
+            shown = f", not {_shown(details['input'])}"
+            found.append((0, f"{option}: {said.removesuffix(shown)}"))
+        else:
+            found.append(_at_its_line(said, place, file, lines))
+    return list(dict.fromkeys(sentence for _, sentence in sorted(found)))
+
+
+def _contradiction(
+    said: str, places: Sequence[Place], file: Path | None, lines: Mapping[Place, int], options: Mapping[Place, str]
+) -> tuple[int, str]:
+    """What values say against each other, with the options among them, or the line of the one to change."""
+    given = {option for place in places if (option := _option_of(place, options))}
+    if given:
+        # In the order in which options are listed, whatever the order of the places.
+        return 0, f"{' '.join(text for text in dict.fromkeys(options.values()) if text in given)}: {said}"
+    # What is left at its default stands nowhere in the file.
+    return _at_its_line(said, next((place for place in places if place in lines), places[0]), file, lines)
+
+
+def _at_its_line(said: str, place: Place, file: Path | None, lines: Mapping[Place, int]) -> tuple[int, str]:
+    where = _where(file, lines, place)
+    line = int(where.rpartition(":")[2]) if where.rpartition(":")[2].isdigit() else 0
+    return line, f"{where}: {_dotted(place)}: {said}"
+
+
+def _option_of(place: Place, options: Mapping[Place, str]) -> str | None:
+    """The option that stands for a place, or for what it is in."""
+    return next((options[place[:n]] for n in range(len(place), 0, -1) if place[:n] in options), None)
+
+
+def _inside(one: ErrorDetails, other: ErrorDetails) -> bool:
+    outer = other["loc"]
+    return len(one["loc"]) > len(outer) and one["loc"][: len(outer)] == outer
+
+
+def _is_union_branch(part: int | str) -> bool:
+    # pydantic names the branch of a union it tried, which is no place in a file.
+    return isinstance(part, str) and not re.fullmatch(r"[A-Za-z0-9_-]+", part)
+
+
+def _dotted(place: Place) -> str:
+    """A place as an administrator reads it: gateway.upstreams[2].address, counted from 1."""
+    text = ""
+    for part in place:
+        text += f"[{int(part) + 1}]" if part.isdigit() else f".{part}" if text else part
+    return text
+
+
+def _say(details: ErrorDetails, place: Place) -> str:
+    kind, context, value = details["type"], details.get("ctx", {}), details["input"]
+    if kind == "extra_forbidden":
+        return _unknown_key(place)
+    if kind == "missing":
+        return f"is missing; every {_dotted(place[:-1]).partition('[')[0]} table needs it"
+    if kind == "too_short":
+        return "must name at least one"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        return f"must be one of {context['expected'].replace(chr(39), '')}, not {_shown(value)}"
+    bounds = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
+    if kind in bounds:
+        name, words = bounds[kind]
+        return f"must be {words} {context[name]:g}, not {_shown(value)}"
+    if _model_at(place) is not None and (kind == "tuple_type" or place[-1].isdigit()):
+        return f"must be a table with [[{_dotted(place).partition('[')[0]}]] above it, for each; not {_shown(value)}"
+    wanted = {
+        "int_type": "a whole number",
+        "int_from_float": "a whole number",
+        "float_type": "a number",
+        "string_type": "text in quotes",
+        "bool_type": "true or false",
+        "tuple_type": "a list in brackets",
+        "model_type": "a section of its own",
+        "finite_number": "a finite number",
+    }.get(kind)
+    if wanted is not None:
+        return f"must be {wanted}, not {_shown(value)}"
+    return f"{details['msg'][:1].lower()}{details['msg'][1:]}, not {_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    not_finite = isinstance(value, float) and not math.isfinite(value)
+    text = str(value) if not_finite else json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+#: What an option is called that people write by another name: the name that they write, and the place that it has.
+_KNOWN_AS: dict[Place, Place] = {("gateway", "dns_servers"): ("dns", "servers")}
+
+
+def _unknown_key(place: Place) -> str:
+    if meant := _KNOWN_AS.get(place):
+        return f"no such option; the DNS servers to ask are {meant[-1]} in [{'.'.join(meant[:-1])}]"
+    model = _model_at(place[:-1])
+    known = list(model.model_fields) if model is not None else []
+    near = difflib.get_close_matches(place[-1], known, n=1)
+    if near:
+        return f"no such option; did you mean {near[0]}?"
+    elsewhere = [p for p in _all_places(Config) if p[-1] == place[-1]]
+    if elsewhere:
+        return f"no such option here; it belongs to [{'.'.join(elsewhere[0][:-1])}]"
+    return f"no such option; there are {', '.join(known)}"
+
+
+def _model_at(place: Place) -> type[BaseModel] | None:
+    model: type[BaseModel] = Config
+    for name in place:
+        if name.isdigit():
+            continue
+        info = model.model_fields.get(name)
+        inner = None if info is None else model_in(info.annotation)
+        if inner is None:
+            return None
+        model = inner
+    return model
+
+
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation is, or that its items are."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := model_in(inner)) is not None), None)
+
+
+def _all_places(model: type[BaseModel], place: Place = ()) -> Iterator[Place]:
+    for name, info in model.model_fields.items():
+        yield (*place, name)
+        inner = model_in(info.annotation)
+        if inner is not None:
+            yield from _all_places(inner, (*place, name))
+
+
+def line_numbers(text: str) -> dict[Place, int]:
+    """The line of each section and key in a TOML text that is laid out as usual: one header or key a line.
+
+    What is laid out otherwise (inline tables) is found by the line of what it is in.
+    """
+    lines: dict[Place, int] = {}
+    section: Place = ()
+    arrays: dict[Place, int] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        header = _HEADER.match(line)
+        if header:
+            section = _parts(header.group(1))
+            if line.lstrip().startswith("[["):
+                index = arrays[section] = arrays.get(section, -1) + 1
+                lines.setdefault(section, number)
+                section = (*section, str(index))
+            lines.setdefault(section, number)
+        elif key := _KEY.match(line):
+            place = section
+            for part in _parts(key.group(1)):
+                place = (*place, part)
+                lines.setdefault(place, number)
+    return lines
+
+
+def _parts(dotted: str) -> Place:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))

@@ -1,0 +1,1 @@
+"""A client's connection: bytes in, a call answered, its line written."""

@@ -1,0 +1,1 @@
+"""Asking DNS: messages, servers, SRV records, search order."""

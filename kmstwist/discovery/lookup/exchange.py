@@ -1,0 +1,150 @@
+"""One DNS message out, one back: over UDP, and over TCP where the answer is too long for UDP.
+
+Over Twisted and not in a thread with `dns.query`: the withdrawal on an orderly stop then ends when its time is up, a
+cancelled update leaves no thread behind, and the waiting can be tested in virtual time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.error import CannotListenError, ConnectError, ConnectionClosed, ConnectionRefusedError
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.protocol import ConnectedDatagramProtocol, Factory, connectionDone
+from twisted.protocols.basic import Int16StringReceiver
+from twisted.python.failure import Failure
+
+from kmstwist.addresses import HostPort
+from kmstwist.transport.endpoints import address_endpoint
+
+_HEADER_SIZE = 12
+_FLAG_RESPONSE = 0x80
+_FLAG_TRUNCATED = 0x02
+
+
+class NoAnswer(Exception):
+    """The server took no message, or gave no answer in time; the text is a sentence, `refused` tells which."""
+
+    def __init__(self, sentence: str, refused: bool) -> None:
+        super().__init__(sentence)
+        self.refused = refused
+
+
+async def exchange(reactor: Any, server: HostPort, message: bytes, timeouts: Sequence[float]) -> bytes:
+    """Send a DNS message to a server (an address) and return the answer of the same id.
+
+    `timeouts` are the seconds to wait after each sending over UDP; TCP, where it is needed, gets their sum. An update
+    may be sent again without harm: to add a record that is there, or to remove one that is not, changes nothing.
+    Raises `NoAnswer`.
+    """
+
+    async def asking() -> bytes:
+        answer = await _over_udp(reactor, server, message, timeouts)
+        if answer[2] & _FLAG_TRUNCATED:
+            answer = await _over_tcp(reactor, server, message, sum(timeouts))
+        return answer
+
+    return await _answered(asking(), server, sum(timeouts))
+
+
+async def exchange_over_tcp(reactor: Any, server: HostPort, message: bytes, seconds: float) -> bytes:
+    """As `exchange`, over TCP from the first, within so many seconds. Raises `NoAnswer`."""
+    return await _answered(_over_tcp(reactor, server, message, seconds), server, seconds)
+
+
+async def _answered(asking: Awaitable[bytes], server: HostPort, seconds: float) -> bytes:
+    try:
+        return await asking
+    except (DeferredTimeout, ConnectTimeout):
+        raise NoAnswer(f"The DNS server {server} gave no answer within {seconds:g} seconds.", refused=False) from None
+    except (ConnectError, ConnectionClosed, ConnectionRefusedError):
+        raise NoAnswer(f"Nothing answers at {server}: is a DNS server running there?", refused=True) from None
+    except (OSError, CannotListenError):
+        raise NoAnswer(f"This machine has no way to the DNS server {server}.", refused=True) from None
+
+
+def _answers(datagram: bytes, message: bytes) -> bool:
+    return len(datagram) >= _HEADER_SIZE and datagram[:2] == message[:2] and bool(datagram[2] & _FLAG_RESPONSE)
+
+
+class _Asking(ConnectedDatagramProtocol):
+    """Sends one datagram, over a socket connected to its server: only that server's datagrams come in."""
+
+    def __init__(self, server: HostPort, message: bytes) -> None:
+        self._server = server
+        self._message = message
+        self.answer: Deferred[bytes] = Deferred()
+
+    def startProtocol(self) -> None:
+        transport: Any = self.transport
+        transport.connect(self._server.host, self._server.port)
+
+    def send(self) -> None:
+        transport: Any = self.transport
+        try:
+            transport.write(self._message)
+        except OSError as error:
+            if not self.answer.called:
+                self.answer.errback(error)
+
+    def datagramReceived(self, datagram: bytes, addr: Any = None) -> None:
+        if not self.answer.called and _answers(datagram, self._message):
+            self.answer.callback(datagram)
+
+    def connectionRefused(self) -> None:
+        if not self.answer.called:
+            self.answer.errback(ConnectionRefusedError())
+
+    def stopProtocol(self) -> None:
+        # The epoll reactor closes a connected UDP socket by itself where others report the refusal.
+        self.connectionRefused()
+
+
+async def _over_udp(reactor: Any, server: HostPort, message: bytes, timeouts: Sequence[float]) -> bytes:
+    asking = _Asking(server, message)
+    port = reactor.listenUDP(0, asking, interface="::" if ":" in server.host else "")
+    waited = 0.0
+    resends = []
+    for seconds in timeouts:
+        resends.append(reactor.callLater(waited, asking.send))
+        waited += seconds
+    try:
+        return await asking.answer.addTimeout(waited, reactor)
+    finally:
+        for resend in resends:
+            if resend.active():
+                resend.cancel()
+        await maybeDeferred(port.stopListening)
+
+
+class _AskingOverTcp(Int16StringReceiver):
+    """Sends one message with the two bytes of its length before it (RFC 7766 section 8)."""
+
+    def __init__(self, message: bytes) -> None:
+        self._message = message
+        self.answer: Deferred[bytes] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.sendString(self._message)
+
+    def stringReceived(self, string: bytes) -> None:
+        if not self.answer.called and _answers(string, self._message):
+            self.answer.callback(string)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.answer.called:
+            self.answer.errback(reason)
+
+
+async def _over_tcp(reactor: Any, server: HostPort, message: bytes, seconds: float) -> bytes:
+    endpoint = address_endpoint(reactor, server.host, server.port, seconds)
+    factory: Any = Factory.forProtocol(lambda: _AskingOverTcp(message))
+    asking: Any = await endpoint.connect(factory)
+    try:
+        answer: bytes = await asking.answer.addTimeout(seconds, reactor)
+        return answer
+    finally:
+        asking.transport.abortConnection()

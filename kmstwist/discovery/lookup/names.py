@@ -1,0 +1,117 @@
+"""Names as DNS has them: checking what an administrator typed, and writing names one way.
+
+Everything in this room handles names as lower-case ASCII without the final dot; internationalised names become their
+IDNA form here, once. KMS hosts are published under `_vlmcs._tcp.<domain>` and listen on TCP 1688 (Microsoft, "Volume
+Activation Planning Guide").
+"""
+
+from __future__ import annotations
+
+import re
+
+import dns.exception
+import dns.name
+
+from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, is_address, parse_host_port
+
+SERVICE = "_vlmcs._tcp"
+KMS_PORT = DEFAULT_PORT
+DNS_PORT = 53
+
+#: Characters that a name may have, without the final dot (RFC 1035 2.3.4 counts 255 bytes, with the lengths).
+MAX_LENGTH = 253
+
+_SERVICE_LABELS = {"_vlmcs", "_tcp", "_udp"}
+_HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9])?")
+
+
+class NameInvalid(ValueError):
+    """What was given is no usable name; the text is one sentence for the administrator."""
+
+
+def normal(name: str) -> str:
+    """A DNS name in the one form used here: lower case, IDNA, no final dot.
+
+    Raises `NameInvalid` for an empty name, one over 255 bytes, and one with an empty or a too long label.
+    """
+    try:
+        parsed = dns.name.from_text(name.strip())
+    except (dns.exception.DNSException, UnicodeError) as error:
+        raise NameInvalid(f"{name!r} is not a DNS name: {str(error).rstrip('.').lower()}.") from error
+    text = parsed.canonicalize().to_text(omit_final_dot=True)
+    if parsed == dns.name.root:
+        raise NameInvalid("An empty name was given where a DNS name is needed, such as corp.example.")
+    return text
+
+
+def domain(name: str) -> str:
+    """A DNS domain to look in or publish in, checked to consist of host-name labels (RFC 952, underscores allowed).
+
+    `_vlmcs._tcp.corp.example` is understood as its domain. Raises `NameInvalid`, also for what is nearly that, and for
+    a domain so long that no record of ours can stand in it.
+    """
+    text = _checked_labels(name, "a DNS domain, such as corp.example").removeprefix(SERVICE + ".")
+    labels = text.split(".")
+    service = max((place for place, label in enumerate(labels, 1) if label in _SERVICE_LABELS), default=0)
+    if service:
+        meant = ".".join(labels[service:]) or "corp.example"
+        raise NameInvalid(f"{name!r} is the name of a service, not of a domain: give the domain only, such as {meant}.")
+    if len(service_name(text)) > MAX_LENGTH:
+        raise NameInvalid(
+            f"The domain {text} is too long: with {SERVICE} before it, it has {len(service_name(text))} characters, "
+            f"and DNS allows {MAX_LENGTH}."
+        )
+    return text
+
+
+def host_name(name: str) -> str:
+    """A host's name for the target of an SRV record: RFC 2782 wants a name there, never an address.
+
+    Raises `NameInvalid`, with its cure, for an address and for what is no host name.
+    """
+    if is_address(name):
+        raise NameInvalid(
+            f"{name} is an address, and an SRV record needs a host name: give the name whose A or AAAA record it is."
+        )
+    text = _checked_labels(name, "a host name, such as kms.corp.example")
+    if "." not in text:
+        raise NameInvalid(
+            f"{name!r} has no domain: clients in another domain would not find it. Give the full name, such as "
+            f"{text}.corp.example."
+        )
+    return text
+
+
+def service_name(in_domain: str) -> str:
+    """The owner name of the KMS SRV records of a domain: `_vlmcs._tcp.<domain>`."""
+    return f"{SERVICE}.{in_domain}"
+
+
+def host_port(text: str, default_port: int) -> HostPort:
+    """`parse_host_port`, with the host in the one form used here. Raises `NameInvalid`."""
+    try:
+        parsed = parse_host_port(text.strip(), default_port)
+    except AddressError as error:
+        raise NameInvalid(f"{error}.") from None
+    if is_address(parsed.host):
+        return parsed
+    return HostPort(_checked_labels(parsed.host, "a host name or an address"), parsed.port)
+
+
+def dns_server(text: str) -> HostPort:
+    """A DNS server to ask, with port 53 unless another is given. Raises `NameInvalid` for what is no address."""
+    server = host_port(text, DNS_PORT)
+    if not is_address(server.host):
+        raise NameInvalid(f"{server.host} is not an address; a DNS server to ask is given by its address.")
+    return server
+
+
+def _checked_labels(name: str, wanted: str) -> str:
+    text = normal(name)
+    for label in text.split("."):
+        if not _HOST_LABEL.fullmatch(label):
+            raise NameInvalid(f"{name!r} is not {wanted}: {label!r} may hold only letters, digits and hyphens.")
+    # A name of digits and dots that is no address is a mistyped one.
+    if text.replace(".", "").isdigit():
+        raise NameInvalid(f"{name!r} is not {wanted}: it looks like an address, but is none.")
+    return text

@@ -1,0 +1,1 @@
+"""Our own record in DNS: signed updates, and the service that keeps it there."""

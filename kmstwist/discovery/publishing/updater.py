@@ -1,0 +1,202 @@
+"""Publishing and withdrawing our SRV record: find the zone and its primary server, look, then update.
+
+All records of one name and type share one TTL (RFC 2181 5.2), so BIND gives the whole set the TTL of the record that is
+added last. To leave other hosts' records as they are, ours takes the TTL of the set it joins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import dns.update
+
+from kmstwist.addresses import HostPort, is_address
+from kmstwist.discovery.client.machine import system_addresses
+from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
+from kmstwist.discovery.lookup.exchange import NoAnswer, exchange
+from kmstwist.discovery.lookup.names import DNS_PORT
+from kmstwist.discovery.lookup.resolver import DEFAULT_TIMEOUTS, Lookup
+from kmstwist.discovery.lookup.srv import SrvRecord
+from kmstwist.discovery.publishing.gss import Kerberos
+from kmstwist.discovery.publishing.tsig import TsigKey
+from kmstwist.discovery.publishing.update import (
+    Publication,
+    SigningKey,
+    UpdateFailed,
+    addition,
+    check_answer,
+    removal,
+    sign,
+)
+from kmstwist.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateDone:
+    """What was done where: `publication` as it stands in DNS, with the TTL it has there.
+
+    `stood` is whether the record was there before. `others` are the records of other hosts in the set; `outdated` are
+    earlier records of ours, with the same host and port but another priority or weight, which stay until they are
+    withdrawn.
+    """
+
+    publication: Publication
+    zone: str
+    server: HostPort
+    others: tuple[SrvRecord, ...]
+    outdated: tuple[SrvRecord, ...]
+    stood: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A record set as it stands: its zone, the primary's name and address that answers, and its name's own case."""
+
+    zone: str
+    primary: str
+    server: HostPort
+    records: tuple[SrvRecord, ...] = ()
+    owner: str = ""
+
+    def without(self, publication: Publication) -> list[SrvRecord]:
+        """The records but ours."""
+        return [record for record in self.records if record.data != publication.record.data]
+
+
+class Publishes(Protocol):
+    """What the publishing service needs of whoever does the updates."""
+
+    async def publish(self, publication: Publication) -> UpdateDone:
+        """Add the record. Raises `UpdateFailed`."""
+
+    async def withdraw(self, publication: Publication) -> UpdateDone:
+        """Take the record out. Raises `UpdateFailed`."""
+
+
+class Updater:
+    """Does updates over the network, signed with `key`, or one that Kerberos agrees on with the server, if any.
+
+    `lookup` finds the zone and its primary server, unless `server` (a name or an address) is given, which is then asked
+    for the zone too. `wall_clock` returns seconds since 1970 UTC, for the signature; `timeouts` as in `exchange`.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        lookup: Lookup,
+        key: TsigKey | Kerberos | None,
+        wall_clock: Callable[[], float],
+        server: HostPort | None = None,
+        timeouts: Sequence[float] = DEFAULT_TIMEOUTS,
+    ) -> None:
+        self._reactor = reactor
+        self._lookup = lookup
+        self._key = key
+        self._wall_clock = wall_clock
+        self._server = server
+        self._timeouts = tuple(timeouts)
+
+    async def publish(self, publication: Publication) -> UpdateDone:
+        """Add our record to the domain's set. To do it again changes nothing. Raises `UpdateFailed`."""
+        found = await self._survey(publication)
+        others = found.without(publication)
+        if others:
+            publication = publication.with_ttl(others[0].ttl)
+        await self._send(addition(found.zone, publication, found.owner), found)
+        return _done(publication, found)
+
+    async def withdraw(self, publication: Publication) -> UpdateDone:
+        """Take our record, and no other, out of the domain's set. Raises `UpdateFailed`."""
+        found = await self._survey(publication)
+        await self._send(removal(found.zone, publication, found.owner), found)
+        return _done(publication, found)
+
+    async def _survey(self, publication: Publication) -> _Found:
+        given = None if self._server is None else await self._given(self._server)
+        try:
+            if given is not None:
+                primary = Lookup(self._reactor, given, self._timeouts)
+                zone = await primary.zone_of(publication.name)
+            else:
+                zone = await self._lookup.zone_of(publication.name)
+                servers = await self._in_dns(HostPort(zone.primary, DNS_PORT))
+                primary = Lookup(self._reactor, servers, self._timeouts)
+        except LookupFailed as failed:
+            raise UpdateFailed(
+                _reason_of(failed), f"The zone of {publication.domain} cannot be found: {failed}"
+            ) from None
+        try:
+            answer = await primary.service(publication.domain)
+        except LookupFailed as failed:
+            if not failed.says_no or failed.server is None:
+                raise UpdateFailed(_reason_of(failed), str(failed)) from None
+            if failed.name != publication.name:
+                raise _is_alias(publication, failed.name) from None
+            return _Found(zone.name, zone.primary, failed.server)
+        if answer.owner != publication.name:
+            raise _is_alias(publication, answer.owner)
+        return _Found(zone.name, zone.primary, answer.server, answer.records, answer.written)
+
+    async def _given(self, server: HostPort) -> list[HostPort]:
+        """The addresses of the server that the administrator named. Raises `UpdateFailed`.
+
+        DNS is asked first, for its servers may be configured; but a name may stand in this machine's hosts file only.
+        """
+        if is_address(server.host):
+            return [server]
+        try:
+            return await self._in_dns(server)
+        except LookupFailed as failed:
+            addresses = await system_addresses(self._reactor, server.host, sum(self._timeouts))
+            if not addresses:
+                sentence = f"The DNS server {server.host} cannot be found: {failed}"
+                raise UpdateFailed(_reason_of(failed), sentence) from None
+            return [HostPort(address, server.port) for address in addresses]
+
+    async def _in_dns(self, server: HostPort) -> list[HostPort]:
+        """All addresses of a server, to be tried in turn: a machine may have no way to the IPv6 ones."""
+        return [HostPort(address, server.port) for address in (await self._lookup.host(server.host)).addresses]
+
+    async def _send(self, message: dns.update.UpdateMessage, found: _Found) -> None:
+        now = self._wall_clock()
+        try:
+            signed = sign(message, await self._key_for(found, now), now)
+            answer = await exchange(self._reactor, found.server, signed.wire, self._timeouts)
+        except NoAnswer as none:
+            raise UpdateFailed(Reason.DNS_UNREACHABLE if none.refused else Reason.DNS_TIMEOUT, str(none)) from None
+        check_answer(answer, signed, str(found.server), found.zone, now)
+
+    async def _key_for(self, found: _Found, now: float) -> SigningKey | None:
+        if not isinstance(self._key, Kerberos):
+            return self._key
+        # A principal is of a name: the one we were given, or else the one that the zone has for its primary.
+        given = self._server is not None and not is_address(self._server.host)
+        name = self._server.host if self._server is not None and given else found.primary
+        return await self._key.agree(self._reactor, found.server, name, now, self._timeouts)
+
+
+def _reason_of(failed: LookupFailed) -> Reason:
+    if failed.problem is LookupProblem.TIMEOUT:
+        return Reason.DNS_TIMEOUT
+    if failed.problem is LookupProblem.NO_ROUTE:
+        return Reason.DNS_UNREACHABLE
+    return Reason.DNS_LOOKUP
+
+
+def _is_alias(publication: Publication, of: str) -> UpdateFailed:
+    # A server says that it did such an update, and does nothing (RFC 2136 3.4.2.2).
+    return UpdateFailed(
+        Reason.DNS_ALIAS,
+        f"{publication.name} is an alias (CNAME) of {of}, and no record can stand beside an alias: publish in the "
+        "domain it leads to, or take the alias out.",
+    )
+
+
+def _done(publication: Publication, found: _Found) -> UpdateDone:
+    rest = found.without(publication)
+    ours = [record for record in rest if (record.target, record.port) == (publication.target, publication.port)]
+    others = tuple(record for record in rest if record not in ours)
+    stood = len(rest) < len(found.records)
+    return UpdateDone(publication, found.zone, found.server, others, tuple(ours), stood)

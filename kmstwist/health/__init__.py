@@ -1,0 +1,1 @@
+"""Doctor's checks: what is wrong here, each finding with its cure."""

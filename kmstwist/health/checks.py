@@ -1,0 +1,285 @@
+"""What `kmstwist doctor` looks at on this machine: each check is a function that gives findings, each with its cure.
+
+Nothing is changed and nothing is activated. The checks that ask other machines are in `kmstwist.health.network_checks`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import shutil
+import socket
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kmstwist.configuration.model import Config
+from kmstwist.transport.probe import Verdict
+
+_MIB = 1 << 20
+#: Free space in the state folder's file system, in MiB, below which it is odd, and below which it is bad.
+_LITTLE_SPACE, _NO_SPACE = 500, 50
+_STA_UNSYNC = 0x40
+#: `struct timex` of adjtimex(2): `status` stands after modes, offset, freq, maxerror and esterror, the first padded.
+_TIMEX_SIZE, _STATUS_AT = 208, 40
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found: a sentence, and what to do where it is not as it should be."""
+
+    check: str
+    verdict: Verdict
+    finding: str
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is examined. `server` is the running server's own status, None where none answers."""
+
+    config: Config
+    file: Path | None
+    state_dir: Path
+    server: dict[str, Any] | None
+    no_server: str = ""
+
+
+def check_server(case: Case) -> Iterator[Finding]:
+    """Whether a server runs, as its control socket tells."""
+    if case.server is None:
+        yield Finding("server", Verdict.WARNING, case.no_server, "start it: systemctl start kmstwist, or make run")
+        return
+    mode, connections = case.server["mode"], case.server["connections"]
+    yield Finding("server", Verdict.OK, f"a {mode} runs, with {connections} open connections")
+    if case.server["paused"]:
+        yield Finding(
+            "server", Verdict.CRITICAL, "it is paused: clients are told to come back", "kmstwist gateway resume"
+        )
+    configured = "gateway" if case.config.gateway.configured else "lab"
+    if mode != configured:
+        yield Finding(
+            "server",
+            Verdict.WARNING,
+            f"a {mode} runs, but the configuration says {configured}",
+            "restart it, or name the configuration it runs with: kmstwist doctor --config FILE",
+        )
+
+
+def check_port(case: Case) -> Iterator[Finding]:
+    """Whether the port can be had, where no server has it."""
+    from kmstwist.process.listening import try_port
+    from kmstwist.startup import StartupError
+
+    server = case.config.server
+    if case.server is not None or server.listen or not server.port:
+        return
+    try:
+        try_port(server.port)
+    except StartupError as error:
+        unit = socket_unit(server.port)
+        if unit:
+            finding = f"systemd holds TCP port {server.port} for {unit}, and clients wait there"
+            yield Finding("port", Verdict.WARNING, finding, f"systemctl start {unit.removesuffix('.socket')}")
+            return
+        sentence, _, cure = str(error).partition("; ")
+        yield Finding("port", Verdict.CRITICAL, sentence, cure)
+    else:
+        yield Finding("port", Verdict.OK, f"TCP port {server.port} is free")
+
+
+def socket_unit(port: int) -> str:
+    """The socket unit by which systemd listens on `port`; empty where there is none, or no systemd."""
+    if not Path("/run/systemd/system").is_dir():
+        return ""
+    told = subprocess.run(
+        ["systemctl", "list-sockets", "--no-legend", "--plain", "kmstwist*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return find_socket_unit(told.stdout, port)
+
+
+def find_socket_unit(listed: str, port: int) -> str:
+    """The unit that `systemctl list-sockets` says listens on `port`; empty where none does."""
+    for line in listed.splitlines():
+        address, unit, *_ = [*line.split(), "", ""]
+        if address.endswith(f":{port}") or address == str(port):
+            return unit
+    return ""
+
+
+def check_configuration(case: Case) -> Iterator[Finding]:
+    """Whether the server can start with it: a file may be right in itself, and an upstream the gateway itself."""
+    from kmstwist.configuration.derived import refuse_ourselves
+    from kmstwist.startup import StartupError
+
+    try:
+        refuse_ourselves(case.config)
+    except StartupError as error:
+        sentence, _, cure = str(error).partition("; ")
+        yield Finding("configuration", Verdict.CRITICAL, f"{sentence}, so the server does not start", cure)
+    else:
+        said = f"{case.file} is right" if case.file else "there is no file; the defaults hold"
+        yield Finding("configuration", Verdict.OK, said)
+
+
+def check_files(case: Case) -> Iterator[Finding]:
+    """Owner, mode and presence of the configuration and the state folder."""
+    if case.file is not None and case.file.stat().st_mode & stat.S_IWOTH:
+        yield Finding("files", Verdict.CRITICAL, f"everybody may write to {case.file}", f"chmod 640 {case.file}")
+    folder = case.state_dir
+    try:
+        state = folder.stat()
+    except FileNotFoundError:
+        yield Finding(
+            "files", Verdict.WARNING, f"there is no state folder {folder} yet", "kmstwist makes it at its first start"
+        )
+        return
+    except OSError as error:
+        yield Finding("files", Verdict.CRITICAL, f"{folder}: {error.strerror}", "run kmstwist doctor as root")
+        return
+    owner = _user(state.st_uid)
+    if not stat.S_ISDIR(state.st_mode):
+        yield Finding("files", Verdict.CRITICAL, f"{folder} is no folder", "name another with state_dir")
+    elif state.st_mode & 0o077:
+        yield Finding(
+            "files",
+            Verdict.WARNING,
+            f"others may enter {folder} (mode {state.st_mode & 0o777:04o})",
+            f"chmod 700 {folder}",
+        )
+    else:
+        yield Finding("files", Verdict.OK, f"{folder} belongs to {owner} and is closed to others")
+    for path in sorted(folder.iterdir()) if os.access(folder, os.R_OK) and folder.is_dir() else ():
+        if path.lstat().st_uid != state.st_uid:
+            yield Finding(
+                "files",
+                Verdict.CRITICAL,
+                f"{path} belongs to {_user(path.lstat().st_uid)}, its folder to {owner}",
+                f"chown {owner}: {path}",
+            )
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def check_lab_key(case: Case) -> Iterator[Finding]:
+    """The lab's key, where a lab is configured."""
+    from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
+
+    path = case.state_dir / KEY_FILE_NAME
+    if case.config.gateway.configured or not path.exists():
+        return
+    try:
+        key = LabKey.load(path)
+    except LabKeyError as error:
+        sentence, _, cure = str(error).rpartition(": ")
+        yield Finding("lab key", Verdict.CRITICAL, sentence, cure)
+    else:
+        yield Finding("lab key", Verdict.OK, f"the lab is {key.host_id}; it grants no licences")
+
+
+def check_space(case: Case) -> Iterator[Finding]:
+    """Free space where the state is kept."""
+    folder = case.state_dir
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free // _MIB
+    verdict = Verdict.CRITICAL if free < _NO_SPACE else Verdict.WARNING if free < _LITTLE_SPACE else Verdict.OK
+    cure = "" if verdict is Verdict.OK else "make room, or let the audit keep less: keep_days or keep_mib in [audit]"
+    yield Finding("disk space", verdict, f"{free} MiB are free at {folder}", cure)
+
+
+def check_audit(case: Case) -> Iterator[Finding]:
+    """The audit's store: whether it opens, and whether it is as new as this program."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from kmstwist.audit.engine import open_reader, plain_error, reading
+    from kmstwist.audit.migrate import HEAD, current_revision
+
+    section = case.config.audit
+    if not section.enabled:
+        yield Finding("audit", Verdict.WARNING, "the audit is off", "enabled = true in [audit]")
+        return
+    store = section.store_path(case.state_dir, lab=not case.config.gateway.configured)
+    if not store.exists():
+        yield Finding("audit", Verdict.OK, f"there is no store {store} yet; the first start makes it")
+        return
+    try:
+        # For reading only: a server that makes its store at this very moment must not meet another writer.
+        engine = open_reader(store)
+        with reading(engine) as connection:
+            revision = current_revision(connection)
+        engine.dispose()
+    except (SQLAlchemyError, OSError) as error:
+        cure = "see its owner and mode; kmstwist audit verify looks deeper"
+        yield Finding("audit", Verdict.CRITICAL, f"the store {store} cannot be read: {plain_error(error)}", cure)
+        return
+    if revision != HEAD:
+        cure = "the next start brings it up to date; back it up before: kmstwist audit backup"
+        yield Finding("audit", Verdict.WARNING, f"the store {store} is of another version ({revision})", cure)
+    else:
+        yield Finding("audit", Verdict.OK, f"the store {store} opens, {store.stat().st_size // _MIB} MiB")
+
+
+def check_clock(case: Case) -> Iterator[Finding]:
+    """Whether the machine's clock is kept by a time source. A KMS client must be within 4 hours of its host.
+
+    How far off a KMS host's clock is cannot be seen without an activation.
+    """
+    state = kernel_clock_status()
+    if state is None:
+        return
+    if state & _STA_UNSYNC:
+        yield Finding(
+            "clock",
+            Verdict.WARNING,
+            "no time source keeps this machine's clock",
+            "set up NTP: timedatectl set-ntp true",
+        )
+    else:
+        yield Finding("clock", Verdict.OK, "a time source keeps this machine's clock")
+
+
+def kernel_clock_status() -> int | None:
+    """The status bits of adjtimex(2), or None where the kernel does not tell."""
+    library = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(_TIMEX_SIZE)
+    if library.adjtimex(buffer) < 0:
+        return None
+    return int.from_bytes(buffer.raw[_STATUS_AT : _STATUS_AT + 4], "little", signed=True)
+
+
+def check_name(case: Case) -> Iterator[Finding]:
+    """Whether clients could be told this machine's name."""
+    publish = case.config.dns.publish
+    if not publish.domains or publish.host:
+        return
+    name = socket.getfqdn()
+    if "." not in name:
+        cure = "give the machine its full name (hostnamectl), or name one with host in [dns.publish]"
+        yield Finding("name", Verdict.WARNING, f"this machine calls itself {name!r}, with no domain", cure)
+
+
+#: All checks of this machine, in the order they are shown.
+LOCAL_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    check_configuration,
+    check_server,
+    check_port,
+    check_files,
+    check_lab_key,
+    check_audit,
+    check_space,
+    check_clock,
+    check_name,
+)

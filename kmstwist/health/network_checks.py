@@ -1,0 +1,163 @@
+"""What `kmstwist doctor` asks other machines, and the server over its own ports. No activation is asked for."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import ConnectError
+
+from kmstwist.addresses import DEFAULT_PORT, HostPort, parse_host_port
+from kmstwist.configuration.derived import known_hosts, listening_ports
+from kmstwist.configuration.model import Config
+from kmstwist.discovery.lookup.answers import LookupFailed
+from kmstwist.discovery.lookup.names import NameInvalid, host_name, service_name
+from kmstwist.discovery.lookup.resolver import Lookup, tries
+from kmstwist.discovery.lookup.srv import SrvRecord, available
+from kmstwist.discovery.strangers import strangers_in
+from kmstwist.gateway.discover import DiscoveryFailed
+from kmstwist.gateway.lookup import find_hosts
+from kmstwist.health.checks import Case, Finding
+from kmstwist.transport.endpoints import endpoint_for
+from kmstwist.transport.probe import Verdict, probe
+from kmstwist.web.settings import web_address
+
+
+async def network_findings(reactor: Any, case: Case, timeout: float) -> list[Finding]:
+    """All of them at the same time; each step may take `timeout` seconds."""
+    gateway = case.config.gateway
+    asked = [_upstream(reactor, one.label, parse_host_port(one.address), timeout) for one in gateway.upstreams]
+    if gateway.discover is not None:
+        asked.append(_discovered(reactor, case, gateway.discover, timeout))
+    dns = case.config.dns
+    asked += [_published(reactor, case, domain, timeout) for domain in dns.publish.domains]
+    asked += [
+        _strangers(reactor, case, domain, timeout)
+        for domain in dict.fromkeys((*dns.watch.domains, *dns.publish.domains))
+    ]
+    if case.server is not None and case.config.server.port and not case.config.server.listen:
+        asked.append(_ourselves(reactor, case.config.server.port, timeout))
+    if case.server is not None and case.config.web.listen is not None:
+        asked.append(_web(reactor, web_address(case.config.web.listen), timeout))
+    gathered = await gatherResults([Deferred.fromCoroutine(one) for one in asked])
+    return [finding for findings in gathered for finding in findings]
+
+
+async def _upstream(reactor: Any, name: str, address: HostPort, timeout: float) -> list[Finding]:
+    report = await probe(reactor, endpoint_for(reactor, address.host, address.port, timeout), timeout)
+    if report.verdict is Verdict.OK:
+        return [Finding(f"host {name}", Verdict.OK, f"{report.summary}, in {report.connect_ms or 0:.0f} ms")]
+    cure = f"see that it is up and that TCP {address.port} is open all the way; kmstwist probe {address} tells more"
+    return [Finding(f"host {name}", report.verdict, f"{address}: {report.summary}", cure)]
+
+
+async def _discovered(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
+    try:
+        found = await find_hosts(domain, _lookup(reactor, case, timeout))
+    except DiscoveryFailed as error:
+        cure = f"see what DNS has: kmstwist discover --domain {domain}"
+        return [Finding(f"domain {domain}", Verdict.CRITICAL, str(error), cure)]
+    names = ", ".join(str(target.address) for target in found.targets)
+    findings = [Finding(f"domain {domain}", Verdict.OK, f"DNS names {names}")]
+    for target in found.targets:
+        findings += await _upstream(reactor, target.name, target.address, timeout)
+    return findings
+
+
+async def _published(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
+    check, name = f"record in {domain}", service_name(domain)
+    try:
+        host, port = own_record(case.config)
+    except NameInvalid as invalid:
+        # With such a name the server does not start.
+        return [Finding(check, Verdict.CRITICAL, str(invalid), "name this gateway with host in [dns.publish]")]
+    named: tuple[SrvRecord, ...] = ()
+    try:
+        named = available((await _lookup(reactor, case, timeout).service(domain)).records)
+    except LookupFailed as error:
+        if not error.says_no:
+            cure = f"see what publishing says in the log, and: kmstwist dns --help; kmstwist discover --domain {domain}"
+            return [Finding(check, Verdict.CRITICAL, str(error), cure)]
+        found = str(error).removesuffix(".")
+    else:
+        # A target of "." is no host: it says that there is decidedly no such service (RFC 2782).
+        hosts = ", ".join(str(HostPort(record.target, record.port)) for record in named)
+        found = f"{name} names {hosts or 'no host: its target is .'}"
+    ours = [record for record in named if record.target == host]
+    if any(port in (record.port, None) for record in ours):
+        return [Finding(check, Verdict.OK, found)]
+    publish = case.config.dns.publish
+    wanted = SrvRecord(publish.priority, publish.weight, port or DEFAULT_PORT, host)
+    by_hand = f"kmstwist dns publish {_as_options(domain, wanted)}"
+    if ours:
+        cure = f"{by_hand}; and take the other out: kmstwist dns withdraw {_as_options(domain, ours[0])}"
+        return [Finding(check, Verdict.WARNING, f"{found}, but clients are to come to {host}:{port}", cure)]
+    cure = f"see why in the log: kmstwist log --event 'dns-*' --since 1d --explain; or by hand: {by_hand}"
+    return [Finding(check, Verdict.CRITICAL, f"our record, for {host}, is not there: {found}", cure)]
+
+
+def _as_options(domain: str, record: SrvRecord) -> str:
+    """The options of `kmstwist dns` for this record; how an update is signed is not among them."""
+    place = f"--priority {record.priority} --weight {record.weight}"
+    return f"--domain {domain} --host {record.target} --port {record.port} {place}"
+
+
+def own_record(config: Config) -> tuple[str, int | None]:
+    """The host and the port that our SRV record names; None where only the server itself knows on which it listens.
+
+    Raises `NameInvalid` where this machine has no name that clients elsewhere could resolve.
+    """
+    publish, ports = config.dns.publish, listening_ports(config) - {0}
+    only = next(iter(ports)) if len(ports) == 1 else None
+    return host_name(publish.host or socket.getfqdn()), publish.port or only
+
+
+async def _strangers(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
+    config = case.config
+    if config.gateway.discover == domain:
+        return [Finding(f"hosts in {domain}", Verdict.OK, "the gateway takes all that DNS names there for its own")]
+    # The system may take its time to tell its own full name, which nobody waits for here but us.
+    known = known_hosts(config, config.dns.publish.host or socket.getfqdn())
+    try:
+        found = await strangers_in(Lookup(reactor, config.dns.server_addresses), domain, known)
+    except LookupFailed as error:
+        cure = f"see what DNS has: kmstwist discover --domain {domain}"
+        return [Finding(f"hosts in {domain}", Verdict.WARNING, f"not known whether there are strangers: {error}", cure)]
+    if not found:
+        return [Finding(f"hosts in {domain}", Verdict.OK, "DNS names no KMS host that the configuration does not")]
+    hosts = ", ".join(str(HostPort(stranger.host, stranger.port)) for stranger in found)
+    cure = "find whose it is: it takes clients away, and may not be licensed. If it is yours: hosts in [dns.watch]"
+    return [Finding(f"hosts in {domain}", Verdict.WARNING, f"DNS names hosts that nobody configured: {hosts}", cure)]
+
+
+def _lookup(reactor: Any, case: Case, timeout: float) -> Lookup:
+    return Lookup(reactor, case.config.dns.server_addresses, tries(timeout))
+
+
+async def _ourselves(reactor: Any, port: int, timeout: float) -> list[Finding]:
+    report = await probe(reactor, endpoint_for(reactor, "127.0.0.1", port, timeout), timeout)
+    cure = "" if report.verdict is Verdict.OK else "see the log: kmstwist log --since 10m --explain"
+    return [Finding("port", report.verdict, f"127.0.0.1:{port}: {report.summary}", cure)]
+
+
+async def _web(reactor: Any, address: HostPort, timeout: float) -> list[Finding]:
+    from twisted.web.client import Agent, readBody
+
+    agent = Agent(reactor, connectTimeout=timeout)
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    url = f"http://{host}:{address.port}/readyz"
+    try:
+        response = await agent.request(b"GET", url.encode()).addTimeout(timeout, reactor)
+        body = (await readBody(response)).decode(errors="replace").splitlines()
+    except Exception as error:
+        # Whatever it was (refused, silent, no HTTP), it is one finding, with the error's own words.
+        detail = "connection refused" if isinstance(error, ConnectError) else str(error) or type(error).__name__
+        return [Finding("health", Verdict.CRITICAL, f"{url}: {detail}", "see the log for the line 'web'")]
+    if response.code == 401:
+        return [Finding("health", Verdict.OK, f"{url} answers, and asks for a password")]
+    verdicts = {"healthy": Verdict.OK, "degraded": Verdict.WARNING, "down": Verdict.CRITICAL}
+    first, *rest = body or [""]
+    verdict = verdicts.get(first, Verdict.CRITICAL)
+    text = "; ".join(rest) or f"the server calls itself {first or 'nothing'}"
+    return [Finding("health", verdict, text, "" if verdict is Verdict.OK else f"the status page: {url[:-6]}")]

@@ -1,0 +1,55 @@
+"""Ports that the service manager opened for us: socket activation, found without being told.
+
+systemd hands the sockets of a `.socket` unit to the service as file descriptors from 3 on and says so in the
+environment (`sd_listen_fds(3)`). Where that is so, kmstwist listens there and nowhere else; one service unit is right
+with and without the socket unit. The listening itself is done by Twisted's `systemd:` endpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from kmstwist.startup import StartupError
+
+_FIRST_DESCRIPTOR = 3
+_DOMAINS = {socket.AF_INET6: "INET6", socket.AF_INET: "INET", socket.AF_UNIX: "UNIX"}
+
+
+def inherited_endpoints(environ: Mapping[str, str] | None = None, pid: int | None = None) -> list[str]:
+    """Endpoint descriptions of the sockets this process was started with; none where it was started by hand.
+
+    Raises `StartupError` where one of them cannot be listened on.
+    """
+    environ = _environment_at_start() if environ is None else environ
+    if environ.get("LISTEN_PID") != str(os.getpid() if pid is None else pid):
+        return []
+    count = int(environ.get("LISTEN_FDS", "0"))
+    return [f"systemd:domain={_domain(_FIRST_DESCRIPTOR + index, index)}:index={index}" for index in range(count)]
+
+
+def _environment_at_start() -> dict[str, str]:
+    """The environment the process was started with: Twisted takes these variables out of it when it is imported."""
+    try:
+        raw = Path("/proc/self/environ").read_bytes()
+    except OSError:
+        return dict(os.environ)
+    return dict(os.fsdecode(entry).split("=", 1) for entry in raw.split(b"\0") if b"=" in entry)
+
+
+def _domain(descriptor: int, index: int) -> str:
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as inherited:
+            listens = inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            domain = _DOMAINS.get(socket.AddressFamily(inherited.family))
+    except OSError as error:
+        raise StartupError(
+            f"descriptor {descriptor} of the socket unit is no socket ({error.strerror}); the unit needs ListenStream="
+        ) from None
+    if not listens or domain is None:
+        raise StartupError(
+            f"socket {index} of the socket unit is no listening stream socket; the unit needs ListenStream=, Accept=no"
+        )
+    return domain

@@ -1,0 +1,243 @@
+"""Listening ports as a service: opened before privileges are dropped, closed first when the server stops."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import (
+    AdoptedStreamServerEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    serverFromString,
+)
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from kmstwist.conversation.factory import KmsFactory
+from kmstwist.logevents import LISTENING, STOPPED
+from kmstwist.reasons import Reason
+from kmstwist.startup import StartupError
+
+#: Connections the kernel holds for us until we accept them: a thousand clients may come in one second after an outage.
+BACKLOG = 4096
+#: A client that connected so many seconds ago at most may still ask when the server stops.
+_MOMENT = 2.0
+#: How often, in seconds, a stopping server looks for connections that it can end.
+_LOOK_EVERY = 0.1
+
+
+def port_endpoint(reactor: IReactorTime, port: int) -> tuple[IStreamServerEndpoint, str]:
+    """An endpoint for `port` on every address, IPv4 and IPv6 through one socket where the machine has IPv6."""
+    if ipv6_works():
+        return TCP6ServerEndpoint(reactor, port, backlog=BACKLOG, interface="::"), f"[::]:{port}"
+    return TCP4ServerEndpoint(reactor, port, backlog=BACKLOG), f"0.0.0.0:{port}"
+
+
+def ipv6_works() -> bool:
+    """Whether this machine can listen on IPv6 addresses."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def adopted_endpoint(reactor: Any, descriptor: int, where: str | None = None) -> tuple[IStreamServerEndpoint, str]:
+    """An endpoint for a listening socket that another process opened and left to this one; `where` it listens."""
+    with socket.socket(fileno=os.dup(descriptor)) as adopted:
+        family = adopted.family
+    os.set_blocking(descriptor, False)
+    return AdoptedStreamServerEndpoint(reactor, descriptor, family), where or f"descriptor {descriptor}"
+
+
+def described_endpoint(reactor: IReactorTime, description: str) -> tuple[IStreamServerEndpoint, str]:
+    """The endpoint a `--listen` describes. Raises `StartupError` where it is no endpoint description."""
+    try:
+        return serverFromString(reactor, description), description
+    except IndexError:
+        raise StartupError(
+            f"--listen={description}: systemd has not opened that socket; enable the socket unit, or listen on --port"
+        ) from None
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise StartupError(
+            f"--listen={description}: not a Twisted endpoint ({error}); write for example tcp:1688:interface=10.0.0.1"
+        ) from None
+
+
+def try_port(port: int) -> None:
+    """Raise `StartupError` where `port` cannot be had; found out before the process goes into the background."""
+    try:
+        _Trial().listenTCP(port, None, interface="::" if ipv6_works() else "")
+    except OSError as error:
+        raise StartupError(explain_listen_error(str(port), error)) from None
+
+
+def try_described(description: str) -> None:
+    """As `try_port`, for what a `--listen` describes; an endpoint that is not of TCP is found out when it is opened."""
+    if description.startswith(("tcp:", "tcp6:")):
+        failures: list[Failure] = []
+        serverFromString(_Trial(), description).listen(Factory()).addErrback(failures.append)
+        for failure in failures:
+            raise StartupError(_why_not_opened(description, failure.value))
+
+
+class _Trial:
+    """What an endpoint needs of a reactor: takes an address as Twisted would, and gives it back at once."""
+
+    def listenTCP(self, port: int, factory: object, backlog: int = 50, interface: str = "") -> None:
+        """Raises `OSError` where the address cannot be had."""
+        with socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((interface, port))
+            probe.listen(1)
+
+
+def explain_listen_error(where: str, error: OSError) -> str:
+    """Why `where`, a port's number or an endpoint's description, cannot be had, and what to do, as one sentence."""
+    what, option = (f"port {where}", "--port") if where.isdigit() else (where, "--listen")
+    if error.errno == errno.EADDRINUSE:
+        return f"{what} is in use by another program; end it (ss -ltnp shows it) or choose another with {option}"
+    if error.errno == errno.EACCES:
+        return f"{what} needs privileges: start as root with --uid, or choose a port above 1023 with {option}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"cannot listen on {where}: no interface of this machine has that address"
+    return f"cannot listen on {where}: {error.strerror or error}"
+
+
+def _why_not_opened(where: str, error: BaseException | None) -> str:
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    return explain_listen_error(where, cause) if isinstance(cause, OSError) else f"cannot listen on {where}: {cause}"
+
+
+def raise_file_limit() -> int:
+    """Raise the soft limit of open files to the hard one, since every client is a file; the limit now in force."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+class Listeners:
+    """The listening sockets of a server, each with the words that say where it listens."""
+
+    def __init__(self, endpoints: Sequence[tuple[IStreamServerEndpoint, str]]) -> None:
+        self._endpoints = endpoints
+        self._left = False
+        self.ports: list[tuple[str, Any]] = []
+
+    def open(self, factory: Factory) -> None:
+        """Open every endpoint. Raises `StartupError` where one cannot be had."""
+        for endpoint, where in self._endpoints:
+            failures: list[Failure] = []
+            endpoint.listen(factory).addCallbacks(self._opened, failures.append, callbackArgs=(where,))
+            # Raised here: nobody would hear of it from within the Deferred. All endpoints of Twisted's answer at once.
+            for failure in failures:
+                raise StartupError(_why_not_opened(where, failure.value))
+
+    def _opened(self, port: IListeningPort, where: str) -> None:
+        self.ports.append((where, port))
+
+    def pause(self) -> None:
+        """Accept nothing; who connects waits in the kernel's queue."""
+        for _, port in self.ports:
+            port.stopReading()
+
+    def leave(self) -> None:
+        """Accept nothing any more, and let the sockets be when they are closed: another process has them, too."""
+        self._left = True
+        self.pause()
+
+    def close(self) -> Deferred[Any]:
+        """Stop listening."""
+        # A port of Twisted's shuts its socket down before it closes it, which ends it for every process that has it.
+        # So one that was left to another process is left open until this one's end.
+        ports = [] if self._left else self.ports
+        return DeferredList([stopped for _, port in ports if (stopped := port.stopListening()) is not None])
+
+
+class ListeningService(Service):
+    """Opens the endpoints' ports for a factory; at the end stops accepting, lets calls finish, then closes."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[tuple[IStreamServerEndpoint, str]],
+        factory: KmsFactory,
+        clock: IReactorTime,
+        *,
+        drain: float = 10.0,
+        log: Logger | None = None,
+    ) -> None:
+        """`drain` is how many seconds calls under way are given at the end."""
+        self.listeners = Listeners(endpoints)
+        self._factory = factory
+        self._clock = clock
+        self.drain = drain
+        self._log = log or Logger(namespace="kmstwist.server")
+
+    def privilegedStartService(self) -> None:
+        """Open the ports, still with the privileges that a low port needs."""
+        super().privilegedStartService()
+        self.listeners.open(self._factory)
+
+    def startService(self) -> None:
+        """Say where clients can connect."""
+        super().startService()
+        for _, port in self.listeners.ports:
+            host: Any = port.getHost()
+            address = getattr(host, "host", None)
+            if address is None:
+                LISTENING.emit(self._log, address=os.fsdecode(getattr(host, "name", None) or str(host)))
+            elif ":" in address:
+                LISTENING.emit(
+                    self._log, address=f"[{address}]:{host.port}", protocols="IPv6,IPv4" if address == "::" else "IPv6"
+                )
+            else:
+                LISTENING.emit(self._log, address=f"{address}:{host.port}", protocols="IPv4")
+
+    def stopService(self) -> Deferred[None]:
+        """Stop accepting, end idle connections, give busy ones the drain time, then end them too.
+
+        A client that has just connected is given a moment to ask: most are done in a few milliseconds, and one that is
+        cut would come back after two hours.
+        """
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self.listeners.close()
+        factory = self._factory
+        gone: Deferred[None] = Deferred()
+        factory.when_idle = lambda: None if gone.called else gone.callback(None)
+        ending = LoopingCall(self._end_idle)
+        ending.clock = self._clock
+        ending.start(_LOOK_EVERY)
+        if not factory.connections:
+            factory.when_idle()
+        deadline = self._clock.callLater(self.drain, self._cut)
+        await gone
+        ending.stop()
+        if deadline.active():
+            deadline.cancel()
+        STOPPED.emit(self._log, conversations=factory.conversations, activations=factory.activations)
+
+    def _end_idle(self) -> None:
+        newest = self._clock.seconds() - _MOMENT
+        for protocol in list(self._factory.connections):
+            if protocol.answered or (not protocol.busy and protocol.facts.opened <= newest):
+                protocol.end(Reason.SERVER_STOPPING, "kmstwist is stopping")
+
+    def _cut(self) -> None:
+        for protocol in list(self._factory.connections):
+            protocol.cut(Reason.SERVER_STOPPING, "not finished within the drain time")

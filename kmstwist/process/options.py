@@ -1,0 +1,157 @@
+"""The options of `twistd kms`: each stands for a value of the configuration, and overrides the file's.
+
+They are the table in `kmstwist.configuration.options`. Types and bounds are checked where the file's are, so a mistake
+is the same sentence with another place, and exit status 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.python import usage
+
+from kmstwist.configuration.options import OPTIONS, Option
+from kmstwist.configuration.reading import ConfigError, Effective, Override, load
+from kmstwist.process.adoption import Adoption
+from kmstwist.telemetry.log import direct_log
+
+_WANTED: dict[Any, str] = {int: "a whole number", float: "a number"}
+
+
+class Options(usage.Options):
+    """What the command line says. After parsing, `effective` is the whole configuration."""
+
+    synopsis = "[twistd options] kms [options]"
+    longdesc = (
+        "With --upstream or --discover a gateway before the site's own licensed KMS hosts; without, a lab to rehearse "
+        "volume activation with simulated clients. The lab grants no licences. All that can be set stands in the "
+        "configuration file (--config), whose values the options override."
+    )
+    optParameters = [
+        ["config", "c", None, "The configuration file, TOML; kmstwist config check FILE checks one."],
+        *[[one.name, one.short, None, one.help] for one in OPTIONS if not one.repeated],
+    ]
+    optFlags = [
+        [
+            "take-over",
+            None,
+            "Start in the place of the kmstwist that has this port now: take its listening sockets, so that no client "
+            "is refused, and have it end.",
+        ]
+    ]
+    compData = usage.Completions(
+        optActions={"state-dir": usage.CompleteDirs(), "run-dir": usage.CompleteDirs(), "config": usage.CompleteFiles()}
+    )
+    effective: Effective
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parsing_only = False
+        self._repeated: dict[str, list[str]] = {}
+        #: The command line as it was given; a supervisor gives it to its workers.
+        self.arguments: list[str] = []
+
+    def opt_version(self) -> None:
+        """Show kmstwist's version and exit."""
+        from kmstwist import __version__
+
+        sys.stdout.write(f"kmstwist {__version__}\n")
+        sys.exit(0)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse, and end the process with one sentence and status 1 if something is wrong.
+
+        twistd would print all of its help first, and exit with 0.
+        """
+        self.arguments = list(sys.argv[1:] if options is None else options)
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            sys.exit(f"twistd kms: {_sentence(str(error))} (twistd kms --help lists the options)")
+
+    def parse_only(self, arguments: Sequence[str]) -> None:
+        """Parse options without making the configuration or the log of them; for showing what they would do."""
+        self._parsing_only = True
+        self.parseOptions(arguments)
+
+    def postOptions(self) -> None:
+        """Make the configuration of the file and the options, and have twistd log as it says.
+
+        A worker begins with what is in force among the others, which its supervisor hands to it.
+        """
+        if self._parsing_only:
+            return
+        try:
+            adoption = self.adoption
+            handed = None if adoption is None else adoption.read_config()
+            self.effective = self.load() if handed is None else Effective(handed, self.config_file)
+        except ConfigError as error:
+            sys.exit("\n".join(f"twistd kms: {mistake}" for mistake in error.mistakes))
+        # Here and not in makeService: twistd makes its logger between the two.
+        direct_log(self.twistd, self.effective.config.server.log)
+
+    def load(self) -> Effective:
+        """The configuration as the file is now. Raises `ConfigError`."""
+        return load(self.config_file, self.overrides())
+
+    def overrides(self) -> list[Override]:
+        """What the options say. Raises `ConfigError` for text that is no number where one belongs."""
+        found = []
+        mistakes = []
+        for one in OPTIONS:
+            given: list[str] = self._repeated.get(one.name, [])
+            if not one.repeated and self[one.name] is not None:
+                given = [self[one.name]]
+            if not given:
+                continue
+            shown = f"--{one.name}={','.join(given)}"
+            try:
+                values = [one.convert(text) for text in given]
+            except ValueError:
+                mistakes.append(f"{shown}: must be {_WANTED[one.convert]}")
+                continue
+            value = values if one.repeated else values[0]
+            found += [Override(place, value, shown) for place in (one.place, *one.also)]
+        if mistakes:
+            raise ConfigError(mistakes)
+        return found
+
+    @property
+    def config_file(self) -> Path | None:
+        """The configuration file that was named, absolute, since a daemon changes its folder."""
+        return Path(self["config"]).absolute() if self["config"] else None
+
+    @property
+    def adoption(self) -> Adoption | None:
+        """What a supervisor handed to this worker; None in any other process."""
+        return Adoption.inherited()
+
+    @property
+    def twistd(self) -> MutableMapping[str, Any]:
+        """twistd's own options, of which these are a part."""
+        return {} if self.parent is None else self.parent
+
+
+def _add_repeated(option: Option) -> None:
+    """Give `Options` the method by which `usage` knows an option that may be repeated."""
+
+    def take(self: Options, value: str) -> None:
+        self._repeated.setdefault(option.name, []).append(value)
+
+    take.__doc__ = f"{option.help} May be repeated."
+    setattr(Options, f"opt_{option.name.replace('-', '_')}", take)
+
+
+for _option in OPTIONS:
+    if _option.repeated:
+        _add_repeated(_option)
+
+
+def _sentence(text: str) -> str:
+    """Usage's own errors name an option without its dashes; ours name it as it is typed."""
+    if text.startswith("option "):
+        return "unknown or incomplete " + text
+    return text

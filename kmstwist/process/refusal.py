@@ -1,0 +1,11 @@
+"""A command that was to apply a bad configuration."""
+
+from __future__ import annotations
+
+from kmstwist.configuration.reading import ConfigError
+from kmstwist.process.control import CommandError
+
+
+def refused(error: ConfigError) -> CommandError:
+    """What somebody is told whose command was to apply a bad configuration."""
+    return CommandError("the configuration was refused, the old one stays:\n" + str(error))

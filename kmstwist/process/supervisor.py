@@ -1,0 +1,270 @@
+"""One supervisor and its workers: processes that share the listening ports.
+
+The supervisor opens the ports and accepts nothing; each worker inherits them, so that a client that connects while a
+worker dies waits in the kernel's queue for another. A worker that ends by itself is replaced, after a wait that doubles
+while it keeps dying. All write their lines to the same place, each line in one write.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.error import ProcessDone, ProcessExitedAlready
+from twisted.internet.interfaces import IDelayedCall, IStreamServerEndpoint
+from twisted.internet.protocol import Factory, ProcessProtocol
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from kmstwist.configuration.changes import in_force, read_again
+from kmstwist.configuration.reading import ConfigError
+from kmstwist.logevents import WORKER_ENDED, WORKER_STARTED
+from kmstwist.process.adoption import Adoption, handed_on
+from kmstwist.process.control import Command, CommandError, NobodyThere, ask, socket_path
+from kmstwist.process.listening import Listeners
+from kmstwist.process.options import Options
+from kmstwist.process.refusal import refused
+from kmstwist.telemetry.log import redirect_log
+
+_FIRST_WAIT = 0.5
+_LONGEST_WAIT = 30.0
+#: A worker that lived so many seconds was well: the next wait is the first again.
+_LIVED_WELL = 30.0
+#: Beyond the drain time, before a worker that does not end is killed.
+_GRACE = 5.0
+#: Seconds within which a worker that is being started must answer a command, and between the attempts.
+_STARTS_WITHIN = 15.0
+_LOOK_AGAIN = 0.2
+#: Where the inherited ports begin in a worker, after its standard streams; the configuration follows them.
+_FIRST_DESCRIPTOR = 3
+
+
+class Worker(ProcessProtocol):
+    """One place among the workers, and the process that fills it."""
+
+    def __init__(self, number: int, supervisor: Supervisor) -> None:
+        self.number = number
+        self.pid: int | None = None
+        self.started = 0.0
+        self.wait = _FIRST_WAIT
+        self.restart: IDelayedCall | None = None
+        self.ended: Deferred[None] | None = None
+        self._supervisor = supervisor
+
+    def processEnded(self, reason: Failure) -> None:
+        """Tell the supervisor."""
+        self._supervisor.worker_ended(self, reason)
+
+
+class Supervisor(Service):
+    """Starts the workers, replaces those that die, passes commands and signals on to all."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[tuple[IStreamServerEndpoint, str]],
+        options: Options,
+        run_dir: Path,
+        reactor: Any,
+        log: Logger | None = None,
+    ) -> None:
+        self.listeners = Listeners(endpoints)
+        self._options = options
+        self._started = options.effective.config
+        #: What a worker that is started now has to do, as those that run do.
+        self._in_force = self._started
+        self._server = self._started.server
+        #: Seconds that the workers give calls under way at the end.
+        self.drain = self._server.timeouts.drain
+        self._run_dir = run_dir
+        self._reactor = reactor
+        self._log = log or Logger(namespace="kmstwist.server")
+        self.workers = [Worker(number, self) for number in range(1, self._server.workers + 1)]
+
+    def privilegedStartService(self) -> None:
+        """Open the ports, still with the privileges that a low port needs, and accept nothing on them."""
+        super().privilegedStartService()
+        self.listeners.open(Factory())
+        self.listeners.pause()
+
+    def startService(self) -> None:
+        """Start the workers."""
+        super().startService()
+        for worker in self.workers:
+            self._reactor.callWhenRunning(self._start, worker)
+
+    def stopService(self) -> Deferred[None]:
+        """Have every worker drain and end; kill those that do not."""
+        super().stopService()
+        waiting: list[Deferred[None]] = []
+        for worker in self.workers:
+            if worker.restart is not None:
+                worker.restart.cancel()
+                worker.restart = None
+            if worker.pid is not None:
+                worker.ended = Deferred()
+                waiting.append(worker.ended)
+                self._signal(worker, signal.SIGTERM)
+        kill = self._reactor.callLater(self.drain + _GRACE, self._kill)
+
+        def done(_: object) -> Deferred[Any]:
+            if kill.active():
+                kill.cancel()
+            return self.listeners.close()
+
+        return DeferredList(waiting).addCallback(done).addCallback(lambda _: None)
+
+    def hang_up(self) -> None:
+        """Pass a changed configuration on, if it is a good one: one log line says what is wrong, not one a worker."""
+        try:
+            self._take_on()
+        except ConfigError:
+            # Its mistakes are in the log, and the old configuration stays.
+            return
+        for worker in self.workers:
+            self._signal(worker, signal.SIGHUP)
+
+    def _take_on(self) -> None:
+        """Do as the configuration says now, in what is the supervisor's own. Raises `ConfigError`, logged."""
+        new = read_again(self._options.load, self._started, self._log).config
+        self._in_force = in_force(self._started, new)
+        self.drain = new.server.timeouts.drain
+        redirect_log(new.server.log)
+
+    def keep_name(self) -> Deferred[dict[str, Any]]:
+        """Have the workers leave the name in DNS as it is when they end."""
+        return self._pass_on({"command": "keep-name"})
+
+    def reopen_logs(self) -> None:
+        """Have the workers open their log file again, as this process has."""
+        for worker in self.workers:
+            self._signal(worker, signal.SIGUSR1)
+
+    # Workers.
+
+    def _start(self, worker: Worker) -> None:
+        worker.restart = None
+        if not self.running:
+            return
+        # Standard input is a pipe by which the worker knows that the supervisor lives; the output is shared.
+        descriptors: dict[int, int | str] = {0: "w", 1: 1, 2: 2}
+        ports = []
+        for offset, (_, port) in enumerate(self.listeners.ports):
+            ports.append(_FIRST_DESCRIPTOR + offset)
+            descriptors[_FIRST_DESCRIPTOR + offset] = port.fileno()
+        config = _FIRST_DESCRIPTOR + len(ports)
+        adoption = Adoption(worker=worker.number, of=len(self.workers), ports=tuple(ports), config=config)
+        with handed_on(self._in_force) as descriptor:
+            process = self._reactor.spawnProcess(
+                worker,
+                sys.executable,
+                worker_command(self._options),
+                env=adoption.environment(),
+                childFDs={**descriptors, config: descriptor},
+            )
+        worker.pid = process.pid
+        worker.started = self._reactor.seconds()
+        WORKER_STARTED.emit(self._log, worker=worker.number, worker_pid=worker.pid)
+
+    def worker_ended(self, worker: Worker, reason: Failure) -> None:
+        """Start another in its place, unless the supervisor stops."""
+        pid, worker.pid = worker.pid, None
+        if worker.ended is not None:
+            ended, worker.ended = worker.ended, None
+            ended.callback(None)
+            return
+        if self._reactor.seconds() - worker.started > _LIVED_WELL:
+            worker.wait = _FIRST_WAIT
+        wait, worker.wait = worker.wait, min(_LONGEST_WAIT, worker.wait * 2)
+        how = "exit status 0" if reason.check(ProcessDone) else reason.getErrorMessage().rstrip(".")
+        WORKER_ENDED.emit(self._log, worker=worker.number, worker_pid=pid, how=how, again_s=wait)
+        worker.restart = self._reactor.callLater(wait, self._start, worker)
+
+    def _signal(self, worker: Worker, number: signal.Signals) -> None:
+        if worker.pid is not None and worker.transport is not None:
+            # One that has just ended by itself is told of in a moment, by processEnded.
+            with suppress(ProcessExitedAlready):
+                worker.transport.signalProcess(number)
+
+    def _kill(self) -> None:
+        for worker in self.workers:
+            self._signal(worker, signal.SIGKILL)
+
+    # Commands.
+
+    @property
+    def commands(self) -> Mapping[str, Command]:
+        """The control socket's commands: each is passed on to all workers, and their answers are put together."""
+        names = ("status", "upstreams", "drain", "undrain", "pause", "resume")
+        return {**dict.fromkeys(names, self._pass_on), "reload": self._reload}
+
+    def _reload(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        try:
+            self._take_on()
+        except ConfigError as error:
+            raise refused(error) from None
+        return self._pass_on(request)
+
+    def _pass_on(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        asked = [Deferred.fromCoroutine(self._ask(worker, request)) for worker in self.workers]
+
+        def together(results: list[tuple[bool, Any]]) -> dict[str, Any]:
+            failed = [result for good, result in results if not good]
+            if failed:
+                failed[0].trap(CommandError)
+                raise CommandError(failed[0].getErrorMessage())
+            answer: dict[str, Any] = merged([answer for _, answer in results])
+            return answer
+
+        return DeferredList(asked, consumeErrors=True).addCallback(together)
+
+    async def _ask(self, worker: Worker, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A worker's answer to a command; one that is being started is waited for."""
+        path = socket_path(self._run_dir, self._server.port, worker.number)
+        give_up = self._reactor.seconds() + _STARTS_WITHIN
+        while True:
+            try:
+                return await deferToThread(ask, path, dict(request))
+            except NobodyThere:
+                if not self.running or self._reactor.seconds() > give_up:
+                    raise CommandError(
+                        f"worker {worker.number} does not answer, the others have done it; the log says why"
+                    ) from None
+                await deferLater(self._reactor, _LOOK_AGAIN)
+
+
+def worker_command(options: Options) -> list[str]:
+    """The command line of a worker: this one's own, in the foreground, with the same log."""
+    twistd = options.twistd
+    command = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile="]
+    if twistd.get("syslog"):
+        command += ["--syslog", f"--prefix={twistd.get('prefix') or 'kmstwist'}"]
+    elif twistd.get("logfile") or not twistd.get("nodaemon"):
+        command.append(f"--logfile={twistd.get('logfile') or 'twistd.log'}")
+    if twistd.get("reactor"):
+        command.append(f"--reactor={twistd['reactor']}")
+    return [*command, "kms", *options.arguments]
+
+
+def merged(answers: Sequence[Any]) -> Any:
+    """Several workers' answers as one: numbers are summed, lists of upstreams are put together by name, and texts that
+    differ stand side by side."""
+    first = answers[0]
+    if isinstance(first, dict):
+        same = {"priority", "weight"}
+        return {key: first[key] if key in same else merged([answer[key] for answer in answers]) for key in first}
+    if isinstance(first, list):
+        names = [item["name"] for item in first]
+        return [merged([item for answer in answers for item in answer if item["name"] == name]) for name in names]
+    if isinstance(first, bool):
+        return any(answers)
+    if isinstance(first, int):
+        return sum(answers)
+    return "/".join(sorted({str(answer) for answer in answers}))

@@ -1,0 +1,36 @@
+"""What the sections of the configuration have in common: their base, and how values contradict each other.
+
+Each room has its own section; `kmstwist.configuration` puts them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seconds = Annotated[float, Field(ge=0.1, le=86_400)]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What values say against each other. `places` are theirs within the section, first the one to change."""
+
+    said: str
+    places: tuple[tuple[str, ...], ...]
+
+
+class Contradictions(ValueError):
+    """All that values of a section say against each other, for a validator to raise at once."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(fault.said for fault in self.faults))
+
+
+class Section(BaseModel):
+    """A table of the configuration file: it takes no names it does not know, and never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

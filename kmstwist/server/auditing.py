@@ -1,0 +1,67 @@
+"""The audit as a part of the server: its settings and its store, tried before the server starts."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from kmstwist.audit.engine import StoreError, open_engine
+from kmstwist.audit.migrate import check, migrate
+from kmstwist.audit.service import AuditService, AuditSettings, try_settings
+from kmstwist.audit.settings import AuditSection
+from kmstwist.startup import StartupError
+
+
+def try_store(section: AuditSection, state_dir: Path, *, lab: bool) -> None:
+    """Raise `StartupError` where the audit could not start; what is in its store stays as it is."""
+    if section.enabled:
+        _with_store(section.store_path(state_dir, lab=lab), check)
+        _settings(section, state_dir, lab=lab)
+
+
+def _with_store(store: Path, look: Callable[[Engine], None]) -> None:
+    try:
+        store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        engine = open_engine(str(store))
+        look(engine)
+        engine.dispose()
+    except (StoreError, OSError) as error:
+        raise StartupError(f"the audit store {store}: {error}; name another with store in [audit]") from None
+
+
+def make_audit(
+    section: AuditSection, state_dir: Path, reactor: Any, *, lab: bool, forwards: bool = True
+) -> AuditService | None:
+    """The audit service, its store tried and brought up to date; None where it is off. Raises `StartupError`.
+
+    Of several workers one `forwards` to the central store, for all of them.
+    """
+    if not section.enabled:
+        return None
+    _with_store(section.store_path(state_dir, lab=lab), migrate)
+    return AuditService(_settings(section, state_dir, lab=lab, forwards=forwards), reactor)
+
+
+def _settings(section: AuditSection, state_dir: Path, *, lab: bool, forwards: bool = True) -> AuditSettings:
+    """What the configuration says of the audit, tried. Raises `StartupError`."""
+    settings = AuditSettings(
+        store=str(section.store_path(state_dir, lab=lab)),
+        gateway=section.gateway or socket.gethostname(),
+        on_failure=section.on_failure,
+        privacy=section.privacy.policy(),
+        limits=section.limits,
+        forward_to=section.forward_to,
+        forwards=forwards,
+        gather=section.gather,
+        batch=section.batch,
+        queue=section.queue,
+    )
+    try:
+        try_settings(settings)
+    except (StoreError, OSError) as error:
+        raise StartupError(f"[audit]: {error}") from None
+    return settings

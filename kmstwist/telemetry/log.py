@@ -1,0 +1,274 @@
+"""How log events become lines: `key=value` text or JSON, to standard output, a file or syslog.
+
+A value that could break a line, or the reader's parser, is quoted as JSON quotes it: a machine name is what a client
+says it is, and must not be able to write log lines of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+import syslog
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.task import LoopingCall
+from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent
+from twisted.logger import LogEvent as TwistedEvent
+from zope.interface import implementer
+
+from kmstwist.logevents import LOG_LOST, LOG_REOPEN
+from kmstwist.telemetry.flood import REPORT_INTERVAL, FloodLimit
+from kmstwist.telemetry.journal import Journal, writes_to_journal
+from kmstwist.telemetry.settings import LogSettings
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,*()<>\[\]-]+\Z")
+_RANK = {LogLevel.debug: 0, LogLevel.info: 1, LogLevel.warn: 2, LogLevel.error: 3, LogLevel.critical: 4}
+LEVELS = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
+_SYSLOG = {
+    LogLevel.debug: syslog.LOG_DEBUG,
+    LogLevel.info: syslog.LOG_INFO,
+    LogLevel.warn: syslog.LOG_WARNING,
+    LogLevel.error: syslog.LOG_ERR,
+    LogLevel.critical: syslog.LOG_CRIT,
+}
+
+Formatter = Callable[[str, str, str, Mapping[str, object]], str]
+
+
+def format_text(when: str, level: str, name: str, fields: Mapping[str, object]) -> str:
+    """One line of text: time, level, event, then `key=value` for every field that has a value."""
+    parts = [when, level, name]
+    for key, value in fields.items():
+        if value is None or value == "":
+            continue
+        text = f"{value:.1f}" if isinstance(value, float) else str(value)
+        parts.append(f"{key}={text if _PLAIN.match(text) else json.dumps(text)}")
+    return " ".join(parts)
+
+
+def format_json(when: str, level: str, name: str, fields: Mapping[str, object]) -> str:
+    """One JSON object a line: `time`, `level`, `event`, then the fields that have a value."""
+    record: dict[str, object] = {"time": when, "level": level, "event": name}
+    for key, value in fields.items():
+        if value is not None and value != "":
+            record[key] = round(value, 3) if isinstance(value, float) else value
+    return json.dumps(record, default=str)
+
+
+FORMATTERS: dict[str, Formatter] = {"text": format_text, "json": format_json}
+
+
+def read_event(event: TwistedEvent) -> tuple[str, Mapping[str, object]]:
+    """The name and fields of an event: one of ours, or a line of Twisted's as `twisted text=…`."""
+    name = event.get("kms_event")
+    if name is not None:
+        return str(name), event["kms_fields"]
+    fields: dict[str, object] = {"text": formatEvent(event)}
+    failure = event.get("log_failure")
+    if failure is not None:
+        fields["traceback"] = failure.getTraceback()
+    return "twisted", fields
+
+
+@implementer(ILogObserver)
+class LineObserver:
+    """Writes events as lines to a stream; `write` gets each line without its newline, and its level."""
+
+    def __init__(self, formatter: Formatter, level: str, write: Callable[[str, Any], None]) -> None:
+        self._write = write
+        self.configure(formatter, level)
+
+    def configure(self, formatter: Formatter, level: str) -> None:
+        """Write lines of another look or another least level from now on."""
+        self._formatter = formatter
+        self._rank = _RANK[LEVELS[level]]
+
+    def __call__(self, event: TwistedEvent) -> None:
+        """Format the event and write it, if its level is wanted."""
+        level = event.get("log_level") or LogLevel.info
+        rank = _RANK[level]
+        if rank <= 1 and "kms_event" not in event:
+            # What Twisted says of itself ("Starting factory …") is nothing an administrator waits for.
+            rank, level = 0, LogLevel.debug
+        if rank < self._rank:
+            return
+        name, fields = read_event(event)
+        when = datetime.fromtimestamp(event.get("log_time", 0.0), UTC).isoformat(timespec="milliseconds")
+        self.write_event(self._formatter(when.replace("+00:00", "Z"), level.name, name, fields), level, name, fields)
+
+    def write_event(self, line: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
+        """Write the finished line."""
+        self._write(line, level)
+
+
+class JournalObserver(LineObserver):
+    """Sends events to systemd's journal, as a line and as fields."""
+
+    def __init__(self, formatter: Formatter, level: str, journal: Journal) -> None:
+        super().__init__(formatter, level, lambda line, level: None)
+        self._journal = journal
+
+    def write_event(self, line: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
+        """Send one entry; the journal has a time of its own."""
+        self._journal.send(line.partition(" ")[2] if line[:1] != "{" else line, level, name, fields)
+
+
+class LogFile:
+    """A log file that is opened again when it was rotated away, or when it is told to.
+
+    Each line is one write to the end of the file, so that lines are whole whoever else writes there. A full disk costs
+    lines, not the server: how many is told as soon as there is room again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = self._open()
+        self._lost = 0
+        self._torn = False
+        self._log = Logger(namespace="kmstwist.server")
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def write(self, line: str, level: object) -> None:
+        """Append a line."""
+        data = (("\n" if self._torn else "") + line + "\n").encode("utf-8", errors="backslashreplace")
+        try:
+            written = os.write(self._descriptor, data)
+        except OSError as error:
+            self._lost += 1
+            self._why = error.strerror
+            return
+        self._torn = written < len(data)
+        if self._torn:
+            self._lost += 1
+            self._why = "no space left for the whole line"
+        elif self._lost:
+            lost, self._lost = self._lost, 0
+            LOG_LOST.emit(self._log, lines=lost, detail=self._why)
+
+    def reopen(self) -> None:
+        """Open whatever is at the path now, and close the old file; where that fails, go on with the old one."""
+        try:
+            opened = self._open()
+        except OSError as error:
+            LOG_REOPEN.emit(self._log, file=str(self._path), detail=error.strerror)
+            return
+        os.close(self._descriptor)
+        self._descriptor = opened
+
+
+def stdout_writer() -> Callable[[str, Any], None]:
+    """A writer to standard output, as it is now: twistd puts a file that logs in its place later.
+
+    Each line is pushed out, so that a reader of a pipe sees it at once.
+    """
+    stream = sys.stdout
+
+    def write(line: str, level: Any) -> None:
+        stream.write(line + "\n")
+        stream.flush()
+
+    return write
+
+
+def syslog_writer(prefix: str) -> Callable[[str, Any], None]:
+    """A writer that sends lines to the system log, each with its level's priority."""
+    syslog.openlog(prefix, syslog.LOG_PID, syslog.LOG_DAEMON)
+
+    def write(line: str, level: Any) -> None:
+        # syslog adds its own time.
+        syslog.syslog(_SYSLOG[level], line.partition(" ")[2] if line[:1] != "{" else line)
+
+    return write
+
+
+def make_observer(
+    formatter: str, level: str, *, logfile: str | None, use_syslog: bool, prefix: str, foreground: bool
+) -> tuple[LineObserver, LogFile | None]:
+    """The observer that twistd's own `--logfile`, `--syslog` and `--nodaemon` ask for, and its file if it has one."""
+    if use_syslog:
+        return LineObserver(FORMATTERS[formatter], level, syslog_writer(prefix)), None
+    if logfile == "-" or (not logfile and foreground):
+        if writes_to_journal():
+            from twisted.internet import reactor
+
+            running: Any = reactor
+            with contextlib.suppress(OSError):
+                journal = Journal(prefix, running)
+                running.addSystemEventTrigger("after", "shutdown", journal.finish)
+                return JournalObserver(FORMATTERS[formatter], level, journal), None
+        return LineObserver(FORMATTERS[formatter], level, stdout_writer()), None
+    file = LogFile(Path(os.path.abspath(logfile or "twistd.log")))
+    return LineObserver(FORMATTERS[formatter], level, file.write), file
+
+
+#: What `direct_log` was asked for: twistd names a logger by its import path and calls it without arguments.
+_directed: dict[str, Any] = {}
+
+
+def direct_log(twistd: MutableMapping[str, Any], settings: LogSettings) -> None:
+    """Have twistd log as the settings say, to wherever its own options say.
+
+    An observer that the administrator named with twistd's `--logger` is left alone.
+    """
+    if twistd.get("logger"):
+        return
+    _directed.update(settings=settings, twistd=twistd)
+    twistd["logger"] = f"{__name__}.directed_observer"
+
+
+def directed_observer() -> FloodLimit:
+    """The observer that `direct_log` prepared; made after the fork into the background, when the file is opened."""
+    twistd: Mapping[str, Any] = _directed["twistd"]
+    settings: LogSettings = _directed["settings"]
+    observer, file = make_observer(
+        settings.format,
+        settings.level,
+        logfile=twistd.get("logfile"),
+        use_syslog=bool(twistd.get("syslog")),
+        # "twisted" is twistd's own default.
+        prefix="kmstwist" if twistd.get("prefix") in (None, "twisted") else twistd["prefix"],
+        foreground=bool(twistd.get("nodaemon")),
+    )
+    if file is not None:
+        reopen_on_sigusr1(file)
+    limit = limited(observer, settings)
+    _directed.update(observer=observer, limit=limit)
+    return limit
+
+
+def limited(observer: LineObserver, settings: LogSettings) -> FloodLimit:
+    """The observer behind a limit on floods, which reports what it drops for as long as the reactor runs."""
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    limit = FloodLimit(observer, running.seconds, burst=settings.flood_burst, rate=settings.flood_rate)
+    reports = LoopingCall(limit.report)
+    running.callWhenRunning(reports.start, REPORT_INTERVAL, now=False)
+    running.addSystemEventTrigger("after", "shutdown", limit.report)
+    return limit
+
+
+def reopen_on_sigusr1(file: LogFile) -> None:
+    """Have SIGUSR1 open the file again: between two events of the reactor, never in the middle of a line."""
+    from twisted.internet import reactor
+
+    running: Any = reactor
+    signal.signal(signal.SIGUSR1, lambda *_: running.callFromThread(file.reopen))
+
+
+def redirect_log(settings: LogSettings) -> None:
+    """Have the log that `direct_log` arranged for be as these settings say from now on."""
+    if "observer" in _directed:
+        observer: LineObserver = _directed["observer"]
+        limit: FloodLimit = _directed["limit"]
+        observer.configure(FORMATTERS[settings.format], settings.level)
+        limit.configure(burst=settings.flood_burst, rate=settings.flood_rate)

@@ -1,0 +1,101 @@
+"""The signals of an administrator, taken from the first moment there is something to end in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kmstwist.process.signals import Signals
+
+TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+
+class Reactor:
+    """Keeps what it is to do until it runs, as the real one does, and takes the signals itself when it starts."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self.stopped = 0
+        self._later: list[Callable[[], Any]] = []
+        self._started: list[Callable[[], Any]] = []
+
+    def callFromThread(self, call: Callable[[], Any]) -> None:
+        self._later.append(call)
+
+    def addSystemEventTrigger(self, phase: str, event: str, call: Callable[[], Any]) -> None:
+        assert (phase, event) == ("during", "startup")
+        self._started.append(call)
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+    def start(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.running = True
+        for call in self._started:
+            call()
+        self.iterate()
+
+    def iterate(self) -> None:
+        later, self._later = self._later, []
+        for call in later:
+            call()
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in TAKEN}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_end_before_the_reactor_runs_ends_it_in_order_when_it_does(number: signal.Signals) -> None:
+    reactor = Reactor()
+    signals = Signals(reactor, lambda: None)
+    signals.privilegedStartService()
+    os.kill(os.getpid(), number)
+    signals.startService()
+    reactor.start()
+    assert reactor.stopped == 1
+
+
+def test_a_signal_to_end_is_taken_from_the_reactor_once_it_runs() -> None:
+    reactor = Reactor()
+    signals = Signals(reactor, lambda: None)
+    signals.privilegedStartService()
+    signals.startService()
+    reactor.start()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert reactor.stopped == 0
+    reactor.iterate()
+    assert reactor.stopped == 1
+
+
+def test_a_hangup_before_the_reactor_runs_is_not_lost() -> None:
+    reactor = Reactor()
+    hangups: list[None] = []
+    signals = Signals(reactor, lambda: hangups.append(None))
+    os.kill(os.getpid(), signal.SIGHUP)
+    signals.privilegedStartService()
+    signals.startService()
+    reactor.start()
+    assert len(hangups) == 1
+
+
+def test_what_follows_a_rotation_comes_after_the_file_is_opened_again() -> None:
+    reactor = Reactor()
+    order: list[str] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: order.append("opened"))
+    signals = Signals(reactor, lambda: None, lambda: order.append("told"))
+    signals.privilegedStartService()
+    signals.startService()
+    reactor.start()
+    os.kill(os.getpid(), signal.SIGUSR1)
+    reactor.iterate()
+    assert order == ["opened", "told"]

@@ -1,0 +1,85 @@
+"""Floods of log lines are cut, counted and told of; answered calls always have their line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import Logger, LogLevel
+
+from kmstwist.logevents import CONVERSATION, DEFECT
+from kmstwist.telemetry.flood import FloodLimit
+
+
+def make(burst: int = 3, rate: float = 1.0) -> tuple[FloodLimit, Clock, list[Any]]:
+    clock = Clock()
+    passed: list[Any] = []
+    limit = FloodLimit(passed.append, clock.seconds, burst=burst, rate=rate)
+    limit._log = Logger(observer=limit)
+    return limit, clock, passed
+
+
+def line(limit: FloodLimit, **fields: object) -> None:
+    CONVERSATION.emit(Logger(observer=limit), **fields)
+
+
+def test_beyond_the_burst_lines_of_a_kind_are_dropped_and_told() -> None:
+    limit, clock, passed = make()
+    for _ in range(10):
+        line(limit, result="none", reason="rpc-not-rpc")
+    assert len(passed) == 3
+    clock.advance(5)
+    limit.report()
+    told = passed.pop()
+    assert told["kms_event"] == "suppressed"
+    assert told["kms_fields"] == {
+        "of_event": "conversation",
+        "for_result": "none",
+        "for_reason": "rpc-not-rpc",
+        "lines": 7,
+        "seconds": 5.0,
+    }
+    limit.report()
+    assert len(passed) == 3
+
+
+def test_kinds_do_not_cost_each_other_and_time_brings_lines_back() -> None:
+    limit, clock, passed = make()
+    for _ in range(5):
+        line(limit, result="none", reason="rpc-not-rpc")
+    line(limit, result="none", reason="client-slow")
+    assert len(passed) == 4
+    clock.advance(2)
+    for _ in range(5):
+        line(limit, result="none", reason="rpc-not-rpc")
+    assert len(passed) == 6
+
+
+def test_an_answered_call_and_a_defect_are_never_dropped() -> None:
+    limit, _, passed = make()
+    for result in ("activated", "answered", "refused"):
+        for _ in range(50):
+            line(limit, result=result, reason="ok")
+    for _ in range(50):
+        DEFECT.emit(Logger(observer=limit), detail="x", traceback="y")
+    assert len(passed) == 200
+
+
+def test_of_twisteds_own_messages_only_loud_ones_count() -> None:
+    limit, _, passed = make()
+    log = Logger(observer=limit)
+    for _ in range(10):
+        log.emit(LogLevel.info, "quiet")
+        log.emit(LogLevel.error, "loud")
+    assert len(passed) == 13
+
+
+def test_a_changed_limit_holds_for_the_kinds_that_are_known_already() -> None:
+    limit, clock, passed = make()
+    for _ in range(5):
+        line(limit, result="none", reason="rpc-not-rpc")
+    limit.configure(burst=10, rate=100.0)
+    clock.advance(1)
+    for _ in range(20):
+        line(limit, result="none", reason="rpc-not-rpc")
+    assert len(passed) == 3 + 10

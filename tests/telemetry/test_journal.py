@@ -1,0 +1,128 @@
+"""Entries reach the journal's socket with their fields, as its native protocol has them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.internet.testing import MemoryReactor
+from twisted.logger import Logger, LogLevel
+
+from kmstwist.logevents import CONVERSATION
+from kmstwist.telemetry import journal as journal_module
+from kmstwist.telemetry.journal import Journal, encode_entry, writes_to_journal
+from kmstwist.telemetry.log import FORMATTERS, JournalObserver
+
+
+@pytest.fixture
+def journald(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
+        journald.bind(str(tmp_path / "socket"))
+        journald.settimeout(10)
+        yield journald
+
+
+def test_a_conversation_becomes_an_entry_with_fields(journald: socket.socket, tmp_path: Path) -> None:
+    observer = JournalObserver(FORMATTERS["text"], "info", Journal("kmstwist", MemoryReactor(), tmp_path / "socket"))
+    CONVERSATION.emit(
+        Logger(observer=observer), client="10.0.0.7", result="fault", reason="upstream-timeout", call_ms=1.25
+    )
+    entry = journald.recv(65536).decode().splitlines()
+    assert entry == [
+        "MESSAGE=info conversation client=10.0.0.7 result=fault reason=upstream-timeout call_ms=1.2",
+        "PRIORITY=6",
+        "SYSLOG_IDENTIFIER=kmstwist",
+        "KMS_EVENT=conversation",
+        "KMS_CLIENT=10.0.0.7",
+        "KMS_RESULT=fault",
+        "KMS_REASON=upstream-timeout",
+        "KMS_CALL_MS=1.2",
+    ]
+
+
+def test_a_value_with_a_line_break_cannot_forge_a_field() -> None:
+    assert encode_entry({"KMS_MACHINE": "x\nPRIORITY=0"}) == b"KMS_MACHINE\n\x0c\0\0\0\0\0\0\0x\nPRIORITY=0\n"
+
+
+def test_an_entry_too_large_for_a_datagram_keeps_its_message(journald: socket.socket, tmp_path: Path) -> None:
+    Journal("kmstwist", MemoryReactor(), tmp_path / "socket").send(
+        "m" * 40_000, LogLevel.error, "defect", {"traceback": "t" * 1_000_000}
+    )
+    assert journald.recv(65536).startswith(b"MESSAGE=" + b"m" * 32_000 + b"\nPRIORITY=3\n")
+
+
+def test_standard_output_is_the_journals_only_where_systemd_says_so(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as stream:
+        state = os.fstat(stream.fileno())
+        right = {"JOURNAL_STREAM": f"{state.st_dev}:{state.st_ino}"}
+        assert writes_to_journal(right, stream.fileno())
+        assert not writes_to_journal({"JOURNAL_STREAM": "1:1"}, stream.fileno())
+        assert not writes_to_journal({}, stream.fileno())
+
+
+def read(journald: socket.socket) -> list[str]:
+    """The messages that have come."""
+    journald.setblocking(False)
+    messages = []
+    while True:
+        try:
+            messages.append(journald.recv(65536).decode().splitlines()[0].removeprefix("MESSAGE="))
+        except BlockingIOError:
+            return messages
+
+
+def test_a_slow_journal_holds_nobody_up_and_gets_every_line_in_order(journald: socket.socket, tmp_path: Path) -> None:
+    """The kernel holds a few datagrams of a socket that nobody reads; a blocking send would stop the server there."""
+    reactor = MemoryReactor()
+    journal = Journal("kmstwist", reactor, tmp_path / "socket")
+    wanted = [f"line {number}" for number in range(5000)]
+    for message in wanted:
+        journal.send(message, LogLevel.info, "conversation", {})
+    assert reactor.getWriters() == [journal]
+    came = read(journald)
+    assert 0 < len(came) < len(wanted)
+    while reactor.getWriters():
+        journal.doWrite()
+        came += read(journald)
+    assert came == wanted
+
+
+def test_what_a_silent_journal_cannot_be_told_is_counted(
+    journald: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "WAITING", 10)
+    reactor, told = MemoryReactor(), list[dict[str, object]]()
+    journal = Journal(
+        "kmstwist", reactor, tmp_path / "socket", Logger(observer=lambda event: told.append(event["kms_fields"]))
+    )
+    for number in range(5000):
+        journal.send(f"line {number}", LogLevel.info, "conversation", {})
+    assert told == []
+    came = read(journald)
+    while reactor.getWriters():
+        journal.doWrite()
+        came += read(journald)
+    assert told == [{"lines": 5000 - len(came), "detail": "the journal does not keep up"}]
+
+
+def test_what_waits_at_the_end_is_sent(journald: socket.socket, tmp_path: Path) -> None:
+    journal = Journal("kmstwist", MemoryReactor(), tmp_path / "socket")
+    for number in range(5000):
+        journal.send(f"line {number}", LogLevel.info, "conversation", {})
+    came: list[bytes] = []
+    reader = threading.Thread(target=lambda: came.extend(journald.recv(65536) for _ in range(5000)))
+    reader.start()
+    journal.finish()
+    reader.join()
+    assert came[-1].startswith(b"MESSAGE=line 4999\n")
+
+
+def test_a_journal_that_is_gone_costs_lines_and_not_the_server(journald: socket.socket, tmp_path: Path) -> None:
+    journal = Journal("kmstwist", MemoryReactor(), tmp_path / "socket")
+    journald.close()
+    journal.send("line", LogLevel.info, "conversation", {})
+    journal.finish()
