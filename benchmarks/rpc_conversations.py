@@ -13,19 +13,15 @@ from __future__ import annotations
 from impacket.dcerpc.v5 import rpcrt
 
 from benchmarks import harness
-from kmstwist.rpc import activation
-from kmstwist.rpc.client import WINDOWS_CONTEXTS
-from kmstwist.rpc.codec import encode
-from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.pdu import Bind, Request
-from kmstwist.rpc.server import CallReceived, RpcServer, ServerAssociation
-from kmstwist.rpc.syntax import KMS_INTERFACE
+from kmstwist.kms import interface
+from kmstwist.kms.interface import KMS_INTERFACE, WINDOWS_CONTEXTS
+from kmstwist.rpc import Bind, CallReceived, Interface, Request, RpcServer, ServerAssociation, encode
 
 AIM = 40.0
-_STUB = activation.encode_request(bytes(276))
+_STUB = interface.encode_request(bytes(276))
 BIND = encode(Bind(2, WINDOWS_CONTEXTS))
 REQUEST = encode(Request(2, 0, 0, _STUB, len(_STUB)))
-ANSWER = activation.encode_response(0, bytes(200))
+ANSWER = interface.encode_response(0, bytes(200))
 SERVER = RpcServer((Interface(KMS_INTERFACE, operations=1),))
 
 

@@ -11,14 +11,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from kmstwist.rpc import activation, mgmt
-from kmstwist.rpc.client import MANAGEMENT_CONTEXTS, WINDOWS_CONTEXTS
-from kmstwist.rpc.codec import encode
-from kmstwist.rpc.pdu import (
+from kmstwist.kms import interface
+from kmstwist.kms.interface import KMS_INTERFACE, MANAGEMENT_CONTEXTS, WINDOWS_CONTEXTS
+from kmstwist.rpc import (
     CONC_MPX,
     FIRST_FRAG,
     LAST_FRAG,
     MAYBE,
+    MGMT_INTERFACE,
+    NDR32,
+    NDR64,
     OBJECT_UUID,
     WHOLE,
     AlterContext,
@@ -37,8 +39,9 @@ from kmstwist.rpc.pdu import (
     Request,
     Response,
     Shutdown,
+    encode,
+    mgmt,
 )
-from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, NDR64
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 _MESSAGE = bytes.fromhex("00000600") + bytes(range(96))
@@ -46,7 +49,7 @@ _BIND = Bind(2, WINDOWS_CONTEXTS)
 _MPX = Bind(2, WINDOWS_CONTEXTS, flags=WHOLE | CONC_MPX)
 _MGMT = Bind(1, (PresentationContext(0, MGMT_INTERFACE, (NDR32,)),))
 _NDR64 = Bind(1, (PresentationContext(0, KMS_INTERFACE, (NDR64,)), PresentationContext(1, MGMT_INTERFACE, (NDR64,))))
-_STUB = activation.encode_request(_MESSAGE)
+_STUB = interface.encode_request(_MESSAGE)
 _CALL = Request(2, 0, 0, _STUB, len(_STUB))
 _AUTH = AuthVerifier(10, 5, 0, 1, b"NTLMSSP\0\1\0\0\0")
 _RESULTS = (ContextOutcome(0, 0, NDR32), ContextOutcome(2, 2), ContextOutcome(3, 3))
@@ -65,7 +68,7 @@ def _fragments(call_id: int, size: int) -> list[Pdu]:
 
 SERVER: dict[str, list[Pdu]] = {
     "activation": [_BIND, _CALL],
-    "activation-ndr64": [_NDR64, Request(2, 0, 0, activation.encode_request(_MESSAGE, ndr64=True))],
+    "activation-ndr64": [_NDR64, Request(2, 0, 0, interface.encode_request(_MESSAGE, ndr64=True))],
     "fragments": [_BIND, *_fragments(2, 32)],
     "interleaved": [_MPX, *[p for pair in zip(_fragments(2, 40), _fragments(3, 40), strict=True) for p in pair]],
     "management": [_MGMT, *[Request(i + 1, 0, i, bytes(8)) for i in range(6)]],
@@ -78,7 +81,7 @@ SERVER: dict[str, list[Pdu]] = {
     "shutdown": [Shutdown(0), _BIND, Shutdown(1), _CALL],
 }
 CLIENT: dict[str, list[Pdu]] = {
-    "response": [_ACK, Response(2, 0, activation.encode_response(0, _MESSAGE))],
+    "response": [_ACK, Response(2, 0, interface.encode_response(0, _MESSAGE))],
     "fragments": [
         _ACK,
         Response(2, 0, _MESSAGE[:50], flags=FIRST_FRAG),
@@ -103,8 +106,8 @@ def corpus() -> dict[str, bytes]:
     for name, pdus in {**SERVER, **CLIENT}.items():
         seeds[f"codec/{name}"] = encode(pdus[-1])
     for ndr64 in (False, True):
-        seeds[f"codec/stub-request-{32 + 32 * ndr64}"] = activation.encode_request(_MESSAGE, ndr64=ndr64)
-        seeds[f"codec/stub-response-{32 + 32 * ndr64}"] = activation.encode_response(0, _MESSAGE, ndr64=ndr64)
+        seeds[f"codec/stub-request-{32 + 32 * ndr64}"] = interface.encode_request(_MESSAGE, ndr64=ndr64)
+        seeds[f"codec/stub-response-{32 + 32 * ndr64}"] = interface.encode_response(0, _MESSAGE, ndr64=ndr64)
     seeds["server/http"] = b"\0GET / HTTP/1.1\r\nHost: kms.example\r\n\r\n"
     seeds["server/tls"] = b"\0" + bytes.fromhex("16030100c8010000c40303") + bytes(32)
     return seeds

@@ -9,19 +9,29 @@ from __future__ import annotations
 import contextlib
 import functools
 
-from kmstwist.rpc import activation, mgmt
-from kmstwist.rpc.client import (
+from kmstwist.kms import interface
+from kmstwist.kms.interface import KMS_INTERFACE, WINDOWS_CONTEXTS
+from kmstwist.rpc import (
+    MAX_FRAGMENT,
     MAX_RESPONSE,
+    NDR32,
+    BindAck,
     BindRejected,
+    CallReceived,
     ClientAssociation,
+    ContextOutcome,
+    Ended,
+    Interface,
+    Limits,
+    PduError,
+    RpcServer,
+    ServerAssociation,
     ServerBroke,
+    StubError,
+    decode,
+    encode,
+    mgmt,
 )
-from kmstwist.rpc.codec import decode, encode
-from kmstwist.rpc.ndr import StubError
-from kmstwist.rpc.negotiation import MAX_FRAGMENT, Interface
-from kmstwist.rpc.pdu import BindAck, ContextOutcome, PduError
-from kmstwist.rpc.server import CallReceived, Ended, Limits, RpcServer, ServerAssociation
-from kmstwist.rpc.syntax import KMS_INTERFACE, NDR32
 
 LIMITS = Limits(max_request=16384, max_reassembly=32768, max_calls=4)
 #: Small, so that a fuzzer gets through them.
@@ -64,18 +74,18 @@ def fuzz_server(data: bytes) -> None:
 def _execute(association: ServerAssociation, event: CallReceived, turn: int) -> None:
     call = event.call
     try:
-        message = activation.decode_request(call.stub, ndr64=call.ndr64, little_endian=call.little_endian)
+        message = interface.decode_request(call.stub, ndr64=call.ndr64, little_endian=call.little_endian)
     except StubError:
         association.fault(call, 0x6F7)
         return
     if turn % 2:
-        association.respond(call, activation.encode_response(0, message, ndr64=call.ndr64))
+        association.respond(call, interface.encode_response(0, message, ndr64=call.ndr64))
 
 
 def fuzz_client(data: bytes) -> None:
     """A server's bytes against a client association that has bound, made three calls and given one up."""
     association = ClientAssociation()
-    association.bind()
+    association.bind(WINDOWS_CONTEXTS)
     if data and data[0] & 0x80:
         association.receive_data(_bind_ack())
     association.data_to_send()
@@ -117,8 +127,8 @@ def fuzz_codec(data: bytes) -> None:
 
 def _unmarshal(stub: bytes, ndr64: bool, little_endian: bool) -> None:
     for decoder in (
-        activation.decode_request,
-        activation.decode_response,
+        interface.decode_request,
+        interface.decode_response,
         mgmt.decode_interface_ids,
         mgmt.decode_listening,
     ):

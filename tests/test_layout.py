@@ -83,7 +83,7 @@ def test_what_stands_below_the_rooms_imports_none_of_them() -> None:
 
 
 def test_rpc_and_kms_can_be_used_without_twisted_installed() -> None:
-    modules = ("rpc.server", "rpc.client", "rpc.codec", "rpc.mgmt", "kms.messages", "kms.catalogue", "kms.status")
+    modules = ("rpc", "rpc.mgmt", "kms.interface", "kms.messages", "kms.catalogue", "kms.status")
     code = (
         "import sys, importlib; sys.modules['twisted'] = sys.modules['twisted.internet'] = None;"
         f"[importlib.import_module('kmstwist.' + module) for module in {modules!r}]"

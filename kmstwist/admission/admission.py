@@ -21,7 +21,7 @@ from kmstwist.admission.rates import TokenBuckets
 from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.kms.activation import ActivationFault
 from kmstwist.reasons import Reason
-from kmstwist.rpc.status import FaultStatus
+from kmstwist.rpc import FaultStatus
 
 
 @dataclass(frozen=True, slots=True)

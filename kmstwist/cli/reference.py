@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import click
 
+from kmstwist.cli.machines import machines_page
 from kmstwist.cli.main import kmstwist
 from kmstwist.configuration.document import commented_toml, reference_page
 from kmstwist.logevents import CONVERSATION, REGISTRY
 from kmstwist.process.options import Options
 from kmstwist.reasons import EXPLANATIONS, Reason
-from kmstwist.rpc import diagram
 from kmstwist.telemetry.counters import Snapshot, UpstreamState
 from kmstwist.web.metrics import SnapshotCollector
 
@@ -157,7 +157,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/twistd-kms.md": options_page,
     "reference/kmstwist.md": commands_page,
     "reference/configuration.md": reference_page,
-    "machines.md": diagram.render,
+    "machines.md": machines_page,
 }
 
 

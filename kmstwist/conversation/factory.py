@@ -18,7 +18,7 @@ from kmstwist.conversation.proxy import BalancedConnection, BalancedFactory
 from kmstwist.conversation.recording import Recorder
 from kmstwist.conversation.settings import TimeoutSettings
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
-from kmstwist.rpc.server import RpcServer
+from kmstwist.rpc import RpcServer
 from kmstwist.telemetry.counters import Telemetry
 
 #: Seconds that an answered call's log line waits for the connection's end.

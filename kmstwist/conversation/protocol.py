@@ -22,15 +22,12 @@ from twisted.python.failure import Failure
 from kmstwist.conversation.outcome import ConnectionFacts, Outcome, write_line
 from kmstwist.conversation.phases import Phase, PhaseTimer
 from kmstwist.conversation.proxy import begins_as_header
+from kmstwist.kms import interface
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
 from kmstwist.kms.version import Version
 from kmstwist.logevents import DEFECT
 from kmstwist.reasons import Reason
-from kmstwist.rpc import activation
-from kmstwist.rpc.call import Call
-from kmstwist.rpc.ndr import StubError
-from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, Refused, ServerAssociation
-from kmstwist.rpc.status import FaultStatus
+from kmstwist.rpc import Call, CallOrphaned, CallReceived, Ended, FaultStatus, Refused, ServerAssociation, StubError
 
 if TYPE_CHECKING:
     from kmstwist.conversation.factory import KmsFactory
@@ -236,7 +233,7 @@ class KmsProtocol(Protocol):
         now = self.factory.clock.seconds()
         outcome = Outcome(now, None if self.facts.lines else (now - self.facts.opened) * 1000)
         try:
-            message = activation.decode_request(call.stub, ndr64=call.ndr64, little_endian=call.little_endian)
+            message = interface.decode_request(call.stub, ndr64=call.ndr64, little_endian=call.little_endian)
         except StubError as error:
             fault = ActivationFault(FaultStatus.BAD_STUB_DATA, Reason.RPC_BAD_STUB, str(error))
             self.factory.recorder.turned_away(self.facts, fault.reason, fault.detail, fault.status)
@@ -276,7 +273,7 @@ class KmsProtocol(Protocol):
     def _answered(self, answer: ActivationAnswer, call: Call, outcome: Outcome) -> None:
         if answer.hresult == 0:
             self.factory.activations += 1
-        stub = activation.encode_response(answer.hresult, answer.message, ndr64=call.ndr64)
+        stub = interface.encode_response(answer.hresult, answer.message, ndr64=call.ndr64)
         self.association.respond(call, stub)
         self._call_over(call, outcome)
 

@@ -16,7 +16,7 @@ from kmstwist.conversation.outcome import ConnectionFacts, Outcome
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
 from kmstwist.kms.messages import readable_facts
 from kmstwist.reasons import Reason
-from kmstwist.rpc.status import FaultStatus
+from kmstwist.rpc import FaultStatus
 
 
 class Recorder:

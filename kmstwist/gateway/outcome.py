@@ -6,7 +6,7 @@ from kmstwist.gateway.pool import PoolBusy
 from kmstwist.kms.activation import ActivationAnswer, ActivationFault, RequestFacts
 from kmstwist.kms.status import Status
 from kmstwist.reasons import Reason
-from kmstwist.rpc.status import FaultStatus
+from kmstwist.rpc import FaultStatus
 from kmstwist.transport.errors import ConnectError, FaultError, TimedOut, UpstreamError
 
 #: What a host says of itself, so that another may say better; the later, the more it tells the client.

@@ -7,7 +7,7 @@ something else, or announces more than a fragment may have, is found out after 1
 from __future__ import annotations
 
 from kmstwist.reasons import Reason
-from kmstwist.rpc.codec import Header, decode, decode_header
+from kmstwist.rpc.decoding import Header, decode, decode_header
 from kmstwist.rpc.pdu import HEADER_SIZE, RPC_MINOR_VERSIONS, RPC_VERSION, Pdu, PduError
 
 #: PDU types up to here have been given out (C706 chapter 12; [MS-RPCE] 2.2.2.10 adds 16).

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
+from kmstwist.rpc.interfaces import Interface
 from kmstwist.rpc.ndr import StubError, StubReader, StubWriter
-from kmstwist.rpc.negotiation import Interface
 from kmstwist.rpc.syntax import MGMT_INTERFACE
 
 INQ_IF_IDS: Final = 0

@@ -64,8 +64,6 @@ NULL_SYNTAX = SyntaxId(bytes(SYNTAX_SIZE))
 NDR32 = SyntaxId.make("8a885d04-1ceb-11c9-9fe8-08002b104860", 2)
 #: NDR with 64-bit counts and pointers ([MS-RPCE] 2.2.5; version 1.0).
 NDR64 = SyntaxId.make("71710533-beba-4937-8319-b5dbef9ccc36", 1)
-#: The KMS interface, one operation: RequestActivation (Volume Activation Operations Guide, "KMS RPC Messages").
-KMS_INTERFACE = SyntaxId.make("51c82175-844e-4750-b0d8-ec255555bc06", 1)
 #: The remote management interface every RPC server has (C706 appendix Q, mgmt v1.0).
 MGMT_INTERFACE = SyntaxId.make("afa8bd80-7d8a-11c9-bef4-08002b102989", 1)
 

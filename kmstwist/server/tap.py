@@ -23,6 +23,7 @@ from kmstwist.conversation.factory import KmsFactory
 from kmstwist.conversation.recording import Recorder
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.gateway.service import GatewayService
+from kmstwist.kms.interface import KMS_INTERFACE
 from kmstwist.lab.service import LabService
 from kmstwist.process.adoption import Adoption
 from kmstwist.process.control import Command, ControlService, socket_path
@@ -42,10 +43,7 @@ from kmstwist.process.options import Options
 from kmstwist.process.signals import Signals
 from kmstwist.process.supervisor import Supervisor
 from kmstwist.process.supervisor_watch import SupervisorWatch
-from kmstwist.rpc.groups import AssociationGroups
-from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.server import Limits, RpcServer
-from kmstwist.rpc.syntax import KMS_INTERFACE
+from kmstwist.rpc import AssociationGroups, Interface, Limits, RpcServer
 from kmstwist.server.activators import make_gateway, make_lab, share_of
 from kmstwist.server.announcement import Announcement
 from kmstwist.server.auditing import make_audit, try_store

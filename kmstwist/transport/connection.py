@@ -19,23 +19,22 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITC
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from kmstwist.kms import interface
+from kmstwist.kms.interface import KMS_INTERFACE, WINDOWS_CONTEXTS
 from kmstwist.reasons import Reason
-from kmstwist.rpc import activation
-from kmstwist.rpc.client import (
-    WINDOWS_CONTEXTS,
+from kmstwist.rpc import (
     AcceptedContext,
     BindRejected,
     Bound,
     ClientAssociation,
     ClientEvent,
     FaultReceived,
+    PresentationContext,
     ResponseReceived,
     ServerBroke,
     ShutdownRequested,
+    StubError,
 )
-from kmstwist.rpc.ndr import StubError
-from kmstwist.rpc.pdu import PresentationContext
-from kmstwist.rpc.syntax import KMS_INTERFACE
 from kmstwist.transport.errors import (
     BindError,
     ConnectError,
@@ -109,8 +108,8 @@ class RpcConnection(Protocol):
         context = self.association.context_for(KMS_INTERFACE)
         if context is None:
             return fail(BindError("the host does not have the KMS interface"))
-        stub = activation.encode_request(message, ndr64=context.ndr64)
-        return self.call(context, activation.REQUEST_ACTIVATION, stub).addCallback(_decode)
+        stub = interface.encode_request(message, ndr64=context.ndr64)
+        return self.call(context, interface.REQUEST_ACTIVATION, stub).addCallback(_decode)
 
     def close(self) -> None:
         """End the connection in order. Nothing more may be asked on it."""
@@ -185,7 +184,7 @@ class RpcConnection(Protocol):
 
 def _decode(response: ResponseReceived) -> tuple[int, bytes]:
     try:
-        return activation.decode_response(response.stub, ndr64=response.ndr64, little_endian=response.little_endian)
+        return interface.decode_response(response.stub, ndr64=response.ndr64, little_endian=response.little_endian)
     except StubError as error:
         raise UpstreamError(f"the response does not unmarshal: {error}", Reason.UPSTREAM_PROTOCOL) from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kmstwist.reasons import Reason
-from kmstwist.rpc.status import FaultStatus, RejectReason
+from kmstwist.rpc import FaultStatus, RejectReason
 
 
 class UpstreamError(Exception):

@@ -12,13 +12,21 @@ from enum import IntEnum
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
+from kmstwist.kms.interface import KMS_INTERFACE, MANAGEMENT_CONTEXTS
 from kmstwist.reasons import Reason
-from kmstwist.rpc import mgmt
-from kmstwist.rpc.client import MANAGEMENT_CONTEXTS, Bound
-from kmstwist.rpc.ndr import StubError
-from kmstwist.rpc.pdu import ContextOutcome, PresentationContext
-from kmstwist.rpc.status import ContextResult, ProviderReason
-from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, NDR64, feature_bits
+from kmstwist.rpc import (
+    MGMT_INTERFACE,
+    NDR32,
+    NDR64,
+    Bound,
+    ContextOutcome,
+    ContextResult,
+    PresentationContext,
+    ProviderReason,
+    StubError,
+    feature_bits,
+    mgmt,
+)
 from kmstwist.transport.connection import RpcConnection, bind_timed_out, call_timed_out, open_connection
 from kmstwist.transport.errors import FaultError, UpstreamError
 

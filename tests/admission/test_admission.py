@@ -14,7 +14,7 @@ from kmstwist.admission.networks import NetworkTable, network_of, normalised
 from kmstwist.admission.rates import TokenBuckets
 from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.reasons import Reason
-from kmstwist.rpc.status import FaultStatus
+from kmstwist.rpc import FaultStatus
 
 
 def admission(clock: Clock | None = None, connections: int = 1000, **settings: Any) -> Admission:

@@ -9,10 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from kmstwist.rpc.client import WINDOWS_CONTEXTS
-from kmstwist.rpc.codec import encode
-from kmstwist.rpc.pdu import BindAck, ContextOutcome
-from kmstwist.rpc.syntax import NDR32
+from kmstwist.kms.interface import WINDOWS_CONTEXTS
+from kmstwist.rpc import NDR32, BindAck, ContextOutcome, encode
 from tests.system.running import kmstwist
 
 ACCEPTED, REFUSED, FEATURES = ContextOutcome(0, 0, NDR32), ContextOutcome(2, 2), ContextOutcome(3, 3)

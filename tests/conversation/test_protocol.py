@@ -27,27 +27,34 @@ from kmstwist.conversation.factory import KmsFactory
 from kmstwist.conversation.protocol import KmsProtocol, plain_address
 from kmstwist.conversation.recording import Recorder
 from kmstwist.conversation.settings import TimeoutSettings
+from kmstwist.kms import interface
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
+from kmstwist.kms.interface import KMS_INTERFACE, WINDOWS_CONTEXTS
 from kmstwist.reasons import Reason
-from kmstwist.rpc import activation
-from kmstwist.rpc.client import Bound, ClientAssociation, FaultReceived, ResponseReceived
-from kmstwist.rpc.codec import decode, encode
-from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.pdu import (
+from kmstwist.rpc import (
     CONC_MPX,
     FIRST_FRAG,
     LAST_FRAG,
+    MGMT_INTERFACE,
+    NDR32,
     WHOLE,
     Bind,
     BindNak,
+    Bound,
+    ClientAssociation,
     Fault,
+    FaultReceived,
+    FaultStatus,
+    Interface,
     Orphaned,
     PresentationContext,
     Request,
+    ResponseReceived,
+    RpcServer,
+    SyntaxId,
+    decode,
+    encode,
 )
-from kmstwist.rpc.server import RpcServer
-from kmstwist.rpc.status import FaultStatus
-from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, SyntaxId
 
 #: A load balancer, and a network that may not ask.
 ADMISSION = {"proxy_from": ["10.0.0.5"], "deny": ["10.66.0.0/16"]}
@@ -100,11 +107,11 @@ class Conversation:
         return self.association.receive_data(answer) if answer else []
 
     def bind(self) -> Bound:
-        self.association.bind()
+        self.association.bind(WINDOWS_CONTEXTS)
         [bound] = self.send(self.association.data_to_send())
         return bound
 
-    def call(self, stub: bytes = activation.encode_request(MESSAGE)) -> list[Any]:
+    def call(self, stub: bytes = interface.encode_request(MESSAGE)) -> list[Any]:
         context = self.association.context_for(KMS_INTERFACE)
         assert context is not None
         self.association.call(context, 0, stub)
@@ -146,7 +153,7 @@ def test_a_call_goes_to_the_activator_and_its_answer_back(factory: KmsFactory, a
     conversation.bind()
     [response] = conversation.call()
     assert isinstance(response, ResponseReceived)
-    assert activation.decode_response(response.stub) == (0, b"answer")
+    assert interface.decode_response(response.stub) == (0, b"answer")
     assert activator.calls == [ActivationCall(MESSAGE, "10.0.0.7", 50000)]
 
 
@@ -388,7 +395,7 @@ def test_a_client_that_feeds_a_byte_at_a_time_gains_no_time(
     factory: KmsFactory, clock: Clock, lines: list[dict[str, Any]]
 ) -> None:
     conversation = Conversation(factory)
-    conversation.association.bind()
+    conversation.association.bind(WINDOWS_CONTEXTS)
     bind = conversation.association.data_to_send()
     for at in range(21):
         conversation.protocol.dataReceived(bind[at : at + 1])
@@ -458,7 +465,7 @@ def test_a_call_under_way_at_the_total_is_finished_first(
     assert not conversation.transport.aborted
     waiting.callback(ActivationAnswer(0, b"late"))
     [response] = conversation.receive()
-    assert activation.decode_response(response.stub) == (0, b"late")
+    assert interface.decode_response(response.stub) == (0, b"late")
     clock.advance(0.1)
     assert conversation.transport.aborted
 
@@ -488,7 +495,7 @@ def test_the_idle_timeout_does_not_cut_a_call_that_is_being_executed(
     assert not conversation.transport.aborted
     waiting.callback(ActivationAnswer(0, b"late"))
     [response] = conversation.receive()
-    assert activation.decode_response(response.stub) == (0, b"late")
+    assert interface.decode_response(response.stub) == (0, b"late")
 
 
 def test_a_client_that_leaves_in_mid_call_has_its_call_cancelled(
@@ -515,7 +522,7 @@ def test_an_orphaned_call_is_cancelled_and_the_connection_goes_on(
     conversation.send(encode(Orphaned(2)))
     activator.answer = lambda: succeed(ActivationAnswer(0, b"second"))
     [response] = conversation.call()
-    assert activation.decode_response(response.stub) == (0, b"second")
+    assert interface.decode_response(response.stub) == (0, b"second")
     conversation.close()
     assert [line["reason"] for line in lines] == ["client-orphaned", "ok"]
 
@@ -637,7 +644,7 @@ def test_the_client_that_the_header_names_is_the_one_that_is_judged(factory: Kms
 
 def test_a_header_in_one_piece_with_the_bind_is_read(factory: KmsFactory, activator: Activator) -> None:
     conversation = Conversation(factory, "10.0.0.5")
-    conversation.association.bind()
+    conversation.association.bind(WINDOWS_CONTEXTS)
     conversation.send(v2_header("10.7.7.9", 40000) + conversation.association.data_to_send())
     conversation.call()
     assert [call.client for call in activator.calls] == ["10.7.7.9"]
@@ -666,7 +673,7 @@ def test_of_a_client_that_the_balancer_cannot_tell_the_balancer_s_address_is_tak
     factory: KmsFactory, activator: Activator, header: bytes, pieces: int
 ) -> None:
     conversation = Conversation(factory, "10.0.0.5")
-    conversation.association.bind()
+    conversation.association.bind(WINDOWS_CONTEXTS)
     bind = conversation.association.data_to_send()
     conversation.send(header + bind if pieces == 1 else header)
     if pieces == 2:
@@ -726,7 +733,7 @@ def test_each_call_of_a_multiplexed_connection_has_its_own_line(
     context = PresentationContext(0, KMS_INTERFACE, (NDR32,))
     conversation.protocol.dataReceived(encode(Bind(1, (context,), flags=WHOLE | CONC_MPX)))
     for call_id in (1, 2, 3):
-        conversation.protocol.dataReceived(encode(Request(call_id, 0, 0, activation.encode_request(MESSAGE))))
+        conversation.protocol.dataReceived(encode(Request(call_id, 0, 0, interface.encode_request(MESSAGE))))
     waiting[1].callback(ActivationAnswer(0, b"second", upstream="kms-b"))
     waiting[0].callback(ActivationAnswer(0, b"first", upstream="kms-a"))
     conversation.close(ConnectionLost)

@@ -15,12 +15,10 @@ from zope.interface import implementer
 from kmstwist.gateway.service import GatewayService
 from kmstwist.gateway.settings import GatewaySettings, UpstreamSettings
 from kmstwist.gateway.upstream import Target
+from kmstwist.kms import interface
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
-from kmstwist.rpc import activation
-from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.server import CallReceived, RpcServer, ServerAssociation
-from kmstwist.rpc.status import FaultStatus
-from kmstwist.rpc.syntax import KMS_INTERFACE
+from kmstwist.kms.interface import KMS_INTERFACE
+from kmstwist.rpc import CallReceived, FaultStatus, Interface, RpcServer, ServerAssociation
 
 NOT_COVERED = 0xC004F042
 NOT_ACTIVATED = 0xC004F041
@@ -105,7 +103,7 @@ class FakeTransport:
 
     def _execute(self, event: CallReceived) -> None:
         call = event.call
-        message = activation.decode_request(call.stub, ndr64=call.ndr64)
+        message = interface.decode_request(call.stub, ndr64=call.ndr64)
         self.host.messages.append(message)
         answer = self.host.answer(message)
         if isinstance(answer, FaultStatus):
@@ -115,7 +113,7 @@ class FakeTransport:
         elif answer == "lost":
             self.lose(ConnectionLost())
         elif answer is not None:
-            self.association.respond(call, activation.encode_response(*answer, ndr64=call.ndr64))
+            self.association.respond(call, interface.encode_response(*answer, ndr64=call.ndr64))
 
     def _send(self, data: bytes) -> None:
         if data:

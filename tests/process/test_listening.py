@@ -14,11 +14,9 @@ from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.conversation.settings import TimeoutSettings
 from kmstwist.kms.activation import ActivationAnswer
+from kmstwist.kms.interface import KMS_INTERFACE
 from kmstwist.process.listening import ListeningService
-from kmstwist.rpc.client import ResponseReceived
-from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.server import RpcServer
-from kmstwist.rpc.syntax import KMS_INTERFACE
+from kmstwist.rpc import Interface, ResponseReceived, RpcServer
 from tests.conversation.test_protocol import Activator, Conversation
 
 

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kmstwist.rpc.call import Call
-from kmstwist.rpc.codec import decode, encode
-from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.pdu import Bind, BindAck, Pdu, PresentationContext
-from kmstwist.rpc.server import CallReceived, Ended, Event, Limits, RpcServer, ServerAssociation
-from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, NDR64
+from kmstwist.kms.interface import KMS_INTERFACE
+from kmstwist.rpc import (
+    MGMT_INTERFACE,
+    NDR32,
+    NDR64,
+    Bind,
+    BindAck,
+    Call,
+    CallReceived,
+    Ended,
+    Event,
+    Interface,
+    Limits,
+    Pdu,
+    PresentationContext,
+    RpcServer,
+    ServerAssociation,
+    decode,
+    encode,
+)
 
 KMS = Interface(KMS_INTERFACE, operations=1)
 KMS_CONTEXT = PresentationContext(0, KMS_INTERFACE, (NDR32,))

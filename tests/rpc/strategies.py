@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from kmstwist.rpc.pdu import (
+from kmstwist.kms.interface import KMS_INTERFACE
+from kmstwist.rpc import (
+    MGMT_INTERFACE,
+    NDR32,
+    NDR64,
     OBJECT_UUID,
     WHOLE,
     AlterContext,
@@ -22,8 +26,9 @@ from kmstwist.rpc.pdu import (
     Request,
     Response,
     Shutdown,
+    SyntaxId,
+    feature_syntax,
 )
-from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, NDR64, SyntaxId, feature_syntax
 
 u8 = st.integers(0, 0xFF)
 u16 = st.integers(0, 0xFFFF)

@@ -6,44 +6,44 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kmstwist.kms.interface import KMS_INTERFACE, MANAGEMENT_CONTEXTS, WINDOWS_CONTEXTS
 from kmstwist.reasons import Reason
-from kmstwist.rpc.client import (
-    MANAGEMENT_CONTEXTS,
-    MAX_RESPONSE,
-    WINDOWS_CONTEXTS,
-    AcceptedContext,
-    BindRejected,
-    Bound,
-    ClientAssociation,
-    ClientEvent,
-    FaultReceived,
-    ResponseReceived,
-    ServerBroke,
-    ShutdownRequested,
-)
-from kmstwist.rpc.codec import decode, encode
-from kmstwist.rpc.pdu import (
+from kmstwist.rpc import (
     DID_NOT_EXECUTE,
     FIRST_FRAG,
     LAST_FRAG,
+    MAX_RESPONSE,
+    MGMT_INTERFACE,
+    NDR32,
+    NDR64,
     WHOLE,
+    AcceptedContext,
     AlterContext,
     AlterContextResp,
     Auth3,
     Bind,
     BindAck,
     BindNak,
+    BindRejected,
+    Bound,
+    ClientAssociation,
+    ClientEvent,
     CoCancel,
     ContextOutcome,
     Fault,
+    FaultReceived,
     Orphaned,
     OtherPdu,
     Pdu,
     Request,
     Response,
+    ResponseReceived,
+    ServerBroke,
     Shutdown,
+    ShutdownRequested,
+    decode,
+    encode,
 )
-from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, NDR64
 
 from .peer import Peer, split
 
@@ -70,7 +70,7 @@ class Client:
 
 def bound_client(ack: BindAck = ACK) -> Client:
     client = Client()
-    client.association.bind()
+    client.association.bind(WINDOWS_CONTEXTS)
     client.sent()
     client.receives(ack)
     return client
@@ -88,7 +88,7 @@ def broke(events: list[ClientEvent], why: str) -> None:
 
 def test_it_binds_as_a_windows_client_does():
     client = Client()
-    client.association.bind()
+    client.association.bind(WINDOWS_CONTEXTS)
     assert client.sent() == [Bind(2, WINDOWS_CONTEXTS)]
 
 
@@ -101,7 +101,7 @@ def test_what_the_server_acknowledged_is_noted():
 
 def test_the_owner_is_told_the_results_in_the_order_proposed():
     client = Client()
-    client.association.bind()
+    client.association.bind(WINDOWS_CONTEXTS)
     assert client.receives(ACK) == [Bound(WINDOWS_CONTEXTS, RESULTS)]
 
 
@@ -121,7 +121,7 @@ def test_an_interface_that_was_not_accepted_has_no_context():
 
 def test_a_refused_bind_is_the_end():
     client = Client()
-    client.association.bind()
+    client.association.bind(WINDOWS_CONTEXTS)
     assert client.receives(BindNak(2, 4), ACK) == [BindRejected(4)]
     assert client.receives(ACK) == []
 
@@ -129,7 +129,7 @@ def test_a_refused_bind_is_the_end():
 @pytest.mark.parametrize("results", [(), RESULTS[:2], (*RESULTS, REFUSED)])
 def test_a_bind_ack_with_another_number_of_results_is_a_violation(results):
     client = Client()
-    client.association.bind()
+    client.association.bind(WINDOWS_CONTEXTS)
     broke(client.receives(BindAck(2, results)), f"{len(results)} results for 3 contexts")
 
 
@@ -140,7 +140,7 @@ def test_a_server_that_offers_tiny_fragments_is_taken_at_the_minimum():
 def test_features_taken_for_a_transfer_syntax_are_no_context_for_calls():
     features = WINDOWS_CONTEXTS[2].transfers[0]
     client = Client()
-    client.association.bind()
+    client.association.bind(WINDOWS_CONTEXTS)
     ack = BindAck(2, (REFUSED, REFUSED, ContextOutcome(0, 0, features)))
     assert client.receives(ack) == [Bound(WINDOWS_CONTEXTS, ack.results)]
     assert client.association.contexts == []
@@ -158,7 +158,7 @@ def test_features_taken_for_a_transfer_syntax_are_no_context_for_calls():
 )
 def test_a_transfer_syntax_that_was_not_proposed_for_its_context_is_the_servers_breach(results):
     client = Client()
-    client.association.bind()
+    client.association.bind(WINDOWS_CONTEXTS)
     broke(client.receives(BindAck(2, results)), "accepted with a transfer syntax that was not proposed")
     assert client.association.contexts == []
 
@@ -223,7 +223,7 @@ def test_a_response_in_fragments_is_joined():
 
 def test_a_big_endian_servers_answers_are_read_as_such():
     client = Client()
-    client.association.bind()
+    client.association.bind(WINDOWS_CONTEXTS)
     client.receives(ACK, little_endian=False)
     call_id = client.call()
     [answer] = client.receives(Response(call_id, 0, b"stub"), little_endian=False)
@@ -332,7 +332,7 @@ def test_a_call_that_is_not_under_way_cannot_be_given_up():
 def test_what_no_server_sends_is_a_violation_at_any_time(pdu, state):
     client = bound_client() if state == "bound" else Client()
     if state == "binding":
-        client.association.bind()
+        client.association.bind(WINDOWS_CONTEXTS)
     broke(client.receives(pdu), f"{type(pdu).__name__} is nothing a server may send here")
 
 
@@ -348,7 +348,7 @@ def test_an_answer_to_nothing_we_asked_is_a_violation(state, unexpected):
     for pdu in unexpected:
         client = bound_client() if state == "bound" else Client()
         if state == "binding":
-            client.association.bind()
+            client.association.bind(WINDOWS_CONTEXTS)
         broke(client.receives(pdu), "is nothing a server may send here")
 
 
@@ -364,7 +364,7 @@ def test_garbage_is_a_violation_and_the_end(garbage):
 def test_a_shutdown_is_passed_on_at_any_time_and_ends_nothing():
     client = Client()
     assert client.receives(Shutdown(0)) == [ShutdownRequested()]
-    client.association.bind()
+    client.association.bind(WINDOWS_CONTEXTS)
     assert client.receives(Shutdown(0), ACK) == [ShutdownRequested(), Bound(WINDOWS_CONTEXTS, RESULTS)]
     call_id = client.call()
     assert client.receives(Shutdown(0), Response(call_id, 0, b"")) == [
@@ -380,7 +380,7 @@ def test_a_shutdown_is_passed_on_at_any_time_and_ends_nothing():
 def test_any_question_and_answer_pass_between_our_two_sides(question, answer, size):
     peer, client = Peer(), ClientAssociation()
     peer.send(Bind(2, WINDOWS_CONTEXTS, size, size))
-    client.bind()
+    client.bind(WINDOWS_CONTEXTS)
     client.data_to_send()
     assert [type(event) for event in client.receive_data(peer.raw[0])] == [Bound]
     call_id = client.call(client.context_for(KMS_INTERFACE), 0, question)

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kmstwist.kms.interface import KMS_INTERFACE
 from kmstwist.reasons import Reason
-from kmstwist.rpc.codec import decode, decode_header, encode
-from kmstwist.rpc.pdu import (
+from kmstwist.rpc import (
+    MGMT_INTERFACE,
+    NDR32,
     AuthVerifier,
     Bind,
     BindAck,
@@ -23,8 +25,13 @@ from kmstwist.rpc.pdu import (
     PresentationContext,
     Request,
     Response,
+    SyntaxId,
+    decode,
+    decode_header,
+    encode,
+    feature_syntax,
 )
-from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, SyntaxId, feature_syntax, swap_syntax
+from kmstwist.rpc.syntax import swap_syntax
 
 from .peer import KMS_CONTEXT
 from .strategies import pdus, syntaxes
@@ -187,7 +194,7 @@ def test_a_windows_clients_bind_is_read_as_it_is_meant():
         + f"0100 0100 {kms} 33057171babe37498319b5dbef9ccc36 01000000"
         + f"0200 0100 {kms} 2c1cb76c12984045 0300000000000000 01000000"
     )
-    from kmstwist.rpc.client import WINDOWS_CONTEXTS
+    from kmstwist.kms.interface import WINDOWS_CONTEXTS
 
     assert decode(data) == Bind(2, WINDOWS_CONTEXTS)
     assert encode(Bind(2, WINDOWS_CONTEXTS)) == data

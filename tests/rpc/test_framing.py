@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmstwist.reasons import Reason
-from kmstwist.rpc.codec import encode
+from kmstwist.rpc import CoCancel, PduError, Request, Shutdown, encode
 from kmstwist.rpc.framing import FrameReader
-from kmstwist.rpc.pdu import CoCancel, PduError, Request, Shutdown
 
 from .strategies import pdus
 

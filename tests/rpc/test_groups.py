@@ -6,9 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmstwist.reasons import Reason
-from kmstwist.rpc.groups import AssociationGroups
-from kmstwist.rpc.pdu import Bind, BindNak
-from kmstwist.rpc.server import RpcServer
+from kmstwist.rpc import AssociationGroups, Bind, BindNak, RpcServer
 
 from .peer import KMS, KMS_CONTEXT, Peer, bound_peer, make_server
 

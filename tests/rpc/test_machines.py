@@ -5,57 +5,58 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from automat import NoTransition
 
-from kmstwist.rpc import call, client, server
-from kmstwist.rpc.machine import IndexedAutomaton
+from kmstwist.kms.interface import KMS, WINDOWS_CONTEXTS
+from kmstwist.machine import Machine, NoRow, transition_text
+from kmstwist.rpc import Call, ClientAssociation, Pdu, Request, RpcServer, ServerAssociation
+from kmstwist.rpc.client.association import CLIENT
+from kmstwist.rpc.server.association import SERVER
+from kmstwist.rpc.server.call import CALL, CallInput
+from kmstwist.rpc.server.contexts import BoundContext
 
-MODULES = {"server": server, "client": client, "call": call}
-
-
-def inputs_of(protocol: type) -> set[str]:
-    return {name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")}
-
-
-@pytest.mark.parametrize(
-    ("module", "protocol"),
-    [(server, server.AssociationInputs), (call, call.CallInputs)],
-    ids=["server", "call"],
-)
-def test_every_input_has_exactly_one_line_in_every_state(module, protocol):
-    lines = [(state.name, symbol.__name__) for state, symbol, _, _ in module.TRANSITIONS]
-    states = {state for state, _ in lines}
-    assert sorted(lines) == sorted((state, symbol) for state in states for symbol in inputs_of(protocol))
+TABLES = {"server": SERVER, "client": CLIENT, "call": CALL}
 
 
-def test_a_client_has_exactly_one_line_for_every_input_but_a_second_bind():
-    lines = [(state.name, symbol.__name__) for state, symbol, _, _ in client.TRANSITIONS]
-    states = {state for state, _ in lines}
-    every = {(state, symbol) for state in states for symbol in inputs_of(client.ClientInputs)}
-    assert every - set(lines) == {(state, "start") for state in states - {"idle"}}
-    assert len(lines) == len(set(lines))
+@pytest.mark.parametrize("name", TABLES)
+def test_every_input_has_exactly_one_line_in_every_state(name):
+    assert TABLES[name].without_row() == []
+
+
+@pytest.mark.parametrize("table", [SERVER, CLIENT], ids=["server", "client"])
+def test_every_pdu_there_is_is_an_input(table):
+    assert set(Pdu.__args__) <= set(table.inputs)
 
 
 def test_closed_is_never_left():
-    for module in (server, client):
-        for state, symbol, target, _ in module.TRANSITIONS:
-            if state.name == "closed":
-                assert target.name == "closed", symbol
+    for table in (SERVER, CLIENT):
+        for (state, happened), (target, _) in table.lookup.items():
+            if state == "closed":
+                assert target == "closed", happened
 
 
 def test_a_client_binds_once():
-    association = client.ClientAssociation()
-    association.bind()
-    with pytest.raises(NoTransition):
-        association.bind()
+    association = ClientAssociation()
+    association.bind(WINDOWS_CONTEXTS)
+    with pytest.raises(NoRow):
+        association.bind(WINDOWS_CONTEXTS)
 
 
-def test_the_index_says_what_the_table_says():
-    machine = client.ClientMachine.__automat_automaton__
-    assert isinstance(machine, IndexedAutomaton)
-    assert len(machine.allTransitions()) == len(client.TRANSITIONS)
-    for state, symbol, target, _ in client.TRANSITIONS:
-        assert machine.outputForInput(state, symbol.__name__)[0] is target
+def test_a_trace_tells_what_both_ends_go_through():
+    lines: list[str] = []
+
+    def trace(machine: Machine, before: object, happened: object) -> None:
+        lines.append(transition_text(machine, before, happened))
+
+    client, server = ClientAssociation(trace), ServerAssociation(RpcServer((KMS,)), "1688", trace=trace)
+    client.bind(WINDOWS_CONTEXTS)
+    server.receive_data(client.data_to_send())
+    client.receive_data(server.data_to_send())
+    assert lines == [
+        "client association: idle, Start: binding",
+        "server association: unbound, Bind: unbound",
+        "server association: unbound, Accepted: bound",
+        "client association: binding, BindAck: bound",
+    ]
 
 
 class Sender:
@@ -68,8 +69,8 @@ class Sender:
         self.sent += 1
 
 
-def new_call() -> call.CallInputs:
-    return call.CallMachine(call._CORE)
+def new_call() -> Call:
+    return Call(Request(2, 0, 0, b""), BoundContext(KMS, False), b"")
 
 
 @pytest.mark.parametrize(
@@ -83,8 +84,11 @@ def new_call() -> call.CallInputs:
     ],
 )
 def test_a_call_is_answered_at_most_once_and_not_when_orphaned(story, sent):
-    machine, sender = new_call(), Sender()
-    steps: dict[str, Callable[[], None]] = {"answer": lambda: machine.answer(sender), "orphan": machine.orphan}
+    call, sender = new_call(), Sender()
+    steps: dict[str, Callable[[], None]] = {
+        "answer": lambda: call.step(CallInput.ANSWER, sender),
+        "orphan": lambda: call.step(CallInput.ORPHAN),
+    }
     for step in story:
         steps[step]()
     assert sender.sent == sent

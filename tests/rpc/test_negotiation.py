@@ -1,4 +1,4 @@
-"""What a server accepts of a context list; each rule by itself. Sources: kmstwist/rpc/negotiation.py."""
+"""What a server accepts of a context list; each rule by itself. Sources: kmstwist/rpc/server/contexts.py."""
 
 from __future__ import annotations
 
@@ -6,28 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmstwist.rpc.mgmt import MANAGEMENT
-from kmstwist.rpc.negotiation import (
-    MAX_CONTEXTS,
-    BoundContext,
-    ContextListError,
-    Interface,
-    InterfaceTable,
-    Negotiation,
-    fragment_size,
-    negotiate,
-)
-from kmstwist.rpc.pdu import ContextOutcome, PresentationContext
-from kmstwist.rpc.syntax import (
-    KMS_INTERFACE,
+from kmstwist.kms.interface import KMS_INTERFACE
+from kmstwist.rpc import (
     MGMT_INTERFACE,
     NDR32,
     NDR64,
     NULL_SYNTAX,
+    ContextOutcome,
+    Interface,
+    PresentationContext,
     SyntaxId,
     feature_bits,
     feature_syntax,
 )
+from kmstwist.rpc.fragments import fragment_size
+from kmstwist.rpc.interfaces import InterfaceTable
+from kmstwist.rpc.mgmt import MANAGEMENT
+from kmstwist.rpc.server.contexts import MAX_CONTEXTS, BoundContext, ContextListError, Negotiation, negotiate
 
 from .peer import KMS
 from .strategies import context_lists, known_contexts, u16

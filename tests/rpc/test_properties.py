@@ -6,13 +6,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmstwist.rpc.call import Call
-from kmstwist.rpc.client import MAX_RESPONSE, BindRejected, ClientAssociation, ServerBroke
-from kmstwist.rpc.codec import encode
-from kmstwist.rpc.negotiation import MAX_FRAGMENT
-from kmstwist.rpc.pdu import CONC_MPX, WHOLE, Bind, BindAck, ContextOutcome
-from kmstwist.rpc.server import CallOrphaned, CallReceived, Ended, ServerAssociation
-from kmstwist.rpc.syntax import KMS_INTERFACE, NDR32
+from kmstwist.kms.interface import KMS_INTERFACE, WINDOWS_CONTEXTS
+from kmstwist.rpc import (
+    CONC_MPX,
+    MAX_FRAGMENT,
+    MAX_RESPONSE,
+    NDR32,
+    WHOLE,
+    Bind,
+    BindAck,
+    BindRejected,
+    Call,
+    CallOrphaned,
+    CallReceived,
+    ClientAssociation,
+    ContextOutcome,
+    Ended,
+    ServerAssociation,
+    ServerBroke,
+    encode,
+)
 
 from .peer import KMS_CONTEXT, MGMT_CONTEXT, make_server
 from .strategies import client_pdus, pdus, server_pdus
@@ -103,7 +116,7 @@ BIND_ACK = encode(BindAck(2, (ContextOutcome(0, 0, NDR32), ContextOutcome(2, 2),
 def run_client(reads: list[bytes], bound: bool) -> list[object]:
     """The events of a client that gets these reads; if it is bound it has made three calls and given one up."""
     association = ClientAssociation()
-    association.bind()
+    association.bind(WINDOWS_CONTEXTS)
     if bound:
         association.receive_data(BIND_ACK)
         context = association.context_for(KMS_INTERFACE)
@@ -136,7 +149,7 @@ def test_an_endless_stream_of_one_byte_is_not_kept(byte):
 
 def test_a_fragment_a_byte_costs_a_byte():
     """A stub in the smallest fragments there are is held as bytes, not as so many objects."""
-    from kmstwist.rpc.pdu import FIRST_FRAG, Request
+    from kmstwist.rpc import FIRST_FRAG, Request
 
     association = ServerAssociation(make_server(), "1688")
     association.receive_data(encode(Bind(1, (KMS_CONTEXT,))) + encode(Request(2, 0, 0, b"x", flags=FIRST_FRAG)))

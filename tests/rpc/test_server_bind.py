@@ -6,11 +6,13 @@ import itertools
 
 import pytest
 
+from kmstwist.kms.interface import KMS_INTERFACE
 from kmstwist.reasons import Reason
-from kmstwist.rpc.codec import encode
-from kmstwist.rpc.pdu import (
+from kmstwist.rpc import (
     CONC_MPX,
     DID_NOT_EXECUTE,
+    NDR32,
+    NDR64,
     SUPPORT_HEADER_SIGN,
     WHOLE,
     AlterContext,
@@ -26,12 +28,14 @@ from kmstwist.rpc.pdu import (
     Orphaned,
     OtherPdu,
     PresentationContext,
+    Refused,
     Request,
     Response,
     Shutdown,
+    SyntaxId,
+    encode,
+    feature_syntax,
 )
-from kmstwist.rpc.server import Refused
-from kmstwist.rpc.syntax import KMS_INTERFACE, NDR32, NDR64, SyntaxId, feature_syntax
 
 from .peer import KMS_CONTEXT, MGMT_CONTEXT, Peer, bound_peer
 

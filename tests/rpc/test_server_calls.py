@@ -8,27 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kmstwist.kms.interface import KMS_INTERFACE
 from kmstwist.reasons import Reason
-from kmstwist.rpc.mgmt import MANAGEMENT
-from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.pdu import (
+from kmstwist.rpc import (
     CONC_MPX,
     DID_NOT_EXECUTE,
     FIRST_FRAG,
     LAST_FRAG,
     MAYBE,
+    NDR32,
     OBJECT_UUID,
     PENDING_CANCEL,
     WHOLE,
+    CallOrphaned,
+    CallReceived,
     CoCancel,
     Fault,
+    Interface,
     Orphaned,
     PresentationContext,
+    Refused,
     Request,
     Response,
 )
-from kmstwist.rpc.server import CallOrphaned, CallReceived, Refused
-from kmstwist.rpc.syntax import KMS_INTERFACE, NDR32
+from kmstwist.rpc.mgmt import MANAGEMENT
 
 from .peer import KMS64_CONTEXT, MGMT_CONTEXT, Peer, bound_peer, make_server
 

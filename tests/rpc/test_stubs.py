@@ -16,10 +16,9 @@ from impacket.dcerpc.v5 import mgmt as impacket_mgmt
 from impacket.dcerpc.v5.dtypes import DWORD, ULONG
 from impacket.dcerpc.v5.ndr import NDRCALL, NDRPOINTER, NDRUniConformantArray
 
-from kmstwist.rpc import activation, mgmt
-from kmstwist.rpc.ndr import StubError, StubReader, StubWriter
-from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE
+from kmstwist.kms import interface
+from kmstwist.kms.interface import KMS_INTERFACE
+from kmstwist.rpc import MGMT_INTERFACE, Interface, StubError, StubReader, StubWriter, mgmt
 
 INTERFACES = (Interface(KMS_INTERFACE, 1), mgmt.MANAGEMENT)
 messages = st.binary(min_size=1, max_size=300)
@@ -46,32 +45,32 @@ class ImpacketResponse(NDRCALL):
 
 def test_a_request_in_ndr32_is_a_size_a_count_and_the_bytes():
     stub = bytes.fromhex("05000000 05000000 0102030405")
-    assert activation.encode_request(b"\1\2\3\4\5") == stub
-    assert activation.decode_request(stub) == b"\1\2\3\4\5"
+    assert interface.encode_request(b"\1\2\3\4\5") == stub
+    assert interface.decode_request(stub) == b"\1\2\3\4\5"
 
 
 def test_a_request_in_ndr64_has_its_count_in_eight_bytes():
     stub = bytes.fromhex("05000000 00000000 0500000000000000 0102030405")
-    assert activation.encode_request(b"\1\2\3\4\5", ndr64=True) == stub
-    assert activation.decode_request(stub, ndr64=True) == b"\1\2\3\4\5"
+    assert interface.encode_request(b"\1\2\3\4\5", ndr64=True) == stub
+    assert interface.decode_request(stub, ndr64=True) == b"\1\2\3\4\5"
 
 
 def test_a_big_endian_client_is_understood():
-    assert activation.decode_request(bytes.fromhex("00000002 00000002 abcd"), little_endian=False) == b"\xab\xcd"
+    assert interface.decode_request(bytes.fromhex("00000002 00000002 abcd"), little_endian=False) == b"\xab\xcd"
     wide = bytes.fromhex("00000002 00000000 0000000000000002 abcd")
-    assert activation.decode_request(wide, ndr64=True, little_endian=False) == b"\xab\xcd"
+    assert interface.decode_request(wide, ndr64=True, little_endian=False) == b"\xab\xcd"
 
 
 def test_a_response_in_ndr32_is_a_size_a_pointer_a_count_the_bytes_and_the_result():
     stub = bytes.fromhex("05000000 00000200 05000000 0102030405 000000 00000000")
-    assert activation.encode_response(0, b"\1\2\3\4\5") == stub
-    assert activation.decode_response(stub) == (0, b"\1\2\3\4\5")
+    assert interface.encode_response(0, b"\1\2\3\4\5") == stub
+    assert interface.decode_response(stub) == (0, b"\1\2\3\4\5")
 
 
 def test_a_response_in_ndr64_has_its_pointer_and_count_in_eight_bytes():
     stub = bytes.fromhex("05000000 00000000 0000020000000000 0500000000000000 0102030405 000000 2aF004c0")
-    assert activation.encode_response(0xC004F02A, b"\1\2\3\4\5", ndr64=True) == stub
-    assert activation.decode_response(stub, ndr64=True) == (0xC004F02A, b"\1\2\3\4\5")
+    assert interface.encode_response(0xC004F02A, b"\1\2\3\4\5", ndr64=True) == stub
+    assert interface.decode_response(stub, ndr64=True) == (0xC004F02A, b"\1\2\3\4\5")
 
 
 def test_a_status_goes_with_a_null_pointer():
@@ -79,21 +78,21 @@ def test_a_status_goes_with_a_null_pointer():
         bytes.fromhex("00000000 00000000 42f004c0"),
         bytes.fromhex("0000000000000000 0000000000000000 42f004c0"),
     )
-    assert activation.encode_response(0xC004F042) == narrow
-    assert activation.encode_response(0xC004F042, ndr64=True) == wide
-    assert activation.decode_response(narrow) == (0xC004F042, b"")
-    assert activation.decode_response(wide, ndr64=True) == (0xC004F042, b"")
+    assert interface.encode_response(0xC004F042) == narrow
+    assert interface.encode_response(0xC004F042, ndr64=True) == wide
+    assert interface.decode_response(narrow) == (0xC004F042, b"")
+    assert interface.decode_response(wide, ndr64=True) == (0xC004F042, b"")
 
 
 @given(messages, st.booleans())
 def test_requests_survive_the_way_there_and_back(message, ndr64):
-    assert activation.decode_request(activation.encode_request(message, ndr64=ndr64), ndr64=ndr64) == message
+    assert interface.decode_request(interface.encode_request(message, ndr64=ndr64), ndr64=ndr64) == message
 
 
 @given(messages, st.integers(0, 0xFFFFFFFF), st.booleans())
 def test_responses_survive_the_way_there_and_back(message, hresult, ndr64):
-    stub = activation.encode_response(hresult, message, ndr64=ndr64)
-    assert activation.decode_response(stub, ndr64=ndr64) == (hresult, message)
+    stub = interface.encode_response(hresult, message, ndr64=ndr64)
+    assert interface.decode_response(stub, ndr64=ndr64) == (hresult, message)
 
 
 @given(messages, st.booleans())
@@ -101,14 +100,14 @@ def test_impacket_writes_the_request_we_read_and_reads_the_one_we_write(message,
     theirs = ImpacketRequest(isNDR64=ndr64)
     theirs["requestSize"] = len(message)
     theirs["request"] = message
-    assert activation.decode_request(theirs.getData(), ndr64=ndr64) == message
-    ours = ImpacketRequest(activation.encode_request(message, ndr64=ndr64), isNDR64=ndr64)
+    assert interface.decode_request(theirs.getData(), ndr64=ndr64) == message
+    ours = ImpacketRequest(interface.encode_request(message, ndr64=ndr64), isNDR64=ndr64)
     assert (ours["requestSize"], b"".join(ours["request"])) == (len(message), message)
 
 
 @given(messages, st.integers(0, 0xFFFFFFFF), st.booleans())
 def test_impacket_reads_the_response_we_write(message, hresult, ndr64):
-    read = ImpacketResponse(activation.encode_response(hresult, message, ndr64=ndr64), isNDR64=ndr64)
+    read = ImpacketResponse(interface.encode_response(hresult, message, ndr64=ndr64), isNDR64=ndr64)
     assert (read["responseSize"], b"".join(read["response"]), read["ErrorCode"]) == (len(message), message, hresult)
 
 
@@ -118,7 +117,7 @@ def test_we_read_the_response_impacket_writes(message, hresult, ndr64):
     theirs["responseSize"] = len(message)
     theirs["response"] = message
     theirs["ErrorCode"] = hresult
-    assert activation.decode_response(theirs.getData(), ndr64=ndr64) == (hresult, message)
+    assert interface.decode_response(theirs.getData(), ndr64=ndr64) == (hresult, message)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +133,7 @@ def test_we_read_the_response_impacket_writes(message, hresult, ndr64):
 )
 def test_a_request_whose_counts_lie_does_not_unmarshal(stub, why):
     with pytest.raises(StubError, match=why):
-        activation.decode_request(stub)
+        interface.decode_request(stub)
 
 
 @pytest.mark.parametrize(
@@ -147,11 +146,11 @@ def test_a_request_whose_counts_lie_does_not_unmarshal(stub, why):
 )
 def test_a_response_whose_counts_lie_does_not_unmarshal(stub, why):
     with pytest.raises(StubError, match=why):
-        activation.decode_response(stub)
+        interface.decode_response(stub)
 
 
 def test_bytes_past_the_message_are_ignored():
-    assert activation.decode_request(struct.pack("<II", 2, 2) + b"abXYZ") == b"ab"
+    assert interface.decode_request(struct.pack("<II", 2, 2) + b"abXYZ") == b"ab"
 
 
 # The management interface.

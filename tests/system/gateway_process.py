@@ -16,17 +16,14 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 
+from kmstwist.kms import interface
 from kmstwist.kms.catalogue import find
+from kmstwist.kms.interface import KMS_INTERFACE
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.keys import LabKey
 from kmstwist.process.control import ask, socket_path
-from kmstwist.rpc import activation
-from kmstwist.rpc.codec import encode
-from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.pdu import Response
-from kmstwist.rpc.server import CallReceived, RpcServer, ServerAssociation
-from kmstwist.rpc.syntax import KMS_INTERFACE
+from kmstwist.rpc import CallReceived, Interface, Response, RpcServer, ServerAssociation, encode
 from kmstwist.transport.connection import RpcConnection, call_timed_out, connect
 from kmstwist.transport.errors import UpstreamError
 from tests.system.running import Server
@@ -220,7 +217,7 @@ class OddProtocol(Protocol):
             return
         for event in self.association.receive_data(data):
             if isinstance(event, CallReceived):
-                message = activation.decode_request(event.call.stub, ndr64=event.call.ndr64)
+                message = interface.decode_request(event.call.stub, ndr64=event.call.ndr64)
                 self.host.messages.append(message)
                 self.host.execute(self, event.call, message)
         self.flush()
@@ -233,12 +230,12 @@ class OddProtocol(Protocol):
         self.transport.write(self.association.data_to_send())
 
     def answer(self, call: Any, response: bytes) -> None:
-        self.association.respond(call, activation.encode_response(0, response, ndr64=call.ndr64))
+        self.association.respond(call, interface.encode_response(0, response, ndr64=call.ndr64))
         self.flush()
 
     def raw_answer(self, call: Any, response: bytes, call_id: int | None = None) -> bytes:
         """The bytes of an answer, under another call id if one is given."""
-        stub = activation.encode_response(0, response, ndr64=call.ndr64)
+        stub = interface.encode_response(0, response, ndr64=call.ndr64)
         return encode(Response(call.call_id if call_id is None else call_id, call.context_id, stub, len(stub)))
 
 

@@ -13,30 +13,35 @@ from typing import NamedTuple
 
 import pytest
 
-from kmstwist.rpc import activation
-from kmstwist.rpc.client import WINDOWS_CONTEXTS, ClientAssociation, ResponseReceived
-from kmstwist.rpc.codec import decode, encode
-from kmstwist.rpc.mgmt import INQ_IF_IDS
-from kmstwist.rpc.pdu import (
+from kmstwist.kms import interface
+from kmstwist.kms.interface import KMS_INTERFACE, WINDOWS_CONTEXTS
+from kmstwist.rpc import (
     DID_NOT_EXECUTE,
     FIRST_FRAG,
     LAST_FRAG,
+    MGMT_INTERFACE,
+    NDR32,
     AlterContext,
     Auth3,
     AuthVerifier,
     Bind,
     BindAck,
     BindNak,
+    ClientAssociation,
     Fault,
     Pdu,
     PresentationContext,
     Request,
     Response,
+    ResponseReceived,
+    SyntaxId,
+    decode,
+    encode,
 )
-from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR32, SyntaxId
+from kmstwist.rpc.mgmt import INQ_IF_IDS
 
 BIND = encode(Bind(1, (PresentationContext(0, KMS_INTERFACE, (NDR32,)),)))
-REQUEST = encode(Request(2, 0, 0, activation.encode_request(bytes(8))))
+REQUEST = encode(Request(2, 0, 0, interface.encode_request(bytes(8))))
 OTHER_INTERFACE = PresentationContext(0, SyntaxId.make("12345678-1234-abcd-ef00-0123456789ab", 1), (NDR32,))
 VERIFIER = AuthVerifier(10, 5, 0, 0, bytes(16))
 PROTOCOL_ERROR, UNKNOWN_INTERFACE, OP_RANGE, BAD_STUB, DENIED = 0x1C01000B, 0x1C010003, 0x1C010002, 0x6F7, 5
@@ -143,7 +148,7 @@ class GoodClient:
     def __init__(self, server) -> None:
         self.socket = server.connect()
         self.association = ClientAssociation()
-        self.association.bind()
+        self.association.bind(WINDOWS_CONTEXTS)
         self._exchange()
 
     def _exchange(self) -> list:
@@ -155,7 +160,7 @@ class GoodClient:
                 return events
 
     def is_served(self) -> None:
-        self.association.call(self.association.context_for(KMS_INTERFACE), 0, activation.encode_request(bytes(260)))
+        self.association.call(self.association.context_for(KMS_INTERFACE), 0, interface.encode_request(bytes(260)))
         [answer] = self._exchange()
         assert type(answer) is ResponseReceived
 

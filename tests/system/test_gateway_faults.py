@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThread
 
 from kmstwist.lab.keys import LabKey
 from kmstwist.process.listening import raise_file_limit
-from kmstwist.rpc.status import FaultStatus
+from kmstwist.rpc import FaultStatus
 from kmstwist.transport.errors import FaultError
 from tests.system.gateway_process import (
     OFFICE,

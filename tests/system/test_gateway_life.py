@@ -19,7 +19,7 @@ from twisted.internet.threads import deferToThread
 
 from kmstwist.lab.keys import LabKey
 from kmstwist.process.control import CommandError
-from kmstwist.rpc.status import FaultStatus
+from kmstwist.rpc import FaultStatus
 from kmstwist.transport.errors import FaultError
 from tests.system.gateway_process import (
     PATIENCE,

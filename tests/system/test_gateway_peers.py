@@ -16,7 +16,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 
 from kmstwist.lab.keys import LabKey
-from kmstwist.rpc.status import FaultStatus
+from kmstwist.rpc import FaultStatus
 from kmstwist.transport.errors import FaultError
 from tests.discovery.named import StartNamed, start_named
 from tests.system.gateway_process import Crowd, ask_once, control, reactor, start_gateway, start_lab, until, upstream

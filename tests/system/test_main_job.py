@@ -19,14 +19,13 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint
 
 from kmstwist.kms.catalogue import find
+from kmstwist.kms.interface import WINDOWS_CONTEXTS
 from kmstwist.kms.status import Status
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.wire import activate as wire_activate
-from kmstwist.rpc.client import WINDOWS_CONTEXTS
-from kmstwist.rpc.codec import encode
-from kmstwist.rpc.pdu import Bind
+from kmstwist.rpc import Bind, encode
 from tests.system.running import BIN, Server, fields, free_port, kmstwist, run
 
 reactor: Any = installed_reactor

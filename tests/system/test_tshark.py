@@ -14,17 +14,27 @@ from uuid import UUID
 
 import pytest
 
+from kmstwist.kms import interface
 from kmstwist.kms.catalogue import find
+from kmstwist.kms.interface import KMS_INTERFACE, MANAGEMENT_CONTEXTS, WINDOWS_CONTEXTS
 from kmstwist.kms.version import Version
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient
-from kmstwist.rpc import activation, mgmt
-from kmstwist.rpc.client import MANAGEMENT_CONTEXTS, WINDOWS_CONTEXTS, ClientAssociation
-from kmstwist.rpc.codec import encode
-from kmstwist.rpc.negotiation import Interface
-from kmstwist.rpc.pdu import FIRST_FRAG, LAST_FRAG, Bind, PresentationContext, Request
-from kmstwist.rpc.server import RpcServer, ServerAssociation
-from kmstwist.rpc.syntax import KMS_INTERFACE, MGMT_INTERFACE, NDR64
+from kmstwist.rpc import (
+    FIRST_FRAG,
+    LAST_FRAG,
+    MGMT_INTERFACE,
+    NDR64,
+    Bind,
+    ClientAssociation,
+    Interface,
+    PresentationContext,
+    Request,
+    RpcServer,
+    ServerAssociation,
+    encode,
+    mgmt,
+)
 
 pytestmark = pytest.mark.needs("tshark")
 
@@ -162,9 +172,9 @@ def bound(lab, contexts=WINDOWS_CONTEXTS) -> tuple[Recorded, ClientAssociation]:
 @pytest.mark.parametrize("major", [4, 5, 6])
 def test_tshark_has_no_remark_on_an_activation_of_any_version(major, lab, tmp_path, program):
     connection, association = bound(lab)
-    association.call(association.context_for(KMS_INTERFACE), 0, activation.encode_request(seal(lab, major)))
+    association.call(association.context_for(KMS_INTERFACE), 0, interface.encode_request(seal(lab, major)))
     [answer] = association.receive_data(connection.exchange(association.data_to_send()))
-    hresult, message = activation.decode_response(answer.stub)
+    hresult, message = interface.decode_response(answer.stub)
     assert (hresult, message[2]) == (0, major)
 
     bind, ack, request, response = dissect(tmp_path, program, connection.conversation)
@@ -178,11 +188,11 @@ def test_tshark_has_no_remark_on_an_activation_of_any_version(major, lab, tmp_pa
 def test_tshark_has_no_remark_on_ndr64(lab, tmp_path, program):
     contexts = (PresentationContext(0, KMS_INTERFACE, (NDR64,)), PresentationContext(1, MGMT_INTERFACE, (NDR64,)))
     connection, association = bound(lab, contexts)
-    for interface, stub in (
-        (KMS_INTERFACE, activation.encode_request(seal(lab, 6), ndr64=True)),
+    for abstract, stub in (
+        (KMS_INTERFACE, interface.encode_request(seal(lab, 6), ndr64=True)),
         (MGMT_INTERFACE, b""),
     ):
-        association.call(association.context_for(interface), 0, stub)
+        association.call(association.context_for(abstract), 0, stub)
         [answer] = association.receive_data(connection.exchange(association.data_to_send()))
         assert answer.ndr64
     pdus = dissect(tmp_path, program, connection.conversation)
@@ -192,7 +202,7 @@ def test_tshark_has_no_remark_on_ndr64(lab, tmp_path, program):
 
 def test_tshark_puts_a_request_in_fragments_together(lab, tmp_path, program):
     connection, _ = bound(lab)
-    stub = activation.encode_request(seal(lab, 6))
+    stub = interface.encode_request(seal(lab, 6))
     cuts = range(0, len(stub), 96)
     fragments = [
         Request(9, 0, 0, stub[at : at + 96], flags=FIRST_FRAG * (at == 0) | LAST_FRAG * (at == cuts[-1])) for at in cuts
@@ -210,10 +220,10 @@ def test_tshark_puts_a_response_in_fragments_together(tmp_path, program):
     conversation: Conversation = [(True, bind)]
     association.receive_data(bind)
     conversation.append((False, association.data_to_send()))
-    request = encode(Request(2, 0, 0, activation.encode_request(b"\0" * 100)))
+    request = encode(Request(2, 0, 0, interface.encode_request(b"\0" * 100)))
     conversation.append((True, request))
     [event] = association.receive_data(request)
-    association.respond(event.call, activation.encode_response(0, bytes(5000)))
+    association.respond(event.call, interface.encode_response(0, bytes(5000)))
     conversation.append((False, association.data_to_send()))
     pdus = dissect(tmp_path, program, conversation)
     assert [pdu.ptype for pdu in pdus[2:]] == [REQUEST, RESPONSE, RESPONSE, RESPONSE]

@@ -7,10 +7,20 @@ from typing import Any
 import pytest
 from twisted.internet.testing import StringTransport
 
-from kmstwist.rpc.client import MANAGEMENT_CONTEXTS
-from kmstwist.rpc.codec import decode, encode
-from kmstwist.rpc.pdu import AlterContextResp, BindAck, ContextOutcome, Fault, Pdu, Request, Response, Shutdown
-from kmstwist.rpc.syntax import KMS_INTERFACE, NDR32
+from kmstwist.kms.interface import KMS_INTERFACE, MANAGEMENT_CONTEXTS
+from kmstwist.rpc import (
+    NDR32,
+    AlterContextResp,
+    BindAck,
+    ContextOutcome,
+    Fault,
+    Pdu,
+    Request,
+    Response,
+    Shutdown,
+    decode,
+    encode,
+)
 from kmstwist.transport.connection import RpcConnection
 from kmstwist.transport.errors import FaultError, LostError
 from tests.rpc.peer import split

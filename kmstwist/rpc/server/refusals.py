@@ -1,8 +1,6 @@
-"""What a server answers to what no client may send here: the outputs of `kmstwist.rpc.server`'s machine that end it."""
+"""What a server answers to what no client may send here: the actions of the association's machine that end it."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from kmstwist.reasons import Reason
 from kmstwist.rpc.pdu import (
@@ -16,25 +14,23 @@ from kmstwist.rpc.pdu import (
     PduError,
     Request,
 )
+from kmstwist.rpc.server.core import Refusal, ServerCore
 from kmstwist.rpc.status import FaultStatus, RejectReason
 
-if TYPE_CHECKING:
-    from kmstwist.rpc.server import AssociationInputs, ServerAssociation
 
-
-def fault_not_bound(inputs: AssociationInputs, association: ServerAssociation, pdu: AlterContext | Request) -> None:
+def fault_not_bound(association: ServerCore, pdu: AlterContext | Request) -> None:
     """A PDU that needs a bound association came before the bind ([MS-RPCE] 3.3.3, state ESTABLISHED)."""
     association.send(Fault(pdu.call_id, 0, FaultStatus.NCA_PROTOCOL_ERROR, flags=WHOLE | DID_NOT_EXECUTE))
     name = "alter_context" if isinstance(pdu, AlterContext) else "request"
     association.end(Reason.RPC_NOT_BOUND, f"{name} before any bind")
 
 
-def end_foreign(inputs: AssociationInputs, association: ServerAssociation, pdu: Pdu) -> None:
+def end_foreign(association: ServerCore, pdu: Pdu) -> None:
     """No answer: there is none to a server's PDU, and rpc_auth_3 is never answered ([MS-RPCE] 2.2.2.10)."""
     association.end(Reason.RPC_UNEXPECTED_PDU, f"{type(pdu).__name__} is nothing a client may send here")
 
 
-def reject_malformed(inputs: AssociationInputs, association: ServerAssociation, error: PduError) -> None:
+def reject_malformed(association: ServerCore, error: PduError) -> None:
     """Before a bind, whatever is of another version, RPC or not, gets a bind_nak that names the version spoken.
 
     Observed of Windows, whose answers to a DNS question and an SMB negotiation are what nmap tells its RPC servers by.
@@ -43,10 +39,10 @@ def reject_malformed(inputs: AssociationInputs, association: ServerAssociation, 
         association.send(BindNak(error.call_id, RejectReason.PROTOCOL_VERSION_NOT_SUPPORTED))
         association.end(error.reason, error.detail)
     else:
-        answer_malformed(inputs, association, error)
+        answer_malformed(association, error)
 
 
-def answer_malformed(inputs: AssociationInputs, association: ServerAssociation, error: PduError) -> None:
+def answer_malformed(association: ServerCore, error: PduError) -> None:
     """Say what can be said to bytes that are no PDU: nothing, unless they began as a bind or a request."""
     if error.ptype == PacketType.BIND and error.reason is not Reason.RPC_NOT_RPC:
         # [MS-RPCE] 2.2.2.5 has 4 for any protocol error in a bind; Windows gives it for a verifier that does not fit,
@@ -63,18 +59,7 @@ def answer_malformed(inputs: AssociationInputs, association: ServerAssociation, 
     association.end(error.reason, error.detail)
 
 
-def end_violated(inputs: AssociationInputs, association: ServerAssociation, reason: Reason, detail: str) -> None:
-    """The client has been told; tell the connection's owner to close it."""
-    association.end(reason, detail)
-
-
-def ignore(inputs: AssociationInputs, association: ServerAssociation, what: object) -> None:
-    """Nothing is done and nothing answered."""
-
-
-def ignore_violation(inputs: AssociationInputs, association: ServerAssociation, reason: Reason, detail: str) -> None:
-    """The association has ended already."""
-
-
-def do_nothing(inputs: AssociationInputs, association: ServerAssociation) -> None:
-    """Entering the state says it all."""
+def refuse(association: ServerCore, refusal: Refusal) -> None:
+    """Tell the client which rule it broke, and the connection's owner to close it."""
+    association.send(refusal.answer)
+    association.end(refusal.reason, refusal.detail)

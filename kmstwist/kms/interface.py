@@ -1,4 +1,6 @@
-"""The stubs of RequestActivation, the KMS interface's one operation (opnum 0).
+"""The KMS interface over RPC: its identifier, what a Windows client proposes for it, and its one operation's stubs.
+
+The operation is RequestActivation (opnum 0):
 
     HRESULT RequestActivation([in] long requestSize, [in, size_is(requestSize)] byte *request,
                               [out] long *responseSize, [out, size_is(,*responseSize)] byte **response);
@@ -12,9 +14,40 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from kmstwist.rpc.ndr import StubError, StubReader, StubWriter
+from kmstwist.rpc import (
+    FEATURE_KEEP_CONNECTION_ON_ORPHAN,
+    FEATURE_SECURITY_CONTEXT_MULTIPLEXING,
+    MGMT_INTERFACE,
+    NDR32,
+    NDR64,
+    Interface,
+    PresentationContext,
+    StubError,
+    StubReader,
+    StubWriter,
+    SyntaxId,
+    feature_syntax,
+)
 
+#: Volume Activation Operations Guide, "KMS RPC Messages".
+KMS_INTERFACE: Final = SyntaxId.make("51c82175-844e-4750-b0d8-ec255555bc06", 1)
 REQUEST_ACTIVATION: Final = 0
+#: The interface as a KMS host offers it.
+KMS: Final = Interface(KMS_INTERFACE, operations=1)
+
+#: What a Windows client (Vista and later) proposes: the interface in NDR32, in NDR64, and feature negotiation.
+WINDOWS_CONTEXTS: Final = (
+    PresentationContext(0, KMS_INTERFACE, (NDR32,)),
+    PresentationContext(1, KMS_INTERFACE, (NDR64,)),
+    PresentationContext(
+        2,
+        KMS_INTERFACE,
+        (feature_syntax(FEATURE_SECURITY_CONTEXT_MULTIPLEXING | FEATURE_KEEP_CONNECTION_ON_ORPHAN),),
+    ),
+)
+#: The management interface, for an alter_context on an association that was bound with those.
+MANAGEMENT_CONTEXTS: Final = (PresentationContext(3, MGMT_INTERFACE, (NDR32,)),)
+
 #: The referent id MIDL's runtimes give the first pointer; any non-zero number serves (C706 14.3).
 _REFERENT: Final = 0x00020000
 #: The sizes a request states are u32; no KMS message comes near this, and a larger one is refused unread.

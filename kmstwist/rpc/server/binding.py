@@ -1,16 +1,14 @@
-"""What a server does with bind and alter_context: the outputs of `kmstwist.rpc.server`'s machine that set contexts up.
+"""What a server does with bind and alter_context: the actions of the association's machine that set contexts up.
 
 Only a bind is ever answered with bind_nak; an alter_context that breaks a rule is answered with a fault, and both end
 the association ([MS-RPCE] 3.3.3: errors are handled "by closing the connection or sending a bind_nak/fault PDU").
-What is accepted of a context list is `kmstwist.rpc.negotiation`'s to say.
+What is accepted of a context list is `kmstwist.rpc.server.contexts`' to say.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kmstwist.reasons import Reason
-from kmstwist.rpc.negotiation import ContextListError, fragment_size, negotiate
+from kmstwist.rpc.fragments import fragment_size
 from kmstwist.rpc.pdu import (
     CONC_MPX,
     DID_NOT_EXECUTE,
@@ -22,28 +20,28 @@ from kmstwist.rpc.pdu import (
     Bind,
     BindAck,
     BindNak,
+    Fault,
 )
+from kmstwist.rpc.server.contexts import ContextListError, negotiate
+from kmstwist.rpc.server.core import Accepted, Refusal, ServerCore
 from kmstwist.rpc.status import FaultStatus, RejectReason
 
-if TYPE_CHECKING:
-    from kmstwist.rpc.server import AssociationInputs, ServerAssociation
 
-
-def negotiate_bind(inputs: AssociationInputs, association: ServerAssociation, pdu: Bind) -> None:
+def negotiate_bind(association: ServerCore, pdu: Bind) -> None:
     """Acknowledge a bind, or refuse it whole (C706 12.6.4.3 to 12.6.4.5)."""
     if pdu.auth is not None:
         reject = authentication_rejection(pdu.auth)
-        association.reject_bind(pdu.call_id, reject, Reason.RPC_AUTHENTICATION, describe_authentication(pdu.auth))
+        _reject(association, pdu, reject, Reason.RPC_AUTHENTICATION, describe_authentication(pdu.auth))
         return
     try:
         outcome = negotiate(association.server.table, pdu.contexts, {}, features_allowed=True)
     except ContextListError as error:
-        association.reject_bind(pdu.call_id, RejectReason.NOT_SPECIFIED, Reason.RPC_BAD_CONTEXT_LIST, str(error))
+        _reject(association, pdu, RejectReason.NOT_SPECIFIED, Reason.RPC_BAD_CONTEXT_LIST, str(error))
         return
     group = association.server.groups.join(pdu.assoc_group, association.client)
     if group is None:
         text = f"the client has no association group {pdu.assoc_group}"
-        association.reject_bind(pdu.call_id, RejectReason.NOT_SPECIFIED, Reason.RPC_ASSOC_GROUP, text)
+        _reject(association, pdu, RejectReason.NOT_SPECIFIED, Reason.RPC_ASSOC_GROUP, text)
         return
     association.group = group
     association.contexts = outcome.accepted
@@ -56,22 +54,20 @@ def negotiate_bind(inputs: AssociationInputs, association: ServerAssociation, pd
     association.send(BindAck(pdu.call_id, outcome.outcomes, size, size, group, address, flags))
     if not outcome.accepted:
         association.note_refusal(Reason.RPC_NO_INTERFACE, "no context of the bind was accepted")
-    inputs.bind_accepted()
+    association.step(Accepted)
 
 
-def alter(inputs: AssociationInputs, association: ServerAssociation, pdu: AlterContext) -> None:
+def alter(association: ServerCore, pdu: AlterContext) -> None:
     """Add contexts to the association (C706 12.6.4.1). Fragment sizes and group in it mean nothing, as in Windows."""
     if pdu.auth is not None:
-        text = describe_authentication(pdu.auth)
-        association.refuse(
-            pdu.call_id, FaultStatus.ACCESS_DENIED, Reason.RPC_AUTHENTICATION, text, flags=DID_NOT_EXECUTE
-        )
+        fault = Fault(pdu.call_id, 0, FaultStatus.ACCESS_DENIED, flags=WHOLE | DID_NOT_EXECUTE)
+        association.step(Refusal, Refusal(fault, Reason.RPC_AUTHENTICATION, describe_authentication(pdu.auth)))
         return
     try:
         outcome = negotiate(association.server.table, pdu.contexts, association.contexts, features_allowed=False)
     except ContextListError as error:
-        status, reason = FaultStatus.NCA_PROTOCOL_ERROR, Reason.RPC_BAD_CONTEXT_LIST
-        association.refuse(pdu.call_id, status, reason, str(error), flags=DID_NOT_EXECUTE)
+        fault = Fault(pdu.call_id, 0, FaultStatus.NCA_PROTOCOL_ERROR, flags=WHOLE | DID_NOT_EXECUTE)
+        association.step(Refusal, Refusal(fault, Reason.RPC_BAD_CONTEXT_LIST, str(error)))
         return
     association.contexts.update(outcome.accepted)
     size = association.fragment_size
@@ -80,10 +76,14 @@ def alter(inputs: AssociationInputs, association: ServerAssociation, pdu: AlterC
     association.send(AlterContextResp(pdu.call_id, outcome.outcomes, size, size, association.group or 0, b"", flags))
 
 
-def reject_second_bind(inputs: AssociationInputs, association: ServerAssociation, pdu: Bind) -> None:
+def reject_second_bind(association: ServerCore, pdu: Bind) -> None:
     """One bind a connection: a second is refused and ends it, as Windows and Samba do."""
     association.send(BindNak(pdu.call_id, RejectReason.NOT_SPECIFIED))
     association.end(Reason.RPC_SECOND_BIND, "a second bind on a bound connection")
+
+
+def _reject(association: ServerCore, pdu: Bind, reject: RejectReason, reason: Reason, detail: str) -> None:
+    association.step(Refusal, Refusal(BindNak(pdu.call_id, reject), reason, detail))
 
 
 def authentication_rejection(auth: AuthVerifier) -> RejectReason:

@@ -1,4 +1,4 @@
-"""What a server accepts of a bind or alter_context: presentation contexts, features, fragment sizes.
+"""What a server accepts of a bind or alter_context: presentation contexts and features.
 
 Rules and their sources, as Windows and Samba apply them:
 
@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from kmstwist.rpc.interfaces import Interface, InterfaceTable
 from kmstwist.rpc.pdu import ContextOutcome, PresentationContext
 from kmstwist.rpc.status import ContextResult, ProviderReason
 from kmstwist.rpc.syntax import (
@@ -29,14 +30,9 @@ from kmstwist.rpc.syntax import (
     FEATURE_SECURITY_CONTEXT_MULTIPLEXING,
     NDR32,
     NDR64,
-    SyntaxId,
     feature_bits,
 )
 
-#: C706 lets no side ask for less than its MustRecvFragSize; Windows never goes below 2048, offers 5840, and rounds down
-#: to a multiple of 8 (observed: Samba's `raw_protocol` suite holds Windows' answers).
-MIN_FRAGMENT: Final = 2048
-MAX_FRAGMENT: Final = 5840
 #: Contexts one association may hold; a client that needs more has lost count.
 MAX_CONTEXTS: Final = 64
 SUPPORTED_FEATURES: Final = FEATURE_SECURITY_CONTEXT_MULTIPLEXING | FEATURE_KEEP_CONNECTION_ON_ORPHAN
@@ -54,14 +50,6 @@ class ContextListError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Interface:
-    """An interface a server offers: its identifier and the number of its operations (opnums 0 to `operations` - 1)."""
-
-    syntax: SyntaxId
-    operations: int
-
-
-@dataclass(frozen=True, slots=True)
 class BoundContext:
     """An accepted context: calls on it are this interface's, encoded in this transfer syntax."""
 
@@ -76,25 +64,6 @@ class Negotiation:
     outcomes: tuple[ContextOutcome, ...]
     accepted: dict[int, BoundContext] = field(default_factory=dict)
     features: int | None = None
-
-
-class InterfaceTable:
-    """The interfaces of a server by identifier; a client's minor version may be lower than ours (C706 chapter 6)."""
-
-    def __init__(self, interfaces: tuple[Interface, ...]) -> None:
-        self.interfaces = interfaces
-        self._exact: Mapping[bytes, Interface] = {i.syntax.wire: i for i in interfaces}
-        self._by_major: Mapping[bytes, Interface] = {i.syntax.wire[:18]: i for i in interfaces}
-
-    def find(self, syntax: SyntaxId) -> Interface | None:
-        """The interface that serves clients of `syntax`, or None."""
-        found = self._exact.get(syntax.wire)
-        if found is not None:
-            return found
-        found = self._by_major.get(syntax.wire[:18])
-        if found is None or syntax.minor > found.syntax.minor:
-            return None
-        return found
 
 
 def negotiate(
@@ -149,8 +118,3 @@ def negotiate(
         served.add(interface.syntax.wire)
         outcomes.append(_TRANSFERS[transfer])
     return Negotiation(tuple(outcomes), accepted, features)
-
-
-def fragment_size(client_xmit: int, client_recv: int) -> int:
-    """The fragment size, in bytes, that both directions use after a bind that offered these two."""
-    return max(MIN_FRAGMENT, min(client_xmit, client_recv, MAX_FRAGMENT) & ~7)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from kmstwist.reasons import Reason
-from kmstwist.rpc.call import Call
+from kmstwist.rpc.server.call import Call
 
 
 @dataclass(slots=True)

@@ -1,0 +1,117 @@
+"""The client's side of an association below its rules: what it holds, and what it can be asked to do.
+
+`kmstwist.rpc.client.association` says what happens to a server's PDUs; the rules are in `answers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final
+
+from kmstwist.machine import Table, Trace
+from kmstwist.rpc.client.events import AcceptedContext, ClientEvent
+from kmstwist.rpc.endpoint import Endpoint
+from kmstwist.rpc.fragments import MAX_FRAGMENT, PartialStub, cut
+from kmstwist.rpc.pdu import REQUEST_HEADER_SIZE, AlterContext, Orphaned, PresentationContext, Request, Response
+from kmstwist.rpc.syntax import SyntaxId
+
+#: Windows numbers its calls from 2.
+_FIRST_CALL_ID: Final = 2
+
+
+class ClientState(StrEnum):
+    """Where a client association is."""
+
+    IDLE = "idle"
+    BINDING = "binding"
+    BOUND = "bound"
+    CLOSED = "closed"
+
+
+class PendingCall:
+    """A call or alter_context we wait for: `proposed` is what an alter_context proposed, `partial` a response begun."""
+
+    __slots__ = ("ndr64", "partial", "proposed")
+
+    def __init__(self, ndr64: bool, proposed: tuple[PresentationContext, ...] | None = None) -> None:
+        self.ndr64 = ndr64
+        self.proposed = proposed
+        self.partial: PartialStub[Response] | None = None
+
+
+class ClientCore(Endpoint[ClientState, ClientEvent]):
+    """What a client association holds and does by itself."""
+
+    __slots__ = (
+        "contexts",
+        "fragment_size",
+        "group",
+        "next_call_id",
+        "orphaned",
+        "pending",
+        "proposed",
+        "secondary_address",
+    )
+
+    def __init__(self, table: Table[ClientState, type], trace: Trace | None) -> None:
+        super().__init__(table, trace)
+        self.contexts: list[AcceptedContext] = []
+        self.group = 0
+        self.secondary_address = ""
+        self.fragment_size = MAX_FRAGMENT
+        self.next_call_id = _FIRST_CALL_ID
+        self.pending: dict[int, PendingCall] = {}
+        #: Calls given up; the server may have answered before it knew.
+        self.orphaned: set[int] = set()
+        self.proposed: tuple[PresentationContext, ...] = ()
+
+    def alter(self, contexts: Sequence[PresentationContext]) -> int:
+        """Propose further contexts on the bound association; the id by which a fault would name it."""
+        proposed = tuple(contexts)
+        call_id = self._new_call(PendingCall(False, proposed))
+        self.send(AlterContext(call_id, proposed, assoc_group=self.group))
+        return call_id
+
+    def context_for(self, interface: SyntaxId) -> AcceptedContext | None:
+        """The accepted context of an interface, or None."""
+        for context in self.contexts:
+            if context.proposal.abstract == interface:
+                return context
+        return None
+
+    def call(self, context: AcceptedContext, opnum: int, stub: bytes) -> int:
+        """Make a call on an accepted context; the call id that its answer will carry."""
+        call_id = self._new_call(PendingCall(context.ndr64))
+        context_id = context.proposal.context_id
+        for piece, flags, hint in cut(stub, self.fragment_size - REQUEST_HEADER_SIZE):
+            self.send(Request(call_id, context_id, opnum, piece, hint, flags=flags))
+        return call_id
+
+    def orphan(self, call_id: int) -> None:
+        """Give a call up: its answer, should one come, is not wanted (C706 12.6.4.8; [MS-RPCE] 3.3.1.5.10)."""
+        if self.pending.pop(call_id, None) is not None:
+            self.orphaned.add(call_id)
+            self.send(Orphaned(call_id))
+
+    @property
+    def calls_under_way(self) -> int:
+        """How many calls and alter_contexts have not been answered."""
+        return len(self.pending)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held of fragments and responses that are not complete."""
+        partials = [call.partial for call in self.pending.values() if call.partial is not None]
+        return self._reader.pending + sum(len(partial.stub) for partial in partials)
+
+    def end(self, event: ClientEvent) -> None:
+        """Tell the owner that the association is over; nothing more is taken from the connection."""
+        self.pending.clear()
+        self.close(event)
+
+    def _new_call(self, pending: PendingCall) -> int:
+        call_id = self.next_call_id
+        self.next_call_id = call_id % 0xFFFFFFFF + 1
+        self.pending[call_id] = pending
+        return call_id

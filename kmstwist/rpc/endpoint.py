@@ -1,0 +1,63 @@
+"""What both ends of a connection are made of: a machine that is stepped by PDUs, and bytes in and out.
+
+The inputs of such a machine are classes: those of the PDUs, `PduError` for bytes that are no PDU, and a few of each
+side's own. A PDU that a side's table does not name falls to its state's default row.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from kmstwist.machine import Machine, StateT, Table, Trace
+from kmstwist.rpc.encoding import encode
+from kmstwist.rpc.fragments import MAX_FRAGMENT
+from kmstwist.rpc.framing import FrameReader
+from kmstwist.rpc.pdu import Pdu, PduError
+
+EventT = TypeVar("EventT")
+
+
+class Endpoint(Machine[StateT, type], Generic[StateT, EventT]):
+    """One end's association. Feed it with `receive_data`, act on the events, send what `data_to_send` gives."""
+
+    __slots__ = ("_out", "_reader", "events")
+
+    def __init__(self, table: Table[StateT, type], trace: Trace | None) -> None:
+        super().__init__(table, trace)
+        self.events: list[EventT] = []
+        self._reader = FrameReader(MAX_FRAGMENT)
+        self._out: list[bytes] = []
+
+    def receive_data(self, data: bytes) -> list[EventT]:
+        """Take bytes from the connection; the events they amount to. Never raises, and does nothing once it is over."""
+        reader = self._reader
+        reader.feed(data)
+        events = self.events = []
+        try:
+            while (pdu := reader.next_pdu()) is not None:
+                self.take(pdu)
+        except PduError as error:
+            self.step(PduError, error)
+        return events
+
+    def take(self, pdu: Pdu) -> None:
+        """Step the machine by one PDU."""
+        self.step(type(pdu), pdu)
+
+    def data_to_send(self) -> bytes:
+        """The bytes to write to the connection; each is given once."""
+        out = self._out
+        if len(out) == 1:
+            return out.pop()
+        data = b"".join(out)
+        out.clear()
+        return data
+
+    def send(self, pdu: Pdu) -> None:
+        """Put a PDU on the connection."""
+        self._out.append(encode(pdu))
+
+    def close(self, event: EventT) -> None:
+        """Tell the owner, by this event, that the association is over; nothing more is taken from the connection."""
+        self._reader.stop()
+        self.events.append(event)

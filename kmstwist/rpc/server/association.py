@@ -1,0 +1,112 @@
+"""The server's side of an association: bytes in, events and bytes out (C706 chapter 11, 12.6; [MS-RPCE] 3.3.3).
+
+Why it has this shape. What a server answers depends on two things only: whether the connection is bound, and the PDU.
+So the association is one machine of three states (`unbound`, `bound`, `closed`) whose inputs are the kinds of PDU, and
+`SERVER` is all of it: a reader finds what happens to an alter_context before a bind by looking for that line.
+What may vary *within* a line (a context list that is refused, a fragment that does not fit its call) is decided by the
+action named there, which may step the machine by the two inputs that no PDU stands for: `Accepted` and `Refusal`.
+The actions are in three files: `binding` (contexts), `requests` (calls) and `refusals` (what has no place here).
+
+The rules are C706's; where Windows and Samba agree on something else, theirs, and the action says so:
+
+- Only a whole bind is ever refused with bind_nak; everything else that breaks the protocol is answered with a fault,
+  most with nca_s_proto_error, and the connection is closed ([MS-RPCE] 3.3.3 and 3.3.3.5.1; observed).
+- A fault names its call's context only where the call had one; the flag "did not execute" is set where the call was
+  refused before its fragments were complete or its operation known (C706 12.6.3.1, PFC_DID_NOT_EXECUTE; observed).
+- A cancel is a hint and changes nothing; an orphaned call is executed and its answer dropped. Neither does anything
+  to a call whose fragments are still arriving (observed).
+
+"Observed" is what Windows does as Samba's suite `samba.tests.dcerpc.raw_protocol` records it; `tests/system` runs it.
+
+No bytes and no order of bytes make this module raise: that is tested, and fuzzed. Management calls are answered here;
+all others are handed out as events and answered whenever their executor is done.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kmstwist.machine import ANY, SAME, Table, Trace
+from kmstwist.rpc.pdu import (
+    AlterContext,
+    AlterContextResp,
+    Auth3,
+    Bind,
+    BindAck,
+    BindNak,
+    CoCancel,
+    Fault,
+    Orphaned,
+    OtherPdu,
+    PduError,
+    Request,
+    Response,
+    Shutdown,
+)
+from kmstwist.rpc.server.binding import alter, negotiate_bind, reject_second_bind
+from kmstwist.rpc.server.core import Accepted, Refusal, RpcServer, ServerCore, ServerState
+from kmstwist.rpc.server.refusals import answer_malformed, end_foreign, fault_not_bound, refuse, reject_malformed
+from kmstwist.rpc.server.requests import note_orphan, receive_request
+
+
+class ServerAssociation(ServerCore):
+    """One connection's association. Feed it with `receive_data`, act on the events, send what `data_to_send` gives."""
+
+    __slots__ = ()
+
+    def __init__(self, server: RpcServer, secondary_address: str, client: str = "", trace: Trace | None = None) -> None:
+        """`secondary_address` is the port the client connected to, as text (C706 12.6.3.1, port_any_t).
+
+        `client` is what its machine is known by, its IP address over TCP; it may be set until the bind comes. `trace`
+        is told of every transition.
+        """
+        super().__init__(SERVER, server, secondary_address, client, trace)
+
+
+#: What can happen to an association: a PDU of each kind, bytes that are none, and two conclusions of our own.
+INPUTS: Final[dict[type, str]] = {
+    Bind: "A bind has arrived.",
+    Accepted: "The bind's context list was in order, and it has been acknowledged.",
+    AlterContext: "An alter_context has arrived.",
+    Request: "A request, or a fragment of one, has arrived.",
+    CoCancel: "A cancel has arrived.",
+    Orphaned: "An orphaned PDU has arrived.",
+    Shutdown: "A shutdown has arrived, which only servers may send.",
+    BindAck: "A bind_ack, a server's PDU.",
+    AlterContextResp: "An alter_context_resp, a server's PDU.",
+    BindNak: "A bind_nak, a server's PDU.",
+    Response: "A response, a server's PDU.",
+    Fault: "A fault, a server's PDU.",
+    Auth3: "A third authentication leg has arrived.",
+    OtherPdu: "A PDU has arrived that has no meaning on a connection.",
+    PduError: "Bytes have arrived that are no PDU.",
+    Refusal: "The client broke a rule; the answer says which.",
+}
+
+_UNBOUND, _BOUND, _CLOSED = ServerState.UNBOUND, ServerState.BOUND, ServerState.CLOSED
+#: This table is the association. What it does not name in a state is what no client may send there.
+SERVER: Final[Table[ServerState, type]] = Table(
+    "server association",
+    INPUTS,
+    [
+        # state, input, next state, what is done
+        (_UNBOUND, Bind, SAME, negotiate_bind),
+        (_UNBOUND, Accepted, _BOUND, None),
+        (_UNBOUND, AlterContext, _CLOSED, fault_not_bound),
+        (_UNBOUND, Request, _CLOSED, fault_not_bound),
+        (_UNBOUND, Shutdown, SAME, None),
+        (_UNBOUND, PduError, _CLOSED, reject_malformed),
+        (_UNBOUND, Refusal, _CLOSED, refuse),
+        (_UNBOUND, ANY, _CLOSED, end_foreign),
+        (_BOUND, Bind, _CLOSED, reject_second_bind),
+        (_BOUND, AlterContext, SAME, alter),
+        (_BOUND, Request, SAME, receive_request),
+        (_BOUND, CoCancel, SAME, None),
+        (_BOUND, Orphaned, SAME, note_orphan),
+        (_BOUND, Shutdown, SAME, None),
+        (_BOUND, PduError, _CLOSED, answer_malformed),
+        (_BOUND, Refusal, _CLOSED, refuse),
+        (_BOUND, ANY, _CLOSED, end_foreign),
+        (_CLOSED, ANY, SAME, None),
+    ],
+)

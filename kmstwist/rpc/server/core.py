@@ -1,0 +1,185 @@
+"""The server's side of an association below its rules: what it holds, and what it can do.
+
+`kmstwist.rpc.server.association` says when which of it is done; the rules are in `binding`, `requests` and `refusals`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from kmstwist.machine import Table, Trace
+from kmstwist.reasons import Reason
+from kmstwist.rpc import mgmt
+from kmstwist.rpc.endpoint import Endpoint
+from kmstwist.rpc.fragments import MAX_FRAGMENT, PartialStub, cut
+from kmstwist.rpc.interfaces import Interface, InterfaceTable
+from kmstwist.rpc.pdu import DID_NOT_EXECUTE, RESPONSE_HEADER_SIZE, WHOLE, BindNak, Fault, Pdu, Request, Response
+from kmstwist.rpc.server.call import Call, CallInput
+from kmstwist.rpc.server.contexts import BoundContext
+from kmstwist.rpc.server.events import Ended, Event, Refused
+from kmstwist.rpc.server.groups import AssociationGroups
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one server allows, all sizes in bytes.
+
+    `max_request` bounds the stub of one request in fragments (4 MiB is Windows' and Samba's own bound),
+    `max_reassembly` those of all connections together, `max_calls` the calls under way on one multiplexed connection.
+    """
+
+    max_request: int = 0x400000
+    max_reassembly: int = 64 * 1024 * 1024
+    max_calls: int = 32
+
+
+@dataclass(slots=True)
+class RpcServer:
+    """What all associations of one server share: its interfaces, limits, groups and counters."""
+
+    interfaces: tuple[Interface, ...]
+    limits: Limits = field(default_factory=Limits)
+    groups: AssociationGroups = field(default_factory=AssociationGroups)
+    statistics: mgmt.Statistics = field(default_factory=mgmt.Statistics)
+    #: Stub bytes held for requests of which fragments are missing, over all connections.
+    reassembling: int = 0
+    table: InterfaceTable = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.interfaces = (*self.interfaces, mgmt.MANAGEMENT)
+        self.table = InterfaceTable(self.interfaces)
+
+
+class ServerState(StrEnum):
+    """Where an association is."""
+
+    UNBOUND = "unbound"
+    BOUND = "bound"
+    CLOSED = "closed"
+
+
+class Accepted:
+    """As an input: the bind's context list was in order, and it has been acknowledged."""
+
+
+class Refusal(NamedTuple):
+    """As an input: the client broke a rule. It is answered, and the association ends."""
+
+    answer: BindNak | Fault
+    reason: Reason
+    detail: str
+
+
+class ServerCore(Endpoint[ServerState, Event]):
+    """What an association holds, and what the machine's actions are made of."""
+
+    __slots__ = (
+        "altered",
+        "answered",
+        "calls",
+        "client",
+        "contexts",
+        "features",
+        "fragment_size",
+        "group",
+        "multiplexed",
+        "partial",
+        "secondary_address",
+        "server",
+    )
+
+    def __init__(
+        self,
+        table: Table[ServerState, type],
+        server: RpcServer,
+        secondary_address: str,
+        client: str,
+        trace: Trace | None,
+    ) -> None:
+        super().__init__(table, trace)
+        self.server = server
+        self.client = client
+        self.secondary_address = secondary_address.encode("ascii")
+        self.features = 0
+        self.fragment_size = MAX_FRAGMENT
+        self.group: int | None = None
+        self.multiplexed = False
+        #: Calls answered, with a response or a fault, those of the management interface included.
+        self.answered = 0
+        #: Times that contexts were added.
+        self.altered = 0
+        self.contexts: dict[int, BoundContext] = {}
+        self.calls: dict[int, Call] = {}
+        self.partial: dict[int, PartialStub[Request]] = {}
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held of fragments and requests that are not complete."""
+        return self._reader.pending + sum(len(partial.stub) for partial in self.partial.values())
+
+    def respond(self, call: Call, stub: bytes) -> None:
+        """Answer a call with a response stub, in as many fragments as the client's fragment size needs."""
+        call.step(CallInput.ANSWER, self._send_response, call, stub)
+
+    def fault(self, call: Call, status: int, *, did_not_execute: bool = False) -> None:
+        """Answer a call with a fault; `did_not_execute` tells the client that it may safely ask again."""
+        call.step(CallInput.ANSWER, self._send_fault, call, status, DID_NOT_EXECUTE if did_not_execute else 0)
+
+    def connection_lost(self) -> None:
+        """The connection is gone: leave the group, drop what was half received and all answers still to come."""
+        self.drop_calls()
+        if self.group is not None:
+            self.server.groups.leave(self.group)
+            self.group = None
+
+    def take(self, pdu: Pdu) -> None:
+        """Count a PDU, and step the machine by it."""
+        self.server.statistics.packets_in += 1
+        self.step(type(pdu), pdu)
+
+    def send(self, pdu: Pdu) -> None:
+        """Put a PDU on the connection, and count it."""
+        self.server.statistics.packets_out += 1
+        super().send(pdu)
+
+    def note_refusal(self, reason: Reason, detail: str) -> None:
+        """Tell the owner of a refusal after which the association goes on."""
+        self.events.append(Refused(reason, detail))
+
+    def end(self, reason: Reason, detail: str) -> None:
+        """Tell the owner to close the connection; nothing more is taken from it, and nothing held for it."""
+        self.drop_calls()
+        self.close(Ended(reason, detail))
+
+    def forget_partial(self, call_id: int) -> PartialStub[Request]:
+        """A request is not incomplete any more; its bytes count no longer."""
+        partial = self.partial.pop(call_id)
+        self.server.reassembling -= len(partial.stub)
+        return partial
+
+    def drop_calls(self) -> None:
+        """Nobody waits for an answer any more."""
+        for call in self.calls.values():
+            call.step(CallInput.ORPHAN)
+        self.calls.clear()
+        for call_id in list(self.partial):
+            self.forget_partial(call_id)
+
+    def _send_response(self, call: Call, stub: bytes) -> None:
+        self.calls.pop(call.call_id, None)
+        self.answered += 1
+        self.server.statistics.calls_out += 1
+        if call.maybe:
+            return
+        # Windows puts only the low byte of the context id into a response, and Samba does the same.
+        context_id = call.context_id & 0xFF
+        for piece, flags, hint in cut(stub, self.fragment_size - RESPONSE_HEADER_SIZE):
+            self.send(Response(call.call_id, context_id, piece, hint, flags=flags))
+
+    def _send_fault(self, call: Call, status: int, flags: int) -> None:
+        self.calls.pop(call.call_id, None)
+        self.answered += 1
+        if not call.maybe:
+            self.send(Fault(call.call_id, call.context_id, status, flags=WHOLE | flags))
