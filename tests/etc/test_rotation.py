@@ -168,14 +168,20 @@ def test_a_rotation_of_what_rsyslog_writes_loses_no_line(tmp_path: Path, rsyslog
         rotated = run([LOGROTATE, "--force", "--state", str(tmp_path / "rotated"), str(config)])
         assert rotated.returncode == 0, rotated.stderr
     wait_for(written)
+
+    def numbers(tag: str) -> list[int]:
+        """The numbers of the lines with this tag that are in the files by now."""
+        text = "".join(run(["zcat", "--force", str(path)]).stdout for path in tmp_path.glob("kmstwist.log*"))
+        line = rf"^\S+ \S+ {tag}\[7\]: info conversation client=10\.0\.0\.1 number=(\d+)$"
+        return sorted(map(int, re.findall(line, text, re.MULTILINE)))
+
+    # An rsyslogd that is told to end does not read what still lies in its socket: what was sent last is waited for.
+    with suppress(AssertionError):
+        wait_for(lambda: all(sent - 1 in numbers(tag) for tag in ("kmstwist", "kmstwist-dmz")))
     rsyslog.terminate()
-    assert rsyslog.wait(30) == 0
-    text = "".join(run(["zcat", "--force", str(path)]).stdout for path in tmp_path.glob("kmstwist.log*"))
+    assert rsyslog.wait(60) == 0
     for tag in ("kmstwist", "kmstwist-dmz"):
-        found = re.findall(
-            rf"^\S+ \S+ {tag}\[7\]: info conversation client=10\.0\.0\.1 number=(\d+)$", text, re.MULTILINE
-        )
-        assert sorted(map(int, found)) == list(range(sent))
+        assert numbers(tag) == list(range(sent))
     assert "kmstwist" not in (tmp_path / "others.log").read_text()
     # And a reader of the log takes the lines as they are.
     shown = kmstwist("log", str(log), "--client", "10.0.0.1", "--lines", "1")
