@@ -120,7 +120,6 @@ def test_no_key_literal_stands_in_the_tree() -> None:
     assert found == []
 
 
-@pytest.mark.timeout(180)
 def test_no_key_literal_stands_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     names = [name for name, _ in sources(wheel)]
     assert "kmstwist/lab/cipher.py" in names

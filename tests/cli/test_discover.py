@@ -19,7 +19,8 @@ from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.probing import Probed
 from kmstwist.discovery.survey import FoundDomain, FoundHost
 from tests.cli.command import run
-from tests.discovery.named import StartNamed, free_port, start_named
+from tests.discovery.named import StartNamed, start_named
+from tests.ports import free_port
 
 __all__ = ["start_named"]
 

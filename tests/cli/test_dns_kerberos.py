@@ -12,8 +12,10 @@ from click.testing import CliRunner
 
 from kmstwist.cli.dns.dns import dns
 from tests.discovery.kdc import REALM, Kdc, kdc
-from tests.discovery.named import Named, free_port
+from tests.discovery.named import Named
+from tests.ports import free_port
 from tests.system.running import BIN, Server, fields
+from tests.waiting import PATIENCE
 
 __all__ = ["kdc"]
 with_peers = pytest.mark.needs("named", "dig", "krb5kdc", "kdb5_util", "kadmin.local", "kinit", "gssapi")
@@ -41,7 +43,7 @@ def named(kdc: Kdc, tmp_path: Path) -> Iterator[Named]:
 def kmstwist_dns(kdc: Kdc, verb: str, named: Named, *options: str) -> subprocess.CompletedProcess[str]:
     given = ("--domain=corp.test", "--host=gw.corp.test", f"--server={named.server}", *options)
     command = [str(BIN / "kmstwist"), "dns", verb, *given]
-    return subprocess.run(command, env=kdc.environment, capture_output=True, text=True, timeout=90)
+    return subprocess.run(command, env=kdc.environment, capture_output=True, text=True, timeout=PATIENCE)
 
 
 @with_peers

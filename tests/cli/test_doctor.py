@@ -18,7 +18,8 @@ from kmstwist.health.checks import Case
 from kmstwist.health.network_checks import own_record
 from kmstwist.transport.probe import Verdict
 from tests.discovery.named import StartNamed, start_named
-from tests.system.running import free_port, kmstwist
+from tests.ports import free_port
+from tests.system.running import kmstwist
 
 __all__ = ["start_named"]
 

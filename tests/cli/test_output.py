@@ -12,6 +12,7 @@ import pytest
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import migrate
 from tests.system.running import BIN, run
+from tests.waiting import PATIENCE
 
 SENTENCE = "Error: the output cannot be written: No space left on device\n"
 #: A program that has written to a full disk itself.
@@ -36,7 +37,7 @@ def test_a_full_disk_below_the_output_is_one_sentence(words: list[str], unbuffer
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
             env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )

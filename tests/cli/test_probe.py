@@ -12,6 +12,7 @@ import pytest
 from kmstwist.kms.interface import WINDOWS_CONTEXTS
 from kmstwist.rpc import NDR32, BindAck, ContextOutcome, encode
 from tests.system.running import kmstwist
+from tests.waiting import PATIENCE
 
 ACCEPTED, REFUSED, FEATURES = ContextOutcome(0, 0, NDR32), ContextOutcome(2, 2), ContextOutcome(3, 3)
 Probe = Callable[[BindAck], tuple[int, str]]
@@ -23,12 +24,12 @@ def probe() -> Probe:
 
     def ask(ack: BindAck) -> tuple[int, str]:
         with socket.create_server(("127.0.0.1", 0)) as server:
-            server.settimeout(60)
+            server.settimeout(PATIENCE)
 
             def answer() -> None:
                 client, _ = server.accept()
                 with client:
-                    client.settimeout(60)
+                    client.settimeout(PATIENCE)
                     client.recv(4096)
                     client.sendall(encode(ack))
                     # What is asked next gets no answer; a breach is answered with a reset.
@@ -38,7 +39,7 @@ def probe() -> Probe:
             host = threading.Thread(target=answer)
             host.start()
             result = kmstwist("probe", f"127.0.0.1:{server.getsockname()[1]}")
-            host.join(60)
+            host.join(PATIENCE)
         assert "Traceback" not in result.stderr
         return result.returncode, result.stdout
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.discovery.named import free_port, program
+from tests.discovery.named import program
+from tests.ports import free_port
+from tests.waiting import PATIENCE
 
 REALM = "CORP.TEST"
 
@@ -82,7 +84,7 @@ class Kdc:
 
     def _run(self, name: str, *arguments: str) -> None:
         command = [program(name), *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 

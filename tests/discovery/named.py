@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from kmstwist.addresses import HostPort
+from tests.ports import free_port
+from tests.waiting import PATIENCE, wait_until
 
 SECRET = "bWFkZSBmb3IgdGhlIHRlc3RzIG9ubHksIDMyIGJ5dGU="
 OTHER_SECRET = "YW5vdGhlciBzZWNyZXQgZm9yIHRoZSB0ZXN0cywgMzI="
@@ -30,23 +29,6 @@ ns1     IN A    127.0.0.1
 def program(name: str) -> str:
     """The path of a system program, looked for in /usr/sbin too, where daemons live."""
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or name
-
-
-def free_port() -> int:
-    """A port that is free for UDP and TCP on 127.0.0.1 now.
-
-    Drawn from below the range that systems give to outgoing connections, so that none takes it in the meantime.
-    """
-    draw = random.SystemRandom()
-    while True:
-        port = draw.randrange(12000, 32000)
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            try:
-                tcp.bind(("127.0.0.1", port))
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
 
 
 @dataclass
@@ -102,19 +84,18 @@ class Named:
                 env=self.environment,
             )
         zone = next(iter(self.zones))
-        # Each dig takes its own time: there is nothing to sleep for here.
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise AssertionError(f"named ended: {(self.folder / 'named.log').read_text()}")
-            if self.dig(zone, "SOA", "+tries=1", "+time=1", check=False):
-                return
-        raise AssertionError(f"named does not answer: {(self.folder / 'named.log').read_text()}")
+        process, said = self.process, (self.folder / "named.log").read_text
+
+        def answers() -> list[str]:
+            assert process.poll() is None, said()
+            return self.dig(zone, "SOA", "+tries=1", "+time=10", check=False)
+
+        wait_until(answers, said)
 
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(PATIENCE)
             self.process = None
 
     def dig(self, *arguments: str, check: bool = True) -> list[str]:

@@ -9,7 +9,7 @@ from twisted.internet import reactor as installed_reactor
 from twisted.internet.protocol import DatagramProtocol
 
 from kmstwist.addresses import HostPort
-from tests.discovery.named import free_port
+from tests.ports import free_port
 
 reactor: Any = installed_reactor
 

@@ -7,8 +7,8 @@ from twisted.internet.defer import Deferred
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.exchange import NoAnswer, exchange
-from tests.discovery.named import free_port
 from tests.discovery.silent import Misbehaving
+from tests.ports import free_port
 
 QUESTION = b"\x12\x34\x28\x00" + bytes(8)
 ANSWER = b"\x12\x34\xa8\x00" + bytes(8)

@@ -13,8 +13,9 @@ from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.srv import SrvRecord
-from tests.discovery.named import StartNamed, free_port
+from tests.discovery.named import StartNamed
 from tests.discovery.silent import Misbehaving
+from tests.ports import free_port
 
 pytestmark = pytest.mark.needs("named", "dig")
 

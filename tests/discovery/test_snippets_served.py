@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ import pytest
 
 from kmstwist.discovery.client import snippets
 from kmstwist.discovery.publishing.update import Publication
-from tests.discovery.named import StartNamed, free_port
+from tests.discovery.named import StartNamed
+from tests.ports import free_port
+from tests.waiting import PATIENCE, wait_until
 
 RECORDS = [
     Publication("corp.test", "gw.corp.test", 1700, 5, 20, 900),
@@ -26,15 +27,14 @@ def printed(form: str) -> str:
 
 
 def seen(dig: str, port: int) -> dict[str, list[str]]:
-    """The records of each domain, as soon as the server answers; each dig takes its own time."""
-    deadline = time.monotonic() + 30
-    found: dict[str, list[str]] = {}
-    for domain in EXPECTED:
-        command = [dig, "@127.0.0.1", "-p", str(port), "+tries=1", "+time=2", "+short", f"_vlmcs._tcp.{domain}", "SRV"]
-        while (answer := subprocess.run(command, capture_output=True, text=True)).returncode:
-            assert time.monotonic() < deadline, answer.stdout
-        found[domain] = sorted(answer.stdout.splitlines())
-    return found
+    """The records of each domain, as soon as the server answers."""
+
+    def answer(domain: str) -> list[str] | None:
+        command = [dig, "@127.0.0.1", "-p", str(port), "+tries=1", "+time=10", "+short", f"_vlmcs._tcp.{domain}", "SRV"]
+        said = subprocess.run(command, capture_output=True, text=True)
+        return None if said.returncode else sorted(said.stdout.splitlines())
+
+    return {domain: wait_until(lambda domain=domain: answer(domain)) or [] for domain in EXPECTED}
 
 
 def served(command: list[str], dig: str, port: int, log: Path) -> dict[str, list[str]]:
@@ -43,7 +43,7 @@ def served(command: list[str], dig: str, port: int, log: Path) -> dict[str, list
             return seen(dig, port)
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE)
 
 
 @pytest.mark.needs("dnsmasq", "dig")

@@ -12,7 +12,7 @@ from kmstwist.discovery.probing import from_report, rpc_prober
 from kmstwist.discovery.survey import survey
 from kmstwist.transport.probe import ContextReport, ProbeReport, Verdict
 from tests.discovery.fakes import FakeLookup, FakeNetwork, failed, record, result
-from tests.discovery.named import free_port
+from tests.ports import free_port
 
 CORP = SearchDomain("corp.test", Origin.SEARCH_LIST)
 LAB = SearchDomain("lab.test", Origin.SEARCH_LIST)

@@ -16,7 +16,8 @@ from kmstwist.discovery.publishing.tsig import TsigKey, read_key_file
 from kmstwist.discovery.publishing.update import Publication, UpdateFailed
 from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.reasons import Reason
-from tests.discovery.named import OTHER_SECRET, Named, StartNamed, free_port
+from tests.discovery.named import OTHER_SECRET, Named, StartNamed
+from tests.ports import free_port
 
 pytestmark = pytest.mark.needs("named", "dig")
 

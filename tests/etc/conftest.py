@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.running import BIN, free_port, run
+from tests.ports import free_port
+from tests.system.running import BIN, run
 
 ETC = Path(__file__).parents[2] / "etc"
 
@@ -40,7 +41,7 @@ class InitScript:
             "STATE_DIR": str(self.root / "state"),
             "RUN_DIR": str(self.root / "run"),
             "LOG_DIR": str(self.root / "log"),
-            "STOP_SECONDS": "20",
+            "STOP_SECONDS": "120",
             **settings,
         }
         self.defaults.write_text("".join(f'{name}="{value}"\n' for name, value in values.items()))

@@ -8,14 +8,15 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.etc.conftest import ETC, InitScript
-from tests.system.running import free_port, kmstwist, run
+from tests.ports import free_port
+from tests.system.running import kmstwist, run
+from tests.waiting import wait_until
 
 
 def test_it_starts_tells_its_state_and_stops(init: InitScript) -> None:
@@ -63,7 +64,7 @@ def test_a_restart_is_another_process_with_the_same_memory(init: InitScript) -> 
 def test_a_restart_under_load_fails_no_client(init: InitScript) -> None:
     """The daemon that starts takes the socket of the one that runs: who connects in between waits."""
     assert init("start").returncode == 0
-    clients = ("--product", "Windows 11 / 10 Enterprise", "--count", "800", "--at-once", "8", "--timeout", "60")
+    clients = ("--product", "Windows 11 / 10 Enterprise", "--count", "800", "--at-once", "8", "--timeout", "120")
     where = ("--port", str(init.port), "--lab-key", str(init.root / "state/lab.key"))
     with ThreadPoolExecutor(1) as pool:
         load = pool.submit(kmstwist, "lab", "activate", *where, *clients)
@@ -82,9 +83,7 @@ def test_a_restart_under_load_fails_no_client(init: InitScript) -> None:
 
 def wait_for_text(path: Path, text: str, times: int) -> None:
     """Until the file has the text so often."""
-    deadline = time.monotonic() + 60
-    while path.read_text().count(text) < times:
-        assert time.monotonic() < deadline
+    wait_until(lambda: path.read_text().count(text) >= times, path.read_text)
 
 
 def test_a_restart_with_a_mistake_in_the_configuration_leaves_the_daemon_as_it_was(plain_init: InitScript) -> None:
@@ -129,9 +128,7 @@ def test_a_crash_leaves_a_pid_file_and_the_next_start_is_not_misled(plain_init: 
     init = plain_init
     assert init("start").returncode == 0
     os.kill(init.pid(), signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while init("status").returncode == 0:
-        assert time.monotonic() < deadline
+    wait_until(lambda: init("status").returncode != 0)
     assert init("status").returncode == 1
     # Somebody else's process has the number now: ours must neither be thought to run nor be killed for it.
     init.pidfile.write_text(f"{os.getpid()}\n")
@@ -147,9 +144,7 @@ def test_rotate_has_the_log_opened_again(plain_init: InitScript) -> None:
     assert init("start").returncode == 0
     init.log.rename(init.log.with_suffix(".1"))
     assert init("rotate").returncode == 0
-    deadline = time.monotonic() + 20
-    while not init.log.exists():
-        assert time.monotonic() < deadline
+    wait_until(init.log.exists)
     assert kmstwist("probe", f"127.0.0.1:{init.port}").returncode == 0
     assert init("stop").returncode == 0
     assert " conversation " in init.log.read_text()

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.running import free_port, run
+from tests.ports import free_port
+from tests.system.running import run
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "packaging/deb/build"
@@ -109,7 +110,6 @@ def overlay_works() -> bool:
 
 
 @pytest.mark.needs("dpkg-deb")
-@pytest.mark.timeout(300)
 @pytest.mark.xdist_group("deb")
 @pytest.mark.skipif(not overlay_works(), reason="needs root and overlay mounts, to install without leaving a trace")
 def test_it_installs_runs_upgrades_in_place_and_goes_without_a_trace(
@@ -151,7 +151,6 @@ def test_it_installs_runs_upgrades_in_place_and_goes_without_a_trace(
 
 
 @pytest.mark.needs("dpkg-deb", "lintian")
-@pytest.mark.timeout(300)
 @pytest.mark.xdist_group("deb")
 def test_lintian_has_nothing_to_say(packages: tuple[Path, Path]) -> None:
     result = run(["lintian", "--allow-root", "--fail-on", "error,warning", str(packages[0])])

@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 from kmstwist.lab.keys import LabKey
+from tests.waiting import PATIENCE
 
 from . import running
-
-#: How long, in seconds, a server may take for what it is expected to do; only a failing test ever waits so long.
-PATIENCE = 30.0
 
 Line = dict[str, Any]
 

@@ -27,12 +27,11 @@ from kmstwist.rpc import CallReceived, Interface, Response, RpcServer, ServerAss
 from kmstwist.transport.connection import RpcConnection, call_timed_out, connect
 from kmstwist.transport.errors import UpstreamError
 from tests.system.running import Server
+from tests.waiting import PATIENCE
 
 reactor: Any = installed_reactor
 WINDOWS = "Windows 11 / 10 Enterprise"
 OFFICE = "Office LTSC Professional Plus 2021"
-#: Seconds a client waits for a step; longer than any deadline the tests set.
-PATIENCE = 60.0
 #: Where a test holds a call back: a slow machine must not be what ends it.
 PATIENT = f"[gateway]\ndeadline = {PATIENCE - 1:g}\nattempt_timeout = {PATIENCE - 1:g}\n"
 
@@ -67,7 +66,7 @@ async def control(server: Server, command: str, **arguments: Any) -> dict[str, A
 
 async def until(server: Server, good: Callable[[dict[str, dict[str, Any]]], bool]) -> dict[str, dict[str, Any]]:
     """Ask for the upstreams until they are as wanted; each question takes its own time, so nothing sleeps."""
-    give_up = reactor.seconds() + 30
+    give_up = reactor.seconds() + PATIENCE
     while True:
         found = {one["name"]: one for one in (await control(server, "upstreams"))["upstreams"]}
         if good(found):
@@ -77,7 +76,7 @@ async def until(server: Server, good: Callable[[dict[str, dict[str, Any]]], bool
 
 async def until_nobody_is_connected(server: Server) -> None:
     """Ask until every client's connection is gone, as the server counts them."""
-    give_up = reactor.seconds() + 30
+    give_up = reactor.seconds() + PATIENCE
     while (status := await control(server, "status"))["counted"]:
         assert reactor.seconds() < give_up, status
 
@@ -165,7 +164,7 @@ async def ask_once(server: Server, message: bytes = b"\0\0\6\0" + bytes(256), ad
 
 async def bound_client(server: Server) -> RpcConnection:
     """A client that has bound and not yet asked."""
-    return await connect(reactor, TCP4ClientEndpoint(reactor, "127.0.0.1", server.port), PATIENCE)
+    return await connect(reactor, TCP4ClientEndpoint(reactor, "127.0.0.1", server.port, timeout=PATIENCE), PATIENCE)
 
 
 class OddHost(Factory):

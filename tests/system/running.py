@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import queue
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,25 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from tests.ports import free_port
+from tests.waiting import PATIENCE
+
 BIN = Path(sys.executable).parent
-_WAIT = 60.0
 _FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)')
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on at this moment, on IPv4 and IPv6.
-
-    Drawn from below the range that systems give to outgoing connections, so that none takes it in the meantime.
-    """
-    draw = random.SystemRandom()
-    while True:
-        port = draw.randrange(12000, 32000)
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            try:
-                probe.bind(("::", port))
-            except OSError:
-                continue
-        return port
 
 
 def fields(line: str) -> dict[str, str]:
@@ -71,7 +55,7 @@ class Server:
         except BaseException:
             # Nobody has this object to end the process by.
             self.process.kill()
-            self.process.wait(_WAIT)
+            self.process.wait(PATIENCE)
             raise
 
     def _read(self) -> None:
@@ -99,7 +83,7 @@ class Server:
     def _next(self, pattern: str) -> str | None:
         """The next line, or None at the log's end."""
         try:
-            return self._new.get(timeout=_WAIT)
+            return self._new.get(timeout=PATIENCE)
         except queue.Empty:
             raise AssertionError(f"the server does not say {pattern!r}:\n" + "\n".join(self.lines)) from None
 
@@ -121,15 +105,15 @@ class Server:
     def kill(self) -> None:
         """End the process as a crash would."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(_WAIT)
+        self.process.wait(PATIENCE)
 
     def stop(self) -> int:
         """End the process in order; its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(_WAIT)
-        self._reader.join(_WAIT)
-        while (line := self._new.get(timeout=_WAIT)) is not None:
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        while (line := self._new.get(timeout=PATIENCE)) is not None:
             self.lines.append(line)
         self._new.put(None)
         return status
@@ -142,7 +126,7 @@ class Server:
     ) -> None:
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(_WAIT)
+            self.process.wait(PATIENCE)
 
 
 def kmstwist(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -158,7 +142,7 @@ def run(
         command,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
         cwd=cwd,
         env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **(env or {})},

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from kmstwist.lab.keys import LabKey
-from tests.system.running import BIN, Server, free_port, kmstwist, run
+from tests.ports import free_port
+from tests.system.running import BIN, Server, kmstwist, run
+from tests.waiting import PATIENCE
 
 PRODUCT = "Windows 11 / 10 Enterprise"
 
@@ -32,7 +32,6 @@ def acknowledged(table: str) -> set[str]:
     return {match.lower() for match in re.findall(r"^\s*(\S+-\d{4})\s+\d+\s+[\d.]+\s", table, re.MULTILINE)}
 
 
-@pytest.mark.timeout(180)
 def test_a_server_killed_under_load_has_a_record_of_every_answer_it_gave_and_none_twice(tmp_path: Path) -> None:
     state = tmp_path / "lab"
     chance = random.Random(20261122)
@@ -59,7 +58,7 @@ def test_every_call_and_every_refusal_is_in_the_reports(tmp_path: Path) -> None:
         store = ("--store", str(tmp_path / "lab" / "lab-audit.sqlite"), "--format", "csv")
         common = ("lab", "activate", "--port", str(server.port), "--lab-key", str(server.key), "--product", PRODUCT)
         assert kmstwist(*common, "--count", "26").returncode == 0
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as scanner:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as scanner:
             scanner.sendall(b"GET / HTTP/1.1\r\nHost: kms\r\n\r\n")
             # It is told that this is RPC, and then that nobody goes on listening.
             with scanner.makefile("rb") as stream:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.discovery.named import Named, StartNamed, start_named
-from tests.system.running import BIN, Server, fields, free_port, kmstwist, run
+from tests.ports import free_port
+from tests.system.running import BIN, Server, fields, kmstwist, run
 from tests.web.test_site import get, metrics
 
 __all__ = ["start_named"]

@@ -18,6 +18,7 @@ from kmstwist.lab.keys import LabKey
 from kmstwist.process.listening import raise_file_limit
 from kmstwist.rpc import FaultStatus
 from kmstwist.transport.errors import FaultError
+from tests.ports import free_port
 from tests.system.gateway_process import (
     OFFICE,
     PATIENT,
@@ -36,15 +37,16 @@ from tests.system.gateway_process import (
     until_nobody_is_connected,
     upstream,
 )
-from tests.system.running import Server, free_port
+from tests.system.running import Server
 
 #: Seconds after which an answer is late: longer than an attempt may take.
-LATE = 4
+LATE = 5
 #: Activations during which a host is killed; more where somebody wants to wait for them.
 MANY = int(os.environ.get("KMSTWIST_TEST_ACTIVATIONS", "3000"))
 #: Clients in one instant.
 BURST = 5000
-TIMES = "[gateway]\ndeadline = 8\nattempt_timeout = 2\n[gateway.health]\nbackoff_first = 0.2\nbackoff_longest = 0.5\n"
+#: An attempt at a host that is silent costs its time; the host that answers gets it whole, on a busy machine too.
+TIMES = "[gateway]\ndeadline = 60\nattempt_timeout = 3\n[gateway.health]\nbackoff_first = 0.2\nbackoff_longest = 0.5\n"
 
 
 @pytest.fixture
@@ -144,7 +146,7 @@ async def test_every_client_gets_the_answer_to_its_own_message_however_late_othe
         + "[gateway.pool]\nfloor = 1\nceiling = 8\n"
         + "".join(upstream(host.number, f"odd{n}") for n, host in enumerate(odd))
     )
-    with start_gateway(tmp_path, text.replace("deadline = 8", 'policy = "spread"\ndeadline = 8')) as gateway:
+    with start_gateway(tmp_path, text.replace("[gateway]\n", '[gateway]\npolicy = "spread"\n', 1)) as gateway:
         messages = [b"\0\0\6\0" + number.to_bytes(4, "big") * 64 for number in range(150)]
         outcomes = await gatherResults([Deferred.fromCoroutine(ask_once(gateway, message)) for message in messages])
         answered = [

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ from kmstwist.lab.keys import LabKey
 from kmstwist.process.control import CommandError
 from kmstwist.rpc import FaultStatus
 from kmstwist.transport.errors import FaultError
+from tests.ports import free_port
 from tests.system.gateway_process import (
-    PATIENCE,
     PATIENT,
     Crowd,
     OddHost,
@@ -36,7 +35,8 @@ from tests.system.gateway_process import (
     until,
     upstream,
 )
-from tests.system.running import BIN, Server, fields, free_port, kmstwist, run
+from tests.system.running import BIN, Server, fields, kmstwist, run
+from tests.waiting import PATIENCE, wait_until
 
 MESSAGE = b"\0\0\6\0" + bytes(256)
 
@@ -371,21 +371,18 @@ def test_workers_reopen_the_log_file_that_was_rotated_away(lab: Server, tmp_path
         process.send_signal(signal.SIGUSR1)
         wait_for_text(log, "", 0)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
         assert log.read_text().count(" stopped ") == 2
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 def wait_for_text(path: Path, text: str, times: int) -> None:
-    """Wait until a file is there and holds a text so often; each look at a process takes its own time."""
-    give_up = time.monotonic() + 60
-    while time.monotonic() < give_up:
-        if path.exists() and path.read_text().count(text) >= times:
-            return
-        subprocess.run(["true"], check=True)
-    raise AssertionError(f"{path} does not hold {text!r}")
+    """Wait until a file is there and holds a text so often."""
+    wait_until(
+        lambda: path.exists() and path.read_text().count(text) >= times, lambda: f"{path} does not hold {text!r}"
+    )
 
 
 def test_a_lab_has_no_workers(tmp_path: Path) -> None:

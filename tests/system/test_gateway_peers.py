@@ -6,7 +6,6 @@ import csv
 import re
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +18,10 @@ from kmstwist.lab.keys import LabKey
 from kmstwist.rpc import FaultStatus
 from kmstwist.transport.errors import FaultError
 from tests.discovery.named import StartNamed, start_named
+from tests.ports import free_port
 from tests.system.gateway_process import Crowd, ask_once, control, reactor, start_gateway, start_lab, until, upstream
-from tests.system.running import Server, free_port, kmstwist
+from tests.system.running import Server, kmstwist
+from tests.waiting import PATIENCE, wait_until
 
 __all__ = ["start_named"]
 
@@ -31,9 +32,9 @@ global
   maxconn 200
 defaults
   mode tcp
-  timeout connect 5s
-  timeout client 30s
-  timeout server 30s
+  timeout connect 60s
+  timeout client 60s
+  timeout server 60s
 frontend kms
   bind 127.0.0.1:{front}
   default_backend gateway
@@ -62,12 +63,12 @@ class Balancer:
 
     def __exit__(self, *error: object) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
 
 async def reachable(balancer: Any) -> None:
     """Wait until HAProxy listens; each attempt takes its own time."""
-    give_up = reactor.seconds() + 30
+    give_up = reactor.seconds() + PATIENCE
     while reactor.seconds() < give_up:
         outcome = await ask_once(balancer)
         if not (isinstance(outcome, Exception) and "refused" in str(outcome)):
@@ -119,7 +120,9 @@ async def test_haproxy_checks_as_the_page_says_and_sees_a_paused_gateway_fail(
     (page,) = re.findall(r"^# haproxy\.cfg\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     with start_gateway(tmp_path, text) as gateway:
         config = page.replace("bind :1688", f"bind 127.0.0.1:{free_port()}")
-        config = config.replace(":1688 check", f":{gateway.port} check inter 100ms").replace("9688", str(web))
+        # Asked more often than by default, but not less patiently: a check may take longer than what lies between two.
+        config = config.replace(":1688 check", f":{gateway.port} check inter 200ms").replace("9688", str(web))
+        config = config.replace("timeout connect 5s", "timeout connect 60s\n    timeout check 60s")
         config = re.sub(r"10\.1\.9\.[23]", "127.0.0.1", config)
         (tmp_path / "haproxy.cfg").write_text(f"global\n  stats socket {sock}\n{config}")
         process = subprocess.Popen([program("haproxy"), "-db", "-q", "-f", str(tmp_path / "haproxy.cfg")])
@@ -131,26 +134,25 @@ async def test_haproxy_checks_as_the_page_says_and_sees_a_paused_gateway_fail(
             until_check(sock, "UP,L7OK,200")
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE)
 
 
 def until_check(sock: Path, wanted: str) -> None:
-    """Wait until HAProxy's statistics say this of the first gateway: state, result of the check, HTTP status.
-
-    Each question takes its own time.
-    """
-    give_up = time.monotonic() + 60
+    """Wait until HAProxy's statistics say this of the first gateway: state, result of the check, HTTP status."""
     said = ""
-    while time.monotonic() < give_up:
+
+    def look() -> bool:
+        nonlocal said
         with suppress(OSError), socket.socket(socket.AF_UNIX) as way:
             way.connect(str(sock))
             way.sendall(b"show stat\n")
             said = way.makefile().read()
             rows = list(csv.DictReader(said.removeprefix("# ").splitlines()))
             [row] = [row for row in rows if row["svname"] == "gw1"]
-            if f"{row['status']},{row['check_status']},{row['check_code']}" == wanted:
-                return
-    raise AssertionError(f"not {wanted}: {said}")
+            return f"{row['status']},{row['check_status']},{row['check_code']}" == wanted
+        return False
+
+    wait_until(look, lambda: f"not {wanted}: {said}")
 
 
 ZONE = "corp.example"

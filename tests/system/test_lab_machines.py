@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from kmstwist.cli.lab.lab import lab as lab_command
 from kmstwist.lab.products import activation_id
-from tests.system.running import Server, free_port, kmstwist
+from tests.ports import free_port
+from tests.system.running import Server, kmstwist
 
 WINDOWS = "Windows Server 2022 Standard"
 OFFICE = "Office LTSC Professional Plus 2021"

@@ -5,14 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.system.running import run
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(300)
 def test_a_wheel_in_a_fresh_environment_gives_twistd_kms_and_kmstwist(tmp_path: Path) -> None:
     built = run([sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)])
     assert built.returncode == 0, built.stderr

@@ -16,13 +16,14 @@ from kmstwist.logevents import CONVERSATION
 from kmstwist.telemetry import journal as journal_module
 from kmstwist.telemetry.journal import Journal, encode_entry, writes_to_journal
 from kmstwist.telemetry.log import FORMATTERS, JournalObserver
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
 def journald(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
         journald.bind(str(tmp_path / "socket"))
-        journald.settimeout(10)
+        journald.settimeout(PATIENCE)
         yield journald
 
 

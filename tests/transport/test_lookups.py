@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IResolutionReceiver
 from zope.interface import implementer
 
 from kmstwist.transport.lookups import SharedLookups
+from tests.waiting import PATIENCE
 
 reactor: Any = installed_reactor
 
@@ -99,5 +100,7 @@ print("ended")
 
 
 def test_a_look_up_that_hangs_does_not_keep_a_process_from_ending() -> None:
-    ended = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr

@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,7 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kmstwist.web.passwords import hash_password
 from tests.conftest import find_program
-from tests.system.running import BIN, Server, free_port, kmstwist, run
+from tests.ports import free_port
+from tests.system.running import BIN, Server, kmstwist, run
+from tests.waiting import PATIENCE, wait_until
 
 PRODUCT = "Windows 11 / 10 Enterprise"
 
@@ -27,7 +28,7 @@ def get(url: str, user: str = "") -> tuple[int, str, dict[str, str]]:
     if user:
         request.add_header("Authorization", "Basic " + base64.b64encode(user.encode()).decode())
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             return response.status, response.read().decode(), dict(response.headers)
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(), dict(error.headers)
@@ -131,9 +132,7 @@ def test_workers_are_one_and_a_crashed_one_takes_no_count_with_it(lab: tuple[Ser
         gateway.wait_for("worker-ended")
         assert metrics(url)["kmstwist_conversations_total", "answered"] == 40
         gateway.wait_for(r" listening ", 3)
-        deadline = time.monotonic() + 30
-        while metrics(url)[("kmstwist_workers",)] < 2:
-            assert time.monotonic() < deadline
+        wait_until(lambda: metrics(url)[("kmstwist_workers",)] == 2)
         activate(gateway, server.key, 10)
         assert metrics(url)["kmstwist_conversations_total", "answered"] == 50
         assert gateway.stop() == 0

@@ -13,6 +13,7 @@ from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.fleet.page import page
 from kmstwist.lab.fleet.report import compared, document, figures, rows, write_csv, write_json
 from kmstwist.lab.fleet.simulation import Fleet
+from tests.waiting import PATIENCE
 
 from .scenarios import machines, scenario
 
@@ -136,7 +137,7 @@ def test_the_charts_are_drawn_in_a_browser_without_an_error(result, tmp_path, pr
         "--dump-dom",
         page_file.as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
     drawn = re.findall(r'data-chart="(\w+)" data-title="[^"]+" data-drawn="(\d+)"', done.stdout)
     assert [chart for chart, _ in drawn] == ["states", "requests", "counts"] * 2
     # The first was drawn over: a tenth of its 5,280 hours was left after the drag.
