@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import csv
 import difflib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from uuid import UUID
+
+from kmstwist.kms import names
 
 # Published in Microsoft's VAMT documentation.
 WINDOWS = UUID("55c92734-d682-4d71-983e-d6ec3f16059f")
@@ -22,7 +25,7 @@ APP_ID_OF_FAMILY = {"Windows": WINDOWS, "Windows Server": WINDOWS, "Office": OFF
 APPLICATION_NAMES = {WINDOWS: "Windows", OFFICE_2010: "Office 2010", OFFICE: "Office"}
 FAMILIES = tuple(APP_ID_OF_FAMILY)
 
-_SUGGESTIONS = 3
+_SUGGESTIONS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,19 @@ class Product:
     app_id: UUID
 
 
+def _application(row: dict[str, str]) -> UUID:
+    return OFFICE_2010 if row["product"].endswith(" 2010") else APP_ID_OF_FAMILY[row["family"]]
+
+
 class UnknownProduct(LookupError):
-    """No product, or more than one, answers to a name; the text suggests up to three."""
+    """No product, or more than one, answers to a name; the text names some of those that may be meant.
+
+    `meant` are all products that fit the name as far as it goes; empty where it fits none.
+    """
+
+    def __init__(self, text: str, meant: Sequence[Product] = ()) -> None:
+        super().__init__(text)
+        self.meant = tuple(meant)
 
 
 @cache
@@ -45,21 +59,21 @@ def products() -> tuple[Product, ...]:
     """Every product of the catalogue, in the order of its file."""
     text = resources.files("kmstwist.kms").joinpath("data/gvlk.csv").read_text(encoding="utf-8")
     return tuple(
-        Product(row["product"], row["family"], int(row["threshold"]), row["gvlk"], APP_ID_OF_FAMILY[row["family"]])
+        Product(row["product"], row["family"], int(row["threshold"]), row["gvlk"], _application(row))
         for row in csv.DictReader(text.splitlines())
     )
 
 
 @cache
 def _by_name() -> dict[str, Product]:
-    """Every product by its folded name; one that the list names "Windows 11 / 10 …" also by either version alone."""
-    names = {product.name.casefold(): product for product in products()}
-    shared = "windows 11 / 10 "
-    for name, product in list(names.items()):
-        if name.startswith(shared):
-            for version in ("windows 11 ", "windows 10 "):
-                names.setdefault(version + name.removeprefix(shared), product)
-    return names
+    """Every product by its own name, as it is compared."""
+    return {names.normal(product.name): product for product in products()}
+
+
+@cache
+def _variants() -> tuple[tuple[frozenset[str], Product], ...]:
+    """The words of every version that a product of the catalogue stands for."""
+    return tuple((words, product) for product in products() for words in names.variants(product.name))
 
 
 @cache
@@ -68,21 +82,58 @@ def _by_gvlk() -> dict[str, Product]:
 
 
 def find(name: str) -> Product:
-    """The product of this name, in any case, or the only one whose name contains it; else `UnknownProduct`."""
-    wanted = " ".join(name.split()).casefold()
-    names = _by_name()
-    if wanted in names:
-        return names[wanted]
-    containing = {product.name: product for key, product in names.items() if wanted and wanted in key}
-    if len(containing) == 1:
-        return next(iter(containing.values()))
-    if containing:
-        close = sorted(containing, key=lambda candidate: (len(candidate), candidate))[:_SUGGESTIONS]
-        raise UnknownProduct(f'"{name}" fits {len(containing)} products, such as {_listed(close)}; give the whole name')
-    nearest = difflib.get_close_matches(wanted, names, n=2 * _SUGGESTIONS, cutoff=0.5)
-    close = list(dict.fromkeys(names[key].name for key in nearest))[:_SUGGESTIONS]
-    suggestion = f"; did you mean {_listed(close)}?" if close else ""
-    raise UnknownProduct(f'the catalogue has no product "{name}"{suggestion}')
+    """The product that a name means, as people and tools write it; `UnknownProduct` where that is not clear.
+
+    "Windows Server 2019 Standard", "server 2019 std", "2012r2 dc" and `ProPlus2021Volume` are names. What fits several
+    products, or none, is told with up to six of those that may be meant.
+    """
+    if (product := _by_name().get(names.normal(name))) is not None:
+        return product
+    asked = names.words(name)
+    if foreign := sorted(asked & names.FOREIGN.keys()):
+        raise UnknownProduct(f'no product of the catalogue is "{name}": {names.FOREIGN[foreign[0]]}')
+    for means in (names.means, names.fits):
+        meant = _that(means, asked)
+        if len(meant) == 1:
+            return meant[0]
+        if meant:
+            raise UnknownProduct(_choice(name, meant), meant)
+    if possible := _that(names.could_be, asked):
+        raise UnknownProduct(_choice(name, possible), possible)
+    raise UnknownProduct(f'the catalogue has no product "{name}"{_suggestion(name, asked)}')
+
+
+def _that(means: Callable[[frozenset[str], frozenset[str]], bool], asked: frozenset[str]) -> list[Product]:
+    return list(dict.fromkeys(product for words, product in _variants() if means(asked, words)))
+
+
+def _choice(name: str, meant: list[Product]) -> str:
+    listed = [product.name for product in meant]
+    fewer = listed[:_SUGGESTIONS]
+    if len(meant) == 1:
+        return f'"{name}" leaves out what tells editions apart; did you mean {_listed(fewer)}?'
+    such = "such as" if len(meant) > len(fewer) else "namely"
+    return f'"{name}" fits {len(meant)} products, {such} {_listed(fewer)}; give the whole name'
+
+
+def _suggestion(name: str, asked: frozenset[str]) -> str:
+    """Products whose names are spelt much like this one, of its own year or release where the catalogue has that.
+
+    Where none is, those that have the most words in common with it.
+    """
+    numbers = {word for word in asked if word[0].isdigit()} & _numbers()
+    near = {names.normal(product.name): product.name for words, product in _variants() if numbers <= words}
+    found = [near[key] for key in difflib.get_close_matches(names.normal(name), near, n=_SUGGESTIONS, cutoff=0.5)]
+    if not found:
+        common = {product.name: len(words & asked - names.LINES) for words, product in _variants()}
+        most = max(common.values())
+        found = [each for each, shared in common.items() if shared == most][:_SUGGESTIONS] if most else []
+    return f"; did you mean {_listed(found)}?" if found else ""
+
+
+@cache
+def _numbers() -> frozenset[str]:
+    return frozenset(word for words, _ in _variants() for word in words if word[0].isdigit())
 
 
 def find_gvlk(key: str) -> Product | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import IntEnum
+from functools import cache
 
+from kmstwist.kms.published import OTHERS, slerror
 from kmstwist.kms.win32 import NcaStatus, Win32Error
 
 _FACILITY_WIN32 = 0x8007_0000
@@ -110,7 +111,9 @@ class Status(IntEnum):
     SL_E_MISMATCHED_PRODUCT_SKU = (
         0xC004F069,
         _REPORTED + "the product SKU is not found.",
-        "the key is not one of the installed edition: use that edition's key, or change the edition first",
+        "the key is not one of the installed edition: use that edition's key, or change the edition first; an "
+        "evaluation edition takes no client setup key until it is converted: DISM /Online /Set-Edition:EDITION "
+        "/ProductKey:KEY /AcceptEula (DISM /Online /Get-TargetEditions names the editions)",
     )
     SL_E_INVALID_PRODUCT_KEY_TYPE = (
         0xC004F07D,
@@ -341,12 +344,6 @@ class Status(IntEnum):
 # Published with a meaning, but without a symbolic name.
 _UNNAMED: dict[int, tuple[str, str]] = {
     0x8004FE21: ("This computer is not running genuine Windows.", "reinstall the operating system"),
-    0xC004D307: (
-        "The Software Protection Service reported that the maximum allowed number of re-arms has been exceeded. You "
-        "must re-install the OS before trying to re-arm again.",
-        "activate instead; a machine image is to be made from an installation with rearms left",
-    ),
-    0x80092328: ("DNS name does not exist.", _FIND_HOST),
     0x803F7001: (
         "Activation failed because this device doesn't have a valid digital license or product key.",
         "install a product key: slmgr /ipk KEY",
@@ -373,15 +370,16 @@ class Explanation:
         return f"0x{self.code:08X}"
 
 
-_BY_SYMBOL: dict[str, int] = {
-    name: int(each) for table in (Win32Error, NcaStatus, Status) for name, each in table.__members__.items()
-}
+@cache
+def _by_symbol() -> dict[str, int]:
+    codes = {symbol: code for table in (OTHERS, slerror()) for code, (symbol, _, _) in table.items() if symbol}
+    return codes | {
+        name: int(each) for table in (Win32Error, NcaStatus, Status) for name, each in table.__members__.items()
+    }
+
 
 # What stands around a code where people copy it from.
 _AROUND = " \t\r\n.,;:()[]\"'"
-
-# The share of eight digits that must be alike.
-_ALMOST = 0.85
 
 
 def explain(code: int) -> Explanation | None:
@@ -395,6 +393,12 @@ def explain(code: int) -> Explanation | None:
         return Explanation(code, _symbol(code, known.name), known.text, known.cure)
     if code in _UNNAMED:
         return Explanation(code, "", *_UNNAMED[code])
+    for published in (OTHERS, slerror()):
+        if code in published:
+            return Explanation(code, *published[code])
+    if code < 0x1_0000 and (wrapped := OTHERS.get(_FACILITY_WIN32 | code)) is not None:
+        symbol, text, cure = wrapped
+        return Explanation(code, symbol.removeprefix("HRESULT_FROM_WIN32(").removesuffix(")"), text, cure)
     if _wraps_win32(code) and (bare := explain(code & 0xFFFF)) is not None:
         return Explanation(code, _symbol(code, bare.symbol), bare.text, bare.cure)
     return None
@@ -412,14 +416,47 @@ def _symbol(code: int, name: str) -> str:
 
 def known_codes() -> list[Explanation]:
     """Every code of the table, in the order of the numbers."""
-    codes = {*map(int, Status), *map(int, NcaStatus), *map(int, Win32Error), *_UNNAMED}
+    codes = {*_usual(), *OTHERS, *slerror()}
     return [explanation for code in sorted(codes) if (explanation := explain(code)) is not None]
 
 
+def _usual() -> list[int]:
+    """The codes that are often met, those of a KMS host first."""
+    return list(dict.fromkeys((*map(int, Status), *map(int, NcaStatus), *map(int, Win32Error), *_UNNAMED)))
+
+
 def near_codes(code: int, most: int = 3) -> list[Explanation]:
-    """Known codes that are written almost like `code`, the likest first: one digit is another, missing or too many."""
-    known = {f"{each.code:08X}": each for each in known_codes()}
-    return [known[text] for text in get_close_matches(f"{code & 0xFFFF_FFFF:08X}", known, most, _ALMOST)]
+    """The usual codes that a slip of the hand makes `code` of: two digits change places, one is lost, one is another.
+
+    Only among the codes that are often met, for there are so many others that one of them is always near.
+    """
+    written = f"{code & 0xFFFF_FFFF:08X}"
+    slips = [known for known in _usual() if known > 0xFFFF and _is_slip(written, f"{known:08X}")]
+    slips.sort(key=lambda known: sorted(written) != sorted(f"{known:08X}"))
+    return [explanation for known in slips[:most] if (explanation := explain(known)) is not None]
+
+
+def _is_slip(written: str, meant: str) -> bool:
+    differing = [place for place in range(8) if written[place] != meant[place]]
+    if len(differing) == 2:
+        first, second = differing
+        return second == first + 1 and written[first] == meant[second] and written[second] == meant[first]
+    # A digit was lost: what is left stands behind a zero, for numbers have no length.
+    lost = written[0] == "0" and any(meant[:place] + meant[place + 1 :] == written[1:] for place in range(8))
+    return lost or len(differing) == 1
+
+
+def codes_in(text: str) -> list[int]:
+    """The codes in a line as slmgr, ospp or an event prints it, in their order, each once.
+
+    A code is a hexadecimal number with its prefix, eight hexadecimal digits that begin as a failure's or an
+    information's do (8, C, D or 4), a negative number of ten digits, or a symbol of the tables.
+    """
+    found = re.findall(
+        r"\b0[xX][0-9A-Fa-f]{1,8}\b|\b[48CcDd][0-9A-Fa-f]{7}\b|(?<![\w.])-\d{8,10}\b|\b[A-Z]{2,}(?:_[A-Z0-9]+)+\b", text
+    )
+    codes = (parse_code(each) for each in found if not re.match(r"[A-Z]{2,}_", each) or each in _by_symbol())
+    return list(dict.fromkeys(codes))
 
 
 def parse_code(text: str) -> int:
@@ -430,7 +467,7 @@ def parse_code(text: str) -> int:
     code's symbol will do too, in capital letters or small ones.
     """
     plain = text.strip(_AROUND)
-    if (named := _BY_SYMBOL.get(plain.upper())) is not None:
+    if (named := _by_symbol().get(plain.upper())) is not None:
         return named
     # Word processors make the true minus sign of a hyphen.
     compact = plain.removesuffix("L").replace("_", "").replace("\N{MINUS SIGN}", "-")

@@ -36,7 +36,7 @@ def test_several_codes_are_explained_in_turn_and_an_unknown_one_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"), [("0xC004F03", "0xC004F038"), ("0xC004F047", "0xC004F074"), ("0xC004F0742", "")]
+    ("text", "meant"), [("0xC004F03", "0xC004F038"), ("0xC004F704", "0xC004F074"), ("0xC004F0742", "")]
 )
 def test_a_code_mistyped_brings_the_known_ones_it_is_like(text: str, meant: str) -> None:
     result = CliRunner().invoke(errors, [text])
@@ -91,3 +91,49 @@ def test_without_a_code_all_are_listed() -> None:
     result = CliRunner().invoke(errors, [])
     assert result.exit_code == 0
     assert any(line.startswith("0xC004F038  SL_E_VL_NOT_ENOUGH_COUNT: ") for line in result.output.splitlines())
+
+
+def test_one_unreadable_argument_does_not_hide_the_others() -> None:
+    result = CliRunner().invoke(errors, ["0xC004F038", "nonsense", "0x80072EFD"])
+    assert result.exit_code == 1
+    assert '"nonsense" is no status code' in result.output
+    assert "0xC004F038 SL_E_VL_NOT_ENOUGH_COUNT" in result.output
+    assert "0x80072EFD HRESULT_FROM_WIN32(ERROR_INTERNET_CANNOT_CONNECT)" in result.output
+
+
+@pytest.mark.parametrize(
+    ("line", "codes"),
+    [
+        ("Error: 0xC004F074 The Software Licensing Service reported that ...", ["0xC004F074"]),
+        ("ERROR CODE: 0x4004F040 (for information purposes only as the status is licensed)", ["0x4004F040"]),
+        ("ERROR CODE: 0xC004F074", ["0xC004F074"]),
+        ("On a computer running Microsoft Windows non-core edition, run 'slui.exe 0x2a 0x8007232B'", ["0x8007232B"]),
+        ("hr = -2147012721, then C004F038", ["0x80072F8F", "0xC004F038"]),
+        ("License Activation (slui.exe) failed with the following error code: hr=0xC004F035", ["0xC004F035"]),
+        ("SL_E_VL_INVALID_TIMESTAMP was returned", ["0xC004F06C"]),
+    ],
+)
+def test_a_pasted_line_is_searched_for_its_codes_quoted_or_not(line: str, codes: list[str]) -> None:
+    for arguments in ([line], line.split()) if "0x" in line else ([line],):
+        output = CliRunner().invoke(errors, arguments).output
+        explained = [text.split()[0] for text in output.splitlines() if text.startswith("0x") and "decimal" in text]
+        assert [code for code in explained if code != "0x0000002A"] == codes
+
+
+def test_a_line_without_a_code_gets_a_sentence() -> None:
+    result = CliRunner().invoke(errors, ["the machine does not activate"])
+    assert result.exit_code == 1
+    assert 'no status code stands in "the machine does not activate"' in result.output
+
+
+def test_a_long_meaning_is_folded_under_itself_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    import kmstwist.cli.clients.errors as module
+
+    lines: list[str] = []
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(module.click, "echo", lines.append)
+    module._wrapped("meaning:", "word " * 40)
+    assert len(lines) > 3
+    assert all(len(line) <= 60 for line in lines)
+    assert all(line.startswith(" " * 11) for line in lines[1:])

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kmstwist.kms.published import slerror
 from kmstwist.kms.status import Status, explain, known_codes, parse_code
 
 
@@ -79,3 +80,47 @@ def test_every_code_of_the_table_has_a_text_and_a_cure() -> None:
     assert [code.code for code in codes] == sorted({code.code for code in codes})
     assert all(code.text and code.cure for code in codes)
     assert not set(Status.__members__) - {member.name for member in Status}, "two names share one number"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0xC004E016, "the product key is invalid"),
+        (0xC004F017, "the license is not installed"),
+        (0x4004F040, "Product Use Rights"),
+        (0x4004F00C, "valid grace period"),
+        (0x80072EFD, "connection with the server"),
+        (0x80072F8F, "certificate"),
+        (0x80041010, "Invalid class"),
+        (0x80041003, "Access denied"),
+        (0xC0020017, "RPC server is unavailable"),
+        (0x8007139F, "not in the correct state"),
+        (0x80072338, "DNS signature failed"),
+        (0xC004F211, "hardware of the device"),
+        (0xC004F212, "OEM key"),
+        (0xC004E028, "another activation attempt"),
+        (0xC004C020, "Multiple Activation Key"),
+        (0xC004C060, "has been blocked"),
+        (0xC004F02E, "Confirmation ID"),
+        (0xC004D302, "rearmed"),
+        (0xC004FD01, "Hyper-V"),
+        (0x803FA071, "unlock limit"),
+        (0xC004FC03, "networking problem"),
+        (0xD0000272, "not available now"),
+        (0x80070020, "being used by another process"),
+        (12029, "connection with the server"),
+    ],
+)
+def test_the_rest_of_microsofts_published_codes_is_known(code: int, words: str) -> None:
+    explanation = explain(code)
+    assert explanation is not None
+    assert words in explanation.text
+    assert explanation.cure
+
+
+def test_the_usual_codes_have_the_names_of_the_sdks_table() -> None:
+    table = slerror()
+    assert len(table) > 400
+    named = {status.name: table[status][0] for status in Status if int(status) in table}
+    assert len(named) > 50
+    assert all(ours == theirs for ours, theirs in named.items())

@@ -11,35 +11,75 @@ import click
 def errors(codes: tuple[str, ...]) -> None:
     """Explain each CODE, given as 0xC004F074, C004F074, 1722, -1073418124 or RPC_S_SERVER_UNAVAILABLE.
 
-    Without any, list those that are known.
+    A whole line of what slmgr, ospp or an event prints will do, too. Without any, list those that are known.
     """
-    from kmstwist.kms.status import Explanation, explain, known_codes, near_codes, parse_code
+    from kmstwist.kms.status import codes_in, known_codes, parse_code
 
     if not codes:
         for known in known_codes():
             click.echo(f"{known.hexadecimal}  {known.symbol or '-'}: {known.text}")
         return
-    found: list[Explanation | None] = []
-    for text in codes:
-        try:
-            code = parse_code(text)
-        except ValueError as error:
-            raise click.ClickException(str(error)) from error
-        explanation = explain(code)
-        found.append(explanation)
-        if explanation is None:
-            click.echo(
-                f"0x{code:08X} ({code}): no meaning is known here; look for it in Microsoft's [MS-ERREF]", err=True
-            )
-            for near in near_codes(code):
-                click.echo(f"  is it {near.hexadecimal} {near.symbol or '-'}? {near.text}", err=True)
+    good = True
+    pasted = _is_pasted(codes)
+    for text in (" ".join(codes),) if pasted else codes:
+        if pasted or " " in text.strip():
+            found = codes_in(text)
+            if not found:
+                click.echo(f'Error: no status code stands in "{text}"', err=True)
+                good = False
+            for code in found:
+                good = _explain(code) and good
             continue
-        symbol = f" {explanation.symbol}" if explanation.symbol else ""
-        click.echo(f"{explanation.hexadecimal}{symbol} (decimal {code}, signed {_signed(code)})")
-        click.echo(f"  meaning: {explanation.text}")
-        click.echo(f"  cure:    {explanation.cure}")
-    if None in found:
+        try:
+            good = _explain(parse_code(text)) and good
+        except ValueError as error:
+            click.echo(f"Error: {error}", err=True)
+            good = False
+    if not good:
         raise click.exceptions.Exit(1)
+
+
+def _is_pasted(words: tuple[str, ...]) -> bool:
+    """Whether the arguments are a line that was pasted without quotes: words around a code with its prefix."""
+    return any("0x" in word.casefold() for word in words) and (
+        words[0].casefold().rstrip(":") in ("error", "code", "hresult", "hr") or _plain_words(words) >= 3
+    )
+
+
+def _plain_words(words: tuple[str, ...]) -> int:
+    return sum(word.strip(".,:;()").isalpha() for word in words)
+
+
+def _explain(code: int) -> bool:
+    """Print what is known of a code; whether anything is."""
+    from kmstwist.kms.status import explain, near_codes
+
+    explanation = explain(code)
+    if explanation is None:
+        click.echo(f"0x{code:08X} ({code}): no meaning is known here; look for it in Microsoft's [MS-ERREF]", err=True)
+        for near in near_codes(code):
+            click.echo(f"  is it {near.hexadecimal} {near.symbol or '-'}? {near.text}", err=True)
+        return False
+    symbol = f" {explanation.symbol}" if explanation.symbol else ""
+    click.echo(f"{explanation.hexadecimal}{symbol} (decimal {code}, signed {_signed(code)})")
+    _wrapped("meaning:", explanation.text)
+    _wrapped("cure:", explanation.cure)
+    return True
+
+
+def _wrapped(label: str, text: str) -> None:
+    """A labelled text, folded under itself where a terminal is narrower than it."""
+    import sys
+    from textwrap import wrap
+
+    if not sys.stdout.isatty():
+        click.echo(f"  {label:<8} {text}")
+        return
+    import shutil
+
+    width = max(40, shutil.get_terminal_size().columns)
+    for line in wrap(text, width, initial_indent=f"  {label:<8} ", subsequent_indent=" " * 11, break_on_hyphens=False):
+        click.echo(line)
 
 
 def _signed(code: int) -> int:

@@ -11,23 +11,27 @@ import click
 def keys(search: tuple[str, ...], form: str) -> None:
     """List the client setup keys (GVLK) that Microsoft publishes, all or those that match SEARCH.
 
-    SEARCH is any words of a product's name, family or key; where none matches, near spellings are listed. The keys make
-    a machine ask a KMS host; they activate nothing without one.
+    SEARCH is any words of a product's name, family or key, or a name as people and Microsoft's tools write it, such as
+    "server 2019 std" or ProPlus2021Volume; where none matches, near spellings are listed. The keys make a machine ask a
+    KMS host; they activate nothing without one.
     """
     from kmstwist.kms.catalogue import UnknownProduct, find
     from kmstwist.kms.catalogue import search as search_products
 
     wanted = " ".join(search)
     found = search_products(wanted)
+    unknown = None
+    if not found:
+        try:
+            found = [find(wanted)]
+        except UnknownProduct as error:
+            unknown, found = error, list(error.meant)
     if not found:
         found = [product for product in search_products("") if _is_near(wanted, f"{product.family} {product.name}")]
         if found:
             click.echo(f'No product matches "{wanted}"; these are near.', err=True)
     if not found:
-        try:
-            found = [find(wanted)]
-        except UnknownProduct as unknown:
-            raise click.ClickException(f"{unknown}.".replace("?.", "?")) from None
+        raise click.ClickException(f"{unknown}.".replace("?.", "?"))
     rows = [(product.family, product.name, product.threshold, product.gvlk) for product in found]
     if form == "json":
         _print_json(rows)

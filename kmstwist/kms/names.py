@@ -1,0 +1,298 @@
+"""From the names that people and tools give a product to the product of the catalogue.
+
+A name is cut into words, each brought to one spelling ("std", "Standard" -> standard); a year or release belongs to
+the product's version. Words that tell nothing here (Microsoft, edition, VL, x64) are left out. The catalogue's own
+names are cut in the same way; a line that stands for several versions counts once for each.
+
+A name means a product where its words are exactly those of one product, or where they fit one product only and leave
+out nothing that tells editions apart (N, IoT, Azure, without Hyper-V, ...). All else is a choice for a person.
+
+The identifiers are those of Microsoft's deployment tools: edition ids as DISM prints them, product ids of the Office
+Deployment Tool, licence names as ospp.vbs prints them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+#: Each word in one spelling. Longest first where names are glued together ("win10pro").
+_SPELLINGS = {
+    "windows": ("win", "w"),
+    "server": ("srv", "svr", "serv", "ws"),
+    "office": ("o", "off", "msoffice"),
+    "professional": ("pro", "prof"),
+    "proplus": ("professionalplus",),
+    "standard": ("std", "stnd"),
+    "datacenter": ("dc", "datacentre", "dtc"),
+    "enterprise": ("ent", "entr"),
+    "education": ("edu",),
+    "essentials": ("ess", "essential", "solution"),
+    "business": ("bus",),
+    "premium": ("prem",),
+    "workstation": ("workstations", "ws4"),
+    "ltsc": ("ltsb",),
+    "itanium": ("itaniumbased", "ia64"),
+    "azure": ("turbine",),
+    "visio": (),
+    "project": ("proj",),
+    "access": (),
+    "excel": (),
+    "word": (),
+    "outlook": (),
+    "powerpoint": ("ppt",),
+    "publisher": ("pub",),
+    "onenote": (),
+    "infopath": (),
+    "lync": (),
+    "skype": ("skypeforbusiness", "sfb"),
+    "sharepoint": ("spd", "sharepointworkspace"),
+    "multipoint": (),
+    "vista": (),
+    "iot": (),
+    "hyperv": (),
+    "nohyperv": (),
+    "hpc": (),
+    "web": (),
+    "evaluation": ("eval",),
+    "home": (),
+    "ultimate": (),
+    "starter": (),
+}
+_ONE_SPELLING = {other: word for word, others in _SPELLINGS.items() for other in (word, *others)}
+#: What may stand glued to its neighbour, the longest first. One letter alone would fit everywhere.
+_GLUED = sorted((spelling for spelling in _ONE_SPELLING if len(spelling) > 1), key=len, reverse=True)
+#: Words that tell no product from another.
+_FILLING = frozenset(
+    (
+        *(
+            "microsoft",
+            "ms",
+            "the",
+            "and",
+            "or",
+            "for",
+            "of",
+            "r",
+            "tm",
+            "plus",
+            "os",
+            "operating",
+            "system",
+            "systems",
+        ),
+        *("edition", "editions", "based", "version", "ver", "v", "volume", "vl", "kms", "client", "ae", "c2r", "msi"),
+        *("licence", "license", "licensed", "64", "32", "bit", "sac", "semi", "annual", "channel", "workspace"),
+        *("en", "us", "dvd", "iso"),
+    )
+)
+#: The name of the whole line, which people leave out or put before a part of it.
+LINES = frozenset({"windows", "server", "office"})
+#: Editions differ by these: a name without one does not mean a product with it.
+_TELLING = frozenset({"n", "e", "g", "iot", "azure", "nohyperv", "workstation", "multipoint", "itanium", "hpc", "web"})
+#: Editions that are not the catalogue's, by what they are.
+FOREIGN = {
+    "home": "Home editions do not activate by KMS",
+    "ultimate": "Ultimate editions of Windows do not activate by KMS",
+    "starter": "Starter editions of Windows do not activate by KMS",
+    "365": "Microsoft 365 Apps activate by a user's sign-in, not by KMS",
+    "evaluation": "an evaluation edition takes no client setup key before it is converted: "
+    "DISM /Online /Set-Edition:EDITION /ProductKey:KEY /AcceptEula",
+}
+#: Releases of a product that has a year, as Windows names them; with a year beside them they tell nothing new.
+_RELEASE_OF_SERVER = {"1607": "2016", "1809": "2019", "21h2": "2022", "24h2": "2025"}
+_RELEASE_OF_LTSC = {"1507": "2015", "1607": "2016", "1809": "2019", "21h2": "2021", "24h2": "2024"}
+_YEAR = re.compile(r"20[012]\d$")
+_RELEASE = re.compile(r"(1[5-9]0[1-9]|1[5-9]1[0-2]|2004|2\dh[12])$")
+#: The internal version of Office, where nothing else tells the year.
+_OFFICE_NUMBER = {"14": "2010", "15": "2013", "16": "2016", "19": "2019", "21": "2021", "24": "2024"}
+#: Words that the Office Deployment Tool writes for the volume editions of 2016, which have no year in their id.
+_VOLUME_2016 = re.compile(
+    r"^(ProPlus|Standard|ProjectPro|ProjectStd|VisioPro|VisioStd|Access|Excel|OneNote|Outlook|PowerPoint|Publisher|"
+    r"SkypeforBusiness|Word)X?Volume$",
+    re.IGNORECASE,
+)
+
+
+def words(name: str) -> frozenset[str]:
+    """The words of a name, each in one spelling, without those that tell nothing."""
+    found = list(_spelled(_pieces(name)))
+    if _VOLUME_2016.match(name.strip()):
+        found.append("2016")
+    kept = set(found)
+    return frozenset(_with_year(kept, name))
+
+
+def variants(name: str) -> Iterator[frozenset[str]]:
+    """The words of each product that a name of the catalogue stands for.
+
+    "Windows 11 / 10 Pro" stands for two, "Windows Server 20H2, 2004, ... Datacenter" for five.
+    """
+    if shared := re.fullmatch(r"(Windows Server) ((?:\w{4}, )+\w{4}) (\w+)", name):
+        for release in shared[2].split(", "):
+            yield words(f"{shared[1]} {release} {shared[3]}")
+        return
+    for part in name.split(", Windows "):
+        alone = part if part.startswith("Windows") or ", Windows " not in name else f"Windows {part}"
+        if either := re.fullmatch(r"(.*?)(\d+) / (\d+)(.*)", alone):
+            for version in (either[2], either[3]):
+                yield words(f"{either[1]}{version}{either[4]}")
+                if "IoT" in alone:
+                    yield words(f"Windows {_IOT_WINDOWS[version]} IoT Enterprise LTSC {version}")
+        else:
+            yield words(alone)
+
+
+#: The Windows that an IoT LTSC of a year is.
+_IOT_WINDOWS = {"2024": "11", "2021": "10"}
+
+
+def means(asked: frozenset[str], meant: frozenset[str]) -> bool:
+    """Whether words are just those of a product, but for the name of its line."""
+    return asked - LINES - _implied(meant) == meant - LINES - _implied(meant) and asked & LINES <= _lines(meant)
+
+
+def fits(asked: frozenset[str], meant: frozenset[str]) -> bool:
+    """Whether words are some of a product's, and leave out none by which editions differ."""
+    return could_be(asked, meant) and _telling(meant) <= asked
+
+
+def could_be(asked: frozenset[str], meant: frozenset[str]) -> bool:
+    """Whether words are some of a product's: a person might mean it."""
+    return bool(asked - LINES) and asked <= meant | _implied(meant) | _lines(meant)
+
+
+def _implied(meant: frozenset[str]) -> frozenset[str]:
+    # Of an Office since 2021 only the LTSC editions activate by KMS.
+    return frozenset({"ltsc"}) if "windows" not in meant else frozenset()
+
+
+def _lines(meant: frozenset[str]) -> frozenset[str]:
+    return meant & LINES if "windows" in meant else frozenset({"office"})
+
+
+def _telling(meant: frozenset[str]) -> frozenset[str]:
+    """What a name must not leave out: the LTSC of Windows too, and Education where it is Pro Education."""
+    also = {"ltsc"} if "windows" in meant else set()
+    return (meant & (_TELLING | also)) | ({"education"} if {"professional", "education"} <= meant else set())
+
+
+_TWO_WORDS = (("power", "point"), ("one", "note"), ("info", "path"), ("share", "point"), ("multi", "point"))
+#: How compounds and abbreviations become one word, in order.
+_COMPOUNDS = tuple(
+    (re.compile(pattern), word)
+    for pattern, word in (
+        (r"\((R|TM)\)", " "),
+        (r"(?i)\b(sp|service pack)\s*\d\b", " "),
+        (r"(?i)\b(x64|x86|amd64|arm64|(64|32)-?bit)\b", " "),
+        (r"(?i)iot", " iot "),
+        (r"(?i)\b(w/o|without|no)\s*hyper[\s-]*v\b", " nohyperv "),
+        (r"(?i)\bhyper[\s-]*v\b", " hyperv "),
+        (r"(?i)\bdata\s+cent(er|re)\b", " datacenter "),
+        *(
+            (rf"(?i)(?<![a-z]){first}\s?{second}|(?<=[a-z]){first.title()}{second.title()}", f" {first}{second} ")
+            for first, second in _TWO_WORDS
+        ),
+        (r"(?i)pro(fessional)?\s*(\+|plus(?![a-z])|plus(?=vl|volume))", " proplus "),
+        (r"(Pro|Std)X(?=Volume)", r"\1 "),
+        (r"(?i)\b(win|windows|w)\s*81(?!\d)", "windows 8.1 "),
+        # Editions as DISM names them: EnterpriseS is the LTSC, ServerStandardACor a server without a desktop.
+        (r"(?<=[a-z])A?Cor\b", " "),
+        (r"EnterpriseS(?=N?\b|N?_)", "Enterprise ltsc "),
+        (r"(?i)(?<![a-z0-9])(w|win|ws|srv|server|windows)?\s*2k(?=\d\d?(?!\d))", " windows server 2k"),
+    )
+)
+_SHORT_YEAR = re.compile(r"2k(\d\d?)")
+
+
+def _pieces(name: str) -> Iterator[str]:
+    """The name cut at spaces and signs, at capital letters, and between letters and digits."""
+    text = name
+    for pattern, word in _COMPOUNDS:
+        text = pattern.sub(word, text)
+    text = _SHORT_YEAR.sub(lambda found: f"20{int(found[1]):02d} ", text)
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
+    for part in re.split(r"[\s_/,;:()\[\]+®™\"'-]+", text.casefold()):
+        yield from _parts(part)
+
+
+def _parts(part: str) -> Iterator[str]:
+    """A piece cut where letters meet digits; 8.1, 20h2 and r2 stay whole, glued words are cut apart."""
+    for piece in re.findall(r"2\dh[12](?!\d)|\d+\.\d+|\d+|[^\W\d]+2(?![\d.])|[^\W\d]+", part):
+        if re.fullmatch(r"[^\W\d]+2", piece):
+            if piece.endswith("r2"):
+                yield from _cut(piece[:-2])
+                yield "r2"
+            else:
+                yield from _cut(piece[:-1])
+                yield "2"
+        else:
+            yield from _cut(piece)
+
+
+def _cut(piece: str) -> Iterator[str]:
+    """Words that were glued together: enterprisen, officeproplus."""
+    if not piece:
+        return
+    if piece in _ONE_SPELLING or piece in _FILLING or not piece.isalpha():
+        yield piece
+        return
+    for spelling in _GLUED:
+        if piece.startswith(spelling) and (rest := list(_cut_whole(piece[len(spelling) :]))):
+            yield spelling
+            yield from rest
+            return
+    yield piece
+
+
+def _cut_whole(piece: str) -> list[str]:
+    """What is left of a glued word, if it is words and the letters that tell editions apart; else nothing."""
+    if piece in _ONE_SPELLING or piece in _FILLING or piece in _TELLING:
+        return [piece]
+    for spelling in _GLUED:
+        if piece.startswith(spelling) and (rest := _cut_whole(piece[len(spelling) :])):
+            return [spelling, *rest]
+    return []
+
+
+def _spelled(pieces: Iterable[str]) -> Iterator[str]:
+    for piece in pieces:
+        word = _ONE_SPELLING.get(piece, piece)
+        if word == "sharepoint" or word not in _FILLING:
+            yield word
+        if piece == "sfb":
+            yield "business"
+        if word == "skype":
+            yield "business"
+
+
+def _with_year(found: set[str], name: str) -> Iterator[str]:
+    """The version in one form: 2008 and R2 are one, a release goes where the year is told, 14 is Office 2010."""
+    years = {word for word in found if _YEAR.match(word) and word != "2004"}
+    releases = {word for word in found if _RELEASE.match(word)}
+    rest = found - years - releases
+    if "ltsc" in rest and "windows" in rest and not years:
+        years = {_RELEASE_OF_LTSC[word] for word in releases if word in _RELEASE_OF_LTSC}
+        releases = set() if years else releases
+    if releases and ("ltsc" in rest or rest & {"10", "11"}):
+        releases = set()  # Of Windows 10 and 11, every release takes the same key.
+    releases = {word for word in releases if _RELEASE_OF_SERVER.get(word) not in years}
+    if "r2" in rest:
+        rest.discard("r2")
+        years = {f"{year}r2" for year in years} or {"r2"}
+    numbers = rest & set(_OFFICE_NUMBER)
+    if numbers and "windows" not in rest:
+        rest -= numbers
+        sure = years or "office" in rest or re.search(r"(?i)kms|vl", name)
+        years = years or ({_OFFICE_NUMBER[number] for number in numbers} if sure else numbers)
+    if "server" in rest:
+        rest -= {"core", "desktop", "experience", "full"}
+        rest.add("windows")
+    yield from rest | years | releases
+
+
+@cache
+def normal(name: str) -> str:
+    """A name in lower case with single spaces, for comparing it as it stands."""
+    return " ".join(name.split()).casefold()
