@@ -6,7 +6,7 @@ PORT   ?= 1688
 STAMP  := $(VENV)/.installed
 DEVSTAMP := $(VENV)/.installed-dev
 
-.PHONY: run test setup dev lint types check fuzz bench docs man deb try-debian clean
+.PHONY: run test setup dev lint types check coverage fuzz bench docs man site deb try-debian clean
 
 run: setup
 	$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
@@ -49,6 +49,21 @@ fuzz: dev
 
 docs: dev
 	$(BIN)/python -m kmstwist.cli.reference docs
+
+# The documentation as a site, in build/site. The library for its diagrams comes from the npm registry, where npm is.
+site: dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[site]' --config-settings editable_mode=compat
+	@mkdir -p build/mermaid && if command -v npm >/dev/null; then cd build/mermaid && \
+	  test -d package || { npm pack --silent mermaid@11 >/dev/null && tar xzf mermaid-*.tgz; }; \
+	  else echo "npm is not installed: the diagrams stay as text"; fi
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
+
+# Branch coverage, and the floor that the rooms in pyproject.toml keep.
+coverage: dev
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --cov=kmstwist --cov-branch --cov-report= $(PYTEST_ARGS)
+	$(BIN)/python -m coverage report --skip-covered
+	$(BIN)/python packaging/coverage_floor.py
 
 man: dev
 	$(BIN)/python -m kmstwist.cli.manpages man
