@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from kmstwist.configuration.environment import variable
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.options import OPTIONS
 from kmstwist.configuration.reading import Effective, Place, model_in
@@ -159,6 +160,12 @@ def reference_page() -> str:
         "TOML, given with `twistd kms --config FILE`. Every option may be left out. `kmstwist config check FILE` says",
         "all mistakes at once; `kmstwist config show` prints what is in force and where each value comes from. Options",
         "of the command line override the file. Durations are in seconds unless said otherwise.",
+        "",
+        "Between the two stands the environment: each option has a variable there, its section and key in capitals",
+        "with two underscores between them. Lists have commas between their items, or are written as in TOML; for",
+        "`[[gateway.upstreams]]` the addresses will do: `KMSTWIST_GATEWAY__UPSTREAMS=kms1.example.com,kms2:1690`. With",
+        "`_FILE` behind its name a variable names a file that holds the value, as secrets in containers do:",
+        "`KMSTWIST_AUDIT__FORWARD_TO_FILE=/run/secrets/forward_to`.",
     ]
     for place, model in _all_models(Config, ()):
         if not place:
@@ -166,14 +173,16 @@ def reference_page() -> str:
         title = ".".join(place)
         is_table = place == ("gateway", "upstreams")
         lines += ["", f"## `{f'[[{title}]]' if is_table else f'[{title}]'}`", "", _prose(model), ""]
-        lines += ["| option | default | meaning | on the command line |", "| --- | --- | --- | --- |"]
+        lines += ["| option | default | meaning | on the command line | in the environment |"]
+        lines += ["| --- | --- | --- | --- | --- |"]
         for name, info in model.model_fields.items():
             if model_in(info.annotation) is not None and name != "upstreams":
                 continue
             default = info.get_default(call_default_factory=True)
             shown = "" if default in (None, PydanticUndefined, "") else f"`{toml_value(default)}`"
             option = options.get((*place, name))
-            line = f"| `{name}` | {shown} | {info.description or ''} | {f'`--{option}`' if option else ''} |"
+            named = "" if is_table else f"`{variable((*place, name))}`"
+            line = f"| `{name}` | {shown} | {info.description or ''} | {f'`--{option}`' if option else ''} | {named} |"
             lines.append(line.replace("[[gateway.upstreams]]", "`[[gateway.upstreams]]`"))
     return "\n".join(lines) + "\n"
 

@@ -6,6 +6,7 @@ is the same sentence with another place, and exit status 1.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from twisted.python import usage
 
+from kmstwist.configuration import environment
 from kmstwist.configuration.options import OPTIONS, Option
 from kmstwist.configuration.reading import ConfigError, Effective, Override, load
 from kmstwist.process.adoption import Adoption
@@ -98,8 +100,10 @@ class Options(usage.Options):
         return load(self.config_file, self.overrides())
 
     def overrides(self) -> list[Override]:
-        """What the options say. Raises `ConfigError` for text that is no number where one belongs."""
-        found = []
+        """What the environment says, and over it the options. Raises `ConfigError` for text that is no number where one
+        belongs.
+        """
+        found = environment.overrides(os.environ)
         mistakes = []
         for one in OPTIONS:
             given: list[str] = self._repeated.get(one.name, [])
