@@ -28,6 +28,7 @@ from kmstwist.audit.store import insert_batch, read_records, verify
 from kmstwist.audit.strangers import remember
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.reasons import Reason
+from tests import waiting
 from tests.audit.exports import as_xml, request
 from tests.audit.making import DAY, HOUR, OFFICE, START, known, new_store, opaque, refusal, uuid
 from tests.audit.postgres import Cluster, make_folder
@@ -72,12 +73,9 @@ def forward_all(forwarder: Forwarder) -> None:
 
 def wait_until(true: Callable[[], bool], forwarder: Forwarder) -> None:
     """Let the forwarder's own thread work; its numbers are read from here."""
-    pulse = threading.Event()
-    for _ in range(2000):
-        if true():
-            return
-        pulse.wait(0.01)
-    raise AssertionError(f"sent {forwarder.sent}, failures {forwarder.failures}, connected {forwarder.connected}")
+    waiting.wait_until(
+        true, lambda: f"sent {forwarder.sent}, failures {forwarder.failures}, connected {forwarder.connected}"
+    )
 
 
 SOME = [

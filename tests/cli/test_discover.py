@@ -109,7 +109,7 @@ def test_as_client_tells_the_steps_and_where_they_end(start_named: StartNamed) -
 
     result = run(
         *("dns.discover", "discover", "--as-client", "--primary-suffix", "sub.corp.test", "--devolution"),
-        *("--cached", f"127.0.0.1:{port}", "--dns-server", named.server, "--timeout", "2"),
+        *("--cached", f"127.0.0.1:{port}", "--dns-server", named.server, "--timeout", "30"),
     )
 
     text = result.stdout

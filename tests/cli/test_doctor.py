@@ -106,7 +106,7 @@ def test_a_record_is_right_only_where_it_names_our_host_and_our_port(tmp_path: P
         f'[server]\nport = 1700\nstate_dir = "{tmp_path}"\n[dns]\nservers = ["{named.server}"]\n'
         f"[dns.publish]\nweight = 7\nhost = 'gw.corp.test'\ndomains = {list(named.zones)}\n"
     )
-    _, worst = diagnose("--config", str(config))
+    _, worst = diagnose("--config", str(config), "--timeout", "30")
     found = {zone: worst[f"record in {zone}"] for zone in named.zones}
     assert {zone: row["verdict"] for zone, row in found.items()} == {
         "right.test": "OK",

@@ -86,5 +86,5 @@ def test_a_watch_goes_on_while_its_output_cannot_be_written(tmp_path: Path) -> N
         lines = [process.stderr.readline() for _ in range(3)]
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE)
     assert any("No space left on device; trying again in 0.1 s" in line for line in lines), lines

@@ -15,6 +15,9 @@ from kmstwist.addresses import HostPort
 from tests.ports import free_port
 from tests.waiting import PATIENCE, wait_until
 
+#: Seconds that a lookup may take, try by try: longer than a busy machine needs.
+PATIENT = (30.0, 30.0)
+
 SECRET = "bWFkZSBmb3IgdGhlIHRlc3RzIG9ubHksIDMyIGJ5dGU="
 OTHER_SECRET = "YW5vdGhlciBzZWNyZXQgZm9yIHRoZSB0ZXN0cywgMzI="
 

@@ -6,21 +6,33 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import DeferredQueue
 from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import Clock
 
 from kmstwist.addresses import HostPort
 from tests.ports import free_port
+from tests.waiting import PATIENCE
 
 reactor: Any = installed_reactor
+
+
+class VirtualTime(Clock):
+    """The network of the reactor, and a time that passes when a test says so: a silence lasts as long as told."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
 
 
 class _Answering(DatagramProtocol):
     def __init__(self, answer: Callable[[bytes], bytes | None]) -> None:
         self._answer = answer
         self.heard: list[bytes] = []
+        self.hearing: DeferredQueue[bytes] = DeferredQueue()
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         self.heard.append(datagram)
+        self.hearing.put(datagram)
         answer = self._answer(datagram)
         if answer is not None:
             assert self.transport is not None
@@ -41,6 +53,10 @@ class Misbehaving:
     @property
     def heard(self) -> list[bytes]:
         return self.protocol.heard
+
+    async def hears(self) -> bytes:
+        """The next datagram that comes, waited for."""
+        return await self.protocol.hearing.get().addTimeout(PATIENCE, reactor)
 
     async def stop(self) -> None:
         await self.port.stopListening()

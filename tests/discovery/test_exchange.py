@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.exchange import NoAnswer, exchange
-from tests.discovery.silent import Misbehaving
+from tests.discovery.silent import Misbehaving, VirtualTime
 from tests.ports import free_port
 
 QUESTION = b"\x12\x34\x28\x00" + bytes(8)
@@ -18,9 +18,14 @@ TRUNCATED = b"\x12\x34\xaa\x00" + bytes(8)
 @ensureDeferred
 async def test_only_an_answer_with_our_id_is_taken() -> None:
     answers = iter([b"\x00\x01" + ANSWER[2:], QUESTION, b"short", ANSWER])
-    server = Misbehaving(lambda datagram: next(answers))
+    server, time = Misbehaving(lambda datagram: next(answers)), VirtualTime()
 
-    answer = await exchange(reactor, server.server, QUESTION, (0.05, 0.05, 0.05, 2.0))
+    asking = Deferred.fromCoroutine(exchange(time, server.server, QUESTION, (2.0, 2.0, 2.0, 2.0)))
+    for seconds in (0, 2, 2, 2):
+        assert not asking.called
+        time.advance(seconds)
+        await server.hears()
+    answer = await asking
     await server.stop()
 
     assert answer == ANSWER
@@ -29,9 +34,16 @@ async def test_only_an_answer_with_our_id_is_taken() -> None:
 
 @ensureDeferred
 async def test_silence_is_told_with_the_seconds_waited() -> None:
-    server = Misbehaving()
-    with pytest.raises(NoAnswer, match=r"no answer within 0.05 seconds\.") as caught:
-        await exchange(reactor, server.server, QUESTION, (0.02, 0.03))
+    server, time = Misbehaving(), VirtualTime()
+    asking = Deferred.fromCoroutine(exchange(time, server.server, QUESTION, (1.5, 2)))
+    time.advance(0)
+    await server.hears()
+    time.advance(1.5)
+    await server.hears()
+    assert not asking.called
+    time.advance(2)
+    with pytest.raises(NoAnswer, match=r"no answer within 3.5 seconds\.") as caught:
+        await asking
     await server.stop()
     assert not caught.value.refused
     assert len(server.heard) == 2
@@ -62,7 +74,7 @@ async def test_a_truncated_answer_is_asked_for_over_tcp() -> None:
     udp = Misbehaving(lambda datagram: TRUNCATED)
     tcp = reactor.listenTCP(udp.server.port, Factory.forProtocol(Server), interface="127.0.0.1")  # type: ignore[attr-defined]
 
-    answer = await exchange(reactor, udp.server, QUESTION, (2.0,))
+    answer = await exchange(reactor, udp.server, QUESTION, (30.0,))
     await udp.stop()
     await tcp.stopListening()
 

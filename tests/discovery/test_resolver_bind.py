@@ -8,13 +8,14 @@ import dns.rcode
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.srv import SrvRecord
-from tests.discovery.named import StartNamed
-from tests.discovery.silent import Misbehaving
+from tests.discovery.named import PATIENT, StartNamed
+from tests.discovery.silent import Misbehaving, VirtualTime
 from tests.ports import free_port
 
 pytestmark = pytest.mark.needs("named", "dig")
@@ -57,7 +58,7 @@ async def host_failure(lookup: Lookup, name: str) -> LookupFailed:
 async def test_srv_records_come_with_their_ttl(start_named: StartNamed) -> None:
     named = start_named({"corp.test": ZONE})
 
-    answer = await Lookup(reactor, [named.server]).service("corp.test")
+    answer = await Lookup(reactor, [named.server], PATIENT).service("corp.test")
 
     assert set(answer.records) == {
         SrvRecord(0, 100, 1688, "kms.corp.test", 600),
@@ -71,7 +72,7 @@ async def test_an_answer_too_long_for_udp_is_fetched_whole_over_tcp(start_named:
     named = start_named({"corp.test": MANY})
     truncated = named.dig("_vlmcs._tcp.corp.test", "SRV", "+noedns", "+ignore")
 
-    answer = await Lookup(reactor, [named.server]).service("corp.test")
+    answer = await Lookup(reactor, [named.server], PATIENT).service("corp.test")
 
     assert len(truncated) < 80
     assert sorted(str(record) for record in answer.records) == named.dig("_vlmcs._tcp.corp.test", "SRV", "+tcp")
@@ -80,7 +81,7 @@ async def test_an_answer_too_long_for_udp_is_fetched_whole_over_tcp(start_named:
 
 @ensureDeferred
 async def test_addresses_of_both_kinds_and_through_aliases(start_named: StartNamed) -> None:
-    lookup = Lookup(reactor, [start_named({"corp.test": ZONE}).server])
+    lookup = Lookup(reactor, [start_named({"corp.test": ZONE}).server], PATIENT)
 
     plain = await lookup.host("kms.corp.test")
     alias = await lookup.host("alias.corp.test")
@@ -91,13 +92,13 @@ async def test_addresses_of_both_kinds_and_through_aliases(start_named: StartNam
 
 @ensureDeferred
 async def test_a_host_with_ipv6_only_is_found(start_named: StartNamed) -> None:
-    found = await Lookup(reactor, [start_named({"corp.test": ZONE}).server]).host("only6.corp.test")
+    found = await Lookup(reactor, [start_named({"corp.test": ZONE}).server], PATIENT).host("only6.corp.test")
     assert (found.ipv6, found.ipv4) == (("2001:db8::8",), ())
 
 
 @ensureDeferred
 async def test_an_alias_of_the_service_name_is_followed(start_named: StartNamed) -> None:
-    answer = await Lookup(reactor, [start_named({"corp.test": ZONE}).server]).service("sub.corp.test")
+    answer = await Lookup(reactor, [start_named({"corp.test": ZONE}).server], PATIENT).service("sub.corp.test")
     assert answer.owner == "_vlmcs._tcp.corp.test"
     assert len(answer.records) == 2
 
@@ -105,7 +106,7 @@ async def test_an_alias_of_the_service_name_is_followed(start_named: StartNamed)
 @ensureDeferred
 async def test_the_kinds_of_no_are_told_apart(start_named: StartNamed) -> None:
     named = start_named({"corp.test": ZONE})
-    lookup = Lookup(reactor, [named.server])
+    lookup = Lookup(reactor, [named.server], PATIENT)
 
     missing = await failure(lookup, "nowhere.corp.test")
     assert missing.problem is LookupProblem.NO_SUCH_NAME
@@ -122,20 +123,24 @@ async def test_the_kinds_of_no_are_told_apart(start_named: StartNamed) -> None:
 @ensureDeferred
 async def test_control_characters_of_a_name_never_come_out_of_dns(start_named: StartNamed) -> None:
     named = start_named({"corp.test": ZONE})
-    failed = await host_failure(Lookup(reactor, [named.server]), "strange.corp.test")
+    failed = await host_failure(Lookup(reactor, [named.server], PATIENT), "strange.corp.test")
     assert "\x1b" not in str(failed)
     assert str(failed).startswith(r"bad\027[31m")
 
 
 @ensureDeferred
 async def test_a_resolver_that_never_answers_is_a_timeout_and_not_a_no() -> None:
-    silent = Misbehaving()
-    failed = await failure(Lookup(reactor, [silent.server], (0.02, 0.03)), "corp.test")
+    silent, time = Misbehaving(), VirtualTime()
+    failing = Deferred.fromCoroutine(failure(Lookup(time, [silent.server], (2.0, 3.0)), "corp.test"))
+    for seconds in (2, 3):
+        await silent.hears()
+        time.advance(seconds)
+    failed = await failing
     await silent.stop()
 
     assert failed.problem is LookupProblem.TIMEOUT
     assert not failed.says_no
-    assert str(failed).endswith("within 0.05 seconds.")
+    assert str(failed).endswith("within 5 seconds.")
     assert len(silent.heard) == 2
 
 
@@ -145,8 +150,13 @@ async def test_the_next_server_is_asked_when_one_is_silent_or_fails(start_named:
     silent = Misbehaving()
     broken = Misbehaving(lambda datagram: answer_with(datagram, dns.rcode.SERVFAIL))
 
-    # BIND must answer within this time, on a busy machine too.
-    answer = await Lookup(reactor, [silent.server, broken.server, named.server], (2.0,)).service("corp.test")
+    time = VirtualTime()
+    asking = Deferred.fromCoroutine(
+        Lookup(time, [silent.server, broken.server, named.server], (2.0,)).service("corp.test")
+    )
+    await silent.hears()
+    time.advance(2)
+    answer = await asking
     await silent.stop()
     await broken.stop()
 
@@ -158,7 +168,7 @@ async def test_the_next_server_is_asked_when_one_is_silent_or_fails(start_named:
 async def test_the_next_server_is_not_asked_when_one_says_no(start_named: StartNamed) -> None:
     named, second = start_named({"corp.test": ZONE}), Misbehaving()
 
-    failed = await failure(Lookup(reactor, [named.server, second.server]), "nowhere.corp.test")
+    failed = await failure(Lookup(reactor, [named.server, second.server], PATIENT), "nowhere.corp.test")
     await second.stop()
 
     assert failed.says_no
@@ -179,7 +189,7 @@ async def test_the_next_server_is_not_asked_when_one_says_no(start_named: StartN
 @ensureDeferred
 async def test_each_result_code_is_its_own_problem(rcode: dns.rcode.Rcode, problem: LookupProblem) -> None:
     answering = Misbehaving(lambda datagram: answer_with(datagram, rcode))
-    failed = await failure(Lookup(reactor, [answering.server]), "corp.test")
+    failed = await failure(Lookup(reactor, [answering.server], PATIENT), "corp.test")
     await answering.stop()
     assert failed.problem is problem
 
@@ -187,7 +197,7 @@ async def test_each_result_code_is_its_own_problem(rcode: dns.rcode.Rcode, probl
 @ensureDeferred
 async def test_a_long_answer_without_a_tcp_server_is_told() -> None:
     answering = Misbehaving(lambda datagram: answer_with(datagram, dns.rcode.NOERROR, truncated=True))
-    failed = await failure(Lookup(reactor, [answering.server], (0.5,)), "corp.test")
+    failed = await failure(Lookup(reactor, [answering.server], PATIENT), "corp.test")
     await answering.stop()
     assert failed.problem is LookupProblem.UNREACHABLE
 
@@ -198,12 +208,12 @@ async def test_a_server_this_machine_cannot_send_to_is_told_and_the_next_asked(
 ) -> None:
     # Sending to the broadcast address is refused by the system, as sending to a network without a route is.
     no_way = HostPort("255.255.255.255", 53)
-    failed = await failure(Lookup(reactor, [no_way], (0.5,)), "corp.test")
+    failed = await failure(Lookup(reactor, [no_way], PATIENT), "corp.test")
     assert failed.problem is LookupProblem.NO_ROUTE
     assert str(failed) == "This machine has no way to the DNS server 255.255.255.255:53."
 
     named = start_named({"corp.test": ZONE})
-    assert (await Lookup(reactor, [no_way, named.server]).service("corp.test")).server == named.server
+    assert (await Lookup(reactor, [no_way, named.server], PATIENT).service("corp.test")).server == named.server
 
 
 @ensureDeferred

@@ -16,7 +16,7 @@ from kmstwist.discovery.publishing.tsig import read_key_file
 from kmstwist.discovery.publishing.update import Publication
 from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.discovery.strangers import StrangerWatch
-from tests.discovery.named import StartNamed
+from tests.discovery.named import PATIENT, StartNamed
 
 pytestmark = pytest.mark.needs("named", "dig")
 
@@ -42,7 +42,7 @@ async def test_the_record_is_there_while_the_service_runs_and_the_zone_as_before
     named = start_named({"corp.test": FOREIGN})
     before = named.transfer("corp.test")
     first = FirstEvent()
-    lookup = Lookup(reactor, [named.server])
+    lookup = Lookup(reactor, [named.server], PATIENT)
     updater = Updater(reactor, lookup, read_key_file(named.key_file()), time.time, named.server)
     ours = Publication("corp.test", "gw.corp.test")
     service = PublisherService(reactor, updater, [ours], lambda: 0.0, withdraw=True, log=first.logger)
@@ -62,7 +62,7 @@ async def test_the_watch_tells_the_host_that_nobody_configured(start_named: Star
     named = start_named({"corp.test": FOREIGN})
     first = FirstEvent()
     watch = StrangerWatch(
-        reactor, Lookup(reactor, [named.server]), ["corp.test"], lambda: {"gw.corp.test"}, log=first.logger
+        reactor, Lookup(reactor, [named.server], PATIENT), ["corp.test"], lambda: {"gw.corp.test"}, log=first.logger
     )
 
     watch.startService()

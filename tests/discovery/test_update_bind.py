@@ -16,7 +16,7 @@ from kmstwist.discovery.publishing.tsig import TsigKey, read_key_file
 from kmstwist.discovery.publishing.update import Publication, UpdateFailed
 from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.reasons import Reason
-from tests.discovery.named import OTHER_SECRET, Named, StartNamed
+from tests.discovery.named import OTHER_SECRET, PATIENT, Named, StartNamed
 from tests.ports import free_port
 
 pytestmark = pytest.mark.needs("named", "dig")
@@ -29,9 +29,7 @@ www              IN A   192.0.2.80
 OURS = Publication("corp.test", "gw.corp.test", priority=5, weight=20)
 
 
-def updater_for(
-    named: Named, key: TsigKey | None, ahead: float = 0, timeouts: tuple[float, ...] = (2.0, 2.0)
-) -> Updater:
+def updater_for(named: Named, key: TsigKey | None, ahead: float = 0, timeouts: tuple[float, ...] = PATIENT) -> Updater:
     lookup = Lookup(reactor, [named.server], timeouts)
     return Updater(reactor, lookup, key, lambda: time.time() + ahead, named.server, timeouts)
 
@@ -262,7 +260,7 @@ async def test_without_a_server_the_zone_s_primary_is_found_by_its_soa(
 ) -> None:
     named = start_named({"corp.test": ""})
     monkeypatch.setattr("kmstwist.discovery.publishing.updater.DNS_PORT", named.port)
-    updater = Updater(reactor, Lookup(reactor, [named.server]), read_key_file(named.key_file()), time.time)
+    updater = Updater(reactor, Lookup(reactor, [named.server], PATIENT), read_key_file(named.key_file()), time.time)
 
     done = await updater.publish(Publication("lab.corp.test", "gw.corp.test"))
 
@@ -274,7 +272,9 @@ async def test_without_a_server_the_zone_s_primary_is_found_by_its_soa(
 async def test_every_address_of_the_server_is_tried(start_named: StartNamed) -> None:
     named = start_named({"corp.test": "primary IN A 255.255.255.255\nprimary IN A 127.0.0.1\n"})
     server = HostPort("primary.corp.test", named.port)
-    updater = Updater(reactor, Lookup(reactor, [named.server]), read_key_file(named.key_file()), time.time, server)
+    updater = Updater(
+        reactor, Lookup(reactor, [named.server], PATIENT), read_key_file(named.key_file()), time.time, server
+    )
 
     assert (await updater.publish(OURS)).server == named.server
 
@@ -305,9 +305,9 @@ async def test_nothing_at_the_server_s_address_is_no_traceback() -> None:
 async def test_a_server_may_have_its_name_from_the_hosts_file_only(start_named: StartNamed) -> None:
     named = start_named({"corp.test": FOREIGN})
     # This server answers for its zone only, so DNS has no localhost.
-    lookup = Lookup(reactor, [named.server], (2.0,))
+    lookup = Lookup(reactor, [named.server], PATIENT)
     by_name = HostPort("localhost", named.port)
-    updater = Updater(reactor, lookup, read_key_file(named.key_file()), time.time, by_name, (2.0,))
+    updater = Updater(reactor, lookup, read_key_file(named.key_file()), time.time, by_name, PATIENT)
 
     assert (await updater.publish(OURS)).server.port == named.port
 
@@ -317,9 +317,9 @@ async def test_a_server_may_have_its_name_from_the_hosts_file_only(start_named: 
 @ensureDeferred
 async def test_a_server_that_cannot_be_found_is_not_blamed_on_the_zone(start_named: StartNamed) -> None:
     named = start_named({"corp.test": "", "own.test": ""})
-    lookup = Lookup(reactor, [named.server], (2.0,))
+    lookup = Lookup(reactor, [named.server], PATIENT)
 
-    failed = await refusal(Updater(reactor, lookup, None, time.time, HostPort("away.own.test", 53), (2.0,)))
+    failed = await refusal(Updater(reactor, lookup, None, time.time, HostPort("away.own.test", 53), PATIENT))
 
     assert failed.reason is Reason.DNS_LOOKUP
     assert str(failed) == (

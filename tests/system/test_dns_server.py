@@ -72,7 +72,7 @@ def test_a_stranger_is_told_by_metric_health_doctor_discover_and_report(
         told = "DNS names KMS hosts in corp.test that nobody configured: licensed.corp.test:1688"
         assert told in get(f"http://127.0.0.1:{web}/readyz")[1]
         assert gateway.stop() == 0
-    examined = kmstwist("doctor", "--json", "--timeout", "5", f"--config={configuration}").stdout
+    examined = kmstwist("doctor", "--json", "--timeout", "30", f"--config={configuration}").stdout
     [hosts] = [row for row in json.loads(examined)["findings"] if row["check"] == "hosts in corp.test"]
     assert (hosts["verdict"], "licensed.corp.test:1688" in hosts["finding"]) == ("WARNING", True)
     assert "[dns.watch]" in hosts["cure"]

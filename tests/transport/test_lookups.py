@@ -51,7 +51,7 @@ async def test_many_who_ask_for_a_name_at_the_same_time_have_it_looked_up_once()
 
     def slow(name: str, port: int, family: int, kind: int) -> Any:
         asked.append(name)
-        assert go.wait(60)
+        assert go.wait(PATIENCE)
         return [
             (socket.AF_INET, kind, 6, "", ("10.0.0.1", port)),
             (socket.AF_INET6, kind, 6, "", ("fd00::1", port, 0, 0)),
@@ -92,7 +92,7 @@ reactor.installNameResolver(SharedLookups(reactor, reactor.nameResolver, hang))
 def begin():
     for _ in range(30):
         HostnameEndpoint(reactor, "kms1.corp.example", 1688).connect(Factory()).addErrback(lambda failure: None)
-    reactor.callInThread(lambda: (started.wait(60), reactor.callFromThread(reactor.stop)))
+    reactor.callInThread(lambda: (started.wait(), reactor.callFromThread(reactor.stop)))
 reactor.callWhenRunning(begin)
 reactor.run()
 print("ended")

@@ -14,6 +14,7 @@ from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.machine import MACHINE, Machine
 from kmstwist.lab.machines.store import MachineStore
 from kmstwist.lab.store import StoreError
+from tests.waiting import PATIENCE
 
 from .conftest import DAY, OFFICE, START, WINDOWS
 
@@ -96,7 +97,7 @@ def test_a_machine_that_another_process_holds_is_waited_for(store, desk, tmp_pat
             assert waited == ["waiting"]
             machine = store.get("PC1")
             assert machine.scope(MACHINE).host == "kms2"
-        assert other.wait(30) == 0
+        assert other.wait(PATIENCE) == 0
 
 
 def test_a_lock_that_cannot_be_made_is_told(store, tmp_path) -> None:
