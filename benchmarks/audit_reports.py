@@ -62,7 +62,7 @@ def generate(number: int, chance: random.Random) -> Iterator[Record]:
             version=6,
             upstream=f"kms{machine % 3}.example.com",
             hresult=0 if chance.random() > 0.03 else 0xC004F042,
-            phases=Phases(0.4, 0.1, chance.random() * 40),
+            phases=Phases(0.4, chance.random() * 40),
             bytes_in=260,
             bytes_out=190,
         )

@@ -30,12 +30,11 @@ _NO_HOST = tuple(word for word in REFUSING if word != "lab-")
 class Phases:
     """How long each part of a call took, in milliseconds; None for a part that was not reached.
 
-    `receive` runs from the connection's first byte (or the end of its previous call) to the complete request,
-    `admission` to the decision to let it in, `answer` to the upstream's or the lab's answer.
+    `receive` runs from the connection's first byte (or the end of its previous call) to the complete request, `answer`
+    from there to the upstream's or the lab's answer.
     """
 
     receive: float | None = None
-    admission: float | None = None
     answer: float | None = None
 
 

@@ -28,6 +28,8 @@ from sqlalchemy import (
 # A big integer that SQLite takes as its own row id.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
+HOUR_MS = 3_600_000
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -53,7 +55,6 @@ records = Table(
     Column("reason", String, nullable=False),
     Column("detail", Text, nullable=False),
     Column("receive_ms", Float),
-    Column("admission_ms", Float),
     Column("answer_ms", Float),
     Column("bytes_in", Integer, nullable=False),
     Column("bytes_out", Integer, nullable=False),
@@ -94,19 +95,14 @@ machines = Table(
     Column("network", String, nullable=False),
     Column("gateway", String, nullable=False),
     Column("upstream", String),
-    Column("version", SmallInteger),
     Column("cmid", String),
     Column("act_id", String),
     Column("product", String),
-    Column("license_status", BigInteger),
     Column("virtual_machine", SmallInteger),
-    Column("minutes_left", BigInteger),
-    Column("required_count", BigInteger),
     Column("first_seen", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
     Column("last_success", BigInteger),
     Column("last_answered", BigInteger),
-    Column("last_reason", String, nullable=False),
     Column("last_status", BigInteger, nullable=False),
     Column("calls", BigInteger, nullable=False),
     Column("successes", BigInteger, nullable=False),

@@ -27,16 +27,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from kmstwist.audit.central.forward import Forwarder, register, target_name, unregister_others
 from kmstwist.audit.engine import DEFAULT_BUSY_TIMEOUT, StoreError, is_sqlite, open_engine, plain_error, store_url
-from kmstwist.audit.forward import Forwarder, register, target_name, unregister_others
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.records import Record, RecordIds, RecordMaker
-from kmstwist.audit.retention import Limits, prune
+from kmstwist.audit.sightings import Sighting, remember
 from kmstwist.audit.store import insert_batch, write_policy
-from kmstwist.audit.strangers import remember
+from kmstwist.audit.upkeep.retention import Limits, prune
 from kmstwist.audit.writer import BATCH, GATHER, QUEUE, AuditWriter, OnFailure
-from kmstwist.discovery.strangers import Stranger
 from kmstwist.logevents import AUDIT_RETENTION, AUDIT_RETENTION_FAILING, AUDIT_STRANGERS_FAILING, DEFECT
 
 RETENTION_EVERY = 3600.0
@@ -130,7 +129,7 @@ class AuditService(Service):
         assert self._privacy is not None, "the audit records only while it runs"
         return self.writer.record(self._privacy.apply(record))
 
-    def remember_strangers(self, domain: str, found: Sequence[Stranger]) -> None:
+    def remember_strangers(self, domain: str, found: Sequence[Sighting]) -> None:
         """Store whom the watch found in a domain, for the report. What cannot be stored is logged, and left out."""
         now = int(self._clock.seconds() * 1000)
         stored = self._in_thread(remember, self.engine, self.settings.gateway, domain, found, now)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
-from kmstwist.audit.retention import DAY_MS, Limits
+from kmstwist.audit.upkeep.retention import DAY_MS, Limits
 from kmstwist.audit.writer import BATCH, GATHER, QUEUE, OnFailure
 from kmstwist.sections import Section
 

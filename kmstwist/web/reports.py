@@ -1,6 +1,6 @@
 """The audit's reports on the site: /reports/ lists them, /reports/NAME asks one, with the command line's questions.
 
-The query and the making of the answer are work for a thread: a report of a large estate takes seconds, and the reactor
+The query and the making of the answer are work for a thread: a report of many machines takes seconds, and the reactor
 has clients to serve. Few run at a time, so that they never take all of the reactor's threads, in which names are
 resolved too.
 """

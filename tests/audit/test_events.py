@@ -22,7 +22,8 @@ from kmstwist.audit.events.powershell import read_csv, read_json
 from kmstwist.audit.events.watch import Watcher
 from kmstwist.audit.events.xml import read_xml
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
-from kmstwist.audit.store import insert_batch, verify
+from kmstwist.audit.store import insert_batch
+from kmstwist.audit.upkeep.verify import verify
 from kmstwist.reasons import Reason
 from tests.audit.exports import Sample, as_csv, as_evtx, as_json_5, as_json_7, as_xml, request
 from tests.audit.making import START, known, opaque, uuid

@@ -14,18 +14,19 @@ from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import OperationalError
 
 from kmstwist.audit import schema
+from kmstwist.audit.central.forward import Forwarder, forwarded_up_to, register, target_name, unregister_others
 from kmstwist.audit.engine import open_engine, reading, writing
 from kmstwist.audit.events.importer import Importer
-from kmstwist.audit.forget import forget
-from kmstwist.audit.forward import Forwarder, forwarded_up_to, register, target_name, unregister_others
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.model import Query
 from kmstwist.audit.reports.render import to_json
-from kmstwist.audit.retention import Limits, prune, rewrite
-from kmstwist.audit.store import insert_batch, read_records, verify
-from kmstwist.audit.strangers import remember
+from kmstwist.audit.sightings import remember
+from kmstwist.audit.store import insert_batch, read_records
+from kmstwist.audit.upkeep.forget import forget
+from kmstwist.audit.upkeep.retention import Limits, prune, rewrite
+from kmstwist.audit.upkeep.verify import verify
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.reasons import Reason
 from tests import waiting

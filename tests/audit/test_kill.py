@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import open_engine, reading
-from kmstwist.audit.store import verify
+from kmstwist.audit.upkeep.verify import verify
 from tests.audit.killed_child import serve
 
 LIVES = 100

@@ -6,12 +6,13 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.central.forward import register
 from kmstwist.audit.engine import reading, writing
-from kmstwist.audit.forget import forget
-from kmstwist.audit.forward import register
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
-from kmstwist.audit.retention import Limits, prune, size_in_use
-from kmstwist.audit.store import insert_batch, verify
+from kmstwist.audit.store import insert_batch
+from kmstwist.audit.upkeep.forget import forget
+from kmstwist.audit.upkeep.retention import Limits, prune, size_in_use
+from kmstwist.audit.upkeep.verify import verify
 from tests.audit.making import DAY, HOUR, START, known, opaque, refusal, uuid
 
 NOW = START + 100 * DAY
@@ -190,7 +191,7 @@ def test_a_reader_that_holds_the_old_pages_keeps_the_store_from_being_wiped(stor
 
 
 def test_a_large_store_is_not_rewritten_by_the_way(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kmstwist.audit.forget.REWRITTEN_UP_TO", 1)
+    monkeypatch.setattr("kmstwist.audit.upkeep.forget.REWRITTEN_UP_TO", 1)
     insert_batch(store, [known(START, "pc1")])
     gone = forget(store, "pc1", OPEN)
     assert (gone.records, gone.wiped) == (1, False)

@@ -26,8 +26,8 @@ from kmstwist.audit.engine import StoreError, open_reader
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.model import Bucket
 from kmstwist.audit.settings import AuditSection
+from kmstwist.audit.sightings import remember
 from kmstwist.audit.store import insert_batch
-from kmstwist.audit.strangers import remember
 from kmstwist.cli.audit.report import report
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.server.monitoring import store_of_workers

@@ -11,15 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 
-from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.events.model import REQUEST_ANSWERED, Event
-from kmstwist.audit.identity import machine_key
 from kmstwist.audit.privacy import Keep, Privacy
 from kmstwist.audit.records import Record, first_id_at
-from kmstwist.audit.store import from_row
-from kmstwist.audit.summaries import HOUR_MS, Summary, merge, outcome
+from kmstwist.audit.rows import from_row
+from kmstwist.audit.sums import all as sums
 
 # How far the two clocks may be apart, in milliseconds: members of a domain keep within 5 minutes, most within a second.
 WINDOW = 10_000
@@ -73,13 +72,7 @@ class Joiner:
             required_count=event.required_count,
         )
         _write_facts(connection, known)
-        _withdraw(connection, record)
-        summary = Summary()
-        summary.add_machine(known)
-        if known.machine is not None and not record.granted:
-            _withdraw_failure(connection, record)
-            summary.add_failure(known)
-        merge(connection, summary)
+        sums.replace(connection, record, known)
         events = schema.events
         connection.execute(
             events.update().where(events.c.fingerprint == event.fingerprint).values(record_id=record.record_id)
@@ -139,82 +132,3 @@ def _write_facts(connection: Connection, record: Record) -> None:
             required_count=record.required_count,
         )
     )
-
-
-def _withdraw(connection: Connection, record: Record) -> None:
-    """Take a record that has been named out of the row that stood for its address."""
-    machines, records = schema.machines, schema.records
-    row = (machines.c.machine == machine_key(None, record.client)) & (machines.c.app == "") & (machines.c.slot == "")
-    connection.execute(
-        machines.update()
-        .where(row)
-        .values(calls=machines.c.calls - 1, successes=machines.c.successes - int(record.granted))
-    )
-    if connection.execute(machines.delete().where(row, machines.c.calls <= 0)).rowcount:
-        return
-    left = (records.c.client == record.client) & records.c.version.is_not(None) & records.c.act_id.is_(None)
-    first, last, success, answered = connection.execute(
-        select(
-            func.min(records.c.at),
-            func.max(records.c.at),
-            func.max(records.c.at).filter(records.c.hresult == 0),
-            # A call without a status was seen by no KMS host.
-            func.max(records.c.at).filter(records.c.hresult.is_not(None)),
-        ).where(left)
-    ).one()
-    if last is None:
-        # The others were made before the oldest record that is kept; what the row says of them stands.
-        return
-    latest = from_row(
-        connection.execute(
-            select(records).where(left).order_by(records.c.at.desc(), records.c.seq.desc()).limit(1)
-        ).one()
-    )
-    connection.execute(
-        machines.update()
-        .where(row)
-        .values(
-            first_seen=func.coalesce(first, machines.c.first_seen),
-            last_seen=last,
-            last_success=success,
-            last_answered=answered,
-            last_reason=str(latest.reason),
-            last_status=0 if latest.granted else outcome(latest)[1],
-            upstream=latest.upstream,
-            version=latest.version,
-        )
-    )
-
-
-def _withdraw_failure(connection: Connection, record: Record) -> None:
-    """Take a record that has been named out of the failures of its address that name no machine."""
-    table, records = schema.hourly_failures, schema.records
-    kind, status = outcome(record)
-    hour = record.at // HOUR_MS
-    row = and_(
-        table.c.hour == hour,
-        table.c.client == record.client,
-        table.c.reason == str(record.reason),
-        table.c.kind == kind,
-        table.c.status == status,
-        table.c.machine == "",
-    )
-    connection.execute(table.update().where(row).values(calls=table.c.calls - 1))
-    if connection.execute(table.delete().where(row, table.c.calls <= 0)).rowcount:
-        return
-    left = and_(
-        records.c.client == record.client,
-        records.c.at.between(hour * HOUR_MS, (hour + 1) * HOUR_MS - 1),
-        records.c.reason == str(record.reason),
-        # A joined record has the event's status, so it is no fault.
-        records.c.hresult == status,
-        records.c.machine.is_(None),
-    )
-    first, last = connection.execute(select(func.min(records.c.at), func.max(records.c.at)).where(left)).one()
-    if last is None:
-        # The others' records are kept no longer; what the row says of them stands.
-        return
-    upstream = connection.scalar(
-        select(records.c.upstream).where(left).order_by(records.c.at.desc(), records.c.seq.desc()).limit(1)
-    )
-    connection.execute(table.update().where(row).values(first_at=first, last_at=last, upstream=upstream or ""))

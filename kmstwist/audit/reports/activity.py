@@ -10,7 +10,6 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from kmstwist.audit import schema
 from kmstwist.audit.reports.filters import NOT_READABLE, on_hours, pattern
 from kmstwist.audit.reports.model import Bucket, Heading, Kind, Query, Report, ReportRow, moment
-from kmstwist.audit.summaries import HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
 def _label(by: Bucket, value: object) -> str:
     match by:
         case Bucket.HOUR | Bucket.DAY:
-            when = moment(int(str(value)) * HOUR_MS)
+            when = moment(int(str(value)) * schema.HOUR_MS)
             return when.strftime("%Y-%m-%d %H:00" if by is Bucket.HOUR else "%Y-%m-%d")
         case Bucket.UPSTREAM:
             return str(value) or "(none)"

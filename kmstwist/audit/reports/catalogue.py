@@ -5,11 +5,11 @@ from __future__ import annotations
 from kmstwist.audit.reports.activity import activity
 from kmstwist.audit.reports.count import count
 from kmstwist.audit.reports.duplicates import duplicates
-from kmstwist.audit.reports.estate import networks, products
 from kmstwist.audit.reports.failures import failures, refused
+from kmstwist.audit.reports.inventory import networks, products
 from kmstwist.audit.reports.machines import clients, expiring, silent
 from kmstwist.audit.reports.model import ReportDefinition
-from kmstwist.audit.reports.strangers import strangers
+from kmstwist.audit.reports.unconfigured import strangers
 
 _ALL = ReportDefinition.ALL
 _TIMES = frozenset({"since", "until"})

@@ -36,7 +36,7 @@ from kmstwist.audit.reports.model import (
     moment,
     to_ms,
 )
-from kmstwist.audit.reports.unnamed import counted_twice, unnamed_calls
+from kmstwist.audit.reports.same_machine import counted_twice, likely_same
 
 # Nothing but a Windows client needs so many.
 WINDOWS_CLIENTS_NEED = 25
@@ -92,7 +92,7 @@ def count(connection: Connection, query: Query) -> Report[CountRow]:
     classes: dict[tuple[str, int | None], LastCalls] = defaultdict(dict)
     for app, cmid, needed, seen in connection.execute(read):
         _called(classes[_application(app, needed), needed], cmid, moment(seen))
-    unnamed = unnamed_calls(connection)
+    same = likely_same(connection)
     addresses: LastCalls = {}
     for machine, seen in connection.execute(opaque):
         # Where CMIDs are not stored, a machine has a row for each of its products here.
@@ -100,7 +100,7 @@ def count(connection: Connection, query: Query) -> Report[CountRow]:
     rows = _rows(classes, query.now)
     if addresses:
         rows.append(_row("", None, addresses, addresses, 0, query.now))
-    twice = sum(machine in unnamed.machine_at for machine in addresses)
+    twice = sum(machine in same.machine_at for machine in addresses)
     return Report("count", "Distinct clients in 30 days, with a forecast", CountRow, rows, counted_twice(twice))
 
 

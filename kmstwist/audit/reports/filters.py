@@ -8,8 +8,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from sqlalchemy import Column, Connection, Table, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
+from kmstwist.audit import schema
 from kmstwist.audit.reports.model import Query, to_ms
-from kmstwist.audit.summaries import HOUR_MS
 from kmstwist.kms.catalogue import APPLICATION_NAMES
 
 NOT_READABLE = "(not readable)"
@@ -49,10 +49,10 @@ def on_hours(table: Table, query: Query) -> list[ColumnElement[bool]]:
     """The conditions a query's times put on an hourly table: whole hours, the first and the last one included."""
     found: list[ColumnElement[bool]] = []
     if query.since is not None:
-        found.append(table.c.hour >= to_ms(query.since) // HOUR_MS)
+        found.append(table.c.hour >= to_ms(query.since) // schema.HOUR_MS)
     if query.until is not None:
         # Up to and without the moment itself: a whole hour's end does not take the next hour in.
-        found.append(table.c.hour <= (to_ms(query.until) - 1) // HOUR_MS)
+        found.append(table.c.hour <= (to_ms(query.until) - 1) // schema.HOUR_MS)
     return found
 
 

@@ -27,7 +27,7 @@ from kmstwist.audit.reports.model import (
     moment,
     to_ms,
 )
-from kmstwist.audit.reports.unnamed import CURE, UnnamedCalls, unnamed_calls
+from kmstwist.audit.reports.same_machine import CURE, SameMachine, likely_same
 
 EXPIRING_DAYS = 30
 # Two renewals missed: one may fail for a weekend.
@@ -128,9 +128,9 @@ def silent(connection: Connection, query: Query) -> Report[SilentRow]:
         .order_by(table.c.last_seen, table.c.machine, table.c.app, table.c.slot)
     )
     rows = []
-    unnamed: UnnamedCalls | None = None
+    same: SameMachine | None = None
     for row in connection.execute(statement):
-        unnamed = unnamed or unnamed_calls(connection)
+        same = same or likely_same(connection)
         seen, expires = moment(row.last_seen), _expiry(row)
         rows.append(
             SilentRow(
@@ -142,7 +142,7 @@ def silent(connection: Connection, query: Query) -> Report[SilentRow]:
                 days_silent=(query.now - seen) // _DAY,
                 expires=expires,
                 days_left=None if expires is None else (expires - query.now) // _DAY,
-                note=_note(row.machine, row.address, unnamed),
+                note=_note(row.machine, row.address, same),
             )
         )
     return _report("silent", f"Machines that made no call for {days} days", SilentRow, rows)
@@ -169,9 +169,9 @@ def _clients(connection: Connection, query: Query, *more: ColumnElement[bool]) -
     )
     now, lasts = to_ms(query.now), ACTIVATION_LASTS // _MILLISECOND
     rows = []
-    unnamed: UnnamedCalls | None = None
+    same: SameMachine | None = None
     for machine, address, app, product, act_id, success, seen, status, calls in connection.execute(statement):
-        unnamed = unnamed or unnamed_calls(connection)
+        same = same or likely_same(connection)
         activated = None if success is None else moment(success)
         rows.append(
             ClientRow(
@@ -186,16 +186,16 @@ def _clients(connection: Connection, query: Query, *more: ColumnElement[bool]) -
                 moment(seen),
                 status,
                 calls,
-                _note(machine, address, unnamed),
+                _note(machine, address, same),
             )
         )
     return rows
 
 
-def _note(machine: str, address: str, unnamed: UnnamedCalls) -> str:
-    if (named := unnamed.machine_at.get(machine)) is not None:
+def _note(machine: str, address: str, same: SameMachine) -> str:
+    if (named := same.machine_at.get(machine)) is not None:
         return f"probably {named}"
-    if (seen := unnamed.seen.get(machine)) is not None:
+    if (seen := same.seen.get(machine)) is not None:
         return f"{address} called on {as_day(moment(seen))}, without a name"
     return ""
 

@@ -44,7 +44,7 @@ def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool)
 
     from kmstwist.audit.engine import is_sqlite
     from kmstwist.audit.reports.times import parse_duration
-    from kmstwist.audit.retention import Limits, prune, rewrite
+    from kmstwist.audit.upkeep.retention import Limits, prune, rewrite
 
     try:
         days = parse_duration(older_than).total_seconds() / 86400 if older_than is not None else None
@@ -69,7 +69,7 @@ def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool)
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
 def backup(store: str, target: Path) -> None:
     """Copy the store to the file TARGET, consistent, while the server runs."""
-    from kmstwist.audit.store import backup as copy
+    from kmstwist.audit.upkeep.backup import backup as copy
 
     with opened(store) as engine, progress_bar() as progress:
         task = progress.add_task("copying", total=None)
@@ -81,7 +81,7 @@ def backup(store: str, target: Path) -> None:
 @store_option
 def verify(store: str) -> None:
     """Check that the store is whole and that its sums agree with its records."""
-    from kmstwist.audit.store import verify as faults_of
+    from kmstwist.audit.upkeep.verify import verify as faults_of
 
     with opened(store) as engine:
         faults = faults_of(engine)
@@ -99,8 +99,8 @@ def verify(store: str) -> None:
 def forget(store: str, machine: str, yes: bool) -> None:
     """Remove every trace of MACHINE: its name, CMID or address. There is no way back."""
     from kmstwist.audit.engine import is_sqlite
-    from kmstwist.audit.forget import forget as remove
     from kmstwist.audit.store import stored_privacy
+    from kmstwist.audit.upkeep.forget import forget as remove
 
     with opened(store, writes=True) as engine:
         if not yes:

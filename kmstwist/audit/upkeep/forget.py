@@ -1,7 +1,7 @@
 """Forgetting one machine: everything the store holds about it goes, and its bytes are overwritten.
 
 A machine is named by its name, its CMID or its address. The hourly totals stay: they are about nobody. How many calls
-of each hour were forgotten is noted, so that `store.verify` knows why an hour has fewer records than its sum says.
+of each hour were forgotten is noted, so that `verify` knows why an hour has fewer records than its sum says.
 
 Overwriting deleted rows is not enough: SQLite leaves copies of rows in pages it once divided. So a store that is not
 large is rewritten as a whole; for a large one, which would hold the server's records up for too long, that is left to
@@ -12,20 +12,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, Engine, Table, delete, func, or_, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, Engine, delete, or_, select
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import chunks
 from kmstwist.audit.engine import is_sqlite, pragma, reading
 from kmstwist.audit.privacy import Keep, Privacy
-from kmstwist.audit.retention import rewrite, size_in_use
-from kmstwist.audit.store import FORGOTTEN, forgotten_calls, put_fact
-from kmstwist.audit.summaries import HOUR_MS
+from kmstwist.audit.rows import from_row
+from kmstwist.audit.store import put_fact, read_fact
+from kmstwist.audit.sums import hourly_activity
+from kmstwist.audit.sums.all import SUMS
+from kmstwist.audit.sums.keys import named
+from kmstwist.audit.sums.table import SummaryTable
+from kmstwist.audit.upkeep.retention import rewrite, size_in_use
 
+# A fact about the store: how many calls of each hour were forgotten.
+FORGOTTEN = "forgotten"
+# Records deleted at a time.
+STEP = 1000
 #: Bytes up to which a store is rewritten at once: a second or two of a slow disk.
 REWRITTEN_UP_TO = 256 << 20
 #: How many addresses, or machines, are told at most.
@@ -98,19 +103,17 @@ def _as_stored(machine: str, privacy: Privacy) -> set[str]:
 
 
 def _forget(connection: Connection, names: set[str]) -> Forgotten:
-    cmids, machines, failures = schema.machine_cmids, schema.machines, schema.hourly_failures
+    cmids, machines, events = schema.machine_cmids, schema.machines, schema.events
     # A machine asked for by one of its names is known by all of them.
     known = names | set(connection.scalars(select(cmids.c.machine).where(cmids.c.cmid.in_(names))))
-
-    def gone(table: Table, *where: ColumnElement[bool]) -> int:
-        return connection.execute(delete(table).where(or_(*where))).rowcount
-
     addresses, number = _forget_records(connection, known)
+    of_events = or_(named(events, known), events.c.cmid.in_(names))
+    gone = {each: _forget_rows(connection, each, known) for each in SUMS}
     forgotten = Forgotten(
         records=number,
-        events=gone(schema.events, _named(schema.events, known), schema.events.c.cmid.in_(names)),
-        machines=gone(machines, machines.c.machine.in_(known)) + gone(cmids, cmids.c.machine.in_(known)),
-        failures=gone(failures, failures.c.client.in_(known) & (failures.c.machine == ""), _named(failures, known)),
+        events=connection.execute(delete(events).where(of_events)).rowcount,
+        machines=sum(rows for each, rows in gone.items() if not each.hourly),
+        failures=sum(rows for each, rows in gone.items() if each.hourly),
     )
     unnamed = select(machines.c.machine).where(machines.c.machine.in_(addresses)).order_by(machines.c.machine)
     there = select(machines.c.machine).where(machines.c.address.in_(names)).distinct().order_by(machines.c.machine)
@@ -121,32 +124,37 @@ def _forget(connection: Connection, names: set[str]) -> Forgotten:
     )
 
 
+def _forget_rows(connection: Connection, table: SummaryTable, names: set[str]) -> int:
+    """Delete a summary table's rows about these machines; how many they were."""
+    about = table.about(names)
+    return 0 if about is None else connection.execute(delete(table.table).where(about)).rowcount
+
+
 def _forget_records(connection: Connection, known: set[str]) -> tuple[set[str], int]:
     """Delete the records of machines known by these names; the addresses they came from, and how many they were."""
     records = schema.records
-    found = [
-        row
-        for its_own in (
-            _named(records, known),
-            # A record that names its machine belongs to that name, whoever had the address at the time.
-            records.c.client.in_(known) & records.c.machine.is_(None),
-        )
-        for row in connection.execute(
-            select(records.c.seq, records.c.at, records.c.client, records.c.version).where(its_own)
-        )
-    ]
-    for chunk in chunks([row.seq for row in found]):
-        connection.execute(delete(records).where(records.c.seq.in_(chunk)))
-    _note_hours(connection, Counter(row.at // HOUR_MS for row in found if row.version is not None))
-    return {row.client for row in found}, len(found)
+    addresses: set[str] = set()
+    hours: Counter[int] = Counter()
+    number = 0
+    for its_own in (
+        named(records, known),
+        # A record that names its machine belongs to that name, whoever had the address at the time.
+        records.c.client.in_(known) & records.c.machine.is_(None),
+    ):
+        some = select(records).where(its_own).order_by(records.c.seq).limit(STEP)
+        while found := connection.execute(some).all():
+            connection.execute(delete(records).where(records.c.seq.in_([row.seq for row in found])))
+            number += len(found)
+            for record in map(from_row, found):
+                addresses.add(record.client)
+                if (row := hourly_activity.of(record)) is not None:
+                    hours[row["hour"]] += row["calls"]
+    if hours:
+        put_fact(connection, FORGOTTEN, json.dumps(forgotten_calls(connection) + hours))
+    return addresses, number
 
 
-def _note_hours(connection: Connection, calls: Mapping[int, int]) -> None:
-    """Add to the number of calls forgotten in each hour."""
-    if calls:
-        put_fact(connection, FORGOTTEN, json.dumps(forgotten_calls(connection) + Counter(calls)))
-
-
-def _named(table: Table, names: Iterable[str]) -> ColumnElement[bool]:
-    # The first half lets SQLite read the index of names only, and not all records.
-    return table.c.machine.is_not(None) & func.lower(table.c.machine).in_(names)
+def forgotten_calls(connection: Connection) -> Counter[int]:
+    """How many calls of each hour (since 1970) were forgotten: they are in the sums and no longer in the records."""
+    noted: dict[str, int] = json.loads(read_fact(connection, FORGOTTEN) or "{}")
+    return Counter({int(hour): calls for hour, calls in noted.items()})

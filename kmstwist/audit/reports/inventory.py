@@ -11,7 +11,7 @@ from sqlalchemy import Connection, case, func, select
 from kmstwist.audit import schema
 from kmstwist.audit.reports.filters import application_name, on_machines, product_name
 from kmstwist.audit.reports.model import HOST_REMEMBERS, Heading, Kind, Query, Report, ReportRow, moment, to_ms
-from kmstwist.audit.reports.unnamed import counted_twice, unnamed_calls
+from kmstwist.audit.reports.same_machine import counted_twice, likely_same
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def networks(connection: Connection, query: Query) -> Report[NetworkRow]:
 
 
 def _twice(connection: Connection, query: Query) -> str:
-    machine_at = unnamed_calls(connection).machine_at
+    machine_at = likely_same(connection).machine_at
     if not machine_at:
         return ""
     table = schema.machines

@@ -19,11 +19,11 @@ from sqlalchemy import Connection, Engine, delete, func, select
 from kmstwist.audit import schema
 from kmstwist.audit.engine import is_sqlite, pragma, reading, writing
 from kmstwist.audit.records import first_id_at
-from kmstwist.audit.summaries import HOUR_MS
+from kmstwist.audit.sums.all import SUMS
 
 STEP = 2000
 FREED_PAGES = 500
-DAY_MS = 24 * HOUR_MS
+DAY_MS = 24 * schema.HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,9 @@ def _prune_age(engine: Engine, before: int, step: int) -> Iterator[int]:
     with reading(engine) as connection:
         # Of a time whose records wait to be forwarded the sums stay as well, and agree with them.
         waiting = connection.scalar(select(records.c.at).order_by(records.c.record_id).limit(1))
-    first_hour = (before if waiting is None else min(before, waiting)) // HOUR_MS
-    for table, old in (
-        (schema.events, schema.events.c.at < before),
-        (schema.hourly_failures, schema.hourly_failures.c.hour < first_hour),
-        (schema.hourly_activity, schema.hourly_activity.c.hour < first_hour),
-        (schema.machine_cmids, schema.machine_cmids.c.last_seen < before),
-        (schema.machines, schema.machines.c.last_seen < before),
-    ):
+    summed = before if waiting is None else min(before, waiting)
+    events = schema.events
+    for table, old in ((events, events.c.at < before), *((each.table, each.before(summed)) for each in SUMS)):
         with writing(engine) as connection:
             deleted = connection.execute(delete(table).where(old)).rowcount
         yield deleted

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from sqlalchemy import Engine, and_, update
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import writing
-from kmstwist.discovery.strangers import Stranger
 
 
-def remember(engine: Engine, gateway: str, domain: str, found: Sequence[Stranger], at: int) -> None:
+class Sighting(Protocol):
+    """A KMS host that an SRV record in DNS named."""
+
+    @property
+    def host(self) -> str:
+        """The name that the record gives."""
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+
+    @property
+    def priority(self) -> int:
+        """The record's priority: clients ask the lowest first."""
+
+    @property
+    def weight(self) -> int:
+        """The record's share among those of its priority."""
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """What the name resolves to."""
+
+
+def remember(engine: Engine, gateway: str, domain: str, found: Sequence[Sighting], at: int) -> None:
     """Note that these, and no others, were a domain's strangers at this time (milliseconds since 1970).
 
     Whoever stood there before and is not among them has gone. One that comes back keeps the time it was first seen.

@@ -1,4 +1,4 @@
-"""Who a record is about: the name a machine goes by in the audit, and the network it belongs to.
+"""What the summary tables tell records apart by: the machine, its network, and what a call failed with.
 
 A machine is known by its own name where a request's body could be read (V4, the lab, an imported event) and by its
 address where it could not (a genuine V5 or V6 message stays opaque). Addresses are kept by privacy as they came,
@@ -7,8 +7,15 @@ shortened to their network, or hashed; all three still name one network, or none
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
+
+from sqlalchemy import Table, func
+from sqlalchemy.sql.elements import ColumnElement
+
+from kmstwist.audit import schema
+from kmstwist.audit.records import COUNT_INSUFFICIENT, Record
 
 UNKNOWN_NETWORK = "unknown"
 
@@ -36,3 +43,28 @@ def network_of(address: str) -> str:
 def machine_key(machine: str | None, client: str) -> str:
     """The name the machine goes by in the audit: its own, in lower case as DNS names compare, else its address."""
     return machine.lower() if machine else client
+
+
+def outcome(record: Record) -> tuple[str, int]:
+    """What a record that was not granted failed with: the kind of status, and the status (0 where there is none)."""
+    if record.fault is not None:
+        return "fault", record.fault
+    if record.hresult is None:
+        return "none", 0
+    if record.hresult == 0:
+        return "client", COUNT_INSUFFICIENT
+    return "hresult", record.hresult
+
+
+def same_machine(record: Record) -> ColumnElement[bool]:
+    """The stored records whose `machine_key` is that of `record`."""
+    table = schema.records
+    if record.machine:
+        return named(table, [record.machine.lower()])
+    return (table.c.client == record.client) & table.c.machine.is_(None)
+
+
+def named(table: Table, names: Collection[str]) -> ColumnElement[bool]:
+    """The rows of a table with the columns of a machine's name that have one of these names, in lower case."""
+    # The first half lets SQLite read the index of names only, and not all records.
+    return table.c.machine.is_not(None) & func.lower(table.c.machine).in_(names)

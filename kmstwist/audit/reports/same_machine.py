@@ -18,7 +18,7 @@ CURE = "import the KMS host's events to know"
 
 
 @dataclass(frozen=True, slots=True)
-class UnnamedCalls:
+class SameMachine:
     """`machine_at` has the machine that an address is probably that of; `seen` when a machine's address called last.
 
     Both are about addresses that called since their machine did, and that only one machine had; times are in
@@ -29,14 +29,14 @@ class UnnamedCalls:
     seen: Mapping[str, int]
 
 
-def unnamed_calls(connection: Connection) -> UnnamedCalls:
+def likely_same(connection: Connection) -> SameMachine:
     """The addresses that called without a name after a machine known by its name did."""
     table = schema.machines
     # Met here and not by a join, for which SQLite would first build an index of a hundred thousand addresses.
     unnamed = select(table.c.machine, table.c.last_seen).where(table.c.named == 0)
     last_calls: dict[str, int] = dict(connection.execute(unnamed).all())
     if not last_calls:
-        return UnnamedCalls({}, {})
+        return SameMachine({}, {})
     named = select(table.c.address, table.c.machine, table.c.last_seen).where(table.c.named == 1)
     found: dict[str, tuple[str, int]] = {}
     shared = set()
@@ -53,7 +53,7 @@ def unnamed_calls(connection: Connection) -> UnnamedCalls:
         for address, (machine, seen) in found.items()
         if address not in shared and last_calls[address] > seen
     ]
-    return UnnamedCalls(dict(likely), {machine: last_calls[address] for address, machine in likely})
+    return SameMachine(dict(likely), {machine: last_calls[address] for address, machine in likely})
 
 
 def counted_twice(number: int) -> str:

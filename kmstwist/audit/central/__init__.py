@@ -1,0 +1,1 @@
+"""The central store: one PostgreSQL that several gateways send their records to."""

@@ -1,0 +1,29 @@
+"""The list of the summary tables, and what is done to all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from kmstwist.audit.records import Record
+from kmstwist.audit.sums.hourly_activity import HOURLY_ACTIVITY
+from kmstwist.audit.sums.hourly_failures import HOURLY_FAILURES
+from kmstwist.audit.sums.machine_cmids import MACHINE_CMIDS
+from kmstwist.audit.sums.machines import MACHINES
+from kmstwist.audit.sums.table import SummaryTable
+
+# In this order they are written, so that two writers never wait for each other.
+SUMS: tuple[SummaryTable, ...] = (MACHINES, MACHINE_CMIDS, HOURLY_ACTIVITY, HOURLY_FAILURES)
+
+
+def add(connection: Connection, records: Sequence[Record]) -> None:
+    """Add a batch of new records to every sum. In one transaction with the records themselves."""
+    for each in SUMS:
+        each.merge(connection, records)
+
+
+def replace(connection: Connection, old: Record, new: Record) -> None:
+    """Count a record that was stored as `old`, and is stored as `new` by now, as what it is now."""
+    for each in SUMS:
+        each.replace(connection, old, new)

@@ -1,0 +1,48 @@
+"""The table `hourly_activity`: the calls of each hour, by gateway, KMS host and product. It is about nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy.sql.elements import ColumnElement
+
+from kmstwist.audit import schema
+from kmstwist.audit.records import Record
+from kmstwist.audit.sums.table import Row, SummaryTable
+
+
+def of(record: Record) -> Row | None:
+    """What a record adds to its hour; nothing if its peer sent no KMS message."""
+    if record.version is None:
+        return None
+    answer = record.phases.answer
+    return {
+        "hour": record.at // schema.HOUR_MS,
+        "gateway": record.gateway,
+        "upstream": record.upstream or "",
+        "product": record.product or "",
+        "calls": 1,
+        "successes": int(record.granted),
+        "bytes_in": record.bytes_in,
+        "bytes_out": record.bytes_out,
+        "answer_ms": answer or 0.0,
+        "answer_calls": int(answer is not None),
+    }
+
+
+def _standing(record: Record) -> ColumnElement[bool]:
+    hour = record.at // schema.HOUR_MS
+    return schema.records.c.at.between(hour * schema.HOUR_MS, (hour + 1) * schema.HOUR_MS - 1)
+
+
+def about(_names: Collection[str]) -> None:
+    """No row is about a machine."""
+
+
+HOURLY_ACTIVITY = SummaryTable(
+    schema.hourly_activity,
+    of,
+    standing=_standing,
+    about=about,
+    added=("calls", "successes", "bytes_in", "bytes_out", "answer_ms", "answer_calls"),
+)

@@ -1,0 +1,62 @@
+"""The table `machines`: how each machine stands, one row for each product it has KMS activate."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy.sql.elements import ColumnElement
+
+from kmstwist.audit import schema
+from kmstwist.audit.records import Record
+from kmstwist.audit.sums.keys import machine_key, network_of, outcome, same_machine
+from kmstwist.audit.sums.table import Row, SummaryTable
+from kmstwist.kms.catalogue import WINDOWS
+
+_WINDOWS = str(WINDOWS)
+
+
+def of(record: Record) -> Row | None:
+    """What a record says of its machine; nothing if its peer sent no KMS message, and so may be no machine at all."""
+    if record.version is None:
+        return None
+    # An imported event names the product but not its application; products of one machine are still kept apart.
+    app = record.app_id or record.act_id or ""
+    at, granted = record.at, record.granted
+    return {
+        "machine": machine_key(record.machine, record.client),
+        "app": app,
+        "slot": "" if app == _WINDOWS else record.act_id or "",
+        "named": int(record.machine is not None),
+        "address": record.client,
+        "network": network_of(record.client),
+        "gateway": record.gateway,
+        "upstream": record.upstream,
+        "cmid": record.cmid,
+        "act_id": record.act_id,
+        "product": record.product,
+        "virtual_machine": None if record.virtual_machine is None else int(record.virtual_machine),
+        "first_seen": at,
+        "last_seen": at,
+        "last_success": at if granted else None,
+        "last_answered": at if record.seen_by_host else None,
+        "last_status": 0 if granted else outcome(record)[1],
+        "calls": 1,
+        "successes": int(granted),
+    }
+
+
+def about(names: Collection[str]) -> ColumnElement[bool]:
+    """The machines of these names or addresses."""
+    return schema.machines.c.machine.in_(names)
+
+
+MACHINES = SummaryTable(
+    schema.machines,
+    of,
+    standing=same_machine,
+    about=about,
+    added=("calls", "successes"),
+    first="first_seen",
+    last="last_seen",
+    times=("last_success", "last_answered"),
+)

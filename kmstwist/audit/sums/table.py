@@ -1,0 +1,212 @@
+"""What the audit's summary tables have in common, so that each of them is one definition of a few lines.
+
+A definition says two things: the row that one record alone would make (`of`), and how the columns of several such rows
+become one row. A column is
+
+- part of the key (the table's primary key),
+- `added`: the records' values are added up,
+- `first` or `last`: the time of the first or the last record,
+- one of `times`: the time of the last record that has a value there, NULL where none has,
+- or, in all other cases, what the last record says.
+
+Everything that is done to the sums follows from these: a batch is added up in memory (`fold`) and merged into the table
+with one upsert for each row (`merge`), a record is taken out again (`withdraw`), a machine is forgotten (`about`), old
+rows go (`before`), and a table is computed anew from the records by folding and merging all of them (`upkeep.verify`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, case, delete, select
+from sqlalchemy.sql.dml import Insert
+from sqlalchemy.sql.elements import ColumnElement
+
+from kmstwist.audit import schema
+from kmstwist.audit.bulk import execute_many, insert_for
+from kmstwist.audit.records import Record
+from kmstwist.audit.rows import from_row
+
+Row = dict[str, Any]
+Condition = ColumnElement[bool]
+
+
+@dataclass(frozen=True, eq=False)
+class SummaryTable:
+    """A summary table's definition.
+
+    `of` makes the row of one record, with a value for every column, or None for a record that the table does not
+    count. `standing` selects the stored records that may stand in the same row as a given one; `about` the table's rows
+    that are about a machine of one of these names (in lower case) or addresses, None in a table about nobody.
+    """
+
+    table: Table
+    of: Callable[[Record], Row | None]
+    standing: Callable[[Record], Condition]
+    about: Callable[[Collection[str]], Condition | None]
+    added: tuple[str, ...] = ("calls",)
+    first: str | None = None
+    last: str | None = None
+    times: tuple[str, ...] = ()
+    #: What an hourly table counts, in words: the records, and their sum.
+    counted: tuple[str, str] = ("records", "calls")
+
+    @cached_property
+    def key(self) -> tuple[str, ...]:
+        """The names of the columns that tell the rows apart."""
+        return tuple(column.name for column in self.table.primary_key.columns)
+
+    @cached_property
+    def said_last(self) -> tuple[str, ...]:
+        """The names of the columns that hold what the last record says."""
+        ruled = {*self.key, *self.added, *self.times, self.first, self.last}
+        return tuple(column.name for column in self.table.c if column.name not in ruled)
+
+    @cached_property
+    def key_of(self) -> Callable[[Row], Any]:
+        """Takes a row's key, a tuple in the order of `key`."""
+        return itemgetter(*self.key)
+
+    # -- adding
+
+    def summed(self, records: Iterable[Record]) -> list[Row]:
+        """The rows that the records make, in the order of their keys."""
+        rows: dict[Any, Row] = {}
+        for record in records:
+            row = self.of(record)
+            if row is not None:
+                key = self.key_of(row)
+                there = rows.get(key)
+                rows[key] = row if there is None else self.fold(there, row)
+        return [rows[key] for key in sorted(rows)]
+
+    def fold(self, old: Row, new: Row) -> Row:
+        """Two rows of one key as one. Of two last records of one time, `new` has the later one. Takes both over."""
+        if self.last is None or new[self.last] >= old[self.last]:
+            row, other = new, old
+        else:
+            row, other = old, new
+        for name in self.added:
+            row[name] += other[name]
+        if self.first is not None and other[self.first] < row[self.first]:
+            row[self.first] = other[self.first]
+        for name in self.times:
+            then = other[name]
+            if then is not None and (row[name] is None or then > row[name]):
+                row[name] = then
+        return row
+
+    def merge(self, connection: Connection, records: Iterable[Record]) -> None:
+        """Add the records to the stored table.
+
+        In the order of the rows' keys, so that two gateways writing to one PostgreSQL take its row locks in the same
+        order and never deadlock.
+        """
+        if rows := self.summed(records):
+            execute_many(connection, self._upserts[connection.dialect.name], rows)
+
+    @cached_property
+    def _upserts(self) -> dict[str, Insert]:
+        return {dialect: self._upsert(dialect) for dialect in ("sqlite", "postgresql")}
+
+    def _upsert(self, dialect: str) -> Insert:
+        """`fold` in SQL."""
+        insert = insert_for(dialect, self.table)
+        new, old = insert.excluded, self.table.c
+        changes: dict[str, Any] = {name: old[name] + new[name] for name in self.added}
+        if self.first is not None:
+            changes[self.first] = case((new[self.first] < old[self.first], new[self.first]), else_=old[self.first])
+        for name in self.times:
+            changes[name] = case((old[name].is_(None), new[name]), (new[name] > old[name], new[name]), else_=old[name])
+        if self.last is not None:
+            for name in (self.last, *self.said_last):
+                changes[name] = case((new[self.last] >= old[self.last], new[name]), else_=old[name])
+        upsert: Insert = insert.on_conflict_do_update(index_elements=list(self.key), set_=changes)
+        return upsert
+
+    # -- taking out
+
+    def replace(self, connection: Connection, old: Record, new: Record) -> None:
+        """Count a stored record that was `old` as `new`, which is how the table of records has it by now."""
+        was, now = self.of(old), self.of(new)
+        if was == now:
+            return
+        if was is not None:
+            self.withdraw(connection, old, was)
+        if now is not None:
+            self.merge(connection, [new])
+
+    def withdraw(self, connection: Connection, record: Record, gone: Row) -> None:
+        """Take out `gone`, which the record added; the table of records has it no more, or no more as it was."""
+        this = self._at(gone)
+        found = connection.execute(select(self.table).where(this)).mappings().one_or_none()
+        if found is None:
+            return
+        row = dict(found)
+        for name in self.added:
+            row[name] -= gone[name]
+        if row["calls"] <= 0:
+            connection.execute(delete(self.table).where(this))
+            return
+        if self.last is not None:
+            self._step_back(connection, record, gone, row)
+        changed = {name: value for name, value in row.items() if name not in self.key}
+        connection.execute(self.table.update().where(this).values(changed))
+
+    def _step_back(self, connection: Connection, record: Record, gone: Row, row: Row) -> None:
+        """Where the row says what the record that went said, have it say what the records left do.
+
+        Records that retention has deleted are in the sums only: where none is left, the row stands.
+        """
+        assert self.last is not None
+        searched = {name for name in self.times if gone[name] is not None and gone[name] >= row[name]}
+        was_last = gone[self.last] >= row[self.last]
+        if searched or was_last:
+            latest: Row | None = None
+            for other in self._left(connection, record, gone, newest_first=True):
+                latest = latest or other
+                for name in [each for each in searched if other[each] is not None]:
+                    row[name] = other[name]
+                    searched.remove(name)
+                if not searched:
+                    break
+            if latest is not None:
+                row.update(dict.fromkeys(searched))
+                if was_last:
+                    row.update({name: latest[name] for name in (self.last, *self.said_last)})
+        if self.first is not None and gone[self.first] <= row[self.first]:
+            for other in self._left(connection, record, gone, newest_first=False):
+                row[self.first] = other[self.first]
+                break
+
+    def _left(self, connection: Connection, record: Record, gone: Row, *, newest_first: bool) -> Iterator[Row]:
+        """What the stored records that stand in the row of `gone` add, in the order of time."""
+        table, key = schema.records, self.key_of(gone)
+        order = (table.c.at.desc(), table.c.seq.desc()) if newest_first else (table.c.at, table.c.seq)
+        some = select(table).where(self.standing(record)).order_by(*order)
+        found = connection.execute(some.execution_options(yield_per=100))
+        with found:
+            for stored in found:
+                row = self.of(from_row(stored))
+                if row is not None and self.key_of(row) == key:
+                    yield row
+
+    def _at(self, row: Row) -> Condition:
+        return and_(*(self.table.c[name] == row[name] for name in self.key))
+
+    # -- growing old
+
+    @property
+    def hourly(self) -> bool:
+        """Whether the rows are about hours, and not about how things stand."""
+        return "hour" in self.key
+
+    def before(self, at: int) -> Condition:
+        """The rows that are about times before `at` only (milliseconds since 1970)."""
+        if self.last is None or self.hourly:
+            return self.table.c.hour < at // schema.HOUR_MS
+        return self.table.c[self.last] < at

@@ -1,0 +1,1 @@
+"""Looking after a store: retention, forgetting, backup, verification."""

@@ -1,0 +1,47 @@
+"""Backing a live SQLite store up."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from kmstwist.audit.engine import StoreError, sqlite_path
+
+
+def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
+    """Copy a live SQLite store to the file `target`, consistent as of one moment, without stopping the server.
+
+    `progress` is told the pages still to copy and their total. Raises StoreError, leaving no file behind, if `target`
+    exists or cannot be written.
+    """
+    source_path = sqlite_path(engine)
+    if target.exists():
+        raise StoreError(f"{target} exists already; give the backup a name of its own")
+
+    def told(_status: int, remaining: int, total: int) -> None:
+        if progress is not None:
+            progress(remaining, total)
+
+    try:
+        # Made here and not by SQLite, whose file would be readable as the umask has it.
+        os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise StoreError(f"the backup {target} cannot be made: {error.strerror or error}") from error
+    try:
+        with closing(sqlite3.connect(source_path)) as source, closing(sqlite3.connect(target)) as copy:
+            # All in one step: copied piecemeal, a busy server's every commit would start it over.
+            with source:
+                source.execute("BEGIN")
+                source.backup(copy, pages=10_000, progress=told, sleep=0)
+            copy.execute("PRAGMA journal_mode=DELETE")
+    except BaseException as error:
+        # Half a backup is none, whether it failed or was interrupted.
+        target.unlink(missing_ok=True)
+        if isinstance(error, sqlite3.Error):
+            raise StoreError(f"the backup {target} cannot be written: {error}") from error
+        raise

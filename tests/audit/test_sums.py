@@ -1,0 +1,117 @@
+"""The summary tables follow from the records, however these came to be what they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, Table, create_engine, select
+
+from kmstwist.audit import schema
+from kmstwist.audit.engine import reading, writing
+from kmstwist.audit.records import Record
+from kmstwist.audit.rows import to_row
+from kmstwist.audit.store import insert_batch
+from kmstwist.audit.sums import all as sums
+from kmstwist.audit.sums.table import Row, SummaryTable
+from kmstwist.audit.upkeep.verify import verify
+from tests.audit.making import HOUR, START, known, opaque, refusal, uuid
+
+
+@st.composite
+def records_and_facts(draw: st.DrawFn) -> list[tuple[Record, Record | None]]:
+    """Opaque and readable records of few addresses and hours; for some opaque ones what an event tells of them."""
+    found: list[tuple[Record, Record | None]] = []
+    for at in draw(st.lists(st.integers(0, 2 * HOUR), min_size=1, max_size=12)):
+        client = draw(st.sampled_from(["10.0.0.7", "10.0.0.8"]))
+        hresult = draw(st.sampled_from([0, 0xC004F042]))
+        if draw(st.booleans()):
+            found.append((known(START + at, draw(st.sampled_from(["PC1", "pc2"])), client, hresult=hresult), None))
+            continue
+        record = opaque(START + at, client, hresult=hresult, upstream=draw(st.sampled_from(["kms1", "kms2"])))
+        facts = replace(
+            record,
+            machine=draw(st.sampled_from(["PC1", "pc2", None])),
+            cmid=uuid("a"),
+            act_id=uuid("Office"),
+            required_count=draw(st.sampled_from([5, 25])),
+            count=draw(st.sampled_from([None, 10])),
+        )
+        found.append((record, facts if draw(st.booleans()) else None))
+    return found
+
+
+def summed(engine: Engine, each: SummaryTable) -> list[Row]:
+    with reading(engine) as connection:
+        order = [each.table.c[name] for name in each.key]
+        return [dict(row) for row in connection.execute(select(each.table).order_by(*order)).mappings()]
+
+
+@settings(max_examples=60, deadline=None)
+@given(records_and_facts())
+def test_records_that_get_to_be_known_leave_the_sums_as_if_they_had_always_been(
+    made: Sequence[tuple[Record, Record | None]],
+) -> None:
+    # Of two records of one millisecond either may count as the last.
+    made = list({record.at: (record, facts) for record, facts in made}.values())
+    engine, other = create_engine("sqlite://"), create_engine("sqlite://")
+    schema.metadata.create_all(engine)
+    schema.metadata.create_all(other)
+    insert_batch(engine, [record for record, _ in made])
+    for record, facts in made:
+        if facts is not None:
+            with writing(engine) as connection:
+                table = schema.records
+                connection.execute(table.update().where(table.c.record_id == record.record_id).values(**to_row(facts)))
+                sums.replace(connection, record, facts)
+    insert_batch(other, [facts or record for record, facts in made])
+    for each in sums.SUMS:
+        assert summed(engine, each) == summed(other, each)
+    engine.dispose()
+    other.dispose()
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "said"),
+    [
+        (schema.machines, {"calls": 9}, "machines: the row of pc1, .* has calls 9, and its records 2"),
+        (schema.machines, {"last_success": START}, "machines: the row of pc1, .* has last_success"),
+        (schema.machines, {"address": "10.9.9.9"}, "machines: the row of pc1, .* has address 10.9.9.9, and its last"),
+        (schema.machine_cmids, {"last_answered": None}, "machine_cmids: the row of pc1, .* has last_answered None"),
+    ],
+)
+def test_verify_names_the_row_and_column_that_do_not_follow_from_the_records(
+    store: Engine, table: Table, change: Row, said: str
+) -> None:
+    insert_batch(store, [opaque(START), known(START + HOUR, "pc1"), known(START + 2 * HOUR, "pc1")])
+    assert verify(store) == []
+    with writing(store) as connection:
+        connection.execute(table.update().where(table.c.machine == "pc1").values(change))
+    (fault,) = verify(store)
+    assert re.match(said, fault)
+
+
+def test_verify_finds_a_machine_that_the_sums_lack(store: Engine) -> None:
+    insert_batch(store, [opaque(START), known(START + HOUR, "PC1")])
+    with writing(store) as connection:
+        connection.execute(schema.machines.delete().where(schema.machines.c.machine == "pc1"))
+    (fault,) = verify(store)
+    assert fault.startswith("machines: there is no row of pc1, ")
+
+
+def test_two_machines_of_one_moment_are_both_sound_whichever_was_counted_last(store: Engine) -> None:
+    insert_batch(store, [opaque(START), *(known(START + HOUR, "pc1", f"10.0.0.{last}") for last in range(4))])
+    with writing(store) as connection:
+        connection.execute(
+            schema.machines.update().where(schema.machines.c.machine == "pc1").values(address="10.0.0.2")
+        )
+    assert verify(store) == []
+
+
+def test_a_peer_that_sent_no_message_is_a_failure_and_no_machine(store: Engine) -> None:
+    insert_batch(store, [refusal(START)])
+    assert [len(summed(store, each)) for each in sums.SUMS] == [0, 0, 0, 1]
