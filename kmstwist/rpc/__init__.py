@@ -67,6 +67,7 @@ from kmstwist.rpc.pdu import (
     Shutdown,
 )
 from kmstwist.rpc.server.association import ServerAssociation
+from kmstwist.rpc.server.behaviour import NEWEST_WINDOWS, WINDOWS_2012_R2, WINDOWS_2025, WindowsVersion
 from kmstwist.rpc.server.call import Call
 from kmstwist.rpc.server.core import Limits, RpcServer
 from kmstwist.rpc.server.events import CallOrphaned, CallReceived, Ended, Event, Refused
@@ -98,11 +99,14 @@ __all__ = [
     "MIN_FRAGMENT",
     "NDR32",
     "NDR64",
+    "NEWEST_WINDOWS",
     "NULL_SYNTAX",
     "OBJECT_UUID",
     "PENDING_CANCEL",
     "SUPPORT_HEADER_SIGN",
     "WHOLE",
+    "WINDOWS_2012_R2",
+    "WINDOWS_2025",
     "AcceptedContext",
     "AlterContext",
     "AlterContextResp",
@@ -152,6 +156,7 @@ __all__ = [
     "StubReader",
     "StubWriter",
     "SyntaxId",
+    "WindowsVersion",
     "decode",
     "decode_header",
     "encode",

@@ -116,9 +116,8 @@ def _decode_auth(layout: Layout, data: bytes, header: Header) -> tuple[AuthVerif
     return AuthVerifier(auth_type, level, pad, context_id, data[start + AUTH_TRAILER_SIZE :]), body_end
 
 
-@lru_cache(maxsize=256)
-def _decode_contexts(little: bool, count: int, body: bytes) -> tuple[PresentationContext, ...]:
-    """The context list of a bind; remembered, since a site's clients send one of very few lists."""
+def _decode_contexts(little: bool, count: int, body: bytes) -> tuple[tuple[PresentationContext, ...], int]:
+    """The context list of a bind, and how many of `body`'s bytes it has."""
     layout = LITTLE if little else BIG
     contexts: list[PresentationContext] = []
     offset = 0
@@ -133,12 +132,26 @@ def _decode_contexts(little: bool, count: int, body: bytes) -> tuple[Presentatio
             syntaxes.append(syntax_from_wire(wire if little else swap_syntax(wire)))
             offset += SYNTAX_SIZE
         contexts.append(PresentationContext(context_id, syntaxes[0], tuple(syntaxes[1:])))
-    return tuple(contexts)
+    return tuple(contexts), offset
+
+
+#: Remembered, since a site's clients send one of very few lists; but no long one, which would be somebody's plaything.
+_remembered_contexts = lru_cache(maxsize=256)(_decode_contexts)
+_LONGEST_REMEMBERED: Final = 512
 
 
 def _bind(layout: Layout, data: bytes, end: int, header: Header, auth: AuthVerifier | None) -> Bind:
     xmit, recv, group, count = layout.bind.unpack_from(data, HEADER_SIZE)
-    contexts = _decode_contexts(layout.little, count, data[28:end])
+    body = data[HEADER_SIZE + layout.bind.size :]
+    decode_contexts = _remembered_contexts if len(body) <= _LONGEST_REMEMBERED else _decode_contexts
+    contexts, size = decode_contexts(layout.little, count, body)
+    if auth is not None and size > len(body) - header.auth_length - AUTH_TRAILER_SIZE:
+        raise PduError(
+            Reason.RPC_AUTHENTICATION,
+            "the authentication verifier reaches into the context list",
+            header.ptype,
+            header.call_id,
+        )
     kind = Bind if header.ptype == PacketType.BIND else AlterContext
     return kind(header.call_id, contexts, xmit, recv, group, header.flags, auth)
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from kmstwist.reasons import Reason
 from kmstwist.rpc.decoding import Header, decode, decode_header
-from kmstwist.rpc.pdu import HEADER_SIZE, RPC_MINOR_VERSIONS, RPC_VERSION, Pdu, PduError
+from kmstwist.rpc.pdu import HEADER_SIZE, RPC_MINOR_VERSIONS, RPC_VERSION, PacketType, Pdu, PduError
 
 #: PDU types up to here have been given out (C706 chapter 12; [MS-RPCE] 2.2.2.10 adds 16).
 _HIGHEST_TYPE = 19
+#: What says how long fragments may be is not bound by it; these may have any length that fits the header (observed).
+_UNNEGOTIATED = (PacketType.BIND, PacketType.ALTER_CONTEXT)
 #: 4 is connectionless RPC's version and 5 ours; protocols that begin with a length (0), a TLS record (0x16) or text
 #: (0x20 up) are not versions of RPC to come.
 _PLAUSIBLE_VERSIONS = range(4, 16)
@@ -23,7 +25,7 @@ class FrameReader:
     __slots__ = ("_data", "_max_fragment", "_offset", "_stopped")
 
     def __init__(self, max_fragment: int) -> None:
-        """`max_fragment` is the longest fragment that is taken, in bytes, header included."""
+        """`max_fragment` is how long, in bytes with its header, any fragment but bind and alter_context may be."""
         self._max_fragment = max_fragment
         self._data = b""
         #: Where in `_data` the next PDU begins.
@@ -72,10 +74,11 @@ class FrameReader:
                 raise PduError(Reason.RPC_NOT_RPC, "the bytes are no DCE/RPC PDU", header.ptype, header.call_id)
             text = f"RPC version {header.version}.{header.minor} is not 5.0 or 5.1"
             raise PduError(Reason.RPC_VERSION, text, header.ptype, header.call_id)
-        if not HEADER_SIZE <= header.frag_length <= self._max_fragment:
+        longest = 0xFFFF if header.ptype in _UNNEGOTIATED else self._max_fragment
+        if not HEADER_SIZE <= header.frag_length <= longest:
             raise PduError(
                 Reason.RPC_FRAGMENT_LENGTH,
-                f"a fragment of {header.frag_length} bytes (16 to {self._max_fragment} are possible)",
+                f"a fragment of {header.frag_length} bytes (16 to {longest} are possible)",
                 header.ptype,
                 header.call_id,
             )

@@ -86,7 +86,11 @@ def answer(
 
 
 def _write_interface_ids(writer: StubWriter, interfaces: tuple[Interface, ...]) -> None:
-    """rpc_if_id_vector_t: a conformant array of unique pointers to rpc_if_id_t, then the status."""
+    """rpc_if_id_vector_t: a conformant array of unique pointers to rpc_if_id_t, then the status.
+
+    The management interface itself is not told: the DCE reference code marks it internal.
+    """
+    interfaces = tuple(interface for interface in interfaces if interface is not MANAGEMENT)
     count = len(interfaces)
     writer.pointer(_REFERENT).count(count).u32(count)
     for index in range(count):

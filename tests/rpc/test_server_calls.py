@@ -141,10 +141,12 @@ def test_an_unknown_context_is_a_fault_and_the_connection_stays():
     assert len(peer.calls) == 1
 
 
-def test_a_request_in_fragments_for_an_unknown_context_is_the_end():
+def test_a_request_in_fragments_for_an_unknown_context_is_a_fault_and_the_rest_of_it_the_end():
     peer = bound_peer()
     assert peer.send(first(1, context_id=99)) == [Fault(1, 0, UNKNOWN_INTERFACE, flags=NOT_EXECUTED)]
-    assert peer.ended.reason is Reason.RPC_UNKNOWN_CONTEXT
+    assert peer.events == [Refused(Reason.RPC_UNKNOWN_CONTEXT, "context 99 is not bound")]
+    assert peer.send(last(1, context_id=99)) == [Fault(1, 0, PROTOCOL_ERROR)]
+    assert peer.ended.reason is Reason.RPC_FRAGMENT_ORDER
 
 
 def test_a_bad_management_stub_is_a_fault_and_the_connection_stays():
@@ -197,16 +199,17 @@ def test_a_fragment_without_its_first_is_the_end(fragment):
 
 
 @pytest.mark.parametrize("change", [{"context_id": 1}, {"opnum": 1}])
-def test_a_call_cannot_change_its_context_or_operation(change):
+def test_a_call_keeps_the_context_and_operation_of_its_first_fragment(change):
     peer = bound_peer()
-    assert peer.send(first(2), last(2, **change)) == [Fault(2, 0, PROTOCOL_ERROR)]
-    assert peer.ended.reason is Reason.RPC_FRAGMENT_ORDER
+    assert peer.send(first(2), last(2, **change)) == []
+    [call] = peer.calls
+    assert (call.context_id, call.opnum) == (0, 0)
     assert peer.server.reassembling == 0
 
 
 def test_a_fault_in_fragments_names_the_calls_context():
     peer = bound_peer()
-    assert peer.send(first(2, context_id=1), last(2)) == [Fault(2, 1, PROTOCOL_ERROR)]
+    assert peer.send(first(2, context_id=1), last(3)) == [Fault(2, 1, PROTOCOL_ERROR)]
 
 
 def test_a_second_first_fragment_is_the_end():
@@ -317,10 +320,19 @@ def test_multiplexed_calls_are_answered_in_any_order():
     assert [(answer.call_id, answer.stub) for answer in answered] == [(4, b"c"), (3, b"b"), (2, b"a")]
 
 
-def test_fragments_of_multiplexed_calls_may_be_interleaved():
+def test_fragments_of_multiplexed_calls_may_not_be_interleaved():
     peer = multiplexed_peer()
-    peer.send(first(2, b"a"), first(3, b"1"), middle(2, b"b"), middle(3, b"2"), last(3, b"3"), last(2, b"c"))
-    assert [(call.call_id, call.stub) for call in peer.calls] == [(3, b"123"), (2, b"abc")]
+    assert peer.send(first(2, b"a"), first(3, b"1"), middle(2, b"b")) == [Fault(3, 0, PROTOCOL_ERROR)]
+    assert peer.ended.reason is Reason.RPC_FRAGMENT_ORDER
+    assert peer.server.reassembling == 0
+
+
+def test_fragments_of_a_multiplexed_call_may_follow_while_another_executes():
+    peer = multiplexed_peer()
+    peer.send(first(2, b"a"), last(2, b"b"), first(3, b"1"), middle(3, b"2"))
+    assert peer.respond(peer.calls[0], b"answer") == [Response(2, 0, b"answer", 6)]
+    peer.send(last(3, b"3"))
+    assert [(call.call_id, call.stub) for call in peer.calls] == [(2, b"ab"), (3, b"123")]
     assert peer.server.reassembling == 0
 
 
@@ -332,7 +344,7 @@ def test_a_call_id_in_use_is_refused_even_with_multiplexing():
 
 def test_calls_on_one_connection_are_limited():
     peer = multiplexed_peer(make_server(max_calls=2))
-    assert peer.send(Request(2, 0, 0, b""), first(3), Request(4, 0, 0, b"")) == [
+    assert peer.send(Request(2, 0, 0, b""), Request(3, 0, 0, b""), first(4)) == [
         Fault(4, 0, TOO_BUSY, flags=NOT_EXECUTED)
     ]
     assert peer.ended.reason is Reason.RPC_TOO_MANY_CALLS

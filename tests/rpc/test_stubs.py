@@ -18,9 +18,11 @@ from impacket.dcerpc.v5.ndr import NDRCALL, NDRPOINTER, NDRUniConformantArray
 
 from kmstwist.kms import interface
 from kmstwist.kms.interface import KMS_INTERFACE
-from kmstwist.rpc import MGMT_INTERFACE, Interface, StubError, StubReader, StubWriter, mgmt
+from kmstwist.rpc import Interface, StubError, StubReader, StubWriter, SyntaxId, mgmt
 
-INTERFACES = (Interface(KMS_INTERFACE, 1), mgmt.MANAGEMENT)
+OTHER = SyntaxId.make("12345678-1234-abcd-ef00-0123456789ab", 3)
+#: The management interface is not told.
+INTERFACES = (Interface(KMS_INTERFACE, 1), Interface(OTHER, 2), mgmt.MANAGEMENT)
 messages = st.binary(min_size=1, max_size=300)
 
 
@@ -161,17 +163,14 @@ def ask(opnum: int, stub: bytes = b"", **how: bool) -> bytes:
 
 
 def test_the_interface_ids_in_ndr32_are_a_vector_of_pointers():
-    kms, management = KMS_INTERFACE.wire.hex(), MGMT_INTERFACE.wire.hex()
-    assert ask(mgmt.INQ_IF_IDS) == bytes.fromhex(
-        f"00000200 02000000 02000000 04000200 08000200 {kms} {management} 00000000"
-    )
+    kms, other = KMS_INTERFACE.wire.hex(), OTHER.wire.hex()
+    assert ask(mgmt.INQ_IF_IDS) == bytes.fromhex(f"00000200 02000000 02000000 04000200 08000200 {kms} {other} 00000000")
 
 
 def test_the_interface_ids_in_ndr64_have_wide_counts_and_pointers():
-    kms, management = KMS_INTERFACE.wire.hex(), MGMT_INTERFACE.wire.hex()
+    kms, other = KMS_INTERFACE.wire.hex(), OTHER.wire.hex()
     assert ask(mgmt.INQ_IF_IDS, ndr64=True) == bytes.fromhex(
-        "0000020000000000 0200000000000000 02000000 00000000 0400020000000000 0800020000000000"
-        f"{kms} {management} 00000000"
+        f"0000020000000000 0200000000000000 02000000 00000000 0400020000000000 0800020000000000{kms} {other} 00000000"
     )
 
 
@@ -180,9 +179,9 @@ def test_impacket_reads_our_interface_ids_and_so_do_we(ndr64):
     stub = ask(mgmt.INQ_IF_IDS, ndr64=ndr64)
     read: Any = impacket_mgmt.inq_if_idsResponse(stub, isNDR64=ndr64)
     uuids = [entry["Data"]["Uuid"] for entry in read["if_id_vector"]["if_id"]]
-    assert uuids == [KMS_INTERFACE.wire[:16], MGMT_INTERFACE.wire[:16]]
+    assert uuids == [KMS_INTERFACE.wire[:16], OTHER.wire[:16]]
     assert read["status"] == 0
-    assert mgmt.decode_interface_ids(stub, ndr64=ndr64) == ([KMS_INTERFACE.wire, MGMT_INTERFACE.wire], 0)
+    assert mgmt.decode_interface_ids(stub, ndr64=ndr64) == ([KMS_INTERFACE.wire, OTHER.wire], 0)
 
 
 @pytest.mark.parametrize(("wanted", "told"), [(4, [1, 2, 3, 4]), (2, [1, 2]), (0, []), (50, [1, 2, 3, 4])])

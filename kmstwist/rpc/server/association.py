@@ -44,7 +44,8 @@ from kmstwist.rpc.pdu import (
     Shutdown,
 )
 from kmstwist.rpc.server.binding import alter, negotiate_bind, reject_second_bind
-from kmstwist.rpc.server.core import Accepted, Refusal, RpcServer, ServerCore, ServerState
+from kmstwist.rpc.server.core import Accepted, EndOfInput, Finished, Refusal, RpcServer, ServerCore, ServerState
+from kmstwist.rpc.server.ending import end_finished, finish
 from kmstwist.rpc.server.refusals import answer_malformed, end_foreign, fault_not_bound, refuse, reject_malformed
 from kmstwist.rpc.server.requests import note_orphan, receive_request
 
@@ -81,9 +82,12 @@ INPUTS: Final[dict[type, str]] = {
     OtherPdu: "A PDU has arrived that has no meaning on a connection.",
     PduError: "Bytes have arrived that are no PDU.",
     Refusal: "The client broke a rule; the answer says which.",
+    EndOfInput: "The client has ended its side of the connection, and still reads.",
+    Finished: "The last call of a client that has nothing more to send is answered.",
 }
 
-_UNBOUND, _BOUND, _CLOSED = ServerState.UNBOUND, ServerState.BOUND, ServerState.CLOSED
+_UNBOUND, _BOUND = ServerState.UNBOUND, ServerState.BOUND
+_FINISHING, _CLOSED = ServerState.FINISHING, ServerState.CLOSED
 #: This table is the association. What it does not name in a state is what no client may send there.
 SERVER: Final[Table[ServerState, type]] = Table(
     "server association",
@@ -94,19 +98,21 @@ SERVER: Final[Table[ServerState, type]] = Table(
         (_UNBOUND, Accepted, _BOUND, None),
         (_UNBOUND, AlterContext, _CLOSED, fault_not_bound),
         (_UNBOUND, Request, _CLOSED, fault_not_bound),
-        (_UNBOUND, Shutdown, SAME, None),
         (_UNBOUND, PduError, _CLOSED, reject_malformed),
         (_UNBOUND, Refusal, _CLOSED, refuse),
+        (_UNBOUND, EndOfInput, _CLOSED, end_finished),
         (_UNBOUND, ANY, _CLOSED, end_foreign),
         (_BOUND, Bind, _CLOSED, reject_second_bind),
         (_BOUND, AlterContext, SAME, alter),
         (_BOUND, Request, SAME, receive_request),
         (_BOUND, CoCancel, SAME, None),
         (_BOUND, Orphaned, SAME, note_orphan),
-        (_BOUND, Shutdown, SAME, None),
         (_BOUND, PduError, _CLOSED, answer_malformed),
         (_BOUND, Refusal, _CLOSED, refuse),
+        (_BOUND, EndOfInput, _FINISHING, finish),
         (_BOUND, ANY, _CLOSED, end_foreign),
+        (_FINISHING, Finished, _CLOSED, end_finished),
+        (_FINISHING, ANY, SAME, None),
         (_CLOSED, ANY, SAME, None),
     ],
 )

@@ -22,36 +22,38 @@ from kmstwist.rpc.pdu import (
     BindNak,
     Fault,
 )
-from kmstwist.rpc.server.contexts import ContextListError, negotiate
+from kmstwist.rpc.server.contexts import ContextListError, Negotiation, negotiate
 from kmstwist.rpc.server.core import Accepted, Refusal, ServerCore
 from kmstwist.rpc.status import FaultStatus, RejectReason
 
 
 def negotiate_bind(association: ServerCore, pdu: Bind) -> None:
     """Acknowledge a bind, or refuse it whole (C706 12.6.4.3 to 12.6.4.5)."""
+    server = association.server
+    if not server.groups.may_join(pdu.assoc_group, association.client):
+        text = f"the client has no association group {pdu.assoc_group}"
+        _reject(association, pdu, RejectReason.NOT_SPECIFIED, Reason.RPC_ASSOC_GROUP, text)
+        return
+    if not pdu.contexts:
+        _reject(association, pdu, server.windows.empty_bind, Reason.RPC_BAD_CONTEXT_LIST, "the context list is empty")
+        return
+    try:
+        outcome = negotiate(server.table, pdu.contexts, {}, features_allowed=True)
+    except ContextListError as error:
+        _reject(association, pdu, RejectReason.NOT_SPECIFIED, Reason.RPC_BAD_CONTEXT_LIST, str(error))
+        return
     if pdu.auth is not None:
         reject = authentication_rejection(pdu.auth)
         _reject(association, pdu, reject, Reason.RPC_AUTHENTICATION, describe_authentication(pdu.auth))
         return
-    try:
-        outcome = negotiate(association.server.table, pdu.contexts, {}, features_allowed=True)
-    except ContextListError as error:
-        _reject(association, pdu, RejectReason.NOT_SPECIFIED, Reason.RPC_BAD_CONTEXT_LIST, str(error))
-        return
-    group = association.server.groups.join(pdu.assoc_group, association.client)
-    if group is None:
-        text = f"the client has no association group {pdu.assoc_group}"
-        _reject(association, pdu, RejectReason.NOT_SPECIFIED, Reason.RPC_ASSOC_GROUP, text)
-        return
-    association.group = group
+    association.group = group = server.groups.join(pdu.assoc_group, association.client)
     association.contexts = outcome.accepted
     association.features = outcome.features or 0
-    association.multiplexed = bool(pdu.flags & CONC_MPX)
     association.fragment_size = size = fragment_size(pdu.max_xmit_frag, pdu.max_recv_frag)
     # The two capabilities a bind may ask for are echoed, nothing else of its flags ([MS-RPCE] 2.2.2.3; C706 12.6.3.1).
-    flags = WHOLE | pdu.flags & (CONC_MPX | SUPPORT_HEADER_SIGN)
+    flags = WHOLE | pdu.flags & SUPPORT_HEADER_SIGN | _multiplex(association, pdu, outcome)
     address = association.secondary_address
-    association.send(BindAck(pdu.call_id, outcome.outcomes, size, size, group, address, flags))
+    association.send(BindAck(pdu.call_id, outcome.outcomes, size, size, group or 0, address, flags))
     if not outcome.accepted:
         association.note_refusal(Reason.RPC_NO_INTERFACE, "no context of the bind was accepted")
     association.step(Accepted)
@@ -71,7 +73,7 @@ def alter(association: ServerCore, pdu: AlterContext) -> None:
         return
     association.contexts.update(outcome.accepted)
     size = association.fragment_size
-    flags = WHOLE | pdu.flags & SUPPORT_HEADER_SIGN
+    flags = WHOLE | pdu.flags & SUPPORT_HEADER_SIGN | _multiplex(association, pdu, outcome)
     association.altered += 1
     association.send(AlterContextResp(pdu.call_id, outcome.outcomes, size, size, association.group or 0, b"", flags))
 
@@ -80,6 +82,17 @@ def reject_second_bind(association: ServerCore, pdu: Bind) -> None:
     """One bind a connection: a second is refused and ends it, as Windows and Samba do."""
     association.send(BindNak(pdu.call_id, RejectReason.NOT_SPECIFIED))
     association.end(Reason.RPC_SECOND_BIND, "a second bind on a bound connection")
+
+
+def _multiplex(association: ServerCore, pdu: Bind, outcome: Negotiation) -> int:
+    """Agree on concurrent multiplexing if the client asks for it; the flag to answer with.
+
+    As Samba does: by the PDU that adds a context, which need not be the bind; later PDUs are told that it is so.
+    """
+    if pdu.flags & CONC_MPX and (outcome.accepted or association.multiplexed):
+        association.multiplexed = True
+        return CONC_MPX
+    return 0
 
 
 def _reject(association: ServerCore, pdu: Bind, reject: RejectReason, reason: Reason, detail: str) -> None:

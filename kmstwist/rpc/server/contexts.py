@@ -97,18 +97,20 @@ def negotiate(
         if interface is None:
             outcomes.append(_NO_INTERFACE)
             continue
-        known = [transfer.wire for transfer in context.transfers if transfer.wire in _TRANSFERS]
-        if not known:
-            outcomes.append(_NO_TRANSFER)
-            continue
         if interface.syntax.wire in served:
             outcomes.append(_NO_TRANSFER)
             continue
         existing = bound.get(context.context_id) or accepted.get(context.context_id)
+        if existing is not None and existing.interface is not interface:
+            raise ContextListError(f"context {context.context_id} is bound already, to another interface")
+        known = [transfer.wire for transfer in context.transfers if transfer.wire in _TRANSFERS]
+        if not known:
+            outcomes.append(_NO_TRANSFER)
+            continue
         if existing is not None:
             transfer = (NDR64 if existing.ndr64 else NDR32).wire
-            if existing.interface is not interface or transfer not in known:
-                raise ContextListError(f"context {context.context_id} is bound already, as something else")
+            if transfer not in known:
+                raise ContextListError(f"context {context.context_id} is bound already, in another transfer syntax")
         else:
             transfer = known[0]
             if len(bound) + len(accepted) >= MAX_CONTEXTS:

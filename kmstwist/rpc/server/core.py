@@ -16,6 +16,7 @@ from kmstwist.rpc.endpoint import Endpoint
 from kmstwist.rpc.fragments import MAX_FRAGMENT, PartialStub, cut
 from kmstwist.rpc.interfaces import Interface, InterfaceTable
 from kmstwist.rpc.pdu import DID_NOT_EXECUTE, RESPONSE_HEADER_SIZE, WHOLE, BindNak, Fault, Pdu, Request, Response
+from kmstwist.rpc.server.behaviour import NEWEST_WINDOWS, WindowsVersion
 from kmstwist.rpc.server.call import Call, CallInput
 from kmstwist.rpc.server.contexts import BoundContext
 from kmstwist.rpc.server.events import Ended, Event, Refused
@@ -41,6 +42,8 @@ class RpcServer:
 
     interfaces: tuple[Interface, ...]
     limits: Limits = field(default_factory=Limits)
+    #: Which Windows the server behaves as, where one differs from another.
+    windows: WindowsVersion = NEWEST_WINDOWS
     groups: AssociationGroups = field(default_factory=AssociationGroups)
     statistics: mgmt.Statistics = field(default_factory=mgmt.Statistics)
     #: Stub bytes held for requests of which fragments are missing, over all connections.
@@ -57,11 +60,20 @@ class ServerState(StrEnum):
 
     UNBOUND = "unbound"
     BOUND = "bound"
+    FINISHING = "finishing"
     CLOSED = "closed"
 
 
 class Accepted:
     """As an input: the bind's context list was in order, and it has been acknowledged."""
+
+
+class EndOfInput:
+    """As an input: the client has ended its side of the connection."""
+
+
+class Finished:
+    """As an input: the last call of a client that has nothing more to send is answered."""
 
 
 class Refusal(NamedTuple):
@@ -84,8 +96,8 @@ class ServerCore(Endpoint[ServerState, Event]):
         "features",
         "fragment_size",
         "group",
+        "incoming",
         "multiplexed",
-        "partial",
         "secondary_address",
         "server",
     )
@@ -112,12 +124,27 @@ class ServerCore(Endpoint[ServerState, Event]):
         self.altered = 0
         self.contexts: dict[int, BoundContext] = {}
         self.calls: dict[int, Call] = {}
-        self.partial: dict[int, PartialStub[Request]] = {}
+        #: The request of which fragments are missing: one at a time is received.
+        self.incoming: PartialStub[Request] | None = None
 
     @property
     def buffered(self) -> int:
         """Bytes held of fragments and requests that are not complete."""
-        return self._reader.pending + sum(len(partial.stub) for partial in self.partial.values())
+        return self._reader.pending + (0 if self.incoming is None else len(self.incoming.stub))
+
+    @property
+    def over(self) -> bool:
+        """Whether the association is over: when what there is to send is sent, the connection is to be closed."""
+        return self.state is ServerState.CLOSED
+
+    def end_of_input(self) -> list[Event]:
+        """The client has nothing more to send, and still reads: calls under way are answered, then it is over.
+
+        `Ended` is among the events where nothing was under way; else `over` says when it is.
+        """
+        events = self.events = []
+        self.step(EndOfInput)
+        return events
 
     def respond(self, call: Call, stub: bytes) -> None:
         """Answer a call with a response stub, in as many fragments as the client's fragment size needs."""
@@ -153,33 +180,35 @@ class ServerCore(Endpoint[ServerState, Event]):
         self.drop_calls()
         self.close(Ended(reason, detail))
 
-    def forget_partial(self, call_id: int) -> PartialStub[Request]:
-        """A request is not incomplete any more; its bytes count no longer."""
-        partial = self.partial.pop(call_id)
-        self.server.reassembling -= len(partial.stub)
-        return partial
+    def forget_incoming(self) -> None:
+        """No request is incomplete any more; its bytes count no longer."""
+        if self.incoming is not None:
+            self.server.reassembling -= len(self.incoming.stub)
+            self.incoming = None
 
     def drop_calls(self) -> None:
         """Nobody waits for an answer any more."""
         for call in self.calls.values():
             call.step(CallInput.ORPHAN)
         self.calls.clear()
-        for call_id in list(self.partial):
-            self.forget_partial(call_id)
+        self.forget_incoming()
 
     def _send_response(self, call: Call, stub: bytes) -> None:
-        self.calls.pop(call.call_id, None)
-        self.answered += 1
         self.server.statistics.calls_out += 1
-        if call.maybe:
-            return
-        # Windows puts only the low byte of the context id into a response, and Samba does the same.
-        context_id = call.context_id & 0xFF
-        for piece, flags, hint in cut(stub, self.fragment_size - RESPONSE_HEADER_SIZE):
-            self.send(Response(call.call_id, context_id, piece, hint, flags=flags))
+        if not call.maybe:
+            # Windows puts only the low byte of the context id into a response, and Samba does the same.
+            context_id = call.context_id & 0xFF
+            for piece, flags, hint in cut(stub, self.fragment_size - RESPONSE_HEADER_SIZE):
+                self.send(Response(call.call_id, context_id, piece, hint, flags=flags))
+        self._finish(call)
 
     def _send_fault(self, call: Call, status: int, flags: int) -> None:
-        self.calls.pop(call.call_id, None)
-        self.answered += 1
         if not call.maybe:
             self.send(Fault(call.call_id, call.context_id, status, flags=WHOLE | flags))
+        self._finish(call)
+
+    def _finish(self, call: Call) -> None:
+        self.calls.pop(call.call_id, None)
+        self.answered += 1
+        if self.state is ServerState.FINISHING and not self.calls:
+            self.step(Finished)

@@ -32,12 +32,19 @@ class AssociationGroups:
     def __len__(self) -> int:
         return len(self._groups)
 
-    def join(self, group: int, client: str = "") -> int | None:
-        """The id of the group that a connection from `client` now belongs to.
+    def may_join(self, group: int, client: str = "") -> bool:
+        """Whether a connection from `client` may belong to this group.
 
-        None where `group` is not 0 and either not known or another machine's, which over TCP is told by its address
-        ([MS-RPCE] 3.3.1.5.7).
+        It may not where the group is not 0 and either not known or another machine's, which over TCP is told by its
+        address ([MS-RPCE] 3.3.1.5.7).
         """
+        if group == 0:
+            return True
+        known = self._groups.get(group)
+        return known is not None and known.client == client
+
+    def join(self, group: int, client: str = "") -> int | None:
+        """The id of the group that a connection from `client` now belongs to; None where it may not."""
         groups = self._groups
         if group == 0:
             group = self._next
@@ -46,10 +53,9 @@ class AssociationGroups:
             self._next = group % _HIGHEST_ID + 1
             groups[group] = _Group(client)
             return group
-        known = groups.get(group)
-        if known is None or known.client != client:
+        if not self.may_join(group, client):
             return None
-        known.connections += 1
+        groups[group].connections += 1
         return group
 
     def leave(self, group: int) -> None:

@@ -20,6 +20,7 @@ from kmstwist.rpc.pdu import (
     LAST_FRAG,
     PENDING_CANCEL,
     WHOLE,
+    AuthVerifier,
     Fault,
     Orphaned,
     Request,
@@ -33,15 +34,14 @@ from kmstwist.rpc.status import FaultStatus
 
 def receive_request(association: ServerCore, pdu: Request) -> None:
     """Take a request or a fragment of one."""
-    if pdu.auth is not None:
-        text = describe_authentication(pdu.auth)
-        _refuse(association, pdu.call_id, FaultStatus.ACCESS_DENIED, Reason.RPC_AUTHENTICATION, text, pdu.context_id)
-    elif not pdu.flags & FIRST_FRAG:
+    if not pdu.flags & FIRST_FRAG:
         _receive_further(association, pdu)
     elif (refusal := _first_fragment_refusal(association, pdu)) is not None:
         association.step(Refusal, refusal)
     elif pdu.context_id not in association.contexts:
         _refuse_context(association, pdu)
+    elif pdu.auth is not None:
+        _refuse_authentication(association, pdu, pdu.auth, pdu.context_id)
     elif pdu.flags & LAST_FRAG:
         _start(association, pdu, pdu.stub)
     else:
@@ -58,85 +58,127 @@ def note_orphan(association: ServerCore, pdu: Orphaned) -> None:
 
 def _first_fragment_refusal(association: ServerCore, pdu: Request) -> Refusal | None:
     """What is wrong with the beginning of a new call, given the calls under way; None if nothing is."""
-    calls, partial = association.calls, association.partial
-    if not (calls or partial or pdu.flags & PENDING_CANCEL):
+    calls, incoming = association.calls, association.incoming
+    if not calls and incoming is None and not pdu.flags & PENDING_CANCEL:
         return None
     call_id, context_id = pdu.call_id, pdu.context_id
+    if incoming is not None:
+        return _broken_into(association, pdu, incoming.first)
     if pdu.flags & PENDING_CANCEL:
         text = f"call {call_id} is cancelled before it begins"
         return _refusal(call_id, FaultStatus.NO_CALL_ACTIVE, Reason.RPC_NO_CALL, text, flags=DID_NOT_EXECUTE)
-    if call_id in calls or call_id in partial:
+    if call_id in calls:
         text = f"call id {call_id} is in use"
         return _refusal(call_id, FaultStatus.NCA_PROTOCOL_ERROR, Reason.RPC_CALL_ID_IN_USE, text, context_id)
-    if association.multiplexed:
-        limit = association.server.limits.max_calls
-        if len(calls) + len(partial) < limit:
-            return None
-        text = f"{limit} calls are under way on this connection"
-        status, reason = FaultStatus.NCA_SERVER_TOO_BUSY, Reason.RPC_TOO_MANY_CALLS
+    if not association.multiplexed:
+        text = f"call {call_id} begins while another is under way, without concurrent multiplexing"
+        status, reason = FaultStatus.NCA_PROTOCOL_ERROR, Reason.RPC_NOT_MULTIPLEXED
         return _refusal(call_id, status, reason, text, context_id, DID_NOT_EXECUTE)
-    text = f"call {call_id} begins while another is under way, without concurrent multiplexing"
-    status, reason = FaultStatus.NCA_PROTOCOL_ERROR, Reason.RPC_NOT_MULTIPLEXED
-    if partial:
-        # Observed: it is the call under way that is faulted when its fragments are broken into.
-        first = next(iter(partial.values())).first
-        return _refusal(first.call_id, status, reason, text, first.context_id)
+    limit = association.server.limits.max_calls
+    if len(calls) < limit:
+        return None
+    text = f"{limit} calls are under way on this connection"
+    status, reason = FaultStatus.NCA_SERVER_TOO_BUSY, Reason.RPC_TOO_MANY_CALLS
     return _refusal(call_id, status, reason, text, context_id, DID_NOT_EXECUTE)
 
 
-def _refuse_context(association: ServerCore, pdu: Request) -> None:
-    """A call begins on a context that is not bound."""
-    if association.partial:
+def _broken_into(association: ServerCore, pdu: Request, first: Request) -> Refusal:
+    """A call begins while another's fragments arrive.
+
+    One call at a time is received, with multiplexing or without ([MS-RPCE] 3.3.3). Observed: without it, the call under
+    way is faulted; with it, the one that begins, in no context, unless it is the same call once more.
+    """
+    status, call_id = FaultStatus.NCA_PROTOCOL_ERROR, pdu.call_id
+    if call_id == first.call_id:
+        text = f"call id {call_id} is in use"
+        return _refusal(call_id, status, Reason.RPC_CALL_ID_IN_USE, text, first.context_id)
+    if not association.multiplexed:
+        text = f"call {call_id} begins while another is under way, without concurrent multiplexing"
+        return _refusal(first.call_id, status, Reason.RPC_NOT_MULTIPLEXED, text, first.context_id)
+    if pdu.context_id not in association.contexts:
         text = f"context {pdu.context_id} is not bound, and another call is half received"
-        _refuse(association, pdu.call_id, FaultStatus.NCA_PROTOCOL_ERROR, Reason.RPC_UNKNOWN_CONTEXT, text)
-    elif pdu.flags & LAST_FRAG:
-        # The one refusal a well-meaning client may meet, so the connection stays (observed).
-        association.send(Fault(pdu.call_id, 0, FaultStatus.NCA_UNKNOWN_INTERFACE, flags=WHOLE | DID_NOT_EXECUTE))
-        association.answered += 1
-        association.note_refusal(Reason.RPC_UNKNOWN_CONTEXT, f"context {pdu.context_id} is not bound")
-    else:
-        text = f"a request in fragments for context {pdu.context_id}, which is not bound"
-        status = FaultStatus.NCA_UNKNOWN_INTERFACE
-        _refuse(association, pdu.call_id, status, Reason.RPC_UNKNOWN_CONTEXT, text, flags=DID_NOT_EXECUTE)
+        return _refusal(call_id, status, Reason.RPC_UNKNOWN_CONTEXT, text)
+    text = f"call {call_id} begins while fragments of call {first.call_id} are missing"
+    return _refusal(call_id, status, Reason.RPC_FRAGMENT_ORDER, text)
+
+
+def _refuse_context(association: ServerCore, pdu: Request) -> None:
+    """A call on a context that is not bound: the one refusal a well-meaning client may meet, so the connection stays.
+
+    Observed, of whole requests and of fragments.
+    """
+    association.send(Fault(pdu.call_id, 0, FaultStatus.NCA_UNKNOWN_INTERFACE, flags=WHOLE | DID_NOT_EXECUTE))
+    association.answered += 1
+    association.note_refusal(Reason.RPC_UNKNOWN_CONTEXT, f"context {pdu.context_id} is not bound")
+
+
+def _refuse_authentication(association: ServerCore, pdu: Request, auth: AuthVerifier, context_id: int) -> None:
+    text = describe_authentication(auth)
+    _refuse(association, pdu.call_id, FaultStatus.ACCESS_DENIED, Reason.RPC_AUTHENTICATION, text, context_id)
 
 
 def _begin_partial(association: ServerCore, pdu: Request) -> None:
-    # alloc_hint reserves nothing ([MS-RPCE] 2.2.2.6); but what it announces beyond the limit need not be waited for.
-    limit = association.server.limits.max_request
-    if pdu.alloc_hint > limit:
-        text = f"alloc_hint announces {pdu.alloc_hint} bytes, {limit} are allowed"
-        _refuse(association, pdu.call_id, FaultStatus.ACCESS_DENIED, Reason.RPC_REQUEST_TOO_LARGE, text, pdu.context_id)
-        return
-    association.partial[pdu.call_id] = PartialStub(pdu)
+    association.incoming = PartialStub(pdu)
     association.server.reassembling += len(pdu.stub)
-    _check_room(association, pdu)
+    _check_room(association, pdu, 0)
 
 
 def _receive_further(association: ServerCore, pdu: Request) -> None:
-    partial = association.partial.get(pdu.call_id)
-    status, reason = FaultStatus.NCA_PROTOCOL_ERROR, Reason.RPC_FRAGMENT_ORDER
-    if partial is None:
-        text = f"a fragment of call {pdu.call_id}, whose first has not come"
-        _refuse(association, pdu.call_id, status, reason, text)
+    """Join a fragment to its call. The first one's context and operation count, its own mean nothing (observed)."""
+    incoming = association.incoming
+    if incoming is None or incoming.first.call_id != pdu.call_id:
+        _refuse_stray(association, pdu)
         return
-    first = partial.first
-    if pdu.context_id != first.context_id or pdu.opnum != first.opnum:
-        text = f"a fragment of call {pdu.call_id} names another context or operation than its first"
-        _refuse(association, pdu.call_id, status, reason, text, first.context_id)
+    first = incoming.first
+    if pdu.little_endian is not first.little_endian:
+        text = f"the fragments of call {pdu.call_id} differ in their byte order"
+        status, reason = FaultStatus.NCA_PROTOCOL_ERROR, Reason.RPC_FRAGMENT_ORDER
+        _refuse(association, pdu.call_id, status, reason, text, first.context_id, DID_NOT_EXECUTE)
         return
-    partial.add(pdu)
+    if pdu.auth is not None:
+        _refuse_authentication(association, pdu, pdu.auth, first.context_id)
+        return
+    before = len(incoming.stub)
+    incoming.add(pdu)
     association.server.reassembling += len(pdu.stub)
-    if _check_room(association, pdu) and pdu.flags & LAST_FRAG:
-        association.forget_partial(pdu.call_id)
-        _start(association, first, bytes(partial.stub))
+    if _check_room(association, pdu, before) and pdu.flags & LAST_FRAG:
+        association.forget_incoming()
+        _start(association, first, bytes(incoming.stub))
 
 
-def _check_room(association: ServerCore, pdu: Request) -> bool:
-    """Whether the call just added to is within its own limit and all such calls within theirs; else refuse it."""
-    server = association.server
+def _refuse_stray(association: ServerCore, pdu: Request) -> None:
+    """A fragment that is not first, of a call that has not begun.
+
+    Observed: without multiplexing it is the call under way that is faulted. With it, nothing being received, the
+    fragment is judged by its context.
+    """
+    incoming = association.incoming
+    status, reason = FaultStatus.NCA_PROTOCOL_ERROR, Reason.RPC_FRAGMENT_ORDER
+    text = f"a fragment of call {pdu.call_id}, whose first has not come"
+    if not association.multiplexed and incoming is not None:
+        _refuse(association, incoming.first.call_id, status, reason, text, incoming.first.context_id)
+    elif not association.multiplexed or incoming is not None:
+        _refuse(association, pdu.call_id, status, reason, text)
+    elif pdu.context_id not in association.contexts:
+        _refuse_context(association, pdu)
+    else:
+        _refuse(association, pdu.call_id, status, reason, text, pdu.context_id)
+
+
+def _check_room(association: ServerCore, pdu: Request, before: int) -> bool:
+    """Whether the call being received, which had `before` bytes, is within its limit and all such calls within theirs.
+
+    alloc_hint reserves nothing ([MS-RPCE] 2.2.2.6); but what it announces beyond the limit need not be waited for.
+    """
+    server, incoming = association.server, association.incoming
+    if incoming is None:
+        return False
     limits = server.limits
-    size = len(association.partial[pdu.call_id].stub)
-    if size > limits.max_request:
+    size = len(incoming.stub)
+    if before + pdu.alloc_hint > limits.max_request:
+        status = FaultStatus.ACCESS_DENIED
+        text = f"alloc_hint announces {before + pdu.alloc_hint} bytes, {limits.max_request} are allowed"
+    elif size > limits.max_request:
         status = FaultStatus.ACCESS_DENIED
         text = f"the request has reached {size} bytes, {limits.max_request} are allowed"
     elif server.reassembling > limits.max_reassembly:
@@ -144,7 +186,8 @@ def _check_room(association: ServerCore, pdu: Request) -> bool:
         text = f"all requests in fragments together have reached {limits.max_reassembly} bytes"
     else:
         return True
-    _refuse(association, pdu.call_id, status, Reason.RPC_REQUEST_TOO_LARGE, text, pdu.context_id)
+    first = incoming.first
+    _refuse(association, first.call_id, status, Reason.RPC_REQUEST_TOO_LARGE, text, first.context_id)
     return False
 
 
