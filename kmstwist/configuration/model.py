@@ -76,6 +76,11 @@ class ServerSettings(Section):
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
         1, description="Processes that share the port; a gateway only. Changing it needs a restart."
     )
+    windows: Literal["2012r2", "2025"] = Field(
+        "2025",
+        description="The Windows Server to behave as in RPC where one differs from another: for tests and monitoring "
+        "that expect the answers of a certain one. No Windows or Office client notices.",
+    )
     timeouts: TimeoutSettings = TimeoutSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()

@@ -67,7 +67,13 @@ from kmstwist.rpc.pdu import (
     Shutdown,
 )
 from kmstwist.rpc.server.association import ServerAssociation
-from kmstwist.rpc.server.behaviour import NEWEST_WINDOWS, WINDOWS_2012_R2, WINDOWS_2025, WindowsVersion
+from kmstwist.rpc.server.behaviour import (
+    NEWEST_WINDOWS,
+    WINDOWS_2012_R2,
+    WINDOWS_2025,
+    WINDOWS_VERSIONS,
+    WindowsVersion,
+)
 from kmstwist.rpc.server.call import Call
 from kmstwist.rpc.server.core import Limits, RpcServer
 from kmstwist.rpc.server.events import CallOrphaned, CallReceived, Ended, Event, Refused
@@ -107,6 +113,7 @@ __all__ = [
     "WHOLE",
     "WINDOWS_2012_R2",
     "WINDOWS_2025",
+    "WINDOWS_VERSIONS",
     "AcceptedContext",
     "AlterContext",
     "AlterContextResp",

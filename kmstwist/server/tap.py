@@ -23,7 +23,7 @@ from kmstwist.conversation.factory import KmsFactory
 from kmstwist.conversation.recording import Recorder
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.gateway.service import GatewayService
-from kmstwist.kms.interface import KMS_INTERFACE
+from kmstwist.kms.interface import KMS
 from kmstwist.lab.service import LabService
 from kmstwist.process.adoption import Adoption
 from kmstwist.process.control import Command, ControlService, socket_path
@@ -43,7 +43,7 @@ from kmstwist.process.options import Options
 from kmstwist.process.signals import Signals
 from kmstwist.process.supervisor import Supervisor
 from kmstwist.process.supervisor_watch import SupervisorWatch
-from kmstwist.rpc import AssociationGroups, Interface, Limits, RpcServer
+from kmstwist.rpc import WINDOWS_VERSIONS, AssociationGroups, Limits, RpcServer
 from kmstwist.server.activators import make_gateway, make_lab, share_of
 from kmstwist.server.announcement import Announcement
 from kmstwist.server.auditing import make_audit, try_store
@@ -141,7 +141,8 @@ def _make_factory(
     config: Config, adoption: Adoption, admission: Admission, recorder: Recorder, reactor: Any
 ) -> KmsFactory:
     groups = AssociationGroups(_random_group_id())
-    rpc = RpcServer((Interface(KMS_INTERFACE, operations=1),), limits=_rpc_limits(config, adoption), groups=groups)
+    windows = WINDOWS_VERSIONS[config.server.windows]
+    rpc = RpcServer((KMS,), limits=_rpc_limits(config, adoption), groups=groups, windows=windows)
     return KmsFactory(rpc, reactor, admission, timeouts=config.server.timeouts, recorder=recorder)
 
 
@@ -157,6 +158,7 @@ def _apply(
     lookup.servers = new.dns.server_addresses
     factory.timeouts = new.server.timeouts
     factory.rpc.limits = _rpc_limits(new, adoption)
+    factory.rpc.windows = WINDOWS_VERSIONS[new.server.windows]
     listening.drain = new.server.timeouts.drain
     factory.admission.apply(new.admission, connections=_share(new.server.limits.connections, adoption))
     redirect_log(new.server.log)

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from kmstwist.cli.reference import PAGES
 from kmstwist.configuration.document import commented_toml, effective_toml
-from kmstwist.configuration.model import Config, LabSettings
+from kmstwist.configuration.model import Config, LabSettings, ServerSettings
 from kmstwist.configuration.options import OPTIONS
 from kmstwist.configuration.reading import ConfigError, Override, line_numbers, load
 from kmstwist.kms.catalogue import FAMILIES
 from kmstwist.process.options import Options
+from kmstwist.rpc import NEWEST_WINDOWS, WINDOWS_VERSIONS
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ROOT / "etc" / "kmstwist" / "kmstwist.toml"
@@ -328,6 +329,12 @@ def test_every_option_is_described() -> None:
 def test_the_two_lists_of_product_families_are_one() -> None:
     assert LabSettings().products == FAMILIES
     assert get_args(get_args(LabSettings.model_fields["products"].annotation)[0]) == FAMILIES
+
+
+def test_the_windows_versions_that_may_be_configured_are_those_that_rpc_knows() -> None:
+    field = ServerSettings.model_fields["windows"]
+    assert set(get_args(field.annotation)) == set(WINDOWS_VERSIONS)
+    assert WINDOWS_VERSIONS[field.default] is NEWEST_WINDOWS
 
 
 # The options.

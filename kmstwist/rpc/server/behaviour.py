@@ -6,6 +6,7 @@ and 2022; 2025 answers as 2022 does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,5 +24,7 @@ class WindowsVersion:
 
 WINDOWS_2012_R2: Final = WindowsVersion("Windows Server 2012 R2", RejectReason.NOT_SPECIFIED)
 WINDOWS_2025: Final = WindowsVersion("Windows Server 2025", RejectReason.PROTOCOL_VERSION_NOT_SUPPORTED)
+#: Those that are known, by short names.
+WINDOWS_VERSIONS: Final[Mapping[str, WindowsVersion]] = {"2012r2": WINDOWS_2012_R2, "2025": WINDOWS_2025}
 #: What a server behaves as unless it is told otherwise.
 NEWEST_WINDOWS: Final = WINDOWS_2025
