@@ -142,7 +142,8 @@ _LONGEST_REMEMBERED: Final = 512
 
 def _bind(layout: Layout, data: bytes, end: int, header: Header, auth: AuthVerifier | None) -> Bind:
     xmit, recv, group, count = layout.bind.unpack_from(data, HEADER_SIZE)
-    body = data[HEADER_SIZE + layout.bind.size :]
+    # Three bytes of padding come before the list; a bind without contexts may end before them, as Samba's do.
+    body = data[HEADER_SIZE + layout.bind.size + 3 :]
     decode_contexts = _remembered_contexts if len(body) <= _LONGEST_REMEMBERED else _decode_contexts
     contexts, size = decode_contexts(layout.little, count, body)
     if auth is not None and size > len(body) - header.auth_length - AUTH_TRAILER_SIZE:

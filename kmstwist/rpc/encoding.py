@@ -53,7 +53,7 @@ def _syntax_bytes(layout: Layout, syntax: SyntaxId) -> bytes:
 
 
 def _bind_body(layout: Layout, pdu: Bind) -> bytes:
-    parts = [layout.bind.pack(pdu.max_xmit_frag, pdu.max_recv_frag, pdu.assoc_group, len(pdu.contexts))]
+    parts = [layout.bind.pack(pdu.max_xmit_frag, pdu.max_recv_frag, pdu.assoc_group, len(pdu.contexts)), bytes(3)]
     for context in pdu.contexts:
         parts.append(layout.context.pack(context.context_id, len(context.transfers)))
         parts.append(_syntax_bytes(layout, context.abstract))

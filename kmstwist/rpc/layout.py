@@ -31,7 +31,7 @@ class Layout:
         self.drep = b"\x10\x00\x00\x00" if self.little else b"\x00\x00\x00\x00"
         self.header = struct.Struct(order + "BBBB4sHHI")
         self.tail = struct.Struct(order + "HHI")
-        self.bind = struct.Struct(order + "HHIBxxx")
+        self.bind = struct.Struct(order + "HHIB")
         self.context = struct.Struct(order + "HBx")
         self.bind_ack = struct.Struct(order + "HHIH")
         self.outcome = struct.Struct(order + "HH20s")
