@@ -84,7 +84,9 @@ CASES = {
     "a request of version 4": Case(altered(REQUEST, 0, b"\4"), "rpc-version", nak(4)),
     "a fragment length of 0": Case(of_length(BIND, 0), "rpc-fragment-length", nak(0)),
     "a fragment length of 15": Case(of_length(BIND, 15), "rpc-fragment-length", nak(0)),
-    "a fragment length of 65,535": Case(of_length(BIND, 65535), "rpc-fragment-length", nak(0)),
+    "a request's fragment length of 65,535": Case(
+        BIND + of_length(REQUEST, 65535), "rpc-fragment-length", fault(PROTOCOL_ERROR)
+    ),
     "a request's fragment length of 15": Case(
         BIND + of_length(REQUEST, 15), "rpc-fragment-length", fault(PROTOCOL_ERROR)
     ),
@@ -120,7 +122,7 @@ CASES = {
         encode(AlterContext(1, WINDOWS_CONTEXTS)), "rpc-not-bound", fault(PROTOCOL_ERROR)
     ),
     "a second bind": Case(BIND + BIND, "rpc-second-bind", nak(0)),
-    "a bind without contexts": Case(encode(Bind(1, ())), "rpc-bad-context-list", nak(0)),
+    "a bind without contexts": Case(encode(Bind(1, ())), "rpc-bad-context-list", nak(4)),
     "a bind to another interface": Case(
         encode(Bind(1, (OTHER_INTERFACE,))), "rpc-no-interface", (BindAck, 0), closes=False
     ),
