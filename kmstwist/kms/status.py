@@ -152,6 +152,11 @@ class Status(IntEnum):
         _REPORTED + "the application is running within the valid out of tolerance grace period.",
         "activate before it ends; the licence expired or the hardware changed",
     )
+    SL_E_VL_INFO_PRODUCT_USER_RIGHT = (
+        0x4004F040,
+        _REPORTED + "the product was activated but the owner should verify the Product Use Rights.",
+        "nothing to do: ospp /dstatus prints it, for information only, beside a licence that KMS activated",
+    )
     SL_E_OUT_OF_TOLERANCE = (
         0xC004F00F,
         _REPORTED + "the hardware ID binding is beyond the level of tolerance.",
