@@ -12,12 +12,12 @@ from functools import cache
 
 from kmstwist.kms.catalogue import OFFICE, Product
 
-_NEWEST = "10.0.26100.1"
+_NEWEST_VERSION = "10.0.26100.1"
 #: The licensing service's version by the words that are in the product's name, the most special first.
 _VERSIONS = (
     ("LTSB 2016", "10.0.14393.0"),
     ("LTSB 2015", "10.0.10240.16384"),
-    ("Server 2025", _NEWEST),
+    ("Server 2025", _NEWEST_VERSION),
     ("Server 2022", "10.0.20348.1"),
     ("Server 2019", "10.0.17763.1"),
     ("Server 2016", "10.0.14393.0"),
@@ -82,7 +82,7 @@ def naming_of(product: Product) -> Naming:
 
 
 def _windows(name: str) -> Naming:
-    version = next((number for words, number in _VERSIONS if words in name), _NEWEST)
+    version = next((number for words, number in _VERSIONS if words in name), _NEWEST_VERSION)
     if "Web Server 2008" in name:
         version = "6.0.6002.18005"
     is_server = "Server" in name
@@ -133,7 +133,7 @@ def _office(name: str) -> Naming:
         edition = f"Office{number}{short}{year}VL_KMS_Client_AE"
     family = f"Office {number}"
     return Naming(
-        f"{family}, {edition} edition", f"{family}, VOLUME_KMSCLIENT channel", edition, _NEWEST, _REARMS_OFFICE
+        f"{family}, {edition} edition", f"{family}, VOLUME_KMSCLIENT channel", edition, _NEWEST_VERSION, _REARMS_OFFICE
     )
 
 
@@ -142,3 +142,7 @@ def _office_product(words: str) -> str:
         if words.startswith(first):
             return professional if "Professional" in words else standard
     return words.replace(" ", "")
+
+
+NEWEST = _windows("Windows 11 / 10 Enterprise")
+"""The Windows of a machine that has none of its own: Office runs on some Windows."""

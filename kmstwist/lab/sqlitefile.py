@@ -57,8 +57,13 @@ class SqliteFile(ABC):
                 f"the lab's {what} {self._path} {verb} written by a newer kmstwist (schema {version}, this one knows "
                 f"{self._schema_version}): update kmstwist, or move the file away"
             )
+        if 0 < version < self._schema_version:
+            self._upgrade(connection, version)
         self._metadata.create_all(connection)
         connection.exec_driver_sql(f"PRAGMA user_version = {self._schema_version}")
+
+    def _upgrade(self, connection: Connection, version: int) -> None:  # noqa: B027 (a kind of file may need none)
+        """Bring the tables of an earlier `version` up to this one; those that are missing are made in any case."""
 
     @abstractmethod
     def _explained(self, error: DBAPIError) -> StoreError:

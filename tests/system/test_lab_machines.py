@@ -45,11 +45,12 @@ def test_an_administrator_practises_on_a_lab_machine(tmp_path) -> None:
         assert statuses == [1, 1, 1, 0]
         assert lab(folder, "slmgr", "SRV1", "/ato") == (
             0,
-            f"Activating {WINDOWS} ({activation_id(WINDOWS)}) ...\nProduct activated successfully.\n",
+            f"Activating Windows(R), ServerStandard edition ({activation_id(WINDOWS)}) ...\n"
+            "Product activated successfully.\n\n",
         )
         assert "12289" in lab(folder, "events", "srv1", "--last", "1")[1]
         status, said = lab(folder, "ospp", "SRV1", "/act")
-        assert (status, "ERROR CODE: 0xC004F038" in said) == (1, True)
+        assert (status, "ERROR CODE: 0xC004F038" in said) == (0, True)
         assert len(server.conversations(7)) == 7
         done = kmstwist("lab", "activate", "--machine", "SRV1", "--machine", "SRV2", "--state-dir", str(folder))
         assert f"SRV2  {WINDOWS}: licensed for 180 days" in done.stdout
@@ -57,7 +58,7 @@ def test_an_administrator_practises_on_a_lab_machine(tmp_path) -> None:
         assert done.returncode == 1
         assert server.stop() == 0
     status, said = lab(folder, "slmgr", "host", "/dlv")
-    assert "Current count: 5 (Windows)" in said
+    assert "    Current count: 5\n" in said
     assert f"Listening on Port: {server.port}" in said
     assert "Total requests received: 11" in said
     status, said = lab(folder, "slmgr", "SRV1", "/ato")
@@ -79,9 +80,11 @@ def test_a_command_on_another_computer_and_what_is_said_where_that_is_not_there(
     assert "Current count" in lab(folder, "slmgr", "PC1", "host", "/dli")[1]
     for words in (("slmgr", "PC1", "PC3", "/dli"), ("ospp", "PC1", "/dstatus", "PC3", "admin", "secret")):
         status, said = lab(folder, *words)
-        assert status == 1
-        assert "Error: 0x800706BA The RPC server is unavailable." in said
         assert 'there is no lab machine "PC3"' in said
+        if words[0] == "slmgr":
+            assert "Error 0x800706BA occurred in connecting to server PC3. The RPC server is unavailable" in said
+        # ospp ends well whatever failed.
+        assert status == (words[0] == "slmgr")
     assert lab(folder, "slmgr", "PC9", "PC1", "/dli")[0] == 1
 
 
@@ -94,17 +97,20 @@ def test_what_slmgr_sets_on_the_host_holds_after_a_restart(tmp_path) -> None:
     with Server(folder) as server:
         lab(folder, "machine", "new", "PC1", "--product", WINDOWS, "--host", f"127.0.0.1:{server.port}")
         lab(folder, "slmgr", "PC1", "/ato")
-        assert ",15,60," in lab(folder, "events", "PC1")[1]
+        assert ", 15, 60, " in lab(folder, "events", "PC1")[1]
         lab(folder, "slmgr", "host", "/sai", "30")
         shown = lab(folder, "slmgr", "host", "/dlv")[1]
-        assert "(until the lab is started again: 15)" in _line(shown, "Activation interval")
+        assert "(until the lab is started again: 15)" in _line(shown, "activation interval")
         server.process.send_signal(signal.SIGHUP)
         server.wait_for(r" config\b")
         niceness = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()[16]
         assert int(niceness) >= 10
         server.stop()
     # The intervals did not wait for a start.
-    assert _line(lab(folder, "slmgr", "host", "/dlv")[1], "Activation interval") == "Activation interval: 30 minutes"
+    assert (
+        _line(lab(folder, "slmgr", "host", "/dlv")[1], "activation interval")
+        == "The activation interval is 30 minutes."
+    )
 
 
 def _line(said: str, wanted: str) -> str:
@@ -117,7 +123,9 @@ def test_the_clock_of_a_lab_host_can_be_wrong(tmp_path) -> None:
     with Server(folder, "--lab-clock-error=300") as server:
         lab(folder, "machine", "new", "PC1", "--product", WINDOWS, "--host", f"127.0.0.1:{server.port}")
         status, said = lab(folder, "slmgr", "PC1", "/ato")
-        assert (status, "0xC004F06C" in said) == (1, True)
+        # The refusal is told beside what Windows shows, and is in the log.
+        assert (status, "Error: 0xC004F074" in said, "refused: 0xC004F06C" in said) == (1, True, True)
+        assert "\n0xC004F06C, 0x00000000, 127.0.0.1:" in lab(folder, "events", "PC1")[1]
         [line] = server.conversations(1)
         assert line["reason"] == "lab-clock"
         server.stop()
@@ -130,14 +138,15 @@ def test_mistakes_are_told_in_a_sentence(tmp_path) -> None:
         server.stop()
     for words, said in (
         (("slmgr", "NOBODY", "/ato"), 'no lab machine "NOBODY"'),
-        (("slmgr", "NOBODY", "/sia"), "Unrecognized option"),
+        (("slmgr", "NOBODY", "/sia"), 'no lab machine "NOBODY"'),
+        (("slmgr", "host", "/sia"), "Unrecognized option: /sia"),
         (("machine", "new", "host", "--product", WINDOWS), "is the lab host itself"),
         (("machine", "new", "a b", "--product", WINDOWS), "no machine name"),
         (("machine", "new", "PC1", "--product", "Windows 12"), "the catalogue has no product"),
         (("machine", "new", "PC1", "--product", WINDOWS, "--product", "Windows 11 Pro"), "one Windows"),
         (("confirm", "12345"), "0xC004F02F"),
         (("machine", "age", "PC1", "nan"), "nan is no number"),
-        (("slmgr", "NOBODY", "/dli", "1", "2"), "takes no '2'"),
+        (("slmgr", "host", "/skms", "kms"), "a KMS host is not its own client"),
         (("events", "PC1"), "no lab machine"),
     ):
         status, output = lab(folder, *words)

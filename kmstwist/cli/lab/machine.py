@@ -35,8 +35,11 @@ from kmstwist.kms.version import Version
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.errors import TOO_MANY_REARMS, Published, Refused
 from kmstwist.lab.machines.living import Attempt, live
-from kmstwist.lab.machines.machine import MACHINE, Machine
+from kmstwist.lab.machines.machine import MACHINE, Licence, Machine
+from kmstwist.lab.machines.regions import DEFAULT as DEFAULT_REGION
+from kmstwist.lab.machines.regions import region as find_region
 from kmstwist.lab.machines.session import dns_domain
+from kmstwist.lab.machines.troubles import NONE, TROUBLES, afflict, relieve, trouble_lines
 from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.slmgr.show import STATUS_WORDS
 
@@ -59,6 +62,7 @@ def machine() -> None:
 @click.option("--host", type=HOST_PORT, help="Set the KMS host by hand, as slmgr /skms does.")
 @click.option("--kms-version", type=click.Choice(["4", "5", "6"]), default="6", show_default=True)
 @click.option("--physical", is_flag=True, help="Not a virtual machine.")
+@click.option("--region", default=DEFAULT_REGION, show_default=True, help="The region in whose form it prints dates.")
 @state_dir_option
 def new(
     name: str,
@@ -68,6 +72,7 @@ def new(
     host: HostPort | None,
     kms_version: str,
     physical: bool,
+    region: str,
     state_dir: Path | None,
 ) -> None:
     """Make a machine with these products and their published client keys, in initial grace."""
@@ -80,6 +85,7 @@ def new(
             dns_server=_dns_server(dns),
             virtual=not physical,
             version=Version(int(kms_version), 0),
+            region=find_region(region).name,
         )
         if len(made.full_name) > MAX_MACHINE_NAME:
             raise Refused(f"{made.full_name} is too long: with its domain a machine's name has {MAX_MACHINE_NAME}.")
@@ -231,6 +237,42 @@ def _print_attempts(attempts: list[Attempt]) -> None:
             if len(made) > 1:
                 when += f" to {made[-1].day:.2f}, {len(made):,} times"
             console.print(f"  {when}: {escape(error) or 'licensed for 180 days'}", soft_wrap=True)
+
+
+@machine.command(epilog="\b\n" + "\n".join(["Troubles:", *trouble_lines()]))
+@click.argument("name")
+@click.argument("trouble", type=click.Choice([*TROUBLES, NONE]))
+@click.option("--product", help="The product it is put on; by default Windows, or else the first there is.")
+@state_dir_option
+def trouble(name: str, trouble: str, product: str | None, state_dir: Path | None) -> None:
+    """Put a machine in a trouble to practise on, or take it out of one (none)."""
+    with held_machines(state_folder(state_dir), name) as store:
+        found = store.get(name)
+        licence = _licence_of(found, product)
+        if trouble == NONE:
+            relieve(found, licence, time.time())
+            click.echo(f"{licence.product.name} on {found.name} is in no trouble.")
+        else:
+            chosen = TROUBLES[trouble]
+            afflict(found, licence, chosen, time.time())
+            click.echo(f"{licence.product.name} on {found.name}, 0x{chosen.code:08X}: {chosen.seen}.")
+            click.echo(f"Cure: {chosen.cure}.")
+        store.save(found)
+
+
+def _licence_of(found: Machine, product: str | None) -> Licence:
+    """The licence of a product, by default that of Windows; `Refused` where there is none."""
+    if product is not None:
+        try:
+            wanted = find(product)
+        except UnknownProduct as error:
+            raise Refused(str(error)) from None
+        licences = [licence for licence in found.licences if licence.product == wanted]
+    else:
+        licences = sorted(found.licences, key=lambda licence: (not licence.is_windows, licence.partial_key is None))
+    if not licences:
+        raise Refused(f"{found.name} has no {product or 'product'}: kmstwist lab machine show {found.name}")
+    return licences[0]
 
 
 @machine.command()

@@ -240,7 +240,7 @@ class WireFleet:
         message = self._cipher.seal_request(asking.request(now, real - now + error))
         try:
             contact = self._contacts[member.site.name]
-            hresult, answer = await contact(HostPort("127.0.0.1", self._processes[server.name].port), message)
+            answer = await contact(HostPort("127.0.0.1", self._processes[server.name].port), message)
         except UpstreamError as failed:
             self._figures.errors[failed.reason] += 1
             return False
@@ -250,7 +250,7 @@ class WireFleet:
         server.requests[record.hour_of(now)] += 1
         # A machine that was generalised meanwhile has started anew, and the answer is for the one it was.
         if not self._is_out(member) and member.lab is asking:
-            outcome = asking.process_message(self._cipher, hresult, answer, now)
+            outcome = asking.process_message(self._cipher, answer.hresult, answer.message, now)
             if outcome.activated:
                 member.choice.worked(server)
             record.answered(member, server, outcome, now)

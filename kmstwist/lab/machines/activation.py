@@ -1,29 +1,41 @@
 """A lab machine activates: it finds a host as Windows does, asks over a real connection, and logs what happened.
 
 The host set by hand, else the remembered one, else those of the SRV record in the order of RFC 2782. A host that cannot
-be reached is logged (event 12288 with that attempt's code) and the next is tried; the first that answers decides.
+be reached, or that refuses, is logged (event 12288 with that attempt's code) and the next is tried; the first that
+grants an answer decides. Where none does, the machine shows 0xC004F074, and its log the reasons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
-from kmstwist.addresses import HostPort, is_address
+from kmstwist.addresses import AddressError, HostPort, is_address, parse_host_port
 from kmstwist.discovery.lookup.answers import LookupFailed
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.kms import filetime
-from kmstwist.kms.messages import MessageError, Request
-from kmstwist.kms.status import Status
+from kmstwist.kms.messages import LicenseStatus, MessageError, Request
+from kmstwist.kms.status import Status, explain
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import Outcome
 from kmstwist.lab.machines.errors import Published, Refused
-from kmstwist.lab.machines.events import answer_processed, request_sent
+from kmstwist.lab.machines.events import MachineEvent, acquisition_failed, answer_processed, request_sent
 from kmstwist.lab.machines.locating import LocateFailed, Locator
 from kmstwist.lab.machines.machine import Licence, Machine
+from kmstwist.lab.machines.troubles import (
+    BAD_DNS_NAME,
+    BLOCKED_KEY,
+    HOST_NOT_ACTIVATED,
+    NON_GENUINE_GRACE,
+    NOT_BOUND,
+    NOT_GENUINE,
+    Trouble,
+    trouble_of,
+)
 from kmstwist.reasons import Reason
 from kmstwist.transport.connection import call_timed_out, connect
 from kmstwist.transport.endpoints import addresses_endpoint, endpoint_for
@@ -33,11 +45,19 @@ TIMEOUT = 10.0
 """Seconds that a connection, and then a call, may take."""
 
 
+class Answer(NamedTuple):
+    """A host's HRESULT and answer, and the address it was reached at, where that is known."""
+
+    hresult: int
+    message: bytes
+    address: str | None = None
+
+
 class Contact(Protocol):
     """Brings a message to a host."""
 
-    def __call__(self, host: HostPort, message: bytes, machine: Machine | None = None) -> Awaitable[tuple[int, bytes]]:
-        """The host's HRESULT and its answer; fails with an `UpstreamError`.
+    def __call__(self, host: HostPort, message: bytes, machine: Machine | None = None) -> Awaitable[Answer]:
+        """The host's answer; fails with an `UpstreamError`.
 
         A name is resolved as the `machine` does it, without one as this computer does.
         """
@@ -50,6 +70,7 @@ _UNKNOWN_INTERFACE = 0x800706B5
 _ACCESS_DENIED_FAULT = 5
 _AD_ONLY, _TOKEN_ONLY = 1, 3
 _KMS_AGAIN = "slmgr /act-type 2 (ospp /actype:2 for Office) allows KMS."
+_GENUINE_NEEDED = (NOT_GENUINE, NON_GENUINE_GRACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +91,15 @@ def contact_over_tcp(reactor: Any, timeout: float = TIMEOUT, over: Over = lambda
     """A `Contact` that connects, binds, asks and closes, as a Windows client does; `over` puts a link in between."""
     clock: IReactorTime = reactor
 
-    async def contact(host: HostPort, message: bytes, machine: Machine | None = None) -> tuple[int, bytes]:
+    async def contact(host: HostPort, message: bytes, machine: Machine | None = None) -> Answer:
         connection = await connect(clock, over(await _endpoint(reactor, host, machine, timeout)), timeout)
+        peer = connection.transport.getPeer() if connection.transport is not None else None
         try:
-            return await connection.request_activation(message).addTimeout(
+            hresult, answer = await connection.request_activation(message).addTimeout(
                 timeout, clock, onTimeoutCancel=call_timed_out
             )
+            address = peer.host if isinstance(peer, (IPv4Address, IPv6Address)) else None
+            return Answer(hresult, answer, address)
         finally:
             connection.close()
 
@@ -83,6 +107,12 @@ def contact_over_tcp(reactor: Any, timeout: float = TIMEOUT, over: Over = lambda
 
 
 async def _endpoint(reactor: Any, host: HostPort, machine: Machine | None, timeout: float) -> IStreamClientEndpoint:
+    if not is_address(host.host):
+        try:
+            parse_host_port(host.host)
+        except AddressError as error:
+            # Windows takes any text for a host's name, and fails when it asks.
+            raise ConnectError(str(error), Reason.UPSTREAM_DNS) from None
     name = host.host.rstrip(".").lower()
     # Every computer knows itself under this name, without a DNS server (RFC 6761 6.3).
     is_local = name.rpartition(".")[2] == "localhost"
@@ -97,32 +127,46 @@ async def _endpoint(reactor: Any, host: HostPort, machine: Machine | None, timeo
     return addresses_endpoint(reactor, answer.addresses, host.port, timeout)
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt to activate: whose, and what hosts said on the way."""
+
+    machine: Machine
+    licence: Licence
+    asking: Asking
+    before: tuple[LicenseStatus, float | None]
+    address: str | None = None
+    refusals: list[str] = field(default_factory=list)
+    refused_by: list[HostPort] = field(default_factory=list)
+
+
 async def activate(machine: Machine, licence: Licence, asking: Asking) -> Outcome:
-    """Try to activate a licence now. Raises `Published` with the code that Windows would show, if it does not come to
-    be licensed; the events of either are in `machine.new_events`.
+    """Try to activate a licence now. Raises `Published` with the code that Windows would show, if no host comes to
+    license it; the events of either are in `machine.new_events`. A copy that is not genuine stays so all the same.
     """
-    _check_may_ask(machine, licence)
+    _check_may_ask(machine, licence, asking)
+    attempt = _Attempt(machine, licence, asking, (licence.client.advance(asking.now()), licence.client.expires))
     choice = machine.choice_of(licence)
     if choice.known is not None:
-        tried = await _try(machine, licence, choice.known, asking)
-        if isinstance(tried, Outcome):
-            return _finished(machine, licence, choice.known, tried)
+        tried = await _try(attempt, choice.known)
+        if tried is not None:
+            return _finished(attempt, choice.known, tried)
         choice.unreachable(choice.known)
         machine.cached = choice.cached
     if choice.discovers:
         for host in await _located(machine, licence, asking):
-            tried = await _try(machine, licence, host, asking)
-            if isinstance(tried, Outcome):
-                return _finished(machine, licence, host, tried)
+            tried = None if host in attempt.refused_by else await _try(attempt, host)
+            if tried is not None:
+                return _finished(attempt, host, tried)
     raise _failed(
         licence,
         int(Status.SL_E_VL_BINDING_SERVICE_UNAVAILABLE),
         asking,
-        f"The hosts it tried are in its log: kmstwist lab events {machine.name}.",
+        " ".join([*attempt.refusals, f"The hosts it tried are in its log: kmstwist lab events {machine.name}."]),
     )
 
 
-def _check_may_ask(machine: Machine, licence: Licence) -> None:
+def _check_may_ask(machine: Machine, licence: Licence, asking: Asking) -> None:
     if licence.partial_key is None:
         raise Published(Status.SL_E_PKEY_NOT_INSTALLED)
     act_type = machine.act_type_of(licence)
@@ -130,6 +174,16 @@ def _check_may_ask(machine: Machine, licence: Licence) -> None:
         raise Published(Status.SL_E_VL_AD_AO_NOT_FOUND, f"The lab has no Active Directory: {_KMS_AGAIN}")
     if act_type == _TOKEN_ONLY:
         raise Published(Status.SL_E_NOT_SUPPORTED, f"The lab has no tokens: {_KMS_AGAIN}")
+    trouble = trouble_of(licence)
+    if trouble in (NOT_BOUND, BLOCKED_KEY) or (trouble is BAD_DNS_NAME and machine.host_of(licence) is None):
+        assert trouble is not None
+        if trouble is BLOCKED_KEY:
+            machine.new_events.append(acquisition_failed(asking.now(), trouble.code, licence.product.name))
+        raise _failed(licence, trouble.code, asking, _practised(trouble), has_own_cure=True)
+
+
+def _practised(trouble: Trouble) -> str:
+    return f"The trouble {trouble.name} is being practised. Its cure: {trouble.cure}."
 
 
 async def _located(machine: Machine, licence: Licence, asking: Asking) -> list[HostPort]:
@@ -141,8 +195,9 @@ async def _located(machine: Machine, licence: Licence, asking: Asking) -> list[H
     return hosts if port is None else [HostPort(host.host, port) for host in hosts]
 
 
-async def _try(machine: Machine, licence: Licence, host: HostPort, asking: Asking) -> Outcome | None:
-    """Ask one host; None if it was not reached."""
+async def _try(attempt: _Attempt, host: HostPort) -> Outcome | None:
+    """Ask one host; None if it was not reached, or refused."""
+    machine, licence, asking = attempt.machine, attempt.licence, attempt.asking
     client = licence.client
     request = client.request(asking.now(), asking.ahead())
     try:
@@ -151,28 +206,40 @@ async def _try(machine: Machine, licence: Licence, host: HostPort, asking: Askin
         raise Refused(f"{machine.name} cannot make a request: {error}") from None
     told = replace(request, client_time=filetime.from_unix(asking.now()))
     try:
-        hresult, message = await asking.contact(host, sealed, machine)
+        answer = await asking.contact(host, sealed, machine)
     except UpstreamError as error:
         _log_sent(machine, licence, host, told, _code_of(error), asking)
         return None
-    _log_sent(machine, licence, host, told, 0, asking)
+    hresult = answer.hresult
+    if trouble_of(licence) is HOST_NOT_ACTIVATED:
+        _log_sent(machine, licence, host, told, HOST_NOT_ACTIVATED.code, asking)
+        raise _failed(licence, HOST_NOT_ACTIVATED.code, asking, _practised(HOST_NOT_ACTIVATED), has_own_cure=True)
+    _log_sent(machine, licence, host, told, hresult, asking)
+    if hresult:
+        attempt.refused_by.append(host)
+        attempt.refusals.append(_refusal(host, hresult))
+        return None
     now = asking.now()
-    outcome = client.process_message(asking.cipher, hresult, message, now)
-    machine.new_events.append(_processed(machine, licence, told, outcome, hresult, message, asking))
+    outcome = client.process_message(asking.cipher, hresult, answer.message, now)
+    machine.new_events.append(_processed(licence, told, outcome, answer.message, asking))
+    attempt.address = answer.address
     return outcome
 
 
-def _processed(
-    machine: Machine, licence: Licence, request: Request, outcome: Outcome, hresult: int, message: bytes, asking: Asking
-) -> Any:
+def _refusal(host: HostPort, hresult: int) -> str:
+    known = explain(hresult)
+    told = f" ({known.text.rstrip('.')})" if known else ""
+    return f"{host} refused: 0x{hresult & 0xFFFFFFFF:08X}{told}."
+
+
+def _processed(licence: Licence, request: Request, outcome: Outcome, message: bytes, asking: Asking) -> MachineEvent:
     intervals = (0, 0)
-    if hresult == 0:
-        try:
-            response = asking.cipher.open_response(message)
-        except MessageError:
-            response = None
-        if response is not None:
-            intervals = (response.activation_interval, response.renewal_interval)
+    try:
+        response = asking.cipher.open_response(message)
+    except MessageError:
+        response = None
+    if response is not None:
+        intervals = (response.activation_interval, response.renewal_interval)
     return answer_processed(
         asking.now(),
         outcome.hresult,
@@ -184,19 +251,28 @@ def _processed(
     )
 
 
-def _finished(machine: Machine, licence: Licence, host: HostPort, outcome: Outcome) -> Outcome:
+def _finished(attempt: _Attempt, host: HostPort, outcome: Outcome) -> Outcome:
+    machine, licence = attempt.machine, attempt.licence
     if not outcome.activated:
         raise Published(outcome.hresult, _sentence(outcome.detail))
     choice = machine.choice_of(licence)
     choice.worked(host)
     machine.cached = choice.cached
     licence.by_phone = False
+    licence.host_address = attempt.address
+    if choice.discovers:
+        licence.found = host
+    if trouble_of(licence) in _GENUINE_NEEDED:
+        # The host granted it, and yet it stays what it was.
+        licence.client.status, licence.client.expires = attempt.before
+        return replace(outcome, status=licence.client.status)
+    licence.trouble = ""
     return outcome
 
 
-def _failed(licence: Licence, code: int, asking: Asking, more: str = "") -> Published:
+def _failed(licence: Licence, code: int, asking: Asking, more: str = "", *, has_own_cure: bool = False) -> Published:
     licence.client.process(code, None, asking.now())
-    return Published(code, more)
+    return Published(code, more, has_own_cure=has_own_cure)
 
 
 def _log_sent(machine: Machine, licence: Licence, host: HostPort, request: Request, code: int, asking: Asking) -> None:

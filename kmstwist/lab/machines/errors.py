@@ -15,12 +15,12 @@ class Refused(Exception):
 class Published(Refused):
     """A command fails as it does on Windows, with a published `code`; `more` is what the lab adds in a sentence.
 
-    `before` are the lines that the command printed before it failed.
+    `has_own_cure` says that `more` holds the cure for this case, which goes before the code's general one.
     """
 
-    def __init__(self, code: int, more: str = "", before: tuple[str, ...] = ()) -> None:
+    def __init__(self, code: int, more: str = "", *, has_own_cure: bool = False) -> None:
         self.code = int(code)
-        self.before = before
+        self.has_own_cure = has_own_cure
         explanation = explain(self.code)
         self.description = explanation.text if explanation else ""
         self.cure = explanation.cure if explanation else ""

@@ -9,6 +9,8 @@ from typing import Any
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.client.machine import NoDnsServer, system_search_list
 from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
+from kmstwist.discovery.lookup.names import NameInvalid
+from kmstwist.discovery.lookup.names import domain as valid_domain
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.search import ClientSettings, search_domains
 from kmstwist.discovery.lookup.srv import available, try_order
@@ -31,6 +33,7 @@ def locator(reactor: Any, random: Random) -> Locator:
     """A `Locator` over Twisted Names: at the machine's own DNS server if it has one, else at this computer's."""
 
     async def locate(machine: Machine, licence: Licence) -> list[HostPort]:
+        _check_lookup_domain(machine, licence)
         settings = ClientSettings(
             lookup_domain=machine.lookup_domain_of(licence),
             primary_suffix=machine.domain,
@@ -67,6 +70,16 @@ def locator(reactor: Any, random: Random) -> Locator:
         raise LocateFailed(Status.E_DNS_NAME_ERROR if no_name else Status.E_DNS_NO_RECORDS, str(failed))
 
     return locate
+
+
+def _check_lookup_domain(machine: Machine, licence: Licence) -> None:
+    """Windows takes any text for a lookup domain; one that is none fails here."""
+    name = machine.lookup_domain_of(licence)
+    if name is not None:
+        try:
+            valid_domain(name)
+        except NameInvalid as error:
+            raise LocateFailed(Status.E_DNS_INVALID_NAME, str(error)) from None
 
 
 def _own_search_list() -> tuple[str, ...]:

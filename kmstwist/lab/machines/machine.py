@@ -15,11 +15,13 @@ from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.version import Version
 from kmstwist.lab.choice import HostChoice
 from kmstwist.lab.client import LabClient
+from kmstwist.lab.machines import regions
 from kmstwist.lab.machines.events import MachineEvent
+from kmstwist.lab.naming import NEWEST, Naming, naming_of
 from kmstwist.lab.products import activation_id
 
-FIRST_REARMS = 3
-"""How often a newly installed Windows, and each product, can be rearmed."""
+FIRST_REARMS = 1001
+"""How often a newly installed Windows of today can be rearmed; for others see `Naming.rearms`."""
 NO_UUID = UUID(int=0)
 MACHINE = "machine"
 """The scope of the settings that hold for all of a machine's products."""
@@ -42,17 +44,27 @@ class Licence:
     """A product on a machine. Without a key (`partial_key` None) it is unlicensed.
 
     `partial_key` is the last five characters of the key; `installs` counts the keys installed, so that each gets
-    an installation id of its own; `by_phone` whether it was activated for good with a confirmation id.
+    an installation id of its own; `by_phone` whether it was activated for good with a confirmation id; `trouble` the
+    name of the trouble that is being practised, if any. `found` is the host, found by DNS, that activated it last, and
+    `host_address` the address of whichever host did.
     """
 
-    __slots__ = ("by_phone", "client", "installs", "partial_key", "rearms_left")
+    __slots__ = ("by_phone", "client", "found", "host_address", "installs", "partial_key", "rearms_left", "trouble")
 
     def __init__(self, client: LabClient, partial_key: str | None = None) -> None:
         self.client = client
         self.partial_key = partial_key
         self.installs = 0
-        self.rearms_left = FIRST_REARMS
+        self.rearms_left = naming_of(client.product).rearms
         self.by_phone = False
+        self.trouble = ""
+        self.found: HostPort | None = None
+        self.host_address: str | None = None
+
+    @property
+    def naming(self) -> Naming:
+        """What Windows calls the product."""
+        return naming_of(self.product)
 
     @property
     def product(self) -> Product:
@@ -72,7 +84,9 @@ class Licence:
 
 @dataclass(slots=True)
 class Machine:
-    """A machine. `domain` is its primary DNS suffix, `dns_server` whom it asks (None: as this computer does)."""
+    """A machine. `domain` is its primary DNS suffix, `dns_server` whom it asks (None: as this computer does), `region`
+    the one in whose form it prints dates.
+    """
 
     name: str
     cmid: UUID
@@ -86,6 +100,7 @@ class Machine:
     caching: bool = True
     cached: HostPort | None = None
     key_in_registry: bool = True
+    region: str = regions.DEFAULT
     licences: list[Licence] = field(default_factory=list)
     settings: dict[str, KmsSettings] = field(default_factory=dict)
     new_events: list[MachineEvent] = field(default_factory=list)
@@ -95,9 +110,18 @@ class Machine:
         """The name with the DNS suffix, as it stands in requests."""
         return f"{self.name}.{self.domain}" if self.domain else self.name
 
+    @property
+    def windows(self) -> Naming:
+        """The Windows that runs on the machine: the one that has the key, else the first, else the newest there is."""
+        of_windows = [licence for licence in self.licences if licence.is_windows]
+        keyed = [licence for licence in of_windows if licence.partial_key is not None]
+        return next((licence.naming for licence in (*keyed, *of_windows)), NEWEST)
+
     def add_product(self, product: Product, now: float) -> Licence:
         """Put a product on the machine, without a key."""
         licence = Licence(self.new_client(product, now))
+        if licence.is_windows and not any(other.is_windows for other in self.licences):
+            self.rearms_left = licence.naming.rearms
         unlicense(licence)
         self.licences.append(licence)
         return licence
@@ -115,6 +139,8 @@ class Machine:
         licence.partial_key = licence.product.gvlk[-5:]
         licence.installs += 1
         licence.by_phone = False
+        licence.trouble = ""
+        licence.found = licence.host_address = None
         if licence.is_windows:
             self.key_in_registry = True
 
@@ -140,6 +166,8 @@ class Machine:
             if licence.partial_key is not None:
                 licence.client = self.new_client(licence.product, now)
                 licence.by_phone = False
+                licence.trouble = ""
+                licence.found = licence.host_address = None
 
     def generalise(self, cmid: UUID, now: float) -> None:
         """What sysprep /generalize does: a client machine id of its own, all grace anew, no remembered host.
@@ -174,6 +202,10 @@ class Machine:
         """The settings of a scope, to change them."""
         return self.settings.setdefault(scope, KmsSettings())
 
+    def app_rearms_left(self, app_id: UUID) -> int:
+        """How often the products of an application can still be rearmed together."""
+        return min((licence.rearms_left for licence in self.licences if licence.product.app_id == app_id), default=0)
+
     def host_of(self, licence: Licence) -> HostPort | None:
         """The KMS host set by hand for a licence, or None where it is discovered."""
         host = self.setting(licence, lambda settings: settings.host).host
@@ -204,3 +236,5 @@ def unlicense(licence: Licence) -> None:
     client.host_id = None
     licence.partial_key = None
     licence.by_phone = False
+    licence.trouble = ""
+    licence.found = licence.host_address = None

@@ -1,8 +1,8 @@
 """Telephone activation with the lab's own ids: an installation id read out, a confirmation id typed in.
 
 Both are derived from the lab's secret by HKDF (so by HMAC-SHA256), written in groups of digits whose last is a check
-digit.
-They begin with `LAB-`, mean nothing to Windows, and no genuine id means anything here.
+digit. An installation id is printed as Windows prints it, 63 digits in a row; a confirmation id comes from the lab's
+telephone and begins with `LAB-`. Neither means anything to Windows, and no genuine id means anything here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from hmac import compare_digest
 
+from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.status import Status
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.errors import Published
@@ -22,15 +23,21 @@ CONFIRMATION_GROUPS, CONFIRMATION_DIGITS = 8, 6
 
 
 def installation_id(key: LabKey, machine: Machine, licence: Licence) -> str:
-    """The installation id of a licence: new with each key installed and each new client machine id."""
+    """The installation id of a licence, 63 digits: new with each key installed and each new client machine id."""
     about = b"installation", machine.cmid.bytes, licence.act_id.bytes, licence.installs.to_bytes(4, "big")
-    return _id(key, about, INSTALLATION_GROUPS, INSTALLATION_DIGITS)
+    return "".join(_groups(key, about, INSTALLATION_GROUPS, INSTALLATION_DIGITS))
+
+
+def host_installation_id(key: LabKey) -> str:
+    """The installation id of the lab host itself, 63 digits."""
+    return "".join(_groups(key, (b"host installation",), INSTALLATION_GROUPS, INSTALLATION_DIGITS))
 
 
 def confirmation_id(key: LabKey, installation: str) -> str:
     """What the lab's telephone answers to an installation id; raises `Published` where that is mistyped."""
     checked = _checked(installation, INSTALLATION_GROUPS, INSTALLATION_DIGITS)
-    return _id(key, (b"confirmation", checked.encode()), CONFIRMATION_GROUPS, CONFIRMATION_DIGITS)
+    parts = _groups(key, (b"confirmation", checked.encode()), CONFIRMATION_GROUPS, CONFIRMATION_DIGITS)
+    return "-".join([PREFIX, *parts])
 
 
 def check_confirmation(key: LabKey, machine: Machine, licence: Licence, confirmation: str) -> None:
@@ -41,14 +48,23 @@ def check_confirmation(key: LabKey, machine: Machine, licence: Licence, confirma
         raise Published(Status.SL_E_CIDIID_MISMATCHED)
 
 
-def _id(key: LabKey, about: Iterable[bytes], groups: int, digits: int) -> str:
+def deposit(key: LabKey, machine: Machine, licence: Licence, confirmation: str) -> None:
+    """Activate a licence for good with a confirmation id; raises `Published` where it is not the licence's."""
+    check_confirmation(key, machine, licence, confirmation)
+    licence.client.status = LicenseStatus.LICENSED
+    licence.client.expires = None
+    licence.by_phone = True
+    licence.trouble = ""
+
+
+def _groups(key: LabKey, about: Iterable[bytes], groups: int, digits: int) -> list[str]:
     number = int.from_bytes(key.telephone_digest(b"\0".join(about)), "big")
     parts: list[str] = []
     for _ in range(groups):
         number, body = divmod(number, 10 ** (digits - 1))
         text = f"{body:0{digits - 1}d}"
         parts.append(text + _check_digit(text, len(parts)))
-    return "-".join([PREFIX, *parts])
+    return parts
 
 
 def _check_digit(text: str, group: int) -> str:

@@ -1,11 +1,10 @@
-"""What a command on a lab machine has to work with, and the words both tools share."""
+"""What a command on a lab machine has to work with, what it gives, and the words both tools share."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
@@ -18,35 +17,72 @@ from kmstwist.lab.machines.activation import Asking
 from kmstwist.lab.machines.errors import Published, Refused
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.machines.machine import Licence, Machine
+from kmstwist.lab.machines.regions import Region, region
 
 MINUTES_A_DAY = 1440
 _KEY = re.compile(r"[A-Z0-9]{5}(-[A-Z0-9]{5}){4}")
 
 
 @dataclass(slots=True)
+class Output:
+    """What a command gave: the `lines` that Windows prints, the lab's own `notes` beside them, and the `code` that the
+    script ends with on Windows (an HRESULT; 0 for success).
+    """
+
+    lines: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    code: int = 0
+
+
+class Misused(Exception):
+    """A command line that the tool does not take; `output` is what it prints then."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__("\n".join([*output.lines[:1], *output.notes]))
+        self.output = output
+
+
+@dataclass(slots=True)
 class Session:
-    """One command's surroundings. `history` gives the machine's events, the oldest first."""
+    """One command's surroundings. `history` gives the machine's events, the oldest first; `shown_in` is the region for
+    dates, the machine's own unless given.
+    """
 
     machine: Machine
     key: LabKey
     asking: Asking
     new_cmid: Callable[[], UUID]
     history: Callable[[], list[MachineEvent]]
+    shown_in: str | None = None
 
     @property
     def now(self) -> float:
         """Unix seconds."""
         return self.asking.now()
 
+    def office(self, *, with_key: bool = True) -> list[Licence]:
+        """The machine's Office licences: those with a key, or all."""
+        licences = [licence for licence in self.machine.licences if not licence.is_windows]
+        return [licence for licence in licences if licence.partial_key is not None or not with_key]
+
+    @property
+    def region(self) -> Region:
+        """The region in whose form dates are printed; `Refused` for one that the lab does not know."""
+        return region(self.shown_in or self.machine.region)
+
 
 def client_key(text: str, lab_key: LabKey) -> Product:
-    """The product of a published client setup key. Raises `Published` or `Refused` for every other text.
+    """The product of a published client setup key. Raises `Published` for every other text.
 
     The lab takes no other keys: one that is not published may be somebody's own.
     """
     key = text.strip().upper()
     if key == lab_key.host_key:
-        raise Refused("This is the lab's own host key: install it on the lab host (kmstwist lab slmgr host /ipk KEY).")
+        raise Published(
+            Status.SL_E_INVALID_PRODUCT_KEY,
+            "This is the lab's own host key: install it on the lab host (kmstwist lab slmgr host /ipk KEY).",
+            has_own_cure=True,
+        )
     if not _KEY.fullmatch(key):
         raise Published(
             Status.SL_E_INVALID_PRODUCT_KEY, "A product key is five groups of five letters and digits between hyphens."
@@ -92,31 +128,33 @@ def dns_domain(text: str) -> str:
         raise Refused(str(error)) from None
 
 
+def lookup_domain(text: str) -> tuple[str, list[str]]:
+    """A lookup domain as it is kept, and a note where DNS can look up nothing in it. Windows takes any text."""
+    try:
+        return dns_domain(text), []
+    except Refused as error:
+        return text, [str(error)]
+
+
 def read_act_id(text: str) -> str:
     """An activation id as it is compared: it may be written in braces and in any case."""
     return text.strip().strip("{}").lower()
 
 
-def find_act_id(machine: Machine, text: str) -> Licence:
-    """The licence of this activation id; `Refused` with slmgr's words for one the machine does not have."""
-    for licence in machine.licences:
-        if str(licence.act_id) == read_act_id(text):
-            return licence
+def find_act_id(machine: Machine, text: str) -> Licence | None:
+    """The licence of this activation id, if the machine has it."""
+    return next((licence for licence in machine.licences if str(licence.act_id) == read_act_id(text)), None)
+
+
+def known_act_ids(machine: Machine) -> str:
+    """A note: the machine's activation ids with their products."""
     known = ", ".join(f"{licence.act_id} ({licence.product.name})" for licence in machine.licences) or "none"
-    raise Refused(f"Activation ID ({text}) not found. This machine has: {known}.")
+    return f"This machine has: {known}."
 
 
-def remaining(minutes: int, unit: str = "day") -> str:
-    """Minutes left as the tools write them: `259200 minute(s) (180 day(s))`."""
-    days = -(-minutes // MINUTES_A_DAY)
-    return f"{minutes} minute(s) ({days} {unit}(s))"
-
-
-def moment(seconds: float) -> str:
-    """A moment as the tools write it, in UTC."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%m/%d/%Y %H:%M:%S} UTC"
-
-
-def product_id(licence: Licence) -> str:
-    """The lab's product id, which says that it is the lab's."""
-    return f"LAB-{str(licence.act_id).upper()[:13]}"
+def noted(error: Published) -> list[str]:
+    """What the lab adds to a failure: what it knows of it, and the cure."""
+    notes = [error.more] if error.more else []
+    if error.cure and not error.has_own_cure:
+        notes.append(f"Cure: {error.cure}.")
+    return notes

@@ -12,106 +12,37 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from zlib import crc32
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Connection,
-    Float,
-    Integer,
-    MetaData,
-    Row,
-    String,
-    Table,
-    Uuid,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from kmstwist.addresses import HostPort
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.version import Version
+from kmstwist.lab.machines import tables
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.machines.machine import KmsSettings, Licence, Machine
 from kmstwist.lab.sqlitefile import SqliteFile, StoreError
 
 MACHINES_FILE_NAME = "machines.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _Row = Row[tuple[object, ...]]
-
-_metadata = MetaData()
-_machines = Table(
-    "machine",
-    _metadata,
-    # Names are compared as Windows compares them: in any case.
-    Column("key", String, primary_key=True),
-    Column("name", String, nullable=False),
-    Column("cmid", Uuid, nullable=False),
-    Column("previous_cmid", Uuid, nullable=False),
-    Column("created", Float, nullable=False),
-    Column("rearms_left", Integer, nullable=False),
-    Column("domain", String),
-    Column("dns_host", String),
-    Column("dns_port", Integer),
-    Column("virtual", Boolean, nullable=False),
-    Column("kms_version", Integer, nullable=False),
-    Column("caching", Boolean, nullable=False),
-    Column("cached_host", String),
-    Column("cached_port", Integer),
-    Column("key_in_registry", Boolean, nullable=False),
-)
-_licences = Table(
-    "machine_licence",
-    _metadata,
-    Column("machine", String, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("product", String, nullable=False),
-    Column("partial_key", String),
-    Column("installs", Integer, nullable=False),
-    Column("rearms_left", Integer, nullable=False),
-    Column("by_phone", Boolean, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("expires", Float),
-    Column("next_attempt", Float, nullable=False),
-    Column("last_success", Float),
-    Column("host_id", String),
-    Column("activation_interval", Integer, nullable=False),
-    Column("renewal_interval", Integer, nullable=False),
-)
-_settings = Table(
-    "machine_setting",
-    _metadata,
-    Column("machine", String, primary_key=True),
-    Column("scope", String, primary_key=True),
-    Column("host", String),
-    Column("port", Integer),
-    Column("lookup_domain", String),
-    Column("act_type", Integer),
-)
-_events = Table(
-    "machine_event",
-    _metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("machine", String, nullable=False, index=True),
-    Column("at", Float, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("info", String, nullable=False),
-    Column("product", String, nullable=False),
-)
 
 
 class MachineStore(SqliteFile):
     """The file of a lab's machines, made with its folder if there is none; `StoreError` if it is of no use."""
 
     _holds = ("machines", "were")
-    _metadata = _metadata
+    _metadata = tables.metadata
     _schema_version = SCHEMA_VERSION
+
+    def _upgrade(self, connection: Connection, version: int) -> None:
+        # A machine of before keeps what it has; only what is new of it is added.
+        for table, columns in tables.ADDED.items():
+            for column in columns:
+                connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
 
     @contextmanager
     def held(self, names: Iterable[str], waiting: Callable[[], None]) -> Iterator[None]:
@@ -142,7 +73,7 @@ class MachineStore(SqliteFile):
         """Keep a new machine; `Refused` if there is one of its name."""
         try:
             with self._engine.begin() as connection:
-                connection.execute(insert(_machines).values(_machine_row(machine)))
+                connection.execute(insert(tables.machines).values(_machine_row(machine)))
                 _write_rest(connection, machine)
         except IntegrityError:
             raise Refused(
@@ -157,9 +88,13 @@ class MachineStore(SqliteFile):
         key = _key(machine.name)
         try:
             with self._engine.begin() as connection:
-                for table, column in ((_machines, "key"), (_licences, "machine"), (_settings, "machine")):
+                for table, column in (
+                    (tables.machines, "key"),
+                    (tables.licences, "machine"),
+                    (tables.settings, "machine"),
+                ):
                     connection.execute(delete(table).where(table.c[column] == key))
-                connection.execute(insert(_machines).values(_machine_row(machine)))
+                connection.execute(insert(tables.machines).values(_machine_row(machine)))
                 _write_rest(connection, machine)
         except DBAPIError as error:
             raise self._explained(error) from error
@@ -169,7 +104,7 @@ class MachineStore(SqliteFile):
         key = _key(name)
         try:
             with self._engine.connect() as connection:
-                row = connection.execute(select(_machines).where(_machines.c.key == key)).one_or_none()
+                row = connection.execute(select(tables.machines).where(tables.machines.c.key == key)).one_or_none()
                 if row is None:
                     raise Refused(
                         f'there is no lab machine "{name}": kmstwist lab machine list shows those there are, '
@@ -184,7 +119,7 @@ class MachineStore(SqliteFile):
         """Every machine, by name."""
         try:
             with self._engine.connect() as connection:
-                rows = connection.execute(select(_machines).order_by(_machines.c.key)).all()
+                rows = connection.execute(select(tables.machines).order_by(tables.machines.c.key)).all()
                 return [self._machine(row, *parts) for row, parts in _with_parts(connection, rows)]
         except DBAPIError as error:
             raise self._explained(error) from error
@@ -195,15 +130,20 @@ class MachineStore(SqliteFile):
         key = _key(machine.name)
         try:
             with self._engine.begin() as connection:
-                for table in (_licences, _settings, _events):
+                for table in (tables.licences, tables.settings, tables.events):
                     connection.execute(delete(table).where(table.c.machine == key))
-                connection.execute(delete(_machines).where(_machines.c.key == key))
+                connection.execute(delete(tables.machines).where(tables.machines.c.key == key))
         except DBAPIError as error:
             raise self._explained(error) from error
 
     def events(self, name: str, last: int | None = None) -> list[MachineEvent]:
         """A machine's events, the oldest first; only the `last` ones if given."""
-        query = select(_events).where(_events.c.machine == _key(name)).order_by(_events.c.id.desc()).limit(last)
+        query = (
+            select(tables.events)
+            .where(tables.events.c.machine == _key(name))
+            .order_by(tables.events.c.id.desc())
+            .limit(last)
+        )
         try:
             with self._engine.connect() as connection:
                 rows = connection.execute(query).all()
@@ -216,10 +156,10 @@ class MachineStore(SqliteFile):
         key = _key(name)
         try:
             with self._engine.begin() as connection:
-                for row in connection.execute(select(_events).where(_events.c.machine == key)).all():
+                for row in connection.execute(select(tables.events).where(tables.events.c.machine == key)).all():
                     event = MachineEvent(row.at, row.number, row.info, row.product).older(seconds)
                     connection.execute(
-                        update(_events).where(_events.c.id == row.id).values(at=event.at, info=event.info)
+                        update(tables.events).where(tables.events.c.id == row.id).values(at=event.at, info=event.info)
                     )
         except DBAPIError as error:
             raise self._explained(error) from error
@@ -227,7 +167,7 @@ class MachineStore(SqliteFile):
     def count(self) -> int:
         """How many machines there are."""
         with self._engine.connect() as connection:
-            return int(connection.execute(select(func.count()).select_from(_machines)).scalar_one())
+            return int(connection.execute(select(func.count()).select_from(tables.machines)).scalar_one())
 
     def _machine(self, row: _Row, licences: list[_Row], settings: list[_Row]) -> Machine:
         machine = Machine(
@@ -243,6 +183,7 @@ class MachineStore(SqliteFile):
             caching=row.caching,
             cached=_address(row.cached_host, row.cached_port),
             key_in_registry=row.key_in_registry,
+            region=row.region,
         )
         machine.licences += [self._licence(machine, found) for found in licences]
         for found in settings:
@@ -269,6 +210,9 @@ class MachineStore(SqliteFile):
         licence.installs = row.installs
         licence.rearms_left = row.rearms_left
         licence.by_phone = row.by_phone
+        licence.trouble = row.trouble
+        licence.found = _address(row.found_host, row.found_port)
+        licence.host_address = row.host_address
         return licence
 
     def _explained(self, error: DBAPIError) -> StoreError:
@@ -287,7 +231,7 @@ def _with_parts(
 ) -> Iterator[tuple[_Row, tuple[list[_Row], list[_Row]]]]:
     """Machines' rows, each with those of its licences and settings; of the machine of this `key` only, if given."""
     found: list[dict[str, list[_Row]]] = []
-    for query in (select(_licences).order_by(_licences.c.position), select(_settings)):
+    for query in (select(tables.licences).order_by(tables.licences.c.position), select(tables.settings)):
         [table] = query.get_final_froms()
         of_machine: dict[str, list[_Row]] = defaultdict(list)
         for row in connection.execute(query if key is None else query.where(table.c.machine == key)):
@@ -323,6 +267,7 @@ def _machine_row(machine: Machine) -> dict[str, object]:
         "cached_host": cached.host if cached else None,
         "cached_port": cached.port if cached else None,
         "key_in_registry": machine.key_in_registry,
+        "region": machine.region,
     }
 
 
@@ -331,7 +276,7 @@ def _write_rest(connection: Connection, machine: Machine) -> None:
     for position, licence in enumerate(machine.licences):
         client = licence.client
         connection.execute(
-            insert(_licences).values(
+            insert(tables.licences).values(
                 machine=key,
                 position=position,
                 product=licence.product.name,
@@ -346,11 +291,15 @@ def _write_rest(connection: Connection, machine: Machine) -> None:
                 host_id=client.host_id,
                 activation_interval=client.activation_interval,
                 renewal_interval=client.renewal_interval,
+                trouble=licence.trouble,
+                found_host=licence.found.host if licence.found else None,
+                found_port=licence.found.port if licence.found else None,
+                host_address=licence.host_address,
             )
         )
     for scope, settings in machine.settings.items():
         connection.execute(
-            insert(_settings).values(
+            insert(tables.settings).values(
                 machine=key,
                 scope=scope,
                 host=settings.host,
@@ -361,7 +310,7 @@ def _write_rest(connection: Connection, machine: Machine) -> None:
         )
     for event in machine.new_events:
         connection.execute(
-            insert(_events).values(
+            insert(tables.events).values(
                 machine=key, at=event.at, number=event.number, info=event.info, product=event.product
             )
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kmstwist.lab.machines.errors import Refused
-from kmstwist.lab.machines.words import computer_in, is_option, unrecognized
+from kmstwist.lab.machines.session import Misused, Output
+from kmstwist.lab.machines.words import is_option, meant
+from kmstwist.lab.ospp.texts import BEGIN, END, UNSUPPORTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,39 +46,68 @@ OPTIONS = {
         Option("setprt", "PORT", "set the KMS host's port"),
         Option("remhst", "", "forget the KMS host and port"),
         Option("cachst", "TRUE|FALSE", "keep using the KMS host that worked, or not"),
-        Option("actype", "1|2|0", "limit activation: 1 Active Directory, 2 KMS, 0 both"),
+        Option("actype", "0|1|2|3", "limit activation: 1 Active Directory, 2 KMS, 3 token, 0 any"),
         Option("skms-domain", "FQDN", "discover in this DNS domain only"),
         Option("ckms-domain", "", "discover in the usual domains again"),
+        Option("dtokils", "", "show token licences"),
+        Option("rtokil", "ILID", "uninstall a token licence"),
+        Option("stokflag", "", "token activation only (Windows 7)"),
+        Option("ctokflag", "", "KMS activation again (Windows 7)"),
+        Option("dtokcerts", "", "show token certificates"),
+        Option("tokact", "THUMBPRINT[:PIN]", "activate with a token"),
+        Option("puserops", "", "let users activate"),
+        Option("duserops", "", "let administrators alone activate"),
+        Option("osppsvcrestart", "", "restart Office's licensing service (Windows 7)"),
+        Option("osppsvcauto", "", "start Office's licensing service with Windows (Windows 7)"),
+        Option("regmof", "", "register Office's WMI classes (Windows 7)"),
+        Option("version", "", "show the script's version"),
+        Option("help", "", "show the help"),
     )
 }
+_HELP = ("help", "?")
 
 
 def elsewhere(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
-    """The computer to act on, if another is named after the option, and the line without it."""
+    """The computer to act on, if another is named after the option, and the line without it.
+
+    A user without a password is one without permission; `Misused` then.
+    """
     if len(words) < 2 or is_option(words[1]):
         return None, words
-    return computer_in(words[1:], "ospp /OPTION[:VALUE] [COMPUTER [USER PASSWORD]]"), words[:1]
+    if len(words) == 3:
+        raise Misused(_unsupported("a user needs a password: ospp /OPTION[:VALUE] [COMPUTER [USER PASSWORD]]"))
+    return words[1], words[:1]
 
 
 def read(words: Sequence[str]) -> tuple[Option, str]:
-    """The option and its value; raises `Refused` for what ospp would not take."""
+    """The option and its value; raises `Misused`, with what ospp prints then, for what it does not take.
+
+    ospp shows a box for what it does not take, and nothing of it on its output; here a note says it.
+    """
     if not words:
-        raise Refused(f"ospp needs an option.\n{usage()}")
-    if len(words) > 1:
-        raise Refused(f"ospp takes one option at a time, and nothing after it: {words[1]!r} is too much.")
-    name, colon, value = words[0][1:].partition(":")
+        # It opens its help and ends at once.
+        raise Misused(Output([], usage()))
+    word = words[0]
+    name, colon, value = word[1:].partition(":")
     name = name.lower()
-    option = OPTIONS.get(name) if is_option(words[0]) else None
+    if (word.startswith("/") and name in _HELP) or word.lower() in _HELP:
+        raise Misused(Output([*BEGIN, *END], usage()))
+    option = OPTIONS.get(name) if word.startswith("/") else None
     if option is None:
-        raise unrecognized(words[0], OPTIONS, usage())
+        raise Misused(_unsupported(*(meant(word, OPTIONS) or usage())))
     if not option.value and colon:
-        raise Refused(f"/{name} takes no value: ospp {option.usage}")
+        raise Misused(_unsupported(f"/{name} takes no value: ospp {option.usage}"))
     if option.value and not option.value.startswith("[") and not value:
-        raise Refused(f"/{name} needs a value: ospp {option.usage}")
-    return option, value
+        why = f" A value is required for: {word.lower()}" if colon else ""
+        raise Misused(_unsupported(f"/{name} needs a value: ospp {option.usage}", why=why))
+    return option, value.strip('"')
 
 
-def usage() -> str:
+def _unsupported(*notes: str, why: str = "") -> Output:
+    return Output([*BEGIN, *END], [f"{UNSUPPORTED}{why}", *notes])
+
+
+def usage() -> list[str]:
     """All options, one a line."""
     width = max(len(option.usage) for option in OPTIONS.values())
-    return "\n".join(f"  {option.usage:<{width}}  {option.does}" for option in OPTIONS.values())
+    return [f"  {option.usage:<{width}}  {option.does}" for option in OPTIONS.values()]

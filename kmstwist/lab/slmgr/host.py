@@ -7,27 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 from kmstwist.addresses import DEFAULT_PORT
-from kmstwist.kms.catalogue import APPLICATION_NAMES
+from kmstwist.kms.catalogue import OFFICE, WINDOWS
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.status import Status
-from kmstwist.lab.host import (
-    DEFAULT_ACTIVATION_INTERVAL,
-    DEFAULT_RENEWAL_INTERVAL,
-    MAX_INTERVAL,
-    MIN_INTERVAL,
-    LabHost,
-    Memory,
-)
+from kmstwist.lab.host import DEFAULT_ACTIVATION_INTERVAL as ACTIVATION
+from kmstwist.lab.host import DEFAULT_RENEWAL_INTERVAL as RENEWAL
+from kmstwist.lab.host import MAX_INTERVAL, MIN_INTERVAL, LabHost, Memory
 from kmstwist.lab.keys import LabKey
+from kmstwist.lab.machines import regions
 from kmstwist.lab.machines.errors import Published, Refused
+from kmstwist.lab.machines.phone import host_installation_id
+from kmstwist.lab.machines.session import Output, noted, read_act_id
+from kmstwist.lab.naming import NEWEST
+from kmstwist.lab.products import activation_id
 from kmstwist.lab.slmgr.options import Option
+from kmstwist.lab.slmgr.texts import TYPE_MISMATCH, error_line
 from kmstwist.lab.store import HostSettings
 
 HOST = "host"
 """The reserved name of the lab host among the lab machines."""
-_RESTART = "Warning: a KMS reboot is needed for this setting to take effect: start the lab again (twistd kms)."
+NAME = "Windows(R), LAB-KMSHost edition"
+DESCRIPTION = "Windows(R) Operating System, VOLUME_KMS_LAB channel"
+OFFICE_NAME = "Office 21, LAB-OfficeKMSHost edition"
+OFFICE_DESCRIPTION = "Office 21, VOLUME_KMS_LAB channel"
+"""What the lab host calls itself: in the shape of a KMS host's names, and the lab's for whoever reads them."""
+HOST_ID = activation_id("kmstwist lab host")
+OFFICE_HOST_ID = activation_id("kmstwist lab host for Office")
+_REBOOT = "Warning: a KMS reboot is needed for this setting to take effect."
+_RESTART = "Start the lab again for it: twistd kms."
 
 
 @dataclass(slots=True)
@@ -42,46 +52,104 @@ class HostSession:
     settings: HostSettings
     now: float
     running: HostSettings = field(default_factory=HostSettings)
+    region: str = regions.DEFAULT
 
 
-def run(session: HostSession, option: Option, arguments: list[str]) -> list[str]:
-    """Carry an option out on the lab host; the lines to print. Raises `Published` or `Refused`."""
+def run(session: HostSession, option: Option, arguments: list[str]) -> Output:
+    """Carry an option out on the lab host. Raises `Refused` for a client's options."""
     command = _COMMANDS.get(option.name)
     if command is None:
         raise Refused(
             f"/{option.name} is a client's option, and a KMS host is not its own client. "
             "Use it on a lab machine: kmstwist lab machine new NAME makes one."
         )
-    return command(session, arguments)
+    output = Output()
+    try:
+        command(session, arguments, output)
+    except Published as error:
+        output.code = error.code
+        output.lines.append(error_line(error.code))
+        output.notes += noted(error)
+    return output
 
 
-def _ipk(session: HostSession, arguments: list[str]) -> list[str]:
+def _ipk(session: HostSession, arguments: list[str], output: Output) -> None:
     if arguments[0].strip().upper() != session.key.host_key:
         raise Published(
             Status.SL_E_INVALID_PRODUCT_KEY,
             "The lab host takes the lab's own host key only (kmstwist lab hostkey prints it). Type no key of your own.",
+            has_own_cure=True,
         )
-    return [f"Installed product key {session.key.host_key} successfully."]
+    output.lines.append(f"Installed product key {arguments[0]} successfully.")
 
 
-def _ato(session: HostSession, arguments: list[str]) -> list[str]:
-    return [f"Activating kmstwist lab host ({session.key.host_id}) ...", "Product activated successfully."]
-
-
-def _dli(session: HostSession, arguments: list[str]) -> list[str]:
-    return [*_head(session), "License Status: Licensed", "", *_service(session), "", *_requests(session)]
-
-
-def _dlv(session: HostSession, arguments: list[str]) -> list[str]:
-    return [
-        *_head(session),
-        f"Extended PID: {session.key.host_id}",
-        "License Status: Licensed",
-        "",
-        *_service(session),
-        "",
-        *_requests(session),
+def _ato(session: HostSession, arguments: list[str], output: Output) -> None:
+    if arguments and _application(arguments[0]) is None:
+        output.lines.append("Error: product not found.")
+        return
+    name = OFFICE_NAME if arguments and _application(arguments[0]) == OFFICE else NAME
+    output.lines += [
+        f"Activating {name} ({arguments[0] if arguments else HOST_ID}) ...",
+        "Product activated successfully.",
     ]
+
+
+def _application(act_id: str) -> UUID | None:
+    return {str(HOST_ID): WINDOWS, str(OFFICE_HOST_ID): OFFICE}.get(read_act_id(act_id))
+
+
+def _dli(session: HostSession, arguments: list[str], output: Output) -> None:
+    _show(session, arguments, output, detailed=False)
+
+
+def _dlv(session: HostSession, arguments: list[str], output: Output) -> None:
+    output.lines.append(f"Software licensing service version: {NEWEST.version}")
+    _show(session, arguments, output, detailed=True)
+
+
+def _show(session: HostSession, arguments: list[str], output: Output, *, detailed: bool) -> None:
+    wanted = arguments[0].lower() if arguments else ""
+    applications = [WINDOWS, OFFICE] if wanted == "all" else [_application(wanted) if wanted else WINDOWS]
+    for application in applications:
+        if application is None:
+            output.lines.append("Error: product key not found.")
+            output.notes.append(f"The lab host has: {HOST_ID} (Windows), {OFFICE_HOST_ID} (Office).")
+            continue
+        output.lines += _licence(session, application, detailed)
+        output.lines += ["", *_service(session, application)]
+        if application == WINDOWS:
+            output.lines += ["", *_requests(session)]
+        if wanted in ("", "all"):
+            output.lines.append("")
+    output.notes += _pending(session)
+    if not wanted:
+        output.notes.append(f"The count of Office clients: slmgr /dlv {OFFICE_HOST_ID}, or /dlv all.")
+
+
+def _licence(session: HostSession, application: UUID, detailed: bool) -> list[str]:
+    key = session.key
+    of_windows = application == WINDOWS
+    lines = [
+        "",
+        f"Name: {NAME if of_windows else OFFICE_NAME}",
+        f"Description: {DESCRIPTION if of_windows else OFFICE_DESCRIPTION}",
+    ]
+    if detailed:
+        lines += [
+            f"Activation ID: {HOST_ID if of_windows else OFFICE_HOST_ID}",
+            f"Application ID: {application}",
+            f"Extended PID: {key.host_id}",
+            "Product Key Channel: Volume:CSVLK",
+            f"Installation ID: {host_installation_id(key)}",
+        ]
+    lines += [f"Partial Product Key: {key.host_key[-5:]}", "License Status: Licensed"]
+    if detailed:
+        lines += [
+            f"Remaining {'Windows' if of_windows else 'App'} rearm count: {NEWEST.rearms if of_windows else 0}",
+            f"Remaining SKU rearm count: {NEWEST.rearms if of_windows else 0}",
+            f"Trusted time: {regions.region(session.region).local(session.now)}",
+        ]
+    return lines
 
 
 def _requests(session: HostSession) -> list[str]:
@@ -103,95 +171,119 @@ def _requests(session: HostSession) -> list[str]:
     ]
 
 
-def _xpr(session: HostSession, arguments: list[str]) -> list[str]:
-    return ["kmstwist lab host:", "    The machine is permanently activated."]
+def _xpr(session: HostSession, arguments: list[str], output: Output) -> None:
+    output.lines += [f"{NAME}:", "    The machine is permanently activated."]
 
 
-def _sai(session: HostSession, arguments: list[str]) -> list[str]:
-    minutes = _minutes(arguments[0], "/sai")
-    session.settings = replace(session.settings, activation_interval=minutes)
-    return [f"Volume activation interval set to {minutes} minutes successfully.", _RESTART]
+def _sai(session: HostSession, arguments: list[str], output: Output) -> None:
+    minutes = _minutes(arguments[0], output)
+    if minutes is not None:
+        session.settings = replace(session.settings, activation_interval=minutes)
+        output.lines.append(f"Volume activation interval set to {arguments[0]} minutes successfully.")
+        _reboot(output)
 
 
-def _sri(session: HostSession, arguments: list[str]) -> list[str]:
-    minutes = _minutes(arguments[0], "/sri")
-    session.settings = replace(session.settings, renewal_interval=minutes)
-    return [f"Volume renewal interval set to {minutes} minutes successfully.", _RESTART]
+def _sri(session: HostSession, arguments: list[str], output: Output) -> None:
+    minutes = _minutes(arguments[0], output)
+    if minutes is not None:
+        session.settings = replace(session.settings, renewal_interval=minutes)
+        output.lines.append(f"Volume renewal interval set to {arguments[0]} minutes successfully.")
+        _reboot(output)
 
 
-def _sprt(session: HostSession, arguments: list[str]) -> list[str]:
-    text = arguments[0]
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
-        raise Refused(f"/sprt {text}: a TCP port is a number from 1 to 65535.")
-    session.settings = replace(session.settings, port=int(text))
-    return [f"KMS port set to {int(text)} successfully.", _RESTART]
+def _sprt(session: HostSession, arguments: list[str], output: Output) -> None:
+    port = _number(arguments[0])
+    if not 1 <= port <= 65535:
+        raise Published(Status.E_INVALIDARG, "A TCP port is a number from 1 to 65535.", has_own_cure=True)
+    session.settings = replace(session.settings, port=port)
+    output.lines.append(f"KMS port set to {arguments[0]} successfully.")
+    _reboot(output)
 
 
-def _sdns(session: HostSession, arguments: list[str]) -> list[str]:
+def _sdns(session: HostSession, arguments: list[str], output: Output) -> None:
     session.settings = replace(session.settings, publishes=True)
-    return ["KMS DNS publishing enabled", _RESTART]
+    output.lines.append("DNS publishing enabled")
+    _reboot(output)
 
 
-def _cdns(session: HostSession, arguments: list[str]) -> list[str]:
+def _cdns(session: HostSession, arguments: list[str], output: Output) -> None:
     session.settings = replace(session.settings, publishes=False)
-    return ["KMS DNS publishing disabled", _RESTART]
+    output.lines.append("DNS publishing disabled")
+    _reboot(output)
 
 
-def _spri(session: HostSession, arguments: list[str]) -> list[str]:
+def _spri(session: HostSession, arguments: list[str], output: Output) -> None:
     session.settings = replace(session.settings, low_priority=False)
-    return ["KMS priority set to Normal", _RESTART]
+    output.lines.append("KMS priority set to Normal")
+    _reboot(output)
 
 
-def _cpri(session: HostSession, arguments: list[str]) -> list[str]:
+def _cpri(session: HostSession, arguments: list[str], output: Output) -> None:
     session.settings = replace(session.settings, low_priority=True)
-    return ["KMS priority set to Low", _RESTART]
+    output.lines.append("KMS priority set to Low")
+    _reboot(output)
 
 
-def _head(session: HostSession) -> list[str]:
-    return [
-        "Name: kmstwist lab host",
-        "Description: kmstwist lab, VOLUME_KMS channel (rehearsal only: it grants no licences)",
-        f"Partial Product Key: {session.key.host_key[-5:]}",
-    ]
+def _reboot(output: Output) -> None:
+    output.lines.append(_REBOOT)
+    output.notes.append(_RESTART)
 
 
-def _service(session: HostSession) -> list[str]:
-    settings = session.settings
+def _service(session: HostSession, application: UUID) -> list[str]:
+    settings, running = session.settings, session.running
     host = LabHost(session.key, now=lambda: session.now, random=bytes, memory=session.memory)
-    counts = {name: host.count(app_id) for app_id, name in APPLICATION_NAMES.items()}
-    shown = {name: count for name, count in counts.items() if count} or {"Windows": 0}
-    running = session.running
-    publishing = "disabled" if settings.publishes is False else "enabled"
-    if publishing == "enabled" and running.publishes is False:
-        publishing += " (the lab as it was started publishes nothing: it has no [dns.publish] domains, or /cdns)"
     return [
         "Key Management Service is enabled on this machine",
-        *(f"    Current count: {count} ({name})" for name, count in shown.items()),
-        f"    Listening on Port: {_in_force(running.port, settings.port, DEFAULT_PORT)}",
-        f"    DNS publishing {publishing}",
+        f"    Current count: {host.count(application)}",
+        f"    Listening on Port: {settings.port or running.port or DEFAULT_PORT}",
+        f"    DNS publishing {'disabled' if settings.publishes is False else 'enabled'}",
         f"    KMS priority: {'Low' if settings.low_priority else 'Normal'}",
-        "    Activation interval: "
-        + _in_force(running.activation_interval, settings.activation_interval, DEFAULT_ACTIVATION_INTERVAL, " minutes"),
-        "    Renewal interval: "
-        + _in_force(running.renewal_interval, settings.renewal_interval, DEFAULT_RENEWAL_INTERVAL, " minutes"),
     ]
 
 
-def _in_force(running: int | None, configured: int | None, default: int, unit: str = "") -> str:
+def _pending(session: HostSession) -> list[str]:
+    """Notes on what is set and not yet in force, and on the intervals, which Windows does not print here."""
+    settings, running = session.settings, session.running
+    notes = [
+        _in_force("the TCP port", running.port, settings.port, DEFAULT_PORT),
+        _in_force(
+            "the activation interval", running.activation_interval, settings.activation_interval, ACTIVATION, " minutes"
+        ),
+        _in_force("the renewal interval", running.renewal_interval, settings.renewal_interval, RENEWAL, " minutes"),
+    ]
+    if settings.publishes is not False and running.publishes is False:
+        notes.append("The lab as it was started publishes nothing: it has no [dns.publish] domains, or /cdns.")
+    return notes
+
+
+def _in_force(what: str, running: int | None, configured: int | None, default: int, unit: str = "") -> str:
     """A value that is set, and beside it the one in force until the next start."""
     value = configured if configured is not None else running if running is not None else default
+    begun = f"{what[0].upper()}{what[1:]} is {value}{unit}"
     if running is None or running == value:
-        return f"{value}{unit}"
-    return f"{value}{unit} (until the lab is started again: {running})"
+        return f"{begun}."
+    return f"{begun} (until the lab is started again: {running})."
 
 
-def _minutes(text: str, option: str) -> int:
-    if not (text.isascii() and text.isdigit() and MIN_INTERVAL <= int(text) <= MAX_INTERVAL):
-        raise Refused(f"{option} {text}: an interval is {MIN_INTERVAL} to {MAX_INTERVAL} minutes (30 days).")
-    return int(text)
+def _minutes(text: str, output: Output) -> int | None:
+    minutes = _number(text)
+    if minutes < 0:
+        output.lines.append("Error: The data is invalid")
+        return None
+    if not MIN_INTERVAL <= minutes <= MAX_INTERVAL:
+        why = f"An interval is {MIN_INTERVAL} to {MAX_INTERVAL} minutes (30 days)."
+        raise Published(Status.E_INVALIDARG, why, has_own_cure=True)
+    return minutes
 
 
-_COMMANDS: dict[str, Callable[[HostSession, list[str]], list[str]]] = {
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise Published(TYPE_MISMATCH, f"'{text}' is no number.") from None
+
+
+_COMMANDS: dict[str, Callable[[HostSession, list[str], Output], None]] = {
     "ipk": _ipk,
     "ato": _ato,
     "dli": _dli,

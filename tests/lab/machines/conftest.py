@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -16,10 +17,9 @@ from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import LabKey
-from kmstwist.lab.machines.activation import Asking
-from kmstwist.lab.machines.errors import Published
+from kmstwist.lab.machines.activation import Answer, Asking
 from kmstwist.lab.machines.machine import Machine
-from kmstwist.lab.machines.session import Session
+from kmstwist.lab.machines.session import Misused, Output, Session
 from kmstwist.lab.ospp import client as ospp_client
 from kmstwist.lab.ospp import options as ospp_options
 from kmstwist.lab.slmgr import client as slmgr_client
@@ -66,33 +66,52 @@ class Desk:
             if host.host not in self.up:
                 raise ConnectError("connection refused")
             answer = self.host.answer(message)
-            return answer.hresult, answer.message
+            return Answer(answer.hresult, answer.message, "10.0.0.9")
 
         number = iter(range(1000, 2000))
         asking = Asking(LabCipher(self.key, random.Random(1).randbytes), locate, contact, lambda: self.now)
         return Session(self.machine, self.key, asking, lambda: UUID(int=next(number)), lambda: self.events)
 
-    def slmgr(self, *words: str) -> list[str]:
-        """Run slmgr; the lines, or `Published` or `Refused`."""
-        option, arguments = slmgr_options.read(words)
+    def run(self, *words: str) -> Output:
+        """Run slmgr; all that it gave."""
         try:
-            return result_of(slmgr_client.run(self.session(), option, arguments))
+            option, arguments, notes = slmgr_options.read(words)
+            output = result_of(slmgr_client.run(self.session(), option, arguments))
+            output.notes += notes
+            return output
+        except Misused as misused:
+            return misused.output
         finally:
             self._log()
+
+    def slmgr(self, *words: str) -> list[str]:
+        """Run slmgr, which has to end with 0; the lines."""
+        output = self.run(*words)
+        assert output.code == 0, output.lines
+        return output.lines
 
     def fails(self, *words: str) -> int:
-        """Run slmgr, which has to fail with a published code."""
-        with pytest.raises(Published) as caught:
-            self.slmgr(*words)
-        return caught.value.code
+        """Run slmgr, which has to fail; the code that it ends with."""
+        output = self.run(*words)
+        assert output.code != 0, output.lines
+        assert f"0x{output.code:08X}" in output.lines[-1]
+        return output.code
 
-    def ospp(self, word: str):
-        """Run ospp; what it printed."""
-        option, value = ospp_options.read([word])
+    def ospp(self, *words: str) -> list[str]:
+        """Run ospp; the lines."""
+        return self.office(*words).lines
+
+    def office(self, *words: str) -> Output:
+        """Run ospp; all that it gave."""
         try:
-            return result_of(ospp_client.run(self.session(), option, value))
+            option, value = ospp_options.read(words)
+            output = result_of(ospp_client.run(self.session(), option, value))
+        except Misused as misused:
+            output = misused.output
         finally:
             self._log()
+        assert output.code == 0
+        return output
 
     def fill(self, count: int, product=WINDOWS) -> None:
         """Let other clients ask the host."""
@@ -103,6 +122,16 @@ class Desk:
     def _log(self) -> None:
         self.events += self.machine.new_events
         self.machine.new_events.clear()
+
+
+@pytest.fixture(autouse=True)
+def greenwich(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This computer is in UTC: the tools print local times."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from kmstwist.lab.machines.errors import Published, Refused
-from kmstwist.lab.slmgr.host import HostSession, run
+from kmstwist.lab.machines.errors import Refused
+from kmstwist.lab.machines.session import Output
+from kmstwist.lab.slmgr.host import HOST_ID, OFFICE_HOST_ID, HostSession, run
 from kmstwist.lab.slmgr.options import OPTIONS, read
 from kmstwist.lab.store import HostSettings, LabStore
 
 from .conftest import OFFICE, START, WINDOWS
+
+REBOOT = "Warning: a KMS reboot is needed for this setting to take effect."
 
 
 @pytest.fixture
@@ -19,50 +22,117 @@ def session(desk) -> HostSession:
     return HostSession(desk.key, desk.host.take_changes(), HostSettings(), START)
 
 
+def output(session, *words: str) -> Output:
+    option, arguments, _ = read(words)
+    return run(session, option, arguments)
+
+
 def slmgr(session, *words: str) -> list[str]:
-    return run(session, *read(words))
-
-
-def test_settings_are_taken_and_shown(session) -> None:
-    for words in (("/sai", "15"), ("/sri", "43200"), ("/sprt", "1700"), ("/cdns",), ("/cpri",)):
-        assert "start the lab again" in slmgr(session, *words)[1]
-    assert session.settings == HostSettings(15, 43_200, 1700, False, True)
-    shown = slmgr(session, "/dlv")
-    for line in (
-        "    Listening on Port: 1700",
-        "    DNS publishing disabled",
-        "    KMS priority: Low",
-        "    Activation interval: 15 minutes",
-        "    Renewal interval: 43200 minutes",
-    ):
-        assert line in shown
-    slmgr(session, "/sdns")
-    slmgr(session, "/spri")
-    assert (session.settings.publishes, session.settings.low_priority) == (True, False)
-
-
-@pytest.mark.parametrize("option", ["/dli", "/dlv"])
-def test_counts_and_counters_are_shown(session, option) -> None:
-    shown = slmgr(session, option)
-    assert "    Current count: 30 (Windows)" in shown
-    assert "    Current count: 4 (Office)" in shown
-    assert "    Total requests received: 34" in shown
-    assert "    Requests with License Status Initial grace period: 34" in shown
-
-
-def test_a_lab_that_publishes_nothing_does_not_claim_to(session) -> None:
-    assert "    DNS publishing enabled" in slmgr(session, "/dlv")
-    session.running = HostSettings(publishes=False)
-    [line] = [line for line in slmgr(session, "/dlv") if "DNS publishing" in line]
-    assert "publishes nothing" in line
+    given = output(session, *words)
+    assert given.code == 0
+    return given.lines
 
 
 @pytest.mark.parametrize(
-    "words", [("/sai", "14"), ("/sri", "43201"), ("/sai", "x"), ("/sprt", "0"), ("/sprt", "70000")]
+    ("words", "said"),
+    [
+        (("/sai", "15"), "Volume activation interval set to 15 minutes successfully."),
+        (("/sri", "43200"), "Volume renewal interval set to 43200 minutes successfully."),
+        (("/sprt", "1700"), "KMS port set to 1700 successfully."),
+        (("/cdns",), "DNS publishing disabled"),
+        (("/sdns",), "DNS publishing enabled"),
+        (("/cpri",), "KMS priority set to Low"),
+        (("/spri",), "KMS priority set to Normal"),
+    ],
 )
-def test_values_out_of_their_limits_are_refused(session, words) -> None:
-    with pytest.raises(Refused, match=words[0]):
+def test_settings_are_taken_until_the_next_start(session, words, said) -> None:
+    given = output(session, *words)
+    assert given.lines == [said, REBOOT]
+    assert "Start the lab again" in given.notes[0]
+
+
+def test_settings_are_shown_and_beside_them_what_is_in_force(session) -> None:
+    for words in (("/sai", "15"), ("/sri", "43200"), ("/sprt", "1700"), ("/cdns",), ("/cpri",)):
         slmgr(session, *words)
+    assert session.settings == HostSettings(15, 43_200, 1700, False, True)
+    session.running = HostSettings(port=1688)
+    given = output(session, "/dlv")
+    for line in ("    Listening on Port: 1700", "    DNS publishing disabled", "    KMS priority: Low"):
+        assert line in given.lines
+    assert "The TCP port is 1700 (until the lab is started again: 1688)." in given.notes
+    assert "The activation interval is 15 minutes." in given.notes
+    assert not any("interval" in line for line in given.lines)
+
+
+def test_the_host_is_shown_line_for_line_as_a_kms_host_and_says_that_it_is_the_labs(session) -> None:
+    shown = slmgr(session, "/dlv")
+    installation = shown[8].removeprefix("Installation ID: ")
+    assert len(installation) == 63
+    assert shown == [
+        "Software licensing service version: 10.0.26100.1",
+        "",
+        "Name: Windows(R), LAB-KMSHost edition",
+        "Description: Windows(R) Operating System, VOLUME_KMS_LAB channel",
+        f"Activation ID: {HOST_ID}",
+        "Application ID: 55c92734-d682-4d71-983e-d6ec3f16059f",
+        f"Extended PID: {session.key.host_id}",
+        "Product Key Channel: Volume:CSVLK",
+        f"Installation ID: {installation}",
+        f"Partial Product Key: {session.key.host_key[-5:]}",
+        "License Status: Licensed",
+        "Remaining Windows rearm count: 1001",
+        "Remaining SKU rearm count: 1001",
+        "Trusted time: 1/5/2026",
+        "",
+        "Key Management Service is enabled on this machine",
+        "    Current count: 30",
+        "    Listening on Port: 1688",
+        "    DNS publishing enabled",
+        "    KMS priority: Normal",
+        "",
+        "Key Management Service cumulative requests received from clients",
+        "    Total requests received: 34",
+        "    Failed requests received: 0",
+        "    Requests with License Status Unlicensed: 0",
+        "    Requests with License Status Licensed: 0",
+        "    Requests with License Status Initial grace period: 34",
+        "    Requests with License Status License expired or Hardware out of tolerance: 0",
+        "    Requests with License Status Non-genuine grace period: 0",
+        "    Requests with License Status Notification: 0",
+        "",
+    ]
+    assert session.key.host_id.startswith("LAB-")
+    brief = slmgr(session, "/dli")
+    assert brief[:5] == ["", *shown[2:4], *shown[9:11]]
+
+
+def test_offices_count_is_its_own(session) -> None:
+    assert "    Current count: 4" in slmgr(session, "/dlv", str(OFFICE_HOST_ID))
+    counts = [line for line in slmgr(session, "/dli", "all") if "Current count" in line]
+    assert counts == ["    Current count: 30", "    Current count: 4"]
+    assert slmgr(session, "/dli", "x") == ["Error: product key not found."]
+
+
+def test_a_lab_that_publishes_nothing_says_so_beside_its_setting(session) -> None:
+    session.running = HostSettings(publishes=False)
+    given = output(session, "/dlv")
+    assert "    DNS publishing enabled" in given.lines
+    assert any("publishes nothing" in note for note in given.notes)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("/sai", "14"), "Error: 0x80070057 The parameter is incorrect"),
+        (("/sri", "43201"), "Error: 0x80070057 The parameter is incorrect"),
+        (("/sai", "x"), "Error: 13 Type mismatch (Microsoft VBScript runtime error)"),
+        (("/sai", "-1"), "Error: The data is invalid"),
+        (("/sprt", "0"), "Error: 0x80070057 The parameter is incorrect"),
+        (("/sprt", "70000"), "Error: 0x80070057 The parameter is incorrect"),
+    ],
+)
+def test_values_out_of_their_limits_are_refused(session, words, said) -> None:
+    assert output(session, *words).lines == [said]
     assert session.settings == HostSettings()
 
 
@@ -70,9 +140,7 @@ def test_the_host_takes_its_own_key_and_no_other(session) -> None:
     assert session.key.host_key.startswith("LABHK-")
     assert slmgr(session, "/ipk", session.key.host_key)[0].endswith("successfully.")
     for key in (WINDOWS.gvlk, "AAAAA-BBBBB-CCCCC-DDDDD-EEEEE"):
-        with pytest.raises(Published) as caught:
-            slmgr(session, "/ipk", key)
-        assert caught.value.code == 0xC004F050
+        assert output(session, "/ipk", key).code == 0xC004F050
     assert slmgr(session, "/ato")[1] == "Product activated successfully."
     assert "permanently" in slmgr(session, "/xpr")[1]
 

@@ -50,7 +50,7 @@ def test_the_host_that_dns_names_is_resolved_by_the_machines_own_server(slmgr, l
     # Nobody listens at the first of its two addresses.
     assert TOO_FEW in slmgr("/ato")
     state = f"--state-dir={tmp_path / 'lab'}"
-    assert f",kms.corp.test:{lab.port}," in kmstwist("lab", "events", "PC1", state).stdout
+    assert f", kms.corp.test:{lab.port}, " in kmstwist("lab", "events", "PC1", state).stdout
     kmstwist("lab", "activate", f"--product={WINDOWS}", "--count=25", f"--port={lab.port}", state)
     assert "activated successfully" in slmgr("/ato")
     # And the one that worked, which is asked without asking for the SRV record.

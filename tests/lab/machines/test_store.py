@@ -205,3 +205,35 @@ def test_the_kms_version_is_the_machines(store) -> None:
     machine.install_key(machine.add_product(OFFICE, START), START)
     store.add(machine)
     assert [licence.client.request(START).version for licence in store.get("OLD").licences] == [V5, V5]
+
+
+def test_machines_of_before_are_brought_up_to_date_and_keep_what_they_have(tmp_path, desk) -> None:
+    path = tmp_path / "machines.sqlite"
+    store = MachineStore(path)
+    store.add(desk.machine)
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE machine DROP COLUMN region")
+        for column in ("trouble", "found_host", "found_port", "host_address"):
+            connection.exec_driver_sql(f"ALTER TABLE machine_licence DROP COLUMN {column}")
+        connection.exec_driver_sql("PRAGMA user_version = 1")
+    store.close()
+    again = MachineStore(path)
+    machine = again.get("PC1")
+    again.close()
+    assert (machine.cmid, machine.region) == (desk.machine.cmid, "en-US")
+    assert [licence.partial_key for licence in machine.licences] == ["2YT43", "6F7TH"]
+    assert [(licence.trouble, licence.found, licence.host_address) for licence in machine.licences] == [
+        ("", None, None)
+    ] * 2
+
+
+def test_what_activated_a_machine_and_what_troubles_it_last(store, desk) -> None:
+    desk.fill(30)
+    desk.slmgr("/ato")
+    desk.machine.region = "de-DE"
+    desk.machine.licences[1].trouble = "not-bound"
+    store.add(desk.machine)
+    machine = store.get("PC1")
+    windows, office = machine.licences
+    assert (str(windows.found), windows.host_address) == ("kms:1688", "10.0.0.9")
+    assert (machine.region, office.trouble, office.found) == ("de-DE", "not-bound", None)

@@ -1,0 +1,165 @@
+"""Running slmgr and ospp on a lab machine, or on the lab host, and telling what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import click
+
+from kmstwist.cli.common import run_reactor
+from kmstwist.cli.lab.common import asking_on, held_machines, load_key, machine_store, state_folder, told
+from kmstwist.kms.status import Status
+from kmstwist.lab.keys import LabKey
+from kmstwist.lab.machines import regions
+from kmstwist.lab.machines.errors import Refused
+from kmstwist.lab.machines.session import Misused, Output, Session
+from kmstwist.lab.ospp import client as ospp_client
+from kmstwist.lab.ospp import options as ospp_options
+from kmstwist.lab.ospp.texts import BEGIN, END
+from kmstwist.lab.slmgr import client as slmgr_client
+from kmstwist.lab.slmgr import host as slmgr_host
+from kmstwist.lab.slmgr import options as slmgr_options
+from kmstwist.lab.slmgr.host import HOST
+from kmstwist.lab.slmgr.texts import connection_line
+from kmstwist.lab.store import STORE_FILE_NAME, LabStore
+
+_UNREACHED = int(Status.E_RPC_SERVER_UNAVAILABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where tools work: the lab's folder and key, the seconds a host may take, the region for dates (None: each
+    machine's own).
+    """
+
+    state_dir: Path | None
+    lab_key: Path | None
+    timeout: float
+    region: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The state folder."""
+        return state_folder(self.state_dir)
+
+
+def slmgr(bench: Bench, machine: str, words: Sequence[str]) -> Output:
+    """Run slmgr's command line on a machine; `ClickException` for what is wrong with the lab itself."""
+    try:
+        computer, line = slmgr_options.elsewhere(words)
+        missing = None if computer is None else _missing(bench.folder, machine, computer)
+        if computer is not None and missing is not None:
+            return Output([connection_line(computer)], [missing], _UNREACHED)
+        option, arguments, notes = slmgr_options.read(line)
+    except Misused as misused:
+        _check_there(bench.folder, machine)
+        return misused.output
+    target = computer or machine
+    if target.lower() == HOST:
+        output = _on_host(bench, option, arguments)
+    else:
+        output = _on_machine(bench, target, lambda session: slmgr_client.run(session, option, arguments))
+    output.notes += notes
+    return output
+
+
+def ospp(bench: Bench, machine: str, words: Sequence[str]) -> Output:
+    """Run ospp's command line on a machine; `ClickException` for what is wrong with the lab itself."""
+    try:
+        computer, line = ospp_options.elsewhere(words)
+        missing = None if computer is None else _missing(bench.folder, machine, computer)
+        if missing is not None:
+            return Output([*BEGIN, *END], ["The remote server machine does not exist or is unavailable.", missing])
+        option, value = ospp_options.read(line)
+    except Misused as misused:
+        _check_there(bench.folder, machine)
+        return misused.output
+    target = computer or machine
+    if target.lower() == HOST:
+        raise click.ClickException("the lab host has no Office: ospp acts on a lab machine")
+    return _on_machine(bench, target, lambda session: ospp_client.run(session, option, value))
+
+
+def tell(output: Output, *, quiet: bool) -> None:
+    """Print what Windows prints on standard output, and the lab's own notes on standard error unless `quiet`."""
+    for line in output.lines:
+        click.echo(line)
+    if quiet:
+        return
+    for note in output.notes:
+        click.echo(note, err=True)
+    if output.code:
+        signed = output.code - (1 << 32) if output.code > 0x7FFF_FFFF else output.code
+        click.echo(f"On Windows the script ends with {signed} (0x{output.code:08X}).", err=True)
+
+
+def _check_there(folder: Path, machine: str) -> None:
+    if machine.lower() != HOST:
+        with machine_store(folder) as store:
+            store.get(machine)
+
+
+def _missing(folder: Path, machine: str, computer: str) -> str | None:
+    """Why another computer cannot be reached; None if it can. The one that reaches out has to be there."""
+    _check_there(folder, machine)
+    if computer.lower() == HOST:
+        return None
+    with machine_store(folder) as store:
+        try:
+            store.get(computer)
+        except Refused as error:
+            return f"To the lab, {error}."
+    return None
+
+
+def _on_machine(bench: Bench, name: str, command: Callable[[Session], Awaitable[Output]]) -> Output:
+    """Run a command on a machine and keep what it changed, also where it failed: an attempt is an attempt."""
+    folder = bench.folder
+    key = load_key(bench.lab_key, folder)
+    with held_machines(folder, name) as store:
+        found = store.get(name)
+
+        async def main(reactor: Any) -> Output:
+            session = Session(
+                found,
+                key,
+                asking_on(reactor, key, bench.timeout),
+                uuid4,
+                lambda: store.events(found.name),
+                bench.region,
+            )
+            return await command(session)
+
+        try:
+            return run_reactor(main)
+        finally:
+            store.save(found)
+
+
+def _on_host(bench: Bench, option: slmgr_options.Option, arguments: list[str]) -> Output:
+    folder = bench.folder
+    key: LabKey = load_key(bench.lab_key, folder)
+    with told():
+        regions.region(bench.region or regions.DEFAULT)
+        store = LabStore(folder / STORE_FILE_NAME)
+        try:
+            session = slmgr_host.HostSession(
+                key,
+                store.load(),
+                store.load_settings(),
+                time.time(),
+                store.load_running(),
+                bench.region or regions.DEFAULT,
+            )
+            before = session.settings
+            output = slmgr_host.run(session, option, arguments)
+            if session.settings != before:
+                store.save_settings(session.settings)
+        finally:
+            store.close()
+    return output
