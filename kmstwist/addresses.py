@@ -67,3 +67,12 @@ def is_address(text: str, kind: Callable[[str], object] = ip_address) -> bool:
     except ValueError:
         return False
     return True
+
+
+def plain_address(host: str) -> str:
+    """An IP address in its usual text, an IPv4-mapped IPv6 one as the IPv4 address it stands for."""
+    if ":" not in host:
+        return host
+    address = ip_address(host)
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return str(mapped or address)

@@ -8,13 +8,11 @@ one gateway sort by time, and two gateways never make the same one. That makes s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from twisted.internet.interfaces import IReactorTime
-
-from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault, RequestFacts
+from kmstwist.kms.activation import ActivationCall, RequestFacts
 from kmstwist.reasons import Reason
 
 # A KMS client concludes this by itself when the count in a good answer is below its N-Policy.
@@ -124,116 +122,51 @@ def first_id_at(at: int) -> bytes:
     return (min(max(at, 0), (1 << 48) - 1) << 80).to_bytes(16, "big")
 
 
-def kms_version(message: bytes) -> int | None:
-    """The major version of a KMS request (bytes 2 and 3 of the version word), None if it is too short to have one."""
-    return int.from_bytes(message[2:4], "little") if len(message) >= 4 else None
-
-
 class RecordMaker:
     """Makes the records of one gateway: knows its name, its clock and its ids.
 
-    `clock` gives the time in seconds since 1970, as the reactor does.
+    `now` gives the time in seconds since 1970.
     """
 
-    def __init__(self, gateway: str, clock: IReactorTime, ids: RecordIds) -> None:
+    def __init__(self, gateway: str, now: Callable[[], float], ids: RecordIds) -> None:
         self._gateway = gateway
-        self._clock = clock
+        self._now = now
         self._ids = ids
 
-    def answered(
-        self,
-        call: ActivationCall,
-        answer: ActivationAnswer,
-        *,
-        peer: str | None = None,
-        phases: Phases = Phases(),
-    ) -> Record:
-        """The record of a call that got an answer, good or not."""
-        record = self._make(
-            call.client,
-            answer.reason,
-            answer.detail,
-            peer=peer,
-            version=kms_version(call.message),
-            upstream=answer.upstream,
-            hresult=answer.hresult,
-            phases=phases,
-            bytes_in=len(call.message),
-            bytes_out=len(answer.message),
-            count=answer.count,
-        )
-        return record if answer.facts is None else with_facts(record, answer.facts)
-
-    def faulted(
-        self,
-        call: ActivationCall,
-        fault: ActivationFault,
-        *,
-        facts: RequestFacts | None = None,
-        peer: str | None = None,
-        phases: Phases = Phases(),
-    ) -> Record:
-        """The record of a call that ended in an RPC fault."""
-        record = self._make(
-            call.client,
-            fault.reason,
-            fault.detail,
-            peer=peer,
-            version=kms_version(call.message),
-            upstream=fault.upstream,
-            fault=fault.status,
-            phases=phases,
-            bytes_in=len(call.message),
-        )
-        return record if facts is None else with_facts(record, facts)
-
-    def abandoned(
-        self, call: ActivationCall, reason: Reason, detail: str, *, facts: RequestFacts | None = None
-    ) -> Record:
-        """The record of a call whose client left before it had an answer."""
-        record = self._make(
-            call.client, reason, detail, peer=call.proxy, version=kms_version(call.message), bytes_in=len(call.message)
-        )
-        return record if facts is None else with_facts(record, facts)
-
-    def refused(
-        self,
-        client: str,
-        reason: Reason,
-        detail: str = "",
-        *,
-        fault: int | None = None,
-        peer: str | None = None,
-        phases: Phases = Phases(),
-        bytes_in: int = 0,
-    ) -> Record:
-        """The record of a peer that was turned away before it made a KMS call; `fault` where one was sent."""
-        return self._make(client, reason, detail, fault=fault, peer=peer, phases=phases, bytes_in=bytes_in)
-
-    def _make(self, client: str, reason: Reason, detail: str, **more: Any) -> Record:
-        at = int(self._clock.seconds() * 1000)
+    def make(self, call: ActivationCall) -> Record:
+        """The record of a call as it stands, or of a peer that was turned away before it made one."""
+        at = int(self._now() * 1000)
+        answer, seconds, facts = call.answer, call.answer_seconds, call.facts
         return Record(
-            record_id=self._ids.make(at),
-            at=at,
-            gateway=self._gateway,
-            client=client,
-            reason=reason,
-            detail=detail,
-            **more,
+            self._ids.make(at),
+            at,
+            self._gateway,
+            call.client,
+            call.reason,
+            peer=call.proxy,
+            version=None if call.version is None else call.version.major,
+            upstream=call.upstream,
+            hresult=call.hresult,
+            fault=call.fault_status,
+            detail=call.detail,
+            phases=Phases(call.receive_ms, answer=None if seconds is None else seconds * 1000),
+            bytes_in=call.bytes_in,
+            bytes_out=0 if answer is None or call.fault is not None else len(answer.message),
+            count=None if answer is None else answer.count,
+            **({} if facts is None else _columns(facts)),
         )
 
 
-def with_facts(record: Record, facts: RequestFacts) -> Record:
-    """The record with what could be read of the request's body."""
-    return replace(
-        record,
-        machine=facts.machine_name or None,
-        cmid=str(facts.cmid),
-        app_id=str(facts.app_id),
-        act_id=str(facts.act_id),
-        product=facts.product,
-        license_status=facts.license_status,
-        virtual_machine=facts.virtual_machine,
-        minutes_left=facts.minutes_left,
-        required_count=facts.required_count,
-    )
+def _columns(facts: RequestFacts) -> dict[str, Any]:
+    """What could be read of the request's body, as a record has it."""
+    return {
+        "machine": facts.machine_name or None,
+        "cmid": str(facts.cmid),
+        "app_id": str(facts.app_id),
+        "act_id": str(facts.act_id),
+        "product": facts.product,
+        "license_status": facts.license_status,
+        "virtual_machine": facts.virtual_machine,
+        "minutes_left": facts.minutes_left,
+        "required_count": facts.required_count,
+    }

@@ -104,7 +104,15 @@ class AuditService(Service):
 
     log = Logger()
 
-    def __init__(self, settings: AuditSettings, reactor: Any, *, entropy: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(
+        self,
+        settings: AuditSettings,
+        reactor: Any,
+        *,
+        entropy: Callable[[int], bytes] = os.urandom,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`now` is the time in seconds since 1970, as records have it."""
         self.settings = settings
         self._reactor = reactor
         self._clock = cast(IReactorTime, reactor)
@@ -112,7 +120,7 @@ class AuditService(Service):
         self._engine: Engine | None = None
         self._privacy: Privacy | None = None
         self._retention: LoopingCall | None = None
-        self.maker = RecordMaker(settings.gateway, self._clock, RecordIds(entropy))
+        self.maker = RecordMaker(settings.gateway, now, RecordIds(entropy))
         self.writer = AuditWriter(
             self._insert,
             clock=self._clock,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from kmstwist.conversation.conversation import CONVERSATION
 from kmstwist.diagram import Section, render
 from kmstwist.gateway.circuit import CIRCUIT
 from kmstwist.rpc.client.association import CLIENT
@@ -22,6 +23,12 @@ every input that has no row of its own.
 """
 
 SECTIONS: Final[Sequence[Section]] = (
+    Section(
+        "Conversation",
+        "kmstwist/conversation/conversation.py",
+        CONVERSATION,
+        "A client's connection, from the accept to its log line.",
+    ),
     Section(
         "Server association",
         "kmstwist/rpc/server/association.py",

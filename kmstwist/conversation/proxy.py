@@ -1,76 +1,117 @@
 """The PROXY protocol, versions 1 and 2, from the load balancers that the configuration names and from nobody else.
 
-Twisted's wrapper reads the header and has the transport's `getPeer` say what stands in it. It is put only around the
-connections of named balancers: to anybody else a header would be a way to claim any address.
+A header says for whom a balancer has connected. It is read only from balancers: to anybody else it would be a way to
+claim any address. Section numbers are those of HAProxy's specification, "The PROXY protocol, versions 1 & 2".
 """
 
 from __future__ import annotations
 
+import struct
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Final
 
-from twisted.protocols.haproxy._exceptions import InvalidProxyHeader
-from twisted.protocols.haproxy._info import ProxyInfo
-from twisted.protocols.haproxy._v1parser import V1Parser
-from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper
-from twisted.protocols.policies import WrappingFactory
+from kmstwist.addresses import is_address, plain_address
 
-from kmstwist.addresses import is_address
-
-#: How a header of either version begins (the PROXY protocol's specification, 2.1 and 2.2).
-_STARTS = (b"PROXY ", b"\r\n\r\n\x00\r\nQUIT\n")
+#: How a header of either version begins (2.1 and 2.2).
+_V1: Final = b"PROXY "
+_V2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
+#: The longest header of version 1, its line end included (2.1).
+_V1_LONGEST: Final = 107
+_V2_HEAD: Final = struct.Struct(">12sBBH")
+#: The commands of version 2: the balancer's own check, and a client's connection.
+_LOCAL, _PROXY = 0x20, 0x21
+#: What stands in a header of version 2 for a client's address, by its family; 0 is "unspecified", 3 a Unix socket.
+_FAMILIES: Final = {1: (IPv4Address, struct.Struct(">4s4sHH")), 2: (IPv6Address, struct.Struct(">16s16sHH"))}
+_UNSPECIFIED, _UNIX = 0, 3
+_UNIX_SIZE: Final = 216
+#: Unspecified, stream, datagram.
+_TRANSPORTS: Final = range(3)
 
 
 def begins_as_header(data: bytes) -> bool:
     """Whether a connection's first bytes are a PROXY header's."""
-    return data.startswith(_STARTS)
+    return data.startswith((_V1, _V2))
 
 
-class StrictV1Parser(V1Parser):
-    """Twisted's parser of a version 1 header, with the checks that the specification asks for.
+class BrokenHeader(Exception):
+    """What a balancer sent first is no PROXY header."""
 
-    Twisted's own takes any text for an address, fails with a plain `ValueError` at a port that is none, and does not
-    know the short form of a connection whose client the balancer cannot tell.
+    def __init__(self) -> None:
+        super().__init__("no PROXY header, or a broken one")
+
+
+class HeaderReader:
+    """Reads a header, in as many pieces as it comes.
+
+    Once `feed` has said that it is whole, `client` is the address and the port that it names, None where it names none
+    (the balancer's own check, or a client that it cannot tell), and `rest` is what followed the header.
     """
 
-    @classmethod
-    def parse(cls, line: bytes) -> ProxyInfo:
-        """What a header's line says; `InvalidProxyHeader` where it is none."""
-        parts = line.decode("ascii", "replace").split(" ")
-        if parts[:2] == ["PROXY", "UNKNOWN"]:
-            # What follows up to the line's end is to be ignored (2.1).
-            return ProxyInfo(line, None, None)
-        if len(parts) != 6 or not all(map(_is_port, parts[4:])):
-            raise InvalidProxyHeader
-        family: Any = {"TCP4": IPv4Address, "TCP6": IPv6Address}.get(parts[1])
-        if family is None or not all(is_address(text, family) and "%" not in text for text in parts[2:4]):
-            raise InvalidProxyHeader
-        return super().parse(line)
+    __slots__ = ("_data", "client", "rest")
+
+    def __init__(self) -> None:
+        self._data = b""
+        self.client: tuple[str, int] | None = None
+        self.rest = b""
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes; whether the header is whole. Raises `BrokenHeader`."""
+        data = self._data = self._data + data
+        if _begins(data, _V1):
+            end = data.find(b"\r\n", 0, _V1_LONGEST)
+            if end >= 0:
+                self.client = _read_v1(data[:end])
+                self.rest = data[end + 2 :]
+                return True
+            if len(data) >= _V1_LONGEST:
+                raise BrokenHeader
+        elif not _begins(data, _V2):
+            raise BrokenHeader
+        elif len(data) >= _V2_HEAD.size:
+            _, command, family, size = _V2_HEAD.unpack_from(data)
+            end = _V2_HEAD.size + size
+            if len(data) >= end:
+                self.client = _read_v2(command, family, data[_V2_HEAD.size : end])
+                self.rest = data[end:]
+                return True
+        return False
+
+
+def _begins(data: bytes, start: bytes) -> bool:
+    """Whether the bytes begin with `start`, as far as they have come."""
+    return data[: len(start)] == start[: len(data)]
+
+
+def _read_v1(line: bytes) -> tuple[str, int] | None:
+    parts = line.decode("ascii", "replace").split(" ")
+    if parts[:2] == ["PROXY", "UNKNOWN"]:
+        # What follows up to the line's end is to be ignored (2.1).
+        return None
+    if len(parts) != 6 or not all(map(_is_port, parts[4:])):
+        raise BrokenHeader
+    family = {"TCP4": IPv4Address, "TCP6": IPv6Address}.get(parts[1])
+    if family is None or not all(is_address(text, family) and "%" not in text for text in parts[2:4]):
+        raise BrokenHeader
+    return plain_address(parts[2]), int(parts[4])
 
 
 def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535
 
 
-class BalancedConnection(HAProxyProtocolWrapper):
-    """A balancer's connection, wrapped; tells the protocol inside if the header is not one."""
-
-    def dataReceived(self, data: bytes) -> None:
-        """Read the header, then pass on what follows."""
-        if self._parser is None and data.startswith(_STARTS[0]):
-            self._parser = StrictV1Parser()
-        super().dataReceived(data)
-
-    def loseConnection(self) -> None:
-        """Close; that the protocol inside did not ask for it means that the wrapper found no header."""
-        inner: Any = self.wrappedProtocol
-        if not inner.has_ended():
-            inner.header_refused()
-        super().loseConnection()
-
-
-class BalancedFactory(WrappingFactory[BalancedConnection]):
-    """What Twisted's wrapper counts its connections in."""
-
-    protocol = BalancedConnection
-    noisy = False
+def _read_v2(command: int, family: int, body: bytes) -> tuple[str, int] | None:
+    if command not in (_LOCAL, _PROXY) or family & 0xF not in _TRANSPORTS:
+        raise BrokenHeader
+    family >>= 4
+    if command == _LOCAL:
+        # The balancer's own connection: whatever addresses follow are to be ignored (2.2).
+        return None
+    if family in _FAMILIES:
+        kind, layout = _FAMILIES[family]
+        if len(body) < layout.size:
+            raise BrokenHeader
+        source, _, port, _ = layout.unpack_from(body)
+        return plain_address(str(kind(source))), port
+    if family == _UNSPECIFIED or (family == _UNIX and len(body) >= _UNIX_SIZE):
+        return None
+    raise BrokenHeader

@@ -18,7 +18,6 @@ from kmstwist.gateway.outcome import Attempts
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.gateway.upstream import EndpointMaker, Random
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
-from kmstwist.kms.messages import readable_facts
 from kmstwist.transport.errors import UpstreamError
 
 
@@ -94,4 +93,4 @@ class GatewayService(Service):
                 break
         if attempts.hresult == 0 and (attempts.said_no or attempts.upstream == remembered):
             self._remembered.set(client, attempts.upstream)
-        return attempts.answer(readable_facts(call.message), known=len(self.directory))
+        return attempts.answer(call.facts, known=len(self.directory))

@@ -4,47 +4,20 @@ The server makes an `ActivationCall` of each RequestActivation it receives and h
 answers with an `ActivationAnswer`, or raises (through its Deferred) an `ActivationFault`, which the client sees as an
 RPC fault. The message itself stays bytes: only the lab, and V4 messages, which are in clear, are ever looked into, and
 what was learnt there travels beside the message as a `RequestFacts`, never instead of it.
+
+The call is the account of itself, too. It is read once, when it has come; what becomes of it is noted on its way
+(`answered`, `failed`, `give_up`); and at the end its log line, the counters and the audit's record are made from it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from uuid import UUID
 
+from kmstwist.kms.messages import RequestFacts, readable_facts
+from kmstwist.kms.version import Version
 from kmstwist.reasons import Reason
 
-
-@dataclass(frozen=True, slots=True)
-class ActivationCall:
-    """One RequestActivation call as it reached the server.
-
-    `message` is the KMS request, version word first, exactly as received; `client` the client's IP address in text
-    (an IPv4-mapped one as IPv4) and `client_port` its TCP port. `proxy` is the load balancer's address where the
-    client's is the one that a PROXY header named.
-    """
-
-    message: bytes
-    client: str
-    client_port: int
-    proxy: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
-    """What is readable in a request: all of it in V4 and in the lab's own messages, nothing in a genuine V5 or V6."""
-
-    machine_name: str
-    cmid: UUID
-    app_id: UUID
-    act_id: UUID
-    kms_id: UUID
-    license_status: int
-    minutes_left: int
-    required_count: int
-    virtual_machine: bool
-    client_time: datetime
-    product: str | None = None
+__all__ = ["ActivationAnswer", "ActivationCall", "ActivationFault", "RequestFacts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +48,136 @@ class ActivationFault(Exception):
         self.reason = reason
         self.detail = detail
         self.upstream = upstream
+
+
+class ActivationCall:
+    """One RequestActivation call as it reached the server, and what became of it.
+
+    What was asked: `message` is the KMS request, version word first, exactly as received; `client` the client's IP
+    address in text (an IPv4-mapped one as IPv4) and `client_port` its TCP port; `proxy` the load balancer's address
+    where the client's is the one that a PROXY header named. `version` and `facts` are what the message says in clear,
+    None where it says nothing.
+
+    What became of it: `result` is the answer in a word ("activated", "answered", "refused", "fault", or "none" while
+    there is no answer), with `answer` or `fault` behind it; `reason` and `detail` say why. `started` is when the call
+    had come whole and `answered_at` when it was answered, in the clock's seconds; `receive_ms` is how long it took to
+    come since the connection was made.
+
+    A peer that made no call, or one that cannot be read, has such an account, too: without a message, and not `asked`
+    where it made no call.
+    """
+
+    __slots__ = (
+        "answer",
+        "answered_at",
+        "asked",
+        "bytes_in",
+        "client",
+        "client_port",
+        "detail",
+        "facts",
+        "fault",
+        "message",
+        "proxy",
+        "reason",
+        "receive_ms",
+        "result",
+        "started",
+        "version",
+    )
+
+    def __init__(
+        self,
+        message: bytes,
+        client: str,
+        client_port: int,
+        proxy: str | None = None,
+        *,
+        started: float = 0.0,
+        receive_ms: float | None = None,
+    ) -> None:
+        self.message = message
+        self.client = client
+        self.client_port = client_port
+        self.proxy = proxy
+        self.version = Version.of(message) if len(message) >= 4 else None
+        self.facts = readable_facts(message)
+        self.asked = True
+        self.started = started
+        self.receive_ms = receive_ms
+        self.bytes_in = len(message)
+        self.answered_at: float | None = None
+        self.answer: ActivationAnswer | None = None
+        self.fault: ActivationFault | None = None
+        self.result = "none"
+        self.reason = Reason.OK
+        self.detail = ""
+
+    def __eq__(self, other: object) -> bool:
+        """Two calls are the same if the same was asked."""
+        return isinstance(other, ActivationCall) and self._asked() == other._asked()
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<ActivationCall of {self.client} port {self.client_port}: {self.result}>"
+
+    def _asked(self) -> tuple[object, ...]:
+        return self.message, self.client, self.client_port, self.proxy
+
+    # What becomes of it.
+
+    def answered(self, answer: ActivationAnswer, now: float) -> None:
+        """It was answered, with a response or a KMS status."""
+        self.answer = answer
+        self.answered_at = now
+        self.reason = answer.reason
+        self.detail = answer.detail
+        if answer.facts is not None:
+            self.facts = answer.facts
+        if answer.hresult != 0:
+            self.result = "refused"
+        elif answer.count is not None and self.facts is not None and answer.count >= self.facts.required_count:
+            # A client is activated only if the count is enough for it, where both can be read.
+            self.result = "activated"
+        else:
+            self.result = "answered"
+
+    def failed(self, fault: ActivationFault, now: float) -> None:
+        """It was answered with a fault, in place of any answer there was."""
+        self.fault = fault
+        self.answered_at = now
+        self.reason = fault.reason
+        self.detail = fault.detail
+        self.result = "fault"
+
+    def give_up(self, reason: Reason, detail: str) -> None:
+        """The client gave the call up; what it was answered meanwhile never reached it."""
+        self.answered_at = None
+        self.reason = reason
+        self.detail = detail
+        self.result = "none"
+
+    # What there is to tell of it.
+
+    @property
+    def upstream(self) -> str | None:
+        """The KMS host that answered, or the last one tried."""
+        if self.fault is not None:
+            return self.fault.upstream
+        return None if self.answer is None else self.answer.upstream
+
+    @property
+    def hresult(self) -> int | None:
+        """The status of a KMS answer that the client gets; None for a fault and where there is no answer."""
+        return None if self.answer is None or self.result in ("none", "fault") else self.answer.hresult
+
+    @property
+    def fault_status(self) -> int | None:
+        """The status of the RPC fault that the client gets; None for a KMS answer and where there is no answer."""
+        return self.fault.status if self.fault is not None and self.result == "fault" else None
+
+    @property
+    def answer_seconds(self) -> float | None:
+        """How long the answer took."""
+        return None if self.answered_at is None else self.answered_at - self.started

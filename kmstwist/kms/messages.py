@@ -14,7 +14,6 @@ from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
-from kmstwist.kms.activation import RequestFacts
 from kmstwist.kms.filetime import to_datetime
 from kmstwist.kms.version import Version
 
@@ -52,6 +51,23 @@ class LicenseStatus(IntEnum):
     NON_GENUINE_GRACE = 4
     NOTIFICATION = 5
     EXTENDED_GRACE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """What is readable in a request: all of it in V4 and in the lab's own messages, nothing in a genuine V5 or V6."""
+
+    machine_name: str
+    cmid: UUID
+    app_id: UUID
+    act_id: UUID
+    kms_id: UUID
+    license_status: int
+    minutes_left: int
+    required_count: int
+    virtual_machine: bool
+    client_time: datetime
+    product: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,7 +235,7 @@ class ListeningService(Service):
     def _end_idle(self) -> None:
         newest = self._clock.seconds() - _MOMENT
         for protocol in list(self._factory.connections):
-            if protocol.answered or (not protocol.busy and protocol.facts.opened <= newest):
+            if protocol.answered or (not protocol.busy and protocol.log.opened <= newest):
                 protocol.end(Reason.SERVER_STOPPING, "kmstwist is stopping")
 
     def _cut(self) -> None:

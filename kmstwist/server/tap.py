@@ -19,8 +19,8 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from kmstwist.admission.admission import Admission
 from kmstwist.configuration.derived import listening_ports, refuse_ourselves, run_dir, state_dir
 from kmstwist.configuration.model import Config
+from kmstwist.conversation.calls import Recorder
 from kmstwist.conversation.factory import KmsFactory
-from kmstwist.conversation.recording import Recorder
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.gateway.service import GatewayService
 from kmstwist.kms.interface import KMS

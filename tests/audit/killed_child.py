@@ -23,10 +23,10 @@ def serve(store: str, pipe: int, life: int) -> None:
     settings = kmstwist.audit.service.AuditSettings(store=str(Path(store)), gateway=f"life{life}")
     audit = kmstwist.audit.service.AuditService(settings, reactor)
     call = ActivationCall((6 << 16).to_bytes(4, "little") + bytes(256), "10.0.0.7", 50000)
-    answer = ActivationAnswer(0, bytes(180), upstream="kms1")
+    call.answered(ActivationAnswer(0, bytes(180), upstream="kms1"), 0.0)
 
     def another() -> None:
-        record = audit.maker.answered(call, answer)
+        record = audit.maker.make(call)
 
         def acknowledged(_: None) -> None:
             os.write(pipe, record.record_id)

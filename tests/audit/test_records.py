@@ -6,15 +6,13 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 
-from kmstwist.audit.records import Phases, RecordIds, RecordMaker, first_id_at, id_text
+from kmstwist.audit.records import RecordIds, RecordMaker, first_id_at, id_text
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault, RequestFacts
 from kmstwist.reasons import Reason
 from tests.audit.making import START, known, opaque, uuid
 
 V6 = (6 << 16).to_bytes(4, "little") + bytes(256)
-CALL = ActivationCall(V6, "10.0.0.7", 50000)
 FACTS = RequestFacts(
     machine_name="PC1.example.com",
     cmid=UUID(uuid("cmid")),
@@ -31,31 +29,39 @@ FACTS = RequestFacts(
 
 
 def maker() -> RecordMaker:
-    clock = Clock()
-    clock.advance(START / 1000)
-    return RecordMaker("gw1", clock, RecordIds(os.urandom))
+    return RecordMaker("gw1", lambda: START / 1000, RecordIds(os.urandom))
+
+
+def call(proxy: str | None = None) -> ActivationCall:
+    return ActivationCall(V6, "10.0.0.7", 50000, proxy, started=10.0, receive_ms=1.0)
 
 
 def test_an_answered_call_is_recorded_with_its_size_version_and_facts() -> None:
-    answer = ActivationAnswer(0, b"x" * 200, upstream="kms1", facts=FACTS, count=50)
-    record = maker().answered(CALL, answer, peer="10.9.9.9", phases=Phases(1.0, 3.0))
+    answered = call("10.9.9.9")
+    answered.answered(ActivationAnswer(0, b"x" * 200, upstream="kms1", facts=FACTS, count=50), 10.003)
+    record = maker().make(answered)
     assert (record.at, record.gateway, record.client, record.peer) == (START, "gw1", "10.0.0.7", "10.9.9.9")
     assert (record.version, record.bytes_in, record.bytes_out) == (6, 260, 200)
     assert (record.machine, record.cmid, record.product) == ("PC1.example.com", uuid("cmid"), "Windows 10")
     assert (record.hresult, record.fault, record.reason) == (0, None, Reason.OK)
     assert record.granted
-    assert record.phases.answer == 3.0
+    assert (record.phases.receive, round(record.phases.answer or 0, 6)) == (1.0, 3.0)
 
 
 def test_a_faulted_call_is_recorded_with_the_fault_and_its_reason() -> None:
     fault = ActivationFault(0x6BE, Reason.UPSTREAM_TIMEOUT, "kms1 gave no answer in 5 s", upstream="kms1")
-    record = maker().faulted(CALL, fault)
+    faulted = call()
+    faulted.failed(fault, 10.0)
+    record = maker().make(faulted)
     assert (record.hresult, record.fault, record.reason) == (None, 0x6BE, Reason.UPSTREAM_TIMEOUT)
     assert (record.upstream, record.detail, record.granted) == ("kms1", "kms1 gave no answer in 5 s", False)
 
 
 def test_a_refused_peer_is_recorded_without_a_version() -> None:
-    record = maker().refused("192.0.2.9", Reason.RPC_NOT_RPC, "starts with GET", bytes_in=4)
+    refused = ActivationCall(b"", "192.0.2.9", 50000)
+    refused.give_up(Reason.RPC_NOT_RPC, "starts with GET")
+    refused.bytes_in = 4
+    record = maker().make(refused)
     assert (record.version, record.hresult, record.fault, record.client) == (None, None, None, "192.0.2.9")
 
 

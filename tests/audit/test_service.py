@@ -25,7 +25,7 @@ from kmstwist.audit.writer import AuditUnavailable, OnFailure
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from tests.audit.making import DAY, START, opaque
 
-CALL = ActivationCall((6 << 16).to_bytes(4, "little") + bytes(256), "10.0.0.7", 50000)
+MESSAGE = (6 << 16).to_bytes(4, "little") + bytes(256)
 
 
 class Server(LineReceiver):
@@ -33,8 +33,9 @@ class Server(LineReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         audit: AuditService = self.factory.audit  # type: ignore[union-attr]
-        record = audit.maker.answered(CALL, ActivationAnswer(0, line, upstream="kms1"))
-        audit.record(record).addCallbacks(self.grant, self.refuse)
+        call = ActivationCall(MESSAGE, "10.0.0.7", 50000)
+        call.answered(ActivationAnswer(0, line, upstream="kms1"), 0.0)
+        audit.record(audit.maker.make(call)).addCallbacks(self.grant, self.refuse)
 
     def grant(self, _: None) -> None:
         self.sendLine(b"granted")

@@ -1,0 +1,151 @@
+"""The way of one activation through the program: which files it enters, and how often it moves from one to another.
+
+    python -m benchmarks.path_of_a_call [--files] [--no-audit] [--whole]
+
+A gateway with everything on (audit, admission, counters, log) runs in this process, made by `makeService` as twistd
+makes it. Before it is a client with a blocking socket, behind it a host that answers from memory; both are threads that
+enter no file of the program. The gateway has answered a few calls when one activation is counted: from the request on a
+bound connection to its answer, and the connection's end, when its line is written; with `--whole` the whole
+conversation, connection and bind included. What is counted are the calls of Python functions in files of the package,
+in the reactor's thread and in the audit's: the files they are in, and how often a call is in another file than the call
+before it in its thread.
+
+Fewer files and moves are easier to read, and each move is a call that costs time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import tempfile
+import threading
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.logger import globalLogPublisher
+
+import kmstwist
+from benchmarks.canned import BIND, REQUEST, CannedHost, receive_pdu
+from kmstwist.process.options import Options
+from kmstwist.server.tap import makeService
+from kmstwist.telemetry.flood import FloodLimit
+from kmstwist.telemetry.log import FORMATTERS, LineObserver
+
+#: What a reader can follow: goals of the program's layout.
+FILES, MOVES = 20, 55
+_PACKAGE = str(Path(kmstwist.__file__).parent) + os.sep
+_WARM_UP = 20
+
+
+class Way:
+    """Counts calls of functions in the package's files, as a profiler of several threads."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.steps: dict[int, list[str]] = {}
+        self.functions: Counter[str] = Counter()
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> None:
+        """Note the file of a function that is called."""
+        if event == "call" and self.on and frame.f_code.co_filename.startswith(_PACKAGE):
+            file = frame.f_code.co_filename[len(_PACKAGE) :]
+            self.steps.setdefault(threading.get_ident(), []).append(file)
+            self.functions[f"{file}:{frame.f_code.co_qualname}"] += 1
+
+    @property
+    def files(self) -> Counter[str]:
+        """The files that were entered, each with how many of its functions were called."""
+        return Counter(file for steps in self.steps.values() for file in steps)
+
+    @property
+    def moves(self) -> int:
+        """How often a call was in another file than the one before it in the same thread."""
+        return sum(before != after for steps in self.steps.values() for before, after in pairwise(steps))
+
+
+def walk(*, audit: bool = True, whole: bool = False) -> Way:
+    """The way of one activation through a gateway that runs here. Once a process: it runs the reactor."""
+    reactor: Any = _reactor
+    way = Way()
+    sys.setprofile(way)
+    threading.setprofile(way)
+    host = CannedHost()
+    observer = LineObserver(FORMATTERS["text"], "info", lambda line, level: None)
+    globalLogPublisher.addObserver(FloodLimit(observer, reactor.seconds, burst=100, rate=1))
+    with tempfile.TemporaryDirectory(prefix="kmstwist-path-") as folder, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        config = Path(folder, "kmstwist.toml")
+        config.write_text(f"[audit]\nenabled = {str(audit).lower()}\n")
+        options = Options()
+        options.parseOptions(
+            [
+                *(f"--config={config}", f"--port={port}", f"--upstream=127.0.0.1:{host.port}"),
+                *(f"--state-dir={folder}", f"--run-dir={folder}"),
+            ]
+        )
+        service = makeService(options)
+        service.privilegedStartService()
+        service.startService()
+        failed: list[BaseException] = []
+
+        def client() -> None:
+            sys.setprofile(None)
+            try:
+                for turn in range(_WARM_UP + 1):
+                    counted = turn == _WARM_UP
+                    way.on = counted and whole
+                    with socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
+                        peer.sendall(BIND)
+                        receive_pdu(peer)
+                        # The gateway's own work after its bind_ack belongs to the bind.
+                        ended.wait(0.05)
+                        way.on = counted
+                        peer.sendall(REQUEST)
+                        receive_pdu(peer)
+                    ended.wait(0.2)
+            except BaseException as error:
+                failed.append(error)
+            finally:
+                way.on = False
+                reactor.callFromThread(reactor.stop)
+
+        ended = threading.Event()
+        reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+        thread = threading.Thread(target=client)
+        reactor.callWhenRunning(thread.start)
+        reactor.run()
+        thread.join()
+    sys.setprofile(None)
+    threading.setprofile(None)
+    if failed:
+        raise failed[0]
+    return way
+
+
+def main() -> None:
+    """Print the sums, and with `--files` the files with their calls."""
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    arguments.add_argument("--files", action="store_true", help="list the files with their functions")
+    arguments.add_argument("--no-audit", action="store_true", help="with the audit off")
+    arguments.add_argument("--whole", action="store_true", help="connection and bind, too")
+    chosen, _ = arguments.parse_known_args()
+    way = walk(audit=not chosen.no_audit, whole=chosen.whole)
+    files = way.files
+    if chosen.files:
+        for file, calls in sorted(files.items()):
+            print(f"{calls:5} {file}")
+            for function, times in sorted(way.functions.items()):
+                if function.startswith(file + ":"):
+                    print(f"      {times:5} {function[len(file) + 1 :]}")
+    print(f"{len(files)} files (at most {FILES} wanted), {way.moves} moves ({MOVES}), {sum(files.values())} calls")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""One call of a client, on its way: judged, answered, recorded, and only then replied to.
+
+Admission judges it; the activator (the gateway or the lab) answers it, now or later; the audit's record of the answer
+is committed; and the reply goes out. A failure anywhere takes the same way, as a fault. Where the audit is off, or lets
+calls be served while its store fails, nothing waits for a record.
+
+Whoever asked may be gone before that. Then the call is given up: its activator is told, and what still comes for it has
+nowhere to go.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from kmstwist.admission.admission import Admission
+from kmstwist.audit.records import REFUSING
+from kmstwist.audit.service import AuditService
+from kmstwist.audit.writer import AuditUnavailable
+from kmstwist.kms import interface
+from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
+from kmstwist.logevents import DEFECT
+from kmstwist.reasons import Reason
+from kmstwist.rpc import Call, FaultStatus
+
+
+class Activator(Protocol):
+    """Whoever answers activation calls: the gateway or the lab."""
+
+    def activate(self, call: ActivationCall) -> Deferred[ActivationAnswer]:
+        """Answer one call; the Deferred may fail with an `ActivationFault`."""
+
+
+class Recorder:
+    """The audit as calls see it; with none behind it, it has nobody wait for anything."""
+
+    def __init__(self, audit: AuditService | None) -> None:
+        self.audit = audit
+
+    def record(self, account: ActivationCall) -> Deferred[None] | None:
+        """Record a call as it stands; fires when it is stored, fails with `AuditUnavailable`. None without an audit."""
+        audit = self.audit
+        return None if audit is None else audit.record(audit.maker.make(account))
+
+    def note(self, account: ActivationCall) -> None:
+        """Record something that nobody waits for."""
+        recorded = self.record(account)
+        if recorded is not None:
+            recorded.addErrback(_left_out)
+
+    def note_refusal(self, account: ActivationCall) -> None:
+        """Record a peer that was turned away before it made a call; one that only went away is not worth a record."""
+        if account.reason.startswith(REFUSING):
+            self.note(account)
+
+
+def _left_out(failure: Failure) -> None:
+    """The writer has counted it and raised the alarm; there is nobody here to tell."""
+    failure.trap(AuditUnavailable)
+
+
+class Surroundings(Protocol):
+    """What a call needs of the server around it."""
+
+    clock: IReactorTime
+    log: Logger
+    admission: Admission
+    activator: Activator
+    recorder: Recorder
+
+
+class Caller(Protocol):
+    """The conversation that a call belongs to."""
+
+    def reply(self, call: CallUnderWay, stub: bytes) -> None:
+        """Send a response; the call is over."""
+
+    def fault(self, call: CallUnderWay, status: int) -> None:
+        """Send a fault; the call is over."""
+
+
+class CallUnderWay:
+    """A call from when it has come whole to its reply. `rpc` is the call as RPC sees it, `account` as all others do."""
+
+    __slots__ = ("_answering", "_around", "_caller", "account", "rpc")
+
+    def __init__(self, rpc: Call, account: ActivationCall, caller: Caller, around: Surroundings) -> None:
+        self.rpc = rpc
+        self.account = account
+        #: Whom to reply to; None once the call is given up.
+        self._caller: Caller | None = caller
+        self._around = around
+        self._answering: Deferred[ActivationAnswer] | None = None
+
+    def begin(self) -> None:
+        """Have the call judged and answered; it may be over at once."""
+        refusal = self._around.admission.judge(self.account.client)
+        if refusal is not None:
+            self._fail(refusal.fault())
+            return
+        self._answering = answering = self._around.activator.activate(self.account)
+        answering.addCallback(self._answered)
+        answering.addErrback(self._failed)
+
+    def give_up(self, reason: Reason, detail: str) -> None:
+        """Nobody waits for the answer any more. One that is there, and waits for its record, has that record."""
+        self._caller = None
+        unanswered = self.account.answered_at is None
+        self.account.give_up(reason, detail)
+        if unanswered:
+            self._around.recorder.note(self.account)
+        if self._answering is not None:
+            self._answering.cancel()
+
+    def refuse_stub(self, detail: str) -> None:
+        """The arguments do not unmarshal: no KMS call, but a fault and a record of it."""
+        self._fail(ActivationFault(FaultStatus.BAD_STUB_DATA, Reason.RPC_BAD_STUB, detail))
+
+    def _answered(self, answer: ActivationAnswer) -> None:
+        if self._caller is None:
+            return
+        self.account.answered(answer, self._around.clock.seconds())
+        # The reply goes out when its record is committed, and not before.
+        recorded = self._around.recorder.record(self.account)
+        if recorded is None:
+            self._reply()
+        else:
+            recorded.addCallbacks(self._reply, self._not_recorded)
+
+    def _reply(self, recorded: None = None) -> None:
+        answer = self.account.answer
+        if self._caller is not None and answer is not None:
+            stub = interface.encode_response(answer.hresult, answer.message, ndr64=self.rpc.ndr64)
+            self._caller.reply(self, stub)
+
+    def _failed(self, failure: Failure) -> None:
+        # Where the call was given up, it is that which cancelled the activator.
+        if self._caller is not None:
+            self._fail(self._as_fault(failure, "answering a call"))
+
+    def _fail(self, fault: ActivationFault) -> None:
+        """Record the fault, and send it, recorded or not: it grants nothing."""
+        self.account.failed(fault, self._around.clock.seconds())
+        recorded = self._around.recorder.record(self.account)
+        if recorded is None:
+            self._send_fault()
+        else:
+            recorded.addErrback(_left_out).addCallback(self._send_fault)
+
+    def _not_recorded(self, failure: Failure) -> None:
+        if self._caller is None:
+            return
+        if failure.check(AuditUnavailable):
+            fault = ActivationFault(FaultStatus.SERVER_TOO_BUSY, Reason.AUDIT_UNAVAILABLE, failure.getErrorMessage())
+        else:
+            fault = self._as_fault(failure, "recording a call")
+        self.account.failed(fault, self._around.clock.seconds())
+        self._send_fault()
+
+    def _send_fault(self, recorded: None = None) -> None:
+        fault = self.account.fault
+        if self._caller is not None and fault is not None:
+            self._caller.fault(self, fault.status)
+
+    def _as_fault(self, failure: Failure, doing: str) -> ActivationFault:
+        """What a call that failed is answered with; anything but a fault on purpose is a defect, and is logged so."""
+        error = failure.value
+        if isinstance(error, ActivationFault):
+            return error
+        DEFECT.emit(self._around.log, detail=doing, traceback=failure.getTraceback())
+        return ActivationFault(FaultStatus.CALL_FAILED, Reason.SERVER_ERROR, failure.getErrorMessage())

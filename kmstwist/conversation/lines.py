@@ -1,0 +1,194 @@
+"""One log line for each call, and one for a connection that made none: what it says, and when it is written.
+
+The rule. A client that has its answer is gone a moment later, so the line of a call that is over waits for what tells
+how the connection ended. It is written at the first of these:
+
+- the connection's end;
+- the client's next bytes, or the end of another of its calls;
+- `LINE_WAITS` seconds after the call's end, since somebody may be watching.
+
+A connection that ends without a line, or after a refusal that no line has told of, has a line of its own.
+
+Each line is counted as it is written, so that the log and the counters agree.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from kmstwist.deadlines import Deadlines
+from kmstwist.kms.activation import ActivationCall
+from kmstwist.logevents import CONVERSATION
+from kmstwist.reasons import Reason
+from kmstwist.telemetry.counters import Telemetry
+
+#: Seconds that the line of a call that is over waits for the connection's end.
+LINE_WAITS: Final = 1.0
+#: Ends of a connection that say nothing of what the client did before.
+_WENT_AWAY: Final = (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST, Reason.CLIENT_IDLE)
+
+
+class Cause(NamedTuple):
+    """Why a client was refused something, or its connection ended."""
+
+    reason: Reason
+    detail: str
+
+
+class LineWriter:
+    """What the lines of all connections share: the log, the counters, and the lines that wait."""
+
+    def __init__(self, log: Logger, telemetry: Telemetry, clock: IReactorTime) -> None:
+        self.log = log
+        self.telemetry = telemetry
+        self.clock = clock
+        self.waiting: Deadlines[ConnectionLog] = Deadlines(clock, LINE_WAITS, ConnectionLog.tell_while_open)
+
+
+class ConnectionLog:
+    """What there is to tell of one connection. Times are the clock's seconds.
+
+    `client` and `port` are the client's, `proxy` the load balancer's address where there is one; `bound_at` is when the
+    client had its bind_ack. A connection may have several lines: each tells the bytes and the time since the line
+    before. `ended` is why we closed the connection, None while we did not.
+    """
+
+    __slots__ = (
+        "_held",
+        "_lines",
+        "_told_in",
+        "_told_out",
+        "_untold",
+        "_writer",
+        "bound_at",
+        "bytes_in",
+        "bytes_out",
+        "client",
+        "ended",
+        "opened",
+        "port",
+        "proxy",
+    )
+
+    def __init__(self, writer: LineWriter, client: str, port: int, proxy: str | None) -> None:
+        self._writer = writer
+        self.client = client
+        self.port = port
+        self.proxy = proxy
+        self.opened = writer.clock.seconds()
+        self.bound_at: float | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.ended: Cause | None = None
+        self._lines = 0
+        self._told_in = 0
+        self._told_out = 0
+        #: A call that is over and whose line waits.
+        self._held: ActivationCall | None = None
+        #: A refusal that no line has told of.
+        self._untold: Cause | None = None
+
+    # What the conversation notes.
+
+    def new_call(self, message: bytes) -> ActivationCall:
+        """The account of a call that has just come whole."""
+        now = self._writer.clock.seconds()
+        since_opened = None if self._lines else (now - self.opened) * 1000
+        return ActivationCall(message, self.client, self.port, self.proxy, started=now, receive_ms=since_opened)
+
+    def call_over(self, call: ActivationCall) -> None:
+        """A call is over; its line waits."""
+        self.tell("open")
+        self._held = call
+        self._writer.waiting.set(self)
+
+    def refused(self, cause: Cause) -> None:
+        """The client was refused something, and the connection goes on, or its end follows."""
+        self._untold = cause
+
+    # When lines are written.
+
+    def tell_while_open(self) -> None:
+        """Write the line that waits: the connection goes on."""
+        self.tell("open")
+
+    def tell(self, end: str) -> None:
+        """Write the line that waits, if one does; `end` is who ended the connection, "open" while nobody has."""
+        call = self._held
+        if call is None:
+            return
+        self._held = None
+        self._writer.waiting.lift(self)
+        ended = self.ended
+        if ended is not None:
+            if end == "server" and call.reason is Reason.OK:
+                call.reason, call.detail = ended
+            if call.reason is ended.reason:
+                self._untold = None
+        self._write(call, end)
+
+    def tell_of_the_rest(self, end: str, went_away: Cause) -> ActivationCall | None:
+        """At the connection's end, write a line of its own where there is more to tell; what it tells.
+
+        `went_away` is how the client left, where it was not we who ended the connection.
+        """
+        if self._untold is None and self._lines:
+            return None
+        cause = self.ended or went_away
+        if self._untold is not None and cause.reason in _WENT_AWAY:
+            # Why the client was refused says more than that it then went away.
+            cause = self._untold
+        rest = ActivationCall(b"", self.client, self.port, self.proxy, started=self._writer.clock.seconds())
+        rest.asked = False
+        rest.bytes_in = self.bytes_in
+        rest.reason, rest.detail = cause
+        self._write(rest, end)
+        return rest
+
+    def _write(self, call: ActivationCall, end: str) -> None:
+        """Count the conversation and write its line."""
+        writer = self._writer
+        first = self._lines == 0
+        self._lines += 1
+        seconds = call.answer_seconds
+        # A line that waited for the connection's end in vain: that is no part of the conversation.
+        now = call.answered_at if end == "open" and call.answered_at is not None else writer.clock.seconds()
+        bind = None if not first or self.bound_at is None else self.bound_at - self.opened
+        total = now - (self.opened if first else call.started)
+        writer.telemetry.conversation(call.result, str(call.reason), bind=bind, call=seconds, total=total)
+        facts, answer = call.facts, call.answer
+        status = call.hresult if call.hresult is not None else call.fault_status
+        CONVERSATION.emit(
+            writer.log,
+            client=self.client,
+            port=self.port,
+            proxy=self.proxy,
+            version="" if call.version is None else str(call.version),
+            machine="" if facts is None else facts.machine_name,
+            product=None if facts is None else facts.product,
+            upstream=call.upstream,
+            result=call.result,
+            code=None if status is None else f"0x{status & 0xFFFFFFFF:08X}",
+            count=None if answer is None else answer.count,
+            reason=str(call.reason),
+            detail=call.detail,
+            end=end,
+            phase=self._phase(call),
+            bind_ms=None if bind is None else bind * 1000,
+            call_ms=None if seconds is None else seconds * 1000,
+            total_ms=total * 1000,
+            bytes_in=self.bytes_in - self._told_in,
+            bytes_out=self.bytes_out - self._told_out,
+        )
+        self._told_in, self._told_out = self.bytes_in, self.bytes_out
+
+    def _phase(self, call: ActivationCall) -> str:
+        """How far the connection came."""
+        if call.answered_at is not None:
+            return "answered"
+        if call.asked:
+            return "call"
+        return "connected" if self.bound_at is None else "bound"

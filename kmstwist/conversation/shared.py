@@ -1,0 +1,98 @@
+"""What all conversations of a server share: RPC, admission, the activator, deadlines, the log, the counters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from kmstwist.admission.admission import Admission
+from kmstwist.conversation.calls import Activator, Recorder
+from kmstwist.conversation.lines import LineWriter
+from kmstwist.conversation.settings import TimeoutSettings
+from kmstwist.deadlines import Deadlines
+from kmstwist.rpc import RpcServer
+from kmstwist.telemetry.counters import Telemetry
+
+#: After a refusal the client gets this many seconds to read it before the connection is cut.
+_LINGER: Final = 2.0
+
+
+class Timed(Protocol):
+    """Who is told when a deadline is over, and how long it was: a conversation."""
+
+    def late(self, seconds: float) -> None:
+        """The time that was given last is over."""
+
+    def total_over(self, seconds: float) -> None:
+        """The connection's whole time is over."""
+
+
+class Times:
+    """The deadlines of a client's connection, one queue for each."""
+
+    def __init__(self, clock: IReactorTime, timeouts: TimeoutSettings) -> None:
+        def queue(seconds: float) -> Deadlines[Any]:
+            return Deadlines(clock, seconds, lambda conversation: conversation.late(seconds))
+
+        #: From the connection to the first byte.
+        self.first_byte = queue(timeouts.first_byte)
+        #: From a first byte to the whole request.
+        self.request = queue(timeouts.request)
+        #: From an answer to the next byte.
+        self.idle = queue(timeouts.idle)
+        #: For the reading of a refusal.
+        self.linger = queue(_LINGER)
+        #: One turn of the loop.
+        self.moment = queue(0.0)
+        #: For the whole connection.
+        self.total: Deadlines[Any] = Deadlines(
+            clock, timeouts.total, lambda conversation: conversation.total_over(timeouts.total)
+        )
+
+
+class Conversations:
+    """All conversations of a server, and what they share. `activator` is set before a connection is accepted."""
+
+    def __init__(
+        self,
+        rpc: RpcServer,
+        clock: IReactorTime,
+        admission: Admission,
+        *,
+        timeouts: TimeoutSettings | None = None,
+        recorder: Recorder | None = None,
+        log: Logger | None = None,
+    ) -> None:
+        self.rpc = rpc
+        self.clock = clock
+        self.admission = admission
+        self.timeouts = timeouts or TimeoutSettings()
+        self.log = log or Logger(namespace="kmstwist.server")
+        self.activator: Activator
+        self.recorder = recorder or Recorder(None)
+        self.telemetry = Telemetry()
+        self.lines = LineWriter(self.log, self.telemetry, clock)
+        self.connections: set[Any] = set()
+        self.conversations = 0
+        self.activations = 0
+        #: Called when the last connection has ended, once the server is stopping.
+        self.when_idle: Callable[[], None] | None = None
+
+    @property
+    def timeouts(self) -> TimeoutSettings:
+        """How long clients may take; what is set here holds for the deadlines that begin after that."""
+        return self._timeouts
+
+    @timeouts.setter
+    def timeouts(self, timeouts: TimeoutSettings) -> None:
+        self._timeouts = timeouts
+        self.times = Times(self.clock, timeouts)
+
+    def conversation_ended(self) -> None:
+        """A connection has ended."""
+        self.conversations += 1
+        if self.when_idle is not None and not self.connections:
+            self.when_idle()

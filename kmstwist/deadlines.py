@@ -1,0 +1,69 @@
+"""Deadlines of one length, by the thousand, with one timer for all of them.
+
+Most deadlines of a server are set and lifted again long before they are due: a client is done in milliseconds and would
+have had thirty seconds. A timer of the reactor's for each would cost more than the rest of such a wait. Deadlines of
+one length come due in the order in which they were set; so they stand in one queue, and the reactor has one timer, for
+the first of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+ItemT = TypeVar("ItemT", bound=Hashable)
+
+
+class Deadlines(Generic[ItemT]):
+    """A queue of what has so many `seconds` each; `expired` is called with each that was not lifted in time."""
+
+    __slots__ = ("_clock", "_due", "_expired", "_timer", "seconds")
+
+    def __init__(self, clock: IReactorTime, seconds: float, expired: Callable[[ItemT], None]) -> None:
+        self._clock = clock
+        self.seconds = seconds
+        self._expired = expired
+        # In the order of insertion, which is the order in which they come due.
+        self._due: dict[ItemT, float] = {}
+        self._timer: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def set(self, item: ItemT) -> None:
+        """Give the item its time, from now on; a deadline that it has here already is lifted."""
+        due = self._due
+        due.pop(item, None)
+        due[item] = self._clock.seconds() + self.seconds
+        if self._timer is None:
+            self._timer = self._clock.callLater(self.seconds, self._look)
+
+    def lift(self, item: ItemT) -> None:
+        """The item needs no deadline any more, or has none."""
+        self._due.pop(item, None)
+
+    def stop(self) -> None:
+        """Forget all deadlines."""
+        self._due.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        """Tell of what is due, and set the timer for what is next."""
+        self._timer = None
+        now = self._clock.seconds()
+        late = []
+        # One pass from the front: a dictionary passes over what was deleted there each time it is asked for its first.
+        for item, due in self._due.items():
+            if due > now:
+                self._timer = self._clock.callLater(due - now, self._look)
+                break
+            late.append(item)
+        for item in late:
+            # Whoever was told first may have lifted the deadline of another.
+            if self._due.get(item, now + 1) <= now:
+                del self._due[item]
+                self._expired(item)
