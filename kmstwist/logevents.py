@@ -220,6 +220,12 @@ AUDIT_RETENTION = LogEvent(
 AUDIT_RETENTION_FAILING = LogEvent(
     "audit-retention-failing", "warn", "The audit's retention failed; it tries again in an hour.", {"detail": "why"}
 )
+AUDIT_TOO_LARGE = LogEvent(
+    "audit-too-large",
+    "warn",
+    "keep_mib is too small for what the audit must keep. Said once an hour, as retention runs.",
+    {"size": "the bytes in use", "limit": "the bytes that keep_mib allows", "detail": "what is left, and the cure"},
+)
 AUDIT_STRANGERS_FAILING = LogEvent(
     "audit-strangers-failing",
     "warn",

@@ -34,9 +34,15 @@ from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.records import Record, RecordIds, RecordMaker
 from kmstwist.audit.sightings import Sighting, remember
 from kmstwist.audit.store import insert_batch, write_policy
-from kmstwist.audit.upkeep.retention import Limits, prune
+from kmstwist.audit.upkeep.retention import Limits, Outcome, prune
 from kmstwist.audit.writer import BATCH, GATHER, QUEUE, AuditWriter, OnFailure
-from kmstwist.logevents import AUDIT_RETENTION, AUDIT_RETENTION_FAILING, AUDIT_STRANGERS_FAILING, DEFECT
+from kmstwist.logevents import (
+    AUDIT_RETENTION,
+    AUDIT_RETENTION_FAILING,
+    AUDIT_STRANGERS_FAILING,
+    AUDIT_TOO_LARGE,
+    DEFECT,
+)
 
 RETENTION_EVERY = 3600.0
 # Between two steps of retention: leaves the writer's thread to the records most of the time.
@@ -229,7 +235,8 @@ class AuditService(Service):
         DEFECT.emit(self.log, detail="the audit's retention", traceback=failure.getTraceback())
 
     async def _prune(self, engine: Engine, limits: Limits) -> None:
-        steps = prune(engine, limits, int(self._clock.seconds() * 1000))
+        outcome = Outcome()
+        steps = prune(engine, limits, int(self._clock.seconds() * 1000), outcome=outcome)
         deleted = 0
         try:
             while self.running and (rows := await self._in_thread(partial(next, steps, None))) is not None:
@@ -242,3 +249,12 @@ class AuditService(Service):
             return
         if deleted:
             AUDIT_RETENTION.emit(self.log, deleted=deleted)
+        if outcome.too_small and limits.size is not None:
+            AUDIT_TOO_LARGE.emit(
+                self.log,
+                size=outcome.size,
+                limit=limits.size,
+                detail=f"only the newest {limits.floor} records are left; a larger keep_mib keeps more"
+                if outcome.at_floor
+                else "what may go has gone; a larger keep_mib is needed",
+            )

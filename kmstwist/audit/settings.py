@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
-from kmstwist.audit.upkeep.retention import DAY_MS, Limits
+from kmstwist.audit.upkeep.retention import DAY_MS, FLOOR, Limits
 from kmstwist.audit.writer import BATCH, GATHER, QUEUE, OnFailure
 from kmstwist.sections import Section
 
@@ -57,7 +57,7 @@ class AuditSection(Section):
     )
     keep_mib: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="MiB past which the oldest records are deleted. By default there is no such size.",
+        description="MiB past which the oldest records are deleted, down to the newest 1000. By default there is none.",
         examples=[2048],
     )
     gather: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -95,7 +95,7 @@ class AuditSection(Section):
     @property
     def limits(self) -> Limits:
         """`keep_days` and `keep_mib` as retention takes them."""
-        return Limits(self.keep_days, None if self.keep_mib is None else int(self.keep_mib * _MEBIBYTE))
+        return Limits(self.keep_days, None if self.keep_mib is None else int(self.keep_mib * _MEBIBYTE), floor=FLOOR)
 
     def store_path(self, state_dir: Path, *, lab: bool = False) -> Path:
         """The SQLite file of a gateway, or of a lab."""

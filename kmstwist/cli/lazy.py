@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from kmstwist.visible import visible_lines
+
 
 class LazyGroup(click.Group):
     """A group with a table of commands, each as "module:attribute" below kmstwist.cli, beside those added to it."""
@@ -15,6 +17,16 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, verbs: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._verbs = verbs
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; an error's words are shown as they are, and a terminal obeys none of them."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            vars(error)["message"] = visible_lines(error.message)
+            if isinstance(error, click.FileError):
+                vars(error)["ui_filename"] = visible_lines(error.ui_filename)
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All verbs, in alphabetical order."""

@@ -7,6 +7,15 @@ import sys
 from io import BufferedWriter, FileIO, RawIOBase, TextIOWrapper
 from typing import Any, cast
 
+import click
+
+from kmstwist.visible import visible_lines
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text that may have others' words in it, such as a file's name: a terminal obeys none of it."""
+    click.echo(visible_lines(text), err=err)
+
 
 class OutputError(Exception):
     """Standard output cannot be written; the text is the system's reason."""

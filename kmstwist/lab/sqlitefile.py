@@ -10,6 +10,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from kmstwist.filemodes import keep_to_owner
+
 _LOCK_TIMEOUT_SECONDS = 5
 
 
@@ -32,6 +34,9 @@ class SqliteFile(ABC):
         self._engine = _wal_engine(path)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+                # Those of an earlier version were readable as the umask had it.
+                keep_to_owner(each, make=each == path)
             with self._engine.begin() as connection:
                 self._prepare(connection)
         except OSError as error:

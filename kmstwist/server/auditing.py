@@ -13,7 +13,11 @@ from kmstwist.audit.engine import StoreError, open_engine
 from kmstwist.audit.migrate import check, migrate
 from kmstwist.audit.service import AuditService, AuditSettings, try_settings
 from kmstwist.audit.settings import AuditSection
+from kmstwist.filemodes import keep_folder_to_owner
 from kmstwist.startup import StartupError
+
+#: How the names of all files begin that a server keeps in its state folder.
+_STATE_FILES = ("audit", "control-", "gateway", "lab", "machines", "switches", "kmstwist")
 
 
 def try_store(section: AuditSection, state_dir: Path, *, lab: bool) -> None:
@@ -40,6 +44,8 @@ def make_audit(
 
     Of several workers one `forwards` to the central store, for all of them.
     """
+    # An earlier version, or a hand, may have made it readable to others.
+    keep_folder_to_owner(state_dir, _STATE_FILES)
     if not section.enabled:
         return None
     _with_store(section.store_path(state_dir, lab=lab), migrate)

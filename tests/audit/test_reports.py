@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -501,6 +502,16 @@ def test_no_name_is_a_formula_in_a_spreadsheet(store: Engine, sign: str) -> None
     insert_batch(store, [known(ago(1), f"{sign}1")])
     (row,) = csv.DictReader(io.StringIO(to_csv(ask(store, "clients")), newline=""))
     assert row["machine"] == f"'{sign}1"
+
+
+@pytest.mark.parametrize("name", [";=1", "; =1", "a;=1", "a\t=1", "a;b;@x", "\t=1"])
+def test_no_name_is_a_formula_where_a_cell_ends_at_a_semicolon_or_a_tab(store: Engine, name: str) -> None:
+    insert_batch(store, [known(ago(1), name)])
+    text = to_csv(ask(store, "clients"))
+    (row,) = csv.DictReader(io.StringIO(text, newline=""))
+    for cell in re.split("[;\t]", row["machine"]):
+        assert not re.match(r" *[=@]", cell)
+    assert row["machine"].replace("'", "") == name
 
 
 def test_a_line_break_in_a_name_stays_within_its_row(store: Engine) -> None:

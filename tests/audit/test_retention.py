@@ -11,7 +11,7 @@ from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.forget import forget
-from kmstwist.audit.upkeep.retention import Limits, prune, size_in_use
+from kmstwist.audit.upkeep.retention import Limits, Outcome, prune, size_in_use
 from kmstwist.audit.upkeep.verify import verify
 from tests.audit.making import DAY, HOUR, START, known, opaque, refusal, uuid
 
@@ -66,6 +66,47 @@ def test_by_size_the_oldest_failures_go_when_no_record_is_left(store: Engine) ->
     assert 0 < deleted < 2000
 
 
+def size(store: Engine) -> int:
+    with reading(store) as connection:
+        return size_in_use(connection)
+
+
+def test_no_size_takes_every_record_and_what_is_too_small_is_told(store: Engine) -> None:
+    insert_batch(store, [known(START + at, f"pc{at}.example.com", f"10.0.{at >> 8}.{at & 255}") for at in range(3000)])
+    outcome = Outcome()
+    half = size(store) // 2
+    list(prune(store, Limits(size=half, floor=500), NOW, step=100, outcome=outcome))
+    assert count(store, "records") == 500
+    # The machines of the records that are left are there, and of the others as many as there is room for.
+    assert 500 <= count(store, "machines") < 3000
+    assert size(store) <= half
+    assert (outcome.over, outcome.at_floor, outcome.too_small) == (False, True, True)
+    assert verify(store) == []
+
+
+def test_a_size_below_the_floor_deletes_nothing_that_is_referred_to(store: Engine) -> None:
+    insert_batch(store, [known(START + at, f"pc{at}") for at in range(50)])
+    outcome = Outcome()
+    assert sum(prune(store, Limits(size=1, floor=50), NOW, outcome=outcome)) == 0
+    assert (count(store, "records"), count(store, "machines")) == (50, 50)
+    assert outcome.over
+
+
+def test_a_size_that_is_large_enough_is_no_trouble(store: Engine) -> None:
+    insert_batch(store, [opaque(START + at, detail="x" * 500) for at in range(2000)])
+    outcome = Outcome()
+    list(prune(store, Limits(size=size(store) // 2, floor=100), NOW, step=100, outcome=outcome))
+    assert not outcome.too_small
+    assert count(store, "records") > 100
+
+
+def test_what_frees_nothing_is_not_gone_on_with(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmstwist.audit.upkeep.retention.size_in_use", lambda _connection: 10**9)
+    insert_batch(store, [opaque(START + at) for at in range(500)])
+    list(prune(store, Limits(size=1), NOW, step=10))
+    assert count(store, "records") == 450
+
+
 def test_no_failures_go_for_records_that_wait_to_be_forwarded(store: Engine) -> None:
     insert_batch(store, [refusal(START, f"10.0.0.{at}") for at in range(9)])
     register(store, "central")
@@ -113,6 +154,12 @@ def test_forgetting_a_machine_by_name_or_cmid_leaves_only_the_others(store: Engi
     assert gone.failures == 1
     assert count(store, "records") == count(store, "machines") == count(store, "machine_cmids") == 1
     assert forget(store, name, OPEN).nothing
+
+
+def test_forgetting_a_name_takes_it_in_any_case_whatever_its_letters(store: Engine) -> None:
+    insert_batch(store, [known(START, "Büro-PC", cmid=uuid("1")), known(START, "BÜRO-PC", cmid=uuid("2"))])
+    assert forget(store, "büro-pc", OPEN).records == 2
+    assert count(store, "records") == count(store, "machines") == 0
 
 
 def test_forgetting_an_address_takes_the_records_that_name_no_machine(store: Engine) -> None:

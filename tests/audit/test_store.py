@@ -244,6 +244,29 @@ def test_a_backup_of_a_live_store_is_a_sound_store(store: Engine, tmp_path: Path
         backup(store, target)
 
 
+def test_a_backup_ends_while_a_server_commits(store: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmstwist.audit.upkeep.backup.PAGES", 5)
+    insert_batch(store, [known(START + at, f"pc{at}") for at in range(500)])
+    left: list[int] = []
+
+    def commit(remaining: int, total: int) -> None:
+        # A copy that is started over never comes to its end.
+        left.append(remaining)
+        assert len(left) <= total
+        insert_batch(store, [opaque(START + DAY + len(left))])
+
+    target = tmp_path / "copy.sqlite"
+    backup(store, target, commit)
+    assert len(left) > 5
+    assert left == sorted(left, reverse=True)
+    copy = open_engine(str(target))
+    with reading(copy) as connection:
+        # As of the moment in which it began.
+        assert connection.scalar(select(func.count()).select_from(schema.records)) == 500
+    assert verify(copy) == []
+    copy.dispose()
+
+
 def test_a_backup_that_fails_leaves_no_file_behind(store: Engine, tmp_path: Path) -> None:
     insert_batch(store, [opaque(START)])
     with pytest.raises(StoreError, match="cannot be made: No such file or directory"):

@@ -13,6 +13,7 @@ from kmstwist.audit.engine import writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.store import insert_batch, write_policy
 from kmstwist.cli.audit.audit import audit
+from kmstwist.cli.main import kmstwist
 from tests.audit.making import DAY, known, new_store, opaque
 
 NOW_MS = int(datetime.now(UTC).timestamp() * 1000)
@@ -138,3 +139,21 @@ def test_forget_says_so_when_the_salt_is_missing(store: Engine, tmp_path: Path) 
     result = run(store, "forget", "pc1", "--yes")
     assert result.exit_code == 1
     assert "restore that file" in result.output
+
+
+def test_a_files_name_is_shown_and_not_obeyed_by_a_terminal(store: Engine, tmp_path: Path) -> None:
+    missing = CliRunner().invoke(kmstwist, ["audit", "verify", "--store", str(tmp_path / "a\x1b[31mb")])
+    assert missing.exit_code == 1
+    assert "\x1b" not in missing.output
+    assert "a\\x1b[31mb" in missing.output
+    copied = run(store, "backup", str(tmp_path / "c\x1b[2Jd"))
+    assert copied.exit_code == 0
+    assert "\x1b" not in copied.output
+    assert "c\\x1b[2Jd" in copied.output
+
+
+def test_vacuum_says_where_a_size_cannot_be_had(store: Engine) -> None:
+    insert_batch(store, [opaque(NOW_MS - at) for at in range(20)])
+    result = run(store, "vacuum", "--max-size", "1")
+    assert result.exit_code == 0
+    assert "the newest 1000 records and their sums are kept" in result.output

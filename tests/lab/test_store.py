@@ -7,7 +7,7 @@ import pytest
 
 from kmstwist.kms.catalogue import OFFICE, WINDOWS
 from kmstwist.lab import sqlitefile
-from kmstwist.lab.host import LabHost
+from kmstwist.lab.host import LabHost, Memory
 from kmstwist.lab.store import LabStore, StoreError
 
 from .conftest import DAY, START, ask, machine
@@ -115,4 +115,17 @@ def test_a_file_locked_by_another_process_is_explained_and_nothing_is_lost(path,
     host.return_changes(changes)
     store.save(host.take_changes())
     assert len(store.load().applications[WINDOWS].clients) == 1
+    store.close()
+
+
+def test_the_file_and_what_lies_beside_it_are_their_owners_also_where_an_earlier_version_made_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "lab.sqlite"
+    path.touch(0o644)
+    path.chmod(0o644)
+    store = LabStore(path)
+    store.save(Memory())
+    for each in tmp_path.iterdir():
+        assert each.stat().st_mode & 0o077 == 0, each
     store.close()

@@ -8,7 +8,7 @@ from typing import Annotated
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from kmstwist.audit import schema
-from kmstwist.audit.reports.filters import NOT_READABLE, on_hours, pattern
+from kmstwist.audit.reports.filters import NOT_READABLE, on_hours, pattern, plain_order
 from kmstwist.audit.reports.model import Bucket, Heading, Kind, Query, Report, ReportRow, moment
 
 
@@ -58,7 +58,7 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
         )
         .where(*conditions)
         .group_by(bucket)
-        .order_by(*((bucket.desc(),) if timely else (calls.desc(), bucket)))
+        .order_by(*((bucket.desc(),) if timely else (calls.desc(), plain_order(bucket))))
     )
     rows = [
         ActivityRow(
@@ -66,8 +66,8 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
             calls=int(row.calls),
             granted=int(row.granted),
             failed=int(row.calls - row.granted),
-            share=float(row.granted / row.calls),
-            answer_ms=float(row.answer_ms / row.answer_calls) if row.answer_calls else None,
+            share=int(row.granted) / int(row.calls),
+            answer_ms=float(row.answer_ms) / int(row.answer_calls) if row.answer_calls else None,
             bytes_in=int(row.bytes_in),
             bytes_out=int(row.bytes_out),
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from sqlalchemy import Connection, Row, func, or_, select, tuple_
 
 from kmstwist.audit import schema
-from kmstwist.audit.reports.filters import application_name, pattern
+from kmstwist.audit.reports.filters import application_name, pattern, plain_order
 from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, moment, to_ms
 
 SHARED = "shared CMID"
@@ -78,7 +78,7 @@ def _shared(connection: Connection, query: Query) -> list[DuplicateRow]:
     found = connection.execute(
         select(table)
         .where(table.c.cmid.in_(several), *_conditions(query))
-        .order_by(table.c.cmid, table.c.last_seen.desc(), table.c.machine)
+        .order_by(plain_order(table.c.cmid), table.c.last_seen.desc(), plain_order(table.c.machine), table.c.app)
     )
     wanted = _wanted(connection, query)
     rows = []
@@ -101,7 +101,9 @@ def _changed(connection: Connection, query: Query) -> list[DuplicateRow]:
     found = connection.execute(
         select(table)
         .where(key.in_(several), *_conditions(query))
-        .order_by(table.c.machine, table.c.app, table.c.last_seen.desc(), table.c.cmid)
+        .order_by(
+            plain_order(table.c.machine), plain_order(table.c.app), table.c.last_seen.desc(), plain_order(table.c.cmid)
+        )
     )
     wanted = _wanted(connection, query)
     rows = []

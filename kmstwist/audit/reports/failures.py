@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.records import REFUSING
-from kmstwist.audit.reports.filters import on_hours, pattern, within
+from kmstwist.audit.reports.filters import on_hours, pattern, plain_order, within
 from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, moment
 from kmstwist.kms.status import explain
 from kmstwist.reasons import EXPLANATIONS, Reason
@@ -70,7 +70,7 @@ def failures(connection: Connection, query: Query) -> Report[FailureRow]:
         )
         .where(*_conditions(connection, query))
         .group_by(*key)
-        .order_by(calls.desc(), *key)
+        .order_by(calls.desc(), *(each if each is table.c.status else plain_order(each) for each in key))
     )
     rows = []
     for row in connection.execute(statement):
@@ -111,7 +111,7 @@ def refused(connection: Connection, query: Query) -> Report[RefusedRow]:
             *_conditions(connection, query),
         )
         .group_by(table.c.client, table.c.network, table.c.reason, table.c.machine)
-        .order_by(last.desc(), table.c.client, table.c.reason, table.c.machine)
+        .order_by(last.desc(), *map(plain_order, (table.c.client, table.c.reason, table.c.machine)))
     )
     rows = []
     for row in connection.execute(statement):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
 
-from sqlalchemy import Column, Connection, Table, or_, select
+from sqlalchemy import Column, Connection, String, Table, or_, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.reports.model import Query, to_ms
@@ -19,6 +23,23 @@ _APPLICATIONS = {str(app): name for app, name in APPLICATION_NAMES.items()}
 
 class QueryError(ValueError):
     """A question that cannot be asked; the text says why."""
+
+
+class plain_order(FunctionElement[str]):
+    """A text to sort by, one that both databases sort alike: by its characters' numbers, whatever the locale."""
+
+    inherit_cache = True
+    type = String()
+
+
+@compiles(plain_order)
+def _as_it_is(element: plain_order, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(plain_order, "postgresql")
+def _by_number(element: plain_order, compiler: SQLCompiler, **options: Any) -> str:
+    return f'{compiler.process(element.clauses, **options)} COLLATE "C"'
 
 
 def pattern(column: Column[str], text: str) -> ColumnElement[bool]:

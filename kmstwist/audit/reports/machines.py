@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
-from kmstwist.audit.reports.filters import application_name, on_machines, product_name
+from kmstwist.audit.reports.filters import application_name, on_machines, plain_order, product_name
 from kmstwist.audit.reports.model import (
     ACTIVATION_LASTS,
     DAY_MS,
@@ -125,7 +125,7 @@ def silent(connection: Connection, query: Query) -> Report[SilentRow]:
     statement = (
         select(table)
         .where(table.c.last_seen < to_ms(query.now - days * _DAY), *on_machines(connection, table, query))
-        .order_by(table.c.last_seen, table.c.machine, table.c.app, table.c.slot)
+        .order_by(table.c.last_seen, *map(plain_order, (table.c.machine, table.c.app, table.c.slot)))
     )
     rows = []
     same: SameMachine | None = None
@@ -165,7 +165,11 @@ def _clients(connection: Connection, query: Query, *more: ColumnElement[bool]) -
             table.calls,
         )
         .where(*more, *on_machines(connection, schema.machines, query))
-        .order_by(table.last_success.is_not(None), table.last_success, table.machine, table.app, table.slot)
+        .order_by(
+            table.last_success.is_not(None),
+            table.last_success,
+            *map(plain_order, (table.machine, table.app, table.slot)),
+        )
     )
     now, lasts = to_ms(query.now), ACTIVATION_LASTS // _MILLISECOND
     rows = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kmstwist.audit.reports.model import ColumnInfo, Kind, Report, ReportRow, Urgency, as_day
+from kmstwist.visible import visible
 
 _STYLES = {
     Urgency.NONE: "",
@@ -32,7 +34,10 @@ _READABLE, _LINES, _WIDE = 18, 4, 36
 _UTC = "times are in UTC"
 
 # What makes a spreadsheet take a text for a formula, in Latin and in full width (OWASP, "CSV Injection").
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# A spreadsheet of a country that writes 1,5 takes ; for what separates the cells, and most take a tab for it.
+_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
+_FORMULA = re.compile(f"^[;\t\r\n ]*[{_SIGNS}]|^[;\t\r\n]")
+_FORMULA_WITHIN = re.compile(f"([;\t\r\n] *)(?=[{_SIGNS}])")
 
 _RIGHT = frozenset({Kind.NUMBER, Kind.SHARE, Kind.CODE})
 _TEXTS = frozenset({Kind.TEXT, Kind.NAME})
@@ -59,13 +64,6 @@ def as_text(value: Any, kind: Kind) -> str:
             return f"{value:.1f}"
         case _:
             return visible(str(value))
-
-
-def visible(text: str) -> str:
-    """The text with its escapes for what a terminal or a page would obey or hide: machines' names are the clients'."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def as_data(value: Any, kind: Kind) -> Any:
@@ -193,7 +191,8 @@ def _notes(report: Report[ReportRow], rows: int, kept: Sequence[ColumnInfo], col
 def to_csv(report: Report[ReportRow]) -> str:
     """CSV (RFC 4180) with the columns' names in the first line.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe before it: machine names are the clients'.
+    A text that a spreadsheet would take for a formula gets an apostrophe before it, and so does what would be one where
+    the spreadsheet ends a cell at a semicolon or a tab: machine names are the clients'.
     """
     columns = report.columns
     output = io.StringIO()
@@ -263,7 +262,9 @@ def _harmless(value: str) -> str:
     if not value.isprintable():
         # A spreadsheet keeps line breaks and tabs; what is left would be obeyed by a terminal.
         value = "".join(each if each in "\t\r\n" else visible(each) for each in value)
-    return f"'{value}" if value.startswith(_FORMULA) else value
+    if _FORMULA.match(value):
+        value = f"'{value}"
+    return _FORMULA_WITHIN.sub(r"\1'", value)
 
 
 def _markdown_line(cells: list[str]) -> str:

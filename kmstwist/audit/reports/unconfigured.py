@@ -9,6 +9,7 @@ from typing import Annotated
 from sqlalchemy import Connection, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.reports.filters import plain_order
 from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, maybe_moment, moment
 
 
@@ -36,7 +37,8 @@ class StrangerRow(ReportRow):
 def strangers(connection: Connection, query: Query) -> Report[StrangerRow]:
     """Those that are there first, then those that have gone, the latest first."""
     table = schema.strangers
-    order = (table.c.gone.is_not(None), table.c.last_seen.desc(), table.c.domain, table.c.host, table.c.port)
+    names = (table.c.domain, table.c.host, table.c.gateway)
+    order = (table.c.gone.is_not(None), table.c.last_seen.desc(), *map(plain_order, names), table.c.port)
     rows = [
         StrangerRow(
             domain=row.domain,

@@ -12,6 +12,9 @@ from sqlalchemy import Engine
 
 from kmstwist.audit.engine import StoreError, sqlite_path
 
+# Copied between two words on progress.
+PAGES = 10_000
+
 
 def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
     """Copy a live SQLite store to the file `target`, consistent as of one moment, without stopping the server.
@@ -34,10 +37,13 @@ def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | 
         raise StoreError(f"the backup {target} cannot be made: {error.strerror or error}") from error
     try:
         with closing(sqlite3.connect(source_path)) as source, closing(sqlite3.connect(target)) as copy:
-            # All in one step: copied piecemeal, a busy server's every commit would start it over.
-            with source:
-                source.execute("BEGIN")
-                source.backup(copy, pages=10_000, progress=told, sleep=0)
+            source.isolation_level = None
+            source.execute("BEGIN")
+            # The transaction sees one moment from its first look on. Without one, each commit of a busy server would
+            # start the copy over.
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            source.backup(copy, pages=PAGES, progress=told, sleep=0)
+            source.execute("ROLLBACK")
             copy.execute("PRAGMA journal_mode=DELETE")
     except BaseException as error:
         # Half a backup is none, whether it failed or was interrupted.

@@ -2,9 +2,9 @@
 
 Each step is one short transaction, run between the writer's batches in the writer's own thread, so that a long clean-up
 never makes an activation wait for more than one step. By age, everything about a time goes: records, sums, events and
-machines not seen since. By size, the oldest records go; the sums, which are small, stay, and so do the reports. Only if
-there is no record left to go, the oldest hours of failures do: of ten thousand machines that fail for months they are
-not small.
+machines not seen since. By size, the oldest records go, down to a floor; the sums, which are small, stay, and so do the
+reports. Only where that is not enough, machines of which no record is left go, those first that called longest ago, and
+then failures of hours of which no record is left. What frees nothing is not gone on with.
 Records that have not been forwarded to the central store yet are left alone by both.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, delete, func, select, true
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import is_sqlite, pragma, reading, writing
@@ -22,27 +22,52 @@ from kmstwist.audit.records import first_id_at
 from kmstwist.audit.sums.all import SUMS
 
 STEP = 2000
+# Steps that free nothing, after which no more are made: going on would only lose what is kept.
+IN_VAIN = 5
+#: Records that no size takes away.
+FLOOR = 1000
 FREED_PAGES = 500
 DAY_MS = 24 * schema.HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long (days) and how much (bytes of database) is kept; None for no limit."""
+    """How long (days) and how much (bytes of database) is kept; None for no limit.
+
+    `floor` is how many records the size leaves in any case, the newest ones.
+    """
 
     days: float | None = None
     size: int | None = None
+    floor: int = 0
 
 
-def prune(engine: Engine, limits: Limits, now_ms: int, *, step: int = STEP) -> Iterator[int]:
+@dataclass(slots=True)
+class Outcome:
+    """How pruning by size ended: the bytes in use, whether they are too many, whether only the floor is left."""
+
+    size: int = 0
+    over: bool = False
+    at_floor: bool = False
+
+    @property
+    def too_small(self) -> bool:
+        """The limit is too small for what is to be kept."""
+        return self.over or self.at_floor
+
+
+def prune(
+    engine: Engine, limits: Limits, now_ms: int, *, step: int = STEP, outcome: Outcome | None = None
+) -> Iterator[int]:
     """Delete what the limits say, one short transaction for each item of the iterator: how many rows it deleted.
 
-    Blocks in each step; the caller puts other work between them. `now_ms` is milliseconds since 1970.
+    Blocks in each step; the caller puts other work between them. `now_ms` is milliseconds since 1970. `outcome` is told
+    how pruning by size ended.
     """
     if limits.days is not None:
         yield from _prune_age(engine, now_ms - int(limits.days * DAY_MS), step)
     if limits.size is not None and is_sqlite(engine):
-        yield from _prune_size(engine, limits.size, step)
+        yield from _prune_size(engine, limits, step, outcome or Outcome())
     if is_sqlite(engine):
         yield from _hand_back(engine)
 
@@ -71,20 +96,46 @@ def _prune_age(engine: Engine, before: int, step: int) -> Iterator[int]:
         yield deleted
 
 
-def _prune_size(engine: Engine, size: int, step: int) -> Iterator[int]:
-    while True:
-        with reading(engine) as connection:
-            if size_in_use(connection) <= size:
-                return
-        deleted = _delete_oldest(engine, step, None) or _delete_oldest_failures(engine, step)
-        if deleted == 0:
-            return
-        yield deleted
+def _prune_size(engine: Engine, limits: Limits, step: int, outcome: Outcome) -> Iterator[int]:
+    """Delete the oldest of each kind in turn, as long as that makes room."""
+    assert limits.size is not None
+    pruned = 0
+    for delete_some in (
+        lambda: _delete_oldest(engine, step, None, limits.floor),
+        lambda: _delete_machines(engine, step),
+        lambda: _delete_oldest_failures(engine, step),
+    ):
+        in_vain = 0
+        while (size := _size(engine)) > limits.size and in_vain < IN_VAIN:
+            deleted = delete_some()
+            if deleted == 0:
+                break
+            pruned += deleted
+            yield deleted
+            in_vain = in_vain + 1 if _size(engine) >= size else 0
+    outcome.size = _size(engine)
+    outcome.over = outcome.size > limits.size
+    with reading(engine) as connection:
+        few = select(schema.records.c.seq).limit(limits.floor + 1).subquery()
+        left = connection.scalar(select(func.count()).select_from(few)) or 0
+    outcome.at_floor = pruned > 0 and left <= limits.floor
 
 
-def _delete_oldest(engine: Engine, step: int, before: int | None) -> int:
+def _size(engine: Engine) -> int:
+    with reading(engine) as connection:
+        return size_in_use(connection)
+
+
+def _delete_oldest(engine: Engine, step: int, before: int | None, floor: int = 0) -> int:
+    """Delete up to `step` of the oldest records, those of before a time only, and leave `floor` of them in any case."""
     table, progress = schema.records, schema.forwarding
     with writing(engine) as connection:
+        if floor:
+            # Where there are many, they are not all counted.
+            few = select(table.c.seq).limit(floor + step).subquery()
+            step = min(step, (connection.scalar(select(func.count()).select_from(few)) or 0) - floor)
+            if step <= 0:
+                return 0
         victims = select(table.c.seq).order_by(table.c.record_id).limit(step)
         if before is not None:
             victims = victims.where(table.c.record_id < first_id_at(before))
@@ -94,16 +145,41 @@ def _delete_oldest(engine: Engine, step: int, before: int | None) -> int:
         return connection.execute(delete(table).where(table.c.seq.in_(victims))).rowcount
 
 
-def _delete_oldest_failures(engine: Engine, step: int) -> int:
-    table, records = schema.hourly_failures, schema.records
+def _oldest_kept(connection: Connection) -> int | None:
+    """When the oldest record was made that is kept; sums about earlier times have no record left."""
+    table = schema.records
+    at: int | None = connection.scalar(select(table.c.at).order_by(table.c.record_id).limit(1))
+    return at
+
+
+def _delete_machines(engine: Engine, step: int) -> int:
+    """Delete about `step` machines and CMIDs of which no record is left, those first that called longest ago."""
+    deleted = 0
     with writing(engine) as connection:
-        if connection.scalar(select(records.c.seq).limit(1)) is not None:
-            # Records that wait to be forwarded are what is large, and that passes.
-            return 0
+        oldest = _oldest_kept(connection)
+        for each in SUMS:
+            if each.hourly or each.last is None:
+                continue
+            table, last = each.table, each.table.c[each.last]
+            old = true() if oldest is None else last < oldest
+            # The call with which the oldest `step` of them end.
+            some = select(last.label("last")).where(old).order_by(last).limit(step).subquery()
+            until = connection.scalar(select(func.max(some.c.last)))
+            if until is not None:
+                deleted += connection.execute(delete(table).where(old, last <= until)).rowcount
+    return deleted
+
+
+def _delete_oldest_failures(engine: Engine, step: int) -> int:
+    """Delete the sums of about `step` failures of the oldest hours of which no record is left."""
+    table = schema.hourly_failures
+    with writing(engine) as connection:
+        oldest = _oldest_kept(connection)
+        old = true() if oldest is None else table.c.hour < oldest // schema.HOUR_MS
         # The hour in which the oldest `step` of them end.
-        oldest = select(table.c.hour).order_by(table.c.hour).limit(step).subquery()
-        last = connection.scalar(select(func.max(oldest.c.hour)))
-        return 0 if last is None else connection.execute(delete(table).where(table.c.hour <= last)).rowcount
+        some = select(table.c.hour).where(old).order_by(table.c.hour).limit(step).subquery()
+        last = connection.scalar(select(func.max(some.c.hour)))
+        return 0 if last is None else connection.execute(delete(table).where(old, table.c.hour <= last)).rowcount
 
 
 def _hand_back(engine: Engine) -> Iterator[int]:

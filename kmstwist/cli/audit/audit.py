@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from kmstwist.cli.audit.store import opened, progress_bar, store_option
+from kmstwist.cli.output import say
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -44,24 +45,27 @@ def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool)
 
     from kmstwist.audit.engine import is_sqlite
     from kmstwist.audit.reports.times import parse_duration
-    from kmstwist.audit.upkeep.retention import Limits, prune, rewrite
+    from kmstwist.audit.upkeep.retention import FLOOR, Limits, Outcome, prune, rewrite
 
     try:
         days = parse_duration(older_than).total_seconds() / 86400 if older_than is not None else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--older-than") from error
-    deleted = 0
+    deleted, outcome = 0, Outcome()
     with opened(store, writes=True) as engine:
         if max_size is not None and not is_sqlite(engine):
             raise click.UsageError("--max-size is for the embedded store; give --older-than for PostgreSQL")
         with progress_bar(SpinnerColumn(), TextColumn("{task.description}")) as progress:
             task = progress.add_task("vacuuming")
-            for rows in prune(engine, Limits(days, max_size), int(datetime.now(UTC).timestamp() * 1000)):
+            now = int(datetime.now(UTC).timestamp() * 1000)
+            for rows in prune(engine, Limits(days, max_size, FLOOR), now, outcome=outcome):
                 deleted += rows
                 progress.update(task, description=f"vacuuming, {deleted} rows deleted")
         if full:
             rewrite(engine)
     click.echo(f"{deleted} rows deleted")
+    if outcome.over:
+        click.echo(f"the store still has {outcome.size} bytes; the newest {FLOOR} records and their sums are kept")
 
 
 @audit.command()
@@ -74,7 +78,7 @@ def backup(store: str, target: Path) -> None:
     with opened(store) as engine, progress_bar() as progress:
         task = progress.add_task("copying", total=None)
         copy(engine, target, lambda left, total: progress.update(task, total=total, completed=total - left))
-    click.echo(f"the audit store is copied to {target} ({target.stat().st_size} bytes)")
+    say(f"the audit store is copied to {target} ({target.stat().st_size} bytes)")
 
 
 @audit.command()

@@ -13,6 +13,7 @@ import click
 
 from kmstwist.cli.audit.store import opened, progress_bar, store_option
 from kmstwist.cli.common import FiniteRange
+from kmstwist.cli.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,10 +143,10 @@ def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, fold
         def excuse(failure: Failure) -> None:
             # A share that is away, or a store that is busy for long, comes back.
             failure.trap(OSError, OutputError, SQLAlchemyError)
-            click.echo(f"{folder}: {plain_error(failure.value or failure)}; trying again in {every:g} s", err=True)
+            say(f"{folder}: {plain_error(failure.value or failure)}; trying again in {every:g} s", err=True)
 
         def run(reactor: object) -> Deferred[LoopingCall]:
-            click.echo(f"watching {folder}", err=True)
+            say(f"watching {folder}", err=True)
             return LoopingCall(look).start(every)
 
         react(run)
@@ -181,18 +182,18 @@ def _import(importer: Importer, path: Path) -> ImportResult | None:
             task = progress.add_task(path.name, total=path.stat().st_size)
             return importer.import_file(path, lambda read: progress.update(task, completed=read))
     except (UnknownFormat, EvtxMissing) as error:
-        click.echo(f"{path}: {error}", err=True)
+        say(f"{path}: {error}", err=True)
     except OSError as error:
-        click.echo(f"{path}: {error.strerror or error}", err=True)
+        say(f"{path}: {error.strerror or error}", err=True)
     return None
 
 
 def _show(result: ImportResult) -> None:
-    click.echo(
+    say(
         f"{result.path}: {result.imported} new, {result.known} known already, {result.other} of other kinds, "
         f"{result.broken} broken; {result.joined} of {result.joinable} requests joined to their record"
     )
     for broken in result.shown:
-        click.echo(f"  {broken.place}: {broken.why}")
+        say(f"  {broken.place}: {broken.why}")
     if result.broken > len(result.shown):
         click.echo(f"  and {result.broken - len(result.shown)} more")

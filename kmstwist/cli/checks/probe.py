@@ -12,6 +12,7 @@ from kmstwist.addresses import HostPort
 from kmstwist.cli.common import HOST_PORT, FiniteRange, run_reactor
 from kmstwist.transport.probe import ProbeReport
 from kmstwist.transport.probe import probe as run_probe
+from kmstwist.visible import visible
 
 #: Characters of a secondary address that are shown: a port number has five, the name of a pipe a few more.
 _LONGEST = 64
@@ -60,9 +61,4 @@ def _print(host: HostPort, report: ProbeReport) -> None:
 def _shown(text: str) -> str:
     """A peer's text, which a terminal must not obey, and no longer than a line."""
     shortened = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-    if shortened.isprintable():
-        return shortened
-    # Hardly ever needed, and slow to import.
-    from kmstwist.audit.reports.render import visible
-
     return visible(shortened)

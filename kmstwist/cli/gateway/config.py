@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from kmstwist.cli.gateway.control import ask_server, server_options
+from kmstwist.cli.output import say
 
 _FILE = click.Path(path_type=Path)
 
@@ -33,7 +34,7 @@ def check(file: Path) -> None:
             click.echo(mistake, err=True)
         many = len(error.mistakes)
         raise click.ClickException(f"{file} has {many} mistake{'s' if many > 1 else ''}.") from None
-    click.echo(f"{file} is in order.")
+    say(f"{file} is in order.")
 
 
 @config.command(context_settings={"ignore_unknown_options": True})

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from kmstwist.cli.output import say
+
 DEFAULT_FILE = Path("/etc/kmstwist/web-users")
 
 
@@ -41,4 +43,4 @@ def password(name: str, file: Path, password: str) -> None:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"{file} cannot be written: {error.strerror}; name another with --file") from None
-    click.echo(f"{name} may look. The server must be able to read {file}; it reads it when it starts.")
+    say(f"{name} may look. The server must be able to read {file}; it reads it when it starts.")

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from kmstwist.cli.common import FiniteRange
 from kmstwist.cli.lab.common import CommandT
+from kmstwist.cli.output import say
 from kmstwist.lab.fleet.record import FleetResult
 from kmstwist.lab.fleet.report import compared, rows, write_csv, write_json
 from kmstwist.lab.fleet.scenario import Scenario, ScenarioError, find_scenario, ready_scenarios, ready_text
@@ -219,4 +220,4 @@ def _write(path: Path, write: Callable[[IO[str]], object]) -> None:
             write(file)
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written ({error.strerror}): name another file") from None
-    click.echo(f"{path} is written.", err=True)
+    say(f"{path} is written.", err=True)

@@ -1,0 +1,141 @@
+"""Every report gives the same rows on SQLite and on PostgreSQL, whatever is asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import Engine, func, select, text
+
+from kmstwist.audit import schema
+from kmstwist.audit.engine import open_engine, reading
+from kmstwist.audit.migrate import migrate
+from kmstwist.audit.records import Phases, Record
+from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.model import Bucket, Query
+from kmstwist.audit.reports.render import to_csv, to_json, to_markdown
+from kmstwist.audit.sightings import remember
+from kmstwist.audit.store import insert_batch
+from kmstwist.audit.upkeep.verify import verify
+from kmstwist.cli.main import kmstwist
+from kmstwist.discovery.strangers import Stranger
+from kmstwist.reasons import Reason
+from tests.audit.making import DAY, HOUR, OFFICE, START, known, new_store, opaque, refusal, uuid
+from tests.audit.postgres import Cluster, make_folder
+
+pytestmark = [pytest.mark.needs("postgres"), pytest.mark.xdist_group("postgres")]
+
+NOW = datetime.fromtimestamp((START + 60 * DAY) / 1000, UTC)
+
+# For each of a query's words, what may be asked: something that is found, a pattern, and nothing that there is.
+ASKED: dict[str, tuple[Any, ...]] = {
+    "since": (NOW - timedelta(days=40), NOW + timedelta(days=1)),
+    "until": (NOW - timedelta(days=40), NOW),
+    "machine": ("pc-1", "PC*", "PCÄ", "10.0.*", "nobody_%"),
+    "network": ("10.0.0.0/16", "2001:db8::/32", "192.0.2.0/24"),
+    "product": ("windows*", uuid("Office"), "none"),
+    "upstream": ("kms1", "KMS*", "none"),
+    "days": (0, 14, 3650),
+    "by": tuple(Bucket),
+}
+
+
+def made() -> list[Record]:
+    """Records of every kind, with machines' names that two locales sort in two ways."""
+    found: list[Record] = []
+    for number, name in enumerate(["pc-1", "PC1", "pc_2", "pcä", "Pc a", "pc10"]):
+        filled: dict[str, Any] = {
+            "peer": "10.9.9.9",
+            "detail": "as told",
+            "phases": Phases(0.5, 20.5),
+            "virtual_machine": number % 2 == 0,
+            "upstream": f"kms{number % 2 + 1}",
+        }
+        client = "2001:db8::7" if number == 3 else f"10.0.{number}.7"
+        found.extend(known(START + day * DAY + number * HOUR, name, client, **filled) for day in (0, 20, 55))
+        office = {"app_id": OFFICE, "act_id": uuid("Office"), "product": "Office", "required_count": 5}
+        found.append(known(START + 30 * DAY, name, client, **{**filled, **office, "cmid": uuid("shared")}))
+        found.append(known(START + 31 * DAY, name, client, **{**filled, "count": 3}))
+        found.append(opaque(START + 59 * DAY, client, phases=Phases(0.25, 8.5), gateway="gw2"))
+        found.append(opaque(START + 40 * DAY, client, hresult=0xC004F042, product=None))
+        found.append(opaque(START + 41 * DAY, client, hresult=None, fault=0x1C010002, reason=Reason.SERVER_STOPPING))
+        found.append(refusal(START + 50 * DAY, client))
+    return found
+
+
+MADE = made()
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Engine]]:
+    """An embedded store and a central one, whose database sorts as people do, with the same records."""
+    folder = make_folder()
+    cluster = Cluster(folder)
+    cluster.start()
+    with open_engine(cluster.url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        icu = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+        connection.execute(text(f"CREATE DATABASE central {icu}"))
+    embedded = new_store(tmp_path_factory.mktemp("stores"))
+    central = open_engine(cluster.url.replace("/postgres?", "/central?"))
+    migrate(central)
+    seen = [Stranger("example.com", f"kms{at}", 1688, at, 0, ("192.0.2.1",)) for at in range(3)]
+    for engine in (embedded, central):
+        insert_batch(engine, MADE)
+        remember(engine, "gw1", "example.com", seen, START)
+        remember(engine, "gw1", "example.com", seen[1:], START + DAY)
+    yield embedded, central
+    embedded.dispose()
+    central.dispose()
+    cluster.stop()
+    shutil.rmtree(folder)
+
+
+def test_the_records_fill_every_column_that_a_report_may_read(stores: tuple[Engine, Engine]) -> None:
+    tables = (
+        schema.records,
+        schema.machines,
+        schema.machine_cmids,
+        schema.hourly_activity,
+        schema.hourly_failures,
+        schema.strangers,
+    )
+    for engine in stores:
+        with reading(engine) as connection:
+            for table in tables:
+                for column in table.c:
+                    filled = connection.scalar(select(func.count(column)).where(column.is_not(None)))
+                    assert filled, f"no row has a {column}"
+        assert verify(engine) == []
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
+def test_a_report_has_the_same_rows_from_both_databases(stores: tuple[Engine, Engine], name: str) -> None:
+    report, plain = REPORTS[name], Query(now=NOW)
+    queries = [plain, *(replace(plain, **{word: value}) for word in sorted(report.heeds) for value in ASKED[word])]
+    assert len(queries) == 1 + sum(len(ASKED[word]) for word in report.heeds)
+    found = 0
+    for query in queries:
+        answers = []
+        for engine in stores:
+            with reading(engine) as connection:
+                answers.append(report.ask(connection, query))
+        embedded, central = answers
+        assert to_json(embedded) == to_json(central), query
+        assert to_csv(embedded) == to_csv(central)
+        assert to_markdown(embedded) == to_markdown(central)
+        found += len(embedded.rows)
+    assert found
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
+def test_the_command_reports_on_the_central_store(stores: tuple[Engine, Engine], name: str) -> None:
+    url = stores[1].url.render_as_string()
+    result = CliRunner().invoke(kmstwist, ["report", name, "--store", url, "--format", "json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["report"] == name
