@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kmstwist.findings import Health
 from kmstwist.transport.endpoints import address_endpoint
-from kmstwist.transport.probe import ProbeReport, Verdict, probe
+from kmstwist.transport.probe import ProbeReport, probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +56,5 @@ def from_report(report: ProbeReport) -> Probed:
     speaks = f"{report.summary} ({', '.join(encodings)})" if encodings else report.summary
     steps = (("connect", report.connect_ms), ("bind", report.bind_ms), ("management", report.management_ms))
     return Probed(
-        report.verdict is not Verdict.CRITICAL, speaks, tuple((name, took) for name, took in steps if took is not None)
+        report.health is not Health.DOWN, speaks, tuple((name, took) for name, took in steps if took is not None)
     )

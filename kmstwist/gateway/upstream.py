@@ -11,13 +11,14 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClien
 from twisted.logger import Logger
 
 from kmstwist.addresses import HostPort
+from kmstwist.findings import Health
 from kmstwist.gateway.circuit import Circuit, CircuitState
 from kmstwist.gateway.pool import AssociationPool
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.logevents import UPSTREAM_DOWN, UPSTREAM_UP
 from kmstwist.reasons import Reason
 from kmstwist.transport.errors import FaultError, UpstreamError
-from kmstwist.transport.probe import ProbeReport, Verdict, probe
+from kmstwist.transport.probe import ProbeReport, probe
 
 #: Makes the endpoint of an upstream: (target, timeout in seconds) to endpoint.
 EndpointMaker = Callable[["Target", float], IStreamClientEndpoint]
@@ -202,7 +203,7 @@ class Upstream:
         if not isinstance(report, ProbeReport) or self._next_probe is None:
             # The upstream has stopped.
             return
-        if report.verdict is Verdict.CRITICAL:
+        if report.health is Health.DOWN:
             self.circuit.failed(UpstreamError(f"probe: {report.summary}", report.reason))
         else:
             self.circuit.succeeded()

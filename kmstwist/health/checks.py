@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kmstwist.configuration.model import Config
-from kmstwist.transport.probe import Verdict
+from kmstwist.findings import Finding, Health
 
 _MIB = 1 << 20
 #: Free space in the state folder's file system, in MiB, below which it is odd, and below which it is bad.
@@ -26,16 +26,6 @@ _LITTLE_SPACE, _NO_SPACE = 500, 50
 _STA_UNSYNC = 0x40
 #: `struct timex` of adjtimex(2): `status` stands after modes, offset, freq, maxerror and esterror, the first padded.
 _TIMEX_SIZE, _STATUS_AT = 208, 40
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check found: a sentence, and what to do where it is not as it should be."""
-
-    check: str
-    verdict: Verdict
-    finding: str
-    cure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +42,17 @@ class Case:
 def check_server(case: Case) -> Iterator[Finding]:
     """Whether a server runs, as its control socket tells."""
     if case.server is None:
-        yield Finding("server", Verdict.WARNING, case.no_server, "start it: systemctl start kmstwist, or make run")
+        yield Finding("server", Health.DEGRADED, case.no_server, "start it: systemctl start kmstwist, or make run")
         return
     mode, connections = case.server["mode"], case.server["connections"]
-    yield Finding("server", Verdict.OK, f"a {mode} runs, with {connections} open connections")
+    yield Finding("server", Health.HEALTHY, f"a {mode} runs, with {connections} open connections")
     if case.server["paused"]:
-        yield Finding(
-            "server", Verdict.CRITICAL, "it is paused: clients are told to come back", "kmstwist gateway resume"
-        )
+        yield Finding("server", Health.DOWN, "it is paused: clients are told to come back", "kmstwist gateway resume")
     configured = "gateway" if case.config.gateway.configured else "lab"
     if mode != configured:
         yield Finding(
             "server",
-            Verdict.WARNING,
+            Health.DEGRADED,
             f"a {mode} runs, but the configuration says {configured}",
             "restart it, or name the configuration it runs with: kmstwist doctor --config FILE",
         )
@@ -84,12 +72,12 @@ def check_port(case: Case) -> Iterator[Finding]:
         unit = socket_unit(server.port)
         if unit:
             finding = f"systemd holds TCP port {server.port} for {unit}, and clients wait there"
-            yield Finding("port", Verdict.WARNING, finding, f"systemctl start {unit.removesuffix('.socket')}")
+            yield Finding("port", Health.DEGRADED, finding, f"systemctl start {unit.removesuffix('.socket')}")
             return
         sentence, _, cure = str(error).partition("; ")
-        yield Finding("port", Verdict.CRITICAL, sentence, cure)
+        yield Finding("port", Health.DOWN, sentence, cure)
     else:
-        yield Finding("port", Verdict.OK, f"TCP port {server.port} is free")
+        yield Finding("port", Health.HEALTHY, f"TCP port {server.port} is free")
 
 
 def socket_unit(port: int) -> str:
@@ -123,44 +111,44 @@ def check_configuration(case: Case) -> Iterator[Finding]:
         refuse_ourselves(case.config)
     except StartupError as error:
         sentence, _, cure = str(error).partition("; ")
-        yield Finding("configuration", Verdict.CRITICAL, f"{sentence}, so the server does not start", cure)
+        yield Finding("configuration", Health.DOWN, f"{sentence}, so the server does not start", cure)
     else:
         said = f"{case.file} is right" if case.file else "there is no file; the defaults hold"
-        yield Finding("configuration", Verdict.OK, said)
+        yield Finding("configuration", Health.HEALTHY, said)
 
 
 def check_files(case: Case) -> Iterator[Finding]:
     """Owner, mode and presence of the configuration and the state folder."""
     if case.file is not None and case.file.stat().st_mode & stat.S_IWOTH:
-        yield Finding("files", Verdict.CRITICAL, f"everybody may write to {case.file}", f"chmod 640 {case.file}")
+        yield Finding("files", Health.DOWN, f"everybody may write to {case.file}", f"chmod 640 {case.file}")
     folder = case.state_dir
     try:
         state = folder.stat()
     except FileNotFoundError:
         yield Finding(
-            "files", Verdict.WARNING, f"there is no state folder {folder} yet", "kmstwist makes it at its first start"
+            "files", Health.DEGRADED, f"there is no state folder {folder} yet", "kmstwist makes it at its first start"
         )
         return
     except OSError as error:
-        yield Finding("files", Verdict.CRITICAL, f"{folder}: {error.strerror}", "run kmstwist doctor as root")
+        yield Finding("files", Health.DOWN, f"{folder}: {error.strerror}", "run kmstwist doctor as root")
         return
     owner = _user(state.st_uid)
     if not stat.S_ISDIR(state.st_mode):
-        yield Finding("files", Verdict.CRITICAL, f"{folder} is no folder", "name another with state_dir")
+        yield Finding("files", Health.DOWN, f"{folder} is no folder", "name another with state_dir")
     elif state.st_mode & 0o077:
         yield Finding(
             "files",
-            Verdict.WARNING,
+            Health.DEGRADED,
             f"others may enter {folder} (mode {state.st_mode & 0o777:04o})",
             f"chmod 700 {folder}",
         )
     else:
-        yield Finding("files", Verdict.OK, f"{folder} belongs to {owner} and is closed to others")
+        yield Finding("files", Health.HEALTHY, f"{folder} belongs to {owner} and is closed to others")
     for path in sorted(folder.iterdir()) if os.access(folder, os.R_OK) and folder.is_dir() else ():
         if path.lstat().st_uid != state.st_uid:
             yield Finding(
                 "files",
-                Verdict.CRITICAL,
+                Health.DOWN,
                 f"{path} belongs to {_user(path.lstat().st_uid)}, its folder to {owner}",
                 f"chown {owner}: {path}",
             )
@@ -184,9 +172,9 @@ def check_lab_key(case: Case) -> Iterator[Finding]:
         key = LabKey.load(path)
     except LabKeyError as error:
         sentence, _, cure = str(error).rpartition(": ")
-        yield Finding("lab key", Verdict.CRITICAL, sentence, cure)
+        yield Finding("lab key", Health.DOWN, sentence, cure)
     else:
-        yield Finding("lab key", Verdict.OK, f"the lab is {key.host_id}; it grants no licences")
+        yield Finding("lab key", Health.HEALTHY, f"the lab is {key.host_id}; it grants no licences")
 
 
 def check_space(case: Case) -> Iterator[Finding]:
@@ -195,9 +183,9 @@ def check_space(case: Case) -> Iterator[Finding]:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free // _MIB
-    verdict = Verdict.CRITICAL if free < _NO_SPACE else Verdict.WARNING if free < _LITTLE_SPACE else Verdict.OK
-    cure = "" if verdict is Verdict.OK else "make room, or let the audit keep less: keep_days or keep_mib in [audit]"
-    yield Finding("disk space", verdict, f"{free} MiB are free at {folder}", cure)
+    health = Health.DOWN if free < _NO_SPACE else Health.DEGRADED if free < _LITTLE_SPACE else Health.HEALTHY
+    cure = "" if health is Health.HEALTHY else "make room, or let the audit keep less: keep_days or keep_mib in [audit]"
+    yield Finding("disk space", health, f"{free} MiB are free at {folder}", cure)
 
 
 def check_audit(case: Case) -> Iterator[Finding]:
@@ -209,11 +197,11 @@ def check_audit(case: Case) -> Iterator[Finding]:
 
     section = case.config.audit
     if not section.enabled:
-        yield Finding("audit", Verdict.WARNING, "the audit is off", "enabled = true in [audit]")
+        yield Finding("audit", Health.DEGRADED, "the audit is off", "enabled = true in [audit]")
         return
     store = section.store_path(case.state_dir, lab=not case.config.gateway.configured)
     if not store.exists():
-        yield Finding("audit", Verdict.OK, f"there is no store {store} yet; the first start makes it")
+        yield Finding("audit", Health.HEALTHY, f"there is no store {store} yet; the first start makes it")
         return
     try:
         # For reading only: a server that makes its store at this very moment must not meet another writer.
@@ -223,13 +211,13 @@ def check_audit(case: Case) -> Iterator[Finding]:
         engine.dispose()
     except (SQLAlchemyError, OSError) as error:
         cure = "see its owner and mode; kmstwist audit verify looks deeper"
-        yield Finding("audit", Verdict.CRITICAL, f"the store {store} cannot be read: {plain_error(error)}", cure)
+        yield Finding("audit", Health.DOWN, f"the store {store} cannot be read: {plain_error(error)}", cure)
         return
     if revision != HEAD:
         cure = "the next start brings it up to date; back it up before: kmstwist audit backup"
-        yield Finding("audit", Verdict.WARNING, f"the store {store} is of another version ({revision})", cure)
+        yield Finding("audit", Health.DEGRADED, f"the store {store} is of another version ({revision})", cure)
     else:
-        yield Finding("audit", Verdict.OK, f"the store {store} opens, {store.stat().st_size // _MIB} MiB")
+        yield Finding("audit", Health.HEALTHY, f"the store {store} opens, {store.stat().st_size // _MIB} MiB")
 
 
 def check_clock(case: Case) -> Iterator[Finding]:
@@ -243,12 +231,12 @@ def check_clock(case: Case) -> Iterator[Finding]:
     if state & _STA_UNSYNC:
         yield Finding(
             "clock",
-            Verdict.WARNING,
+            Health.DEGRADED,
             "no time source keeps this machine's clock",
             "set up NTP: timedatectl set-ntp true",
         )
     else:
-        yield Finding("clock", Verdict.OK, "a time source keeps this machine's clock")
+        yield Finding("clock", Health.HEALTHY, "a time source keeps this machine's clock")
 
 
 def kernel_clock_status() -> int | None:
@@ -268,7 +256,7 @@ def check_name(case: Case) -> Iterator[Finding]:
     name = socket.getfqdn()
     if "." not in name:
         cure = "give the machine its full name (hostnamectl), or name one with host in [dns.publish]"
-        yield Finding("name", Verdict.WARNING, f"this machine calls itself {name!r}, with no domain", cure)
+        yield Finding("name", Health.DEGRADED, f"this machine calls itself {name!r}, with no domain", cure)
 
 
 #: All checks of this machine, in the order they are shown.

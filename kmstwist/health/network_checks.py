@@ -16,11 +16,12 @@ from kmstwist.discovery.lookup.names import NameInvalid, host_name, service_name
 from kmstwist.discovery.lookup.resolver import Lookup, tries
 from kmstwist.discovery.lookup.srv import SrvRecord, available
 from kmstwist.discovery.strangers import strangers_in
+from kmstwist.findings import Finding, Health
 from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.lookup import find_hosts
-from kmstwist.health.checks import Case, Finding
+from kmstwist.health.checks import Case
 from kmstwist.transport.endpoints import endpoint_for
-from kmstwist.transport.probe import Verdict, probe
+from kmstwist.transport.probe import probe
 from kmstwist.web.settings import web_address
 
 
@@ -46,10 +47,10 @@ async def network_findings(reactor: Any, case: Case, timeout: float) -> list[Fin
 
 async def _upstream(reactor: Any, name: str, address: HostPort, timeout: float) -> list[Finding]:
     report = await probe(reactor, endpoint_for(reactor, address.host, address.port, timeout), timeout)
-    if report.verdict is Verdict.OK:
-        return [Finding(f"host {name}", Verdict.OK, f"{report.summary}, in {report.connect_ms or 0:.0f} ms")]
+    if report.health is Health.HEALTHY:
+        return [Finding(f"host {name}", Health.HEALTHY, f"{report.summary}, in {report.connect_ms or 0:.0f} ms")]
     cure = f"see that it is up and that TCP {address.port} is open all the way; kmstwist probe {address} tells more"
-    return [Finding(f"host {name}", report.verdict, f"{address}: {report.summary}", cure)]
+    return [Finding(f"host {name}", report.health, f"{address}: {report.summary}", cure)]
 
 
 async def _discovered(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
@@ -57,9 +58,9 @@ async def _discovered(reactor: Any, case: Case, domain: str, timeout: float) -> 
         found = await find_hosts(domain, _lookup(reactor, case, timeout))
     except DiscoveryFailed as error:
         cure = f"see what DNS has: kmstwist discover --domain {domain}"
-        return [Finding(f"domain {domain}", Verdict.CRITICAL, str(error), cure)]
+        return [Finding(f"domain {domain}", Health.DOWN, str(error), cure)]
     names = ", ".join(str(target.address) for target in found.targets)
-    findings = [Finding(f"domain {domain}", Verdict.OK, f"DNS names {names}")]
+    findings = [Finding(f"domain {domain}", Health.HEALTHY, f"DNS names {names}")]
     for target in found.targets:
         findings += await _upstream(reactor, target.name, target.address, timeout)
     return findings
@@ -71,14 +72,14 @@ async def _published(reactor: Any, case: Case, domain: str, timeout: float) -> l
         host, port = own_record(case.config)
     except NameInvalid as invalid:
         # With such a name the server does not start.
-        return [Finding(check, Verdict.CRITICAL, str(invalid), "name this gateway with host in [dns.publish]")]
+        return [Finding(check, Health.DOWN, str(invalid), "name this gateway with host in [dns.publish]")]
     named: tuple[SrvRecord, ...] = ()
     try:
         named = available((await _lookup(reactor, case, timeout).service(domain)).records)
     except LookupFailed as error:
         if not error.says_no:
             cure = f"see what publishing says in the log, and: kmstwist dns --help; kmstwist discover --domain {domain}"
-            return [Finding(check, Verdict.CRITICAL, str(error), cure)]
+            return [Finding(check, Health.DOWN, str(error), cure)]
         found = str(error).removesuffix(".")
     else:
         # A target of "." is no host: it says that there is decidedly no such service (RFC 2782).
@@ -86,15 +87,15 @@ async def _published(reactor: Any, case: Case, domain: str, timeout: float) -> l
         found = f"{name} names {hosts or 'no host: its target is .'}"
     ours = [record for record in named if record.target == host]
     if any(port in (record.port, None) for record in ours):
-        return [Finding(check, Verdict.OK, found)]
+        return [Finding(check, Health.HEALTHY, found)]
     publish = case.config.dns.publish
     wanted = SrvRecord(publish.priority, publish.weight, port or DEFAULT_PORT, host)
     by_hand = f"kmstwist dns publish {_as_options(domain, wanted)}"
     if ours:
         cure = f"{by_hand}; and take the other out: kmstwist dns withdraw {_as_options(domain, ours[0])}"
-        return [Finding(check, Verdict.WARNING, f"{found}, but clients are to come to {host}:{port}", cure)]
+        return [Finding(check, Health.DEGRADED, f"{found}, but clients are to come to {host}:{port}", cure)]
     cure = f"see why in the log: kmstwist log --event 'dns-*' --since 1d --explain; or by hand: {by_hand}"
-    return [Finding(check, Verdict.CRITICAL, f"our record, for {host}, is not there: {found}", cure)]
+    return [Finding(check, Health.DOWN, f"our record, for {host}, is not there: {found}", cure)]
 
 
 def _as_options(domain: str, record: SrvRecord) -> str:
@@ -116,19 +117,19 @@ def own_record(config: Config) -> tuple[str, int | None]:
 async def _strangers(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
     config = case.config
     if config.gateway.discover == domain:
-        return [Finding(f"hosts in {domain}", Verdict.OK, "the gateway takes all that DNS names there for its own")]
+        return [Finding(f"hosts in {domain}", Health.HEALTHY, "the gateway takes all that DNS names there for its own")]
     # The system may take its time to tell its own full name, which nobody waits for here but us.
     known = known_hosts(config, config.dns.publish.host or socket.getfqdn())
     try:
         found = await strangers_in(Lookup(reactor, config.dns.server_addresses), domain, known)
     except LookupFailed as error:
         cure = f"see what DNS has: kmstwist discover --domain {domain}"
-        return [Finding(f"hosts in {domain}", Verdict.WARNING, f"not known whether there are strangers: {error}", cure)]
+        return [Finding(f"hosts in {domain}", Health.DEGRADED, f"not known whether there are strangers: {error}", cure)]
     if not found:
-        return [Finding(f"hosts in {domain}", Verdict.OK, "DNS names no KMS host that the configuration does not")]
+        return [Finding(f"hosts in {domain}", Health.HEALTHY, "DNS names no KMS host that the configuration does not")]
     hosts = ", ".join(str(HostPort(stranger.host, stranger.port)) for stranger in found)
     cure = "find whose it is: it takes clients away, and may not be licensed. If it is yours: hosts in [dns.watch]"
-    return [Finding(f"hosts in {domain}", Verdict.WARNING, f"DNS names hosts that nobody configured: {hosts}", cure)]
+    return [Finding(f"hosts in {domain}", Health.DEGRADED, f"DNS names hosts that nobody configured: {hosts}", cure)]
 
 
 def _lookup(reactor: Any, case: Case, timeout: float) -> Lookup:
@@ -137,8 +138,8 @@ def _lookup(reactor: Any, case: Case, timeout: float) -> Lookup:
 
 async def _ourselves(reactor: Any, port: int, timeout: float) -> list[Finding]:
     report = await probe(reactor, endpoint_for(reactor, "127.0.0.1", port, timeout), timeout)
-    cure = "" if report.verdict is Verdict.OK else "see the log: kmstwist log --since 10m --explain"
-    return [Finding("port", report.verdict, f"127.0.0.1:{port}: {report.summary}", cure)]
+    cure = "" if report.health is Health.HEALTHY else "see the log: kmstwist log --since 10m --explain"
+    return [Finding("port", report.health, f"127.0.0.1:{port}: {report.summary}", cure)]
 
 
 async def _web(reactor: Any, address: HostPort, timeout: float) -> list[Finding]:
@@ -153,11 +154,10 @@ async def _web(reactor: Any, address: HostPort, timeout: float) -> list[Finding]
     except Exception as error:
         # Whatever it was (refused, silent, no HTTP), it is one finding, with the error's own words.
         detail = "connection refused" if isinstance(error, ConnectError) else str(error) or type(error).__name__
-        return [Finding("health", Verdict.CRITICAL, f"{url}: {detail}", "see the log for the line 'web'")]
+        return [Finding("health", Health.DOWN, f"{url}: {detail}", "see the log for the line 'web'")]
     if response.code == 401:
-        return [Finding("health", Verdict.OK, f"{url} answers, and asks for a password")]
-    verdicts = {"healthy": Verdict.OK, "degraded": Verdict.WARNING, "down": Verdict.CRITICAL}
+        return [Finding("health", Health.HEALTHY, f"{url} answers, and asks for a password")]
     first, *rest = body or [""]
-    verdict = verdicts.get(first, Verdict.CRITICAL)
+    health = next((one for one in Health if one.word == first), Health.DOWN)
     text = "; ".join(rest) or f"the server calls itself {first or 'nothing'}"
-    return [Finding("health", verdict, text, "" if verdict is Verdict.OK else f"the status page: {url[:-6]}")]
+    return [Finding("health", health, text, "" if health is Health.HEALTHY else f"the status page: {url[:-6]}")]

@@ -7,11 +7,11 @@ server listens. What it learns tells "the port is open" from "a KMS host answers
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
+from kmstwist.findings import Health
 from kmstwist.kms.interface import KMS_INTERFACE, MANAGEMENT_CONTEXTS
 from kmstwist.reasons import Reason
 from kmstwist.rpc import (
@@ -31,14 +31,6 @@ from kmstwist.transport.connection import RpcConnection, bind_timed_out, call_ti
 from kmstwist.transport.errors import FaultError, UpstreamError
 
 
-class Verdict(IntEnum):
-    """A monitoring plugin's exit codes."""
-
-    OK = 0
-    WARNING = 1
-    CRITICAL = 2
-
-
 @dataclass(slots=True)
 class ContextReport:
     """What became of one proposed context, in words."""
@@ -52,9 +44,9 @@ class ContextReport:
 class ProbeReport:
     """What a probe found. Durations are milliseconds; a step that was not reached has none."""
 
-    verdict: Verdict = Verdict.CRITICAL
+    health: Health = Health.DOWN
     summary: str = ""
-    #: Why the verdict is critical; `Reason.OK` for any other.
+    #: Why it is down; `Reason.OK` where it is not.
     reason: Reason = Reason.OK
     connect_ms: float | None = None
     bind_ms: float | None = None
@@ -93,7 +85,7 @@ async def _probe(clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: 
         report.management_ms = _since(clock, started)
     except UpstreamError as error:
         report.summary = error.detail
-        if report.verdict is Verdict.CRITICAL:
+        if report.health is Health.DOWN:
             report.reason = error.reason
     finally:
         connection.close()
@@ -102,7 +94,7 @@ async def _probe(clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: 
 
 async def _ask_management(clock: IReactorTime, connection: RpcConnection, report: ProbeReport, timeout: float) -> None:
     """Ask is_server_listening. A KMS host that will not say is a warning, not a failure: the KMS interface is there."""
-    report.verdict = Verdict.WARNING
+    report.health = Health.DEGRADED
     try:
         await connection.alter(MANAGEMENT_CONTEXTS).addTimeout(timeout, clock, onTimeoutCancel=call_timed_out)
         context = connection.association.context_for(MGMT_INTERFACE)
@@ -117,7 +109,7 @@ async def _ask_management(clock: IReactorTime, connection: RpcConnection, report
         report.summary = f"a KMS host answers; its management interface does not: {error}"
         return
     if report.listening:
-        report.verdict = Verdict.OK
+        report.health = Health.HEALTHY
         report.summary = "a KMS host answers and listens"
     else:
         report.summary = "a KMS host answers, but says that it does not listen for calls"

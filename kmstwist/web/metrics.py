@@ -10,8 +10,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from kmstwist import __version__
+from kmstwist.findings import overall
 from kmstwist.telemetry.counters import BUCKETS, Snapshot
-from kmstwist.telemetry.judgement import judge, overall
+from kmstwist.telemetry.judgement import judge
 
 STATES = ("up", "warming", "trying", "down", "drained")
 

@@ -12,9 +12,10 @@ from typing import Any
 from twisted.web.template import Tag, tags
 
 from kmstwist import __version__
+from kmstwist.findings import Finding, Health, overall
 from kmstwist.reasons import EXPLANATIONS, Reason
 from kmstwist.telemetry.counters import Snapshot
-from kmstwist.telemetry.judgement import Finding, Health, judge, overall
+from kmstwist.telemetry.judgement import judge
 
 #: Seconds after which a browser asks again.
 REFRESH = 10
@@ -125,7 +126,7 @@ def _header(snapshot: Snapshot, now: float) -> Tag:
 def _health(findings: list[Finding]) -> Tag:
     health = overall(findings)
     word, meaning = _WORDS[health]
-    items = tags.ul(*(tags.li(finding.text) for finding in findings)) if findings else ""
+    items = tags.ul(*(tags.li(finding.sentence) for finding in findings)) if findings else ""
     return tags.section(tags.strong(word), meaning, items, class_=f"health {_TONES[health]}", role="status")
 
 

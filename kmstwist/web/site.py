@@ -19,8 +19,9 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.template import flattenString
 from zope.interface import implementer
 
+from kmstwist.findings import Health, overall
 from kmstwist.telemetry.counters import Snapshot
-from kmstwist.telemetry.judgement import Health, judge, overall
+from kmstwist.telemetry.judgement import judge
 from kmstwist.web import page
 from kmstwist.web.answers import failed, send
 from kmstwist.web.metrics import registry_for
@@ -72,7 +73,7 @@ class Ready(FromSnapshot):
         """Judge."""
         findings = judge(snapshot)
         health = overall(findings)
-        lines = [health.name.lower(), *(finding.text for finding in findings)]
+        lines = [health.word, *(finding.sentence for finding in findings)]
         send(request, 503 if health is Health.DOWN else 200, "text/plain", ("\n".join(lines) + "\n").encode())
 
 

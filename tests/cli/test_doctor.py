@@ -13,10 +13,10 @@ import pytest
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import migrate
 from kmstwist.configuration.model import Config
+from kmstwist.findings import Health
 from kmstwist.health import checks
 from kmstwist.health.checks import Case
 from kmstwist.health.network_checks import own_record
-from kmstwist.transport.probe import Verdict
 from tests.discovery.named import StartNamed, start_named
 from tests.ports import free_port
 from tests.system.running import kmstwist
@@ -148,7 +148,7 @@ def case(tmp_path: Path, **changes: Any) -> Case:
 def test_a_state_folder_that_others_may_enter_is_odd(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     found = list(checks.check_files(case(tmp_path)))
-    assert [(one.verdict, one.cure) for one in found] == [(Verdict.WARNING, f"chmod 700 {tmp_path}")]
+    assert [(one.health, one.cure) for one in found] == [(Health.DEGRADED, f"chmod 700 {tmp_path}")]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
@@ -157,7 +157,7 @@ def test_a_file_of_another_owner_is_bad(tmp_path: Path) -> None:
     (tmp_path / "lab.key").touch()
     os.chown(tmp_path / "lab.key", 65534, -1)
     found = list(checks.check_files(case(tmp_path)))
-    assert found[-1].verdict is Verdict.CRITICAL
+    assert found[-1].health is Health.DOWN
     assert found[-1].cure == f"chown root: {tmp_path}/lab.key"
 
 
@@ -173,19 +173,19 @@ def test_a_key_open_to_others_is_bad(tmp_path: Path) -> None:
     (tmp_path / "lab.key").write_bytes(bytes(32))
     (tmp_path / "lab.key").chmod(0o644)
     (found,) = checks.check_lab_key(case(tmp_path))
-    assert (found.verdict, found.cure) == (Verdict.CRITICAL, f"chmod 600 {tmp_path}/lab.key")
+    assert (found.health, found.cure) == (Health.DOWN, f"chmod 600 {tmp_path}/lab.key")
 
 
 def test_the_audits_store_is_opened(tmp_path: Path) -> None:
     store = tmp_path / "lab-audit.sqlite"
-    assert [one.verdict for one in checks.check_audit(case(tmp_path))] == [Verdict.OK]
+    assert [one.health for one in checks.check_audit(case(tmp_path))] == [Health.HEALTHY]
     engine = open_engine(str(store))
     migrate(engine)
     engine.dispose()
-    assert [one.verdict for one in checks.check_audit(case(tmp_path))] == [Verdict.OK]
+    assert [one.health for one in checks.check_audit(case(tmp_path))] == [Health.HEALTHY]
     store.write_bytes(b"no database at all" * 100)
     (found,) = checks.check_audit(case(tmp_path))
-    assert found.verdict is Verdict.CRITICAL
+    assert found.health is Health.DOWN
     assert "kmstwist audit verify" in found.cure
 
 
@@ -194,7 +194,7 @@ def test_a_store_that_is_just_being_made_is_looked_at_and_not_written_to(tmp_pat
     store = tmp_path / "lab-audit.sqlite"
     store.touch()
     (found,) = checks.check_audit(case(tmp_path))
-    assert found.verdict is Verdict.WARNING
+    assert found.health is Health.DEGRADED
     assert store.read_bytes() == b""
     assert list(tmp_path.iterdir()) == [store]
 
@@ -206,15 +206,15 @@ def test_a_port_that_systemd_holds_is_no_other_programs(tmp_path: Path, monkeypa
         monkeypatch.setattr(checks, "socket_unit", lambda port: checks.find_socket_unit(listed, port))
         config = Config.model_validate({"server": {"port": port}})
         (found,) = checks.check_port(case(tmp_path, config=config))
-        assert (found.verdict, found.cure) == (Verdict.WARNING, "systemctl start kmstwist")
-        assert "for kmstwist.socket" in found.finding
+        assert (found.health, found.cure) == (Health.DEGRADED, "systemctl start kmstwist")
+        assert "for kmstwist.socket" in found.text
     assert checks.find_socket_unit(listed, port + 1) == ""
     assert checks.find_socket_unit("", port) == ""
 
 
-@pytest.mark.parametrize(("free", "verdict"), [(10, Verdict.CRITICAL), (400, Verdict.WARNING), (9000, Verdict.OK)])
+@pytest.mark.parametrize(("free", "verdict"), [(10, Health.DOWN), (400, Health.DEGRADED), (9000, Health.HEALTHY)])
 def test_little_space_is_odd_and_none_is_bad(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, verdict: Verdict
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, verdict: Health
 ) -> None:
     class Usage:
         pass
@@ -222,16 +222,16 @@ def test_little_space_is_odd_and_none_is_bad(
     Usage.free = free << 20  # type: ignore[attr-defined]
     monkeypatch.setattr("kmstwist.health.checks.shutil.disk_usage", lambda folder: Usage)
     (found,) = checks.check_space(case(tmp_path / "not" / "there"))
-    assert found.verdict is verdict
+    assert found.health is verdict
 
 
-@pytest.mark.parametrize(("status", "verdict"), [(0x40, Verdict.WARNING), (0x2001, Verdict.OK)])
+@pytest.mark.parametrize(("status", "verdict"), [(0x40, Health.DEGRADED), (0x2001, Health.HEALTHY)])
 def test_a_clock_nobody_keeps_is_odd(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, verdict: Verdict
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, verdict: Health
 ) -> None:
     monkeypatch.setattr(checks, "kernel_clock_status", lambda: status)
     (found,) = checks.check_clock(case(tmp_path))
-    assert found.verdict is verdict
+    assert found.health is verdict
 
 
 def test_the_kernel_tells_its_clocks_state() -> None:

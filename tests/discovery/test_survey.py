@@ -10,7 +10,8 @@ from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
 from kmstwist.discovery.lookup.search import Origin, SearchDomain
 from kmstwist.discovery.probing import from_report, rpc_prober
 from kmstwist.discovery.survey import survey
-from kmstwist.transport.probe import ContextReport, ProbeReport, Verdict
+from kmstwist.findings import Health
+from kmstwist.transport.probe import ContextReport, ProbeReport
 from tests.discovery.fakes import FakeLookup, FakeNetwork, failed, record, result
 from tests.ports import free_port
 
@@ -69,7 +70,7 @@ def test_a_host_whose_addresses_are_unknown_keeps_its_place_with_the_reason() ->
 
 def test_a_probe_s_report_becomes_words_and_steps() -> None:
     report = ProbeReport(
-        Verdict.OK,
+        Health.HEALTHY,
         "a KMS host answers and listens",
         connect_ms=1.5,
         bind_ms=2.0,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kmstwist.cli.common import DEFAULT_CONFIG, FiniteRange, run_reactor
+from kmstwist.findings import Finding, Health, overall
 
 if TYPE_CHECKING:
-    from kmstwist.health.checks import Case, Finding
+    from kmstwist.health.checks import Case
 
-_MARKS = {"OK": ("ok", "green"), "WARNING": ("odd", "yellow"), "CRITICAL": ("bad", "bold red")}
+_MARKS = (("ok", "green"), ("odd", "yellow"), ("bad", "bold red"))
 
 
 @click.command()
@@ -41,23 +41,23 @@ def doctor(
     bad: the codes of monitoring plugins. Best run as root, or as the user kmstwist runs as.
     """
     from kmstwist.configuration.reading import ConfigError
-    from kmstwist.health.checks import LOCAL_CHECKS, Finding
-    from kmstwist.transport.probe import Verdict
+    from kmstwist.health.checks import LOCAL_CHECKS
 
     try:
         case = _examine(file, state_dir, port)
     except ConfigError as error:
         findings = [
-            Finding("configuration", Verdict.CRITICAL, mistake, "kmstwist config check says it again after a change")
+            Finding("configuration", Health.DOWN, mistake, "kmstwist config check says it again after a change")
             for mistake in error.mistakes
         ]
     else:
         findings = [finding for check in LOCAL_CHECKS for finding in check(case)]
         findings += _ask_others(case, timeout)
-    worst = max(finding.verdict for finding in findings)
+    worst = overall(findings)
     if as_json:
-        rows = [{**asdict(finding), "verdict": finding.verdict.name} for finding in findings]
-        click.echo(json.dumps({"verdict": worst.name, "findings": rows}, indent=2))
+        rows = [finding.as_json() for finding in findings]
+        told = {"health": worst.word, "verdict": worst.plugin, "findings": rows}
+        click.echo(json.dumps(told, indent=2))
     else:
         _print(findings)
     ctx.exit(int(worst))
@@ -106,16 +106,16 @@ def _print(findings: list[Finding]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in findings:
-        mark, style = _MARKS[finding.verdict.name]
-        text = Text(finding.finding)
+        mark, style = _MARKS[finding.health]
+        text = Text(finding.text)
         if finding.cure:
             text.append(f"\ncure: {finding.cure}", "bold")
         table.add_row(Text(mark, style), finding.check, text)
     console = Console(highlight=False)
     console.print(table)
-    wrong = [finding for finding in findings if finding.verdict]
+    wrong = [finding for finding in findings if finding.health]
     if not wrong:
         console.print("All is well.")
     else:
-        bad = sum(finding.verdict.name == "CRITICAL" for finding in wrong)
+        bad = sum(finding.health is Health.DOWN for finding in wrong)
         console.print(f"{bad} bad, {len(wrong) - bad} odd, {len(findings) - len(wrong)} well.")

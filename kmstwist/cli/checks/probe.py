@@ -36,17 +36,22 @@ def probe(ctx: click.Context, host: HostPort, timeout: float, as_json: bool) -> 
 
     report = run_reactor(main)
     if as_json:
-        click.echo(json.dumps({"host": str(host), **asdict(report), "verdict": report.verdict.name}, indent=2))
+        click.echo(json.dumps(_as_json(host, report), indent=2))
     else:
         _print(host, report)
-    ctx.exit(int(report.verdict))
+    ctx.exit(int(report.health))
+
+
+def _as_json(host: HostPort, report: ProbeReport) -> dict[str, Any]:
+    health = report.health
+    return {"host": str(host), **asdict(report), "health": health.word, "verdict": health.plugin}
 
 
 def _print(host: HostPort, report: ProbeReport) -> None:
     """The report: the first line is what a monitoring system shows, with performance data after the bar."""
     timings = (("connect", report.connect_ms), ("bind", report.bind_ms), ("management", report.management_ms))
     data = " ".join(f"{name}={value:.1f}ms" for name, value in timings if value is not None)
-    click.echo(f"KMS {report.verdict.name} - {host}: {report.summary}" + (f" | {data}" if data else ""))
+    click.echo(f"KMS {report.health.plugin} - {host}: {report.summary}" + (f" | {data}" if data else ""))
     for name, value in timings:
         if value is not None:
             click.echo(f"  {name:<12} {value:8.1f} ms")
