@@ -8,6 +8,7 @@ from typing import Final
 from kmstwist.conversation.conversation import CONVERSATION
 from kmstwist.diagram import Section, render
 from kmstwist.gateway.circuit import CIRCUIT
+from kmstwist.gateway.reserve import POOL
 from kmstwist.rpc.client.association import CLIENT
 from kmstwist.rpc.server.association import SERVER
 from kmstwist.rpc.server.call import CALL
@@ -52,6 +53,12 @@ SECTIONS: Final[Sequence[Section]] = (
         "kmstwist/gateway/circuit.py",
         CIRCUIT,
         "Whether calls are sent to one KMS host behind the gateway.",
+    ),
+    Section(
+        "Pool",
+        "kmstwist/gateway/reserve.py",
+        POOL,
+        "What the pool of connections to one KMS host does about its reserve.",
     ),
 )
 

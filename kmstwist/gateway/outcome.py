@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kmstwist.gateway.pool import PoolBusy
+from kmstwist.gateway.reserve import PoolBusy
 from kmstwist.kms.activation import ActivationAnswer, ActivationFault, RequestFacts
 from kmstwist.kms.status import Status
 from kmstwist.reasons import Reason

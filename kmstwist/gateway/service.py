@@ -2,23 +2,40 @@
 
 The message is never changed and, in V5 and V6, never looked into. Upstreams are tried one after the other until one
 answers for good, within the one deadline that a client's call has; what is best of the answers goes back.
+
+The time left is shared among the hosts left, so that hosts that keep silent do not use up what a healthy one needs.
 """
 
 from __future__ import annotations
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, execute
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from kmstwist.bounded import BoundedMap
 from kmstwist.gateway.directory import Directory
 from kmstwist.gateway.discover import Discoverer, Resolver
 from kmstwist.gateway.outcome import Attempts
 from kmstwist.gateway.settings import GatewaySettings
-from kmstwist.gateway.upstream import EndpointMaker, Random
+from kmstwist.gateway.upstream import EndpointMaker, Random, Upstream
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from kmstwist.transport.errors import UpstreamError
+
+
+class _Errand(Attempts):
+    """A call on its way: the hosts that are left to ask, and what those before said."""
+
+    __slots__ = ("call", "deadline", "left", "remembered")
+
+    def __init__(self, call: ActivationCall, left: list[Upstream], deadline: float, remembered: str | None) -> None:
+        super().__init__()
+        self.call = call
+        #: The hosts that were not asked yet, the next one last.
+        self.left = left[::-1]
+        self.deadline = deadline
+        self.remembered = remembered
 
 
 class GatewayService(Service):
@@ -66,31 +83,43 @@ class GatewayService(Service):
 
     def activate(self, call: ActivationCall) -> Deferred[ActivationAnswer]:
         """Carry one call; fails with an `ActivationFault` that says what to tell the client."""
-        return Deferred.fromCoroutine(self._activate(call))
+        remembered = self._remembered.get(call.client)
+        hosts = self.directory.in_order(call.client, remembered)
+        deadline = self._clock.seconds() + self.settings.deadline
+        return self._ask_next(_Errand(call, hosts, deadline, remembered))
 
-    async def _activate(self, call: ActivationCall) -> ActivationAnswer:
-        settings = self.settings
-        clock = self._clock
-        deadline = clock.seconds() + settings.deadline
-        client = call.client
-        attempts = Attempts()
-        remembered = self._remembered.get(client)
-        for upstream in self.directory.in_order(client, remembered):
-            if attempts.answered and not upstream.circuit.healthy:
-                # An answer there is: the client need not wait for what is known to be down.
-                break
-            left = deadline - clock.seconds()
-            if left <= 0:
-                attempts.out_of_time(settings.deadline)
-                break
-            try:
-                hresult, message = await upstream.ask(call.message, min(left, settings.attempt_timeout))
-            except UpstreamError as error:
-                attempts.failed(upstream.name, error)
-                continue
-            attempts.got(upstream.name, hresult, message)
-            if attempts.final:
-                break
-        if attempts.hresult == 0 and (attempts.said_no or attempts.upstream == remembered):
-            self._remembered.set(client, attempts.upstream)
-        return attempts.answer(call.facts, known=len(self.directory))
+    def _ask_next(self, errand: _Errand) -> Deferred[ActivationAnswer]:
+        """Ask the next host, if there is one to ask and time to do it; else conclude."""
+        left = errand.left
+        # With an answer there is, the client need not wait for what is known to be down.
+        if not left or (errand.answered and not left[-1].circuit.healthy):
+            return execute(self._conclude, errand)
+        seconds = errand.deadline - self._clock.seconds()
+        if seconds <= 0:
+            errand.out_of_time(self.settings.deadline)
+            return execute(self._conclude, errand)
+        timeout = min(seconds / len(left), self.settings.attempt_timeout)
+        upstream = left.pop()
+        answer = upstream.ask(errand.call.message, timeout)
+        return answer.addCallbacks(
+            self._answered, self._failed, callbackArgs=(errand, upstream.name), errbackArgs=(errand, upstream.name)
+        )
+
+    def _answered(
+        self, answer: tuple[int, bytes], errand: _Errand, upstream: str
+    ) -> ActivationAnswer | Deferred[ActivationAnswer]:
+        errand.got(upstream, *answer)
+        return self._conclude(errand) if errand.final else self._ask_next(errand)
+
+    def _failed(self, failure: Failure, errand: _Errand, upstream: str) -> Failure | Deferred[ActivationAnswer]:
+        error = failure.value
+        if not isinstance(error, UpstreamError):
+            return failure
+        errand.failed(upstream, error)
+        return self._ask_next(errand)
+
+    def _conclude(self, errand: _Errand) -> ActivationAnswer:
+        """The best of the answers. Raises `ActivationFault` where there is none."""
+        if errand.hresult == 0 and (errand.said_no or errand.upstream == errand.remembered):
+            self._remembered.set(errand.call.client, errand.upstream)
+        return errand.answer(errand.call.facts, known=len(self.directory))

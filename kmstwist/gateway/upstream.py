@@ -108,7 +108,7 @@ class Upstream:
 
     def start(self) -> None:
         """Fill the pool and begin to probe."""
-        self.pool.start()
+        self.pool.start(held=self.drained)
         self._schedule_probe()
 
     def stop(self) -> None:

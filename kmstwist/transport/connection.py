@@ -219,7 +219,12 @@ def bind_timed_out(result: object, timeout: float) -> Any:
 
 def call_timed_out(result: object, timeout: float) -> Any:
     """For `Deferred.addTimeout` on a call or an alter_context."""
-    raise TimedOut(f"no answer within {timeout:g} s")
+    raise no_answer(timeout)
+
+
+def no_answer(timeout: float) -> TimedOut:
+    """What a call that has no answer after so many seconds fails with."""
+    return TimedOut(f"no answer within {timeout:g} s")
 
 
 def _explain_connect(failure: Failure) -> Failure:
