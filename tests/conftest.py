@@ -19,6 +19,7 @@ settings.load_profile("kmstwist")
 #: The Debian package that brings each program a marked test may need.
 PACKAGES = {
     "tshark": "tshark",
+    "faketime": "faketime",
     "haproxy": "haproxy",
     "named": "bind9",
     "dig": "bind9-dnsutils",

@@ -122,6 +122,7 @@ class AuditService(Service):
         self.settings = settings
         self._reactor = reactor
         self._clock = cast(IReactorTime, reactor)
+        self._now = now
         self._pool = ThreadPool(minthreads=1, maxthreads=1, name="audit-write")
         self._engine: Engine | None = None
         self._privacy: Privacy | None = None
@@ -145,7 +146,7 @@ class AuditService(Service):
 
     def remember_strangers(self, domain: str, found: Sequence[Sighting]) -> None:
         """Store whom the watch found in a domain, for the report. What cannot be stored is logged, and left out."""
-        now = int(self._clock.seconds() * 1000)
+        now = int(self._now() * 1000)
         stored = self._in_thread(remember, self.engine, self.settings.gateway, domain, found, now)
         stored.addErrback(self._strangers_failed)
 
@@ -236,7 +237,7 @@ class AuditService(Service):
 
     async def _prune(self, engine: Engine, limits: Limits) -> None:
         outcome = Outcome()
-        steps = prune(engine, limits, int(self._clock.seconds() * 1000), outcome=outcome)
+        steps = prune(engine, limits, int(self._now() * 1000), outcome=outcome)
         deleted = 0
         try:
             while self.running and (rows := await self._in_thread(partial(next, steps, None))) is not None:

@@ -89,7 +89,8 @@ class Directory:
     def in_order(self, client: str, first: str | None) -> list[Upstream]:
         """Whom to ask for this client, one after the other: the one named `first`, if it is well, then by the policy.
 
-        Those that are down come last, for when nobody else answers; those drained by hand do not come at all.
+        Of one priority, a host that kept silent a moment ago comes after the others. Those that are down come last, for
+        when nobody else answers; those drained by hand do not come at all.
         """
         well: list[Upstream] = []
         down: list[Upstream] = []
@@ -99,9 +100,11 @@ class Directory:
         order = self._order
         if len(well) > 1:
             well = order(well, client)
+            # sort is stable: only those that were silent move, and the one remembered.
+            if any(upstream.silent for upstream in well):
+                well.sort(key=lambda upstream: (upstream.priority, upstream.silent))
             if first is not None:
-                # sort is stable: only the one remembered moves.
-                well.sort(key=lambda upstream: upstream.name != first)
+                well.sort(key=lambda upstream: upstream.name != first or upstream.silent)
         return well + order(down, client) if down else well
 
     def discovered(self, targets: Iterable[Target]) -> None:

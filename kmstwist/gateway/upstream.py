@@ -17,8 +17,11 @@ from kmstwist.gateway.pool import AssociationPool
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.logevents import UPSTREAM_DOWN, UPSTREAM_UP
 from kmstwist.reasons import Reason
-from kmstwist.transport.errors import FaultError, UpstreamError
+from kmstwist.transport.errors import FaultError, TimedOut, UpstreamError
 from kmstwist.transport.probe import ProbeReport, probe
+
+#: Seconds after a silence in which a host is asked after the others of its priority.
+SILENCE_REMEMBERED = 30.0
 
 #: Makes the endpoint of an upstream: (target, timeout in seconds) to endpoint.
 EndpointMaker = Callable[["Target", float], IStreamClientEndpoint]
@@ -63,6 +66,8 @@ class Upstream:
         self.drained = False
         self.tally = Tally()
         self.last_error = ""
+        #: When it last let a call's time pass without an answer, in the clock's seconds; None once it has answered.
+        self._silent_since: float | None = None
         self._settings = settings
         self._endpoint = make_endpoint(target, settings.attempt_timeout)
         self._clock = clock
@@ -100,6 +105,11 @@ class Upstream:
     def load(self) -> int:
         """Calls under way or waiting."""
         return self.pool.busy + self.pool.waiting
+
+    @property
+    def silent(self) -> bool:
+        """Whether it kept silent a moment ago: it is asked when others have been."""
+        return self._silent_since is not None and self._clock.seconds() - self._silent_since < SILENCE_REMEMBERED
 
     @property
     def state(self) -> str:
@@ -145,6 +155,7 @@ class Upstream:
             self.tally.answered += 1
         else:
             self.tally.refused += 1
+        self._silent_since = None
         self.circuit.succeeded()
         return answer
 
@@ -157,6 +168,8 @@ class Upstream:
         elif isinstance(error, UpstreamError):
             # The pool tells the circuit, which must hear of one refused connection once.
             self.tally.failed += 1
+            if isinstance(error, TimedOut):
+                self._silent_since = self._clock.seconds()
         return failure
 
     # The circuit's owner.

@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
+from kmstwist.clock import now
 from kmstwist.configuration.derived import listening_ports, refuse_ourselves, state_dir
 from kmstwist.configuration.model import Config
 from kmstwist.discovery.lookup.resolver import Lookup
@@ -50,7 +51,7 @@ def make_lab(config: Config, reactor: Any) -> LabService:
     ahead = config.lab.clock_error * 60
     host = LabHost(
         key,
-        now=reactor.seconds if not ahead else lambda: reactor.seconds() + ahead,
+        now=now if not ahead else lambda: now() + ahead,
         random=os.urandom,
         covered=[product for product in products() if product.family in config.lab.products],
         memory=memory,

@@ -21,6 +21,7 @@ from kmstwist.admission.admission import Admission
 from kmstwist.audit.engine import StoreError, open_reader
 from kmstwist.audit.service import AuditService
 from kmstwist.audit.settings import AuditSection
+from kmstwist.clock import now
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.gateway.service import GatewayService
 from kmstwist.logevents import WEB
@@ -149,7 +150,7 @@ class WebService(Service):
             raise StartupError(f"[web] users: {error}") from None
         try_address(self._address)
         self._guarded = users is not None
-        self._site = make_site(source, reactor.seconds, users, store)
+        self._site = make_site(source, now, users, store)
         self._reactor = reactor
         self._log = Logger(namespace="kmstwist.web")
         self.port: IListeningPort | None = None

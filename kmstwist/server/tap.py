@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 
 from kmstwist.admission.admission import Admission
+from kmstwist.clock import now, run_on_monotonic_time
 from kmstwist.configuration.derived import listening_ports, refuse_ourselves, run_dir, state_dir
 from kmstwist.configuration.model import Config
 from kmstwist.conversation.calls import Recorder
@@ -64,6 +65,7 @@ def makeService(options: Options) -> MultiService:
     speak_plainly()
     raise_file_limit()
     reactor: Any = _reactor
+    run_on_monotonic_time(reactor)
     config = options.effective.config
     try:
         if config.server.workers > 1 and options.adoption is None:
@@ -102,7 +104,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     reloader = Reloader(
         options.effective, options.load, lambda new: _apply(new, factory, listening, answering, adoption, lookup)
     )
-    observation = Observation(factory, admission, gateway, audit, naming, reactor.seconds())
+    observation = Observation(factory, admission, gateway, audit, naming, now())
     own_commands = Commands(factory, admission, gateway, reloader)
     own_commands.keep_switches(SwitchesFile(state_dir(config), config.server.port))
     if adoption.worker <= 1:
@@ -178,7 +180,7 @@ def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiSer
     root = StoppingInOrder()
     Announcement(config, None, reactor, supervisor.listeners, predecessor).setServiceParent(root)
     supervisor.setServiceParent(root)
-    workers = WorkersObservation(run_dir(config), config.server.port, config.server.workers, reactor.seconds())
+    workers = WorkersObservation(run_dir(config), config.server.port, config.server.workers, now())
     store = store_of_workers(config.audit, state_dir(config))
     for service in make_web(config.web, workers.snapshot, reactor, store):
         service.setServiceParent(root)

@@ -13,6 +13,7 @@ import re
 import signal
 import sys
 import syslog
+import time
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -250,7 +251,7 @@ def limited(observer: LineObserver, settings: LogSettings) -> FloodLimit:
     from twisted.internet import reactor
 
     running: Any = reactor
-    limit = FloodLimit(observer, running.seconds, burst=settings.flood_burst, rate=settings.flood_rate)
+    limit = FloodLimit(observer, time.monotonic, burst=settings.flood_burst, rate=settings.flood_rate)
     reports = LoopingCall(limit.report)
     running.callWhenRunning(reports.start, REPORT_INTERVAL, now=False)
     running.addSystemEventTrigger("after", "shutdown", limit.report)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kmstwist.gateway.choice import sticky_order
 from kmstwist.gateway.settings import HealthSettings, PoolSettings
 from kmstwist.kms.activation import ActivationAnswer, ActivationFault
 from kmstwist.reasons import Reason
@@ -450,3 +451,22 @@ def test_while_a_host_is_down_it_is_tried_with_growing_waits_only() -> None:
     before = site.hosts["a"].attempts
     site.wait(160)
     assert 9 <= site.hosts["a"].attempts - before <= 12
+
+
+def test_two_silent_hosts_leave_a_third_the_time_to_answer() -> None:
+    site = Site("a", "b", "c", deadline=10.0, attempt_timeout=5.0, health=HealthSettings(failures=100, interval=3600))
+    silent = [name for name in site.hosts if name != last_of(site)]
+    for name in silent:
+        site.hosts[name].answer = lambda _: None
+    begun = site.clock.seconds()
+    assert site.ask(wait=10).upstream == last_of(site)
+    # Both were silent a moment ago, and are asked after the one that answers.
+    asked = [len(site.hosts[name].messages) for name in silent]
+    assert site.ask(wait=0.1).upstream == last_of(site)
+    assert [len(site.hosts[name].messages) for name in silent] == asked
+    assert site.clock.seconds() - begun <= 10.2
+
+
+def last_of(site: Site) -> str:
+    """The host that is asked last for the usual client while all are well."""
+    return sticky_order([site.upstream(name) for name in site.hosts], "10.0.0.7")[-1].name
