@@ -10,9 +10,7 @@ def judge(snapshot: Snapshot) -> list[Finding]:
     """What is wrong, the worst first; nothing where all is well."""
     findings = []
     if snapshot.workers == 0:
-        findings.append(
-            Finding("workers", Health.DOWN, "no worker runs")
-        )
+        findings.append(Finding("workers", Health.DOWN, "no worker runs"))
     elif snapshot.workers < snapshot.workers_wanted:
         text = f"{snapshot.workers} of {snapshot.workers_wanted} workers answer"
         findings.append(Finding("workers", Health.DEGRADED, text))
