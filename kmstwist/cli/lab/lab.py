@@ -43,6 +43,8 @@ _COMMANDS = {
     "events": "lab.practice:events",
     "confirm": "lab.practice:confirm",
     "hostkey": "lab.practice:hostkey",
+    "shim": "lab.shim:shim",
+    "shimmed": "lab.shim:shimmed",
     "fleet": "lab.fleet:fleet",
 }
 

@@ -1,0 +1,193 @@
+"""As much of PowerShell's language as scripts need that ask a machine for its licences.
+
+Pipelines, variables, properties, comparisons, strings with variables in them, `if`, `foreach` and calls of programs:
+what is read becomes functions of an `Interpreter`. What is not understood is refused with its place, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from kmstwist.lab.windows.expressions import LINES, NAME, OPERATOR, SPACE, Code, Expressions
+
+if TYPE_CHECKING:
+    from kmstwist.lab.windows.values import Values as Interpreter
+
+_WORD = re.compile(r"[^\s|;(){}'\",]+")
+
+
+class Reader(Expressions):
+    """Reads a script from its first character to its last."""
+
+    def script(self) -> Code:
+        """The whole script; raises `PowerShellError`."""
+        code = self._statements("")
+        if self._at < len(self._text):
+            raise self._bad("this is not understood")
+        return code
+
+    def _statements(self, end: str) -> Code:
+        codes: list[Code] = []
+        while True:
+            self._skip(LINES)
+            if self._at >= len(self._text) or (end and self._sees(end)):
+                break
+            codes.append(self._statement())
+            self._skip()
+            if self._at < len(self._text) and self._text[self._at] not in "\n;}" + end:
+                raise self._bad("this is not understood")
+
+        def run(shell: Interpreter) -> list[Any]:
+            given: list[Any] = []
+            for code in codes:
+                given += code(shell)
+            return given
+
+        return run
+
+    def _block(self) -> Code:
+        self._skip(LINES)
+        self._need("{")
+        body = self._statements("}")
+        self._need("}")
+        return body
+
+    def _statement(self) -> Code:
+        if self._keyword("if"):
+            return self._if()
+        if self._keyword("foreach(?=\\s*\\()"):
+            return self._foreach()
+        if self._keyword("exit"):
+            self._skip()
+            code = self._expression() if self._text[self._at : self._at + 1] not in ("", "\n", ";", "}") else None
+            return lambda shell: shell.leave(code(shell) if code else 0)
+        found = NAME.match(self._text, self._at)
+        if found:
+            after = re.compile(r"\s*=(?!=)\s*").match(self._text, found.end())
+            if after:
+                self._at = after.end()
+                value = self._pipeline()
+                name = found[1] or found[2]
+                return lambda shell: shell.assign(name, value(shell))
+        return self._pipeline()
+
+    def _if(self) -> Code:
+        self._need("(")
+        test = self._pipeline()
+        self._need(")")
+        body = self._block()
+        mark = self._at
+        self._skip(LINES)
+        other: Code = lambda shell: []  # noqa: E731
+        if self._keyword("elseif"):
+            other = self._if()
+        elif self._keyword("else"):
+            other = self._block()
+        else:
+            self._at = mark
+        return lambda shell: body(shell) if shell.truth(test(shell)) else other(shell)
+
+    def _foreach(self) -> Code:
+        self._need("(")
+        self._skip()
+        found = NAME.match(self._text, self._at)
+        if found is None:
+            raise self._bad("foreach needs a variable")
+        self._at = found.end()
+        self._skip()
+        if not self._keyword("in"):
+            raise self._bad("an 'in' is missing here")
+        items = self._pipeline()
+        self._need(")")
+        body = self._block()
+        name = found[1] or found[2]
+
+        def run(shell: Interpreter) -> list[Any]:
+            given: list[Any] = []
+            for item in items(shell):
+                shell.assign(name, [item])
+                given += body(shell)
+            return given
+
+        return run
+
+    def _pipeline(self) -> Code:
+        """What gives a list: an expression or a command, and commands that it is piped through."""
+        self._skip()
+        first = self._command([]) if self._begins_command() else self._listed(self._expression())
+        while True:
+            mark = self._at
+            self._skip(LINES if re.compile(r"\s*\|").match(self._text, self._at) else SPACE)
+            if not self._sees("|") or self._sees("||"):
+                self._at = mark
+                return first
+            self._at += 1
+            self._skip(LINES)
+            first = self._command([first])
+
+    def _listed(self, code: Code) -> Code:
+        return lambda shell: shell.spread(code(shell))
+
+    def _begins_command(self) -> bool:
+        character = self._text[self._at : self._at + 1]
+        return (
+            character == "&" or (character.isalpha() and not OPERATOR.match(self._text, self._at)) or character in "?%"
+        )
+
+    def _command(self, before: list[Code]) -> Code:
+        self._take("&")
+        self._skip()
+        if self._text[self._at : self._at + 1] in ("'", '"', "$"):
+            name = self._primary()
+        else:
+            word = self._word()
+            name = lambda shell: word  # noqa: E731
+        arguments: list[tuple[str, Code | None]] = []
+        while True:
+            self._skip()
+            if self._at >= len(self._text) or self._text[self._at] in "|;)}\n":
+                break
+            redirected = re.compile(r"[12*]?>(?:&1|\s*(?:\$null|nul))", re.IGNORECASE).match(self._text, self._at)
+            if redirected:
+                self._at = redirected.end()
+                arguments.append((">", None) if not redirected[0].startswith("2") else ("2>", None))
+                continue
+            arguments.append(self._argument())
+        source = before[0] if before else None
+        return lambda shell: shell.command(str(name(shell)), arguments, source(shell) if source else None)
+
+    def _argument(self) -> tuple[str, Code | None]:
+        """A parameter's name ("" for none) and a value; a name alone is a switch, whose value may follow."""
+        found = re.compile(r"-([A-Za-z]\w*):?(?=[\s;|)}\n]|$|\()").match(self._text, self._at)
+        if found:
+            self._at = found.end()
+            return found[1].lower(), None
+        return "", self._values()
+
+    def _values(self) -> Code:
+        codes = [self._value()]
+        while self._take(","):
+            self._skip(LINES)
+            codes.append(self._value())
+        if len(codes) == 1:
+            return codes[0]
+        return lambda shell: [value for code in codes for value in shell.spread(code(shell))]
+
+    def _value(self) -> Code:
+        self._skip()
+        character = self._text[self._at : self._at + 1]
+        if character == "{":
+            body = self._block()
+            return lambda shell: body
+        if character in ("'", '"', "$", "(", "@"):
+            return self._primary()
+        word = self._word()
+        return lambda shell: int(word) if word.isdigit() else word
+
+    def _word(self) -> str:
+        found = _WORD.match(self._text, self._at)
+        if found is None:
+            raise self._bad("this is not understood")
+        self._at = found.end()
+        return found[0]

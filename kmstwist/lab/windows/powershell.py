@@ -1,0 +1,300 @@
+"""Runs what `language` has read: values, comparisons, and the commands that scripts ask a machine's licences with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kmstwist.lab.windows import printing
+from kmstwist.lab.windows.cim import Instance
+from kmstwist.lab.windows.expressions import Code, PowerShellError
+from kmstwist.lab.windows.language import Reader
+from kmstwist.lab.windows.values import Arguments, Left, Values
+from kmstwist.lab.windows.wql import WqlError, condition, query
+
+
+class World(Protocol):
+    """What a script can reach: the machine's instances, and its programs."""
+
+    def instances(self, class_name: str) -> list[Instance]:
+        """The instances of a class; fails with `PowerShellError` for a class that the lab does not have."""
+
+    def invoke(self, instance: Instance, method: str, arguments: Sequence[str]) -> None:
+        """Call an instance's method; fails with `PowerShellError`."""
+
+    def program(self, name: str, arguments: Sequence[str]) -> tuple[list[str], int] | None:
+        """Run one of the machine's programs; its lines and what it ends with, or None for one it does not have."""
+
+
+@dataclass(slots=True)
+class Parameters:
+    """A command's arguments: those with names, and the others in their order."""
+
+    named: dict[str, Any] = field(default_factory=dict)
+    others: list[Any] = field(default_factory=list)
+
+    def take(self, *names: str, at: int | None = None, default: Any = None) -> Any:
+        """The value of a parameter of one of these names, or of any that it may be shortened to, else the other at a
+        place.
+        """
+        for given, value in self.named.items():
+            if any(name.startswith(given) for name in names):
+                return value
+        return self.others[at] if at is not None and at < len(self.others) else default
+
+
+class Interpreter(Values):
+    """A PowerShell for one machine. `modern` is that of today (pwsh), else Windows' own (5.1)."""
+
+    def __init__(self, world: World, *, modern: bool = False, variables: dict[str, Any] | None = None) -> None:
+        self._world = world
+        self._modern = modern
+        super().__init__(variables)
+        self._commands: dict[str, Callable[[Parameters, list[Any]], list[Any]]] = {
+            "get-ciminstance": self._get_instances,
+            "get-wmiobject": self._get_instances,
+            "invoke-cimmethod": self._invoke,
+            "invoke-wmimethod": self._invoke,
+            "where-object": self._where,
+            "select-object": self._select,
+            "foreach-object": self._for_each,
+            "sort-object": self._sort,
+            "measure-object": lambda given, items: [{"Count": len(items)}],
+            "format-list": lambda given, items: printing.as_list(items, _names(given)),
+            "format-table": lambda given, items: printing.as_table(items, _names(given), headed=not _hidden(given)),
+            "convertto-json": lambda given, items: printing.as_json(
+                items, modern=self._modern, packed=given.take("compress") is not None
+            ),
+            "convertto-csv": lambda given, items: printing.as_csv(items),
+            "out-string": lambda given, items: ["\n".join(printing.as_lines(items)) + "\n"],
+            "out-host": lambda given, items: items,
+            "out-null": lambda given, items: [],
+            "out-default": lambda given, items: items,
+            "write-output": lambda given, items: [value for other in given.others for value in self.spread(other)],
+            "write-host": lambda given, items: [" ".join(self.text(other) for other in given.others)],
+            "write-verbose": lambda given, items: [],
+            "start-sleep": lambda given, items: [],
+            "set-executionpolicy": lambda given, items: [],
+            "import-module": lambda given, items: [],
+            "get-command": lambda given, items: [],
+            "restart-service": lambda given, items: [],
+            "select-string": self._select_string,
+        }
+
+    def run(self, text: str) -> tuple[list[str], int]:
+        """The lines that a script prints, and what it ends with. Raises `PowerShellError`."""
+        try:
+            lines = printing.as_lines(Reader(text).script()(self))
+        except WqlError as error:
+            raise PowerShellError(f"Invalid query: {error}") from None
+        except Left as left:
+            lines = []
+            self._variables["lastexitcode"] = left.args[0]
+        return lines, int(self._variables["lastexitcode"] or 0)
+
+    def command(self, name: str, arguments: Arguments, items: list[Any] | None) -> list[Any]:
+        """Run a command on what is piped to it."""
+        known = self._commands.get(_ALIASES.get(name.lower(), name.lower()))
+        if known is None:
+            words = [
+                f"-{key}" if key else self.text(value(self)) if value else ""
+                for key, value in arguments
+                if key not in (">", "2>")
+            ]
+            ended = self._world.program(name, words)
+            if ended is None:
+                raise PowerShellError(
+                    f"The term '{name}' is not recognized as the name of a cmdlet, function, script file, or operable "
+                    "program; the lab's shim knows a part of PowerShell only"
+                )
+            lines, self._variables["lastexitcode"] = ended
+            given: list[Any] = list(lines)
+        else:
+            given = known(self._parameters(arguments), items or [])
+        return [] if (">", None) in arguments else given
+
+    def invoke(self, instance: Instance, method: str, arguments: list[str]) -> None:
+        """Call an instance's method."""
+        self._world.invoke(instance, method, arguments)
+
+    def _words(self, arguments: Arguments) -> list[str]:
+        """Arguments as a program gets them."""
+        words = []
+        for name, code in arguments:
+            if code is not None:
+                words += [self.text(value) for value in self.spread(code(self))]
+            elif name not in (">", "2>"):
+                words.append(f"-{name}")
+        return words
+
+    def _parameters(self, arguments: Arguments) -> Parameters:
+        parameters = Parameters()
+        waiting: str | None = None
+        for name, code in arguments:
+            if code is None:
+                waiting = name
+                parameters.named[name] = True
+            elif waiting is not None and waiting not in _SWITCHES:
+                parameters.named[waiting] = code(self)
+                waiting = None
+            else:
+                waiting = None
+                parameters.others.append(code(self))
+        return parameters
+
+    # Commands.
+
+    def _get_instances(self, given: Parameters, items: list[Any]) -> list[Any]:
+        asked = given.take("query")
+        if asked is not None:
+            names, class_name, test = query(str(asked))
+        else:
+            class_name = str(given.take("classname", "class", at=0, default=""))
+            wanted = given.take("filter")
+            test = condition(str(wanted)) if wanted is not None else _any
+            names = [str(name) for name in self.spread(given.take("property", at=1))]
+        found = [instance for instance in self._world.instances(class_name) if test(instance)]
+        return [_narrowed(instance, names) for instance in found] if names and names != ["*"] else found
+
+    def _invoke(self, given: Parameters, items: list[Any]) -> list[Any]:
+        method = str(given.take("methodname", "name", at=len(given.others) - 1, default=""))
+        targets = items or self.spread(given.take("inputobject", at=0))
+        asked = given.take("query")
+        if asked is not None:
+            _, class_name, test = query(str(asked))
+            targets = [instance for instance in self._world.instances(class_name) if test(instance)]
+        arguments = given.take("arguments", "argumentlist")
+        values = list(arguments.values()) if isinstance(arguments, dict) else self.spread(arguments)
+        for target in targets:
+            if isinstance(target, Instance):
+                self._world.invoke(target, method, [self.text(value) for value in values])
+        return [{"ReturnValue": 0} for _ in targets]
+
+    def _each(self, block: Code, item: Any) -> list[Any]:
+        before = self._variables.get("_")
+        self._variables["_"] = item
+        try:
+            return list(block(self))
+        finally:
+            self._variables["_"] = before
+
+    def _where(self, given: Parameters, items: list[Any]) -> list[Any]:
+        block = given.take("filterscript", at=0)
+        if callable(block):
+            return [item for item in items if self.truth(self.single(self._each(block, item)))]
+        name = str(given.take("property", at=0, default=""))
+        operator = next((key for key in given.named if key in _COMPARISONS), None)
+        if operator is None:
+            return [item for item in items if self.truth(self.member(item, name))]
+        wanted = given.named[operator]
+        if wanted is True and given.take("value") is not None:
+            wanted = given.take("value")
+        return [
+            item
+            for item in items
+            if self.compare(
+                operator.lstrip("ic") if operator in ("ieq", "ceq") else operator, self.member(item, name), wanted
+            )
+        ]
+
+    def _select(self, given: Parameters, items: list[Any]) -> list[Any]:
+        first, last = given.take("first"), given.take("last")
+        if first is not None:
+            items = items[: int(first)]
+        if last is not None:
+            items = items[-int(last) :]
+        expanded = given.take("expandproperty")
+        if expanded is not None:
+            return [value for item in items for value in self.spread(self.member(item, str(expanded)))]
+        names = [str(name) for name in self.spread(given.take("property", at=0))]
+        if not names or names == ["*"]:
+            return items
+        return [{_written(item, name): self.member(item, name) for name in names} for item in items]
+
+    def _for_each(self, given: Parameters, items: list[Any]) -> list[Any]:
+        block = given.take("process", at=0)
+        if callable(block):
+            return [value for item in items for value in self._each(block, item)]
+        return [value for item in items for value in self.spread(self.member(item, str(block)))]
+
+    def _sort(self, given: Parameters, items: list[Any]) -> list[Any]:
+        names = [str(name) for name in self.spread(given.take("property", at=0))]
+
+        def key(item: Any) -> tuple[str, ...]:
+            values = [self.member(item, name) for name in names] or [item]
+            return tuple(f"{value:020}" if isinstance(value, int) else self.text(value).lower() for value in values)
+
+        return sorted(items, key=key, reverse=given.take("descending") is not None)
+
+    def _select_string(self, given: Parameters, items: list[Any]) -> list[Any]:
+        patterns = [str(one) for one in self.spread(given.take("pattern", at=0))]
+        plain = given.take("simplematch") is not None
+        tests = [re.compile(re.escape(one) if plain else one, re.IGNORECASE) for one in patterns]
+        return [
+            line for item in items for line in self.text(item).split("\n") if any(test.search(line) for test in tests)
+        ]
+
+
+def _any(instance: Instance) -> bool:
+    return True
+
+
+_ALIASES = {
+    "gcim": "get-ciminstance",
+    "gwmi": "get-wmiobject",
+    "icim": "invoke-cimmethod",
+    "?": "where-object",
+    "where": "where-object",
+    "select": "select-object",
+    "%": "foreach-object",
+    "foreach": "foreach-object",
+    "sort": "sort-object",
+    "measure": "measure-object",
+    "fl": "format-list",
+    "ft": "format-table",
+    "echo": "write-output",
+    "write": "write-output",
+    "oh": "out-host",
+    "sls": "select-string",
+    "sleep": "start-sleep",
+}
+_COMPARISONS = ("eq", "ieq", "ceq", "ne", "like", "notlike", "match", "notmatch", "gt", "lt", "ge", "le", "in", "notin")
+_SWITCHES = (
+    "compress",
+    "autosize",
+    "wrap",
+    "hidetableheaders",
+    "descending",
+    "unique",
+    "notypeinformation",
+    "simplematch",
+    "quiet",
+    "computername_",
+    "verbose",
+    "force",
+    "asarray",
+    "nti",
+)
+
+
+def _names(given: Parameters) -> list[str]:
+    wanted = given.take("property", at=0)
+    names = [] if wanted is None else wanted if isinstance(wanted, list) else [wanted]
+    return [] if names == ["*"] else [str(name) for name in names]
+
+
+def _hidden(given: Parameters) -> bool:
+    return given.take("hidetableheaders") is not None
+
+
+def _narrowed(instance: Instance, names: Iterable[str]) -> Instance:
+    kept = {_written(instance, name): instance.get(name) for name in names if instance.has(name)}
+    return Instance(instance.class_name, kept, instance.licence)
+
+
+def _written(item: Any, name: str) -> str:
+    """A property's name as its class writes it."""
+    keys = item.properties if isinstance(item, Instance) else item if isinstance(item, dict) else ()
+    return next((key for key in keys if key.lower() == name.lower()), name)

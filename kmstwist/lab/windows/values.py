@@ -1,0 +1,171 @@
+"""PowerShell's values: what is true, what is equal, what a property of a list is; and a script's variables."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NoReturn
+
+from kmstwist.lab.windows import printing
+from kmstwist.lab.windows.cim import Instance
+from kmstwist.lab.windows.expressions import Code, PowerShellError
+
+Arguments = list[tuple[str, Code | None]]
+
+
+class Left(Exception):
+    """The script ended itself, with a code."""
+
+
+class Values(ABC):
+    """What the functions call that a script was read into: values, variables and commands."""
+
+    def __init__(self, variables: dict[str, Any] | None = None) -> None:
+        self._variables: dict[str, Any] = {"true": True, "false": False, "null": None, "lastexitcode": 0}
+        self._variables |= variables or {}
+
+    @abstractmethod
+    def command(self, name: str, arguments: Arguments, items: list[Any] | None) -> list[Any]:
+        """Run a command on what is piped to it."""
+
+    @abstractmethod
+    def invoke(self, instance: Instance, method: str, arguments: list[str]) -> None:
+        """Call an instance's method."""
+
+    def leave(self, code: Any) -> NoReturn:
+        """End the script."""
+        raise Left(int(self.cast("int", code)))
+
+    def assign(self, name: str, values: list[Any]) -> list[Any]:
+        """Set a variable to what a pipeline gave."""
+        self._variables[_plain(name)] = self.single(values)
+        return []
+
+    def variable(self, name: str) -> Any:
+        """A variable's value, nothing for one that was never set."""
+        return self._variables.get(_plain(name))
+
+    def single(self, values: list[Any]) -> Any:
+        """What a pipeline gave, as a value: nothing, one thing, or the list."""
+        return None if not values else values[0] if len(values) == 1 else values
+
+    def spread(self, value: Any) -> list[Any]:
+        """A value as what it puts into a pipeline."""
+        return [] if value is None else list(value) if isinstance(value, list) else [value]
+
+    def truth(self, value: Any) -> bool:
+        """Whether a value counts as true."""
+        return self.truth(value[0]) if isinstance(value, list) and len(value) == 1 else bool(value)
+
+    def text(self, value: Any) -> str:
+        """A value in a string."""
+        return " ".join(printing.shown(one) for one in self.spread(value))
+
+    def cast(self, kind: str, value: Any) -> Any:
+        """A value as another type."""
+        if kind in ("int", "int32", "uint32", "long", "int64"):
+            return int(float(value or 0))
+        if kind == "void":
+            return None
+        if kind in ("bool", "boolean"):
+            return self.truth(value)
+        if kind == "string":
+            return self.text(value)
+        return self.spread(value) if kind.endswith("[]") or kind == "array" else value
+
+    def member(self, value: Any, name: str) -> Any:
+        """A property of a value, or of each thing in a list."""
+        if name.lower() in ("count", "length") and not _has(value, name):
+            # One thing counts as one, and nothing as none.
+            by_length = isinstance(value, list) or (isinstance(value, str) and name.lower() == "length")
+            return len(value) if by_length else 0 if value is None else 1
+        if isinstance(value, list):
+            return self.single([found for one in value for found in self.spread(self.member(one, name))])
+        if isinstance(value, Instance):
+            return value.get(name)
+        if isinstance(value, dict):
+            return next((found for key, found in value.items() if key.lower() == name.lower()), None)
+        return None
+
+    def indexed(self, value: Any, index: Any) -> Any:
+        """One of a list."""
+        items = self.spread(value) if not isinstance(value, str) else list(value)
+        return items[index] if isinstance(index, int) and -len(items) <= index < len(items) else None
+
+    def method(self, value: Any, name: str, arguments: list[Any]) -> Any:
+        """Call a method of an instance or of a string."""
+        if isinstance(value, list):
+            return self.single([found for one in value for found in self.spread(self.method(one, name, arguments))])
+        if isinstance(value, Instance):
+            self.invoke(value, name, [self.text(argument) for argument in arguments])
+            return {"ReturnValue": 0}
+        text, texts = self.text(value), [self.text(argument) for argument in arguments]
+        simple: dict[str, Callable[..., Any]] = {
+            "tolower": text.lower,
+            "toupper": text.upper,
+            "tostring": lambda *form: printing.formatted(value, form[0]) if form else text,
+            "trim": lambda *what: text.strip(*what),
+            "contains": lambda part: part in text,
+            "startswith": text.startswith,
+            "endswith": text.endswith,
+            "replace": text.replace,
+            "split": lambda part: text.split(part),
+        }
+        if name.lower() not in simple:
+            raise PowerShellError(f"the lab's shim does not know the method {name}()")
+        return simple[name.lower()](*texts)
+
+    def compare(self, operator: str, left: Any, right: Any) -> Any:
+        """A comparison; of a list on the left, those that hold."""
+        if operator == "join":
+            return self.text(right).join(printing.shown(one) for one in self.spread(left))
+        if operator == "split":
+            return re.split(self.text(right), self.text(left))
+        if operator == "f":
+            return printing.composed(self.text(left), self.spread(right))
+        if operator in ("contains", "in", "notcontains", "notin"):
+            items, one = (left, right) if "contains" in operator else (right, left)
+            return any(_holds("eq", each, one) for each in self.spread(items)) != operator.startswith("not")
+        if isinstance(left, list):
+            return [one for one in left if _holds(operator, one, right)]
+        return _holds(operator, left, right)
+
+
+def _has(value: Any, name: str) -> bool:
+    found = printing.properties(value)
+    return found is not None and any(key.lower() == name.lower() for key in found)
+
+
+def _plain(name: str) -> str:
+    return name.lower().split(":")[-1] if name.lower().split(":")[0] in ("global", "script", "local") else name.lower()
+
+
+def _holds(operator: str, left: Any, right: Any) -> bool:
+    if operator.startswith("not"):
+        return not _holds(operator[3:], left, right)
+    if operator == "ne":
+        return not _holds("eq", left, right)
+    if operator == "like":
+        pattern = "".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in printing.shown(right))
+        return re.fullmatch(pattern, printing.shown(left), re.IGNORECASE | re.DOTALL) is not None
+    if operator == "match":
+        return re.search(printing.shown(right), printing.shown(left), re.IGNORECASE) is not None
+    if left is None or right is None:
+        return operator == "eq" and left is right
+    a, b = _ordered(left, right)
+    return bool({"eq": a == b, "gt": a > b, "lt": a < b, "ge": a >= b, "le": a <= b}[operator])
+
+
+def _ordered(left: Any, right: Any) -> tuple[Any, Any]:
+    if isinstance(left, bool) or isinstance(right, bool):
+        return bool(left), bool(right)
+    if isinstance(left, (int, float)):
+        try:
+            return left, float(right)
+        except (TypeError, ValueError):
+            pass
+    if isinstance(left, datetime) and isinstance(right, datetime):
+        return left, right
+    return printing.shown(left).lower(), printing.shown(right).lower()
