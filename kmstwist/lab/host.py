@@ -12,7 +12,7 @@ with 100,000.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -40,6 +40,9 @@ COUNT_PERIOD = 30 * 86_400
 MAX_COUNT = 50
 MAX_CLOCK_DIFFERENCE = 4 * 3600
 """Seconds that a client's clock may differ from the host's."""
+
+MAX_UNSAVED_EVENTS = 5000
+"""Events that a host keeps until they are taken; of more, the oldest are dropped."""
 
 _OK = int(Status.S_OK)
 _CLOCK = int(Status.SL_E_VL_INVALID_TIMESTAMP)
@@ -72,6 +75,15 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class HostEvent:
+    """A request that was processed (event 12290): when (Unix seconds), with what HRESULT, and the request."""
+
+    at: float
+    hresult: int
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
 class ApplicationMemory:
     """The clients of one application, the one that asked longest ago first, and the largest N-Policy asked for."""
 
@@ -81,10 +93,11 @@ class ApplicationMemory:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a host remembers, or what of it changed: whole applications, and the counters."""
+    """What a host remembers, or what of it changed: whole applications, and the counters; `events` are the new ones."""
 
     applications: dict[UUID, ApplicationMemory] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
+    events: tuple[HostEvent, ...] = ()
 
 
 class _Application:
@@ -129,8 +142,8 @@ class LabHost:
 
     `key` names and keys the host, `now` gives Unix seconds, `random` unpredictable bytes of a given number (for the
     answers' IVs), `covered` the products its host key covers (all of the catalogue by default), `memory` what an
-    earlier run remembered. Intervals are minutes, 15 to 43,200; `ValueError` for others, here and when they
-    are set later.
+    earlier run remembered; `logs` whether it notes an event for each request. Intervals are minutes, 15 to 43,200;
+    `ValueError` for others, here and when they are set later.
     """
 
     def __init__(
@@ -141,6 +154,7 @@ class LabHost:
         random: Callable[[int], bytes],
         covered: Iterable[Product] | None = None,
         memory: Memory | None = None,
+        logs: bool = False,
         activation_interval: int = DEFAULT_ACTIVATION_INTERVAL,
         renewal_interval: int = DEFAULT_RENEWAL_INTERVAL,
     ) -> None:
@@ -155,6 +169,7 @@ class LabHost:
         self._applications: dict[UUID, _Application] = {}
         self._changed: set[UUID] = set()
         self._counters_changed = False
+        self._events: deque[HostEvent] | None = deque(maxlen=MAX_UNSAVED_EVENTS) if logs else None
         self.counters = Counters()
         if memory is not None:
             self._recall(memory)
@@ -208,6 +223,12 @@ class LabHost:
         client does not count.
         """
         now = self._now()
+        answer = self._decided(request, now)
+        if self._events is not None:
+            self._events.append(HostEvent(now, answer[0], request))
+        return answer
+
+    def _decided(self, request: Request, now: float) -> tuple[int, Response | None]:
         counters = self.counters
         counters.total += 1
         self._counters_changed = True
@@ -260,8 +281,10 @@ class LabHost:
             for app_id, application in self._applications.items()
             if app_id in self._changed
         }
-        changes = Memory(applications, self.counters.copy())
+        changes = Memory(applications, self.counters.copy(), tuple(self._events or ()))
         self._changed.clear()
+        if self._events is not None:
+            self._events.clear()
         self._counters_changed = False
         return changes
 
@@ -269,6 +292,10 @@ class LabHost:
         """Take changes back that could not be saved, so that the next `take_changes` has them again."""
         self._changed.update(changes.applications)
         self._counters_changed = True
+        if self._events is not None:
+            newer = list(self._events)
+            self._events.clear()
+            self._events.extend([*changes.events, *newer])
 
     def _recall(self, memory: Memory) -> None:
         now = self._now()

@@ -7,6 +7,7 @@ Plain blocking functions, for a worker thread: `load` once at the start, `save` 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import UTC
 from uuid import UUID
 
 from sqlalchemy import (
@@ -18,19 +19,22 @@ from sqlalchemy import (
     Table,
     Uuid,
     delete,
+    func,
     insert,
     select,
 )
 from sqlalchemy.exc import DBAPIError
 
 from kmstwist.kms.messages import LicenseStatus
-from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, Memory
+from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, HostEvent, Memory
 from kmstwist.lab.sqlitefile import SqliteFile, StoreError
 
 __all__ = ["STORE_FILE_NAME", "HostSettings", "LabStore", "StoreError"]
 
 STORE_FILE_NAME = "lab.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+MAX_EVENTS = 20_000
+"""Events that are kept, the latest."""
 
 _TOTAL = "total"
 _FAILED = "failed"
@@ -65,6 +69,14 @@ _settings = Table(
     Column("name", String, primary_key=True),
     Column("value", Integer, nullable=False),
 )
+_events = Table(
+    "lab_event",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("info", String, nullable=False),
+    sqlite_autoincrement=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,34 @@ class HostSettings:
     port: int | None = None
     publishes: bool | None = None
     low_priority: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event 12290 as it is kept: its number in the log, when (Unix seconds), and the line of its fields."""
+
+    record_id: int
+    at: float
+    info: str
+
+
+def request_processed(event: HostEvent) -> str:
+    """The line of fields of event 12290, as Windows writes it: nine of them, without spaces."""
+    request = event.request
+    moment = request.client_datetime.astimezone(UTC)
+    fields = (
+        f"0x{event.hresult & 0xFFFFFFFF:X}",
+        request.required_count,
+        # The name is the client's own text; a comma in it would take the line apart.
+        request.machine_name.replace(",", "_"),
+        request.cmid,
+        f"{moment.year}/{moment.month}/{moment.day} {moment.hour}:{moment.minute:02}",
+        request.vm_info,
+        int(request.license_status),
+        request.minutes_left,
+        request.act_id,
+    )
+    return ",".join(map(str, fields))
 
 
 class LabStore(SqliteFile):
@@ -144,8 +184,23 @@ class LabStore(SqliteFile):
                     insert(_counters),
                     [{"name": name, "value": min(value, _MAX_INTEGER)} for name, value in values.items()],
                 )
+                if changes.events:
+                    rows = [{"at": event.at, "info": request_processed(event)} for event in changes.events]
+                    connection.execute(insert(_events), rows)
+                    latest = select(func.max(_events.c.id)).scalar_subquery()
+                    connection.execute(delete(_events).where(_events.c.id <= latest - MAX_EVENTS))
         except DBAPIError as error:
             raise self._explained(error) from error
+
+    def events(self, last: int | None = None) -> list[StoredEvent]:
+        """The events that the host logged, the oldest first; only the `last` ones if given."""
+        query = select(_events).order_by(_events.c.id.desc()).limit(last)
+        try:
+            with self._engine.connect() as connection:
+                rows = connection.execute(query).all()
+        except DBAPIError as error:
+            raise self._explained(error) from error
+        return [StoredEvent(row.id, row.at, row.info) for row in reversed(rows)]
 
     def load_settings(self) -> HostSettings:
         """The settings that were made; `StoreError` if they cannot be read."""

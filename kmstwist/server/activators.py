@@ -55,6 +55,7 @@ def make_lab(config: Config, reactor: Any) -> LabService:
         random=os.urandom,
         covered=[product for product in products() if product.family in config.lab.products],
         memory=memory,
+        logs=True,
         activation_interval=config.lab.activation_interval,
         renewal_interval=config.lab.renewal_interval,
     )

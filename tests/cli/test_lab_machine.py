@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import json
+import os
+from unittest.mock import ANY
+
 import pytest
 from click.testing import CliRunner
 
 from kmstwist.cli.lab.lab import lab
+from kmstwist.lab.keys import LabKey
+from kmstwist.lab.products import activation_id
 
 
 def new(tmp_path, *words: str):
@@ -23,3 +29,50 @@ def test_a_domain_that_is_none_is_refused(tmp_path, text) -> None:
 
 def test_an_internationalised_domain_is_kept_as_dns_has_it(tmp_path) -> None:
     assert "PC1.xn--bcher-kva.example (virtual)" in new(tmp_path, "--domain=Bücher.example.").output
+
+
+def run(*words: str) -> str:
+    result = CliRunner().invoke(lab, list(words))
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_machines_are_shown_as_json_with_the_properties_of_windows(tmp_path) -> None:
+    LabKey.load_or_create(tmp_path / "lab.key", os.urandom)
+    new(tmp_path, "--domain=corp.example", "--host=kms:1700", "--region=de-DE")
+    state = f"--state-dir={tmp_path}"
+    shown = json.loads(run("machine", "show", "pc1", "--json", state))
+    [product] = shown["SoftwareLicensingProduct"]
+    assert (shown["Name"], shown["Region"], product["PartialProductKey"]) == ("PC1", "de-DE", "2YT43")
+    assert (product["LicenseStatus"], product["LicenseStatusReason"]) == (2, 0x4004F00C)
+    assert (product["KeyManagementServiceMachine"], product["KeyManagementServicePort"]) == ("kms", 1700)
+    assert product["ID"] == str(activation_id("Windows 11 / 10 Enterprise"))
+    assert len(product["OfflineInstallationId"]) == 63
+    assert shown["SoftwareLicensingService"]["KeyManagementServiceMachine"] == "kms"
+    assert json.loads(run("machine", "list", "--json", state)) == [shown | {"SoftwareLicensingProduct": [ANY]}]
+    assert json.loads(run("events", "PC1", "--json", state)) == []
+    assert json.loads(run("events", "host", "--json", state)) == []
+
+
+def test_the_registry_is_shown_and_set(tmp_path) -> None:
+    new(tmp_path)
+    state = f"--state-dir={tmp_path}"
+    run("machine", "registry", "PC1", "KeyManagementServiceName", "kms9", state)
+    assert "    KeyManagementServiceName    REG_SZ    kms9\n" in run("machine", "registry", "PC1", state)
+    assert "KMS host       kms9:1688" in run("machine", "show", "PC1", state)
+    run("machine", "registry", "PC1", "KeyManagementServiceName", "--delete", state)
+    assert "kms9" not in run("machine", "registry", "PC1", state)
+    wrong = CliRunner().invoke(lab, ["machine", "registry", "PC1", "Other", "1", state])
+    assert wrong.exit_code == 1
+    assert "have no value Other" in wrong.output
+
+
+def test_a_trouble_is_put_on_and_taken_away(tmp_path) -> None:
+    new(tmp_path)
+    state = f"--state-dir={tmp_path}"
+    assert "0xC004F200" in run("machine", "trouble", "PC1", "not-genuine", state)
+    assert (
+        json.loads(run("machine", "show", "PC1", "--json", state))["SoftwareLicensingProduct"][0]["LicenseStatus"] == 5
+    )
+    assert "in no trouble" in run("machine", "trouble", "PC1", "none", state)
+    assert "no region that the lab knows" in new(tmp_path, "--region=xx-XX").output

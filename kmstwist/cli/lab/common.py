@@ -69,6 +69,11 @@ def load_key(lab_key: Path | None, folder: Path) -> LabKey:
         return LabKey.load(lab_key or folder / KEY_FILE_NAME)
 
 
+def key_if_any(lab_key: Path | None, folder: Path) -> LabKey | None:
+    """The lab's key, where there is one."""
+    return load_key(lab_key, folder) if lab_key is not None or (folder / KEY_FILE_NAME).exists() else None
+
+
 def asking_on(reactor: Any, key: LabKey, timeout: float) -> Asking:
     """What a lab machine needs to ask a host over real connections."""
     return Asking(

@@ -12,14 +12,15 @@ import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
 
-from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, parse_host_port
+from kmstwist.addresses import AddressError, HostPort, parse_host_port
 from kmstwist.cli.common import HOST_PORT, FiniteRange, run_reactor
+from kmstwist.cli.lab import shown
 from kmstwist.cli.lab.common import (
     asking_on,
     checked_machine_name,
     held_machines,
+    key_if_any,
     lab_key_option,
     load_key,
     machine_store,
@@ -41,11 +42,8 @@ from kmstwist.lab.machines.regions import region as find_region
 from kmstwist.lab.machines.session import dns_domain
 from kmstwist.lab.machines.troubles import NONE, TROUBLES, afflict, relieve, trouble_lines
 from kmstwist.lab.slmgr.host import HOST
-from kmstwist.lab.slmgr.show import STATUS_WORDS
+from kmstwist.lab.windows import registry as windows_registry
 
-_WIDTH_WITH_CMID = 120
-"""Columns a terminal needs for `list` to have the CMIDs; on a narrower one `show` has them."""
-_PIPED_WIDTH = 200
 _NEW_MACHINE_HELP = "May be repeated: Windows and Office on one machine."
 
 
@@ -102,48 +100,69 @@ def new(
         made.install_key(made.add_product(product, made.created), made.created)
     with machine_store(state_folder(state_dir)) as store:
         store.add(made)
-    _print_machine(made)
+    shown.print_machine(made)
 
 
 @machine.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with the properties of Windows' WMI classes.")
 @state_dir_option
-def list_machines(state_dir: Path | None) -> None:
+@lab_key_option
+def list_machines(as_json: bool, state_dir: Path | None, lab_key: Path | None) -> None:
     """List all machines with their licences."""
-    with machine_store(state_folder(state_dir)) as store:
+    folder = state_folder(state_dir)
+    with machine_store(folder) as store:
         machines = store.all()
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        # A program reads it: what belongs together stays on one line.
-        console = Console(highlight=False, width=_PIPED_WIDTH)
-    if not machines:
-        console.print("There are no lab machines; kmstwist lab machine new NAME --product PRODUCT makes one.")
-        return
-    table = Table(box=None, header_style="bold")
-    with_cmid = console.width >= _WIDTH_WITH_CMID
-    for heading in ("machine", "product", "licence", "days left", *(("CMID",) if with_cmid else ())):
-        table.add_column(heading, justify="right" if heading == "days left" else "left", no_wrap=heading == "CMID")
-    now = time.time()
-    for found in machines:
-        first = True
-        for licence in found.licences:
-            client = licence.client
-            status = client.advance(now)
-            left = "" if client.expires is None else f"{(client.expires - now) / 86_400:.1f}"
-            words = "Licensed by telephone" if licence.by_phone else STATUS_WORDS[status].partition(" (")[0]
-            name, cmid = (found.name, str(found.cmid)) if first else ("", "")
-            table.add_row(name, licence.product.name, words, left, *((cmid,) if with_cmid else ()))
-            first = False
-    console.print(table)
-    _warn_of_clones(console, machines)
+    if as_json:
+        shown.print_json(machines, key_if_any(lab_key, folder))
+    else:
+        shown.print_table(machines)
 
 
 @machine.command()
 @click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with the properties of Windows' WMI classes.")
 @state_dir_option
-def show(name: str, state_dir: Path | None) -> None:
+@lab_key_option
+def show(name: str, as_json: bool, state_dir: Path | None, lab_key: Path | None) -> None:
     """Show one machine: who it is, what is on it, how it finds its KMS host."""
-    with machine_store(state_folder(state_dir)) as store:
-        _print_machine(store.get(name))
+    folder = state_folder(state_dir)
+    with machine_store(folder) as store:
+        found = store.get(name)
+    if as_json:
+        shown.print_json(found, key_if_any(lab_key, folder))
+    else:
+        shown.print_machine(found)
+
+
+@machine.command()
+@click.argument("name")
+@click.argument("value", required=False)
+@click.argument("text", required=False)
+@click.option("--key", "below", default="", metavar="ID[\\ID]", help="The key of an application, or of its product.")
+@click.option("--delete", "deletes", is_flag=True, help="Take the VALUE away.")
+@state_dir_option
+def registry(name: str, value: str | None, text: str | None, below: str, deletes: bool, state_dir: Path | None) -> None:
+    r"""Show, or set, the values of a machine's registry that Puppet, group policies and scripts write for licensing.
+
+    They stand under HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\SoftwareProtectionPlatform:
+    KeyManagementServiceName, KeyManagementServicePort, KeyManagementServiceLookupDomain, VLActivationType and
+    DisableKeyManagementServiceHostCaching. With a VALUE and a TEXT it is set.
+    """
+    with held_machines(state_folder(state_dir), name) as store:
+        found = store.get(name)
+        try:
+            if value is not None and deletes:
+                windows_registry.remove(found, below.lower(), value)
+            elif value is not None and text is not None:
+                windows_registry.write(found, below.lower(), value, text)
+            else:
+                for line in windows_registry.reg(found, ["query", windows_registry.KEY, "/s"]):
+                    if value is None or value.lower() in line.lower():
+                        click.echo(line)
+                return
+        except windows_registry.RegistryError as error:
+            raise Refused(str(error)) from None
+        store.save(found)
 
 
 @machine.command()
@@ -208,7 +227,7 @@ def age(name: str, days: float, on: bool, timeout: float, state_dir: Path | None
         else:
             found.age(seconds)
             store.save(found)
-        _print_machine(found)
+        shown.print_machine(found)
 
 
 def _live(found: Machine, seconds: float, key: LabKey, timeout: float) -> list[Attempt]:
@@ -306,40 +325,3 @@ def _dns_server(text: str | None) -> HostPort | None:
         return parse_host_port(text, DNS_PORT)
     except AddressError as error:
         raise Refused(f"--dns: {error}") from None
-
-
-def _print_machine(found: Machine) -> None:
-    console = Console(highlight=False)
-    now = time.time()
-    host = found.scope(MACHINE)
-    by_hand = HostPort(host.host, host.port or DEFAULT_PORT) if host.host else None
-    rows: list[tuple[str, object]] = [
-        ("machine", found.full_name + (" (virtual)" if found.virtual else "")),
-        ("CMID", found.cmid),
-        ("previous CMID", found.previous_cmid if found.previous_cmid.int else "none"),
-        ("KMS host", by_hand or ("found by DNS" + (f" in {host.lookup_domain}" if host.lookup_domain else ""))),
-        ("host caching", ("on" if found.caching else "off") + (f", cached: {found.cached}" if found.cached else "")),
-        ("DNS server", found.dns_server or "as this computer"),
-        ("rearms left", found.rearms_left),
-        ("product key", "in the registry" if found.key_in_registry else "cleared from the registry (/cpky)"),
-    ]
-    for licence in found.licences:
-        status = STATUS_WORDS[licence.client.advance(now)].partition(" (")[0]
-        left = licence.client.minutes_left(now)
-        ends = f", {left / 1440:.1f} days left" if licence.client.expires is not None else ""
-        key = f"key …{licence.partial_key}" if licence.partial_key else "no key"
-        rows.append(("product", f"{licence.product.name}: {status}{ends} ({key})"))
-    for name, value in rows:
-        console.print(f"{name:<14} {value}", soft_wrap=True)
-
-
-def _warn_of_clones(console: Console, machines: list[Machine]) -> None:
-    by_cmid: dict[object, list[str]] = {}
-    for found in machines:
-        by_cmid.setdefault(found.cmid, []).append(found.name)
-    for names in by_cmid.values():
-        if len(names) > 1:
-            console.print(
-                f"[yellow]{', '.join(names)} share a CMID: a KMS host counts them as one "
-                "(kmstwist lab machine generalize NAME)[/]"
-            )

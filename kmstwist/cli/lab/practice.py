@@ -19,13 +19,17 @@ from kmstwist.cli.lab.common import (
     state_dir_option,
     state_folder,
     timeout_option,
+    told,
 )
 from kmstwist.lab.machines.activation import activate
 from kmstwist.lab.machines.errors import Published
 from kmstwist.lab.machines.phone import confirmation_id
-from kmstwist.lab.machines.regions import region
+from kmstwist.lab.machines.regions import DEFAULT
 from kmstwist.lab.ospp import options as ospp_options
 from kmstwist.lab.slmgr import options as slmgr_options
+from kmstwist.lab.slmgr.host import HOST
+from kmstwist.lab.store import STORE_FILE_NAME, LabStore
+from kmstwist.lab.windows.eventlog import FORMATS, LoggedEvent, exported, of_host, of_machine
 
 _RAW = {"ignore_unknown_options": True}
 _QUIET = click.option("--quiet", is_flag=True, help="Print nothing but what Windows prints: no causes, no cures.")
@@ -97,17 +101,49 @@ def ospp(
 @click.command()
 @click.argument("machine")
 @click.option("--last", type=click.IntRange(1), help="Only so many, the latest.")
+@click.option(
+    "--format", "form", type=click.Choice([*FORMATS]), default="text", show_default=True, help="As Windows exports it."
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@_REGION
 @state_dir_option
-def events(machine: str, last: int | None, state_dir: Path | None) -> None:
-    """Print a machine's event log: 12288 for each request sent, 12289 for each answer processed."""
-    with machine_store(state_folder(state_dir)) as store:
-        found = store.get(machine)
-        logged = store.events(machine, last)
-        shown_in = region(found.region)
-    if not logged:
-        click.echo(f"{found.name} has logged no event yet; slmgr /ato and ospp /act make it ask.")
-    for event in logged:
-        click.echo(f"{shown_in.local(event.at)}  Event {event.number}  ({event.product})\n{event.text}\n")
+def events(
+    machine: str, last: int | None, form: str, as_json: bool, region: str | None, state_dir: Path | None
+) -> None:
+    """Print a machine's event log: 12288 for each request sent, 12289 for each answer processed.
+
+    The log of `host`, the lab host, has 12290 for each request processed, of which the latest 20,000 are kept. What
+    --format writes, `kmstwist events import` reads: so an import can be rehearsed.
+    """
+    folder = state_folder(state_dir)
+    with told():
+        if machine.lower() == HOST:
+            logged, shown_in = _host_events(folder, last), DEFAULT
+            none = "The lab host has logged no event yet: no client has asked it."
+        else:
+            with machine_store(folder) as store:
+                found = store.get(machine)
+                kept = store.events(machine, last)
+                logged = of_machine(found, kept, store.event_count(machine) - len(kept) + 1)
+                shown_in = found.region
+            none = f"{found.name} has logged no event yet; slmgr /ato and ospp /act make it ask."
+        chosen = "json" if as_json else form
+        text = exported(logged, chosen, region or shown_in)
+    if not logged and chosen == "text":
+        click.echo(none)
+    else:
+        click.echo(text.encode() if chosen == "csv" else text, nl=False)
+
+
+def _host_events(folder: Path, last: int | None) -> list[LoggedEvent]:
+    path = folder / STORE_FILE_NAME
+    if not path.exists():
+        return []
+    store = LabStore(path)
+    try:
+        return of_host(store.events(last))
+    finally:
+        store.close()
 
 
 @click.command()

@@ -35,6 +35,11 @@ class Region:
             return self.date(moment)
         return f"{self.date(moment)} {self._fill(self.time_pattern, moment)}"
 
+    def whole(self, seconds: float) -> str:
+        """As `local`, midnight written out: as .NET writes a moment."""
+        moment = datetime.fromtimestamp(int(seconds))
+        return f"{self.date(moment)} {self._fill(self.time_pattern, moment)}"
+
     def local(self, seconds: float) -> str:
         """A moment of Unix seconds, in this computer's local time."""
         return self.text(datetime.fromtimestamp(int(seconds)))

@@ -151,6 +151,12 @@ class MachineStore(SqliteFile):
             raise self._explained(error) from error
         return [MachineEvent(row.at, row.number, row.info, row.product) for row in reversed(rows)]
 
+    def event_count(self, name: str) -> int:
+        """How many events a machine has."""
+        query = select(func.count()).select_from(tables.events).where(tables.events.c.machine == _key(name))
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def age_events(self, name: str, seconds: float) -> None:
         """Let all events that a machine has be that many seconds older."""
         key = _key(name)

@@ -55,8 +55,8 @@ def instances(machine: Machine, key: LabKey, now: float) -> list[Instance]:
     return [*found, Instance(SERVICE, service(machine)), Instance(SYSTEM, _system(machine)), _computer(machine)]
 
 
-def product(view: View, key: LabKey) -> dict[str, Value]:
-    """The properties of a `SoftwareLicensingProduct`, by name."""
+def product(view: View, key: LabKey | None) -> dict[str, Value]:
+    """The properties of a `SoftwareLicensingProduct`, by name; without the lab's `key` no installation id."""
     machine, licence, client = view.machine, view.licence, view.licence.client
     keyed = licence.partial_key is not None
     by_hand, found = view.by_hand, view.found
@@ -93,7 +93,7 @@ def product(view: View, key: LabKey) -> dict[str, Value]:
         "LicenseStatusReason": view.reason,
         "MachineURL": None,
         "Name": licence.naming.name,
-        "OfflineInstallationId": view.installation_id(key) or None,
+        "OfflineInstallationId": (view.installation_id(key) or None) if key is not None else None,
         "PartialProductKey": licence.partial_key,
         "ProcessorURL": None,
         "ProductKeyChannel": CHANNEL if keyed else None,

@@ -1,0 +1,121 @@
+"""How `kmstwist lab machine` shows machines: for a person, and as JSON with the properties of Windows' WMI classes."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from kmstwist.addresses import DEFAULT_PORT, HostPort
+from kmstwist.lab.keys import LabKey
+from kmstwist.lab.machines.machine import MACHINE, Machine
+from kmstwist.lab.machines.view import View
+from kmstwist.lab.slmgr.show import STATUS_WORDS
+from kmstwist.lab.windows import cim
+
+_WIDTH_WITH_CMID = 120
+"""Columns a terminal needs for `list` to have the CMIDs; on a narrower one `show` has them."""
+_PIPED_WIDTH = 200
+
+
+def print_json(machines: Machine | list[Machine], key: LabKey | None) -> None:
+    """A machine, or a list of them. Installation ids are there if the lab's key is."""
+    if isinstance(machines, Machine):
+        value: Any = _as_object(machines, key)
+    else:
+        value = [_as_object(machine, key) for machine in machines]
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=datetime.isoformat))
+
+
+def _as_object(machine: Machine, key: LabKey | None) -> dict[str, Any]:
+    now = time.time()
+    return {
+        "Name": machine.name,
+        "FullName": machine.full_name,
+        "Domain": machine.domain,
+        "DnsServer": str(machine.dns_server) if machine.dns_server else None,
+        "Virtual": machine.virtual,
+        "Region": machine.region,
+        "PreviousClientMachineID": str(machine.previous_cmid) if machine.previous_cmid.int else None,
+        "ProductKeyInRegistry": machine.key_in_registry,
+        cim.SERVICE: cim.service(machine),
+        cim.PRODUCT: [
+            {
+                "CatalogueName": licence.product.name,
+                "Trouble": licence.trouble or None,
+                **cim.product(View(machine, licence, now), key),
+            }
+            for licence in machine.licences
+        ],
+    }
+
+
+def print_table(machines: list[Machine]) -> None:
+    """All machines with their licences, and a warning where they share a CMID."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # A program reads it: what belongs together stays on one line.
+        console = Console(highlight=False, width=_PIPED_WIDTH)
+    if not machines:
+        console.print("There are no lab machines; kmstwist lab machine new NAME --product PRODUCT makes one.")
+        return
+    table = Table(box=None, header_style="bold")
+    with_cmid = console.width >= _WIDTH_WITH_CMID
+    for heading in ("machine", "product", "licence", "days left", *(("CMID",) if with_cmid else ())):
+        table.add_column(heading, justify="right" if heading == "days left" else "left", no_wrap=heading == "CMID")
+    now = time.time()
+    for found in machines:
+        first = True
+        for licence in found.licences:
+            client = licence.client
+            status = client.advance(now)
+            left = "" if client.expires is None else f"{(client.expires - now) / 86_400:.1f}"
+            words = "Licensed by telephone" if licence.by_phone else STATUS_WORDS[status].partition(" (")[0]
+            name, cmid = (found.name, str(found.cmid)) if first else ("", "")
+            table.add_row(name, licence.product.name, words, left, *((cmid,) if with_cmid else ()))
+            first = False
+    console.print(table)
+    _warn_of_clones(console, machines)
+
+
+def print_machine(found: Machine) -> None:
+    """Who a machine is, what is on it, how it finds its KMS host."""
+    console = Console(highlight=False)
+    now = time.time()
+    host = found.scope(MACHINE)
+    by_hand = HostPort(host.host, host.port or DEFAULT_PORT) if host.host else None
+    rows: list[tuple[str, object]] = [
+        ("machine", found.full_name + (" (virtual)" if found.virtual else "")),
+        ("CMID", found.cmid),
+        ("previous CMID", found.previous_cmid if found.previous_cmid.int else "none"),
+        ("KMS host", by_hand or ("found by DNS" + (f" in {host.lookup_domain}" if host.lookup_domain else ""))),
+        ("host caching", ("on" if found.caching else "off") + (f", cached: {found.cached}" if found.cached else "")),
+        ("DNS server", found.dns_server or "as this computer"),
+        ("rearms left", found.rearms_left),
+        ("product key", "in the registry" if found.key_in_registry else "cleared from the registry (/cpky)"),
+    ]
+    for licence in found.licences:
+        status = STATUS_WORDS[licence.client.advance(now)].partition(" (")[0]
+        left = licence.client.minutes_left(now)
+        ends = f", {left / 1440:.1f} days left" if licence.client.expires is not None else ""
+        key = f"key …{licence.partial_key}" if licence.partial_key else "no key"
+        rows.append(("product", f"{licence.product.name}: {status}{ends} ({key})"))
+    for name, value in rows:
+        console.print(f"{name:<14} {value}", soft_wrap=True)
+
+
+def _warn_of_clones(console: Console, machines: list[Machine]) -> None:
+    by_cmid: dict[object, list[str]] = {}
+    for found in machines:
+        by_cmid.setdefault(found.cmid, []).append(found.name)
+    for names in by_cmid.values():
+        if len(names) > 1:
+            console.print(
+                f"[yellow]{', '.join(names)} share a CMID: a KMS host counts them as one "
+                "(kmstwist lab machine generalize NAME)[/]"
+            )
