@@ -6,7 +6,7 @@ PORT   ?= 1688
 STAMP  := $(VENV)/.installed
 DEVSTAMP := $(VENV)/.installed-dev
 
-.PHONY: run test setup dev lint types check coverage fuzz bench docs man site deb try-debian clean
+.PHONY: run test setup dev lint types check coverage fuzz differential bench docs man site deb try-debian clean
 
 run: setup
 	$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
@@ -46,6 +46,9 @@ types: dev
 fuzz: dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]' --config-settings editable_mode=compat
 	$(BIN)/python fuzz/run.py --seconds $${FUZZ_SECONDS:-600}
+
+differential: dev
+	$(BIN)/python -m tests.differential --seed $${SEED:-1} --count $${COUNT:-10000}
 
 docs: dev
 	$(BIN)/python -m kmstwist.cli.reference docs

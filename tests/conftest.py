@@ -27,6 +27,7 @@ PACKAGES = {
     "postgres": "postgresql",
     "chromium": "chromium",
     "samba": "python3-samba",
+    "samba-server": "samba",
     "dpkg-deb": "dpkg-dev",
     "systemd-analyze": "systemd",
     "systemd-sysusers": "systemd",
@@ -56,6 +57,8 @@ def find_program(name: str) -> str | None:
     if name == "samba":
         suite = Path("/usr/lib/python3/dist-packages/samba/tests/dcerpc/raw_protocol.py")
         return str(suite) if suite.exists() else None
+    if name == "samba-server":
+        return shutil.which("samba", path=_SEARCH)
     if name == "gssapi":
         module = find_spec(name)
         return None if module is None else module.origin

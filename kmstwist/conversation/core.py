@@ -303,6 +303,11 @@ def cut(conversation: ConversationCore, cause: Cause) -> None:
     conversation.transport.abortConnection()
 
 
+def expect_no_more(conversation: ConversationCore) -> None:
+    """The client sends nothing more: what it has asked is answered, what it has begun to ask is dropped."""
+    conversation.association.end_of_input()
+
+
 def hang_up(conversation: ConversationCore) -> None:
     """The last is said on both sides: close, when what is written has been sent."""
     conversation.transport.unregisterProducer()

@@ -82,7 +82,8 @@ def decode(data: bytes, header: Header | None = None) -> Pdu:
             header.call_id,
         )
     auth = None
-    if header.auth_length:
+    # A cancel and an orphaned are hints; nothing that they carry is looked at (observed).
+    if header.auth_length and (header.ptype not in _HINTS or _auth_fits(header)):
         auth, end = _decode_auth(layout, data, header)
     decoder = _DECODERS.get(header.ptype)
     if decoder is None:
@@ -98,9 +99,19 @@ def decode(data: bytes, header: Header | None = None) -> Pdu:
         ) from None
 
 
+_HINTS: Final = (PacketType.CO_CANCEL, PacketType.ORPHANED)
+
+
+def _auth_fits(header: Header) -> bool:
+    return header.frag_length - header.auth_length - AUTH_TRAILER_SIZE >= HEADER_SIZE
+
+
 def _decode_auth(layout: Layout, data: bytes, header: Header) -> tuple[AuthVerifier, int]:
     start = len(data) - header.auth_length - AUTH_TRAILER_SIZE
-    if start < HEADER_SIZE:
+    begin = HEADER_SIZE
+    if header.ptype == PacketType.REQUEST:
+        begin = REQUEST_HEADER_SIZE + (16 if header.flags & OBJECT_UUID else 0)
+    if start < begin:
         raise PduError(
             Reason.RPC_AUTHENTICATION,
             f"an authentication verifier of {header.auth_length} bytes does not fit the fragment",

@@ -24,6 +24,8 @@ class FaultStatus(IntEnum):
     CALL_FAILED = 0x000006BE
     #: The call's arguments do not unmarshal (RPC_X_BAD_STUB_DATA).
     BAD_STUB_DATA = 0x000006F7
+    #: The call's authentication is not that of its connection (RPC_S_SEC_PKG_ERROR).
+    SECURITY_PACKAGE_ERROR = 0x00000721
     NCA_REMOTE_NO_MEMORY = 0x1C00001B
     NCA_COMM_FAILURE = 0x1C010001
     NCA_OP_RANGE = 0x1C010002

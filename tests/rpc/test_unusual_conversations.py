@@ -207,6 +207,46 @@ def test_a_cancelled_first_fragment_between_anothers_fragments_is_a_fault_of_the
     answered_and_over(Conversation(B, F, fragment(3, flags=7)), fault(2, 0, PROTOCOL_ERROR))
 
 
+def verified(request: bytes) -> bytes:
+    """A request with a verifier of a type that nobody has."""
+    size = (len(request) + 24).to_bytes(2, "little")
+    return request[:8] + size + b"\x10\0" + request[12:] + bytes([100, 2]) + bytes(22)
+
+
+def test_a_call_that_begins_again_with_a_verifier_is_told_of_its_security_package():
+    for bind in (B, B13):
+        answered_and_over(Conversation(bind, F, verified(F)), fault(2, 0, "21070000"))
+
+
+def test_a_stray_fragment_with_a_verifier_is_denied_with_multiplexing():
+    answered_and_over(Conversation(B13_7, verified(fragment(2, context_id=7))), fault(2, 7, "05000000"))
+    answered_and_over(Conversation(B_7, verified(fragment(2, context_id=7))), fault(2, 0, PROTOCOL_ERROR))
+
+
+@pytest.mark.parametrize("flags", [0x03, 0x83])
+def test_a_verifier_that_reaches_into_a_requests_header_is_a_protocol_error(flags):
+    request = fragment(2, flags=flags, stub=bytes(20))
+    request = request[:10] + (20).to_bytes(2, "little") + request[12:]
+    answered_and_over(Conversation(B, request), fault(2, 0, PROTOCOL_ERROR, did_not_execute=True))
+
+
+def test_a_hint_with_a_verifier_that_cannot_be_is_a_hint_all_the_same():
+    conversation = Conversation(B, F)
+    conversation.send(bytes.fromhex("05001203100000001000100002000000 05001303100000001000ffff02000000"))
+    conversation.send(fragment(2, flags=2))
+    assert conversation.kinds == [ACK, RESPONSE]
+
+
+def test_a_second_bind_is_refused_for_being_one_whatever_else_is_wrong_with_it():
+    second = B[:10] + b"\xff\xff" + B[12:]
+    assert Conversation(B, second).answers[1][16:18] == b"\0\0"
+
+
+def test_an_alter_context_without_contexts_is_a_protocol_error_verifier_or_not():
+    empty = bytes.fromhex("05000e0310000000340010000200000000000000000000000000000064020000 00000000") + bytes(16)
+    answered_and_over(Conversation(B, empty), fault(2, 0, PROTOCOL_ERROR, did_not_execute=True))
+
+
 def test_an_alter_context_that_adds_a_context_may_agree_on_multiplexing():
     conversation = Conversation(B)
     alter = B[:2] + b"\x0e\x13" + B[4:28] + b"\x05" + B[29:]

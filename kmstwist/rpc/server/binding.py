@@ -61,7 +61,8 @@ def negotiate_bind(association: ServerCore, pdu: Bind) -> None:
 
 def alter(association: ServerCore, pdu: AlterContext) -> None:
     """Add contexts to the association (C706 12.6.4.1). Fragment sizes and group in it mean nothing, as in Windows."""
-    if pdu.auth is not None:
+    # An empty list is judged before a verifier, a list that is wrong in itself after it, as Samba does.
+    if pdu.auth is not None and pdu.contexts:
         fault = Fault(pdu.call_id, 0, FaultStatus.ACCESS_DENIED, flags=WHOLE | DID_NOT_EXECUTE)
         association.step(Refusal, Refusal(fault, Reason.RPC_AUTHENTICATION, describe_authentication(pdu.auth)))
         return

@@ -34,8 +34,10 @@ def reject_malformed(association: ServerCore, error: PduError) -> None:
     """Before a bind, whatever is of another version, RPC or not, gets a bind_nak that names the version spoken.
 
     Observed of Windows, whose answers to a DNS question and an SMB negotiation are what nmap tells its RPC servers by.
+    It is the answer to a bind, too, whose verifier does not fit ([MS-RPCE] 2.2.2.5); one too short gets another one.
     """
-    if error.reason in (Reason.RPC_VERSION, Reason.RPC_NOT_RPC):
+    verifier_of_a_bind = error.ptype == PacketType.BIND and error.reason is Reason.RPC_AUTHENTICATION
+    if verifier_of_a_bind or error.reason in (Reason.RPC_VERSION, Reason.RPC_NOT_RPC):
         association.send(BindNak(error.call_id, RejectReason.PROTOCOL_VERSION_NOT_SUPPORTED))
         association.end(error.reason, error.detail)
     else:
@@ -45,16 +47,14 @@ def reject_malformed(association: ServerCore, error: PduError) -> None:
 def answer_malformed(association: ServerCore, error: PduError) -> None:
     """Say what can be said to bytes that are no PDU: nothing, unless they began as a bind or a request."""
     if error.ptype == PacketType.BIND and error.reason is not Reason.RPC_NOT_RPC:
-        # [MS-RPCE] 2.2.2.5 has 4 for any protocol error in a bind; Windows gives it for a verifier that does not fit,
-        # and 0 for a body that is too short (observed).
-        blame_protocol = error.reason in (Reason.RPC_VERSION, Reason.RPC_AUTHENTICATION)
-        reject = RejectReason.PROTOCOL_VERSION_NOT_SUPPORTED if blame_protocol else RejectReason.NOT_SPECIFIED
-        association.send(BindNak(error.call_id, reject))
+        association.send(BindNak(error.call_id, RejectReason.NOT_SPECIFIED))
     elif error.ptype in (PacketType.REQUEST, PacketType.ALTER_CONTEXT) and error.reason not in (
         Reason.RPC_NOT_RPC,
         Reason.RPC_VERSION,
     ):
-        did_not_execute = DID_NOT_EXECUTE if error.ptype == PacketType.ALTER_CONTEXT else 0
+        # Observed: a request that is only too long has no such flag.
+        refused_unread = error.ptype == PacketType.ALTER_CONTEXT or error.reason is Reason.RPC_AUTHENTICATION
+        did_not_execute = DID_NOT_EXECUTE if refused_unread else 0
         association.send(Fault(error.call_id, 0, FaultStatus.NCA_PROTOCOL_ERROR, flags=WHOLE | did_not_execute))
     association.end(error.reason, error.detail)
 

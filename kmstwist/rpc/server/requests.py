@@ -91,6 +91,9 @@ def _broken_into(association: ServerCore, pdu: Request, first: Request) -> Refus
     status, call_id = FaultStatus.NCA_PROTOCOL_ERROR, pdu.call_id
     if call_id == first.call_id:
         text = f"call id {call_id} is in use"
+        if pdu.auth is not None and pdu.context_id == first.context_id:
+            # Observed: a call cannot change how it is authenticated.
+            status = FaultStatus.SECURITY_PACKAGE_ERROR
         return _refusal(call_id, status, Reason.RPC_CALL_ID_IN_USE, text, first.context_id)
     if not association.multiplexed:
         text = f"call {call_id} begins while another is under way, without concurrent multiplexing"
@@ -161,6 +164,8 @@ def _refuse_stray(association: ServerCore, pdu: Request) -> None:
         _refuse(association, pdu.call_id, status, reason, text)
     elif pdu.context_id not in association.contexts:
         _refuse_context(association, pdu)
+    elif pdu.auth is not None:
+        _refuse_authentication(association, pdu, pdu.auth, pdu.context_id)
     else:
         _refuse(association, pdu.call_id, status, reason, text, pdu.context_id)
 
