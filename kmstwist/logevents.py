@@ -175,6 +175,19 @@ AUDIT_FAILING = LogEvent(
         "detail": "why",
     },
 )
+AUDIT_STORE_LOST = LogEvent(
+    "audit-store-lost",
+    "error",
+    "The audit's store is not the file any more that was opened. The policy of [audit] on_audit_failure holds until it "
+    "is there again; one that was moved away is made anew.",
+    {"store": "the store's file", "detail": "what happened to it"},
+)
+AUDIT_STORE_OPENED = LogEvent(
+    "audit-store-opened",
+    "info",
+    "The audit has a store again at its place, the one that was put there or a new one.",
+    {"store": "the store's file"},
+)
 AUDIT_RECOVERED = LogEvent(
     "audit-recovered",
     "info",

@@ -7,6 +7,7 @@ writers wait for each other instead of failing half way.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -34,6 +35,22 @@ _POSTGRESQL = {
 
 class StoreError(Exception):
     """A store that cannot be used; the text says which, why, and what to do about it."""
+
+
+class StoreUnavailable(StoreError):
+    """A store that cannot be used at present, and may be later, as it is or when somebody has mended it."""
+
+
+# SQLite's result codes (https://www.sqlite.org/rescode.html): busy, locked, I/O error, corrupt, full, not a database.
+_PASSING = frozenset({5, 6, 10, 11, 13, 26})
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether an error is one of the moment (locked, full) or of a damaged file, and none of the configuration."""
+    if isinstance(error, StatementError):
+        code = getattr(error.orig, "sqlite_errorcode", None)
+        return code is not None and code & 0xFF in _PASSING
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def plain_error(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,8 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from kmstwist.audit.engine import StoreError, is_sqlite, plain_error, sqlite_path
+from kmstwist.audit import schema
+from kmstwist.audit.engine import StoreError, StoreUnavailable, is_sqlite, may_pass, plain_error, sqlite_path
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 #: The revision this version of kmstwist works with, the last one in `migrations`. Written down, so that a start with a
@@ -35,6 +37,10 @@ def migrate(engine: Engine) -> None:
         if current_revision(connection) != HEAD:
             _upgrade(connection)
             connection.commit()
+            if is_sqlite(engine) and not connection.exec_driver_sql("PRAGMA user_version").scalar_one():
+                # Tells this file from every other store (`storefile`).
+                connection.exec_driver_sql(f"PRAGMA user_version = {secrets.randbelow(2**31 - 1) + 1}")
+                connection.commit()
 
 
 def check(engine: Engine) -> None:
@@ -75,6 +81,24 @@ def _is_known(revision: str) -> bool:
     return revision in {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
 
 
+def _unfinished(connection: Connection, revision: str | None) -> str | None:
+    """What is wrong with tables that no released version made; None for all others."""
+    cure = "a version under development made it; move it away, and a new one is made, or restore a backup"
+    found = inspect(connection)
+    tables = set(found.get_table_names()) & set(schema.metadata.tables)
+    if revision is None:
+        return f"has tables and no revision: {cure}" if tables else None
+    if revision != HEAD:
+        return None
+    for table in schema.metadata.sorted_tables:
+        if table.name not in tables:
+            return f"is at revision {revision} and has no table {table.name}: {cure}"
+        missing = {column.name for column in table.c} - {each["name"] for each in found.get_columns(table.name)}
+        if missing:
+            return f"is at revision {revision} and its table {table.name} has no {min(missing)}: {cure}"
+    return None
+
+
 def _upgrade(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
@@ -97,9 +121,12 @@ def _checked(engine: Engine) -> Iterator[Connection]:
                     f"the audit store {name} was made by another version of kmstwist (its tables are at revision "
                     f"{revision}); install that version or a later one"
                 )
+            if fault := _unfinished(connection, revision):
+                raise StoreError(f"the audit store {name} {fault}")
             yield connection
     except (DBAPIError, OSError) as error:
-        raise StoreError(f"the audit store {name} cannot be opened: {plain_error(error)}") from error
+        kind = StoreUnavailable if may_pass(error) else StoreError
+        raise kind(f"the audit store {name} cannot be opened: {plain_error(error)}") from error
 
 
 @contextmanager
@@ -118,7 +145,10 @@ def _locked(engine: Engine) -> Iterator[Connection]:
         return
     path = sqlite_path(engine)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    lock_path = path.with_name(path.name + ".lock")
+    if not lock_path.exists() and _is_something_else(path):
+        raise StoreError(f"the audit store {path} is not a database; name another file, or move this one away")
+    lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # Made here and not by SQLite, whose file would be readable as the umask has it.
@@ -127,3 +157,13 @@ def _locked(engine: Engine) -> Iterator[Connection]:
             yield connection
     finally:
         os.close(lock)
+
+
+def _is_something_else(path: Path) -> bool:
+    """Whether a file is none of SQLite's. One that a server has locked before was a store, whatever it is now."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except FileNotFoundError:
+        return False
+    return bool(start) and start != b"SQLite format 3\0"

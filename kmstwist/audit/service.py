@@ -28,14 +28,22 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from kmstwist.audit.central.forward import Forwarder, register, target_name, unregister_others
-from kmstwist.audit.engine import DEFAULT_BUSY_TIMEOUT, StoreError, is_sqlite, open_engine, plain_error, store_url
-from kmstwist.audit.migrate import migrate
+from kmstwist.audit.engine import (
+    DEFAULT_BUSY_TIMEOUT,
+    StoreError,
+    StoreUnavailable,
+    is_sqlite,
+    open_engine,
+    plain_error,
+    store_url,
+)
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.records import Record, RecordIds, RecordMaker
 from kmstwist.audit.sightings import Sighting, remember
-from kmstwist.audit.store import insert_batch, write_policy
+from kmstwist.audit.storage import Storage
+from kmstwist.audit.store import write_policy
 from kmstwist.audit.upkeep.retention import Limits, Outcome, prune
-from kmstwist.audit.writer import BATCH, GATHER, QUEUE, AuditWriter, OnFailure
+from kmstwist.audit.writer import BATCH, GATHER, QUEUE, RETRY_MOST, AuditWriter, OnFailure
 from kmstwist.logevents import (
     AUDIT_RETENTION,
     AUDIT_RETENTION_FAILING,
@@ -44,6 +52,7 @@ from kmstwist.logevents import (
     DEFECT,
 )
 
+WATCH_EVERY = 1.0
 RETENTION_EVERY = 3600.0
 # Between two steps of retention: leaves the writer's thread to the records most of the time.
 RETENTION_BREATH = 0.05
@@ -55,7 +64,8 @@ class AuditSettings:
 
     `store` is the SQLite file; `forward_to` a `postgresql://` URL to feed from it, and `forwards` whether this process
     is the one that does (of several on one store, one is); `salt_file` where the key of hashed
-    fields is kept (beside the store by default). Times are in seconds.
+    fields is kept (beside the store by default); `drain` how long the end may wait for a
+    store that fails. Times are in seconds.
     """
 
     store: str
@@ -70,6 +80,7 @@ class AuditSettings:
     gather: float = GATHER
     batch: int = BATCH
     queue: int = QUEUE
+    drain: float = 10.0
 
 
 def try_settings(settings: AuditSettings) -> None:
@@ -124,12 +135,13 @@ class AuditService(Service):
         self._clock = cast(IReactorTime, reactor)
         self._now = now
         self._pool = ThreadPool(minthreads=1, maxthreads=1, name="audit-write")
-        self._engine: Engine | None = None
+        self._storage = Storage(settings.store, settings.busy_timeout, self._opened)
         self._privacy: Privacy | None = None
-        self._retention: LoopingCall | None = None
+        self._next_try, self._tries = 0.0, 0
+        self._loops: list[tuple[LoopingCall, Deferred[Any]]] = []
         self.maker = RecordMaker(settings.gateway, now, RecordIds(entropy))
         self.writer = AuditWriter(
-            self._insert,
+            self._storage.insert,
             clock=self._clock,
             in_thread=self._in_thread,
             on_failure=settings.on_failure,
@@ -146,43 +158,52 @@ class AuditService(Service):
 
     def remember_strangers(self, domain: str, found: Sequence[Sighting]) -> None:
         """Store whom the watch found in a domain, for the report. What cannot be stored is logged, and left out."""
-        now = int(self._now() * 1000)
-        stored = self._in_thread(remember, self.engine, self.settings.gateway, domain, found, now)
+        stored = self._in_thread(self._remember, domain, found, int(self._now() * 1000))
         stored.addErrback(self._strangers_failed)
 
+    def _remember(self, domain: str, found: Sequence[Sighting], at: int) -> None:
+        remember(self.engine, self.settings.gateway, domain, found, at)
+
     def _strangers_failed(self, failure: Failure) -> None:
-        failure.trap(SQLAlchemyError)
-        AUDIT_STRANGERS_FAILING.emit(self.log, detail=plain_error(cast(SQLAlchemyError, failure.value)))
+        failure.trap(SQLAlchemyError, StoreError)
+        AUDIT_STRANGERS_FAILING.emit(self.log, detail=plain_error(cast(Exception, failure.value)))
 
     @property
     def engine(self) -> Engine:
-        """The store, for reading reports in other threads. Only while the service runs."""
-        assert self._engine is not None, "the audit has a store only while it runs"
-        return self._engine
+        """The store, for reading reports in other threads. Raises StoreError while there is none."""
+        engine = self._storage.engine
+        if engine is None:
+            raise StoreError(f"the audit store {self.settings.store} is not open at present; the log says why")
+        return engine
 
     def startService(self) -> None:
         """Open the store, bring its tables up to date (this blocks: nothing is served yet), and begin.
 
-        Raises StoreError with a sentence for the administrator.
+        Raises StoreError with a sentence for the administrator. Under the policy "serve" a store that cannot be used
+        at present is none: it is taken when it can be.
         """
-        settings = self.settings
-        engine = open_engine(settings.store, busy_timeout=settings.busy_timeout)
-        if not is_sqlite(engine):
-            raise StoreError("the audit's store must be an SQLite file; name PostgreSQL as the store to forward to")
-        migrate(engine)
+        self._privacy = Privacy(self.settings.privacy, _salt(self.settings))
+        trouble: StoreUnavailable | None = None
         try:
-            self._privacy = self._load_privacy(engine)
-            self._start_forwarding(engine)
+            self._storage.open()
+        except StoreUnavailable as error:
+            if self.settings.on_failure is OnFailure.REFUSE:
+                raise
+            trouble = error
         except (ValueError, OSError, SQLAlchemyError) as error:
             raise StoreError(f"the audit cannot start: {plain_error(error)}") from error
-        self._engine = engine
         self._pool.start()
+        if trouble is not None:
+            self.writer.note_failing(trouble)
         self.writer.start()
         super().startService()
-        self._retention = LoopingCall(self._retain)
-        self._retention.clock = self._reactor
-        self._retention_ended = self._retention.start(RETENTION_EVERY)
-        self._retention_ended.addErrback(self._defect)
+        self._begin(self._watch, WATCH_EVERY, now=False)
+        self._begin(self._retain, RETENTION_EVERY, now=True)
+
+    def _begin(self, work: Callable[[], Deferred[None]], every: float, *, now: bool) -> None:
+        loop = LoopingCall(work)
+        loop.clock = self._reactor
+        self._loops.append((loop, loop.start(every, now=now).addErrback(self._defect)))
 
     def stopService(self) -> Deferred[None]:
         """Commit what is waiting, end the threads, close the store."""
@@ -190,50 +211,71 @@ class AuditService(Service):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
-        if self._engine is None:
+        if not self._loops:
             return
-        if self._retention is not None and self._retention.running:
-            self._retention.stop()
-            await self._retention_ended
-        await self.writer.stop()
+        for loop, ended in self._loops:
+            if loop.running:
+                loop.stop()
+                await ended
+        self._loops = []
+        await self.writer.stop(self.settings.drain)
         if self.forwarder is not None:
             # The writer's thread is free by now, and joining the other must not hold the reactor.
             await self._in_thread(self.forwarder.stop)
+        await self._in_thread(self._storage.close)
         self._pool.stop()
-        self._engine.dispose()
-        self._engine = None
 
-    def _load_privacy(self, engine: Engine) -> Privacy:
-        policy = self.settings.privacy
-        salt = _salt(self.settings)
-        write_policy(engine, policy, _salt_file(self.settings).absolute())
-        return Privacy(policy, salt)
+    # -- the store, in the writer's thread
+
+    def _opened(self, engine: Engine) -> None:
+        """What a store that was opened needs: the policy it is kept under, and what has been forwarded of it."""
+        write_policy(engine, self.settings.privacy, _salt_file(self.settings).absolute())
+        self._start_forwarding(engine)
 
     def _start_forwarding(self, engine: Engine) -> None:
         if not self.settings.forwards:
             return
+        if self.forwarder is not None:
+            # It reads a store that is no more.
+            self.forwarder.stop()
         target = _target(self.settings)
         if target is None:
             unregister_others(engine, None)
             return
         register(engine, target_name(target))
         unregister_others(engine, target_name(target))
-        self.forwarder = Forwarder(engine, target, now=time.time)
+        self.forwarder = Forwarder(engine, target, now=self._now)
         self.forwarder.start()
 
-    def _insert(self, batch: Any, *, again: bool = False) -> int:
-        return insert_batch(self.engine, batch, again=again)
+    def _watch(self) -> Deferred[None]:
+        """Look at the store, and open it if it is not open."""
+        if self._storage.engine is None and self._clock.seconds() < self._next_try:
+            return succeed(None)
+        return self._in_thread(self._storage.keep).addCallbacks(self._kept, self._not_kept)
+
+    def _kept(self, opened: bool) -> None:
+        self._tries = 0
+        if opened:
+            self.writer.note_working()
+
+    def _not_kept(self, failure: Failure) -> None:
+        failure.trap(StoreError, SQLAlchemyError, OSError)
+        # A look at a store that is locked takes a second of the writer's time.
+        self._next_try = self._clock.seconds() + min(2.0**self._tries, RETRY_MOST)
+        self._tries += 1
+        self.writer.note_failing(cast(Exception, failure.value))
 
     def _in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
         return deferToThreadPool(cast(IReactorFromThreads, self._reactor), self._pool, function, *args, **kwargs)
 
     def _retain(self) -> Deferred[None]:
-        if self.settings.limits == Limits() or self._engine is None:
+        engine = self._storage.engine
+        if self.settings.limits == Limits() or engine is None:
             return succeed(None)
-        return ensureDeferred(self._prune(self._engine, self.settings.limits))
+        return ensureDeferred(self._prune(engine, self.settings.limits))
 
     def _defect(self, failure: Failure) -> None:
-        DEFECT.emit(self.log, detail="the audit's retention", traceback=failure.getTraceback())
+        DEFECT.emit(self.log, detail="the audit's watch or retention", traceback=failure.getTraceback())
 
     async def _prune(self, engine: Engine, limits: Limits) -> None:
         outcome = Outcome()
@@ -245,7 +287,7 @@ class AuditService(Service):
                 breath: Deferred[None] = Deferred()
                 self._clock.callLater(RETENTION_BREATH, breath.callback, None)
                 await breath
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, StoreError) as error:
             AUDIT_RETENTION_FAILING.emit(self.log, detail=plain_error(error))
             return
         if deleted:

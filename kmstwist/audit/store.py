@@ -95,8 +95,12 @@ def put_fact(connection: Connection, name: str, value: str) -> None:
 
 def write_policy(engine: Engine, policy: PrivacyPolicy, salt_file: Path) -> None:
     """Note in the store under which policy its records are kept, so that the tools follow the same one."""
+    noted = json.dumps({"policy": policy.to_dict(), "salt": str(salt_file)})
+    with reading(engine) as connection:
+        if read_fact(connection, PRIVACY) == noted:
+            return
     with writing(engine) as connection:
-        put_fact(connection, PRIVACY, json.dumps({"policy": policy.to_dict(), "salt": str(salt_file)}))
+        put_fact(connection, PRIVACY, noted)
 
 
 def stored_privacy(engine: Engine) -> Privacy:

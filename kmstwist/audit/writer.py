@@ -100,6 +100,7 @@ class AuditWriter:
         self._in_flight = 0
         self._pause: _Pause | None = None
         self._stopping = False
+        self._give_up_at = 0.0
         self._running: Deferred[None] | None = None
         self._last_alarm = float("-inf")
 
@@ -121,9 +122,14 @@ class AuditWriter:
         """Begin to write. Records may have been handed over before."""
         self._running = ensureDeferred(self._run())
 
-    def stop(self) -> Deferred[None]:
-        """Write what is waiting and end; fires when done. Records that cannot be written now are counted and logged."""
+    def stop(self, within: float = 0.0) -> Deferred[None]:
+        """Write what is waiting and end; fires when done.
+
+        While the store fails, it is tried again for `within` seconds. Records that cannot be written by then are
+        counted and logged.
+        """
         self._stopping = True
+        self._give_up_at = self._clock.seconds() + within
         self._wake()
         return self._running if self._running is not None else succeed(None)
 
@@ -138,6 +144,9 @@ class AuditWriter:
             return self._turn_away(f"{self.waiting} records wait for the store already")
         if self.failing and self._on_failure is OnFailure.SERVE:
             self._pending.append((record, None))
+            if not self._in_flight:
+                # Nothing is being tried: the failure was found without a record.
+                self._wake()
             return succeed(None)
         committed: Deferred[None] = Deferred()
         self._pending.append((record, committed))
@@ -187,13 +196,14 @@ class AuditWriter:
                 if self._on_failure is OnFailure.REFUSE:
                     self._refuse(batch, error)
                     return
-                if self._stopping:
+                left = self._give_up_at - self._clock.seconds() if self._stopping else None
+                if left is not None and left <= 0:
                     self._give_up(batch, error)
                     return
                 batch = _fire(batch)
                 self._serve_the_waiting()
                 again = True
-                await self._wait(delay)
+                await self._wait(delay if left is None else min(RETRY_FIRST, left))
                 delay = min(delay * 2, RETRY_MOST)
             else:
                 self._end_failing()
@@ -224,6 +234,20 @@ class AuditWriter:
             )
         elif committed is not None:
             committed.callback(None)
+
+    def note_failing(self, error: Exception) -> None:
+        """Know that the store cannot be written, found without a record: the policy holds from now on."""
+        self._begin_failing(error)
+        if self._on_failure is OnFailure.SERVE:
+            self._serve_the_waiting()
+
+    def note_working(self) -> None:
+        """Know that the store can be written again, found without a record."""
+        if self.failing and self._pause is not None:
+            # What waits is tried now, and the failure ends with its success.
+            self._wake()
+        if not self.waiting:
+            self._end_failing()
 
     def _begin_failing(self, error: Exception) -> None:
         self.failing = True

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
 
-from kmstwist.audit.engine import StoreError, open_engine
+from kmstwist.audit.engine import StoreError, StoreUnavailable, open_engine
 from kmstwist.audit.migrate import check, migrate
 from kmstwist.audit.service import AuditService, AuditSettings, try_settings
 from kmstwist.audit.settings import AuditSection
+from kmstwist.audit.writer import OnFailure
 from kmstwist.filemodes import keep_folder_to_owner
 from kmstwist.startup import StartupError
 
@@ -31,28 +33,43 @@ def _with_store(store: Path, look: Callable[[Engine], None]) -> None:
     try:
         store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         engine = open_engine(str(store))
-        look(engine)
-        engine.dispose()
+        try:
+            look(engine)
+        finally:
+            engine.dispose()
     except (StoreError, OSError) as error:
         raise StartupError(f"the audit store {store}: {error}; name another with store in [audit]") from None
 
 
 def make_audit(
-    section: AuditSection, state_dir: Path, reactor: Any, *, lab: bool, forwards: bool = True
+    section: AuditSection, state_dir: Path, reactor: Any, *, lab: bool, forwards: bool = True, drain: float = 10.0
 ) -> AuditService | None:
     """The audit service, its store tried and brought up to date; None where it is off. Raises `StartupError`.
 
-    Of several workers one `forwards` to the central store, for all of them.
+    Of several workers one `forwards` to the central store, for all of them. `drain` is how long (seconds) the end may
+    wait for a store that fails.
     """
     # An earlier version, or a hand, may have made it readable to others.
     keep_folder_to_owner(state_dir, _STATE_FILES)
     if not section.enabled:
         return None
-    _with_store(section.store_path(state_dir, lab=lab), migrate)
-    return AuditService(_settings(section, state_dir, lab=lab, forwards=forwards), reactor)
+    _with_store(section.store_path(state_dir, lab=lab), _migrate_or_serve if _serves(section) else migrate)
+    return AuditService(_settings(section, state_dir, lab=lab, forwards=forwards, drain=drain), reactor)
 
 
-def _settings(section: AuditSection, state_dir: Path, *, lab: bool, forwards: bool = True) -> AuditSettings:
+def _serves(section: AuditSection) -> bool:
+    return section.on_failure is OnFailure.SERVE
+
+
+def _migrate_or_serve(engine: Engine) -> None:
+    """As `migrate`; a store that cannot be used at present is left to the service, which says so and goes on."""
+    with suppress(StoreUnavailable):
+        migrate(engine)
+
+
+def _settings(
+    section: AuditSection, state_dir: Path, *, lab: bool, forwards: bool = True, drain: float = 10.0
+) -> AuditSettings:
     """What the configuration says of the audit, tried. Raises `StartupError`."""
     settings = AuditSettings(
         store=str(section.store_path(state_dir, lab=lab)),
@@ -65,6 +82,7 @@ def _settings(section: AuditSection, state_dir: Path, *, lab: bool, forwards: bo
         gather=section.gather,
         batch=section.batch,
         queue=section.queue,
+        drain=drain,
     )
     try:
         try_settings(settings)

@@ -93,7 +93,14 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     )
     _take_place(predecessor, config, lab=gateway is None)
     answering: LabService | GatewayService = gateway or make_lab(config, reactor)
-    audit = make_audit(config.audit, state_dir(config), reactor, lab=gateway is None, forwards=adoption.worker <= 1)
+    audit = make_audit(
+        config.audit,
+        state_dir(config),
+        reactor,
+        lab=gateway is None,
+        forwards=adoption.worker <= 1,
+        drain=config.server.timeouts.drain,
+    )
     if naming.watch is not None and audit is not None:
         naming.watch.remember = audit.remember_strangers
     _give_away(config, options)

@@ -1,0 +1,136 @@
+"""The server's own store over its life: opened when it can be, watched, and opened anew when it was taken away.
+
+SQLite goes on with a file that somebody moved, replaced, truncated or overwrote: commits succeed, and what they wrote
+is gone. So the file is looked at (`storefile`) before each batch and after it, before its calls are answered, and once
+a second besides. A store that is lost is let go. It is opened anew as soon as that works: one that was moved away is
+made anew, one that was replaced by a sound one is taken; one that was damaged stays where it is until somebody moves it
+away, or puts a sound one in its place.
+
+Everything here blocks. One thread uses it, but for `engine`, which any may read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import DBAPIError
+from twisted.logger import Logger
+
+from kmstwist.audit.engine import (
+    StoreError,
+    StoreUnavailable,
+    is_sqlite,
+    may_pass,
+    open_engine,
+    plain_error,
+    pragma,
+    sqlite_path,
+)
+from kmstwist.audit.migrate import migrate
+from kmstwist.audit.records import Record
+from kmstwist.audit.store import insert_batch
+from kmstwist.audit.storefile import StoreFile
+from kmstwist.logevents import AUDIT_STORE_LOST, AUDIT_STORE_OPENED
+
+
+class Storage:
+    """The store that the server writes. `opened` is called with the engine each time it was opened, in that thread."""
+
+    log = Logger()
+
+    def __init__(self, store: str, busy_timeout: float, opened: Callable[[Engine], None]) -> None:
+        self._store = store
+        self._busy_timeout = busy_timeout
+        self._opened = opened
+        self._file: StoreFile | None = None
+        self._lost = False
+        self.engine: Engine | None = None
+
+    def open(self) -> Engine:
+        """Open the store, bring its tables up to date, and have it. Raises StoreError, StoreUnavailable."""
+        engine = open_engine(self._store, busy_timeout=self._busy_timeout)
+        if not is_sqlite(engine):
+            raise StoreError("the audit's store must be an SQLite file; name PostgreSQL as the store to forward to")
+        try:
+            migrate(engine)
+            file = StoreFile(sqlite_path(engine))
+            try:
+                self._opened(engine)
+            except DBAPIError as error:
+                file.close()
+                kind = StoreUnavailable if may_pass(error) else StoreError
+                raise kind(f"the audit store {self._store} cannot be used: {plain_error(error)}") from error
+        except BaseException:
+            engine.dispose()
+            raise
+        self._file, self.engine = file, engine
+        if self._lost:
+            self._lost = False
+            AUDIT_STORE_OPENED.emit(self.log, store=self._store)
+        return engine
+
+    def insert(self, batch: Sequence[Record], *, again: bool = False) -> int:
+        """Commit a batch, as `store.insert_batch` does, to a store that is still there afterwards.
+
+        Raises as that does; StoreLost for a store that is not, StoreError for one that cannot be opened.
+        """
+        self.look()
+        number = insert_batch(self.engine or self.open(), batch, again=again)
+        self.look()
+        return number
+
+    def look(self) -> None:
+        """Raise StoreLost if the store is no longer the file that was opened; it is let go then."""
+        if self._file is not None and (fault := self._file.fault()):
+            self._lose(fault)
+
+    def keep(self) -> bool:
+        """Look, and open the store if there is none open; whether it was opened. Raises StoreError if it cannot be."""
+        # What was lost may be opened anew at once.
+        with suppress(StoreLost):
+            self.look()
+        if self.engine is not None:
+            return False
+        self.open()
+        return True
+
+    def close(self) -> None:
+        """Let go of the store."""
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.dispose()
+        if self._file is not None:
+            # Only now: closing a file takes SQLite's locks on it away.
+            self._file.close()
+            self._file = None
+
+    def _lose(self, fault: str) -> NoReturn:
+        assert self.engine is not None
+        assert self._file is not None
+        engine = self.engine
+        # Threads that still have the engine must not open by it what is at the old place now.
+        event.listen(engine, "do_connect", _refuse)
+        if self._file.elsewhere:
+            # What was committed last is in the log beside the old place. It belongs to the file that was moved.
+            with suppress(DBAPIError, StoreError, sqlite3.Error), engine.connect() as connection:
+                pragma(connection, "wal_checkpoint(TRUNCATE)")
+            self.close()
+        else:
+            with self._file.kept_from_log():
+                engine.dispose()
+            self.close()
+        self._lost = True
+        AUDIT_STORE_LOST.emit(self.log, store=self._store, detail=fault)
+        raise StoreLost(f"the audit store {self._store} {fault}")
+
+
+class StoreLost(StoreUnavailable):
+    """The store is not the file any more that was opened."""
+
+
+def _refuse(*_arguments: object) -> NoReturn:
+    raise StoreError("the audit's store was taken away and opened anew meanwhile; ask again")

@@ -1,0 +1,122 @@
+"""Is an open SQLite store still the file at its path, and is that file whole, as far as a look can tell?
+
+The look is cheap: a stat of the path, and the 100 bytes of the file's header (https://www.sqlite.org/fileformat.html,
+1.3). They are read through one descriptor, opened before SQLite opens the file and closed after: where a process closes
+any descriptor of a file, it loses all POSIX locks it has on it, SQLite's among them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What the header says: the size of a page in bytes, how often the file changed, its pages, whose it is."""
+
+    page_size: int
+    changes: int
+    pages: int
+    owner: bytes
+
+    @classmethod
+    def parse(cls, data: bytes) -> _Header | None:
+        """Read a header; None if it is not SQLite's."""
+        if len(data) < _HEADER or not data.startswith(_MAGIC):
+            return None
+
+        def number(at: int, size: int = 4) -> int:
+            return int.from_bytes(data[at : at + size], "big")
+
+        page_size = number(16, 2)
+        # The number of pages is right only if the last change has noted it.
+        pages = number(28) if number(24) == number(92) else 0
+        return cls(65536 if page_size == 1 else page_size, number(24), pages, data[60:64] + data[68:72])
+
+
+class StoreFile:
+    """The file of an open store. Raises OSError if there is none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        found = os.fstat(self._descriptor)
+        self._identity = found.st_dev, found.st_ino
+        self._size = found.st_size
+        self._header = self._read()
+        self._log = path.with_name(f"{path.name}-wal")
+        self._log_identity = self._identity_of_log()
+        #: Whether the file that was opened is whole, but somewhere else now, or nowhere; found by `fault`.
+        self.elsewhere = False
+
+    def close(self) -> None:
+        """Let go of the file; only after SQLite has."""
+        os.close(self._descriptor)
+
+    def fault(self) -> str | None:
+        """What happened to the file, words that follow its name; None if nothing did."""
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            self.elsewhere = self._damage(os.fstat(self._descriptor).st_size) is None
+            return "was deleted or moved away"
+        except OSError as error:
+            return f"cannot be looked at: {error.strerror or error}"
+        if (there.st_dev, there.st_ino) != self._identity:
+            self.elsewhere = self._damage(os.fstat(self._descriptor).st_size) is None
+            return "was replaced by another file"
+        return self._damage(there.st_size)
+
+    def _damage(self, size: int) -> str | None:
+        before, now = self._header, self._read()
+        if before is not None:
+            if now is None:
+                return "was truncated or overwritten"
+            # Where SQLite makes the file smaller, it says so in the header first.
+            if size < self._size and size < now.pages * now.page_size:
+                return "was truncated"
+            # The owner of a new store is noted in the log first, and in the file later.
+            other = any(before.owner) and before.owner != now.owner
+            if other or now.page_size != before.page_size or now.changes < before.changes:
+                return "was overwritten by another"
+        self._size, self._header = size, now
+        self._log_identity = self._identity_of_log() or self._log_identity
+        return None
+
+    def _identity_of_log(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._log)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    @contextmanager
+    def kept_from_log(self) -> Iterator[None]:
+        """While SQLite closes the file, have it write nothing into it, and leave the log of what it was beside it.
+
+        SQLite would write what is in the log into a file that is not the log's any more. It does not where the file is
+        not at its place; so it is not, for as long as that takes.
+        """
+        aside = self._path.with_name(f"{self._path.name}.damaged")
+        with suppress(OSError):
+            os.rename(self._path, aside)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                if not self._path.exists():
+                    os.rename(aside, self._path)
+                # The log may be that of another process's new store by now.
+                if self._identity_of_log() == self._log_identity is not None:
+                    os.rename(self._log, f"{self._log}.lost")
+                    self._path.with_name(f"{self._path.name}-shm").unlink()
+
+    def _read(self) -> _Header | None:
+        return _Header.parse(os.pread(self._descriptor, _HEADER, 0))
