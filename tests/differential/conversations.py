@@ -209,7 +209,7 @@ class Maker:
         random = self.random
         data = self._later()
         field = random.choice(("version", "minor", "length", "length", "auth length", "auth length"))
-        if field == "auth length" and "padding" in self.said[-1]:
+        if field == "auth length" and ("padding" in self.said[-1] or data[10:12] != b"\0\0"):
             field = "length"
         self.said[-1] += f" with a false {field}"
         if field == "version":
