@@ -33,9 +33,9 @@ from kmstwist.cli.lab.common import (
 from kmstwist.lab.machines.session import Output
 from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.windows.cim import Instance, instances
-from kmstwist.lab.windows.expressions import PowerShellError
 from kmstwist.lab.windows.powershell import Interpreter
-from kmstwist.lab.windows.registry import RegistryError, reg
+from kmstwist.lab.windows.registry import NUMBER, RegistryError, below_of, entries, reg, remove, write
+from kmstwist.lab.windows.shell import PowerShellError
 
 PROGRAMS = (
     "cscript",
@@ -217,6 +217,33 @@ class Desk:
                 return [f"ERROR: {error}"], 1
             store.save(found)
         return lines, 0
+
+    def registry(self, key: str) -> dict[str, str | int]:
+        """The values in a key of the registry."""
+        with machine_store(self._bench.folder) as store:
+            found = store.get(self._machine)
+            try:
+                below = below_of(key)
+            except RegistryError as error:
+                raise PowerShellError(f"Cannot find path '{key}': {error}") from None
+            return {
+                entry.name: int(entry.text, 16) if entry.kind == NUMBER else entry.text
+                for entry in entries(found)
+                if entry.below == below
+            }
+
+    def set_registry(self, key: str, name: str, value: str | None) -> None:
+        """Set a value in a key of the registry, or take it away."""
+        with held_machines(self._bench.folder, self._machine) as store:
+            found = store.get(self._machine)
+            try:
+                if value is None:
+                    remove(found, below_of(key), name)
+                else:
+                    write(found, below_of(key), name, value)
+            except RegistryError as error:
+                raise PowerShellError(str(error)) from None
+            store.save(found)
 
     def instances(self, class_name: str) -> list[Instance]:
         """The machine's instances of a class."""

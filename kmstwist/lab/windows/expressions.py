@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from kmstwist.lab.windows.values import Values as Interpreter
-
-Code = Callable[["Interpreter"], Any]
-"""Something read: gives a value, or a list of what it puts into the pipeline."""
+from kmstwist.lab.windows.shell import Code, PowerShellError
 
 SPACE = re.compile(r"(?:[ \t\r]|`\r?\n|<#.*?#>|#[^\n]*)+", re.DOTALL)
 LINES = re.compile(r"(?:[ \t\r\n;]|`\r?\n|<#.*?#>|#[^\n]*)+", re.DOTALL)
@@ -19,15 +13,14 @@ NAME = re.compile(r"\$\{([^}]+)\}|\$((?:env|global|script|local):\w+|[A-Za-z_]\w
 _MEMBER = re.compile(r"[A-Za-z_]\w*")
 _NUMBER = re.compile(r"0x[0-9A-Fa-f]+|\d+(?:\.\d+)?")
 OPERATOR = re.compile(
-    r"-(?:i|c)?(eq|ne|like|notlike|match|notmatch|gt|lt|ge|le|in|notin|contains|notcontains|join|split|f)\b",
+    r"-(?:i|c)?(eq|ne|like|notlike|match|notmatch|gt|lt|ge|le|in|notin|contains|notcontains|join|split|replace|f)\b",
     re.IGNORECASE,
 )
 LOGICAL = re.compile(r"-(and|or)\b", re.IGNORECASE)
+_SUM = re.compile(r"(\+|-)(?=[\s\d$('\"])")
+_PRODUCT = re.compile(r"([*/%])(?=[\s\d$(])")
+_STATIC = re.compile(r"\[(?:system\.)?math\]::(round|floor|ceiling|truncate|max|min|abs)\(", re.IGNORECASE)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
-
-
-class PowerShellError(Exception):
-    """A script is not understood, or fails; the text says where or why."""
 
 
 class Expressions(ABC):
@@ -36,6 +29,8 @@ class Expressions(ABC):
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        # A comma makes a list, but between a method's arguments it ends one.
+        self._lists = True
 
     def _bad(self, why: str) -> PowerShellError:
         line = self._text.count("\n", 0, self._at) + 1
@@ -74,8 +69,20 @@ class Expressions(ABC):
         return left
 
     def _comparison(self) -> Code:
-        left = self._items()
+        left = self._sum()
         while (operator := self._operator(OPERATOR)) is not None:
+            left = _binary(left, operator, self._sum())
+        return left
+
+    def _sum(self) -> Code:
+        left = self._product()
+        while (operator := self._operator(_SUM)) is not None:
+            left = _binary(left, operator, self._product())
+        return left
+
+    def _product(self) -> Code:
+        left = self._items()
+        while (operator := self._operator(_PRODUCT)) is not None:
             left = _binary(left, operator, self._items())
         return left
 
@@ -90,7 +97,7 @@ class Expressions(ABC):
 
     def _items(self) -> Code:
         codes = [self._unary()]
-        while self._take(","):
+        while self._lists and self._take(","):
             codes.append(self._unary())
         return codes[0] if len(codes) == 1 else lambda shell: [code(shell) for code in codes]
 
@@ -99,6 +106,9 @@ class Expressions(ABC):
         if self._take("!") or self._keyword("-not"):
             inner = self._unary()
             return lambda shell: not shell.truth(inner(shell))
+        if found := _STATIC.match(self._text, self._at):
+            self._at = found.end() - 1
+            return self._members(self._method(lambda shell: None, f"math.{found[1].lower()}"))
         if self._sees("["):
             end = self._text.find("]", self._at)
             kind = self._text[self._at + 1 : end].lower()
@@ -122,15 +132,17 @@ class Expressions(ABC):
             value = lambda shell: text  # noqa: E731
         elif character == '"':
             value = self._string()
+        elif self._sees("@{"):
+            value = self._table()
         elif self._sees("@(") or self._sees("$("):
             self._at += 2
-            body = self._statements(")")
-            self._need(")")
-            value = body
+            value = self._inside(")")
         elif character == "(":
             self._at += 1
+            outside, self._lists = self._lists, True
             piped = self._pipeline()
             self._need(")")
+            self._lists = outside
             value = lambda shell: shell.single(piped(shell))  # noqa: E731
         elif found := NAME.match(self._text, self._at):
             self._at = found.end()
@@ -143,6 +155,40 @@ class Expressions(ABC):
         else:
             raise self._bad("this is not understood")
         return self._members(value)
+
+    def _inside(self, end: str) -> Code:
+        """Statements in brackets, where a comma makes a list again."""
+        outside, self._lists = self._lists, True
+        body = self._statements(end)
+        self._need(end)
+        self._lists = outside
+        return body
+
+    def _table(self) -> Code:
+        """A hashtable: names with values, on lines or between semicolons."""
+        self._at += 2
+        entries: list[tuple[str, Code]] = []
+        while True:
+            self._skip(LINES)
+            if self._take("}"):
+                return lambda shell: {name: shell.single(code(shell)) for name, code in entries}
+            found = re.compile(r"'([^']*)'|\"([^\"]*)\"|([\w.]+)").match(self._text, self._at)
+            if found is None:
+                raise self._bad("a name is missing here")
+            self._at = found.end()
+            self._need("=")
+            self._skip()
+            if self._sees("{"):
+                entries.append((next(part for part in found.groups() if part is not None), self._held_block()))
+            else:
+                entries.append((next(part for part in found.groups() if part is not None), self._pipeline()))
+
+    def _held_block(self) -> Code:
+        """A script block as a value."""
+        self._at += 1
+        body = self._statements("}")
+        self._need("}")
+        return lambda shell: [body]
 
     def _members(self, value: Code) -> Code:
         while True:
@@ -163,9 +209,11 @@ class Expressions(ABC):
     def _method(self, value: Code, name: str) -> Code:
         self._at += 1
         arguments: list[Code] = []
+        outside, self._lists = self._lists, False
         while not self._take(")"):
             arguments.append(self._expression())
             self._take(",")
+        self._lists = outside
         return lambda shell: shell.method(value(shell), name, [argument(shell) for argument in arguments])
 
     def _string(self) -> Code:

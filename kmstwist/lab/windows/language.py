@@ -1,23 +1,21 @@
 """As much of PowerShell's language as scripts need that ask a machine for its licences.
 
-Pipelines, variables, properties, comparisons, strings with variables in them, `if`, `foreach` and calls of programs:
-what is read becomes functions of an `Interpreter`. What is not understood is refused with its place, never guessed.
+Pipelines, variables, properties, comparisons, strings with variables in them, the usual statements and calls of
+programs: what is read becomes functions of a `Shell`. What is not understood is refused with its place, never guessed.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
 
-from kmstwist.lab.windows.expressions import LINES, NAME, OPERATOR, SPACE, Code, Expressions
-
-if TYPE_CHECKING:
-    from kmstwist.lab.windows.values import Values as Interpreter
+from kmstwist.lab.windows.expressions import LINES, OPERATOR, SPACE
+from kmstwist.lab.windows.shell import Code
+from kmstwist.lab.windows.statements import Statements
 
 _WORD = re.compile(r"[^\s|;(){}'\",]+")
 
 
-class Reader(Expressions):
+class Reader(Statements):
     """Reads a script from its first character to its last."""
 
     def script(self) -> Code:
@@ -27,95 +25,12 @@ class Reader(Expressions):
             raise self._bad("this is not understood")
         return code
 
-    def _statements(self, end: str) -> Code:
-        codes: list[Code] = []
-        while True:
-            self._skip(LINES)
-            if self._at >= len(self._text) or (end and self._sees(end)):
-                break
-            codes.append(self._statement())
-            self._skip()
-            if self._at < len(self._text) and self._text[self._at] not in "\n;}" + end:
-                raise self._bad("this is not understood")
-
-        def run(shell: Interpreter) -> list[Any]:
-            given: list[Any] = []
-            for code in codes:
-                given += code(shell)
-            return given
-
-        return run
-
-    def _block(self) -> Code:
-        self._skip(LINES)
-        self._need("{")
-        body = self._statements("}")
-        self._need("}")
-        return body
-
-    def _statement(self) -> Code:
-        if self._keyword("if"):
-            return self._if()
-        if self._keyword("foreach(?=\\s*\\()"):
-            return self._foreach()
-        if self._keyword("exit"):
-            self._skip()
-            code = self._expression() if self._text[self._at : self._at + 1] not in ("", "\n", ";", "}") else None
-            return lambda shell: shell.leave(code(shell) if code else 0)
-        found = NAME.match(self._text, self._at)
-        if found:
-            after = re.compile(r"\s*=(?!=)\s*").match(self._text, found.end())
-            if after:
-                self._at = after.end()
-                value = self._pipeline()
-                name = found[1] or found[2]
-                return lambda shell: shell.assign(name, value(shell))
-        return self._pipeline()
-
-    def _if(self) -> Code:
-        self._need("(")
-        test = self._pipeline()
-        self._need(")")
-        body = self._block()
-        mark = self._at
-        self._skip(LINES)
-        other: Code = lambda shell: []  # noqa: E731
-        if self._keyword("elseif"):
-            other = self._if()
-        elif self._keyword("else"):
-            other = self._block()
-        else:
-            self._at = mark
-        return lambda shell: body(shell) if shell.truth(test(shell)) else other(shell)
-
-    def _foreach(self) -> Code:
-        self._need("(")
-        self._skip()
-        found = NAME.match(self._text, self._at)
-        if found is None:
-            raise self._bad("foreach needs a variable")
-        self._at = found.end()
-        self._skip()
-        if not self._keyword("in"):
-            raise self._bad("an 'in' is missing here")
-        items = self._pipeline()
-        self._need(")")
-        body = self._block()
-        name = found[1] or found[2]
-
-        def run(shell: Interpreter) -> list[Any]:
-            given: list[Any] = []
-            for item in items(shell):
-                shell.assign(name, [item])
-                given += body(shell)
-            return given
-
-        return run
-
     def _pipeline(self) -> Code:
         """What gives a list: an expression or a command, and commands that it is piped through."""
         self._skip()
-        first = self._command([]) if self._begins_command() else self._listed(self._expression())
+        first = self._control()
+        if first is None:
+            first = self._command([]) if self._begins_command() else self._listed(self._expression())
         while True:
             mark = self._at
             self._skip(LINES if re.compile(r"\s*\|").match(self._text, self._at) else SPACE)

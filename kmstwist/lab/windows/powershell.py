@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from kmstwist.lab.windows import printing
 from kmstwist.lab.windows.cim import Instance
-from kmstwist.lab.windows.expressions import Code, PowerShellError
 from kmstwist.lab.windows.language import Reader
-from kmstwist.lab.windows.values import Arguments, Left, Values
+from kmstwist.lab.windows.shell import Arguments, Code, PowerShellError
+from kmstwist.lab.windows.values import Values
 from kmstwist.lab.windows.wql import WqlError, condition, query
 
 
@@ -26,6 +27,12 @@ class World(Protocol):
 
     def program(self, name: str, arguments: Sequence[str]) -> tuple[list[str], int] | None:
         """Run one of the machine's programs; its lines and what it ends with, or None for one it does not have."""
+
+    def registry(self, key: str) -> dict[str, str | int]:
+        """The values in a key of the registry; fails with `PowerShellError` for one that is not there."""
+
+    def set_registry(self, key: str, name: str, value: str | None) -> None:
+        """Set a value in a key of the registry, or take it away; fails with `PowerShellError`."""
 
 
 @dataclass(slots=True)
@@ -74,6 +81,9 @@ class Interpreter(Values):
             "out-default": lambda given, items: items,
             "write-output": lambda given, items: [value for other in given.others for value in self.spread(other)],
             "write-host": lambda given, items: [" ".join(self.text(other) for other in given.others)],
+            "write-warning": lambda given, items: [f"WARNING: {self.text(other)}" for other in given.others],
+            "get-date": lambda given, items: [datetime.now().astimezone()],
+            "write-error": lambda given, items: self.fail(self.text(given.others)),
             "write-verbose": lambda given, items: [],
             "start-sleep": lambda given, items: [],
             "set-executionpolicy": lambda given, items: [],
@@ -81,6 +91,12 @@ class Interpreter(Values):
             "get-command": lambda given, items: [],
             "restart-service": lambda given, items: [],
             "select-string": self._select_string,
+            "get-itemproperty": self._get_values,
+            "get-itempropertyvalue": self._get_value,
+            "set-itemproperty": self._set_value,
+            "new-itemproperty": self._set_value,
+            "remove-itemproperty": self._remove_value,
+            "test-path": lambda given, items: [self._has_key(str(given.take("path", "literalpath", at=0)))],
         }
 
     def run(self, text: str) -> tuple[list[str], int]:
@@ -89,9 +105,6 @@ class Interpreter(Values):
             lines = printing.as_lines(Reader(text).script()(self))
         except WqlError as error:
             raise PowerShellError(f"Invalid query: {error}") from None
-        except Left as left:
-            lines = []
-            self._variables["lastexitcode"] = left.args[0]
         return lines, int(self._variables["lastexitcode"] or 0)
 
     def command(self, name: str, arguments: Arguments, items: list[Any] | None) -> list[Any]:
@@ -208,10 +221,21 @@ class Interpreter(Values):
         expanded = given.take("expandproperty")
         if expanded is not None:
             return [value for item in items for value in self.spread(self.member(item, str(expanded)))]
-        names = [str(name) for name in self.spread(given.take("property", at=0))]
+        names = self.spread(given.take("property", at=0))
         if not names or names == ["*"]:
             return items
-        return [{_written(item, name): self.member(item, name) for name in names} for item in items]
+        return [dict(self._selected(item, name) for name in names) for item in items]
+
+    def _selected(self, item: Any, name: Any) -> tuple[str, Any]:
+        """A property that is selected, or calculated by a table of a name and an expression."""
+        if not isinstance(name, dict):
+            return _written(item, str(name)), self.member(item, str(name))
+        parts = {key[:1].lower(): value for key, value in name.items()}
+        label, expression = parts.get("n", parts.get("l")), parts.get("e")
+        value = (
+            self.single(self._each(expression, item)) if callable(expression) else self.member(item, str(expression))
+        )
+        return self.text(label), value
 
     def _for_each(self, given: Parameters, items: list[Any]) -> list[Any]:
         block = given.take("process", at=0)
@@ -227,6 +251,31 @@ class Interpreter(Values):
             return tuple(f"{value:020}" if isinstance(value, int) else self.text(value).lower() for value in values)
 
         return sorted(items, key=key, reverse=given.take("descending") is not None)
+
+    def _get_values(self, given: Parameters, items: list[Any]) -> list[Any]:
+        values = self._world.registry(str(given.take("path", "literalpath", at=0)))
+        names = [str(name).lower() for name in self.spread(given.take("name", at=1))]
+        return [{name: value for name, value in values.items() if not names or name.lower() in names}]
+
+    def _get_value(self, given: Parameters, items: list[Any]) -> list[Any]:
+        [values] = self._get_values(given, items)
+        return list(values.values())
+
+    def _set_value(self, given: Parameters, items: list[Any]) -> list[Any]:
+        key, name = (str(given.take(*names, at=at)) for at, names in enumerate((("path", "literalpath"), ("name",))))
+        self._world.set_registry(key, name, self.text(given.take("value", at=2)))
+        return []
+
+    def _remove_value(self, given: Parameters, items: list[Any]) -> list[Any]:
+        self._world.set_registry(str(given.take("path", "literalpath", at=0)), str(given.take("name", at=1)), None)
+        return []
+
+    def _has_key(self, key: str) -> bool:
+        try:
+            self._world.registry(key)
+        except PowerShellError:
+            return False
+        return True
 
     def _select_string(self, given: Parameters, items: list[Any]) -> list[Any]:
         patterns = [str(one) for one in self.spread(given.take("pattern", at=0))]

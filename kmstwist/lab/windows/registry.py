@@ -15,7 +15,9 @@ from kmstwist.lab.machines.machine import MACHINE, KmsSettings, Machine
 
 KEY = r"HKEY_LOCAL_MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion\SoftwareProtectionPlatform"
 STRING, NUMBER = "REG_SZ", "REG_DWORD"
-_ROOT = re.compile(r"^(?:registry::)?(?:hklm:?|hkey_local_machine)\\", re.IGNORECASE)
+_ROOT = re.compile(
+    r"^(?:(?:microsoft\.powershell\.core\\)?registry::)?(?:hklm:?|hkey_local_machine)[\\/]", re.IGNORECASE
+)
 
 
 class RegistryError(Exception):

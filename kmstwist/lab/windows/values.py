@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,13 +11,7 @@ from typing import Any, NoReturn
 
 from kmstwist.lab.windows import printing
 from kmstwist.lab.windows.cim import Instance
-from kmstwist.lab.windows.expressions import Code, PowerShellError
-
-Arguments = list[tuple[str, Code | None]]
-
-
-class Left(Exception):
-    """The script ended itself, with a code."""
+from kmstwist.lab.windows.shell import Arguments, PowerShellError
 
 
 class Values(ABC):
@@ -25,6 +20,7 @@ class Values(ABC):
     def __init__(self, variables: dict[str, Any] | None = None) -> None:
         self._variables: dict[str, Any] = {"true": True, "false": False, "null": None, "lastexitcode": 0}
         self._variables |= variables or {}
+        self.stopped = False
 
     @abstractmethod
     def command(self, name: str, arguments: Arguments, items: list[Any] | None) -> list[Any]:
@@ -34,9 +30,17 @@ class Values(ABC):
     def invoke(self, instance: Instance, method: str, arguments: list[str]) -> None:
         """Call an instance's method."""
 
-    def leave(self, code: Any) -> NoReturn:
-        """End the script."""
-        raise Left(int(self.cast("int", code)))
+    def leave(self, values: list[Any], *, ends: bool) -> list[Any]:
+        """End the script: with a code if it `ends` by exit, else with what it gives at last."""
+        self.stopped = True
+        if not ends:
+            return values
+        self._variables["lastexitcode"] = self.cast("int", self.single(values))
+        return []
+
+    def fail(self, what: Any) -> NoReturn:
+        """End with an error."""
+        raise PowerShellError(self.text(what))
 
     def assign(self, name: str, values: list[Any]) -> list[Any]:
         """Set a variable to what a pipeline gave."""
@@ -75,6 +79,20 @@ class Values(ABC):
             return self.text(value)
         return self.spread(value) if kind.endswith("[]") or kind == "array" else value
 
+    def _calculate(self, operator: str, left: Any, right: Any) -> Any:
+        if operator == "+" and isinstance(left, list):
+            return [*left, *self.spread(right)]
+        if operator == "+" and (isinstance(left, str) or left is None):
+            return right if left is None else left + self.text(right)
+        try:
+            a, b = float(left or 0), float(right or 0)
+        except (TypeError, ValueError):
+            raise PowerShellError(f"{self.text(left)!r} and {self.text(right)!r} are no numbers") from None
+        if operator in "/%" and b == 0:
+            raise PowerShellError("Attempted to divide by zero.")
+        found = {"+": a + b, "-": a - b, "*": a * b, "/": a / (b or 1), "%": math.fmod(a, b or 1)}[operator]
+        return int(found) if found.is_integer() else found
+
     def member(self, value: Any, name: str) -> Any:
         """A property of a value, or of each thing in a list."""
         if name.lower() in ("count", "length") and not _has(value, name):
@@ -98,6 +116,8 @@ class Values(ABC):
         """Call a method of an instance or of a string."""
         if isinstance(value, list):
             return self.single([found for one in value for found in self.spread(self.method(one, name, arguments))])
+        if name.startswith("math."):
+            return _calculated(name[5:], arguments)
         if isinstance(value, Instance):
             self.invoke(value, name, [self.text(argument) for argument in arguments])
             return {"ReturnValue": 0}
@@ -121,6 +141,11 @@ class Values(ABC):
         """A comparison; of a list on the left, those that hold."""
         if operator == "join":
             return self.text(right).join(printing.shown(one) for one in self.spread(left))
+        if operator in "+-*/%":
+            return self._calculate(operator, left, right)
+        if operator == "replace":
+            pattern, with_ = [*self.spread(right), ""][:2]
+            return re.sub(self.text(pattern), self.text(with_), self.text(left), flags=re.IGNORECASE)
         if operator == "split":
             return re.split(self.text(right), self.text(left))
         if operator == "f":
@@ -131,6 +156,24 @@ class Values(ABC):
         if isinstance(left, list):
             return [one for one in left if _holds(operator, one, right)]
         return _holds(operator, left, right)
+
+
+def _calculated(name: str, arguments: list[Any]) -> Any:
+    """A static method of [math]."""
+    numbers = [float(argument or 0) for argument in arguments]
+    if name == "round":
+        rounded = round(numbers[0], int(numbers[1]) if len(numbers) > 1 else 0)
+    else:
+        calculate: dict[str, Callable[..., float]] = {
+            "floor": math.floor,
+            "ceiling": math.ceil,
+            "truncate": math.trunc,
+            "max": max,
+            "min": min,
+            "abs": abs,
+        }
+        rounded = calculate[name](*numbers)
+    return int(rounded) if float(rounded).is_integer() else rounded
 
 
 def _has(value: Any, name: str) -> bool:

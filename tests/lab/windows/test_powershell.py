@@ -8,8 +8,9 @@ import json
 import pytest
 
 from kmstwist.lab.windows.cim import Instance, instances
-from kmstwist.lab.windows.expressions import PowerShellError
 from kmstwist.lab.windows.powershell import Interpreter
+from kmstwist.lab.windows.registry import below_of, entries, write
+from kmstwist.lab.windows.shell import PowerShellError
 from tests.lab.machines.conftest import desk, greenwich
 
 __all__ = ["desk", "greenwich"]
@@ -35,6 +36,12 @@ class Around:
         if "slmgr" not in " ".join([name, *arguments]):
             return None
         return ["", "License Status: Licensed", ""], 0
+
+    def registry(self, key: str) -> dict[str, str | int]:
+        return {entry.name: entry.text for entry in entries(self._desk.machine) if entry.below == below_of(key)}
+
+    def set_registry(self, key: str, name: str, value: str | None) -> None:
+        write(self._desk.machine, below_of(key), name, value or "")
 
 
 @pytest.fixture
@@ -102,6 +109,60 @@ def test_the_licence_status_is_asked_in_many_ways(run, text) -> None:
 )
 def test_other_questions(run, text, said) -> None:
     assert run(text) == [said]
+
+
+FUNCTIONS = """
+$lic = Get-CimInstance SoftwareLicensingProduct -Filter "PartialProductKey IS NOT NULL" -ErrorAction Stop | Where-Object { $_.ApplicationID -eq '55c92734-d682-4d71-983e-d6ec3f16059f' }
+try {
+    $status = switch ($lic.LicenseStatus) {
+        0 { "Unlicensed" }
+        1 { "Licensed" }
+        default { "Unknown" }
+    }
+} catch {
+    Write-Host "failed: $_"
+}
+if ($status -ne "Licensed") {
+    Write-Host "not activated" -ForegroundColor Red
+    exit 2
+}
+$days = [math]::Round($lic.GracePeriodRemaining / 1440, 1)
+Write-Output ("OK: " + $lic.Name + " for $days days")
+exit 0
+Write-Output "never"
+"""
+
+
+def test_a_check_as_monitoring_has_them_runs_to_its_exit(around) -> None:
+    assert Interpreter(around).run(FUNCTIONS) == ([f"OK: {WINDOWS} for 180 days"], 0)
+    around._desk.slmgr("/rearm")
+    assert Interpreter(around).run(FUNCTIONS) == (["not activated"], 2)
+
+
+def test_properties_are_calculated_and_things_made(run) -> None:
+    text = (
+        "Get-CimInstance SoftwareLicensingProduct -Filter \"Name LIKE 'Windows%'\" | Select-Object Name, "
+        "@{n='Status'; e={ if ($_.LicenseStatus -eq 1) { 'Licensed' } else { 'Other' } }}, "
+        "@{Name='Days';Expression={[int]($_.GracePeriodRemaining/1440)}} | ConvertTo-Json"
+    )
+    assert json.loads("\n".join(run(text, modern=True))) == {"Name": WINDOWS, "Status": "Licensed", "Days": 180}
+    made = run("[pscustomobject]@{ Activated = $true; Count = 2 + 3 * 2 } | ConvertTo-Json -Compress", modern=True)
+    assert json.loads(made[0]) == {"Activated": True, "Count": 8}
+
+
+def test_an_error_is_caught_and_an_operator_replaces(run) -> None:
+    assert run("try { Get-Frob } catch { 'caught' } finally { 'end' }") == ["caught", "end"]
+    assert run("$a = 1; $a += 2; $a; 'a-b' -replace '-', '+'") == ["3", "a+b"]
+
+
+def test_the_registry_is_read_and_written(run) -> None:
+    key = "HKLM:\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\SoftwareProtectionPlatform".replace("\\\\", "\\")
+    run(f"Set-ItemProperty -Path '{key}' -Name KeyManagementServiceName -Value kms9")
+    assert run(f"(Get-ItemProperty '{key}').KeyManagementServiceName") == ["kms9"]
+    assert run(f"$null -eq (Get-ItemProperty '{key}').KeyManagementServiceLookupDomain; Test-Path '{key}'") == [
+        "True",
+        "True",
+    ]
 
 
 def test_few_properties_are_a_table_and_many_a_list(run) -> None:

@@ -1,0 +1,65 @@
+"""What a script is read into, and what it is run by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
+
+
+class PowerShellError(Exception):
+    """A script is not understood, or fails; the text says where or why."""
+
+
+class Shell(Protocol):
+    """What runs the functions that a script was read into: its values, variables and commands."""
+
+    stopped: bool
+    """Whether the script has ended itself."""
+
+    def leave(self, values: list[Any], *, ends: bool) -> list[Any]:
+        """End the script: with a code if it `ends` by exit, else with what it gives at last."""
+
+    def fail(self, what: Any) -> NoReturn:
+        """End with an error."""
+
+    def assign(self, name: str, values: list[Any]) -> list[Any]:
+        """Set a variable to what a pipeline gave."""
+
+    def variable(self, name: str) -> Any:
+        """A variable's value, nothing for one that was never set."""
+
+    def single(self, values: list[Any]) -> Any:
+        """What a pipeline gave, as a value: nothing, one thing, or the list."""
+
+    def spread(self, value: Any) -> list[Any]:
+        """A value as what it puts into a pipeline."""
+
+    def truth(self, value: Any) -> bool:
+        """Whether a value counts as true."""
+
+    def text(self, value: Any) -> str:
+        """A value in a string."""
+
+    def cast(self, kind: str, value: Any) -> Any:
+        """A value as another type."""
+
+    def member(self, value: Any, name: str) -> Any:
+        """A property of a value, or of each thing in a list."""
+
+    def indexed(self, value: Any, index: Any) -> Any:
+        """One of a list."""
+
+    def method(self, value: Any, name: str, arguments: list[Any]) -> Any:
+        """Call a method of an instance or of a string."""
+
+    def compare(self, operator: str, left: Any, right: Any) -> Any:
+        """A comparison; of a list on the left, those that hold."""
+
+    def command(self, name: str, arguments: Arguments, items: list[Any] | None) -> list[Any]:
+        """Run a command on what is piped to it."""
+
+
+Code = Callable[[Shell], Any]
+"""Something read: gives a value, or a list of what it puts into the pipeline."""
+Arguments = list[tuple[str, Code | None]]
+"""A command's arguments: a parameter's name ("" for none) and a value, or a name alone."""
