@@ -27,6 +27,7 @@ ROOMS = (
     "discovery",
     "transport",
     "telemetry",
+    "charts",
     "kms",
     "rpc",
 )

@@ -68,6 +68,10 @@ class Upstream:
         self.last_error = ""
         #: When it last let a call's time pass without an answer, in the clock's seconds; None once it has answered.
         self._silent_since: float | None = None
+        #: When, by the clock, it came into its state, was probed last (None: never), and went wrong last, and how.
+        self.changed = clock.seconds()
+        self.checked: float | None = None
+        self.last_failure: tuple[float, str] | None = None
         self._settings = settings
         self._endpoint = make_endpoint(target, settings.attempt_timeout)
         self._clock = clock
@@ -116,6 +120,10 @@ class Upstream:
         """Its state in a word: up, down, trying, warming or drained."""
         return "drained" if self.drained else str(self.circuit.state)
 
+    def age(self, moment: float) -> float:
+        """How many seconds ago a moment of this upstream's clock was."""
+        return self._clock.seconds() - moment
+
     def start(self) -> None:
         """Fill the pool and begin to probe."""
         self.pool.start(held=self.drained)
@@ -138,11 +146,13 @@ class Upstream:
     def drain(self) -> None:
         """Send no more calls there; those under way go on."""
         self.drained = True
+        self.changed = self._clock.seconds()
         self.pool.hold()
 
     def undrain(self) -> None:
         """Send calls there again."""
         self.drained = False
+        self.changed = self._clock.seconds()
         if self.circuit.healthy:
             self.pool.resume()
 
@@ -177,6 +187,8 @@ class Upstream:
     def circuit_opened(self, error: Exception | None) -> None:
         """Log the change once, and stop trying to fill the reserve: the circuit's trials do the trying."""
         self.last_error = error.detail if isinstance(error, UpstreamError) else str(error)
+        self.changed = self._clock.seconds()
+        self.last_failure = self.changed, self.last_error
         reason = error.reason if isinstance(error, UpstreamError) else Reason.UPSTREAM_PROTOCOL
         UPSTREAM_DOWN.emit(self._log, upstream=self.name, reason=str(reason), detail=self.last_error)
         self.pool.hold()
@@ -184,6 +196,7 @@ class Upstream:
     def circuit_closed(self) -> None:
         """Log the change and fill the reserve."""
         self.last_error = ""
+        self.changed = self._clock.seconds()
         UPSTREAM_UP.emit(self._log, upstream=self.name)
         if not self.drained:
             self.pool.resume()
@@ -216,6 +229,7 @@ class Upstream:
         if not isinstance(report, ProbeReport) or self._next_probe is None:
             # The upstream has stopped.
             return
+        self.checked = self._clock.seconds()
         if report.health is Health.DOWN:
             self.circuit.failed(UpstreamError(f"probe: {report.summary}", report.reason))
         else:

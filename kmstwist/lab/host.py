@@ -264,6 +264,16 @@ class LabHost:
         application.forget_before(self._now() - COUNT_PERIOD)
         return len(application.clients)
 
+    def most(self, app_id: UUID) -> int:
+        """The most clients of an application that count at present: twice the largest N-Policy asked for, or 50."""
+        application = self._applications.get(app_id)
+        return application.cap if application else 0
+
+    @property
+    def covered(self) -> tuple[Product, ...]:
+        """The products that its host key covers."""
+        return tuple(self._covered.values())
+
     def clients(self, app_id: UUID) -> tuple[ClientRecord, ...]:
         """The clients of an application that the host remembers, the one that asked longest ago first."""
         application = self._applications.get(app_id)

@@ -24,15 +24,20 @@ from kmstwist.audit.settings import AuditSection
 from kmstwist.clock import now
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.gateway.service import GatewayService
+from kmstwist.gateway.upstream import Upstream
+from kmstwist.kms.catalogue import APPLICATION_NAMES
+from kmstwist.lab.host import LabHost
+from kmstwist.lab.service import LabService
 from kmstwist.logevents import WEB
 from kmstwist.process.control import Command, ask, socket_path
 from kmstwist.server.naming import Naming
 from kmstwist.startup import StartupError
-from kmstwist.telemetry.counters import Counters, Snapshot, UpstreamState, together
+from kmstwist.telemetry.counters import Counters, LabCount, LabState, Snapshot, UpstreamState, together
+from kmstwist.web.asking import Store
 from kmstwist.web.passwords import PasswordFileError, load_users
-from kmstwist.web.reports import Store
 from kmstwist.web.settings import WebSettings, web_address
-from kmstwist.web.site import Source, make_site
+from kmstwist.web.site import make_site
+from kmstwist.web.watch import Source
 
 #: Seconds a worker may take to tell its numbers; one that is busier is left out of this answer.
 _PATIENCE = 2.0
@@ -49,7 +54,9 @@ class Observation:
         audit: AuditService | None,
         naming: Naming,
         started: float,
+        lab: LabService | None = None,
     ) -> None:
+        self._lab = lab
         self._factory = factory
         self._admission = admission
         self._gateway = gateway
@@ -69,14 +76,12 @@ class Observation:
         )
         if self._gateway is not None:
             for upstream in self._gateway.directory.upstreams:
-                pool, tally = upstream.pool, upstream.tally
-                snapshot.upstreams.append(
-                    UpstreamState(
-                        upstream.name, upstream.state, upstream.last_error, pool.idle, pool.busy, pool.waiting
-                    )
-                )
+                tally = upstream.tally
+                snapshot.upstreams.append(self._upstream(upstream))
                 for outcome in ("answered", "refused", "failed"):
                     counters.upstream_calls[f"{upstream.name} {outcome}"] = getattr(tally, outcome)
+        if self._lab is not None:
+            snapshot.lab = _lab_state(self._lab.host)
         if self._audit is not None:
             writer = self._audit.writer
             snapshot.audit.update(waiting=writer.waiting, failing=int(writer.failing))
@@ -90,6 +95,29 @@ class Observation:
                 snapshot.strangers[domain] = [str(HostPort(stranger.host, stranger.port)) for stranger in found]
         return snapshot
 
+    def _upstream(self, upstream: Upstream) -> UpstreamState:
+        pool, failure = upstream.pool, upstream.last_failure
+
+        def when(moment: float | None) -> float | None:
+            return None if moment is None else now() - upstream.age(moment)
+
+        return UpstreamState(
+            upstream.name,
+            upstream.state,
+            upstream.last_error,
+            pool.idle,
+            pool.busy,
+            pool.waiting,
+            address=str(upstream.target.address),
+            priority=upstream.priority,
+            weight=upstream.target.weight,
+            effective_weight=upstream.share,
+            changed=when(upstream.changed),
+            checked=when(upstream.checked),
+            last_error="" if failure is None else failure[1],
+            last_error_at=None if failure is None else when(failure[0]),
+        )
+
     def command(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The control command by which a supervisor asks its worker."""
         return {"pid": os.getpid(), "telemetry": self.snapshot().to_json()}
@@ -98,6 +126,19 @@ class Observation:
     def commands(self) -> dict[str, Command]:
         """What to add to the control socket's commands."""
         return {"telemetry": self.command}
+
+
+def _lab_state(host: LabHost) -> LabState:
+    counts = [LabCount(name, host.count(app_id), host.most(app_id)) for app_id, name in APPLICATION_NAMES.items()]
+    return LabState(
+        host_id=host.host_id,
+        products=len(host.covered),
+        activation_interval=host.activation_interval,
+        renewal_interval=host.renewal_interval,
+        requests=host.counters.total,
+        refused=host.counters.failed,
+        counts=counts,
+    )
 
 
 class WorkersObservation:
@@ -150,7 +191,7 @@ class WebService(Service):
             raise StartupError(f"[web] users: {error}") from None
         try_address(self._address)
         self._guarded = users is not None
-        self._site = make_site(source, now, users, store)
+        self._site = make_site(source, now, users, store, notice=settings.notice, reactor=reactor)
         self._reactor = reactor
         self._log = Logger(namespace="kmstwist.web")
         self.port: IListeningPort | None = None
@@ -167,6 +208,7 @@ class WebService(Service):
     def startService(self) -> None:
         """Say where it is."""
         super().startService()
+        self._site.begin()
         if self.port is not None:
             host: Any = self.port.getHost()
             name = f"[{host.host}]" if ":" in host.host else host.host
@@ -175,6 +217,7 @@ class WebService(Service):
     def stopService(self) -> Deferred[None] | None:
         """Close the port."""
         super().stopService()
+        self._site.end()
         if self.port is None:
             return None
         port, self.port = self.port, None

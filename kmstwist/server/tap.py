@@ -111,7 +111,8 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     reloader = Reloader(
         options.effective, options.load, lambda new: _apply(new, factory, listening, answering, adoption, lookup)
     )
-    observation = Observation(factory, admission, gateway, audit, naming, now())
+    lab = answering if isinstance(answering, LabService) else None
+    observation = Observation(factory, admission, gateway, audit, naming, now(), lab)
     own_commands = Commands(factory, admission, gateway, reloader)
     own_commands.keep_switches(SwitchesFile(state_dir(config), config.server.port))
     if adoption.worker <= 1:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 #: Upper bounds of the latency histogram's buckets, in seconds; the last bucket has none.
@@ -77,7 +77,12 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamState:
-    """One KMS host as the gateway sees it now. `state` is up, warming, trying, down or drained."""
+    """One KMS host as the gateway sees it now. `state` is up, warming, trying, down or drained.
+
+    `detail` is why it is down, `last_error` what went wrong last, and `last_error_at` when. `effective_weight` is what
+    its weight comes to at present, less than `weight` while it is warming up. Times are seconds since 1970, None for
+    never: `changed` is when it came into its state, `checked` when it was last probed.
+    """
 
     name: str
     state: str
@@ -85,11 +90,41 @@ class UpstreamState:
     idle: int = 0
     busy: int = 0
     waiting: int = 0
+    address: str = ""
+    priority: int = 0
+    weight: int = 0
+    effective_weight: float = 1.0
+    changed: float | None = None
+    checked: float | None = None
+    last_error: str = ""
+    last_error_at: float | None = None
 
     @property
     def serves(self) -> bool:
         """Whether calls are sent there."""
         return self.state in ("up", "warming")
+
+
+@dataclass(frozen=True, slots=True)
+class LabCount:
+    """A lab host's count of one application's clients: as many as ask in 30 days, at most `most`."""
+
+    application: str
+    count: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabState:
+    """A lab's own KMS host. Intervals are in minutes; `requests` and `refused` count since its memory began."""
+
+    host_id: str
+    products: int
+    activation_interval: int
+    renewal_interval: int
+    requests: int
+    refused: int
+    counts: list[LabCount] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -110,6 +145,8 @@ class Snapshot:
     strangers: dict[str, list[str]] = field(default_factory=dict)
     workers: int = 1
     workers_wanted: int = 1
+    #: The lab's host; None in a gateway.
+    lab: LabState | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The snapshot as JSON has it."""
@@ -119,7 +156,12 @@ class Snapshot:
     def from_json(cls, raw: Mapping[str, Any]) -> Snapshot:
         """The snapshot from its JSON form."""
         upstreams = [UpstreamState(**one) for one in raw["upstreams"]]
-        return cls(**{**raw, "counters": Counters.read(raw["counters"]), "upstreams": upstreams})
+        lab = None if raw["lab"] is None else LabState(**{**raw["lab"], "counts": _counts(raw["lab"]["counts"])})
+        return cls(**{**raw, "counters": Counters.read(raw["counters"]), "upstreams": upstreams, "lab": lab})
+
+
+def _counts(raw: Sequence[Mapping[str, Any]]) -> list[LabCount]:
+    return [LabCount(**one) for one in raw]
 
 
 class Telemetry:
@@ -175,6 +217,14 @@ _FROM_WORST = ("down", "trying", "drained", "warming", "up")
 
 def _both(one: UpstreamState, other: UpstreamState) -> UpstreamState:
     worse = min(one, other, key=lambda state: _FROM_WORST.index(state.state))
-    return UpstreamState(
-        one.name, worse.state, worse.detail, one.idle + other.idle, one.busy + other.busy, one.waiting + other.waiting
+    errors = [state for state in (one, other) if state.last_error_at is not None]
+    latest = max(errors, key=lambda state: state.last_error_at or 0.0, default=worse)
+    return replace(
+        worse,
+        idle=one.idle + other.idle,
+        busy=one.busy + other.busy,
+        waiting=one.waiting + other.waiting,
+        checked=max((each for each in (one.checked, other.checked) if each is not None), default=None),
+        last_error=latest.last_error,
+        last_error_at=latest.last_error_at,
     )

@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
+from typing import Any
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.server import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
 
 from kmstwist.logevents import DEFECT
-from kmstwist.web.page import CSS
 
-_STYLE = b64encode(hashlib.sha256(CSS.encode()).digest()).decode()
-_HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE}'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+#: Everything comes from here, nothing from inside a page: no script or style that somebody else put there is obeyed.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 _log = Logger(namespace="kmstwist.web")
 
 
+class SafeRequest(Request):
+    """A request whose answer has the headers whoever gives it, and that never tells what software made it."""
+
+    def process(self) -> None:
+        """Answer."""
+        for name, value in HEADERS.items():
+            self.setHeader(name, value)
+        super().process()
+
+
+class ReadOnly(Resource):
+    """What can be looked at and not changed: GET and HEAD. Other methods are refused in our own words."""
+
+    def render(self, request: Request) -> Any:
+        """Look at the method first."""
+        if request.method not in (b"GET", b"HEAD"):
+            request.setHeader("Allow", "GET, HEAD")
+            send_sentence(request, 405, "this site can only be looked at: GET and HEAD")
+            return NOT_DONE_YET
+        return self.render_GET(request)
+
+    def render_GET(self, request: Request) -> Any:
+        """Answer."""
+        raise NotImplementedError
+
+
 def send(request: Request, status: int, kind: str, body: bytes) -> None:
     """Answer with a whole body in UTF-8 of the media type `kind`, and finish. The client must still be there."""
     request.setResponseCode(status)
-    for name, value in {**_HEADERS, "Content-Type": f"{kind}; charset=utf-8"}.items():
-        request.setHeader(name, value)
+    for name, value in HEADERS.items():
+        # Where there is no SafeRequest around, as in tests.
+        if not request.responseHeaders.hasHeader(name):
+            request.setHeader(name, value)
+    request.setHeader("Content-Type", f"{kind}; charset=utf-8")
     request.setHeader("Content-Length", str(len(body)))
     if request.method != b"HEAD":
         request.write(body)

@@ -1,40 +1,35 @@
 """The audit's reports on the site: /reports/ lists them, /reports/NAME asks one, with the command line's questions.
 
-The query and the making of the answer are work for a thread: a report of many machines takes seconds, and the reactor
-has clients to serve. Few run at a time, so that they never take all of the reactor's threads, in which names are
-resolved too.
+The other formats are byte for byte what the command prints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Event
 from typing import Any
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
-from twisted.internet.defer import Deferred, DeferredSemaphore
-from twisted.internet.threads import deferToThread
+from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from kmstwist.audit.engine import StoreError, plain_error, reading
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.filters import QueryError
-from kmstwist.audit.reports.model import Bucket, Query, Report, ReportDefinition, ReportRow
-from kmstwist.audit.reports.render import to_csv, to_json, to_markdown
+from kmstwist.audit.reports.model import Bucket, ColumnInfo, Kind, Query, Report, ReportDefinition, ReportRow
+from kmstwist.audit.reports.render import as_text, to_csv, to_json, to_markdown, worth_showing
 from kmstwist.audit.reports.times import parse_when
-from kmstwist.web.answers import failed, log_defect, send, send_sentence
-from kmstwist.web.report_page import index_page, report_page
+from kmstwist.web.answers import ReadOnly, failed, log_defect, send, send_sentence
+from kmstwist.web.asked import Mistakes, read_words
+from kmstwist.web.asking import Asker, Gone, StoreTrouble
+from kmstwist.web.pages import AUDIT_OFF, common, problem_page
+from kmstwist.web.rendering import render, url
+from kmstwist.web.watch import Status, at
 
-#: Gives the audit's store. Raises `StoreError` where there is none to be had now.
-Store = Callable[[], Engine]
-
-#: Reports made at the same time; more wait for their turn.
-AT_A_TIME = 2
+#: Rows a page shows at most; the other formats have all.
+HTML_ROWS = 200
 #: As on the command line.
 _MOST_DAYS = 3650
 
@@ -44,10 +39,21 @@ _RENDERED: Mapping[str, tuple[str, Callable[[Report[ReportRow]], str]]] = {
     "markdown": ("text/markdown", to_markdown),
 }
 _FORMATS = ("html", *_RENDERED)
+#: The parameters in the order in which people think of them, with an example of each.
+FIELDS = {
+    "since": "7d or 2026-06-01",
+    "until": "12h or 2026-06-30",
+    "machine": "pc1* or 10.1.0.7",
+    "network": "10.1.0.0/16",
+    "product": "*LTSC*",
+    "upstream": "kms1*",
+    "days": "30",
+    "by": "day",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ReportQuestion:
     """What a request asks: the report, the query for it, the answer's format, and the words it was given in."""
 
     definition: ReportDefinition
@@ -56,143 +62,162 @@ class Question:
     words: Mapping[str, str]
 
 
-def understand(definition: ReportDefinition, args: Mapping[bytes, list[bytes]], now: datetime) -> Question:
-    """The question in a request's parameters; an empty one is as good as none. Raises `QueryError` with a sentence."""
-    words = _words(args)
-    form = words.pop("format", "html")
+def understand_report(definition: ReportDefinition, args: Mapping[bytes, list[bytes]], now: datetime) -> ReportQuestion:
+    """The question in a request's parameters; an empty one is as good as none. Raises `Mistakes`."""
+    words = read_words(args)
+    asked = dict(words)
+    form = asked.pop("format", "html")
+    wrong: dict[str, str] = {}
     if form not in _FORMATS:
-        raise QueryError(f"{form!r} is no format; there are {', '.join(_FORMATS)}")
-    if unheeded := sorted(words.keys() - definition.heeds):
-        raise QueryError(f"the report {definition.name} has no use for {unheeded[0]!r}")
-    values: dict[str, Any] = {name: _value(name, text, now) for name, text in words.items()}
-    return Question(definition, Query(now=now, **values), form, words)
-
-
-def _words(args: Mapping[bytes, list[bytes]]) -> dict[str, str]:
-    words = {}
-    for raw, given in args.items():
+        wrong["format"] = f"{form!r} is no format; there are {', '.join(_FORMATS)}"
+    values: dict[str, Any] = {}
+    for name, text in asked.items():
+        if name not in definition.heeds:
+            wrong[name] = f"the report {definition.name} has no use for {name!r}"
+            continue
         try:
-            name, texts = raw.decode(), [each.decode() for each in given]
-        except UnicodeDecodeError:
-            raise QueryError(f"the parameter {raw.decode(errors='replace')!r} is not UTF-8") from None
-        if len(texts) > 1:
-            raise QueryError(f"{name!r} is given {len(texts)} times; once is enough")
-        if texts[0]:
-            words[name] = texts[0]
-    return words
+            values[name] = _value(name, text, now)
+        except ValueError as error:
+            wrong[name] = str(error)
+    if wrong:
+        raise Mistakes(wrong, words)
+    return ReportQuestion(definition, Query(now=now, **values), form, asked)
 
 
 def _value(name: str, text: str, now: datetime) -> Any:
     match name:
         case "since" | "until":
-            try:
-                return parse_when(text, now)
-            except ValueError as error:
-                raise QueryError(f"{name}: {error}") from None
+            return parse_when(text, now)
         case "days":
             if text.isdecimal() and len(text) <= len(str(_MOST_DAYS)) and int(text) <= _MOST_DAYS:
                 return int(text)
-            raise QueryError(f"days: {text!r} is no number of days from 0 to {_MOST_DAYS}")
+            raise ValueError(f"{text!r} is no number of days from 0 to {_MOST_DAYS}")
         case "by":
             if text in list(Bucket):
                 return Bucket(text)
-            raise QueryError(f"by: {text!r} is none of {', '.join(Bucket)}")
+            raise ValueError(f"{text!r} is none of {', '.join(Bucket)}")
         case _:
             return text
 
 
-def make_answer(engine: Engine, question: Question, gone: Event) -> tuple[str, bytes] | None:
-    """The answer's media type and body; None if the client went away meanwhile. For a thread: it blocks.
-
-    Raises `QueryError`, and what the store raises.
-    """
-    with reading(engine) as connection:
-        report = question.definition.ask(connection, question.query)
-    if gone.is_set():
-        return None
-    if question.form == "html":
-        return "text/html", report_page(question.definition, report, question.words, question.query.now)
-    kind, rendered = _RENDERED[question.form]
-    return kind, rendered(report).encode()
-
-
-class Reports(Resource):
+class Reports(ReadOnly):
     """/reports/ and all that is under it."""
 
     isLeaf = True
 
-    def __init__(
-        self, store: Store, seconds: Callable[[], float], in_thread: Callable[..., Deferred[Any]] = deferToThread
-    ) -> None:
+    def __init__(self, asker: Asker) -> None:
         super().__init__()
-        self._store = store
-        self._seconds = seconds
-        self._in_thread = in_thread
-        self._turns = DeferredSemaphore(AT_A_TIME)
+        self._asker = asker
 
     def render_GET(self, request: Request) -> int:
         """Find the report, or list them."""
-        name = b"/".join(request.postpath or ()).decode(errors="replace")
-        if not name:
-            send(request, 200, "text/html", index_page())
-        elif name not in REPORTS:
-            send_sentence(request, 404, f"there is no report {name!r}; there are {', '.join(REPORTS)}")
-        else:
-            self._begin(request, REPORTS[name])
-        return NOT_DONE_YET
-
-    def _begin(self, request: Request, definition: ReportDefinition) -> None:
-        try:
-            question = understand(definition, request.args or {}, datetime.fromtimestamp(self._seconds(), UTC))
-        except QueryError as error:
-            send_sentence(request, 400, str(error))
-            return
         gone = Event()
 
         def left(_: Failure) -> None:
             gone.set()
 
         def defect(failure: Failure) -> None:
-            (log_defect if gone.is_set() else failed)(request, failure)
+            if not failure.check(Gone):
+                (log_defect if gone.is_set() else failed)(request, failure)
 
         request.notifyFinish().addErrback(left)
-        Deferred.fromCoroutine(self._answer(request, question, gone)).addErrback(defect)
+        Deferred.fromCoroutine(self._begin(request, gone)).addErrback(defect)
+        return NOT_DONE_YET
 
-    async def _answer(self, request: Request, question: Question, gone: Event) -> None:
-        try:
-            answer = await self._in_turn(question, gone)
-        except QueryError as error:
-            status, sentence = 400, str(error)
-        except (StoreError, SQLAlchemyError) as error:
-            status, sentence = 503, f"the audit's store cannot be read: {plain_error(error)}"
+    async def _begin(self, request: Request, gone: Event) -> None:
+        status = await self._asker.watch.status()
+        name = b"/".join(request.postpath or ()).decode(errors="replace")
+        if gone.is_set():
+            return
+        if not self._asker.has_audit:
+            send(request, 404, "text/html", self._problem(status, 404, AUDIT_OFF))
+        elif not name:
+            page = render(
+                "reports.html", **common(self._asker, status, "reports"), title="Reports", reports=REPORTS.values()
+            )
+            send(request, 200, "text/html", page)
+        elif name not in REPORTS:
+            sentence = f"there is no report {name!r}; there are {', '.join(REPORTS)}"
+            send(request, 404, "text/html", self._problem(status, 404, sentence))
         else:
-            if answer is not None and not gone.is_set():
-                if question.form == "csv":
-                    name = f"kmstwist-{question.definition.name}.csv"
-                    request.setHeader("Content-Disposition", f'attachment; filename="{name}"')
-                send(request, 200, *answer)
+            await self._report(request, REPORTS[name], status, gone)
+
+    async def _report(self, request: Request, definition: ReportDefinition, status: Status, gone: Event) -> None:
+        try:
+            question = understand_report(definition, request.args or {}, at(status.now))
+            kind, body = await self._asker.read(lambda connection: self._made(connection, question, status, gone), gone)
+        except Mistakes as mistakes:
+            self._mistaken(request, definition, status, mistakes, gone)
+            return
+        except StoreTrouble as error:
+            if not gone.is_set():
+                send(request, 503, "text/html", self._problem(status, 503, str(error)))
             return
         if not gone.is_set():
-            send_sentence(request, status, sentence)
+            if question.form == "csv":
+                name = f"kmstwist-{definition.name}.csv"
+                request.setHeader("Content-Disposition", f'attachment; filename="{name}"')
+            send(request, 200, kind, body)
 
-    async def _in_turn(self, question: Question, gone: Event) -> tuple[str, bytes] | None:
-        await self._turns.acquire()
+    def _mistaken(
+        self, request: Request, definition: ReportDefinition, status: Status, mistakes: Mistakes, gone: Event
+    ) -> None:
+        if gone.is_set():
+            return
+        if mistakes.words.get("format", "html") in _RENDERED:
+            send_sentence(request, 400, str(mistakes))
+            return
+        send(request, 400, "text/html", self._page(definition, status, None, mistakes.words, mistakes.sentences))
+
+    def _problem(self, status: Status, code: int, sentence: str) -> bytes:
+        return problem_page(self._asker, status, code, sentence, "reports")
+
+    def _made(self, connection: Connection, question: ReportQuestion, status: Status, gone: Event) -> tuple[str, bytes]:
+        """The answer's media type and body. For a thread: it blocks. Raises `Gone` and `Mistakes`."""
+        definition = question.definition
         try:
-            # The turn ends with the thread's work and not with the client's patience: a thread cannot be called off.
-            answer: tuple[str, bytes] | None = None
-            if not gone.is_set():
-                answer = await self._in_thread(make_answer, self._store(), question, gone)
-            return answer
-        finally:
-            self._turns.release()
+            report = definition.ask(connection, question.query)
+        except QueryError as error:
+            raise Mistakes({"network": str(error)}, {**question.words, "format": question.form}) from None
+        if gone.is_set():
+            raise Gone
+        if question.form == "html":
+            return "text/html", self._page(definition, status, report, question.words, {})
+        kind, rendered = _RENDERED[question.form]
+        return kind, rendered(report).encode()
+
+    def _page(
+        self,
+        definition: ReportDefinition,
+        status: Status,
+        report: Report[ReportRow] | None,
+        words: Mapping[str, str],
+        wrong: Mapping[str, str],
+    ) -> bytes:
+        shown: Sequence[ReportRow] = [] if report is None else report.rows[:HTML_ROWS]
+        columns: Sequence[ColumnInfo] = [] if report is None else worth_showing(report, shown)
+        words = {name: text for name, text in words.items() if name != "format"}
+        links = {form: url(f"reports/{definition.name}", **{**words, "format": form}) for form in _RENDERED}
+        return render(
+            "report.html",
+            **common(self._asker, status, "reports"),
+            title=definition.summary if report is None else report.title,
+            definition=definition,
+            report=report,
+            columns=columns,
+            rows=[[_cell(row, column) for column in columns] for row in shown],
+            urgencies=[str(row.urgency) for row in shown],
+            more=0 if report is None else len(report.rows) - len(shown),
+            fields={name: example for name, example in FIELDS.items() if name in definition.heeds},
+            buckets=[(str(each), str(each)) for each in Bucket],
+            words=words,
+            errors={name: text for name, text in wrong.items() if name in definition.heeds},
+            others=[text for name, text in wrong.items() if name not in definition.heeds],
+            links=links,
+        )
 
 
-class NoReports(Resource):
-    """What is at /reports/ where the audit is off."""
-
-    isLeaf = True
-
-    def render_GET(self, request: Request) -> int:
-        """Say so."""
-        send_sentence(request, 404, "there are no reports: the audit is off (enabled = false in [audit])")
-        return NOT_DONE_YET
+def _cell(row: ReportRow, column: ColumnInfo) -> tuple[str, str]:
+    """A value as it is written, and how its column is aligned."""
+    right = column.kind in (Kind.NUMBER, Kind.SHARE, Kind.CODE)
+    return as_text(getattr(row, column.name), column.kind), "n" if right else ""

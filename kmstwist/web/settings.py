@@ -45,6 +45,13 @@ class WebSettings(BaseModel):
         description="File of those who may look, made with kmstwist web password; without it, whoever can connect may.",
     )
 
+    notice: str = Field(
+        "",
+        max_length=200,
+        examples=["Test system"],
+        description="A sentence above every page, to tell one server's site from another's.",
+    )
+
     @model_validator(mode="after")
     def _guarded(self) -> WebSettings:
         if self.listen is not None and self.users is None and not ip_address(web_address(self.listen).host).is_loopback:

@@ -1,38 +1,40 @@
-"""The site: /livez, /readyz, /metrics, the status page and the audit's reports, for whoever the file of users names.
-
-Every answer but a report is made from one snapshot that the source gives for it; with workers the source has to ask
-them first.
-"""
+"""The site: its pages and their API, /livez, /readyz and /metrics, for whoever the file of users names."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client.twisted import MetricsResource
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
 from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
-from twisted.web.template import flattenString
 from zope.interface import implementer
 
-from kmstwist.findings import Health, overall
-from kmstwist.telemetry.counters import Snapshot
-from kmstwist.telemetry.judgement import judge
-from kmstwist.web import page
-from kmstwist.web.answers import failed, send
+from kmstwist.findings import Health
+from kmstwist.web.answers import ReadOnly, SafeRequest, failed, send
+from kmstwist.web.api.openapi import document
+from kmstwist.web.asking import Asker, Store
+from kmstwist.web.live import Live
 from kmstwist.web.metrics import registry_for
+from kmstwist.web.pages import Api, Missing, Page
 from kmstwist.web.passwords import PasswordChecker
-from kmstwist.web.reports import NoReports, Reports, Store
+from kmstwist.web.reports import Reports
+from kmstwist.web.static import Static
+from kmstwist.web.views.catalogue import VIEWS
+from kmstwist.web.watch import EVERY, Source, Status, Watch
 
-#: Gives what is to be shown, at once or in a Deferred.
-Source = Callable[[], "Snapshot | Deferred[Snapshot]"]
+#: Connections to the site at once; a browser has six at most.
+CONNECTIONS = 500
 
 
-class Live(Resource):
+class Alive(ReadOnly):
     """/livez: the process answers. For a supervisor that restarts what does not."""
 
     isLeaf = True
@@ -43,70 +45,91 @@ class Live(Resource):
         return NOT_DONE_YET
 
 
-class FromSnapshot(Resource):
-    """A page that is made from a snapshot."""
+class FromStatus(ReadOnly):
+    """What is made from how things stand."""
 
     isLeaf = True
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, watch: Watch) -> None:
         super().__init__()
-        self._source = source
+        self._watch = watch
 
     def render_GET(self, request: Request) -> int:
-        """Get the snapshot, then show it."""
+        """Look, then show it."""
         gone: list[Any] = []
         request.notifyFinish().addErrback(gone.append)
-        asked: Deferred[Any] = maybeDeferred(self._source)
-        asked.addCallback(lambda snapshot: None if gone else self.show(request, snapshot))
+        asked: Deferred[Any] = self._watch.status(fresh=True)
+        asked.addCallback(lambda status: None if gone else self.show(request, status))
         asked.addErrback(lambda failure: None if gone else failed(request, failure))
         return NOT_DONE_YET
 
-    def show(self, request: Request, snapshot: Snapshot) -> Any:
-        """Answer the request from the snapshot."""
+    def show(self, request: Request, status: Status) -> None:
+        """Answer the request."""
         raise NotImplementedError
 
 
-class Ready(FromSnapshot):
+class Ready(FromStatus):
     """/readyz: whether clients are answered. 200 or 503, and what is wrong, a line each. For a load balancer."""
 
-    def show(self, request: Request, snapshot: Snapshot) -> None:
+    def show(self, request: Request, status: Status) -> None:
         """Judge."""
-        findings = judge(snapshot)
-        health = overall(findings)
-        lines = [health.word, *(finding.sentence for finding in findings)]
-        send(request, 503 if health is Health.DOWN else 200, "text/plain", ("\n".join(lines) + "\n").encode())
+        lines = [status.health.word, *(each.finding.sentence for each in status.standing)]
+        code = 503 if status.health is Health.DOWN else 200
+        send(request, code, "text/plain", ("\n".join(lines) + "\n").encode())
 
 
-class Metrics(FromSnapshot):
+class Metrics(FromStatus):
     """/metrics, in Prometheus' formats."""
 
-    def __init__(self, source: Source, *, process: bool = True) -> None:
-        super().__init__(source)
-        self._process = process
-
-    def show(self, request: Request, snapshot: Snapshot) -> None:
+    def show(self, request: Request, status: Status) -> None:
         """Let prometheus_client answer from a registry of this snapshot."""
-        MetricsResource(registry_for(snapshot, process=self._process)).render(request)
+        MetricsResource(registry_for(status.snapshot)).render(request)
 
 
-class Status(FromSnapshot):
-    """/: the page for people."""
+class OpenApi(ReadOnly):
+    """/api/openapi.json: what the API offers."""
 
-    isLeaf = False
+    isLeaf = True
 
-    def __init__(self, source: Source, seconds: Callable[[], float], *, reports: bool) -> None:
-        super().__init__(source)
-        self._seconds = seconds
-        self._reports = reports
+    def render_GET(self, request: Request) -> int:
+        """Send the document."""
+        send(request, 200, "application/json", json.dumps(document(), indent=1).encode() + b"\n")
+        return NOT_DONE_YET
+
+
+class Root(ReadOnly):
+    """Everything at the top: the pages, and what was added with `putChild`."""
+
+    def __init__(self, asker: Asker) -> None:
+        super().__init__()
+        self._asker = asker
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """The page itself at the root; what is not there is not there."""
-        return self if not path else super().getChild(path, request)
+        """A page by its name; the overview has none."""
+        name = path.decode(errors="replace") or "overview"
+        view = VIEWS.get(name)
+        if view is None or not view.template or request.postpath or path == b"overview":
+            return Missing(self._asker)
+        return Page(self._asker, view)
 
-    def show(self, request: Request, snapshot: Snapshot) -> Deferred[None]:
-        """Render the page."""
-        rendered = flattenString(request, page.status_page(snapshot, self._seconds(), reports=self._reports))
-        return rendered.addCallback(lambda body: send(request, 200, "text/html", b"<!doctype html>" + body))
+
+class ApiRoot(ReadOnly):
+    """Everything under /api/."""
+
+    def __init__(self, asker: Asker) -> None:
+        super().__init__()
+        self._asker = asker
+        for view in VIEWS.values():
+            self.putChild(view.name.encode(), Api(asker, view))
+        self.putChild(b"openapi.json", OpenApi())
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """What is not there."""
+        return Missing(self._asker)
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> Resource:
+        """An endpoint has nothing under it."""
+        return Missing(self._asker) if request.postpath else super().getChildWithDefault(path, request)
 
 
 @implementer(IRealm)
@@ -127,33 +150,78 @@ class _Guard(HTTPAuthSessionWrapper):
 
     def getChildWithDefault(self, path: bytes, request: Request) -> Any:
         """The way into the site."""
-        return Live() if path == b"livez" else super().getChildWithDefault(path, request)
+        return Alive() if path == b"livez" else super().getChildWithDefault(path, request)
 
 
-class QuietSite(Site):
-    """A site that does not log requests: a scrape every few seconds would bury the conversations."""
+class StatusSite(Site):
+    """The site's factory: it logs no requests (a scrape every few seconds would bury the conversations), and it bounds
+    how many connections there are.
+    """
 
     noisy = False
+    displayTracebacks = False
+
+    def __init__(self, root: IResource, watch: Watch, live: Live, reactor: Any) -> None:
+        super().__init__(root, requestFactory=SafeRequest, timeout=30)
+        self._live = live
+        self._connections = 0
+        self._looking = LoopingCall(watch.status)
+        self._looking.clock = reactor
+
+    def begin(self) -> None:
+        """Begin to look every few seconds, so that it is known since when things are as they are."""
+        self._looking.start(EVERY)
+
+    def end(self) -> None:
+        """Stop looking, and end the streams."""
+        if self._looking.running:
+            self._looking.stop()
+        self._live.end()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Take a connection, unless there are too many."""
+        if self._connections >= CONNECTIONS:
+            return None
+        protocol: Any = super().buildProtocol(addr)
+        self._connections += 1
+        lost = protocol.connectionLost
+
+        def connection_lost(*args: Any) -> None:
+            self._connections -= 1
+            lost(*args)
+
+        protocol.connectionLost = connection_lost
+        return protocol
 
     def log(self, request: HttpRequest) -> None:
         """Say nothing."""
 
 
 def make_site(
-    source: Source, seconds: Callable[[], float], users: Mapping[str, str] | None = None, store: Store | None = None
-) -> Site:
+    source: Source,
+    seconds: Callable[[], float],
+    users: Mapping[str, str] | None = None,
+    store: Store | None = None,
+    *,
+    notice: str = "",
+    reactor: Any = _reactor,
+) -> StatusSite:
     """The site. `seconds` is the time since 1970; `users`, where given, are names with their scrypt hashes.
 
-    `store` gives the audit's store; None where the audit is off.
+    `store` gives the audit's store; None where the audit is off. `notice` stands above every page.
     """
-    root: Any = Status(source, seconds, reports=store is not None)
-    root.putChild(b"reports", NoReports() if store is None else Reports(store, seconds))
-    root.putChild(b"livez", Live())
-    root.putChild(b"readyz", Ready(source))
-    root.putChild(b"metrics", Metrics(source))
+    watch = Watch(source, seconds)
+    asker = Asker(watch, store, notice=notice)
+    live = Live(asker, reactor)
+    root: Any = Root(asker)
+    root.putChild(b"api", ApiRoot(asker))
+    root.putChild(b"reports", Reports(asker))
+    root.putChild(b"static", Static())
+    root.putChild(b"events", live)
+    root.putChild(b"livez", Alive())
+    root.putChild(b"readyz", Ready(watch))
+    root.putChild(b"metrics", Metrics(watch))
     if users is not None:
         portal = Portal(_Realm(root), [PasswordChecker(users)])
         root = _Guard(portal, [BasicCredentialFactory(b"kmstwist")])
-    site = QuietSite(root, timeout=30)
-    site.displayTracebacks = False
-    return site
+    return StatusSite(root, watch, live, reactor)

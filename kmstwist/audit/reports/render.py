@@ -72,7 +72,7 @@ def as_data(value: Any, kind: Kind) -> Any:
         return None
     match kind:
         case Kind.TIME | Kind.DATE:
-            return value.isoformat(timespec="seconds")
+            return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value.isoformat()
         case Kind.CODE:
             return f"0x{value:08X}"
         case _:

@@ -1,23 +1,30 @@
-"""A fleet's result as one HTML page: charts that answer to the mouse, and nothing loaded from anywhere.
+"""A fleet's result as one HTML page: charts that answer to the mouse and the keyboard, nothing loaded from anywhere.
 
-The charts are drawn by some 400 lines of script of our own (`page.js`) in a canvas: a page of 150 KB, where one with a
-charting library inside would have 4 MB, to be mailed to people who want to look at three charts.
+The page holds all it needs, uPlot too (`kmstwist.charts`), so that it can be mailed to people who want to look at three
+charts. Each chart has its numbers as a table.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Sequence
-from html import escape
+from functools import cache
 from importlib import resources
 from typing import Any
 
-from kmstwist import __version__
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from kmstwist import __version__, charts
 from kmstwist.kms.messages import LicenseStatus
-from kmstwist.lab.fleet.record import STATES, FleetResult
+from kmstwist.lab.fleet.record import HOUR, STATES, FleetResult
 from kmstwist.lab.fleet.report import STATE_WORDS, compared, figures, rows, text
 
 MAX_LISTED_LOSSES = 500
+#: Rows of a chart's table; a longer run's rows are several days each.
+MAX_TABLE_ROWS = 370
 
 _STATE_COLOURS = {
     LicenseStatus.LICENSED: "#2f9e6e",
@@ -31,146 +38,131 @@ _UNANSWERED = "#cf4b4b"
 
 def page(results: Sequence[FleetResult]) -> str:
     """The page for one run, or for two to compare."""
-    title = " and ".join(result.scenario.name for result in results)
-    sections = [_compared(results)] if len(results) > 1 else []
-    sections += [_section(result, f"run{number}") for number, result in enumerate(results)]
-    data = {f"run{number}": _data(result) for number, result in enumerate(results)}
-    return _TEMPLATE.format(
-        title=escape(title),
-        style=_resource("page.css"),
-        sections="\n".join(sections),
-        data=_script_safe(json.dumps(data, separators=(",", ":"))),
-        script=_resource("page.js"),
-        version=escape(__version__),
+    runs = [_Run(f"run{number}", result) for number, result in enumerate(results)]
+    style, script = f"{charts.style()}\n{_resource('page.css')}", charts.script()
+    return _template().render(
+        title=" and ".join(result.scenario.name for result in results),
+        policy=f"default-src 'none'; style-src {_allowed(style)}; script-src {_allowed(script)}",
+        # What stands in these elements must be byte for byte what was allowed.
+        style=Markup(style),  # noqa: S704 - our own files
+        script=Markup(script),  # noqa: S704 - our own files
+        data=_script_safe(json.dumps({run.ident: run.data for run in runs}, separators=(",", ":"))),
+        runs=runs,
+        compared=list(compared(*results)) if len(results) > 1 else [],
+        version=__version__,
+        most=MAX_LISTED_LOSSES,
     )
 
 
-_TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; \
-script-src 'unsafe-inline'; img-src data:">
-<title>{title}</title>
-<style>
-{style}
-</style>
-</head>
-<body>
-<main>
-{sections}
-<footer>Simulated by kmstwist {version}, lab clients and lab hosts in virtual time. All times are UTC.</footer>
-</main>
-<script id="data" type="application/json">{data}</script>
-<script>
-{script}
-</script>
-</body>
-</html>
-"""
-
-
-def _section(result: FleetResult, ident: str) -> str:
-    figure = figures(result)
-    cards = [
-        _card(f"{figure.machines:,}", "machines", f"{result.scenario.days:g} days from {text(result.begins)[:10]}", ""),
-        _card(
-            f"{figure.at_end[LicenseStatus.LICENSED]:,}",
-            "licensed at the end",
-            f"of {sum(figure.at_end.values()):,} licences there then",
-            "good" if figure.at_end[LicenseStatus.LICENSED] == sum(figure.at_end.values()) else "bad",
-        ),
-        _card(
-            f"{figure.lost + figure.never_licensed:,}",
-            "lost activation",
-            f"{figure.lost:,} ran out after 180 days, {figure.never_licensed:,} never had one",
-            "bad" if figure.lost + figure.never_licensed else "good",
-        ),
-        _card(
-            f"{figure.reduced:,}",
-            "saw notifications",
-            f"at most {figure.most_in_notification:,} at once",
-            "bad" if figure.reduced else "good",
-        ),
-        _card(f"{figure.peak_requests:,}", "requests in the busiest hour", _peak(result), ""),
-    ]
-    summary = "".join(f"<tr><th>{escape(heading)}</th><td>{escape(value)}</td></tr>" for heading, value in rows(result))
-    return f"""<section id="{ident}">
-<h1>{escape(result.scenario.name)}</h1>
-<p class="lead">{escape(result.scenario.description)}</p>
-<div class="cards">{"".join(cards)}</div>
-<h2>Licences by state</h2>
-<div class="chart" data-run="{ident}" data-chart="states" data-title="Licences by state"></div>
-<h2>Requests in each hour</h2>
-<div class="chart" data-run="{ident}" data-chart="requests" data-title="Requests in each hour"></div>
-{_counts(result, ident)}
-<p class="hint">Drag across a chart to look closer, double-click to see all again; click a name to hide it. On the
-keyboard: Tab to a chart, arrows walk through its hours (with Shift: days), + and - look closer and less close, Escape
-shows all again.</p>
-<h2>Summary</h2>
-<table class="summary">{summary}</table>
-{_losses(result)}
-</section>"""
-
-
-def _counts(result: FleetResult, ident: str) -> str:
-    """The place of the counts' chart; none where no host ever counted anybody, or none could be asked for it."""
-    if not any(result.counts.values()):
-        return ""
-    return f"""<h2>Client count at the hosts</h2>
-<div class="chart" data-run="{ident}" data-chart="counts" data-title="Client count at the hosts"></div>
-"""
-
-
-def _peak(result: FleetResult) -> str:
-    figure = figures(result)
-    if figure.peak_at is None:
-        return "none"
-    return f"{figure.peak_host}, {text(figure.peak_at)[:16].replace('T', ' ')}"
-
-
-def _card(value: str, what: str, more: str, mood: str) -> str:
-    return (
-        f'<div class="card {mood}"><div class="value">{escape(value)}</div><div class="what">{escape(what)}</div>'
-        f'<div class="more">{escape(more)}</div></div>'
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("kmstwist.lab.fleet", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    return environment.get_template("page.html")
 
 
-def _losses(result: FleetResult) -> str:
-    if not result.losses:
-        return "<h2>Who would have lost activation</h2><p>Nobody.</p>"
-
-    def cell(moment: float | None) -> str:
-        return "" if moment is None else text(moment).replace("T", " ").rstrip("Z")
-
-    lines = "".join(
-        f"<tr><td>{escape(loss.machine)}</td><td>{escape(loss.product)}</td><td>{escape(loss.site)}</td>"
-        f"<td>{cell(loss.lost_at)}</td><td>{cell(loss.notified_at)}</td><td>{cell(loss.restored_at)}</td></tr>"
-        for loss in result.losses[:MAX_LISTED_LOSSES]
-    )
-    more = len(result.losses) - MAX_LISTED_LOSSES
-    note = f"<p>And {more:,} more; --json has all.</p>" if more > 0 else ""
-    return (
-        f"<h2>Who would have lost activation</h2><details><summary>{len(result.losses):,} licences</summary>"
-        "<div class='wide'><table class='losses'><thead><tr><th>machine</th><th>product</th><th>site</th>"
-        f"<th>ran out</th><th>notification</th><th>licensed again</th></tr></thead>"
-        f"<tbody>{lines}</tbody></table></div>{note}</details>"
-    )
+def _allowed(text: str) -> str:
+    """The source expression that allows this text inside the page, and no other."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _compared(results: Sequence[FleetResult]) -> str:
-    first, second = results
-    lines = "".join(
-        f'<tr class="{"differs" if one != two else ""}"><th>{escape(heading)}</th><td>{escape(one)}</td>'
-        f"<td>{escape(two)}</td></tr>"
-        for heading, one, two in compared(first, second)
-    )
-    return (
-        f"<section><h1>{escape(first.scenario.name)} and {escape(second.scenario.name)}</h1>"
-        f"<table class='summary'><thead><tr><th></th><th>{escape(first.scenario.name)}</th>"
-        f"<th>{escape(second.scenario.name)}</th></tr></thead><tbody>{lines}</tbody></table></section>"
-    )
+class _Run:
+    """What the page shows of one run."""
+
+    def __init__(self, ident: str, result: FleetResult) -> None:
+        self.ident = ident
+        self.result = result
+        self.figures = figures(result)
+        self.data = _data(result)
+        self.summary = rows(result)
+
+    @property
+    def cards(self) -> list[tuple[str, str, str, str]]:
+        """The key figures: a value, what it is, more about it, and whether it is good or bad."""
+        figure, result = self.figures, self.result
+        licensed, there = figure.at_end[LicenseStatus.LICENSED], sum(figure.at_end.values())
+        lost = figure.lost + figure.never_licensed
+        peak = "none"
+        if figure.peak_at is not None:
+            peak = f"{figure.peak_host}, {text(figure.peak_at)[:16].replace('T', ' ')}"
+        return [
+            (f"{figure.machines:,}", "machines", f"{result.scenario.days:g} days from {text(result.begins)[:10]}", ""),
+            (
+                f"{licensed:,}",
+                "licensed at the end",
+                f"of {there:,} licences there then",
+                "good" if licensed == there else "bad",
+            ),
+            (
+                f"{lost:,}",
+                "lost activation",
+                f"{figure.lost:,} ran out after 180 days, {figure.never_licensed:,} never had one",
+                "bad" if lost else "good",
+            ),
+            (
+                f"{figure.reduced:,}",
+                "saw notifications",
+                f"at most {figure.most_in_notification:,} at once",
+                "bad" if figure.reduced else "good",
+            ),
+            (f"{figure.peak_requests:,}", "requests in the busiest hour", peak, ""),
+        ]
+
+    @property
+    def charts(self) -> list[dict[str, Any]]:
+        """The charts, each with its table; none of the counts where no host ever counted anybody."""
+        titles = {
+            "states": ("Licences by state", "at the end of"),
+            "requests": ("Requests in each hour", "in"),
+            "counts": ("Client count at the hosts", "at the end of"),
+        }
+        return [
+            {"name": name, "title": titles[name][0], "stacked": chart["stacked"], **self._table(name, titles[name][1])}
+            for name, chart in self.data["charts"].items()
+            if name != "counts" or any(self.result.counts.values())
+        ]
+
+    def _table(self, name: str, when: str) -> dict[str, Any]:
+        days = -(-self.result.hours // 24)
+        width = -(-days // MAX_TABLE_ROWS)
+        caption = f"{when} each day (UTC)" if width == 1 else f"{when} each {width} days (UTC)"
+        series = self.data["charts"][name]["series"]
+        columns = [_days(_unpacked(one["runs"]), 24 * width, summed=name == "requests") for one in series]
+        dates = [text(self.result.begins + at * 24 * width * HOUR)[:10] for at in range(-(-days // width))]
+        return {
+            "caption": caption,
+            "heads": [one["name"] for one in series],
+            "rows": list(zip(dates, *columns, strict=True)) if columns else [],
+        }
+
+    @property
+    def losses(self) -> list[tuple[str, ...]]:
+        """The first of those who lost something."""
+
+        def cell(moment: float | None) -> str:
+            return "" if moment is None else text(moment).replace("T", " ").rstrip("Z")
+
+        return [
+            (
+                loss.machine,
+                loss.product,
+                loss.site,
+                cell(loss.lost_at),
+                cell(loss.notified_at),
+                cell(loss.restored_at),
+            )
+            for loss in self.result.losses[:MAX_LISTED_LOSSES]
+        ]
+
+
+def _unpacked(runs: list[int]) -> list[int]:
+    return [value for often, value in zip(runs[::2], runs[1::2], strict=True) for _ in range(often)]
+
+
+def _days(hourly: list[int], width: int, *, summed: bool) -> list[int]:
+    parts = [hourly[at : at + width] for at in range(0, len(hourly), width)]
+    return [sum(part) if summed else part[-1] for part in parts]
 
 
 def _data(result: FleetResult) -> dict[str, Any]:
@@ -213,9 +205,9 @@ def _series(name: str, colour: str, values: list[int]) -> dict[str, Any]:
     return {"name": name, "colour": colour, "runs": runs}
 
 
-def _script_safe(text: str) -> str:
+def _script_safe(text: str) -> Markup:
     """JSON that cannot end the script element it stands in."""
-    return text.replace("<", "\\u003c").replace("&", "\\u0026")
+    return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704 - that is what it is for
 
 
 def _resource(name: str) -> str:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-import subprocess
 from datetime import date
 
 import pytest
@@ -13,9 +12,11 @@ from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.fleet.page import page
 from kmstwist.lab.fleet.report import compared, document, figures, rows, write_csv, write_json
 from kmstwist.lab.fleet.simulation import Fleet
-from tests.waiting import PATIENCE
+from tests.browsing import browser_page, chromium
 
 from .scenarios import machines, scenario
+
+__all__ = ["browser_page", "chromium"]
 
 
 @pytest.fixture(scope="module")
@@ -74,84 +75,70 @@ def test_the_page_needs_nothing_from_anywhere_and_text_cannot_break_it(result) -
     text = page([result])
     assert not re.search(r"""(?:src|href)\s*=|https?://|@import|url\(""", text)
     assert "<b>&amp;" not in text
-    assert "Away &lt;b&gt;&amp;amp; &quot;back&quot;" in text
+    assert "Away &lt;b&gt;&amp;amp; &#34;back&#34;" in text
     assert text.count("</script>") == 2
     assert len(text) < 200_000
 
 
-#: What a reader's hand does: hides a series of the second chart, points at the first, drags across a tenth of it.
-HANDS = """
-const charts = document.querySelectorAll('.chart');
-charts[1].querySelector('button').click();
-const canvas = charts[0].querySelector('canvas');
-canvas.setPointerCapture = () => {};
-const box = canvas.getBoundingClientRect();
-const send = (kind, share) => canvas.dispatchEvent(new PointerEvent(kind, {
-  clientX: box.left + 64 + (box.width - 78) * share, clientY: box.top + 100, bubbles: true }));
-send('pointerdown', 0.3);
-send('pointermove', 0.4);
-send('pointerup', 0.4);
-send('pointermove', 0.5);
-// The keyboard's hand, on the third: closer three times, a day to the right; then all again, and on paper.
-const keys = charts[2].querySelector('canvas');
-const press = (key, shiftKey = false) => keys.dispatchEvent(new KeyboardEvent('keydown', { key, shiftKey }));
-press('+');
-press('+');
-press('+');
-press('Home');
-press('ArrowRight', true);
-charts[2].dataset.closer = charts[2].dataset.drawn + (charts[2].querySelector('.whole').hidden ? '' : ' and whole');
-charts[2].dataset.told = charts[2].querySelector('.tip b').textContent;
-press('Escape');
-charts[2].dataset.back = charts[2].querySelector('.whole').hidden;
-const corner = () => getComputedStyle(document.body).color;
-const onScreen = corner();
-window.dispatchEvent(new Event('beforeprint'));
-const onPaper = corner();
-window.dispatchEvent(new Event('afterprint'));
-document.body.dataset.ink = `${onScreen} / ${onPaper} / ${corner()}`;
-"""
-
-
 @pytest.mark.needs("chromium")
-def test_the_charts_are_drawn_in_a_browser_without_an_error(result, tmp_path, program) -> None:
+def test_the_charts_answer_to_the_mouse_and_the_keyboard(result, tmp_path, browser_page) -> None:
     page_file = tmp_path / "page.html"
     other = Fleet(scenario(days=60, machines=machines(count=24))).run()
-    listener = "<script>window.addEventListener('error', (e) => document.title = 'ERROR ' + e.message)</script>"
-    text = page([result, other]).replace("<meta charset", listener + "<meta charset", 1)
-    page_file.write_text(text.replace("</body>", f"<script>{HANDS}</script></body>"))
-    command = [
-        program("chromium"),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--enable-logging=stderr",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--window-size=1240,1800",
-        "--blink-settings=preferredColorScheme=0",
-        "--dump-dom",
-        page_file.as_uri(),
+    page_file.write_text(page([result, other]))
+    browser, complaints = browser_page(width=1240, dark=True)
+    browser.goto(page_file.as_uri())
+    charts = browser.locator("figure.chart")
+    drawn = "els => els.map(el => [el.dataset.chart, Number(el.dataset.drawn)])"
+    assert charts.evaluate_all(drawn) == [
+        *(["states", 5280], ["requests", 5280], ["counts", 5280]),
+        *(["states", 1440], ["requests", 1440], ["counts", 1440]),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
-    drawn = re.findall(r'data-chart="(\w+)" data-title="[^"]+" data-drawn="(\d+)"', done.stdout)
-    assert [chart for chart, _ in drawn] == ["states", "requests", "counts"] * 2
-    # The first was drawn over: a tenth of its 5,280 hours was left after the drag.
-    assert 400 < int(drawn[0][1]) < 600
-    assert all(int(columns) > 900 for _, columns in drawn[1:])
-    assert re.search(r"<b>\w{3} 2026-\d\d-\d\d \d\d:00, day \d+</b>", done.stdout)
-    assert re.search(r"licensed: \d+", done.stdout)
-    assert done.stdout.count('<button aria-pressed="false" class="off">') == 1
-    # An eighth of 5,280 hours, round the middle: the 2,310th is the first of them, and then a day later.
-    assert 'data-closer="660 and whole" data-told="Sun 2026-04-12 06:00, day 97" data-back="true"' in done.stdout
-    ink = re.findall(r'data-ink="(.*?)"', done.stdout)[0].split(" / ")
+    # The mouse: a tenth of the first chart is dragged across, a series of the second hidden.
+    over = charts.nth(0).locator(".u-over")
+    over.scroll_into_view_if_needed()
+    box = over.bounding_box()
+    browser.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 100)
+    browser.mouse.down()
+    browser.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 100, steps=5)
+    browser.mouse.up()
+    assert 500 < int(charts.nth(0).get_attribute("data-drawn")) < 560
+    assert charts.nth(0).locator(".whole").is_visible()
+    browser.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 100)
+    assert re.search(r"\w{3} 2026-\d\d-\d\d \d\d:00", charts.nth(0).locator(".u-legend").inner_text())
+    charts.nth(1).locator(".u-legend th").nth(1).press("Enter")
+    assert charts.nth(1).locator(".u-legend .u-off").count() == 1
+    # The keyboard: closer three times, to the first hour shown and a day on; then all again.
+    plot = charts.nth(2).locator(".plot")
+    plot.focus()
+    for key in ("+", "+", "+", "Home", "Shift+ArrowRight"):
+        plot.press(key)
+    # An eighth of 5,280 hours, round the middle.
+    assert 658 <= int(charts.nth(2).get_attribute("data-drawn")) <= 661
+    assert re.search("2026-04-12 0[567]:00", charts.nth(2).locator(".u-legend").inner_text())
+    plot.press("Escape")
+    assert charts.nth(2).get_attribute("data-drawn") == "5280"
+    # Paper is white.
+    colour = "getComputedStyle(document.body).color"
+    ink = [browser.evaluate(colour)]
+    for event in ("beforeprint", "afterprint"):
+        browser.evaluate(f"window.dispatchEvent(new Event('{event}'))")
+        ink.append(browser.evaluate(colour))
     assert ink == ["rgb(228, 233, 239)", "rgb(29, 39, 51)", "rgb(228, 233, 239)"]
-    assert "<title>ERROR" not in done.stdout
-    assert "CONSOLE" not in done.stderr
+    assert complaints == []
+
+
+def test_each_chart_has_its_numbers_as_a_table(result) -> None:
+    text = page([result])
+    tables = re.findall(r"<caption>(.*?)</caption>(.*?)</table>", text, re.DOTALL)
+    assert [caption for caption, _ in tables] == [
+        "Licences by state, at the end of each day (UTC)",
+        "Requests in each hour, in each day (UTC)",
+        "Client count at the hosts, at the end of each day (UTC)",
+    ]
+    rows = re.findall(r"<tr>(?:<td>(.*?)</td>)+</tr>", tables[1][1])
+    assert len(rows) == result.hours // 24
+    requests = [int(row.replace(",", "")) for row in re.findall(r"<tr><td>[\d-]+</td><td>([\d,]+)</td>", tables[1][1])]
+    assert sum(requests) == sum(result.requests["kms"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,242 @@
+"""The list of machines, searched, filtered, sorted, and a page of it at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, tuple_
+
+from kmstwist.audit import schema
+from kmstwist.audit.reports.filters import NOT_READABLE, application_name, pattern, product_name, within
+from kmstwist.audit.reports.machines import EXPIRING_DAYS, SILENT_DAYS, urgency_of
+from kmstwist.audit.reports.model import (
+    ACTIVATION_LASTS,
+    DAY_MS,
+    Heading,
+    Kind,
+    ReportRow,
+    Urgency,
+    moment,
+    to_ms,
+)
+from kmstwist.audit.sums.keys import UNKNOWN_NETWORK
+from kmstwist.audit.views.calls import code_text, status_of
+
+_LASTS_MS = ACTIVATION_LASTS // timedelta(milliseconds=1)
+
+
+class State(StrEnum):
+    """Which machines: a state that somebody may want to look at."""
+
+    ALL = "all"
+    EXPIRING = "expiring"
+    EXPIRED = "expired"
+    NEVER = "never"
+    SILENT = "silent"
+    FAILING = "failing"
+    UNNAMED = "unnamed"
+
+
+class Order(StrEnum):
+    """What the list can be sorted by; the other way round with a minus sign before it."""
+
+    MACHINE = "machine"
+    ADDRESS = "address"
+    NETWORK = "network"
+    PRODUCT = "product"
+    HOST = "host"
+    EXPIRES = "expires"
+    LAST_SEEN = "last_seen"
+    CALLS = "calls"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRow(ReportRow):
+    """One machine's activation of one product. `days_left` are whole days, negative after the activation ran out,
+    None where there never was one as far as is known; `code` is the last call's status, "" for success.
+    """
+
+    machine: Annotated[str, Heading("Machine", Kind.NAME)]
+    address: Annotated[str, Heading("Address", Kind.NAME)]
+    network: Annotated[str, Heading("Network", Kind.NAME, spare=True)]
+    application: Annotated[str, Heading("Application", Kind.NAME, spare=True)]
+    product: Annotated[str, Heading("Product")]
+    host: Annotated[str, Heading("KMS host", Kind.NAME)]
+    expires: Annotated[datetime | None, Heading("Expires", Kind.DATE)]
+    days_left: Annotated[int | None, Heading("Days left", Kind.NUMBER)]
+    last_seen: Annotated[datetime, Heading("Last call", Kind.TIME)]
+    code: Annotated[str, Heading("Last result", Kind.NAME)]
+    calls: Annotated[int, Heading("Calls", Kind.NUMBER)]
+    first_seen: Annotated[datetime, Heading("First call", Kind.TIME, spare=True)]
+    last_success: Annotated[datetime | None, Heading("Last activation", Kind.TIME, spare=True)]
+    cmid: Annotated[str, Heading("CMID", Kind.NAME, spare=True)]
+    virtual: Annotated[bool | None, Heading("Virtual", Kind.FLAG, spare=True)]
+
+    @property
+    def urgency(self) -> Urgency:
+        """How urgent it is that this machine renews."""
+        return urgency_of(self.days_left)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which machines, in which order. `search` is looked for in names, addresses, CMIDs and products."""
+
+    now: datetime
+    search: str = ""
+    state: State = State.ALL
+    network: str = ""
+    product: str = ""
+    host: str = ""
+    code: str = ""
+    days: int | None = None
+    order: Order = Order.EXPIRES
+    falling: bool = False
+
+
+def count_machines(connection: Connection, wanted: Wanted) -> int:
+    """How many rows there are in all."""
+    table = schema.machines
+    return int(connection.scalar(select(func.count()).select_from(table).where(*_where(connection, wanted))) or 0)
+
+
+def list_machines(connection: Connection, wanted: Wanted, limit: int, offset: int = 0) -> list[MachineRow]:
+    """The rows of one page. Raises `QueryError` for a network that is none."""
+    # Found by their keys first: to sort whole rows takes several times as long.
+    table = schema.machines
+    keys = (
+        select(table.c.machine, table.c.app, table.c.slot)
+        .where(*_where(connection, wanted))
+        .order_by(*_order(wanted))
+        .limit(limit)
+        .offset(offset)
+    )
+    found = [tuple(row) for row in connection.execute(keys)]
+    key = tuple_(table.c.machine, table.c.app, table.c.slot)
+    rows = {(row.machine, row.app, row.slot): row for row in connection.execute(select(table).where(key.in_(found)))}
+    return [machine_row(rows[one], wanted.now) for one in found if one in rows]
+
+
+def all_machines(connection: Connection, wanted: Wanted, limit: int, after: Sequence[str] = ()) -> list[MachineRow]:
+    """The next rows after a key (machine, application id, slot), in the order of keys: for reading all, in pieces."""
+    rows, _ = next_machines(connection, wanted, limit, after)
+    return rows
+
+
+def next_machines(
+    connection: Connection, wanted: Wanted, limit: int, after: Sequence[str] = ()
+) -> tuple[list[MachineRow], tuple[str, ...]]:
+    """As `all_machines`, with the key of the last row; an empty key once there are no more."""
+    table = schema.machines
+    key = tuple_(table.c.machine, table.c.app, table.c.slot)
+    statement: Select[Any] = select(table).where(*_where(connection, wanted)).order_by(*key.clauses).limit(limit)
+    if after:
+        statement = statement.where(key > tuple_(*after))
+    rows = list(connection.execute(statement))
+    last = rows[-1] if len(rows) == limit else None
+    return [machine_row(row, wanted.now) for row in rows], () if last is None else (last.machine, last.app, last.slot)
+
+
+def machine_rows(connection: Connection, machine: str, now: datetime) -> list[MachineRow]:
+    """The rows of one machine, a product each."""
+    table = schema.machines
+    statement = select(table).where(table.c.machine == machine).order_by(table.c.app, table.c.slot)
+    return [machine_row(row, now) for row in connection.execute(statement)]
+
+
+def machine_row(row: Row[Any], now: datetime) -> MachineRow:
+    """A stored row as it is shown."""
+    success = None if row.last_success is None else moment(row.last_success)
+    expires = None if success is None else success + ACTIVATION_LASTS
+    status = row.last_status
+    # A call that ended without a status failed for a reason of ours.
+    failed = code_text(status) if status else "" if row.last_reason == "ok" else row.last_reason
+    return MachineRow(
+        machine=row.machine,
+        address=row.address,
+        network=row.network,
+        application=application_name(row.app),
+        product=product_name(row.product, row.act_id),
+        host=row.upstream or "",
+        expires=expires,
+        days_left=None if success is None else (row.last_success + _LASTS_MS - to_ms(now)) // DAY_MS,
+        last_seen=moment(row.last_seen),
+        code=failed,
+        calls=row.calls,
+        first_seen=moment(row.first_seen),
+        last_success=success,
+        cmid=row.cmid or "",
+        virtual=None if row.virtual_machine is None else bool(row.virtual_machine),
+    )
+
+
+def state_condition(state: State, now: datetime, days: int | None = None) -> ColumnElement[bool] | None:
+    """What makes a row one of a state; None for all rows."""
+    table = schema.machines
+    lapsed = to_ms(now - ACTIVATION_LASTS)
+    match state:
+        case State.ALL:
+            return None
+        case State.EXPIRING:
+            soon = lapsed + (EXPIRING_DAYS if days is None else days) * DAY_MS
+            return and_(table.c.last_success >= lapsed, table.c.last_success <= soon)
+        case State.EXPIRED:
+            return table.c.last_success < lapsed
+        case State.NEVER:
+            return table.c.last_success.is_(None)
+        case State.SILENT:
+            return table.c.last_seen < to_ms(now) - (SILENT_DAYS if days is None else days) * DAY_MS
+        case State.FAILING:
+            return or_(table.c.last_status != 0, table.c.last_reason != "ok")
+        case State.UNNAMED:
+            return table.c.named == 0
+
+
+def _where(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
+    table = schema.machines
+    found: list[ColumnElement[bool]] = []
+    state = state_condition(wanted.state, wanted.now, wanted.days)
+    if state is not None:
+        found.append(state)
+    if wanted.search:
+        text = wanted.search if "*" in wanted.search else f"*{wanted.search}*"
+        columns = (table.c.machine, table.c.address, table.c.cmid, table.c.product)
+        found.append(or_(*(pattern(column, text) for column in columns)))
+    if wanted.network:
+        found.append(
+            table.c.network == wanted.network
+            if wanted.network == UNKNOWN_NETWORK
+            else within(connection, table, wanted.network)
+        )
+    if wanted.product == NOT_READABLE:
+        found.append(table.c.product.is_(None) & table.c.act_id.is_(None))
+    elif wanted.product:
+        found.append(or_(pattern(table.c.product, wanted.product), table.c.act_id == wanted.product.lower()))
+    if wanted.host:
+        found.append(table.c.upstream == wanted.host)
+    if wanted.code:
+        status = status_of(wanted.code)
+        found.append(table.c.last_reason == wanted.code if status is None else table.c.last_status == status)
+    return found
+
+
+def _order(wanted: Wanted) -> Iterator[ColumnElement[Any]]:
+    table = schema.machines
+    columns: dict[Order, ColumnElement[Any]] = {
+        Order.MACHINE: table.c.machine,
+        Order.ADDRESS: table.c.address,
+        Order.NETWORK: table.c.network,
+        Order.PRODUCT: table.c.product,
+        Order.HOST: table.c.upstream,
+        Order.EXPIRES: table.c.last_success,
+        Order.LAST_SEEN: table.c.last_seen,
+        Order.CALLS: table.c.calls,
+    }
+    first = columns[wanted.order]
+    # What is not known comes first: a machine that never activated is the most urgent one.
+    yield first.desc().nulls_last() if wanted.falling else first.asc().nulls_first()
+    yield from (table.c.machine, table.c.app, table.c.slot)

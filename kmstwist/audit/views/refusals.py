@@ -1,0 +1,174 @@
+"""What was refused or failed, each kind once with its meaning and its cure, and whom it met."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from sqlalchemy import ColumnElement, Connection, String, case, cast, func, select
+
+from kmstwist.audit import schema
+from kmstwist.audit.records import COUNT_INSUFFICIENT, REFUSING
+from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency, moment, to_ms
+from kmstwist.audit.schema import HOUR_MS
+from kmstwist.audit.views.calls import code_text, status_of
+from kmstwist.kms.status import explain
+from kmstwist.reasons import EXPLANATIONS, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a code means and what to do about it; "" where that is not known."""
+
+    meaning: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRow(ReportRow):
+    """All calls that ended with one code."""
+
+    code: Annotated[str, Heading("Code", Kind.NAME)]
+    meaning: Annotated[str, Heading("What it means")]
+    cure: Annotated[str, Heading("What to do")]
+    calls: Annotated[int, Heading("Calls", Kind.NUMBER)]
+    clients: Annotated[int, Heading("Addresses", Kind.NUMBER)]
+    networks: Annotated[int, Heading("Networks", Kind.NUMBER)]
+    first: Annotated[datetime, Heading("First", Kind.TIME)]
+    last: Annotated[datetime, Heading("Last", Kind.TIME)]
+
+    @property
+    def urgency(self) -> Urgency:
+        """A refusal is nothing good."""
+        return Urgency.SOON
+
+
+@dataclass(frozen=True, slots=True)
+class MetRow(ReportRow):
+    """A machine (or an address that named none) that a code met."""
+
+    machine: Annotated[str, Heading("Machine", Kind.NAME)]
+    address: Annotated[str, Heading("Address", Kind.NAME)]
+    network: Annotated[str, Heading("Network", Kind.NAME)]
+    calls: Annotated[int, Heading("Calls", Kind.NUMBER)]
+    first: Annotated[datetime, Heading("First", Kind.TIME)]
+    last: Annotated[datetime, Heading("Last", Kind.TIME)]
+
+
+def meaning_of(code: str) -> Meaning:
+    """The meaning of a status (0x…) or of a reason code."""
+    status = status_of(code)
+    if status is not None:
+        published = explain(status)
+        return Meaning("", "") if published is None else Meaning(published.text, published.cure)
+    try:
+        explanation = EXPLANATIONS[Reason(code)]
+    except ValueError:
+        # Stored by a later version.
+        return Meaning("", "")
+    return Meaning(_sentence(explanation.meaning), _sentence(explanation.cure))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def refusals(connection: Connection, since: datetime | None, until: datetime | None) -> list[RefusalRow]:
+    """Every code, the most frequent first; whole hours."""
+    table = schema.hourly_failures
+    code = _code()
+    statement = (
+        select(
+            code.label("code"),
+            func.sum(table.c.calls).label("calls"),
+            func.count(table.c.client.distinct()).label("clients"),
+            func.count(table.c.network.distinct()).label("networks"),
+            func.min(table.c.first_at).label("first_at"),
+            func.max(table.c.last_at).label("last_at"),
+        )
+        .where(*_times(since, until))
+        .group_by(code)
+        .order_by(func.sum(table.c.calls).desc(), code)
+    )
+    rows = []
+    for row in connection.execute(statement):
+        name = _name(row.code)
+        means = meaning_of(name)
+        rows.append(
+            RefusalRow(
+                name,
+                means.meaning,
+                means.cure,
+                int(row.calls),
+                row.clients,
+                row.networks,
+                moment(row.first_at),
+                moment(row.last_at),
+            )
+        )
+    return rows
+
+
+def met(
+    connection: Connection, code: str, since: datetime | None, until: datetime | None, limit: int, offset: int = 0
+) -> tuple[int, list[MetRow]]:
+    """How many machines a code met, and a page of them, the last one met first."""
+    table = schema.hourly_failures
+    key = (table.c.client, table.c.machine, table.c.network)
+    last = func.max(table.c.last_at)
+    grouped = (
+        select(
+            *key,
+            func.sum(table.c.calls).label("calls"),
+            func.min(table.c.first_at).label("first_at"),
+            last.label("last_at"),
+        )
+        .where(_code() == _stored(code), *_times(since, until))
+        .group_by(*key)
+    )
+    number = connection.scalar(select(func.count()).select_from(grouped.subquery()))
+    rows = connection.execute(grouped.order_by(last.desc(), *key).limit(limit).offset(offset))
+    found = [
+        MetRow(
+            machine=row.machine.lower() or row.client,
+            address=row.client,
+            network=row.network,
+            calls=int(row.calls),
+            first=moment(row.first_at),
+            last=moment(row.last_at),
+        )
+        for row in rows
+    ]
+    return int(number or 0), found
+
+
+def _code() -> ColumnElement[Any]:
+    """What tells the kinds apart: the reason where we refused ourselves or there is no status, else the status."""
+    table = schema.hourly_failures
+    ours = [table.c.reason.startswith(word, autoescape=True) for word in REFUSING]
+    told = table.c.kind == "none"
+    for each in ours:
+        told = told | each
+    # What the client concluded by itself has a status whatever the reason.
+    status = case((table.c.kind == "client", COUNT_INSUFFICIENT), else_=table.c.status)
+    return case((told & (table.c.kind != "client"), table.c.reason), else_=cast(status, String))
+
+
+def _name(stored: str) -> str:
+    return code_text(int(stored)) if str(stored).isdecimal() else str(stored)
+
+
+def _stored(code: str) -> str:
+    status = status_of(code)
+    return code if status is None else str(status)
+
+
+def _times(since: datetime | None, until: datetime | None) -> list[ColumnElement[bool]]:
+    table = schema.hourly_failures
+    found: list[ColumnElement[bool]] = []
+    if since is not None:
+        found.append(table.c.hour >= to_ms(since) // HOUR_MS)
+    if until is not None:
+        found.append(table.c.hour <= (to_ms(until) - 1) // HOUR_MS)
+    return found

@@ -1,0 +1,93 @@
+"""What a request asks of a view: its parameters checked, and each mistake a sentence beside its field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from kmstwist.web.view import Question, View
+
+#: What an answer can be given as; "" is a page, or the API's own JSON.
+FORMATS = ("", "csv", "json")
+
+
+class Mistakes(Exception):
+    """Parameters that cannot be answered: a sentence for each field, and the words they were given in."""
+
+    def __init__(self, sentences: Mapping[str, str], words: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {text}" if name else text for name, text in sentences.items()))
+        self.sentences = dict(sentences)
+        self.words = dict(words)
+
+
+def read_words(args: Mapping[bytes, list[bytes]]) -> dict[str, str]:
+    """The parameters as text; empty ones are left out. Raises `Mistakes`."""
+    words: dict[str, str] = {}
+    wrong: dict[str, str] = {}
+    for raw, given in args.items():
+        name = raw.decode(errors="replace")
+        try:
+            texts = [each.decode() for each in given]
+        except UnicodeDecodeError:
+            wrong[name] = "is not UTF-8"
+            continue
+        if len(texts) > 1:
+            wrong[name] = f"is given {len(texts)} times; once is enough"
+        elif "\0" in texts[0]:
+            wrong[name] = "has a zero byte in it"
+        elif texts[0]:
+            words[name] = texts[0]
+    if wrong:
+        raise Mistakes(wrong, words)
+    return words
+
+
+def understand(view: View[Any], words: Mapping[str, str]) -> tuple[Question, str]:
+    """The question, and the format of its answer. Raises `Mistakes`."""
+    given = dict(words)
+    form = given.pop("format", "")
+    wrong: dict[str, str] = {}
+    if form not in FORMATS or (form and view.rows is None):
+        wrong["format"] = f"{form!r} is no format of this; there are csv and json" if view.rows else "there is only one"
+    try:
+        question: Question = view.question.model_validate(given)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            name = str(detail["loc"][0]) if detail["loc"] else ""
+            wrong.setdefault(name, _sentence(detail))
+    if wrong:
+        raise Mistakes(wrong, words)
+    return question, form
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    context: dict[str, Any] = detail.get("ctx") or {}
+    value = detail["input"]
+    match detail["type"]:
+        case "extra_forbidden":
+            return "is not a parameter of this page"
+        case "missing":
+            return "is needed"
+        case "enum":
+            return f"{value!r} is none of {context.get('expected', '')}".replace("'", "").replace(" or ", ", ")
+        case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
+            return f"{value!r} is no whole number"
+        case "bool_parsing":
+            return f"{value!r} is neither yes nor no"
+        case "greater_than_equal":
+            return f"{value} is too small; {context['ge']} is the least"
+        case "less_than_equal":
+            return f"{value} is too large; {context['le']} is the most"
+        case "string_too_long":
+            return f"is longer than {context['max_length']} characters"
+        case "string_too_short":
+            return "is needed"
+        case "value_error":
+            return str(context["error"])
+        case kind if kind.startswith("datetime"):
+            return f"{value!r} is no time; write it as 2026-06-01T13:00Z"
+        case _:
+            return detail["msg"]

@@ -1,0 +1,159 @@
+"""Asking a view, in a thread: the store is read and the page is made there, and the reactor goes on serving clients.
+
+Quick views and slow ones have turns of their own. So a report over a large estate holds nobody up but other reports,
+and all of them together leave threads to others, who resolve names in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.threads import deferToThread
+
+from kmstwist.audit.engine import StoreError, plain_error, reading
+from kmstwist.audit.reports.model import ReportRow
+from kmstwist.web.view import Asking, Kept, NoAudit, Question, View
+from kmstwist.web.watch import Status, Watch, at
+
+#: Gives the audit's store. Raises `StoreError` where there is none to be had now.
+Store = Callable[[], Engine]
+#: Views asked at the same time: quick ones, and slow ones beside them.
+QUICK, SLOW = 3, 2
+#: Those that say something without a store too.
+_WITHOUT_STORE = frozenset({"overview", "latency", "hosts", "host", "lab"})
+
+T = TypeVar("T")
+
+
+class StoreTrouble(Exception):
+    """The audit's store cannot be read now; the text is a sentence."""
+
+
+class Gone(Exception):
+    """The client went away while it waited."""
+
+
+class Asker:
+    """Asks views. `store` is None where the audit is off.
+
+    `notice` stands above every page, "" for nothing.
+    """
+
+    def __init__(
+        self,
+        watch: Watch,
+        store: Store | None,
+        in_thread: Callable[..., Deferred[Any]] = deferToThread,
+        *,
+        notice: str = "",
+    ) -> None:
+        self.notice = notice
+        self.watch = watch
+        self.has_audit = store is not None
+        self._store = store
+        self._in_thread = in_thread
+        self._kept = Kept()
+        self._quick = DeferredSemaphore(QUICK)
+        self._slow = DeferredSemaphore(SLOW)
+
+    async def ask(
+        self,
+        view: View[Any],
+        question: Question,
+        status: Status,
+        gone: Event,
+        make: Callable[[Any, str], T],
+    ) -> T:
+        """What `make` makes, in a thread, of the view's answer and of what troubles the store ("" if nothing does).
+
+        Raises `Gone`, `NoAudit`, `StoreTrouble` and what the view raises.
+        """
+
+        def work() -> T:
+            return make(*self._answer(view, question, status))
+
+        return await self._in_turn(self._slow if view.slow else self._quick, gone, work)
+
+    async def piece(
+        self, view: View[Any], question: Question, status: Status, gone: Event, after: Sequence[str]
+    ) -> tuple[Sequence[ReportRow], Sequence[str]]:
+        """The next piece of a long table."""
+        assert view.pieces is not None
+        pieces = view.pieces
+
+        def work() -> tuple[Sequence[ReportRow], Sequence[str]]:
+            return self._read(lambda asking: pieces(asking, question, after), status)
+
+        return await self._in_turn(self._slow, gone, work)
+
+    async def read(self, work: Callable[[Connection], T], gone: Event) -> T:
+        """What `work` makes of the store, as a slow view. Raises `Gone`, `StoreTrouble` and what `work` raises."""
+        store = self._store
+        if store is None:
+            raise NoAudit
+
+        def in_thread() -> T:
+            with _troubled(), reading(store()) as connection:
+                return work(connection)
+
+        return await self._in_turn(self._slow, gone, in_thread)
+
+    def newest(self) -> Deferred[int]:
+        """The sequence number of the newest record, in a thread; 0 where there is none to be read."""
+
+        def work() -> int:
+            if self._store is None:
+                return 0
+            try:
+                with reading(self._store()) as connection:
+                    return int(connection.exec_driver_sql("SELECT max(seq) FROM records").scalar() or 0)
+            except (StoreError, SQLAlchemyError):
+                # The pages say so.
+                return 0
+
+        return self._in_thread(work)
+
+    def _answer(self, view: View[Any], question: Question, status: Status) -> tuple[Any, str]:
+        if self._store is None:
+            return view.ask(self._asking(None, status), question), ""
+        try:
+            return self._read(lambda asking: view.ask(asking, question), status), ""
+        except StoreTrouble as trouble:
+            if view.name not in _WITHOUT_STORE:
+                raise
+            return view.ask(self._asking(None, status), question), str(trouble)
+
+    def _read(self, ask: Callable[[Asking], T], status: Status) -> T:
+        if self._store is None:
+            raise NoAudit
+        with _troubled(), reading(self._store()) as connection:
+            return ask(self._asking(connection, status))
+
+    def _asking(self, connection: Any, status: Status) -> Asking:
+        return Asking(connection, status, at(status.now), self._kept)
+
+    async def _in_turn(self, turns: DeferredSemaphore, gone: Event, work: Callable[[], T]) -> T:
+        await turns.acquire()
+        try:
+            # The turn ends with the thread's work and not with the client's patience: a thread cannot be called off.
+            if gone.is_set():
+                raise Gone
+            made: T = await self._in_thread(work)
+            return made
+        finally:
+            turns.release()
+
+
+@contextmanager
+def _troubled() -> Iterator[None]:
+    """Say in one sentence why the store cannot be read."""
+    try:
+        yield
+    except (StoreError, SQLAlchemyError) as error:
+        raise StoreTrouble(f"the audit's store cannot be read: {plain_error(error)}") from error

@@ -1,0 +1,133 @@
+"""/events: tells open pages that something changed, by server-sent events; they then fetch themselves anew.
+
+Nothing is looked at while nobody listens. A listener that does not read is told nothing until it has read.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET, Request
+from zope.interface import implementer
+
+from kmstwist.logevents import DEFECT
+from kmstwist.web.answers import ReadOnly, send_sentence
+from kmstwist.web.asking import Asker
+from kmstwist.web.watch import Status
+
+#: Seconds between two looks while somebody listens, and looks after which a sign of life is sent.
+LOOK, QUIET = 2.0, 8
+#: Listeners at once; more are sent away, and their pages stay as they are.
+MOST = 100
+
+
+@implementer(IPushProducer)
+class Listener:
+    """One open page."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.reads = True
+
+    def pauseProducing(self) -> None:
+        """It does not read."""
+        self.reads = False
+
+    def resumeProducing(self) -> None:
+        """It reads again."""
+        self.reads = True
+
+    def stopProducing(self) -> None:
+        """It is gone: `notifyFinish` says so."""
+        self.reads = False
+
+
+class Live(ReadOnly):
+    """The events. `clock` is the reactor, or a test's."""
+
+    isLeaf = True
+
+    def __init__(self, asker: Asker, clock: Any) -> None:
+        super().__init__()
+        self._asker = asker
+        self._listeners: list[Listener] = []
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = clock
+        self._seen = ""
+        self._quiet = 0
+        self._log = Logger(namespace="kmstwist.web")
+
+    def render_GET(self, request: Request) -> Any:
+        """Take a listener."""
+        if len(self._listeners) >= MOST:
+            send_sentence(request, 503, f"{MOST} pages are live already; this one stays as it was loaded")
+            return NOT_DONE_YET
+        request.setHeader("Content-Type", "text/event-stream; charset=utf-8")
+        # For a reverse proxy that would gather what is to be told at once.
+        request.setHeader("X-Accel-Buffering", "no")
+        if request.method == b"HEAD":
+            request.finish()
+            return NOT_DONE_YET
+        listener = Listener(request)
+        self._listeners.append(listener)
+        request.notifyFinish().addBoth(lambda _: self._left(listener))
+        request.registerProducer(listener, True)
+        request.write(b"retry: 5000\n\n")
+        if not self._loop.running:
+            self._loop.start(LOOK).addErrback(self._defect)
+        return NOT_DONE_YET
+
+    def end(self) -> None:
+        """End every stream: the site is about to close."""
+        for listener in list(self._listeners):
+            listener.request.unregisterProducer()
+            listener.request.finish()
+
+    def _left(self, listener: Listener) -> None:
+        self._listeners.remove(listener)
+        if not self._listeners and self._loop.running:
+            self._loop.stop()
+
+    def _look(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._compare())
+
+    async def _compare(self) -> None:
+        status = await self._asker.watch.status()
+        seen = _fingerprint(status, await self._asker.newest())
+        changed, self._seen = seen != self._seen, seen
+        self._quiet = 0 if changed else self._quiet + 1
+        if changed:
+            self._tell(f"event: change\ndata: {json.dumps({'health': status.health.word})}\n\n")
+        elif self._quiet % QUIET == 0:
+            self._tell(": nothing new\n\n")
+
+    def _tell(self, text: str) -> None:
+        for listener in self._listeners:
+            if listener.reads:
+                listener.request.write(text.encode())
+
+    def _defect(self, failure: Failure) -> None:
+        DEFECT.emit(self._log, detail="the live pages", traceback=failure.getTraceback())
+
+
+def _fingerprint(status: Status, newest: int) -> str:
+    """What changes with anything that pages show, and with nothing else."""
+    snapshot = status.snapshot
+    return json.dumps(
+        [
+            newest,
+            snapshot.counters.conversations,
+            snapshot.counters.reasons,
+            [(one.name, one.state, one.detail, one.weight, one.priority) for one in snapshot.upstreams],
+            [each.finding.sentence for each in status.standing],
+            snapshot.paused,
+            snapshot.workers,
+            snapshot.strangers,
+        ]
+    )

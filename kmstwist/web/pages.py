@@ -1,0 +1,244 @@
+"""The pages and the API: both ask views, one answers with HTML and the other with JSON or a download."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Event
+from typing import Any
+
+from pydantic import TypeAdapter
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET, Request
+
+from kmstwist.findings import Health
+from kmstwist.web.answers import ReadOnly, failed, log_defect, send
+from kmstwist.web.api.downloads import KINDS, Download, whole
+from kmstwist.web.asked import Mistakes, read_words, understand
+from kmstwist.web.asking import Asker, Gone, StoreTrouble
+from kmstwist.web.rendering import BELONGS, NAVIGATION, here, render
+from kmstwist.web.static import addresses
+from kmstwist.web.view import NoAudit, NotThere, Question, View, WrongParameter
+from kmstwist.web.watch import Status, at
+
+AUDIT_OFF = "the audit is off (enabled = false in [audit]): there are no records to look at"
+
+
+class Answering(ReadOnly):
+    """What answers from a view, in its own time."""
+
+    isLeaf = True
+
+    def __init__(self, asker: Asker, view: View[Any]) -> None:
+        super().__init__()
+        self._asker = asker
+        self._view = view
+
+    def render_GET(self, request: Request) -> int:
+        """Begin."""
+        gone = Event()
+
+        def left(_: Failure) -> None:
+            gone.set()
+
+        def defect(failure: Failure) -> None:
+            if failure.check(Gone):
+                return
+            if gone.is_set():
+                log_defect(request, failure)
+            elif request.startedWriting:
+                # Half an answer was sent: the client must not take it for a whole one.
+                log_defect(request, failure)
+                request.channel.loseConnection()
+            else:
+                failed(request, failure)
+
+        request.notifyFinish().addErrback(left)
+        Deferred.fromCoroutine(self._begin(request, gone)).addErrback(defect)
+        return NOT_DONE_YET
+
+    async def _begin(self, request: Request, gone: Event) -> None:
+        status = await self._asker.watch.status()
+        if gone.is_set():
+            return
+        try:
+            code, kind, body = await self.answer(request, status, gone)
+        except Mistakes as mistakes:
+            code, kind, body = self.mistaken(status, mistakes)
+        except NotThere as error:
+            code, kind, body = self.trouble(status, 404, str(error))
+        except NoAudit:
+            code, kind, body = self.trouble(status, 404, AUDIT_OFF)
+        except StoreTrouble as error:
+            code, kind, body = self.trouble(status, 503, str(error))
+        if not gone.is_set() and kind:
+            send(request, code, kind, body)
+
+    async def answer(self, request: Request, status: Status, gone: Event) -> tuple[int, str, bytes]:
+        """The status, the media type ("" for what was sent already) and the body."""
+        raise NotImplementedError
+
+    def mistaken(self, status: Status, mistakes: Mistakes) -> tuple[int, str, bytes]:
+        """What to answer to parameters that cannot be answered."""
+        raise NotImplementedError
+
+    def trouble(self, status: Status, code: int, sentence: str) -> tuple[int, str, bytes]:
+        """What to answer where there is no answer."""
+        raise NotImplementedError
+
+
+class Page(Answering):
+    """A view as a page."""
+
+    async def answer(self, request: Request, status: Status, gone: Event) -> tuple[int, str, bytes]:
+        """Ask, and make the page in the same thread."""
+        view, asker = self._view, self._asker
+        words = read_words(request.args or {})
+        if "format" in words:
+            raise Mistakes({"format": "is not a parameter of this page"}, words)
+        question, _ = understand(view, words)
+
+        def make(answer: Any, trouble: str) -> bytes:
+            return self._html(status, answer, question, words, {}, trouble)
+
+        try:
+            return 200, "text/html", await asker.ask(view, question, status, gone, make)
+        except WrongParameter as error:
+            raise Mistakes({error.name: str(error)}, words) from None
+
+    def mistaken(self, status: Status, mistakes: Mistakes) -> tuple[int, str, bytes]:
+        """The same page with its form as it was filled in, and what is wrong beside each field."""
+        known = self._view.question.model_fields
+        here = {name: text for name, text in mistakes.sentences.items() if name in known}
+        others = [f"{name} {text}" if name else text for name, text in mistakes.sentences.items() if name not in known]
+        body = self._html(status, None, None, mistakes.words, here, "", others)
+        return 400, "text/html", body
+
+    def trouble(self, status: Status, code: int, sentence: str) -> tuple[int, str, bytes]:
+        """A page that says so."""
+        return code, "text/html", problem_page(self._asker, status, code, sentence, self._view.name)
+
+    def _html(
+        self,
+        status: Status,
+        answer: Any,
+        question: Question | None,
+        words: Mapping[str, str],
+        errors: Mapping[str, str],
+        trouble: str,
+        others: list[str] | None = None,
+    ) -> bytes:
+        view = self._view
+        path = "" if view.name == "overview" else view.name
+        given = {name: text for name, text in words.items() if name in view.question.model_fields}
+
+        def changed(**changes: Any) -> str:
+            return here(path, given, **changes)
+
+        def download(form: str, **changes: Any) -> str:
+            return here(f"api/{view.name}", {**given, "page": None, "rows": None}, format=form, **changes)
+
+        return render(
+            view.template,
+            **common(self._asker, status, view.name),
+            title=view.title,
+            answer=answer,
+            q=question,
+            words=words,
+            errors=errors,
+            others=others or [],
+            trouble=trouble,
+            here=changed,
+            download=download,
+        )
+
+
+class Api(Answering):
+    """A view as JSON, or its table as CSV or JSON."""
+
+    def __init__(self, asker: Asker, view: View[Any]) -> None:
+        super().__init__(asker, view)
+        self._json: TypeAdapter[Any] = TypeAdapter(view.answer)
+
+    async def answer(self, request: Request, status: Status, gone: Event) -> tuple[int, str, bytes]:
+        """Ask, and write in the same thread."""
+        view, asker = self._view, self._asker
+        words = read_words(request.args or {})
+        question, form = understand(view, words)
+        try:
+            if form:
+                request.setHeader("Content-Disposition", f'attachment; filename="kmstwist-{view.name}.{form}"')
+            if form and view.pieces is not None and request.method == b"GET":
+                await Download(asker, view, question, status, gone).send(request, form)
+                return 200, "", b""
+
+            def make(answer: Any, trouble: str) -> bytes:
+                if form:
+                    assert view.rows is not None
+                    return whole(view, form, view.rows(answer))
+                return self._json.dump_json(answer, indent=1) + b"\n"
+
+            return 200, KINDS.get(form, "application/json"), await asker.ask(view, question, status, gone, make)
+        except (WrongParameter, NotThere, NoAudit, StoreTrouble) as error:
+            request.responseHeaders.removeHeader("Content-Disposition")
+            if isinstance(error, WrongParameter):
+                raise Mistakes({error.name: str(error)}, words) from None
+            raise
+
+    def mistaken(self, status: Status, mistakes: Mistakes) -> tuple[int, str, bytes]:
+        """A sentence for each field."""
+        return 400, "application/json", error_json("wrong parameters", mistakes.sentences)
+
+    def trouble(self, status: Status, code: int, sentence: str) -> tuple[int, str, bytes]:
+        """The sentence."""
+        return code, "application/json", error_json(sentence, {})
+
+
+_ERROR = TypeAdapter(dict[str, Any])
+
+
+def error_json(sentence: str, fields: Mapping[str, str]) -> bytes:
+    """What the API answers where something is wrong."""
+    return _ERROR.dump_json({"error": sentence, "fields": dict(fields)}, indent=1) + b"\n"
+
+
+def common(asker: Asker, status: Status, name: str) -> dict[str, Any]:
+    """What every page is told."""
+    snapshot = status.snapshot
+    place = BELONGS.get(name, "" if name == "overview" else name)
+    return {
+        "page": place,
+        "mode": snapshot.mode,
+        "health": status.health.word,
+        "healthy": status.health is Health.HEALTHY,
+        "now": at(status.now),
+        "started": at(snapshot.started),
+        "audit": asker.has_audit,
+        "static": addresses(),
+        "navigation": [(path, text) for path, text, only in NAVIGATION if not only or only == snapshot.mode],
+        "notice": asker.notice,
+    }
+
+
+def problem_page(asker: Asker, status: Status, code: int, sentence: str, name: str = "nothing") -> bytes:
+    """A page for what is not there, or cannot be shown now."""
+    titles = {404: "Not found", 503: "Not now"}
+    return render(
+        "problem.html", **common(asker, status, name), title=titles.get(code, "Error"), sentence=sentence, code=code
+    )
+
+
+class Missing(Answering):
+    """A page that does not exist."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._sentence = "there is no such page on this site"
+        ReadOnly.__init__(self)
+        self._asker = asker
+
+    async def answer(self, request: Request, status: Status, gone: Event) -> tuple[int, str, bytes]:
+        """Say so."""
+        if request.path.startswith(b"/api/"):
+            body = error_json("there is no such endpoint; /api/openapi.json lists those there are", {})
+            return 404, "application/json", body
+        return 404, "text/html", problem_page(self._asker, status, 404, self._sentence)

@@ -1,0 +1,150 @@
+"""Calls: single ones, and what was refused, each kind once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pydantic import Field, field_validator
+
+from kmstwist.audit.views.calls import CallRow, Which, latest_calls
+from kmstwist.audit.views.refusals import Meaning, MetRow, RefusalRow, meaning_of, met, refusals
+from kmstwist.web.view import Asking, NotThere, View
+from kmstwist.web.views.parameters import ROWS, Between, Named, Paged, Since
+
+
+class CallsQuestion(Between):
+    """Which calls."""
+
+    machine: str = Field("", max_length=300, description="Of this machine.")
+    host: str = Field("", max_length=300, description="Answered by this KMS host.")
+    product: str = Field("", max_length=300, description="For this product; * stands for any text.")
+    code: str = Field("", max_length=40, description="That ended with this code.", examples=["0xC004F038"])
+    failed: bool = Field(False, description="Only those that were not granted.")
+    before: int | None = Field(None, ge=0, le=2**62, description="The calls before this one: `seq` of the last row.")
+    rows: int = Field(ROWS, ge=1, le=500, description="How many rows a page has.")
+
+    @field_validator("before", "failed", mode="before")
+    @classmethod
+    def _nothing_is_none(cls, value: object, info: object) -> object:
+        if value == "":
+            return None if getattr(info, "field_name", "") == "before" else False
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """A page of calls, the latest first; `earlier` is what to ask `before` for the next page, None on the last."""
+
+    rows: Sequence[CallRow]
+    earlier: int | None
+
+
+def calls(asking: Asking, question: CallsQuestion) -> Calls:
+    """One page."""
+    since, until = question.times(asking.now)
+    which = Which(
+        since=since,
+        until=until,
+        machine=question.machine,
+        host=question.host,
+        product=question.product,
+        code=question.code,
+        only_failed=question.failed,
+    )
+    found = latest_calls(asking.connection, which, question.rows + 1, question.before)
+    shown = found[: question.rows]
+    return Calls(shown, shown[-1].seq if len(found) > len(shown) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Every code that calls ended with in the time, the most frequent first."""
+
+    days: int
+    rows: Sequence[RefusalRow]
+
+
+def _refusals(asking: Asking, question: Since) -> Refusals:
+    since = question.since(asking.now)
+    key = f"refusals {question.days}"
+    return Refusals(question.days, asking.kept.get(key, lambda: refusals(asking.connection, since, None)))
+
+
+class CodeQuestion(Named, Paged):
+    """Which code: a status such as 0xC004F038, or a reason."""
+
+    days: int = Field(30, ge=1, le=3650, description="How many days back.")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What a code means, what to do about it, and whom it met."""
+
+    name: str
+    means: Meaning
+    days: int
+    total: int
+    page: int
+    pages: int
+    rows: Sequence[MetRow]
+    latest: Sequence[CallRow]
+
+
+def code(asking: Asking, question: CodeQuestion) -> Code:
+    """One code. Raises `NotThere` for one that is not known and that no call ended with."""
+    since = asking.now - timedelta(days=question.days)
+    means = meaning_of(question.name)
+    total, rows = met(asking.connection, question.name, since, None, question.rows, question.offset)
+    if not means.meaning and not total:
+        raise NotThere(f"{question.name!r} is no code that is known here, and no call ended with it")
+    latest = latest_calls(asking.connection, Which(code=question.name, since=since), 10)
+    return Code(
+        question.name,
+        means,
+        question.days,
+        total,
+        question.page,
+        max(1, -(-total // question.rows)),
+        rows,
+        latest,
+    )
+
+
+VIEWS = (
+    View(
+        "calls",
+        "Calls",
+        "Single calls, the latest first.",
+        CallsQuestion,
+        Calls,
+        calls,
+        template="calls.html",
+        row_type=CallRow,
+        rows=lambda answer: answer.rows,
+    ),
+    View(
+        "refusals",
+        "Refusals",
+        "What was refused or failed: each code once, with its meaning and what to do.",
+        Since,
+        Refusals,
+        _refusals,
+        template="refusals.html",
+        row_type=RefusalRow,
+        rows=lambda answer: answer.rows,
+        slow=True,
+    ),
+    View(
+        "code",
+        "Code",
+        "One status or reason code: its meaning, what to do, and the machines that it met.",
+        CodeQuestion,
+        Code,
+        code,
+        template="code.html",
+        row_type=MetRow,
+        rows=lambda answer: answer.rows,
+    ),
+)

@@ -1,0 +1,147 @@
+"""Products and networks: how many machines run what, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kmstwist.audit.reports.inventory import NetworkRow as NetworkProductRow
+from kmstwist.audit.reports.inventory import ProductRow, products
+from kmstwist.audit.reports.inventory import networks as products_by_network
+from kmstwist.audit.reports.model import Query
+from kmstwist.audit.views.inventory import NetworkRow, networks
+from kmstwist.audit.views.machines import MachineRow, Order, Wanted, count_machines, list_machines
+from kmstwist.web.view import Asking, NotThere, View
+from kmstwist.web.views.parameters import Named, Nothing
+
+#: Machines that a product's or a network's page shows.
+SHOWN = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Every product; `note` is what one must know to read the numbers right."""
+
+    note: str
+    rows: Sequence[ProductRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Every network."""
+
+    rows: Sequence[NetworkRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One product: where it runs, and the machines that expire first."""
+
+    name: str
+    machines: int
+    rows: Sequence[NetworkProductRow]
+    first: Sequence[MachineRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network: what runs there, and the machines that expire first."""
+
+    name: str
+    machines: int
+    rows: Sequence[NetworkProductRow]
+    first: Sequence[MachineRow]
+
+
+def _by_network(asking: Asking) -> Sequence[NetworkProductRow]:
+    return asking.kept.get("by network", lambda: products_by_network(asking.connection, Query(asking.now)).rows)
+
+
+def _products(asking: Asking, question: Nothing) -> Products:
+    report = asking.kept.get("products", lambda: products(asking.connection, Query(asking.now)))
+    return Products(report.note, report.rows)
+
+
+def _networks(asking: Asking, question: Nothing) -> Networks:
+    return Networks(asking.kept.get("networks", lambda: networks(asking.connection, asking.now)))
+
+
+def product(asking: Asking, question: Named) -> Product:
+    """One product. Raises `NotThere`."""
+    rows = [row for row in _by_network(asking) if row.product == question.name]
+    if not rows:
+        raise NotThere(f"no machine has called with a product of the name {question.name!r}")
+    rows.sort(key=lambda row: -row.machines)
+    wanted = Wanted(asking.now, product=question.name.replace("*", "?"), order=Order.EXPIRES)
+    return Product(
+        question.name,
+        count_machines(asking.connection, wanted),
+        rows,
+        list_machines(asking.connection, wanted, SHOWN),
+    )
+
+
+def network(asking: Asking, question: Named) -> Network:
+    """One network. Raises `NotThere`."""
+    rows = [row for row in _by_network(asking) if row.network == question.name]
+    if not rows:
+        raise NotThere(f"no machine has called from a network {question.name!r}")
+    wanted = Wanted(asking.now, network=question.name, order=Order.EXPIRES)
+    return Network(
+        question.name,
+        count_machines(asking.connection, wanted),
+        rows,
+        list_machines(asking.connection, wanted, SHOWN),
+    )
+
+
+VIEWS = (
+    View(
+        "products",
+        "Products",
+        "How many machines run each product.",
+        Nothing,
+        Products,
+        _products,
+        template="products.html",
+        row_type=ProductRow,
+        rows=lambda answer: answer.rows,
+        slow=True,
+    ),
+    View(
+        "product",
+        "Product",
+        "One product: in which networks it runs, and on which machines it expires first.",
+        Named,
+        Product,
+        product,
+        template="product.html",
+        row_type=NetworkProductRow,
+        rows=lambda answer: answer.rows,
+        slow=True,
+    ),
+    View(
+        "networks",
+        "Networks",
+        "Every network with its machines.",
+        Nothing,
+        Networks,
+        _networks,
+        template="networks.html",
+        row_type=NetworkRow,
+        rows=lambda answer: answer.rows,
+        slow=True,
+    ),
+    View(
+        "network",
+        "Network",
+        "One network: which products run there, and which machines expire first.",
+        Named,
+        Network,
+        network,
+        template="network.html",
+        row_type=NetworkProductRow,
+        rows=lambda answer: answer.rows,
+        slow=True,
+    ),
+)

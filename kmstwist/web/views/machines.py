@@ -1,0 +1,230 @@
+"""Machines: the list, and one of them with everything that is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import Field, field_validator
+
+from kmstwist.audit.reports.duplicates import DuplicateRow, duplicates
+from kmstwist.audit.reports.filters import QueryError
+from kmstwist.audit.reports.model import Query
+from kmstwist.audit.views.calls import Became, CallRow, machine_calls
+from kmstwist.audit.views.inventory import CmidRow, cmids_of
+from kmstwist.audit.views.machines import (
+    MachineRow,
+    Order,
+    State,
+    Wanted,
+    count_machines,
+    list_machines,
+    machine_rows,
+    next_machines,
+)
+from kmstwist.audit.views.refusals import Meaning, meaning_of
+from kmstwist.web.view import Asking, NotThere, View, WrongParameter
+from kmstwist.web.views.parameters import Named, Paged
+
+#: Calls that one machine's page shows; earlier ones are a page further.
+TIMELINE = 50
+#: Rows that a download takes out of the store at a time.
+PIECE = 2000
+
+
+class MachinesQuestion(Paged):
+    """Which machines, in which order."""
+
+    search: str = Field(
+        "",
+        max_length=300,
+        description="Part of a name, an address, a CMID or a product; * stands for any text.",
+        examples=["pc-12", "10.1.*"],
+    )
+    state: State = Field(State.ALL, description="Only those in this state.")
+    network: str = Field("", max_length=64, description="In this network.", examples=["10.1.0.0/16"])
+    product: str = Field("", max_length=300, description="With this product; * stands for any text.")
+    host: str = Field("", max_length=300, description="Answered last by this KMS host.")
+    code: str = Field("", max_length=40, description="Whose last call ended with this code.", examples=["0xC004F074"])
+    days: int | None = Field(
+        None, ge=0, le=3650, description="Days for the states expiring (30 if left out) and silent (14)."
+    )
+    sort: str = Field(
+        "expires", max_length=20, description=f"One of {', '.join(Order)}; with - before it, the other way round."
+    )
+
+    @field_validator("days", mode="before")
+    @classmethod
+    def _nothing_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("sort")
+    @classmethod
+    def _is_an_order(cls, text: str) -> str:
+        if text.removeprefix("-") not in list(Order):
+            raise ValueError(f"is none of {', '.join(Order)}, or one of them with - before it")
+        return text
+
+    def wanted(self, now: datetime) -> Wanted:
+        """The question as the audit is asked it."""
+        return Wanted(
+            now=now,
+            search=self.search,
+            state=self.state,
+            network=self.network,
+            product=self.product,
+            host=self.host,
+            code=self.code,
+            days=self.days,
+            order=Order(self.sort.removeprefix("-")),
+            falling=self.sort.startswith("-"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """A page of the list; `total` is how many rows there are in all, a machine's product each."""
+
+    total: int
+    page: int
+    pages: int
+    rows: Sequence[MachineRow]
+
+
+def machines(asking: Asking, question: MachinesQuestion) -> Machines:
+    """One page."""
+    wanted = question.wanted(asking.now)
+    try:
+        total = count_machines(asking.connection, wanted)
+        rows = list_machines(asking.connection, wanted, question.rows, question.offset)
+    except QueryError as error:
+        raise WrongParameter("network", str(error)) from None
+    return Machines(total, question.page, max(1, -(-total // question.rows)), rows)
+
+
+def _pieces(
+    asking: Asking, question: MachinesQuestion, after: Sequence[str]
+) -> tuple[Sequence[MachineRow], Sequence[str]]:
+    try:
+        return next_machines(asking.connection, question.wanted(asking.now), PIECE, after)
+    except QueryError as error:
+        raise WrongParameter("network", str(error)) from None
+
+
+class MachineQuestion(Named):
+    """Which machine, and which part of its history."""
+
+    before: datetime | None = Field(None, description="Only calls before this moment.")
+
+    @field_validator("before", mode="before")
+    @classmethod
+    def _nothing_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine. `earlier` is the moment before which there are more calls, None where all are shown.
+
+    `code` is the status or reason of its last call that was not granted and after which none was, "" where all is
+    well; `means` says what that is.
+    """
+
+    name: str
+    addresses: Sequence[str]
+    network: str
+    rows: Sequence[MachineRow]
+    cmids: Sequence[CmidRow]
+    hosts: Sequence[str]
+    code: str
+    means: Meaning
+    timeline: Sequence[CallRow]
+    earlier: datetime | None
+
+
+def machine(asking: Asking, question: MachineQuestion) -> Machine:
+    """Everything about one machine. Raises `NotThere`."""
+    connection, name = asking.connection, question.name
+    rows = machine_rows(connection, name, asking.now) or machine_rows(connection, name.lower(), asking.now)
+    name = rows[0].machine if rows else name.lower()
+    calls = machine_calls(connection, name, TIMELINE + 1, question.before)
+    if not rows and not calls:
+        raise NotThere(f"no machine of the name {question.name!r} has called")
+    shown = calls[:TIMELINE]
+    latest = max(rows, key=lambda row: row.last_seen, default=None)
+    code = latest.code if latest is not None else next((call.code for call in shown), "")
+    addresses = dict.fromkeys([*(row.address for row in rows), *(call.address for call in shown if call.address)])
+    hosts = [row.host for row in rows] + [call.host for call in shown if call.became is not Became.EVENT]
+    return Machine(
+        name=name,
+        addresses=list(addresses),
+        network=latest.network if latest is not None else shown[0].network,
+        rows=rows,
+        cmids=cmids_of(connection, name),
+        hosts=[host for host in dict.fromkeys(hosts) if host],
+        code=code,
+        means=meaning_of(code) if code else Meaning("", ""),
+        timeline=shown,
+        earlier=shown[-1].at if len(calls) > len(shown) else None,
+    )
+
+
+class DuplicatesQuestion(Paged):
+    """Which page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """CMIDs that several machines share, and machines that changed theirs."""
+
+    page: int
+    pages: int
+    total: int
+    rows: Sequence[DuplicateRow]
+
+
+def duplicate_cmids(asking: Asking, question: DuplicatesQuestion) -> Duplicates:
+    """One page of them."""
+    rows = asking.kept.get("duplicates", lambda: list(duplicates(asking.connection, Query(asking.now)).rows))
+    shown = rows[question.offset : question.offset + question.rows]
+    return Duplicates(question.page, max(1, -(-len(rows) // question.rows)), len(rows), shown)
+
+
+VIEWS = (
+    View(
+        "machines",
+        "Machines",
+        "The machines and how long their activations last: searched, filtered, sorted, a page at a time.",
+        MachinesQuestion,
+        Machines,
+        machines,
+        template="machines.html",
+        row_type=MachineRow,
+        rows=lambda answer: answer.rows,
+        pieces=_pieces,
+    ),
+    View(
+        "machine",
+        "Machine",
+        "One machine: its products and when they expire, its CMIDs, its calls and Windows events.",
+        MachineQuestion,
+        Machine,
+        machine,
+        template="machine.html",
+        row_type=CallRow,
+        rows=lambda answer: answer.timeline,
+    ),
+    View(
+        "duplicates",
+        "Shared CMIDs",
+        "CMIDs that several machines share, as cloned machines do, and machines that changed theirs.",
+        DuplicatesQuestion,
+        Duplicates,
+        duplicate_cmids,
+        template="duplicates.html",
+        row_type=DuplicateRow,
+        rows=lambda answer: answer.rows,
+        slow=True,
+    ),
+)

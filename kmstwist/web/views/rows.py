@@ -1,0 +1,148 @@
+"""The rows that come from the running server and not from its audit: hosts, latency, findings."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency
+from kmstwist.audit.views.hosts import Asked
+from kmstwist.telemetry.counters import Snapshot, UpstreamState
+from kmstwist.web.watch import Latency, Standing, at
+
+_URGENCY = {"up": Urgency.GOOD, "warming": Urgency.GOOD, "trying": Urgency.URGENT, "down": Urgency.LOST}
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow(ReportRow):
+    """Something that is not as it should be, and since when as far as is known."""
+
+    health: Annotated[str, Heading("Health")]
+    finding: Annotated[str, Heading("Finding")]
+    since: Annotated[datetime, Heading("Since", Kind.TIME)]
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow(ReportRow):
+    """A KMS host behind the gateway, or one that only the records know (`state` is "" then).
+
+    `share` is the part of the calls that it gets among those of its priority; 0 while it gets none. `command` drains
+    or resumes it. `granted`, `refused`, `mean_ms` are the audit's, of the days asked for.
+    """
+
+    name: Annotated[str, Heading("KMS host", Kind.NAME)]
+    address: Annotated[str, Heading("Address", Kind.NAME, spare=True)]
+    state: Annotated[str, Heading("State")]
+    priority: Annotated[int | None, Heading("Priority", Kind.NUMBER)]
+    weight: Annotated[int | None, Heading("Weight", Kind.NUMBER)]
+    share: Annotated[float | None, Heading("Share", Kind.SHARE)]
+    changed: Annotated[datetime | None, Heading("Since", Kind.TIME)]
+    checked: Annotated[datetime | None, Heading("Last check", Kind.TIME)]
+    last_error: Annotated[str, Heading("Last error")]
+    last_error_at: Annotated[datetime | None, Heading("Last error at", Kind.TIME, spare=True)]
+    connections: Annotated[int | None, Heading("Connections", Kind.NUMBER, spare=True)]
+    waiting: Annotated[int | None, Heading("Calls waiting", Kind.NUMBER, spare=True)]
+    granted: Annotated[int, Heading("Activations", Kind.NUMBER)]
+    refused: Annotated[int, Heading("Refusals", Kind.NUMBER)]
+    mean_ms: Annotated[float | None, Heading("Mean answer ms", Kind.NUMBER)]
+    last_call: Annotated[datetime | None, Heading("Last call", Kind.TIME, spare=True)]
+    command: Annotated[str, Heading("Command", spare=True)]
+
+    @property
+    def urgency(self) -> Urgency:
+        """Bad where it does not answer."""
+        return _URGENCY.get(self.state, Urgency.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyRow(ReportRow):
+    """The answers from `at` on: within how many milliseconds half, 95 % and 99 % of them came.
+
+    A time is None where there was no answer, and where it took more than 10 seconds.
+    """
+
+    at: Annotated[datetime, Heading("From", Kind.TIME)]
+    half_ms: Annotated[float | None, Heading("Half within ms", Kind.NUMBER)]
+    most_ms: Annotated[float | None, Heading("95 % within ms", Kind.NUMBER)]
+    nearly_all_ms: Annotated[float | None, Heading("99 % within ms", Kind.NUMBER)]
+    calls: Annotated[int, Heading("Answers", Kind.NUMBER)]
+
+
+def finding_row(standing: Standing) -> FindingRow:
+    """A finding as a row."""
+    finding = standing.finding
+    return FindingRow(finding.health.word, finding.sentence, at(standing.since))
+
+
+def latency_row(latency: Latency) -> LatencyRow:
+    """One step of the latency's history as a row."""
+    return LatencyRow(at(latency.at), _ms(latency.half), _ms(latency.most), _ms(latency.nearly_all), latency.calls)
+
+
+def host_rows(snapshot: Snapshot, asked: Mapping[str, Asked]) -> list[HostRow]:
+    """The hosts that are asked now in their order, then those that only the records know."""
+    rows = [_host_row(snapshot, one, asked.get(one.name)) for one in snapshot.upstreams]
+    known = {one.name for one in snapshot.upstreams}
+    rows.sort(key=lambda row: (row.priority or 0, row.name))
+    return rows + [_past_row(name, numbers) for name, numbers in sorted(asked.items()) if name not in known]
+
+
+def _host_row(snapshot: Snapshot, one: UpstreamState, numbers: Asked | None) -> HostRow:
+    # The best priority with a host that serves gets all calls, by weight.
+    serving = [each for each in snapshot.upstreams if each.serves]
+    best = min((each.priority for each in serving), default=None)
+    weights = sum(each.effective_weight for each in serving if each.priority == best)
+    share = one.effective_weight / weights if one.serves and one.priority == best and weights else 0.0
+    verb = "undrain" if one.state == "drained" else "drain"
+    return HostRow(
+        name=one.name,
+        address=one.address,
+        state=one.state,
+        priority=one.priority,
+        weight=one.weight,
+        share=share,
+        changed=_maybe(one.changed),
+        checked=_maybe(one.checked),
+        last_error=one.detail or one.last_error,
+        last_error_at=_maybe(one.last_error_at),
+        connections=one.idle + one.busy,
+        waiting=one.waiting,
+        granted=0 if numbers is None else numbers.granted,
+        refused=0 if numbers is None else numbers.refused,
+        mean_ms=None if numbers is None else numbers.mean_ms,
+        last_call=None if numbers is None else numbers.last,
+        command=f"kmstwist upstreams {verb} {shlex.quote(one.name)}",
+    )
+
+
+def _past_row(name: str, numbers: Asked) -> HostRow:
+    return HostRow(
+        name=name,
+        address="",
+        state="",
+        priority=None,
+        weight=None,
+        share=None,
+        changed=None,
+        checked=None,
+        last_error="",
+        last_error_at=None,
+        connections=None,
+        waiting=None,
+        granted=numbers.granted,
+        refused=numbers.refused,
+        mean_ms=numbers.mean_ms,
+        last_call=numbers.last,
+        command="",
+    )
+
+
+def _maybe(seconds: float | None) -> datetime | None:
+    return None if seconds is None else at(seconds)
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None or seconds == float("inf") else round(seconds * 1000, 3)

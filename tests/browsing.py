@@ -1,0 +1,54 @@
+"""A real browser for tests: Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from tests.conftest import find_program
+
+#: Makes a page with a width and a scheme; gives it with the list of what the browser complained of.
+PageMaker = Callable[..., tuple[Page, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """The browser, for all tests of a module."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_program("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browser_page(chromium: Any) -> Iterator[PageMaker]:
+    """Makes pages; each has storage of its own and is closed after the test."""
+    made: list[Any] = []
+
+    def make(
+        *, width: int = 1280, dark: bool = False, script: bool = True, zone: str = "Europe/Berlin", **options: Any
+    ) -> tuple[Page, list[str]]:
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            java_script_enabled=script,
+            timezone_id=zone,
+            **options,
+        )
+        made.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(f"{request.url} failed"))
+        return page, complaints
+
+    yield make
+    for context in made:
+        context.close()
