@@ -7,7 +7,6 @@ after a restart it begins anew, and the pages say so.
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from kmstwist.telemetry.counters import Histogram, Snapshot
 from kmstwist.findings import Finding, Health, overall
+from kmstwist.telemetry.counters import Histogram, Snapshot
 from kmstwist.telemetry.judgement import judge
 
 #: Gives what is to be shown, at once or in a Deferred.
@@ -146,14 +145,14 @@ def at(seconds: float) -> datetime:
 
 
 def _key(finding: Finding) -> str:
-    """What makes a finding the same one later: its words, whatever its numbers."""
-    return f"{finding.health} {re.sub(r'[0-9]+', '#', finding.sentence)}"
+    """What makes a finding the same one later: what it is about, and how bad it is."""
+    return f"{finding.health} {finding.check}"
 
 
 def _changed(snapshot: Snapshot, finding: Finding) -> float | None:
     """When the KMS host that a finding is about changed to what it is; None where it is about none."""
     for upstream in snapshot.upstreams:
-        if finding.sentence.startswith(f"{upstream.name} is "):
+        if finding.check == f"host {upstream.name}":
             return upstream.changed
     return None
 

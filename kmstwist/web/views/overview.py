@@ -67,7 +67,7 @@ def overview(asking: Asking, question: SpanQuestion) -> Overview:
         health=status.health.word,
         since=at(status.since),
         started=at(snapshot.started),
-        findings=[finding_row(each) for each in status.standing],
+        findings=[finding_row(snapshot, each) for each in status.standing],
         connections=snapshot.connections,
         workers=snapshot.workers,
         workers_wanted=snapshot.workers_wanted,

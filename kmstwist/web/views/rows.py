@@ -13,6 +13,11 @@ from kmstwist.audit.views.hosts import Asked
 from kmstwist.telemetry.counters import Snapshot, UpstreamState
 from kmstwist.web.watch import Latency, Standing, at
 
+_STATE_WORDS = {
+    "down": "does not answer",
+    "trying": "does not answer, and is being tried again",
+    "drained": "is drained: it gets no calls",
+}
 _URGENCY = {"up": Urgency.GOOD, "warming": Urgency.GOOD, "trying": Urgency.URGENT, "down": Urgency.LOST}
 
 
@@ -22,6 +27,7 @@ class FindingRow(ReportRow):
 
     health: Annotated[str, Heading("Health")]
     finding: Annotated[str, Heading("Finding")]
+    cure: Annotated[str, Heading("What to do")]
     since: Annotated[datetime, Heading("Since", Kind.TIME)]
 
 
@@ -71,10 +77,16 @@ class LatencyRow(ReportRow):
     calls: Annotated[int, Heading("Answers", Kind.NUMBER)]
 
 
-def finding_row(standing: Standing) -> FindingRow:
-    """A finding as a row."""
+def finding_row(snapshot: Snapshot, standing: Standing) -> FindingRow:
+    """A finding as a row; of a host in the words of whoever waits for it."""
     finding = standing.finding
-    return FindingRow(finding.health.word, finding.sentence, at(standing.since))
+    text = finding.text
+    for one in snapshot.upstreams:
+        if finding.check == f"host {one.name}":
+            text = f"{one.name} {_STATE_WORDS.get(one.state, f'is {one.state}')}"
+            if one.detail:
+                text += f": {one.detail}"
+    return FindingRow(finding.health.word, text, finding.cure, at(standing.since))
 
 
 def latency_row(latency: Latency) -> LatencyRow:
