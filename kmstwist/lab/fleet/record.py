@@ -144,14 +144,16 @@ class Record:
         if lab.status is not member.counted:
             self._move(member, now)
 
-    def answered(self, member: Member, server: SimulatedServer, outcome: Outcome, now: float) -> None:
-        """An attempt got an answer."""
+    def answered(
+        self, member: Member, server: SimulatedServer, outcome: Outcome, now: float, counted_at: str | None = None
+    ) -> None:
+        """An attempt got an answer; `counted_at` names the host that counted it, where its host id does not."""
         self._outcomes[outcome.hresult] += 1
         lab = member.lab
         if outcome.status is not member.counted:
             self._move(member, now)
         if outcome.count is not None and outcome.count >= lab.required_count and lab.host_id is not None:
-            key = (lab.host_id, APPLICATION_NAMES[lab.product.app_id], lab.required_count)
+            key = (counted_at or lab.host_id, APPLICATION_NAMES[lab.product.app_id], lab.required_count)
             self._thresholds.setdefault(key, now)
 
     def unanswered(self, code: int, now: float) -> None:

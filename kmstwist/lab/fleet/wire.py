@@ -3,8 +3,9 @@
 Machines, sites and DNS are those of the simulation, and so is the record; only the asking is real, and the time: a
 moment of the scenario is what the reactor's clock says, stretched. Clients keep the scenario's time for their licences
 and put the real time into their requests, for the hosts are real and have 4 hours of patience; a wrong clock, a
-machine's or a host's, is wrong by as much as the scenario says. A slow link's round trips take their real time, too:
-connections stay open as long as those of clients far away do.
+machine's or a host's, is wrong by as much as the scenario says. An attempt counts for the moment that it was due at,
+however long its turn and its answer took: so pressing the time loses no retry. A slow link's round trips take their
+real time, too: connections stay open as long as those of clients far away do.
 
 What real hosts cannot do in a minute is forget: their count covers 30 days of their own time. So a run here is a test
 of load and of endurance, with outages in it, and no substitute for the one in virtual time.
@@ -44,6 +45,7 @@ AT_ONCE = 64
 TIMEOUT = 10.0
 """Seconds that a connection, and then a call, may take."""
 
+_LOOK_AGAIN = 0.05
 _NO_HOST = int(Status.SL_E_VL_BINDING_SERVICE_UNAVAILABLE)
 _NO_NAME = int(Status.E_DNS_NAME_ERROR)
 _log = Logger(namespace="kmstwist.lab.fleet")
@@ -98,6 +100,7 @@ class WireFleet:
         self._started = 0.0
         self._over = False
         self._calls: set[Any] = set()
+        self._under_way = 0
         self._next: dict[Member, Any] = {}
 
     def run(self, progress: Callable[[float], None]) -> Deferred[WireResult]:
@@ -113,6 +116,7 @@ class WireFleet:
             for step in range(1, 101):
                 await self._pause(self._started + self._seconds * step / 100 - self._reactor.seconds())
                 progress(step / 100)
+            await self._finish()
             self._over = True
             for call in list(self._calls):
                 if call.active():
@@ -125,6 +129,12 @@ class WireFleet:
             if member.counted is not None:
                 fleet.record.settle(member, min(fleet.ends, member.leaves))
         return WireResult(fleet.record.result(self._scenario, fleet.members), self._figures)
+
+    async def _finish(self) -> None:
+        """Wait for what was due before the end and had no turn yet, at most as long again as the run took."""
+        patience = self._started + 2 * self._seconds + TIMEOUT
+        while (self._under_way or self._calls) and self._reactor.seconds() < patience:
+            await self._pause(_LOOK_AGAIN)
 
     def _pause(self, seconds: float) -> Deferred[None]:
         passed: Deferred[None] = Deferred()
@@ -186,58 +196,63 @@ class WireFleet:
                 self._plan(member)
 
     def _plan(self, member: Member) -> None:
-        self._next[member] = self._at(member.on_from(member.lab.next_attempt), self._attempt, member)
+        moment = member.on_from(member.lab.next_attempt)
+        self._next[member] = self._at(moment, self._attempt, member, moment)
 
     def _join(self, member: Member) -> None:
-        self._fleet.record.joined(member, self._now)
-        self._attempt(member)
+        self._fleet.record.joined(member, member.joins)
+        self._attempt(member, member.joins)
 
     def _leave(self, member: Member) -> None:
         if member.counted is not None:
-            self._fleet.record.left(member, self._now)
+            self._fleet.record.left(member, member.leaves)
 
-    def _attempt(self, member: Member) -> None:
+    def _attempt(self, member: Member, moment: float) -> None:
         due = self._reactor.seconds()
         turns = self._turns[member.site.name]
-        asking: Deferred[None] = turns.run(lambda: Deferred.fromCoroutine(self._ask(member, due)))
-        asking.addErrback(lambda failure: _log.failure("an attempt failed", failure))
+        self._under_way += 1
+        asking: Deferred[None] = turns.run(lambda: Deferred.fromCoroutine(self._ask(member, due, moment)))
+        asking.addErrback(lambda failure: _log.failure("an attempt failed", failure)).addBoth(self._ended)
+
+    def _ended(self, _: object) -> None:
+        self._under_way -= 1
 
     def _is_out(self, member: Member) -> bool:
         """Whether nothing more is to come of a member: it left, or the time is over."""
         return self._over or member.counted is None
 
-    async def _ask(self, member: Member, due: float) -> None:
+    async def _ask(self, member: Member, due: float, moment: float) -> None:
+        """An attempt that is due at a `moment` of the scenario, whose turn was to come at `due` on the real clock."""
         if self._is_out(member):
             return
         self._figures.latest = max(self._figures.latest, self._reactor.seconds() - due)
-        self._fleet.record.settle(member, self._now)
+        self._fleet.record.settle(member, moment)
         site, choice, asking = member.site, member.choice, member.lab
         answered = False
-        if not site.link_down.holds(self._now) and not site.is_lost():
+        if not site.link_down.holds(moment) and not site.is_lost():
             known = choice.known
             if known is not None:
-                answered = await self._try(member, known)
+                answered = await self._try(member, known, moment)
                 if not answered:
                     choice.unreachable(known)
             if not answered and choice.discovers:
-                for server in site.discover(self._now):
-                    if answered := await self._try(member, server):
+                for server in site.discover(moment):
+                    if answered := await self._try(member, server, moment):
                         break
         if self._is_out(member):
             return
-        now = self._now
         if not answered and member.lab is asking:
-            code = _NO_HOST if choice.known is not None or site.is_served(now) else _NO_NAME
-            member.lab.process(code, None, now)
-            self._fleet.record.unanswered(code, now)
+            code = _NO_HOST if choice.known is not None or site.is_served(moment) else _NO_NAME
+            member.lab.process(code, None, moment)
+            self._fleet.record.unanswered(code, moment)
         self._plan(member)
 
-    async def _try(self, member: Member, server: SimulatedServer) -> bool:
+    async def _try(self, member: Member, server: SimulatedServer, moment: float) -> bool:
         """Ask one server over the wire; whether it answered."""
-        now, real = self._now, self._reactor.seconds()
-        error = clock_error_at(member.clock_error, self._fleet.begins, now) if member.clock_error else 0.0
+        real = self._reactor.seconds()
+        error = clock_error_at(member.clock_error, self._fleet.begins, moment) if member.clock_error else 0.0
         asking = member.lab
-        message = self._cipher.seal_request(asking.request(now, real - now + error))
+        message = self._cipher.seal_request(asking.request(moment, real - moment + error))
         try:
             contact = self._contacts[member.site.name]
             answer = await contact(HostPort("127.0.0.1", self._processes[server.name].port), message)
@@ -246,15 +261,22 @@ class WireFleet:
             return False
         self._figures.answers.append(self._reactor.seconds() - real)
         record = self._fleet.record
-        now = self._now
-        server.requests[record.hour_of(now)] += 1
+        server.requests[record.hour_of(moment)] += 1
         # A machine that was generalised meanwhile has started anew, and the answer is for the one it was.
         if not self._is_out(member) and member.lab is asking:
-            outcome = asking.process_message(self._cipher, answer.hresult, answer.message, now)
+            outcome = asking.process_message(self._cipher, answer.hresult, answer.message, moment)
             if outcome.activated:
                 member.choice.worked(server)
-            record.answered(member, server, outcome, now)
+            record.answered(member, server, outcome, moment, self._counted_at(server))
         return True
+
+    def _counted_at(self, server: SimulatedServer) -> str:
+        """The name of the host that counted a request: all of a run's hosts have one key, and so one host id.
+
+        Behind a gateway with several hosts it is not known which answered: the count is told as the gateway's.
+        """
+        gateway = next((one for one in self._scenario.gateways if one.name == server.name), None)
+        return gateway.upstreams[0] if gateway is not None and len(gateway.upstreams) == 1 else server.name
 
 
 def _contact_from(site: Site, reactor: Any) -> Contact:

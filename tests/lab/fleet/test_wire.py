@@ -11,9 +11,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 
 from kmstwist.lab.fleet.processes import ProcessFailed, _free_ports
+from kmstwist.lab.fleet.simulation import Fleet
 from kmstwist.lab.fleet.wire import AT_ONCE, WireFleet
 from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import LabKey
+from kmstwist.lab.machines.activation import Answer
+from kmstwist.transport.errors import ConnectError
 from tests.lab.fleet.scenarios import machines, scenario
 
 
@@ -24,9 +27,9 @@ async def test_an_answer_that_comes_after_its_machine_was_generalised_is_nobodys
     wire = WireFleet(scenario(days=10, machines=clones), clock, 10.0, tmp_path, chance.randbytes)
     secret = random.Random(8).randbytes(32)
     host = LabHost(LabKey(secret), now=clock.seconds, random=chance.randbytes)
-    under_way: list[tuple[bytes, Deferred[tuple[int, bytes]]]] = []
+    under_way: list[tuple[bytes, Deferred[Answer]]] = []
 
-    def contact(where: object, message: bytes) -> Deferred[tuple[int, bytes]]:
+    def contact(where: object, message: bytes) -> Deferred[Answer]:
         under_way.append((message, Deferred()))
         return under_way[-1][1]
 
@@ -39,7 +42,7 @@ async def test_an_answer_that_comes_after_its_machine_was_generalised_is_nobodys
     message, answer = under_way[0]
     response = host.answer(message)
     assert response.hresult == 0
-    answer.callback((0, response.message))
+    answer.callback(Answer(0, response.message))
     result = fleet.record.result(wire._scenario, fleet.members)
     assert result.outcomes == {}
     # The machine asks again, as the one it is now.
@@ -73,3 +76,52 @@ def test_ports_are_below_those_of_outgoing_connections_and_all_different() -> No
     ports = _free_ports(50)
     assert len(set(ports)) == 50
     assert max(ports) < 32_000
+
+
+def test_pressing_the_time_loses_no_retry_however_long_an_answer_takes(tmp_path: Path) -> None:
+    clock = Clock()
+    away = [{"name": "kms", "outages": [{"from_day": 0, "days": 100}]}]
+    spec = scenario(days=15, host=away, machines=machines(count=10))
+    wire = WireFleet(spec, clock, 15.0, tmp_path, random.Random(8).randbytes)
+
+    def contact(where: object, message: bytes) -> Deferred[Answer]:
+        answer: Deferred[Answer] = Deferred()
+        # Half an hour of the scenario.
+        clock.callLater(0.02, answer.errback, ConnectError("connection refused"))
+        return answer
+
+    wire._contacts["site"] = contact  # type: ignore[assignment]
+    wire._plan_outage = lambda *_: None  # type: ignore[method-assign,assignment]
+    wire._enter()
+    finished: list[object] = []
+    while clock.seconds() < 15.0:
+        clock.advance(0.005)
+    Deferred.fromCoroutine(wire._finish()).addBoth(finished.append)
+    while not finished:
+        clock.advance(0.01)
+    assert finished == [None]
+    result = wire._fleet.record.result(spec, wire._fleet.members)
+    assert result.attempts == Fleet(spec).run().attempts == 10 * 15 * 12
+
+
+@ensureDeferred
+async def test_a_count_is_told_with_the_name_of_the_host_that_counted(tmp_path: Path) -> None:
+    clock, chance = Clock(), random.Random(8)
+    spec = scenario(
+        days=10,
+        machines=machines(count=30),
+        gateway=[{"name": "gw", "upstreams": ["kms"]}],
+        site=[{"name": "site", "srv": [{"host": "gw"}]}],
+    )
+    wire = WireFleet(spec, clock, 10.0, tmp_path, chance.randbytes)
+    host = LabHost(LabKey(random.Random(8).randbytes(32)), now=clock.seconds, random=chance.randbytes)
+
+    async def contact(where: object, message: bytes) -> Answer:
+        answer = host.answer(message)
+        return Answer(answer.hresult, answer.message)
+
+    wire._contacts["site"] = contact  # type: ignore[assignment]
+    for member in wire._fleet.members:
+        wire._join(member)
+    result = wire._fleet.record.result(spec, wire._fleet.members)
+    assert {threshold.host for threshold in result.thresholds} == {"kms"}
