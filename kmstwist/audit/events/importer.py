@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import astuple, dataclass, field, replace
@@ -22,21 +23,16 @@ from sqlalchemy import Connection, Engine, select
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import insert_for
 from kmstwist.audit.engine import writing
-from kmstwist.audit.events.files import read_events
+from kmstwist.audit.events.identity import Known, find, known_events
 from kmstwist.audit.events.join import WINDOW, Join, Joiner, Resolver
-from kmstwist.audit.events.model import (
-    CLIENT_EVENTS,
-    REQUEST_ANSWERED,
-    BrokenEvent,
-    Event,
-    EventError,
-    RawEvent,
-    understand,
-)
+from kmstwist.audit.events.model import CLIENT_EVENTS, REQUEST_ANSWERED, BrokenEvent, Event, RawEvent
+from kmstwist.audit.events.reading.files import read_events
+from kmstwist.audit.events.reading.times import check
+from kmstwist.audit.events.understanding import understand
 from kmstwist.audit.privacy import Privacy
 
 # Few, so that a running server's commits wait for a moment at most.
-BATCH = 50
+BATCH = 200
 # How many of a file's broken events are kept to be shown; all are counted.
 BROKEN_SHOWN = 20
 # Bytes of waiting events that are held in memory and not in a file.
@@ -69,15 +65,27 @@ class ImportResult:
 
 
 class Importer:
-    """Imports files into a store; `resolve` gives the addresses of a machine's name, `zone` is that of CSV's times."""
+    """Imports files into a store.
+
+    `resolve` gives the addresses of a machine's name, `zone` is that of times that name none, `now` tells the time in
+    seconds since 1970.
+    """
 
     def __init__(
-        self, engine: Engine, privacy: Privacy, resolve: Resolver, *, zone: tzinfo = UTC, window: int = WINDOW
+        self,
+        engine: Engine,
+        privacy: Privacy,
+        resolve: Resolver,
+        *,
+        zone: tzinfo = UTC,
+        window: int = WINDOW,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
         self._privacy = privacy
         self._joiner = Joiner(privacy, resolve, window=window)
         self._zone = zone
+        self._now = now
 
     def import_file(self, path: Path, progress: Callable[[int], None] | None = None) -> ImportResult:
         """Import a file; blocks. Raises UnknownFormat, EvtxMissing, OSError, and SQLAlchemy's errors.
@@ -97,20 +105,23 @@ class Importer:
                 progress(half + int(half * share))
 
         with closing(_Waiting()) as waiting:
-            events = self._understood(read_events(path, zone=self._zone, progress=read), result)
+            now = int(self._now() * 1000)
+            events = self._understood(read_events(path, zone=self._zone, now=now, progress=read), now, result)
             while batch := list(islice(events, BATCH)):
                 self._store(batch, waiting, result)
             self._join_all(waiting, result, joined)
         return result
 
-    def _understood(self, events: Iterable[RawEvent | BrokenEvent], result: ImportResult) -> Iterator[Event]:
+    def _understood(self, events: Iterable[RawEvent | BrokenEvent], now: int, result: ImportResult) -> Iterator[Event]:
         for raw in events:
             if isinstance(raw, BrokenEvent):
                 result.break_at(raw)
                 continue
             try:
                 event = understand(raw)
-            except EventError as error:
+                if event is not None:
+                    check(event.at, now)
+            except ValueError as error:
                 result.break_at(BrokenEvent(raw.place, str(error)))
                 continue
             if event is None:
@@ -119,17 +130,52 @@ class Importer:
                 yield event
 
     def _store(self, batch: list[Event], waiting: _Waiting, result: ImportResult) -> None:
-        insert = insert_for(self._engine.dialect.name, schema.events)
-        statement = insert.on_conflict_do_nothing(index_elements=["fingerprint"]).returning(schema.events.c.fingerprint)
         with writing(self._engine) as connection:
-            stored = {bytes(row[0]) for row in connection.execute(statement, [self._row(event) for event in batch])}
-            without = _without_record(connection, batch)
-        # An event twice in one batch was stored once.
-        result.imported += len(stored)
-        result.known += len(batch) - len(stored)
-        result.joinable += len(without)
-        for event in without.values():
-            waiting.put(event)
+            known = known_events(connection, batch)
+            fresh: list[dict[str, Any]] = []
+            for event in batch:
+                stored = self._find(known, event)
+                if stored is None:
+                    row = self._row(event)
+                    fresh.append(row)
+                    stored = Known(event.fingerprint, row["computer"], event.record_id, event.at)
+                    known[event.facts].append(stored)
+                    result.imported += 1
+                    waits = event.event_id == REQUEST_ANSWERED
+                else:
+                    self._complete(connection, stored, event)
+                    result.known += 1
+                    # One that stands in a file twice waits already.
+                    waits = event.event_id == REQUEST_ANSWERED and stored.record_id is None and not stored.met
+                if waits:
+                    stored.met = True
+                    result.joinable += 1
+                    waiting.put(stored.fingerprint, event)
+            if fresh:
+                insert = insert_for(self._engine.dialect.name, schema.events)
+                connection.execute(insert.on_conflict_do_nothing(index_elements=["fingerprint"]), fresh)
+
+    def _find(self, known: dict[bytes, list[Known]], event: Event) -> Known | None:
+        if (old := known.get(event.first_fingerprint)) is not None:
+            return old[0]
+        return find(known[event.facts], event, self._computer(event))
+
+    def _complete(self, connection: Connection, stored: Known, event: Event) -> None:
+        """Add what the format that a stored event came in left out, and this one has."""
+        computer = self._computer(event) if not stored.computer else stored.computer
+        number = event.record_id if stored.number is None else stored.number
+        if (computer, number) == (stored.computer, stored.number):
+            return
+        changes: dict[str, Any] = {"computer": computer, "event_record_id": number}
+        if event.event_id in CLIENT_EVENTS:
+            changes["machine"] = self._privacy.machine(event.machine)
+        table = schema.events
+        connection.execute(table.update().where(table.c.fingerprint == stored.fingerprint).values(**changes))
+        stored.computer, stored.number = computer, number
+
+    def _computer(self, event: Event) -> str:
+        # A client's own events are logged by the machine they are about.
+        return (self._privacy.machine(event.computer) or "") if event.event_id in CLIENT_EVENTS else event.computer
 
     def _join_all(self, waiting: _Waiting, result: ImportResult, progress: Callable[[float], None]) -> None:
         """Join what waits, again for as long as an event that found its record may have ended a doubt about others.
@@ -143,8 +189,8 @@ class Importer:
                 doubtful = files.enter_context(closing(_Waiting()))
                 before = result.joined
                 while batch := waiting.take(BATCH):
-                    if named:
-                        for event in batch:
+                    if named and self._joiner.has_records(self._engine, [event for _, event in batch]):
+                        for _, event in batch:
                             self._joiner.look_up(event)
                     self._join(batch, doubtful, result, named=named)
                     done += len(batch)
@@ -155,18 +201,18 @@ class Importer:
                 waiting.close()
                 waiting, named = doubtful, False
 
-    def _join(self, batch: list[Event], doubtful: _Waiting, result: ImportResult, *, named: bool) -> None:
+    def _join(self, batch: list[tuple[bytes, Event]], doubtful: _Waiting, result: ImportResult, *, named: bool) -> None:
         with writing(self._engine) as connection:
-            # An event may stand in a file twice, or have found its record in another process's import.
-            for event in _without_record(connection, batch).values():
+            # An event may have found its record in another process's import.
+            for fingerprint, event in _without_record(connection, batch).items():
                 if named and not self._joiner.knows(event):
-                    doubtful.put(event)
+                    doubtful.put(fingerprint, event)
                     continue
-                match self._joiner.join(connection, event):
+                match self._joiner.join(connection, event, fingerprint):
                     case Join.DONE:
                         result.joined += 1
                     case Join.DOUBTFUL:
-                        doubtful.put(event)
+                        doubtful.put(fingerprint, event)
 
     def _row(self, event: Event) -> dict[str, Any]:
         # The fingerprint is taken of the event as it is: a changed policy must not make it another one.
@@ -174,10 +220,7 @@ class Importer:
             event,
             machine=self._privacy.machine(event.machine),
             cmid=self._privacy.cmid(event.cmid),
-            # A client's own events are logged by the machine they are about.
-            computer=(self._privacy.machine(event.computer) or "")
-            if event.event_id in CLIENT_EVENTS
-            else event.computer,
+            computer=self._computer(event),
         )
         return {
             "fingerprint": event.fingerprint,
@@ -207,27 +250,26 @@ class _Waiting:
         self.number = 0
         self._begun = False
 
-    def put(self, event: Event) -> None:
-        self._file.write(json.dumps(astuple(event)).encode() + b"\n")
+    def put(self, fingerprint: bytes, event: Event) -> None:
+        self._file.write(json.dumps([fingerprint.hex(), astuple(event)]).encode() + b"\n")
         self.number += 1
 
-    def take(self, most: int) -> list[Event]:
+    def take(self, most: int) -> list[tuple[bytes, Event]]:
         """The next events, `most` of them at most; none is put after the first is taken."""
         if not self._begun:
             self._file.seek(0)
             self._begun = True
-        return [Event(*json.loads(line)) for line in islice(self._file, most)]
+        rows = (json.loads(line) for line in islice(self._file, most))
+        return [(bytes.fromhex(fingerprint), Event(*values)) for fingerprint, values in rows]
 
     def close(self) -> None:
         """Let go of them all."""
         self._file.close()
 
 
-def _without_record(connection: Connection, batch: list[Event]) -> dict[bytes, Event]:
-    """Those of a batch of stored events that can be joined and are not, by their fingerprints."""
-    wanted = {event.fingerprint: event for event in batch if event.event_id == REQUEST_ANSWERED}
-    if not wanted:
-        return {}
+def _without_record(connection: Connection, batch: list[tuple[bytes, Event]]) -> dict[bytes, Event]:
+    """Those of a batch of stored events that are not joined, by their fingerprints."""
+    wanted = dict(batch)
     table = schema.events
     found = connection.scalars(
         select(table.c.fingerprint).where(table.c.fingerprint.in_(list(wanted)), table.c.record_id.is_(None))

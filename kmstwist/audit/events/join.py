@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Engine, Row, func, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.engine import reading
 from kmstwist.audit.events.model import REQUEST_ANSWERED, Event
 from kmstwist.audit.privacy import Keep, Privacy
 from kmstwist.audit.records import Record, first_id_at
@@ -53,9 +54,22 @@ class Joiner:
         """Whether DNS, asked before, knows the event's machine."""
         return bool(self._addresses.get(event.machine or ""))
 
-    def join(self, connection: Connection, event: Event) -> Join:
+    def has_records(self, engine: Engine, events: Sequence[Event]) -> bool:
+        """Whether there is any record without a name about the time of some of the events."""
+        table = schema.records
+        first, last = min(event.at for event in events), max(event.at for event in events)
+        statement = select(table.c.seq).where(
+            table.c.record_id >= first_id_at(first - self._window),
+            table.c.record_id < first_id_at(last + self._window + 1),
+            table.c.version.is_not(None),
+            table.c.act_id.is_(None),
+        )
+        with reading(engine) as connection:
+            return connection.scalar(statement.limit(1)) is not None
+
+    def join(self, connection: Connection, event: Event, fingerprint: bytes) -> Join:
         """Join an event 12290 that is already stored, with all others that are about its time, and was not joined."""
-        found, sure = self._find(connection, event)
+        found, sure = self._find(connection, event, fingerprint)
         if found is None:
             return Join.NO_RECORD
         if not sure:
@@ -75,11 +89,13 @@ class Joiner:
         sums.replace(connection, record, known)
         events = schema.events
         connection.execute(
-            events.update().where(events.c.fingerprint == event.fingerprint).values(record_id=record.record_id)
+            events.update().where(events.c.fingerprint == fingerprint).values(record_id=record.record_id)
         )
         return Join.DONE
 
-    def _find(self, connection: Connection, event: Event) -> tuple[Row[tuple[object, ...]] | None, bool]:
+    def _find(
+        self, connection: Connection, event: Event, fingerprint: bytes
+    ) -> tuple[Row[tuple[object, ...]] | None, bool]:
         """The record that is the likeliest, if there is any, and whether it is sure."""
         table = schema.records
         around = (
@@ -99,10 +115,10 @@ class Joiner:
             sure = self._privacy.policy.client is not Keep.TRUNCATE or len(found) == 1
         else:
             found = connection.execute(select(table).where(*around).limit(2)).all()
-            sure = len(found) == 1 and self._is_alone(connection, event)
+            sure = len(found) == 1 and self._is_alone(connection, event, fingerprint)
         return (found[0], sure) if found else (None, False)
 
-    def _is_alone(self, connection: Connection, event: Event) -> bool:
+    def _is_alone(self, connection: Connection, event: Event, fingerprint: bytes) -> bool:
         """No other event that is still without a record could be about the same one."""
         events = schema.events
         others = connection.scalar(
@@ -111,7 +127,7 @@ class Joiner:
                 events.c.record_id.is_(None),
                 events.c.hresult == event.hresult,
                 events.c.at.between(event.at - 2 * self._window, event.at + 2 * self._window),
-                events.c.fingerprint != event.fingerprint,
+                events.c.fingerprint != fingerprint,
             )
         )
         return others == 0

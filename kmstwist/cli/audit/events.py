@@ -174,8 +174,8 @@ def addresses_of(name: str) -> Sequence[str]:
 
 def _import(importer: Importer, path: Path) -> ImportResult | None:
     """Import a file with a progress bar; None, and a sentence to standard error, if it cannot be read."""
-    from kmstwist.audit.events.evtx import EvtxMissing
-    from kmstwist.audit.events.files import UnknownFormat
+    from kmstwist.audit.events.reading.evtx import EvtxMissing
+    from kmstwist.audit.events.reading.files import UnknownFormat
 
     try:
         with progress_bar() as progress:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kmstwist.audit.events.model import BrokenEvent, RawEvent
-from kmstwist.audit.events.xml import parse_event
+from kmstwist.audit.events.reading.xml import parse_event
 
 # A file is a header and whole chunks of events.
 HEADER, CHUNK = 4096, 65536

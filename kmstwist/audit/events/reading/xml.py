@@ -1,4 +1,5 @@
-"""Events in XML, as `wevtutil qe ... /f:xml` writes them: one after the other, with or without an element around them.
+"""Events in XML: as `wevtutil qe ... /f:xml` writes them, one after the other with or without an element around them,
+as Event Viewer saves them with their rendered text, and as `evtx_dump` writes them.
 
 The text is cut at the events and each is parsed alone, so that a broken one costs itself and not the file. Nothing
 outside the events is parsed at all; within them, document types and entities are refused.
@@ -14,7 +15,8 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from kmstwist.audit.events.model import BrokenEvent, RawEvent, iso_to_ms, record_number, unpacked
+from kmstwist.audit.events.model import KMS_EVENTS, BrokenEvent, RawEvent, record_number
+from kmstwist.audit.events.reading.times import iso_to_ms
 
 CHUNK = 1 << 16
 # An event of the KMS log has about 1500 characters; Windows allows 64 KiB of data.
@@ -22,6 +24,26 @@ MAX_EVENT = 1 << 20
 
 _BEGIN = re.compile(r"<Event(?=[\s>])")
 _END = "</Event>"
+_ROOT = re.compile(r"<([A-Za-z_][\w:.-]*)")
+# What the elements around something else say it is.
+_OTHERS = {
+    "html": "a web page",
+    "objs": "what Export-Clixml writes",
+    "objects": "what ConvertTo-Xml writes",
+    "querylist": "a query for events",
+    "task": "a scheduled task",
+}
+
+
+def root_of(head: str) -> str:
+    """The name of the first element in a text that begins so; "" if there is none."""
+    found = _ROOT.search(head)
+    return "" if found is None else found[1]
+
+
+def what_else(root: str) -> str:
+    """What a file whose first element is `root`, and which has no events, is instead."""
+    return _OTHERS.get(root.lower(), f"XML that begins with <{root}>")
 
 
 def read_xml(text: TextIO) -> Iterator[RawEvent | BrokenEvent]:
@@ -80,7 +102,7 @@ def parse_event(text: str, place: str) -> RawEvent | BrokenEvent:
         return BrokenEvent(place, f"no well-formed XML: {error}")
     try:
         return _read(root, place)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         return BrokenEvent(place, str(error))
 
 
@@ -89,15 +111,24 @@ def _read(root: Element, place: str) -> RawEvent:
     if system is None:
         raise ValueError("the event has no System element")
     number = system.findtext("{*}EventID", "").strip()
-    if not number.isascii() or not number.isdecimal():
+    if not number.isascii() or not number.isdecimal() or len(number) > 10:
         raise ValueError(f"the event's id is no number: {number[:40]!r}")
+    provider = system.find("{*}Provider")
+    named = (provider.get("Name", ""), provider.get("EventSourceName", "")) if provider is not None else ()
+    source = " ".join(filter(None, (*named, system.findtext("{*}Channel", "").strip())))
+    event = RawEvent(place, int(number), 0, source=source)
+    if event.event_id not in KMS_EVENTS or not event.is_kms:
+        return event
     created = system.find("{*}TimeCreated")
-    data = ["".join(each.itertext()) for each in root.iterfind("{*}EventData/{*}Data")]
+    if created is None:
+        raise ValueError("the event has no TimeCreated element")
     return RawEvent(
         place=place,
-        event_id=int(number),
-        at=iso_to_ms(created.get("SystemTime", "") if created is not None else ""),
-        data=unpacked(data),
+        event_id=event.event_id,
+        at=iso_to_ms(created.get("SystemTime", "")),
+        strings=["".join(each.itertext()) for each in root.iterfind("{*}EventData/{*}Data")],
+        message=root.findtext("{*}RenderingInfo/{*}Message", ""),
         computer=system.findtext("{*}Computer", "").strip(),
         record_id=record_number(system.findtext("{*}EventRecordID", "")),
+        source=source,
     )

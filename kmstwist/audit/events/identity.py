@@ -1,0 +1,113 @@
+"""Which events are in the store already, in whatever format they came the first time.
+
+Formats differ in what they leave out: Event Viewer's CSV has neither the computer nor the event's number, PowerShell's
+has times to the second, in a zone that the file does not say. What an event says is in all of them, so the first half
+of its fingerprint is made of that alone. Of the events that say the same, it is the one whose number, computer and time
+are the same as far as both have them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, or_, select
+
+from kmstwist.audit import schema
+from kmstwist.audit.events.model import Event
+
+SECOND_MS = 1000
+# Zones are whole quarters of an hour apart, and 26 hours at most.
+QUARTER_MS = 900_000
+ZONES_MS = 26 * 3_600_000
+
+# Events asked for in one statement.
+_ASKED = 50
+
+
+@dataclass(slots=True)
+class Known:
+    """An event in the store: its fingerprint, what may tell it from others, and the record it was joined to."""
+
+    fingerprint: bytes
+    computer: str
+    number: int | None
+    at: int
+    record_id: bytes | None = None
+    # Already met in this batch.
+    met: bool = False
+
+    def is_(self, event: Event, computer: str) -> bool:
+        """Whether it is `event`, which says the same and was logged by `computer` (as it may be stored)."""
+        if not same_computer(self.computer, computer):
+            return False
+        if self.number is not None and event.record_id is not None:
+            return self.number == event.record_id
+        apart = abs(self.at - event.at)
+        if apart <= SECOND_MS:
+            return True
+        # The client's own time is to the minute: two of its requests say the same within a minute only, so a whole
+        # number of quarters is a zone that was not known.
+        over = apart % QUARTER_MS
+        return event.client_time is not None and apart <= ZONES_MS and min(over, QUARTER_MS - over) <= SECOND_MS
+
+
+def same_computer(one: str, other: str) -> bool:
+    """Whether two names may be one computer's: a name without its domain is the same, none is anybody's."""
+    one, other = one.lower(), other.lower()
+    if not one or not other or one == other:
+        return True
+    short, _, domain = one.partition(".")
+    other_short, _, other_domain = other.partition(".")
+    return short == other_short and not (domain and other_domain)
+
+
+def known_events(connection: Connection, events: Sequence[Event]) -> dict[bytes, list[Known]]:
+    """The stored events that say what some of `events` say, by the first half of their fingerprint.
+
+    Those stored by the first release are under their whole fingerprint.
+    """
+    found: dict[bytes, list[Known]] = defaultdict(list)
+    table = schema.events
+    columns = (table.c.fingerprint, table.c.computer, table.c.event_record_id, table.c.at, table.c.record_id)
+    for facts in _chunks(sorted({event.facts for event in events})):
+        ranges: dict[str, bytes] = {}
+        for place in range(_ASKED):
+            first = facts[min(place, len(facts) - 1)]
+            ranges |= {f"low{place}": first + bytes(8), f"high{place}": first + b"\xff" * 8}
+        for row in connection.execute(_ask(), ranges):
+            known = _known(row)
+            found[known.fingerprint[:8]].append(known)
+    for old in _chunks([event.first_fingerprint for event in events]):
+        for row in connection.execute(select(*columns).where(table.c.fingerprint.in_(old))):
+            known = _known(row)
+            found[known.fingerprint].append(known)
+    return found
+
+
+def _known(row: Any) -> Known:
+    record_id = None if row.record_id is None else bytes(row.record_id)
+    return Known(bytes(row.fingerprint), row.computer, row.event_record_id, row.at, record_id)
+
+
+@cache
+def _ask() -> Select[Any]:
+    table = schema.events
+    ranges = [table.c.fingerprint.between(bindparam(f"low{at}"), bindparam(f"high{at}")) for at in range(_ASKED)]
+    return select(table.c.fingerprint, table.c.computer, table.c.event_record_id, table.c.at, table.c.record_id).where(
+        or_(*ranges)
+    )
+
+
+def _chunks(values: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(values), _ASKED):
+        yield values[start : start + _ASKED]
+
+
+def find(known: Iterable[Known], event: Event, computer: str) -> Known | None:
+    """Of the events that say the same, the one that `event` is; the nearest in time if several may be."""
+    fitting = [each for each in known if each.is_(event, computer)]
+    return min(fitting, key=lambda each: abs(each.at - event.at), default=None)

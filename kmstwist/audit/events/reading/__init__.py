@@ -1,0 +1,1 @@
+"""Reading events in every shape in which Windows and the tools around it write them."""

@@ -1,0 +1,127 @@
+"""Opening a file of events, whatever it is: the format and the encoding are told from its first bytes."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, tzinfo
+from enum import StrEnum
+from pathlib import Path
+from typing import TextIO
+
+from kmstwist.audit.events.model import BrokenEvent, RawEvent
+from kmstwist.audit.events.reading.evtx import read_evtx
+from kmstwist.audit.events.reading.json import read_json
+from kmstwist.audit.events.reading.table import looks_like_table, read_table
+from kmstwist.audit.events.reading.times import Times
+from kmstwist.audit.events.reading.xml import read_xml, root_of, what_else
+
+SAMPLE = 1 << 16
+
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_PACKED = ((b"\x1f\x8b", "gzip"), (b"PK\x03\x04", "zip"), (b"\xfd7zXZ\0", "xz"), (b"7z\xbc\xaf", "7-Zip"))
+
+
+# evtx_dump writes such a line above each event.
+_NUMBERED = re.compile(r"Record \d+\s*")
+
+WAYS = (
+    "export events as EVTX (wevtutil epl), XML (wevtutil qe /f:xml), or from Get-WinEvent with ConvertTo-Json or "
+    "Export-Csv (docs/windows-events.md)"
+)
+
+
+class Format(StrEnum):
+    """What a file of events is written in."""
+
+    EVTX = "EVTX"
+    XML = "XML"
+    JSON = "JSON"
+    TABLE = "CSV"
+
+
+class UnknownFormat(ValueError):
+    """The file has no events, or is in none of the formats that are read; the text says which are."""
+
+
+def format_of(sample: bytes) -> Format:
+    """The format of a file that begins with `sample`. Raises UnknownFormat."""
+    if sample.startswith(b"ElfFile\0"):
+        return Format.EVTX
+    if packed := next((name for mark, name in _PACKED if sample.startswith(mark)), None):
+        raise UnknownFormat(f"a file packed with {packed}; unpack it first")
+    text = text_of(sample).lstrip("\ufeff \t\r\n")
+    if not text:
+        raise UnknownFormat(f"an empty file; {WAYS}")
+    if (numbered := _NUMBERED.match(text)) is not None:
+        text = text[numbered.end() :]
+    if text.startswith("<"):
+        return Format.XML
+    if text.startswith(("[", "{")):
+        return Format.JSON
+    if looks_like_table(text):
+        return Format.TABLE
+    raise UnknownFormat(f"no events that can be read; {WAYS}")
+
+
+def encoding_of(sample: bytes) -> str:
+    """The encoding of a text that begins with `sample`: by its mark, else what it can be."""
+    for mark, encoding in _MARKS:
+        if sample.startswith(mark):
+            return encoding
+    if sample[1:2] == b"\0":
+        return "utf-16-le"
+    if sample[:1] == b"\0":
+        return "utf-16-be"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"
+
+
+def text_of(sample: bytes) -> str:
+    """The text that begins with `sample`; what cannot be decoded is replaced."""
+    return sample.decode(encoding_of(sample), "replace")
+
+
+def read_events(
+    path: Path, *, zone: tzinfo = UTC, now: int, progress: Callable[[int], None] | None = None
+) -> Iterator[RawEvent | BrokenEvent]:
+    """The events of a file, in its order, without holding more than a few of them.
+
+    `zone` is that of times that name none, `now` in milliseconds since 1970; `progress` is told the bytes read so far.
+    Raises UnknownFormat, EvtxMissing and OSError.
+    """
+    with path.open("rb") as file:
+        sample = file.read(SAMPLE)
+        form = format_of(sample)
+        if form is Format.EVTX:
+            yield from read_evtx(path)
+            return
+        file.seek(0)
+        # In a table a value may have line ends of its own.
+        ends = "" if form is Format.TABLE else None
+        text = io.TextIOWrapper(file, encoding_of(sample), "replace", newline=ends)
+        empty = True
+        for event in _read(form, text, Times(zone, now)):
+            empty = False
+            yield event
+            if progress is not None:
+                progress(file.tell())
+    root = root_of(text_of(sample)) if form is Format.XML else ""
+    # A list without events is an export of an empty log; anything else is no export.
+    if empty and form is Format.XML and root not in ("Events", "Event"):
+        raise UnknownFormat(f"no events in it: it is {what_else(root)}; {WAYS}")
+
+
+def _read(form: Format, text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
+    match form:
+        case Format.XML:
+            return read_xml(text)
+        case Format.JSON:
+            return read_json(text, times)
+        case _:
+            return read_table(text, times)

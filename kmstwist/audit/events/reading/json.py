@@ -1,0 +1,69 @@
+"""Events in JSON: a list of objects, one object alone, or one after the other, each from its own line or over several.
+
+PowerShell writes one object for a list of one, and its older version wraps a list that was given a property of its own;
+Winlogbeat, NXLog and `evtx_dump` write one object to the line. What the fields are called: `fields`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TextIO
+
+from kmstwist.audit.events.model import BrokenEvent, RawEvent
+from kmstwist.audit.events.reading.fields import event_of
+from kmstwist.audit.events.reading.times import Times
+
+CHUNK = 1 << 16
+MAX_EVENT = 1 << 20
+
+# What ConvertTo-Json makes of an array that Windows PowerShell 5 has given a property of its own.
+_WRAPPED = re.compile(r'\{\s*"value"\s*:\s*\[')
+# What is between two objects: commas, the brackets of a list, and the line that evtx_dump writes above each.
+_BETWEEN = re.compile(r"(?:[\s,\[\]\ufeff\x1e]+|Record \d+\s)*")
+
+
+def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
+    """The events of a text, in its order."""
+    decoder = json.JSONDecoder()
+    buffer, number, ended = text.read(CHUNK).lstrip(" \t\r\n\ufeff"), 0, False
+    wrapped = _WRAPPED.match(buffer)
+    position = wrapped.end() if wrapped is not None else 0
+    while True:
+        if (between := _BETWEEN.match(buffer, position)) is not None:
+            position = between.end()
+        try:
+            found, position = decoder.raw_decode(buffer, position)
+        except (ValueError, RecursionError) as error:
+            buffer, position = buffer[position:], 0
+            if not ended and len(buffer) <= MAX_EVENT:
+                # Twice as much each time, so that a long event is not tried again after each piece of it.
+                chunk = text.read(max(CHUNK, len(buffer)))
+                ended = not chunk
+                buffer += chunk
+                continue
+            number += 1
+            next_line = buffer.find("\n{", 1)
+            if next_line >= 0:
+                yield BrokenEvent(f"event {number}", f"no JSON: {_said(error)}")
+                position = next_line + 1
+                continue
+            if buffer:
+                # Within a list there is no telling where the next event begins.
+                yield BrokenEvent(f"event {number}", f"no JSON from here on: {_said(error)}")
+            return
+        if wrapped is not None and found == "Count":
+            return
+        number += 1
+        place = f"event {number}"
+        if isinstance(found, dict):
+            yield event_of(found, place, times)
+        else:
+            yield BrokenEvent(place, "not an event but " + json.dumps(found)[:40])
+        if position > CHUNK:
+            buffer, position = buffer[position:], 0
+
+
+def _said(error: Exception) -> str:
+    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)

@@ -1,0 +1,170 @@
+"""Events in tables: Get-WinEvent's and Get-EventLog's Export-Csv, and what Event Viewer saves as CSV or text.
+
+PowerShell's columns are named by the properties, in English everywhere. Event Viewer's headings are in the language of
+Windows, and the column of the text has none; there the columns are told by what is in them. Times are in the manner and
+the zone of the machine that wrote them, which the file does not say.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import chain, islice
+from typing import TextIO
+
+from kmstwist.audit.events.model import BrokenEvent, RawEvent, logged_by_kms, record_number
+from kmstwist.audit.events.reading import fields
+from kmstwist.audit.events.reading.times import Times
+
+# Rows of a file from which its columns and the manner of its times are told.
+TELLING = 1000
+# Characters of the longest value; a row of a table has no more than this in a column.
+LONGEST = 1 << 17
+
+_DELIMITERS = (",", ";", "\t")
+_TIME_OF_DAY = re.compile(
+    r"\d{1,4}[^\d\n]{1,4}\d{1,2}[^\d\n]{1,3}\d{1,4}\D+\d{1,2}\D\s?\d\d|\d{1,2}[:.]\d\d\D+\d{1,2}\D+\d{1,2}\D+\d{1,4}"
+)
+
+COMMAND = 'Get-WinEvent -LogName "Key Management Service" | Export-Csv kms.csv'
+
+_NAMED = {name.lower() for name in (*fields.EVENT_ID, *fields.TIME, *fields.MESSAGE, *fields.STRINGS)}
+
+
+class NoTable(ValueError):
+    """The text is no table of events."""
+
+
+def looks_like_table(head: str) -> bool:
+    """Whether a text that begins so may be a table of events."""
+    lines = head.lstrip("\ufeff").splitlines()
+    if not lines:
+        return False
+    if lines[0].startswith("#TYPE"):
+        return True
+    headings = _split(lines[0], _delimiter(lines[0]))
+    if any(heading.lower() in _NAMED for heading in headings):
+        return True
+    # Event Viewer's five headings, and a row with an event's number below the fourth.
+    rows = [_split(line, _delimiter(lines[0])) for line in lines[1:20]]
+    return len(headings) >= 4 and any(_columns_by_content([row]) is not None for row in rows)
+
+
+def read_table(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
+    """The events of a table, with commas, semicolons or tabs; the text must be open with its own line ends."""
+    csv.field_size_limit(LONGEST)
+    first = text.readline(LONGEST)
+    # Windows PowerShell writes the .NET type above the headings unless told not to.
+    header = text.readline(LONGEST) if first.lstrip("\ufeff").startswith("#TYPE") else first
+    above = 2 if header is not first else 1
+    delimiter = _delimiter(header)
+    headings = _split(header.lstrip("\ufeff"), delimiter)
+    rows = _rows(text, delimiter, above)
+    telling = list(islice(rows, TELLING))
+    good = [row for _, row in telling if not isinstance(row, str)]
+    names: Sequence[str] | None = headings
+    if not any(heading.lower() in _NAMED for heading in headings):
+        names = _columns_by_content(good)
+        if names is None and good:
+            yield BrokenEvent(
+                f"line {above}", f"its columns are not those of an export of events; export them with: {COMMAND}"
+            )
+            return
+    if missing := _missing(names or headings):
+        yield BrokenEvent(f"line {above}", f"the export has no column {missing}; export events with: {COMMAND}")
+        return
+    names = names or headings
+    times.learn(sample for row in good if len(row) >= len(headings) and (sample := _sample(names, row)) is not None)
+    for place, row in chain(telling, rows):
+        if isinstance(row, str):
+            yield BrokenEvent(place, row)
+        elif len(row) < len(headings):
+            yield BrokenEvent(place, f"{len(row)} values under {len(headings)} headings")
+        else:
+            yield fields.event_of(dict(zip(names, row, strict=False)), place, times)
+
+
+def _rows(text: TextIO, delimiter: str, above: int) -> Iterator[tuple[str, list[str] | str]]:
+    """Each row with its place, or why there is none."""
+    reader = csv.reader(text, delimiter=delimiter)
+    line = above
+    while True:
+        place = f"line {line + 1}"
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield place, f"the row cannot be read: {error}"
+        else:
+            if row:
+                yield place, row
+        line = above + reader.line_num
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    try:
+        return [heading.strip().strip("\ufeff") for heading in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:
+        return []
+
+
+def _delimiter(header: str) -> str:
+    return max(_DELIMITERS, key=header.count)
+
+
+def _missing(names: Sequence[str]) -> str:
+    """The first column that a table of events cannot do without and has not; "" if it has all."""
+    there = {name.lower() for name in names}
+    for wanted, shown in (
+        (fields.EVENT_ID, "Id"),
+        (fields.TIME, "TimeCreated"),
+        ((*fields.MESSAGE, "ReplacementStrings", "StringInserts"), "Message"),
+    ):
+        if not there.intersection(name.lower() for name in wanted):
+            return shown
+    return ""
+
+
+def _columns_by_content(rows: Sequence[Sequence[str]]) -> list[str] | None:
+    """Names for columns without headings that are known: the number, the time, the source and the text."""
+    width = max(map(len, rows), default=0)
+    best: dict[str, int] = {}
+    for name, fits in (
+        ("Id", lambda text: text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) > 0),
+        ("TimeCreated", lambda text: len(text) < 48 and _TIME_OF_DAY.search(text) is not None),
+        ("ProviderName", lambda text: len(text) < 80 and logged_by_kms(text)),
+    ):
+        counts = [sum(at < len(row) and bool(fits(row[at].strip())) for row in rows) for at in range(width)]
+        if any(counts):
+            best[name] = counts.index(max(counts))
+    if "Id" not in best or "TimeCreated" not in best:
+        return None
+    names = [f"column {at + 1}" for at in range(width)]
+    for name, at in best.items():
+        names[at] = name
+    # Other logs' events have sources of their own.
+    if "ProviderName" not in best:
+        after = next((at for at in range(best["TimeCreated"] + 1, width) if names[at].startswith("column")), None)
+        if after is not None and after < best["Id"]:
+            names[after] = "ProviderName"
+    lengths = [sum(len(row[at]) for row in rows if at < len(row)) for at in range(width)]
+    unnamed = [at for at in range(width) if names[at].startswith("column")]
+    if unnamed:
+        names[max(unnamed, key=lambda at: lengths[at])] = "Message"
+    return names
+
+
+def _sample(names: Sequence[str], row: Sequence[str]) -> tuple[str, datetime | None, int | None] | None:
+    """The time in a row, the client's own, and the event's number."""
+    found = fields.Fields(dict(zip(names, row, strict=False)))
+    number = found.text(fields.EVENT_ID)
+    when = found.text(fields.TIME)
+    if not when:
+        return None
+    client = None
+    if number.isascii() and number.isdecimal() and len(number) <= 10:
+        client = fields.client_time(int(number) & 0xFFFF, (), found.text(fields.MESSAGE))
+    return when, client, record_number(found.text(fields.RECORD_ID))

@@ -1,0 +1,283 @@
+"""When an event was logged, from a time in whatever manner the machine that exported it writes times.
+
+XML and EVTX leave nothing to tell. CSV and saved text have times in the manner of a region: which of day and month
+comes first, in which calendar, in which half of the day. One time may be read in several ways. The client's own time
+settles it: a KMS host accepts a request only if the client's clock is at most four hours off its own, so only one way
+of reading comes near. Where an event has no such time, the manner is that of the file's other events; where they do
+not tell it either, the one in which the times go best with the events' numbers, and at last the commonest one.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import time as time_of_day
+from itertools import pairwise
+
+from kmstwist.audit.events.reading.calendars import HIJRI, dates
+from kmstwist.audit.events.reading.noon import Half, half_of
+
+# Nothing logged events of KMS before Windows Vista.
+EARLIEST_MS = int(datetime(2006, 1, 1, tzinfo=UTC).timestamp() * 1000)
+# A day later than now is a zone that was guessed wrong; more is no time of an event.
+AHEAD_MS = 86_400_000
+
+# A request whose clock is further off is refused; a little more, since the client's time has no seconds.
+_ACCEPTED = timedelta(hours=4, minutes=2)
+# The same, where the zones of both clocks are uncertain as well.
+_NEAR = timedelta(hours=4 + 26)
+
+CURE = 'export the log as XML, whose times leave nothing to tell: wevtutil qe "Key Management Service" /f:xml'
+
+_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*(Z|UTC|[+-]\d\d:?\d\d)?", re.IGNORECASE | re.ASCII
+)
+_POWERSHELL = re.compile(r"\\?/Date\((-?\d{1,18})(?:[+-]\d{4})?\)\\?/", re.ASCII)
+_DATE = re.compile(
+    r"(?<!\d)(\d{1,4})\s?(?:([./-])\s?(\d{1,2})\s?\2|年\s?(\d{1,2})\s?月|년\s?(\d{1,2})\s?월)\s?(\d{1,4})(?!\d)"
+)
+_CLOCK = re.compile(r"(?<!\d)(\d{1,2})[:.hH時时시]\s?(\d\d)(?:[:.분分]\s?(\d\d))?(?:[.,](\d{1,9}))?(?!\d)")
+_CLIENT = re.compile(r"(\d{4})[/.-](\d{1,2})[/.-](\d{1,2})\s+(\d{1,2})[:.](\d\d)", re.ASCII)
+
+# The order of a date's parts, and the calendar.
+Manner = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read a time: in which manner, and what it is then, without a zone."""
+
+    manner: Manner
+    when: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Readings:
+    """All ways to read a time. `sure` is false where it is not known which half of the day the time is in."""
+
+    ways: Sequence[Reading]
+    sure: bool
+
+
+def client_clock(text: str | None) -> datetime | None:
+    """The client's own time in an event, without a zone; None if there is none."""
+    found = _CLIENT.match(text or "")
+    if found is None:
+        return None
+    try:
+        return datetime(*(int(part) for part in found.groups()))  # type: ignore[arg-type]
+    except ValueError:
+        return None
+
+
+def iso_to_ms(text: str, zone: tzinfo = UTC) -> int:
+    """A time as Windows writes it in XML (`2024-06-01T10:00:00.1234567Z`), in milliseconds; in `zone` if it names none.
+
+    Raises ValueError.
+    """
+    found = _ISO.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text[:40]!r} is no time")
+    # Windows has seven digits after the point, Python takes six.
+    fraction = (found[3] or "")[:6]
+    offset = "Z" if (found[4] or "").upper() == "UTC" else (found[4] or "").upper()
+    when = datetime.fromisoformat(f"{found[1]}T{found[2]}" + (f".{fraction:0<6}" if fraction else "") + offset)
+    return to_ms(when, zone)
+
+
+def to_ms(when: datetime, zone: tzinfo) -> int:
+    """A time in milliseconds since 1970 (UTC), in `zone` if it names none."""
+    return int((when if when.tzinfo is not None else when.replace(tzinfo=zone)).timestamp() * 1000)
+
+
+def check(at: int, now: int) -> None:
+    """Raise ValueError if nothing can have been logged at `at`; both in milliseconds since 1970."""
+    if at < EARLIEST_MS:
+        raise ValueError(f"the event's time, {_shown(at)}, is before there was KMS; {CURE}")
+    if at > now + AHEAD_MS:
+        raise ValueError(f"the event's time, {_shown(at)}, is later than now; check the clocks, or {CURE}")
+
+
+def _shown(at: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return f"{at / 1000:.0f} seconds since 1970"
+
+
+@dataclass(slots=True)
+class Times:
+    """Reads the times of one file. `zone` is that of times that name none; `now` is in milliseconds since 1970."""
+
+    zone: tzinfo
+    now: int
+    _manners: list[Manner] = field(default_factory=list)
+
+    def learn(self, samples: Iterable[tuple[str, datetime | None, int | None]]) -> None:
+        """Tell the file's manner from times in it, each with the client's own and the event's number if known."""
+        ordered = sorted(samples, key=lambda sample: sample[2] or 0)
+        read = [(self._readings(text), client) for text, client, _ in ordered if _ISO.fullmatch(text) is None]
+        agreed: Counter[Manner] = Counter()
+        readable: Counter[Manner] = Counter()
+        for readings, client in read:
+            near = self._near(readings.ways, client)
+            # What all ways agree with settles nothing.
+            agreed.update({way.manner for way in near} if len(near) < len(readings.ways) else ())
+            readable.update({way.manner for way in readings.ways})
+        first_seen = list(readable)
+        steps = {manner: _in_order(read, manner) for manner in first_seen}
+        # `sorted` keeps the order in which the ways of a time stand where nothing else decides.
+        self._manners = sorted(
+            first_seen, key=lambda manner: (agreed[manner], readable[manner], steps[manner]), reverse=True
+        )
+
+    def read(self, value: str, client: datetime | None = None) -> int:
+        """A time in milliseconds since 1970; `client` is the client's own where its request was accepted.
+
+        Raises ValueError with a cure.
+        """
+        text = value.strip()
+        if _ISO.fullmatch(text) is not None:
+            return iso_to_ms(text, self.zone)
+        if (found := _POWERSHELL.search(text)) is not None:
+            return int(found[1])
+        readings = self._readings(text)
+        ways = readings.ways
+        if not ways:
+            raise ValueError(self._unreadable(text))
+        if not readings.sure:
+            ways = self._accepted(ways, client)
+            if len({way.when for way in ways}) != 1:
+                raise ValueError(f"the event's time is written in a manner not known here: {text[:40]!r}; {CURE}")
+        elif len({way.when for way in ways}) > 1:
+            ways = self._near(ways, client) or sorted(ways, key=self._rank)
+            if ways[0].manner[1] == HIJRI:
+                # Several days are possible, of which the client's time must name one.
+                ways = self._accepted(ways, client)
+                if len({way.when for way in ways}) != 1:
+                    raise ValueError(
+                        f"the event's time is in a calendar that is not sure to the day: {text[:40]!r}; {CURE}"
+                    )
+        return to_ms(ways[0].when, self.zone)
+
+    def _rank(self, way: Reading) -> int:
+        return self._manners.index(way.manner) if way.manner in self._manners else len(self._manners)
+
+    def _utc(self, when: datetime) -> datetime:
+        return when.replace(tzinfo=self.zone).astimezone(UTC).replace(tzinfo=None)
+
+    def _near(self, ways: Sequence[Reading], client: datetime | None) -> list[Reading]:
+        """The ways, the nearest to the client's time first, that an accepted request may have; none without one."""
+        if client is None:
+            return []
+        apart = [(abs(self._utc(way.when) - client), way) for way in ways]
+        return [way for gap, way in sorted(apart, key=lambda each: each[0]) if gap <= _NEAR]
+
+    def _accepted(self, ways: Sequence[Reading], client: datetime | None) -> list[Reading]:
+        return [way for way in self._near(ways, client) if client and abs(self._utc(way.when) - client) <= _ACCEPTED]
+
+    def _readings(self, text: str) -> _Readings:
+        found = _ways(text)
+        return _Readings([way for way in found.ways if self._plausible(way.when)], found.sure)
+
+    def _plausible(self, when: datetime) -> bool:
+        return to_ms(when, UTC) + AHEAD_MS >= EARLIEST_MS and to_ms(when, UTC) <= self.now + 2 * AHEAD_MS
+
+    def _unreadable(self, text: str) -> str:
+        ways = _ways(text).ways
+        if not ways:
+            return f"the event's time is written in a manner not known here: {text[:40]!r}; {CURE}"
+        later = all(to_ms(way.when, UTC) > self.now for way in ways)
+        return f"the event's time, {text[:40]!r}, is {'later than now' if later else 'decades off'}; {CURE}"
+
+
+def _in_order(read: Sequence[tuple[_Readings, datetime | None]], manner: Manner) -> int:
+    """How many of the times follow each other in one direction, read in this manner."""
+    whens = [way.when for readings, _ in read for way in readings.ways if way.manner == manner]
+    # Without numbers the file's own order will do, which may be from the newest to the oldest.
+    steps = [(earlier <= later, earlier >= later) for earlier, later in pairwise(whens)]
+    return max(sum(up for up, _ in steps), sum(down for _, down in steps))
+
+
+def _ways(text: str) -> _Readings:
+    """Every way to read a time; the commonest first."""
+    plain = text if text.isascii() else _plain(text)
+    found = max(_DATE.finditer(plain), key=lambda each: max(len(each[1]), len(each[6])), default=None)
+    if found is None:
+        return _Readings((), True)
+    rest = f"{plain[: found.start()]} {plain[found.end() :]}"
+    clock = _CLOCK.search(rest)
+    if clock is None:
+        return _Readings((), True)
+    words = f"{rest[: clock.start()]} {rest[clock.end() :]}"
+    if any(character.isdigit() for character in words):
+        return _Readings((), True)
+    half = half_of(words)
+    hours = _hours(int(clock[1]), half)
+    minute, second = int(clock[2]), int(clock[3] or 0)
+    if not hours or minute > 59 or second > 59:
+        return _Readings((), True)
+    first, middle, last = found[1], int(found[3] or found[4] or found[5]), found[6]
+    ways = [
+        Reading((order, calendar), datetime.combine(day, time_of_day(hour, minute, second)))
+        for order, (year, month, date_day) in _orders(first, middle, last, found[2], half, words)
+        for calendar, day in _dates(year, month, date_day)
+        for hour in hours
+    ]
+    return _Readings(ways, len(hours) == 1)
+
+
+def _hours(hour: int, half: Half) -> list[int]:
+    """The hour of 24, or both that it may be."""
+    if hour > 23:
+        return []
+    if hour > 12 or half is Half.WHOLE:
+        return [hour]
+    match half:
+        case Half.FORENOON:
+            return [hour % 12]
+        case Half.AFTERNOON:
+            return [hour % 12 + 12]
+        case _:
+            return [hour % 12, hour % 12 + 12] if hour else [0]
+
+
+def _orders(
+    first: str, middle: int, last: str, separator: str | None, half: Half, words: str
+) -> list[tuple[str, tuple[str, int, int]]]:
+    """Year, month and day in each order they may be in, the commonest first."""
+    one, three = int(first), int(last)
+    year_first = ("year, month, day", (first, middle, three))
+    day_first = ("day, month, year", (last, middle, one))
+    month_first = ("month, day, year", (last, one, middle))
+    if len(first) > 2 or separator is None:
+        return [year_first]
+    # With AM or PM in capitals the month comes first, as it does where most people write so.
+    american = separator == "/" and half is not Half.WHOLE and words.split() in (["AM"], ["PM"])
+    orders = [month_first, day_first] if american else [day_first, month_first]
+    return orders if len(last) > 2 else [*orders, year_first]
+
+
+def _dates(year: str, month: int, day: int) -> list[tuple[str, date]]:
+    number = int(year)
+    if len(year) == 2:
+        # Of this century, whichever calendar's it is.
+        return [each for century in (2000, 2500, 1400) for each in dates(century + number, month, day)]
+    return list(dates(number, month, day)) if len(year) > 2 else []
+
+
+def _plain(text: str) -> str:
+    """A text with ASCII digits, one kind of space, and no marks of the direction of writing."""
+    kept = []
+    for character in text:
+        if character.isdigit():
+            kept.append(str(unicodedata.digit(character, 0)))
+        elif character.isspace():
+            kept.append(" ")
+        elif unicodedata.category(character) != "Cf":
+            kept.append(character)
+    return "".join(kept)

@@ -1,0 +1,255 @@
+"""What an event's strings mean, and the strings in an event's text.
+
+The values of each event are published in Microsoft's Volume Activation 2.0 Operations Guide ("KMS Events Logged in
+Windows Event Log"); in an event's text they stand after "Info:", separated by commas. Event 12290 has nine. Scripts of
+administrators read the strings of an event by position and find one more before them, whose content is not known. So a
+value is told by what it is, together with those around it, and never by its number alone. What the strings do not tell
+is taken from the text, and the other way round.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from kmstwist.audit.events.model import (
+    ANSWER_PROCESSED,
+    CLIENT_EVENTS,
+    PUBLISHED,
+    PUBLISHING_FAILED,
+    REQUEST_ANSWERED,
+    REQUEST_SENT,
+    Event,
+    EventError,
+    RawEvent,
+)
+
+# What each value is called in a sentence, and how it is read; reading raises ValueError.
+Kind = tuple[str, Callable[[str], Any]]
+
+_CODE_TEXT = r"0x[0-9A-Fa-f]{1,8}|-?\d{1,10}"
+_CODE_ALONE = re.compile(_CODE_TEXT)
+_HEX_CODE = re.compile(r"(?<!\w)0x[0-9A-Fa-f]{1,8}(?!\w)")
+_NUMBER = re.compile(r"-?\d{1,19}")
+_UUID = re.compile(r"\{?([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\}?")
+_TIME = re.compile(r"\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}\s+\d{1,2}[:.]\d\d(?:[:.]\d\d)?(?:\s*[AP]M)?")
+_LABEL = r"[^\W_](?:[\w-]*[^\W_])?"
+_DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*\.?")
+_DOTTED = re.compile(rf"(?<![\w.@/-]){_LABEL}(?:\.{_LABEL})+(?![\w@/-])")
+# ruff: noqa: RUF001 - the quotes of all languages
+_QUOTED = re.compile(r"['‘‚\"“„«‹「『]\s?([^\s'’‘\"”“»›」』]+)\s?['’‘\"”“»›」』]")
+# A comma-separated line that begins with a status code, whatever stands before it.
+_INFO = re.compile(rf"(?<![\w.:/,-])(?:{_CODE_TEXT})\s*,[^\r\n]*")
+# Neither is text to a database, and no machine writes them.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+# An event's text is a sentence and a line of values; one with more is not searched to its end.
+_TEXT_READ = 8192
+
+
+def _code(text: str) -> int:
+    if not _CODE_ALONE.fullmatch(text):
+        raise ValueError(text)
+    return int(text, 16 if text[:2] in ("0x", "0X") else 10) & 0xFFFF_FFFF
+
+
+def _number(text: str) -> int:
+    if not _NUMBER.fullmatch(text) or not -(1 << 63) <= (number := int(text)) < 1 << 63:
+        raise ValueError(text)
+    return number
+
+
+def _flag(text: str) -> bool:
+    return bool(_number(text))
+
+
+def _uuid(text: str) -> str:
+    found = _UUID.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    return str(UUID(found[1]))
+
+
+def _time(text: str) -> str:
+    if not _TIME.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _name(text: str) -> str | None:
+    # A client may leave its name out, but what is another kind of value is no name.
+    if _UUID.fullmatch(text) or _TIME.fullmatch(text) or any(character.isspace() for character in text):
+        raise ValueError(text)
+    return text or None
+
+
+CODE: Kind = ("status code", _code)
+NUMBER: Kind = ("number", _number)
+FLAG: Kind = ("number", _flag)
+NAME: Kind = ("name", _name)
+IDENTIFIER: Kind = ("UUID", _uuid)
+TIME: Kind = ("time", _time)
+
+# For each event its values in their order: the field of `Event` that it goes to ("" for none), and its kind.
+_LAYOUTS: dict[int, tuple[tuple[str, Kind], ...]] = {
+    REQUEST_ANSWERED: (
+        ("hresult", CODE),
+        ("required_count", NUMBER),
+        ("machine", NAME),
+        ("cmid", IDENTIFIER),
+        ("client_time", TIME),
+        ("virtual_machine", FLAG),
+        ("license_status", NUMBER),
+        ("minutes_left", NUMBER),
+        ("act_id", IDENTIFIER),
+    ),
+    REQUEST_SENT: (
+        ("hresult", CODE),
+        ("", CODE),
+        ("target", NAME),
+        ("cmid", IDENTIFIER),
+        ("client_time", TIME),
+        ("virtual_machine", FLAG),
+        ("license_status", NUMBER),
+        ("minutes_left", NUMBER),
+        ("act_id", IDENTIFIER),
+        ("required_count", NUMBER),
+    ),
+    ANSWER_PROCESSED: (
+        ("hresult", CODE),
+        ("", CODE),
+        ("", FLAG),
+        ("", NUMBER),
+        ("count", NUMBER),
+        ("", NUMBER),
+        ("", NUMBER),
+        ("client_time", TIME),
+    ),
+}
+
+
+def understand(raw: RawEvent) -> Event | None:
+    """What a KMS event says; None for an event of another kind. Raises EventError for one that is broken."""
+    if not raw.is_kms:
+        return None
+    facts = facts_of(raw.event_id, raw.strings, raw.message)
+    if _NO_TEXT.search(raw.computer) or any(isinstance(each, str) and _NO_TEXT.search(each) for each in facts.values()):
+        raise EventError(f"event {raw.event_id} has a string with a NUL or half a surrogate pair")
+    if raw.event_id in CLIENT_EVENTS:
+        facts["machine"] = raw.computer or None
+    return Event(raw.event_id, raw.computer, raw.record_id, raw.at, **facts)
+
+
+def facts_of(event_id: int, strings: Sequence[str], message: str) -> dict[str, Any]:
+    """The fields of `Event` that a KMS event's strings tell, or its text where they do not. Raises EventError."""
+    strings = [text.strip() for text in strings]
+    if not any(strings) and not message.strip():
+        raise EventError(f"event {event_id} has neither strings nor a text")
+    read = _read_aligned if event_id in _LAYOUTS else _read_told
+    error: EventError | None = None
+    if any(strings):
+        try:
+            return read(event_id, _unpacked(strings))
+        except EventError as found:
+            error = found
+    for text in (message[:_TEXT_READ], *(each[:_TEXT_READ] for each in strings if " " in each)):
+        if not text.strip():
+            continue
+        try:
+            return _read_text(event_id, text)
+        except EventError as found:
+            error = error or found
+    assert error is not None
+    raise error
+
+
+def _unpacked(strings: Sequence[str]) -> Sequence[str]:
+    """An event's strings, taken apart where a format hands them over as one."""
+    if len(strings) == 1:
+        (only,) = strings
+        if "<string>" in only:
+            return [text.strip() for text in re.findall(r"<string>(.*?)</string>", only, re.DOTALL)]
+        return [text.strip() for text in only.split(",")]
+    return strings
+
+
+def _read_aligned(event_id: int, strings: Sequence[str]) -> dict[str, Any]:
+    """The facts in strings of which some in a row are what the event's layout has."""
+    layout = _LAYOUTS[event_id]
+    if len(strings) < len(layout):
+        raise EventError(f"event {event_id} has {len(layout)} values and this one {len(strings)}")
+    best, why = -1, ""
+    # Something before the values, but hardly more than a few: an event has ten strings.
+    for start in range(min(len(strings) - len(layout), 16) + 1):
+        facts: dict[str, Any] = {}
+        for place, (field, (kind, read)) in enumerate(layout):
+            text = strings[start + place]
+            try:
+                value = read(text)
+            except ValueError:
+                if place > best:
+                    best = place
+                    why = f"string {start + place + 1} of event {event_id} is no {kind}: {text[:80]!r}"
+                break
+            if field:
+                facts[field] = value
+        else:
+            return facts
+    raise EventError(why)
+
+
+def _read_text(event_id: int, text: str) -> dict[str, Any]:
+    if event_id not in _LAYOUTS:
+        return _read_told(event_id, [text])
+    error: EventError | None = None
+    for values in _lines_of_values(text):
+        try:
+            return _read_aligned(event_id, values)
+        except EventError as found:
+            error = found
+    raise error or EventError(f"the text of event {event_id} has no line with its values: {_shortened(text)!r}")
+
+
+def _lines_of_values(text: str) -> Iterator[list[str]]:
+    """The comma-separated values in an event's text, whatever language the words before them are in."""
+    for found in _INFO.finditer(text):
+        values = [value.strip() for value in found[0].split(",")]
+        # Something may follow the last value where line ends were lost.
+        if (last := _UUID.match(values[-1])) is not None:
+            values[-1] = last[0]
+        yield values
+
+
+def _read_told(event_id: int, strings: Sequence[str]) -> dict[str, Any]:
+    """The facts of an event that has a status code, a domain, or both, in strings or in a sentence."""
+    facts: dict[str, Any] = {}
+    if event_id != PUBLISHED:
+        codes = [text for text in strings if _CODE_ALONE.fullmatch(text)]
+        codes = codes or [each for text in strings for each in _HEX_CODE.findall(text)]
+        if not codes:
+            raise EventError(f"event {event_id} has no status code: {_shortened(' '.join(strings))!r}")
+        facts["hresult"] = _code(codes[-1])
+    if event_id in (PUBLISHING_FAILED, PUBLISHED):
+        facts["target"] = _domain(event_id, strings)
+    return facts
+
+
+def _domain(event_id: int, strings: Sequence[str]) -> str:
+    alone = [text for text in strings if _DOMAIN.fullmatch(text) and not _CODE_ALONE.fullmatch(text)]
+    if alone:
+        return alone[-1].rstrip(".")
+    dotted: dict[str, None] = {}
+    quoted: dict[str, None] = {}
+    for text in strings:
+        dotted |= dict.fromkeys(each for each in _DOTTED.findall(text) if not _NUMBER.fullmatch(each.replace(".", "")))
+        quoted |= dict.fromkeys(each.rstrip(".") for each in _QUOTED.findall(text) if _DOMAIN.fullmatch(each))
+    # An apostrophe looks like a quote, and so does the end of a sentence like a dot in a name.
+    for found in (dotted.keys() & quoted.keys(), dotted, quoted):
+        if len(found) == 1:
+            return next(iter(found))
+    raise EventError(f"event {event_id} has no DNS domain: {_shortened(' '.join(strings))!r}")
+
+
+def _shortened(text: str) -> str:
+    return " ".join(text.split())[:80]
