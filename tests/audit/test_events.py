@@ -15,12 +15,15 @@ from sqlalchemy import Engine, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import reading
-from kmstwist.audit.events.files import UnknownFormat, encoding_of, format_of, read_events
 from kmstwist.audit.events.importer import BATCH, Importer, ImportResult
-from kmstwist.audit.events.model import BrokenEvent, EventError, RawEvent, understand
-from kmstwist.audit.events.powershell import read_csv, read_json
+from kmstwist.audit.events.model import BrokenEvent, EventError, RawEvent
+from kmstwist.audit.events.reading.files import UnknownFormat, encoding_of, format_of, read_events
+from kmstwist.audit.events.reading.json import read_json
+from kmstwist.audit.events.reading.table import read_table
+from kmstwist.audit.events.reading.times import Times
+from kmstwist.audit.events.reading.xml import read_xml
+from kmstwist.audit.events.understanding import understand
 from kmstwist.audit.events.watch import Watcher
-from kmstwist.audit.events.xml import read_xml
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.verify import verify
@@ -30,6 +33,7 @@ from tests.audit.making import START, known, opaque, uuid
 
 OPEN = Privacy(PrivacyPolicy(), b"")
 AT = datetime(2024, 6, 1, tzinfo=UTC)
+NOW = START + 365 * 86_400_000
 DNS = {"pc1.example.com": ["10.0.0.1"], "pc2.example.com": ["10.0.0.2", "2001:db8::2"]}
 
 SAMPLES = [
@@ -413,7 +417,7 @@ def test_a_packed_file_is_to_be_unpacked(content: bytes, name: str) -> None:
 
 
 def times_in(content: bytes) -> list[datetime]:
-    found = list(read_csv(io.StringIO(content.decode()), UTC))
+    found = list(read_table(io.StringIO(content.decode(), newline=""), Times(UTC, NOW)))
     assert all(isinstance(event, RawEvent) for event in found), found
     return [datetime.fromtimestamp(event.at / 1000, UTC) for event in found if isinstance(event, RawEvent)]
 
@@ -459,8 +463,8 @@ def test_an_array_that_powershell_wrapped_is_read(tmp_path: Path) -> None:
     events = json.loads(as_json_7(samples))
     path = tmp_path / "kms.json"
     path.write_text(json.dumps({"value": events, "Count": 2}, indent=4))
-    assert [event.record_id for event in read_events(path) if isinstance(event, RawEvent)] == [1, 2]
-    assert len(list(read_events(path))) == 2
+    assert [event.record_id for event in read_events(path, now=NOW) if isinstance(event, RawEvent)] == [1, 2]
+    assert len(list(read_events(path, now=NOW))) == 2
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -474,8 +478,10 @@ def test_csv_and_xml_are_read_in_the_encodings_of_windows(tmp_path: Path, encodi
     ):
         path = tmp_path / name
         path.write_bytes(content.decode().encode(encoding))
-        found = [event for event in read_events(path) if isinstance(event, RawEvent)]
-        assert [event.data[2] for event in found] == ["pc-äß"] * 3, name
+        found = [event for event in read_events(path, now=NOW) if isinstance(event, RawEvent)]
+        assert [event.strings[2] if event.strings else event.message.split(",")[2] for event in found] == [
+            "pc-äß"
+        ] * 3, name
 
 
 def test_encodings_are_told_from_the_first_bytes() -> None:
@@ -487,18 +493,18 @@ def test_encodings_are_told_from_the_first_bytes() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_events_are_found_wherever_a_read_cuts_them(size: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("kmstwist.audit.events.xml.CHUNK", size)
-    monkeypatch.setattr("kmstwist.audit.events.powershell.CHUNK", size)
+    monkeypatch.setattr("kmstwist.audit.events.reading.xml.CHUNK", size)
+    monkeypatch.setattr("kmstwist.audit.events.reading.json.CHUNK", size)
     for name, content in (("a.xml", as_xml(SAMPLES)), ("a.json", as_json_7(SAMPLES))):
         (tmp_path / name).write_bytes(content)
-        found = [event for event in read_events(tmp_path / name) if isinstance(event, RawEvent)]
+        found = [event for event in read_events(tmp_path / name, now=NOW) if isinstance(event, RawEvent)]
         assert [event.event_id for event in found] == [sample.event_id for sample in SAMPLES]
 
 
 def test_an_event_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("kmstwist.audit.events.xml.MAX_EVENT", 10_000)
+    monkeypatch.setattr("kmstwist.audit.events.reading.xml.MAX_EVENT", 10_000)
     (tmp_path / "a.xml").write_bytes(b"<Event>" + b"x" * 200_000 + as_xml(SAMPLES[:1]))
-    first, second = read_events(tmp_path / "a.xml")
+    first, second = read_events(tmp_path / "a.xml", now=NOW)
     assert isinstance(first, BrokenEvent)
     assert isinstance(second, RawEvent)
 
@@ -509,7 +515,8 @@ def test_any_text_is_read_to_its_end(text: str) -> None:
 
     for source in (text, f"<Event>{text}</Event>", f'[{{"Id": {text}'):
         list(read_xml(io.StringIO(source)))
-        list(read_json(io.StringIO(source)))
+        list(read_json(io.StringIO(source), Times(UTC, NOW)))
+        list(read_table(io.StringIO(source, newline=""), Times(UTC, NOW)))
 
 
 @given(st.sampled_from([12288, 12289, 12290, 12293, 12294, 7]), st.lists(st.text(max_size=40), max_size=11))
@@ -531,7 +538,8 @@ def test_any_strings_are_understood_or_refused_with_a_sentence(event_id: int, da
         {"TimeCreated": "0000-12-31T23:59:59-12:00"},
         {"TimeCreated": None},
         {"Id": "twelve"},
-        {"Properties": [{"Value": str(2**70)}] * 9},
+        {"Properties": [{"Value": str(2**70)}] * 9, "Message": ""},
+        {"TimeCreated": "/Date(999999999999999)/"},
     ],
 )
 def test_json_no_machine_would_write_is_counted_and_kept_out(
@@ -542,8 +550,8 @@ def test_json_no_machine_would_write_is_counted_and_kept_out(
     assert (result.imported, result.broken) == (0, 1)
 
 
-def test_a_record_number_or_time_out_of_all_bounds_stops_nothing(store: Engine, tmp_path: Path) -> None:
-    row = json.loads(as_json_7(SAMPLES[:1])) | {"RecordId": 10**30, "TimeCreated": "/Date(999999999999999)/"}
+def test_a_record_number_out_of_all_bounds_stops_nothing(store: Engine, tmp_path: Path) -> None:
+    row = json.loads(as_json_7(SAMPLES[:1])) | {"RecordId": 10**30}
     assert bring_in(store, tmp_path / "a.json", json.dumps(row).encode()).imported == 1
 
 

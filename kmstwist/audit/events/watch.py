@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-SUFFIXES = frozenset({".evtx", ".xml", ".json", ".csv"})
+SUFFIXES = frozenset({".evtx", ".xml", ".json", ".jsonl", ".csv"})
 
 
 class Watcher:

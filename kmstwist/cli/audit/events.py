@@ -61,7 +61,7 @@ _zone_option = click.option(
     "zone",
     metavar="ZONE",
     callback=_zone,
-    help="The zone of times in CSV files, which do not say it.  [default: this machine's]",
+    help="The zone of times that do not say it, as in CSV files.  [default: this machine's]",
 )
 _window_option = click.option(
     "--window",
@@ -85,7 +85,7 @@ def events() -> None:
 @_dns_option
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Path, ...]) -> None:
-    """Import each FILE: EVTX, wevtutil's XML, or Get-WinEvent's CSV or JSON. Importing twice changes nothing."""
+    """Import each FILE: events as EVTX, XML, JSON, CSV or saved text. Importing twice changes nothing."""
     unread: list[Path] = []
     broken = 0
     with opened(store, writes=True) as engine:

@@ -38,6 +38,8 @@ COMMAND = 'Get-WinEvent -LogName "Key Management Service" | ConvertTo-Json'
 
 # What a field is wrapped in: attributes and text of an element of XML, or a value to which PowerShell added more.
 _WRAPPED = ("#text", "value", "Value", "$", "Name", "SystemTime", "#attributes")
+# What PowerShell writes instead of a value that is too deep for it, or in a column of CSV.
+_DOT_NET = re.compile(r"System\.(?:Diagnostics|Collections|String|Object)\b[\w.`\[\]+, ]*")
 _PARAMETER = re.compile(r"\D*(\d+)\D*")
 
 
@@ -105,6 +107,8 @@ def event_of(values: Mapping[str, Any], place: str, times: Times) -> RawEvent | 
     if when is None or not str(when).strip():
         return _missing(place, "time", "TimeCreated")
     strings, message = _strings(fields.find(STRINGS)), fields.text(MESSAGE)
+    if any(_DOT_NET.fullmatch(text) for text in strings):
+        strings = []
     if not strings and not message:
         return _missing(place, "text and no strings", "Message or Properties")
     try:
