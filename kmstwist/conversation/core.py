@@ -19,6 +19,7 @@ from kmstwist.kms import interface
 from kmstwist.machine import Machine, Table, Trace
 from kmstwist.reasons import Reason
 from kmstwist.rpc import Call, CallOrphaned, CallReceived, Ended, Refused, ServerAssociation, StubError
+from kmstwist.sending import send_at_once
 
 _LEFT: Final = Cause(Reason.CLIENT_LOST, "the client left before its answer")
 
@@ -26,7 +27,7 @@ _LEFT: Final = Cause(Reason.CLIENT_LOST, "the client left before its answer")
 class ConversationCore(Machine[State, Input]):
     """What a conversation works on (the transport, the RPC association, the calls under way), and with what."""
 
-    __slots__ = ("_deadline", "_header", "_named", "association", "calls", "log", "shared", "transport")
+    __slots__ = ("_deadline", "_header", "_in_step", "_named", "association", "calls", "log", "shared", "transport")
 
     def __init__(
         self,
@@ -42,9 +43,11 @@ class ConversationCore(Machine[State, Input]):
         self.transport = transport
         behind_balancer = shared.admission.is_balancer(peer)
         self.log = ConnectionLog(shared.lines, peer, port, peer if behind_balancer else None)
-        self.association = ServerAssociation(shared.rpc, str(getattr(transport.getHost(), "port", 0)), peer)
+        self.association = ServerAssociation(shared.rpc, shared.port_of(transport), peer)
         #: Calls under way, by what RPC knows them as.
         self.calls: dict[Call, CallUnderWay] = {}
+        #: Whether all that was written has been sent.
+        self._in_step = True
         self._header: HeaderReader | None = None
         #: The address under which admission counts the connection; None while it does not.
         self._named: str | None = None
@@ -140,7 +143,7 @@ class ConversationCore(Machine[State, Input]):
         data = self.association.data_to_send()
         if data:
             self.log.bytes_out += len(data)
-            self.transport.write(data)
+            self._in_step = send_at_once(self.transport, data, self._in_step)
 
     def give_time(self, deadline: Deadlines[ConversationCore] | None) -> None:
         """Set this deadline in place of the one before."""

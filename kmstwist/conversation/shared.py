@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -76,6 +77,7 @@ class Conversations:
         self.telemetry = Telemetry()
         self.lines = LineWriter(self.log, self.telemetry, clock)
         self.connections: set[Any] = set()
+        self._ports: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self.conversations = 0
         self.activations = 0
         #: Called when the last connection has ended, once the server is stopping.
@@ -91,8 +93,22 @@ class Conversations:
         self._timeouts = timeouts
         self.times = Times(self.clock, timeouts)
 
+    def port_of(self, transport: Any) -> str:
+        """The port that a client connected to, as text. It is asked of the system once for each listening port."""
+        listening = getattr(transport, "server", None)
+        if listening is None:
+            return _port_text(transport)
+        port = self._ports.get(listening)
+        if port is None:
+            port = self._ports[listening] = _port_text(transport)
+        return port
+
     def conversation_ended(self) -> None:
         """A connection has ended."""
         self.conversations += 1
         if self.when_idle is not None and not self.connections:
             self.when_idle()
+
+
+def _port_text(transport: Any) -> str:
+    return str(getattr(transport.getHost(), "port", 0))

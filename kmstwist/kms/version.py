@@ -6,6 +6,7 @@ Guide, "KMS RPC Messages").
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 VERSION_SIZE = 4
@@ -25,7 +26,7 @@ class Version(NamedTuple):
     @classmethod
     def from_word(cls, word: int) -> Version:
         """The version that an unsigned 32-bit word stands for."""
-        return cls(word >> 16 & 0xFFFF, word & 0xFFFF)
+        return _from_word(word)
 
     @classmethod
     def of(cls, message: bytes) -> Version:
@@ -36,6 +37,12 @@ class Version(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}"
+
+
+# There are three, and whatever a stranger makes up.
+@lru_cache(maxsize=64)
+def _from_word(word: int) -> Version:
+    return Version(word >> 16 & 0xFFFF, word & 0xFFFF)
 
 
 V4 = Version(4, 0)

@@ -26,6 +26,7 @@ from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.gateway.service import GatewayService
 from kmstwist.kms.interface import KMS
 from kmstwist.lab.service import LabService
+from kmstwist.memory import settle
 from kmstwist.process.adoption import Adoption
 from kmstwist.process.control import Command, ControlService, socket_path
 from kmstwist.process.handover import HandOver, NotHandedOver, TakeOver
@@ -66,6 +67,7 @@ def makeService(options: Options) -> MultiService:
     raise_file_limit()
     reactor: Any = _reactor
     run_on_monotonic_time(reactor)
+    settle(reactor)
     config = options.effective.config
     try:
         if config.server.workers > 1 and options.adoption is None:

@@ -7,23 +7,18 @@ the way where there is no systemd.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import socket
 import struct
 import sys
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.interfaces import IWriteDescriptor
 from twisted.logger import Logger, LogLevel
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from kmstwist.logevents import LOG_LOST
+from kmstwist.telemetry import outlets
+from kmstwist.telemetry.outlets import DatagramOutlet
 
 JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
 _PRIORITY = {
@@ -38,9 +33,7 @@ _SHORT = 32_000
 #: Bytes of an entry that surely go into one datagram: half of the send buffer Linux gives a socket (`wmem_default`).
 _LARGE = 100_000
 #: Entries that wait while the journal is slower than the clients.
-WAITING = 20_000
-#: Seconds that a journal which takes nothing is waited for when the process ends.
-_LAST_MOMENT = 2.0
+WAITING = outlets.WAITING
 
 
 def writes_to_journal(environ: Mapping[str, str] | None = None, descriptor: int | None = None) -> bool:
@@ -53,8 +46,7 @@ def writes_to_journal(environ: Mapping[str, str] | None = None, descriptor: int 
     return stream == f"{state.st_dev}:{state.st_ino}"
 
 
-@implementer(IWriteDescriptor)
-class Journal:
+class Journal(DatagramOutlet):
     """Sends entries to the journal's socket, and never waits for it.
 
     While the journal is slower than the clients, entries wait here, up to `WAITING` of them, and are sent as soon as it
@@ -63,18 +55,13 @@ class Journal:
 
     def __init__(self, identifier: str, reactor: Any, path: Path = JOURNAL_SOCKET, log: Logger | None = None) -> None:
         """`identifier` is what `journalctl -t` selects by. Raises `OSError` where there is no journal at `path`."""
+        super().__init__(path, reactor, "the journal", log)
         self._identifier = identifier
-        self._reactor = reactor
-        self._log = log or Logger(namespace="kmstwist.server")
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        try:
-            self._socket.connect(str(path))
-        except OSError:
-            self._socket.close()
-            raise
-        self._waiting: deque[bytes] = deque()
-        self._lost = 0
-        self._why: str | None = None
+
+    @property
+    def room(self) -> int:
+        """How many entries may wait."""
+        return WAITING
 
     def send(self, message: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
         """Send one entry, or have it wait its turn. One too large for a datagram keeps its message only."""
@@ -83,72 +70,7 @@ class Journal:
         entry = encode_entry({**head, "KMS_EVENT": name, **own})
         if len(entry) > _LARGE:
             entry = encode_entry({**head, "MESSAGE": message[:_SHORT], "KMS_EVENT": name})
-        if self._waiting:
-            self._wait(entry)
-        elif not self._sent(entry):
-            self._wait(entry)
-            self._reactor.addWriter(self)
-
-    def _wait(self, entry: bytes) -> None:
-        if len(self._waiting) < WAITING:
-            self._waiting.append(entry)
-        else:
-            self._lose("the journal does not keep up")
-
-    def _sent(self, entry: bytes) -> bool:
-        """Whether the entry needs no more care: it was taken, or it cannot be."""
-        try:
-            self._socket.send(entry)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            self._lose(error.strerror)
-            return True
-        if self._lost:
-            lost, self._lost = self._lost, 0
-            LOG_LOST.emit(self._log, lines=lost, detail=self._why)
-        return True
-
-    def _lose(self, why: str | None) -> None:
-        self._lost += 1
-        self._why = why
-
-    def flush(self) -> None:
-        """Send what waits, for as long as the journal takes it at once."""
-        while self._waiting and self._sent(self._waiting[0]):
-            self._waiting.popleft()
-
-    def finish(self) -> None:
-        """Send what waits, now that the process ends and clients wait for nothing any more."""
-        self._socket.settimeout(_LAST_MOMENT)
-        # What the journal does not take now is lost with the process, and there is nobody left to tell.
-        with contextlib.suppress(OSError):
-            while self._waiting:
-                self._socket.send(self._waiting[0])
-                self._waiting.popleft()
-
-    # What the reactor wants of somebody who waits until a descriptor can be written to.
-
-    def fileno(self) -> int:
-        """The socket's descriptor."""
-        return self._socket.fileno()
-
-    def logPrefix(self) -> str:
-        """What Twisted calls this in its own messages."""
-        return "journal"
-
-    def doWrite(self) -> None:
-        """The journal takes more."""
-        self.flush()
-        if not self._waiting:
-            self._reactor.removeWriter(self)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The socket was closed under the reactor: what waits cannot be sent any more."""
-        self._reactor.removeWriter(self)
-        while self._waiting:
-            self._waiting.popleft()
-            self._lose(reason.getErrorMessage())
+        self.put(entry)
 
 
 def _field_name(key: str) -> str:

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import signal
-import sys
 import syslog
 import time
 from collections.abc import Callable, Mapping, MutableMapping
@@ -27,6 +26,7 @@ from zope.interface import implementer
 from kmstwist.logevents import LOG_LOST, LOG_REOPEN
 from kmstwist.telemetry.flood import REPORT_INTERVAL, FloodLimit
 from kmstwist.telemetry.journal import Journal, writes_to_journal
+from kmstwist.telemetry.outlets import stdout_outlet, syslog_outlet
 from kmstwist.telemetry.settings import LogSettings
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,*()<>\[\]-]+\Z")
@@ -136,7 +136,9 @@ class LogFile:
         self._log = Logger(namespace="kmstwist.server")
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        # A named pipe is opened for reading as well: nobody waits for its reader, then, neither here nor in `write`.
+        access = os.O_RDWR if self._path.is_fifo() else os.O_WRONLY
+        return os.open(self._path, access | os.O_NONBLOCK | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     def write(self, line: str, level: object) -> None:
         """Append a line."""
@@ -166,22 +168,8 @@ class LogFile:
         self._descriptor = opened
 
 
-def stdout_writer() -> Callable[[str, Any], None]:
-    """A writer to standard output, as it is now: twistd puts a file that logs in its place later.
-
-    Each line is pushed out, so that a reader of a pipe sees it at once.
-    """
-    stream = sys.stdout
-
-    def write(line: str, level: Any) -> None:
-        stream.write(line + "\n")
-        stream.flush()
-
-    return write
-
-
-def syslog_writer(prefix: str) -> Callable[[str, Any], None]:
-    """A writer that sends lines to the system log, each with its level's priority."""
+def blocking_syslog_writer(prefix: str) -> Callable[[str, Any], None]:
+    """A writer to the system log by the C library, for a system whose log has no datagram socket of the usual name."""
     syslog.openlog(prefix, syslog.LOG_PID, syslog.LOG_DAEMON)
 
     def write(line: str, level: Any) -> None:
@@ -195,18 +183,24 @@ def make_observer(
     formatter: str, level: str, *, logfile: str | None, use_syslog: bool, prefix: str, foreground: bool
 ) -> tuple[LineObserver, LogFile | None]:
     """The observer that twistd's own `--logfile`, `--syslog` and `--nodaemon` ask for, and its file if it has one."""
+    from twisted.internet import reactor
+
+    running: Any = reactor
     if use_syslog:
-        return LineObserver(FORMATTERS[formatter], level, syslog_writer(prefix)), None
+        daemon = syslog_outlet(prefix, running)
+        if daemon is None:
+            return LineObserver(FORMATTERS[formatter], level, blocking_syslog_writer(prefix)), None
+        running.addSystemEventTrigger("after", "shutdown", daemon.finish)
+        return LineObserver(FORMATTERS[formatter], level, daemon.write), None
     if logfile == "-" or (not logfile and foreground):
         if writes_to_journal():
-            from twisted.internet import reactor
-
-            running: Any = reactor
             with contextlib.suppress(OSError):
                 journal = Journal(prefix, running)
                 running.addSystemEventTrigger("after", "shutdown", journal.finish)
                 return JournalObserver(FORMATTERS[formatter], level, journal), None
-        return LineObserver(FORMATTERS[formatter], level, stdout_writer()), None
+        stdout = stdout_outlet(running)
+        running.addSystemEventTrigger("after", "shutdown", stdout.finish)
+        return LineObserver(FORMATTERS[formatter], level, stdout.write), None
     file = LogFile(Path(os.path.abspath(logfile or "twistd.log")))
     return LineObserver(FORMATTERS[formatter], level, file.write), file
 

@@ -35,6 +35,7 @@ from kmstwist.rpc import (
     ShutdownRequested,
     StubError,
 )
+from kmstwist.sending import send_at_once
 from kmstwist.transport.errors import (
     BindError,
     ConnectError,
@@ -60,6 +61,8 @@ class RpcConnection(Protocol):
         self._contexts = contexts
         #: Whether the host asked for the connection's end.
         self._shutting_down = False
+        #: Whether all that was written has been sent.
+        self._in_step = True
         self._waiting: dict[int, Deferred[ResponseReceived]] = {}
         self._altering: dict[int, Deferred[Bound]] = {}
 
@@ -73,7 +76,8 @@ class RpcConnection(Protocol):
         """Feed the association and act on what it says."""
         events = self.association.receive_data(data)
         # A shutdown that came with a response is known before whoever waits for that response goes on.
-        self._shutting_down |= any(type(event) is ShutdownRequested for event in events)
+        if len(events) > 1:
+            self._shutting_down |= any(type(event) is ShutdownRequested for event in events)
         for event in events:
             self._handle(event)
         self._flush()
@@ -126,7 +130,7 @@ class RpcConnection(Protocol):
     def _flush(self) -> None:
         data = self.association.data_to_send()
         if data and self.transport is not None:
-            self.transport.write(data)
+            self._in_step = send_at_once(self.transport, data, self._in_step)
 
     def _handle(self, event: ClientEvent) -> None:
         if isinstance(event, ResponseReceived):
@@ -152,6 +156,7 @@ class RpcConnection(Protocol):
             self._fail_all(UpstreamError(event.detail, event.reason))
             self.abort()
         elif type(event) is ShutdownRequested:
+            self._shutting_down = True
             self._close_if_asked()
 
     def _close_if_asked(self) -> None:
