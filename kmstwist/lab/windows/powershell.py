@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from kmstwist.lab.windows import printing
 from kmstwist.lab.windows.cim import Instance
 from kmstwist.lab.windows.language import Reader
-from kmstwist.lab.windows.shell import Arguments, Code, PowerShellError
-from kmstwist.lab.windows.values import Values
+from kmstwist.lab.windows.shell import Arguments, Code, Parameters, PowerShellError
+from kmstwist.lab.windows.values import Matched, Values
 from kmstwist.lab.windows.wql import WqlError, condition, query
 
 
@@ -33,23 +32,6 @@ class World(Protocol):
 
     def set_registry(self, key: str, name: str, value: str | None) -> None:
         """Set a value in a key of the registry, or take it away; fails with `PowerShellError`."""
-
-
-@dataclass(slots=True)
-class Parameters:
-    """A command's arguments: those with names, and the others in their order."""
-
-    named: dict[str, Any] = field(default_factory=dict)
-    others: list[Any] = field(default_factory=list)
-
-    def take(self, *names: str, at: int | None = None, default: Any = None) -> Any:
-        """The value of a parameter of one of these names, or of any that it may be shortened to, else the other at a
-        place.
-        """
-        for given, value in self.named.items():
-            if any(name.startswith(given) for name in names):
-                return value
-        return self.others[at] if at is not None and at < len(self.others) else default
 
 
 class Interpreter(Values):
@@ -282,7 +264,10 @@ class Interpreter(Values):
         plain = given.take("simplematch") is not None
         tests = [re.compile(re.escape(one) if plain else one, re.IGNORECASE) for one in patterns]
         return [
-            line for item in items for line in self.text(item).split("\n") if any(test.search(line) for test in tests)
+            Matched(line, found)
+            for item in items
+            for line in self.text(item).split("\n")
+            if (found := next((found for test in tests if (found := test.search(line))), None)) is not None
         ]
 
 

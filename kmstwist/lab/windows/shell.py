@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
 
@@ -63,3 +64,20 @@ Code = Callable[[Shell], Any]
 """Something read: gives a value, or a list of what it puts into the pipeline."""
 Arguments = list[tuple[str, Code | None]]
 """A command's arguments: a parameter's name ("" for none) and a value, or a name alone."""
+
+
+@dataclass(slots=True)
+class Parameters:
+    """A command's arguments: those with names, and the others in their order."""
+
+    named: dict[str, Any] = field(default_factory=dict)
+    others: list[Any] = field(default_factory=list)
+
+    def take(self, *names: str, at: int | None = None, default: Any = None) -> Any:
+        """The value of a parameter of one of these names, or of any that it may be shortened to, else the other at a
+        place.
+        """
+        for given, value in self.named.items():
+            if any(name.startswith(given) for name in names):
+                return value
+        return self.others[at] if at is not None and at < len(self.others) else default

@@ -14,6 +14,29 @@ from kmstwist.lab.windows.cim import Instance
 from kmstwist.lab.windows.shell import Arguments, PowerShellError
 
 
+class Matched(str):
+    """A line that Select-String found: the text, and what its pattern matched in it."""
+
+    found: re.Match[str]
+
+    def __new__(cls, line: str, found: re.Match[str]) -> Matched:
+        """A line and what was found in it."""
+        made = super().__new__(cls, line)
+        made.found = found
+        return made
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """Its properties as PowerShell's scripts ask for them."""
+        return {"Line": str(self), "Matches": as_groups(self.found), "Pattern": self.found.re.pattern}
+
+
+def as_groups(found: re.Match[str]) -> dict[str, Any]:
+    """A match with its groups."""
+    values = [found[0], *found.groups()]
+    return {"Value": found[0], "Groups": [{"Value": value or ""} for value in values]}
+
+
 class Values(ABC):
     """What the functions call that a script was read into: values, variables and commands."""
 
@@ -103,12 +126,16 @@ class Values(ABC):
             return self.single([found for one in value for found in self.spread(self.member(one, name))])
         if isinstance(value, Instance):
             return value.get(name)
+        if isinstance(value, Matched):
+            value = value.properties
         if isinstance(value, dict):
             return next((found for key, found in value.items() if key.lower() == name.lower()), None)
         return None
 
     def indexed(self, value: Any, index: Any) -> Any:
         """One of a list."""
+        if isinstance(value, dict):
+            return value.get(index)
         items = self.spread(value) if not isinstance(value, str) else list(value)
         return items[index] if isinstance(index, int) and -len(items) <= index < len(items) else None
 
@@ -125,6 +152,7 @@ class Values(ABC):
         simple: dict[str, Callable[..., Any]] = {
             "tolower": text.lower,
             "toupper": text.upper,
+            "substring": lambda at, many="": text[int(at) :][: int(many) if many else None],
             "tostring": lambda *form: printing.formatted(value, form[0]) if form else text,
             "trim": lambda *what: text.strip(*what),
             "contains": lambda part: part in text,
@@ -155,6 +183,9 @@ class Values(ABC):
             return any(_holds("eq", each, one) for each in self.spread(items)) != operator.startswith("not")
         if isinstance(left, list):
             return [one for one in left if _holds(operator, one, right)]
+        if operator == "match" and (found := re.search(self.text(right), self.text(left), re.IGNORECASE)):
+            groups: dict[str, Any] = dict(enumerate([found[0], *found.groups()]))  # type: ignore[arg-type]
+            self._variables["matches"] = groups | found.groupdict()
         return _holds(operator, left, right)
 
 

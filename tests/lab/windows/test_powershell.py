@@ -155,6 +155,15 @@ def test_an_error_is_caught_and_an_operator_replaces(run) -> None:
     assert run("$a = 1; $a += 2; $a; 'a-b' -replace '-', '+'") == ["3", "a+b"]
 
 
+def test_patterns_leave_what_they_matched(run) -> None:
+    lines = "$out = 'License Status: Licensed', 'Partial Product Key: 2YT43'; "
+    assert run(lines + "if ($out[1] -match 'Key: (\\w{5})') { $matches[1] }") == ["2YT43"]
+    found = "$out | Select-String 'Product Key: (\\w+)' | ForEach-Object { $_.Matches.Groups[1].Value }"
+    assert run(lines + found) == ["2YT43"]
+    split = "(($out | ? { $_ -match 'License Status:' }) -split ':')[1].Trim()"
+    assert run(lines + split) == ["Licensed"]
+
+
 def test_the_registry_is_read_and_written(run) -> None:
     key = "HKLM:\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\SoftwareProtectionPlatform".replace("\\\\", "\\")
     run(f"Set-ItemProperty -Path '{key}' -Name KeyManagementServiceName -Value kms9")
