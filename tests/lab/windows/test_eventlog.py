@@ -6,8 +6,9 @@ from datetime import UTC
 
 import pytest
 
-from kmstwist.audit.events.files import read_events
-from kmstwist.audit.events.model import RawEvent, understand
+from kmstwist.audit.events.model import RawEvent
+from kmstwist.audit.events.reading.files import read_events
+from kmstwist.audit.events.understanding import understand
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.host import MAX_UNSAVED_EVENTS, LabHost
 from kmstwist.lab.store import LabStore
@@ -21,7 +22,7 @@ FILES = ["json", "csv", "xml"]
 def understood(path, events, form: str) -> list:
     """What the audit reads of events that were exported."""
     path.write_bytes(exported(events, form, "en-US").encode())
-    raws = list(read_events(path, zone=UTC))
+    raws = list(read_events(path, zone=UTC, now=int(START) * 1000 + 86_400_000))
     assert all(isinstance(raw, RawEvent) for raw in raws), raws
     return [understand(raw) for raw in raws]
 
