@@ -218,8 +218,8 @@ AUDIT_FORWARDING = LogEvent(
 AUDIT_FORWARD_FAILING = LogEvent(
     "audit-forward-failing",
     "warn",
-    "The central store cannot be reached; records wait in the local one.",
-    {"target": "the central store", "detail": "why"},
+    "The central store cannot be fed; records wait in the local one. Said again every ten minutes while it lasts.",
+    {"target": "the central store", "behind": "how many records wait", "detail": "why"},
 )
 AUDIT_FORWARD_REJECTED = LogEvent(
     "audit-forward-rejected",

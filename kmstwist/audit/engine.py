@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,8 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
+
+from kmstwist.passwords import without_password
 
 DEFAULT_BUSY_TIMEOUT = 1.0
 
@@ -68,10 +69,14 @@ def store_url(store: str) -> URL:
         return URL.create("sqlite", database=str(Path(store)))
     try:
         url = make_url(store)
-    except (ArgumentError, ValueError) as error:
-        # Without the password: this ends in logs.
-        shown = re.sub(r"(://[^:/]*):.*@", r"\1:…@", store)
-        raise StoreError(f"{shown!r} is no store: {error}. Give a file's path or a postgresql:// URL") from error
+    except (ArgumentError, ValueError):
+        url = None
+    # What the parser says has parts of a password in it where that is not written as a URL needs it.
+    if url is None or "@" in (url.host or "") or "@" in (url.database or ""):
+        raise StoreError(
+            f"{without_password(store)!r} is not a URL of a store: an @, / or : in its user or password is written as "
+            "%40, %2F or %3A, and a port is a number. Give a file's path or a postgresql:// URL"
+        )
     match url.drivername:
         case "sqlite":
             return url
@@ -109,6 +114,14 @@ def open_reader(path: Path, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> En
     event.listen(engine, "connect", _prepare_any_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def open_central_reader(store: str) -> Engine:
+    """An engine that can only read the PostgreSQL at a URL. Opens no connection yet. Raises StoreError."""
+    engine = open_engine(store)
+    if is_sqlite(engine):
+        raise StoreError("a central store is a PostgreSQL; give a postgresql:// URL")
+    return engine.execution_options(postgresql_readonly=True)
 
 
 def _for_reading(_dialect: object, _record: object, arguments: list[Any], named: dict[str, Any]) -> None:

@@ -62,6 +62,10 @@ def revision_fault(connection: Connection) -> str | None:
     current = current_revision(connection)
     if current == HEAD:
         return None
+    if current is None and connection.dialect.name != "sqlite":
+        return (
+            "it has none of the audit's tables that this role may see; grant it USAGE and SELECT, or name another store"
+        )
     if current is None:
         return "it has none of the audit's tables; name the store that the server's configuration has"
     if _is_known(current):

@@ -46,6 +46,11 @@ class PrivacyPolicy:
         if self.client is Keep.DROP:
             raise ValueError('privacy: client cannot be "drop", for a record must be about someone; use "hash"')
 
+    @property
+    def hashes(self) -> bool:
+        """Whether any field is hashed, so that a salt is needed."""
+        return Keep.HASH in (self.client, self.peer, self.machine, self.cmid)
+
     @classmethod
     def from_dict(cls, choices: dict[str, str]) -> PrivacyPolicy:
         """The policy of a table of field names and choices; raises ValueError naming what is not known."""

@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from kmstwist.audit.central.forward import Forwarder, register, target_name, unregister_others
+from kmstwist.audit.central.salt import OWN_CURE, join
 from kmstwist.audit.engine import (
     DEFAULT_BUSY_TIMEOUT,
     StoreError,
@@ -37,7 +38,7 @@ from kmstwist.audit.engine import (
     plain_error,
     store_url,
 )
-from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
+from kmstwist.audit.privacy import Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.records import Record, RecordIds, RecordMaker
 from kmstwist.audit.sightings import Sighting, remember
 from kmstwist.audit.storage import Storage
@@ -107,8 +108,7 @@ def _salt_file(settings: AuditSettings) -> Path:
 
 def _salt(settings: AuditSettings) -> bytes:
     """The key of hashed fields, made where it is missing; empty where nothing is hashed. Raises `StoreError`."""
-    policy = settings.privacy
-    if Keep.HASH not in (policy.client, policy.peer, policy.machine, policy.cmid):
+    if not settings.privacy.hashes:
         return b""
     try:
         return load_salt(_salt_file(settings))
@@ -229,10 +229,13 @@ class AuditService(Service):
 
     def _opened(self, engine: Engine) -> None:
         """What a store that was opened needs: the policy it is kept under, and what has been forwarded of it."""
-        write_policy(engine, self.settings.privacy, _salt_file(self.settings).absolute())
-        self._start_forwarding(engine)
+        file = _salt_file(self.settings).absolute()
+        salt = _salt(self.settings)
+        join(engine, salt, f"the store {self.settings.store}", OWN_CURE)
+        write_policy(engine, self.settings.privacy, file)
+        self._start_forwarding(engine, salt)
 
-    def _start_forwarding(self, engine: Engine) -> None:
+    def _start_forwarding(self, engine: Engine, salt: bytes) -> None:
         if not self.settings.forwards:
             return
         if self.forwarder is not None:
@@ -244,7 +247,7 @@ class AuditService(Service):
             return
         register(engine, target_name(target))
         unregister_others(engine, target_name(target))
-        self.forwarder = Forwarder(engine, target, now=self._now)
+        self.forwarder = Forwarder(engine, target, salt=salt, now=self._now)
         self.forwarder.start()
 
     def _watch(self) -> Deferred[None]:

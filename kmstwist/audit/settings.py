@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from kmstwist.audit.central.url import wrong_in_url
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
 from kmstwist.audit.upkeep.retention import DAY_MS, FLOOR, Limits
 from kmstwist.audit.writer import BATCH, GATHER, QUEUE, OnFailure
@@ -80,7 +81,7 @@ class AuditSection(Section):
     @field_validator("forward_to")
     @classmethod
     def _is_postgresql(cls, value: str | None) -> str | None:
-        if value is not None and (wrong := _wrong_in_url(value)):
+        if value is not None and (wrong := wrong_in_url(value)):
             # Without the URL, and without what its parser says: both may hold a password.
             raise ValueError(
                 f"{wrong}; write it as postgresql://USER@HOST/DATABASE, the password belongs into ~/.pgpass"
@@ -102,21 +103,3 @@ class AuditSection(Section):
         if self.store:
             return Path(self.store)
         return state_dir / (LAB_STORE_FILE_NAME if lab else STORE_FILE_NAME)
-
-
-def _wrong_in_url(text: str) -> str | None:
-    """What is wrong with a URL of PostgreSQL, without any of it; None where it is one."""
-    # Imported here: this module is read by commands that open no store.
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    if not text.startswith(("postgresql://", "postgresql+psycopg://")):
-        return "is no URL of a PostgreSQL"
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        # Where a password has a character that must be written as %40 or the like, the port is looked for in it, too.
-        return "has a port that is no number, or a user or password with a character to be written as %XX"
-    if url.port is not None and not 1 <= url.port <= 65535:
-        return "has a port that is not from 1 to 65535"
-    return None

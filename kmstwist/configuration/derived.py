@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from kmstwist.addresses import is_address
 from kmstwist.configuration.model import Config
+from kmstwist.configuration.reading import Effective
 from kmstwist.discovery.known import identity
 from kmstwist.gateway.discover import is_own_address
 from kmstwist.lab.keys import LabKeyError, default_state_dir
+from kmstwist.passwords import has_password
 from kmstwist.startup import StartupError
 
 
@@ -46,6 +49,29 @@ def refuse_ourselves(config: Config) -> None:
             raise StartupError(
                 f"upstream {upstream.label} is this gateway itself; name the licensed KMS host, or listen elsewhere"
             )
+
+
+def refuse_open_passwords(effective: Effective) -> None:
+    """Raise `StartupError` where the configuration's file has a password in it and is open to others."""
+    file = effective.file
+    if file is None:
+        return
+    try:
+        mode, text = file.stat().st_mode, file.read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        # Read before, and gone since: what is in force is what was read.
+        return
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if _states_password(line)]
+    if lines and mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise StartupError(
+            f"{file}:{lines[0]}: there is a password here, and the file is open to others (mode "
+            f"{stat.S_IMODE(mode):04o}); cure: chmod 0640 {file}, and then change the password, or keep it in the file "
+            "that PGPASSFILE names (docs/central-store.md)"
+        )
+
+
+def _states_password(line: str) -> bool:
+    return not line.lstrip().startswith("#") and has_password(line)
 
 
 def known_hosts(config: Config, own_name: str, upstreams: Sequence[str] | None = None) -> set[str]:

@@ -18,6 +18,7 @@ from kmstwist.configuration.environment import variable
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.options import OPTIONS
 from kmstwist.configuration.reading import Effective, Place, model_in
+from kmstwist.passwords import without_password
 
 _WIDTH = 100
 _HEAD = """\
@@ -47,7 +48,7 @@ def toml_value(value: Any) -> str:
 
 
 def effective_toml(effective: Effective) -> str:
-    """The configuration in force as TOML, the origin of each value behind it. It can be read back."""
+    """The configuration in force as TOML, with each value's origin. It can be read back, but for passwords."""
     lines: list[str] = []
     section: Place | None = None
     for place, value, origin in sections_first(effective):
@@ -57,7 +58,7 @@ def effective_toml(effective: Effective) -> str:
         if value is None:
             lines.append(f"# {place[-1]} is not set  # {origin}")
         else:
-            lines.append(f"{place[-1]} = {toml_value(value)}  # {origin}")
+            lines.append(f"{place[-1]} = {without_password(toml_value(value))}  # {origin}")
     return "\n".join(lines) + "\n"
 
 

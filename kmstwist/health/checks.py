@@ -220,6 +220,23 @@ def check_audit(case: Case) -> Iterator[Finding]:
         yield Finding("audit", Health.HEALTHY, f"the store {store} opens, {store.stat().st_size // _MIB} MiB")
 
 
+def check_central_store(case: Case) -> Iterator[Finding]:
+    """The central store, where there is one: whether it takes records from here, and how many it has not got yet."""
+    section = case.config.audit
+    if not section.enabled or section.forward_to is None:
+        return
+    from kmstwist.audit.central.examine import examine
+
+    store = section.store_path(case.state_dir, lab=not case.config.gateway.configured)
+    found = examine(section.forward_to, store, hashes=section.privacy.policy().hashes)
+    waiting = f"; {found.behind} records wait for it" if found.behind else ""
+    if found.problem:
+        cure = "docs/central-store.md has the roles, the password's place and the order of upgrades; records wait here"
+        yield Finding("central store", Health.DEGRADED, f"{found.name} cannot be fed: {found.problem}{waiting}", cure)
+    else:
+        yield Finding("central store", Health.HEALTHY, f"{found.name} takes records{waiting}")
+
+
 def check_clock(case: Case) -> Iterator[Finding]:
     """Whether the machine's clock is kept by a time source. A KMS client must be within 4 hours of its host.
 
@@ -267,6 +284,7 @@ LOCAL_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     check_files,
     check_lab_key,
     check_audit,
+    check_central_store,
     check_space,
     check_clock,
     check_name,

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from kmstwist.addresses import HostPort
 from kmstwist.admission.admission import Admission
-from kmstwist.audit.engine import StoreError, open_reader
+from kmstwist.audit.engine import StoreError, open_central_reader, open_reader
 from kmstwist.audit.service import AuditService
 from kmstwist.audit.settings import AuditSection
 from kmstwist.clock import now
@@ -85,6 +85,9 @@ class Observation:
         if self._audit is not None:
             writer = self._audit.writer
             snapshot.audit.update(waiting=writer.waiting, failing=int(writer.failing))
+            if (forwarder := self._audit.forwarder) is not None:
+                snapshot.audit.update(behind=forwarder.behind, connected=int(forwarder.connected))
+                snapshot.central[forwarder.name] = forwarder.problem
             counters.audit.update(
                 committed=writer.committed, dropped=writer.dropped, refused=writer.refused, rejected=writer.rejected
             )
@@ -270,4 +273,17 @@ def store_of_workers(section: AuditSection, state_dir: Path) -> Store | None:
 
 def make_web(settings: WebSettings, source: Source, reactor: Any, store: Store | None) -> list[Service]:
     """The listener that `[web]` asks for, or none. Raises `StartupError`."""
-    return [] if settings.listen is None else [WebService(settings, source, reactor, store)]
+    if settings.listen is None:
+        return []
+    return [WebService(settings, source, reactor, _central_store(settings) or store)]
+
+
+def _central_store(settings: WebSettings) -> Store | None:
+    """The central store that the reports are to show, opened for reading only; None where none is named."""
+    if settings.store is None:
+        return None
+    try:
+        engine = open_central_reader(settings.store)
+    except StoreError as error:
+        raise StartupError(f"[web] store: {error}") from None
+    return lambda: engine

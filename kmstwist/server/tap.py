@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 
 from kmstwist.admission.admission import Admission
 from kmstwist.clock import now, run_on_monotonic_time
-from kmstwist.configuration.derived import listening_ports, refuse_ourselves, run_dir, state_dir
+from kmstwist.configuration.derived import listening_ports, refuse_open_passwords, refuse_ourselves, run_dir, state_dir
 from kmstwist.configuration.model import Config
 from kmstwist.conversation.calls import Recorder
 from kmstwist.conversation.factory import KmsFactory
@@ -70,6 +70,7 @@ def makeService(options: Options) -> MultiService:
     settle(reactor)
     config = options.effective.config
     try:
+        refuse_open_passwords(options.effective)
         if config.server.workers > 1 and options.adoption is None:
             return _make_supervisor(options, config, reactor)
         return _make_server(options, config, reactor)

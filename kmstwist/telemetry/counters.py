@@ -137,8 +137,11 @@ class Snapshot:
     connections: int = 0
     paused: bool = False
     upstreams: list[UpstreamState] = field(default_factory=list)
-    #: Gauges of the audit: waiting (records) and failing (0 or 1). Empty where there is no audit.
+    #: Gauges of the audit: waiting (records) and failing (0 or 1), and where it is forwarded, behind (records) and
+    #: connected (0 or 1). Empty where there is no audit.
     audit: dict[str, int] = field(default_factory=dict)
+    #: The central stores that the audit is forwarded to, each with why it cannot be fed, or "" where it can.
+    central: dict[str, str] = field(default_factory=dict)
     #: The domains our SRV record was to be published in, each with why it could not be, or "" where it stands there.
     published: dict[str, str] = field(default_factory=dict)
     #: The KMS hosts that DNS names and the configuration does not, for each domain that is watched.
@@ -201,6 +204,7 @@ def together(snapshots: Sequence[Snapshot], *, retired: Counters, wanted: int, m
         # One worker looks after these for all.
         whole.published.update(one.published)
         whole.strangers.update(one.strangers)
+        whole.central.update(one.central)
         for name, value in one.audit.items():
             whole.audit[name] = (
                 max(whole.audit.get(name, 0), value) if name == "failing" else (whole.audit.get(name, 0) + value)

@@ -30,6 +30,12 @@ def judge(snapshot: Snapshot) -> list[Finding]:
     if snapshot.audit.get("failing"):
         text = f"the audit's store cannot be written; {snapshot.audit.get('waiting', 0)} records wait"
         findings.append(Finding("audit", Health.DEGRADED, text))
+    for target, problem in snapshot.central.items():
+        if problem:
+            text = (
+                f"the central store {target} cannot be fed: {problem}; {snapshot.audit.get('behind', 0)} records wait"
+            )
+            findings.append(Finding("central store", Health.DEGRADED, text))
     return sorted(findings, key=lambda finding: -finding.health)
 
 

@@ -110,6 +110,15 @@ class SnapshotCollector(Collector):
         yield GaugeMetricFamily(
             "kmstwist_audit_failing", "1 while the audit's store cannot be written.", value=gauges.get("failing", 0)
         )
+        if "connected" in gauges:
+            yield GaugeMetricFamily(
+                "kmstwist_audit_forward_behind", "Records not sent to the central store yet.", value=gauges["behind"]
+            )
+            yield GaugeMetricFamily(
+                "kmstwist_audit_forward_connected",
+                "1 while the central store takes records, 0 while it cannot be fed.",
+                value=gauges["connected"],
+            )
         records = CounterMetricFamily("kmstwist_audit_records", "Records by what became of them.", labels=("outcome",))
         for outcome, count in counters.items():
             records.add_metric((outcome,), count)
@@ -151,7 +160,11 @@ def metric_names() -> set[str]:
     telemetry.counters.upstream_calls["a answered"] = 1
     telemetry.counters.audit["committed"] = 1
     snapshot = Snapshot(
-        "gateway", 0.0, telemetry.counters, upstreams=[UpstreamState("a", "up")], audit={"waiting": 0, "failing": 0}
+        "gateway",
+        0.0,
+        telemetry.counters,
+        upstreams=[UpstreamState("a", "up")],
+        audit=dict.fromkeys(("waiting", "failing", "behind", "connected"), 0),
     )
     snapshot.published["corp.example"], snapshot.strangers["corp.example"] = "", []
     return {sample.name for metric in registry_for(snapshot).collect() for sample in metric.samples}

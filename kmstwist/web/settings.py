@@ -5,9 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from kmstwist.addresses import AddressError, HostPort, parse_host_port
+from kmstwist.audit.central.url import wrong_in_url
 
 #: The port where `listen` names none.
 DEFAULT_PORT = 9688
@@ -51,6 +52,22 @@ class WebSettings(BaseModel):
         examples=["Test system"],
         description="A sentence above every page, to tell one server's site from another's.",
     )
+
+    store: str | None = Field(
+        None,
+        examples=["postgresql://kmstwist_reader@db.example.com/kmstwist"],
+        description="The central store that the reports show, as postgresql://USER@HOST/DATABASE, with a role that may "
+        "only read. By default the gateway's own store.",
+    )
+
+    @field_validator("store")
+    @classmethod
+    def _is_postgresql(cls, value: str | None) -> str | None:
+        if value is not None and (wrong := wrong_in_url(value)):
+            raise ValueError(
+                f"{wrong}; write it as postgresql://USER@HOST/DATABASE, the password belongs into ~/.pgpass"
+            )
+        return value
 
     @model_validator(mode="after")
     def _guarded(self) -> WebSettings:

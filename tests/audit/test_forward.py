@@ -10,15 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import Engine, func, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 
 from kmstwist.audit import schema
-from kmstwist.audit.central.forward import Forwarder, forwarded_up_to, register, target_name, unregister_others
-from kmstwist.audit.engine import open_engine, reading, writing
+from kmstwist.audit.central.examine import Examined, examine
+from kmstwist.audit.central.forward import (
+    WARN_EVERY,
+    Forwarder,
+    forwarded_up_to,
+    register,
+    target_name,
+    unregister_others,
+)
+from kmstwist.audit.central.salt import privacy_of_central
+from kmstwist.audit.engine import StoreError, open_central_reader, open_engine, reading, writing
 from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.migrate import migrate
-from kmstwist.audit.privacy import Privacy, PrivacyPolicy
+from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.model import Query
 from kmstwist.audit.reports.render import to_json
@@ -27,6 +39,7 @@ from kmstwist.audit.store import insert_batch, read_records
 from kmstwist.audit.upkeep.forget import forget
 from kmstwist.audit.upkeep.retention import Limits, prune, rewrite
 from kmstwist.audit.upkeep.verify import verify
+from kmstwist.cli.main import kmstwist
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.reasons import Reason
 from tests import waiting
@@ -269,3 +282,138 @@ def test_an_unreachable_target_fails_without_touching_the_watermark(store: Engin
         forwarder.forward_once()
     assert isinstance(caught.value.__cause__, OperationalError)
     assert forwarded_up_to(store, target_name(nowhere)) == 0
+
+
+# -- joining, outages, other versions
+
+
+def hashed(path: Path, salt: bytes) -> tuple[Engine, Privacy]:
+    """A gateway's store, and what it does to its records."""
+    return new_store(path), Privacy(PrivacyPolicy(Keep.HASH, machine=Keep.HASH, cmid=Keep.HASH), salt)
+
+
+def test_gateways_that_share_a_salt_count_a_machine_once_and_any_of_them_forgets_it(
+    target: Engine, tmp_path: Path
+) -> None:
+    salt_file = tmp_path / "audit.salt"
+    salt = load_salt(salt_file)
+    for number in range(3):
+        store, privacy = hashed(tmp_path / f"gw{number}", salt)
+        insert_batch(store, [privacy.apply(known(START + number * HOUR + at, f"pc{at}")) for at in range(8)])
+        forward_all(Forwarder(store, target, salt=salt))
+        store.dispose()
+    assert len(rows(target, "machines")) == 8
+    gone = forget(target, "PC3", privacy_of_central(target, salt_file))
+    assert gone.records == 3
+    assert len(rows(target, "machines")) == 7
+    assert verify(target) == []
+
+
+def test_a_gateway_with_another_salt_is_refused_with_the_cure_and_feeds_nothing(target: Engine, tmp_path: Path) -> None:
+    first, privacy = hashed(tmp_path / "one", b"1" * 32)
+    insert_batch(first, [privacy.apply(known(START, "pc1"))])
+    forward_all(Forwarder(first, target, salt=b"1" * 32))
+    second, other = hashed(tmp_path / "two", b"2" * 32)
+    insert_batch(second, [other.apply(known(START, "pc1"))])
+    with pytest.raises(StoreError, match=r"another salt .* cure: kmstwist audit salt export FILE on a gateway"):
+        Forwarder(second, target, salt=b"2" * 32).forward_once()
+    assert len(rows(target, "records")) == 1
+    (tmp_path / "audit.salt").write_bytes(b"2" * 32)
+    (tmp_path / "audit.salt").chmod(0o600)
+    with pytest.raises(StoreError, match="another salt"):
+        privacy_of_central(target, tmp_path / "audit.salt")
+    first.dispose()
+    second.dispose()
+
+
+def test_another_user_or_password_does_not_send_everything_again(store: Engine, target: Engine) -> None:
+    insert_batch(store, SOME)
+    name = target_name(target)
+    assert "kmstwist@" not in name
+    assert target_name(open_engine("postgresql://other:pw@/postgres?host=/run")) == target_name(
+        open_engine("postgresql://kmstwist@/postgres?host=/run&connect_timeout=3")
+    )
+    with writing(store) as connection:
+        # As an earlier version noted it.
+        old = target.url.set(username="former").render_as_string()
+        connection.execute(schema.forwarding.insert().values(target=old, seq=len(SOME) - 1, at=0))
+    register(store, name)
+    unregister_others(store, name)
+    forwarder = Forwarder(store, target)
+    forward_all(forwarder)
+    assert forwarder.sent == 1
+
+
+def test_an_older_gateway_before_a_newer_store_waits_and_says_so(store: Engine, target: Engine) -> None:
+    forwarder = Forwarder(store, target)
+    insert_batch(store, [opaque(START)])
+    forward_all(forwarder)
+    with writing(target) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    insert_batch(store, [opaque(START + 1)])
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"at revision 9999, of a later kmstwist .* install that version"):
+            forwarder.forward_once()
+    with pytest.raises(StoreError, match="made by another version"):
+        Forwarder(store, target).forward_once()
+    assert len(rows(target, "records")) == 1
+
+
+def test_an_outage_is_told_again_and_again_with_what_waits(store: Engine) -> None:
+    insert_batch(store, SOME)
+    away = open_engine("postgresql://kmstwist:s3cret@/nowhere?host=/nonexistent")
+    clock = Clock()
+    forwarder = Forwarder(store, away, backoff=(0.001, 0.001), monotonic=clock.seconds)
+    told: list[dict[str, Any]] = []
+    observer = lambda event: told.append(event["kms_fields"]) if "kms_fields" in event else None  # noqa: E731
+    globalLogPublisher.addObserver(observer)
+    try:
+        forwarder.start()
+        wait_until(lambda: len(told) == 1, forwarder)
+        failures = forwarder.failures
+        wait_until(lambda: forwarder.failures > failures + 3, forwarder)
+        assert len(told) == 1
+        clock.advance(WARN_EVERY)
+        wait_until(lambda: len(told) == 2, forwarder)
+    finally:
+        forwarder.stop()
+        globalLogPublisher.removeObserver(observer)
+    assert (forwarder.connected, forwarder.behind) == (False, len(SOME))
+    assert told[-1]["behind"] == len(SOME)
+    assert "s3cret" not in str(told)
+    assert "nonexistent" in forwarder.problem
+
+
+def test_the_reports_work_with_a_role_that_may_only_read(store: Engine, target: Engine, cluster: Cluster) -> None:
+    insert_batch(store, SOME)
+    forward_all(Forwarder(store, target))
+    with target.begin() as connection:
+        connection.execute(text("DROP ROLE IF EXISTS reader"))
+        connection.execute(text("CREATE ROLE reader LOGIN"))
+        connection.execute(text("GRANT USAGE ON SCHEMA public TO reader"))
+        connection.execute(text("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader"))
+    url = cluster.url.replace("kmstwist@", "reader@")
+    result = CliRunner().invoke(kmstwist, ["report", "activity", "--store", url, "--format", "csv"])
+    assert result.exit_code == 0, result.output
+    reader = open_central_reader(url)
+    with reader.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(schema.records)) == len(SOME)
+    with pytest.raises(DBAPIError), writing(reader) as connection:
+        connection.execute(schema.records.delete())
+    looked = examine(url, Path(str(store.url.database)), hashes=False)
+    assert looked.problem == "this role may not write its tables"
+    reader.dispose()
+    with target.begin() as connection:
+        connection.execute(text("DROP OWNED BY reader"))
+        connection.execute(text("DROP ROLE reader"))
+
+
+def test_doctor_is_told_how_the_central_store_is(store: Engine, target: Engine, cluster: Cluster) -> None:
+    insert_batch(store, SOME)
+    path = Path(str(store.url.database))
+    forward_all(Forwarder(store, target))
+    insert_batch(store, [opaque(START + DAY)])
+    assert examine(cluster.url, path, hashes=False) == Examined(target_name(target), "", 1)
+    away = examine("postgresql://u:s3cret@/x?host=/nonexistent", path, hashes=False)
+    assert "nonexistent" in away.problem
+    assert "s3cret" not in str(away)

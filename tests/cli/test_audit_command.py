@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
 from kmstwist.audit import schema
+from kmstwist.audit.central.salt import join
 from kmstwist.audit.engine import writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.store import insert_batch, write_policy
@@ -157,3 +158,50 @@ def test_vacuum_says_where_a_size_cannot_be_had(store: Engine) -> None:
     result = run(store, "vacuum", "--max-size", "1")
     assert result.exit_code == 0
     assert "the newest 1000 records and their sums are kept" in result.output
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:s3cret@h/db", "postgresql://u:p@s3cret@h/db", "postgresql://u:s3cret@h:port/db", "x://:s3cret@h"]
+)
+def test_no_command_prints_the_password_of_a_store(url: str) -> None:
+    for command in (["report", "activity"], ["audit", "verify"], ["audit", "forget", "pc1", "--yes"]):
+        result = CliRunner().invoke(kmstwist, [*command, "--store", url])
+        assert result.exit_code == 1
+        assert "s3cret" not in result.output
+
+
+def test_the_salt_is_carried_from_one_gateway_to_another(tmp_path: Path) -> None:
+    def salt(*arguments: str) -> Result:
+        return CliRunner().invoke(kmstwist, ["audit", "salt", *arguments])
+
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        new_store(tmp_path / name).dispose()
+    one, two = (str(tmp_path / name / "audit.sqlite") for name in ("one", "two"))
+    assert "nothing is hashed here yet" in salt("export", "--store", one, str(tmp_path / "salt")).output
+    load_salt(tmp_path / "one" / "audit.salt")
+    load_salt(tmp_path / "two" / "audit.salt")
+    former = load_salt(tmp_path / "two" / "audit.salt")
+    assert salt("export", "--store", one, str(tmp_path / "salt")).exit_code == 0
+    assert (tmp_path / "salt").stat().st_mode & 0o777 == 0o600
+    assert "exists already" in salt("export", "--store", one, str(tmp_path / "salt")).output
+    result = salt("import", "--store", two, str(tmp_path / "salt"))
+    assert result.exit_code == 0, result.output
+    assert load_salt(tmp_path / "two" / "audit.salt") == load_salt(tmp_path / "one" / "audit.salt")
+    # What the former salt hashed can still be looked for with it.
+    (kept,) = (tmp_path / "two").glob("audit.salt.*")
+    assert load_salt(kept) == former
+    assert salt("show", "--store", two).output.splitlines()[-1] == "the store: nothing is hashed in it yet"
+
+
+def test_a_salt_is_not_imported_over_the_one_that_the_store_is_hashed_with(store: Engine, tmp_path: Path) -> None:
+    join(store, load_salt(tmp_path / "audit.salt"), "the store")
+    other = tmp_path / "other"
+    other.write_text(f"kmstwist audit salt {'22' * 32}\n")
+    other.chmod(0o600)
+    result = CliRunner().invoke(kmstwist, ["audit", "salt", "import", "--store", str(store.url.database), str(other)])
+    assert result.exit_code == 1
+    assert "move the store away" in result.output
+    other.write_text("something else")
+    result = CliRunner().invoke(kmstwist, ["audit", "salt", "import", "--store", str(store.url.database), str(other)])
+    assert "holds no exported salt" in result.output

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kmstwist.cli.main import kmstwist
 from kmstwist.cli.reference import PAGES
+from kmstwist.configuration.derived import refuse_open_passwords
 from kmstwist.configuration.document import commented_toml, effective_toml
 from kmstwist.configuration.model import Config, LabSettings, ServerSettings
 from kmstwist.configuration.options import OPTIONS
@@ -19,6 +22,7 @@ from kmstwist.configuration.reading import ConfigError, Override, line_numbers, 
 from kmstwist.kms.catalogue import FAMILIES
 from kmstwist.process.options import Options
 from kmstwist.rpc import NEWEST_WINDOWS, WINDOWS_VERSIONS
+from kmstwist.startup import StartupError
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ROOT / "etc" / "kmstwist" / "kmstwist.toml"
@@ -206,6 +210,7 @@ deny = ["fd00::/8", "10.66.0.0/16"]
             "is no URL of a PostgreSQL; write it as postgresql://USER@HOST/DATABASE",
         ),
         ("forward_to", "postgresql://u:s3cret@h:abc/db", "has a port that is no number, or a user or password with"),
+        ("forward_to", "postgresql://u:p@s3cret@h/db", "has an @ in its user or password that must be written as %40"),
         ("forward_to", "postgresql://u:p@s3cret:w@h/db", "has a port that is no number, or a user or password with"),
         ("forward_to", "postgresql://u:s3cret@h:70000/db", "has a port that is not from 1 to 65535; write it as"),
     ],
@@ -387,3 +392,27 @@ def test_a_wrong_option_ends_the_program_with_a_sentence(arguments: list[str], s
     with pytest.raises(SystemExit) as caught:
         parsed(*arguments)
     assert sentence in str(caught.value.code)
+
+
+def test_a_file_with_a_password_in_it_is_policed(tmp_path: Path) -> None:
+    path = tmp_path / "kmstwist.toml"
+    path.write_text('# postgresql://u:not-one@h/db\n[audit]\nforward_to = "postgresql://u:s3cret@h/db"\n')
+    path.chmod(0o644)
+    with pytest.raises(StartupError, match=r"kmstwist.toml:3: there is a password here, .* chmod 0640") as caught:
+        refuse_open_passwords(load(path))
+    assert "s3cret" not in str(caught.value)
+    checked = CliRunner().invoke(kmstwist, ["config", "check", str(path)])
+    assert checked.exit_code == 1
+    assert "there is a password here" in checked.output
+    path.chmod(0o640)
+    refuse_open_passwords(load(path))
+    shown = CliRunner().invoke(kmstwist, ["config", "show", "--config", str(path)])
+    assert 'forward_to = "postgresql://u:***@h/db"' in shown.output
+    assert "s3cret" not in shown.output
+
+
+def test_the_central_store_of_the_reports_is_a_postgresql(write: Any) -> None:
+    [mistake] = mistakes(write('[web]\nstore = "postgresql://u:s3@cret@h/db"\n'))
+    assert "2: web.store: has an @ in its user or password that must be written as %40" in mistake
+    assert "cret" not in mistake.replace("password", "")
+    assert load(write('[web]\nstore = "postgresql://reader@h/db"\n')).config.web.store == "postgresql://reader@h/db"

@@ -14,32 +14,38 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import URL, Engine, func, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.logger import Logger
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import insert_for
+from kmstwist.audit.central.salt import join
 from kmstwist.audit.engine import StoreError, plain_error, reading, writing
-from kmstwist.audit.migrate import migrate
+from kmstwist.audit.migrate import migrate, revision_fault
 from kmstwist.audit.records import Record, id_text
 from kmstwist.audit.store import insert_new, is_data_fault, read_records
 from kmstwist.logevents import AUDIT_FORWARD_FAILING, AUDIT_FORWARD_REJECTED, AUDIT_FORWARDING
+from kmstwist.passwords import without_password
 
 BATCH = 1000
 IDLE = 0.5
 RETRY_FIRST, RETRY_MOST = 0.5, 30.0
+# Seconds between two warnings while an outage lasts.
+WARN_EVERY = 600.0
 
 
 class Forwarder:
     """Feeds `target` from `spool`. `start` and `stop` are called by one thread; the numbers may be read by any.
 
     `sent` counts records new to the target, `rejected` those it cannot hold, `failures` attempts that failed;
-    `connected` says whether the last attempt worked, `behind` how many records were still to be sent at it. `backoff`
-    is the first and the longest pause between attempts, in seconds.
+    `connected` says whether the last attempt worked, `problem` why it did not, `behind` how many records were still to
+    be sent at it. `backoff` is the first and the longest pause between attempts, in seconds; `salt` what this gateway's
+    hashed fields are made with.
     """
 
     log = Logger()
@@ -52,24 +58,30 @@ class Forwarder:
         batch: int = BATCH,
         idle: float = IDLE,
         backoff: tuple[float, float] = (RETRY_FIRST, RETRY_MOST),
+        salt: bytes = b"",
         now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
         self._target = target
-        self._name = target_name(target)
+        self.name = target_name(target)
         self._batch = batch
         self._idle = idle
         self._backoff = backoff
+        self._salt = salt
         self._now = now
+        self._monotonic = monotonic
+        self._last_warning = float("-inf")
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._migrated = False
+        self._joined = False
         self._strangers: list[dict[str, Any]] = []
 
         self.sent = 0
         self.rejected = 0
         self.failures = 0
         self.connected = False
+        self.problem = ""
         self.watermark = 0
         self.behind = 0
 
@@ -99,7 +111,9 @@ class Forwarder:
                 continue
             if not self.connected:
                 self.connected = True
-                AUDIT_FORWARDING.emit(self.log, target=self._name)
+                self.problem = ""
+                self._last_warning = float("-inf")
+                AUDIT_FORWARDING.emit(self.log, target=self.name)
             delay = self._backoff[0]
             if moved == 0:
                 self._stop.wait(self._idle)
@@ -108,16 +122,30 @@ class Forwarder:
         self.failures += 1
         # A server that restarted has other connections to offer than the ones the pool remembers.
         self._target.dispose()
-        if self.connected or self.failures == 1:
-            AUDIT_FORWARD_FAILING.emit(self.log, target=self._name, detail=plain_error(error))
+        # Another gateway may have brought its tables up to a later version meanwhile.
+        self._joined = False
         self.connected = False
+        self.problem = without_password(plain_error(error))
+        self._count_behind()
+        if self._monotonic() - self._last_warning >= WARN_EVERY:
+            self._last_warning = self._monotonic()
+            AUDIT_FORWARD_FAILING.emit(self.log, target=self.name, behind=self.behind, detail=self.problem)
+
+    def _count_behind(self) -> None:
+        """Count what waits while nothing can be sent. A local store that fails says so itself."""
+        with suppress(SQLAlchemyError, StoreError):
+            self.watermark = self.watermark or forwarded_up_to(self._spool, self.name)
+            with reading(self._spool) as connection:
+                newest = connection.scalar(select(func.max(schema.records.c.seq))) or 0
+            self.behind = max(newest - self.watermark, 0)
 
     def forward_once(self) -> int:
         """Send one batch; how many records it had (0: all is sent). Blocks; raises SQLAlchemy's errors, StoreError."""
-        if not self._migrated:
+        if not self._joined:
             migrate(self._target)
-            self.watermark = forwarded_up_to(self._spool, self._name)
-            self._migrated = True
+            join(self._target, self._salt, f"the central store {self.name}")
+            self.watermark = forwarded_up_to(self._spool, self.name)
+            self._joined = True
         with reading(self._spool) as connection:
             batch = read_records(connection, after_seq=self.watermark, limit=self._batch)
             newest = connection.scalar(select(func.max(schema.records.c.seq))) or 0
@@ -143,6 +171,9 @@ class Forwarder:
         self._strangers = rows
 
     def _send(self, batch: Sequence[Record]) -> None:
+        with reading(self._target) as connection:
+            if fault := revision_fault(connection):
+                raise StoreError(f"the central store {self.name} has to wait for this gateway: {fault}")
         try:
             self.sent += insert_new(self._target, batch)
         except Exception as error:
@@ -168,7 +199,7 @@ class Forwarder:
             return
         self.rejected += 1
         AUDIT_FORWARD_REJECTED.emit(
-            self.log, target=self._name, record=id_text(record.record_id), detail=plain_error(error)
+            self.log, target=self.name, record=id_text(record.record_id), detail=plain_error(error)
         )
 
     def _note(self, seq: int) -> None:
@@ -177,14 +208,21 @@ class Forwarder:
             index_elements=["target"], set_={"seq": insert.excluded.seq, "at": insert.excluded.at}
         )
         with writing(self._spool) as connection:
-            connection.execute(statement, {"target": self._name, "seq": seq, "at": int(self._now() * 1000)})
+            connection.execute(statement, {"target": self.name, "seq": seq, "at": int(self._now() * 1000)})
         self.watermark = seq
 
 
 def target_name(target: Engine) -> str:
     """The name under which a target's progress is noted: its URL, without user and password."""
-    url = target.url
-    return url.set(username=None, password=None).render_as_string()
+    return _name_of(target.url)
+
+
+def _name_of(url: URL) -> str:
+    # Another user, password or time to wait is the same store.
+    where = {"host", "port", "dbname", "service"}
+    query = {name: value for name, value in url.query.items() if name in where}
+    bare = URL.create(url.drivername, host=url.host, port=url.port, database=url.database, query=query)
+    return bare.render_as_string()
 
 
 def forwarded_up_to(spool: Engine, target: str) -> int:
@@ -196,9 +234,15 @@ def forwarded_up_to(spool: Engine, target: str) -> int:
 
 def register(spool: Engine, target: str) -> None:
     """Note at start that this target is to be fed, so that retention spares what it has not got yet."""
-    insert = insert_for("sqlite", schema.forwarding).on_conflict_do_nothing(index_elements=["target"])
+    table = schema.forwarding
+    insert = insert_for("sqlite", table).on_conflict_do_nothing(index_elements=["target"])
     with writing(spool) as connection:
-        connection.execute(insert, {"target": target, "seq": 0, "at": 0})
+        known = dict(connection.execute(select(table.c.target, table.c.seq)).all())
+        # Noted by an earlier version, with the user's name.
+        same = [each for each in known if each != target and "://" in each and _name_of(make_url(each)) == target]
+        if target not in known:
+            so_far = max((known[each] for each in same), default=0)
+            connection.execute(insert, {"target": target, "seq": so_far, "at": 0})
 
 
 def unregister_others(spool: Engine, target: str | None) -> None:
@@ -207,3 +251,9 @@ def unregister_others(spool: Engine, target: str | None) -> None:
     statement = table.delete() if target is None else table.delete().where(table.c.target != target)
     with writing(spool) as connection:
         connection.execute(statement)
+
+
+def targets(spool: Engine) -> list[str]:
+    """The names of the central stores that a store is forwarded to."""
+    with reading(spool) as connection:
+        return list(connection.scalars(select(schema.forwarding.c.target).order_by(schema.forwarding.c.target)))

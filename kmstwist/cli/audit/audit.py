@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from kmstwist.cli.audit.salt import salt, salt_beside, salt_file_option
 from kmstwist.cli.audit.store import opened, progress_bar, store_option
 from kmstwist.cli.output import say
 
@@ -98,10 +99,16 @@ def verify(store: str) -> None:
 
 @audit.command()
 @store_option
+@salt_file_option
 @click.argument("machine")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def forget(store: str, machine: str, yes: bool) -> None:
-    """Remove every trace of MACHINE: its name, CMID or address. There is no way back."""
+def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
+    """Remove every trace of MACHINE: its name, CMID or address. There is no way back.
+
+    Of a central store any of its gateways can do it, by the salt that they share.
+    """
+    from kmstwist.audit.central.forward import targets
+    from kmstwist.audit.central.salt import privacy_of_central
     from kmstwist.audit.engine import is_sqlite
     from kmstwist.audit.store import stored_privacy
     from kmstwist.audit.upkeep.forget import forget as remove
@@ -109,8 +116,10 @@ def forget(store: str, machine: str, yes: bool) -> None:
     with opened(store, writes=True) as engine:
         if not yes:
             click.confirm(f"Remove every trace of {machine}?", abort=True)
-        gone = remove(engine, machine, stored_privacy(engine))
         embedded = is_sqlite(engine)
+        privacy = stored_privacy(engine) if embedded else privacy_of_central(engine, salt_beside(store, salt_file))
+        gone = remove(engine, machine, privacy)
+        elsewhere = targets(engine) if embedded else []
     others = f"it is the address of {', '.join(gone.machines_there)}, which can be forgotten by name"
     if gone.nothing and gone.machines_there:
         raise click.ClickException(f"nothing is kept under {machine} itself and nothing was removed; {others}")
@@ -130,3 +139,8 @@ def forget(store: str, machine: str, yes: bool) -> None:
     if not gone.wiped:
         cure = "kmstwist audit vacuum --full, while which records wait" if embedded else "VACUUM FULL in PostgreSQL"
         click.echo(f"unused parts of the store's files may still hold some of its bytes until: {cure}")
+    for target in elsewhere:
+        click.echo(f"what was forwarded is in {target} still: kmstwist audit forget --store there, too")
+
+
+audit.add_command(salt)

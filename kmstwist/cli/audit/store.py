@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kmstwist.passwords import without_password
+
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
     from sqlalchemy import Engine
@@ -56,7 +58,7 @@ def opened(store: str, *, writes: bool = False) -> Iterator[Engine]:
     from kmstwist.audit.engine import StoreError, is_sqlite, open_engine, open_reader, plain_error, sqlite_path
     from kmstwist.audit.migrate import revision_fault
 
-    shown = _without_password(store)
+    shown = without_password(store)
     try:
         engine = open_engine(store, busy_timeout=PATIENCE)
         if is_sqlite(engine):
@@ -83,7 +85,7 @@ def opened(store: str, *, writes: bool = False) -> Iterator[Engine]:
         finally:
             engine.dispose()
     except (StoreError, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        said = plain_error(error)
+        said = without_password(plain_error(error))
         raise click.ClickException(f"the audit store {shown}: {said}{_cure(said)}") from error
 
 
@@ -105,14 +107,3 @@ def progress_bar(*columns: ProgressColumn) -> Progress:
 
     console = Console(stderr=True)
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _without_password(store: str) -> str:
-    from kmstwist.audit.engine import StoreError, store_url
-
-    if "://" not in store:
-        return store
-    try:
-        return store_url(store).render_as_string(hide_password=True)
-    except StoreError:
-        return store

@@ -21,14 +21,17 @@ def config() -> None:
 @click.argument("file", type=_FILE)
 def check(file: Path) -> None:
     """Check FILE; say every mistake with its place and its cure."""
-    from kmstwist.configuration.derived import refuse_ourselves
+    from kmstwist.configuration.derived import refuse_open_passwords, refuse_ourselves
     from kmstwist.configuration.reading import ConfigError, load
     from kmstwist.startup import StartupError
 
     try:
-        refuse_ourselves(load(file).config)
+        effective = load(file)
+        refuse_open_passwords(effective)
+        refuse_ourselves(effective.config)
     except StartupError as error:
-        raise click.ClickException(f"{file}: {error}.") from None
+        place = "" if str(error).startswith(f"{file}:") else f"{file}: "
+        raise click.ClickException(f"{place}{error}.") from None
     except ConfigError as error:
         for mistake in error.mistakes:
             click.echo(mistake, err=True)

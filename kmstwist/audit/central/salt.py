@@ -1,0 +1,159 @@
+"""One salt for all gateways of a central store: hashes of one machine must be alike, whichever gateway made them.
+
+The salt itself never leaves the gateways but by an administrator's hand (`kmstwist audit salt export` and `import`).
+The central store has its fingerprint, which tells two salts apart and gives none away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+
+from kmstwist.audit import schema
+from kmstwist.audit.bulk import insert_for
+from kmstwist.audit.engine import StoreError, reading, writing
+from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy, load_salt
+from kmstwist.audit.store import read_fact
+
+# A fact about a store: the fingerprint of the salt that its hashed fields were made with.
+FINGERPRINT = "salt fingerprint"
+
+#: Whatever a gateway's policy is, these hashes are looked for in a store of several gateways.
+ALL_HASHED = PrivacyPolicy(Keep.HASH, Keep.HASH, Keep.HASH, Keep.HASH)
+
+
+def fingerprint(salt: bytes) -> str:
+    """Sixteen hexadecimal digits that tell a salt from others, and do not help to find it."""
+    return hashlib.blake2b(salt, digest_size=8, person=b"fingerprint").hexdigest()
+
+
+def noted(connection: Connection) -> str | None:
+    """The fingerprint that a store has noted; None where nothing in it was hashed yet."""
+    return read_fact(connection, FINGERPRINT)
+
+
+#: What to do where a central store, or a gateway's own, is hashed with another salt.
+CENTRAL_CURE = (
+    "so one machine would be counted twice; cure: kmstwist audit salt export FILE on a gateway that has joined, "
+    "kmstwist audit salt import FILE here, and a restart"
+)
+OWN_CURE = "cure: restore that salt, or move the store away with its -wal and -shm files"
+
+
+def join(target: Engine, salt: bytes, name: str, cure: str = CENTRAL_CURE) -> None:
+    """Have a store be fed with fields hashed with `salt`; the first to come decides for all.
+
+    Raises StoreError, with the cure, if it has those of another salt. `name` is the store's, for the sentence.
+    """
+    if not salt:
+        return
+    own = fingerprint(salt)
+    with reading(target) as connection:
+        there = noted(connection)
+    if there is None:
+        insert = insert_for(target.dialect.name, schema.facts).on_conflict_do_nothing(index_elements=["name"])
+        with writing(target) as connection:
+            connection.execute(insert, {"name": FINGERPRINT, "value": own})
+            there = noted(connection)
+    if there != own:
+        raise StoreError(
+            f"the fields in {name} are hashed with another salt (fingerprint {there}) than this gateway's ({own}), "
+            f"{cure}"
+        )
+
+
+def privacy_of_central(engine: Engine, salt_file: Path) -> Privacy:
+    """How to look for a machine in a central store, as any of its gateways may have stored it.
+
+    `salt_file` is this gateway's salt. Raises StoreError where the store's fields are hashed with another.
+    """
+    with reading(engine) as connection:
+        there = noted(connection)
+    if there is None:
+        return Privacy(PrivacyPolicy(), b"")
+    cure = "name the file with --salt-file, or import the salt of a gateway that has joined: kmstwist audit salt import"
+    if not salt_file.exists():
+        raise StoreError(f"its fields are hashed with a salt that is not in {salt_file}; {cure}")
+    salt = _loaded(salt_file)
+    if fingerprint(salt) != there:
+        raise StoreError(
+            f"its fields are hashed with another salt (fingerprint {there}) than that in {salt_file} "
+            f"({fingerprint(salt)}); {cure}"
+        )
+    return Privacy(ALL_HASHED, salt)
+
+
+def export_salt(salt_file: Path, target: Path) -> str:
+    """Copy the salt to a file of mode 0600 that is not there yet, as a line of text; its fingerprint.
+
+    Raises StoreError.
+    """
+    if not salt_file.exists():
+        raise StoreError(f"there is no salt at {salt_file}: nothing is hashed here yet")
+    salt = _loaded(salt_file)
+    _write(target, f"kmstwist audit salt {salt.hex()}\n".encode())
+    return fingerprint(salt)
+
+
+def import_salt(source: Path, salt_file: Path, store: Engine | None) -> tuple[str, Path | None]:
+    """Put an exported salt in place of this gateway's; its fingerprint, and where the former one is kept.
+
+    `store` is this gateway's store, where there is one. Raises StoreError where its records are hashed with another
+    salt: they would not be found any more.
+    """
+    try:
+        text = source.read_text(encoding="ascii").split()
+        mode = source.stat().st_mode
+    except (OSError, UnicodeError) as error:
+        raise StoreError(
+            f"the salt cannot be read from {source}: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    try:
+        salt = bytes.fromhex(text[-1]) if text[:-1] == ["kmstwist", "audit", "salt"] else b""
+    except ValueError:
+        salt = b""
+    if len(salt) != SALT_BYTES:
+        raise StoreError(f"{source} holds no exported salt; make it with: kmstwist audit salt export FILE")
+    if mode & stat.S_IRWXO:
+        raise StoreError(f"{source} is open to others; cure: chmod 600 {source}")
+    if store is not None:
+        with reading(store) as connection:
+            there = noted(connection)
+        if there not in (None, fingerprint(salt)):
+            raise StoreError(
+                f"the records of this gateway's store are hashed with another salt (fingerprint {there}); cure: stop "
+                "the server, move the store away with its -wal and -shm files, and import again; a start makes another"
+            )
+    former = None
+    if salt_file.exists():
+        own = _loaded(salt_file)
+        if own == salt:
+            return fingerprint(salt), None
+        former = salt_file.with_name(f"{salt_file.name}.{fingerprint(own)}")
+        os.rename(salt_file, former)
+    _write(salt_file, salt)
+    return fingerprint(salt), former
+
+
+def _loaded(salt_file: Path) -> bytes:
+    try:
+        return load_salt(salt_file)
+    except ValueError as error:
+        raise StoreError(str(error)) from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        raise StoreError(f"{path} exists already; name another file") from None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

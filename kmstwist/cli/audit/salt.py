@@ -1,0 +1,91 @@
+"""`kmstwist audit salt`: one salt for the hashed fields of all gateways of a central store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kmstwist.cli.audit.store import default_store, opened, store_option
+from kmstwist.cli.output import say
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def salt_file_option(command: Any) -> Any:
+    """Give a command the option `--salt-file`."""
+    return click.option(
+        "--salt-file", type=_FILE, help="This gateway's salt. By default audit.salt beside its own store."
+    )(command)
+
+
+def salt_beside(store: str, salt_file: Path | None) -> Path:
+    """The salt file of a gateway: the one named, or that beside its own store."""
+    own = default_store() if "://" in store else store
+    return salt_file or Path(own).with_name("audit.salt")
+
+
+@click.group()
+def salt() -> None:
+    """The salt of hashed fields: all gateways of one central store need the same."""
+
+
+@salt.command()
+@store_option
+@salt_file_option
+@click.argument("file", type=_FILE)
+def export(store: str, salt_file: Path | None, file: Path) -> None:
+    """Copy this gateway's salt to FILE, for another gateway to import. Whoever has it can undo the hashes."""
+    from kmstwist.audit.central.salt import export_salt
+    from kmstwist.audit.engine import StoreError
+
+    try:
+        found = export_salt(salt_beside(store, salt_file), file)
+    except StoreError as error:
+        raise click.ClickException(str(error)) from error
+    say(f"the salt with the fingerprint {found} is in {file}; delete it once it is imported")
+
+
+@salt.command(name="import")
+@store_option
+@salt_file_option
+@click.argument("file", type=_FILE)
+def import_(store: str, salt_file: Path | None, file: Path) -> None:
+    """Hash with the salt in FILE from the next start on, as the other gateways of the central store do."""
+    from kmstwist.audit.central.salt import import_salt
+    from kmstwist.audit.engine import StoreError
+
+    place = salt_beside(store, salt_file)
+    try:
+        if "://" not in store and Path(store).exists():
+            with opened(store) as engine:
+                found, former = import_salt(file, place, engine)
+        else:
+            found, former = import_salt(file, place, None)
+    except StoreError as error:
+        raise click.ClickException(str(error)) from error
+    say(f"the salt with the fingerprint {found} is in {place}; restart the server")
+    if former is not None:
+        say(f"the former one is kept in {former}, for stores whose fields are hashed with it")
+
+
+@salt.command()
+@store_option
+@salt_file_option
+def show(store: str, salt_file: Path | None) -> None:
+    """Show the fingerprint of this gateway's salt, and the one that the store has noted."""
+    from kmstwist.audit.central.salt import fingerprint, noted
+    from kmstwist.audit.engine import reading
+    from kmstwist.audit.privacy import load_salt
+
+    place = salt_beside(store, salt_file)
+    if place.exists():
+        try:
+            say(f"{place}: {fingerprint(load_salt(place))}")
+        except ValueError as error:
+            raise click.ClickException(str(error)) from error
+    else:
+        say(f"{place}: there is none")
+    with opened(store) as engine, reading(engine) as connection:
+        click.echo(f"the store: {noted(connection) or 'nothing is hashed in it yet'}")

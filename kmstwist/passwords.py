@@ -1,0 +1,21 @@
+"""Passwords in URLs: never shown, and found where they stand in a file."""
+
+from __future__ import annotations
+
+import re
+
+# A password ends at the last @ there is: one that has an @ or a / in it is hidden whole, and so is what follows.
+_IN_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^:/?#@\s]*):[^\s\"']*@")
+_IN_QUERY = re.compile(r"([?&](?:password|passwd|pwd|sslpassword)=)[^&\s\"']*", re.IGNORECASE)
+
+HIDDEN = "***"
+
+
+def without_password(text: str) -> str:
+    """The text with each password of a URL in it hidden, whatever the URL's scheme and however it is written."""
+    return _IN_QUERY.sub(rf"\g<1>{HIDDEN}", _IN_USER.sub(rf"\g<1>:{HIDDEN}@", text))
+
+
+def has_password(text: str) -> bool:
+    """Whether there is a URL with a password in the text."""
+    return without_password(text) != text
