@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 
-from kmstwist.passwords import without_password
+from kmstwist.shown import without_password
 
 DEFAULT_BUSY_TIMEOUT = 1.0
 

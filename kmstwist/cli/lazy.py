@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kmstwist.visible import visible_lines
+from kmstwist.shown import visible_lines
 
 
 class LazyGroup(click.Group):

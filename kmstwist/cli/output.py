@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import click
 
-from kmstwist.visible import visible_lines
+from kmstwist.shown import visible_lines
 
 
 def say(text: str, *, err: bool = False) -> None:

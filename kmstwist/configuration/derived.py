@@ -13,7 +13,7 @@ from kmstwist.configuration.reading import Effective
 from kmstwist.discovery.known import identity
 from kmstwist.gateway.discover import is_own_address
 from kmstwist.lab.keys import LabKeyError, default_state_dir
-from kmstwist.passwords import has_password
+from kmstwist.shown import has_password
 from kmstwist.startup import StartupError
 
 

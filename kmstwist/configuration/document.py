@@ -18,7 +18,7 @@ from kmstwist.configuration.environment import variable
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.options import OPTIONS
 from kmstwist.configuration.reading import Effective, Place, model_in
-from kmstwist.passwords import without_password
+from kmstwist.shown import without_password
 
 _WIDTH = 100
 _HEAD = """\

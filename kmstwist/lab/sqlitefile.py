@@ -10,7 +10,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from kmstwist.filemodes import keep_to_owner
+from kmstwist.lab.filemodes import keep_to_owner
 
 _LOCK_TIMEOUT_SECONDS = 5
 

@@ -15,7 +15,7 @@ from kmstwist.audit.migrate import check, migrate
 from kmstwist.audit.service import AuditService, AuditSettings, try_settings
 from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.writer import OnFailure
-from kmstwist.filemodes import keep_folder_to_owner
+from kmstwist.lab.filemodes import keep_folder_to_owner
 from kmstwist.startup import StartupError
 
 #: How the names of all files begin that a server keeps in its state folder.

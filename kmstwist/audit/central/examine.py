@@ -14,7 +14,7 @@ from kmstwist.audit.central.salt import fingerprint, noted
 from kmstwist.audit.engine import StoreError, open_engine, open_reader, plain_error, reading
 from kmstwist.audit.migrate import HEAD, current_revision, revision_fault
 from kmstwist.audit.privacy import load_salt
-from kmstwist.passwords import without_password
+from kmstwist.shown import without_password
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kmstwist.audit.reports.model import ColumnInfo, Kind, Report, ReportRow, Urgency, as_day
-from kmstwist.visible import visible
+from kmstwist.shown import visible
 
 _STYLES = {
     Urgency.NONE: "",

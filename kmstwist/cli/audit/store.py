@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kmstwist.passwords import without_password
+from kmstwist.shown import without_password
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn

@@ -10,9 +10,9 @@ import click
 
 from kmstwist.addresses import HostPort
 from kmstwist.cli.common import HOST_PORT, FiniteRange, run_reactor
+from kmstwist.shown import visible
 from kmstwist.transport.probe import ProbeReport
 from kmstwist.transport.probe import probe as run_probe
-from kmstwist.visible import visible
 
 #: Characters of a secondary address that are shown: a port number has five, the name of a pipe a few more.
 _LONGEST = 64

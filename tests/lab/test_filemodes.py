@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.filemodes import keep_folder_to_owner, keep_to_owner
+from kmstwist.lab.filemodes import keep_folder_to_owner, keep_to_owner
 
 
 def mode(path: Path) -> int:

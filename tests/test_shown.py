@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmstwist.passwords import has_password, without_password
+from kmstwist.shown import has_password, without_password
 
 
 @pytest.mark.parametrize(

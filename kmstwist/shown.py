@@ -1,4 +1,4 @@
-"""Passwords in URLs: never shown, and found where they stand in a file."""
+"""Text made fit to be shown: others' words, such as a machine's or a file's name, and URLs with passwords in them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ _IN_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^:/?#@\s]*):[^\s\"']*@")
 _IN_QUERY = re.compile(r"([?&](?:password|passwd|pwd|sslpassword)=)[^&\s\"']*", re.IGNORECASE)
 
 HIDDEN = "***"
+
+
+def visible(text: str) -> str:
+    """The text with its escapes for what a terminal or a page would obey or hide."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def visible_lines(text: str) -> str:
+    """As `visible`, for a text of several lines."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def without_password(text: str) -> str:
