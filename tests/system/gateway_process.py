@@ -22,7 +22,7 @@ from kmstwist.kms.interface import KMS_INTERFACE
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.keys import LabKey
-from kmstwist.process.control import ask, socket_path
+from kmstwist.process.control import CommandError, ask, socket_path
 from kmstwist.rpc import CallReceived, Interface, Response, RpcServer, ServerAssociation, encode
 from kmstwist.transport.connection import RpcConnection, call_timed_out, connect
 from kmstwist.transport.errors import UpstreamError
@@ -58,10 +58,17 @@ def upstream(port: int, name: str, priority: int = 0) -> str:
 
 
 async def control(server: Server, command: str, **arguments: Any) -> dict[str, Any]:
-    """Send a running server a command."""
+    """Send a running server a command; again where a worker could not hear it yet, as one that starts slowly cannot."""
     path = socket_path(server.state_dir, server.port)
-    answer: dict[str, Any] = await deferToThread(ask, path, {"command": command, **arguments})
-    return answer
+    give_up = reactor.seconds() + PATIENCE
+    while True:
+        try:
+            answer: dict[str, Any] = await deferToThread(ask, path, {"command": command, **arguments}, PATIENCE)
+        except CommandError as error:
+            if "does not answer" not in str(error) or reactor.seconds() > give_up:
+                raise
+        else:
+            return answer
 
 
 async def until(server: Server, good: Callable[[dict[str, dict[str, Any]]], bool]) -> dict[str, dict[str, Any]]:
