@@ -38,7 +38,7 @@ def probe() -> Probe:
 
             host = threading.Thread(target=answer)
             host.start()
-            result = kmstwist("probe", f"127.0.0.1:{server.getsockname()[1]}")
+            result = kmstwist("probe", f"127.0.0.1:{server.getsockname()[1]}", "--timeout", "10")
             host.join(PATIENCE)
         assert "Traceback" not in result.stderr
         return result.returncode, result.stdout

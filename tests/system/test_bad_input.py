@@ -169,6 +169,14 @@ class GoodClient:
 
 
 @pytest.fixture(scope="module")
+def lab(start_server, tmp_path_factory):
+    """A lab that lets the well-behaved client stay for as long as the tests take."""
+    config = tmp_path_factory.mktemp("bad-input") / "kmstwist.toml"
+    config.write_text("[server.timeouts]\nrequest = 600\nidle = 600\ntotal = 3600\n")
+    return start_server(f"--config={config}")
+
+
+@pytest.fixture(scope="module")
 def good_client(lab) -> Iterator[GoodClient]:
     client = GoodClient(lab)
     yield client

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.canned import BIND, REQUEST, receive_pdu
 from tests.system.running import Server, kmstwist
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.needs("faketime")
 
@@ -55,10 +56,13 @@ def test_a_clock_that_is_set_under_a_running_gateway_holds_no_client_up_and_cuts
     clock: Clock, lab: Server, tmp_path: Path, change: str
 ) -> None:
     config = tmp_path / "kmstwist.toml"
-    config.write_text("[server.timeouts]\nfirst_byte = 3\n")
+    config.write_text("[server.timeouts]\nfirst_byte = 3\nidle = 300\n")
     with Server(tmp_path / "state", f"--upstream=127.0.0.1:{lab.port}", f"--config={config}") as gateway:
         address = ("127.0.0.1", gateway.port)
-        with socket.create_connection(address, 60) as bound, socket.create_connection(address, 60) as silent:
+        with (
+            socket.create_connection(address, PATIENCE) as bound,
+            socket.create_connection(address, PATIENCE) as silent,
+        ):
             bound.sendall(BIND)
             receive_pdu(bound)
             clock.set(change)
