@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import StoreError, StoreUnavailable, is_sqlite, may_pass, plain_error, sqlite_path
+from kmstwist.audit.storefile import MAGIC
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 #: The revision this version of kmstwist works with, the last one in `migrations`. Written down, so that a start with a
@@ -167,7 +168,7 @@ def _is_something_else(path: Path) -> bool:
     """Whether a file is none of SQLite's. One that a server has locked before was a store, whatever it is now."""
     try:
         with path.open("rb") as file:
-            start = file.read(16)
+            start = file.read(len(MAGIC))
     except FileNotFoundError:
         return False
-    return bool(start) and start != b"SQLite format 3\0"
+    return bool(start) and start != MAGIC

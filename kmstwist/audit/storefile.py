@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_MAGIC = b"SQLite format 3\0"
+#: How each SQLite file begins: 15 letters and a NUL.
+MAGIC = b"SQLite format 3" + bytes(1)
 _HEADER = 100
 
 
@@ -29,7 +30,7 @@ class _Header:
     @classmethod
     def parse(cls, data: bytes) -> _Header | None:
         """Read a header; None if it is not SQLite's."""
-        if len(data) < _HEADER or not data.startswith(_MAGIC):
+        if len(data) < _HEADER or not data.startswith(MAGIC):
             return None
 
         def number(at: int, size: int = 4) -> int:

@@ -23,7 +23,8 @@ _FILES = (
 
 
 def _escaped(text: str) -> str:
-    text = text.replace("\\", "\\e").replace("-", "\\-")
+    # A long list of choices may be broken between them; a line without a space cannot be filled.
+    text = text.replace("\\", "\\e").replace("-", "\\-").replace("|", " | ")
     return re.sub(r"^([.'])", r"\\&\1", text, flags=re.MULTILINE)
 
 

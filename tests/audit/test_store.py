@@ -220,7 +220,7 @@ def test_a_store_of_a_later_version_is_left_alone(store: Engine) -> None:
 def test_a_file_that_is_no_store_is_named_in_the_error(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear Sir or Madam, " * 100)
-    with pytest.raises(StoreError, match=r"letter\.txt cannot be opened: file is not a database"):
+    with pytest.raises(StoreError, match=r"letter\.txt is not a database; name another file, or move this one away"):
         migrate(open_engine(str(path)))
 
 
