@@ -60,18 +60,18 @@ DOOR = Table(
 )
 
 
-def test_a_machine_begins_in_the_first_rows_state():
+def test_a_machine_begins_in_the_first_rows_state() -> None:
     assert Gate(DOOR).state is Door.SHUT
 
 
-def test_an_input_leads_to_the_next_state_whose_action_gets_what_was_given():
+def test_an_input_leads_to_the_next_state_whose_action_gets_what_was_given() -> None:
     gate = Gate(DOOR)
     gate.step(Hand.PUSH, "hard", 3)
     assert gate.state is Door.OPEN
     assert gate.notes == [("note", Door.OPEN, ("hard", 3))]
 
 
-def test_an_action_may_step_the_machine_again_from_the_state_it_has_come_to():
+def test_an_action_may_step_the_machine_again_from_the_state_it_has_come_to() -> None:
     gate = Gate(DOOR)
     gate.step(Hand.PUSH)
     gate.step(Hand.PULL)
@@ -79,7 +79,7 @@ def test_an_action_may_step_the_machine_again_from_the_state_it_has_come_to():
     assert gate.notes[-1] == ("slam", Door.SHUT, ())
 
 
-def test_a_default_row_takes_every_input_without_a_row_of_its_own():
+def test_a_default_row_takes_every_input_without_a_row_of_its_own() -> None:
     gate = Gate(DOOR)
     gate.step(Hand.TURN)
     gate.step(Hand.PUSH)
@@ -115,24 +115,24 @@ def test_of_several_rows_the_most_exact_wins_and_a_states_default_over_an_inputs
     assert table.without_row() == []
 
 
-def test_what_no_row_is_for_raises_and_changes_nothing():
+def test_what_no_row_is_for_raises_and_changes_nothing() -> None:
     gate = Gate(DOOR)
     with pytest.raises(NoRow, match="door: pull cannot happen when shut"):
         gate.step(Hand.PULL)
     assert gate.state is Door.SHUT
 
 
-def test_a_table_lists_the_pairs_that_no_row_is_for():
+def test_a_table_lists_the_pairs_that_no_row_is_for() -> None:
     assert DOOR.without_row() == [(Door.SHUT, Hand.PULL), (Door.OPEN, Hand.PUSH), (Door.OPEN, Hand.TURN)]
 
 
-def test_two_rows_for_the_same_are_refused():
+def test_two_rows_for_the_same_are_refused() -> None:
     rows = [(Door.SHUT, Hand.PUSH, Door.OPEN, None), (Door.SHUT, Hand.PUSH, Door.SHUT, note)]
     with pytest.raises(ValueError, match="door: two rows are for the same state and input"):
         Table("door", INPUTS, rows)
 
 
-def test_an_input_that_is_not_explained_is_refused():
+def test_an_input_that_is_not_explained_is_refused() -> None:
     with pytest.raises(ValueError, match="door: no such input: turn"):
         Table("door", {Hand.PUSH: "Somebody pushes."}, [(Door.SHUT, Hand.TURN, Door.OPEN, None)])
 
@@ -147,7 +147,7 @@ def test_the_trace_switch_tells_every_transition_those_within_an_action_too():
     assert lines == ["door: shut, push: open", "door: open, pull: shut", "door: shut, turn: locked"]
 
 
-def test_classes_serve_as_inputs_and_are_called_by_their_names():
+def test_classes_serve_as_inputs_and_are_called_by_their_names() -> None:
     table: Table[Door, type] = Table("kinds", {int: "A number.", str: "A text."}, [(Door.OPEN, ANY, Door.SHUT, None)])
     machine = Machine(table)
     machine.step(int, 3)
@@ -157,7 +157,7 @@ def test_classes_serve_as_inputs_and_are_called_by_their_names():
         machine.step(str, "x")
 
 
-def test_a_diagram_and_its_tables_say_what_the_rows_say():
+def test_a_diagram_and_its_tables_say_what_the_rows_say() -> None:
     page = render(Section("The door", "tests/test_machine.py", DOOR, "A door with a lock."))
     assert page.startswith("## The door\n\nA door with a lock. Code: `tests/test_machine.py`.\n\n```mermaid\n")
     assert "    [*] --> shut\n    shut --> open: push\n    shut --> locked: turn\n" in page

@@ -86,26 +86,26 @@ def broke(events: list[ClientEvent], why: str) -> None:
 # Binding.
 
 
-def test_it_binds_as_a_windows_client_does():
+def test_it_binds_as_a_windows_client_does() -> None:
     client = Client()
     client.association.bind(WINDOWS_CONTEXTS)
     assert client.sent() == [Bind(2, WINDOWS_CONTEXTS)]
 
 
-def test_what_the_server_acknowledged_is_noted():
+def test_what_the_server_acknowledged_is_noted() -> None:
     client = bound_client()
     association = client.association
     assert association.contexts == [AcceptedContext(WINDOWS_CONTEXTS[0], False)]
     assert (association.group, association.secondary_address, association.fragment_size) == (77, "1688", 4280)
 
 
-def test_the_owner_is_told_the_results_in_the_order_proposed():
+def test_the_owner_is_told_the_results_in_the_order_proposed() -> None:
     client = Client()
     client.association.bind(WINDOWS_CONTEXTS)
     assert client.receives(ACK) == [Bound(WINDOWS_CONTEXTS, RESULTS)]
 
 
-def test_a_server_that_takes_ndr64_is_called_in_ndr64():
+def test_a_server_that_takes_ndr64_is_called_in_ndr64() -> None:
     client = bound_client(BindAck(2, (REFUSED, ContextOutcome(0, 0, NDR64), FEATURES)))
     context = client.association.context_for(KMS_INTERFACE)
     assert context == AcceptedContext(WINDOWS_CONTEXTS[1], True)
@@ -115,11 +115,11 @@ def test_a_server_that_takes_ndr64_is_called_in_ndr64():
     assert answer == ResponseReceived(call_id, b"answer", True, True)
 
 
-def test_an_interface_that_was_not_accepted_has_no_context():
+def test_an_interface_that_was_not_accepted_has_no_context() -> None:
     assert bound_client(BindAck(2, (REFUSED, REFUSED, FEATURES))).association.context_for(KMS_INTERFACE) is None
 
 
-def test_a_refused_bind_is_the_end():
+def test_a_refused_bind_is_the_end() -> None:
     client = Client()
     client.association.bind(WINDOWS_CONTEXTS)
     assert client.receives(BindNak(2, 4), ACK) == [BindRejected(4)]
@@ -133,11 +133,11 @@ def test_a_bind_ack_with_another_number_of_results_is_a_violation(results):
     broke(client.receives(BindAck(2, results)), f"{len(results)} results for 3 contexts")
 
 
-def test_a_server_that_offers_tiny_fragments_is_taken_at_the_minimum():
+def test_a_server_that_offers_tiny_fragments_is_taken_at_the_minimum() -> None:
     assert bound_client(BindAck(2, RESULTS, 16, 16)).association.fragment_size == 2048
 
 
-def test_features_taken_for_a_transfer_syntax_are_no_context_for_calls():
+def test_features_taken_for_a_transfer_syntax_are_no_context_for_calls() -> None:
     features = WINDOWS_CONTEXTS[2].transfers[0]
     client = Client()
     client.association.bind(WINDOWS_CONTEXTS)
@@ -163,11 +163,11 @@ def test_a_transfer_syntax_that_was_not_proposed_for_its_context_is_the_servers_
     assert client.association.contexts == []
 
 
-def test_a_garbled_secondary_address_is_no_error():
+def test_a_garbled_secondary_address_is_no_error() -> None:
     assert bound_client(BindAck(2, RESULTS, secondary_address=b"\xff")).association.secondary_address == "\ufffd"
 
 
-def test_further_contexts_can_be_added():
+def test_further_contexts_can_be_added() -> None:
     client = bound_client()
     call_id = client.association.alter(MANAGEMENT_CONTEXTS)
     assert client.sent() == [AlterContext(call_id, MANAGEMENT_CONTEXTS, assoc_group=77)]
@@ -175,7 +175,7 @@ def test_further_contexts_can_be_added():
     assert client.association.context_for(MGMT_INTERFACE) == AcceptedContext(MANAGEMENT_CONTEXTS[0], False)
 
 
-def test_an_alter_context_may_be_answered_with_a_fault():
+def test_an_alter_context_may_be_answered_with_a_fault() -> None:
     client = bound_client()
     call_id = client.association.alter(MANAGEMENT_CONTEXTS)
     assert client.receives(Fault(call_id, 0, 5)) == [FaultReceived(call_id, 5, False)]
@@ -185,14 +185,14 @@ def test_an_alter_context_may_be_answered_with_a_fault():
 # Calls.
 
 
-def test_calls_are_numbered_from_2_and_wrap_past_32_bits_without_0():
+def test_calls_are_numbered_from_2_and_wrap_past_32_bits_without_0() -> None:
     client = bound_client()
     assert [client.call(), client.call()] == [2, 3]
     client.association.next_call_id = 0xFFFFFFFF
     assert [client.call(), client.call()] == [0xFFFFFFFF, 1]
 
 
-def test_a_request_is_cut_to_what_the_server_takes():
+def test_a_request_is_cut_to_what_the_server_takes() -> None:
     client = bound_client(BindAck(2, RESULTS, 2048, 2048))
     stub = bytes(i % 251 for i in range(5000))
     call_id = client.call(stub)
@@ -203,7 +203,7 @@ def test_a_request_is_cut_to_what_the_server_takes():
     assert {request.call_id for request in requests} == {call_id}
 
 
-def test_answers_may_come_in_any_order():
+def test_answers_may_come_in_any_order() -> None:
     client = bound_client()
     first, second = client.call(), client.call()
     assert client.association.calls_under_way == 2
@@ -212,7 +212,7 @@ def test_answers_may_come_in_any_order():
     assert client.association.calls_under_way == 0
 
 
-def test_a_response_in_fragments_is_joined():
+def test_a_response_in_fragments_is_joined() -> None:
     client = bound_client()
     call_id = client.call()
     pieces = [(b"one ", FIRST_FRAG), (b"two ", 0), (b"three", LAST_FRAG)]
@@ -221,7 +221,7 @@ def test_a_response_in_fragments_is_joined():
     assert client.association.buffered == 0
 
 
-def test_a_big_endian_servers_answers_are_read_as_such():
+def test_a_big_endian_servers_answers_are_read_as_such() -> None:
     client = Client()
     client.association.bind(WINDOWS_CONTEXTS)
     client.receives(ACK, little_endian=False)
@@ -230,7 +230,7 @@ def test_a_big_endian_servers_answers_are_read_as_such():
     assert answer == ResponseReceived(call_id, b"stub", False, False)
 
 
-def test_half_a_response_is_waited_for():
+def test_half_a_response_is_waited_for() -> None:
     client = bound_client()
     call_id = client.call()
     data = encode(Response(call_id, 0, b"whole"))
@@ -239,7 +239,7 @@ def test_half_a_response_is_waited_for():
     assert len(client.association.receive_data(data[-1:])) == 1
 
 
-def test_a_response_larger_than_anything_we_ask_for_is_a_violation():
+def test_a_response_larger_than_anything_we_ask_for_is_a_violation() -> None:
     client = bound_client()
     call_id = client.call()
     events = client.receives(Response(call_id, 0, b"", flags=FIRST_FRAG))
@@ -256,7 +256,7 @@ def test_a_response_fragment_without_its_first_is_a_violation(flags):
     broke(client.receives(Response(client.call(), 0, b"", flags=flags)), "not under way")
 
 
-def test_a_response_begun_twice_is_a_violation():
+def test_a_response_begun_twice_is_a_violation() -> None:
     client = bound_client()
     call_id = client.call()
     begun = Response(call_id, 0, b"", flags=FIRST_FRAG)
@@ -271,7 +271,7 @@ def test_an_answer_to_a_call_that_was_not_made_is_a_violation(answer):
     assert client.association.calls_under_way == 0
 
 
-def test_an_answer_of_the_wrong_kind_is_a_violation():
+def test_an_answer_of_the_wrong_kind_is_a_violation() -> None:
     client = bound_client()
     broke(client.receives(AlterContextResp(client.call(), ())), "not under way")
     client = bound_client()
@@ -279,14 +279,14 @@ def test_an_answer_of_the_wrong_kind_is_a_violation():
     broke(client.receives(Response(call_id, 0, b"")), "not under way")
 
 
-def test_an_answer_is_taken_once():
+def test_an_answer_is_taken_once() -> None:
     client = bound_client()
     call_id = client.call()
     client.receives(Response(call_id, 0, b""))
     broke(client.receives(Response(call_id, 0, b"")), "not under way")
 
 
-def test_a_call_given_up_is_told_to_the_server_and_its_answer_dropped():
+def test_a_call_given_up_is_told_to_the_server_and_its_answer_dropped() -> None:
     client = bound_client()
     given_up, kept = client.call(), client.call()
     client.sent()
@@ -298,14 +298,14 @@ def test_a_call_given_up_is_told_to_the_server_and_its_answer_dropped():
     assert client.receives(Response(kept, 0, b"kept")) == [ResponseReceived(kept, b"kept", False, True)]
 
 
-def test_the_fault_of_a_call_given_up_is_dropped():
+def test_the_fault_of_a_call_given_up_is_dropped() -> None:
     client = bound_client()
     call_id = client.call()
     client.association.orphan(call_id)
     assert client.receives(Fault(call_id, 0, 5)) == []
 
 
-def test_a_call_that_is_not_under_way_cannot_be_given_up():
+def test_a_call_that_is_not_under_way_cannot_be_given_up() -> None:
     client = bound_client()
     client.association.orphan(99)
     assert client.sent() == []
@@ -361,7 +361,7 @@ def test_garbage_is_a_violation_and_the_end(garbage):
     assert client.association.buffered == 0
 
 
-def test_a_shutdown_is_passed_on_at_any_time_and_ends_nothing():
+def test_a_shutdown_is_passed_on_at_any_time_and_ends_nothing() -> None:
     client = Client()
     assert client.receives(Shutdown(0)) == [ShutdownRequested()]
     client.association.bind(WINDOWS_CONTEXTS)

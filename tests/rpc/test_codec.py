@@ -89,14 +89,14 @@ def test_character_and_float_representations_change_nothing(little_endian):
         assert decode(data[:4] + bytes([data[4] | 1, floats]) + data[6:]) == plain
 
 
-def test_a_big_endian_bind_names_the_same_interface():
+def test_a_big_endian_bind_names_the_same_interface() -> None:
     data = encode(Bind(1, (KMS_CONTEXT,)), little_endian=False)
     # The UUID's first field, most significant byte first.
     assert bytes.fromhex("51c82175844e4750b0d8ec255555bc06") in data
     assert decode(data).contexts[0].abstract == KMS_INTERFACE
 
 
-def test_a_big_endian_version_is_one_integer_with_the_minor_version_first():
+def test_a_big_endian_version_is_one_integer_with_the_minor_version_first() -> None:
     # Sent by Samba 4.17's client (`smbtorture "ncacn_ip_tcp:host[,bigendian]" rpc.mgmt`) and read so by Wireshark.
     data = bytes.fromhex(
         "05000b03 00000000 0074 0000 00000001 16d0 16d0 00000000 02000000"
@@ -119,13 +119,13 @@ def test_swapping_a_syntax_twice_changes_nothing(syntax):
     assert swap_syntax(swap_syntax(syntax.wire)) == syntax.wire
 
 
-def test_a_syntax_reads_as_its_uuid_and_version():
+def test_a_syntax_reads_as_its_uuid_and_version() -> None:
     syntax = SyntaxId.make("51c82175-844e-4750-b0d8-ec255555bc06", 1, 7)
     assert (str(syntax.uuid), syntax.major, syntax.minor) == ("51c82175-844e-4750-b0d8-ec255555bc06", 1, 7)
     assert str(syntax) == "51c82175-844e-4750-b0d8-ec255555bc06 v1.7"
 
 
-def test_types_without_a_meaning_on_a_connection_decode_as_such():
+def test_types_without_a_meaning_on_a_connection_decode_as_such() -> None:
     connectionless = {PacketType.PING, PacketType.WORKING, PacketType.NOCALL, PacketType.REJECT, PacketType.ACK}
     for ptype in [*connectionless, 20, 0xFF]:
         pdu = decode(struct.pack("<BBBBIHHI", 5, 0, ptype, 3, 0x10, 16, 0, 9))
@@ -133,7 +133,7 @@ def test_types_without_a_meaning_on_a_connection_decode_as_such():
         assert decode(encode(pdu)) == pdu
 
 
-def test_a_verifier_is_kept_apart_from_the_stub_and_its_padding():
+def test_a_verifier_is_kept_apart_from_the_stub_and_its_padding() -> None:
     verifier = AuthVerifier(10, 6, 3, 79231, b"sixteen bytes...")
     data = encode(Request(1, 0, 0, b"stub!", auth=verifier))
     # sec_trailer ([MS-RPCE] 2.2.2.11): type, level, padding, reserved, context id.
@@ -149,7 +149,7 @@ def test_a_verifier_larger_than_its_pdu_is_an_authentication_error(length, why):
     assert caught.value.reason is Reason.RPC_AUTHENTICATION
 
 
-def test_authentication_padding_larger_than_the_body_is_an_authentication_error():
+def test_authentication_padding_larger_than_the_body_is_an_authentication_error() -> None:
     data = bytearray(encode(Request(1, 0, 0, bytes(16), auth=AuthVerifier(10, 5, 0, 0, bytes(4)))))
     data[-4 - 8 + 2] = 255
     with pytest.raises(PduError, match="padding") as caught:
@@ -157,27 +157,27 @@ def test_authentication_padding_larger_than_the_body_is_an_authentication_error(
     assert caught.value.reason is Reason.RPC_AUTHENTICATION
 
 
-def test_fewer_bytes_than_a_header_are_no_pdu():
+def test_fewer_bytes_than_a_header_are_no_pdu() -> None:
     with pytest.raises(PduError, match="16-byte header"):
         decode(b"\5\0\0\3")
 
 
-def test_a_fragment_of_another_length_than_its_header_says_is_an_error():
+def test_a_fragment_of_another_length_than_its_header_says_is_an_error() -> None:
     with pytest.raises(PduError, match="says 16 bytes, the fragment has 17"):
         decode(encode(CoCancel(1)) + b"x")
 
 
-def test_no_fragment_is_longer_than_its_length_field_can_say():
+def test_no_fragment_is_longer_than_its_length_field_can_say() -> None:
     with pytest.raises(ValueError, match="65,535"):
         encode(Response(1, 0, bytes(65536)))
 
 
-def test_the_shortest_bind_nak_has_a_reason_alone():
+def test_the_shortest_bind_nak_has_a_reason_alone() -> None:
     data = struct.pack("<BBBBIHHIH", 5, 0, PacketType.BIND_NAK, 3, 0x10, 18, 0, 4, 2)
     assert decode(data) == BindNak(4, 2, ())
 
 
-def test_a_fault_may_leave_its_reserved_field_off():
+def test_a_fault_may_leave_its_reserved_field_off() -> None:
     data = encode(Fault(1, 0, 5))[:28]
     assert decode(data[:8] + struct.pack("<H", 28) + data[10:]).status == 5
 
@@ -185,7 +185,7 @@ def test_a_fault_may_leave_its_reserved_field_off():
 # Byte for byte, written by hand from C706 12.6.3.1 and 12.6.4 with the layouts of [MS-RPCE] 2.2.2.
 
 
-def test_a_windows_clients_bind_is_read_as_it_is_meant():
+def test_a_windows_clients_bind_is_read_as_it_is_meant() -> None:
     # The three contexts of a Windows 7 client: as wire.md and [MS-RPCE] 3.3.1.5.3 and 3.3.1.5.6 describe them.
     kms = "7521c8514e845047b0d8ec255555bc06" + "01000000"
     data = bytes.fromhex(
@@ -200,7 +200,7 @@ def test_a_windows_clients_bind_is_read_as_it_is_meant():
     assert encode(Bind(2, WINDOWS_CONTEXTS)) == data
 
 
-def test_a_bind_ack_is_as_the_specification_has_it():
+def test_a_bind_ack_is_as_the_specification_has_it() -> None:
     data = bytes.fromhex(
         "05000c03 10000000 3c00 0000 01000000 d016 d016 34120000"
         "0500 3136383800 00"  # port_any_t: a length with the NUL, the text, and padding to 4
@@ -212,10 +212,10 @@ def test_a_bind_ack_is_as_the_specification_has_it():
     assert encode(ack) == data
 
 
-def test_a_bind_nak_names_the_versions_that_are_spoken():
+def test_a_bind_nak_names_the_versions_that_are_spoken() -> None:
     assert encode(BindNak(3, 4)) == bytes.fromhex("05000d03 10000000 1800 0000 03000000 0400 01 0500 000000")
 
 
-def test_a_fault_is_32_bytes_and_without_stub():
+def test_a_fault_is_32_bytes_and_without_stub() -> None:
     data = bytes.fromhex("05000323 10000000 2000 0000 05000000 20000000 0000 00 00 0300011c 00000000")
     assert encode(Fault(5, 0, 0x1C010003, flags=0x23)) == data

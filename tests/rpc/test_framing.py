@@ -34,7 +34,7 @@ def test_pdus_come_out_as_they_went_in_however_the_stream_is_cut(sent, cuts):
     assert reader.pending == 0
 
 
-def test_what_is_held_is_one_incomplete_fragment():
+def test_what_is_held_is_one_incomplete_fragment() -> None:
     data = encode(Shutdown(1)) * 100 + encode(Request(1, 0, 0, bytes(500)))[:-1]
     reader = FrameReader(MAX)
     reader.feed(data)
@@ -44,7 +44,7 @@ def test_what_is_held_is_one_incomplete_fragment():
     assert len(reader._data) == 523
 
 
-def test_a_length_out_of_bounds_is_found_out_by_the_header_alone():
+def test_a_length_out_of_bounds_is_found_out_by_the_header_alone() -> None:
     for length in (0, 15, MAX + 1, 0xFFFF):
         reader = FrameReader(MAX)
         data = encode(CoCancel(7))
@@ -81,7 +81,7 @@ def test_other_versions_are_told_from_what_is_no_rpc(begin, reason):
     assert caught.value.reason is reason
 
 
-def test_a_stopped_reader_holds_nothing_and_takes_nothing():
+def test_a_stopped_reader_holds_nothing_and_takes_nothing() -> None:
     reader = FrameReader(MAX)
     reader.feed(encode(Shutdown(1))[:10])
     reader.stop()

@@ -25,7 +25,7 @@ def test_no_target_fails_on_its_seeds_and_some_thousand_mutations_of_them(target
     assert run.bounded({target: targets.TARGETS[target]}, inputs=6000, seed=1) > 6000
 
 
-def test_the_corpus_is_what_our_encoders_make():
+def test_the_corpus_is_what_our_encoders_make() -> None:
     import seeds
 
     committed = {

@@ -27,21 +27,21 @@ def test_every_pdu_there_is_is_an_input(table):
     assert set(Pdu.__args__) <= set(table.inputs)
 
 
-def test_closed_is_never_left():
+def test_closed_is_never_left() -> None:
     for table in (SERVER, CLIENT):
         for (state, happened), (target, _) in table.lookup.items():
             if state == "closed":
                 assert target == "closed", happened
 
 
-def test_a_client_binds_once():
+def test_a_client_binds_once() -> None:
     association = ClientAssociation()
     association.bind(WINDOWS_CONTEXTS)
     with pytest.raises(NoRow):
         association.bind(WINDOWS_CONTEXTS)
 
 
-def test_a_trace_tells_what_both_ends_go_through():
+def test_a_trace_tells_what_both_ends_go_through() -> None:
     lines: list[str] = []
 
     def trace(machine: Machine, before: object, happened: object) -> None:

@@ -45,28 +45,28 @@ def alter(bound: dict[int, BoundContext], *proposed: PresentationContext) -> Neg
     return negotiate(TABLE, proposed, bound, features_allowed=False)
 
 
-def test_a_context_is_accepted_in_its_transfer_syntax():
+def test_a_context_is_accepted_in_its_transfer_syntax() -> None:
     assert bind(context(0, NDR32)).outcomes == (ACCEPTED32,)
     assert bind(context(0, NDR64)).outcomes == (ACCEPTED64,)
     assert bind(context(5, NDR64)).accepted == {5: BoundContext(KMS, True)}
 
 
-def test_of_several_transfer_syntaxes_the_first_known_one_is_taken():
+def test_of_several_transfer_syntaxes_the_first_known_one_is_taken() -> None:
     assert bind(context(0, OTHER, NDR64, NDR32)).outcomes == (ACCEPTED64,)
     assert bind(context(0, NDR32, NDR64)).outcomes == (ACCEPTED32,)
 
 
-def test_an_unknown_interface_is_refused_for_its_context_alone_with_a_null_syntax():
+def test_an_unknown_interface_is_refused_for_its_context_alone_with_a_null_syntax() -> None:
     outcome = bind(context(0, NDR32, interface=OTHER), context(1, NDR32))
     assert outcome.outcomes == (NO_INTERFACE, ACCEPTED32)
     assert list(outcome.accepted) == [1]
 
 
-def test_an_unknown_transfer_syntax_is_refused_for_its_context_alone_with_a_null_syntax():
+def test_an_unknown_transfer_syntax_is_refused_for_its_context_alone_with_a_null_syntax() -> None:
     assert bind(context(0, OTHER), context(1, NDR32)).outcomes == (NO_TRANSFER, ACCEPTED32)
 
 
-def test_another_major_version_of_an_interface_is_unknown():
+def test_another_major_version_of_an_interface_is_unknown() -> None:
     version_2 = SyntaxId(KMS_INTERFACE.wire[:16] + b"\2\0\0\0")
     assert bind(context(0, NDR32, interface=version_2)).outcomes == (NO_INTERFACE,)
 
@@ -83,13 +83,13 @@ def test_a_client_of_a_later_minor_version_is_not_served_and_one_of_an_earlier_i
     assert results == [ACCEPTED32, ACCEPTED32, NO_INTERFACE]
 
 
-def test_a_windows_clients_bind_is_accepted_in_ndr32_with_both_features():
+def test_a_windows_clients_bind_is_accepted_in_ndr32_with_both_features() -> None:
     outcome = bind(context(0, NDR32), context(1, NDR64), context(2, feature_syntax(3)))
     assert outcome.outcomes == (ACCEPTED32, NO_TRANSFER, ContextOutcome(3, 3, NULL_SYNTAX))
     assert outcome.features == 3
 
 
-def test_an_interface_is_accepted_once_a_pdu_and_in_the_first_context_that_can_be():
+def test_an_interface_is_accepted_once_a_pdu_and_in_the_first_context_that_can_be() -> None:
     assert bind(context(1, NDR64), context(0, NDR32)).outcomes == (ACCEPTED64, NO_TRANSFER)
     assert bind(context(0, OTHER), context(1, NDR64), context(2, NDR32)).outcomes == (
         NO_TRANSFER,
@@ -98,22 +98,22 @@ def test_an_interface_is_accepted_once_a_pdu_and_in_the_first_context_that_can_b
     )
 
 
-def test_two_interfaces_are_accepted_side_by_side():
+def test_two_interfaces_are_accepted_side_by_side() -> None:
     outcome = bind(context(0, NDR32), context(1, NDR32, interface=MGMT_INTERFACE))
     assert outcome.outcomes == (ACCEPTED32, ACCEPTED32)
 
 
-def test_an_empty_context_list_breaks_the_protocol():
+def test_an_empty_context_list_breaks_the_protocol() -> None:
     with pytest.raises(ContextListError, match="empty"):
         bind()
 
 
-def test_a_context_without_a_transfer_syntax_breaks_the_protocol():
+def test_a_context_without_a_transfer_syntax_breaks_the_protocol() -> None:
     with pytest.raises(ContextListError, match="context 7 proposes no transfer syntax"):
         bind(context(0, NDR32), context(7))
 
 
-def test_a_context_id_may_be_named_again_for_the_same():
+def test_a_context_id_may_be_named_again_for_the_same() -> None:
     bound = {0: BoundContext(KMS, False)}
     again = alter(bound, context(0, NDR64, NDR32))
     assert again.outcomes == (ACCEPTED32,)
@@ -128,7 +128,7 @@ def test_a_context_id_cannot_be_given_another_meaning(proposed):
         alter({0: BoundContext(KMS, False)}, proposed)
 
 
-def test_a_context_id_cannot_have_two_meanings_in_one_bind():
+def test_a_context_id_cannot_have_two_meanings_in_one_bind() -> None:
     with pytest.raises(ContextListError, match="bound already"):
         bind(context(0, NDR32), context(0, NDR32, interface=MGMT_INTERFACE))
 
@@ -140,36 +140,36 @@ def test_features_are_agreed_as_far_as_both_sides_know_them(asked, agreed):
     assert outcome.outcomes[1] == ContextOutcome(3, agreed, NULL_SYNTAX)
 
 
-def test_features_that_were_not_asked_for_are_not_agreed():
+def test_features_that_were_not_asked_for_are_not_agreed() -> None:
     assert bind(context(0, NDR32)).features is None
 
 
-def test_features_may_be_asked_for_with_any_interface():
+def test_features_may_be_asked_for_with_any_interface() -> None:
     assert bind(context(0, feature_syntax(1), interface=OTHER)).outcomes == (ContextOutcome(3, 1),)
 
 
-def test_features_asked_for_twice_break_the_protocol():
+def test_features_asked_for_twice_break_the_protocol() -> None:
     with pytest.raises(ContextListError, match="twice"):
         bind(context(0, feature_syntax(1)), context(1, feature_syntax(1)))
 
 
-def test_features_asked_for_behind_another_syntax_are_not_seen():
+def test_features_asked_for_behind_another_syntax_are_not_seen() -> None:
     outcome = bind(context(0, NDR32, feature_syntax(3)))
     assert (outcome.outcomes, outcome.features) == ((ACCEPTED32,), None)
 
 
-def test_an_alter_context_cannot_ask_for_features():
+def test_an_alter_context_cannot_ask_for_features() -> None:
     outcome = alter({}, context(1, feature_syntax(3)))
     assert (outcome.outcomes, outcome.features) == ((NO_TRANSFER,), None)
 
 
-def test_the_feature_prefix_in_another_version_is_an_ordinary_syntax():
+def test_the_feature_prefix_in_another_version_is_an_ordinary_syntax() -> None:
     other_version = SyntaxId(feature_syntax(3).wire[:16] + b"\2\0\0\0")
     assert feature_bits(other_version) is None
     assert bind(context(0, other_version)).outcomes == (NO_TRANSFER,)
 
 
-def test_an_association_holds_so_many_contexts_and_no_more():
+def test_an_association_holds_so_many_contexts_and_no_more() -> None:
     bound = {number: BoundContext(KMS, False) for number in range(MAX_CONTEXTS)}
     assert alter(bound, context(1000, NDR32)).outcomes == (ContextOutcome(2, 3, NULL_SYNTAX),)
     assert alter(bound, context(5, NDR32)).outcomes == (ACCEPTED32,)

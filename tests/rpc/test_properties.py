@@ -148,7 +148,7 @@ def test_an_endless_stream_of_one_byte_is_not_kept(byte):
         assert association.buffered <= MAX_FRAGMENT
 
 
-def test_a_fragment_a_byte_costs_a_byte():
+def test_a_fragment_a_byte_costs_a_byte() -> None:
     """A stub in the smallest fragments there are is held as bytes, not as so many objects."""
     from kmstwist.rpc import FIRST_FRAG, Request
 

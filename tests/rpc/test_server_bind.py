@@ -52,7 +52,7 @@ WINDOWS = (
 # fills them with as Samba's raw_protocol suite expects it (which tests/system runs).
 
 
-def test_the_answer_to_a_windows_clients_bind_is_this():
+def test_the_answer_to_a_windows_clients_bind_is_this() -> None:
     peer = Peer()
     peer.send(Bind(2, WINDOWS))
     assert peer.raw[0] == bytes.fromhex(
@@ -84,21 +84,21 @@ def test_the_secondary_address_is_padded_to_4_whatever_the_port(port, address):
     assert (len(peer.raw[0]) - 28) % 4 == 0
 
 
-def test_the_answer_to_a_bind_that_is_no_bind_is_this():
+def test_the_answer_to_a_bind_that_is_no_bind_is_this() -> None:
     peer = Peer()
     peer.send(Bind(5, ()))
     # protocol_version_not_supported, as Windows since 2022; one version, 5.0; padding.
     assert peer.raw == [bytes.fromhex("05000d03 10000000 1800 0000 05000000 0400 01 0500 000000")]
 
 
-def test_the_answer_to_a_request_before_a_bind_is_this():
+def test_the_answer_to_a_request_before_a_bind_is_this() -> None:
     peer = Peer()
     peer.send(Request(6, 1, 0, b""))
     # fault, whole, did not execute; alloc_hint 32; context 0; nca_s_proto_error; reserved.
     assert peer.raw == [bytes.fromhex("05000323 10000000 2000 0000 06000000 20000000 0000 00 00 0b00011c 00000000")]
 
 
-def test_the_answer_to_an_alter_context_is_this():
+def test_the_answer_to_an_alter_context_is_this() -> None:
     peer = bound_peer(contexts=(KMS_CONTEXT,))
     peer.send(AlterContext(3, (PresentationContext(1, MGMT_CONTEXT.abstract, (NDR32,)),)))
     assert peer.raw[1] == bytes.fromhex(
@@ -109,7 +109,7 @@ def test_the_answer_to_an_alter_context_is_this():
     )
 
 
-def test_the_answer_to_an_unknown_operation_is_this():
+def test_the_answer_to_an_unknown_operation_is_this() -> None:
     peer = bound_peer()
     peer.send(Request(4, 0, 1, b""))
     assert peer.raw[1] == bytes.fromhex("05000323 10000000 2000 0000 04000000 20000000 0000 00 00 0200011c 00000000")
@@ -130,12 +130,12 @@ def test_of_an_alter_contexts_flags_only_header_signing_is_echoed(flags):
     assert answer.flags == WHOLE | flags & SUPPORT_HEADER_SIGN
 
 
-def test_the_agreed_fragment_size_is_told_for_both_directions():
+def test_the_agreed_fragment_size_is_told_for_both_directions() -> None:
     ack = Peer().bind(max_xmit_frag=3005, max_recv_frag=4000)
     assert (ack.max_xmit_frag, ack.max_recv_frag) == (3000, 3000)
 
 
-def test_an_alter_context_changes_neither_sizes_nor_group():
+def test_an_alter_context_changes_neither_sizes_nor_group() -> None:
     peer = Peer()
     ack = peer.bind(max_recv_frag=4000)
     [answer] = peer.send(AlterContext(2, (KMS_CONTEXT,), max_xmit_frag=2048, max_recv_frag=2048, assoc_group=99))
@@ -143,7 +143,7 @@ def test_an_alter_context_changes_neither_sizes_nor_group():
     assert peer.association.fragment_size == 4000
 
 
-def test_agreed_features_are_kept_for_the_association():
+def test_agreed_features_are_kept_for_the_association() -> None:
     peer = Peer()
     peer.bind(WINDOWS)
     assert peer.association.features == 3
@@ -152,7 +152,7 @@ def test_agreed_features_are_kept_for_the_association():
 # By state.
 
 
-def test_a_bind_whose_contexts_are_all_refused_still_binds_and_says_why():
+def test_a_bind_whose_contexts_are_all_refused_still_binds_and_says_why() -> None:
     peer = Peer()
     assert peer.bind((OTHER,)).results == (ContextOutcome(2, 1),)
     assert peer.events == [Refused(Reason.RPC_NO_INTERFACE, "no context of the bind was accepted")]
@@ -160,25 +160,25 @@ def test_a_bind_whose_contexts_are_all_refused_still_binds_and_says_why():
     assert answer.results == (ContextOutcome(0, 0, NDR32),)
 
 
-def test_a_context_added_by_alter_context_can_be_called_on():
+def test_a_context_added_by_alter_context_can_be_called_on() -> None:
     peer = bound_peer(contexts=(MGMT_CONTEXT,))
     peer.send(AlterContext(2, (KMS_CONTEXT,)), Request(3, 0, 0, b"stub"))
     assert [call.stub for call in peer.calls] == [b"stub"]
 
 
-def test_an_alter_context_before_a_bind_is_a_fault_and_the_end():
+def test_an_alter_context_before_a_bind_is_a_fault_and_the_end() -> None:
     peer = Peer()
     assert peer.send(AlterContext(2, (KMS_CONTEXT,))) == [Fault(2, 0, PROTOCOL_ERROR, flags=WHOLE | DID_NOT_EXECUTE)]
     assert peer.ended.reason is Reason.RPC_NOT_BOUND
 
 
-def test_an_alter_context_that_breaks_the_protocol_is_a_fault_and_the_end():
+def test_an_alter_context_that_breaks_the_protocol_is_a_fault_and_the_end() -> None:
     peer = bound_peer()
     assert peer.send(AlterContext(2, ())) == [Fault(2, 0, PROTOCOL_ERROR, flags=WHOLE | DID_NOT_EXECUTE)]
     assert peer.ended.reason is Reason.RPC_BAD_CONTEXT_LIST
 
 
-def test_a_second_bind_is_refused_and_the_end():
+def test_a_second_bind_is_refused_and_the_end() -> None:
     peer = bound_peer()
     assert peer.send(Bind(9, (KMS_CONTEXT,))) == [BindNak(9, 0)]
     assert peer.ended.reason is Reason.RPC_SECOND_BIND
@@ -213,7 +213,7 @@ def test_a_cancel_or_orphan_before_a_bind_is_the_end(pdu):
     assert peer.ended.reason is Reason.RPC_UNEXPECTED_PDU
 
 
-def test_nothing_is_taken_after_the_end():
+def test_nothing_is_taken_after_the_end() -> None:
     peer = Peer()
     first = peer.send(Bind(1, ()), Bind(2, (KMS_CONTEXT,)))
     assert first == [BindNak(1, 4)]
@@ -237,7 +237,7 @@ def test_a_bind_of_another_version_is_refused_for_that(offset, byte):
     assert peer.ended.reason is Reason.RPC_VERSION
 
 
-def test_minor_version_1_is_served_and_answered_in_version_5_0():
+def test_minor_version_1_is_served_and_answered_in_version_5_0() -> None:
     peer = Peer()
     [ack] = peer.send_bytes(altered(encode(Bind(1, (KMS_CONTEXT,))), 1, 1))
     assert type(ack) is BindAck
@@ -260,13 +260,13 @@ def test_what_is_no_rpc_is_answered_as_scanners_know_it_of_windows(question, ans
     assert peer.ended.reason is Reason.RPC_NOT_RPC
 
 
-def test_a_first_pdu_of_another_version_is_told_ours_whatever_its_type():
+def test_a_first_pdu_of_another_version_is_told_ours_whatever_its_type() -> None:
     peer = Peer()
     assert peer.send_bytes(altered(encode(Request(9, 0, 0, b"")), 0, 4)) == [BindNak(9, 4)]
     assert peer.ended.reason is Reason.RPC_VERSION
 
 
-def test_a_request_of_another_version_is_not_answered_after_the_bind():
+def test_a_request_of_another_version_is_not_answered_after_the_bind() -> None:
     peer = bound_peer()
     assert peer.send_bytes(altered(encode(Request(1, 0, 0, b"")), 0, 4)) == []
     assert peer.ended.reason is Reason.RPC_VERSION
@@ -297,7 +297,7 @@ def test_what_is_longer_than_a_fragment_may_be_is_found_out_by_its_header(length
     assert peer.ended.reason is Reason.RPC_FRAGMENT_LENGTH
 
 
-def test_a_fragment_as_long_as_may_be_is_taken():
+def test_a_fragment_as_long_as_may_be_is_taken() -> None:
     peer = bound_peer()
     peer.send(Request(2, 0, 0, bytes(5840 - 24)))
     assert len(peer.calls[0].stub) == 5816
@@ -331,7 +331,7 @@ def test_a_verifier_is_refused_wherever_it_comes(auth_type, level):
     assert f"type {auth_type} level {level}" in peer.ended.detail
 
 
-def test_a_verifier_that_does_not_fit_its_bind_is_a_protocol_error():
+def test_a_verifier_that_does_not_fit_its_bind_is_a_protocol_error() -> None:
     data = encode(Bind(1, (KMS_CONTEXT,)))
     peer = Peer()
     assert peer.send_bytes(data[:10] + b"\xff\xff" + data[12:]) == [BindNak(1, 4)]
@@ -341,7 +341,7 @@ def test_a_verifier_that_does_not_fit_its_bind_is_a_protocol_error():
 # Other data representations.
 
 
-def test_a_big_endian_client_is_served():
+def test_a_big_endian_client_is_served() -> None:
     peer = Peer()
     [ack] = peer.send(Bind(1, (KMS_CONTEXT, MGMT_CONTEXT)), little_endian=False)
     assert ack.results[0] == ContextOutcome(0, 0, NDR32)
@@ -352,7 +352,7 @@ def test_a_big_endian_client_is_served():
     assert (answer.call_id, answer.stub, answer.little_endian) == (2, b"little", True)
 
 
-def test_a_big_endian_management_request_is_understood():
+def test_a_big_endian_management_request_is_understood() -> None:
     peer = bound_peer()
     [answer] = peer.send(Request(2, 1, 1, (2).to_bytes(4, "big")), little_endian=False)
     assert answer.stub[:8] == bytes.fromhex("02000000 02000000")

@@ -59,7 +59,7 @@ def multiplexed_peer(server=None) -> Peer:
 # One call.
 
 
-def test_a_call_is_handed_out_and_its_answer_sent():
+def test_a_call_is_handed_out_and_its_answer_sent() -> None:
     peer = bound_peer()
     assert peer.send(Request(7, 0, 0, b"question")) == []
     [call] = peer.calls
@@ -74,7 +74,7 @@ def test_a_call_is_handed_out_and_its_answer_sent():
     assert peer.association.calls == {}
 
 
-def test_a_call_may_be_answered_with_a_fault():
+def test_a_call_may_be_answered_with_a_fault() -> None:
     peer = bound_peer()
     peer.send(Request(7, 0, 0, b""))
     peer.association.fault(peer.calls[0], 0x6BA)
@@ -84,21 +84,21 @@ def test_a_call_may_be_answered_with_a_fault():
     assert peer.receive() == [Fault(8, 0, 0x6BB, flags=NOT_EXECUTED)]
 
 
-def test_a_second_answer_to_a_call_is_dropped():
+def test_a_second_answer_to_a_call_is_dropped() -> None:
     peer = bound_peer()
     peer.send(Request(7, 0, 0, b""))
     assert len(peer.respond(peer.calls[0], b"one")) == 1
     assert peer.respond(peer.calls[0], b"two") == []
 
 
-def test_the_context_says_whether_a_call_is_ndr64():
+def test_the_context_says_whether_a_call_is_ndr64() -> None:
     peer = bound_peer(contexts=(KMS64_CONTEXT,))
     peer.send(Request(1, 0, 0, b""))
     assert peer.calls[0].ndr64 is True
     assert "opnum 0 of 51c82175-844e-4750-b0d8-ec255555bc06 v1.0" in repr(peer.calls[0])
 
 
-def test_an_object_uuid_is_handed_on_and_changes_nothing_else():
+def test_an_object_uuid_is_handed_on_and_changes_nothing_else() -> None:
     peer = bound_peer()
     peer.send(Request(1, 0, 0, b"stub", object=bytes(range(16)), flags=WHOLE | OBJECT_UUID))
     [call] = peer.calls
@@ -113,7 +113,7 @@ def test_flags_without_a_meaning_in_a_request_change_nothing(flag):
     assert peer.respond(peer.calls[0], b"") == [Response(1, 0, b"")]
 
 
-def test_a_maybe_call_is_executed_and_not_answered():
+def test_a_maybe_call_is_executed_and_not_answered() -> None:
     peer = bound_peer()
     peer.send(Request(1, 0, 0, b"", flags=WHOLE | MAYBE))
     assert peer.respond(peer.calls[0], b"answer") == []
@@ -125,7 +125,7 @@ def test_a_maybe_call_is_executed_and_not_answered():
     assert peer.send(Request(4, 1, 2, b"", flags=WHOLE | MAYBE)) == []
 
 
-def test_an_unknown_operation_is_a_fault_and_the_connection_stays():
+def test_an_unknown_operation_is_a_fault_and_the_connection_stays() -> None:
     peer = bound_peer()
     assert peer.send(Request(1, 0, 1, b"")) == [Fault(1, 0, OP_RANGE, flags=NOT_EXECUTED)]
     assert peer.send(Request(2, 1, 5, b"")) == [Fault(2, 1, OP_RANGE, flags=NOT_EXECUTED)]
@@ -133,7 +133,7 @@ def test_an_unknown_operation_is_a_fault_and_the_connection_stays():
     assert peer.ended is None
 
 
-def test_an_unknown_context_is_a_fault_and_the_connection_stays():
+def test_an_unknown_context_is_a_fault_and_the_connection_stays() -> None:
     peer = bound_peer()
     assert peer.send(Request(1, 99, 0, b"")) == [Fault(1, 0, UNKNOWN_INTERFACE, flags=NOT_EXECUTED)]
     assert peer.events == [Refused(Reason.RPC_UNKNOWN_CONTEXT, "context 99 is not bound")]
@@ -141,7 +141,7 @@ def test_an_unknown_context_is_a_fault_and_the_connection_stays():
     assert len(peer.calls) == 1
 
 
-def test_a_request_in_fragments_for_an_unknown_context_is_a_fault_and_the_rest_of_it_the_end():
+def test_a_request_in_fragments_for_an_unknown_context_is_a_fault_and_the_rest_of_it_the_end() -> None:
     peer = bound_peer()
     assert peer.send(first(1, context_id=99)) == [Fault(1, 0, UNKNOWN_INTERFACE, flags=NOT_EXECUTED)]
     assert peer.events == [Refused(Reason.RPC_UNKNOWN_CONTEXT, "context 99 is not bound")]
@@ -149,7 +149,7 @@ def test_a_request_in_fragments_for_an_unknown_context_is_a_fault_and_the_rest_o
     assert peer.ended.reason is Reason.RPC_FRAGMENT_ORDER
 
 
-def test_a_bad_management_stub_is_a_fault_and_the_connection_stays():
+def test_a_bad_management_stub_is_a_fault_and_the_connection_stays() -> None:
     peer = bound_peer()
     assert peer.send(Request(1, 1, 1, b"")) == [Fault(1, 1, BAD_STUB)]
     assert [event.reason for event in peer.events] == [Reason.RPC_BAD_STUB]
@@ -163,28 +163,28 @@ def test_management_calls_are_answered_at_once(opnum):
     assert peer.calls == []
 
 
-def test_calls_and_packets_are_counted():
+def test_calls_and_packets_are_counted() -> None:
     peer = bound_peer()
     peer.send(first(2), last(2))
     peer.respond(peer.calls[0], b"")
     assert peer.server.statistics.as_tuple() == (1, 1, 3, 2)
 
 
-def test_the_management_interface_is_always_there():
+def test_the_management_interface_is_always_there() -> None:
     assert make_server().interfaces == (Interface(KMS_INTERFACE, 1), MANAGEMENT)
 
 
 # Fragments.
 
 
-def test_fragments_are_joined():
+def test_fragments_are_joined() -> None:
     peer = bound_peer()
     assert peer.send(first(2, b"one "), middle(2, b"two "), middle(2), last(2, b"three")) == []
     assert [call.stub for call in peer.calls] == [b"one two three"]
     assert peer.server.reassembling == 0
 
 
-def test_the_first_fragments_flags_and_object_count_for_the_call():
+def test_the_first_fragments_flags_and_object_count_for_the_call() -> None:
     peer = bound_peer()
     opening = Request(2, 0, 0, b"a", object=bytes(16), flags=FIRST_FRAG | MAYBE | OBJECT_UUID)
     peer.send(opening, last(2, b"b"))
@@ -207,24 +207,24 @@ def test_a_call_keeps_the_context_and_operation_of_its_first_fragment(change):
     assert peer.server.reassembling == 0
 
 
-def test_a_fault_in_fragments_names_the_calls_context():
+def test_a_fault_in_fragments_names_the_calls_context() -> None:
     peer = bound_peer()
     assert peer.send(first(2, context_id=1), last(3)) == [Fault(2, 1, PROTOCOL_ERROR)]
 
 
-def test_a_second_first_fragment_is_the_end():
+def test_a_second_first_fragment_is_the_end() -> None:
     peer = bound_peer()
     assert peer.send(first(2), first(2)) == [Fault(2, 0, PROTOCOL_ERROR)]
     assert peer.ended.reason is Reason.RPC_CALL_ID_IN_USE
 
 
-def test_alloc_hint_promises_nothing():
+def test_alloc_hint_promises_nothing() -> None:
     peer = bound_peer()
     peer.send(first(2, b"ab", alloc_hint=1), last(2, b"cd"))
     assert peer.calls[0].stub == b"abcd"
 
 
-def test_an_alloc_hint_beyond_the_limit_is_refused_before_its_bytes_come():
+def test_an_alloc_hint_beyond_the_limit_is_refused_before_its_bytes_come() -> None:
     peer = bound_peer(make_server(max_request=100))
     assert peer.send(first(1, b"ab", alloc_hint=100), last(1)) == []
     peer.respond(peer.calls[0], b"")
@@ -233,7 +233,7 @@ def test_an_alloc_hint_beyond_the_limit_is_refused_before_its_bytes_come():
     assert peer.association.buffered == 0
 
 
-def test_a_request_may_be_as_large_as_the_limit_and_no_larger():
+def test_a_request_may_be_as_large_as_the_limit_and_no_larger() -> None:
     server = make_server(max_request=100)
     peer = bound_peer(server)
     assert peer.send(first(2, bytes(60)), last(2, bytes(40))) == []
@@ -244,7 +244,7 @@ def test_a_request_may_be_as_large_as_the_limit_and_no_larger():
     assert server.reassembling == 0
 
 
-def test_requests_of_all_connections_share_a_budget():
+def test_requests_of_all_connections_share_a_budget() -> None:
     server = make_server(max_reassembly=100)
     peers = [bound_peer(server) for _ in range(3)]
     assert peers[0].send(first(2, bytes(50))) == []
@@ -261,13 +261,13 @@ def test_requests_of_all_connections_share_a_budget():
     assert len(peers[1].calls) == 1
 
 
-def test_a_request_that_comes_whole_is_outside_the_budget():
+def test_a_request_that_comes_whole_is_outside_the_budget() -> None:
     peer = bound_peer(make_server(max_reassembly=0, max_request=0))
     peer.send(Request(2, 0, 0, bytes(1000)))
     assert len(peer.calls) == 1
 
 
-def test_the_budget_is_free_again_after_a_violation():
+def test_the_budget_is_free_again_after_a_violation() -> None:
     peer = bound_peer()
     peer.send(first(2, bytes(50)), first(2))
     assert peer.ended is not None
@@ -279,7 +279,7 @@ def test_the_budget_is_free_again_after_a_violation():
 # Several calls.
 
 
-def test_calls_one_after_the_other_may_use_one_id_again():
+def test_calls_one_after_the_other_may_use_one_id_again() -> None:
     peer = bound_peer()
     for _ in range(3):
         peer.send(Request(2, 0, 0, b""))
@@ -293,26 +293,26 @@ def test_any_call_id_serves(call_id):
     assert peer.respond(peer.calls[0], b"") == [Response(call_id, 0, b"")]
 
 
-def test_call_ids_may_wrap():
+def test_call_ids_may_wrap() -> None:
     peer = bound_peer()
     for call_id in (0xFFFFFFFE, 0xFFFFFFFF, 0, 1):
         peer.send(Request(call_id, 0, 0, b""))
         assert len(peer.respond(peer.calls[-1], b"")) == 1
 
 
-def test_a_second_call_without_multiplexing_is_the_end():
+def test_a_second_call_without_multiplexing_is_the_end() -> None:
     peer = bound_peer()
     assert peer.send(Request(2, 0, 0, b""), Request(3, 0, 0, b"")) == [Fault(3, 0, PROTOCOL_ERROR, flags=NOT_EXECUTED)]
     assert peer.ended.reason is Reason.RPC_NOT_MULTIPLEXED
 
 
-def test_without_multiplexing_it_is_the_call_broken_into_that_is_faulted():
+def test_without_multiplexing_it_is_the_call_broken_into_that_is_faulted() -> None:
     peer = bound_peer()
     assert peer.send(first(2, context_id=1), Request(3, 0, 0, b"")) == [Fault(2, 1, PROTOCOL_ERROR)]
     assert peer.ended.reason is Reason.RPC_NOT_MULTIPLEXED
 
 
-def test_multiplexed_calls_are_answered_in_any_order():
+def test_multiplexed_calls_are_answered_in_any_order() -> None:
     peer = multiplexed_peer()
     peer.send(Request(2, 0, 0, b"a"), Request(3, 0, 0, b"b"), Request(4, 0, 0, b"c"))
     assert [call.stub for call in peer.calls] == [b"a", b"b", b"c"]
@@ -320,14 +320,14 @@ def test_multiplexed_calls_are_answered_in_any_order():
     assert [(answer.call_id, answer.stub) for answer in answered] == [(4, b"c"), (3, b"b"), (2, b"a")]
 
 
-def test_fragments_of_multiplexed_calls_may_not_be_interleaved():
+def test_fragments_of_multiplexed_calls_may_not_be_interleaved() -> None:
     peer = multiplexed_peer()
     assert peer.send(first(2, b"a"), first(3, b"1"), middle(2, b"b")) == [Fault(3, 0, PROTOCOL_ERROR)]
     assert peer.ended.reason is Reason.RPC_FRAGMENT_ORDER
     assert peer.server.reassembling == 0
 
 
-def test_fragments_of_a_multiplexed_call_may_follow_while_another_executes():
+def test_fragments_of_a_multiplexed_call_may_follow_while_another_executes() -> None:
     peer = multiplexed_peer()
     peer.send(first(2, b"a"), last(2, b"b"), first(3, b"1"), middle(3, b"2"))
     assert peer.respond(peer.calls[0], b"answer") == [Response(2, 0, b"answer", 6)]
@@ -336,13 +336,13 @@ def test_fragments_of_a_multiplexed_call_may_follow_while_another_executes():
     assert peer.server.reassembling == 0
 
 
-def test_a_call_id_in_use_is_refused_even_with_multiplexing():
+def test_a_call_id_in_use_is_refused_even_with_multiplexing() -> None:
     peer = multiplexed_peer()
     assert peer.send(Request(2, 0, 0, b""), Request(2, 0, 0, b"")) == [Fault(2, 0, PROTOCOL_ERROR)]
     assert peer.ended.reason is Reason.RPC_CALL_ID_IN_USE
 
 
-def test_calls_on_one_connection_are_limited():
+def test_calls_on_one_connection_are_limited() -> None:
     peer = multiplexed_peer(make_server(max_calls=2))
     assert peer.send(Request(2, 0, 0, b""), Request(3, 0, 0, b""), first(4)) == [
         Fault(4, 0, TOO_BUSY, flags=NOT_EXECUTED)
@@ -350,20 +350,20 @@ def test_calls_on_one_connection_are_limited():
     assert peer.ended.reason is Reason.RPC_TOO_MANY_CALLS
 
 
-def test_an_unknown_context_between_fragments_is_the_end():
+def test_an_unknown_context_between_fragments_is_the_end() -> None:
     peer = multiplexed_peer()
     assert peer.send(first(2), Request(3, 99, 0, b"")) == [Fault(3, 0, PROTOCOL_ERROR)]
     assert peer.ended.reason is Reason.RPC_UNKNOWN_CONTEXT
 
 
-def test_answers_to_calls_under_way_are_dropped_when_the_association_ends():
+def test_answers_to_calls_under_way_are_dropped_when_the_association_ends() -> None:
     peer = multiplexed_peer()
     peer.send(Request(2, 0, 0, b""), middle(9))
     assert peer.ended is not None
     assert peer.respond(peer.calls[0], b"late") == []
 
 
-def test_answers_are_dropped_when_the_connection_is_gone():
+def test_answers_are_dropped_when_the_connection_is_gone() -> None:
     peer = bound_peer()
     peer.send(Request(2, 0, 0, b""))
     peer.association.connection_lost()
@@ -373,7 +373,7 @@ def test_answers_are_dropped_when_the_connection_is_gone():
 # Cancel and orphan.
 
 
-def test_a_cancel_before_during_and_after_a_call_changes_nothing():
+def test_a_cancel_before_during_and_after_a_call_changes_nothing() -> None:
     peer = bound_peer()
     assert peer.send(CoCancel(2), first(2, b"a"), CoCancel(2), last(2, b"b"), CoCancel(2)) == []
     assert [type(event) for event in peer.events] == [CallReceived]
@@ -382,14 +382,14 @@ def test_a_cancel_before_during_and_after_a_call_changes_nothing():
     assert peer.ended is None
 
 
-def test_a_request_cancelled_in_its_own_first_fragment_is_refused():
+def test_a_request_cancelled_in_its_own_first_fragment_is_refused() -> None:
     peer = bound_peer()
     [answer] = peer.send(Request(2, 0, 0, b"", flags=WHOLE | PENDING_CANCEL))
     assert answer == Fault(2, 0, NO_CALL_ACTIVE, flags=NOT_EXECUTED)
     assert peer.ended.reason is Reason.RPC_NO_CALL
 
 
-def test_an_orphaned_calls_answer_is_dropped_and_its_id_free():
+def test_an_orphaned_calls_answer_is_dropped_and_its_id_free() -> None:
     peer = bound_peer()
     peer.send(Request(2, 0, 0, b""), Orphaned(2))
     assert [type(event) for event in peer.events] == [CallReceived, CallOrphaned]
@@ -398,7 +398,7 @@ def test_an_orphaned_calls_answer_is_dropped_and_its_id_free():
     assert peer.respond(peer.calls[1], b"wanted") == [Response(2, 0, b"wanted", 6)]
 
 
-def test_an_orphan_before_during_reception_and_after_a_call_changes_nothing():
+def test_an_orphan_before_during_reception_and_after_a_call_changes_nothing() -> None:
     peer = bound_peer()
     peer.send(Orphaned(2), first(2, b"a"), Orphaned(2), last(2, b"b"))
     assert [type(event) for event in peer.events] == [CallReceived]
@@ -407,7 +407,7 @@ def test_an_orphan_before_during_reception_and_after_a_call_changes_nothing():
     assert peer.ended is None
 
 
-def test_an_orphan_leaves_other_calls_alone():
+def test_an_orphan_leaves_other_calls_alone() -> None:
     peer = multiplexed_peer()
     peer.send(Request(2, 0, 0, b""), Request(3, 0, 0, b""), Orphaned(2))
     assert peer.respond(peer.calls[1], b"x") == [Response(3, 0, b"x", 1)]
@@ -437,7 +437,7 @@ def test_a_response_is_cut_to_what_the_client_takes(receive_size, pieces, extra)
         left -= len(answer.stub)
 
 
-def test_a_response_names_the_low_byte_of_its_context_and_a_fault_all_of_it():
+def test_a_response_names_the_low_byte_of_its_context_and_a_fault_all_of_it() -> None:
     peer = Peer()
     peer.bind((PresentationContext(0x1234, KMS_INTERFACE, (NDR32,)), MGMT_CONTEXT))
     peer.send(Request(2, 0x1234, 0, b""))
@@ -460,7 +460,7 @@ def test_any_division_of_a_stub_into_fragments_gives_the_stub(sizes):
     assert peer.server.reassembling == 0
 
 
-def test_a_statistics_answer_is_this():
+def test_a_statistics_answer_is_this() -> None:
     peer = bound_peer()
     [answer] = peer.send(Request(2, 1, 1, struct.pack("<I", 4)))
     # The question itself is counted; its answer is not yet.

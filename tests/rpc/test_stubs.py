@@ -45,37 +45,37 @@ class ImpacketResponse(NDRCALL):
 # RequestActivation.
 
 
-def test_a_request_in_ndr32_is_a_size_a_count_and_the_bytes():
+def test_a_request_in_ndr32_is_a_size_a_count_and_the_bytes() -> None:
     stub = bytes.fromhex("05000000 05000000 0102030405")
     assert interface.encode_request(b"\1\2\3\4\5") == stub
     assert interface.decode_request(stub) == b"\1\2\3\4\5"
 
 
-def test_a_request_in_ndr64_has_its_count_in_eight_bytes():
+def test_a_request_in_ndr64_has_its_count_in_eight_bytes() -> None:
     stub = bytes.fromhex("05000000 00000000 0500000000000000 0102030405")
     assert interface.encode_request(b"\1\2\3\4\5", ndr64=True) == stub
     assert interface.decode_request(stub, ndr64=True) == b"\1\2\3\4\5"
 
 
-def test_a_big_endian_client_is_understood():
+def test_a_big_endian_client_is_understood() -> None:
     assert interface.decode_request(bytes.fromhex("00000002 00000002 abcd"), little_endian=False) == b"\xab\xcd"
     wide = bytes.fromhex("00000002 00000000 0000000000000002 abcd")
     assert interface.decode_request(wide, ndr64=True, little_endian=False) == b"\xab\xcd"
 
 
-def test_a_response_in_ndr32_is_a_size_a_pointer_a_count_the_bytes_and_the_result():
+def test_a_response_in_ndr32_is_a_size_a_pointer_a_count_the_bytes_and_the_result() -> None:
     stub = bytes.fromhex("05000000 00000200 05000000 0102030405 000000 00000000")
     assert interface.encode_response(0, b"\1\2\3\4\5") == stub
     assert interface.decode_response(stub) == (0, b"\1\2\3\4\5")
 
 
-def test_a_response_in_ndr64_has_its_pointer_and_count_in_eight_bytes():
+def test_a_response_in_ndr64_has_its_pointer_and_count_in_eight_bytes() -> None:
     stub = bytes.fromhex("05000000 00000000 0000020000000000 0500000000000000 0102030405 000000 2aF004c0")
     assert interface.encode_response(0xC004F02A, b"\1\2\3\4\5", ndr64=True) == stub
     assert interface.decode_response(stub, ndr64=True) == (0xC004F02A, b"\1\2\3\4\5")
 
 
-def test_a_status_goes_with_a_null_pointer():
+def test_a_status_goes_with_a_null_pointer() -> None:
     narrow, wide = (
         bytes.fromhex("00000000 00000000 42f004c0"),
         bytes.fromhex("0000000000000000 0000000000000000 42f004c0"),
@@ -151,7 +151,7 @@ def test_a_response_whose_counts_lie_does_not_unmarshal(stub, why):
         interface.decode_response(stub)
 
 
-def test_bytes_past_the_message_are_ignored():
+def test_bytes_past_the_message_are_ignored() -> None:
     assert interface.decode_request(struct.pack("<II", 2, 2) + b"abXYZ") == b"ab"
 
 
@@ -162,12 +162,12 @@ def ask(opnum: int, stub: bytes = b"", **how: bool) -> bytes:
     return mgmt.answer(opnum, stub, INTERFACES, mgmt.Statistics(1, 2, 3, 4), **how)
 
 
-def test_the_interface_ids_in_ndr32_are_a_vector_of_pointers():
+def test_the_interface_ids_in_ndr32_are_a_vector_of_pointers() -> None:
     kms, other = KMS_INTERFACE.wire.hex(), OTHER.wire.hex()
     assert ask(mgmt.INQ_IF_IDS) == bytes.fromhex(f"00000200 02000000 02000000 04000200 08000200 {kms} {other} 00000000")
 
 
-def test_the_interface_ids_in_ndr64_have_wide_counts_and_pointers():
+def test_the_interface_ids_in_ndr64_have_wide_counts_and_pointers() -> None:
     kms, other = KMS_INTERFACE.wire.hex(), OTHER.wire.hex()
     assert ask(mgmt.INQ_IF_IDS, ndr64=True) == bytes.fromhex(
         f"0000020000000000 0200000000000000 02000000 00000000 0400020000000000 0800020000000000{kms} {other} 00000000"
@@ -194,7 +194,7 @@ def test_as_many_statistics_are_told_as_were_asked_for_and_are_there(wanted, tol
     assert ask(mgmt.INQ_STATS, struct.pack("<I", wanted), ndr64=True) == wide
 
 
-def test_a_counter_past_32_bits_wraps():
+def test_a_counter_past_32_bits_wraps() -> None:
     statistics = mgmt.Statistics(calls_in=2**32 + 5)
     assert mgmt.answer(1, struct.pack("<I", 1), (), statistics) == struct.pack("<IIII", 1, 1, 5, 0)
 
@@ -208,7 +208,7 @@ def test_the_server_says_that_it_listens(ndr64):
     assert mgmt.decode_listening(struct.pack(">II", 0, 1), little_endian=False) is True
 
 
-def test_stopping_is_refused():
+def test_stopping_is_refused() -> None:
     assert ask(mgmt.STOP_SERVER_LISTENING) == struct.pack("<I", 5)
 
 
@@ -233,12 +233,12 @@ def test_a_management_request_that_does_not_unmarshal_is_an_error(opnum, stub):
         ask(opnum, stub)
 
 
-def test_a_big_endian_servers_interface_ids_are_turned_round():
+def test_a_big_endian_servers_interface_ids_are_turned_round() -> None:
     big = struct.pack(">IIII", 1, 1, 1, 1) + bytes.fromhex("51c82175844e4750b0d8ec255555bc0600010000") + bytes(4)
     assert mgmt.decode_interface_ids(big, little_endian=False) == ([KMS_INTERFACE.wire], 0)
 
 
-def test_an_interface_vector_with_null_pointers_or_none_is_read():
+def test_an_interface_vector_with_null_pointers_or_none_is_read() -> None:
     assert mgmt.decode_interface_ids(struct.pack("<IIIII", 1, 2, 2, 0, 1) + KMS_INTERFACE.wire + bytes(4)) == (
         [KMS_INTERFACE.wire],
         0,

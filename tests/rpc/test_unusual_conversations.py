@@ -90,40 +90,40 @@ def test_the_operation_and_context_that_later_fragments_name_mean_nothing(furthe
     assert conversation.ended is None
 
 
-def test_a_stray_fragment_without_multiplexing_is_a_fault_of_the_call_it_breaks_into():
+def test_a_stray_fragment_without_multiplexing_is_a_fault_of_the_call_it_breaks_into() -> None:
     # 2. R: lastNext*.
     stray = bytes.fromhex("050000021000000018000000030000000000000000000200")
     answered_and_over(Conversation(B, F, stray), fault(2, 0, PROTOCOL_ERROR))
     answered_and_over(Conversation(B_7, fragment(2, flags=1, context_id=7), stray), fault(2, 7, PROTOCOL_ERROR))
 
 
-def test_with_multiplexing_too_one_call_is_received_at_a_time():
+def test_with_multiplexing_too_one_call_is_received_at_a_time() -> None:
     # 3. [MS-RPCE] 3.3.3; R: MPX_first1_firstNext*.
     conversation = Conversation(B13, F, bytes.fromhex("050000031000000018000000030000000000000000000200"))
     answered_and_over(conversation, fault(3, 0, PROTOCOL_ERROR))
 
 
-def test_a_stray_fragment_with_multiplexing_is_a_fault_in_its_own_context():
+def test_a_stray_fragment_with_multiplexing_is_a_fault_in_its_own_context() -> None:
     # 4. R: MPX_middle_*.
     stray = bytes.fromhex("050000021000000018000000020000000000000007000200")
     answered_and_over(Conversation(B13_7, stray), fault(2, 7, PROTOCOL_ERROR))
 
 
-def test_a_stray_fragment_with_multiplexing_in_an_unbound_context_leaves_the_connection():
+def test_a_stray_fragment_with_multiplexing_in_an_unbound_context_leaves_the_connection() -> None:
     # 4, the second half.
     conversation = Conversation(B13_7, fragment(2, context_id=9))
     assert conversation.answers[1:] == [fault(2, 0, UNKNOWN_INTERFACE, did_not_execute=True)]
     assert conversation.ended is None
 
 
-def test_a_call_that_begins_twice_is_a_fault_in_its_first_context():
+def test_a_call_that_begins_twice_is_a_fault_in_its_first_context() -> None:
     # 5. R: firstSame111.
     for bind in (B_7, B13_7):
         again = Conversation(bind, fragment(2, flags=1, context_id=7), fragment(2, flags=1, context_id=9))
         answered_and_over(again, fault(2, 7, PROTOCOL_ERROR))
 
 
-def test_a_first_fragment_in_an_unbound_context_is_a_fault_and_the_connection_stays():
+def test_a_first_fragment_in_an_unbound_context_is_a_fault_and_the_connection_stays() -> None:
     # 6. Samba's shared code treats it as it does a whole request.
     conversation = Conversation(B, bytes.fromhex("050000011000000018000000020000000000000009000200"))
     assert conversation.answers[1:] == [fault(2, 0, UNKNOWN_INTERFACE, did_not_execute=True)]
@@ -132,14 +132,14 @@ def test_a_first_fragment_in_an_unbound_context_is_a_fault_and_the_connection_st
     assert conversation.kinds[2:] == [RESPONSE]
 
 
-def test_a_shutdown_from_a_client_is_the_end_as_is_any_servers_pdu():
+def test_a_shutdown_from_a_client_is_the_end_as_is_any_servers_pdu() -> None:
     # 7. C706 12.6.4.11: a server sends it.
     conversation = Conversation(B, bytes.fromhex("05001103100000001000000002000000"))
     assert conversation.ended is not None
     assert conversation.ended.reason is Reason.RPC_UNEXPECTED_PDU
 
 
-def test_a_bind_is_answered_though_its_client_has_nothing_more_to_send():
+def test_a_bind_is_answered_though_its_client_has_nothing_more_to_send() -> None:
     # 8. RFC 9293 3.6: the other direction is still open.
     association = ServerAssociation(RpcServer((KMS,)), "1688")
     association.receive_data(B)
@@ -174,13 +174,13 @@ def test_a_verifier_that_reaches_into_the_context_list_is_a_protocol_error(auth_
     assert conversation.ended is not None
 
 
-def test_the_management_interface_does_not_list_itself():
+def test_the_management_interface_does_not_list_itself() -> None:
     # 11. The DCE reference code marks it internal; impacket's rpcmap adds it by itself.
     conversation = Conversation(B, fragment(2, flags=3, opnum=INQ_IF_IDS))
     assert decode_interface_ids(conversation.answers[1][24:]) == ([KMS.syntax.wire], 0)
 
 
-def test_a_bind_without_contexts_is_refused_as_the_newest_windows_does_or_as_an_older_one():
+def test_a_bind_without_contexts_is_refused_as_the_newest_windows_does_or_as_an_older_one() -> None:
     # R, since 2024: Windows Server 2012 R2 answers 0 (reason not specified), 2022 answers 4.
     for size in (28, 25):  # With and without the padding after the number of contexts; Samba's client leaves it off.
         empty = (B[:8] + bytes([size, 0]) + B[10:24] + bytes(4))[:size]
@@ -192,18 +192,18 @@ def test_a_bind_without_contexts_is_refused_as_the_newest_windows_does_or_as_an_
 # Found in the same way since.
 
 
-def test_a_further_fragment_in_another_byte_order_is_a_fault_of_its_call():
+def test_a_further_fragment_in_another_byte_order_is_a_fault_of_its_call() -> None:
     further = bytes([5, 0, 0, 2, 0, 0, 0, 0]) + bytes.fromhex("0018 0000 00000002 00000000 0000 0002")
     answered_and_over(Conversation(B, F, further), fault(2, 0, PROTOCOL_ERROR, did_not_execute=True))
 
 
-def test_a_further_fragment_that_announces_more_than_the_limit_is_refused():
+def test_a_further_fragment_that_announces_more_than_the_limit_is_refused() -> None:
     further = fragment(2)
     further = further[:16] + (0x400001).to_bytes(4, "little") + further[20:]
     answered_and_over(Conversation(B, F, further), fault(2, 0, "05000000"))
 
 
-def test_a_cancelled_first_fragment_between_anothers_fragments_is_a_fault_of_the_call_under_way():
+def test_a_cancelled_first_fragment_between_anothers_fragments_is_a_fault_of_the_call_under_way() -> None:
     answered_and_over(Conversation(B, F, fragment(3, flags=7)), fault(2, 0, PROTOCOL_ERROR))
 
 
@@ -213,12 +213,12 @@ def verified(request: bytes) -> bytes:
     return request[:8] + size + b"\x10\0" + request[12:] + bytes([100, 2]) + bytes(22)
 
 
-def test_a_call_that_begins_again_with_a_verifier_is_told_of_its_security_package():
+def test_a_call_that_begins_again_with_a_verifier_is_told_of_its_security_package() -> None:
     for bind in (B, B13):
         answered_and_over(Conversation(bind, F, verified(F)), fault(2, 0, "21070000"))
 
 
-def test_a_stray_fragment_with_a_verifier_is_denied_with_multiplexing():
+def test_a_stray_fragment_with_a_verifier_is_denied_with_multiplexing() -> None:
     answered_and_over(Conversation(B13_7, verified(fragment(2, context_id=7))), fault(2, 7, "05000000"))
     answered_and_over(Conversation(B_7, verified(fragment(2, context_id=7))), fault(2, 0, PROTOCOL_ERROR))
 
@@ -230,24 +230,24 @@ def test_a_verifier_that_reaches_into_a_requests_header_is_a_protocol_error(flag
     answered_and_over(Conversation(B, request), fault(2, 0, PROTOCOL_ERROR, did_not_execute=True))
 
 
-def test_a_hint_with_a_verifier_that_cannot_be_is_a_hint_all_the_same():
+def test_a_hint_with_a_verifier_that_cannot_be_is_a_hint_all_the_same() -> None:
     conversation = Conversation(B, F)
     conversation.send(bytes.fromhex("05001203100000001000100002000000 05001303100000001000ffff02000000"))
     conversation.send(fragment(2, flags=2))
     assert conversation.kinds == [ACK, RESPONSE]
 
 
-def test_a_second_bind_is_refused_for_being_one_whatever_else_is_wrong_with_it():
+def test_a_second_bind_is_refused_for_being_one_whatever_else_is_wrong_with_it() -> None:
     second = B[:10] + b"\xff\xff" + B[12:]
     assert Conversation(B, second).answers[1][16:18] == b"\0\0"
 
 
-def test_an_alter_context_without_contexts_is_a_protocol_error_verifier_or_not():
+def test_an_alter_context_without_contexts_is_a_protocol_error_verifier_or_not() -> None:
     empty = bytes.fromhex("05000e0310000000340010000200000000000000000000000000000064020000 00000000") + bytes(16)
     answered_and_over(Conversation(B, empty), fault(2, 0, PROTOCOL_ERROR, did_not_execute=True))
 
 
-def test_an_alter_context_that_adds_a_context_may_agree_on_multiplexing():
+def test_an_alter_context_that_adds_a_context_may_agree_on_multiplexing() -> None:
     conversation = Conversation(B)
     alter = B[:2] + b"\x0e\x13" + B[4:28] + b"\x05" + B[29:]
     conversation.send(alter)
@@ -255,7 +255,7 @@ def test_an_alter_context_that_adds_a_context_may_agree_on_multiplexing():
     assert conversation.association.multiplexed
 
 
-def test_a_bind_that_is_accepted_in_nothing_agrees_on_no_multiplexing():
+def test_a_bind_that_is_accepted_in_nothing_agrees_on_no_multiplexing() -> None:
     unknown = B13[:32] + bytes(16) + B13[48:]
     conversation = Conversation(unknown)
     assert conversation.answers[0][3] == 0x03
