@@ -90,7 +90,7 @@ def test_a_default_row_takes_every_input_without_a_row_of_its_own() -> None:
     assert gate.state is Door.SHUT
 
 
-def test_of_several_rows_the_most_exact_wins_and_a_states_default_over_an_inputs():
+def test_of_several_rows_the_most_exact_wins_and_a_states_default_over_an_inputs() -> None:
     def action(name: str):
         return lambda gate: gate.notes.append(name)
 
@@ -137,7 +137,7 @@ def test_an_input_that_is_not_explained_is_refused() -> None:
         Table("door", {Hand.PUSH: "Somebody pushes."}, [(Door.SHUT, Hand.TURN, Door.OPEN, None)])
 
 
-def test_the_trace_switch_tells_every_transition_those_within_an_action_too():
+def test_the_trace_switch_tells_every_transition_those_within_an_action_too() -> None:
     lines: list[str] = []
     gate = Gate(DOOR, trace=lambda *transition: lines.append(transition_text(*transition)))
     gate.step(Hand.PUSH)

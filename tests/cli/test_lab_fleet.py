@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -14,7 +15,7 @@ def run(*words: str):
     return result
 
 
-def test_a_run_is_summed_up_and_written_in_every_form(tmp_path) -> None:
+def test_a_run_is_summed_up_and_written_in_every_form(tmp_path: Path) -> None:
     files = [tmp_path / f"out.{kind}" for kind in ("json", "csv", "html")]
     options = [
         word for kind, file in zip(("--json", "--csv", "--html"), files, strict=True) for word in (kind, str(file))
@@ -27,7 +28,7 @@ def test_a_run_is_summed_up_and_written_in_every_form(tmp_path) -> None:
     assert files[2].read_text().startswith("<!doctype html>")
 
 
-def test_two_scenarios_are_compared(tmp_path) -> None:
+def test_two_scenarios_are_compared(tmp_path: Path) -> None:
     page = tmp_path / "both.html"
     result = run("compare", "branch-of-24", "two-hosts-split-the-count", "--html", str(page))
     assert result.exit_code == 0
@@ -35,7 +36,7 @@ def test_two_scenarios_are_compared(tmp_path) -> None:
     assert page.read_text().count('data-chart="states"') == 2
 
 
-def test_a_name_is_printed_as_it_is_and_never_read_as_markup(tmp_path) -> None:
+def test_a_name_is_printed_as_it_is_and_never_read_as_markup(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     ready = run("scenarios", "branch-of-24").output
     own.write_text(ready.replace('name = "24 new machines in a branch"', 'name = "[/] a [red]branch"'))
@@ -59,7 +60,7 @@ def test_ready_scenarios_are_listed_and_printed() -> None:
         (["run", "--scenario", "branch-of-24", "--wire", "--wire-seconds", "nan"], "nan is no number"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_sentence_and_before_anything_is_run(words, said) -> None:
+def test_what_cannot_be_done_is_told_in_a_sentence_and_before_anything_is_run(words: list[str], said: str) -> None:
     result = run(*words)
     assert result.exit_code != 0
     assert said in result.output

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from unittest.mock import ANY
 
 import pytest
@@ -12,7 +13,7 @@ from kmstwist.lab.keys import LabKey
 from kmstwist.lab.products import activation_id
 
 
-def new(tmp_path, *words: str):
+def new(tmp_path: Path, *words: str):
     product = "--product=Windows 11 / 10 Enterprise"
     result = CliRunner().invoke(lab, ["machine", "new", "PC1", product, f"--state-dir={tmp_path}", *words])
     assert result.exception is None or isinstance(result.exception, SystemExit)
@@ -20,14 +21,14 @@ def new(tmp_path, *words: str):
 
 
 @pytest.mark.parametrize("text", ["corp.example:99", "[::1]", "10.0.0.1", ""])
-def test_a_domain_that_is_none_is_refused(tmp_path, text) -> None:
+def test_a_domain_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     result = new(tmp_path, f"--domain={text}")
     assert result.exit_code == 1
     assert "corp.example" in result.output
     assert new(tmp_path).exit_code == 0
 
 
-def test_an_internationalised_domain_is_kept_as_dns_has_it(tmp_path) -> None:
+def test_an_internationalised_domain_is_kept_as_dns_has_it(tmp_path: Path) -> None:
     assert "PC1.xn--bcher-kva.example (virtual)" in new(tmp_path, "--domain=Bücher.example.").output
 
 
@@ -37,7 +38,7 @@ def run(*words: str) -> str:
     return result.stdout
 
 
-def test_machines_are_shown_as_json_with_the_properties_of_windows(tmp_path) -> None:
+def test_machines_are_shown_as_json_with_the_properties_of_windows(tmp_path: Path) -> None:
     LabKey.load_or_create(tmp_path / "lab.key", os.urandom)
     new(tmp_path, "--domain=corp.example", "--host=kms:1700", "--region=de-DE")
     state = f"--state-dir={tmp_path}"
@@ -54,7 +55,7 @@ def test_machines_are_shown_as_json_with_the_properties_of_windows(tmp_path) -> 
     assert json.loads(run("events", "host", "--json", state)) == []
 
 
-def test_the_registry_is_shown_and_set(tmp_path) -> None:
+def test_the_registry_is_shown_and_set(tmp_path: Path) -> None:
     new(tmp_path)
     state = f"--state-dir={tmp_path}"
     run("machine", "registry", "PC1", "KeyManagementServiceName", "kms9", state)
@@ -67,7 +68,7 @@ def test_the_registry_is_shown_and_set(tmp_path) -> None:
     assert "have no value Other" in wrong.output
 
 
-def test_a_trouble_is_put_on_and_taken_away(tmp_path) -> None:
+def test_a_trouble_is_put_on_and_taken_away(tmp_path: Path) -> None:
     new(tmp_path)
     state = f"--state-dir={tmp_path}"
     assert "0xC004F200" in run("machine", "trouble", "PC1", "not-genuine", state)

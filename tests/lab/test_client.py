@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmstwist.kms.catalogue import find
+from kmstwist.kms.catalogue import Product, find
 from kmstwist.kms.messages import LicenseStatus, Response
 from kmstwist.kms.version import V5
 from kmstwist.lab.cipher import LabCipher
@@ -16,25 +18,25 @@ from kmstwist.lab.keys import LabKey
 from .conftest import DAY, START, machine
 
 
-def answer(request, count=25, **changes) -> Response:
+def answer(request: pytest.FixtureRequest, count=25, **changes) -> Response:
     response = Response(request.version, "LAB-1", request.cmid, request.client_time, count, 120, 10_080)
     return replace(response, **changes)
 
 
-def test_a_new_machine_asks_in_initial_grace_with_30_days_left(windows) -> None:
+def test_a_new_machine_asks_in_initial_grace_with_30_days_left(windows: Product) -> None:
     request = machine(1, windows).request(START)
     assert (request.license_status, request.minutes_left) == (LicenseStatus.OOB_GRACE, 43_200)
     assert (request.required_count, request.vm_info) == (25, 0)
 
 
-def test_time_left_is_counted_in_whole_minutes(windows) -> None:
+def test_time_left_is_counted_in_whole_minutes(windows: Product) -> None:
     client = machine(1, windows)
     assert client.request(START + 59).minutes_left == 43_199
     assert client.request(START + 60).minutes_left == 43_199
     assert client.request(START + 61).minutes_left == 43_198
 
 
-def test_a_count_of_the_threshold_licenses_for_180_days(windows) -> None:
+def test_a_count_of_the_threshold_licenses_for_180_days(windows: Product) -> None:
     client = machine(1, windows)
     outcome = client.process(0, answer(client.request(START)), START)
     assert outcome.activated
@@ -44,7 +46,7 @@ def test_a_count_of_the_threshold_licenses_for_180_days(windows) -> None:
     assert client.last_success == START
 
 
-def test_a_count_below_the_threshold_leaves_grace_and_retries_after_120_minutes(windows) -> None:
+def test_a_count_below_the_threshold_leaves_grace_and_retries_after_120_minutes(windows: Product) -> None:
     client = machine(1, windows)
     outcome = client.process(0, answer(client.request(START), count=24), START)
     assert (outcome.hresult, outcome.activated, outcome.count) == (0xC004F038, False, 24)
@@ -52,7 +54,7 @@ def test_a_count_below_the_threshold_leaves_grace_and_retries_after_120_minutes(
     assert client.next_attempt == START + 7200
 
 
-def test_the_hosts_intervals_are_used_from_its_first_answer_on(windows) -> None:
+def test_the_hosts_intervals_are_used_from_its_first_answer_on(windows: Product) -> None:
     client = machine(1, windows)
     client.process(0, answer(client.request(START), activation_interval=15, renewal_interval=60), START)
     assert client.next_attempt == START + 3600
@@ -61,7 +63,7 @@ def test_the_hosts_intervals_are_used_from_its_first_answer_on(windows) -> None:
     assert client.next_attempt == START + 3600 + 900
 
 
-def test_the_whole_life_of_a_machine_whose_host_goes_away(windows) -> None:
+def test_the_whole_life_of_a_machine_whose_host_goes_away(windows: Product) -> None:
     client = machine(1, windows)
     client.process(0, answer(client.request(START)), START)
     expiry = START + 180 * DAY
@@ -79,19 +81,19 @@ def test_the_whole_life_of_a_machine_whose_host_goes_away(windows) -> None:
     assert client.process(0, answer(client.request(back)), back).status is LicenseStatus.LICENSED
 
 
-def test_a_machine_left_alone_for_years_ends_in_notification_mode(windows) -> None:
+def test_a_machine_left_alone_for_years_ends_in_notification_mode(windows: Product) -> None:
     client = machine(1, windows)
     client.process(0, answer(client.request(START)), START)
     assert client.advance(START + 1000 * DAY) is LicenseStatus.NOTIFICATION
 
 
-def test_a_machine_that_never_activates_is_in_notification_mode_after_30_days(windows) -> None:
+def test_a_machine_that_never_activates_is_in_notification_mode_after_30_days(windows: Product) -> None:
     client = machine(1, windows)
     assert client.advance(START + 30 * DAY - 1) is LicenseStatus.OOB_GRACE
     assert client.advance(START + 30 * DAY) is LicenseStatus.NOTIFICATION
 
 
-def test_a_renewal_that_fails_leaves_the_licence_and_retries_sooner(windows) -> None:
+def test_a_renewal_that_fails_leaves_the_licence_and_retries_sooner(windows: Product) -> None:
     client = machine(1, windows)
     client.process(0, answer(client.request(START)), START)
     week = START + 7 * DAY
@@ -110,7 +112,9 @@ def test_a_renewal_that_fails_leaves_the_licence_and_retries_sooner(windows) -> 
         ({"host_id": "55041-00206-271-298329-03-1033"}, "no lab host"),
     ],
 )
-def test_an_answer_that_does_not_fit_the_request_changes_nothing(windows, changes, words) -> None:
+def test_an_answer_that_does_not_fit_the_request_changes_nothing(
+    windows: Product, changes: dict[str, Any] | dict[str, int] | dict[str, str], words: str
+) -> None:
     client = machine(1, windows)
     outcome = client.process(0, answer(client.request(START), **changes), START)
     assert outcome.hresult == 0x8007000D
@@ -118,7 +122,7 @@ def test_an_answer_that_does_not_fit_the_request_changes_nothing(windows, change
     assert (client.status, client.host_id) == (LicenseStatus.OOB_GRACE, None)
 
 
-def test_an_answer_is_taken_once(windows) -> None:
+def test_an_answer_is_taken_once(windows: Product) -> None:
     client = machine(1, windows)
     response = answer(client.request(START))
     client.process(0, response, START)
@@ -126,13 +130,13 @@ def test_an_answer_is_taken_once(windows) -> None:
     assert client.expires == START + 180 * DAY
 
 
-def test_success_without_a_response_is_no_success(windows) -> None:
+def test_success_without_a_response_is_no_success(windows: Product) -> None:
     client = machine(1, windows)
     client.request(START)
     assert client.process(0, None, START).hresult == 0x8007000D
 
 
-def test_an_answer_of_another_lab_is_not_believed(windows, random_bytes) -> None:
+def test_an_answer_of_another_lab_is_not_believed(windows: Product, random_bytes: Callable[[int], bytes]) -> None:
     client = machine(1, windows)
     other = LabCipher(LabKey(bytes(32)), random_bytes)
     message = other.seal_response(answer(client.request(START)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmstwist.kms.catalogue import OFFICE, WINDOWS, find, products
+from kmstwist.kms.catalogue import OFFICE, WINDOWS, Product, find, products
 from kmstwist.kms.version import Version
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.host import LabHost
@@ -20,49 +21,53 @@ from .conftest import DAY, START, Clock, ask, machine
 HOUR = 3600
 
 
-def test_the_24th_client_stays_in_grace_and_the_25th_is_licensed(host, windows) -> None:
+def test_the_24th_client_stays_in_grace_and_the_25th_is_licensed(host: LabHost, windows: Product) -> None:
     outcomes = [ask(host, machine(number, windows), START) for number in range(30)]
     assert [outcome.count for outcome in outcomes] == list(range(1, 31))
     assert [outcome.hresult for outcome in outcomes] == [0xC004F038] * 24 + [0] * 6
     assert outcomes[23].detail == "count 24 of 25"
 
 
-def test_a_client_that_asks_again_counts_once(host, windows) -> None:
+def test_a_client_that_asks_again_counts_once(host: LabHost, windows: Product) -> None:
     client = machine(1, windows)
     assert [ask(host, client, START).count for _ in range(3)] == [1, 1, 1]
 
 
-def test_clients_with_one_cmid_count_as_one(host, windows) -> None:
+def test_clients_with_one_cmid_count_as_one(host: LabHost, windows: Product) -> None:
     clones = [replace(machine(number, windows).request(START), cmid=UUID(int=7)) for number in range(30)]
     assert {host.decide(request)[1].count for request in clones} == {1}
 
 
-def test_the_count_of_windows_clients_stops_at_50(host, windows) -> None:
+def test_the_count_of_windows_clients_stops_at_50(host: LabHost, windows: Product) -> None:
     counts = [ask(host, machine(number, windows), START).count for number in range(60)]
     assert counts == [*range(1, 51), *[50] * 10]
     assert len(host.clients(WINDOWS)) == 50
 
 
-def test_the_count_stops_at_10_where_only_servers_ask(host, server) -> None:
+def test_the_count_stops_at_10_where_only_servers_ask(host: LabHost, server: Product) -> None:
     counts = [ask(host, machine(number, server), START).count for number in range(15)]
     assert counts == [*range(1, 11), *[10] * 5]
 
 
-def test_the_count_stops_at_10_for_office_beside_50_windows_clients(host, windows, office) -> None:
+def test_the_count_stops_at_10_for_office_beside_50_windows_clients(
+    host: LabHost, windows: Product, office: Product
+) -> None:
     for number in range(60):
         ask(host, machine(number, windows), START)
     assert [ask(host, machine(number, office), START).count for number in range(12)][-1] == 10
     assert (host.count(WINDOWS), host.count(OFFICE)) == (50, 10)
 
 
-def test_one_windows_client_beside_servers_lifts_the_limit_from_10(host, server, windows) -> None:
+def test_one_windows_client_beside_servers_lifts_the_limit_from_10(
+    host: LabHost, server: Product, windows: Product
+) -> None:
     for number in range(20):
         ask(host, machine(number, server), START)
     assert ask(host, machine(100, windows), START).count == 11
     assert ask(host, machine(101, server), START).count == 12
 
 
-def test_a_client_counts_for_exactly_30_days(host, windows, clock) -> None:
+def test_a_client_counts_for_exactly_30_days(host: LabHost, windows: Product, clock: Clock) -> None:
     ask(host, machine(1, windows), START)
     clock.now = START + 30 * DAY
     assert host.count(WINDOWS) == 1
@@ -71,7 +76,7 @@ def test_a_client_counts_for_exactly_30_days(host, windows, clock) -> None:
     assert ask(host, machine(2, windows), clock.now).count == 1
 
 
-def test_a_renewal_keeps_a_client_counted(host, windows, clock) -> None:
+def test_a_renewal_keeps_a_client_counted(host: LabHost, windows: Product, clock: Clock) -> None:
     client = machine(1, windows)
     for day in range(0, 71, 7):
         clock.now = START + day * DAY
@@ -80,20 +85,24 @@ def test_a_renewal_keeps_a_client_counted(host, windows, clock) -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_clock_exactly_4_hours_off_is_accepted_and_a_tick_more_is_not(host, windows, sign) -> None:
+def test_a_clock_exactly_4_hours_off_is_accepted_and_a_tick_more_is_not(
+    host: LabHost, windows: Product, sign: int
+) -> None:
     request = machine(1, windows).request(START, clock_error=sign * 4 * HOUR)
     assert host.decide(request)[0] == 0
     off = replace(request, client_time=request.client_time + sign)
     assert host.decide(off) == (0xC004F06C, None)
 
 
-def test_a_refused_client_does_not_count(host, windows) -> None:
+def test_a_refused_client_does_not_count(host: LabHost, windows: Product) -> None:
     host.decide(machine(1, windows).request(START, clock_error=5 * HOUR))
     assert host.count(WINDOWS) == 0
     assert (host.counters.total, host.counters.failed) == (1, 1)
 
 
-def test_a_clock_that_is_off_is_explained(host, windows, key, random_bytes) -> None:
+def test_a_clock_that_is_off_is_explained(
+    host: LabHost, windows: Product, key: LabKey, random_bytes: Callable[[int], bytes]
+) -> None:
     message = LabCipher(key, random_bytes).seal_request(machine(1, windows).request(START, clock_error=-4.5 * HOUR))
     answer = host.answer(message, "10.0.0.7")
     assert (answer.hresult, answer.reason, answer.message) == (0xC004F06C, Reason.LAB_CLOCK, b"")
@@ -101,7 +110,9 @@ def test_a_clock_that_is_off_is_explained(host, windows, key, random_bytes) -> N
     assert answer.facts.machine_name == "PC-00001"
 
 
-def test_a_product_the_host_does_not_cover_is_refused(key, clock, random_bytes, windows, office) -> None:
+def test_a_product_the_host_does_not_cover_is_refused(
+    key: LabKey, clock: Clock, random_bytes: Callable[[int], bytes], windows: Product, office: Product
+) -> None:
     host = LabHost(key, now=clock, random=random_bytes, covered=[office])
     cipher = LabCipher(key, random_bytes)
     answer = host.answer(cipher.seal_request(machine(1, windows).request(START)))
@@ -109,12 +120,14 @@ def test_a_product_the_host_does_not_cover_is_refused(key, clock, random_bytes, 
     assert host.answer(cipher.seal_request(machine(1, office).request(START))).hresult == 0
 
 
-def test_a_product_under_the_wrong_application_is_refused(host, windows) -> None:
+def test_a_product_under_the_wrong_application_is_refused(host: LabHost, windows: Product) -> None:
     assert host.decide(replace(machine(1, windows).request(START), app_id=OFFICE))[0] == 0xC004F042
 
 
 @pytest.mark.parametrize("major", [4, 5, 6])
-def test_a_lab_client_of_each_version_gets_a_sealed_answer(host, key, random_bytes, windows, major) -> None:
+def test_a_lab_client_of_each_version_gets_a_sealed_answer(
+    host: LabHost, key: LabKey, random_bytes: Callable[[int], bytes], windows: Product, major: int
+) -> None:
     cipher = LabCipher(key, random_bytes)
     client = machine(1, windows, version=Version(major, 0))
     answer = host.answer(client.seal_request(cipher, START), "10.0.0.7")
@@ -126,7 +139,9 @@ def test_a_lab_client_of_each_version_gets_a_sealed_answer(host, key, random_byt
 
 
 @pytest.mark.parametrize(("major", "size"), [(4, 252), (5, 260), (6, 260)])
-def test_a_genuine_clients_request_is_refused_and_told_apart(host, random_bytes, major, size) -> None:
+def test_a_genuine_clients_request_is_refused_and_told_apart(
+    host: LabHost, random_bytes: Callable[[int], bytes], major: int, size: int
+) -> None:
     message = Version(major, 0).word.to_bytes(4, "little") + random_bytes(size - 4)
     answer = host.answer(message, "10.0.0.7")
     assert (answer.hresult, answer.message, answer.reason) == (0x8007000D, b"", Reason.LAB_FOREIGN_MESSAGE)
@@ -138,13 +153,13 @@ def test_a_genuine_clients_request_is_refused_and_told_apart(host, random_bytes,
 
 
 @pytest.mark.parametrize("message", [b"", b"\0\0\6\0", bytes(260), b"\0\0\6\0" + bytes(300)])
-def test_what_is_no_request_at_all_is_a_bad_message(host, message) -> None:
+def test_what_is_no_request_at_all_is_a_bad_message(host: LabHost, message: bytes) -> None:
     answer = host.answer(message, "10.0.0.7")
     assert (answer.hresult, answer.message, answer.reason) == (0x8007000D, b"", Reason.LAB_BAD_MESSAGE)
     assert answer.detail.startswith("10.0.0.7 sent no KMS request: ")
 
 
-def test_a_response_names_the_host_its_intervals_and_the_request(host, key, windows) -> None:
+def test_a_response_names_the_host_its_intervals_and_the_request(host: LabHost, key: LabKey, windows: Product) -> None:
     request = machine(1, windows).request(START)
     _, response = host.decide(request)
     assert response.host_id == key.host_id
@@ -157,14 +172,16 @@ def test_a_response_names_the_host_its_intervals_and_the_request(host, key, wind
 
 
 @pytest.mark.parametrize("minutes", [14, 43_201, 0, -1])
-def test_an_interval_outside_the_published_limits_is_refused(host, key, clock, random_bytes, minutes) -> None:
+def test_an_interval_outside_the_published_limits_is_refused(
+    host: LabHost, key: LabKey, clock: Clock, random_bytes: Callable[[int], bytes], minutes: int
+) -> None:
     with pytest.raises(ValueError, match="activation interval"):
         LabHost(key, now=clock, random=random_bytes, activation_interval=minutes)
     with pytest.raises(ValueError, match="renewal interval"):
         host.renewal_interval = minutes
 
 
-def test_counters_tell_requests_by_licence_status(host, windows) -> None:
+def test_counters_tell_requests_by_licence_status(host: LabHost, windows: Product) -> None:
     request = machine(1, windows).request(START)
     for status in (0, 1, 1, 2, 5, 99):
         host.decide(replace(request, license_status=status))
@@ -172,7 +189,7 @@ def test_counters_tell_requests_by_licence_status(host, windows) -> None:
     assert host.counters.by_status == {0: 1, 1: 2, 2: 1, 3: 0, 4: 0, 5: 1, 6: 0}
 
 
-def test_changes_are_handed_out_once_and_again_if_returned(host, windows) -> None:
+def test_changes_are_handed_out_once_and_again_if_returned(host: LabHost, windows: Product) -> None:
     assert host.take_changes() is None
     ask(host, machine(1, windows), START)
     changes = host.take_changes()
@@ -182,7 +199,7 @@ def test_changes_are_handed_out_once_and_again_if_returned(host, windows) -> Non
     assert host.take_changes() == changes
 
 
-def test_changes_stay_bounded_however_many_ask(host, windows) -> None:
+def test_changes_stay_bounded_however_many_ask(host: LabHost, windows: Product) -> None:
     for number in range(5_000):
         host.decide(machine(number, windows).request(START))
     changes = host.take_changes()
@@ -190,7 +207,9 @@ def test_changes_stay_bounded_however_many_ask(host, windows) -> None:
     assert changes.counters.total == 5_000
 
 
-def test_a_clock_set_back_before_a_restart_keeps_no_client_longer(key, windows, random_bytes) -> None:
+def test_a_clock_set_back_before_a_restart_keeps_no_client_longer(
+    key: LabKey, windows: Product, random_bytes: Callable[[int], bytes]
+) -> None:
     clock = Clock(START + 400 * DAY)
     host = LabHost(key, now=clock, random=random_bytes)
     ask(host, machine(1, windows, installed=clock.now), clock.now)
@@ -222,7 +241,7 @@ def test_the_count_never_exceeds_its_limit_nor_the_machines_that_asked(steps) ->
             assert response.count == recent
 
 
-def test_lab_product_ids_are_the_projects_own_and_lead_back(windows) -> None:
+def test_lab_product_ids_are_the_projects_own_and_lead_back(windows: Product) -> None:
     ids = {activation_id(product.name) for product in products()} | {kms_id(name) for name in ("Windows", "Office")}
     assert len(ids) == len(products()) + 2
     assert all(one.version == 5 for one in ids)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from kmstwist.kms.catalogue import OFFICE, WINDOWS
+from kmstwist.kms.catalogue import OFFICE, WINDOWS, Product
 from kmstwist.lab import sqlitefile
 from kmstwist.lab.host import LabHost, Memory
+from kmstwist.lab.keys import LabKey
 from kmstwist.lab.store import LabStore, StoreError
+from tests.lab.conftest import Clock
 
 from .conftest import DAY, START, ask, machine
 
@@ -18,7 +21,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "lab.sqlite"
 
 
-def test_a_new_store_remembers_nothing(path) -> None:
+def test_a_new_store_remembers_nothing(path: Path) -> None:
     store = LabStore(path)
     memory = store.load()
     store.close()
@@ -26,7 +29,15 @@ def test_a_new_store_remembers_nothing(path) -> None:
     assert memory.counters.total == 0
 
 
-def test_a_host_counts_on_after_a_restart(path, host, key, clock, random_bytes, windows, office) -> None:
+def test_a_host_counts_on_after_a_restart(
+    path: Path,
+    host: LabHost,
+    key: LabKey,
+    clock: Clock,
+    random_bytes: Callable[[int], bytes],
+    windows: Product,
+    office: Product,
+) -> None:
     for number in range(24):
         ask(host, machine(number, windows), START)
     ask(host, machine(1, office), START)
@@ -44,7 +55,13 @@ def test_a_host_counts_on_after_a_restart(path, host, key, clock, random_bytes, 
 
 
 def test_a_restart_keeps_the_limit_of_50_when_only_servers_are_left(
-    path, host, key, clock, random_bytes, windows, server
+    path: Path,
+    host: LabHost,
+    key: LabKey,
+    clock: Clock,
+    random_bytes: Callable[[int], bytes],
+    windows: Product,
+    server: Product,
 ) -> None:
     ask(host, machine(0, windows), START)
     for number in range(1, 61):
@@ -56,7 +73,9 @@ def test_a_restart_keeps_the_limit_of_50_when_only_servers_are_left(
     assert again.count(WINDOWS) == host.count(WINDOWS) == 50
 
 
-def test_a_later_save_replaces_the_earlier_one_of_that_application_only(path, host, clock, windows, office) -> None:
+def test_a_later_save_replaces_the_earlier_one_of_that_application_only(
+    path: Path, host: LabHost, clock: Clock, windows: Product, office: Product
+) -> None:
     store = LabStore(path)
     ask(host, machine(1, windows), START)
     ask(host, machine(1, office), START)
@@ -73,14 +92,14 @@ def test_a_later_save_replaces_the_earlier_one_of_that_application_only(path, ho
     assert memory.counters.total == 3
 
 
-def test_a_file_that_is_no_database_is_explained(path) -> None:
+def test_a_file_that_is_no_database_is_explained(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("this is no database, but it is long enough to be taken for a header of one" * 20)
     with pytest.raises(StoreError, match=r"not a database.*move it away"):
         LabStore(path)
 
 
-def test_a_file_of_a_newer_schema_is_left_alone(path) -> None:
+def test_a_file_of_a_newer_schema_is_left_alone(path: Path) -> None:
     LabStore(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -89,19 +108,21 @@ def test_a_file_of_a_newer_schema_is_left_alone(path) -> None:
         LabStore(path)
 
 
-def test_a_folder_that_cannot_be_made_is_explained(tmp_path) -> None:
+def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="--state-dir"):
         LabStore(tmp_path / "file" / "lab.sqlite")
 
 
-def test_a_folder_in_the_files_place_is_explained(tmp_path) -> None:
+def test_a_folder_in_the_files_place_is_explained(tmp_path: Path) -> None:
     (tmp_path / "lab.sqlite").mkdir()
     with pytest.raises(StoreError, match="belong to the user"):
         LabStore(tmp_path / "lab.sqlite")
 
 
-def test_a_file_locked_by_another_process_is_explained_and_nothing_is_lost(path, host, windows, monkeypatch) -> None:
+def test_a_file_locked_by_another_process_is_explained_and_nothing_is_lost(
+    path: Path, host: LabHost, windows: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sqlitefile, "_LOCK_TIMEOUT_SECONDS", 0)
     store = LabStore(path)
     ask(host, machine(1, windows), START)

@@ -127,7 +127,7 @@ def test_a_refused_bind_is_the_end() -> None:
 
 
 @pytest.mark.parametrize("results", [(), RESULTS[:2], (*RESULTS, REFUSED)])
-def test_a_bind_ack_with_another_number_of_results_is_a_violation(results):
+def test_a_bind_ack_with_another_number_of_results_is_a_violation(results) -> None:
     client = Client()
     client.association.bind(WINDOWS_CONTEXTS)
     broke(client.receives(BindAck(2, results)), f"{len(results)} results for 3 contexts")
@@ -156,7 +156,7 @@ def test_features_taken_for_a_transfer_syntax_are_no_context_for_calls() -> None
         (ContextOutcome(0), REFUSED, FEATURES),
     ],
 )
-def test_a_transfer_syntax_that_was_not_proposed_for_its_context_is_the_servers_breach(results):
+def test_a_transfer_syntax_that_was_not_proposed_for_its_context_is_the_servers_breach(results) -> None:
     client = Client()
     client.association.bind(WINDOWS_CONTEXTS)
     broke(client.receives(BindAck(2, results)), "accepted with a transfer syntax that was not proposed")
@@ -251,7 +251,7 @@ def test_a_response_larger_than_anything_we_ask_for_is_a_violation() -> None:
 
 
 @pytest.mark.parametrize("flags", [0, LAST_FRAG])
-def test_a_response_fragment_without_its_first_is_a_violation(flags):
+def test_a_response_fragment_without_its_first_is_a_violation(flags) -> None:
     client = bound_client()
     broke(client.receives(Response(client.call(), 0, b"", flags=flags)), "not under way")
 
@@ -264,7 +264,7 @@ def test_a_response_begun_twice_is_a_violation() -> None:
 
 
 @pytest.mark.parametrize("answer", [Response(99, 0, b""), Fault(99, 0, 5), AlterContextResp(99, ())])
-def test_an_answer_to_a_call_that_was_not_made_is_a_violation(answer):
+def test_an_answer_to_a_call_that_was_not_made_is_a_violation(answer) -> None:
     client = bound_client()
     client.call()
     broke(client.receives(answer), "an answer to call 99")
@@ -329,7 +329,7 @@ def test_a_call_that_is_not_under_way_cannot_be_given_up() -> None:
     ids=lambda pdu: type(pdu).__name__,
 )
 @pytest.mark.parametrize("state", ["idle", "binding", "bound"])
-def test_what_no_server_sends_is_a_violation_at_any_time(pdu, state):
+def test_what_no_server_sends_is_a_violation_at_any_time(pdu, state: str) -> None:
     client = bound_client() if state == "bound" else Client()
     if state == "binding":
         client.association.bind(WINDOWS_CONTEXTS)
@@ -344,7 +344,7 @@ def test_what_no_server_sends_is_a_violation_at_any_time(pdu, state):
         ("bound", [ACK, BindNak(2, 0)]),
     ],
 )
-def test_an_answer_to_nothing_we_asked_is_a_violation(state, unexpected):
+def test_an_answer_to_nothing_we_asked_is_a_violation(state: str, unexpected) -> None:
     for pdu in unexpected:
         client = bound_client() if state == "bound" else Client()
         if state == "binding":
@@ -353,7 +353,7 @@ def test_an_answer_to_nothing_we_asked_is_a_violation(state, unexpected):
 
 
 @pytest.mark.parametrize("garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\5\0\0\3\x10\0\0\0\xff\xff\0\0\0\0\0\0"])
-def test_garbage_is_a_violation_and_the_end(garbage):
+def test_garbage_is_a_violation_and_the_end(garbage: bytes) -> None:
     client = bound_client()
     [event] = client.association.receive_data(garbage)
     assert type(event) is ServerBroke
@@ -377,7 +377,7 @@ def test_a_shutdown_is_passed_on_at_any_time_and_ends_nothing() -> None:
 
 
 @given(st.binary(max_size=9000), st.binary(max_size=9000), st.sampled_from([2048, 3000, 5840]))
-def test_any_question_and_answer_pass_between_our_two_sides(question, answer, size):
+def test_any_question_and_answer_pass_between_our_two_sides(question, answer, size) -> None:
     peer, client = Peer(), ClientAssociation()
     peer.send(Bind(2, WINDOWS_CONTEXTS, size, size))
     client.bind(WINDOWS_CONTEXTS)

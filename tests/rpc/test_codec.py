@@ -38,17 +38,17 @@ from .strategies import pdus, syntaxes
 
 
 @given(pdu=pdus())
-def test_every_pdu_survives_the_way_there_and_back(pdu):
+def test_every_pdu_survives_the_way_there_and_back(pdu) -> None:
     assert decode(encode(pdu)) == pdu
 
 
 @given(pdu=pdus(little_endian=False))
-def test_every_pdu_survives_the_way_there_and_back_in_big_endian(pdu):
+def test_every_pdu_survives_the_way_there_and_back_in_big_endian(pdu) -> None:
     assert decode(encode(pdu, little_endian=False)) == pdu
 
 
 @given(pdu=pdus(), little_endian=st.booleans())
-def test_the_header_says_how_long_the_fragment_is_and_what_it_is(pdu, little_endian):
+def test_the_header_says_how_long_the_fragment_is_and_what_it_is(pdu, little_endian) -> None:
     data = encode(pdu, little_endian=little_endian)
     header = decode_header(data)
     assert header.frag_length == len(data)
@@ -59,7 +59,7 @@ def test_the_header_says_how_long_the_fragment_is_and_what_it_is(pdu, little_end
 
 
 @given(pdu=pdus().filter(lambda pdu: len(encode(pdu)) > 16), keep=st.integers(16, 400))
-def test_a_fragment_cut_short_is_an_error_that_names_its_call(pdu, keep):
+def test_a_fragment_cut_short_is_an_error_that_names_its_call(pdu, keep) -> None:
     data = encode(pdu)
     with pytest.raises(PduError) as caught:
         decode(data[: min(keep, len(data) - 1)], decode_header(data))
@@ -67,7 +67,7 @@ def test_a_fragment_cut_short_is_an_error_that_names_its_call(pdu, keep):
 
 
 @given(pdu=pdus(), length=st.integers(16, 400), little_endian=st.booleans())
-def test_a_body_shorter_than_its_fields_is_an_error_or_a_shorter_stub(pdu, length, little_endian):
+def test_a_body_shorter_than_its_fields_is_an_error_or_a_shorter_stub(pdu, length, little_endian) -> None:
     data = encode(pdu, little_endian=little_endian)[:length]
     order = "little" if little_endian else "big"
     data = data[:8] + len(data).to_bytes(2, order) + data[10:]
@@ -81,7 +81,7 @@ def test_a_body_shorter_than_its_fields_is_an_error_or_a_shorter_stub(pdu, lengt
 
 
 @pytest.mark.parametrize("little_endian", [True, False])
-def test_character_and_float_representations_change_nothing(little_endian):
+def test_character_and_float_representations_change_nothing(little_endian: bool) -> None:
     # C706 14.1: the low half of the first byte is EBCDIC (1), the second byte VAX, Cray or IBM floats (1 to 3).
     plain = Request(7, 0, 0, b"stub", little_endian=little_endian)
     data = encode(plain, little_endian=little_endian)
@@ -115,7 +115,7 @@ def test_a_big_endian_version_is_one_integer_with_the_minor_version_first() -> N
 
 
 @given(syntaxes)
-def test_swapping_a_syntax_twice_changes_nothing(syntax):
+def test_swapping_a_syntax_twice_changes_nothing(syntax) -> None:
     assert swap_syntax(swap_syntax(syntax.wire)) == syntax.wire
 
 
@@ -142,7 +142,7 @@ def test_a_verifier_is_kept_apart_from_the_stub_and_its_padding() -> None:
 
 
 @pytest.mark.parametrize(("length", "why"), [(0xFFFF, "does not fit"), (60, "does not fit")])
-def test_a_verifier_larger_than_its_pdu_is_an_authentication_error(length, why):
+def test_a_verifier_larger_than_its_pdu_is_an_authentication_error(length: int, why: str) -> None:
     data = encode(Request(1, 0, 0, bytes(16)))
     with pytest.raises(PduError, match=why) as caught:
         decode(data[:10] + struct.pack("<H", length) + data[12:])

@@ -23,7 +23,7 @@ def read_all(reader: FrameReader) -> list:
 
 
 @given(st.lists(pdus(), max_size=6), st.lists(st.integers(1, 200), max_size=30))
-def test_pdus_come_out_as_they_went_in_however_the_stream_is_cut(sent, cuts):
+def test_pdus_come_out_as_they_went_in_however_the_stream_is_cut(sent, cuts) -> None:
     data = b"".join(encode(pdu) for pdu in sent)
     reader, received = FrameReader(0xFFFF), []
     for cut in [*cuts, len(data)]:
@@ -55,7 +55,7 @@ def test_a_length_out_of_bounds_is_found_out_by_the_header_alone() -> None:
 
 
 @pytest.mark.parametrize("minor", [0, 1])
-def test_both_minor_versions_are_read(minor):
+def test_both_minor_versions_are_read(minor: int) -> None:
     reader = FrameReader(MAX)
     reader.feed(b"\5" + bytes([minor]) + encode(Shutdown(1))[2:])
     assert reader.next_pdu() == Shutdown(1)
@@ -73,7 +73,7 @@ def test_both_minor_versions_are_read(minor):
         (b"\0\x1e\0\6", Reason.RPC_NOT_RPC),
     ],
 )
-def test_other_versions_are_told_from_what_is_no_rpc(begin, reason):
+def test_other_versions_are_told_from_what_is_no_rpc(begin: bytes, reason) -> None:
     reader = FrameReader(MAX)
     reader.feed(begin + encode(Shutdown(1))[len(begin) :])
     with pytest.raises(PduError) as caught:

@@ -18,7 +18,7 @@ def fuzz_folder():
 
 
 @pytest.mark.parametrize("target", ["server", "client", "codec"])
-def test_no_target_fails_on_its_seeds_and_some_thousand_mutations_of_them(target):
+def test_no_target_fails_on_its_seeds_and_some_thousand_mutations_of_them(target: str) -> None:
     import run
     import targets
 
@@ -34,7 +34,9 @@ def test_the_corpus_is_what_our_encoders_make() -> None:
     assert committed == seeds.corpus(), "run: python fuzz/seeds.py"
 
 
-def test_the_random_driver_reports_an_input_that_fails(tmp_path, monkeypatch, capsys):
+def test_the_random_driver_reports_an_input_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import run
     import targets
 

@@ -78,7 +78,7 @@ def test_an_id_still_in_use_is_not_given_again() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=60))
-def test_there_are_as_many_groups_as_have_connections(steps):
+def test_there_are_as_many_groups_as_have_connections(steps) -> None:
     groups, members = AssociationGroups(1), {}
     for joins, group in steps:
         if joins:

@@ -18,12 +18,12 @@ TABLES = {"server": SERVER, "client": CLIENT, "call": CALL}
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_input_has_exactly_one_line_in_every_state(name):
+def test_every_input_has_exactly_one_line_in_every_state(name: str) -> None:
     assert TABLES[name].without_row() == []
 
 
 @pytest.mark.parametrize("table", [SERVER, CLIENT], ids=["server", "client"])
-def test_every_pdu_there_is_is_an_input(table):
+def test_every_pdu_there_is_is_an_input(table) -> None:
     assert set(Pdu.__args__) <= set(table.inputs)
 
 
@@ -83,7 +83,7 @@ def new_call() -> Call:
         (["orphan", "orphan", "answer", "answer"], 0),
     ],
 )
-def test_a_call_is_answered_at_most_once_and_not_when_orphaned(story, sent):
+def test_a_call_is_answered_at_most_once_and_not_when_orphaned(story: list[str], sent: int) -> None:
     call, sender = new_call(), Sender()
     steps: dict[str, Callable[[], None]] = {
         "answer": lambda: call.step(CallInput.ANSWER, sender),

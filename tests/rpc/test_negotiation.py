@@ -71,7 +71,7 @@ def test_another_major_version_of_an_interface_is_unknown() -> None:
     assert bind(context(0, NDR32, interface=version_2)).outcomes == (NO_INTERFACE,)
 
 
-def test_a_client_of_a_later_minor_version_is_not_served_and_one_of_an_earlier_is():
+def test_a_client_of_a_later_minor_version_is_not_served_and_one_of_an_earlier_is() -> None:
     def version(minor: int) -> SyntaxId:
         return SyntaxId.make("12345678-1234-abcd-ef00-0123456789ab", 3, minor)
 
@@ -123,7 +123,7 @@ def test_a_context_id_may_be_named_again_for_the_same() -> None:
 @pytest.mark.parametrize(
     "proposed", [context(0, NDR64), context(0, NDR32, interface=MGMT_INTERFACE)], ids=["syntax", "interface"]
 )
-def test_a_context_id_cannot_be_given_another_meaning(proposed):
+def test_a_context_id_cannot_be_given_another_meaning(proposed) -> None:
     with pytest.raises(ContextListError, match="context 0 is bound already"):
         alter({0: BoundContext(KMS, False)}, proposed)
 
@@ -134,7 +134,7 @@ def test_a_context_id_cannot_have_two_meanings_in_one_bind() -> None:
 
 
 @pytest.mark.parametrize(("asked", "agreed"), [(0, 0), (1, 1), (2, 2), (3, 3), (0xFF, 3), (2**64 - 1, 3)])
-def test_features_are_agreed_as_far_as_both_sides_know_them(asked, agreed):
+def test_features_are_agreed_as_far_as_both_sides_know_them(asked: int, agreed: int) -> None:
     outcome = bind(context(0, NDR32), context(1, feature_syntax(asked)))
     assert outcome.features == agreed
     assert outcome.outcomes[1] == ContextOutcome(3, agreed, NULL_SYNTAX)
@@ -176,7 +176,7 @@ def test_an_association_holds_so_many_contexts_and_no_more() -> None:
 
 
 @given(context_lists | known_contexts)
-def test_every_context_gets_one_result_in_its_place(proposed):
+def test_every_context_gets_one_result_in_its_place(proposed) -> None:
     try:
         outcome = bind(*proposed)
     except ContextListError:
@@ -203,17 +203,19 @@ def test_every_context_gets_one_result_in_its_place(proposed):
         (5839, 5839, 5832),
     ],
 )
-def test_a_fragment_size_is_the_least_offered_a_multiple_of_8_and_2048_at_least(xmit, recv, size):
+def test_a_fragment_size_is_the_least_offered_a_multiple_of_8_and_2048_at_least(
+    xmit: int, recv: int, size: int
+) -> None:
     assert fragment_size(xmit, recv) == size
 
 
 @given(u16, u16)
-def test_a_fragment_size_is_always_within_bounds(xmit, recv):
+def test_a_fragment_size_is_always_within_bounds(xmit, recv) -> None:
     size = fragment_size(xmit, recv)
     assert 2048 <= size <= 5840
     assert size % 8 == 0
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_feature_bits_survive_their_syntax(bits):
+def test_feature_bits_survive_their_syntax(bits) -> None:
     assert feature_bits(feature_syntax(bits)) == bits

@@ -98,7 +98,7 @@ def run_server(reads: list[bytes]) -> tuple[list[object], bytes]:
 
 @given(prefixes, any_client_bytes, cuts)
 @settings(max_examples=300)
-def test_a_server_takes_any_bytes_and_the_cuts_between_reads_change_nothing(prefix, data, sizes):
+def test_a_server_takes_any_bytes_and_the_cuts_between_reads_change_nothing(prefix, data, sizes) -> None:
     data = prefix + data
     whole = run_server([data])
     assert run_server(pieces(data, sizes)) == whole
@@ -106,7 +106,7 @@ def test_a_server_takes_any_bytes_and_the_cuts_between_reads_change_nothing(pref
 
 @given(prefixes, st.lists(client_pdus.map(encode), max_size=8).map(b"".join))
 @settings(max_examples=60)
-def test_a_server_takes_a_stream_byte_by_byte_as_it_takes_it_whole(prefix, data):
+def test_a_server_takes_a_stream_byte_by_byte_as_it_takes_it_whole(prefix, data) -> None:
     data = prefix + data
     assert run_server([data[at : at + 1] for at in range(len(data))]) == run_server([data])
 
@@ -135,13 +135,13 @@ def run_client(reads: list[bytes], bound: bool) -> list[object]:
 
 @given(any_server_bytes, cuts, st.booleans())
 @settings(max_examples=300)
-def test_a_client_takes_any_bytes_and_the_cuts_between_reads_change_nothing(data, sizes, bound):
+def test_a_client_takes_any_bytes_and_the_cuts_between_reads_change_nothing(data, sizes, bound) -> None:
     whole = run_client([data], bound)
     assert run_client(pieces(data, sizes), bound) == whole
 
 
 @pytest.mark.parametrize("byte", [0, 5, 0xFF])
-def test_an_endless_stream_of_one_byte_is_not_kept(byte):
+def test_an_endless_stream_of_one_byte_is_not_kept(byte: int) -> None:
     association = ServerAssociation(make_server(), "1688")
     for _ in range(100):
         association.receive_data(bytes([byte]) * 65536)

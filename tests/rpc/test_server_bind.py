@@ -76,7 +76,7 @@ def test_the_answer_to_a_windows_clients_bind_is_this() -> None:
         ("49152", "0600 343931353200"),
     ],
 )
-def test_the_secondary_address_is_padded_to_4_whatever_the_port(port, address):
+def test_the_secondary_address_is_padded_to_4_whatever_the_port(port: str, address: str) -> None:
     peer = Peer(port=port)
     ack = peer.bind((KMS_CONTEXT,))
     assert ack.secondary_address == port.encode()
@@ -119,13 +119,13 @@ def test_the_answer_to_an_unknown_operation_is_this() -> None:
 
 
 @pytest.mark.parametrize("flags", range(256))
-def test_of_a_binds_flags_only_the_two_capabilities_are_echoed(flags):
+def test_of_a_binds_flags_only_the_two_capabilities_are_echoed(flags: int) -> None:
     ack = Peer().bind(flags=flags)
     assert ack.flags == WHOLE | flags & (CONC_MPX | SUPPORT_HEADER_SIGN)
 
 
 @pytest.mark.parametrize("flags", range(256))
-def test_of_an_alter_contexts_flags_only_header_signing_is_echoed(flags):
+def test_of_an_alter_contexts_flags_only_header_signing_is_echoed(flags: int) -> None:
     [answer] = bound_peer().send(AlterContext(2, (KMS_CONTEXT,), flags=flags))
     assert answer.flags == WHOLE | flags & SUPPORT_HEADER_SIGN
 
@@ -200,14 +200,14 @@ def test_a_second_bind_is_refused_and_the_end() -> None:
     ids=lambda pdu: type(pdu).__name__,
 )
 @pytest.mark.parametrize("bound", [False, True])
-def test_what_no_client_sends_ends_the_association_without_an_answer(pdu, bound):
+def test_what_no_client_sends_ends_the_association_without_an_answer(pdu, bound: bool) -> None:
     peer = bound_peer() if bound else Peer()
     assert peer.send(pdu) == []
     assert peer.ended.reason is Reason.RPC_UNEXPECTED_PDU
 
 
 @pytest.mark.parametrize("pdu", [CoCancel(1), Orphaned(1)])
-def test_a_cancel_or_orphan_before_a_bind_is_the_end(pdu):
+def test_a_cancel_or_orphan_before_a_bind_is_the_end(pdu) -> None:
     peer = Peer()
     assert peer.send(pdu) == []
     assert peer.ended.reason is Reason.RPC_UNEXPECTED_PDU
@@ -230,7 +230,7 @@ def altered(data: bytes, offset: int, byte: int) -> bytes:
 
 
 @pytest.mark.parametrize(("offset", "byte"), [(0, 4), (0, 6), (1, 2), (1, 255)])
-def test_a_bind_of_another_version_is_refused_for_that(offset, byte):
+def test_a_bind_of_another_version_is_refused_for_that(offset: int, byte: int) -> None:
     peer = Peer()
     answer = peer.send_bytes(altered(encode(Bind(1, (KMS_CONTEXT,))), offset, byte))
     assert answer == [BindNak(1, 4)]
@@ -253,7 +253,7 @@ def test_minor_version_1_is_served_and_answered_in_version_5_0() -> None:
         ("000000a4 ff534d42 72000000 00080140 00", "05000d03 10000000 18000000 00080140 04000105 00000000"),
     ],
 )
-def test_what_is_no_rpc_is_answered_as_scanners_know_it_of_windows(question, answer):
+def test_what_is_no_rpc_is_answered_as_scanners_know_it_of_windows(question: str, answer: str) -> None:
     peer = Peer()
     peer.send_bytes(bytes.fromhex(question))
     assert peer.raw == [bytes.fromhex(answer)]
@@ -273,7 +273,7 @@ def test_a_request_of_another_version_is_not_answered_after_the_bind() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 15])
-def test_a_length_that_cannot_be_is_answered_by_what_the_pdu_claims_to_be(length):
+def test_a_length_that_cannot_be_is_answered_by_what_the_pdu_claims_to_be(length: int) -> None:
     def claim(pdu) -> bytes:
         data = encode(pdu)
         return data[:8] + length.to_bytes(2, "little") + data[10:]
@@ -286,7 +286,7 @@ def test_a_length_that_cannot_be_is_answered_by_what_the_pdu_claims_to_be(length
 
 
 @pytest.mark.parametrize("length", [5841, 0xFFFF])
-def test_what_is_longer_than_a_fragment_may_be_is_found_out_by_its_header(length):
+def test_what_is_longer_than_a_fragment_may_be_is_found_out_by_its_header(length: int) -> None:
     def claim(pdu) -> bytes:
         data = encode(pdu)
         return data[:8] + length.to_bytes(2, "little") + data[10:]
@@ -310,7 +310,7 @@ LEVELS = (0, 1, 2, 3, 4, 5, 6, 7, 255)
 
 
 @pytest.mark.parametrize(("auth_type", "level"), list(itertools.product(TYPES, LEVELS)))
-def test_a_verifier_is_refused_wherever_it_comes(auth_type, level):
+def test_a_verifier_is_refused_wherever_it_comes(auth_type, level) -> None:
     auth = AuthVerifier(auth_type, level, 0, 1, bytes(16))
     recognized = 2 <= level <= 6
 

@@ -107,7 +107,7 @@ def test_an_object_uuid_is_handed_on_and_changes_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("flag", [0x08, CONC_MPX, DID_NOT_EXECUTE])
-def test_flags_without_a_meaning_in_a_request_change_nothing(flag):
+def test_flags_without_a_meaning_in_a_request_change_nothing(flag) -> None:
     peer = bound_peer()
     peer.send(Request(1, 0, 0, b"", flags=WHOLE | flag))
     assert peer.respond(peer.calls[0], b"") == [Response(1, 0, b"")]
@@ -156,7 +156,7 @@ def test_a_bad_management_stub_is_a_fault_and_the_connection_stays() -> None:
 
 
 @pytest.mark.parametrize("opnum", range(5))
-def test_management_calls_are_answered_at_once(opnum):
+def test_management_calls_are_answered_at_once(opnum: int) -> None:
     peer = bound_peer()
     [answer] = peer.send(Request(1, 1, opnum, bytes(8)))
     assert type(answer) is Response
@@ -192,14 +192,14 @@ def test_the_first_fragments_flags_and_object_count_for_the_call() -> None:
 
 
 @pytest.mark.parametrize("fragment", [middle(2), last(2)])
-def test_a_fragment_without_its_first_is_the_end(fragment):
+def test_a_fragment_without_its_first_is_the_end(fragment) -> None:
     peer = bound_peer()
     assert peer.send(fragment) == [Fault(2, 0, PROTOCOL_ERROR)]
     assert peer.ended.reason is Reason.RPC_FRAGMENT_ORDER
 
 
 @pytest.mark.parametrize("change", [{"context_id": 1}, {"opnum": 1}])
-def test_a_call_keeps_the_context_and_operation_of_its_first_fragment(change):
+def test_a_call_keeps_the_context_and_operation_of_its_first_fragment(change: dict[str, int]) -> None:
     peer = bound_peer()
     assert peer.send(first(2), last(2, **change)) == []
     [call] = peer.calls
@@ -287,7 +287,7 @@ def test_calls_one_after_the_other_may_use_one_id_again() -> None:
 
 
 @pytest.mark.parametrize("call_id", [0, 1, 0xFFFFFFFF])
-def test_any_call_id_serves(call_id):
+def test_any_call_id_serves(call_id: int) -> None:
     peer = bound_peer()
     peer.send(Request(call_id, 0, 0, b""))
     assert peer.respond(peer.calls[0], b"") == [Response(call_id, 0, b"")]
@@ -419,7 +419,7 @@ def test_an_orphan_leaves_other_calls_alone() -> None:
 @pytest.mark.parametrize("receive_size", [2048, 4280, 5840])
 @pytest.mark.parametrize("pieces", [0, 1, 2, 3])
 @pytest.mark.parametrize("extra", [-1, 0, 1])
-def test_a_response_is_cut_to_what_the_client_takes(receive_size, pieces, extra):
+def test_a_response_is_cut_to_what_the_client_takes(receive_size: int, pieces: int, extra: int) -> None:
     room = receive_size - 24
     stub = bytes(i % 251 for i in range(max(0, pieces * room + extra)))
     peer = bound_peer(max_recv_frag=receive_size)
@@ -448,7 +448,7 @@ def test_a_response_names_the_low_byte_of_its_context_and_a_fault_all_of_it() ->
 
 
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=20))
-def test_any_division_of_a_stub_into_fragments_gives_the_stub(sizes):
+def test_any_division_of_a_stub_into_fragments_gives_the_stub(sizes) -> None:
     stub = bytes(i % 256 for i in range(sum(sizes)))
     peer, at, fragments = bound_peer(), 0, []
     for number, size in enumerate(sizes):

@@ -87,18 +87,18 @@ def test_a_status_goes_with_a_null_pointer() -> None:
 
 
 @given(messages, st.booleans())
-def test_requests_survive_the_way_there_and_back(message, ndr64):
+def test_requests_survive_the_way_there_and_back(message, ndr64) -> None:
     assert interface.decode_request(interface.encode_request(message, ndr64=ndr64), ndr64=ndr64) == message
 
 
 @given(messages, st.integers(0, 0xFFFFFFFF), st.booleans())
-def test_responses_survive_the_way_there_and_back(message, hresult, ndr64):
+def test_responses_survive_the_way_there_and_back(message, hresult, ndr64) -> None:
     stub = interface.encode_response(hresult, message, ndr64=ndr64)
     assert interface.decode_response(stub, ndr64=ndr64) == (hresult, message)
 
 
 @given(messages, st.booleans())
-def test_impacket_writes_the_request_we_read_and_reads_the_one_we_write(message, ndr64):
+def test_impacket_writes_the_request_we_read_and_reads_the_one_we_write(message, ndr64) -> None:
     theirs = ImpacketRequest(isNDR64=ndr64)
     theirs["requestSize"] = len(message)
     theirs["request"] = message
@@ -108,13 +108,13 @@ def test_impacket_writes_the_request_we_read_and_reads_the_one_we_write(message,
 
 
 @given(messages, st.integers(0, 0xFFFFFFFF), st.booleans())
-def test_impacket_reads_the_response_we_write(message, hresult, ndr64):
+def test_impacket_reads_the_response_we_write(message, hresult, ndr64) -> None:
     read = ImpacketResponse(interface.encode_response(hresult, message, ndr64=ndr64), isNDR64=ndr64)
     assert (read["responseSize"], b"".join(read["response"]), read["ErrorCode"]) == (len(message), message, hresult)
 
 
 @given(messages, st.integers(0, 0xFFFFFFFF), st.booleans())
-def test_we_read_the_response_impacket_writes(message, hresult, ndr64):
+def test_we_read_the_response_impacket_writes(message, hresult, ndr64) -> None:
     theirs = ImpacketResponse(isNDR64=ndr64)
     theirs["responseSize"] = len(message)
     theirs["response"] = message
@@ -133,7 +133,7 @@ def test_we_read_the_response_impacket_writes(message, hresult, ndr64):
         (struct.pack("<II", 0xFFFFFFFF, 0xFFFFFFFF), "beyond any KMS message"),
     ],
 )
-def test_a_request_whose_counts_lie_does_not_unmarshal(stub, why):
+def test_a_request_whose_counts_lie_does_not_unmarshal(stub: bytes, why: str) -> None:
     with pytest.raises(StubError, match=why):
         interface.decode_request(stub)
 
@@ -146,7 +146,7 @@ def test_a_request_whose_counts_lie_does_not_unmarshal(stub, why):
         (struct.pack("<III", 4, 1, 4) + b"abcd", "ends before"),
     ],
 )
-def test_a_response_whose_counts_lie_does_not_unmarshal(stub, why):
+def test_a_response_whose_counts_lie_does_not_unmarshal(stub: bytes, why: str) -> None:
     with pytest.raises(StubError, match=why):
         interface.decode_response(stub)
 
@@ -175,7 +175,7 @@ def test_the_interface_ids_in_ndr64_have_wide_counts_and_pointers() -> None:
 
 
 @pytest.mark.parametrize("ndr64", [False, True])
-def test_impacket_reads_our_interface_ids_and_so_do_we(ndr64):
+def test_impacket_reads_our_interface_ids_and_so_do_we(ndr64: bool) -> None:
     stub = ask(mgmt.INQ_IF_IDS, ndr64=ndr64)
     read: Any = impacket_mgmt.inq_if_idsResponse(stub, isNDR64=ndr64)
     uuids = [entry["Data"]["Uuid"] for entry in read["if_id_vector"]["if_id"]]
@@ -185,7 +185,7 @@ def test_impacket_reads_our_interface_ids_and_so_do_we(ndr64):
 
 
 @pytest.mark.parametrize(("wanted", "told"), [(4, [1, 2, 3, 4]), (2, [1, 2]), (0, []), (50, [1, 2, 3, 4])])
-def test_as_many_statistics_are_told_as_were_asked_for_and_are_there(wanted, told):
+def test_as_many_statistics_are_told_as_were_asked_for_and_are_there(wanted: int, told) -> None:
     count = len(told)
     expected = struct.pack(f"<II{count}II", count, count, *told, 0)
     assert ask(mgmt.INQ_STATS, struct.pack("<I", wanted)) == expected
@@ -200,7 +200,7 @@ def test_a_counter_past_32_bits_wraps() -> None:
 
 
 @pytest.mark.parametrize("ndr64", [False, True])
-def test_the_server_says_that_it_listens(ndr64):
+def test_the_server_says_that_it_listens(ndr64: bool) -> None:
     stub = ask(mgmt.IS_SERVER_LISTENING, ndr64=ndr64)
     assert stub == struct.pack("<II", 0, 1)
     assert mgmt.decode_listening(stub, ndr64=ndr64) is True
@@ -213,7 +213,7 @@ def test_stopping_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("size", "name"), [(64, b"\0"), (1, b"\0"), (0, b"")])
-def test_a_principal_name_is_empty_and_its_service_unknown(size, name):
+def test_a_principal_name_is_empty_and_its_service_unknown(size: int, name: bytes) -> None:
     narrow = struct.pack("<III", size, 0, len(name)) + name
     assert ask(mgmt.INQ_PRINC_NAME, struct.pack("<II", 10, size)) == narrow + bytes(-len(narrow) % 4) + struct.pack(
         "<I", 1747
@@ -228,7 +228,7 @@ def test_a_principal_name_is_empty_and_its_service_unknown(size, name):
     ("opnum", "stub"),
     [(mgmt.INQ_STATS, b""), (mgmt.INQ_PRINC_NAME, bytes(4)), (mgmt.INQ_PRINC_NAME, struct.pack("<II", 0, 0x10001))],
 )
-def test_a_management_request_that_does_not_unmarshal_is_an_error(opnum, stub):
+def test_a_management_request_that_does_not_unmarshal_is_an_error(opnum, stub: bytes) -> None:
     with pytest.raises(StubError):
         ask(opnum, stub)
 
@@ -247,7 +247,7 @@ def test_an_interface_vector_with_null_pointers_or_none_is_read() -> None:
 
 
 @pytest.mark.parametrize("counts", [(2, 3), (0x2000, 0x2000)])
-def test_an_interface_vector_whose_counts_lie_does_not_unmarshal(counts):
+def test_an_interface_vector_whose_counts_lie_does_not_unmarshal(counts: tuple[int, int]) -> None:
     with pytest.raises(StubError, match="vector"):
         mgmt.decode_interface_ids(struct.pack("<III", 1, *counts) + bytes(64))
 
@@ -258,7 +258,7 @@ def test_an_interface_vector_whose_counts_lie_does_not_unmarshal(counts):
 @given(
     st.booleans(), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF), st.binary(max_size=9)
 )
-def test_what_is_written_is_read(ndr64, short, long, count, raw):
+def test_what_is_written_is_read(ndr64, short, long, count, raw) -> None:
     writer = StubWriter(ndr64=ndr64).raw(raw).u16(short).u32(long).count(count).pointer(count).u16(short)
     reader = StubReader(writer.finish(), ndr64=ndr64)
     assert reader.raw(len(raw)) == raw

@@ -82,7 +82,7 @@ def answered_and_over(conversation: Conversation, answer: bytes) -> None:
 @pytest.mark.parametrize(
     "further", ["050000021000000018000000020000000000000000006300", None], ids=["opnum", "context"]
 )
-def test_the_operation_and_context_that_later_fragments_name_mean_nothing(further):
+def test_the_operation_and_context_that_later_fragments_name_mean_nothing(further: str | None) -> None:
     # 1. R says of both that they are "completely ignored".
     conversation = Conversation(B, F, bytes.fromhex(further) if further else fragment(2, flags=2, context_id=9))
     assert conversation.kinds == [ACK, RESPONSE]
@@ -154,7 +154,7 @@ def padded(bind: bytes, size: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [5841, 0xFFFF])
-def test_a_bind_or_alter_context_may_be_as_long_as_its_length_field_can_say(size):
+def test_a_bind_or_alter_context_may_be_as_long_as_its_length_field_can_say(size: int) -> None:
     # 9. The size that is negotiated holds for what comes after (Samba's dcesrv_core says so of Windows).
     conversation = Conversation(padded(B, size))
     assert conversation.kinds == [ACK]
@@ -167,7 +167,7 @@ def test_a_bind_or_alter_context_may_be_as_long_as_its_length_field_can_say(size
 
 
 @pytest.mark.parametrize("auth_length", ["1000", "2800", "ffff"])
-def test_a_verifier_that_reaches_into_the_context_list_is_a_protocol_error(auth_length):
+def test_a_verifier_that_reaches_into_the_context_list_is_a_protocol_error(auth_length: str) -> None:
     # 10. [MS-RPCE] 2.2.2.5; R: test_invalid_auth_noctx.
     conversation = Conversation(B[:10] + bytes.fromhex(auth_length) + B[12:])
     assert conversation.answers == [bytes.fromhex("05000d03 10000000 1800 0000 01000000 0400 01 0500 000000")]
@@ -224,7 +224,7 @@ def test_a_stray_fragment_with_a_verifier_is_denied_with_multiplexing() -> None:
 
 
 @pytest.mark.parametrize("flags", [0x03, 0x83])
-def test_a_verifier_that_reaches_into_a_requests_header_is_a_protocol_error(flags):
+def test_a_verifier_that_reaches_into_a_requests_header_is_a_protocol_error(flags: int) -> None:
     request = fragment(2, flags=flags, stub=bytes(20))
     request = request[:10] + (20).to_bytes(2, "little") + request[12:]
     answered_and_over(Conversation(B, request), fault(2, 0, PROTOCOL_ERROR, did_not_execute=True))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from kmstwist.configuration.model import Config
 from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore
 from kmstwist.server.lab_settings import as_set_with_slmgr, with_settings
@@ -24,7 +26,7 @@ def test_cdns_stops_publishing() -> None:
     assert not with_settings(config, SET).dns.publish.domains
 
 
-def test_a_state_folder_without_a_store_changes_nothing(tmp_path) -> None:
+def test_a_state_folder_without_a_store_changes_nothing(tmp_path: Path) -> None:
     config = Config.model_validate({"server": {"state_dir": str(tmp_path)}})
     assert as_set_with_slmgr(config) == config
     store = LabStore(tmp_path / STORE_FILE_NAME)

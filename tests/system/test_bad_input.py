@@ -9,6 +9,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -39,6 +40,7 @@ from kmstwist.rpc import (
     encode,
 )
 from kmstwist.rpc.mgmt import INQ_IF_IDS
+from tests.system.conftest import Server, StartServer
 from tests.waiting import PATIENCE
 
 BIND = encode(Bind(1, (PresentationContext(0, KMS_INTERFACE, (NDR32,)),)))
@@ -169,7 +171,7 @@ class GoodClient:
 
 
 @pytest.fixture(scope="module")
-def lab(start_server, tmp_path_factory):
+def lab(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory):
     """A lab that lets the well-behaved client stay for as long as the tests take."""
     config = tmp_path_factory.mktemp("bad-input") / "kmstwist.toml"
     config.write_text("[server.timeouts]\nrequest = 600\nidle = 600\ntotal = 3600\n")
@@ -177,7 +179,7 @@ def lab(start_server, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def good_client(lab) -> Iterator[GoodClient]:
+def good_client(lab: Server) -> Iterator[GoodClient]:
     client = GoodClient(lab)
     yield client
     client.socket.close()
@@ -205,7 +207,9 @@ def is_open(connection: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_bad_input_gets_its_answer_and_one_log_line_with_its_reason(name, lab, good_client):
+def test_bad_input_gets_its_answer_and_one_log_line_with_its_reason(
+    name: str, lab: Server, good_client: GoodClient
+) -> None:
     case = CASES[name]
     connection = lab.connect()
     connection.sendall(case.data)
@@ -237,7 +241,9 @@ def test_bad_input_gets_its_answer_and_one_log_line_with_its_reason(name, lab, g
     assert [line["reason"] for line in lab.all_conversations() if line["port"] == port] == [case.reason]
 
 
-def test_a_request_in_fragments_is_refused_beyond_the_configured_size(start_server, tmp_path):
+def test_a_request_in_fragments_is_refused_beyond_the_configured_size(
+    start_server: StartServer, tmp_path: Path
+) -> None:
     config = tmp_path / "kmstwist.toml"
     config.write_text("[server.limits]\nrequest_bytes = 2000\n")
     server = start_server(f"--config={config}")
@@ -250,7 +256,9 @@ def test_a_request_in_fragments_is_refused_beyond_the_configured_size(start_serv
     assert line["detail"] == "the request has reached 2001 bytes, 2000 are allowed"
 
 
-def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others_are_served(start_server):
+def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others_are_served(
+    start_server: StartServer,
+) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     connections = 10_000 if hard >= 12_000 else 2_000
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -287,7 +295,7 @@ def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others
     assert reasons == {"client-idle": connections // 2, "client-slow": connections // 2}
 
 
-def test_a_client_that_never_reads_is_not_served_without_end(start_server):
+def test_a_client_that_never_reads_is_not_served_without_end(start_server: StartServer) -> None:
     server = start_server("--idle-timeout=2")
     before = server.rss()
     ask = encode(Request(2, 1, INQ_IF_IDS, b"", 0))

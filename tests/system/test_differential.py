@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ SEED, COUNT = 2026, 1000
 
 
 @pytest.mark.needs("samba", "samba-server")
-def test_a_thousand_conversations_are_answered_as_samba_answers_them(tmp_path):
+def test_a_thousand_conversations_are_answered_as_samba_answers_them(tmp_path: Path) -> None:
     with PrivateSamba(tmp_path / "samba") as samba, lab_like(samba, tmp_path) as lab:
         comparison = asyncio.run(compare(lab.port, samba.port, SEED, range(COUNT)))
     assert comparison.found == [], report(comparison)

@@ -9,6 +9,7 @@ import pytest
 from kmstwist.kms import interface
 from kmstwist.kms.interface import KMS_INTERFACE, WINDOWS_CONTEXTS
 from kmstwist.rpc import BindAck, ClientAssociation, Pdu, ResponseReceived, decode
+from tests.system.conftest import Server
 from tests.waiting import PATIENCE
 
 from .test_tshark import seal
@@ -32,11 +33,11 @@ def said(data: bytes) -> list[Pdu]:
 
 
 @pytest.fixture(params=["lab", "gateway"])
-def server(request):
+def server(request: pytest.FixtureRequest):
     return request.getfixturevalue(request.param)
 
 
-def test_a_bind_and_the_end_get_the_bind_ack_and_then_the_end(server):
+def test_a_bind_and_the_end_get_the_bind_ack_and_then_the_end(server) -> None:
     association = ClientAssociation()
     association.bind(WINDOWS_CONTEXTS)
     with server.connect() as connection:
@@ -48,7 +49,7 @@ def test_a_bind_and_the_end_get_the_bind_ack_and_then_the_end(server):
     assert server.conversation(port=port)["end"] == "client"
 
 
-def test_a_request_and_the_end_get_the_response_and_then_the_end(server, lab):
+def test_a_request_and_the_end_get_the_response_and_then_the_end(server, lab: Server) -> None:
     association = ClientAssociation()
     association.bind(WINDOWS_CONTEXTS)
     with server.connect() as connection:

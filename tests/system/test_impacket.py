@@ -19,6 +19,7 @@ from kmstwist.kms.catalogue import find
 from kmstwist.kms.version import Version
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient
+from tests.system.conftest import Server
 
 KMS = ("51c82175-844e-4750-b0d8-ec255555bc06", "1.0")
 MGMT = ("afa8bd80-7d8a-11c9-bef4-08002b102989", "1.0")
@@ -64,7 +65,7 @@ def server(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def management(server) -> Iterator[Any]:
+def management(server: Any) -> Iterator[Any]:
     rpc = connect(server.port)
     rpc.bind(mgmt.MSRPC_UUID_MGMT)
     yield rpc
@@ -72,7 +73,9 @@ def management(server) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("major", [4, 5, 6])
-def test_a_lab_client_gets_its_answer_through_impacket_in_every_protocol_version(major, server, lab):
+def test_a_lab_client_gets_its_answer_through_impacket_in_every_protocol_version(
+    major: int, server: Any, lab: Server
+) -> None:
     cipher = LabCipher(lab.lab_key(), os.urandom)
     client = LabClient(
         f"impacket-{major}",
@@ -97,7 +100,7 @@ def test_a_lab_client_gets_its_answer_through_impacket_in_every_protocol_version
     assert line["count"] == outcome.count if server is lab else line["upstream"] == f"127.0.0.1:{lab.port}"
 
 
-def test_a_request_that_no_version_has_gets_a_status_and_a_null_pointer(server):
+def test_a_request_that_no_version_has_gets_a_status_and_a_null_pointer(server: Any) -> None:
     rpc = connect(server.port)
     rpc.bind(uuidtup_to_bin(KMS))
     answer = request_activation(rpc, b"\0\0\x09\0" + bytes(100))
@@ -107,7 +110,7 @@ def test_a_request_that_no_version_has_gets_a_status_and_a_null_pointer(server):
     assert answer.fields["response"]["ReferentID"] == 0
 
 
-def test_an_operation_that_is_not_there_is_a_fault_impacket_names(server):
+def test_an_operation_that_is_not_there_is_a_fault_impacket_names(server: Any) -> None:
     rpc = connect(server.port)
     rpc.bind(uuidtup_to_bin(KMS))
     rpc.call(7, b"")
@@ -116,7 +119,7 @@ def test_an_operation_that_is_not_there_is_a_fault_impacket_names(server):
     rpc.disconnect()
 
 
-def test_the_management_interface_lists_the_kms_interface_and_not_itself(management):
+def test_the_management_interface_lists_the_kms_interface_and_not_itself(management: Any) -> None:
     answer = mgmt.hinq_if_ids(management)
     assert answer["status"] == 0
     listed = [
@@ -129,7 +132,7 @@ def _version(interface: Any) -> bytes:
     return interface["VersMajor"].to_bytes(2, "little") + interface["VersMinor"].to_bytes(2, "little")
 
 
-def test_the_management_interface_counts_calls_and_packets(management):
+def test_the_management_interface_counts_calls_and_packets(management: Any) -> None:
     calls_in, calls_out, packets_in, packets_out = mgmt.hinq_stats(management, 4)["statistics"]
     again = mgmt.hinq_stats(management, 4)["statistics"]
     # This client alone speaks with the server now: one call, one answer, one packet each way in between.
@@ -137,7 +140,7 @@ def test_the_management_interface_counts_calls_and_packets(management):
     assert len(mgmt.hinq_stats(management, 2)["statistics"]) == 2
 
 
-def test_the_server_says_that_it_listens_and_will_not_stop_for_a_client(management):
+def test_the_server_says_that_it_listens_and_will_not_stop_for_a_client(management: Any) -> None:
     assert mgmt.his_server_listening(management)["status"] == 0
     with pytest.raises(DCERPCException) as refusal:
         mgmt.hstop_server_listening(management)
@@ -145,7 +148,7 @@ def test_the_server_says_that_it_listens_and_will_not_stop_for_a_client(manageme
     assert mgmt.his_server_listening(management)["status"] == 0
 
 
-def test_no_principal_name_is_told(management):
+def test_no_principal_name_is_told(management: Any) -> None:
     answer = mgmt.hinq_princ_name(management, 10, 64)
     assert b"".join(answer["princ_name"]) == b"\0"
     assert answer["status"] == 1747

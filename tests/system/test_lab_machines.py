@@ -27,7 +27,7 @@ def lab(folder: Path, *words: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_an_administrator_practises_on_a_lab_machine(tmp_path) -> None:
+def test_an_administrator_practises_on_a_lab_machine(tmp_path: Path) -> None:
     folder = tmp_path / "lab"
     with Server(folder) as server:
         host = f"127.0.0.1:{server.port}"
@@ -66,7 +66,7 @@ def test_an_administrator_practises_on_a_lab_machine(tmp_path) -> None:
     assert "0x800706BA" in lab(folder, "events", "SRV1", "--last", "1")[1]
 
 
-def test_a_command_on_another_computer_and_what_is_said_where_that_is_not_there(tmp_path) -> None:
+def test_a_command_on_another_computer_and_what_is_said_where_that_is_not_there(tmp_path: Path) -> None:
     folder = tmp_path / "lab"
     with Server(folder) as server:
         server.stop()
@@ -88,7 +88,7 @@ def test_a_command_on_another_computer_and_what_is_said_where_that_is_not_there(
     assert lab(folder, "slmgr", "PC9", "PC1", "/dli")[0] == 1
 
 
-def test_what_slmgr_sets_on_the_host_holds_after_a_restart(tmp_path) -> None:
+def test_what_slmgr_sets_on_the_host_holds_after_a_restart(tmp_path: Path) -> None:
     folder = tmp_path / "lab"
     with Server(folder) as server:
         server.stop()
@@ -118,7 +118,7 @@ def _line(said: str, wanted: str) -> str:
     return line
 
 
-def test_the_clock_of_a_lab_host_can_be_wrong(tmp_path) -> None:
+def test_the_clock_of_a_lab_host_can_be_wrong(tmp_path: Path) -> None:
     folder = tmp_path / "lab"
     with Server(folder, "--lab-clock-error=300") as server:
         lab(folder, "machine", "new", "PC1", "--product", WINDOWS, "--host", f"127.0.0.1:{server.port}")
@@ -131,7 +131,7 @@ def test_the_clock_of_a_lab_host_can_be_wrong(tmp_path) -> None:
         server.stop()
 
 
-def test_mistakes_are_told_in_a_sentence(tmp_path) -> None:
+def test_mistakes_are_told_in_a_sentence(tmp_path: Path) -> None:
     folder = tmp_path / "lab"
     assert "there is no lab key" in lab(folder, "slmgr", "NOBODY", "/ato")[1]
     with Server(folder, port=free_port()) as server:

@@ -37,7 +37,7 @@ def run(bin_: Path, *words: str, script: str | None = None) -> subprocess.Comple
     return subprocess.CompletedProcess(words, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def test_cscript_takes_windows_paths_and_options_and_prints_windows_lines(tmp_path) -> None:
+def test_cscript_takes_windows_paths_and_options_and_prints_windows_lines(tmp_path: Path) -> None:
     bin_ = made(tmp_path)
     shown = run(bin_, "cscript", "//nologo", r"C:\Windows\System32\slmgr.vbs", "/dli")
     assert shown.stdout.startswith("\r\nName: Windows(R), ServerStandard edition\r\nDescription: ")
@@ -56,7 +56,7 @@ def test_cscript_takes_windows_paths_and_options_and_prints_windows_lines(tmp_pa
     assert run(bin_, "cscript", "other.vbs").returncode == 1
 
 
-def test_powershell_is_called_in_each_of_its_ways(tmp_path) -> None:
+def test_powershell_is_called_in_each_of_its_ways(tmp_path: Path) -> None:
     bin_ = made(tmp_path)
     text = "(Get-CimInstance SoftwareLicensingProduct | Where-Object PartialProductKey)[1].PartialProductKey"
     file = tmp_path / "ask.ps1"
@@ -76,7 +76,7 @@ def test_powershell_is_called_in_each_of_its_ways(tmp_path) -> None:
     assert "Get-Frob" in wrong.stderr
 
 
-def test_several_programs_run_in_one_script_and_change_the_machine(tmp_path) -> None:
+def test_several_programs_run_in_one_script_and_change_the_machine(tmp_path: Path) -> None:
     bin_ = made(tmp_path)
     script = (
         "$s = Get-WmiObject SoftwareLicensingService; [void]$s.SetKeyManagementServiceMachine('kms9');"
@@ -97,7 +97,7 @@ def test_several_programs_run_in_one_script_and_change_the_machine(tmp_path) -> 
     assert run(bin_, "reg", "query", key, "/v", "Other").returncode == 1
 
 
-def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path) -> None:
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
     bin_ = made(tmp_path)
     state = f"--state-dir={tmp_path / 'lab'}"
     assert kmstwist("lab", "shim", str(bin_), "--machine=SRV1", state).returncode == 0
@@ -111,7 +111,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path) -> None:
 
 
 @pytest.mark.skipif(not ANSIBLE.exists(), reason="ansible-core is not installed")
-def test_the_play_of_the_documentation_activates_a_lab_machine(tmp_path) -> None:
+def test_the_play_of_the_documentation_activates_a_lab_machine(tmp_path: Path) -> None:
     with Server(tmp_path / "lab") as server:
         host = f"127.0.0.1:{server.port}"
         bin_ = made(tmp_path, host)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
+from tests.system.conftest import Server, StartServer
 
 #: The suite mostly waits (10 ms after each of a thousand fragments), so its tests are shared among runners.
 RUNNERS = 4
@@ -26,7 +27,9 @@ def windows_of_the_suite() -> str:
 
 @pytest.mark.needs("samba")
 @pytest.mark.skipif(os.geteuid() != 0, reason="the suite needs a port of three digits, and only root may have one")
-def test_the_server_passes_every_unauthenticated_test_of_sambas_raw_protocol_suite(start_server, tmp_path):
+def test_the_server_passes_every_unauthenticated_test_of_sambas_raw_protocol_suite(
+    start_server: StartServer, tmp_path: Path
+) -> None:
     config = tmp_path / "kmstwist.toml"
     config.write_text(f'[server]\nwindows = "{windows_of_the_suite()}"\n')
     server = start_server(f"--config={config}", port=free_port(range(101, 999)))
@@ -50,7 +53,7 @@ def test_the_server_passes_every_unauthenticated_test_of_sambas_raw_protocol_sui
 
 @pytest.mark.needs("samba")
 @pytest.mark.parametrize("options", ["", ",bigendian", ",ndr64", ",bigendian,ndr64"])
-def test_sambas_client_is_served_in_either_byte_order_and_transfer_syntax(options, lab):
+def test_sambas_client_is_served_in_either_byte_order_and_transfer_syntax(options: str, lab: Server) -> None:
     script = Path(__file__).with_name("samba_client.py")
     command = ["/usr/bin/python3", str(script), f"ncacn_ip_tcp:127.0.0.1[{lab.port}{options}]"]
     environment = {**os.environ, "SMB_CONF_PATH": os.devnull}

@@ -35,6 +35,7 @@ from kmstwist.rpc import (
     encode,
     mgmt,
 )
+from tests.system.conftest import Server
 
 pytestmark = pytest.mark.needs("tshark")
 
@@ -84,7 +85,7 @@ def write_pcap(path: Path, conversation: Conversation) -> None:
                 data = data[size:]
 
 
-def dissect(tmp_path: Path, program, conversation: Conversation) -> list[Dissected]:
+def dissect(tmp_path: Path, program: object, conversation: Conversation) -> list[Dissected]:
     """The PDUs of a conversation as tshark reads them; fails on any remark of warning level or above."""
     capture = tmp_path / "conversation.pcap"
     write_pcap(capture, conversation)
@@ -151,7 +152,7 @@ def _said(data: bytes) -> int:
     return total
 
 
-def seal(lab, major: int) -> bytes:
+def seal(lab: Server, major: int) -> bytes:
     client = LabClient(
         "tshark",
         UUID(int=major + 1),
@@ -162,7 +163,7 @@ def seal(lab, major: int) -> bytes:
     return client.seal_request(LabCipher(lab.lab_key(), os.urandom), time.time())
 
 
-def bound(lab, contexts=WINDOWS_CONTEXTS) -> tuple[Recorded, ClientAssociation]:
+def bound(lab: Server, contexts=WINDOWS_CONTEXTS) -> tuple[Recorded, ClientAssociation]:
     connection, association = Recorded(lab), ClientAssociation()
     association.bind(contexts)
     association.receive_data(connection.exchange(association.data_to_send()))
@@ -170,7 +171,9 @@ def bound(lab, contexts=WINDOWS_CONTEXTS) -> tuple[Recorded, ClientAssociation]:
 
 
 @pytest.mark.parametrize("major", [4, 5, 6])
-def test_tshark_has_no_remark_on_an_activation_of_any_version(major, lab, tmp_path, program):
+def test_tshark_has_no_remark_on_an_activation_of_any_version(
+    major: int, lab: Server, tmp_path: Path, program: object
+) -> None:
     connection, association = bound(lab)
     association.call(association.context_for(KMS_INTERFACE), 0, interface.encode_request(seal(lab, major)))
     [answer] = association.receive_data(connection.exchange(association.data_to_send()))
@@ -185,7 +188,7 @@ def test_tshark_has_no_remark_on_an_activation_of_any_version(major, lab, tmp_pa
     assert request.opnum == 0
 
 
-def test_tshark_has_no_remark_on_ndr64(lab, tmp_path, program):
+def test_tshark_has_no_remark_on_ndr64(lab: Server, tmp_path: Path, program: object) -> None:
     contexts = (PresentationContext(0, KMS_INTERFACE, (NDR64,)), PresentationContext(1, MGMT_INTERFACE, (NDR64,)))
     connection, association = bound(lab, contexts)
     for abstract, stub in (
@@ -200,7 +203,7 @@ def test_tshark_has_no_remark_on_ndr64(lab, tmp_path, program):
     assert pdus[1].ack_results == [0, 0]
 
 
-def test_tshark_puts_a_request_in_fragments_together(lab, tmp_path, program):
+def test_tshark_puts_a_request_in_fragments_together(lab: Server, tmp_path: Path, program: object) -> None:
     connection, _ = bound(lab)
     stub = interface.encode_request(seal(lab, 6))
     cuts = range(0, len(stub), 96)
@@ -213,7 +216,7 @@ def test_tshark_puts_a_request_in_fragments_together(lab, tmp_path, program):
     assert {pdu.call_id for pdu in pdus[2:]} == {9}
 
 
-def test_tshark_puts_a_response_in_fragments_together(tmp_path, program):
+def test_tshark_puts_a_response_in_fragments_together(tmp_path: Path, program: object) -> None:
     server = RpcServer((Interface(KMS_INTERFACE, operations=1),))
     association = ServerAssociation(server, "1688")
     bind = encode(Bind(2, WINDOWS_CONTEXTS, max_recv_frag=2048))
@@ -230,7 +233,7 @@ def test_tshark_puts_a_response_in_fragments_together(tmp_path, program):
     assert max(pdu.frag_length for pdu in pdus) == 2048
 
 
-def test_tshark_has_no_remark_on_management_and_faults(lab, tmp_path, program):
+def test_tshark_has_no_remark_on_management_and_faults(lab: Server, tmp_path: Path, program: object) -> None:
     connection, association = bound(lab)
     association.alter(MANAGEMENT_CONTEXTS)
     association.receive_data(connection.exchange(association.data_to_send()))

@@ -19,7 +19,7 @@ STEPS = st.lists(
 )
 
 
-def play(clock, steps) -> list:
+def play(clock: Clock, steps) -> list:
     """What happens on a clock when these steps are taken."""
     happened = []
     calls = []
@@ -56,7 +56,7 @@ def test_it_does_what_twisteds_own_clock_does(steps) -> None:
 )
 @settings(max_examples=200, deadline=None)
 def test_a_call_put_off_is_made_when_twisteds_own_clock_makes_it(delays, changes) -> None:
-    def run(clock) -> list:
+    def run(clock: Clock) -> list:
         happened: list = []
         calls = [clock.callLater(delay, happened.append, delay) for delay in delays]
         clock.advance(2)

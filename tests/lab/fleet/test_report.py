@@ -5,6 +5,8 @@ import io
 import json
 import re
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.fleet.page import page
 from kmstwist.lab.fleet.report import compared, document, figures, rows, write_csv, write_json
 from kmstwist.lab.fleet.simulation import Fleet
-from tests.browsing import browser_page, chromium
+from tests.browsing import PageMaker, browser_page, chromium
 
 from .scenarios import machines, scenario
 
@@ -81,7 +83,7 @@ def test_the_page_needs_nothing_from_anywhere_and_text_cannot_break_it(result) -
 
 
 @pytest.mark.needs("chromium")
-def test_the_charts_answer_to_the_mouse_and_the_keyboard(result, tmp_path, browser_page) -> None:
+def test_the_charts_answer_to_the_mouse_and_the_keyboard(result, tmp_path: Path, browser_page: PageMaker) -> None:
     page_file = tmp_path / "page.html"
     other = Fleet(scenario(days=60, machines=machines(count=24))).run()
     page_file.write_text(page([result, other]))
@@ -150,7 +152,7 @@ def test_each_chart_has_its_numbers_as_a_table(result) -> None:
         {"days": 0.5, "machines": machines(office_hours={"opens": "13:00:00"})},
     ],
 )
-def test_a_run_in_which_no_machine_is_switched_on_is_all_zeros_and_says_so(changes) -> None:
+def test_a_run_in_which_no_machine_is_switched_on_is_all_zeros_and_says_so(changes: dict[str, Any]) -> None:
     result = Fleet(scenario(**changes)).run()
     assert result.total(LicenseStatus.LICENSED) == [0] * result.hours
     said = dict(rows(result))

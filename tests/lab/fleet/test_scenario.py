@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from pathlib import Path
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
         ({"start": datetime(1500, 1, 1)}, "start: the year 1500"),
     ],
 )
-def test_a_scenario_that_cannot_be_is_refused(changes, words) -> None:
+def test_a_scenario_that_cannot_be_is_refused(changes, words: str) -> None:
     assert any(words in mistake for mistake in mistakes(**changes)), mistakes(**changes)
 
 
@@ -158,7 +159,7 @@ def _days(result) -> float:
     return (result.all_licensed_at - result.begins) / 86_400
 
 
-def test_the_text_of_a_ready_scenario_is_a_start_for_ones_own(tmp_path) -> None:
+def test_the_text_of_a_ready_scenario_is_a_start_for_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(ready_text("branch-of-24").replace("count = 24", "count = 25"))
     assert load(path).groups[0].count == 25
@@ -166,7 +167,7 @@ def test_the_text_of_a_ready_scenario_is_a_start_for_ones_own(tmp_path) -> None:
         ready_text("nothing")
 
 
-def test_a_file_that_is_none_is_told_with_the_ready_ones(tmp_path) -> None:
+def test_a_file_that_is_none_is_told_with_the_ready_ones(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"no such file.*branch-of-24"):
         find_scenario(str(tmp_path / "none.toml"))
     broken = tmp_path / "broken.toml"

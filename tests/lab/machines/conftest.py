@@ -61,7 +61,7 @@ class Desk:
                 raise self.found
             return list(self.found)
 
-        async def contact(host, message, machine):
+        async def contact(host: LabHost, message, machine):
             self.asked.append(host)
             if host.host not in self.up:
                 raise ConnectError("connection refused")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from kmstwist.lab.machines.errors import Refused
@@ -9,6 +11,7 @@ from kmstwist.lab.machines.session import Output
 from kmstwist.lab.slmgr.host import HOST_ID, OFFICE_HOST_ID, HostSession, run
 from kmstwist.lab.slmgr.options import OPTIONS, read
 from kmstwist.lab.store import HostSettings, LabStore
+from tests.lab.machines.conftest import Desk
 
 from .conftest import OFFICE, START, WINDOWS
 
@@ -16,18 +19,18 @@ REBOOT = "Warning: a KMS reboot is needed for this setting to take effect."
 
 
 @pytest.fixture
-def session(desk) -> HostSession:
+def session(desk: Desk) -> HostSession:
     desk.fill(30)
     desk.fill(4, OFFICE)
     return HostSession(desk.key, desk.host.take_changes(), HostSettings(), START)
 
 
-def output(session, *words: str) -> Output:
+def output(session: HostSession, *words: str) -> Output:
     option, arguments, _ = read(words)
     return run(session, option, arguments)
 
 
-def slmgr(session, *words: str) -> list[str]:
+def slmgr(session: HostSession, *words: str) -> list[str]:
     given = output(session, *words)
     assert given.code == 0
     return given.lines
@@ -45,13 +48,13 @@ def slmgr(session, *words: str) -> list[str]:
         (("/spri",), "KMS priority set to Normal"),
     ],
 )
-def test_settings_are_taken_until_the_next_start(session, words, said) -> None:
+def test_settings_are_taken_until_the_next_start(session: HostSession, words: tuple[str, ...], said: str) -> None:
     given = output(session, *words)
     assert given.lines == [said, REBOOT]
     assert "Start the lab again" in given.notes[0]
 
 
-def test_settings_are_shown_and_beside_them_what_is_in_force(session) -> None:
+def test_settings_are_shown_and_beside_them_what_is_in_force(session: HostSession) -> None:
     for words in (("/sai", "15"), ("/sri", "43200"), ("/sprt", "1700"), ("/cdns",), ("/cpri",)):
         slmgr(session, *words)
     assert session.settings == HostSettings(15, 43_200, 1700, False, True)
@@ -64,7 +67,7 @@ def test_settings_are_shown_and_beside_them_what_is_in_force(session) -> None:
     assert not any("interval" in line for line in given.lines)
 
 
-def test_the_host_is_shown_line_for_line_as_a_kms_host_and_says_that_it_is_the_labs(session) -> None:
+def test_the_host_is_shown_line_for_line_as_a_kms_host_and_says_that_it_is_the_labs(session: HostSession) -> None:
     shown = slmgr(session, "/dlv")
     installation = shown[8].removeprefix("Installation ID: ")
     assert len(installation) == 63
@@ -106,14 +109,14 @@ def test_the_host_is_shown_line_for_line_as_a_kms_host_and_says_that_it_is_the_l
     assert brief[:5] == ["", *shown[2:4], *shown[9:11]]
 
 
-def test_offices_count_is_its_own(session) -> None:
+def test_offices_count_is_its_own(session: HostSession) -> None:
     assert "    Current count: 4" in slmgr(session, "/dlv", str(OFFICE_HOST_ID))
     counts = [line for line in slmgr(session, "/dli", "all") if "Current count" in line]
     assert counts == ["    Current count: 30", "    Current count: 4"]
     assert slmgr(session, "/dli", "x") == ["Error: product key not found."]
 
 
-def test_a_lab_that_publishes_nothing_says_so_beside_its_setting(session) -> None:
+def test_a_lab_that_publishes_nothing_says_so_beside_its_setting(session: HostSession) -> None:
     session.running = HostSettings(publishes=False)
     given = output(session, "/dlv")
     assert "    DNS publishing enabled" in given.lines
@@ -131,12 +134,12 @@ def test_a_lab_that_publishes_nothing_says_so_beside_its_setting(session) -> Non
         (("/sprt", "70000"), "Error: 0x80070057 The parameter is incorrect"),
     ],
 )
-def test_values_out_of_their_limits_are_refused(session, words, said) -> None:
+def test_values_out_of_their_limits_are_refused(session: HostSession, words: tuple[str, str], said: str) -> None:
     assert output(session, *words).lines == [said]
     assert session.settings == HostSettings()
 
 
-def test_the_host_takes_its_own_key_and_no_other(session) -> None:
+def test_the_host_takes_its_own_key_and_no_other(session: HostSession) -> None:
     assert session.key.host_key.startswith("LABHK-")
     assert slmgr(session, "/ipk", session.key.host_key)[0].endswith("successfully.")
     for key in (WINDOWS.gvlk, "AAAAA-BBBBB-CCCCC-DDDDD-EEEEE"):
@@ -145,14 +148,14 @@ def test_the_host_takes_its_own_key_and_no_other(session) -> None:
     assert "permanently" in slmgr(session, "/xpr")[1]
 
 
-def test_a_clients_options_are_refused_on_the_host(session) -> None:
+def test_a_clients_options_are_refused_on_the_host(session: HostSession) -> None:
     clients = [option for option in OPTIONS.values() if option.name in ("skms", "rearm", "ckhc", "upk", "atp")]
     for option in clients:
         with pytest.raises(Refused, match="not its own client"):
             run(session, option, ["x"] * option.required)
 
 
-def test_settings_last(tmp_path) -> None:
+def test_settings_last(tmp_path: Path) -> None:
     store = LabStore(tmp_path / "lab.sqlite")
     assert store.load_settings() == HostSettings()
     store.save_settings(HostSettings(renewal_interval=60, publishes=False))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.machines.living import live
 from kmstwist.lab.machines.store import MachineStore
+from tests.lab.machines.conftest import Desk
 
 from .conftest import DAY, OFFICE, START, WINDOWS, result_of
 
 HOURS_2 = pytest.approx(2 / 24)
 
 
-def lived(desk, days: float):
+def lived(desk: Desk, days: float):
     """What the desk's machine did in so many days; its Windows and Office attempts as (day, code)."""
     attempts = result_of(live(desk.machine, days * DAY, desk.session().asking))
     desk._log()
@@ -21,7 +24,7 @@ def lived(desk, days: float):
     return [[(day, code) for product, day, code in codes if product == one.name] for one in (WINDOWS, OFFICE)]
 
 
-def test_it_asks_every_two_hours_until_it_is_licensed_and_then_renews_every_seven_days(desk) -> None:
+def test_it_asks_every_two_hours_until_it_is_licensed_and_then_renews_every_seven_days(desk: Desk) -> None:
     desk.fill(10, OFFICE)
     windows, office = lived(desk, 15)
     assert office == [(0, 0), (7, 0), (14, 0)]
@@ -34,7 +37,7 @@ def test_it_asks_every_two_hours_until_it_is_licensed_and_then_renews_every_seve
     assert desk.events[0].fields[4] == "2025/12/21 00:00"
 
 
-def test_a_renewal_that_fails_is_tried_every_two_hours_and_the_licence_runs_out_on_day_180(desk) -> None:
+def test_a_renewal_that_fails_is_tried_every_two_hours_and_the_licence_runs_out_on_day_180(desk: Desk) -> None:
     desk.fill(30)
     desk.fill(10, OFFICE)
     assert lived(desk, 1) == [[(0, 0)], [(0, 0)]]
@@ -52,7 +55,7 @@ def test_a_renewal_that_fails_is_tried_every_two_hours_and_the_licence_runs_out_
     assert lived(desk, 0.1)[0][-1][1] == 0
 
 
-def test_what_may_not_ask_is_not_asked_for_ever(desk) -> None:
+def test_what_may_not_ask_is_not_asked_for_ever(desk: Desk) -> None:
     desk.slmgr("/act-type", "1")
     desk.ospp("/unpkey:6F7TH")
     windows, office = lived(desk, 10)
@@ -63,7 +66,7 @@ def test_what_may_not_ask_is_not_asked_for_ever(desk) -> None:
     assert desk.machine.licences[0].client.status is LicenseStatus.NOTIFICATION
 
 
-def test_events_that_were_there_are_as_much_older(desk, tmp_path) -> None:
+def test_events_that_were_there_are_as_much_older(desk: Desk, tmp_path: Path) -> None:
     desk.fill(24)
     desk.slmgr("/ato")
     store = MachineStore(tmp_path / "machines.sqlite")

@@ -10,6 +10,7 @@ from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.lab.machines import locating
 from kmstwist.lab.machines.locating import LocateFailed, locator
 from kmstwist.lab.machines.machine import MACHINE
+from tests.lab.machines.conftest import Desk
 
 from .conftest import result_of
 
@@ -17,7 +18,7 @@ SERVER = HostPort("10.0.0.1", 53)
 
 
 @pytest.fixture
-def dns(monkeypatch):
+def dns(monkeypatch: pytest.MonkeyPatch):
     """What DNS says: records, or a problem, for each domain; and which domains and servers were asked."""
 
     class Dns:
@@ -41,25 +42,25 @@ def dns(monkeypatch):
     return dns
 
 
-def locate(desk):
+def locate(desk: Desk):
     desk.machine.dns_server = SERVER
     return result_of(locator(None, random.Random(1))(desk.machine, desk.machine.licences[0]))
 
 
-def test_hosts_come_in_the_order_of_their_priority(desk, dns) -> None:
+def test_hosts_come_in_the_order_of_their_priority(desk: Desk, dns) -> None:
     dns.says["corp.example"] = [SrvRecord(20, 0, 1688, "second"), SrvRecord(10, 0, 1700, "first")]
     assert locate(desk) == [HostPort("first", 1700), HostPort("second", 1688)]
     assert dns.asked == [(SERVER, "corp.example")]
 
 
-def test_a_target_of_a_dot_says_that_there_is_no_host(desk, dns) -> None:
+def test_a_target_of_a_dot_says_that_there_is_no_host(desk: Desk, dns) -> None:
     dns.says["corp.example"] = [SrvRecord(0, 0, 0, "")]
     with pytest.raises(LocateFailed, match=r'DNS says that corp\.example has no KMS host: .* is "\."') as caught:
         locate(desk)
     assert caught.value.code == 0xC004F074
 
 
-def test_the_lookup_domain_is_the_only_one_asked(desk, dns) -> None:
+def test_the_lookup_domain_is_the_only_one_asked(desk: Desk, dns) -> None:
     desk.machine.scope(MACHINE).lookup_domain = "other.example"
     dns.says["other.example"] = [SrvRecord(0, 0, 1688, "kms")]
     assert locate(desk) == [HostPort("kms", 1688)]
@@ -74,14 +75,16 @@ def test_the_lookup_domain_is_the_only_one_asked(desk, dns) -> None:
         (LookupProblem.TIMEOUT, 0x8007232A),
     ],
 )
-def test_a_failed_lookup_is_the_code_windows_has_for_it(desk, dns, problem, code) -> None:
+def test_a_failed_lookup_is_the_code_windows_has_for_it(desk: Desk, dns, problem, code: int) -> None:
     dns.says["corp.example"] = problem
     with pytest.raises(LocateFailed) as caught:
         locate(desk)
     assert caught.value.code == code
 
 
-def test_a_machine_without_a_domain_uses_this_computers_search_list(desk, dns, monkeypatch) -> None:
+def test_a_machine_without_a_domain_uses_this_computers_search_list(
+    desk: Desk, dns, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk.machine.domain = None
     monkeypatch.setattr(locating, "system_search_list", lambda: (".", "local.example"))
     dns.says["local.example"] = [SrvRecord(0, 0, 1688, "kms")]

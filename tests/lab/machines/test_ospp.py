@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from kmstwist.addresses import HostPort
@@ -13,6 +15,7 @@ from kmstwist.lab.machines.session import Misused
 from kmstwist.lab.ospp.client import _COMMANDS
 from kmstwist.lab.ospp.options import OPTIONS, elsewhere
 from kmstwist.lab.products import activation_id
+from tests.lab.machines.conftest import Desk
 
 from .conftest import DAY, OFFICE, START, WINDOWS
 
@@ -52,7 +55,7 @@ def test_every_option_of_ospp_is_there() -> None:
         (["/?"], "/dstatusall"),
     ],
 )
-def test_what_ospp_shows_in_a_box_is_a_note(desk, words, note) -> None:
+def test_what_ospp_shows_in_a_box_is_a_note(desk: Desk, words: list[str], note: str) -> None:
     output = desk.office(*words)
     assert said(output.lines) == []
     assert note in "\n".join(output.notes)
@@ -66,7 +69,7 @@ def test_another_computer_stands_after_the_option_with_or_without_a_user() -> No
         elsewhere(["/act", "PC2", "admin"])
 
 
-def test_act_activates_office_and_not_windows(desk) -> None:
+def test_act_activates_office_and_not_windows(desk: Desk) -> None:
     desk.fill(4, OFFICE)
     assert said(desk.ospp("/act")) == [
         "Installed product key detected - attempting to activate the following product:",
@@ -81,7 +84,7 @@ def test_act_activates_office_and_not_windows(desk) -> None:
     assert (windows.client.status, office.client.status) == (LicenseStatus.OOB_GRACE, LicenseStatus.LICENSED)
 
 
-def test_act_fails_with_code_description_history_and_article(desk) -> None:
+def test_act_fails_with_code_description_history_and_article(desk: Desk) -> None:
     desk.up = set()
     assert said(desk.ospp("/act"))[5:] == [
         "ERROR CODE: 0xC004F074",
@@ -94,7 +97,7 @@ def test_act_fails_with_code_description_history_and_article(desk) -> None:
     ]
 
 
-def test_the_history_is_named_for_no_other_failure_and_the_article_where_there_is_one(desk) -> None:
+def test_the_history_is_named_for_no_other_failure_and_the_article_where_there_is_one(desk: Desk) -> None:
     lines = said(desk.ospp("/act"))
     assert "ERROR CODE: 0xC004F038" in lines
     assert not any("/dhistorykms" in line for line in lines)
@@ -103,7 +106,7 @@ def test_the_history_is_named_for_no_other_failure_and_the_article_where_there_i
     assert not any(line.startswith("NOTICE: ") for line in desk.ospp("/act"))
 
 
-def test_the_history_holds_what_asked_for_a_count_of_5_the_newest_first(desk) -> None:
+def test_the_history_holds_what_asked_for_a_count_of_5_the_newest_first(desk: Desk) -> None:
     desk.fails("/ato")
     begun = ["Searching for KMS activation events on machine: PC1", "Event ID: 12288", ""]
     assert said(desk.ospp("/dhistorykms")) == begun
@@ -124,7 +127,7 @@ def test_the_history_holds_what_asked_for_a_count_of_5_the_newest_first(desk) ->
     ]
 
 
-def test_histories_that_are_empty_say_so(desk) -> None:
+def test_histories_that_are_empty_say_so(desk: Desk) -> None:
     for word, number, none in (
         ("/dhistorykms", 12288, "No KMS activation events found on machine: PC1"),
         ("/dhistoryacterr", 8200, "No failure events found on machine: PC1"),
@@ -132,7 +135,7 @@ def test_histories_that_are_empty_say_so(desk) -> None:
         assert said(desk.ospp(word))[1:] == [f"Event ID: {number}", "", RULE, none, RULE]
 
 
-def test_dstatus_shows_installed_keys_and_dstatusall_all_licences(desk) -> None:
+def test_dstatus_shows_installed_keys_and_dstatusall_all_licences(desk: Desk) -> None:
     assert said(desk.ospp("/dstatus")) == [
         f"PRODUCT ID: LAB-{OFFICE_ID.upper()[:13]}",
         f"SKU ID: {OFFICE_ID}",
@@ -161,7 +164,7 @@ def test_dstatus_shows_installed_keys_and_dstatusall_all_licences(desk) -> None:
     assert said(desk.ospp("/unpkey:6F7TH")) == ["<Product key not found>"]
 
 
-def test_a_licence_shows_its_code_for_information_and_whole_days_that_are_left(desk) -> None:
+def test_a_licence_shows_its_code_for_information_and_whole_days_that_are_left(desk: Desk) -> None:
     desk.fill(4, OFFICE)
     desk.ospp("/act")
     desk.now += 28 * 60
@@ -177,12 +180,12 @@ def test_a_licence_shows_its_code_for_information_and_whole_days_that_are_left(d
 
 
 @pytest.mark.parametrize(("region", "date"), [("en-GB", "01/01/1601"), ("zh-CN", "1601/1/1"), ("ja-JP", "1601/01/01")])
-def test_the_end_of_no_beta_is_written_as_in_the_region(desk, region, date) -> None:
+def test_the_end_of_no_beta_is_written_as_in_the_region(desk: Desk, region: str, date: str) -> None:
     desk.machine.region = region
     assert f"BETA EXPIRATION: {date}" in desk.ospp("/dstatus")
 
 
-def test_notification_mode_is_shown_with_its_code(desk) -> None:
+def test_notification_mode_is_shown_with_its_code(desk: Desk) -> None:
     desk.now += 31 * DAY
     lines = desk.ospp("/dstatus")
     assert "LICENSE STATUS:  ---NOTIFICATIONS--- " in lines
@@ -190,7 +193,7 @@ def test_notification_mode_is_shown_with_its_code(desk) -> None:
     assert not any(line.startswith("REMAINING GRACE") for line in lines)
 
 
-def test_keys_are_the_published_ones_of_the_installed_office(desk) -> None:
+def test_keys_are_the_published_ones_of_the_installed_office(desk: Desk) -> None:
     assert said(desk.ospp("/inpkey:AAAAA-BBBBB-CCCCC-DDDDD-EEEEE")) == [
         "ERROR CODE: 0xC004F050",
         "ERROR DESCRIPTION: The Software Licensing Service reported that the product key is invalid.",
@@ -202,7 +205,7 @@ def test_keys_are_the_published_ones_of_the_installed_office(desk) -> None:
     assert "The last 5 characters" in output.notes[0]
 
 
-def test_the_host_is_offices_own(desk) -> None:
+def test_the_host_is_offices_own(desk: Desk) -> None:
     assert said(desk.ospp("/sethst:KMS2.corp.example")) == said(desk.ospp("/setprt:1700")) == [APPLIED]
     desk.ospp("/act")
     desk.fails("/ato")
@@ -221,7 +224,7 @@ def test_the_host_is_offices_own(desk) -> None:
         assert "ERROR CODE: 0xC004F074" in desk.ospp("/act")
 
 
-def test_settings_of_discovery_and_type(desk) -> None:
+def test_settings_of_discovery_and_type(desk: Desk) -> None:
     office = desk.machine.licences[1]
     desk.ospp("/skms-domain:other.example")
     assert desk.machine.lookup_domain_of(office) == "other.example"
@@ -246,7 +249,7 @@ def test_settings_of_discovery_and_type(desk) -> None:
         assert output.notes[0].startswith("Unsupported command passed.")
 
 
-def test_telephone_activation(desk) -> None:
+def test_telephone_activation(desk: Desk) -> None:
     begun = f"Installation ID for: {NAME}: "
     installation = next(line for line in desk.ospp("/dinstid") if line.startswith(begun)).removeprefix(begun)
     assert len(installation) == 63
@@ -262,14 +265,14 @@ def test_telephone_activation(desk) -> None:
     assert said(desk.ospp("/actcid:1"))[1] == "ERROR CODE: 0xC004F02F"
 
 
-def test_rearm_of_all_or_one_until_none_is_left(desk) -> None:
+def test_rearm_of_all_or_one_until_none_is_left(desk: Desk) -> None:
     for word in ("/rearm", "/rearm", "/rearm", f"/rearm:{OFFICE_ID.upper()}", f"/rearm:{{{OFFICE_ID}}}"):
         assert said(desk.ospp(word)) == ["Microsoft Office rearm successful."]
     assert "ERROR CODE: 0xC004D307" in desk.ospp("/rearm")
     assert "No installed key belongs" in desk.office("/rearm:abc").notes[0]
 
 
-def test_codes_are_described_beside_the_output_and_the_cmid_is_shown(desk) -> None:
+def test_codes_are_described_beside_the_output_and_the_cmid_is_shown(desk: Desk) -> None:
     output = desk.office("/ddescr:0xC004F038")
     assert said(output.lines) == []
     assert "insufficient" in output.notes[0]
@@ -278,7 +281,7 @@ def test_codes_are_described_beside_the_output_and_the_cmid_is_shown(desk) -> No
     assert said(desk.ospp("/dcmid")) == [f"Client Machine ID (CMID): {desk.machine.cmid}"]
 
 
-def test_a_licence_file_brings_office_products_only(desk, tmp_path) -> None:
+def test_a_licence_file_brings_office_products_only(desk: Desk, tmp_path: Path) -> None:
     file = tmp_path / "Lab Visio.xrm-ms"
     file.write_text("Visio LTSC Professional 2021\n")
     assert said(desk.ospp(f'/inslic:"{file}"')) == [
@@ -293,7 +296,7 @@ def test_a_licence_file_brings_office_products_only(desk, tmp_path) -> None:
     ]
 
 
-def test_office_s_own_licence_files_are_told_by_their_names(desk) -> None:
+def test_office_s_own_licence_files_are_told_by_their_names(desk: Desk) -> None:
     folder = r"..\root\Licenses16"
     for file in ("ProjectPro2021VL_KMS_Client_AE-ppd.xrm-ms", "ProjectPro2021VL_KMS_Client_AE-ul.xrm-ms"):
         assert said(desk.ospp(f"/inslic:{folder}\\{file}"))[1] == "Office license installed successfully."
@@ -303,7 +306,7 @@ def test_office_s_own_licence_files_are_told_by_their_names(desk) -> None:
     assert len(desk.machine.licences) == 3
 
 
-def test_tokens_have_nothing_to_act_on(desk) -> None:
+def test_tokens_have_nothing_to_act_on(desk: Desk) -> None:
     assert said(desk.ospp("/dtokils")) == said(desk.ospp("/rtokil:4476b20e")) == ["<No licenses found>"]
     assert said(desk.ospp("/tokact:96DE67"))[0].startswith(
         "Installed product key detected - attempting to token activate"
@@ -314,7 +317,7 @@ def test_tokens_have_nothing_to_act_on(desk) -> None:
     assert said(desk.ospp("/osppsvcrestart")) == []
 
 
-def test_office_on_windows_7_has_its_own_service_and_no_activation_types(desk) -> None:
+def test_office_on_windows_7_has_its_own_service_and_no_activation_types(desk: Desk) -> None:
     desk.machine = Machine("PC7", desk.machine.cmid, START)
     for product in (find("Windows 7 Enterprise"), find("Office Professional Plus 2016")):
         desk.machine.install_key(desk.machine.add_product(product, START), START)

@@ -46,7 +46,7 @@ def slmgr(start_named: StartNamed, lab: Server, tmp_path: Path):
     return run
 
 
-def test_the_host_that_dns_names_is_resolved_by_the_machines_own_server(slmgr, lab, tmp_path) -> None:
+def test_the_host_that_dns_names_is_resolved_by_the_machines_own_server(slmgr, lab: Server, tmp_path: Path) -> None:
     # Nobody listens at the first of its two addresses.
     assert TOO_FEW in slmgr("/ato")
     state = f"--state-dir={tmp_path / 'lab'}"
@@ -58,7 +58,7 @@ def test_the_host_that_dns_names_is_resolved_by_the_machines_own_server(slmgr, l
     assert "activated successfully" in slmgr("/ato")
 
 
-def test_a_host_set_by_hand_is_resolved_by_it_too(slmgr, lab) -> None:
+def test_a_host_set_by_hand_is_resolved_by_it_too(slmgr, lab: Server) -> None:
     for name in ("KMS.Corp.Test.", "kms", "localhost"):
         slmgr("/skms", f"{name}:{lab.port}")
         assert TOO_FEW in slmgr("/ato"), name

@@ -8,12 +8,13 @@ import pytest
 
 from kmstwist.kms.catalogue import find
 from kmstwist.lab.machines.machine import MACHINE
+from tests.lab.machines.conftest import Desk
 
 from .conftest import DAY, OFFICE, START
 
 
 @pytest.fixture
-def text(desk):
+def text(desk: Desk):
     """The text that a tool prints, as a script gets it."""
 
     def output(state: str, tool: str, *words: str) -> str:
@@ -70,7 +71,7 @@ def text(desk):
         ("expired", "/xpr", r"Windows is in Notification mode"),
     ],
 )
-def test_slmgr(text, state, words, pattern) -> None:
+def test_slmgr(text, state: str, words: str, pattern: str) -> None:
     assert re.search(pattern, text(state, "slmgr", words))
 
 
@@ -95,11 +96,11 @@ def test_slmgr(text, state, words, pattern) -> None:
         ("grace", "/inpkey:XXXXX", r"ERROR CODE: 0xC004F050"),
     ],
 )
-def test_ospp(text, state, words, pattern) -> None:
+def test_ospp(text, state: str, words: str, pattern: str) -> None:
     assert re.search(pattern, text(state, "ospp", words))
 
 
-def test_an_office_that_was_found_is_unlicensed_until_it_gets_a_key(desk) -> None:
+def test_an_office_that_was_found_is_unlicensed_until_it_gets_a_key(desk: Desk) -> None:
     desk.machine.add_product(find("Visio LTSC Professional 2021"), START)
     blocks = "\n".join(desk.ospp("/dstatusall")).split("-" * 39)
     [visio] = [block for block in blocks if "VisioPro" in block]

@@ -11,6 +11,7 @@ from kmstwist.addresses import HostPort
 from kmstwist.kms.catalogue import find
 from kmstwist.lab.machines.machine import MACHINE
 from kmstwist.lab.machines.troubles import TROUBLES, afflict
+from tests.lab.machines.conftest import Desk
 
 from .conftest import DAY, START
 
@@ -45,7 +46,7 @@ def sample(name: str) -> list[str]:
 
 
 @pytest.fixture
-def of(desk):
+def of(desk: Desk):
     """Makes the desk's machine one with these products."""
 
     def make(*products: str):
@@ -58,7 +59,7 @@ def of(desk):
     return make
 
 
-def slmgr(desk, *words: str) -> list[str]:
+def slmgr(desk: Desk, *words: str) -> list[str]:
     # The script's one Echo ends the line once more.
     return [*desk.run(*words).lines, ""]
 
@@ -152,6 +153,6 @@ def test_office_2019_in_grace(of) -> None:
     held_against("office2019-dstatus-grace", of("Office Professional Plus 2019").ospp("/dstatus"))
 
 
-def test_the_usage_begins_as_windows_prints_it(desk) -> None:
+def test_the_usage_begins_as_windows_prints_it(desk: Desk) -> None:
     wanted = sample("slmgr-usage")
     assert desk.run("/?").lines[: len(wanted)] == wanted

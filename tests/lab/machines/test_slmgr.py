@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from kmstwist.addresses import HostPort
@@ -16,6 +18,7 @@ from kmstwist.lab.machines.session import Misused
 from kmstwist.lab.products import activation_id
 from kmstwist.lab.slmgr.client import _COMMANDS
 from kmstwist.lab.slmgr.options import OPTIONS, elsewhere, read, usage
+from tests.lab.machines.conftest import Desk
 
 from .conftest import DAY, OFFICE, START, WINDOWS
 
@@ -47,7 +50,9 @@ def test_every_option_of_slmgr_is_there() -> None:
         (["/ipk"], "", ""),
     ],
 )
-def test_a_line_that_slmgr_does_not_take_gets_the_usage_and_ends_with_1(desk, words, first, note) -> None:
+def test_a_line_that_slmgr_does_not_take_gets_the_usage_and_ends_with_1(
+    desk: Desk, words: list[str], first: str, note: str
+) -> None:
     output = desk.run(*words)
     assert output.lines[0] == first
     assert output.lines[-len(usage()) :] == usage()
@@ -55,7 +60,7 @@ def test_a_line_that_slmgr_does_not_take_gets_the_usage_and_ends_with_1(desk, wo
     assert note in "".join(output.notes)
 
 
-def test_an_argument_that_is_missing_is_told_above_the_usage(desk) -> None:
+def test_an_argument_that_is_missing_is_told_above_the_usage(desk: Desk) -> None:
     for words, missing in (
         (("/ipk",), "ipk needs <Product Key>"),
         (("/skms",), "skms needs <Name[:Port] | : port>"),
@@ -81,7 +86,7 @@ def test_another_computer_stands_before_the_option_with_or_without_a_user() -> N
         assert caught.value.output.code == 1
 
 
-def test_ato_that_fails_says_first_what_it_began_and_names_the_code(desk) -> None:
+def test_ato_that_fails_says_first_what_it_began_and_names_the_code(desk: Desk) -> None:
     output = desk.run("/ato")
     assert output.lines == [
         BEGUN,
@@ -92,7 +97,7 @@ def test_ato_that_fails_says_first_what_it_began_and_names_the_code(desk) -> Non
     assert output.notes[0] == "Count 1 of 25."
 
 
-def test_ato_that_reached_nobody_says_where_its_attempts_are(desk) -> None:
+def test_ato_that_reached_nobody_says_where_its_attempts_are(desk: Desk) -> None:
     desk.up = set()
     output = desk.run("/ato")
     assert output.lines[1] == (
@@ -102,14 +107,14 @@ def test_ato_that_reached_nobody_says_where_its_attempts_are(desk) -> None:
     assert "kmstwist lab events PC1" in output.notes[0]
 
 
-def test_a_code_that_slmgr_has_no_words_for_is_looked_up_in_windows(desk) -> None:
+def test_a_code_that_slmgr_has_no_words_for_is_looked_up_in_windows(desk: Desk) -> None:
     assert desk.run("/ipk", find("Windows 11 / 10 Pro").gvlk).lines == [
         "Error: 0xC004F069 On a computer running Microsoft Windows non-core edition, run 'slui.exe 0x2a 0xC004F069' to "
         "display the error text."
     ]
 
 
-def test_ato_licenses_the_machine_and_logs_both_events(desk) -> None:
+def test_ato_licenses_the_machine_and_logs_both_events(desk: Desk) -> None:
     desk.fill(24)
     assert desk.slmgr("/ato") == [BEGUN, "Product activated successfully."]
     assert desk.machine.licences[0].client.status is LicenseStatus.LICENSED
@@ -121,13 +126,13 @@ def test_ato_licenses_the_machine_and_logs_both_events(desk) -> None:
     assert desk.events[1].info == "0x00000000, 0x00000000, 1, 0, 25, 120, 10080, 2026/01/05 00:00"
 
 
-def test_a_count_that_is_too_small_is_logged_and_the_host_not_remembered(desk) -> None:
+def test_a_count_that_is_too_small_is_logged_and_the_host_not_remembered(desk: Desk) -> None:
     assert desk.fails("/ato") == 0xC004F038
     assert desk.events[1].info == "0xC004F038, 0x00000000, 0, 0, 1, 120, 10080, 2026/01/05 00:00"
     assert desk.machine.cached is None
 
 
-def test_a_refusal_stands_in_the_event_and_the_machine_shows_that_no_host_was_there(desk) -> None:
+def test_a_refusal_stands_in_the_event_and_the_machine_shows_that_no_host_was_there(desk: Desk) -> None:
     desk.host._now = lambda: desk.now + 5 * 3600
     output = desk.run("/ato")
     assert output.code == 0xC004F074
@@ -136,7 +141,7 @@ def test_a_refusal_stands_in_the_event_and_the_machine_shows_that_no_host_was_th
     assert (event.number, event.fields[0], event.fields[2]) == (12288, "0xC004F06C", "kms:1688")
 
 
-def test_the_next_host_is_asked_where_one_refuses(desk) -> None:
+def test_the_next_host_is_asked_where_one_refuses(desk: Desk) -> None:
     desk.host._now = lambda: desk.now + 5 * 3600
     desk.up.add("other")
     desk.found = [HostPort("kms", 1688), HostPort("other", 1688)]
@@ -144,7 +149,7 @@ def test_the_next_host_is_asked_where_one_refuses(desk) -> None:
     assert [host.host for host in desk.asked] == ["kms", "other"]
 
 
-def test_the_host_that_worked_is_remembered_until_it_is_away(desk) -> None:
+def test_the_host_that_worked_is_remembered_until_it_is_away(desk: Desk) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     assert desk.machine.cached == HostPort("kms", 1688)
@@ -156,7 +161,7 @@ def test_the_host_that_worked_is_remembered_until_it_is_away(desk) -> None:
     assert desk.events[2].info.startswith("0x800706BA, 0x00000000, kms:1688, ")
 
 
-def test_without_caching_dns_is_asked_each_time(desk) -> None:
+def test_without_caching_dns_is_asked_each_time(desk: Desk) -> None:
     desk.fill(30)
     assert desk.slmgr("/ckhc") == ["KMS host caching is disabled"]
     desk.slmgr("/ato")
@@ -166,7 +171,7 @@ def test_without_caching_dns_is_asked_each_time(desk) -> None:
     assert desk.machine.cached is not None
 
 
-def test_a_host_set_by_hand_is_asked_and_no_other(desk) -> None:
+def test_a_host_set_by_hand_is_asked_and_no_other(desk: Desk) -> None:
     assert desk.slmgr("/skms", "[2001:db8::1]:1700") == [
         "Key Management Service machine name set to [2001:db8::1]:1700 successfully."
     ]
@@ -181,7 +186,7 @@ def test_a_host_set_by_hand_is_asked_and_no_other(desk) -> None:
     assert desk.asked[-1] == HostPort("kms", 1688)
 
 
-def test_a_host_can_be_set_for_one_product(desk) -> None:
+def test_a_host_can_be_set_for_one_product(desk: Desk) -> None:
     desk.slmgr("/skms", "office-kms", OFFICE_ID)
     desk.fails("/ato", OFFICE_ID)
     desk.fails("/ato")
@@ -191,7 +196,7 @@ def test_a_host_can_be_set_for_one_product(desk) -> None:
     assert desk.asked[-1] == HostPort("kms", 1688)
 
 
-def test_a_port_is_the_one_given_however_it_is_written_and_without_one_the_default(desk) -> None:
+def test_a_port_is_the_one_given_however_it_is_written_and_without_one_the_default(desk: Desk) -> None:
     desk.slmgr("/skms", "127.0.0.1:023001")
     desk.fails("/ato")
     assert desk.asked == [HostPort("127.0.0.1", 23001)]
@@ -199,7 +204,7 @@ def test_a_port_is_the_one_given_however_it_is_written_and_without_one_the_defau
     assert desk.machine.scope(MACHINE).port is None
 
 
-def test_an_address_of_ipv6_without_brackets_is_split_at_its_first_colon(desk) -> None:
+def test_an_address_of_ipv6_without_brackets_is_split_at_its_first_colon(desk: Desk) -> None:
     desk.slmgr("/skms", "kms")
     output = desk.run("/skms", "2001:db8::1")
     assert output.lines == ["Error: 13 Type mismatch (Microsoft VBScript runtime error)"]
@@ -209,13 +214,13 @@ def test_an_address_of_ipv6_without_brackets_is_split_at_its_first_colon(desk) -
     assert desk.run("/skms", "kms:99999").lines == ["Error: 0x80070057 The parameter is incorrect"]
 
 
-def test_any_text_is_taken_for_a_host_and_fails_when_it_is_asked(desk) -> None:
+def test_any_text_is_taken_for_a_host_and_fails_when_it_is_asked(desk: Desk) -> None:
     output = desk.run("/skms", "-bad-")
     assert output.lines == ["Key Management Service machine name set to -bad- successfully."]
     assert "no host name" in output.notes[0]
 
 
-def test_the_lookup_domain_is_told_and_warned_about_where_a_host_is_set(desk) -> None:
+def test_the_lookup_domain_is_told_and_warned_about_where_a_host_is_set(desk: Desk) -> None:
     assert desk.slmgr("/skms-domain", "Other.Example.") == [
         "Key Management Service lookup domain set to Other.Example. successfully."
     ]
@@ -235,7 +240,7 @@ def test_the_lookup_domain_is_told_and_warned_about_where_a_host_is_set(desk) ->
     assert len(desk.slmgr("/ckms")) == len(desk.slmgr("/ckms-domain")) == 1
 
 
-def test_an_activation_id_that_is_not_there_is_said_to_be_so_and_is_no_failure(desk) -> None:
+def test_an_activation_id_that_is_not_there_is_said_to_be_so_and_is_no_failure(desk: Desk) -> None:
     for words in (("/skms", "kms", "X-Y"), ("/ckms", "X-Y"), ("/act-type", "2", "X-Y"), ("/skms-domain", "a.b", "X-Y")):
         output = desk.run(*words)
         assert output.lines == ["Error: Activation ID (x-y) not found."]
@@ -261,14 +266,14 @@ def test_an_activation_id_that_is_not_there_is_said_to_be_so_and_is_no_failure(d
         ("10.0.0.1", "'10.0.0.1' is no DNS domain, but an address"),
     ],
 )
-def test_what_is_no_domain_is_taken_as_windows_does_and_noted_by_both_tools(desk, text, said) -> None:
+def test_what_is_no_domain_is_taken_as_windows_does_and_noted_by_both_tools(desk: Desk, text: str, said: str) -> None:
     output = desk.run("/skms-domain", text)
     assert output.lines == [f"Key Management Service lookup domain set to {text} successfully."]
     assert said in output.notes[0]
     assert said in desk.office(f"/skms-domain:{text}").notes[0]
 
 
-def test_an_internationalised_domain_is_kept_as_dns_has_it(desk) -> None:
+def test_an_internationalised_domain_is_kept_as_dns_has_it(desk: Desk) -> None:
     windows, office = desk.machine.licences
     desk.slmgr("/skms-domain", "Bücher.example.")
     assert desk.machine.lookup_domain_of(windows) == "xn--bcher-kva.example"
@@ -276,7 +281,7 @@ def test_an_internationalised_domain_is_kept_as_dns_has_it(desk) -> None:
     assert desk.machine.lookup_domain_of(office) == "xn--bcher-kva.example"
 
 
-def test_discovery_that_fails_is_the_code_windows_shows(desk) -> None:
+def test_discovery_that_fails_is_the_code_windows_shows(desk: Desk) -> None:
     desk.found = LocateFailed(0x8007232B, "_vlmcs._tcp.corp.example does not exist")
     output = desk.run("/ato")
     assert output.lines[-1] == "Error: 0x8007232B DNS name does not exist"
@@ -285,7 +290,7 @@ def test_discovery_that_fails_is_the_code_windows_shows(desk) -> None:
     assert desk.machine.licences[0].client.next_attempt == START + 7200
 
 
-def test_a_machine_for_active_directory_only_finds_no_activation_object(desk) -> None:
+def test_a_machine_for_active_directory_only_finds_no_activation_object(desk: Desk) -> None:
     assert desk.slmgr("/act-type", "1") == ["Volume activation type set successfully."]
     assert desk.fails("/ato") == 0xC004F081
     desk.fill(30)
@@ -294,7 +299,7 @@ def test_a_machine_for_active_directory_only_finds_no_activation_object(desk) ->
     assert desk.slmgr("/act-type", "9") == ["Error: The data is invalid"]
 
 
-def test_a_machine_for_tokens_only_says_how_it_is_activated(desk) -> None:
+def test_a_machine_for_tokens_only_says_how_it_is_activated(desk: Desk) -> None:
     desk.slmgr("/act-type", "3")
     assert desk.slmgr("/ato") == [
         "This system is configured for Token-based activation only. Use slmgr.vbs /fta to initiate Token-based "
@@ -303,7 +308,7 @@ def test_a_machine_for_tokens_only_says_how_it_is_activated(desk) -> None:
     assert desk.asked == []
 
 
-def test_only_the_published_client_key_of_the_installed_edition_is_taken(desk) -> None:
+def test_only_the_published_client_key_of_the_installed_edition_is_taken(desk: Desk) -> None:
     invalid = "Error: 0xC004F050 The Software Licensing Service reported that the product key is invalid"
     for key in ("12345", "AAAAA-BBBBB-CCCCC-DDDDD-EEEEE", desk.key.host_key):
         assert desk.run("/ipk", key).lines == [invalid]
@@ -314,7 +319,7 @@ def test_only_the_published_client_key_of_the_installed_edition_is_taken(desk) -
     assert desk.machine.licences[0].client.minutes_left(desk.now) == 43_200
 
 
-def test_without_a_key_there_is_nothing_to_act_on(desk) -> None:
+def test_without_a_key_there_is_nothing_to_act_on(desk: Desk) -> None:
     assert desk.slmgr("/upk") == ["Uninstalled product key successfully."]
     assert desk.slmgr("/ato") == desk.slmgr("/dti") == desk.slmgr("/atp", "1") == [NO_PRODUCT]
     assert desk.slmgr("/upk") == desk.slmgr("/xpr") == desk.slmgr("/dli") == [NO_KEY]
@@ -325,7 +330,7 @@ def test_without_a_key_there_is_nothing_to_act_on(desk) -> None:
     assert "Installation ID: " in shown
 
 
-def test_xpr_tells_how_each_state_ends(desk) -> None:
+def test_xpr_tells_how_each_state_ends(desk: Desk) -> None:
     desk.now = START + 3600
     assert desk.slmgr("/xpr") == [f"{NAME}:", "    Initial grace period ends 2/4/2026"]
     desk.fill(30)
@@ -338,7 +343,7 @@ def test_xpr_tells_how_each_state_ends(desk) -> None:
     assert "Notification Reason: 0xC004F009 (grace time expired)." in desk.slmgr("/dli")
 
 
-def test_dates_are_those_of_the_machines_region(desk) -> None:
+def test_dates_are_those_of_the_machines_region(desk: Desk) -> None:
     desk.machine.region = "de-DE"
     desk.now = START + 15 * 3600 + 60
     assert "Trusted time: 05.01.2026 15:01:00" in desk.slmgr("/dlv")
@@ -346,14 +351,14 @@ def test_dates_are_those_of_the_machines_region(desk) -> None:
     assert "Trusted time: 1/5/2026 3:01:00 PM" in desk.slmgr("/dlv")
 
 
-def test_what_is_not_licensed_shows_no_kms_part(desk) -> None:
+def test_what_is_not_licensed_shows_no_kms_part(desk: Desk) -> None:
     for option in ("/dli", "/dlv"):
         shown = desk.slmgr(option)
         assert shown[-3:] == ["Configured Activation Type: All", UPDATE, ""]
         assert not any("KMS machine" in line or "CMID" in line for line in shown)
 
 
-def test_both_the_host_and_the_lookup_domain_are_shown_with_a_warning_at_the_end(desk) -> None:
+def test_both_the_host_and_the_lookup_domain_are_shown_with_a_warning_at_the_end(desk: Desk) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     desk.slmgr("/skms-domain", "other.example")
@@ -371,7 +376,7 @@ def test_both_the_host_and_the_lookup_domain_are_shown_with_a_warning_at_the_end
     ]
 
 
-def test_all_products_are_shown_with_their_names_and_rearm_counts(desk) -> None:
+def test_all_products_are_shown_with_their_names_and_rearm_counts(desk: Desk) -> None:
     shown = desk.slmgr("/dlv", "All")
     assert f"Name: {NAME}" in shown
     assert "Name: Office 21, Office21ProPlus2021VL_KMS_Client_AE edition" in shown
@@ -384,7 +389,7 @@ def test_all_products_are_shown_with_their_names_and_rearm_counts(desk) -> None:
     ]
 
 
-def test_rearm_begins_grace_anew_under_a_new_cmid_until_none_is_left(desk) -> None:
+def test_rearm_begins_grace_anew_under_a_new_cmid_until_none_is_left(desk: Desk) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     desk.machine.rearms_left = 2
@@ -402,13 +407,13 @@ def test_rearm_begins_grace_anew_under_a_new_cmid_until_none_is_left(desk) -> No
 
 
 @pytest.mark.parametrize(("product", "rearms"), [("Windows 8.1 Pro", 3), ("Windows Server 2016 Standard", 1001)])
-def test_how_often_windows_can_be_rearmed_is_its_own(product, rearms) -> None:
+def test_how_often_windows_can_be_rearmed_is_its_own(product: str, rearms: int) -> None:
     machine = Machine("PC", activation_id(product), START)
     machine.add_product(find(product), START)
     assert machine.rearms_left == machine.licences[0].rearms_left == rearms
 
 
-def test_rearm_of_an_application_or_a_product_leaves_the_others_alone(desk) -> None:
+def test_rearm_of_an_application_or_a_product_leaves_the_others_alone(desk: Desk) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     desk.now += DAY
@@ -426,7 +431,7 @@ def test_rearm_of_an_application_or_a_product_leaves_the_others_alone(desk) -> N
     assert desk.slmgr("/rearm-sku", "office") == [NO_PRODUCT]
 
 
-def test_telephone_activation_lasts_and_its_ids_are_checked(desk) -> None:
+def test_telephone_activation_lasts_and_its_ids_are_checked(desk: Desk) -> None:
     [line] = desk.slmgr("/dti")
     installation = line.removeprefix("Installation ID: ")
     assert len(installation) == 63
@@ -446,14 +451,14 @@ def test_telephone_activation_lasts_and_its_ids_are_checked(desk) -> None:
     assert desk.fails("/atp", confirmation) == 0xC004F031
 
 
-def test_a_key_cleared_from_the_registry_still_activates(desk) -> None:
+def test_a_key_cleared_from_the_registry_still_activates(desk: Desk) -> None:
     desk.fill(30)
     assert desk.slmgr("/cpky") == ["Product key from registry cleared successfully."]
     assert not desk.machine.key_in_registry
     desk.slmgr("/ato")
 
 
-def test_licence_files_of_the_lab_bring_products(desk, tmp_path) -> None:
+def test_licence_files_of_the_lab_bring_products(desk: Desk, tmp_path: Path) -> None:
     file = tmp_path / "visio.txt"
     file.write_text("# the lab's\nVisio LTSC Professional 2021\n")
     assert desk.slmgr("/ilc", str(file)) == [f"License file {file} installed successfully.", ""]
@@ -486,11 +491,11 @@ def test_licence_files_of_the_lab_bring_products(desk, tmp_path) -> None:
         (("/cpri",), "Priority"),
     ],
 )
-def test_the_hosts_options_warn_on_a_client_and_end_with_0(desk, words, what) -> None:
+def test_the_hosts_options_warn_on_a_client_and_end_with_0(desk: Desk, words: tuple[str, ...], what: str) -> None:
     assert desk.slmgr(*words) == [f"Warning: {what} can only be set on a KMS machine that is also activated."]
 
 
-def test_tokens_and_active_directory_have_nothing_to_act_on(desk) -> None:
+def test_tokens_and_active_directory_have_nothing_to_act_on(desk: Desk) -> None:
     assert desk.slmgr("/lil") == ["Token-based Activation Issuance Licenses:", "", "No licenses found."]
     assert desk.slmgr("/ril", "id", "1") == ["Removing Token-based Activation License ...", "", "No licenses found."]
     assert desk.fails("/ltc") == desk.fails("/fta", "96DE67") == 0xC004F304
@@ -506,14 +511,14 @@ def test_tokens_and_active_directory_have_nothing_to_act_on(desk) -> None:
     assert desk.fails("/ao-list") == 0x8007054B
 
 
-def test_a_machine_without_windows_says_so(desk) -> None:
+def test_a_machine_without_windows_says_so(desk: Desk) -> None:
     desk.machine = Machine("EMPTY", desk.machine.cmid, START)
     assert desk.slmgr("/ato") == [NO_PRODUCT]
     assert desk.slmgr("/dli", "all") == [NO_KEY]
     assert desk.slmgr("/rilc") == ["Re-installing license files ...", "License files re-installed successfully."]
 
 
-def test_after_a_change_of_edition_slmgr_acts_on_the_windows_that_has_the_key(desk, tmp_path) -> None:
+def test_after_a_change_of_edition_slmgr_acts_on_the_windows_that_has_the_key(desk: Desk, tmp_path: Path) -> None:
     standard, datacenter = (find(f"Windows Server 2022 {edition}") for edition in ("Standard", "Datacenter"))
     desk.machine.licences.clear()
     desk.machine.install_key(desk.machine.add_product(standard, START), START)
@@ -535,6 +540,6 @@ def test_after_a_change_of_edition_slmgr_acts_on_the_windows_that_has_the_key(de
     assert desk.slmgr("/ato") == [NO_PRODUCT]
 
 
-def test_a_key_for_windows_leaves_offices_alone(desk) -> None:
+def test_a_key_for_windows_leaves_offices_alone(desk: Desk) -> None:
     desk.slmgr("/ipk", WINDOWS.gvlk)
     assert all(licence.partial_key is not None for licence in desk.machine.licences)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -14,19 +15,20 @@ from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.machine import MACHINE, Machine
 from kmstwist.lab.machines.store import MachineStore
 from kmstwist.lab.store import StoreError
+from tests.lab.machines.conftest import Desk
 from tests.waiting import PATIENCE
 
 from .conftest import DAY, OFFICE, START, WINDOWS
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path):
     store = MachineStore(tmp_path / "state" / "machines.sqlite")
     yield store
     store.close()
 
 
-def test_a_machine_comes_back_as_it_was(store, desk) -> None:
+def test_a_machine_comes_back_as_it_was(store, desk: Desk) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     desk.slmgr("/skms-domain", "other.example")
@@ -75,7 +77,7 @@ with store.held(["PC1"], lambda: None):
 """
 
 
-def test_a_machine_that_another_process_holds_is_waited_for(store, desk, tmp_path) -> None:
+def test_a_machine_that_another_process_holds_is_waited_for(store, desk: Desk, tmp_path: Path) -> None:
     store.add(desk.machine)
     path = tmp_path / "state" / "machines.sqlite"
     command = [sys.executable, "-c", HOLDER, str(path)]
@@ -100,7 +102,7 @@ def test_a_machine_that_another_process_holds_is_waited_for(store, desk, tmp_pat
         assert other.wait(PATIENCE) == 0
 
 
-def test_a_lock_that_cannot_be_made_is_told(store, tmp_path) -> None:
+def test_a_lock_that_cannot_be_made_is_told(store, tmp_path: Path) -> None:
     (tmp_path / "state" / "machines.lock").mkdir()
     with (
         pytest.raises(StoreError, match=r"machines\.lock cannot be written \(Is a directory\)"),
@@ -126,7 +128,7 @@ def test_many_machines_are_read_with_three_questions(store) -> None:
         assert machine.scope(MACHINE).port == 1000 + number
 
 
-def test_saving_again_adds_events_and_replaces_the_rest(store, desk) -> None:
+def test_saving_again_adds_events_and_replaces_the_rest(store, desk: Desk) -> None:
     store.add(desk.machine)
     desk.fails("/ato")
     desk.machine.new_events += desk.events
@@ -151,7 +153,7 @@ def test_a_machine_that_is_not_there_is_told(store) -> None:
             act("PC9")
 
 
-def test_a_deleted_machine_takes_everything_with_it(store, desk) -> None:
+def test_a_deleted_machine_takes_everything_with_it(store, desk: Desk) -> None:
     desk.fails("/ato")
     desk.machine.new_events += desk.events
     store.add(desk.machine)
@@ -162,14 +164,14 @@ def test_a_deleted_machine_takes_everything_with_it(store, desk) -> None:
     assert store.get("PC1").licences == []
 
 
-def test_a_file_that_is_none_is_told_with_the_cure(tmp_path) -> None:
+def test_a_file_that_is_none_is_told_with_the_cure(tmp_path: Path) -> None:
     path = tmp_path / "machines.sqlite"
     path.write_bytes(b"nothing of the kind" * 100)
     with pytest.raises(StoreError, match="move it away"):
         MachineStore(path)
 
 
-def test_a_newer_file_is_left_alone(tmp_path) -> None:
+def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "machines.sqlite"
     store = MachineStore(path)
     with store._engine.begin() as connection:
@@ -179,7 +181,7 @@ def test_a_newer_file_is_left_alone(tmp_path) -> None:
         MachineStore(path)
 
 
-def test_generalising_gives_a_cmid_of_its_own_and_grace_anew(desk) -> None:
+def test_generalising_gives_a_cmid_of_its_own_and_grace_anew(desk: Desk) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     machine = desk.machine
@@ -190,7 +192,7 @@ def test_generalising_gives_a_cmid_of_its_own_and_grace_anew(desk) -> None:
     assert (request.license_status, request.minutes_left) == (LicenseStatus.OOB_GRACE, 43_200)
 
 
-def test_an_aged_machine_is_where_time_would_have_brought_it(desk) -> None:
+def test_an_aged_machine_is_where_time_would_have_brought_it(desk: Desk) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     desk.machine.age(181 * DAY)
@@ -207,7 +209,7 @@ def test_the_kms_version_is_the_machines(store) -> None:
     assert [licence.client.request(START).version for licence in store.get("OLD").licences] == [V5, V5]
 
 
-def test_machines_of_before_are_brought_up_to_date_and_keep_what_they_have(tmp_path, desk) -> None:
+def test_machines_of_before_are_brought_up_to_date_and_keep_what_they_have(tmp_path: Path, desk: Desk) -> None:
     path = tmp_path / "machines.sqlite"
     store = MachineStore(path)
     store.add(desk.machine)
@@ -227,7 +229,7 @@ def test_machines_of_before_are_brought_up_to_date_and_keep_what_they_have(tmp_p
     ] * 2
 
 
-def test_what_activated_a_machine_and_what_troubles_it_last(store, desk) -> None:
+def test_what_activated_a_machine_and_what_troubles_it_last(store, desk: Desk) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     desk.machine.region = "de-DE"

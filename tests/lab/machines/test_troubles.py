@@ -7,11 +7,12 @@ import pytest
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.troubles import TROUBLES, afflict, relieve
+from tests.lab.machines.conftest import Desk
 
 from .conftest import DAY, WINDOWS
 
 
-def trouble(desk, name: str):
+def trouble(desk: Desk, name: str):
     """Put the desk's Windows in a trouble, beside a host that would grant everything."""
     desk.fill(30)
     windows = desk.machine.licences[0]
@@ -27,7 +28,7 @@ def trouble(desk, name: str):
         ("hardware-changed", "Notification Reason: 0xC004F00F."),
     ],
 )
-def test_a_notification_shows_its_reason(desk, name, reason) -> None:
+def test_a_notification_shows_its_reason(desk: Desk, name: str, reason: str) -> None:
     trouble(desk, name)
     shown = desk.slmgr("/dlv")
     assert shown[shown.index(reason) - 1] == "License Status: Notification"
@@ -42,7 +43,7 @@ def test_a_notification_shows_its_reason(desk, name, reason) -> None:
         ("bad-dns-name", 0x8007007B),
     ],
 )
-def test_activation_fails_with_the_code_and_names_the_cure(desk, name, code) -> None:
+def test_activation_fails_with_the_code_and_names_the_cure(desk: Desk, name: str, code: int) -> None:
     windows = trouble(desk, name)
     output = desk.run("/ato")
     assert output.code == code
@@ -50,7 +51,7 @@ def test_activation_fails_with_the_code_and_names_the_cure(desk, name, code) -> 
     assert windows.client.status is not LicenseStatus.LICENSED
 
 
-def test_a_blocked_key_is_in_the_history_of_failures_and_another_key_cures_it(desk) -> None:
+def test_a_blocked_key_is_in_the_history_of_failures_and_another_key_cures_it(desk: Desk) -> None:
     trouble(desk, "blocked-key")
     desk.run("/ato")
     assert [event.number for event in desk.events] == [8200]
@@ -60,7 +61,7 @@ def test_a_blocked_key_is_in_the_history_of_failures_and_another_key_cures_it(de
     assert desk.slmgr("/ato")[-1] == "Product activated successfully."
 
 
-def test_the_hosts_refusal_is_in_the_log(desk) -> None:
+def test_the_hosts_refusal_is_in_the_log(desk: Desk) -> None:
     trouble(desk, "host-not-activated")
     desk.run("/ato")
     assert [(event.number, event.fields[0]) for event in desk.events] == [(12288, "0xC004F041")]
@@ -70,7 +71,7 @@ def test_the_hosts_refusal_is_in_the_log(desk) -> None:
     ("name", "said"),
     [("not-genuine", "within the non-genuine notification"), ("non-genuine-grace", "within the non-genuine grace")],
 )
-def test_what_is_not_genuine_stays_so_whatever_the_host_grants(desk, name, said) -> None:
+def test_what_is_not_genuine_stays_so_whatever_the_host_grants(desk: Desk, name: str, said: str) -> None:
     windows = trouble(desk, name)
     before = windows.client.status, windows.client.expires
     desk.now += 60
@@ -80,14 +81,14 @@ def test_what_is_not_genuine_stays_so_whatever_the_host_grants(desk, name, said)
     assert desk.slmgr("/ato")[-1] == "Product activated successfully."
 
 
-def test_grace_that_is_not_genuine_ends_in_notification(desk) -> None:
+def test_grace_that_is_not_genuine_ends_in_notification(desk: Desk) -> None:
     trouble(desk, "non-genuine-grace")
     assert "License Status: Non-genuine grace period." in desk.slmgr("/dli")
     desk.now += 31 * DAY
     assert "Notification Reason: 0xC004F200 (non-genuine)." in desk.slmgr("/dli")
 
 
-def test_a_host_set_by_hand_gets_round_a_bad_dns_name_and_activation_round_changed_hardware(desk) -> None:
+def test_a_host_set_by_hand_gets_round_a_bad_dns_name_and_activation_round_changed_hardware(desk: Desk) -> None:
     trouble(desk, "bad-dns-name")
     desk.slmgr("/skms", "kms")
     assert desk.slmgr("/ato")[-1] == "Product activated successfully."
@@ -96,7 +97,7 @@ def test_a_host_set_by_hand_gets_round_a_bad_dns_name_and_activation_round_chang
     assert desk.machine.licences[0].trouble == ""
 
 
-def test_a_machine_for_tokens_only_is_set_free_by_the_activation_type(desk) -> None:
+def test_a_machine_for_tokens_only_is_set_free_by_the_activation_type(desk: Desk) -> None:
     trouble(desk, "token-only")
     assert "Token-based activation only" in desk.slmgr("/ato")[0]
     assert "Configured Activation Type: Token" in desk.slmgr("/dli")
@@ -104,7 +105,7 @@ def test_a_machine_for_tokens_only_is_set_free_by_the_activation_type(desk) -> N
     assert desk.slmgr("/ato")[-1] == "Product activated successfully."
 
 
-def test_a_trouble_can_be_taken_away_and_needs_a_key(desk) -> None:
+def test_a_trouble_can_be_taken_away_and_needs_a_key(desk: Desk) -> None:
     windows = trouble(desk, "not-bound")
     relieve(desk.machine, windows, desk.now)
     assert windows.client.status is LicenseStatus.OOB_GRACE
@@ -113,7 +114,7 @@ def test_a_trouble_can_be_taken_away_and_needs_a_key(desk) -> None:
         trouble(desk, "not-genuine")
 
 
-def test_ospp_shows_a_troubles_code_too(desk) -> None:
+def test_ospp_shows_a_troubles_code_too(desk: Desk) -> None:
     office = desk.machine.licences[1]
     afflict(desk.machine, office, TROUBLES["not-genuine"], desk.now)
     lines = desk.ospp("/dstatus")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from kmstwist.lab.client import LabClient
 from kmstwist.lab.host import MAX_UNSAVED_EVENTS, LabHost
 from kmstwist.lab.store import LabStore
 from kmstwist.lab.windows.eventlog import FORMATS, exported, of_host, of_machine
-from tests.lab.machines.conftest import START, WINDOWS, desk, greenwich
+from tests.lab.machines.conftest import START, WINDOWS, Desk, desk, greenwich
 
 __all__ = ["desk", "greenwich"]
 FILES = ["json", "csv", "xml"]
@@ -28,7 +29,7 @@ def understood(path, events, form: str) -> list:
 
 
 @pytest.mark.parametrize("form", FILES)
-def test_a_machines_events_are_understood(desk, tmp_path, form) -> None:
+def test_a_machines_events_are_understood(desk: Desk, tmp_path: Path, form: str) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     sent, processed = understood(tmp_path / "log", of_machine(desk.machine, desk.events), form)
@@ -39,7 +40,7 @@ def test_a_machines_events_are_understood(desk, tmp_path, form) -> None:
 
 
 @pytest.fixture
-def host(desk, tmp_path):
+def host(desk: Desk, tmp_path: Path):
     """A lab host that logs, after a request that it grants and one that it refuses; and what it logged."""
     host = LabHost(desk.key, now=lambda: START, random=bytes, logs=True)
     client = LabClient("SRV1.corp.example", desk.machine.cmid, WINDOWS, installed=START)
@@ -52,7 +53,7 @@ def host(desk, tmp_path):
 
 
 @pytest.mark.parametrize("form", FILES)
-def test_the_hosts_events_are_understood(host, desk, tmp_path, form) -> None:
+def test_the_hosts_events_are_understood(host: LabHost, desk: Desk, tmp_path: Path, form: str) -> None:
     granted, refused = understood(tmp_path / "log", of_host(host[1].events()), form)
     assert (granted.event_id, granted.computer, granted.record_id) == (12290, "LAB-KMSHOST", 1)
     assert (granted.hresult, granted.required_count, granted.machine) == (0, 25, "SRV1.corp.example")
@@ -61,7 +62,7 @@ def test_the_hosts_events_are_understood(host, desk, tmp_path, form) -> None:
     assert refused.hresult == 0xC004F06C
 
 
-def test_the_hosts_event_is_a_line_of_nine_fields_as_windows_writes_it(host, desk) -> None:
+def test_the_hosts_event_is_a_line_of_nine_fields_as_windows_writes_it(host: LabHost, desk: Desk) -> None:
     event = of_host(host[1].events())[1]
     assert event.log == "Key Management Service"
     assert event.message.split("\n") == [
@@ -71,7 +72,7 @@ def test_the_hosts_event_is_a_line_of_nine_fields_as_windows_writes_it(host, des
     ]
 
 
-def test_events_are_handed_out_once_and_taken_back_in_their_order(host, desk) -> None:
+def test_events_are_handed_out_once_and_taken_back_in_their_order(host: LabHost, desk: Desk) -> None:
     lab_host, store = host
     assert lab_host.take_changes() is None
     client = LabClient("A", desk.machine.cmid, WINDOWS, installed=START)
@@ -85,7 +86,7 @@ def test_events_are_handed_out_once_and_taken_back_in_their_order(host, desk) ->
     assert [event.record_id for event in store.events()] == [1, 2, 3, 4]
 
 
-def test_of_a_flood_the_latest_events_are_kept(host, desk, monkeypatch) -> None:
+def test_of_a_flood_the_latest_events_are_kept(host: LabHost, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     lab_host, store = host
     request = LabClient("A", desk.machine.cmid, WINDOWS, installed=START).request(START)
     for _ in range(MAX_UNSAVED_EVENTS + 3):
@@ -98,12 +99,12 @@ def test_of_a_flood_the_latest_events_are_kept(host, desk, monkeypatch) -> None:
     assert store.events()[-1].record_id == MAX_UNSAVED_EVENTS + 2
 
 
-def test_a_host_of_a_fleet_logs_nothing(desk) -> None:
+def test_a_host_of_a_fleet_logs_nothing(desk: Desk) -> None:
     desk.fill(3)
     assert desk.host.take_changes().events == ()
 
 
-def test_the_text_is_that_of_the_event_viewer_with_the_times_of_a_region(desk) -> None:
+def test_the_text_is_that_of_the_event_viewer_with_the_times_of_a_region(desk: Desk) -> None:
     desk.up = set()
     desk.run("/ato")
     text = exported(of_machine(desk.machine, desk.events), "text", "de-DE")

@@ -11,7 +11,7 @@ from kmstwist.lab.windows.cim import Instance, instances
 from kmstwist.lab.windows.powershell import Interpreter
 from kmstwist.lab.windows.registry import below_of, entries, write
 from kmstwist.lab.windows.shell import PowerShellError
-from tests.lab.machines.conftest import desk, greenwich
+from tests.lab.machines.conftest import Desk, desk, greenwich
 
 __all__ = ["desk", "greenwich"]
 APP = "55c92734-d682-4d71-983e-d6ec3f16059f"
@@ -21,7 +21,7 @@ WINDOWS = "Windows(R), Enterprise edition"
 class Around:
     """A world of one machine, which notes what is called in it."""
 
-    def __init__(self, desk) -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.called: list[tuple[str, str, list[str]]] = []
 
@@ -45,14 +45,14 @@ class Around:
 
 
 @pytest.fixture
-def around(desk) -> Around:
+def around(desk: Desk) -> Around:
     desk.fill(30)
     desk.slmgr("/ato")
     return Around(desk)
 
 
 @pytest.fixture
-def run(around):
+def run(around: Around):
     def run(text: str, *, modern: bool = False) -> list[str]:
         return Interpreter(around, modern=modern).run(text)[0]
 
@@ -73,7 +73,7 @@ def run(around):
         "[int](Get-CimInstance SoftwareLicensingProduct | Where-Object { $_.Name -match 'Windows' -and $_.LicenseStatus -in 1,2 }).LicenseStatus",
     ],
 )
-def test_the_licence_status_is_asked_in_many_ways(run, text) -> None:
+def test_the_licence_status_is_asked_in_many_ways(run, text: str) -> None:
     assert run(text) == ["1"]
 
 
@@ -107,7 +107,7 @@ def test_the_licence_status_is_asked_in_many_ways(run, text) -> None:
         ),
     ],
 )
-def test_other_questions(run, text, said) -> None:
+def test_other_questions(run, text: str, said: str) -> None:
     assert run(text) == [said]
 
 
@@ -133,7 +133,7 @@ Write-Output "never"
 """
 
 
-def test_a_check_as_monitoring_has_them_runs_to_its_exit(around) -> None:
+def test_a_check_as_monitoring_has_them_runs_to_its_exit(around: Around) -> None:
     assert Interpreter(around).run(FUNCTIONS) == ([f"OK: {WINDOWS} for 180 days"], 0)
     around._desk.slmgr("/rearm")
     assert Interpreter(around).run(FUNCTIONS) == (["not activated"], 2)
@@ -203,7 +203,7 @@ def test_json_is_that_of_the_powershell_that_is_called(run) -> None:
     )
 
 
-def test_a_machine_is_set_and_activated_by_its_methods(run, around) -> None:
+def test_a_machine_is_set_and_activated_by_its_methods(run, around: Around) -> None:
     run(
         "$s = Get-WmiObject SoftwareLicensingService; $s.SetKeyManagementServiceMachine('kms'); $s.RefreshLicenseStatus()"
     )
@@ -219,7 +219,7 @@ def test_a_machine_is_set_and_activated_by_its_methods(run, around) -> None:
     assert around.called[0][2] == ["kms"]
 
 
-def test_a_script_ends_with_its_own_code(around) -> None:
+def test_a_script_ends_with_its_own_code(around: Around) -> None:
     assert Interpreter(around).run("if (1 -eq 2) { exit 0 } else { exit 3 }") == ([], 3)
 
 
@@ -233,6 +233,6 @@ def test_a_script_ends_with_its_own_code(around) -> None:
         ("function f { 1 }", "is not"),
     ],
 )
-def test_what_is_not_understood_is_refused(run, text, said) -> None:
+def test_what_is_not_understood_is_refused(run, text: str, said: str) -> None:
     with pytest.raises(PowerShellError, match=said):
         run(text)

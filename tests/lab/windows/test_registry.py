@@ -6,14 +6,14 @@ import pytest
 
 from kmstwist.lab.machines.machine import MACHINE
 from kmstwist.lab.windows.registry import KEY, RegistryError, entries, reg
-from tests.lab.machines.conftest import desk, greenwich
+from tests.lab.machines.conftest import Desk, desk, greenwich
 
 __all__ = ["desk", "greenwich"]
 SHORT = KEY.replace("HKEY_LOCAL_MACHINE", "HKLM")
 OFFICE_APP = "0ff1ce15-a989-479d-af46-f275c6370663"
 
 
-def test_what_is_added_sets_the_machine(desk) -> None:
+def test_what_is_added_sets_the_machine(desk: Desk) -> None:
     machine = desk.machine
     for name, kind, text in (
         ("KeyManagementServiceName", "REG_SZ", "kms9"),
@@ -45,7 +45,7 @@ def test_what_is_added_sets_the_machine(desk) -> None:
     assert machine.caching
 
 
-def test_what_slmgr_and_ospp_set_stands_in_the_registry(desk) -> None:
+def test_what_slmgr_and_ospp_set_stands_in_the_registry(desk: Desk) -> None:
     desk.slmgr("/skms", "kms1:1700")
     desk.ospp("/sethst:kms2")
     office = desk.machine.licences[1]
@@ -72,7 +72,7 @@ def test_what_slmgr_and_ospp_set_stands_in_the_registry(desk) -> None:
         ([], "Invalid syntax"),
     ],
 )
-def test_what_is_not_there_or_means_nothing_is_refused(desk, words, said) -> None:
+def test_what_is_not_there_or_means_nothing_is_refused(desk: Desk, words, said: str) -> None:
     with pytest.raises(RegistryError, match=said):
         reg(desk.machine, words)
     assert desk.machine.scope(MACHINE).host is None
