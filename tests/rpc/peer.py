@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypedDict, TypeVar, Unpack
 
 from kmstwist.kms.interface import KMS_INTERFACE
 from kmstwist.rpc import (
     MGMT_INTERFACE,
     NDR32,
     NDR64,
+    AcceptedContext,
     Bind,
     BindAck,
     Call,
     CallReceived,
+    ClientAssociation,
     Ended,
     Event,
     Interface,
     Limits,
     Pdu,
     PresentationContext,
+    Refused,
     RpcServer,
     ServerAssociation,
     decode,
@@ -45,6 +49,34 @@ def split(data: bytes) -> list[bytes]:
     return pieces
 
 
+PduT = TypeVar("PduT", bound=Pdu)
+
+
+class BindFields(TypedDict, total=False):
+    """What a bind says beside its contexts."""
+
+    flags: int
+    max_xmit_frag: int
+    max_recv_frag: int
+    assoc_group: int
+
+
+def of_kind(kind: type[PduT], pdus: Iterable[Pdu]) -> list[PduT]:
+    """These PDUs, which are all of this kind."""
+    found: list[PduT] = []
+    for pdu in pdus:
+        assert type(pdu) is kind
+        found.append(pdu)
+    return found
+
+
+def kms_context(client: ClientAssociation) -> AcceptedContext:
+    """The context that a bound client calls the KMS interface on."""
+    context = client.context_for(KMS_INTERFACE)
+    assert context is not None
+    return context
+
+
 class Peer:
     """One client's connection to `server`. `events` and `raw` hold all that has happened so far."""
 
@@ -67,7 +99,9 @@ class Peer:
         self.raw += pieces
         return [decode(piece) for piece in pieces]
 
-    def bind(self, contexts: Iterable[PresentationContext] = (KMS_CONTEXT, MGMT_CONTEXT), **fields: int) -> BindAck:
+    def bind(
+        self, contexts: Iterable[PresentationContext] = (KMS_CONTEXT, MGMT_CONTEXT), **fields: Unpack[BindFields]
+    ) -> BindAck:
         [ack] = self.send(Bind(1, tuple(contexts), **fields))
         assert type(ack) is BindAck
         return ack
@@ -87,8 +121,25 @@ class Peer:
         assert len(ends) <= 1
         return ends[0] if ends else None
 
+    @property
+    def refusals(self) -> list[Refused]:
+        """All that has happened, which was refusals."""
+        refusals = [event for event in self.events if type(event) is Refused]
+        assert refusals == self.events
+        return refusals
 
-def bound_peer(server: RpcServer | None = None, **fields: int) -> Peer:
+    @property
+    def end(self) -> Ended:
+        """The end, which has come."""
+        assert self.ended is not None
+        return self.ended
+
+
+def bound_peer(
+    server: RpcServer | None = None,
+    contexts: Iterable[PresentationContext] = (KMS_CONTEXT, MGMT_CONTEXT),
+    **fields: Unpack[BindFields],
+) -> Peer:
     peer = Peer(server)
-    peer.bind(**fields)
+    peer.bind(contexts, **fields)
     return peer

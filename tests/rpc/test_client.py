@@ -45,7 +45,7 @@ from kmstwist.rpc import (
     encode,
 )
 
-from .peer import Peer, split
+from .peer import Peer, kms_context, of_kind, split
 
 ACCEPTED, REFUSED, FEATURES = ContextOutcome(0, 0, NDR32), ContextOutcome(2, 2), ContextOutcome(3, 3)
 RESULTS = (ACCEPTED, REFUSED, FEATURES)
@@ -65,7 +65,7 @@ class Client:
         return self.association.receive_data(b"".join(encode(pdu, little_endian=little_endian) for pdu in pdus))
 
     def call(self, stub: bytes = b"") -> int:
-        return self.association.call(self.association.context_for(KMS_INTERFACE), 0, stub)
+        return self.association.call(kms_context(self.association), 0, stub)
 
 
 def bound_client(ack: BindAck = ACK) -> Client:
@@ -127,7 +127,7 @@ def test_a_refused_bind_is_the_end() -> None:
 
 
 @pytest.mark.parametrize("results", [(), RESULTS[:2], (*RESULTS, REFUSED)])
-def test_a_bind_ack_with_another_number_of_results_is_a_violation(results) -> None:
+def test_a_bind_ack_with_another_number_of_results_is_a_violation(results: tuple[ContextOutcome, ...]) -> None:
     client = Client()
     client.association.bind(WINDOWS_CONTEXTS)
     broke(client.receives(BindAck(2, results)), f"{len(results)} results for 3 contexts")
@@ -156,7 +156,9 @@ def test_features_taken_for_a_transfer_syntax_are_no_context_for_calls() -> None
         (ContextOutcome(0), REFUSED, FEATURES),
     ],
 )
-def test_a_transfer_syntax_that_was_not_proposed_for_its_context_is_the_servers_breach(results) -> None:
+def test_a_transfer_syntax_that_was_not_proposed_for_its_context_is_the_servers_breach(
+    results: tuple[ContextOutcome, ...],
+) -> None:
     client = Client()
     client.association.bind(WINDOWS_CONTEXTS)
     broke(client.receives(BindAck(2, results)), "accepted with a transfer syntax that was not proposed")
@@ -196,7 +198,7 @@ def test_a_request_is_cut_to_what_the_server_takes() -> None:
     client = bound_client(BindAck(2, RESULTS, 2048, 2048))
     stub = bytes(i % 251 for i in range(5000))
     call_id = client.call(stub)
-    requests = client.sent()
+    requests = of_kind(Request, client.sent())
     assert b"".join(request.stub for request in requests) == stub
     assert [request.flags for request in requests] == [FIRST_FRAG, 0, LAST_FRAG]
     assert [request.alloc_hint for request in requests] == [5000, 5000 - 2024, 5000 - 4048]
@@ -251,7 +253,7 @@ def test_a_response_larger_than_anything_we_ask_for_is_a_violation() -> None:
 
 
 @pytest.mark.parametrize("flags", [0, LAST_FRAG])
-def test_a_response_fragment_without_its_first_is_a_violation(flags) -> None:
+def test_a_response_fragment_without_its_first_is_a_violation(flags: int) -> None:
     client = bound_client()
     broke(client.receives(Response(client.call(), 0, b"", flags=flags)), "not under way")
 
@@ -264,7 +266,7 @@ def test_a_response_begun_twice_is_a_violation() -> None:
 
 
 @pytest.mark.parametrize("answer", [Response(99, 0, b""), Fault(99, 0, 5), AlterContextResp(99, ())])
-def test_an_answer_to_a_call_that_was_not_made_is_a_violation(answer) -> None:
+def test_an_answer_to_a_call_that_was_not_made_is_a_violation(answer: Pdu) -> None:
     client = bound_client()
     client.call()
     broke(client.receives(answer), "an answer to call 99")
@@ -329,7 +331,7 @@ def test_a_call_that_is_not_under_way_cannot_be_given_up() -> None:
     ids=lambda pdu: type(pdu).__name__,
 )
 @pytest.mark.parametrize("state", ["idle", "binding", "bound"])
-def test_what_no_server_sends_is_a_violation_at_any_time(pdu, state: str) -> None:
+def test_what_no_server_sends_is_a_violation_at_any_time(pdu: Pdu, state: str) -> None:
     client = bound_client() if state == "bound" else Client()
     if state == "binding":
         client.association.bind(WINDOWS_CONTEXTS)
@@ -344,7 +346,7 @@ def test_what_no_server_sends_is_a_violation_at_any_time(pdu, state: str) -> Non
         ("bound", [ACK, BindNak(2, 0)]),
     ],
 )
-def test_an_answer_to_nothing_we_asked_is_a_violation(state: str, unexpected) -> None:
+def test_an_answer_to_nothing_we_asked_is_a_violation(state: str, unexpected: list[Pdu]) -> None:
     for pdu in unexpected:
         client = bound_client() if state == "bound" else Client()
         if state == "binding":
@@ -377,13 +379,13 @@ def test_a_shutdown_is_passed_on_at_any_time_and_ends_nothing() -> None:
 
 
 @given(st.binary(max_size=9000), st.binary(max_size=9000), st.sampled_from([2048, 3000, 5840]))
-def test_any_question_and_answer_pass_between_our_two_sides(question, answer, size) -> None:
+def test_any_question_and_answer_pass_between_our_two_sides(question: bytes, answer: bytes, size: int) -> None:
     peer, client = Peer(), ClientAssociation()
     peer.send(Bind(2, WINDOWS_CONTEXTS, size, size))
     client.bind(WINDOWS_CONTEXTS)
     client.data_to_send()
     assert [type(event) for event in client.receive_data(peer.raw[0])] == [Bound]
-    call_id = client.call(client.context_for(KMS_INTERFACE), 0, question)
+    call_id = client.call(kms_context(client), 0, question)
     assert client.fragment_size == size & ~7
     peer.send_bytes(client.data_to_send())
     [call] = peer.calls

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmstwist.reasons import Reason
-from kmstwist.rpc import CoCancel, PduError, Request, Shutdown, encode
+from kmstwist.rpc import CoCancel, Pdu, PduError, Request, Shutdown, encode
 from kmstwist.rpc.framing import FrameReader
 
 from .strategies import pdus
@@ -15,17 +15,18 @@ from .strategies import pdus
 MAX = 5840
 
 
-def read_all(reader: FrameReader) -> list:
-    found = []
+def read_all(reader: FrameReader) -> list[Pdu]:
+    found: list[Pdu] = []
     while (pdu := reader.next_pdu()) is not None:
         found.append(pdu)
     return found
 
 
 @given(st.lists(pdus(), max_size=6), st.lists(st.integers(1, 200), max_size=30))
-def test_pdus_come_out_as_they_went_in_however_the_stream_is_cut(sent, cuts) -> None:
+def test_pdus_come_out_as_they_went_in_however_the_stream_is_cut(sent: list[Pdu], cuts: list[int]) -> None:
     data = b"".join(encode(pdu) for pdu in sent)
-    reader, received = FrameReader(0xFFFF), []
+    reader = FrameReader(0xFFFF)
+    received: list[Pdu] = []
     for cut in [*cuts, len(data)]:
         reader.feed(data[:cut])
         data = data[cut:]
@@ -73,7 +74,7 @@ def test_both_minor_versions_are_read(minor: int) -> None:
         (b"\0\x1e\0\6", Reason.RPC_NOT_RPC),
     ],
 )
-def test_other_versions_are_told_from_what_is_no_rpc(begin: bytes, reason) -> None:
+def test_other_versions_are_told_from_what_is_no_rpc(begin: bytes, reason: Reason) -> None:
     reader = FrameReader(MAX)
     reader.feed(begin + encode(Shutdown(1))[len(begin) :])
     with pytest.raises(PduError) as caught:

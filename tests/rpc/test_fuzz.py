@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ FUZZ = Path(__file__).resolve().parents[2] / "fuzz"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def fuzz_folder():
+def fuzz_folder() -> Iterator[None]:
     sys.path.insert(0, str(FUZZ))
     yield
     sys.path.remove(str(FUZZ))

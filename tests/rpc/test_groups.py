@@ -28,7 +28,7 @@ def test_an_unknown_group_is_refused_with_a_bind_nak() -> None:
     peer = Peer()
     [nak] = peer.send(Bind(1, (KMS_CONTEXT,), assoc_group=12345))
     assert nak == BindNak(1, 0)
-    assert peer.ended.reason is Reason.RPC_ASSOC_GROUP
+    assert peer.end.reason is Reason.RPC_ASSOC_GROUP
 
 
 def test_only_the_machine_that_made_a_group_may_join_it() -> None:
@@ -78,8 +78,9 @@ def test_an_id_still_in_use_is_not_given_again() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=60))
-def test_there_are_as_many_groups_as_have_connections(steps) -> None:
-    groups, members = AssociationGroups(1), {}
+def test_there_are_as_many_groups_as_have_connections(steps: list[tuple[bool, int]]) -> None:
+    groups = AssociationGroups(1)
+    members: dict[int, int] = {}
     for joins, group in steps:
         if joins:
             joined = groups.join(group)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from kmstwist.kms.interface import KMS, WINDOWS_CONTEXTS
-from kmstwist.machine import Machine, NoRow, transition_text
+from kmstwist.machine import Machine, NoRow, Table, transition_text
 from kmstwist.rpc import Call, ClientAssociation, Pdu, Request, RpcServer, ServerAssociation
 from kmstwist.rpc.client.association import CLIENT
 from kmstwist.rpc.server.association import SERVER
 from kmstwist.rpc.server.call import CALL, CallInput
 from kmstwist.rpc.server.contexts import BoundContext
 
-TABLES = {"server": SERVER, "client": CLIENT, "call": CALL}
+TABLES: dict[str, Table[Any, Any]] = {"server": SERVER, "client": CLIENT, "call": CALL}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -23,7 +24,7 @@ def test_every_input_has_exactly_one_line_in_every_state(name: str) -> None:
 
 
 @pytest.mark.parametrize("table", [SERVER, CLIENT], ids=["server", "client"])
-def test_every_pdu_there_is_is_an_input(table) -> None:
+def test_every_pdu_there_is_is_an_input(table: Table[Any, type]) -> None:
     assert set(Pdu.__args__) <= set(table.inputs)
 
 
@@ -44,7 +45,7 @@ def test_a_client_binds_once() -> None:
 def test_a_trace_tells_what_both_ends_go_through() -> None:
     lines: list[str] = []
 
-    def trace(machine: Machine, before: object, happened: object) -> None:
+    def trace(machine: Machine[Any, Any], before: object, happened: object) -> None:
         lines.append(transition_text(machine, before, happened))
 
     client, server = ClientAssociation(trace), ServerAssociation(RpcServer((KMS,)), "1688", trace=trace)

@@ -123,7 +123,7 @@ def test_a_context_id_may_be_named_again_for_the_same() -> None:
 @pytest.mark.parametrize(
     "proposed", [context(0, NDR64), context(0, NDR32, interface=MGMT_INTERFACE)], ids=["syntax", "interface"]
 )
-def test_a_context_id_cannot_be_given_another_meaning(proposed) -> None:
+def test_a_context_id_cannot_be_given_another_meaning(proposed: PresentationContext) -> None:
     with pytest.raises(ContextListError, match="context 0 is bound already"):
         alter({0: BoundContext(KMS, False)}, proposed)
 
@@ -176,7 +176,7 @@ def test_an_association_holds_so_many_contexts_and_no_more() -> None:
 
 
 @given(context_lists | known_contexts)
-def test_every_context_gets_one_result_in_its_place(proposed) -> None:
+def test_every_context_gets_one_result_in_its_place(proposed: list[PresentationContext]) -> None:
     try:
         outcome = bind(*proposed)
     except ContextListError:
@@ -210,12 +210,12 @@ def test_a_fragment_size_is_the_least_offered_a_multiple_of_8_and_2048_at_least(
 
 
 @given(u16, u16)
-def test_a_fragment_size_is_always_within_bounds(xmit, recv) -> None:
+def test_a_fragment_size_is_always_within_bounds(xmit: int, recv: int) -> None:
     size = fragment_size(xmit, recv)
     assert 2048 <= size <= 5840
     assert size % 8 == 0
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_feature_bits_survive_their_syntax(bits) -> None:
+def test_feature_bits_survive_their_syntax(bits: int) -> None:
     assert feature_bits(feature_syntax(bits)) == bits

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmstwist.kms.interface import KMS_INTERFACE, WINDOWS_CONTEXTS
+from kmstwist.kms.interface import WINDOWS_CONTEXTS
 from kmstwist.rpc import (
     CONC_MPX,
     MAX_FRAGMENT,
@@ -26,6 +26,7 @@ from kmstwist.rpc import (
     ServerBroke,
     encode,
 )
+from tests.rpc.peer import kms_context
 
 from .peer import KMS_CONTEXT, MGMT_CONTEXT, make_server
 from .strategies import client_pdus, pdus, server_pdus
@@ -98,7 +99,9 @@ def run_server(reads: list[bytes]) -> tuple[list[object], bytes]:
 
 @given(prefixes, any_client_bytes, cuts)
 @settings(max_examples=300)
-def test_a_server_takes_any_bytes_and_the_cuts_between_reads_change_nothing(prefix, data, sizes) -> None:
+def test_a_server_takes_any_bytes_and_the_cuts_between_reads_change_nothing(
+    prefix: bytes, data: bytes, sizes: list[int]
+) -> None:
     data = prefix + data
     whole = run_server([data])
     assert run_server(pieces(data, sizes)) == whole
@@ -106,7 +109,7 @@ def test_a_server_takes_any_bytes_and_the_cuts_between_reads_change_nothing(pref
 
 @given(prefixes, st.lists(client_pdus.map(encode), max_size=8).map(b"".join))
 @settings(max_examples=60)
-def test_a_server_takes_a_stream_byte_by_byte_as_it_takes_it_whole(prefix, data) -> None:
+def test_a_server_takes_a_stream_byte_by_byte_as_it_takes_it_whole(prefix: bytes, data: bytes) -> None:
     data = prefix + data
     assert run_server([data[at : at + 1] for at in range(len(data))]) == run_server([data])
 
@@ -120,7 +123,7 @@ def run_client(reads: list[bytes], bound: bool) -> list[object]:
     association.bind(WINDOWS_CONTEXTS)
     if bound:
         association.receive_data(BIND_ACK)
-        context = association.context_for(KMS_INTERFACE)
+        context = kms_context(association)
         ids = [association.call(context, 0, b"") for _ in range(3)]
         association.orphan(ids[0])
     events: list[object] = []
@@ -135,7 +138,9 @@ def run_client(reads: list[bytes], bound: bool) -> list[object]:
 
 @given(any_server_bytes, cuts, st.booleans())
 @settings(max_examples=300)
-def test_a_client_takes_any_bytes_and_the_cuts_between_reads_change_nothing(data, sizes, bound) -> None:
+def test_a_client_takes_any_bytes_and_the_cuts_between_reads_change_nothing(
+    data: bytes, sizes: list[int], bound: bool
+) -> None:
     whole = run_client([data], bound)
     assert run_client(pieces(data, sizes), bound) == whole
 
@@ -156,4 +161,5 @@ def test_a_fragment_a_byte_costs_a_byte() -> None:
     association.receive_data(encode(Bind(1, (KMS_CONTEXT,))) + encode(Request(2, 0, 0, b"x", flags=FIRST_FRAG)))
     association.receive_data(encode(Request(2, 0, 0, b"x", flags=0)) * 999)
     assert association.buffered == 1000
+    assert association.incoming is not None
     assert type(association.incoming.stub) is bytearray

@@ -27,6 +27,7 @@ from kmstwist.rpc import (
     Fault,
     Orphaned,
     OtherPdu,
+    Pdu,
     PresentationContext,
     Refused,
     Request,
@@ -36,6 +37,7 @@ from kmstwist.rpc import (
     encode,
     feature_syntax,
 )
+from tests.rpc.peer import of_kind
 
 from .peer import KMS_CONTEXT, MGMT_CONTEXT, Peer, bound_peer
 
@@ -138,7 +140,8 @@ def test_the_agreed_fragment_size_is_told_for_both_directions() -> None:
 def test_an_alter_context_changes_neither_sizes_nor_group() -> None:
     peer = Peer()
     ack = peer.bind(max_recv_frag=4000)
-    [answer] = peer.send(AlterContext(2, (KMS_CONTEXT,), max_xmit_frag=2048, max_recv_frag=2048, assoc_group=99))
+    altering = AlterContext(2, (KMS_CONTEXT,), max_xmit_frag=2048, max_recv_frag=2048, assoc_group=99)
+    [answer] = of_kind(AlterContextResp, peer.send(altering))
     assert (answer.max_xmit_frag, answer.max_recv_frag, answer.assoc_group) == (4000, 4000, ack.assoc_group)
     assert peer.association.fragment_size == 4000
 
@@ -156,7 +159,7 @@ def test_a_bind_whose_contexts_are_all_refused_still_binds_and_says_why() -> Non
     peer = Peer()
     assert peer.bind((OTHER,)).results == (ContextOutcome(2, 1),)
     assert peer.events == [Refused(Reason.RPC_NO_INTERFACE, "no context of the bind was accepted")]
-    [answer] = peer.send(AlterContext(2, (KMS_CONTEXT,)))
+    [answer] = of_kind(AlterContextResp, peer.send(AlterContext(2, (KMS_CONTEXT,))))
     assert answer.results == (ContextOutcome(0, 0, NDR32),)
 
 
@@ -169,19 +172,19 @@ def test_a_context_added_by_alter_context_can_be_called_on() -> None:
 def test_an_alter_context_before_a_bind_is_a_fault_and_the_end() -> None:
     peer = Peer()
     assert peer.send(AlterContext(2, (KMS_CONTEXT,))) == [Fault(2, 0, PROTOCOL_ERROR, flags=WHOLE | DID_NOT_EXECUTE)]
-    assert peer.ended.reason is Reason.RPC_NOT_BOUND
+    assert peer.end.reason is Reason.RPC_NOT_BOUND
 
 
 def test_an_alter_context_that_breaks_the_protocol_is_a_fault_and_the_end() -> None:
     peer = bound_peer()
     assert peer.send(AlterContext(2, ())) == [Fault(2, 0, PROTOCOL_ERROR, flags=WHOLE | DID_NOT_EXECUTE)]
-    assert peer.ended.reason is Reason.RPC_BAD_CONTEXT_LIST
+    assert peer.end.reason is Reason.RPC_BAD_CONTEXT_LIST
 
 
 def test_a_second_bind_is_refused_and_the_end() -> None:
     peer = bound_peer()
     assert peer.send(Bind(9, (KMS_CONTEXT,))) == [BindNak(9, 0)]
-    assert peer.ended.reason is Reason.RPC_SECOND_BIND
+    assert peer.end.reason is Reason.RPC_SECOND_BIND
 
 
 @pytest.mark.parametrize(
@@ -200,17 +203,17 @@ def test_a_second_bind_is_refused_and_the_end() -> None:
     ids=lambda pdu: type(pdu).__name__,
 )
 @pytest.mark.parametrize("bound", [False, True])
-def test_what_no_client_sends_ends_the_association_without_an_answer(pdu, bound: bool) -> None:
+def test_what_no_client_sends_ends_the_association_without_an_answer(pdu: Pdu, bound: bool) -> None:
     peer = bound_peer() if bound else Peer()
     assert peer.send(pdu) == []
-    assert peer.ended.reason is Reason.RPC_UNEXPECTED_PDU
+    assert peer.end.reason is Reason.RPC_UNEXPECTED_PDU
 
 
 @pytest.mark.parametrize("pdu", [CoCancel(1), Orphaned(1)])
-def test_a_cancel_or_orphan_before_a_bind_is_the_end(pdu) -> None:
+def test_a_cancel_or_orphan_before_a_bind_is_the_end(pdu: Pdu) -> None:
     peer = Peer()
     assert peer.send(pdu) == []
-    assert peer.ended.reason is Reason.RPC_UNEXPECTED_PDU
+    assert peer.end.reason is Reason.RPC_UNEXPECTED_PDU
 
 
 def test_nothing_is_taken_after_the_end() -> None:
@@ -234,7 +237,7 @@ def test_a_bind_of_another_version_is_refused_for_that(offset: int, byte: int) -
     peer = Peer()
     answer = peer.send_bytes(altered(encode(Bind(1, (KMS_CONTEXT,))), offset, byte))
     assert answer == [BindNak(1, 4)]
-    assert peer.ended.reason is Reason.RPC_VERSION
+    assert peer.end.reason is Reason.RPC_VERSION
 
 
 def test_minor_version_1_is_served_and_answered_in_version_5_0() -> None:
@@ -257,24 +260,24 @@ def test_what_is_no_rpc_is_answered_as_scanners_know_it_of_windows(question: str
     peer = Peer()
     peer.send_bytes(bytes.fromhex(question))
     assert peer.raw == [bytes.fromhex(answer)]
-    assert peer.ended.reason is Reason.RPC_NOT_RPC
+    assert peer.end.reason is Reason.RPC_NOT_RPC
 
 
 def test_a_first_pdu_of_another_version_is_told_ours_whatever_its_type() -> None:
     peer = Peer()
     assert peer.send_bytes(altered(encode(Request(9, 0, 0, b"")), 0, 4)) == [BindNak(9, 4)]
-    assert peer.ended.reason is Reason.RPC_VERSION
+    assert peer.end.reason is Reason.RPC_VERSION
 
 
 def test_a_request_of_another_version_is_not_answered_after_the_bind() -> None:
     peer = bound_peer()
     assert peer.send_bytes(altered(encode(Request(1, 0, 0, b"")), 0, 4)) == []
-    assert peer.ended.reason is Reason.RPC_VERSION
+    assert peer.end.reason is Reason.RPC_VERSION
 
 
 @pytest.mark.parametrize("length", [0, 15])
 def test_a_length_that_cannot_be_is_answered_by_what_the_pdu_claims_to_be(length: int) -> None:
-    def claim(pdu) -> bytes:
+    def claim(pdu: Pdu) -> bytes:
         data = encode(pdu)
         return data[:8] + length.to_bytes(2, "little") + data[10:]
 
@@ -287,14 +290,14 @@ def test_a_length_that_cannot_be_is_answered_by_what_the_pdu_claims_to_be(length
 
 @pytest.mark.parametrize("length", [5841, 0xFFFF])
 def test_what_is_longer_than_a_fragment_may_be_is_found_out_by_its_header(length: int) -> None:
-    def claim(pdu) -> bytes:
+    def claim(pdu: Pdu) -> bytes:
         data = encode(pdu)
         return data[:8] + length.to_bytes(2, "little") + data[10:]
 
     assert bound_peer().send_bytes(claim(Request(2, 0, 0, b""))) == [Fault(2, 0, PROTOCOL_ERROR)]
     peer = bound_peer()
     assert peer.send_bytes(claim(CoCancel(4))) == []
-    assert peer.ended.reason is Reason.RPC_FRAGMENT_LENGTH
+    assert peer.end.reason is Reason.RPC_FRAGMENT_LENGTH
 
 
 def test_a_fragment_as_long_as_may_be_is_taken() -> None:
@@ -310,32 +313,31 @@ LEVELS = (0, 1, 2, 3, 4, 5, 6, 7, 255)
 
 
 @pytest.mark.parametrize(("auth_type", "level"), list(itertools.product(TYPES, LEVELS)))
-def test_a_verifier_is_refused_wherever_it_comes(auth_type, level) -> None:
+def test_a_verifier_is_refused_wherever_it_comes(auth_type: int, level: int) -> None:
     auth = AuthVerifier(auth_type, level, 0, 1, bytes(16))
     recognized = 2 <= level <= 6
 
     peer = Peer()
     assert peer.send(Bind(1, (KMS_CONTEXT,), auth=auth)) == [BindNak(1, 8 if recognized else 0)]
-    assert peer.ended.reason is Reason.RPC_AUTHENTICATION
+    assert peer.end.reason is Reason.RPC_AUTHENTICATION
 
     peer = bound_peer()
-    [answer] = peer.send(AlterContext(2, (KMS_CONTEXT,), auth=auth))
-    assert answer == Fault(2, 0, 5, flags=WHOLE | DID_NOT_EXECUTE)
-    assert peer.ended.reason is Reason.RPC_AUTHENTICATION
+    assert peer.send(AlterContext(2, (KMS_CONTEXT,), auth=auth)) == [Fault(2, 0, 5, flags=WHOLE | DID_NOT_EXECUTE)]
+    assert peer.end.reason is Reason.RPC_AUTHENTICATION
 
     peer = bound_peer()
-    [answer] = peer.send(Request(3, 0, 0, b"", auth=auth))
+    [answer] = of_kind(Fault, peer.send(Request(3, 0, 0, b"", auth=auth)))
     assert (answer.status, answer.context_id) == (5, 0)
-    assert peer.ended.reason is Reason.RPC_AUTHENTICATION
+    assert peer.end.reason is Reason.RPC_AUTHENTICATION
     assert peer.calls == []
-    assert f"type {auth_type} level {level}" in peer.ended.detail
+    assert f"type {auth_type} level {level}" in peer.end.detail
 
 
 def test_a_verifier_that_does_not_fit_its_bind_is_a_protocol_error() -> None:
     data = encode(Bind(1, (KMS_CONTEXT,)))
     peer = Peer()
     assert peer.send_bytes(data[:10] + b"\xff\xff" + data[12:]) == [BindNak(1, 4)]
-    assert peer.ended.reason is Reason.RPC_AUTHENTICATION
+    assert peer.end.reason is Reason.RPC_AUTHENTICATION
 
 
 # Other data representations.
@@ -343,16 +345,16 @@ def test_a_verifier_that_does_not_fit_its_bind_is_a_protocol_error() -> None:
 
 def test_a_big_endian_client_is_served() -> None:
     peer = Peer()
-    [ack] = peer.send(Bind(1, (KMS_CONTEXT, MGMT_CONTEXT)), little_endian=False)
+    [ack] = of_kind(BindAck, peer.send(Bind(1, (KMS_CONTEXT, MGMT_CONTEXT)), little_endian=False))
     assert ack.results[0] == ContextOutcome(0, 0, NDR32)
     peer.send(Request(2, 0, 0, b"big"), little_endian=False)
     [call] = peer.calls
     assert (call.call_id, call.stub, call.little_endian) == (2, b"big", False)
-    [answer] = peer.respond(call, b"little")
+    [answer] = of_kind(Response, peer.respond(call, b"little"))
     assert (answer.call_id, answer.stub, answer.little_endian) == (2, b"little", True)
 
 
 def test_a_big_endian_management_request_is_understood() -> None:
     peer = bound_peer()
-    [answer] = peer.send(Request(2, 1, 1, (2).to_bytes(4, "big")), little_endian=False)
+    [answer] = of_kind(Response, peer.send(Request(2, 1, 1, (2).to_bytes(4, "big")), little_endian=False))
     assert answer.stub[:8] == bytes.fromhex("02000000 02000000")

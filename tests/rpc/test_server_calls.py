@@ -30,8 +30,10 @@ from kmstwist.rpc import (
     Refused,
     Request,
     Response,
+    RpcServer,
 )
 from kmstwist.rpc.mgmt import MANAGEMENT
+from tests.rpc.peer import of_kind
 
 from .peer import KMS64_CONTEXT, MGMT_CONTEXT, Peer, bound_peer, make_server
 
@@ -40,8 +42,8 @@ UNKNOWN_INTERFACE, OP_RANGE, BAD_STUB, NO_CALL_ACTIVE = 0x1C010003, 0x1C010002, 
 NOT_EXECUTED = WHOLE | DID_NOT_EXECUTE
 
 
-def first(call_id: int, stub: bytes = b"", **fields: int) -> Request:
-    return Request(call_id, fields.pop("context_id", 0), fields.pop("opnum", 0), stub, flags=FIRST_FRAG, **fields)
+def first(call_id: int, stub: bytes = b"", context_id: int = 0, opnum: int = 0, alloc_hint: int = 0) -> Request:
+    return Request(call_id, context_id, opnum, stub, flags=FIRST_FRAG, alloc_hint=alloc_hint)
 
 
 def middle(call_id: int, stub: bytes = b"", context_id: int = 0, opnum: int = 0) -> Request:
@@ -52,7 +54,7 @@ def last(call_id: int, stub: bytes = b"", context_id: int = 0, opnum: int = 0) -
     return Request(call_id, context_id, opnum, stub, flags=LAST_FRAG)
 
 
-def multiplexed_peer(server=None) -> Peer:
+def multiplexed_peer(server: RpcServer | None = None) -> Peer:
     return bound_peer(server, flags=WHOLE | CONC_MPX)
 
 
@@ -107,7 +109,7 @@ def test_an_object_uuid_is_handed_on_and_changes_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("flag", [0x08, CONC_MPX, DID_NOT_EXECUTE])
-def test_flags_without_a_meaning_in_a_request_change_nothing(flag) -> None:
+def test_flags_without_a_meaning_in_a_request_change_nothing(flag: int) -> None:
     peer = bound_peer()
     peer.send(Request(1, 0, 0, b"", flags=WHOLE | flag))
     assert peer.respond(peer.calls[0], b"") == [Response(1, 0, b"")]
@@ -129,7 +131,7 @@ def test_an_unknown_operation_is_a_fault_and_the_connection_stays() -> None:
     peer = bound_peer()
     assert peer.send(Request(1, 0, 1, b"")) == [Fault(1, 0, OP_RANGE, flags=NOT_EXECUTED)]
     assert peer.send(Request(2, 1, 5, b"")) == [Fault(2, 1, OP_RANGE, flags=NOT_EXECUTED)]
-    assert [event.reason for event in peer.events] == [Reason.RPC_UNKNOWN_OPERATION] * 2
+    assert [event.reason for event in peer.refusals] == [Reason.RPC_UNKNOWN_OPERATION] * 2
     assert peer.ended is None
 
 
@@ -146,13 +148,13 @@ def test_a_request_in_fragments_for_an_unknown_context_is_a_fault_and_the_rest_o
     assert peer.send(first(1, context_id=99)) == [Fault(1, 0, UNKNOWN_INTERFACE, flags=NOT_EXECUTED)]
     assert peer.events == [Refused(Reason.RPC_UNKNOWN_CONTEXT, "context 99 is not bound")]
     assert peer.send(last(1, context_id=99)) == [Fault(1, 0, PROTOCOL_ERROR)]
-    assert peer.ended.reason is Reason.RPC_FRAGMENT_ORDER
+    assert peer.end.reason is Reason.RPC_FRAGMENT_ORDER
 
 
 def test_a_bad_management_stub_is_a_fault_and_the_connection_stays() -> None:
     peer = bound_peer()
     assert peer.send(Request(1, 1, 1, b"")) == [Fault(1, 1, BAD_STUB)]
-    assert [event.reason for event in peer.events] == [Reason.RPC_BAD_STUB]
+    assert [event.reason for event in peer.refusals] == [Reason.RPC_BAD_STUB]
 
 
 @pytest.mark.parametrize("opnum", range(5))
@@ -192,16 +194,16 @@ def test_the_first_fragments_flags_and_object_count_for_the_call() -> None:
 
 
 @pytest.mark.parametrize("fragment", [middle(2), last(2)])
-def test_a_fragment_without_its_first_is_the_end(fragment) -> None:
+def test_a_fragment_without_its_first_is_the_end(fragment: Request) -> None:
     peer = bound_peer()
     assert peer.send(fragment) == [Fault(2, 0, PROTOCOL_ERROR)]
-    assert peer.ended.reason is Reason.RPC_FRAGMENT_ORDER
+    assert peer.end.reason is Reason.RPC_FRAGMENT_ORDER
 
 
-@pytest.mark.parametrize("change", [{"context_id": 1}, {"opnum": 1}])
-def test_a_call_keeps_the_context_and_operation_of_its_first_fragment(change: dict[str, int]) -> None:
+@pytest.mark.parametrize("ending", [last(2, context_id=1), last(2, opnum=1)])
+def test_a_call_keeps_the_context_and_operation_of_its_first_fragment(ending: Request) -> None:
     peer = bound_peer()
-    assert peer.send(first(2), last(2, **change)) == []
+    assert peer.send(first(2), ending) == []
     [call] = peer.calls
     assert (call.context_id, call.opnum) == (0, 0)
     assert peer.server.reassembling == 0
@@ -215,7 +217,7 @@ def test_a_fault_in_fragments_names_the_calls_context() -> None:
 def test_a_second_first_fragment_is_the_end() -> None:
     peer = bound_peer()
     assert peer.send(first(2), first(2)) == [Fault(2, 0, PROTOCOL_ERROR)]
-    assert peer.ended.reason is Reason.RPC_CALL_ID_IN_USE
+    assert peer.end.reason is Reason.RPC_CALL_ID_IN_USE
 
 
 def test_alloc_hint_promises_nothing() -> None:
@@ -229,7 +231,7 @@ def test_an_alloc_hint_beyond_the_limit_is_refused_before_its_bytes_come() -> No
     assert peer.send(first(1, b"ab", alloc_hint=100), last(1)) == []
     peer.respond(peer.calls[0], b"")
     assert peer.send(first(2, b"ab", alloc_hint=101)) == [Fault(2, 0, DENIED)]
-    assert peer.ended.reason is Reason.RPC_REQUEST_TOO_LARGE
+    assert peer.end.reason is Reason.RPC_REQUEST_TOO_LARGE
     assert peer.association.buffered == 0
 
 
@@ -240,7 +242,7 @@ def test_a_request_may_be_as_large_as_the_limit_and_no_larger() -> None:
     assert len(peer.calls[0].stub) == 100
     peer.respond(peer.calls[0], b"")
     assert peer.send(first(3, bytes(60)), middle(3, bytes(41))) == [Fault(3, 0, DENIED)]
-    assert peer.ended.reason is Reason.RPC_REQUEST_TOO_LARGE
+    assert peer.end.reason is Reason.RPC_REQUEST_TOO_LARGE
     assert server.reassembling == 0
 
 
@@ -251,7 +253,7 @@ def test_requests_of_all_connections_share_a_budget() -> None:
     assert peers[1].send(first(2, bytes(50))) == []
     assert server.reassembling == 100
     assert peers[2].send(first(2, bytes(1))) == [Fault(2, 0, NO_MEMORY)]
-    assert peers[2].ended.reason is Reason.RPC_REQUEST_TOO_LARGE
+    assert peers[2].end.reason is Reason.RPC_REQUEST_TOO_LARGE
     assert server.reassembling == 100
     peers[0].association.connection_lost()
     assert server.reassembling == 50
@@ -303,27 +305,27 @@ def test_call_ids_may_wrap() -> None:
 def test_a_second_call_without_multiplexing_is_the_end() -> None:
     peer = bound_peer()
     assert peer.send(Request(2, 0, 0, b""), Request(3, 0, 0, b"")) == [Fault(3, 0, PROTOCOL_ERROR, flags=NOT_EXECUTED)]
-    assert peer.ended.reason is Reason.RPC_NOT_MULTIPLEXED
+    assert peer.end.reason is Reason.RPC_NOT_MULTIPLEXED
 
 
 def test_without_multiplexing_it_is_the_call_broken_into_that_is_faulted() -> None:
     peer = bound_peer()
     assert peer.send(first(2, context_id=1), Request(3, 0, 0, b"")) == [Fault(2, 1, PROTOCOL_ERROR)]
-    assert peer.ended.reason is Reason.RPC_NOT_MULTIPLEXED
+    assert peer.end.reason is Reason.RPC_NOT_MULTIPLEXED
 
 
 def test_multiplexed_calls_are_answered_in_any_order() -> None:
     peer = multiplexed_peer()
     peer.send(Request(2, 0, 0, b"a"), Request(3, 0, 0, b"b"), Request(4, 0, 0, b"c"))
     assert [call.stub for call in peer.calls] == [b"a", b"b", b"c"]
-    answered = [peer.respond(call, call.stub)[0] for call in reversed(peer.calls)]
+    answered = [of_kind(Response, peer.respond(call, call.stub))[0] for call in reversed(peer.calls)]
     assert [(answer.call_id, answer.stub) for answer in answered] == [(4, b"c"), (3, b"b"), (2, b"a")]
 
 
 def test_fragments_of_multiplexed_calls_may_not_be_interleaved() -> None:
     peer = multiplexed_peer()
     assert peer.send(first(2, b"a"), first(3, b"1"), middle(2, b"b")) == [Fault(3, 0, PROTOCOL_ERROR)]
-    assert peer.ended.reason is Reason.RPC_FRAGMENT_ORDER
+    assert peer.end.reason is Reason.RPC_FRAGMENT_ORDER
     assert peer.server.reassembling == 0
 
 
@@ -339,7 +341,7 @@ def test_fragments_of_a_multiplexed_call_may_follow_while_another_executes() -> 
 def test_a_call_id_in_use_is_refused_even_with_multiplexing() -> None:
     peer = multiplexed_peer()
     assert peer.send(Request(2, 0, 0, b""), Request(2, 0, 0, b"")) == [Fault(2, 0, PROTOCOL_ERROR)]
-    assert peer.ended.reason is Reason.RPC_CALL_ID_IN_USE
+    assert peer.end.reason is Reason.RPC_CALL_ID_IN_USE
 
 
 def test_calls_on_one_connection_are_limited() -> None:
@@ -347,13 +349,13 @@ def test_calls_on_one_connection_are_limited() -> None:
     assert peer.send(Request(2, 0, 0, b""), Request(3, 0, 0, b""), first(4)) == [
         Fault(4, 0, TOO_BUSY, flags=NOT_EXECUTED)
     ]
-    assert peer.ended.reason is Reason.RPC_TOO_MANY_CALLS
+    assert peer.end.reason is Reason.RPC_TOO_MANY_CALLS
 
 
 def test_an_unknown_context_between_fragments_is_the_end() -> None:
     peer = multiplexed_peer()
     assert peer.send(first(2), Request(3, 99, 0, b"")) == [Fault(3, 0, PROTOCOL_ERROR)]
-    assert peer.ended.reason is Reason.RPC_UNKNOWN_CONTEXT
+    assert peer.end.reason is Reason.RPC_UNKNOWN_CONTEXT
 
 
 def test_answers_to_calls_under_way_are_dropped_when_the_association_ends() -> None:
@@ -386,7 +388,7 @@ def test_a_request_cancelled_in_its_own_first_fragment_is_refused() -> None:
     peer = bound_peer()
     [answer] = peer.send(Request(2, 0, 0, b"", flags=WHOLE | PENDING_CANCEL))
     assert answer == Fault(2, 0, NO_CALL_ACTIVE, flags=NOT_EXECUTED)
-    assert peer.ended.reason is Reason.RPC_NO_CALL
+    assert peer.end.reason is Reason.RPC_NO_CALL
 
 
 def test_an_orphaned_calls_answer_is_dropped_and_its_id_free() -> None:
@@ -424,7 +426,7 @@ def test_a_response_is_cut_to_what_the_client_takes(receive_size: int, pieces: i
     stub = bytes(i % 251 for i in range(max(0, pieces * room + extra)))
     peer = bound_peer(max_recv_frag=receive_size)
     peer.send(Request(2, 0, 0, b""))
-    answers = peer.respond(peer.calls[0], stub)
+    answers = of_kind(Response, peer.respond(peer.calls[0], stub))
     assert b"".join(answer.stub for answer in answers) == stub
     assert len(answers) == max(1, -(-len(stub) // room))
     assert all(len(raw) <= receive_size for raw in peer.raw)
@@ -441,14 +443,16 @@ def test_a_response_names_the_low_byte_of_its_context_and_a_fault_all_of_it() ->
     peer = Peer()
     peer.bind((PresentationContext(0x1234, KMS_INTERFACE, (NDR32,)), MGMT_CONTEXT))
     peer.send(Request(2, 0x1234, 0, b""))
-    assert peer.respond(peer.calls[0], b"")[0].context_id == 0x34
+    [answer] = of_kind(Response, peer.respond(peer.calls[0], b""))
+    assert answer.context_id == 0x34
     peer.send(Request(3, 0x1234, 0, b""))
     peer.association.fault(peer.calls[1], 5)
-    assert peer.receive()[0].context_id == 0x1234
+    [fault] = of_kind(Fault, peer.receive())
+    assert fault.context_id == 0x1234
 
 
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=20))
-def test_any_division_of_a_stub_into_fragments_gives_the_stub(sizes) -> None:
+def test_any_division_of_a_stub_into_fragments_gives_the_stub(sizes: list[int]) -> None:
     stub = bytes(i % 256 for i in range(sum(sizes)))
     peer, at, fragments = bound_peer(), 0, []
     for number, size in enumerate(sizes):
@@ -462,6 +466,6 @@ def test_any_division_of_a_stub_into_fragments_gives_the_stub(sizes) -> None:
 
 def test_a_statistics_answer_is_this() -> None:
     peer = bound_peer()
-    [answer] = peer.send(Request(2, 1, 1, struct.pack("<I", 4)))
+    [answer] = of_kind(Response, peer.send(Request(2, 1, 1, struct.pack("<I", 4))))
     # The question itself is counted; its answer is not yet.
     assert answer.stub == struct.pack("<IIIIIII", 4, 4, 1, 0, 2, 1, 0)

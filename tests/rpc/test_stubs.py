@@ -87,18 +87,18 @@ def test_a_status_goes_with_a_null_pointer() -> None:
 
 
 @given(messages, st.booleans())
-def test_requests_survive_the_way_there_and_back(message, ndr64) -> None:
+def test_requests_survive_the_way_there_and_back(message: bytes, ndr64: bool) -> None:
     assert interface.decode_request(interface.encode_request(message, ndr64=ndr64), ndr64=ndr64) == message
 
 
 @given(messages, st.integers(0, 0xFFFFFFFF), st.booleans())
-def test_responses_survive_the_way_there_and_back(message, hresult, ndr64) -> None:
+def test_responses_survive_the_way_there_and_back(message: bytes, hresult: int, ndr64: bool) -> None:
     stub = interface.encode_response(hresult, message, ndr64=ndr64)
     assert interface.decode_response(stub, ndr64=ndr64) == (hresult, message)
 
 
 @given(messages, st.booleans())
-def test_impacket_writes_the_request_we_read_and_reads_the_one_we_write(message, ndr64) -> None:
+def test_impacket_writes_the_request_we_read_and_reads_the_one_we_write(message: bytes, ndr64: bool) -> None:
     theirs = ImpacketRequest(isNDR64=ndr64)
     theirs["requestSize"] = len(message)
     theirs["request"] = message
@@ -108,13 +108,13 @@ def test_impacket_writes_the_request_we_read_and_reads_the_one_we_write(message,
 
 
 @given(messages, st.integers(0, 0xFFFFFFFF), st.booleans())
-def test_impacket_reads_the_response_we_write(message, hresult, ndr64) -> None:
+def test_impacket_reads_the_response_we_write(message: bytes, hresult: int, ndr64: bool) -> None:
     read = ImpacketResponse(interface.encode_response(hresult, message, ndr64=ndr64), isNDR64=ndr64)
     assert (read["responseSize"], b"".join(read["response"]), read["ErrorCode"]) == (len(message), message, hresult)
 
 
 @given(messages, st.integers(0, 0xFFFFFFFF), st.booleans())
-def test_we_read_the_response_impacket_writes(message, hresult, ndr64) -> None:
+def test_we_read_the_response_impacket_writes(message: bytes, hresult: int, ndr64: bool) -> None:
     theirs = ImpacketResponse(isNDR64=ndr64)
     theirs["responseSize"] = len(message)
     theirs["response"] = message
@@ -185,7 +185,7 @@ def test_impacket_reads_our_interface_ids_and_so_do_we(ndr64: bool) -> None:
 
 
 @pytest.mark.parametrize(("wanted", "told"), [(4, [1, 2, 3, 4]), (2, [1, 2]), (0, []), (50, [1, 2, 3, 4])])
-def test_as_many_statistics_are_told_as_were_asked_for_and_are_there(wanted: int, told) -> None:
+def test_as_many_statistics_are_told_as_were_asked_for_and_are_there(wanted: int, told: list[int]) -> None:
     count = len(told)
     expected = struct.pack(f"<II{count}II", count, count, *told, 0)
     assert ask(mgmt.INQ_STATS, struct.pack("<I", wanted)) == expected
@@ -228,7 +228,7 @@ def test_a_principal_name_is_empty_and_its_service_unknown(size: int, name: byte
     ("opnum", "stub"),
     [(mgmt.INQ_STATS, b""), (mgmt.INQ_PRINC_NAME, bytes(4)), (mgmt.INQ_PRINC_NAME, struct.pack("<II", 0, 0x10001))],
 )
-def test_a_management_request_that_does_not_unmarshal_is_an_error(opnum, stub: bytes) -> None:
+def test_a_management_request_that_does_not_unmarshal_is_an_error(opnum: int, stub: bytes) -> None:
     with pytest.raises(StubError):
         ask(opnum, stub)
 
@@ -258,7 +258,7 @@ def test_an_interface_vector_whose_counts_lie_does_not_unmarshal(counts: tuple[i
 @given(
     st.booleans(), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF), st.binary(max_size=9)
 )
-def test_what_is_written_is_read(ndr64, short, long, count, raw) -> None:
+def test_what_is_written_is_read(ndr64: bool, short: int, long: int, count: int, raw: bytes) -> None:
     writer = StubWriter(ndr64=ndr64).raw(raw).u16(short).u32(long).count(count).pointer(count).u16(short)
     reader = StubReader(writer.finish(), ndr64=ndr64)
     assert reader.raw(len(raw)) == raw

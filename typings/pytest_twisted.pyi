@@ -1,0 +1,11 @@
+"""What the tests use of pytest-twisted, which comes without types."""
+
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, ParamSpec
+
+from twisted.internet.defer import Deferred
+
+_P = ParamSpec("_P")
+
+def ensureDeferred(f: Callable[_P, Coroutine[Any, Any, None]]) -> Callable[_P, Coroutine[Any, Any, None]]: ...
+def inlineCallbacks(f: Callable[_P, Generator[Deferred[Any], Any, None]]) -> Callable[_P, Deferred[None]]: ...
