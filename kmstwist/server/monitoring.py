@@ -184,8 +184,15 @@ class WorkersObservation:
 class WebService(Service):
     """The listener of the site."""
 
-    def __init__(self, settings: WebSettings, source: Source, reactor: Any, store: Store | None = None) -> None:
-        """Raises `StartupError` where the file of users cannot be used."""
+    def __init__(
+        self,
+        settings: WebSettings,
+        source: Source,
+        reactor: Any,
+        store: Store | None = None,
+        counted: Store | None = None,
+    ) -> None:
+        """`counted` is as `make_site` takes it. Raises `StartupError` where the file of users cannot be used."""
         assert settings.listen is not None
         self._address = web_address(settings.listen)
         try:
@@ -194,7 +201,7 @@ class WebService(Service):
             raise StartupError(f"[web] users: {error}") from None
         try_address(self._address)
         self._guarded = users is not None
-        self._site = make_site(source, now, users, store, notice=settings.notice, reactor=reactor)
+        self._site = make_site(source, now, users, store, counted=counted, notice=settings.notice, reactor=reactor)
         self._reactor = reactor
         self._log = Logger(namespace="kmstwist.web")
         self.port: IListeningPort | None = None
@@ -275,7 +282,7 @@ def make_web(settings: WebSettings, source: Source, reactor: Any, store: Store |
     """The listener that `[web]` asks for, or none. Raises `StartupError`."""
     if settings.listen is None:
         return []
-    return [WebService(settings, source, reactor, _central_store(settings) or store)]
+    return [WebService(settings, source, reactor, _central_store(settings) or store, store)]
 
 
 def _central_store(settings: WebSettings) -> Store | None:

@@ -17,12 +17,14 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
+from kmstwist.audit.views.estate import Estate
 from kmstwist.findings import Health
 from kmstwist.web.answers import ReadOnly, SafeRequest, failed, send
 from kmstwist.web.api.openapi import document
 from kmstwist.web.asking import Asker, Store
 from kmstwist.web.live import Live
-from kmstwist.web.metrics import registry_for
+from kmstwist.web.metrics.estate import Estates
+from kmstwist.web.metrics.exposition import registry_for
 from kmstwist.web.pages import Api, Missing, Page
 from kmstwist.web.passwords import PasswordChecker
 from kmstwist.web.reports import Reports
@@ -81,9 +83,22 @@ class Ready(FromStatus):
 class Metrics(FromStatus):
     """/metrics, in Prometheus' formats."""
 
+    def __init__(self, watch: Watch, estates: Estates) -> None:
+        super().__init__(watch)
+        self._estates = estates
+
     def show(self, request: Request, status: Status) -> None:
-        """Let prometheus_client answer from a registry of this snapshot."""
-        MetricsResource(registry_for(status.snapshot)).render(request)
+        """Let prometheus_client answer from a registry of this snapshot, and of the latest count of clients."""
+        gone: list[Any] = []
+        request.notifyFinish().addErrback(gone.append)
+
+        def answer(estate: Estate | None) -> None:
+            if not gone:
+                MetricsResource(registry_for(status.snapshot, estate)).render(request)
+
+        self._estates.latest().addCallback(answer).addErrback(
+            lambda failure: None if gone else failed(request, failure)
+        )
 
 
 class OpenApi(ReadOnly):
@@ -203,12 +218,14 @@ def make_site(
     users: Mapping[str, str] | None = None,
     store: Store | None = None,
     *,
+    counted: Store | None = None,
     notice: str = "",
     reactor: Any = _reactor,
 ) -> StatusSite:
     """The site. `seconds` is the time since 1970; `users`, where given, are names with their scrypt hashes.
 
-    `store` gives the audit's store; None where the audit is off. `notice` stands above every page.
+    `store` gives the audit's store; None where the audit is off. `counted` is the one whose clients the metrics count:
+    this server's own, where the pages show that of several. `notice` stands above every page.
     """
     watch = Watch(source, seconds)
     asker = Asker(watch, store, notice=notice)
@@ -220,7 +237,7 @@ def make_site(
     root.putChild(b"events", live)
     root.putChild(b"livez", Alive())
     root.putChild(b"readyz", Ready(watch))
-    root.putChild(b"metrics", Metrics(watch))
+    root.putChild(b"metrics", Metrics(watch, Estates(counted or store, seconds)))
     if users is not None:
         portal = Portal(_Realm(root), [PasswordChecker(users)])
         root = _Guard(portal, [BasicCredentialFactory(b"kmstwist")])

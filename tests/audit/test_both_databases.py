@@ -23,6 +23,7 @@ from kmstwist.audit.reports.render import to_csv, to_json, to_markdown
 from kmstwist.audit.sightings import remember
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.verify import verify
+from kmstwist.audit.views.estate import estate
 from kmstwist.cli.main import kmstwist
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.reasons import Reason
@@ -131,6 +132,17 @@ def test_a_report_has_the_same_rows_from_both_databases(stores: tuple[Engine, En
         assert to_markdown(embedded) == to_markdown(central)
         found += len(embedded.rows)
     assert found
+
+
+def test_the_estate_has_the_same_numbers_in_both_databases(stores: tuple[Engine, Engine]) -> None:
+    found = []
+    for engine in stores:
+        with reading(engine) as connection:
+            found.append(estate(connection, NOW))
+    assert found[0] == found[1]
+    assert found[0].clients
+    assert found[0].counts
+    assert found[0].successes
 
 
 @pytest.mark.parametrize("name", sorted(REPORTS))

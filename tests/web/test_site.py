@@ -68,6 +68,24 @@ def test_a_lab_counts_its_conversations(lab: tuple[Server, str]) -> None:
     assert after[("process_open_fds",)] > 0
 
 
+def test_the_metrics_count_the_clients(tmp_path: Path) -> None:
+    web = free_port()
+    url = f"http://127.0.0.1:{web}/"
+    with Server(tmp_path / "lab", f"--web=127.0.0.1:{web}") as server:
+        activate(server, server.key, 30)
+        told = metrics(url)
+        assert told["kmstwist_clients", "Windows", "activated"] + told["kmstwist_clients", "Windows", "never"] == 30
+        assert told["kmstwist_client_count", "Windows", "25"] == 30
+        assert told["kmstwist_client_count_needed", "Windows", "25"] == 25
+        assert told["kmstwist_last_success_timestamp_seconds", "lab", PRODUCT] > 0
+        # Counted at most once a minute: who asks again gets the same numbers.
+        counted = ("kmstwist_clients_counted_timestamp_seconds",)
+        activate(server, server.key, 5)
+        again = metrics(url)
+        if again[counted] == told[counted]:
+            assert again["kmstwist_client_count", "Windows", "25"] == 30
+
+
 def test_it_lives_is_ready_and_shows_itself(lab: tuple[Server, str]) -> None:
     _, url = lab
     assert get(url + "livez")[:2] == (200, "ok\n")

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from kmstwist import __version__
+from kmstwist.audit.views.estate import Clients, Count, Estate, Success
 from kmstwist.findings import overall
 from kmstwist.telemetry.counters import BUCKETS, Snapshot
 from kmstwist.telemetry.judgement import judge
@@ -18,10 +19,11 @@ STATES = ("up", "warming", "trying", "down", "drained")
 
 
 class SnapshotCollector(Collector):
-    """Gives one snapshot's metrics."""
+    """Gives one snapshot's metrics, and those of the estate where it was counted."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, estate: Estate | None = None) -> None:
         self._snapshot = snapshot
+        self._estate = estate
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""
@@ -30,6 +32,8 @@ class SnapshotCollector(Collector):
         yield from self._upstreams()
         yield from self._audit()
         yield from self._naming()
+        if self._estate is not None:
+            yield from estate_metrics(self._estate)
 
     def _process(self) -> Iterator[Metric]:
         snapshot = self._snapshot
@@ -142,10 +146,83 @@ class SnapshotCollector(Collector):
         yield from (published, strangers)
 
 
-def registry_for(snapshot: Snapshot, *, process: bool = True) -> CollectorRegistry:
-    """A registry of this snapshot's metrics, and of the process's own (memory, CPU, open files)."""
+def estate_metrics(estate: Estate) -> Iterator[Metric]:
+    """The metrics about activation itself."""
+    yield GaugeMetricFamily(
+        "kmstwist_clients_counted_timestamp_seconds",
+        "When the audit was counted for the metrics about clients, since 1970; once a minute, when somebody asks.",
+        value=estate.at,
+    )
+    clients = GaugeMetricFamily(
+        "kmstwist_clients",
+        "Machines' activations of a product: activated for more than 30 days yet, expiring within them, expired, "
+        "or never activated.",
+        labels=("application", "state"),
+    )
+    expiring = GaugeMetricFamily(
+        "kmstwist_clients_expiring",
+        "Activations that end within so many days, if they are not renewed.",
+        labels=("application", "days"),
+    )
+    silent = GaugeMetricFamily(
+        "kmstwist_clients_silent", "Those of them that made no call for 14 days.", labels=("application",)
+    )
+    for each in estate.clients:
+        for state, number in each.states.items():
+            clients.add_metric((each.application, state), number)
+        for days, number in each.expiring.items():
+            expiring.add_metric((each.application, str(days)), number)
+        silent.add_metric((each.application,), each.silent)
+    yield from (clients, expiring, silent)
+    yield from _counts(estate)
+    success = GaugeMetricFamily(
+        "kmstwist_last_success_timestamp_seconds",
+        "Start of the last hour in which a KMS host activated a client of a product, since 1970; none for longer ago "
+        'than 180 days. The host is "lab" for a lab\'s own, the product "unknown" where it could not be read.',
+        labels=("host", "product"),
+    )
+    for last in estate.successes:
+        success.add_metric((last.host or "lab", last.product or "unknown"), last.at)
+    yield success
+
+
+def _counts(estate: Estate) -> Iterator[Metric]:
+    labels = ("application", "needed")
+    told = {
+        "least": (
+            "kmstwist_client_count",
+            "Distinct clients that were answered in 30 days, as a KMS host counts them.",
+        ),
+        "most": (
+            "kmstwist_client_count_most",
+            "The same, and all whose application is not known: the count is not more than that.",
+        ),
+        "later": (
+            "kmstwist_client_count_in_30_days",
+            "What kmstwist_client_count_most comes to in 30 days, if nobody new comes.",
+        ),
+        "needed": ("kmstwist_client_count_needed", "The count from which on a KMS host activates such clients."),
+    }
+    for attribute, (name, meaning) in told.items():
+        family = GaugeMetricFamily(name, meaning, labels=labels)
+        for count in estate.counts:
+            family.add_metric((count.application, str(count.needed)), getattr(count, attribute))
+        yield family
+
+
+#: One of each, for who needs to know what there can be.
+AN_ESTATE = Estate(
+    0.0,
+    (Clients("Windows", {"activated": 1}, {7: 0}, 0),),
+    (Count("Windows", 25, 1, 1, 1),),
+    (Success("kms1", "Windows 11 / 10 Enterprise", 0),),
+)
+
+
+def registry_for(snapshot: Snapshot, estate: Estate | None = None, *, process: bool = True) -> CollectorRegistry:
+    """A registry of this snapshot's metrics, the estate's, and the process's own (memory, CPU, open files)."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(SnapshotCollector(snapshot))
+    registry.register(SnapshotCollector(snapshot, estate))
     if process:
         ProcessCollector(registry=registry)
     return registry
@@ -167,4 +244,4 @@ def metric_names() -> set[str]:
         audit=dict.fromkeys(("waiting", "failing", "behind", "connected"), 0),
     )
     snapshot.published["corp.example"], snapshot.strangers["corp.example"] = "", []
-    return {sample.name for metric in registry_for(snapshot).collect() for sample in metric.samples}
+    return {sample.name for metric in registry_for(snapshot, AN_ESTATE).collect() for sample in metric.samples}

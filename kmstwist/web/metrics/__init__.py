@@ -1,0 +1,1 @@
+"""What Prometheus is told: the process's own numbers, and those about activation."""

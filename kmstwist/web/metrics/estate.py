@@ -1,0 +1,77 @@
+"""The numbers about activation itself, counted in a thread at most once a minute, whoever asks and however often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+
+from kmstwist.audit.engine import StoreError, reading
+from kmstwist.audit.views.estate import Estate, estate
+from kmstwist.web.asking import Store
+from kmstwist.web.watch import at
+
+#: Seconds for which a count is good enough; a client renews every seven days.
+EVERY = 60.0
+
+
+class Estates:
+    """Gives the latest count. `store` is None where the audit is off; `seconds` is the time since 1970.
+
+    Who asks first waits for the count. Later ones get the last one at once, and where it is old, have it counted anew.
+    """
+
+    def __init__(
+        self,
+        store: Store | None,
+        seconds: Callable[[], float],
+        in_thread: Callable[..., Deferred[Any]] = deferToThread,
+    ) -> None:
+        self._store = store
+        self._seconds = seconds
+        self._in_thread = in_thread
+        self._last: Estate | None = None
+        self._tried: float | None = None
+        self._waiting: list[Deferred[Estate | None]] | None = None
+
+    def latest(self) -> Deferred[Estate | None]:
+        """The count; None where there is no store that can be read."""
+        answer: Deferred[Estate | None] = Deferred()
+        now = self._seconds()
+        old = self._tried is None or not 0 <= now - self._tried < EVERY
+        if self._store is not None and self._waiting is None and old:
+            self._tried, self._waiting = now, []
+            self._in_thread(self._count, self._store, now).addCallbacks(self._counted, self._failed).addErrback(
+                self._defect
+            )
+        if self._waiting is not None and self._last is None:
+            self._waiting.append(answer)
+        else:
+            answer.callback(self._last)
+        return answer
+
+    def _count(self, store: Store, now: float) -> Estate:
+        with reading(store()) as connection:
+            return estate(connection, at(now))
+
+    def _counted(self, found: Estate) -> None:
+        self._answer(found)
+
+    def _failed(self, failure: Failure) -> None:
+        """What is not known any more is not told; the health and the log say that the store is in trouble."""
+        failure.trap(StoreError, SQLAlchemyError)
+        self._answer(None)
+
+    def _defect(self, failure: Failure) -> None:
+        waiting, self._last, self._waiting = self._waiting or [], None, None
+        for each in waiting:
+            each.errback(failure)
+
+    def _answer(self, found: Estate | None) -> None:
+        waiting, self._last, self._waiting = self._waiting or [], found, None
+        for each in waiting:
+            each.callback(found)
