@@ -19,7 +19,16 @@ FOREIGN = "_vlmcs._tcp 1800 IN SRV 0 100 1688 licensed.corp.test.\n"
 def test_publish_and_withdraw_change_our_record_only(start_named: StartNamed) -> None:
     named = start_named({"corp.test": FOREIGN, "lab.test": ""})
     before = named.transfer("corp.test")
-    arguments = ("--domain", "corp.test", "--domain", "lab.test", "--host", "gw.corp.test", "--weight", "7")
+    arguments: tuple[str, ...] = (
+        "--domain",
+        "corp.test",
+        "--domain",
+        "lab.test",
+        "--host",
+        "gw.corp.test",
+        "--weight",
+        "7",
+    )
     arguments += ("--server", str(named.server), "--key-file", str(named.key_file()))
 
     published = run("dns.dns", "dns", "publish", *arguments)

@@ -132,7 +132,7 @@ def test_a_long_meaning_is_folded_under_itself_on_a_terminal(monkeypatch: pytest
     lines: list[str] = []
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setattr(module.click, "echo", lines.append)
+    monkeypatch.setattr("click.echo", lines.append)
     module._wrapped("meaning:", "word " * 40)
     assert len(lines) > 3
     assert all(len(line) <= 60 for line in lines)

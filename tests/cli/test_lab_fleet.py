@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from kmstwist.cli.lab.lab import lab
 
 
-def run(*words: str):
+def run(*words: str) -> Result:
     result = CliRunner().invoke(lab, ["fleet", *words])
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return result

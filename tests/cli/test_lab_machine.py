@@ -6,14 +6,14 @@ from pathlib import Path
 from unittest.mock import ANY
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from kmstwist.cli.lab.lab import lab
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.products import activation_id
 
 
-def new(tmp_path: Path, *words: str):
+def new(tmp_path: Path, *words: str) -> Result:
     product = "--product=Windows 11 / 10 Enterprise"
     result = CliRunner().invoke(lab, ["machine", "new", "PC1", product, f"--state-dir={tmp_path}", *words])
     assert result.exception is None or isinstance(result.exception, SystemExit)

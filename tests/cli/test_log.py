@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -148,7 +149,7 @@ def test_following_goes_on_in_the_new_file_and_waits_for_whole_lines(tmp_path: P
     path = tmp_path / "log"
     path.write_text("one\n")
 
-    def steps() -> object:
+    def steps() -> Iterator[None]:
         with path.open("a") as stream:
             stream.write("two, in tw")
             stream.flush()

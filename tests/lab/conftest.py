@@ -9,9 +9,10 @@ from uuid import UUID
 import pytest
 
 from kmstwist.kms.catalogue import Product, find
-from kmstwist.kms.version import V6
-from kmstwist.lab.client import LabClient
-from kmstwist.lab.host import LabHost
+from kmstwist.kms.messages import Request, Response
+from kmstwist.kms.version import V6, Version
+from kmstwist.lab.client import LabClient, Outcome
+from kmstwist.lab.host import LabHost, Memory
 from kmstwist.lab.keys import LabKey
 
 # 2026-01-05 00:00:00 UTC, a Monday.
@@ -64,10 +65,24 @@ def office() -> Product:
     return find("Office LTSC Professional Plus 2021")
 
 
-def machine(number: int, product: Product, installed: float = START, version=V6) -> LabClient:
+def machine(number: int, product: Product, installed: float = START, version: Version = V6) -> LabClient:
     return LabClient(f"PC-{number:05}", UUID(int=number + 1), product, installed=installed, version=version)
 
 
-def ask(host: LabHost, client: LabClient, now: float):
+def ask(host: LabHost, client: LabClient, now: float) -> Outcome:
     """One activation without cryptography."""
     return client.process(*host.decide(client.request(now)), now)
+
+
+def granted(host: LabHost, request: Request) -> Response:
+    """The answer to a request that is granted."""
+    _, response = host.decide(request)
+    assert response is not None
+    return response
+
+
+def changes_of(host: LabHost) -> Memory:
+    """What has changed in a host, which is something."""
+    changes = host.take_changes()
+    assert changes is not None
+    return changes

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kmstwist.kms.catalogue import Product, find
-from kmstwist.kms.messages import LicenseStatus, Response
+from kmstwist.kms.messages import LicenseStatus, Request, Response
 from kmstwist.kms.version import V5
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.keys import LabKey
@@ -18,7 +18,7 @@ from kmstwist.lab.keys import LabKey
 from .conftest import DAY, START, machine
 
 
-def answer(request: pytest.FixtureRequest, count=25, **changes) -> Response:
+def answer(request: Request, count: int = 25, **changes: Any) -> Response:
     response = Response(request.version, "LAB-1", request.cmid, request.client_time, count, 120, 10_080)
     return replace(response, **changes)
 
@@ -113,7 +113,7 @@ def test_a_renewal_that_fails_leaves_the_licence_and_retries_sooner(windows: Pro
     ],
 )
 def test_an_answer_that_does_not_fit_the_request_changes_nothing(
-    windows: Product, changes: dict[str, Any] | dict[str, int] | dict[str, str], words: str
+    windows: Product, changes: dict[str, Any], words: str
 ) -> None:
     client = machine(1, windows)
     outcome = client.process(0, answer(client.request(START), **changes), START)
@@ -147,9 +147,10 @@ def test_an_answer_of_another_lab_is_not_believed(windows: Product, random_bytes
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(60, 40 * DAY), st.sampled_from([0, 24, 25, None])), max_size=40))
-def test_no_machine_is_licensed_without_a_success_in_the_last_180_days(steps) -> None:
+def test_no_machine_is_licensed_without_a_success_in_the_last_180_days(steps: list[tuple[int, int | None]]) -> None:
     client = machine(1, find("Windows 11 / 10 Enterprise"))
-    now, succeeded = START, None
+    now = START
+    succeeded: float | None = None
     for pause, count in steps:
         now += pause
         licensed = client.advance(now) is LicenseStatus.LICENSED

@@ -15,6 +15,7 @@ from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.products import activation_id, family_of, kms_id, product_of
 from kmstwist.reasons import Reason
+from tests.lab.conftest import changes_of, granted
 
 from .conftest import DAY, START, Clock, ask, machine
 
@@ -35,7 +36,7 @@ def test_a_client_that_asks_again_counts_once(host: LabHost, windows: Product) -
 
 def test_clients_with_one_cmid_count_as_one(host: LabHost, windows: Product) -> None:
     clones = [replace(machine(number, windows).request(START), cmid=UUID(int=7)) for number in range(30)]
-    assert {host.decide(request)[1].count for request in clones} == {1}
+    assert {granted(host, request).count for request in clones} == {1}
 
 
 def test_the_count_of_windows_clients_stops_at_50(host: LabHost, windows: Product) -> None:
@@ -107,6 +108,7 @@ def test_a_clock_that_is_off_is_explained(
     answer = host.answer(message, "10.0.0.7")
     assert (answer.hresult, answer.reason, answer.message) == (0xC004F06C, Reason.LAB_CLOCK, b"")
     assert answer.detail == "the clock of PC-00001 is 4 h 30 min behind the host's; 4 hours may be"
+    assert answer.facts is not None
     assert answer.facts.machine_name == "PC-00001"
 
 
@@ -132,6 +134,7 @@ def test_a_lab_client_of_each_version_gets_a_sealed_answer(
     client = machine(1, windows, version=Version(major, 0))
     answer = host.answer(client.seal_request(cipher, START), "10.0.0.7")
     assert (answer.hresult, answer.count, answer.reason) == (0, 1, Reason.OK)
+    assert answer.facts is not None
     assert answer.facts.product == "Windows 11 / 10 Enterprise"
     outcome = client.process_message(cipher, answer.hresult, answer.message, START)
     assert (outcome.hresult, outcome.count) == (0xC004F038, 1)
@@ -161,7 +164,7 @@ def test_what_is_no_request_at_all_is_a_bad_message(host: LabHost, message: byte
 
 def test_a_response_names_the_host_its_intervals_and_the_request(host: LabHost, key: LabKey, windows: Product) -> None:
     request = machine(1, windows).request(START)
-    _, response = host.decide(request)
+    response = granted(host, request)
     assert response.host_id == key.host_id
     assert (response.activation_interval, response.renewal_interval) == (120, 10_080)
     assert (response.cmid, response.client_time, response.version) == (
@@ -192,7 +195,7 @@ def test_counters_tell_requests_by_licence_status(host: LabHost, windows: Produc
 def test_changes_are_handed_out_once_and_again_if_returned(host: LabHost, windows: Product) -> None:
     assert host.take_changes() is None
     ask(host, machine(1, windows), START)
-    changes = host.take_changes()
+    changes = changes_of(host)
     assert [client.machine_name for client in changes.applications[WINDOWS].clients] == ["PC-00001"]
     assert host.take_changes() is None
     host.return_changes(changes)
@@ -202,7 +205,7 @@ def test_changes_are_handed_out_once_and_again_if_returned(host: LabHost, window
 def test_changes_stay_bounded_however_many_ask(host: LabHost, windows: Product) -> None:
     for number in range(5_000):
         host.decide(machine(number, windows).request(START))
-    changes = host.take_changes()
+    changes = changes_of(host)
     assert sum(len(application.clients) for application in changes.applications.values()) == 50
     assert changes.counters.total == 5_000
 
@@ -226,7 +229,7 @@ def test_a_clock_set_back_before_a_restart_keeps_no_client_longer(
         max_size=150,
     )
 )
-def test_the_count_never_exceeds_its_limit_nor_the_machines_that_asked(steps) -> None:
+def test_the_count_never_exceeds_its_limit_nor_the_machines_that_asked(steps: list[tuple[int, int, int]]) -> None:
     clock = Clock()
     host = LabHost(LabKey(bytes(32)), now=clock, random=bytes)
     product = find("Windows 11 / 10 Enterprise")
@@ -234,7 +237,7 @@ def test_the_count_never_exceeds_its_limit_nor_the_machines_that_asked(steps) ->
     for number, required, pause in steps:
         clock.now += pause
         asked[number] = clock.now
-        _, response = host.decide(replace(machine(number, product).request(clock.now), required_count=required))
+        response = granted(host, replace(machine(number, product).request(clock.now), required_count=required))
         recent = sum(1 for moment in asked.values() if moment >= clock.now - 30 * DAY)
         assert 1 <= response.count <= min(50, recent)
         if recent <= 2:

@@ -11,7 +11,7 @@ from kmstwist.lab import sqlitefile
 from kmstwist.lab.host import LabHost, Memory
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.store import LabStore, StoreError
-from tests.lab.conftest import Clock
+from tests.lab.conftest import Clock, changes_of
 
 from .conftest import DAY, START, ask, machine
 
@@ -42,7 +42,7 @@ def test_a_host_counts_on_after_a_restart(
         ask(host, machine(number, windows), START)
     ask(host, machine(1, office), START)
     store = LabStore(path)
-    store.save(host.take_changes())
+    store.save(changes_of(host))
     store.close()
 
     store = LabStore(path)
@@ -67,7 +67,7 @@ def test_a_restart_keeps_the_limit_of_50_when_only_servers_are_left(
     for number in range(1, 61):
         ask(host, machine(number, server), START)
     store = LabStore(path)
-    store.save(host.take_changes())
+    store.save(changes_of(host))
     again = LabHost(key, now=clock, random=random_bytes, memory=store.load())
     store.close()
     assert again.count(WINDOWS) == host.count(WINDOWS) == 50
@@ -79,10 +79,10 @@ def test_a_later_save_replaces_the_earlier_one_of_that_application_only(
     store = LabStore(path)
     ask(host, machine(1, windows), START)
     ask(host, machine(1, office), START)
-    store.save(host.take_changes())
+    store.save(changes_of(host))
     clock.now = START + 31 * DAY
     ask(host, machine(2, windows), clock.now)
-    changes = host.take_changes()
+    changes = changes_of(host)
     assert list(changes.applications) == [WINDOWS]
     store.save(changes)
     memory = store.load()
@@ -126,7 +126,7 @@ def test_a_file_locked_by_another_process_is_explained_and_nothing_is_lost(
     monkeypatch.setattr(sqlitefile, "_LOCK_TIMEOUT_SECONDS", 0)
     store = LabStore(path)
     ask(host, machine(1, windows), START)
-    changes = host.take_changes()
+    changes = changes_of(host)
     other = sqlite3.connect(path)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="another process holds it"):
@@ -134,7 +134,7 @@ def test_a_file_locked_by_another_process_is_explained_and_nothing_is_lost(
     other.rollback()
     other.close()
     host.return_changes(changes)
-    store.save(host.take_changes())
+    store.save(changes_of(host))
     assert len(store.load().applications[WINDOWS].clients) == 1
     store.close()
 

@@ -11,6 +11,7 @@ from zope.interface.verify import verifyObject
 from kmstwist.lab.fleet.clock import VirtualClock
 
 # Each step is (what, which earlier call, a whole number of seconds).
+Steps = list[tuple[str, int, int]]
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["call", "call", "call again", "cancel", "advance"]), st.integers(0, 30), st.integers(0, 20)
@@ -19,17 +20,17 @@ STEPS = st.lists(
 )
 
 
-def play(clock: Clock, steps) -> list:
+def play(clock: Clock | VirtualClock, steps: Steps) -> list[object]:
     """What happens on a clock when these steps are taken."""
-    happened = []
-    calls = []
+    happened: list[object] = []
+    calls: list[IDelayedCall] = []
     for what, which, seconds in steps:
         name = len(calls)
         if what == "call":
             calls.append(clock.callLater(seconds, lambda name=name: happened.append((name, clock.seconds()))))
         elif what == "call again":
 
-            def again(name=name, seconds=seconds) -> None:
+            def again(name: int = name, seconds: int = seconds) -> None:
                 happened.append((name, clock.seconds()))
                 clock.callLater(seconds + 1, lambda: happened.append((name, "again", clock.seconds())))
 
@@ -47,7 +48,7 @@ def play(clock: Clock, steps) -> list:
 
 @given(STEPS)
 @settings(max_examples=300, deadline=None)
-def test_it_does_what_twisteds_own_clock_does(steps) -> None:
+def test_it_does_what_twisteds_own_clock_does(steps: Steps) -> None:
     assert play(VirtualClock(), steps) == play(Clock(), steps)
 
 
@@ -55,14 +56,16 @@ def test_it_does_what_twisteds_own_clock_does(steps) -> None:
     st.permutations(range(12)), st.lists(st.tuples(st.integers(0, 11), st.booleans(), st.integers(0, 9)), max_size=8)
 )
 @settings(max_examples=200, deadline=None)
-def test_a_call_put_off_is_made_when_twisteds_own_clock_makes_it(delays, changes) -> None:
-    def run(clock: Clock) -> list:
-        happened: list = []
+def test_a_call_put_off_is_made_when_twisteds_own_clock_makes_it(
+    delays: list[int], changes: list[tuple[int, bool, int]]
+) -> None:
+    def run(clock: Clock | VirtualClock) -> list[object]:
+        happened: list[object] = []
         calls = [clock.callLater(delay, happened.append, delay) for delay in delays]
         clock.advance(2)
-        for number, (which, reset, seconds) in enumerate(changes):
+        for number, (which, reset, whole) in enumerate(changes):
             # A fraction of its own for each change: no two calls are due at once, where the order would be open.
-            seconds += 2.0 ** -(number + 1)
+            seconds = whole + 2.0 ** -(number + 1)
             if calls[which].active():
                 (calls[which].reset if reset else calls[which].delay)(seconds)
         clock.advance(50)

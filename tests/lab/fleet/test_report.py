@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Locator
 
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.fleet.page import page
+from kmstwist.lab.fleet.record import FleetResult
 from kmstwist.lab.fleet.report import compared, document, figures, rows, write_csv, write_json
 from kmstwist.lab.fleet.simulation import Fleet
 from tests.browsing import PageMaker, browser_page, chromium
@@ -22,13 +24,13 @@ __all__ = ["browser_page", "chromium"]
 
 
 @pytest.fixture(scope="module")
-def result():
+def result() -> FleetResult:
     """25 machines whose host is away from day 2 to day 215: lost, notified, restored."""
     away = [{"name": "kms", "outages": [{"from_day": 2, "days": 213}]}]
     return Fleet(scenario(days=220, name='Away <b>&amp; "back"', host=away)).run()
 
 
-def test_the_figures_are_those_of_the_run(result) -> None:
+def test_the_figures_are_those_of_the_run(result: FleetResult) -> None:
     figure = figures(result)
     assert (figure.machines, figure.licences, figure.lost, figure.reduced, figure.not_restored) == (25, 25, 25, 25, 0)
     assert figure.at_end[LicenseStatus.LICENSED] == 25
@@ -38,14 +40,14 @@ def test_the_figures_are_those_of_the_run(result) -> None:
     assert figure.attempts == figure.unanswered + sum(result.requests["kms"])
 
 
-def test_the_summary_has_them_in_words(result) -> None:
+def test_the_summary_has_them_in_words(result: FleetResult) -> None:
     said = dict(rows(result))
     assert said["lost their activation"] == "25 after 180 days without renewal"
     assert said["all licensed"] == "day 0.08 (2026-01-05T02:00Z)"
     assert "No Key Management Service" in said["0xC004F074"]
 
 
-def test_json_holds_everything_and_its_series_are_as_long_as_the_run(result) -> None:
+def test_json_holds_everything_and_its_series_are_as_long_as_the_run(result: FleetResult) -> None:
     file = io.StringIO()
     write_json(result, file)
     read = json.loads(file.getvalue())
@@ -55,7 +57,7 @@ def test_json_holds_everything_and_its_series_are_as_long_as_the_run(result) -> 
     assert len(read["hourly"]["states"]["Windows"]["licensed"]) == read["hours"] == 220 * 24
 
 
-def test_csv_has_a_line_for_each_hour(result) -> None:
+def test_csv_has_a_line_for_each_hour(result: FleetResult) -> None:
     file = io.StringIO()
     write_csv(result, file)
     lines = list(csv.DictReader(io.StringIO(file.getvalue())))
@@ -65,7 +67,7 @@ def test_csv_has_a_line_for_each_hour(result) -> None:
     assert lines[-1]["count kms Windows"] == "25"
 
 
-def test_two_runs_stand_side_by_side(result) -> None:
+def test_two_runs_stand_side_by_side(result: FleetResult) -> None:
     other = Fleet(scenario(days=220, machines=machines(count=24))).run()
     table = {heading: values for heading, *values in compared(result, other)}
     assert table["machines"] == ["25", "24"]
@@ -73,7 +75,7 @@ def test_two_runs_stand_side_by_side(result) -> None:
     assert table["all licensed"] == ["day 0.08", "never"]
 
 
-def test_the_page_needs_nothing_from_anywhere_and_text_cannot_break_it(result) -> None:
+def test_the_page_needs_nothing_from_anywhere_and_text_cannot_break_it(result: FleetResult) -> None:
     text = page([result])
     assert not re.search(r"""(?:src|href)\s*=|https?://|@import|url\(""", text)
     assert "<b>&amp;" not in text
@@ -82,8 +84,17 @@ def test_the_page_needs_nothing_from_anywhere_and_text_cannot_break_it(result) -
     assert len(text) < 200_000
 
 
+def drawn_in(chart: Locator) -> int:
+    """How many points a chart shows."""
+    drawn = chart.get_attribute("data-drawn")
+    assert drawn is not None
+    return int(drawn)
+
+
 @pytest.mark.needs("chromium")
-def test_the_charts_answer_to_the_mouse_and_the_keyboard(result, tmp_path: Path, browser_page: PageMaker) -> None:
+def test_the_charts_answer_to_the_mouse_and_the_keyboard(
+    result: FleetResult, tmp_path: Path, browser_page: PageMaker
+) -> None:
     page_file = tmp_path / "page.html"
     other = Fleet(scenario(days=60, machines=machines(count=24))).run()
     page_file.write_text(page([result, other]))
@@ -99,11 +110,12 @@ def test_the_charts_answer_to_the_mouse_and_the_keyboard(result, tmp_path: Path,
     over = charts.nth(0).locator(".u-over")
     over.scroll_into_view_if_needed()
     box = over.bounding_box()
+    assert box is not None
     browser.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 100)
     browser.mouse.down()
     browser.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 100, steps=5)
     browser.mouse.up()
-    assert 500 < int(charts.nth(0).get_attribute("data-drawn")) < 560
+    assert 500 < drawn_in(charts.nth(0)) < 560
     assert charts.nth(0).locator(".whole").is_visible()
     browser.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 100)
     assert re.search(r"\w{3} 2026-\d\d-\d\d \d\d:00", charts.nth(0).locator(".u-legend").inner_text())
@@ -115,7 +127,7 @@ def test_the_charts_answer_to_the_mouse_and_the_keyboard(result, tmp_path: Path,
     for key in ("+", "+", "+", "Home", "Shift+ArrowRight"):
         plot.press(key)
     # An eighth of 5,280 hours, round the middle.
-    assert 658 <= int(charts.nth(2).get_attribute("data-drawn")) <= 661
+    assert 658 <= drawn_in(charts.nth(2)) <= 661
     assert re.search("2026-04-12 0[567]:00", charts.nth(2).locator(".u-legend").inner_text())
     plot.press("Escape")
     assert charts.nth(2).get_attribute("data-drawn") == "5280"
@@ -129,7 +141,7 @@ def test_the_charts_answer_to_the_mouse_and_the_keyboard(result, tmp_path: Path,
     assert complaints == []
 
 
-def test_each_chart_has_its_numbers_as_a_table(result) -> None:
+def test_each_chart_has_its_numbers_as_a_table(result: FleetResult) -> None:
     text = page([result])
     tables = re.findall(r"<caption>(.*?)</caption>(.*?)</table>", text, re.DOTALL)
     assert [caption for caption, _ in tables] == [

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kmstwist.lab.fleet.record import FleetResult
 from kmstwist.lab.fleet.scenario import (
     ScenarioError,
     find_scenario,
@@ -18,7 +20,7 @@ from kmstwist.lab.fleet.simulation import Fleet
 from .scenarios import OFFICE, SERVER, WINDOWS, document, machines, scenario
 
 
-def mistakes(**changes) -> list[str]:
+def mistakes(**changes: Any) -> list[str]:
     with pytest.raises(ScenarioError) as caught:
         parse(document(**changes), "test.toml")
     return caught.value.mistakes
@@ -107,7 +109,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
         ({"start": datetime(1500, 1, 1)}, "start: the year 1500"),
     ],
 )
-def test_a_scenario_that_cannot_be_is_refused(changes, words: str) -> None:
+def test_a_scenario_that_cannot_be_is_refused(changes: dict[str, Any], words: str) -> None:
     assert any(words in mistake for mistake in mistakes(**changes)), mistakes(**changes)
 
 
@@ -155,7 +157,8 @@ def test_every_ready_scenario_runs_and_shows_what_it_says() -> None:
     assert max(results["monday-morning"].requests["kms1"]) >= 50
 
 
-def _days(result) -> float:
+def _days(result: FleetResult) -> float:
+    assert result.all_licensed_at is not None
     return (result.all_licensed_at - result.begins) / 86_400
 
 

@@ -9,8 +9,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kmstwist.kms.messages import LicenseStatus
-from kmstwist.lab.fleet.record import STATES
+from kmstwist.lab.client import Outcome
+from kmstwist.lab.fleet.member import Member
+from kmstwist.lab.fleet.record import STATES, FleetResult
 from kmstwist.lab.fleet.report import document as report_document
+from kmstwist.lab.fleet.scenario import Scenario
 from kmstwist.lab.fleet.simulation import Fleet
 from kmstwist.lab.fleet.world import World
 
@@ -32,18 +35,18 @@ TOO_FEW, NO_HOST, NO_NAME, NO_DNS, WRONG_CLOCK, NOT_COVERED = (
 )
 
 
-def run(given_scenario):
+def run(given_scenario: Scenario) -> tuple[FleetResult, dict[str, list[tuple[float, int]]]]:
     """The result, and for each machine and product its attempts as (hours since the start, HRESULT)."""
     attempts: dict[str, list[tuple[float, int]]] = defaultdict(list)
 
-    def watch(member, now, outcome) -> None:
+    def watch(member: Member, now: float, outcome: Outcome) -> None:
         attempts[member.lab.machine_name].append(((now - BEGINS) / HOUR, outcome.hresult))
 
     result = Fleet(given_scenario, watch).run()
     return result, attempts
 
 
-def states(result, hour: int) -> dict[LicenseStatus, int]:
+def states(result: FleetResult, hour: int) -> dict[LicenseStatus, int]:
     """How many licences are in which state at the end of an hour."""
     return {state: count for state in (LICENSED, GRACE, EXPIRED, NOTIFICATION) if (count := result.total(state)[hour])}
 
@@ -257,7 +260,7 @@ OUTAGES = st.lists(st.tuples(st.floats(0, 100), st.floats(0.1, 220)), max_size=2
 
 
 @st.composite
-def fleets(draw, generalise: bool = True, chance: bool = True):
+def fleets(draw: st.DrawFn, generalise: bool = True, chance: bool = True) -> Scenario:
     """Small scenarios of every kind."""
 
     def outages() -> list[dict[str, float]]:
@@ -320,10 +323,10 @@ BRIEFLY = settings(
 
 @given(fleets(generalise=False))
 @BRIEFLY
-def test_what_holds_for_every_attempt_of_any_fleet(given_scenario) -> None:
+def test_what_holds_for_every_attempt_of_any_fleet(given_scenario: Scenario) -> None:
     last: dict[object, tuple[float, float]] = {}
 
-    def watch(member, now, outcome) -> None:
+    def watch(member: Member, now: float, outcome: Outcome) -> None:
         lab = member.lab
         if lab.status is LICENSED:
             assert lab.last_success is not None
@@ -347,7 +350,7 @@ def test_what_holds_for_every_attempt_of_any_fleet(given_scenario) -> None:
 
 @given(fleets(chance=False))
 @BRIEFLY
-def test_passing_quickly_over_an_outage_changes_nothing(given_scenario) -> None:
+def test_passing_quickly_over_an_outage_changes_nothing(given_scenario: Scenario) -> None:
     # Without chance, and with no two machines at the same phase: the order of simultaneous events is left open.
     quick = report_document(Fleet(given_scenario).run())
     with pytest.MonkeyPatch.context() as patch:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint, ITransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from kmstwist.lab.fleet.slowlink import SlowLink
@@ -19,12 +23,13 @@ class Talker(Protocol):
         self.heard: list[bytes | str] = []
 
     def connectionMade(self) -> None:
+        assert self.transport is not None
         self.transport.write(b"hello")
 
     def dataReceived(self, data: bytes) -> None:
         self.heard.append(data)
 
-    def connectionLost(self, reason) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.heard.append("lost")
 
 
@@ -32,11 +37,14 @@ class Talker(Protocol):
 class Near:
     """An endpoint that connects at once."""
 
+    transport: Any
+
     def __init__(self) -> None:
         self.transport = StringTransportWithDisconnection()
 
-    def connect(self, protocolFactory):
-        protocol = protocolFactory.buildProtocol(None)
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        protocol = protocolFactory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1688))
+        assert isinstance(protocol, Talker)
         self.transport.protocol = protocol
         protocol.makeConnection(self.transport)
         return succeed(protocol)
@@ -47,19 +55,28 @@ def connected(clock: Clock) -> tuple[Near, Deferred[Talker]]:
     return near, SlowLink(near, clock, 2.0).connect(Factory.forProtocol(Talker))
 
 
+def talking(connecting: Deferred[Talker]) -> tuple[Talker, ITransport]:
+    """The protocol that has connected, and what it talks through."""
+    connected: list[Talker] = []
+    connecting.addCallback(connected.append)
+    [talker] = connected
+    assert talker.transport is not None
+    return talker, talker.transport
+
+
 def test_connecting_takes_a_round_trip_and_each_way_half_of_one() -> None:
     clock = Clock()
     near, connecting = connected(clock)
     clock.advance(1.9)
     assert not connecting.called
     clock.advance(0.1)
-    talker: Talker = connecting.result
+    talker, transport = talking(connecting)
     assert near.transport.value() == b""
     clock.advance(1.0)
     assert near.transport.value() == b"hello"
     near.transport.protocol.dataReceived(b"one")
     near.transport.protocol.dataReceived(b"two")
-    talker.transport.writeSequence([b", ", b"world"])
+    transport.writeSequence([b", ", b"world"])
     clock.advance(0.9)
     assert talker.heard == []
     clock.advance(0.1)
@@ -71,9 +88,9 @@ def test_the_end_comes_after_what_was_said_before_it() -> None:
     clock = Clock()
     near, connecting = connected(clock)
     clock.advance(2)
-    talker: Talker = connecting.result
+    talker, transport = talking(connecting)
     near.transport.protocol.dataReceived(b"last words")
-    talker.transport.loseConnection()
+    transport.loseConnection()
     assert near.transport.connected
     clock.advance(1)
     assert near.transport.value() == b"hello"

@@ -91,7 +91,7 @@ def test_pressing_the_time_loses_no_retry_however_long_an_answer_takes(tmp_path:
         return answer
 
     wire._contacts["site"] = contact  # type: ignore[assignment]
-    wire._plan_outage = lambda *_: None  # type: ignore[method-assign,assignment]
+    wire._plan_outage = lambda *_: None  # type: ignore[method-assign]
     wire._enter()
     finished: list[object] = []
     while clock.seconds() < 15.0:

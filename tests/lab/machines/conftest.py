@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from kmstwist.addresses import HostPort
-from kmstwist.kms.catalogue import find
+from kmstwist.kms.catalogue import Product, find
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.activation import Answer, Asking
-from kmstwist.lab.machines.machine import Machine
+from kmstwist.lab.machines.events import MachineEvent
+from kmstwist.lab.machines.machine import Licence, Machine
 from kmstwist.lab.machines.session import Misused, Output, Session
 from kmstwist.lab.ospp import client as ospp_client
 from kmstwist.lab.ospp import options as ospp_options
@@ -26,19 +29,21 @@ from kmstwist.lab.slmgr import client as slmgr_client
 from kmstwist.lab.slmgr import options as slmgr_options
 from kmstwist.transport.errors import ConnectError
 
+T = TypeVar("T")
 START = 1_767_571_200.0
 DAY = 86_400
 WINDOWS = find("Windows 11 / 10 Enterprise")
 OFFICE = find("Office LTSC Professional Plus 2021")
 
 
-def result_of(coroutine):
+def result_of(coroutine: Coroutine[Deferred[Any], Any, T]) -> T:
     """The result of a coroutine that waits for nothing."""
-    results: list = []
-    Deferred.fromCoroutine(coroutine).addBoth(results.append)
+    results: list[T] = []
+    failures: list[Failure] = []
+    Deferred.fromCoroutine(coroutine).addCallbacks(results.append, failures.append)
+    for failure in failures:
+        failure.raiseException()
     assert results, "the command waits for something"
-    if hasattr(results[0], "raiseException"):
-        results[0].raiseException()
     return results[0]
 
 
@@ -50,18 +55,18 @@ class Desk:
     host: LabHost
     key: LabKey
     now: float = START
-    found: object = field(default_factory=lambda: [HostPort("kms", 1688)])
+    found: list[HostPort] | Exception = field(default_factory=lambda: [HostPort("kms", 1688)])
     up: set[str] = field(default_factory=lambda: {"kms"})
     asked: list[HostPort] = field(default_factory=list)
-    events: list = field(default_factory=list)
+    events: list[MachineEvent] = field(default_factory=list)
 
     def session(self) -> Session:
-        async def locate(machine, licence) -> list[HostPort]:
+        async def locate(machine: Machine, licence: Licence) -> list[HostPort]:
             if isinstance(self.found, Exception):
                 raise self.found
             return list(self.found)
 
-        async def contact(host: LabHost, message, machine):
+        async def contact(host: HostPort, message: bytes, machine: Machine | None = None) -> Answer:
             self.asked.append(host)
             if host.host not in self.up:
                 raise ConnectError("connection refused")
@@ -113,7 +118,7 @@ class Desk:
         assert output.code == 0
         return output
 
-    def fill(self, count: int, product=WINDOWS) -> None:
+    def fill(self, count: int, product: Product = WINDOWS) -> None:
         """Let other clients ask the host."""
         for number in range(count):
             client = LabClient(f"OTHER-{number}", UUID(int=number + 5000), product, installed=self.now)

@@ -11,6 +11,7 @@ from kmstwist.lab.machines.session import Output
 from kmstwist.lab.slmgr.host import HOST_ID, OFFICE_HOST_ID, HostSession, run
 from kmstwist.lab.slmgr.options import OPTIONS, read
 from kmstwist.lab.store import HostSettings, LabStore
+from tests.lab.conftest import changes_of
 from tests.lab.machines.conftest import Desk
 
 from .conftest import OFFICE, START, WINDOWS
@@ -22,7 +23,7 @@ REBOOT = "Warning: a KMS reboot is needed for this setting to take effect."
 def session(desk: Desk) -> HostSession:
     desk.fill(30)
     desk.fill(4, OFFICE)
-    return HostSession(desk.key, desk.host.take_changes(), HostSettings(), START)
+    return HostSession(desk.key, changes_of(desk.host), HostSettings(), START)
 
 
 def output(session: HostSession, *words: str) -> Output:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,10 @@ from tests.lab.machines.conftest import Desk
 
 from .conftest import DAY, OFFICE, START, WINDOWS, result_of
 
-HOURS_2 = pytest.approx(2 / 24)
+HOURS_2: Any = pytest.approx(2 / 24)
 
 
-def lived(desk: Desk, days: float):
+def lived(desk: Desk, days: float) -> list[list[tuple[float, int]]]:
     """What the desk's machine did in so many days; its Windows and Office attempts as (day, code)."""
     attempts = result_of(live(desk.machine, days * DAY, desk.session().asking))
     desk._log()

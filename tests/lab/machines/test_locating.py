@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -17,50 +18,55 @@ from .conftest import result_of
 SERVER = HostPort("10.0.0.1", 53)
 
 
-@pytest.fixture
-def dns(monkeypatch: pytest.MonkeyPatch):
+class Dns:
     """What DNS says: records, or a problem, for each domain; and which domains and servers were asked."""
 
-    class Dns:
-        def __init__(self) -> None:
-            self.says: dict[str, object] = {}
-            self.asked: list[tuple[object, str]] = []
+    def __init__(self) -> None:
+        self.says: dict[str, list[SrvRecord] | LookupProblem] = {}
+        self.asked: list[tuple[HostPort, str]] = []
 
-        def __call__(self, reactor, servers):
-            self.servers = servers
-            return self
+    def __call__(self, reactor: object, servers: Sequence[HostPort]) -> Dns:
+        self.servers = servers
+        return self
 
-        async def service(self, domain):
-            self.asked.append((self.servers[0], domain))
-            said = self.says.get(domain, LookupProblem.NO_SUCH_NAME)
-            if isinstance(said, LookupProblem):
-                raise LookupFailed(said, domain, "SRV", SERVER, 1.0)
-            return SrvAnswer(domain, domain, tuple(said), SERVER)
+    async def service(self, domain: str) -> SrvAnswer:
+        self.asked.append((self.servers[0], domain))
+        said = self.says.get(domain, LookupProblem.NO_SUCH_NAME)
+        if isinstance(said, LookupProblem):
+            raise LookupFailed(said, domain, "SRV", SERVER, 1.0)
+        return SrvAnswer(domain, domain, tuple(said), SERVER)
 
+
+@pytest.fixture
+def dns(monkeypatch: pytest.MonkeyPatch) -> Dns:
     dns = Dns()
     monkeypatch.setattr(locating, "Lookup", dns)
     return dns
 
 
-def locate(desk: Desk):
+def locate(desk: Desk) -> list[HostPort]:
     desk.machine.dns_server = SERVER
-    return result_of(locator(None, random.Random(1))(desk.machine, desk.machine.licences[0]))
+
+    async def located() -> list[HostPort]:
+        return await locator(None, random.Random(1))(desk.machine, desk.machine.licences[0])
+
+    return result_of(located())
 
 
-def test_hosts_come_in_the_order_of_their_priority(desk: Desk, dns) -> None:
+def test_hosts_come_in_the_order_of_their_priority(desk: Desk, dns: Dns) -> None:
     dns.says["corp.example"] = [SrvRecord(20, 0, 1688, "second"), SrvRecord(10, 0, 1700, "first")]
     assert locate(desk) == [HostPort("first", 1700), HostPort("second", 1688)]
     assert dns.asked == [(SERVER, "corp.example")]
 
 
-def test_a_target_of_a_dot_says_that_there_is_no_host(desk: Desk, dns) -> None:
+def test_a_target_of_a_dot_says_that_there_is_no_host(desk: Desk, dns: Dns) -> None:
     dns.says["corp.example"] = [SrvRecord(0, 0, 0, "")]
     with pytest.raises(LocateFailed, match=r'DNS says that corp\.example has no KMS host: .* is "\."') as caught:
         locate(desk)
     assert caught.value.code == 0xC004F074
 
 
-def test_the_lookup_domain_is_the_only_one_asked(desk: Desk, dns) -> None:
+def test_the_lookup_domain_is_the_only_one_asked(desk: Desk, dns: Dns) -> None:
     desk.machine.scope(MACHINE).lookup_domain = "other.example"
     dns.says["other.example"] = [SrvRecord(0, 0, 1688, "kms")]
     assert locate(desk) == [HostPort("kms", 1688)]
@@ -75,7 +81,9 @@ def test_the_lookup_domain_is_the_only_one_asked(desk: Desk, dns) -> None:
         (LookupProblem.TIMEOUT, 0x8007232A),
     ],
 )
-def test_a_failed_lookup_is_the_code_windows_has_for_it(desk: Desk, dns, problem, code: int) -> None:
+def test_a_failed_lookup_is_the_code_windows_has_for_it(
+    desk: Desk, dns: Dns, problem: LookupProblem, code: int
+) -> None:
     dns.says["corp.example"] = problem
     with pytest.raises(LocateFailed) as caught:
         locate(desk)
@@ -83,7 +91,7 @@ def test_a_failed_lookup_is_the_code_windows_has_for_it(desk: Desk, dns, problem
 
 
 def test_a_machine_without_a_domain_uses_this_computers_search_list(
-    desk: Desk, dns, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, dns: Dns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.machine.domain = None
     monkeypatch.setattr(locating, "system_search_list", lambda: (".", "local.example"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,7 @@ def lab(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def slmgr(start_named: StartNamed, lab: Server, tmp_path: Path):
+def slmgr(start_named: StartNamed, lab: Server, tmp_path: Path) -> Callable[..., str]:
     """Runs slmgr on a machine of corp.test that asks this BIND; what it printed."""
     named = start_named({"corp.test": ZONE.format(port=lab.port)})
     state = f"--state-dir={tmp_path / 'lab'}"
@@ -46,7 +46,9 @@ def slmgr(start_named: StartNamed, lab: Server, tmp_path: Path):
     return run
 
 
-def test_the_host_that_dns_names_is_resolved_by_the_machines_own_server(slmgr, lab: Server, tmp_path: Path) -> None:
+def test_the_host_that_dns_names_is_resolved_by_the_machines_own_server(
+    slmgr: Callable[..., str], lab: Server, tmp_path: Path
+) -> None:
     # Nobody listens at the first of its two addresses.
     assert TOO_FEW in slmgr("/ato")
     state = f"--state-dir={tmp_path / 'lab'}"
@@ -58,7 +60,7 @@ def test_the_host_that_dns_names_is_resolved_by_the_machines_own_server(slmgr, l
     assert "activated successfully" in slmgr("/ato")
 
 
-def test_a_host_set_by_hand_is_resolved_by_it_too(slmgr, lab: Server) -> None:
+def test_a_host_set_by_hand_is_resolved_by_it_too(slmgr: Callable[..., str], lab: Server) -> None:
     for name in ("KMS.Corp.Test.", "kms", "localhost"):
         slmgr("/skms", f"{name}:{lab.port}")
         assert TOO_FEW in slmgr("/ato"), name

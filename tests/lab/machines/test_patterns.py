@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -14,7 +15,7 @@ from .conftest import DAY, OFFICE, START
 
 
 @pytest.fixture
-def text(desk: Desk):
+def text(desk: Desk) -> Callable[..., str]:
     """The text that a tool prints, as a script gets it."""
 
     def output(state: str, tool: str, *words: str) -> str:
@@ -71,7 +72,7 @@ def text(desk: Desk):
         ("expired", "/xpr", r"Windows is in Notification mode"),
     ],
 )
-def test_slmgr(text, state: str, words: str, pattern: str) -> None:
+def test_slmgr(text: Callable[..., str], state: str, words: str, pattern: str) -> None:
     assert re.search(pattern, text(state, "slmgr", words))
 
 
@@ -96,7 +97,7 @@ def test_slmgr(text, state: str, words: str, pattern: str) -> None:
         ("grace", "/inpkey:XXXXX", r"ERROR CODE: 0xC004F050"),
     ],
 )
-def test_ospp(text, state: str, words: str, pattern: str) -> None:
+def test_ospp(text: Callable[..., str], state: str, words: str, pattern: str) -> None:
     assert re.search(pattern, text(state, "ospp", words))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,10 @@ def sample(name: str) -> list[str]:
 
 
 @pytest.fixture
-def of(desk: Desk):
+def of(desk: Desk) -> Callable[..., Desk]:
     """Makes the desk's machine one with these products."""
 
-    def make(*products: str):
+    def make(*products: str) -> Desk:
         desk.machine.licences.clear()
         for name in products:
             desk.machine.install_key(desk.machine.add_product(find(name), START), START)
@@ -68,14 +69,14 @@ def held_against(name: str, ours: list[str]) -> None:
     assert shape(ours) == shape(sample(name))
 
 
-def test_windows_11_in_notification(of) -> None:
+def test_windows_11_in_notification(of: Callable[..., Desk]) -> None:
     desk = of("Windows 11 / 10 Pro")
     afflict(desk.machine, desk.machine.licences[0], TROUBLES["not-bound"], START)
     desk.now += MINUTE
     held_against("win11-dlv-notification", slmgr(desk, "/dlv"))
 
 
-def test_server_2012_r2_licensed_by_a_host_of_dns(of) -> None:
+def test_server_2012_r2_licensed_by_a_host_of_dns(of: Callable[..., Desk]) -> None:
     desk = of("Windows Server 2012 R2 Standard")
     desk.slmgr("/ato")
     desk.now += 3 * DAY
@@ -86,13 +87,13 @@ def test_server_2012_r2_licensed_by_a_host_of_dns(of) -> None:
     assert "Volume activation expiration: 254881 minute(s) (178 day(s))" in desk.slmgr("/dli")
 
 
-def test_server_2019_that_reaches_nobody(of) -> None:
+def test_server_2019_that_reaches_nobody(of: Callable[..., Desk]) -> None:
     desk = of("Windows Server 2019 Standard")
     desk.up = set()
     held_against("server2019-ato-failed", slmgr(desk, "/ato"))
 
 
-def test_server_2008_r2_licensed_by_a_host_of_dns(of) -> None:
+def test_server_2008_r2_licensed_by_a_host_of_dns(of: Callable[..., Desk]) -> None:
     desk = of("Windows Server 2008 R2 Standard")
     desk.slmgr("/ato")
     desk.now += MINUTE
@@ -101,14 +102,14 @@ def test_server_2008_r2_licensed_by_a_host_of_dns(of) -> None:
     assert "Volume activation expiration: 259199 minute(s) (179 day(s))" in desk.slmgr("/dli")
 
 
-def test_windows_7_that_is_not_genuine(of) -> None:
+def test_windows_7_that_is_not_genuine(of: Callable[..., Desk]) -> None:
     desk = of("Windows 7 Enterprise")
     afflict(desk.machine, desk.machine.licences[0], TROUBLES["not-genuine"], START)
     desk.now += MINUTE
     held_against("win7-dlv-not-genuine", slmgr(desk, "/dlv"))
 
 
-def test_vista_licensed_by_a_registered_host(of) -> None:
+def test_vista_licensed_by_a_registered_host(of: Callable[..., Desk]) -> None:
     desk = of("Windows Vista Business")
     desk.slmgr("/skms", "kms")
     desk.slmgr("/ato")
@@ -116,14 +117,14 @@ def test_vista_licensed_by_a_registered_host(of) -> None:
     held_against("vista-dlv-licensed-registered", slmgr(desk, "/dlv"))
 
 
-def test_windows_7_tells_its_end(of) -> None:
+def test_windows_7_tells_its_end(of: Callable[..., Desk]) -> None:
     desk = of("Windows 7 Enterprise")
     desk.slmgr("/ato")
     desk.now += MINUTE
     held_against("win7-xpr-licensed", slmgr(desk, "/xpr"))
 
 
-def test_office_2021_licensed_by_a_host_set_by_hand(of) -> None:
+def test_office_2021_licensed_by_a_host_set_by_hand(of: Callable[..., Desk]) -> None:
     desk = of("Windows 11 / 10 Enterprise", "Visio LTSC Professional 2021")
     desk.machine.scope(MACHINE).host = "kms"
     desk.ospp("/act")
@@ -131,25 +132,25 @@ def test_office_2021_licensed_by_a_host_set_by_hand(of) -> None:
     held_against("office2021-dstatus-licensed-override", desk.ospp("/dstatus"))
 
 
-def test_office_2016_licensed_by_a_host_of_dns(of) -> None:
+def test_office_2016_licensed_by_a_host_of_dns(of: Callable[..., Desk]) -> None:
     desk = of("Windows 11 / 10 Enterprise", "Office Professional Plus 2016")
     desk.found = [HostPort("kms", 1688)]
     desk.ospp("/act")
     held_against("office2016-dstatus-licensed-dns", desk.ospp("/dstatus"))
 
 
-def test_office_2019_activates_two_products(of) -> None:
+def test_office_2019_activates_two_products(of: Callable[..., Desk]) -> None:
     desk = of("Office Professional Plus 2019", "Visio Professional 2019")
     held_against("office2019-act-two-products", desk.ospp("/act"))
 
 
-def test_office_2016_that_reaches_nobody(of) -> None:
+def test_office_2016_that_reaches_nobody(of: Callable[..., Desk]) -> None:
     desk = of("Office Professional Plus 2016")
     desk.up = set()
     held_against("office2016-act-no-host", desk.ospp("/act"))
 
 
-def test_office_2019_in_grace(of) -> None:
+def test_office_2019_in_grace(of: Callable[..., Desk]) -> None:
     held_against("office2019-dstatus-grace", of("Office Professional Plus 2019").ospp("/dstatus"))
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -22,13 +23,13 @@ from .conftest import DAY, OFFICE, START, WINDOWS
 
 
 @pytest.fixture
-def store(tmp_path: Path):
+def store(tmp_path: Path) -> Iterator[MachineStore]:
     store = MachineStore(tmp_path / "state" / "machines.sqlite")
     yield store
     store.close()
 
 
-def test_a_machine_comes_back_as_it_was(store, desk: Desk) -> None:
+def test_a_machine_comes_back_as_it_was(store: MachineStore, desk: Desk) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     desk.slmgr("/skms-domain", "other.example")
@@ -77,20 +78,21 @@ with store.held(["PC1"], lambda: None):
 """
 
 
-def test_a_machine_that_another_process_holds_is_waited_for(store, desk: Desk, tmp_path: Path) -> None:
+def test_a_machine_that_another_process_holds_is_waited_for(store: MachineStore, desk: Desk, tmp_path: Path) -> None:
     store.add(desk.machine)
     path = tmp_path / "state" / "machines.sqlite"
     command = [sys.executable, "-c", HOLDER, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdin is not None
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
+        told, said = other.stdin, other.stdout
+        assert told is not None
+        assert said is not None
+        assert said.readline() == "held\n"
         waited: list[str] = []
 
         def waiting() -> None:
             waited.append("waiting")
-            other.stdin.write("go on\n")
-            other.stdin.flush()
+            told.write("go on\n")
+            told.flush()
 
         # The other machine is free.
         with store.held(["PC2"], waiting):
@@ -102,16 +104,16 @@ def test_a_machine_that_another_process_holds_is_waited_for(store, desk: Desk, t
         assert other.wait(PATIENCE) == 0
 
 
-def test_a_lock_that_cannot_be_made_is_told(store, tmp_path: Path) -> None:
+def test_a_lock_that_cannot_be_made_is_told(store: MachineStore, tmp_path: Path) -> None:
     (tmp_path / "state" / "machines.lock").mkdir()
     with (
         pytest.raises(StoreError, match=r"machines\.lock cannot be written \(Is a directory\)"),
-        store.held(["a"], list),
+        store.held(["a"], lambda: None),
     ):
         pass
 
 
-def test_many_machines_are_read_with_three_questions(store) -> None:
+def test_many_machines_are_read_with_three_questions(store: MachineStore) -> None:
     for number in range(40):
         machine = Machine(f"PC{number:02}", UUID(int=number), START)
         machine.install_key(machine.add_product(OFFICE, START), START)
@@ -128,7 +130,7 @@ def test_many_machines_are_read_with_three_questions(store) -> None:
         assert machine.scope(MACHINE).port == 1000 + number
 
 
-def test_saving_again_adds_events_and_replaces_the_rest(store, desk: Desk) -> None:
+def test_saving_again_adds_events_and_replaces_the_rest(store: MachineStore, desk: Desk) -> None:
     store.add(desk.machine)
     desk.fails("/ato")
     desk.machine.new_events += desk.events
@@ -140,20 +142,20 @@ def test_saving_again_adds_events_and_replaces_the_rest(store, desk: Desk) -> No
     assert store.count() == 1
 
 
-def test_a_machine_has_a_name_of_its_own_in_any_case(store) -> None:
+def test_a_machine_has_a_name_of_its_own_in_any_case(store: MachineStore) -> None:
     store.add(Machine("PC1", UUID(int=1), START))
     with pytest.raises(Refused, match="already"):
         store.add(Machine("pc1", UUID(int=2), START))
     assert [machine.cmid for machine in store.all()] == [UUID(int=1)]
 
 
-def test_a_machine_that_is_not_there_is_told(store) -> None:
+def test_a_machine_that_is_not_there_is_told(store: MachineStore) -> None:
     for act in (store.get, store.delete):
         with pytest.raises(Refused, match='no lab machine "PC9": kmstwist lab machine list'):
             act("PC9")
 
 
-def test_a_deleted_machine_takes_everything_with_it(store, desk: Desk) -> None:
+def test_a_deleted_machine_takes_everything_with_it(store: MachineStore, desk: Desk) -> None:
     desk.fails("/ato")
     desk.machine.new_events += desk.events
     store.add(desk.machine)
@@ -201,7 +203,7 @@ def test_an_aged_machine_is_where_time_would_have_brought_it(desk: Desk) -> None
     assert client.minutes_left(START) == 29 * 1440
 
 
-def test_the_kms_version_is_the_machines(store) -> None:
+def test_the_kms_version_is_the_machines(store: MachineStore) -> None:
     machine = Machine("OLD", UUID(int=5), START, version=V5)
     machine.install_key(machine.add_product(WINDOWS, START), START)
     machine.install_key(machine.add_product(OFFICE, START), START)
@@ -229,7 +231,7 @@ def test_machines_of_before_are_brought_up_to_date_and_keep_what_they_have(tmp_p
     ] * 2
 
 
-def test_what_activated_a_machine_and_what_troubles_it_last(store, desk: Desk) -> None:
+def test_what_activated_a_machine_and_what_troubles_it_last(store: MachineStore, desk: Desk) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     desk.machine.region = "de-DE"

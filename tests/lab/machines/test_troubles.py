@@ -6,13 +6,14 @@ import pytest
 
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.machines.errors import Refused
+from kmstwist.lab.machines.machine import Licence
 from kmstwist.lab.machines.troubles import TROUBLES, afflict, relieve
 from tests.lab.machines.conftest import Desk
 
 from .conftest import DAY, WINDOWS
 
 
-def trouble(desk: Desk, name: str):
+def trouble(desk: Desk, name: str) -> Licence:
     """Put the desk's Windows in a trouble, beside a host that would grant everything."""
     desk.fill(30)
     windows = desk.machine.licences[0]

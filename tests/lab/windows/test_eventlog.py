@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
 
 import pytest
 
-from kmstwist.audit.events.model import RawEvent
+from kmstwist.audit.events.model import Event, RawEvent
 from kmstwist.audit.events.reading.files import read_events
 from kmstwist.audit.events.understanding import understand
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.host import MAX_UNSAVED_EVENTS, LabHost
 from kmstwist.lab.store import LabStore
-from kmstwist.lab.windows.eventlog import FORMATS, exported, of_host, of_machine
+from kmstwist.lab.windows.eventlog import FORMATS, LoggedEvent, exported, of_host, of_machine
+from tests.lab.conftest import changes_of
 from tests.lab.machines.conftest import START, WINDOWS, Desk, desk, greenwich
 
 __all__ = ["desk", "greenwich"]
+LoggingHost = tuple[LabHost, LabStore]
 FILES = ["json", "csv", "xml"]
 
 
-def understood(path, events, form: str) -> list:
+def understood(path: Path, events: list[LoggedEvent], form: str) -> list[Event]:
     """What the audit reads of events that were exported."""
     path.write_bytes(exported(events, form, "en-US").encode())
-    raws = list(read_events(path, zone=UTC, now=int(START) * 1000 + 86_400_000))
-    assert all(isinstance(raw, RawEvent) for raw in raws), raws
-    return [understand(raw) for raw in raws]
+    found = []
+    for raw in read_events(path, zone=UTC, now=int(START) * 1000 + 86_400_000):
+        assert isinstance(raw, RawEvent)
+        event = understand(raw)
+        assert event is not None
+        found.append(event)
+    return found
 
 
 @pytest.mark.parametrize("form", FILES)
@@ -40,20 +47,20 @@ def test_a_machines_events_are_understood(desk: Desk, tmp_path: Path, form: str)
 
 
 @pytest.fixture
-def host(desk: Desk, tmp_path: Path):
+def host(desk: Desk, tmp_path: Path) -> Iterator[LoggingHost]:
     """A lab host that logs, after a request that it grants and one that it refuses; and what it logged."""
     host = LabHost(desk.key, now=lambda: START, random=bytes, logs=True)
     client = LabClient("SRV1.corp.example", desk.machine.cmid, WINDOWS, installed=START)
     host.decide(client.request(START))
     host.decide(client.request(START, clock_error=5 * 3600))
     store = LabStore(tmp_path / "lab.sqlite")
-    store.save(host.take_changes())
+    store.save(changes_of(host))
     yield host, store
     store.close()
 
 
 @pytest.mark.parametrize("form", FILES)
-def test_the_hosts_events_are_understood(host: LabHost, desk: Desk, tmp_path: Path, form: str) -> None:
+def test_the_hosts_events_are_understood(host: LoggingHost, desk: Desk, tmp_path: Path, form: str) -> None:
     granted, refused = understood(tmp_path / "log", of_host(host[1].events()), form)
     assert (granted.event_id, granted.computer, granted.record_id) == (12290, "LAB-KMSHOST", 1)
     assert (granted.hresult, granted.required_count, granted.machine) == (0, 25, "SRV1.corp.example")
@@ -62,7 +69,7 @@ def test_the_hosts_events_are_understood(host: LabHost, desk: Desk, tmp_path: Pa
     assert refused.hresult == 0xC004F06C
 
 
-def test_the_hosts_event_is_a_line_of_nine_fields_as_windows_writes_it(host: LabHost, desk: Desk) -> None:
+def test_the_hosts_event_is_a_line_of_nine_fields_as_windows_writes_it(host: LoggingHost, desk: Desk) -> None:
     event = of_host(host[1].events())[1]
     assert event.log == "Key Management Service"
     assert event.message.split("\n") == [
@@ -72,26 +79,26 @@ def test_the_hosts_event_is_a_line_of_nine_fields_as_windows_writes_it(host: Lab
     ]
 
 
-def test_events_are_handed_out_once_and_taken_back_in_their_order(host: LabHost, desk: Desk) -> None:
+def test_events_are_handed_out_once_and_taken_back_in_their_order(host: LoggingHost, desk: Desk) -> None:
     lab_host, store = host
     assert lab_host.take_changes() is None
     client = LabClient("A", desk.machine.cmid, WINDOWS, installed=START)
     lab_host.decide(client.request(START))
-    changes = lab_host.take_changes()
+    changes = changes_of(lab_host)
     client.machine_name = "B"
     lab_host.decide(client.request(START))
     lab_host.return_changes(changes)
-    store.save(lab_host.take_changes())
+    store.save(changes_of(lab_host))
     assert [event.info.split(",")[2] for event in store.events(2)] == ["A", "B"]
     assert [event.record_id for event in store.events()] == [1, 2, 3, 4]
 
 
-def test_of_a_flood_the_latest_events_are_kept(host: LabHost, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_flood_the_latest_events_are_kept(host: LoggingHost, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     lab_host, store = host
     request = LabClient("A", desk.machine.cmid, WINDOWS, installed=START).request(START)
     for _ in range(MAX_UNSAVED_EVENTS + 3):
         lab_host.decide(request)
-    changes = lab_host.take_changes()
+    changes = changes_of(lab_host)
     assert len(changes.events) == MAX_UNSAVED_EVENTS
     monkeypatch.setattr("kmstwist.lab.store.MAX_EVENTS", 10)
     store.save(changes)
@@ -101,7 +108,7 @@ def test_of_a_flood_the_latest_events_are_kept(host: LabHost, desk: Desk, monkey
 
 def test_a_host_of_a_fleet_logs_nothing(desk: Desk) -> None:
     desk.fill(3)
-    assert desk.host.take_changes().events == ()
+    assert changes_of(desk.host).events == ()
 
 
 def test_the_text_is_that_of_the_event_viewer_with_the_times_of_a_region(desk: Desk) -> None:

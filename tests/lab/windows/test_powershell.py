@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Protocol
 
 import pytest
 
@@ -29,10 +31,10 @@ class Around:
         found = instances(self._desk.machine, self._desk.key, self._desk.now)
         return [one for one in found if one.class_name.lower() == class_name.lower()]
 
-    def invoke(self, instance, method, arguments) -> None:
+    def invoke(self, instance: Instance, method: str, arguments: Sequence[str]) -> None:
         self.called.append((instance.class_name, method, list(arguments)))
 
-    def program(self, name, arguments):
+    def program(self, name: str, arguments: Sequence[str]) -> tuple[list[str], int] | None:
         if "slmgr" not in " ".join([name, *arguments]):
             return None
         return ["", "License Status: Licensed", ""], 0
@@ -44,6 +46,12 @@ class Around:
         write(self._desk.machine, below_of(key), name, value or "")
 
 
+class Run(Protocol):
+    """Runs a text; what it printed."""
+
+    def __call__(self, text: str, *, modern: bool = False) -> list[str]: ...
+
+
 @pytest.fixture
 def around(desk: Desk) -> Around:
     desk.fill(30)
@@ -52,7 +60,7 @@ def around(desk: Desk) -> Around:
 
 
 @pytest.fixture
-def run(around: Around):
+def run(around: Around) -> Run:
     def run(text: str, *, modern: bool = False) -> list[str]:
         return Interpreter(around, modern=modern).run(text)[0]
 
@@ -73,7 +81,7 @@ def run(around: Around):
         "[int](Get-CimInstance SoftwareLicensingProduct | Where-Object { $_.Name -match 'Windows' -and $_.LicenseStatus -in 1,2 }).LicenseStatus",
     ],
 )
-def test_the_licence_status_is_asked_in_many_ways(run, text: str) -> None:
+def test_the_licence_status_is_asked_in_many_ways(run: Run, text: str) -> None:
     assert run(text) == ["1"]
 
 
@@ -107,7 +115,7 @@ def test_the_licence_status_is_asked_in_many_ways(run, text: str) -> None:
         ),
     ],
 )
-def test_other_questions(run, text: str, said: str) -> None:
+def test_other_questions(run: Run, text: str, said: str) -> None:
     assert run(text) == [said]
 
 
@@ -139,7 +147,7 @@ def test_a_check_as_monitoring_has_them_runs_to_its_exit(around: Around) -> None
     assert Interpreter(around).run(FUNCTIONS) == (["not activated"], 2)
 
 
-def test_properties_are_calculated_and_things_made(run) -> None:
+def test_properties_are_calculated_and_things_made(run: Run) -> None:
     text = (
         "Get-CimInstance SoftwareLicensingProduct -Filter \"Name LIKE 'Windows%'\" | Select-Object Name, "
         "@{n='Status'; e={ if ($_.LicenseStatus -eq 1) { 'Licensed' } else { 'Other' } }}, "
@@ -150,12 +158,12 @@ def test_properties_are_calculated_and_things_made(run) -> None:
     assert json.loads(made[0]) == {"Activated": True, "Count": 8}
 
 
-def test_an_error_is_caught_and_an_operator_replaces(run) -> None:
+def test_an_error_is_caught_and_an_operator_replaces(run: Run) -> None:
     assert run("try { Get-Frob } catch { 'caught' } finally { 'end' }") == ["caught", "end"]
     assert run("$a = 1; $a += 2; $a; 'a-b' -replace '-', '+'") == ["3", "a+b"]
 
 
-def test_patterns_leave_what_they_matched(run) -> None:
+def test_patterns_leave_what_they_matched(run: Run) -> None:
     lines = "$out = 'License Status: Licensed', 'Partial Product Key: 2YT43'; "
     assert run(lines + "if ($out[1] -match 'Key: (\\w{5})') { $matches[1] }") == ["2YT43"]
     found = "$out | Select-String 'Product Key: (\\w+)' | ForEach-Object { $_.Matches.Groups[1].Value }"
@@ -164,7 +172,7 @@ def test_patterns_leave_what_they_matched(run) -> None:
     assert run(lines + split) == ["Licensed"]
 
 
-def test_the_registry_is_read_and_written(run) -> None:
+def test_the_registry_is_read_and_written(run: Run) -> None:
     key = "HKLM:\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\SoftwareProtectionPlatform".replace("\\\\", "\\")
     run(f"Set-ItemProperty -Path '{key}' -Name KeyManagementServiceName -Value kms9")
     assert run(f"(Get-ItemProperty '{key}').KeyManagementServiceName") == ["kms9"]
@@ -174,7 +182,7 @@ def test_the_registry_is_read_and_written(run) -> None:
     ]
 
 
-def test_few_properties_are_a_table_and_many_a_list(run) -> None:
+def test_few_properties_are_a_table_and_many_a_list(run: Run) -> None:
     table = run(
         "Get-CimInstance SoftwareLicensingProduct -Filter \"Name LIKE 'Windows%'\" | select Name, LicenseStatus"
     )
@@ -193,7 +201,7 @@ def test_few_properties_are_a_table_and_many_a_list(run) -> None:
     assert sum(line.startswith("LicenseStatusReason ") for line in everything) == 2
 
 
-def test_json_is_that_of_the_powershell_that_is_called(run) -> None:
+def test_json_is_that_of_the_powershell_that_is_called(run: Run) -> None:
     text = "Get-CimInstance SoftwareLicensingProduct | select Name,LicenseStatus,LicenseIsAddon | ConvertTo-Json"
     for modern in (True, False):
         assert [one["LicenseStatus"] for one in json.loads("\n".join(run(text, modern=modern)))] == [1, 2]
@@ -203,7 +211,7 @@ def test_json_is_that_of_the_powershell_that_is_called(run) -> None:
     )
 
 
-def test_a_machine_is_set_and_activated_by_its_methods(run, around: Around) -> None:
+def test_a_machine_is_set_and_activated_by_its_methods(run: Run, around: Around) -> None:
     run(
         "$s = Get-WmiObject SoftwareLicensingService; $s.SetKeyManagementServiceMachine('kms'); $s.RefreshLicenseStatus()"
     )
@@ -233,6 +241,6 @@ def test_a_script_ends_with_its_own_code(around: Around) -> None:
         ("function f { 1 }", "is not"),
     ],
 )
-def test_what_is_not_understood_is_refused(run, text: str, said: str) -> None:
+def test_what_is_not_understood_is_refused(run: Run, text: str, said: str) -> None:
     with pytest.raises(PowerShellError, match=said):
         run(text)

@@ -72,7 +72,7 @@ def test_what_slmgr_and_ospp_set_stands_in_the_registry(desk: Desk) -> None:
         ([], "Invalid syntax"),
     ],
 )
-def test_what_is_not_there_or_means_nothing_is_refused(desk: Desk, words, said: str) -> None:
+def test_what_is_not_there_or_means_nothing_is_refused(desk: Desk, words: list[str], said: str) -> None:
     with pytest.raises(RegistryError, match=said):
         reg(desk.machine, words)
     assert desk.machine.scope(MACHINE).host is None
