@@ -44,7 +44,7 @@ class Near:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         protocol = protocolFactory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1688))
-        assert isinstance(protocol, Talker)
+        assert protocol is not None
         self.transport.protocol = protocol
         protocol.makeConnection(self.transport)
         return succeed(protocol)
