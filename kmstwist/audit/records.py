@@ -18,6 +18,10 @@ from kmstwist.reasons import Reason
 # A KMS client concludes this by itself when the count in a good answer is below its N-Policy.
 COUNT_INSUFFICIENT = 0xC004F038
 
+# The gateway and the KMS version of a request that only the KMS host's event tells of: it names none.
+NO_GATEWAY = ""
+FROM_EVENT = 0
+
 # Reasons beginning with these words are refusals of our own; no KMS host was asked.
 REFUSING = ("admission-", "audit-", "lab-", "rpc-", "server-")
 # Those of the gateway. The lab's refusals are its KMS host's.
@@ -42,8 +46,9 @@ class Record:
 
     `at` is in milliseconds since 1970 (UTC). `client` is the address the call came from as admission saw it; `peer`
     the PROXY protocol's proxy, where there was one. `version` is the KMS major version (4, 5 or 6), None when no
-    KMS message was read. At most one of `hresult` (the KMS answer's status) and `fault` (an RPC fault's status) is
-    set; a refusal before any call has neither. The fields from `machine` on are what `RequestFacts` could read.
+    KMS message was read. A request that only the KMS host's event tells of has no `gateway` and no `client` (both ""),
+    and the version `FROM_EVENT`. At most one of `hresult` (the KMS answer's status) and `fault` (an RPC fault's status)
+    is set; a refusal before any call has neither. The fields from `machine` on are what `RequestFacts` could read.
     """
 
     record_id: bytes
@@ -70,6 +75,11 @@ class Record:
     minutes_left: int | None = None
     required_count: int | None = None
     count: int | None = None
+
+    @property
+    def from_event(self) -> bool:
+        """Only the KMS host's event tells of the call."""
+        return self.gateway == NO_GATEWAY
 
     @property
     def answered(self) -> bool:

@@ -14,6 +14,7 @@ from kmstwist.audit import schema
 from kmstwist.audit.engine import reading
 from kmstwist.audit.store import insert_batch
 from kmstwist.cli.audit.events import SystemZone, addresses_of, events
+from kmstwist.cli.audit.report import report
 from tests.audit.exports import as_csv, as_evtx, as_xml, request
 from tests.audit.making import START, new_store, opaque
 
@@ -118,3 +119,26 @@ def test_watch_imports_a_file_that_appears(store: Engine, tmp_path: Path) -> Non
         assert "b.xml: 1 new, 1 known already" in process.stdout.readline()
         process.terminate()
         assert "Traceback" not in process.communicate()[1]
+
+
+def test_a_hosts_log_is_all_that_reports_need_and_the_store_is_made_for_it(tmp_path: Path) -> None:
+    path, new = tmp_path / "a.xml", tmp_path / "new" / "audit.sqlite"
+    path.write_bytes(as_xml([request(1, AT, "pc1.example.com")]))
+    options = ["--store", str(new)]
+    result = CliRunner().invoke(events, ["import", *options, "--no-dns", str(path)])
+    assert result.exit_code == 0, result.output
+    assert "made a new store" in result.stderr
+    assert "0 of 1 requests joined to their record, 1 counted from the host's events alone" in result.stdout
+    assert new.stat().st_mode & 0o077 == 0
+    shown = CliRunner().invoke(report, ["clients", *options])
+    assert "pc1.example.com" in shown.stdout
+    assert "no name" not in shown.stderr
+
+
+def test_a_first_look_at_reports_says_how_to_get_names(store: Engine) -> None:
+    insert_batch(store, [opaque(START), opaque(START, "10.0.0.8")])
+    options = ["clients", "--store", str(store.url.database)]
+    assert "2 addresses have no name" in CliRunner().invoke(report, options).stderr
+    assert "kmstwist events import" in CliRunner().invoke(report, options).stderr
+    # What a program reads has no such line.
+    assert CliRunner().invoke(report, [*options, "--format", "json"]).stderr == ""

@@ -155,7 +155,9 @@ class Forwarder:
             self._send_strangers(strangers)
         if not batch:
             return 0
-        self._send([record for _, record in batch])
+        # What events alone tell is made anew in the store that they are imported into.
+        if own := [record for _, record in batch if not record.from_event]:
+            self._send(own)
         self._note(batch[-1][0])
         self.behind = max(newest - self.watermark, 0)
         return len(batch)

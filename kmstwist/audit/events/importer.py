@@ -21,8 +21,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import insert_for
+from kmstwist.audit.bulk import execute_many, insert_for
 from kmstwist.audit.engine import writing
+from kmstwist.audit.events.alone import Told, count_alone, hours_with_gateways, uncount
 from kmstwist.audit.events.identity import Known, find, known_events
 from kmstwist.audit.events.join import WINDOW, Join, Joiner, Resolver
 from kmstwist.audit.events.model import CLIENT_EVENTS, REQUEST_ANSWERED, BrokenEvent, Event, RawEvent
@@ -43,8 +44,9 @@ IN_MEMORY = 8 << 20
 class ImportResult:
     """What came of a file.
 
-    `imported` events are new, `known` ones were there already, `other` ones are not KMS's; `joined` found their
-    record, out of `joinable` (the 12290s that had none before). `broken` counts those that could not be read, of
+    `imported` events are new, `known` ones were there already, `other` ones are not KMS's; `joined` found a gateway's
+    record, out of `joinable` (the 12290s that had none before), and `alone` are counted from the event, because no
+    gateway has their request. `broken` counts those that could not be read, of
     which `shown` are the first.
     """
 
@@ -54,6 +56,7 @@ class ImportResult:
     other: int = 0
     joinable: int = 0
     joined: int = 0
+    alone: int = 0
     broken: int = 0
     shown: list[BrokenEvent] = field(default_factory=list)
 
@@ -86,6 +89,8 @@ class Importer:
         self._joiner = Joiner(privacy, resolve, window=window)
         self._zone = zone
         self._now = now
+        insert = insert_for(engine.dialect.name, schema.events)
+        self._insert = insert.on_conflict_do_nothing(index_elements=["fingerprint"])
 
     def import_file(self, path: Path, progress: Callable[[int], None] | None = None) -> ImportResult:
         """Import a file; blocks. Raises UnknownFormat, EvtxMissing, OSError, and SQLAlchemy's errors.
@@ -132,28 +137,43 @@ class Importer:
     def _store(self, batch: list[Event], waiting: _Waiting, result: ImportResult) -> None:
         with writing(self._engine) as connection:
             known = known_events(connection, batch)
+            gateways = self._hours_with_gateways(connection, batch)
             fresh: list[dict[str, Any]] = []
+            alone: list[Told] = []
             for event in batch:
                 stored = self._find(known, event)
+                new = stored is None
                 if stored is None:
                     row = self._row(event)
                     fresh.append(row)
                     stored = Known(event.fingerprint, row["computer"], event.record_id, event.at)
                     known[event.facts].append(stored)
                     result.imported += 1
-                    waits = event.event_id == REQUEST_ANSWERED
                 else:
                     self._complete(connection, stored, event)
                     result.known += 1
-                    # One that stands in a file twice waits already.
-                    waits = event.event_id == REQUEST_ANSWERED and stored.record_id is None and not stored.met
-                if waits:
-                    stored.met = True
-                    result.joinable += 1
+                # One that stands in a file twice waits already.
+                if event.event_id != REQUEST_ANSWERED or stored.met:
+                    continue
+                told = Told(stored.fingerprint, stored.at, stored.computer, stored.record_id, event)
+                if not new and stored.record_id is not None and not told.has_own:
+                    continue
+                stored.met = True
+                result.joinable += 1
+                if gateways.isdisjoint(self._joiner.about(event)):
+                    alone.append(told)
+                else:
                     waiting.put(stored.fingerprint, event)
             if fresh:
-                insert = insert_for(self._engine.dialect.name, schema.events)
-                connection.execute(insert.on_conflict_do_nothing(index_elements=["fingerprint"]), fresh)
+                execute_many(connection, self._insert, fresh)
+            result.alone += count_alone(connection, alone, self._privacy)
+
+    def _hours_with_gateways(self, connection: Connection, batch: list[Event]) -> frozenset[int]:
+        times = [event.at for event in batch if event.event_id == REQUEST_ANSWERED]
+        if not times:
+            return frozenset()
+        span = self._joiner.window
+        return hours_with_gateways(connection, min(times) - span, max(times) + span)
 
     def _find(self, known: dict[bytes, list[Known]], event: Event) -> Known | None:
         if (old := known.get(event.first_fingerprint)) is not None:
@@ -181,10 +201,11 @@ class Importer:
         """Join what waits, again for as long as an event that found its record may have ended a doubt about others.
 
         So nothing is left that importing the file once more would join. Those that DNS knows come first: few others
-        can cast doubt on them.
+        can cast doubt on them. What no gateway has a record of is counted from the event at the end.
         """
         with ExitStack() as files:
             named, done = True, 0
+            left = files.enter_context(closing(_Waiting()))
             while waiting.number:
                 doubtful = files.enter_context(closing(_Waiting()))
                 before = result.joined
@@ -192,27 +213,53 @@ class Importer:
                     if named and self._joiner.has_records(self._engine, [event for _, event in batch]):
                         for _, event in batch:
                             self._joiner.look_up(event)
-                    self._join(batch, doubtful, result, named=named)
+                    self._join(batch, doubtful, left, result, named=named)
                     done += len(batch)
                     # Of how many rounds there will be, only the first is certain.
                     progress(min(1.0, done / waiting.number) if named else 1.0)
-                if not named and result.joined == before:
-                    return
                 waiting.close()
-                waiting, named = doubtful, False
+                waiting = doubtful
+                if not named and result.joined == before:
+                    break
+                named = False
+            for rest in (left, waiting):
+                while batch := rest.take(BATCH):
+                    self._count_alone(batch, result)
 
-    def _join(self, batch: list[tuple[bytes, Event]], doubtful: _Waiting, result: ImportResult, *, named: bool) -> None:
+    def _join(
+        self,
+        batch: list[tuple[bytes, Event]],
+        doubtful: _Waiting,
+        left: _Waiting,
+        result: ImportResult,
+        *,
+        named: bool,
+    ) -> None:
         with writing(self._engine) as connection:
             # An event may have found its record in another process's import.
-            for fingerprint, event in _without_record(connection, batch).items():
+            for told in _without_gateway(connection, batch):
+                event = told.event
                 if named and not self._joiner.knows(event):
-                    doubtful.put(fingerprint, event)
+                    doubtful.put(told.fingerprint, event)
                     continue
-                match self._joiner.join(connection, event, fingerprint):
+                match self._joiner.join(connection, event, told.fingerprint):
                     case Join.DONE:
+                        uncount(connection, told)
                         result.joined += 1
                     case Join.DOUBTFUL:
-                        doubtful.put(fingerprint, event)
+                        doubtful.put(told.fingerprint, event)
+                    case Join.NO_RECORD:
+                        left.put(told.fingerprint, event)
+
+    def _count_alone(self, batch: list[tuple[bytes, Event]], result: ImportResult) -> None:
+        with writing(self._engine) as connection:
+            alone = []
+            for told in _without_gateway(connection, batch):
+                if self._joiner.may_have(connection, told.event):
+                    uncount(connection, told)
+                else:
+                    alone.append(told)
+            result.alone += count_alone(connection, alone, self._privacy)
 
     def _row(self, event: Event) -> dict[str, Any]:
         # The fingerprint is taken of the event as it is: a changed policy must not make it another one.
@@ -267,12 +314,24 @@ class _Waiting:
         self._file.close()
 
 
-def _without_record(connection: Connection, batch: list[tuple[bytes, Event]]) -> dict[bytes, Event]:
-    """Those of a batch of stored events that are not joined, by their fingerprints."""
-    wanted = dict(batch)
+def _without_gateway(connection: Connection, batch: list[tuple[bytes, Event]]) -> list[Told]:
+    """Those of a batch of stored events that are not joined to a gateway's record."""
     table = schema.events
-    found = connection.scalars(
-        select(table.c.fingerprint).where(table.c.fingerprint.in_(list(wanted)), table.c.record_id.is_(None))
-    )
-    left = {bytes(each) for each in found}
-    return {fingerprint: event for fingerprint, event in wanted.items() if fingerprint in left}
+    wanted = dict(batch)
+    found = {
+        bytes(row.fingerprint): row
+        for row in connection.execute(
+            select(table.c.fingerprint, table.c.at, table.c.computer, table.c.record_id).where(
+                table.c.fingerprint.in_(list(wanted))
+            )
+        )
+    }
+    events = []
+    for fingerprint, event in wanted.items():
+        if (row := found.get(fingerprint)) is None:
+            continue
+        record_id = None if row.record_id is None else bytes(row.record_id)
+        told = Told(fingerprint, row.at, row.computer, record_id, event)
+        if record_id is None or told.has_own:
+            events.append(told)
+    return events

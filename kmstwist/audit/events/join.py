@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
 
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import Connection, Engine, Row, exists, func, or_, select
+from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import reading
 from kmstwist.audit.events.model import REQUEST_ANSWERED, Event
 from kmstwist.audit.privacy import Keep, Privacy
-from kmstwist.audit.records import Record, first_id_at
+from kmstwist.audit.records import NO_GATEWAY, Record, first_id_at
 from kmstwist.audit.rows import from_row
 from kmstwist.audit.sums import all as sums
 
@@ -42,8 +43,13 @@ class Joiner:
     def __init__(self, privacy: Privacy, resolve: Resolver, *, window: int = WINDOW) -> None:
         self._privacy = privacy
         self._resolve = resolve
-        self._window = window
+        self.window = window
         self._addresses: dict[str, Sequence[str]] = {}
+
+    def about(self, event: Event) -> range:
+        """The hours (since 1970) in which a record of the event's request may be."""
+        first, last = event.at - self.window, event.at + self.window
+        return range(first // schema.HOUR_MS, last // schema.HOUR_MS + 1)
 
     def look_up(self, event: Event) -> None:
         """Ask DNS for the event's machine, unless it was asked before. Not to be done while the store is locked."""
@@ -59,8 +65,8 @@ class Joiner:
         table = schema.records
         first, last = min(event.at for event in events), max(event.at for event in events)
         statement = select(table.c.seq).where(
-            table.c.record_id >= first_id_at(first - self._window),
-            table.c.record_id < first_id_at(last + self._window + 1),
+            table.c.record_id >= first_id_at(first - self.window),
+            table.c.record_id < first_id_at(last + self.window + 1),
             table.c.version.is_not(None),
             table.c.act_id.is_(None),
         )
@@ -69,6 +75,9 @@ class Joiner:
 
     def join(self, connection: Connection, event: Event, fingerprint: bytes) -> Join:
         """Join an event 12290 that is already stored, with all others that are about its time, and was not joined."""
+        if (told := self._readable(connection, event)) is not None:
+            self._note(connection, fingerprint, told)
+            return Join.DONE
         found, sure = self._find(connection, event, fingerprint)
         if found is None:
             return Join.NO_RECORD
@@ -87,24 +96,57 @@ class Joiner:
         )
         _write_facts(connection, known)
         sums.replace(connection, record, known)
-        events = schema.events
-        connection.execute(
-            events.update().where(events.c.fingerprint == fingerprint).values(record_id=record.record_id)
-        )
+        self._note(connection, fingerprint, record.record_id)
         return Join.DONE
+
+    def _note(self, connection: Connection, fingerprint: bytes, record_id: bytes) -> None:
+        events = schema.events
+        connection.execute(events.update().where(events.c.fingerprint == fingerprint).values(record_id=record_id))
+
+    def _around(self, event: Event) -> tuple[ColumnElement[bool], ...]:
+        """A gateway's records of the event's status about its time."""
+        table = schema.records
+        return (
+            table.c.record_id >= first_id_at(event.at - self.window),
+            table.c.record_id < first_id_at(event.at + self.window + 1),
+            table.c.hresult == event.hresult,
+            table.c.gateway != NO_GATEWAY,
+        )
+
+    def _readable(self, connection: Connection, event: Event) -> bytes | None:
+        """The nearest record of a request that the gateway could read itself, and that no event was joined to yet."""
+        table, events = schema.records, schema.events
+        cmid, machine = self._privacy.cmid(event.cmid), self._privacy.machine(event.machine)
+        if cmid is None or machine is None or self._privacy.policy.cmid is Keep.TRUNCATE:
+            return None
+        found = connection.scalar(
+            select(table.c.record_id)
+            .where(
+                *self._around(event),
+                table.c.cmid == cmid,
+                table.c.act_id == event.act_id,
+                func.lower(table.c.machine) == machine.lower(),
+                ~exists().where(events.c.record_id == table.c.record_id),
+            )
+            .order_by(func.abs(table.c.at - event.at), table.c.seq)
+            .limit(1)
+        )
+        return None if found is None else bytes(found)
+
+    def may_have(self, connection: Connection, event: Event) -> bool:
+        """Whether a record without a name may be about the event's request."""
+        table = schema.records
+        unnamed = select(table.c.seq).where(
+            *self._around(event), table.c.version.is_not(None), table.c.act_id.is_(None)
+        )
+        return connection.scalar(unnamed.limit(1)) is not None
 
     def _find(
         self, connection: Connection, event: Event, fingerprint: bytes
     ) -> tuple[Row[tuple[object, ...]] | None, bool]:
         """The record that is the likeliest, if there is any, and whether it is sure."""
         table = schema.records
-        around = (
-            table.c.record_id >= first_id_at(event.at - self._window),
-            table.c.record_id < first_id_at(event.at + self._window + 1),
-            table.c.version.is_not(None),
-            table.c.act_id.is_(None),
-            table.c.hresult == event.hresult,
-        )
+        around = (*self._around(event), table.c.version.is_not(None), table.c.act_id.is_(None))
         addresses = [self._privacy.client(each) for each in self._addresses.get(event.machine or "", ())]
         if addresses:
             nearest = func.abs(table.c.at - event.at)
@@ -119,14 +161,15 @@ class Joiner:
         return (found[0], sure) if found else (None, False)
 
     def _is_alone(self, connection: Connection, event: Event, fingerprint: bytes) -> bool:
-        """No other event that is still without a record could be about the same one."""
-        events = schema.events
+        """No other event that is still without a gateway's record could be about the same one."""
+        events, records = schema.events, schema.records
+        own = exists().where(records.c.record_id == events.c.record_id, records.c.gateway == NO_GATEWAY)
         others = connection.scalar(
             select(func.count()).where(
                 events.c.event_id == REQUEST_ANSWERED,
-                events.c.record_id.is_(None),
+                or_(events.c.record_id.is_(None), own),
                 events.c.hresult == event.hresult,
-                events.c.at.between(event.at - 2 * self._window, event.at + 2 * self._window),
+                events.c.at.between(event.at - 2 * self.window, event.at + 2 * self.window),
                 events.c.fingerprint != fingerprint,
             )
         )

@@ -64,7 +64,8 @@ def failures(connection: Connection, query: Query) -> Report[FailureRow]:
         select(
             *key,
             calls.label("calls"),
-            func.count(table.c.client.distinct()).label("clients"),
+            # What only the host's event tells of has a name and no address.
+            func.count(func.coalesce(func.nullif(table.c.client, ""), table.c.machine).distinct()).label("clients"),
             func.min(table.c.first_at).label("first_at"),
             func.max(table.c.last_at).label("last_at"),
         )

@@ -12,6 +12,7 @@ from kmstwist.audit import schema
 from kmstwist.audit.reports.filters import application_name, on_machines, product_name
 from kmstwist.audit.reports.model import HOST_REMEMBERS, Heading, Kind, Query, Report, ReportRow, moment, to_ms
 from kmstwist.audit.reports.same_machine import counted_twice, likely_same
+from kmstwist.audit.sums.keys import UNKNOWN_NETWORK
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _numbers(connection: Connection, query: Query, key: tuple[Any, ...]) -> Any:
             func.count(table.c.machine.distinct()).label("machines"),
             func.sum(case((active, 1), else_=0)).label("active"),
             func.sum(case((table.c.virtual_machine == 1, 1), else_=0)).label("virtual"),
-            func.count(table.c.network.distinct()).label("networks"),
+            func.count(case((table.c.network != UNKNOWN_NETWORK, table.c.network)).distinct()).label("networks"),
             func.max(table.c.last_seen).label("last_seen"),
         )
         .where(*on_machines(connection, table, query))

@@ -27,3 +27,10 @@ def replace(connection: Connection, old: Record, new: Record) -> None:
     """Count a record that was stored as `old`, and is stored as `new` by now, as what it is now."""
     for each in SUMS:
         each.replace(connection, old, new)
+
+
+def remove(connection: Connection, record: Record) -> None:
+    """Take a record out of every sum; the table of records has it no more."""
+    for each in SUMS:
+        if (gone := each.of(record)) is not None:
+            each.withdraw(connection, record, gone)

@@ -20,7 +20,8 @@ def of(record: Record) -> Row | None:
         "hour": record.at // schema.HOUR_MS,
         "gateway": record.gateway,
         "upstream": record.upstream or "",
-        "product": record.product or "",
+        # Of gateways' calls, earlier versions' sums have no id.
+        "product": record.product or (record.from_event and record.act_id) or "",
         "calls": 1,
         "successes": int(record.granted),
         "bytes_in": record.bytes_in,

@@ -82,8 +82,9 @@ def refusals(connection: Connection, since: datetime | None, until: datetime | N
         select(
             code.label("code"),
             func.sum(table.c.calls).label("calls"),
-            func.count(table.c.client.distinct()).label("clients"),
-            func.count(table.c.network.distinct()).label("networks"),
+            # What only the host's event tells of has neither an address nor a network.
+            func.count(func.nullif(table.c.client, "").distinct()).label("clients"),
+            func.count(case((table.c.client != "", table.c.network)).distinct()).label("networks"),
             func.min(table.c.first_at).label("first_at"),
             func.max(table.c.last_at).label("last_at"),
         )

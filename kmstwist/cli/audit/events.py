@@ -88,7 +88,7 @@ def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Pat
     """Import each FILE: events as EVTX, XML, JSON, CSV or saved text. Importing twice changes nothing."""
     unread: list[Path] = []
     broken = 0
-    with opened(store, writes=True) as engine:
+    with opened(store, writes=True, makes=True) as engine:
         importer = _importer(engine, zone, window, dns)
         for path in files:
             result = _import(importer, path)
@@ -128,7 +128,7 @@ def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, fold
     from kmstwist.audit.events.watch import Watcher
     from kmstwist.cli.output import OutputError
 
-    with opened(store, writes=True) as engine:
+    with opened(store, writes=True, makes=True) as engine:
         importer = _importer(engine, zone, window, dns)
 
         def take(path: Path) -> None:
@@ -189,9 +189,10 @@ def _import(importer: Importer, path: Path) -> ImportResult | None:
 
 
 def _show(result: ImportResult) -> None:
+    alone = f", {result.alone} counted from the host's events alone" if result.alone else ""
     say(
         f"{result.path}: {result.imported} new, {result.known} known already, {result.other} of other kinds, "
-        f"{result.broken} broken; {result.joined} of {result.joinable} requests joined to their record"
+        f"{result.broken} broken; {result.joined} of {result.joinable} requests joined to their record{alone}"
     )
     for broken in result.shown:
         say(f"  {broken.place}: {broken.why}")

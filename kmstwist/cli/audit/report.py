@@ -47,6 +47,7 @@ def report(name: str | None, store: str, form: str, limit: int, **question: Any)
     from kmstwist.audit.engine import reading
     from kmstwist.audit.reports.catalogue import REPORTS
     from kmstwist.audit.reports.filters import QueryError
+    from kmstwist.audit.reports.first_look import first_look
     from kmstwist.audit.reports.render import to_csv, to_json, to_markdown, to_table
 
     if name is None:
@@ -66,6 +67,7 @@ def report(name: str | None, store: str, form: str, limit: int, **question: Any)
             answer = definition.ask(connection, query)
         except QueryError as error:
             raise click.UsageError(str(error)) from error
+        hint = first_look(connection) if form == "table" else ""
     match form:
         case "csv":
             click.echo(to_csv(answer), nl=False)
@@ -77,6 +79,8 @@ def report(name: str | None, store: str, form: str, limit: int, **question: Any)
             # What is not a terminal has room for every column.
             console = Console(width=None if Console().is_terminal else PIPE_WIDTH)
             console.print(to_table(answer, limit=limit or None, width=console.width))
+            if hint:
+                click.echo(hint, err=True)
 
 
 def _query(question: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kmstwist.cli.output import say
 from kmstwist.shown import without_password
 
 if TYPE_CHECKING:
@@ -45,24 +46,28 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def opened(store: str, *, writes: bool = False) -> Iterator[Engine]:
+def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator[Engine]:
     """The store, which must exist and be of this version; any error of it as a sentence for the user.
 
-    Unless the command `writes`, a file is opened for reading only: nothing is changed in it or made beside it, and a
-    copy on a read-only medium will do.
+    A command that `makes` one needs none: where there is no file, it becomes a store. Unless the command `writes`, a
+    file is opened for reading only: nothing is changed in it or made beside it, and a copy on a read-only medium will
+    do.
     """
     import sqlite3
 
     from sqlalchemy.exc import SQLAlchemyError
 
     from kmstwist.audit.engine import StoreError, is_sqlite, open_engine, open_reader, plain_error, sqlite_path
-    from kmstwist.audit.migrate import revision_fault
+    from kmstwist.audit.migrate import migrate, revision_fault
 
     shown = without_password(store)
     try:
         engine = open_engine(store, busy_timeout=PATIENCE)
         if is_sqlite(engine):
             path = sqlite_path(engine)
+            if makes and not path.exists():
+                migrate(engine)
+                say(f"{path}: made a new store", err=True)
             if not path.exists():
                 raise click.ClickException(
                     f"there is no audit store at {path}; name it with --store, as the server's configuration has it"

@@ -1,0 +1,154 @@
+"""Requests that only the KMS host's events tell of: each gets a record of its own, so that every report has it.
+
+A site may have no gateway yet, or machines that ask its host directly. Such a record names no gateway and no address;
+its id follows from the event, so that the same event makes the same record. Where a gateway's record may be about the
+same request there is none: a request counts once. It goes again when the gateway's own record turns up later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select
+
+from kmstwist.audit import schema
+from kmstwist.audit.bulk import execute_many, insert_for
+from kmstwist.audit.events.model import Event
+from kmstwist.audit.privacy import Privacy
+from kmstwist.audit.records import FROM_EVENT, NO_GATEWAY, Record
+from kmstwist.audit.rows import from_row, to_row
+from kmstwist.audit.sums import all as sums
+from kmstwist.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event 12290 in the store: what tells it there, what it says, and the record it belongs to."""
+
+    fingerprint: bytes
+    at: int
+    computer: str
+    record_id: bytes | None
+    event: Event
+
+    @property
+    def own_id(self) -> bytes:
+        """The id of the record that it makes where it is all there is of its request: a UUID of version 7."""
+        entropy = int.from_bytes(hashlib.blake2b(self.fingerprint, digest_size=10).digest(), "big")
+        value = (self.at & ((1 << 48) - 1)) << 80 | 0x7 << 76 | (entropy >> 68) << 64
+        return (value | 0b10 << 62 | entropy & ((1 << 62) - 1)).to_bytes(16, "big")
+
+    @property
+    def has_own(self) -> bool:
+        """Whether its record is the one it made."""
+        return self.record_id is not None and self.record_id == self.own_id
+
+
+def record_of(told: Told, privacy: Privacy) -> Record:
+    """The record of a request that only an event tells of."""
+    event = told.event
+    return Record(
+        told.own_id,
+        told.at,
+        NO_GATEWAY,
+        "",
+        Reason.OK,
+        version=FROM_EVENT,
+        upstream=told.computer or None,
+        hresult=event.hresult,
+        machine=privacy.machine(event.machine),
+        cmid=privacy.cmid(event.cmid),
+        act_id=event.act_id,
+        license_status=event.license_status,
+        virtual_machine=event.virtual_machine,
+        minutes_left=event.minutes_left,
+        required_count=event.required_count,
+    )
+
+
+def count_alone(connection: Connection, events: Sequence[Told], privacy: Privacy) -> int:
+    """Have a record for each of these events, whose requests no gateway has; how many have one now.
+
+    Where machines' names are not kept, there would be nothing to tell the machines apart by: such a store has none.
+    """
+    made = [(told, record_of(told, privacy)) for told in events]
+    wanted = [(told, record) for told, record in made if record.machine]
+    _correct(connection, [record for told, record in wanted if told.has_own])
+    fresh = [(told, record) for told, record in wanted if not told.has_own]
+    if fresh:
+        new = _insert(connection, [record for _, record in fresh])
+        sums.add(connection, new)
+        table = schema.events
+        connection.execute(
+            table.update().where(table.c.fingerprint == bindparam("this")).values(record_id=bindparam("own")),
+            [{"this": told.fingerprint, "own": record.record_id} for told, record in fresh],
+        )
+    return len(wanted)
+
+
+def _insert(connection: Connection, records: Sequence[Record]) -> Sequence[Record]:
+    """Insert records; those that were not there yet. An event may have been deleted by its age, and its record not."""
+    table = schema.records
+    there = {
+        bytes(each)
+        for each in connection.scalars(
+            select(table.c.record_id).where(table.c.record_id.in_([record.record_id for record in records]))
+        )
+    }
+    fresh = [record for record in records if record.record_id not in there]
+    if fresh:
+        execute_many(connection, _inserts(connection.dialect.name), [to_row(record) for record in fresh])
+    return fresh
+
+
+def _inserts(dialect: str) -> Any:
+    if dialect not in _INSERTS:
+        insert = insert_for(dialect, schema.records)
+        _INSERTS[dialect] = insert.on_conflict_do_nothing(index_elements=["record_id"])
+    return _INSERTS[dialect]
+
+
+# Kept, because a statement is compiled once.
+_INSERTS: dict[str, Any] = {}
+
+
+def _correct(connection: Connection, records: Sequence[Record]) -> None:
+    """Bring records that are there up to what is known by now, such as the host that another format names."""
+    table = schema.records
+    wanted = {record.record_id: record for record in records}
+    if not wanted:
+        return
+    for row in connection.execute(select(table).where(table.c.record_id.in_(list(wanted)))).all():
+        old, new = from_row(row), wanted[bytes(row.record_id)]
+        if old != new:
+            connection.execute(table.update().where(table.c.record_id == new.record_id).values(**to_row(new)))
+            sums.replace(connection, old, new)
+
+
+def uncount(connection: Connection, told: Told) -> None:
+    """Take out the record that an event made, if it has one: its request is, or may be, a gateway's."""
+    if not told.has_own:
+        return
+    table, events = schema.records, schema.events
+    row = connection.execute(select(table).where(table.c.record_id == told.own_id)).one_or_none()
+    if row is not None:
+        connection.execute(delete(table).where(table.c.record_id == told.own_id))
+        sums.remove(connection, from_row(row))
+    connection.execute(
+        events.update()
+        .where(events.c.fingerprint == told.fingerprint, events.c.record_id == told.own_id)
+        .values(record_id=None)
+    )
+
+
+def hours_with_gateways(connection: Connection, first: int, last: int) -> frozenset[int]:
+    """The hours (since 1970) in which a gateway had calls, of those that touch the times from `first` to `last`."""
+    table = schema.hourly_activity
+    hours = (first // schema.HOUR_MS, last // schema.HOUR_MS)
+    found = connection.scalars(
+        select(table.c.hour).distinct().where(table.c.hour.between(*hours), table.c.gateway != NO_GATEWAY)
+    )
+    return frozenset(found)
