@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select, tuple_
 
 from kmstwist.audit import schema
 from kmstwist.audit.reports.filters import NOT_READABLE, application_name, pattern, product_name, within
@@ -23,8 +23,9 @@ from kmstwist.audit.reports.model import (
     moment,
     to_ms,
 )
-from kmstwist.audit.sums.keys import UNKNOWN_NETWORK
+from kmstwist.audit.sums.keys import UNKNOWN_NETWORK, machine_key
 from kmstwist.audit.views.calls import code_text, status_of
+from kmstwist.reasons import Reason
 
 _LASTS_MS = ACTIVATION_LASTS // timedelta(milliseconds=1)
 
@@ -57,7 +58,8 @@ class Order(StrEnum):
 @dataclass(frozen=True, slots=True)
 class MachineRow(ReportRow):
     """One machine's activation of one product. `days_left` are whole days, negative after the activation ran out,
-    None where there never was one as far as is known; `code` is the last call's status, "" for success.
+    None where there never was one as far as is known; `code` is the last call's status or reason, "" for success and
+    where it is not known any more.
     """
 
     machine: Annotated[str, Heading("Machine", Kind.NAME)]
@@ -80,6 +82,11 @@ class MachineRow(ReportRow):
     def urgency(self) -> Urgency:
         """How urgent it is that this machine renews."""
         return urgency_of(self.days_left)
+
+    @property
+    def activated(self) -> bool:
+        """Whether its last call was granted."""
+        return self.last_success is not None and self.last_success >= self.last_seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ def list_machines(connection: Connection, wanted: Wanted, limit: int, offset: in
     found = [tuple(row) for row in connection.execute(keys)]
     key = tuple_(table.c.machine, table.c.app, table.c.slot)
     rows = {(row.machine, row.app, row.slot): row for row in connection.execute(select(table).where(key.in_(found)))}
-    return [machine_row(rows[one], wanted.now) for one in found if one in rows]
+    return _machine_rows(connection, [rows[one] for one in found if one in rows], wanted.now)
 
 
 def all_machines(connection: Connection, wanted: Wanted, limit: int, after: Sequence[str] = ()) -> list[MachineRow]:
@@ -138,23 +145,41 @@ def next_machines(
         statement = statement.where(key > tuple_(*after))
     rows = list(connection.execute(statement))
     last = rows[-1] if len(rows) == limit else None
-    return [machine_row(row, wanted.now) for row in rows], () if last is None else (last.machine, last.app, last.slot)
+    shown = _machine_rows(connection, rows, wanted.now)
+    return shown, () if last is None else (last.machine, last.app, last.slot)
 
 
 def machine_rows(connection: Connection, machine: str, now: datetime) -> list[MachineRow]:
     """The rows of one machine, a product each."""
     table = schema.machines
     statement = select(table).where(table.c.machine == machine).order_by(table.c.app, table.c.slot)
-    return [machine_row(row, now) for row in connection.execute(statement)]
+    return _machine_rows(connection, list(connection.execute(statement)), now)
 
 
-def machine_row(row: Row[Any], now: datetime) -> MachineRow:
-    """A stored row as it is shown."""
+def _machine_rows(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> list[MachineRow]:
+    """Stored rows as they are shown."""
+    reasons = _reasons(connection, [row for row in rows if not row.last_status and row.last_success != row.last_seen])
+    return [_machine_row(row, reasons.get((row.machine, row.last_seen), ""), now) for row in rows]
+
+
+def _reasons(connection: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[str, int], str]:
+    """Why the last call of each row failed that ended without a status; its record says so while it is kept."""
+    if not rows:
+        return {}
+    records = schema.records
+    found = select(records.c.machine, records.c.client, records.c.at, records.c.reason).where(
+        tuple_(records.c.client, records.c.at).in_([(row.address, row.last_seen) for row in rows])
+    )
+    return {
+        (machine_key(name, client), at): str(reason)
+        for name, client, at, reason in connection.execute(found)
+        if reason != Reason.OK
+    }
+
+
+def _machine_row(row: Row[Any], reason: str, now: datetime) -> MachineRow:
     success = None if row.last_success is None else moment(row.last_success)
     expires = None if success is None else success + ACTIVATION_LASTS
-    status = row.last_status
-    # A call that ended without a status failed for a reason of ours.
-    failed = code_text(status) if status else "" if row.last_reason == "ok" else row.last_reason
     return MachineRow(
         machine=row.machine,
         address=row.address,
@@ -165,7 +190,7 @@ def machine_row(row: Row[Any], now: datetime) -> MachineRow:
         expires=expires,
         days_left=None if success is None else (row.last_success + _LASTS_MS - to_ms(now)) // DAY_MS,
         last_seen=moment(row.last_seen),
-        code=failed,
+        code=code_text(row.last_status) if row.last_status else reason,
         calls=row.calls,
         first_seen=moment(row.first_seen),
         last_success=success,
@@ -191,9 +216,28 @@ def state_condition(state: State, now: datetime, days: int | None = None) -> Col
         case State.SILENT:
             return table.c.last_seen < to_ms(now) - (SILENT_DAYS if days is None else days) * DAY_MS
         case State.FAILING:
-            return or_(table.c.last_status != 0, table.c.last_reason != "ok")
+            return _failing()
         case State.UNNAMED:
             return table.c.named == 0
+
+
+def _failing() -> ColumnElement[bool]:
+    """The last call was not granted."""
+    table = schema.machines
+    return or_(table.c.last_success.is_(None), table.c.last_success < table.c.last_seen)
+
+
+def _ended_with(reason: str) -> ColumnElement[bool]:
+    """The last call ended for this reason, as its record has it."""
+    table, records = schema.machines, schema.records
+    # Found by the index of addresses and times, for the few machines whose last call has no status.
+    record = (
+        (records.c.client == table.c.address)
+        & (records.c.at == table.c.last_seen)
+        & (records.c.reason == reason)
+        & (func.coalesce(func.lower(records.c.machine), records.c.client) == table.c.machine)
+    )
+    return and_(_failing(), table.c.last_status == 0, exists().where(record))
 
 
 def _where(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
@@ -220,7 +264,7 @@ def _where(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
         found.append(table.c.upstream == wanted.host)
     if wanted.code:
         status = status_of(wanted.code)
-        found.append(table.c.last_reason == wanted.code if status is None else table.c.last_status == status)
+        found.append(_ended_with(wanted.code) if status is None else table.c.last_status == status)
     return found
 
 
