@@ -15,6 +15,7 @@ from kmstwist.cli.output import OutputError, give_up_standard_output, watch_stan
 VERBS = {
     "audit": "audit.audit:audit",
     "config": "gateway.config:config",
+    "demo": "lab.demo:demo",
     "discover": "dns.discover:discover",
     "doctor": "checks.doctor:doctor",
     "dns": "dns.dns:dns",

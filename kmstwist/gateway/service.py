@@ -21,6 +21,7 @@ from kmstwist.gateway.outcome import Attempts
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.gateway.upstream import EndpointMaker, Random, Upstream
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
+from kmstwist.lab.products import named
 from kmstwist.transport.errors import UpstreamError
 
 
@@ -83,6 +84,8 @@ class GatewayService(Service):
 
     def activate(self, call: ActivationCall) -> Deferred[ActivationAnswer]:
         """Carry one call; fails with an `ActivationFault` that says what to tell the client."""
+        if call.facts is not None:
+            call.facts = named(call.facts)
         remembered = self._remembered.get(call.client)
         hosts = self.directory.in_order(call.client, remembered)
         deadline = self._clock.seconds() + self.settings.deadline

@@ -5,10 +5,12 @@ Genuine activation ids are Microsoft's and mean a licence; the lab's mean a line
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from kmstwist.kms.catalogue import FAMILIES, Product, products
+from kmstwist.kms.messages import RequestFacts
 
 LAB_NAMESPACE = uuid5(NAMESPACE_URL, "urn:kmstwist:lab")
 
@@ -33,6 +35,12 @@ def _by_activation_id() -> dict[UUID, Product]:
 def product_of(act_id: UUID) -> Product | None:
     """The product of a lab activation id, or None for any other UUID."""
     return _by_activation_id().get(act_id)
+
+
+def named(facts: RequestFacts) -> RequestFacts:
+    """The facts of a readable request, with its product's name where the product is the lab's."""
+    product = None if facts.product else product_of(facts.act_id)
+    return facts if product is None else replace(facts, product=product.name)
 
 
 def family_of(service_id: UUID) -> str | None:

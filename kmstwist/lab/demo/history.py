@@ -7,7 +7,7 @@ addresses (a network of 200 machines each) and how long an answer took. Every ma
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
@@ -63,6 +63,16 @@ class History:
         self._facts: dict[int, dict[str, Any]] = {}
         #: What each licence was before its last call.
         self._licensed: set[int] = set()
+
+    @property
+    def members(self) -> list[Member]:
+        """Every machine's licences as they are, once the year has passed."""
+        return self._fleet.members
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """The address of each machine that called."""
+        return self._addresses
 
     def run(self, progress: Callable[[float], None] | None = None) -> None:
         """Let the year pass."""

@@ -118,7 +118,7 @@ class ServerProcess(ProcessProtocol):
 def processes_of(scenario: Scenario, reactor: Any, folder: Path, secret: bytes) -> dict[str, ServerProcess]:
     """A process for each host and gateway, none of them started. All labs share one key, made of `secret`."""
     names = [*(host.name for host in scenario.hosts), *(gateway.name for gateway in scenario.gateways)]
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
     made: dict[str, ServerProcess] = {}
     for number, host in enumerate(scenario.hosts):
         place = folder / f"host{number}"
@@ -148,7 +148,7 @@ def _gateway_options(gateway: Gateway, ports: dict[str, int]) -> list[str]:
     return [f"--upstream=127.0.0.1:{ports[name]}" for name in gateway.upstreams]
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
     """Ports nobody listens on, below those that systems give to outgoing connections.
 
     A host that is away for a time comes back to its port: none of the fleet's own connections may have taken it.

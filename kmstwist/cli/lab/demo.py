@@ -1,0 +1,116 @@
+"""`kmstwist demo`: everything at once and for a while, to look at."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from kmstwist.addresses import HostPort
+from kmstwist.cli.common import run_reactor
+from kmstwist.lab.demo.demonstration import Demonstration
+from kmstwist.lab.demo.history import year
+from kmstwist.lab.fleet.processes import ProcessFailed, free_ports
+
+#: The site's usual port.
+_SITE = 9688
+_MACHINES = 4000
+_PRODUCT = "Windows Server 2022 Standard"
+
+
+@click.command()
+@click.option(
+    "--machines",
+    type=click.IntRange(20, _MACHINES),
+    default=_MACHINES,
+    show_default=True,
+    help="How many machines; fewer are ready sooner.",
+)
+@click.option(
+    "--web-port",
+    type=click.IntRange(1, 65535),
+    help=f"The site's port on 127.0.0.1.  [default: {_SITE}, or any that is free]",
+)
+def demo(machines: int, web_port: int | None) -> None:
+    """Show the status site with a year of records.
+
+    Starts KMS hosts of the lab, a gateway before them and its site. The records are those of a year with thousands of
+    machines, which the fleet simulator makes with its real code. Ctrl-C ends everything and removes all of it. It
+    grants no licences, and touches nothing outside its own folder and loopback.
+    """
+    site = HostPort("127.0.0.1", _free(web_port))
+    scenario = year(datetime.now(UTC)).scaled_to(machines)
+    with _ended_in_order(), TemporaryDirectory(prefix="kmstwist-demo-") as folder:
+        demonstration = Demonstration(Path(folder), scenario, site, os.urandom)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task(f"A year of {scenario.machine_count:,} machines", total=1.0)
+            demonstration.record(lambda share: progress.update(bar, completed=share))
+
+        async def main(reactor: Any) -> None:
+            from twisted.internet.defer import Deferred
+
+            # A terminal that is closed ends it as Ctrl-C does.
+            signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reactor.stop))
+            reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(demonstration.stop()))
+            await demonstration.start(reactor)
+            _say(site, demonstration.port, folder)
+            await Deferred()
+
+        try:
+            # The reactor is stopped by a signal: nothing comes of `main`.
+            with suppress(click.Abort):
+                run_reactor(main)
+        except ProcessFailed as failed:
+            raise click.ClickException(str(failed)) from None
+    click.echo("The demonstration is removed.")
+
+
+def _say(site: HostPort, port: int, folder: str) -> None:
+    click.echo(f"Look at http://{site}/")
+    click.echo(
+        "KMS clients of the lab may call it, too: "
+        f'kmstwist lab activate --port {port} --lab-key {folder}/host0/lab.key --product "{_PRODUCT}"'
+    )
+    click.echo("Ctrl-C ends it and removes everything.")
+    sys.stdout.flush()
+
+
+def _free(wanted: int | None) -> int:
+    """A port of 127.0.0.1 for the site."""
+    try:
+        with socket.create_server(("127.0.0.1", wanted or _SITE)):
+            return wanted or _SITE
+    except OSError as error:
+        if wanted is not None:
+            why = os.strerror(error.errno or 0)
+            raise click.ClickException(
+                f"port {wanted} of 127.0.0.1 cannot be had ({why}): name another with --web-port"
+            ) from None
+        return free_ports(1)[0]
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Whatever ends the command, its folder is removed."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    kept = {each: signal.signal(each, end) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for each, handler in kept.items():
+            signal.signal(each, handler)
