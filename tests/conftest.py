@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def program() -> object:
+def program() -> Callable[[str], str]:
     """`program("named")` is the path of a system program that the test's marker has made sure of."""
 
     def path(name: str) -> str:

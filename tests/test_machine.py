@@ -7,7 +7,7 @@ from enum import StrEnum
 import pytest
 
 from kmstwist.diagram import Section, render
-from kmstwist.machine import ANY, SAME, Machine, NoRow, Table, name_of, transition_text
+from kmstwist.machine import ANY, SAME, Action, Machine, NoRow, Table, Trace, name_of, transition_text
 
 
 class Door(StrEnum):
@@ -28,7 +28,7 @@ INPUTS = {Hand.PUSH: "Somebody pushes.", Hand.PULL: "Somebody pulls.", Hand.TURN
 class Gate(Machine[Door, Hand]):
     __slots__ = ("notes",)
 
-    def __init__(self, table: Table[Door, Hand], trace=None) -> None:
+    def __init__(self, table: Table[Door, Hand], trace: Trace | None = None) -> None:
         super().__init__(table, trace)
         self.notes: list[tuple[str, Door, tuple[object, ...]]] = []
 
@@ -47,7 +47,7 @@ def slam(gate: Gate, *what: object) -> None:
     gate.step(Hand.TURN)
 
 
-DOOR = Table(
+DOOR: Table[Door, Hand] = Table(
     "door",
     INPUTS,
     [
@@ -91,10 +91,12 @@ def test_a_default_row_takes_every_input_without_a_row_of_its_own() -> None:
 
 
 def test_of_several_rows_the_most_exact_wins_and_a_states_default_over_an_inputs() -> None:
-    def action(name: str):
-        return lambda gate: gate.notes.append(name)
+    notes: list[str] = []
 
-    table = Table(
+    def action(name: str) -> Action:
+        return lambda gate: notes.append(name)
+
+    table: Table[Door, Hand] = Table(
         "precedence",
         INPUTS,
         [
@@ -111,7 +113,7 @@ def test_of_several_rows_the_most_exact_wins_and_a_states_default_over_an_inputs
     gate.state = Door.OPEN
     for happened in (Hand.PUSH, Hand.PULL, Hand.TURN):
         gate.step(happened)
-    assert gate.notes == ["exact", "state", "state", "all", "input", "exact"]
+    assert notes == ["exact", "state", "state", "all", "input", "exact"]
     assert table.without_row() == []
 
 

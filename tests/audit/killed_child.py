@@ -30,7 +30,7 @@ def serve(store: str, pipe: int, life: int) -> None:
 
         def acknowledged(_: None) -> None:
             os.write(pipe, record.record_id)
-            reactor.callLater(0, another)  # type: ignore[attr-defined]
+            reactor.callLater(0, another)
 
         audit.record(record).addCallback(acknowledged)
 
@@ -39,5 +39,5 @@ def serve(store: str, pipe: int, life: int) -> None:
         for _ in range(IN_HAND):
             another()
 
-    reactor.callWhenRunning(start)  # type: ignore[attr-defined]
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.callWhenRunning(start)
+    reactor.run()

@@ -14,11 +14,14 @@ from sqlalchemy import Engine
 from kmstwist.audit.engine import reading
 from kmstwist.audit.records import Record
 from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.count import CountRow
+from kmstwist.audit.reports.machines import ClientRow, SilentRow
 from kmstwist.audit.reports.model import Query
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.views.estate import Clients, Count, Estate, Success, estate
 from kmstwist.reasons import Reason
 from tests.audit.making import DAY, HOUR, OFFICE, START, known, new_store, opaque, refusal
+from tests.kinds import of_kind
 
 NOW_MS = START + 200 * DAY
 NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
@@ -117,18 +120,18 @@ def test_the_numbers_are_those_of_the_reports(made: list[Record]) -> None:
         finally:
             store.dispose()
     states: Counter[tuple[str, str]] = Counter()
-    for row in asked["clients"]:
+    for row in of_kind(ClientRow, asked["clients"]):
         left = row.days_left
         state = "never" if left is None else "expired" if left < 0 else "expiring" if left <= 30 else "activated"
         # Exactly 30 days and some hours are more than 30 days.
-        if state == "expiring" and (row.expires - NOW).total_seconds() > 30 * 86_400:
+        if state == "expiring" and row.expires is not None and (row.expires - NOW).total_seconds() > 30 * 86_400:
             state = "activated"
         states[row.application or "unknown", state] += 1
     told = {(each.application, state): n for each in found.clients for state, n in each.states.items() if n}
     assert told == dict(states)
-    silent = Counter(row.application or "unknown" for row in asked["silent"])
+    silent = Counter(row.application or "unknown" for row in of_kind(SilentRow, asked["silent"]))
     assert {each.application: each.silent for each in found.clients if each.silent} == dict(silent)
-    reported = {(row.application, row.needed): row.count for row in asked["count"] if row.needed}
+    reported = {(row.application, row.needed): row.count for row in of_kind(CountRow, asked["count"]) if row.needed}
     assert {(each.application, each.needed): each.least for each in found.counts} == reported
     for each in found.counts:
         assert each.least <= each.most >= each.later

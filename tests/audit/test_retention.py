@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select
@@ -169,7 +170,7 @@ def test_forgetting_an_address_takes_the_records_that_name_no_machine(store: Eng
 
 
 def test_forgetting_a_machine_leaves_the_failures_of_others_at_its_address(store: Engine) -> None:
-    failed = {"hresult": 0xC004F042}
+    failed: dict[str, Any] = {"hresult": 0xC004F042}
     at = START + HOUR
     insert_batch(store, [opaque(START)])
     insert_batch(store, [known(at, "pc1", **failed), known(at, "pc2", **failed), opaque(at, **failed)])

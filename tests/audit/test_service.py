@@ -32,7 +32,8 @@ class Server(LineReceiver):
     """Answers each line with "granted" once its call is recorded, with "refused" if it cannot be."""
 
     def lineReceived(self, line: bytes) -> None:
-        audit: AuditService = self.factory.audit  # type: ignore[union-attr]
+        assert isinstance(self.factory, Recording)
+        audit = self.factory.audit
         call = ActivationCall(MESSAGE, "10.0.0.7", 50000)
         call.answered(ActivationAnswer(0, line, upstream="kms1"), 0.0)
         audit.record(audit.maker.make(call)).addCallbacks(self.grant, self.refuse)
@@ -43,6 +44,13 @@ class Server(LineReceiver):
     def refuse(self, failure: Any) -> None:
         failure.trap(AuditUnavailable)
         self.sendLine(b"refused")
+
+
+class Recording(Factory):
+    """Makes servers that record into `audit`."""
+
+    protocol = Server
+    audit: AuditService
 
 
 class Client(LineReceiver):
@@ -64,15 +72,18 @@ def count(engine: Engine) -> int:
 
 def ask(port: int) -> Deferred[bytes]:
     endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
-    return connectProtocol(endpoint, Client()).addCallback(lambda client: client.reply)
+
+    client = Client()
+    connected: Deferred[Client] = connectProtocol(endpoint, client)
+    return connected.addCallback(lambda _: client.reply)
 
 
 @pytest_twisted.inlineCallbacks
 def test_a_client_that_has_its_reply_is_in_the_store(tmp_path: Path) -> Generator[Any, Any, None]:
     audit = AuditService(AuditSettings(store=str(tmp_path / "a.sqlite")), reactor)
     audit.startService()
-    factory = Factory.forProtocol(Server)
-    factory.audit = audit  # type: ignore[attr-defined]
+    factory = Recording()
+    factory.audit = audit
     listening = yield TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
     other = open_engine(str(tmp_path / "a.sqlite"))
     try:
@@ -96,8 +107,8 @@ def test_a_locked_store_refuses_under_refuse_and_serves_under_serve(tmp_path: Pa
     for policy, reply in ((OnFailure.REFUSE, b"refused"), (OnFailure.SERVE, b"granted")):
         audit = AuditService(AuditSettings(store=path, on_failure=policy, busy_timeout=0.01), reactor)
         audit.startService()
-        factory = Factory.forProtocol(Server)
-        factory.audit = audit  # type: ignore[attr-defined]
+        factory = Recording()
+        factory.audit = audit
         listening = yield TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
         with writing(other):
             assert (yield ask(listening.getHost().port)) == reply
@@ -159,7 +170,7 @@ def test_what_privacy_forbids_never_reaches_the_disk(tmp_path: Path) -> Generato
 
 @pytest_twisted.inlineCallbacks
 def test_retention_begins_at_the_start_and_works_beside_the_writer(tmp_path: Path) -> Generator[Any, Any, None]:
-    now = int(reactor.seconds() * 1000)  # type: ignore[attr-defined]
+    now = int(reactor.seconds() * 1000)
     first = AuditService(AuditSettings(store=str(tmp_path / "a.sqlite")), reactor)
     first.startService()
     yield gatherResults([first.record(opaque(now - 31 * DAY, f"10.0.0.{number}")) for number in range(50)])

@@ -181,7 +181,7 @@ def until(true: Callable[[], bool]) -> Deferred[None]:
         if true():
             done.callback(None)
         else:
-            reactor.callLater(0.02, look)  # type: ignore[attr-defined]
+            reactor.callLater(0.02, look)
 
     look()
     return done
@@ -243,7 +243,12 @@ def locked(path: Path) -> Callable[[], None]:
 def corrupt(path: Path) -> Callable[[], None]:
     sound = path.read_bytes()
     path.write_bytes(b"overwritten " * 5000)
-    return lambda: (path.unlink(), path.write_bytes(sound))[0]
+
+    def restore() -> None:
+        path.unlink()
+        path.write_bytes(sound)
+
+    return restore
 
 
 @pytest_twisted.inlineCallbacks

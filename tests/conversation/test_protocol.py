@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address as IPv4
 from ipaddress import IPv6Address as IPv6
 from typing import Any
@@ -16,7 +16,6 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kmstwist.addresses import plain_address
@@ -58,6 +57,7 @@ from kmstwist.rpc import (
     decode,
     encode,
 )
+from tests.logs import logger
 
 #: A load balancer, and a network that may not ask.
 ADMISSION = {"proxy_from": ["10.0.0.5"], "deny": ["10.66.0.0/16"]}
@@ -82,11 +82,21 @@ class Activator:
 
     def __init__(self) -> None:
         self.calls: list[ActivationCall] = []
-        self.answer: Any = lambda: succeed(ActivationAnswer(0, b"answer"))
+        self.answer: Callable[[], Deferred[ActivationAnswer]] = lambda: succeed(ActivationAnswer(0, b"answer"))
 
     def activate(self, call: ActivationCall) -> Deferred[ActivationAnswer]:
         self.calls.append(call)
         return self.answer()
+
+
+def postponed(waiting: list[Deferred[ActivationAnswer]]) -> Callable[[], Deferred[ActivationAnswer]]:
+    """Answers that come when the test fires what is put into `waiting`."""
+
+    def answer() -> Deferred[ActivationAnswer]:
+        waiting.append(Deferred())
+        return waiting[-1]
+
+    return answer
 
 
 class Conversation:
@@ -112,6 +122,7 @@ class Conversation:
     def bind(self) -> Bound:
         self.association.bind(WINDOWS_CONTEXTS)
         [bound] = self.send(self.association.data_to_send())
+        assert isinstance(bound, Bound)
         return bound
 
     def call(self, stub: bytes = interface.encode_request(MESSAGE)) -> list[Any]:
@@ -141,7 +152,7 @@ def activator() -> Activator:
 
 @pytest.fixture
 def factory(clock: Clock, lines: list[dict[str, Any]], activator: Activator) -> Iterator[KmsFactory]:
-    log = Logger(namespace="test", observer=lambda event: lines.append(event["kms_fields"]))
+    log = logger(lambda event: lines.append(event["kms_fields"]))
     admission = Admission(AdmissionSettings.model_validate(ADMISSION), clock, connections=3)
     timeouts = TimeoutSettings(first_byte=10, request=20, idle=30, total=100)
     made = KmsFactory(RpcServer((Interface(KMS_INTERFACE, 1),)), clock, admission, timeouts=timeouts, log=log)
@@ -573,7 +584,7 @@ def test_an_orphaned_call_is_cancelled_and_the_connection_goes_on(
     factory: KmsFactory, activator: Activator, lines: list[dict[str, Any]]
 ) -> None:
     waiting: list[Deferred[ActivationAnswer]] = []
-    activator.answer = lambda: waiting.append(Deferred()) or waiting[-1]  # type: ignore[func-returns-value]
+    activator.answer = postponed(waiting)
     conversation = Conversation(factory)
     conversation.bind()
     conversation.call()

@@ -23,7 +23,8 @@ def v2(command: int, family: int, body: bytes) -> bytes:
 @st.composite
 def headers(draw: st.DrawFn) -> tuple[bytes, tuple[str, int]]:
     """A header of either version, with the client that it names."""
-    kind = draw(st.sampled_from([IPv4Address, IPv6Address]))
+    kinds: list[type[IPv4Address] | type[IPv6Address]] = [IPv4Address, IPv6Address]
+    kind = draw(st.sampled_from(kinds))
     bits = 32 if kind is IPv4Address else 128
     source, to = (kind(draw(st.integers(0, 2**bits - 1))) for _ in range(2))
     port, to_port = draw(PORTS), draw(PORTS)

@@ -165,12 +165,12 @@ class Maker:
         flags = random.choice(
             (WHOLE, WHOLE, WHOLE | 0x10, WHOLE | 0x04, WHOLE | 0x14, 0, 1, 2, 0xFF, random.randrange(256))
         )
-        sizes = [random.choice((5840, 5840, 4280, 2048, 2047, 0, 1, 3199, 0xFFFF)) for _ in range(2)]
+        xmit, recv = (random.choice((5840, 5840, 4280, 2048, 2047, 0, 1, 3199, 0xFFFF)) for _ in range(2))
         group = random.choice((0, 0, 0, 0, EARLIER_GROUP if self.in_group else 0, 99))
         auth = None
         if random.random() < 0.06:
             auth = AuthVerifier(random.choice((7, 100)), random.choice((0, 1, 2, 5, 6, 7)), 0, 0, bytes(16))
-        pdu = kind(random.choice(CALL_IDS), contexts, *sizes, group, flags, auth)
+        pdu = kind(random.choice(CALL_IDS), contexts, xmit, recv, group, flags, auth)
         data = self._encode(pdu, f"{kind.__name__} of {len(contexts)} contexts, flags {flags:#x}")
         if auth is None and random.random() < 0.08:
             size = min(random.choice((len(data) + 3, 5841, 6000, 0xFFFF)), 0xFFFF)

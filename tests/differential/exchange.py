@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
 from dataclasses import dataclass
 
 from kmstwist.rpc import (
@@ -135,6 +136,6 @@ async def _answers(reader: asyncio.StreamReader, marked: bool) -> tuple[list[str
 
 
 def _in_group(data: bytes, group: int) -> bytes:
-    for order in ("little", "big"):
-        data = data.replace(EARLIER_GROUP.to_bytes(4, order), group.to_bytes(4, order))  # type: ignore[arg-type]
+    for form in ("<I", ">I"):
+        data = data.replace(struct.pack(form, EARLIER_GROUP), struct.pack(form, group))
     return data

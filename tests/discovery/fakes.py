@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.logger import LogEvent, Logger
+from twisted.logger import LogEvent
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed, LookupProblem, SrvAnswer
@@ -12,6 +12,7 @@ from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.probing import Probed
 from kmstwist.telemetry.log import format_text, read_event
+from tests.logs import logger
 
 SERVER = HostPort("192.0.2.53", 53)
 
@@ -83,7 +84,7 @@ class Log:
 
     def __init__(self) -> None:
         self.events: list[LogEvent] = []
-        self.logger = Logger(namespace="test", observer=self.events.append)
+        self.logger = logger(self.events.append)
 
     @property
     def lines(self) -> list[str]:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.protocol import ServerFactory
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.exchange import NoAnswer, exchange
@@ -64,19 +65,20 @@ async def test_a_server_that_this_machine_cannot_send_to_is_told_at_once() -> No
 
 @ensureDeferred
 async def test_a_truncated_answer_is_asked_for_over_tcp() -> None:
-    from twisted.internet.protocol import Factory
     from twisted.protocols.basic import Int16StringReceiver
 
     class Server(Int16StringReceiver):
         def stringReceived(self, string: bytes) -> None:
             self.sendString(ANSWER + b"whole" if string == QUESTION else b"")
 
+    factory = ServerFactory()
+    factory.protocol = Server
     udp = Misbehaving(lambda datagram: TRUNCATED)
-    tcp = reactor.listenTCP(udp.server.port, Factory.forProtocol(Server), interface="127.0.0.1")  # type: ignore[attr-defined]
+    tcp = reactor.listenTCP(udp.server.port, factory, interface="127.0.0.1")
 
     answer = await exchange(reactor, udp.server, QUESTION, (30.0,))
     await udp.stop()
-    await tcp.stopListening()
+    await maybeDeferred(tcp.stopListening)
 
     assert answer == ANSWER + b"whole"
 
@@ -85,11 +87,11 @@ async def test_a_truncated_answer_is_asked_for_over_tcp() -> None:
 async def test_a_cancelled_question_leaves_no_socket_behind() -> None:
     server = Misbehaving()
     asked: Deferred[bytes] = Deferred.fromCoroutine(exchange(reactor, server.server, QUESTION, (30.0,)))
-    before = len(reactor.getReaders())  # type: ignore[attr-defined]
+    before = len(reactor.getReaders())
 
     asked.cancel()
     asked.addErrback(lambda failure: None)
     await asked
     await server.stop()
 
-    assert len(reactor.getReaders()) == before - 2  # type: ignore[attr-defined]
+    assert len(reactor.getReaders()) == before - 2

@@ -8,7 +8,7 @@ import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.logger import LogEvent, Logger
+from twisted.logger import LogEvent
 
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.publishing.publisher import PublisherService
@@ -17,6 +17,7 @@ from kmstwist.discovery.publishing.update import Publication
 from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.discovery.strangers import StrangerWatch
 from tests.discovery.named import PATIENT, StartNamed
+from tests.logs import logger
 
 pytestmark = pytest.mark.needs("named", "dig")
 
@@ -28,7 +29,7 @@ class FirstEvent:
 
     def __init__(self) -> None:
         self.seen: Deferred[tuple[str, dict[str, object]]] = Deferred()
-        self.logger = Logger(namespace="test", observer=self._observe)
+        self.logger = logger(self._observe)
 
     def _observe(self, event: LogEvent) -> None:
         if not self.seen.called:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,12 @@ def printed(form: str) -> str:
 def seen(dig: str, port: int) -> dict[str, list[str]]:
     """The records of each domain, as soon as the server answers."""
 
-    def answer(domain: str) -> list[str] | None:
+    def answer(domain: str) -> list[str]:
         command = [dig, "@127.0.0.1", "-p", str(port), "+tries=1", "+time=10", "+short", f"_vlmcs._tcp.{domain}", "SRV"]
         said = subprocess.run(command, capture_output=True, text=True)
-        return None if said.returncode else sorted(said.stdout.splitlines())
+        return [] if said.returncode else sorted(said.stdout.splitlines())
 
-    return {domain: wait_until(lambda domain=domain: answer(domain)) or [] for domain in EXPECTED}
+    return {domain: wait_until(partial(answer, domain)) for domain in EXPECTED}
 
 
 def served(command: list[str], dig: str, port: int, log: Path) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from kmstwist.discovery.lookup.together import together
 from tests.discovery.fakes import result
@@ -41,12 +42,17 @@ def test_no_more_than_allowed_are_under_way_and_the_results_are_in_order() -> No
     assert results == [[0, 1, 2, 3, 4]]
 
 
+def told(failure: Failure, failed: list[BaseException]) -> None:
+    assert failure.value is not None
+    failed.append(failure.value)
+
+
 def test_the_first_error_is_raised_and_the_rest_is_given_up_without_a_trace() -> None:
     crowd, failed = Crowd(), list[BaseException]()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         running = Deferred.fromCoroutine(together([crowd.come(number) for number in range(5)], at_once=2))
-        running.addErrback(lambda failure: failed.append(failure.value))
+        running.addErrback(told, failed)
         crowd.waiting[0].errback(KeyError("x"))
         gc.collect()
     assert isinstance(failed[0], KeyError)
@@ -58,7 +64,7 @@ def test_given_up_as_a_whole_it_gives_up_all() -> None:
     crowd = Crowd()
     running = Deferred.fromCoroutine(together([crowd.come(number) for number in range(5)], at_once=2))
     failed: list[BaseException] = []
-    running.addErrback(lambda failure: failed.append(failure.value))
+    running.addErrback(told, failed)
     running.cancel()
     assert isinstance(failed[0], CancelledError)
     assert crowd.given_up == len(crowd.waiting)

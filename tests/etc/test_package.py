@@ -54,7 +54,7 @@ class Machine:
         assert self._shell.stdout is not None
         self._shell.stdin.write(f'{{ {command}\n}} </dev/null; status=$?; echo; echo "@@ $status"\n')
         self._shell.stdin.flush()
-        lines = []
+        lines: list[str] = []
         for line in self._shell.stdout:
             if line.startswith("@@ "):
                 assert line == f"@@ {status}\n", "".join(lines)

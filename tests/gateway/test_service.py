@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from kmstwist.gateway.choice import sticky_order
 from kmstwist.gateway.settings import HealthSettings, PoolSettings
+from kmstwist.gateway.upstream import Upstream
 from kmstwist.kms.activation import ActivationAnswer, ActivationFault
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
@@ -38,6 +40,11 @@ MESSAGES = st.one_of(
 )
 
 
+def answering(answer: Any) -> Callable[[bytes], Any]:
+    """Gives every message this answer."""
+    return lambda message: answer
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(MESSAGES, st.binary(min_size=1, max_size=4000)), min_size=1, max_size=4))
 def test_what_the_client_sent_is_what_the_upstream_got_and_the_answer_comes_back_byte_for_byte(
@@ -45,7 +52,7 @@ def test_what_the_client_sent_is_what_the_upstream_got_and_the_answer_comes_back
 ) -> None:
     site = Site("a")
     for message, response in exchanges:
-        site.hosts["a"].answer = lambda _, response=response: (0, response)
+        site.hosts["a"].answer = answering((0, response))
         answer = site.ask(message=message)
         assert (answer.hresult, answer.message) == (0, response)
     assert site.hosts["a"].messages == [message for message, _ in exchanges]
@@ -285,7 +292,7 @@ def test_counts_return_to_the_floor_after_every_kind_of_failure() -> None:
     host = site.hosts["a"]
     answers: list[Any] = [None, "lost", b"garbage", FaultStatus.CALL_FAILED, (0, b"x"), (NOT_COVERED, b"")]
     for answer in answers:
-        host.answer = lambda _, answer=answer: answer
+        host.answer = answering(answer)
         for _ in range(6):
             site.ask(wait=0)
         site.wait(12)
@@ -333,7 +340,7 @@ def test_a_drained_host_gets_no_new_call_and_its_calls_under_way_are_finished() 
     first = first_of(site)
     held: list[Any] = []
     site.hosts[first].answer = lambda message: (0, b"finished")
-    outcome = []
+    outcome: list[ActivationAnswer] = []
     from kmstwist.kms.activation import ActivationCall
 
     site.gateway.activate(ActivationCall(b"\0\0\6\0", "10.0.0.7", 1)).addCallback(outcome.append)
@@ -469,4 +476,5 @@ def test_two_silent_hosts_leave_a_third_the_time_to_answer() -> None:
 
 def last_of(site: Site) -> str:
     """The host that is asked last for the usual client while all are well."""
-    return sticky_order([site.upstream(name) for name in site.hosts], "10.0.0.7")[-1].name
+    last: Upstream = sticky_order([site.upstream(name) for name in site.hosts], "10.0.0.7")[-1]
+    return last.name

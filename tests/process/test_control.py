@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
-from twisted.internet.defer import succeed
+from twisted.internet.defer import maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
-from twisted.logger import Logger
 
 from kmstwist.configuration.changes import in_force
 from kmstwist.configuration.model import Config
@@ -20,6 +19,7 @@ from kmstwist.configuration.reading import ConfigError, Effective
 from kmstwist.process.control import CommandError, ControlFactory, ControlService, ask, socket_path
 from kmstwist.process.supervisor import merged
 from kmstwist.server.reload import Reloader
+from tests.logs import logger
 
 
 def refuse(request: Any) -> None:
@@ -48,7 +48,7 @@ COMMANDS = {
     ],
 )
 def test_each_line_is_one_command_with_one_answer(line: bytes, answer: Any) -> None:
-    protocol = ControlFactory(COMMANDS, Logger(observer=lambda event: None)).buildProtocol(None)
+    protocol = ControlFactory(COMMANDS, logger()).buildProtocol(None)
     transport = StringTransport()
     protocol.makeConnection(transport)
     protocol.dataReceived(line + b"\n")
@@ -56,7 +56,7 @@ def test_each_line_is_one_command_with_one_answer(line: bytes, answer: Any) -> N
 
 
 def test_an_unknown_command_is_told_which_there_are() -> None:
-    protocol = ControlFactory(COMMANDS, Logger(observer=lambda event: None)).buildProtocol(None)
+    protocol = ControlFactory(COMMANDS, logger()).buildProtocol(None)
     transport = StringTransport()
     protocol.makeConnection(transport)
     protocol.dataReceived(b'{"command": "eco"}\n')
@@ -75,7 +75,7 @@ async def test_the_socket_is_for_its_owner_alone_and_is_removed_at_the_end(tmp_p
     service = await serve(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert await deferToThread(ask, path, {"command": "echo", "say": "x"}) == {"said": "x"}
-    await service.stopService()
+    await maybeDeferred(service.stopService)
     assert not path.exists()
 
 
@@ -89,7 +89,7 @@ async def test_a_socket_left_by_a_killed_server_is_replaced_and_a_living_server_
     assert await deferToThread(ask, path, {"command": "nothing"}) == {}
     assert second.stopService() is None
     assert path.exists()
-    await first.stopService()
+    await maybeDeferred(first.stopService)
 
 
 def test_a_server_that_is_not_there_is_said_with_the_cure(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def reloader(old: Config, new: Any, applied: list[Config]) -> Reloader:
             raise new
         return Effective(new)
 
-    return Reloader(Effective(old), load, applied.append, Logger(observer=lambda event: None))
+    return Reloader(Effective(old), load, applied.append, logger())
 
 
 def config(**sections: Any) -> Config:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import Logger
 
 from kmstwist.admission.admission import Admission
 from kmstwist.admission.settings import AdmissionSettings
@@ -17,7 +16,8 @@ from kmstwist.kms.activation import ActivationAnswer
 from kmstwist.kms.interface import KMS_INTERFACE
 from kmstwist.process.listening import ListeningService
 from kmstwist.rpc import Interface, ResponseReceived, RpcServer
-from tests.conversation.test_protocol import Activator, Conversation
+from tests.conversation.test_protocol import Activator, Conversation, postponed
+from tests.logs import logger
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def factory(clock: Clock) -> KmsFactory:
         clock,
         Admission(AdmissionSettings(), clock, connections=100),
         timeouts=TimeoutSettings(),
-        log=Logger(observer=lambda event: None),
+        log=logger(),
     )
     factory.activator = Activator()
     return factory
@@ -44,7 +44,7 @@ class Stopping:
     def __init__(self, factory: KmsFactory, clock: Clock) -> None:
         self._clock = clock
         self.done: list[Any] = []
-        service = ListeningService([], factory, clock, drain=10.0, log=Logger(observer=lambda event: None))
+        service = ListeningService([], factory, clock, drain=10.0, log=logger())
         service.startService()
         service.stopService().addCallback(self.done.append)
 
@@ -97,7 +97,9 @@ def test_who_has_just_come_and_does_not_ask_is_ended_after_a_moment(factory: Kms
 
 def test_a_call_under_way_is_finished_and_one_that_takes_longer_is_cut(factory: KmsFactory, clock: Clock) -> None:
     answers: list[Deferred[ActivationAnswer]] = []
-    factory.activator.answer = lambda: answers.append(Deferred()) or answers[-1]  # type: ignore[attr-defined]
+    activator = Activator()
+    activator.answer = postponed(answers)
+    factory.activator = activator
     conversations = [Conversation(factory), Conversation(factory)]
     for conversation in conversations:
         conversation.bind()

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import Logger
 
 from kmstwist.process.readiness import Notifier, one_listens
+from tests.logs import logger
 
 
 class Reactor(MemoryReactorClock):
@@ -116,8 +116,8 @@ def test_a_watchdog_that_is_not_for_this_process_is_left_alone(manager: socket.s
 
 
 def test_without_a_service_manager_nothing_waits_and_nothing_is_said() -> None:
-    reactor, events = Reactor(), []
-    Notifier(reactor, {"WATCHDOG_USEC": "2000000"}, Logger(observer=events.append)).startService()
+    reactor, events = Reactor(), list[Any]()
+    Notifier(reactor, {"WATCHDOG_USEC": "2000000"}, logger(events.append)).startService()
     reactor.begin()
     assert not events
     assert not reactor.getDelayedCalls()
@@ -125,7 +125,7 @@ def test_without_a_service_manager_nothing_waits_and_nothing_is_said() -> None:
 
 def test_a_manager_that_has_gone_is_told_of_in_the_log(tmp_path: Path) -> None:
     reactor, events = Reactor(), list[Any]()
-    notifier = Notifier(reactor, {"NOTIFY_SOCKET": str(tmp_path / "gone")}, Logger(observer=events.append))
+    notifier = Notifier(reactor, {"NOTIFY_SOCKET": str(tmp_path / "gone")}, logger(events.append))
     notifier.startService()
     reactor.begin()
     assert [(event["kms_event"], event["kms_fields"]["message"]) for event in events] == [("manager-deaf", "READY=1")]

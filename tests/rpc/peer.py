@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypedDict, TypeVar, Unpack
+from typing import TypedDict, Unpack
 
 from kmstwist.kms.interface import KMS_INTERFACE
 from kmstwist.rpc import (
@@ -49,9 +49,6 @@ def split(data: bytes) -> list[bytes]:
     return pieces
 
 
-PduT = TypeVar("PduT", bound=Pdu)
-
-
 class BindFields(TypedDict, total=False):
     """What a bind says beside its contexts."""
 
@@ -59,15 +56,6 @@ class BindFields(TypedDict, total=False):
     max_xmit_frag: int
     max_recv_frag: int
     assoc_group: int
-
-
-def of_kind(kind: type[PduT], pdus: Iterable[Pdu]) -> list[PduT]:
-    """These PDUs, which are all of this kind."""
-    found: list[PduT] = []
-    for pdu in pdus:
-        assert type(pdu) is kind
-        found.append(pdu)
-    return found
 
 
 def kms_context(client: ClientAssociation) -> AcceptedContext:

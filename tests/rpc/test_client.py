@@ -44,8 +44,9 @@ from kmstwist.rpc import (
     decode,
     encode,
 )
+from tests.kinds import of_kind
 
-from .peer import Peer, kms_context, of_kind, split
+from .peer import Peer, kms_context, split
 
 ACCEPTED, REFUSED, FEATURES = ContextOutcome(0, 0, NDR32), ContextOutcome(2, 2), ContextOutcome(3, 3)
 RESULTS = (ACCEPTED, REFUSED, FEATURES)

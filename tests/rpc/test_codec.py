@@ -33,8 +33,9 @@ from kmstwist.rpc import (
     feature_syntax,
 )
 from kmstwist.rpc.syntax import swap_syntax
+from tests.kinds import of_kind
 
-from .peer import KMS_CONTEXT, of_kind
+from .peer import KMS_CONTEXT
 from .strategies import pdus, syntaxes
 
 

@@ -37,7 +37,7 @@ from kmstwist.rpc import (
     encode,
     feature_syntax,
 )
-from tests.rpc.peer import of_kind
+from tests.kinds import of_kind
 
 from .peer import KMS_CONTEXT, MGMT_CONTEXT, Peer, bound_peer
 

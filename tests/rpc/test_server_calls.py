@@ -33,7 +33,7 @@ from kmstwist.rpc import (
     RpcServer,
 )
 from kmstwist.rpc.mgmt import MANAGEMENT
-from tests.rpc.peer import of_kind
+from tests.kinds import of_kind
 
 from .peer import KMS64_CONTEXT, MGMT_CONTEXT, Peer, bound_peer, make_server
 

@@ -8,6 +8,7 @@ Python, which has Samba's modules.
 
 import json
 import sys
+from collections.abc import Callable
 
 from samba import WERRORError
 from samba.credentials import Credentials
@@ -15,11 +16,11 @@ from samba.dcerpc import mgmt
 from samba.param import LoadParm
 
 
-def refusal(call, *arguments):
+def refusal(call: Callable[..., object], *arguments: object) -> int:
     try:
         call(*arguments)
     except WERRORError as error:
-        return error.args[0]
+        return int(error.args[0])
     return 0
 
 

@@ -14,6 +14,7 @@ import os
 import struct
 import sys
 import unittest
+from typing import Any
 
 PORT = sys.argv[1]
 PART, PARTS = (int(argument) for argument in sys.argv[2:4])
@@ -39,10 +40,10 @@ NETLOGON_OPERATION, INQ_STATS = 4, 1
 class OurPort:
     """Puts the server's port wherever the suite has 135."""
 
-    def __get__(self, instance, owner=None):
+    def __get__(self, instance: object, owner: type | None = None) -> str:
         return PORT
 
-    def __set__(self, instance, value):
+    def __set__(self, instance: object, value: object) -> None:
         pass
 
 
@@ -50,13 +51,13 @@ raw_testcase.RawDCERPCTest.primary_address = OurPort()
 
 
 class Suite(raw_protocol.TestDCERPC_BIND):
-    def _get_netlogon_ctx(self):
+    def _get_netlogon_ctx(self) -> tuple[Any, Any, bytes]:
         ctx, ack = self.prepare_presentation(
             mgmt.abstract_syntax(), base.transfer_syntax_ndr(), context_id=0, return_ack=True
         )
         return ctx, ack, struct.pack("<II", 0, 0)
 
-    def generate_request(self, *args, opnum=None, **kwargs):
+    def generate_request(self, *args: Any, opnum: int | None = None, **kwargs: Any) -> Any:
         if opnum == NETLOGON_OPERATION:
             opnum = INQ_STATS
         return super().generate_request(*args, opnum=opnum, **kwargs)

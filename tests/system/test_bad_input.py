@@ -29,6 +29,7 @@ from kmstwist.rpc import (
     BindAck,
     BindNak,
     ClientAssociation,
+    ClientEvent,
     Fault,
     Pdu,
     PresentationContext,
@@ -40,6 +41,7 @@ from kmstwist.rpc import (
     encode,
 )
 from kmstwist.rpc.mgmt import INQ_IF_IDS
+from tests.rpc.peer import kms_context
 from tests.system.conftest import Server, StartServer
 from tests.waiting import PATIENCE
 
@@ -150,13 +152,13 @@ CASES = {
 class GoodClient:
     """A client that keeps its connection and makes calls on it."""
 
-    def __init__(self, server) -> None:
+    def __init__(self, server: Server) -> None:
         self.socket = server.connect()
         self.association = ClientAssociation()
         self.association.bind(WINDOWS_CONTEXTS)
         self._exchange()
 
-    def _exchange(self) -> list:
+    def _exchange(self) -> list[ClientEvent]:
         self.socket.sendall(self.association.data_to_send())
         while True:
             data = self.socket.recv(65536)
@@ -165,13 +167,13 @@ class GoodClient:
                 return events
 
     def is_served(self) -> None:
-        self.association.call(self.association.context_for(KMS_INTERFACE), 0, interface.encode_request(bytes(260)))
+        self.association.call(kms_context(self.association), 0, interface.encode_request(bytes(260)))
         [answer] = self._exchange()
         assert type(answer) is ResponseReceived
 
 
 @pytest.fixture(scope="module")
-def lab(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory):
+def lab(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Server:
     """A lab that lets the well-behaved client stay for as long as the tests take."""
     config = tmp_path_factory.mktemp("bad-input") / "kmstwist.toml"
     config.write_text("[server.timeouts]\nrequest = 600\nidle = 600\ntotal = 3600\n")
@@ -250,8 +252,9 @@ def test_a_request_in_fragments_is_refused_beyond_the_configured_size(
     with server.connect() as connection:
         connection.sendall(BIND + encode(Request(2, 0, 0, bytes(1500), flags=FIRST_FRAG)))
         connection.sendall(encode(Request(2, 0, 0, bytes(501), flags=LAST_FRAG)))
-        pdus = answers(connection)
-    assert (type(pdus[-1]), pdus[-1].status) == (Fault, DENIED)
+        last = answers(connection)[-1]
+    assert isinstance(last, Fault)
+    assert last.status == DENIED
     line = server.conversation(reason="rpc-request-too-large")
     assert line["detail"] == "the request has reached 2001 bytes, 2000 are allowed"
 

@@ -7,8 +7,9 @@ import socket
 import pytest
 
 from kmstwist.kms import interface
-from kmstwist.kms.interface import KMS_INTERFACE, WINDOWS_CONTEXTS
+from kmstwist.kms.interface import WINDOWS_CONTEXTS
 from kmstwist.rpc import BindAck, ClientAssociation, Pdu, ResponseReceived, decode
+from tests.rpc.peer import kms_context
 from tests.system.conftest import Server
 from tests.waiting import PATIENCE
 
@@ -33,11 +34,12 @@ def said(data: bytes) -> list[Pdu]:
 
 
 @pytest.fixture(params=["lab", "gateway"])
-def server(request: pytest.FixtureRequest):
-    return request.getfixturevalue(request.param)
+def server(request: pytest.FixtureRequest) -> Server:
+    chosen: Server = request.getfixturevalue(request.param)
+    return chosen
 
 
-def test_a_bind_and_the_end_get_the_bind_ack_and_then_the_end(server) -> None:
+def test_a_bind_and_the_end_get_the_bind_ack_and_then_the_end(server: Server) -> None:
     association = ClientAssociation()
     association.bind(WINDOWS_CONTEXTS)
     with server.connect() as connection:
@@ -49,7 +51,7 @@ def test_a_bind_and_the_end_get_the_bind_ack_and_then_the_end(server) -> None:
     assert server.conversation(port=port)["end"] == "client"
 
 
-def test_a_request_and_the_end_get_the_response_and_then_the_end(server, lab: Server) -> None:
+def test_a_request_and_the_end_get_the_response_and_then_the_end(server: Server, lab: Server) -> None:
     association = ClientAssociation()
     association.bind(WINDOWS_CONTEXTS)
     with server.connect() as connection:
@@ -57,8 +59,7 @@ def test_a_request_and_the_end_get_the_response_and_then_the_end(server, lab: Se
         connection.sendall(association.data_to_send())
         while not association.contexts:
             association.receive_data(connection.recv(65536))
-        context = association.context_for(KMS_INTERFACE)
-        association.call(context, 0, interface.encode_request(seal(lab, 6)))
+        association.call(kms_context(association), 0, interface.encode_request(seal(lab, 6)))
         connection.sendall(association.data_to_send())
         connection.shutdown(socket.SHUT_WR)
         [event] = association.receive_data(read_to_the_end(connection))

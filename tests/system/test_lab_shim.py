@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,7 @@ def test_the_play_of_the_documentation_activates_a_lab_machine(tmp_path: Path) -
         server.stop()
 
 
-def run_play(words, bin_: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run_play(words: Iterable[object], bin_: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run Ansible with the shim first on the path."""
     return subprocess.run(
         [str(word) for word in words],

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ PRODUCT = "Windows 11 / 10 Enterprise"
 
 
 @pytest.fixture
-def lab(tmp_path: Path):
+def lab(tmp_path: Path) -> Iterator[Server]:
     with Server(tmp_path / "lab") as server:
         yield server
 

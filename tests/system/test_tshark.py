@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -26,15 +27,18 @@ from kmstwist.rpc import (
     MGMT_INTERFACE,
     NDR64,
     Bind,
+    CallReceived,
     ClientAssociation,
     Interface,
     PresentationContext,
     Request,
+    ResponseReceived,
     RpcServer,
     ServerAssociation,
     encode,
     mgmt,
 )
+from tests.rpc.peer import kms_context
 from tests.system.conftest import Server
 
 pytestmark = pytest.mark.needs("tshark")
@@ -85,7 +89,7 @@ def write_pcap(path: Path, conversation: Conversation) -> None:
                 data = data[size:]
 
 
-def dissect(tmp_path: Path, program: object, conversation: Conversation) -> list[Dissected]:
+def dissect(tmp_path: Path, program: Callable[[str], str], conversation: Conversation) -> list[Dissected]:
     """The PDUs of a conversation as tshark reads them; fails on any remark of warning level or above."""
     capture = tmp_path / "conversation.pcap"
     write_pcap(capture, conversation)
@@ -129,7 +133,7 @@ def split(data: bytes) -> list[bytes]:
 class Recorded:
     """A connection to a server that keeps what went each way."""
 
-    def __init__(self, server) -> None:
+    def __init__(self, server: Server) -> None:
         self.socket = server.connect()
         self.conversation: Conversation = []
 
@@ -163,7 +167,9 @@ def seal(lab: Server, major: int) -> bytes:
     return client.seal_request(LabCipher(lab.lab_key(), os.urandom), time.time())
 
 
-def bound(lab: Server, contexts=WINDOWS_CONTEXTS) -> tuple[Recorded, ClientAssociation]:
+def bound(
+    lab: Server, contexts: Sequence[PresentationContext] = WINDOWS_CONTEXTS
+) -> tuple[Recorded, ClientAssociation]:
     connection, association = Recorded(lab), ClientAssociation()
     association.bind(contexts)
     association.receive_data(connection.exchange(association.data_to_send()))
@@ -172,11 +178,12 @@ def bound(lab: Server, contexts=WINDOWS_CONTEXTS) -> tuple[Recorded, ClientAssoc
 
 @pytest.mark.parametrize("major", [4, 5, 6])
 def test_tshark_has_no_remark_on_an_activation_of_any_version(
-    major: int, lab: Server, tmp_path: Path, program: object
+    major: int, lab: Server, tmp_path: Path, program: Callable[[str], str]
 ) -> None:
     connection, association = bound(lab)
-    association.call(association.context_for(KMS_INTERFACE), 0, interface.encode_request(seal(lab, major)))
+    association.call(kms_context(association), 0, interface.encode_request(seal(lab, major)))
     [answer] = association.receive_data(connection.exchange(association.data_to_send()))
+    assert isinstance(answer, ResponseReceived)
     hresult, message = interface.decode_response(answer.stub)
     assert (hresult, message[2]) == (0, major)
 
@@ -188,22 +195,27 @@ def test_tshark_has_no_remark_on_an_activation_of_any_version(
     assert request.opnum == 0
 
 
-def test_tshark_has_no_remark_on_ndr64(lab: Server, tmp_path: Path, program: object) -> None:
+def test_tshark_has_no_remark_on_ndr64(lab: Server, tmp_path: Path, program: Callable[[str], str]) -> None:
     contexts = (PresentationContext(0, KMS_INTERFACE, (NDR64,)), PresentationContext(1, MGMT_INTERFACE, (NDR64,)))
     connection, association = bound(lab, contexts)
     for abstract, stub in (
         (KMS_INTERFACE, interface.encode_request(seal(lab, 6), ndr64=True)),
         (MGMT_INTERFACE, b""),
     ):
-        association.call(association.context_for(abstract), 0, stub)
+        context = association.context_for(abstract)
+        assert context is not None
+        association.call(context, 0, stub)
         [answer] = association.receive_data(connection.exchange(association.data_to_send()))
+        assert isinstance(answer, ResponseReceived)
         assert answer.ndr64
     pdus = dissect(tmp_path, program, connection.conversation)
     assert [pdu.ptype for pdu in pdus] == [BIND, BIND_ACK, REQUEST, RESPONSE, REQUEST, RESPONSE]
     assert pdus[1].ack_results == [0, 0]
 
 
-def test_tshark_puts_a_request_in_fragments_together(lab: Server, tmp_path: Path, program: object) -> None:
+def test_tshark_puts_a_request_in_fragments_together(
+    lab: Server, tmp_path: Path, program: Callable[[str], str]
+) -> None:
     connection, _ = bound(lab)
     stub = interface.encode_request(seal(lab, 6))
     cuts = range(0, len(stub), 96)
@@ -216,7 +228,7 @@ def test_tshark_puts_a_request_in_fragments_together(lab: Server, tmp_path: Path
     assert {pdu.call_id for pdu in pdus[2:]} == {9}
 
 
-def test_tshark_puts_a_response_in_fragments_together(tmp_path: Path, program: object) -> None:
+def test_tshark_puts_a_response_in_fragments_together(tmp_path: Path, program: Callable[[str], str]) -> None:
     server = RpcServer((Interface(KMS_INTERFACE, operations=1),))
     association = ServerAssociation(server, "1688")
     bind = encode(Bind(2, WINDOWS_CONTEXTS, max_recv_frag=2048))
@@ -226,6 +238,7 @@ def test_tshark_puts_a_response_in_fragments_together(tmp_path: Path, program: o
     request = encode(Request(2, 0, 0, interface.encode_request(b"\0" * 100)))
     conversation.append((True, request))
     [event] = association.receive_data(request)
+    assert isinstance(event, CallReceived)
     association.respond(event.call, interface.encode_response(0, bytes(5000)))
     conversation.append((False, association.data_to_send()))
     pdus = dissect(tmp_path, program, conversation)
@@ -233,11 +246,14 @@ def test_tshark_puts_a_response_in_fragments_together(tmp_path: Path, program: o
     assert max(pdu.frag_length for pdu in pdus) == 2048
 
 
-def test_tshark_has_no_remark_on_management_and_faults(lab: Server, tmp_path: Path, program: object) -> None:
+def test_tshark_has_no_remark_on_management_and_faults(
+    lab: Server, tmp_path: Path, program: Callable[[str], str]
+) -> None:
     connection, association = bound(lab)
     association.alter(MANAGEMENT_CONTEXTS)
     association.receive_data(connection.exchange(association.data_to_send()))
     context = association.context_for(MGMT_INTERFACE)
+    assert context is not None
     for opnum, stub in (
         (mgmt.INQ_IF_IDS, b""),
         (mgmt.INQ_STATS, struct.pack("<I", 4)),

@@ -16,6 +16,7 @@ from kmstwist.logevents import CONVERSATION
 from kmstwist.telemetry import journal as journal_module
 from kmstwist.telemetry.journal import Journal, encode_entry, writes_to_journal
 from kmstwist.telemetry.log import FORMATTERS, JournalObserver
+from tests.logs import logger
 from tests.waiting import PATIENCE
 
 
@@ -97,9 +98,7 @@ def test_what_a_silent_journal_cannot_be_told_is_counted(
 ) -> None:
     monkeypatch.setattr(journal_module, "WAITING", 10)
     reactor, told = MemoryReactor(), list[dict[str, object]]()
-    journal = Journal(
-        "kmstwist", reactor, tmp_path / "socket", Logger(observer=lambda event: told.append(event["kms_fields"]))
-    )
+    journal = Journal("kmstwist", reactor, tmp_path / "socket", logger(lambda event: told.append(event["kms_fields"])))
     for number in range(5000):
         journal.send(f"line {number}", LogLevel.info, "conversation", {})
     assert told == []

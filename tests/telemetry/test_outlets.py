@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 
 from kmstwist.telemetry import outlets
 from kmstwist.telemetry.log import LogFile
 from kmstwist.telemetry.outlets import StreamOutlet, SyslogOutlet
+from tests.logs import logger
 from tests.waiting import PATIENCE
 
 
@@ -82,7 +83,7 @@ def test_what_does_not_fit_is_dropped_counted_and_said_when_it_flows_again(
 ) -> None:
     monkeypatch.setattr(outlets, "WAITING", 10)
     reactor, told = Reactor(), list[dict[str, object]]()
-    outlet = StreamOutlet(pipe[1], reactor, Logger(observer=lambda event: told.append(event["kms_fields"])))
+    outlet = StreamOutlet(pipe[1], reactor, logger(lambda event: told.append(event["kms_fields"])))
     for number in range(5000):
         outlet.write(f"line {number} " + "x" * 200, LogLevel.info)
         reactor.advance(0)
