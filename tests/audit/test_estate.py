@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,7 +115,7 @@ def test_the_numbers_are_those_of_the_reports(made: list[Record]) -> None:
             insert_batch(store, made)
             found = count(store)
             with reading(store) as connection:
-                asked = {
+                asked: dict[str, Any] = {
                     name: REPORTS[name].ask(connection, Query(now=NOW)).rows for name in ("clients", "silent", "count")
                 }
         finally:

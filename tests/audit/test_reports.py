@@ -657,3 +657,53 @@ def test_times_are_read_as_people_write_them(text: str, when: datetime) -> None:
 def test_what_is_no_time_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no time|longer ago"):
         parse_when(text, NOW)
+
+
+def digest(store: Engine, **question: Any) -> list[tuple[str, str, int | None]]:
+    return [(row.about, row.subject, row.calls) for row in ask(store, "digest", **question).rows]
+
+
+def test_the_digest_has_who_expires_also_who_did_in_these_days(store: Engine) -> None:
+    ages = {"lapsed-before": 188, "lapsed-since": 186, "soon": 151, "well": 149}
+    made = [known(ago(age), name, f"10.0.0.{age}") for name, age in ages.items()]
+    # They called since, in vain: none of them is silent.
+    vain = {"hresult": 0xC004F042, "reason": Reason.UPSTREAM_STATUS}
+    made += [known(ago(1), name, f"10.0.0.{age}", **vain) for name, age in ages.items()]
+    insert_batch(store, made)
+    assert digest(store) == [
+        ("expires", "lapsed-since", None),
+        ("expires", "soon", None),
+        ("refused", "upstream-status 0xC004F042", 4),
+    ]
+    assert ("expires", "lapsed-before", None) in digest(store, days=9)
+
+
+def test_the_digest_has_who_fell_silent_and_who_is_new_in_these_days(store: Engine) -> None:
+    insert_batch(
+        store,
+        [
+            known(ago(22), "silent-before"),
+            known(ago(20), "silent-since"),
+            known(ago(13), "quiet"),
+            known(ago(8), "old"),
+            office(ago(2), "old", "10.0.0.7"),
+            known(ago(6), "new"),
+        ],
+    )
+    assert digest(store) == [("silent", "silent-since", None), ("new", "new", None)]
+    assert digest(store, days=3) == []
+    assert ("silent", "silent-before", None) in digest(store, days=9)
+
+
+def test_the_digest_adds_up_the_refusals_of_a_cause_over_networks(store: Engine) -> None:
+    made = [refusal(ago(number), f"192.0.{number}.9", Reason.ADMISSION_NETWORK) for number in range(1, 4)]
+    few = known(ago(20), "pc", count=3)
+    insert_batch(store, [*made, refusal(ago(1)), refusal(ago(8), "192.0.2.77"), replace(few, at=ago(0.5))])
+    found = [each for each in digest(store) if each[0] == "refused"]
+    assert found == [
+        ("refused", "admission-network", 3),
+        ("refused", "rpc-not-rpc", 1),
+        ("refused", "0xC004F038", 1),
+    ]
+    most = next(row for row in ask(store, "digest").rows if row.about == "refused")
+    assert (most.clients, bool(most.cure)) == (3, True)

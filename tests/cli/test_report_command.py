@@ -106,3 +106,27 @@ def test_a_terminal_without_unicode_gets_what_it_can_show(path: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert b"pc1" in done.stdout
+
+
+def test_cron_is_told_by_the_status_whether_there_is_anything(path: str) -> None:
+    assert run("expiring", "--store", path, "--fail-if-any").exit_code == 1
+    assert "pc2" in run("expiring", "--store", path, "--fail-if-any").output
+    assert run("expiring", "--store", path, "--fail-if-any", "--days", "1").exit_code == 0
+    assert run("expiring", "--store", path).exit_code == 0
+
+
+def test_a_report_that_cannot_be_made_is_none_that_found_something(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.sqlite")
+    result = run("expiring", "--store", missing, "--fail-if-any")
+    assert (result.exit_code, "there is no audit store" in result.output) == (2, True)
+    assert run("expiring", "--store", missing).exit_code == 1
+    assert run("nothing", "--store", missing, "--fail-if-any").exit_code == 2
+
+
+def test_the_digest_is_one_list(path: str) -> None:
+    result = run("digest", "--store", path, "--format", "csv")
+    assert [line.split(",")[:2] for line in result.output.splitlines()] == [
+        ["about", "subject"],
+        ["expires", "pc2"],
+        ["new", "pc1"],
+    ]

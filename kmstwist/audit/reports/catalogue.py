@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kmstwist.audit.reports.activity import activity
 from kmstwist.audit.reports.count import count
+from kmstwist.audit.reports.digest import digest
 from kmstwist.audit.reports.duplicates import duplicates
 from kmstwist.audit.reports.failures import failures, refused
 from kmstwist.audit.reports.inventory import networks, products
@@ -30,5 +31,11 @@ REPORTS: dict[str, ReportDefinition] = {
         ReportDefinition("products", "how many machines run what", products, _ALL),
         ReportDefinition("networks", "how many machines run what, where", networks, _ALL),
         ReportDefinition("strangers", "KMS hosts in DNS that nobody configured", strangers, frozenset()),
+        ReportDefinition(
+            "digest",
+            "what N days brought: who expires, fell silent, is new; refusals",
+            digest,
+            frozenset({"days", "machine", "network"}),
+        ),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +32,7 @@ PIPE_WIDTH = 240
 @click.option("--network", metavar="NET", help="Machines in this network, such as 10.1.0.0/16.")
 @click.option("--product", metavar="NAME", help="This product; * stands for any text.")
 @click.option("--upstream", metavar="NAME", help="This KMS host; * stands for any text.")
-@click.option("--days", type=click.IntRange(0, 3650), help="For expiring (default 30) and silent (default 14).")
+@click.option("--days", type=click.IntRange(0, 3650), help="For expiring (default 30), silent (14) and digest (7).")
 @click.option("--by", type=click.Choice([str(each) for each in Bucket]), help="For activity: add up by this.")
 @click.option(
     "--limit",
@@ -40,8 +41,27 @@ PIPE_WIDTH = 240
     show_default=True,
     help="Rows of a table; 0 for all. The other formats always have all.",
 )
-def report(name: str | None, store: str, form: str, limit: int, **question: Any) -> None:
+@click.option(
+    "--fail-if-any",
+    is_flag=True,
+    help="Exit with status 1 if the report has any row, with 2 if it cannot be made; for cron and CI.",
+)
+def report(name: str | None, store: str, form: str, limit: int, fail_if_any: bool, **question: Any) -> None:
     """Show one of the audit's reports; without NAME, list them."""
+    try:
+        any_rows = _show(name, store, form, limit, question)
+    except click.ClickException as error:
+        if not fail_if_any or isinstance(error, click.UsageError):
+            raise
+        # 1, the status of other errors, has a meaning here.
+        error.show()
+        sys.exit(2)
+    if fail_if_any and any_rows:
+        sys.exit(1)
+
+
+def _show(name: str | None, store: str, form: str, limit: int, question: dict[str, Any]) -> bool:
+    """Show it; whether it has any row."""
     from rich.console import Console
 
     from kmstwist.audit.engine import reading
@@ -54,7 +74,7 @@ def report(name: str | None, store: str, form: str, limit: int, **question: Any)
         width = max(map(len, REPORTS))
         for known in REPORTS.values():
             click.echo(f"{known.name:{width}}  {known.summary}")
-        return
+        return False
     if name not in REPORTS:
         raise click.UsageError(f"there is no report {name!r}; there are {', '.join(REPORTS)}")
     definition = REPORTS[name]
@@ -81,6 +101,7 @@ def report(name: str | None, store: str, form: str, limit: int, **question: Any)
             console.print(to_table(answer, limit=limit or None, width=console.width))
             if hint:
                 click.echo(hint, err=True)
+    return bool(answer.rows)
 
 
 def _query(question: dict[str, Any]) -> Any:

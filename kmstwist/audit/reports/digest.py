@@ -1,0 +1,121 @@
+"""What a week brought, in one list: who expires, who fell silent, which machines are new, what was refused and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from sqlalchemy import Connection, func, select
+
+from kmstwist.audit import schema
+from kmstwist.audit.reports.failures import FailureRow, failures
+from kmstwist.audit.reports.filters import on_machines, plain_order
+from kmstwist.audit.reports.machines import EXPIRING_DAYS, SILENT_DAYS, expiring, silent
+from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, moment, to_ms
+from kmstwist.reasons import Reason
+
+#: Days that a digest looks back, where it is not told how many.
+DIGEST_DAYS = 7
+
+
+class About(StrEnum):
+    """What a row tells."""
+
+    #: Its activation ended in these days, or ends within 30 more if it is not renewed. `when` is the end.
+    EXPIRES = "expires"
+    #: In these days it came to 14 days without a call. `when` is the last call.
+    SILENT = "silent"
+    #: It called for the first time in these days. `when` is the first call.
+    NEW = "new"
+    #: Calls that did not end well in these days, by cause. `when` is the last one.
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class DigestRow(ReportRow):
+    """One machine, or one cause. `calls` and `cure` are a cause's."""
+
+    about: Annotated[About, Heading("What", Kind.NAME)]
+    subject: Annotated[str, Heading("Who or why", Kind.NAME)]
+    product: Annotated[str, Heading("Product", spare=True)]
+    when: Annotated[datetime, Heading("When", Kind.DATE)]
+    calls: Annotated[int | None, Heading("Calls", Kind.NUMBER, spare=True)]
+    clients: Annotated[int | None, Heading("Clients", Kind.NUMBER, spare=True)]
+    cure: Annotated[str, Heading("Cure", spare=True)]
+
+    @property
+    def urgency(self) -> Urgency:
+        """A new machine is good news."""
+        return {About.EXPIRES: Urgency.URGENT, About.SILENT: Urgency.SOON, About.NEW: Urgency.GOOD}.get(
+            self.about, Urgency.NONE
+        )
+
+
+def digest(connection: Connection, query: Query) -> Report[DigestRow]:
+    """All of it for the last `query.days` days, the most urgent first."""
+    days = DIGEST_DAYS if query.days is None else query.days
+    rows = [
+        *_expiring(connection, query, days),
+        *_silent(connection, query, days),
+        *_new(connection, query, days),
+        *_refused(connection, query, days),
+    ]
+    return Report("digest", f"What the last {days} days brought", DigestRow, rows)
+
+
+def _expiring(connection: Connection, query: Query, days: int) -> Iterator[DigestRow]:
+    # As it would have been told at the beginning of these days: who has expired since is among them.
+    then = replace(query, now=query.now - timedelta(days=days), days=EXPIRING_DAYS + days)
+    for row in expiring(connection, then).rows:
+        assert row.expires is not None
+        yield DigestRow(About.EXPIRES, row.machine, row.product, row.expires, None, None, "")
+
+
+def _silent(connection: Connection, query: Query, days: int) -> Iterator[DigestRow]:
+    since = query.now - timedelta(days=SILENT_DAYS + days)
+    for row in silent(connection, replace(query, since=since, days=SILENT_DAYS)).rows:
+        yield DigestRow(About.SILENT, row.machine, row.product, row.last_seen, None, None, "")
+
+
+def _new(connection: Connection, query: Query, days: int) -> Iterator[DigestRow]:
+    """Machines, not products: one that has Office besides now is not new."""
+    table = schema.machines
+    first = func.min(table.c.first_seen)
+    statement = (
+        select(table.c.machine, func.min(table.c.product), first)
+        .where(*on_machines(connection, table, query))
+        .group_by(table.c.machine)
+        .having(first >= to_ms(query.now - timedelta(days=days)), first <= to_ms(query.now))
+        .order_by(first, plain_order(table.c.machine))
+    )
+    for machine, product, seen in connection.execute(statement):
+        yield DigestRow(About.NEW, machine, product or "", moment(seen), None, None, "")
+
+
+def _refused(connection: Connection, query: Query, days: int) -> Iterator[DigestRow]:
+    since = query.now - timedelta(days=days)
+    causes: dict[tuple[int | None, str], list[FailureRow]] = {}
+    for row in failures(connection, replace(query, since=since)).rows:
+        causes.setdefault((row.status, row.reason), []).append(row)
+    ordered = sorted(
+        causes.values(), key=lambda rows: (-sum(row.calls for row in rows), rows[0].status or 0, rows[0].reason)
+    )
+    for rows in ordered:
+        first = rows[0]
+        # A count that is too low is a good answer, and its status says it all.
+        status = "" if first.status is None else f"0x{first.status:08X}"
+        reason = "" if first.reason == Reason.OK and status else first.reason
+        # A client is counted in each of its networks; it is in one.
+        clients = sum(row.clients for row in rows)
+        yield DigestRow(
+            About.REFUSED,
+            f"{reason} {status}".strip(),
+            "",
+            max(row.last for row in rows),
+            sum(row.calls for row in rows),
+            clients,
+            first.cure,
+        )
