@@ -31,9 +31,9 @@ _OUTCOMES = (
     ContextOutcome(ContextResult.PROVIDER_REJECTION, ProviderReason.TRANSFER_SYNTAXES_NOT_SUPPORTED),
     ContextOutcome(ContextResult.NEGOTIATE_ACK, 3),
 )
-_ACK = encode(BindAck(2, _OUTCOMES, 4280, 4280, 77, b"1688"))
+ACK = encode(BindAck(2, _OUTCOMES, 4280, 4280, 77, b"1688"))
 _ANSWER = interface.encode_response(0, b"\4\0\6\0" + bytes(240))
-_RESPONSE = encode(Response(2, 0, _ANSWER, len(_ANSWER)))
+RESPONSE = encode(Response(2, 0, _ANSWER, len(_ANSWER)))
 _BIND_TYPE = int(PacketType.BIND)
 
 
@@ -66,5 +66,5 @@ class CannedHost:
         sys.setprofile(None)
         with peer:
             while pdu := receive_pdu(peer):
-                answer = _ACK if pdu[2] == _BIND_TYPE else _RESPONSE
+                answer = ACK if pdu[2] == _BIND_TYPE else RESPONSE
                 peer.sendall(answer[:12] + pdu[12:16] + answer[16:])

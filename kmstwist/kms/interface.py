@@ -98,6 +98,12 @@ def encode_response(hresult: int, message: bytes = b"", *, ndr64: bool = False) 
 
 def decode_response(stub: bytes, *, ndr64: bool = False, little_endian: bool = True) -> tuple[int, bytes]:
     """The HRESULT and the message (empty where the pointer is null) of a response stub. Raises `StubError`."""
+    if not ndr64 and little_endian and len(stub) >= 16:
+        size, referent, max_count = _RESPONSE32.unpack_from(stub)
+        end = 12 + size
+        status = end + -size % 4
+        if referent and size == max_count and status + 4 <= len(stub):
+            return int.from_bytes(stub[status : status + 4], "little"), stub[12:end]
     reader = StubReader(stub, ndr64=ndr64, little_endian=little_endian)
     size = reader.u32()
     message = b""

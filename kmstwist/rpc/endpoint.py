@@ -55,7 +55,11 @@ class Endpoint(Machine[StateT, type], Generic[StateT, EventT]):
 
     def send(self, pdu: Pdu) -> None:
         """Put a PDU on the connection."""
-        self._out.append(encode(pdu))
+        self.put(encode(pdu))
+
+    def put(self, fragment: bytes) -> None:
+        """Put a PDU on the connection, encoded already."""
+        self._out.append(fragment)
 
     def close(self, event: EventT) -> None:
         """Tell the owner, by this event, that the association is over; nothing more is taken from the connection."""

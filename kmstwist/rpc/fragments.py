@@ -6,7 +6,7 @@ last flag on the last, and alloc_hint what is left from there on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
 from kmstwist.rpc.pdu import FIRST_FRAG, LAST_FRAG, WHOLE, Request, Response
@@ -24,12 +24,13 @@ def fragment_size(client_xmit: int, client_recv: int) -> int:
     return max(MIN_FRAGMENT, min(client_xmit, client_recv, MAX_FRAGMENT) & ~7)
 
 
-def cut(stub: bytes, room: int) -> Iterator[tuple[bytes, int, int]]:
+def cut(stub: bytes, room: int) -> Iterable[tuple[bytes, int, int]]:
     """The pieces of a stub, each of at most `room` bytes: the piece, its fragment flags, its alloc_hint."""
     size = len(stub)
-    if size <= room:
-        yield stub, WHOLE, size
-        return
+    return ((stub, WHOLE, size),) if size <= room else _pieces(stub, size, room)
+
+
+def _pieces(stub: bytes, size: int, room: int) -> Iterator[tuple[bytes, int, int]]:
     for start in range(0, size, room):
         flags = (FIRST_FRAG if start == 0 else 0) | (LAST_FRAG if start + room >= size else 0)
         yield stub[start : start + room], flags, size - start

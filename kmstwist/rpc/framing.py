@@ -13,7 +13,7 @@ from kmstwist.rpc.pdu import HEADER_SIZE, RPC_MINOR_VERSIONS, RPC_VERSION, Packe
 #: PDU types up to here have been given out (C706 chapter 12; [MS-RPCE] 2.2.2.10 adds 16).
 _HIGHEST_TYPE = 19
 #: What says how long fragments may be is not bound by it; these may have any length that fits the header (observed).
-_UNNEGOTIATED = (PacketType.BIND, PacketType.ALTER_CONTEXT)
+_UNNEGOTIATED = (int(PacketType.BIND), int(PacketType.ALTER_CONTEXT))
 #: 4 is connectionless RPC's version and 5 ours; protocols that begin with a length (0), a TLS record (0x16) or text
 #: (0x20 up) are not versions of RPC to come.
 _PLAUSIBLE_VERSIONS = range(4, 16)
@@ -54,8 +54,11 @@ class FrameReader:
         data, start = self._data, self._offset
         if len(data) - start >= HEADER_SIZE:
             header = decode_header(data, start)
-            self._judge(header)
-            end = start + header.frag_length
+            version, minor, ptype, _, _, length, _, _ = header
+            longest = 0xFFFF if ptype in _UNNEGOTIATED else self._max_fragment
+            if version != RPC_VERSION or minor not in RPC_MINOR_VERSIONS or not HEADER_SIZE <= length <= longest:
+                raise _error(header, longest)
+            end = start + length
             if end < len(data):
                 self._offset = end
                 return decode(data[start:end], header)
@@ -68,20 +71,16 @@ class FrameReader:
             self._offset = 0
         return None
 
-    def _judge(self, header: Header) -> None:
-        if header.version != RPC_VERSION or header.minor not in RPC_MINOR_VERSIONS:
-            if header.version != RPC_VERSION and not _may_be_a_pdu(header):
-                raise PduError(Reason.RPC_NOT_RPC, "the bytes are no DCE/RPC PDU", header.ptype, header.call_id)
-            text = f"RPC version {header.version}.{header.minor} is not 5.0 or 5.1"
-            raise PduError(Reason.RPC_VERSION, text, header.ptype, header.call_id)
-        longest = 0xFFFF if header.ptype in _UNNEGOTIATED else self._max_fragment
-        if not HEADER_SIZE <= header.frag_length <= longest:
-            raise PduError(
-                Reason.RPC_FRAGMENT_LENGTH,
-                f"a fragment of {header.frag_length} bytes (16 to {longest} are possible)",
-                header.ptype,
-                header.call_id,
-            )
+
+def _error(header: Header, longest: int) -> PduError:
+    """What is wrong with a header, where a fragment may have so many bytes at most."""
+    if header.version != RPC_VERSION or header.minor not in RPC_MINOR_VERSIONS:
+        if header.version != RPC_VERSION and not _may_be_a_pdu(header):
+            return PduError(Reason.RPC_NOT_RPC, "the bytes are no DCE/RPC PDU", header.ptype, header.call_id)
+        text = f"RPC version {header.version}.{header.minor} is not 5.0 or 5.1"
+        return PduError(Reason.RPC_VERSION, text, header.ptype, header.call_id)
+    text = f"a fragment of {header.frag_length} bytes (16 to {longest} are possible)"
+    return PduError(Reason.RPC_FRAGMENT_LENGTH, text, header.ptype, header.call_id)
 
 
 def _may_be_a_pdu(header: Header) -> bool:

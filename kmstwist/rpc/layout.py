@@ -21,7 +21,9 @@ class Layout:
         "nak",
         "outcome",
         "request",
+        "request_start",
         "response",
+        "response_start",
         "tail",
     )
 
@@ -38,6 +40,9 @@ class Layout:
         self.nak = struct.Struct(order + "HB")
         self.request = struct.Struct(order + "IHH")
         self.response = struct.Struct(order + "IHBB")
+        # A header and its body's fixed part in one, for the PDUs that every conversation has.
+        self.request_start = struct.Struct(order + "BBBB4sHHIIHH")
+        self.response_start = struct.Struct(order + "BBBB4sHHIIHBB")
         self.fault = struct.Struct(order + "IHBBII")
         self.auth = struct.Struct(order + "BBBxI")
 

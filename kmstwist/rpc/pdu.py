@@ -3,6 +3,9 @@
 A PDU here is one fragment: joining the fragments of a call is the association's work, turning PDUs into bytes and back
 `kmstwist.rpc.codec`'s. An authentication verifier is kept apart from the stub but never understood: the KMS call is
 anonymous, and what to answer to a verifier is the association's decision.
+
+Nobody changes a PDU. Those that every conversation has are not frozen all the same: Python makes a frozen object of
+nine fields in 1.8 µs and another one in 0.4.
 """
 
 from __future__ import annotations
@@ -121,7 +124,7 @@ class ContextOutcome:
     transfer: SyntaxId = NULL_SYNTAX
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Bind:
     """bind (C706 12.6.4.3): opens an association. Fragment sizes in bytes; group 0 asks for a new one."""
 
@@ -134,12 +137,12 @@ class Bind:
     auth: AuthVerifier | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AlterContext(Bind):
     """alter_context (C706 12.6.4.1): proposes further contexts on an association. Its sizes and group mean nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BindAck:
     """bind_ack (C706 12.6.4.4). `secondary_address` is the port as text, without its NUL."""
 
@@ -153,7 +156,7 @@ class BindAck:
     auth: AuthVerifier | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AlterContextResp(BindAck):
     """alter_context_resp (C706 12.6.4.2): as bind_ack, with an empty secondary address."""
 
@@ -168,7 +171,7 @@ class BindNak:
     flags: int = WHOLE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """request (C706 12.6.4.9). `object` is an object UUID's 16 bytes as sent; `little_endian` how the stub is coded."""
 
@@ -183,7 +186,7 @@ class Request:
     little_endian: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """response (C706 12.6.4.10)."""
 

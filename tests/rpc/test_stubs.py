@@ -273,3 +273,27 @@ def test_what_is_written_is_read(ndr64: bool, short: int, long: int, count: int,
     for read in (reader.u16, reader.u32, reader.count, reader.pointer, lambda: reader.raw(1)):
         with pytest.raises(StubError, match="ends before"):
             read()
+
+
+@given(stub=st.binary(max_size=60), size=st.integers(0, 40), referent=st.integers(0, 2), more=st.binary(max_size=24))
+def test_a_response_stub_is_read_alike_in_one_look_and_field_by_field(
+    stub: bytes, size: int, referent: int, more: bytes
+) -> None:
+    for data in (stub, struct.pack("<III", size, referent, size) + more):
+        try:
+            reader = StubReader(data)
+            length, message = reader.u32(), b""
+            if reader.pointer():
+                if reader.count() != length:
+                    raise StubError("its counts differ")
+                message = reader.raw(length)
+            elif length:
+                raise StubError("a null pointer with a size")
+            expected: tuple[int, bytes] | None = (reader.u32(), message)
+        except StubError:
+            expected = None
+        try:
+            found: tuple[int, bytes] | None = interface.decode_response(data)
+        except StubError:
+            found = None
+        assert found == expected

@@ -43,8 +43,17 @@ from kmstwist.rpc.pdu import (
     Response,
     Shutdown,
 )
-from kmstwist.rpc.server.binding import alter, negotiate_bind, reject_second_bind
-from kmstwist.rpc.server.core import Accepted, EndOfInput, Finished, Refusal, RpcServer, ServerCore, ServerState
+from kmstwist.rpc.server.binding import acknowledge_known, alter, negotiate_bind, reject_second_bind
+from kmstwist.rpc.server.core import (
+    Accepted,
+    EndOfInput,
+    Finished,
+    KnownBind,
+    Refusal,
+    RpcServer,
+    ServerCore,
+    ServerState,
+)
 from kmstwist.rpc.server.ending import end_finished, finish
 from kmstwist.rpc.server.refusals import answer_malformed, end_foreign, fault_not_bound, refuse, reject_malformed
 from kmstwist.rpc.server.requests import note_orphan, receive_request
@@ -67,6 +76,7 @@ class ServerAssociation(ServerCore):
 #: What can happen to an association: a PDU of each kind, bytes that are none, and two conclusions of our own.
 INPUTS: Final[dict[type, str]] = {
     Bind: "A bind has arrived.",
+    KnownBind: "A bind has arrived that was acknowledged before, byte for byte.",
     Accepted: "The bind's context list was in order, and it has been acknowledged.",
     AlterContext: "An alter_context has arrived.",
     Request: "A request, or a fragment of one, has arrived.",
@@ -96,6 +106,7 @@ SERVER: Final[Table[ServerState, type]] = Table(
         # state, input, next state, what is done
         (_UNBOUND, Bind, SAME, negotiate_bind),
         (_UNBOUND, Accepted, _BOUND, None),
+        (_UNBOUND, KnownBind, _BOUND, acknowledge_known),
         (_UNBOUND, AlterContext, _CLOSED, fault_not_bound),
         (_UNBOUND, Request, _CLOSED, fault_not_bound),
         (_UNBOUND, PduError, _CLOSED, reject_malformed),

@@ -8,6 +8,7 @@ What is accepted of a context list is `kmstwist.rpc.server.contexts`' to say.
 from __future__ import annotations
 
 from kmstwist.reasons import Reason
+from kmstwist.rpc.encoding import encode
 from kmstwist.rpc.fragments import fragment_size
 from kmstwist.rpc.pdu import (
     CONC_MPX,
@@ -23,7 +24,7 @@ from kmstwist.rpc.pdu import (
     Fault,
 )
 from kmstwist.rpc.server.contexts import ContextListError, Negotiation, negotiate
-from kmstwist.rpc.server.core import Accepted, Refusal, ServerCore
+from kmstwist.rpc.server.core import Accepted, KnownBind, Refusal, ServerCore
 from kmstwist.rpc.status import FaultStatus, RejectReason
 
 
@@ -48,15 +49,31 @@ def negotiate_bind(association: ServerCore, pdu: Bind) -> None:
         return
     association.group = group = server.groups.join(pdu.assoc_group, association.client)
     association.contexts = outcome.accepted
-    association.features = outcome.features or 0
+    association.features = features = outcome.features or 0
     association.fragment_size = size = fragment_size(pdu.max_xmit_frag, pdu.max_recv_frag)
     # The two capabilities a bind may ask for are echoed, nothing else of its flags ([MS-RPCE] 2.2.2.3; C706 12.6.3.1).
     flags = WHOLE | pdu.flags & SUPPORT_HEADER_SIGN | _multiplex(association, pdu, outcome)
     address = association.secondary_address
-    association.send(BindAck(pdu.call_id, outcome.outcomes, size, size, group or 0, address, flags))
+    ack = encode(BindAck(pdu.call_id, outcome.outcomes, size, size, group or 0, address, flags))
+    association.put(ack)
     if not outcome.accepted:
         association.note_refusal(Reason.RPC_NO_INTERFACE, "no context of the bind was accepted")
+    elif pdu.assoc_group == 0:
+        parts = ack[:12], ack[16:20], ack[24:]
+        association.know_bind(KnownBind(outcome.accepted, features, association.multiplexed, size, parts))
+    association.bind = b""
     association.step(Accepted)
+
+
+def acknowledge_known(association: ServerCore, known: KnownBind, call_id: bytes) -> None:
+    """Acknowledge a bind as it was acknowledged before, in a group of its own."""
+    association.group = group = association.server.groups.join(0, association.client) or 0
+    association.contexts = known.contexts
+    association.features = known.features
+    association.multiplexed = known.multiplexed
+    association.fragment_size = known.fragment_size
+    head, sizes, rest = known.ack
+    association.put(b"".join((head, call_id, sizes, group.to_bytes(4, "little"), rest)))
 
 
 def alter(association: ServerCore, pdu: AlterContext) -> None:
@@ -72,7 +89,8 @@ def alter(association: ServerCore, pdu: AlterContext) -> None:
         fault = Fault(pdu.call_id, 0, FaultStatus.NCA_PROTOCOL_ERROR, flags=WHOLE | DID_NOT_EXECUTE)
         association.step(Refusal, Refusal(fault, Reason.RPC_BAD_CONTEXT_LIST, str(error)))
         return
-    association.contexts.update(outcome.accepted)
+    # Other associations may have the same ones.
+    association.contexts = {**association.contexts, **outcome.accepted}
     size = association.fragment_size
     flags = WHOLE | pdu.flags & SUPPORT_HEADER_SIGN | _multiplex(association, pdu, outcome)
     association.altered += 1

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kmstwist.machine import Table, Trace
 from kmstwist.reasons import Reason
 from kmstwist.rpc import mgmt
+from kmstwist.rpc.encoding import encode_response
 from kmstwist.rpc.endpoint import Endpoint
 from kmstwist.rpc.fragments import MAX_FRAGMENT, PartialStub, cut
 from kmstwist.rpc.interfaces import Interface, InterfaceTable
-from kmstwist.rpc.pdu import DID_NOT_EXECUTE, RESPONSE_HEADER_SIZE, WHOLE, BindNak, Fault, Pdu, Request, Response
+from kmstwist.rpc.pdu import DID_NOT_EXECUTE, HEADER_SIZE, RESPONSE_HEADER_SIZE, WHOLE, BindNak, Fault, Pdu, Request
 from kmstwist.rpc.server.behaviour import NEWEST_WINDOWS, WindowsVersion
 from kmstwist.rpc.server.call import Call, CallInput
 from kmstwist.rpc.server.contexts import BoundContext
@@ -49,6 +50,8 @@ class RpcServer:
     #: Stub bytes held for requests of which fragments are missing, over all connections.
     reassembling: int = 0
     table: InterfaceTable = field(init=False)
+    #: Binds that were acknowledged, by the port and their bytes without the call id.
+    known_binds: dict[bytes, KnownBind] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.interfaces = (*self.interfaces, mgmt.MANAGEMENT)
@@ -66,6 +69,26 @@ class ServerState(StrEnum):
 
 class Accepted:
     """As an input: the bind's context list was in order, and it has been acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBind:
+    """As an input: a bind came that was acknowledged before, byte for byte but for its call id.
+
+    A site's clients send the same few, so what was negotiated then is kept: the contexts (nobody changes them), and
+    the bind_ack in three parts, between which stand the call id and the group.
+    """
+
+    contexts: dict[int, BoundContext]
+    features: int
+    multiplexed: bool
+    fragment_size: int
+    ack: tuple[bytes, bytes, bytes]
+
+
+#: So many binds are known at most, of so many bytes: a list of its own for each connection is somebody's plaything.
+_KNOWN_BINDS: Final = 256
+_LONGEST_KNOWN: Final = 512
 
 
 class EndOfInput:
@@ -90,6 +113,7 @@ class ServerCore(Endpoint[ServerState, Event]):
     __slots__ = (
         "altered",
         "answered",
+        "bind",
         "calls",
         "client",
         "contexts",
@@ -118,6 +142,8 @@ class ServerCore(Endpoint[ServerState, Event]):
         self.fragment_size = MAX_FRAGMENT
         self.group: int | None = None
         self.multiplexed = False
+        #: What came in place of the first PDU, in one piece; empty once there is an answer.
+        self.bind = b""
         #: Calls answered, with a response or a fault, those of the management interface included.
         self.answered = 0
         #: Times that contexts were added.
@@ -136,6 +162,32 @@ class ServerCore(Endpoint[ServerState, Event]):
     def over(self) -> bool:
         """Whether the association is over: when what there is to send is sent, the connection is to be closed."""
         return self.state is ServerState.CLOSED
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Take bytes from the connection; the events they amount to. Never raises, and does nothing once it is over."""
+        if self.state is ServerState.UNBOUND:
+            known = self.server.known_binds.get(self._key(data))
+            if known is not None and not self._reader.pending:
+                events = self.events = []
+                self.server.statistics.packets_in += 1
+                self.step(KnownBind, known, data[12:16])
+                return events
+            self.bind = b"" if self._reader.pending else data
+        return super().receive_data(data)
+
+    def know_bind(self, known: KnownBind) -> None:
+        """Have the same bind acknowledged in the same way from now on; if it came whole, alone, and little-endian."""
+        data, self.bind = self.bind, b""
+        size = len(data)
+        if HEADER_SIZE <= size <= _LONGEST_KNOWN and size == int.from_bytes(data[8:10], "little") and data[4] & 0xF0:
+            binds = self.server.known_binds
+            if len(binds) >= _KNOWN_BINDS:
+                binds.clear()
+            binds[self._key(data)] = known
+
+    def _key(self, data: bytes) -> bytes:
+        # The port is in the acknowledgement.
+        return self.secondary_address + data[:12] + data[16:]
 
     def end_of_input(self) -> list[Event]:
         """The client has nothing more to send, and still reads: calls under way are answered, then it is over.
@@ -166,10 +218,10 @@ class ServerCore(Endpoint[ServerState, Event]):
         self.server.statistics.packets_in += 1
         self.step(type(pdu), pdu)
 
-    def send(self, pdu: Pdu) -> None:
+    def put(self, fragment: bytes) -> None:
         """Put a PDU on the connection, and count it."""
         self.server.statistics.packets_out += 1
-        super().send(pdu)
+        self._out.append(fragment)
 
     def note_refusal(self, reason: Reason, detail: str) -> None:
         """Tell the owner of a refusal after which the association goes on."""
@@ -199,7 +251,7 @@ class ServerCore(Endpoint[ServerState, Event]):
             # Windows puts only the low byte of the context id into a response, and Samba does the same.
             context_id = call.context_id & 0xFF
             for piece, flags, hint in cut(stub, self.fragment_size - RESPONSE_HEADER_SIZE):
-                self.send(Response(call.call_id, context_id, piece, hint, flags=flags))
+                self.put(encode_response(call.call_id, context_id, piece, hint, flags))
         self._finish(call)
 
     def _send_fault(self, call: Call, status: int, flags: int) -> None:
