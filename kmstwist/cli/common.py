@@ -30,8 +30,6 @@ class HostPortType(click.ParamType[HostPort]):
 
 
 HOST_PORT = HostPortType()
-#: The configuration that an installed server runs with.
-DEFAULT_CONFIG = Path("/etc/kmstwist/kmstwist.toml")
 
 
 class FiniteRange(click.FloatRange):
@@ -47,7 +45,18 @@ class FiniteRange(click.FloatRange):
 
 #: Seconds to wait: more than none, and no more than an hour.
 SECONDS = FiniteRange(0, 3600, min_open=True)
-EXISTING_PATH = click.Path(path_type=Path)
+
+
+class AnyPath(click.Path):
+    """A path. Whether this user may read it is found out, and told with its cure, where it is used."""
+
+    def __init__(
+        self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True, allow_dash: bool = False
+    ):
+        super().__init__(exists, file_okay, dir_okay, readable=False, allow_dash=allow_dash, path_type=Path)
+
+
+ANY_PATH = AnyPath()
 
 
 def run_reactor(main: Callable[[Any], Coroutine[Any, Any, ResultT]]) -> ResultT:

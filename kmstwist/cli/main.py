@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 
 import click
 
 from kmstwist import __version__
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import OutputError, give_up_standard_output, watch_standard_output
+from kmstwist.cli.where import config_option, remember_config
 
 #: Each verb's command, as "module:attribute" below kmstwist.cli.
 VERBS = {
@@ -35,11 +37,16 @@ VERBS = {
 
 @click.group(cls=LazyGroup, verbs=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="kmstwist")
-def kmstwist() -> None:
+@config_option
+@click.pass_context
+def kmstwist(ctx: click.Context, file: Path | None) -> None:
     """A KMS gateway before the site's own licensed hosts, and a lab to rehearse volume activation.
 
-    The server itself is `twistd kms`; this command asks, rehearses and explains.
+    The server itself is `twistd kms`; this command asks, rehearses and explains. Which server and which store a command
+    works on is said by its options, by the environment, by the configuration file, or by the default, in this order;
+    `kmstwist config where` shows it.
     """
+    remember_config(ctx, file)
 
 
 def main() -> None:

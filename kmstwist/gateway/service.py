@@ -74,6 +74,11 @@ class GatewayService(Service):
         self._discoverer.stop()
         self.directory.stop()
 
+    @property
+    def serves(self) -> bool:
+        """Whether there is a host that calls are sent to."""
+        return any(upstream.serves for upstream in self.directory.upstreams)
+
     def apply(self, settings: GatewaySettings) -> None:
         """Take changed settings; no call is cut off."""
         old, self.settings = self.settings, settings

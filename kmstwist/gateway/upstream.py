@@ -120,6 +120,11 @@ class Upstream:
         """Its state in a word: up, down, trying, warming or drained."""
         return "drained" if self.drained else str(self.circuit.state)
 
+    @property
+    def serves(self) -> bool:
+        """Whether calls are sent there."""
+        return not self.drained and self.circuit.healthy
+
     def age(self, moment: float) -> float:
         """How many seconds ago a moment of this upstream's clock was."""
         return self._clock.seconds() - moment

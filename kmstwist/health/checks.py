@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import pwd
 import shutil
 import socket
 import stat
@@ -19,10 +18,15 @@ from typing import Any
 
 from kmstwist.configuration.model import Config
 from kmstwist.findings import Finding, Health
+from kmstwist.health.running import Running, holder_of, user_name
+from kmstwist.startup import StartupError
 
 _MIB = 1 << 20
 #: Free space in the state folder's file system, in MiB, below which it is odd, and below which it is bad.
 _LITTLE_SPACE, _NO_SPACE = 500, 50
+_SUDO = "run kmstwist doctor with sudo"
+#: Nothing is known of any server.
+NOBODY = Running()
 _STA_UNSYNC = 0x40
 #: `struct timex` of adjtimex(2): `status` stands after modes, offset, freq, maxerror and esterror, the first padded.
 _TIMEX_SIZE, _STATUS_AT = 208, 40
@@ -30,22 +34,40 @@ _TIMEX_SIZE, _STATUS_AT = 208, 40
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is examined. `server` is the running server's own status, None where none answers."""
+    """What is examined, and what is known of the server that runs."""
 
     config: Config
     file: Path | None
     state_dir: Path
-    server: dict[str, Any] | None
-    no_server: str = ""
+    running: Running = NOBODY
+
+    @property
+    def server(self) -> dict[str, Any] | None:
+        """The running server's own status, None where none answers."""
+        return self.running.status
 
 
 def check_server(case: Case) -> Iterator[Finding]:
     """Whether a server runs, as its control socket tells."""
+    running = case.running
+    if running.hidden:
+        yield Finding("server", Health.DEGRADED, f"not seen whether one runs: {running.why}", _SUDO)
+        return
     if case.server is None:
-        yield Finding("server", Health.DEGRADED, case.no_server, "start it: systemctl start kmstwist, or make run")
+        cure = "start it: systemctl start kmstwist, or make run"
+        if holder_of(case.config.server.port).others:
+            cure = "if the one that has the port is meant: run kmstwist doctor with sudo"
+        yield Finding("server", Health.DEGRADED, running.why, cure)
         return
     mode, connections = case.server["mode"], case.server["connections"]
     yield Finding("server", Health.HEALTHY, f"a {mode} runs, with {connections} open connections")
+    if running.elsewhere is not None:
+        yield Finding(
+            "server",
+            Health.DEGRADED,
+            f"it keeps its state elsewhere than was looked at here: its control socket is in {running.elsewhere}",
+            f"kmstwist doctor --state-dir {running.elsewhere}, or name the configuration it runs with (--config)",
+        )
     if case.server["paused"]:
         yield Finding("server", Health.DOWN, "it is paused: clients are told to come back", "kmstwist gateway resume")
     configured = "gateway" if case.config.gateway.configured else "lab"
@@ -59,25 +81,39 @@ def check_server(case: Case) -> Iterator[Finding]:
 
 
 def check_port(case: Case) -> Iterator[Finding]:
-    """Whether the port can be had, where no server has it."""
-    from kmstwist.process.listening import try_port
-    from kmstwist.startup import StartupError
-
+    """Whether the port can be had, where no server has it; whose it is that is taken, the network is asked."""
     server = case.config.server
-    if case.server is not None or server.listen or not server.port:
+    if case.server is not None or server.listen or not server.port or port_fault(server.port) is not None:
         return
+    yield Finding("port", Health.HEALTHY, f"TCP port {server.port} is free")
+
+
+def port_fault(port: int) -> StartupError | None:
+    """Why a port cannot be had; None where it can."""
+    from kmstwist.process.listening import try_port
+
     try:
-        try_port(server.port)
+        try_port(port)
     except StartupError as error:
-        unit = socket_unit(server.port)
-        if unit:
-            finding = f"systemd holds TCP port {server.port} for {unit}, and clients wait there"
-            yield Finding("port", Health.DEGRADED, finding, f"systemctl start {unit.removesuffix('.socket')}")
-            return
-        sentence, _, cure = str(error).partition("; ")
-        yield Finding("port", Health.DOWN, sentence, cure)
-    else:
-        yield Finding("port", Health.HEALTHY, f"TCP port {server.port} is free")
+        return error
+    return None
+
+
+def check_unseen(case: Case) -> Iterator[Finding]:
+    """What this user may not look into: the checks of it are left out."""
+    if not may_look_into(case.state_dir):
+        yield Finding("rights", Health.DEGRADED, f"this user may not look into {case.state_dir}", _SUDO)
+
+
+def may_look_into(folder: Path) -> bool:
+    """Whether this user may see what is in a folder; true where there is no such folder."""
+    try:
+        os.stat(folder / ".")
+        return not folder.is_dir() or os.access(folder, os.R_OK | os.X_OK)
+    except PermissionError:
+        return False
+    except OSError:
+        return True
 
 
 def socket_unit(port: int) -> str:
@@ -105,7 +141,6 @@ def find_socket_unit(listed: str, port: int) -> str:
 def check_configuration(case: Case) -> Iterator[Finding]:
     """Whether the server can start with it: a file may be right in itself, and an upstream the gateway itself."""
     from kmstwist.configuration.derived import refuse_ourselves
-    from kmstwist.startup import StartupError
 
     try:
         refuse_ourselves(case.config)
@@ -130,9 +165,9 @@ def check_files(case: Case) -> Iterator[Finding]:
         )
         return
     except OSError as error:
-        yield Finding("files", Health.DOWN, f"{folder}: {error.strerror}", "run kmstwist doctor as root")
+        yield Finding("files", Health.DEGRADED, f"{folder} cannot be seen: {error.strerror}", _SUDO)
         return
-    owner = _user(state.st_uid)
+    owner = user_name(state.st_uid)
     if not stat.S_ISDIR(state.st_mode):
         yield Finding("files", Health.DOWN, f"{folder} is no folder", "name another with state_dir")
     elif state.st_mode & 0o077:
@@ -149,16 +184,9 @@ def check_files(case: Case) -> Iterator[Finding]:
             yield Finding(
                 "files",
                 Health.DOWN,
-                f"{path} belongs to {_user(path.lstat().st_uid)}, its folder to {owner}",
+                f"{path} belongs to {user_name(path.lstat().st_uid)}, its folder to {owner}",
                 f"chown {owner}: {path}",
             )
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def check_lab_key(case: Case) -> Iterator[Finding]:
@@ -166,7 +194,7 @@ def check_lab_key(case: Case) -> Iterator[Finding]:
     from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
 
     path = case.state_dir / KEY_FILE_NAME
-    if case.config.gateway.configured or not path.exists():
+    if case.config.gateway.configured or not may_look_into(case.state_dir) or not path.exists():
         return
     try:
         key = LabKey.load(path)
@@ -180,7 +208,7 @@ def check_lab_key(case: Case) -> Iterator[Finding]:
 def check_space(case: Case) -> Iterator[Finding]:
     """Free space where the state is kept."""
     folder = case.state_dir
-    while not folder.exists():
+    while not may_look_into(folder.parent) or not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free // _MIB
     health = Health.DOWN if free < _NO_SPACE else Health.DEGRADED if free < _LITTLE_SPACE else Health.HEALTHY
@@ -200,6 +228,9 @@ def check_audit(case: Case) -> Iterator[Finding]:
         yield Finding("audit", Health.DEGRADED, "the audit is off", "enabled = true in [audit]")
         return
     store = section.store_path(case.state_dir, lab=not case.config.gateway.configured)
+    if not may_look_into(store.parent):
+        yield Finding("audit", Health.DEGRADED, f"this user may not see the store {store}", _SUDO)
+        return
     if not store.exists():
         yield Finding("audit", Health.HEALTHY, f"there is no store {store} yet; the first start makes it")
         return
@@ -282,6 +313,7 @@ LOCAL_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     check_server,
     check_port,
     check_files,
+    check_unseen,
     check_lab_key,
     check_audit,
     check_central_store,
@@ -289,3 +321,6 @@ LOCAL_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     check_clock,
     check_name,
 )
+
+#: Those that need no configuration, for a user who may not read it.
+UNCONFIGURED_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (check_server, check_port, check_clock)

@@ -19,7 +19,8 @@ from kmstwist.discovery.strangers import strangers_in
 from kmstwist.findings import Finding, Health
 from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.lookup import find_hosts
-from kmstwist.health.checks import Case
+from kmstwist.health.checks import Case, port_fault, socket_unit
+from kmstwist.health.running import holder_of
 from kmstwist.transport.endpoints import endpoint_for
 from kmstwist.transport.probe import probe
 from kmstwist.web.settings import web_address
@@ -37,6 +38,8 @@ async def network_findings(reactor: Any, case: Case, timeout: float) -> list[Fin
         _strangers(reactor, case, domain, timeout)
         for domain in dict.fromkeys((*dns.watch.domains, *dns.publish.domains))
     ]
+    if case.server is None and not case.config.server.listen and case.config.server.port:
+        asked.append(_taken_port(reactor, case, timeout))
     if case.server is not None and case.config.server.port and not case.config.server.listen:
         asked.append(_ourselves(reactor, case.config.server.port, timeout))
     if case.server is not None and case.config.web.listen is not None:
@@ -134,6 +137,28 @@ async def _strangers(reactor: Any, case: Case, domain: str, timeout: float) -> l
 
 def _lookup(reactor: Any, case: Case, timeout: float) -> Lookup:
     return Lookup(reactor, case.config.dns.server_addresses, tries(timeout))
+
+
+async def _taken_port(reactor: Any, case: Case, timeout: float) -> list[Finding]:
+    """Whose a port is that cannot be had. Nobody is called another program before it was asked."""
+    port = case.config.server.port
+    fault = port_fault(port)
+    if fault is None:
+        return []
+    if unit := socket_unit(port):
+        found = f"systemd holds TCP port {port} for {unit}, and clients wait there"
+        return [Finding("port", Health.DEGRADED, found, f"systemctl start {unit.removesuffix('.socket')}")]
+    report = await probe(reactor, endpoint_for(reactor, "127.0.0.1", port, timeout), timeout)
+    answers = "a KMS host answers there" if report.is_kms else "it does not answer as a KMS host"
+    if others := holder_of(port).others:
+        found = f"TCP port {port} is in use by a program of {', '.join(others)} that this user may not see; {answers}"
+        return [Finding("port", Health.DEGRADED, found, "run kmstwist doctor with sudo")]
+    if report.is_kms:
+        found = f"a KMS host answers at 127.0.0.1:{port} that is not the kmstwist looked for here"
+        cure = f"ss -ltnp 'sport = :{port}' shows it; or name its state folder with --state-dir"
+        return [Finding("port", Health.DEGRADED, found, cure)]
+    sentence, _, cure = str(fault).partition("; ")
+    return [Finding("port", Health.DOWN, sentence, cure)]
 
 
 async def _ourselves(reactor: Any, port: int, timeout: float) -> list[Finding]:

@@ -44,6 +44,10 @@ class CommandError(Exception):
     """A command cannot be done; the text is a sentence for the administrator."""
 
 
+class NotAllowed(CommandError):
+    """This user may not use the control socket, nor see whether there is one."""
+
+
 class NobodyThere(CommandError):
     """No server listens on the control socket, or it ended before it had answered."""
 
@@ -163,6 +167,20 @@ def _remove_left_over(path: Path) -> None:
             raise CommandError("another kmstwist has it; give this one a --run-dir of its own")
 
 
+def control_sockets(port: int, table: Path = Path("/proc/net/unix")) -> list[Path]:
+    """The control sockets of servers at `port` that any process of this machine has open, wherever they are.
+
+    The kernel lists them to every user, also those that only their owner may use.
+    """
+    try:
+        lines = table.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    # Columns: Num RefCount Protocol Flags Type St Inode Path; connections to it have the path, too.
+    named = (Path(parts[7]) for line in lines if len(parts := line.split(None, 7)) == 8)
+    return list(dict.fromkeys(path for path in named if path.is_absolute() and path.name == f"control-{port}.sock"))
+
+
 def connect(path: Path, timeout: float) -> socket.socket:
     """A connection to the control socket, whose operations take at most `timeout` seconds. Raises `CommandError`."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -179,7 +197,7 @@ def _not_connected(path: Path, error: OSError) -> CommandError:
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
         return NobodyThere(f"no kmstwist runs with the control socket {path}; name its --port or --run-dir")
     if isinstance(error, PermissionError):
-        return CommandError(f"{path}: permission denied; be root, or the user kmstwist runs as")
+        return NotAllowed(f"{path} may only be used by root and the user kmstwist runs as; run the command with sudo")
     return CommandError(f"{path}: {error.strerror or error}")
 
 

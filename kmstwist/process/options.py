@@ -17,6 +17,7 @@ from twisted.python import usage
 from kmstwist.configuration import environment
 from kmstwist.configuration.options import OPTIONS, Option
 from kmstwist.configuration.reading import ConfigError, Effective, Override, load
+from kmstwist.configuration.whereabouts import CONFIG_VARIABLE
 from kmstwist.process.adoption import Adoption
 from kmstwist.telemetry.log import direct_log
 
@@ -125,8 +126,9 @@ class Options(usage.Options):
 
     @property
     def config_file(self) -> Path | None:
-        """The configuration file that was named, absolute, since a daemon changes its folder."""
-        return Path(self["config"]).absolute() if self["config"] else None
+        """The file that the option or the environment names, absolute, since a daemon changes its folder."""
+        named = self["config"] or os.environ.get(CONFIG_VARIABLE)
+        return Path(named).absolute() if named else None
 
     @property
     def adoption(self) -> Adoption | None:

@@ -57,10 +57,14 @@ def answer(
     interfaces: tuple[Interface, ...],
     statistics: Statistics,
     *,
+    listening: bool = True,
     ndr64: bool = False,
     little_endian: bool = True,
 ) -> bytes:
-    """The response stub of management operation `opnum` (0 to 4). Raises `StubError` where the request's is bad."""
+    """The response stub of management operation `opnum` (0 to 4). Raises `StubError` where the request's is bad.
+
+    `listening` is whether calls of the other interfaces are served at present.
+    """
     reader = StubReader(stub, ndr64=ndr64, little_endian=little_endian)
     writer = StubWriter(ndr64=ndr64)
     if opnum == INQ_IF_IDS:
@@ -72,7 +76,7 @@ def answer(
             writer.u32(value)
         writer.u32(STATUS_OK)
     elif opnum == IS_SERVER_LISTENING:
-        writer.u32(STATUS_OK).u32(1)
+        writer.u32(STATUS_OK).u32(int(listening))
     elif opnum == STOP_SERVER_LISTENING:
         writer.u32(STATUS_ACCESS_DENIED)
     else:

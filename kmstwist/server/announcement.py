@@ -16,11 +16,13 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.logger import Logger
 
 from kmstwist import __version__
-from kmstwist.addresses import DEFAULT_PORT, HostPort
+from kmstwist.addresses import HostPort
 from kmstwist.configuration.derived import run_dir, state_dir
 from kmstwist.configuration.model import Config
+from kmstwist.configuration.reading import ConfigError
+from kmstwist.configuration.whereabouts import Whereabouts
 from kmstwist.gateway.service import GatewayService
-from kmstwist.lab.keys import KEY_FILE_NAME, LabKeyError, default_state_dir
+from kmstwist.lab.keys import KEY_FILE_NAME, LabKeyError
 from kmstwist.lab.service import LabService
 from kmstwist.logevents import GATEWAY, HINT, LAB, STARTING, TOOK_OVER
 from kmstwist.process.control import socket_path
@@ -56,7 +58,7 @@ class Announcement(MultiService):
         self._config = config
         # Asked now and not when it is told: the default is another one for the user that a daemon becomes.
         self._state_dir = state_dir(config)
-        self._usual_folder = self._state_dir == _default_folder()
+        self._usual_folder, self._usual_port = _untold()
         self._activator = activator
         self._reactor = reactor
         self._listeners = listeners
@@ -109,11 +111,11 @@ class Announcement(MultiService):
     def _activate_command(self, where: HostPort) -> str:
         """The command that shows what a lab does, to be typed on this machine."""
         words = ["lab", "activate"]
-        if not self._usual_folder:
+        if self._state_dir != self._usual_folder:
             words.append(f"--state-dir {shlex.quote(str(self._state_dir.absolute()))}")
         if where.host != _LOOPBACK:
             words.append(f"--host {where.host}")
-        if where.port != DEFAULT_PORT:
+        if where.port != self._usual_port:
             words.append(f"--port {where.port}")
         return " ".join([*words, "--product 'Windows 11 / 10 Enterprise' --count 30"])
 
@@ -140,8 +142,10 @@ def kmstwist_command() -> str:
     return os.path.relpath(beside) if beside.exists() else "kmstwist"
 
 
-def _default_folder() -> Path | None:
+def _untold() -> tuple[Path | None, int | None]:
+    """The state folder and the port of a command that is told nothing; None where it must be told."""
+    usual = Whereabouts()
     try:
-        return default_state_dir()
-    except LabKeyError:
-        return None
+        return usual.state_dir.value, usual.port.value
+    except (ConfigError, LabKeyError):
+        return None, None

@@ -116,6 +116,10 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
     )
     lab = answering if isinstance(answering, LabService) else None
     observation = Observation(factory, admission, gateway, audit, naming, now(), lab)
+    # As the readiness check says it, so that every management client of RPC sees it, too.
+    factory.rpc.listening = lambda: (
+        bool(listening.running) and not admission.paused and (gateway is None or gateway.serves)
+    )
     own_commands = Commands(factory, admission, gateway, reloader)
     own_commands.keep_switches(SwitchesFile(state_dir(config), config.server.port))
     if adoption.worker <= 1:

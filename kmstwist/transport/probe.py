@@ -56,6 +56,11 @@ class ProbeReport:
     fragment_size: int = 0
     contexts: list[ContextReport] = field(default_factory=list)
 
+    @property
+    def is_kms(self) -> bool:
+        """Whether the KMS interface is offered there, whatever is said of it."""
+        return any(context.accepted and context.proposed.startswith("KMS") for context in self.contexts)
+
 
 def probe(clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: float) -> Deferred[ProbeReport]:
     """Probe the host behind `endpoint`, each step within `timeout` seconds. Fires with a report and never fails."""
@@ -112,7 +117,11 @@ async def _ask_management(clock: IReactorTime, connection: RpcConnection, report
         report.health = Health.HEALTHY
         report.summary = "a KMS host answers and listens"
     else:
-        report.summary = "a KMS host answers, but says that it does not listen for calls"
+        # A gateway says so of itself; what a genuine host would mean by it is no better for a client.
+        report.health, report.reason = Health.DOWN, Reason.UPSTREAM_NONE
+        report.summary = (
+            "something answers, and no KMS host behind it serves calls now: all are down or drained, or it is paused"
+        )
 
 
 def _describe_bind(report: ProbeReport, connection: RpcConnection, bound: Bound) -> None:

@@ -18,8 +18,9 @@ from kmstwist.health import checks
 from kmstwist.health.checks import Case
 from kmstwist.health.network_checks import own_record
 from tests.discovery.named import StartNamed, start_named
+from tests.ordinary import as_nobody, let_pass, needs_root
 from tests.ports import free_port
-from tests.system.running import kmstwist
+from tests.system.running import Server, kmstwist
 
 __all__ = ["start_named"]
 
@@ -141,7 +142,7 @@ def test_our_record_has_this_machines_name_and_the_port_it_listens_on(monkeypatc
 
 
 def case(tmp_path: Path, **changes: Any) -> Case:
-    values: dict[str, Any] = {"config": Config(), "file": None, "state_dir": tmp_path, "server": None, **changes}
+    values: dict[str, Any] = {"config": Config(), "file": None, "state_dir": tmp_path, **changes}
     return Case(**values)
 
 
@@ -199,17 +200,47 @@ def test_a_store_that_is_just_being_made_is_looked_at_and_not_written_to(tmp_pat
     assert list(tmp_path.iterdir()) == [store]
 
 
-def test_a_port_that_systemd_holds_is_no_other_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as taken:
-        port = taken.getsockname()[1]
-        listed = f"/run/other.sock other.socket other.service\n[::]:{port} kmstwist.socket kmstwist.service\n"
-        monkeypatch.setattr(checks, "socket_unit", lambda port: checks.find_socket_unit(listed, port))
-        config = Config.model_validate({"server": {"port": port}})
-        (found,) = checks.check_port(case(tmp_path, config=config))
-        assert (found.health, found.cure) == (Health.DEGRADED, "systemctl start kmstwist")
-        assert "for kmstwist.socket" in found.text
-    assert checks.find_socket_unit(listed, port + 1) == ""
-    assert checks.find_socket_unit("", port) == ""
+def test_a_socket_unit_is_found_by_its_port() -> None:
+    listed = "/run/other.sock other.socket other.service\n[::]:1688 kmstwist.socket kmstwist.service\n"
+    assert checks.find_socket_unit(listed, 1688) == "kmstwist.socket"
+    assert checks.find_socket_unit(listed, 1689) == ""
+    assert checks.find_socket_unit("", 1688) == ""
+
+
+def test_a_running_server_is_found_wherever_its_state_is(tmp_path: Path) -> None:
+    """It is asked who it is before anybody is told to end it."""
+    with Server(tmp_path / "state") as server:
+        _, found = diagnose("--port", str(server.port), "--state-dir", str(tmp_path / "other"))
+        assert found["server"]["verdict"] == "WARNING"
+        assert f"its control socket is in {tmp_path}/state" in found["server"]["finding"]
+        assert found["port"]["verdict"] == "OK"
+        assert "end it" not in json.dumps(found)
+
+
+@needs_root
+def test_an_ordinary_user_is_told_what_he_may_not_see(tmp_path: Path) -> None:
+    """It is neither wrong nor right, and nobody is told to end a server that runs."""
+    let_pass(tmp_path / "state")
+    secret = tmp_path / "secret.toml"
+    secret.write_text("[server]\nport = 1\n")
+    secret.chmod(0o600)
+    with Server(tmp_path / "state") as server:
+
+        def doctor(*options: str, **env: str) -> tuple[int, list[dict[str, Any]]]:
+            result = as_nobody("doctor", "--json", "--timeout", "5", "--port", str(server.port), *options, **env)
+            assert result.stderr == ""
+            return result.returncode, json.loads(result.stdout)["findings"]
+
+        for folder in (server.state_dir, tmp_path / "none"):
+            status, found = doctor("--state-dir", str(folder))
+            port = next(row for row in found if row["check"] == "port")
+            assert (status, port["verdict"], port["cure"]) == (1, "WARNING", "run kmstwist doctor with sudo")
+            assert "in use by a program of root that this user may not see; a KMS host answers there" in port["finding"]
+            assert "end it" not in json.dumps(found)
+        status, found = doctor("--state-dir", str(server.state_dir), KMSTWIST_CONFIG=str(secret))
+        assert status == 1
+        assert found[0]["finding"] == "it cannot be read by this user, so what depends on it is not checked"
+        assert [row["check"] for row in found] == ["configuration", "server", "clock", "port"]
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(10, Health.DOWN), (400, Health.DEGRADED), (9000, Health.HEALTHY)])

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -216,8 +216,11 @@ def _data(report: Report[ReportRow], text: Callable[[str], str] = str) -> Iterat
             yield [as_data(value, kind) for value in values]
 
 
-def to_json(report: Report[ReportRow]) -> str:
-    """JSON: the report's name, title and note, its columns, and an object for each row."""
+def to_json(report: Report[ReportRow], *, read: Mapping[str, Any] | None = None) -> str:
+    """JSON: the report's name, title and note, its columns, and an object for each row.
+
+    `read` is what there is to say of where the report was read from.
+    """
     columns = report.columns
     names = [column.name for column in columns]
     return json.dumps(
@@ -225,6 +228,7 @@ def to_json(report: Report[ReportRow]) -> str:
             "report": report.name,
             "title": report.title,
             "note": report.note,
+            **({} if read is None else {"read": read}),
             "columns": [{"name": each.name, "title": each.title, "kind": each.kind} for each in columns],
             "rows": [
                 {**dict(zip(names, values, strict=True)), "urgency": row.urgency}

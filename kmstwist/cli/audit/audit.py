@@ -10,6 +10,7 @@ import click
 
 from kmstwist.cli.audit.salt import salt, salt_beside, salt_file_option
 from kmstwist.cli.audit.store import opened, progress_bar, store_option
+from kmstwist.cli.common import AnyPath
 from kmstwist.cli.output import say
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -71,7 +72,7 @@ def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool)
 
 @audit.command()
 @store_option
-@click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("target", type=AnyPath(dir_okay=False))
 def backup(store: str, target: Path) -> None:
     """Copy the store to the file TARGET, consistent, while the server runs."""
     from kmstwist.audit.upkeep.backup import backup as copy

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from kmstwist.cli.audit.store import opened, progress_bar, store_option
-from kmstwist.cli.common import FiniteRange
+from kmstwist.cli.common import ANY_PATH, AnyPath, FiniteRange
 from kmstwist.cli.output import say
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def events() -> None:
 @_zone_option
 @_window_option
 @_dns_option
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=ANY_PATH)
 def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Path, ...]) -> None:
     """Import each FILE: events as EVTX, XML, JSON, CSV or saved text. Importing twice changes nothing."""
     unread: list[Path] = []
@@ -115,7 +115,7 @@ def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Pat
     show_default=True,
     help="Seconds from one look at the folder to the next.",
 )
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=AnyPath(exists=True, file_okay=False))
 def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, folder: Path) -> None:
     """Import the files that appear in FOLDER (.evtx, .xml, .csv, .json) until interrupted."""
     from sqlalchemy.exc import SQLAlchemyError

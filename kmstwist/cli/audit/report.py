@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from kmstwist.audit.reports.model import Bucket
-from kmstwist.cli.audit.store import opened, store_option
+from kmstwist.cli.audit.store import newest_record, opened, store_option, told_source
+from kmstwist.cli.output import say
+from kmstwist.shown import visible_lines, without_password
 
 TABLE_ROWS = 200
 PIPE_WIDTH = 240
@@ -85,22 +87,28 @@ def _show(name: str | None, store: str, form: str, limit: int, question: dict[st
     with opened(store) as engine, reading(engine) as connection:
         try:
             answer = definition.ask(connection, query)
+            newest = newest_record(connection)
         except QueryError as error:
             raise click.UsageError(str(error)) from error
         hint = first_look(connection) if form == "table" else ""
+    source = told_source(store, newest, query.now)
     match form:
         case "csv":
             click.echo(to_csv(answer), nl=False)
+            say(source, err=True)
         case "json":
-            click.echo(to_json(answer))
+            read = {"store": without_password(store), "newest": newest and newest.isoformat(timespec="seconds")}
+            click.echo(to_json(answer, read=read))
         case "markdown":
             click.echo(to_markdown(answer), nl=False)
+            say(f"\n{source}")
         case _:
             # What is not a terminal has room for every column.
             console = Console(width=None if Console().is_terminal else PIPE_WIDTH)
             console.print(to_table(answer, limit=limit or None, width=console.width))
             if hint:
                 click.echo(hint, err=True)
+            console.print(visible_lines(source), markup=False, highlight=False, soft_wrap=not console.is_terminal)
     return bool(answer.rows)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from kmstwist.cli.audit.store import default_store, opened, store_option
+from kmstwist.cli.common import AnyPath
 from kmstwist.cli.output import say
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = AnyPath(dir_okay=False)
 
 
 def salt_file_option(command: Any) -> Any:

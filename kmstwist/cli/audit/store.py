@@ -5,31 +5,69 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kmstwist.cli.output import say
+from kmstwist.cli.where import told, whereabouts
+from kmstwist.configuration.whereabouts import STORE_VARIABLE
 from kmstwist.shown import without_password
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn
-    from sqlalchemy import Engine
+    from datetime import datetime
 
-STORE_VARIABLE = "KMSTWIST_AUDIT_STORE"
+    from rich.progress import Progress, ProgressColumn
+    from sqlalchemy import Connection, Engine
 
 # A command may wait for the server's commits, and for a step of its retention.
 PATIENCE = 30.0
 
 
 def default_store() -> str:
-    """Where a server that was told nothing else keeps its audit: a gateway's, or a lab's where there is only that."""
-    from kmstwist.audit.settings import LAB_STORE_FILE_NAME, STORE_FILE_NAME
-    from kmstwist.lab.keys import default_state_dir
+    """Where the server that this machine is configured for keeps its audit. Raises `ClickException`."""
+    with told():
+        return whereabouts().store.value
 
-    folder = default_state_dir()
-    gateway, lab = folder / STORE_FILE_NAME, folder / LAB_STORE_FILE_NAME
-    return str(lab if lab.exists() and not gateway.exists() else gateway)
+
+def origin_of(store: str) -> str:
+    """What named this store: an option, a variable, a line of the configuration, or the default."""
+    with told():
+        found = whereabouts().store
+    return found.origin if found.value == store else "--store"
+
+
+def newest_record(connection: Connection) -> datetime | None:
+    """When the newest record of a store was made; None in an empty one."""
+    from sqlalchemy import select
+
+    from kmstwist.audit.reports.model import maybe_moment
+    from kmstwist.audit.schema import records
+
+    # By the primary key: the newest is the last one in, and of many millions of records only one is looked at.
+    at = connection.execute(select(records.c.at).order_by(records.c.seq.desc()).limit(1)).scalar()
+    return maybe_moment(at)
+
+
+def told_source(store: str, newest: datetime | None, now: datetime) -> str:
+    """A sentence that says which store was read, why that one, and how new its newest record is."""
+    if newest is None:
+        age = "it has no records"
+    else:
+        age = f"its newest record is of {newest:%Y-%m-%d %H:%M} UTC, {plain_age((now - newest).total_seconds())}"
+    return f"Read from {without_password(store)} (from {origin_of(store)}); {age}."
+
+
+def plain_age(seconds: float) -> str:
+    """How long ago something was, in the largest unit that fits."""
+    if seconds < 0:
+        return "ahead of this machine's clock"
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            number = int(seconds // size)
+            return f"{number} {unit}{'s' if number > 1 else ''} ago"
+    return "less than a minute ago"
 
 
 def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +77,7 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="FILE|URL",
         default=default_store,
         envvar=STORE_VARIABLE,
-        show_default="audit.sqlite in the state folder, or lab-audit.sqlite",
+        show_default="as configured; `kmstwist config where` shows it",
         show_envvar=True,
         help="The audit's store: an SQLite file, or postgresql://... for the central one.",
     )(command)
@@ -65,19 +103,24 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
         engine = open_engine(store, busy_timeout=PATIENCE)
         if is_sqlite(engine):
             path = sqlite_path(engine)
+            if not _may_look(path):
+                raise click.ClickException(
+                    f"the audit store {path} cannot be seen by this user; run the command with sudo"
+                )
             if makes and not path.exists():
                 migrate(engine)
                 say(f"{path}: made a new store", err=True)
             if not path.exists():
                 raise click.ClickException(
-                    f"there is no audit store at {path}; name it with --store, as the server's configuration has it"
+                    f"there is no audit store at {path} (from {origin_of(store)}); name it with --store, or its "
+                    "configuration with kmstwist --config FILE; a server makes it when it starts"
                 )
             if path.is_dir():
                 raise click.ClickException(f"{path} is a folder; name the audit store's file, such as audit.sqlite")
             if not os.access(path, os.W_OK if writes else os.R_OK):
                 raise click.ClickException(
-                    f"the audit store {path} cannot be {'written' if writes else 'read'} by this user; try it as the "
-                    "server's user, or as root"
+                    f"the audit store {path} cannot be {'written' if writes else 'read'} by this user; run the command "
+                    "with sudo"
                 )
             if not writes:
                 engine = open_reader(path, busy_timeout=PATIENCE)
@@ -92,6 +135,17 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
     except (StoreError, SQLAlchemyError, sqlite3.Error, OSError) as error:
         said = without_password(plain_error(error))
         raise click.ClickException(f"the audit store {shown}: {said}{_cure(said)}") from error
+
+
+def _may_look(path: Path) -> bool:
+    """Whether this user may know what is in the file's folder, as far as there is one."""
+    try:
+        path.lstat()
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _cure(error: str) -> str:

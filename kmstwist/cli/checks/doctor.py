@@ -8,26 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kmstwist.cli.common import DEFAULT_CONFIG, FiniteRange, run_reactor
+from kmstwist.cli.common import ANY_PATH, FiniteRange, run_reactor
+from kmstwist.cli.where import config_option, whereabouts
 from kmstwist.findings import Finding, Health, overall
 
 if TYPE_CHECKING:
+    from kmstwist.configuration.whereabouts import Whereabouts
     from kmstwist.health.checks import Case
 
 _MARKS = (("ok", "green"), ("odd", "yellow"), ("bad", "bold red"))
 
 
 @click.command()
-@click.option(
-    "--config",
-    "-c",
-    "file",
-    type=click.Path(path_type=Path),
-    help=f"The configuration file.  [default: {DEFAULT_CONFIG} if it is there]",
-)
-@click.option(
-    "--state-dir", type=click.Path(path_type=Path), help="The server's state folder, if it is not the usual one."
-)
+@config_option
+@click.option("--state-dir", type=ANY_PATH, help="The server's state folder, if it is not the usual one.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The server's port, if the configuration does not say it.")
 @click.option("--timeout", type=FiniteRange(0.1, 60), default=3.0, show_default=True, help="Seconds a step may take.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
@@ -41,17 +35,30 @@ def doctor(
     bad: the codes of monitoring plugins. Best run as root, or as the user kmstwist runs as.
     """
     from kmstwist.configuration.reading import ConfigError
-    from kmstwist.health.checks import LOCAL_CHECKS
+    from kmstwist.health.checks import LOCAL_CHECKS, UNCONFIGURED_CHECKS
 
-    try:
-        case = _examine(file, state_dir, port)
-    except ConfigError as error:
+    where = whereabouts(config=file, port=port, state_dir=state_dir)
+    if not where.may_read:
+        checks, where = UNCONFIGURED_CHECKS, where.without_file()
         findings = [
+            Finding(
+                "configuration",
+                Health.DEGRADED,
+                "it cannot be read by this user, so what depends on it is not checked",
+                "run kmstwist doctor with sudo",
+            )
+        ]
+    else:
+        checks, findings = LOCAL_CHECKS, []
+    try:
+        case = _examine(where)
+    except ConfigError as error:
+        findings += [
             Finding("configuration", Health.DOWN, mistake, "kmstwist config check says it again after a change")
             for mistake in error.mistakes
         ]
     else:
-        findings = [finding for check in LOCAL_CHECKS for finding in check(case)]
+        findings += [finding for check in checks for finding in check(case)]
         findings += _ask_others(case, timeout)
     worst = overall(findings)
     if as_json:
@@ -63,27 +70,18 @@ def doctor(
     ctx.exit(int(worst))
 
 
-def _examine(file: Path | None, state_dir: Path | None, port: int | None) -> Case:
+def _examine(where: Whereabouts) -> Case:
     """What is to be examined. Raises `ConfigError`."""
-    from kmstwist.configuration.reading import Override, load
     from kmstwist.health.checks import Case
-    from kmstwist.lab.keys import LabKeyError, default_state_dir
-    from kmstwist.process.control import CommandError, ask, socket_path
+    from kmstwist.health.running import find_server
+    from kmstwist.lab.keys import LabKeyError
 
-    if file is None and DEFAULT_CONFIG.exists():
-        file = DEFAULT_CONFIG
-    given = [] if port is None else [Override(("server", "port"), port, f"--port={port}")]
-    config = load(file, given).config
+    effective = where.effective
     try:
-        folder = state_dir or (Path(config.server.state_dir) if config.server.state_dir else default_state_dir())
+        folder, run_dir = where.state_dir.value, where.run_dir.value
     except LabKeyError as error:
         raise click.ClickException(f"{error}; name the folder with --state-dir") from None
-    run_dir = Path(config.server.run_dir) if config.server.run_dir else folder
-    try:
-        server, why = ask(socket_path(run_dir, config.server.port), {"command": "status"}, 5.0), ""
-    except CommandError as error:
-        server, why = None, str(error)
-    return Case(config, file, folder, server, why)
+    return Case(effective.config, effective.file, folder, find_server(run_dir, effective.config.server.port))
 
 
 def _ask_others(case: Case, timeout: float) -> list[Finding]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kmstwist.cli.common import DEFAULT_CONFIG, SECONDS
+from kmstwist.cli.common import SECONDS
+from kmstwist.cli.where import config_option, told, whereabouts
 
 if TYPE_CHECKING:
     from kmstwist.configuration.model import Config
@@ -21,14 +21,7 @@ if TYPE_CHECKING:
 @click.command("discover")
 @click.option("--domain", "domains", multiple=True, metavar="D", help="Look in this domain; repeatable, in this order.")
 @click.option("--known", multiple=True, metavar="HOST", help="A KMS host of ours; flag all others. Repeatable.")
-@click.option(
-    "--config",
-    "-c",
-    "file",
-    type=click.Path(path_type=Path),
-    help="Flag hosts that this configuration does not name, and ask its DNS servers.  "
-    f"[default: {DEFAULT_CONFIG} if it is there]",
-)
+@config_option
 @click.option("--dns-server", "servers", multiple=True, metavar="HOST[:PORT]", help="Ask this DNS server. Repeatable.")
 @click.option("--probe/--no-probe", default=True, help="Probe each address at RPC level (default), or only ask DNS.")
 @click.option("--timeout", type=SECONDS, default=5.0, show_default=True, help="Seconds.")
@@ -47,6 +40,8 @@ def discover(**options: Any) -> None:
 
     Without --domain, the domains are this machine's own DNS search list. Only hosts that DNS names are contacted. With
     --as-client, --domain stands for the client's DNS suffix search list. The exit status is 1 if no host answers.
+
+    Hosts that the configuration does not name are flagged, and its DNS servers are asked.
     """
     from kmstwist.cli.common import run_reactor
     from kmstwist.discovery.client.machine import NoDnsServer
@@ -113,15 +108,14 @@ def _settings(options: dict[str, Any]) -> ClientSettings:
 
 
 def _config(file: Path | None) -> Config:
+    where = whereabouts(config=file)
+    if where.may_read:
+        with told():
+            return where.effective.config
     from kmstwist.configuration.model import Config
-    from kmstwist.configuration.reading import ConfigError, load
 
-    if file is None and os.access(DEFAULT_CONFIG, os.R_OK):
-        file = DEFAULT_CONFIG
-    try:
-        return Config() if file is None else load(file).config
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
+    click.echo(f"{where.config.value} cannot be read by this user and is left aside; sudo would heed it", err=True)
+    return Config()
 
 
 def _known(hosts: tuple[str, ...], config: Config) -> frozenset[str] | None:

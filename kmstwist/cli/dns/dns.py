@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kmstwist.cli.common import SECONDS
+from kmstwist.cli.common import ANY_PATH, SECONDS
+from kmstwist.cli.where import AS_CONFIGURED, told, whereabouts
 
 if TYPE_CHECKING:
     from kmstwist.addresses import HostPort
@@ -28,7 +28,7 @@ def _record_options(command: _F) -> _F:
         (
             click.option("--domain", "domains", multiple=True, required=True, metavar="D", help="Domain; repeatable."),
             click.option("--host", metavar="NAME", help="Our full host name; this machine's if left out."),
-            click.option("--port", type=click.IntRange(1, 65535), default=1688, show_default=True),
+            click.option("--port", type=click.IntRange(1, 65535), help=f"The server's port.  {AS_CONFIGURED}"),
             click.option("--priority", type=click.IntRange(0, 65535), default=0, show_default=True),
             click.option("--weight", type=click.IntRange(0, 65535), default=100, show_default=True),
             click.option("--ttl", type=click.IntRange(1, 604800), default=3600, show_default=True, help="Seconds."),
@@ -42,10 +42,10 @@ def _record_options(command: _F) -> _F:
 def _update_options(command: _F) -> _F:
     for option in reversed(
         (
-            click.option("--key-file", type=click.Path(path_type=Path), help="TSIG key file, from tsig-keygen."),
+            click.option("--key-file", type=ANY_PATH, help="TSIG key file, from tsig-keygen."),
             click.option("--key-name", metavar="NAME", help="Which key, where the file holds several."),
             click.option("--gss", is_flag=True, help="Sign by Kerberos (GSS-TSIG) with your tickets (kinit)."),
-            click.option("--keytab", type=click.Path(path_type=Path), help="Sign by Kerberos with this keytab."),
+            click.option("--keytab", type=ANY_PATH, help="Sign by Kerberos with this keytab."),
             click.option("--principal", metavar="NAME", help="Which Kerberos principal; the keytab's first."),
             click.option("--timeout", type=SECONDS, default=5.0, show_default=True),
         )
@@ -102,10 +102,19 @@ def _publications(options: dict[str, Any]) -> tuple[list[Publication], HostPort 
     from kmstwist.discovery.publishing.update import Publication
 
     target = names.host_name(options["host"] or socket.getfqdn())
-    values = (options["port"], options["priority"], options["weight"], options["ttl"])
+    values = (_port(options["port"]), options["priority"], options["weight"], options["ttl"])
     domains = dict.fromkeys(names.domain(domain) for domain in options["domains"])
     server = names.host_port(options["server"], names.DNS_PORT) if options["server"] else None
     return [Publication(domain, target, *values) for domain in domains], server
+
+
+def _port(given: int | None) -> int:
+    """The port that clients are to come to: the one given, that of the record that is configured, or the server's."""
+    if given is not None:
+        return given
+    with told():
+        where = whereabouts()
+        return where.effective.config.dns.publish.port or where.port.value
 
 
 def _update(verb: str, options: dict[str, Any]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
+from kmstwist.cli.common import ANY_PATH
 from kmstwist.cli.gateway.control import ask_server, server_options
 from kmstwist.cli.output import say
+from kmstwist.cli.where import config_option, told, whereabouts
+from kmstwist.configuration.whereabouts import CONFIG_VARIABLE, DEFAULT_CONFIG
 
-_FILE = click.Path(path_type=Path)
+_FILE = ANY_PATH
 
 
 @click.group()
@@ -18,13 +22,54 @@ def config() -> None:
 
 
 @config.command()
-@click.argument("file", type=_FILE)
-def check(file: Path) -> None:
-    """Check FILE; say every mistake with its place and its cure."""
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@config_option
+@server_options
+@click.option("--state-dir", type=_FILE, help="The server's state folder.")
+@click.option("--store", metavar="FILE|URL", help="The audit's store.")
+def where(
+    as_json: bool, file: Path | None, port: int | None, run_dir: Path | None, state_dir: Path | None, store: str | None
+) -> None:
+    """Show which server and which store commands work on, and what says so.
+
+    The one rule of all commands: an option counts first, then the environment (KMSTWIST_CONFIG, KMSTWIST_AUDIT_STORE,
+    KMSTWIST_SERVER__PORT and so on), then the configuration file, then the default. `twistd kms` follows it too, but
+    reads no configuration file that is not named.
+    """
+    from kmstwist.process.control import socket_path
+    from kmstwist.shown import without_password
+
+    with told():
+        found = whereabouts(config=file, port=port, run_dir=run_dir, state_dir=state_dir, store=store)
+        rows = {
+            "configuration file": (found.config.value or "none", found.config.origin),
+            "port": (found.port.value, found.port.origin),
+            "state folder": (found.state_dir.value, found.state_dir.origin),
+            "control socket": (socket_path(found.run_dir.value, found.port.value), found.run_dir.origin),
+            "audit store": (without_password(found.store.value), found.store.origin),
+        }
+    if as_json:
+        told_rows = [{"what": name, "value": str(value), "origin": origin} for name, (value, origin) in rows.items()]
+        click.echo(json.dumps(told_rows, indent=2))
+        return
+    width = max(len(str(value)) for value, _ in rows.values())
+    for name, (value, origin) in rows.items():
+        say(f"{name:<18}  {value!s:<{width}}  {origin}")
+
+
+@config.command()
+@click.argument("file", type=_FILE, required=False)
+def check(file: Path | None) -> None:
+    """Check FILE, or the one in force; say every mistake with its place and its cure."""
     from kmstwist.configuration.derived import refuse_open_passwords, refuse_ourselves
     from kmstwist.configuration.reading import ConfigError, load
     from kmstwist.startup import StartupError
 
+    file = file or whereabouts().config.value
+    if file is None:
+        raise click.UsageError(
+            f"name the FILE to check: there is no {DEFAULT_CONFIG}, and {CONFIG_VARIABLE} names none"
+        )
     try:
         effective = load(file)
         refuse_open_passwords(effective)
@@ -41,7 +86,7 @@ def check(file: Path) -> None:
 
 
 @config.command(context_settings={"ignore_unknown_options": True})
-@click.option("--config", "-c", "file", type=_FILE, help="The configuration file.")
+@config_option
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def show(file: Path | None, options: tuple[str, ...]) -> None:
     """Show the effective configuration, as TOML, with the origin of each value.
@@ -53,9 +98,10 @@ def show(file: Path | None, options: tuple[str, ...]) -> None:
     from kmstwist.process.options import Options
 
     given = Options()
-    given.parse_only([*([f"--config={file}"] if file else []), *options])
+    given.parse_only(options)
+    file = given.config_file or whereabouts(config=file).config.value
     try:
-        effective = load(given.config_file, given.overrides())
+        effective = load(file, given.overrides())
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     click.echo(effective_toml(effective), nl=False)
@@ -63,7 +109,7 @@ def show(file: Path | None, options: tuple[str, ...]) -> None:
 
 @config.command()
 @server_options
-def reload(port: int, run_dir: Path | None) -> None:
+def reload(port: int | None, run_dir: Path | None) -> None:
     """Have the running server take its changed configuration file; no connection is dropped."""
     answer = ask_server(port, run_dir, {"command": "reload"})
     if not (answer["changed"] or answer["restart"]):

@@ -8,30 +8,38 @@ from typing import Any, TypeVar
 
 import click
 
+from kmstwist.cli.common import ANY_PATH
+from kmstwist.cli.where import AS_CONFIGURED, told, whereabouts
+
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 def server_options(command: CommandT) -> CommandT:
     """Add the options by which the running server is named."""
     port = click.option(
-        "--port", type=click.IntRange(0, 65535), default=1688, show_default=True, help="The port the server was given."
+        "--port", type=click.IntRange(0, 65535), help=f"The port the server was given.  {AS_CONFIGURED}"
     )
     run_dir = click.option(
         "--run-dir",
-        type=click.Path(path_type=Path),
-        help="The server's --run-dir, or its --state-dir.  [default: as the server's own]",
+        type=ANY_PATH,
+        help=f"The server's --run-dir, or its --state-dir.  {AS_CONFIGURED}",
     )
     return port(run_dir(command))
 
 
-def ask_server(port: int, run_dir: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
+def ask_server(port: int | None, run_dir: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
     """Send a command to the server and give its answer; what it says against it is an error for the user."""
-    from kmstwist.lab.keys import LabKeyError, default_state_dir
-    from kmstwist.process.control import CommandError, ask, socket_path
+    from kmstwist.process.control import CommandError, NobodyThere, ask, socket_path
 
+    with told():
+        where = whereabouts(port=port, run_dir=run_dir)
+        folder, number = where.run_dir, where.port
     try:
-        return ask(socket_path(run_dir or default_state_dir(), port), request)
-    except (CommandError, LabKeyError) as error:
+        return ask(socket_path(folder.value, number.value), request)
+    except NobodyThere as error:
+        origins = f"(the port is from {number.origin}, the folder from {folder.origin})"
+        raise click.ClickException(f"{error} {origins}") from None
+    except CommandError as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -16,7 +16,7 @@ def gateway() -> None:
 
 @gateway.command()
 @server_options
-def status(port: int, run_dir: Path | None) -> None:
+def status(port: int | None, run_dir: Path | None) -> None:
     """Show how much goes on."""
     answer = ask_server(port, run_dir, {"command": "status"})
     paused = ", paused: clients are told to come back later" if answer["paused"] else ""
@@ -28,7 +28,7 @@ def status(port: int, run_dir: Path | None) -> None:
 
 @gateway.command()
 @server_options
-def pause(port: int, run_dir: Path | None) -> None:
+def pause(port: int | None, run_dir: Path | None) -> None:
     """Answer every call with "too busy", so that clients come back later. It stays so until resume."""
     answer = ask_server(port, run_dir, {"command": "pause"})
     click.echo("Paused: clients are told to come back later. `kmstwist gateway resume` ends it.")
@@ -37,7 +37,7 @@ def pause(port: int, run_dir: Path | None) -> None:
 
 @gateway.command()
 @server_options
-def resume(port: int, run_dir: Path | None) -> None:
+def resume(port: int | None, run_dir: Path | None) -> None:
     """Answer calls again."""
     answer = ask_server(port, run_dir, {"command": "resume"})
     click.echo("Clients are answered again.")

@@ -25,7 +25,7 @@ def upstreams() -> None:
 @upstreams.command("list")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @server_options
-def list_(as_json: bool, port: int, run_dir: Path | None) -> None:
+def list_(as_json: bool, port: int | None, run_dir: Path | None) -> None:
     """Show every upstream with its state, its connections and what became of its calls."""
     found = ask_server(port, run_dir, {"command": "upstreams"})["upstreams"]
     if as_json:
@@ -40,7 +40,7 @@ def list_(as_json: bool, port: int, run_dir: Path | None) -> None:
 @upstreams.command()
 @click.argument("name")
 @server_options
-def drain(name: str, port: int, run_dir: Path | None) -> None:
+def drain(name: str, port: int | None, run_dir: Path | None) -> None:
     """Send no more calls to the upstream NAME. Calls under way are finished; it stays so until undrain."""
     answer = ask_server(port, run_dir, {"command": "drain", "upstream": name})
     [upstream] = answer["upstreams"]
@@ -53,7 +53,7 @@ def drain(name: str, port: int, run_dir: Path | None) -> None:
 @upstreams.command()
 @click.argument("name")
 @server_options
-def undrain(name: str, port: int, run_dir: Path | None) -> None:
+def undrain(name: str, port: int | None, run_dir: Path | None) -> None:
     """Send calls to the upstream NAME again."""
     answer = ask_server(port, run_dir, {"command": "undrain", "upstream": name})
     if answer["upstreams"]:

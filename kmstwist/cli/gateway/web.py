@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from kmstwist.cli.common import ANY_PATH
 from kmstwist.cli.output import say
 
 DEFAULT_FILE = Path("/etc/kmstwist/web-users")
@@ -19,9 +20,7 @@ def web() -> None:
 
 @web.command()
 @click.argument("name")
-@click.option(
-    "--file", type=click.Path(path_type=Path), default=DEFAULT_FILE, show_default=True, help="The file of users."
-)
+@click.option("--file", type=ANY_PATH, default=DEFAULT_FILE, show_default=True, help="The file of users.")
 @click.password_option(help="The password; asked for if left out, which keeps it out of the shell's history.")
 def password(name: str, file: Path, password: str) -> None:
     """Add user NAME to the file of users, or give NAME another password. Name the file with users in [web]."""

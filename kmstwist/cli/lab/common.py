@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 import click
 
-from kmstwist.cli.common import FiniteRange
+from kmstwist.cli import where
+from kmstwist.cli.common import ANY_PATH, AnyPath, FiniteRange
 from kmstwist.kms.messages import MAX_MACHINE_NAME
 from kmstwist.lab.cipher import LabCipher
-from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError, default_state_dir
+from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
 from kmstwist.lab.machines.activation import TIMEOUT, Asking, contact_over_tcp
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.locating import locator
@@ -27,12 +28,12 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 _MACHINE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?")
 _STATE_DIR = click.option(
     "--state-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The lab's state folder; by default that of `twistd kms`.",
+    type=AnyPath(file_okay=False),
+    help=f"The lab's state folder.  {where.AS_CONFIGURED}",
 )
 _LAB_KEY = click.option(
     "--lab-key",
-    type=click.Path(path_type=Path),
+    type=ANY_PATH,
     help="The lab's key file; by default the one in the state folder.",
 )
 
@@ -58,9 +59,8 @@ def lab_key_option(command: CommandT) -> CommandT:
 
 
 def state_folder(given: Path | None) -> Path:
-    """The state folder given, else the default one."""
-    with told():
-        return given or default_state_dir()
+    """The state folder given, else the one that is configured."""
+    return given or where.state_dir(None)
 
 
 def load_key(lab_key: Path | None, folder: Path) -> LabKey:

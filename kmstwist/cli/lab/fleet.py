@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from kmstwist.cli.common import FiniteRange
+from kmstwist.cli.common import AnyPath, FiniteRange
 from kmstwist.cli.lab.common import CommandT
 from kmstwist.cli.output import say
 from kmstwist.lab.fleet.record import FleetResult
@@ -36,7 +36,7 @@ def _writable(_ctx: click.Context, _param: click.Parameter, path: Path | None) -
 
 
 def _out(option: str, help_text: str) -> Callable[[CommandT], CommandT]:
-    kind = click.Path(path_type=Path, dir_okay=False)
+    kind = AnyPath(dir_okay=False)
     return click.option(f"--{option}", f"{option}_file", type=kind, callback=_writable, help=help_text)
 
 

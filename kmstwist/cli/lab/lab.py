@@ -8,22 +8,22 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import click
-from click.core import ParameterSource
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from kmstwist.addresses import AddressError, HostPort, parse_host_port
-from kmstwist.cli.common import EXISTING_PATH, FiniteRange, run_reactor
-from kmstwist.cli.lab.common import checked_machine_name, state_dir_option
+from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, parse_host_port
+from kmstwist.cli.common import ANY_PATH, FiniteRange, run_reactor
+from kmstwist.cli.lab.common import checked_machine_name, state_dir_option, state_folder
 from kmstwist.cli.lazy import LazyGroup
+from kmstwist.cli.where import default_port
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.status import Status, explain
 from kmstwist.kms.version import Version
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient, Outcome
-from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError, default_state_dir
+from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.wire import Asked, WireOutcome, activate_all
 from kmstwist.lab.wire import activate as activate_client
@@ -67,14 +67,10 @@ def lab() -> None:
 @click.option(
     "--host",
     metavar="HOST[:PORT]",
-    default="127.0.0.1",
-    show_default=True,
-    help="The lab, or a gateway before it.",
+    help="The lab, or a gateway before it.  [default: this machine's, at the port that is configured]",
 )
-@click.option("--port", type=click.IntRange(1, 65535), default=1688, show_default=True)
-@click.option(
-    "--lab-key", type=EXISTING_PATH, help="The lab's key file; by default the one in this machine's state folder."
-)
+@click.option("--port", type=click.IntRange(1, 65535), help="The host's port.")
+@click.option("--lab-key", type=ANY_PATH, help="The lab's key file; by default the one in this machine's state folder.")
 @click.option("--kms-version", type=click.Choice(["4", "5", "6"]), default="6", show_default=True)
 @click.option("--prefix", default="LAB-PC", show_default=True, help="The machines are named PREFIX-0001 and so on.")
 @click.option(
@@ -92,8 +88,8 @@ def activate(
     machines: tuple[str, ...],
     state_dir: Path | None,
     count: int,
-    host: str,
-    port: int,
+    host: str | None,
+    port: int | None,
     lab_key: Path | None,
     kms_version: str,
     prefix: str,
@@ -114,7 +110,7 @@ def activate(
         ctx.exit(activate_machines(machines, state_dir, lab_key, timeout))
     try:
         wanted = find(product)
-        key = LabKey.load(lab_key or (state_dir or default_state_dir()) / KEY_FILE_NAME)
+        key = LabKey.load(lab_key or state_folder(state_dir) / KEY_FILE_NAME)
     except UnknownProduct as error:
         raise click.ClickException(str(error)) from None
     except LabKeyError as error:
@@ -154,13 +150,15 @@ def activate(
     ctx.exit(0 if all(_answered(entry) for entry in asked) else 1)
 
 
-def _where(ctx: click.Context, host: str, port: int) -> HostPort:
+def _where(ctx: click.Context, host: str | None, port: int | None) -> HostPort:
     """Whom to ask: the host's own port counts, and it is a usage error if --port was given and is another."""
+    if host is None:
+        return HostPort("127.0.0.1", default_port(port))
     try:
-        where = parse_host_port(host, port)
+        where = parse_host_port(host, port or DEFAULT_PORT)
     except AddressError as error:
         raise click.BadParameter(str(error), ctx, param_hint="--host") from None
-    if where.port != port and ctx.get_parameter_source("port") is not ParameterSource.DEFAULT:
+    if port is not None and where.port != port:
         raise click.UsageError(f"--host names port {where.port} and --port {port}; give one of them", ctx)
     return where
 

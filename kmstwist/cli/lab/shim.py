@@ -20,6 +20,7 @@ from pathlib import Path
 
 import click
 
+from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lab import tools
 from kmstwist.cli.lab.common import (
     held_machines,
@@ -62,7 +63,7 @@ _RAW = {"ignore_unknown_options": True, "help_option_names": []}
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=AnyPath(file_okay=False))
 @click.option("--machine", required=True, help="The lab machine that the programs act on.")
 @click.option("--quiet", is_flag=True, help="Have them print nothing of the lab's own on standard error.")
 @timeout_option

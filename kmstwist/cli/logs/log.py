@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kmstwist.cli.common import AnyPath
 from kmstwist.cli.logs.loglines import LogLine, Wanted, parse_since, select
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class NetworkType(click.ParamType[Any]):
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True), required=False)
+@click.argument("file", type=AnyPath(allow_dash=True), required=False)
 @click.option(
     "--unit",
     metavar="NAME",

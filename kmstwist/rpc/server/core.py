@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -47,6 +48,8 @@ class RpcServer:
     windows: WindowsVersion = NEWEST_WINDOWS
     groups: AssociationGroups = field(default_factory=AssociationGroups)
     statistics: mgmt.Statistics = field(default_factory=mgmt.Statistics)
+    #: Whether calls are served at present, for those who ask the management interface.
+    listening: Callable[[], bool] = lambda: True
     #: Stub bytes held for requests of which fragments are missing, over all connections.
     reassembling: int = 0
     table: InterfaceTable = field(init=False)

@@ -220,6 +220,7 @@ def _manage(association: ServerCore, call: Call) -> None:
             call.stub,
             server.interfaces,
             server.statistics,
+            listening=server.listening(),
             ndr64=call.ndr64,
             little_endian=call.little_endian,
         )

@@ -1,0 +1,70 @@
+"""Which server and which store a command works on: `kmstwist.configuration.whereabouts` for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kmstwist.cli.common import ANY_PATH
+from kmstwist.configuration.whereabouts import CONFIG_VARIABLE, DEFAULT_CONFIG, Whereabouts
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+_META = "kmstwist.config"
+#: What the help says where an option is left out.
+AS_CONFIGURED = "[default: as configured; `kmstwist config where` shows it]"
+
+
+def config_option(command: CommandT) -> CommandT:
+    """Give a command --config, as `file`."""
+    return click.option(
+        "--config",
+        "-c",
+        "file",
+        type=ANY_PATH,
+        help=f"The configuration file.  [default: {CONFIG_VARIABLE}, or {DEFAULT_CONFIG} if it is there]",
+    )(command)
+
+
+def remember_config(ctx: click.Context, file: Path | None) -> None:
+    """Keep the file that `kmstwist --config FILE VERB` names, for the verb."""
+    if file is not None:
+        ctx.meta[_META] = file
+
+
+def whereabouts(*, config: Path | None = None, **options: Any) -> Whereabouts:
+    """The whereabouts for the command that runs, with the options it was given."""
+    context = click.get_current_context(silent=True)
+    if config is None and context is not None:
+        config = context.meta.get(_META)
+    return Whereabouts(config=config, **options)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell what is wrong with the configuration, or that there is no place for a state folder, in a sentence."""
+    from kmstwist.configuration.reading import ConfigError
+    from kmstwist.lab.keys import LabKeyError
+
+    try:
+        yield
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from None
+    except LabKeyError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def state_dir(given: Path | None) -> Path:
+    """The state folder to work on. Raises `ClickException`."""
+    with told():
+        return whereabouts(state_dir=given).state_dir.value
+
+
+def default_port(given: int | None) -> int:
+    """The server's port. Raises `ClickException`."""
+    with told():
+        return whereabouts(port=given).port.value

@@ -1,0 +1,190 @@
+"""Where a server keeps its things, by the one rule that every command follows.
+
+An option counts first, then the environment, then the configuration file, then the default; each answer knows which of
+them it comes from. The file is the one that an option or `KMSTWIST_CONFIG` names, else the installed server's, where
+there is one. It is read when something is asked that only it can answer, so a command that was told all it needs works
+for a user who may not read it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from kmstwist.addresses import DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from kmstwist.configuration.reading import Effective, Place
+
+#: The configuration that an installed server runs with.
+DEFAULT_CONFIG = Path("/etc/kmstwist/kmstwist.toml")
+#: Names the configuration file. Empty: there is none.
+CONFIG_VARIABLE = "KMSTWIST_CONFIG"
+#: Names the audit's store: a file, or the URL of a central one, which the configuration's `store` cannot be.
+STORE_VARIABLE = "KMSTWIST_AUDIT_STORE"
+DEFAULT = "default"
+
+T = TypeVar("T", covariant=True)
+
+_PORT: Place = ("server", "port")
+_STATE_DIR: Place = ("server", "state_dir")
+_RUN_DIR: Place = ("server", "run_dir")
+_STORE: Place = ("audit", "store")
+_OPTIONS = {_PORT: "--port", _STATE_DIR: "--state-dir", _RUN_DIR: "--run-dir", _STORE: "--store"}
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """A value and where it comes from: an option, a variable, a line of the configuration file, or "default"."""
+
+    value: T
+    origin: str
+
+
+class Whereabouts:
+    """The answers for one command; an option that was not given is None.
+
+    What reads the configuration file raises `ConfigError` where that cannot be used, and what falls back on the user's
+    own folder raises `LabKeyError` where the user has no home.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: Path | None = None,
+        port: int | None = None,
+        state_dir: Path | None = None,
+        run_dir: Path | None = None,
+        store: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        installed: Path | None = None,
+    ) -> None:
+        self._given: dict[Place, Any] = {_PORT: port, _STATE_DIR: state_dir, _RUN_DIR: run_dir, _STORE: store}
+        self._config = config
+        self._environ = os.environ if environ is None else environ
+        self._installed = installed or DEFAULT_CONFIG
+
+    @cached_property
+    def config(self) -> Found[Path | None]:
+        """The configuration file, or None where there is none."""
+        if self._config is not None:
+            return Found(self._config.absolute(), "--config")
+        if (named := self._environ.get(CONFIG_VARIABLE)) is not None:
+            return Found(Path(named).absolute() if named else None, CONFIG_VARIABLE)
+        return Found(self._installed if _is_there(self._installed) else None, DEFAULT)
+
+    @cached_property
+    def effective(self) -> Effective:
+        """The configuration of file, environment and options. Raises `ConfigError`."""
+        from kmstwist.configuration import environment
+        from kmstwist.configuration.reading import ConfigError, Override, load
+
+        if not self.may_read:
+            raise ConfigError([f"{self.config.value} cannot be read by this user; run the command with sudo"])
+        given = [
+            Override(place, value if place == _PORT else str(value), f"{_OPTIONS[place]}={value}")
+            for place, value in self._given.items()
+            if value is not None and place != _STORE
+        ]
+        return load(self.config.value, [*environment.overrides(self._environ), *given])
+
+    def without_file(self) -> Whereabouts:
+        """The same without the configuration file, which this user may not read."""
+        return Whereabouts(
+            port=self._given[_PORT],
+            state_dir=self._given[_STATE_DIR],
+            environ={**self._environ, CONFIG_VARIABLE: ""},
+        )
+
+    @property
+    def may_read(self) -> bool:
+        """Whether this user may read the configuration file, where there is one."""
+        file = self.config.value
+        return file is None or not _is_there(file) or os.access(file, os.R_OK)
+
+    @property
+    def port(self) -> Found[int]:
+        """The port that names the server, and its control socket."""
+        return self._find(_PORT) or Found(DEFAULT_PORT, DEFAULT)
+
+    @property
+    def state_dir(self) -> Found[Path]:
+        """The state folder."""
+        from kmstwist.lab.keys import default_state_dir
+
+        found = self._find(_STATE_DIR)
+        if found is not None:
+            return Found(Path(found.value), found.origin)
+        file = self.config.value
+        if file is not None and file.parent == self._installed.parent:
+            return Found(installed_state_dir(file), f"{DEFAULT} of {file}")
+        return Found(default_state_dir(self._environ), DEFAULT)
+
+    @property
+    def run_dir(self) -> Found[Path]:
+        """The folder of the control socket."""
+        found = self._find(_RUN_DIR)
+        if found is not None:
+            return Found(Path(found.value), found.origin)
+        return self.state_dir
+
+    @property
+    def store(self) -> Found[str]:
+        """The audit's store, a path or a URL.
+
+        Where nobody says whether a gateway runs or a lab, it is the gateway's, or a lab's where there is only that.
+        """
+        from kmstwist.audit.settings import LAB_STORE_FILE_NAME, STORE_FILE_NAME
+
+        if self._given[_STORE] is None and (named := self._environ.get(STORE_VARIABLE)):
+            return Found(named, STORE_VARIABLE)
+        found = self._find(_STORE)
+        if found is not None:
+            return Found(str(found.value), found.origin)
+        folder = self.state_dir
+        gateway, lab = folder.value / STORE_FILE_NAME, folder.value / LAB_STORE_FILE_NAME
+        only_lab = not self._is_gateway() and _is_there(lab) and not _is_there(gateway)
+        return Found(str(lab if only_lab else gateway), folder.origin)
+
+    def _is_gateway(self) -> bool:
+        return self._asks_configuration() and self.effective.config.gateway.configured
+
+    def _find(self, place: Place) -> Found[Any] | None:
+        """What an option, the environment or the file says of a place; None where none of them does."""
+        if (given := self._given[place]) is not None:
+            return Found(given, _OPTIONS[place])
+        if not self._asks_configuration():
+            return None
+        section, key = place
+        value = getattr(getattr(self.effective.config, section), key)
+        origin = self.effective.origins.get(place)
+        return None if origin is None or value is None else Found(value, origin)
+
+    def _asks_configuration(self) -> bool:
+        """Whether file or environment say anything at all; reading them is most of what a short command does."""
+        return self.config.value is not None or any(
+            name.startswith("KMSTWIST_") and "__" in name for name in self._environ
+        )
+
+
+def installed_state_dir(file: Path) -> Path:
+    """Where the service that is installed with a configuration keeps its state: of an instance, in a folder of its own.
+
+    So it is said in the units and in the init script.
+    """
+    name = file.stem if file.stem.startswith("kmstwist") else f"kmstwist-{file.stem}"
+    return Path("/var/lib") / name
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file; it may be, where this user may not look."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+    except OSError:
+        return False

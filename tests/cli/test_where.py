@@ -1,0 +1,73 @@
+"""Every command finds the server and the store that the configuration names, and says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kmstwist.audit.store import insert_batch
+from tests.audit.making import DAY, known, new_store
+from tests.audit.making import START as NOW_MS
+from tests.ordinary import as_nobody, let_pass, needs_root
+from tests.system.running import Server, kmstwist
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    engine = new_store(tmp_path)
+    insert_batch(engine, [known(NOW_MS - DAY, "pc1", "10.1.0.1")])
+    engine.dispose()
+    return tmp_path / "audit.sqlite"
+
+
+def test_commands_ask_the_server_that_the_configuration_names(tmp_path: Path) -> None:
+    with Server(tmp_path / "state") as server:
+        file = tmp_path / "kms.toml"
+        file.write_text(f'[server]\nport = {server.port}\nstate_dir = "{tmp_path}/state"\n')
+        asked = [
+            kmstwist("gateway", "status", env={"KMSTWIST_CONFIG": str(file)}),
+            kmstwist("--config", str(file), "gateway", "status"),
+            kmstwist("--config", str(file), "lab", "activate", "--product", "win10 pro"),
+        ]
+        assert [(one.returncode, one.stderr) for one in asked] == [(0, "")] * 3
+        rows = json.loads(kmstwist("--config", str(file), "config", "where", "--json").stdout)
+        assert {row["what"]: (row["value"], row["origin"]) for row in rows} == {
+            "configuration file": (str(file), "--config"),
+            "port": (str(server.port), f"{file}:2"),
+            "state folder": (f"{tmp_path}/state", f"{file}:3"),
+            "control socket": (f"{tmp_path}/state/control-{server.port}.sock", f"{file}:3"),
+            "audit store": (f"{tmp_path}/state/lab-audit.sqlite", f"{file}:3"),
+        }
+        report = kmstwist("--config", str(file), "report", "clients")
+        assert f"Read from {tmp_path}/state/lab-audit.sqlite (from {file}:3); its newest record is of " in report.stdout
+        assert "less than a minute ago" in report.stdout
+    asked = kmstwist("gateway", "status", "--port", "9", env={"KMSTWIST_CONFIG": str(file)})
+    assert f"(the port is from --port, the folder from {file}:3)" in asked.stderr
+
+
+def test_each_form_of_a_report_says_what_was_read(store: Path) -> None:
+    source = f"Read from {store} (from --store); its newest record is of 2"
+    report = ("report", "clients", "--store", str(store))
+    assert source in kmstwist(*report).stdout
+    assert source in kmstwist(*report, "--format", "markdown").stdout
+    assert source in kmstwist(*report, "--format", "csv").stderr
+    assert json.loads(kmstwist(*report, "--format", "json").stdout)["read"]["store"] == str(store)
+
+
+@needs_root
+def test_who_may_not_read_a_store_is_told_to_use_sudo(store: Path) -> None:
+    let_pass(store)
+    store.parent.chmod(0o755)
+    store.chmod(0o644)
+    variable = {"KMSTWIST_AUDIT_STORE": str(store)}
+    assert as_nobody("report", "clients", **variable).stderr == ""
+    store.chmod(0o600)
+    hidden = as_nobody("report", "clients", **variable)
+    assert (hidden.returncode, hidden.stdout) == (1, "")
+    assert hidden.stderr == f"Error: the audit store {store} cannot be read by this user; run the command with sudo\n"
+    store.parent.chmod(0o700)
+    hidden = as_nobody("report", "clients", **variable)
+    assert (hidden.returncode, hidden.stdout) == (1, "")
+    assert hidden.stderr == f"Error: the audit store {store} cannot be seen by this user; run the command with sudo\n"

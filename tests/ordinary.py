@@ -1,0 +1,55 @@
+"""Running the `kmstwist` command as an ordinary user, where the tests are run by root."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NOBODY = 65534
+_ROOT = Path(__file__).parents[1]
+_CALL = "import sys; from kmstwist.cli.main import main; sys.argv[0] = 'kmstwist'; main()"
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+
+
+def _run(python: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    packages = [str(_ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
+    return subprocess.run(
+        [python, "-c", _CALL, *arguments],
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=[],
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": os.pathsep.join(packages), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        cwd="/",
+    )
+
+
+def _pythons() -> list[str]:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return [sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"]
+
+
+def as_nobody(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run `kmstwist` as a user who is nobody's friend; skips where that user can run no Python of this version."""
+    for python in _pythons():
+        try:
+            if _run(python, "--version").returncode == 0:
+                return _run(python, *arguments, **env)
+        except OSError:
+            continue
+    pytest.skip("an ordinary user cannot run this Python")
+
+
+def let_pass(path: Path) -> None:
+    """Let everybody go through the folders that pytest made around a path, but not look into them."""
+    for folder in path.parents:
+        if str(folder).startswith("/tmp/"):
+            folder.chmod(folder.stat().st_mode | 0o011)
