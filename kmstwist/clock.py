@@ -13,11 +13,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from kmstwist.reactor import Reactor
+
 #: The wall clock, in seconds since 1970.
 now = time.time
 
 
-def run_on_monotonic_time(reactor: Any) -> None:
+def run_on_monotonic_time(reactor: Reactor) -> None:
     """Have a reactor measure by the monotonic clock from now on; what it was asked to call later is kept.
 
     `IReactorTime.seconds` is Twisted's own place for the clock: the reactor asks it when a call is due, and gives it to
@@ -25,8 +27,11 @@ def run_on_monotonic_time(reactor: Any) -> None:
     """
     if reactor.seconds is time.monotonic:
         return
-    waiting = [(call, max(0.0, call.getTime() - reactor.seconds())) for call in reactor.getDelayedCalls()]
-    reactor.seconds = time.monotonic
+    # The attribute of what Twisted gives out, which its interface does not name.
+    waiting: list[tuple[Any, float]] = [
+        (call, max(0.0, call.getTime() - reactor.seconds())) for call in reactor.getDelayedCalls()
+    ]
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]
     for call, seconds in waiting:
         call.seconds = time.monotonic
         call.reset(seconds)

@@ -10,12 +10,14 @@ its traceback), and 50,000 objects are some 10 MB.
 from __future__ import annotations
 
 import gc
-from typing import Any, Final
+from typing import Final
+
+from kmstwist.reactor import Reactor
 
 _THRESHOLDS: Final = (50_000, 20, 20)
 
 
-def settle(reactor: Any) -> None:
+def settle(reactor: Reactor) -> None:
     """Put aside what is there when the reactor runs and all services have started."""
     reactor.callWhenRunning(reactor.callLater, 0, _freeze)
 

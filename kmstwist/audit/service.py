@@ -52,6 +52,7 @@ from kmstwist.logevents import (
     AUDIT_TOO_LARGE,
     DEFECT,
 )
+from kmstwist.reactor import Reactor
 
 WATCH_EVERY = 1.0
 RETENTION_EVERY = 3600.0
@@ -124,7 +125,7 @@ class AuditService(Service):
     def __init__(
         self,
         settings: AuditSettings,
-        reactor: Any,
+        reactor: Reactor,
         *,
         entropy: Callable[[int], bytes] = os.urandom,
         now: Callable[[], float] = time.time,

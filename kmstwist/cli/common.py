@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kmstwist.addresses import AddressError, HostPort, parse_host_port
+
+if TYPE_CHECKING:
+    from kmstwist.reactor import Reactor
 
 ResultT = TypeVar("ResultT")
 
@@ -59,23 +62,23 @@ class AnyPath(click.Path):
 ANY_PATH = AnyPath()
 
 
-def run_reactor(main: Callable[[Any], Coroutine[Any, Any, ResultT]]) -> ResultT:
+def run_reactor(main: Callable[[Reactor], Coroutine[Any, Any, ResultT]]) -> ResultT:
     """Run `main(reactor)` to its end on Twisted's reactor and give its result; its exception is raised here."""
-    from twisted.internet import reactor
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
+    from kmstwist.reactor import installed_reactor
+
+    reactor = installed_reactor()
     outcome: list[Any] = []
 
     def finish(result: Any) -> None:
         outcome.append(result)
-        stopper: Any = reactor
-        if stopper.running:
-            stopper.stop()
+        if reactor.running:
+            reactor.stop()
 
-    running: Any = reactor
-    running.callWhenRunning(lambda: Deferred.fromCoroutine(main(reactor)).addBoth(finish))
-    running.run()
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(main(reactor)).addBoth(finish))
+    reactor.run()
     if not outcome:
         raise click.Abort
     result = outcome[0]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from kmstwist.findings import Health
+from kmstwist.reactor import Reactor
 from kmstwist.transport.endpoints import address_endpoint
 from kmstwist.transport.probe import ProbeReport, probe
 
@@ -37,7 +37,7 @@ Prober = Callable[[str, int], Awaitable[Probed]]
 """Probe an address and a port. Never fails: what is wrong is in its result."""
 
 
-def rpc_prober(reactor: Any, seconds: float) -> Prober:
+def rpc_prober(reactor: Reactor, seconds: float) -> Prober:
     """A prober at RPC level, each step of which may take `seconds`."""
 
     async def prober(address: str, port: int) -> Probed:

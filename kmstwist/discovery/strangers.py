@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -86,7 +86,7 @@ class StrangerWatch(Service):
 
     def __init__(
         self,
-        clock: Any,
+        clock: IReactorTime,
         lookup: Lookup,
         domains: Sequence[str],
         known: Callable[[], Collection[str]],

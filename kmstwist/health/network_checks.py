@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ConnectError
@@ -21,12 +20,13 @@ from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.lookup import find_hosts
 from kmstwist.health.checks import Case, port_fault, socket_unit
 from kmstwist.health.running import holder_of
+from kmstwist.reactor import Reactor
 from kmstwist.transport.endpoints import endpoint_for
 from kmstwist.transport.probe import probe
 from kmstwist.web.settings import web_address
 
 
-async def network_findings(reactor: Any, case: Case, timeout: float) -> list[Finding]:
+async def network_findings(reactor: Reactor, case: Case, timeout: float) -> list[Finding]:
     """All of them at the same time; each step may take `timeout` seconds."""
     gateway = case.config.gateway
     asked = [_upstream(reactor, one.label, parse_host_port(one.address), timeout) for one in gateway.upstreams]
@@ -48,7 +48,7 @@ async def network_findings(reactor: Any, case: Case, timeout: float) -> list[Fin
     return [finding for findings in gathered for finding in findings]
 
 
-async def _upstream(reactor: Any, name: str, address: HostPort, timeout: float) -> list[Finding]:
+async def _upstream(reactor: Reactor, name: str, address: HostPort, timeout: float) -> list[Finding]:
     report = await probe(reactor, endpoint_for(reactor, address.host, address.port, timeout), timeout)
     if report.health is Health.HEALTHY:
         return [Finding(f"host {name}", Health.HEALTHY, f"{report.summary}, in {report.connect_ms or 0:.0f} ms")]
@@ -56,7 +56,7 @@ async def _upstream(reactor: Any, name: str, address: HostPort, timeout: float) 
     return [Finding(f"host {name}", report.health, f"{address}: {report.summary}", cure)]
 
 
-async def _discovered(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
+async def _discovered(reactor: Reactor, case: Case, domain: str, timeout: float) -> list[Finding]:
     try:
         found = await find_hosts(domain, _lookup(reactor, case, timeout))
     except DiscoveryFailed as error:
@@ -69,7 +69,7 @@ async def _discovered(reactor: Any, case: Case, domain: str, timeout: float) -> 
     return findings
 
 
-async def _published(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
+async def _published(reactor: Reactor, case: Case, domain: str, timeout: float) -> list[Finding]:
     check, name = f"record in {domain}", service_name(domain)
     try:
         host, port = own_record(case.config)
@@ -117,7 +117,7 @@ def own_record(config: Config) -> tuple[str, int | None]:
     return host_name(publish.host or socket.getfqdn()), publish.port or only
 
 
-async def _strangers(reactor: Any, case: Case, domain: str, timeout: float) -> list[Finding]:
+async def _strangers(reactor: Reactor, case: Case, domain: str, timeout: float) -> list[Finding]:
     config = case.config
     if config.gateway.discover == domain:
         return [Finding(f"hosts in {domain}", Health.HEALTHY, "the gateway takes all that DNS names there for its own")]
@@ -135,11 +135,11 @@ async def _strangers(reactor: Any, case: Case, domain: str, timeout: float) -> l
     return [Finding(f"hosts in {domain}", Health.DEGRADED, f"DNS names hosts that nobody configured: {hosts}", cure)]
 
 
-def _lookup(reactor: Any, case: Case, timeout: float) -> Lookup:
+def _lookup(reactor: Reactor, case: Case, timeout: float) -> Lookup:
     return Lookup(reactor, case.config.dns.server_addresses, tries(timeout))
 
 
-async def _taken_port(reactor: Any, case: Case, timeout: float) -> list[Finding]:
+async def _taken_port(reactor: Reactor, case: Case, timeout: float) -> list[Finding]:
     """Whose a port is that cannot be had. Nobody is called another program before it was asked."""
     port = case.config.server.port
     fault = port_fault(port)
@@ -161,13 +161,13 @@ async def _taken_port(reactor: Any, case: Case, timeout: float) -> list[Finding]
     return [Finding("port", Health.DOWN, sentence, cure)]
 
 
-async def _ourselves(reactor: Any, port: int, timeout: float) -> list[Finding]:
+async def _ourselves(reactor: Reactor, port: int, timeout: float) -> list[Finding]:
     report = await probe(reactor, endpoint_for(reactor, "127.0.0.1", port, timeout), timeout)
     cure = "" if report.health is Health.HEALTHY else "see the log: kmstwist log --since 10m --explain"
     return [Finding("port", report.health, f"127.0.0.1:{port}: {report.summary}", cure)]
 
 
-async def _web(reactor: Any, address: HostPort, timeout: float) -> list[Finding]:
+async def _web(reactor: Reactor, address: HostPort, timeout: float) -> list[Finding]:
     from twisted.web.client import Agent, readBody
 
     agent = Agent(reactor, connectTimeout=timeout)

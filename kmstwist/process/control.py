@@ -24,6 +24,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from kmstwist.logevents import CONTROL_UNAVAILABLE, DEFECT
+from kmstwist.reactor import Reactor
 
 #: A command: its request to its answer (a mapping, an `Answer`, or None), or a Deferred of it.
 Command = Callable[[Mapping[str, Any]], Any]
@@ -123,7 +124,9 @@ class ControlFactory(Factory):
 class ControlService(Service):
     """The control socket as a service. A server without one still answers clients, so its absence is a warning."""
 
-    def __init__(self, path: Path, commands: Mapping[str, Command], reactor: Any, log: Logger | None = None) -> None:
+    def __init__(
+        self, path: Path, commands: Mapping[str, Command], reactor: Reactor, log: Logger | None = None
+    ) -> None:
         self.path = path
         self._commands = commands
         self._reactor = reactor

@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.logevents import LISTENING, STOPPED
+from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 from kmstwist.startup import StartupError
 
@@ -54,7 +55,7 @@ def ipv6_works() -> bool:
     return True
 
 
-def adopted_endpoint(reactor: Any, descriptor: int, where: str | None = None) -> tuple[IStreamServerEndpoint, str]:
+def adopted_endpoint(reactor: Reactor, descriptor: int, where: str | None = None) -> tuple[IStreamServerEndpoint, str]:
     """An endpoint for a listening socket that another process opened and left to this one; `where` it listens."""
     with socket.socket(fileno=os.dup(descriptor)) as adopted:
         family = adopted.family

@@ -11,13 +11,13 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from kmstwist.logevents import MANAGER_DEAF
+from kmstwist.reactor import Reactor
 
 _MICROSECONDS = 1_000_000
 #: Seconds between looks whether somebody answers.
@@ -29,7 +29,7 @@ class Notifier(Service):
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         environ: Mapping[str, str] | None = None,
         log: Logger | None = None,
         *,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 from twisted.application.service import Service
+
+from kmstwist.reactor import Reactor
 
 
 class Signals(Service):
@@ -18,7 +19,7 @@ class Signals(Service):
     """
 
     def __init__(
-        self, reactor: Any, on_hangup: Callable[[], None], on_reopen: Callable[[], None] | None = None
+        self, reactor: Reactor, on_hangup: Callable[[], None], on_reopen: Callable[[], None] | None = None
     ) -> None:
         """`on_reopen` is called when the log file has been opened again (SIGUSR1)."""
         self._reactor = reactor
@@ -43,13 +44,15 @@ class Signals(Service):
 
     def _install(self) -> None:
         self._take_endings()
-        reopen = signal.getsignal(signal.SIGUSR1)
-        if self._on_reopen is not None and callable(reopen):
-            signal.signal(signal.SIGUSR1, lambda number, frame: self._reopened(reopen, number, frame))
+        reopen, told = signal.getsignal(signal.SIGUSR1), self._on_reopen
+        if told is None or not callable(reopen):
+            return
 
-    def _reopened(self, reopen: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None) -> None:
-        reopen(number, frame)
-        self._reactor.callFromThread(self._on_reopen)
+        def reopened(number: int, frame: FrameType | None) -> None:
+            reopen(number, frame)
+            self._reactor.callFromThread(told)
+
+        signal.signal(signal.SIGUSR1, reopened)
 
     def stop(self) -> None:
         """End the process in order."""

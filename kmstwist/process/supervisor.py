@@ -32,6 +32,7 @@ from kmstwist.process.control import Command, CommandError, NobodyThere, ask, so
 from kmstwist.process.listening import Listeners
 from kmstwist.process.options import Options
 from kmstwist.process.refusal import refused
+from kmstwist.reactor import Reactor
 from kmstwist.telemetry.log import redirect_log
 
 _FIRST_WAIT = 0.5
@@ -72,7 +73,7 @@ class Supervisor(Service):
         endpoints: Sequence[tuple[IStreamServerEndpoint, str]],
         options: Options,
         run_dir: Path,
-        reactor: Any,
+        reactor: Reactor,
         log: Logger | None = None,
     ) -> None:
         self.listeners = Listeners(endpoints)

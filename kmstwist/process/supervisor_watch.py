@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from kmstwist.reactor import Reactor
 
 #: A worker's standard input is a pipe that its supervisor holds open and never writes to.
 _PIPE = 0
@@ -19,7 +20,7 @@ _PIPE = 0
 class SupervisorWatch(Service):
     """Calls `gone` when the pipe from the supervisor ends."""
 
-    def __init__(self, reactor: Any, gone: Callable[[], None]) -> None:
+    def __init__(self, reactor: Reactor, gone: Callable[[], None]) -> None:
         self._reactor = reactor
         self._gone = gone
 

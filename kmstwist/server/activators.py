@@ -22,6 +22,7 @@ from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
 from kmstwist.lab.service import LabService
 from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreError
+from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 from kmstwist.transport.endpoints import Guarded, addresses_endpoint, endpoint_for
 from kmstwist.transport.errors import ConnectError
@@ -32,7 +33,7 @@ _LOW_PRIORITY = 10
 _random = secrets.SystemRandom()
 
 
-def make_lab(config: Config, reactor: Any) -> LabService:
+def make_lab(config: Config, reactor: Reactor) -> LabService:
     """The lab's host with its key and memory. Raises `StartupError`."""
     folder = state_dir(config)
     try:
@@ -62,7 +63,7 @@ def make_lab(config: Config, reactor: Any) -> LabService:
     return LabService(host, store, reactor, started_with=running)
 
 
-def make_gateway(config: Config, reactor: Any, lookup: Lookup, *, workers: int = 1) -> GatewayService:
+def make_gateway(config: Config, reactor: Reactor, lookup: Lookup, *, workers: int = 1) -> GatewayService:
     """The gateway before the configured upstreams. Raises `StartupError` where one of them is this gateway itself."""
     settings = config.gateway
     own_ports = listening_ports(config)
@@ -98,7 +99,7 @@ def share_of(settings: GatewaySettings, workers: int) -> GatewaySettings:
     )
 
 
-def _endpoint(reactor: Any, target: Target, timeout: float) -> IStreamClientEndpoint:
+def _endpoint(reactor: Reactor, target: Target, timeout: float) -> IStreamClientEndpoint:
     """A host by its name, or by the addresses that DNS gave for it, so that the name is not asked for twice."""
     if not target.addresses:
         return endpoint_for(reactor, target.address.host, target.address.port, timeout)

@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -29,6 +28,7 @@ from kmstwist.process.control import socket_path
 from kmstwist.process.handover import TakeOver
 from kmstwist.process.listening import Listeners
 from kmstwist.process.readiness import Notifier, one_listens
+from kmstwist.reactor import Reactor
 
 _log = Logger(namespace="kmstwist.server")
 
@@ -46,7 +46,7 @@ class Announcement(MultiService):
         self,
         config: Config,
         activator: LabService | GatewayService | None,
-        reactor: Any,
+        reactor: Reactor,
         listeners: Listeners,
         predecessor: TakeOver | None = None,
     ) -> None:

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Engine
 
@@ -16,6 +15,7 @@ from kmstwist.audit.service import AuditService, AuditSettings, try_settings
 from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.writer import OnFailure
 from kmstwist.lab.filemodes import keep_folder_to_owner
+from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 
 #: How the names of all files begin that a server keeps in its state folder.
@@ -42,7 +42,7 @@ def _with_store(store: Path, look: Callable[[Engine], None]) -> None:
 
 
 def make_audit(
-    section: AuditSection, state_dir: Path, reactor: Any, *, lab: bool, forwards: bool = True, drain: float = 10.0
+    section: AuditSection, state_dir: Path, reactor: Reactor, *, lab: bool, forwards: bool = True, drain: float = 10.0
 ) -> AuditService | None:
     """The audit service, its store tried and brought up to date; None where it is off. Raises `StartupError`.
 

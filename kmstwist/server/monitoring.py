@@ -30,6 +30,7 @@ from kmstwist.lab.host import LabHost
 from kmstwist.lab.service import LabService
 from kmstwist.logevents import WEB
 from kmstwist.process.control import Command, ask, socket_path
+from kmstwist.reactor import Reactor
 from kmstwist.server.naming import Naming
 from kmstwist.startup import StartupError
 from kmstwist.telemetry.counters import Counters, LabCount, LabState, Snapshot, UpstreamState, together
@@ -188,7 +189,7 @@ class WebService(Service):
         self,
         settings: WebSettings,
         source: Source,
-        reactor: Any,
+        reactor: Reactor,
         store: Store | None = None,
         counted: Store | None = None,
     ) -> None:
@@ -211,7 +212,9 @@ class WebService(Service):
         super().privilegedStartService()
         address = self._address
         try:
-            self.port = self._reactor.listenTCP(address.port, self._site, interface=address.host)
+            # The interface asks for factories of one kind of protocol; Twisted's own sites have several.
+            site: Any = self._site
+            self.port = self._reactor.listenTCP(address.port, site, interface=address.host)
         except CannotListenError as error:
             raise StartupError(_not_had(address, error.socketError)) from None
 
@@ -278,7 +281,7 @@ def store_of_workers(section: AuditSection, state_dir: Path) -> Store | None:
     return lambda: engine
 
 
-def make_web(settings: WebSettings, source: Source, reactor: Any, store: Store | None) -> list[Service]:
+def make_web(settings: WebSettings, source: Source, reactor: Reactor, store: Store | None) -> list[Service]:
     """The listener that `[web]` asks for, or none. Raises `StartupError`."""
     if settings.listen is None:
         return []

@@ -6,7 +6,6 @@ import secrets
 import socket
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from twisted.application.service import Service
 
@@ -21,6 +20,7 @@ from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.discovery.settings import PublishSettings
 from kmstwist.discovery.strangers import StrangerWatch
 from kmstwist.gateway.service import GatewayService
+from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 
 _random = secrets.SystemRandom()
@@ -43,7 +43,7 @@ def make_naming(
     config: Config,
     gateway: GatewayService | None,
     ports: frozenset[int],
-    reactor: Any,
+    reactor: Reactor,
     lookup: Lookup,
 ) -> Naming:
     """What `[dns]` asks for; `ports` are those the server listens on. Raises `StartupError`."""
@@ -68,7 +68,7 @@ def make_naming(
 
 
 def _publisher(
-    publish: PublishSettings, own_name: str, ports: frozenset[int], reactor: Any, lookup: Lookup
+    publish: PublishSettings, own_name: str, ports: frozenset[int], reactor: Reactor, lookup: Lookup
 ) -> PublisherService:
     """Raises `KeyFileInvalid`, `NameInvalid`, and `StartupError` where it is not clear which port to publish."""
     server = names.host_port(publish.server, names.DNS_PORT) if publish.server else None

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.application.service import MultiService, Service
-from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 
@@ -45,6 +44,7 @@ from kmstwist.process.options import Options
 from kmstwist.process.signals import Signals
 from kmstwist.process.supervisor import Supervisor
 from kmstwist.process.supervisor_watch import SupervisorWatch
+from kmstwist.reactor import Reactor, installed_reactor
 from kmstwist.rpc import WINDOWS_VERSIONS, AssociationGroups, Limits, RpcServer
 from kmstwist.server.activators import make_gateway, make_lab, share_of
 from kmstwist.server.announcement import Announcement
@@ -65,7 +65,7 @@ def makeService(options: Options) -> MultiService:
     """The service tree of `twistd kms`: a server, or with `--workers` the supervisor of several."""
     speak_plainly()
     raise_file_limit()
-    reactor: Any = _reactor
+    reactor = installed_reactor()
     run_on_monotonic_time(reactor)
     settle(reactor)
     config = options.effective.config
@@ -81,7 +81,7 @@ def makeService(options: Options) -> MultiService:
         sys.exit(f"kmstwist: {error}")
 
 
-def _make_server(options: Options, config: Config, reactor: Any) -> MultiService:
+def _make_server(options: Options, config: Config, reactor: Reactor) -> MultiService:
     if not config.gateway.configured:
         config = as_set_with_slmgr(config)
     adoption = options.adoption or Adoption(worker=0, of=1, ports=())
@@ -155,7 +155,7 @@ def _make_server(options: Options, config: Config, reactor: Any) -> MultiService
 
 
 def _make_factory(
-    config: Config, adoption: Adoption, admission: Admission, recorder: Recorder, reactor: Any
+    config: Config, adoption: Adoption, admission: Admission, recorder: Recorder, reactor: Reactor
 ) -> KmsFactory:
     groups = AssociationGroups(_random_group_id())
     windows = WINDOWS_VERSIONS[config.server.windows]
@@ -186,7 +186,7 @@ def _apply(
         answering.set_intervals(lab.activation_interval, lab.renewal_interval)
 
 
-def _make_supervisor(options: Options, config: Config, reactor: Any) -> MultiService:
+def _make_supervisor(options: Options, config: Config, reactor: Reactor) -> MultiService:
     # The workers make the gateway; a mistake is one sentence here, not one from each of them.
     refuse_ourselves(config)
     predecessor = _predecessor(options, config)
@@ -284,7 +284,7 @@ def _give_away(config: Config, options: Options) -> None:
 
 
 def _endpoints(
-    config: Config, adoption: Adoption | None, predecessor: TakeOver | None, reactor: Any
+    config: Config, adoption: Adoption | None, predecessor: TakeOver | None, reactor: Reactor
 ) -> list[tuple[IStreamServerEndpoint, str]]:
     """What to listen on. Raises `StartupError` where an endpoint is none or the port cannot be had."""
     if adoption is not None and adoption.ports:

@@ -17,6 +17,7 @@ from typing import Any
 
 from twisted.logger import Logger, LogLevel
 
+from kmstwist.reactor import Reactor
 from kmstwist.telemetry import outlets
 from kmstwist.telemetry.outlets import DatagramOutlet
 
@@ -53,7 +54,9 @@ class Journal(DatagramOutlet):
     takes more; beyond that they are lost, and counted.
     """
 
-    def __init__(self, identifier: str, reactor: Any, path: Path = JOURNAL_SOCKET, log: Logger | None = None) -> None:
+    def __init__(
+        self, identifier: str, reactor: Reactor, path: Path = JOURNAL_SOCKET, log: Logger | None = None
+    ) -> None:
         """`identifier` is what `journalctl -t` selects by. Raises `OSError` where there is no journal at `path`."""
         super().__init__(path, reactor, "the journal", log)
         self._identifier = identifier

@@ -24,6 +24,7 @@ from twisted.logger import LogEvent as TwistedEvent
 from zope.interface import implementer
 
 from kmstwist.logevents import LOG_LOST, LOG_REOPEN
+from kmstwist.reactor import installed_reactor
 from kmstwist.telemetry.flood import REPORT_INTERVAL, FloodLimit
 from kmstwist.telemetry.journal import Journal, writes_to_journal
 from kmstwist.telemetry.outlets import stdout_outlet, syslog_outlet
@@ -183,9 +184,7 @@ def make_observer(
     formatter: str, level: str, *, logfile: str | None, use_syslog: bool, prefix: str, foreground: bool
 ) -> tuple[LineObserver, LogFile | None]:
     """The observer that twistd's own `--logfile`, `--syslog` and `--nodaemon` ask for, and its file if it has one."""
-    from twisted.internet import reactor
-
-    running: Any = reactor
+    running = installed_reactor()
     if use_syslog:
         daemon = syslog_outlet(prefix, running)
         if daemon is None:
@@ -242,9 +241,7 @@ def directed_observer() -> FloodLimit:
 
 def limited(observer: LineObserver, settings: LogSettings) -> FloodLimit:
     """The observer behind a limit on floods, which reports what it drops for as long as the reactor runs."""
-    from twisted.internet import reactor
-
-    running: Any = reactor
+    running = installed_reactor()
     limit = FloodLimit(observer, time.monotonic, burst=settings.flood_burst, rate=settings.flood_rate)
     reports = LoopingCall(limit.report)
     running.callWhenRunning(reports.start, REPORT_INTERVAL, now=False)
@@ -254,9 +251,7 @@ def limited(observer: LineObserver, settings: LogSettings) -> FloodLimit:
 
 def reopen_on_sigusr1(file: LogFile) -> None:
     """Have SIGUSR1 open the file again: between two events of the reactor, never in the middle of a line."""
-    from twisted.internet import reactor
-
-    running: Any = reactor
+    running = installed_reactor()
     signal.signal(signal.SIGUSR1, lambda *_: running.callFromThread(file.reopen))
 
 

@@ -27,6 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from kmstwist.logevents import LOG_LOST
+from kmstwist.reactor import Reactor
 
 #: Lines that wait while their reader is slower than the clients.
 WAITING: Final = 20_000
@@ -42,7 +43,7 @@ _TERMINAL_PIECE: Final = 256
 class Outlet(ABC):
     """Takes entries in their order, and waits for nobody. `sent` is what each kind of outlet has to say."""
 
-    def __init__(self, reactor: Any, what: str, log: Logger | None) -> None:
+    def __init__(self, reactor: Reactor, what: str, log: Logger | None) -> None:
         """`what` is what stands still if entries are lost, as in "the journal"."""
         self._reactor = reactor
         self._what = what
@@ -128,7 +129,7 @@ class StreamOutlet(Outlet):
     The lines of one turn of the loop are one write.
     """
 
-    def __init__(self, descriptor: int, reactor: Any, log: Logger | None = None) -> None:
+    def __init__(self, descriptor: int, reactor: Reactor, log: Logger | None = None) -> None:
         super().__init__(reactor, "the reader of standard output", log)
         self._descriptor = descriptor
         mode = os.fstat(descriptor).st_mode
@@ -202,7 +203,7 @@ def _encoded(line: str) -> bytes:
     return (line + "\n").encode("utf-8", errors="backslashreplace")
 
 
-def stdout_outlet(reactor: Any) -> StreamOutlet:
+def stdout_outlet(reactor: Reactor) -> StreamOutlet:
     """Standard output as it is now: twistd puts a file that logs in its place later."""
     sys.stdout.flush()
     return StreamOutlet(sys.stdout.fileno(), reactor)
@@ -211,7 +212,7 @@ def stdout_outlet(reactor: Any) -> StreamOutlet:
 class DatagramOutlet(Outlet):
     """Entries to a Unix socket, a datagram each."""
 
-    def __init__(self, path: Path, reactor: Any, what: str, log: Logger | None = None) -> None:
+    def __init__(self, path: Path, reactor: Reactor, what: str, log: Logger | None = None) -> None:
         """Raises `OSError` where nobody listens at `path`."""
         super().__init__(reactor, what, log)
         self._path = path
@@ -261,7 +262,9 @@ SYSLOG_SOCKET: Final = Path("/dev/log")
 class SyslogOutlet(DatagramOutlet):
     """Lines to the system log, each with its level's priority, in the form that syslog(3) has (RFC 3164)."""
 
-    def __init__(self, identifier: str, reactor: Any, path: Path = SYSLOG_SOCKET, log: Logger | None = None) -> None:
+    def __init__(
+        self, identifier: str, reactor: Reactor, path: Path = SYSLOG_SOCKET, log: Logger | None = None
+    ) -> None:
         super().__init__(path, reactor, "the system log", log)
         self._identifier = identifier
 
@@ -275,7 +278,7 @@ class SyslogOutlet(DatagramOutlet):
         self.put(entry.encode("utf-8", errors="backslashreplace"))
 
 
-def syslog_outlet(identifier: str, reactor: Any) -> SyslogOutlet | None:
+def syslog_outlet(identifier: str, reactor: Reactor) -> SyslogOutlet | None:
     """The system log's socket; None where there is none, or one of another kind."""
     with contextlib.suppress(OSError):
         return SyslogOutlet(identifier, reactor)

@@ -13,9 +13,10 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from kmstwist.addresses import is_address
+from kmstwist.reactor import Reactor
 
 
-def address_endpoint(reactor: Any, address: str, port: int, seconds: float) -> IStreamClientEndpoint:
+def address_endpoint(reactor: Reactor, address: str, port: int, seconds: float) -> IStreamClientEndpoint:
     """The endpoint of an IPv4 or IPv6 address; connecting may take `seconds`.
 
     Not a `HostnameEndpoint`: that one waits 0.3 seconds for further addresses of a name before it reports a refusal,
@@ -26,14 +27,14 @@ def address_endpoint(reactor: Any, address: str, port: int, seconds: float) -> I
     return endpoint
 
 
-def endpoint_for(reactor: Any, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
+def endpoint_for(reactor: Reactor, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
     """The endpoint of a host by name or address; a name's addresses are tried as RFC 8305 says."""
     if is_address(host):
         return address_endpoint(reactor, host, port, timeout)
     return cast(IStreamClientEndpoint, HostnameEndpoint(reactor, host, port, timeout=timeout))
 
 
-def addresses_endpoint(reactor: Any, addresses: Sequence[str], port: int, seconds: float) -> IStreamClientEndpoint:
+def addresses_endpoint(reactor: Reactor, addresses: Sequence[str], port: int, seconds: float) -> IStreamClientEndpoint:
     """The endpoint of a host whose addresses are known; they are tried in their order, for `seconds` each."""
     each = [address_endpoint(reactor, address, port, seconds) for address in addresses]
     return each[0] if len(each) == 1 else FirstToConnect(each)

@@ -19,6 +19,8 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
+from kmstwist.reactor import Reactor
+
 #: Names that are looked up at the same time; further ones wait.
 _THREADS = 8
 _ADDRESSES: dict[int, Callable[..., IAddress]] = {socket.AF_INET: IPv4Address, socket.AF_INET6: IPv6Address}
@@ -50,7 +52,7 @@ class SharedLookups:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         otherwise: IHostnameResolver,
         getaddrinfo: Callable[..., Sequence[tuple[Any, ...]]] = socket.getaddrinfo,
     ) -> None:
@@ -101,6 +103,6 @@ def _no_such_name(failure: Failure) -> Sequence[tuple[Any, ...]]:
     return ()
 
 
-def share_lookups(reactor: Any) -> None:
+def share_lookups(reactor: Reactor) -> None:
     """Have the reactor look names up so from now on."""
     reactor.installNameResolver(SharedLookups(reactor, reactor.nameResolver))

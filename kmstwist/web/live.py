@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -53,7 +53,7 @@ class Live(ReadOnly):
 
     isLeaf = True
 
-    def __init__(self, asker: Asker, clock: Any) -> None:
+    def __init__(self, asker: Asker, clock: IReactorTime) -> None:
         super().__init__()
         self._asker = asker
         self._listeners: list[Listener] = []

@@ -8,8 +8,8 @@ from typing import Any
 
 from prometheus_client.twisted import MetricsResource
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
 from twisted.web.http import Request as HttpRequest
@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from kmstwist.audit.views.estate import Estate
 from kmstwist.findings import Health
+from kmstwist.reactor import installed_reactor
 from kmstwist.web.answers import ReadOnly, SafeRequest, failed, send
 from kmstwist.web.api.openapi import document
 from kmstwist.web.asking import Asker, Store
@@ -176,7 +177,7 @@ class StatusSite(Site):
     noisy = False
     displayTracebacks = False
 
-    def __init__(self, root: IResource, watch: Watch, live: Live, reactor: Any) -> None:
+    def __init__(self, root: IResource, watch: Watch, live: Live, reactor: IReactorTime) -> None:
         super().__init__(root, requestFactory=SafeRequest, timeout=30)
         self._live = live
         self._connections = 0
@@ -220,7 +221,7 @@ def make_site(
     *,
     counted: Store | None = None,
     notice: str = "",
-    reactor: Any = _reactor,
+    reactor: IReactorTime | None = None,
 ) -> StatusSite:
     """The site. `seconds` is the time since 1970; `users`, where given, are names with their scrypt hashes.
 
@@ -229,6 +230,7 @@ def make_site(
     """
     watch = Watch(source, seconds)
     asker = Asker(watch, store, notice=notice)
+    reactor = reactor or installed_reactor()
     live = Live(asker, reactor)
     root: Any = Root(asker)
     root.putChild(b"api", ApiRoot(asker))

@@ -16,9 +16,8 @@ IN_HAND = 200
 
 def serve(store: str, pipe: int, life: int) -> None:
     """Keep `IN_HAND` calls under way until killed; write each acknowledged record's id to `pipe`."""
-    from twisted.internet import reactor
-
     from kmstwist.kms.activation import ActivationAnswer, ActivationCall
+    from tests.reactors import reactor
 
     settings = kmstwist.audit.service.AuditSettings(store=str(Path(store)), gateway=f"life{life}")
     audit = kmstwist.audit.service.AuditService(settings, reactor)

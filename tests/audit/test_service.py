@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import pytest_twisted
 from sqlalchemy import Engine, event, func, select
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
 from twisted.internet.protocol import Factory
@@ -24,6 +23,7 @@ from kmstwist.audit.upkeep.retention import Limits
 from kmstwist.audit.writer import AuditUnavailable, OnFailure
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from tests.audit.making import DAY, START, opaque
+from tests.reactors import reactor
 
 MESSAGE = (6 << 16).to_bytes(4, "little") + bytes(256)
 

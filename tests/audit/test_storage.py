@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import pytest_twisted
 from sqlalchemy import Engine
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from kmstwist.audit import schema
@@ -26,6 +25,7 @@ from kmstwist.audit.upkeep.retention import rewrite
 from kmstwist.audit.upkeep.verify import verify
 from kmstwist.audit.writer import AuditUnavailable, OnFailure
 from tests.audit.making import DAY, START, known, new_store, opaque
+from tests.reactors import reactor
 
 
 def count(path: Path) -> int:

@@ -43,8 +43,8 @@ def test_commands_ask_the_server_that_the_configuration_names(tmp_path: Path) ->
         report = kmstwist("--config", str(file), "report", "clients")
         assert f"Read from {tmp_path}/state/lab-audit.sqlite (from {file}:3); its newest record is of " in report.stdout
         assert "less than a minute ago" in report.stdout
-    asked = kmstwist("gateway", "status", "--port", "9", env={"KMSTWIST_CONFIG": str(file)})
-    assert f"(the port is from --port, the folder from {file}:3)" in asked.stderr
+    elsewhere = kmstwist("gateway", "status", "--port", "9", env={"KMSTWIST_CONFIG": str(file)})
+    assert f"(the port is from --port, the folder from {file}:3)" in elsewhere.stderr
 
 
 def test_each_form_of_a_report_says_what_was_read(store: Path) -> None:

@@ -13,6 +13,7 @@ from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.probing import Probed
 from kmstwist.telemetry.log import format_text, read_event
 from tests.logs import logger
+from tests.reactors import in_place_of_one
 
 SERVER = HostPort("192.0.2.53", 53)
 
@@ -29,7 +30,7 @@ class FakeLookup(Lookup):
         services: dict[str, list[SrvRecord] | LookupFailed],
         hosts: dict[str, list[str] | LookupFailed] | None = None,
     ) -> None:
-        super().__init__(None, [SERVER])
+        super().__init__(in_place_of_one(None), [SERVER])
         self.services = services
         self.hosts = hosts or {}
         self.asked: list[str] = []

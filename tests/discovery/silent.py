@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import reactor as installed_reactor
-from twisted.internet.defer import DeferredQueue
+from twisted.internet.defer import DeferredQueue, maybeDeferred
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import Clock
 
 from kmstwist.addresses import HostPort
 from tests.ports import free_port
+from tests.reactors import port_of, reactor
 from tests.waiting import PATIENCE
-
-reactor: Any = installed_reactor
 
 
 class VirtualTime(Clock):
@@ -44,11 +42,11 @@ class Misbehaving:
 
     def __init__(self, answer: Callable[[bytes], bytes | None] = lambda datagram: None) -> None:
         self.protocol = _Answering(answer)
-        self.port = reactor.listenUDP(free_port(), self.protocol, interface="127.0.0.1")
+        self.port = reactor.listenUDP(free_port(), self.protocol, "127.0.0.1", 8192)
 
     @property
     def server(self) -> HostPort:
-        return HostPort("127.0.0.1", self.port.getHost().port)
+        return HostPort("127.0.0.1", port_of(self.port))
 
     @property
     def heard(self) -> list[bytes]:
@@ -59,4 +57,4 @@ class Misbehaving:
         return await self.protocol.hearing.get().addTimeout(PATIENCE, reactor)
 
     async def stop(self) -> None:
-        await self.port.stopListening()
+        await maybeDeferred(self.port.stopListening)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import ServerFactory
 
@@ -10,6 +9,7 @@ from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.exchange import NoAnswer, exchange
 from tests.discovery.silent import Misbehaving, VirtualTime
 from tests.ports import free_port
+from tests.reactors import in_place_of_one, reactor
 
 QUESTION = b"\x12\x34\x28\x00" + bytes(8)
 ANSWER = b"\x12\x34\xa8\x00" + bytes(8)
@@ -21,7 +21,7 @@ async def test_only_an_answer_with_our_id_is_taken() -> None:
     answers = iter([b"\x00\x01" + ANSWER[2:], QUESTION, b"short", ANSWER])
     server, time = Misbehaving(lambda datagram: next(answers)), VirtualTime()
 
-    asking = Deferred.fromCoroutine(exchange(time, server.server, QUESTION, (2.0, 2.0, 2.0, 2.0)))
+    asking = Deferred.fromCoroutine(exchange(in_place_of_one(time), server.server, QUESTION, (2.0, 2.0, 2.0, 2.0)))
     for seconds in (0, 2, 2, 2):
         assert not asking.called
         time.advance(seconds)
@@ -36,7 +36,7 @@ async def test_only_an_answer_with_our_id_is_taken() -> None:
 @ensureDeferred
 async def test_silence_is_told_with_the_seconds_waited() -> None:
     server, time = Misbehaving(), VirtualTime()
-    asking = Deferred.fromCoroutine(exchange(time, server.server, QUESTION, (1.5, 2)))
+    asking = Deferred.fromCoroutine(exchange(in_place_of_one(time), server.server, QUESTION, (1.5, 2)))
     time.advance(0)
     await server.hears()
     time.advance(1.5)

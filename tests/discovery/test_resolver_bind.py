@@ -7,7 +7,6 @@ import dns.message
 import dns.rcode
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from kmstwist.addresses import HostPort
@@ -17,6 +16,7 @@ from kmstwist.discovery.lookup.srv import SrvRecord
 from tests.discovery.named import PATIENT, StartNamed
 from tests.discovery.silent import Misbehaving, VirtualTime
 from tests.ports import free_port
+from tests.reactors import in_place_of_one, reactor
 
 pytestmark = pytest.mark.needs("named", "dig")
 
@@ -131,7 +131,7 @@ async def test_control_characters_of_a_name_never_come_out_of_dns(start_named: S
 @ensureDeferred
 async def test_a_resolver_that_never_answers_is_a_timeout_and_not_a_no() -> None:
     silent, time = Misbehaving(), VirtualTime()
-    failing = Deferred.fromCoroutine(failure(Lookup(time, [silent.server], (2.0, 3.0)), "corp.test"))
+    failing = Deferred.fromCoroutine(failure(Lookup(in_place_of_one(time), [silent.server], (2.0, 3.0)), "corp.test"))
     for seconds in (2, 3):
         await silent.hears()
         time.advance(seconds)
@@ -152,7 +152,7 @@ async def test_the_next_server_is_asked_when_one_is_silent_or_fails(start_named:
 
     time = VirtualTime()
     asking = Deferred.fromCoroutine(
-        Lookup(time, [silent.server, broken.server, named.server], (2.0,)).service("corp.test")
+        Lookup(in_place_of_one(time), [silent.server, broken.server, named.server], (2.0,)).service("corp.test")
     )
     await silent.hears()
     time.advance(2)

@@ -6,7 +6,6 @@ import time
 
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent
 
@@ -18,6 +17,7 @@ from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.discovery.strangers import StrangerWatch
 from tests.discovery.named import PATIENT, StartNamed
 from tests.logs import logger
+from tests.reactors import reactor
 
 pytestmark = pytest.mark.needs("named", "dig")
 

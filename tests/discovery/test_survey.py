@@ -4,7 +4,6 @@ from fractions import Fraction
 from random import Random
 
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor
 
 from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
 from kmstwist.discovery.lookup.search import Origin, SearchDomain
@@ -14,6 +13,7 @@ from kmstwist.findings import Health
 from kmstwist.transport.probe import ContextReport, ProbeReport
 from tests.discovery.fakes import FakeLookup, FakeNetwork, failed, record, result
 from tests.ports import free_port
+from tests.reactors import reactor
 
 CORP = SearchDomain("corp.test", Origin.SEARCH_LIST)
 LAB = SearchDomain("lab.test", Origin.SEARCH_LIST)

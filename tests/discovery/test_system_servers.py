@@ -15,6 +15,7 @@ from kmstwist.discovery.client.machine import NoDnsServer, system_addresses, sys
 from kmstwist.discovery.lookup.answers import LookupFailed
 from kmstwist.discovery.lookup.resolver import Lookup
 from tests.discovery.fakes import result
+from tests.reactors import in_place_of_one
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_they_are_read_again_when_the_file_has_changed(resolv_conf: Path) -> Non
 def test_without_a_server_nothing_can_be_looked_up_and_that_is_no_answer(resolv_conf: Path, text: str | None) -> None:
     if text is not None:
         resolv_conf.write_text(text)
-    failed = result(Lookup(None).service("corp.test")).value
+    failed = result(Lookup(in_place_of_one(None)).service("corp.test")).value
     assert isinstance(failed, NoDnsServer)
     assert isinstance(failed, LookupFailed)
     assert str(failed) == f"This machine has no DNS server configured in {resolv_conf}; name one."
@@ -75,7 +76,7 @@ class NamesOfItsOwn(Clock):
 
 def test_the_systems_addresses_of_a_name_are_each_told_once_in_its_order() -> None:
     reactor, found = NamesOfItsOwn(), list[Any]()
-    Deferred.fromCoroutine(system_addresses(reactor, "localhost", 2.0)).addBoth(found.append)
+    Deferred.fromCoroutine(system_addresses(in_place_of_one(reactor), "localhost", 2.0)).addBoth(found.append)
     assert found == []
     reactor.answer()
     assert found == [("::1", "127.0.0.1")]
@@ -83,7 +84,7 @@ def test_the_systems_addresses_of_a_name_are_each_told_once_in_its_order() -> No
 
 def test_a_system_that_is_slow_with_a_name_is_not_waited_for_and_may_answer_later() -> None:
     reactor, found = NamesOfItsOwn(), list[Any]()
-    Deferred.fromCoroutine(system_addresses(reactor, "localhost", 2.0)).addBoth(found.append)
+    Deferred.fromCoroutine(system_addresses(in_place_of_one(reactor), "localhost", 2.0)).addBoth(found.append)
     reactor.advance(2.0)
     assert found == [()]
     reactor.answer()

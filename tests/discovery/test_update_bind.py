@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
 from kmstwist.addresses import HostPort
@@ -18,6 +17,7 @@ from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.reasons import Reason
 from tests.discovery.named import OTHER_SECRET, PATIENT, Named, StartNamed
 from tests.ports import free_port
+from tests.reactors import reactor
 
 pytestmark = pytest.mark.needs("named", "dig")
 

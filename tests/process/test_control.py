@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor
 from twisted.internet.defer import maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
@@ -20,6 +19,7 @@ from kmstwist.process.control import CommandError, ControlFactory, ControlServic
 from kmstwist.process.supervisor import merged
 from kmstwist.server.reload import Reloader
 from tests.logs import logger
+from tests.reactors import reactor
 
 
 def refuse(request: Any) -> None:

@@ -13,6 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from kmstwist.process.readiness import Notifier, one_listens
 from tests.logs import logger
+from tests.reactors import in_place_of_one
 
 
 class Reactor(MemoryReactorClock):
@@ -54,7 +55,7 @@ def told(manager: socket.socket) -> list[bytes]:
 
 def test_it_is_ready_when_the_reactor_runs_and_not_before(manager: socket.socket) -> None:
     reactor = Reactor()
-    notifier = Notifier(reactor, environ(manager))
+    notifier = Notifier(in_place_of_one(reactor), environ(manager))
     notifier.startService()
     assert told(manager) == []
     reactor.begin()
@@ -65,7 +66,7 @@ def test_it_is_ready_when_the_reactor_runs_and_not_before(manager: socket.socket
 
 def test_a_supervisor_is_ready_when_one_of_its_workers_answers(manager: socket.socket, tmp_path: Path) -> None:
     reactor, paths = Reactor(), [tmp_path / "worker1", tmp_path / "worker2"]
-    Notifier(reactor, environ(manager), answers=lambda: one_listens(paths)).startService()
+    Notifier(in_place_of_one(reactor), environ(manager), answers=lambda: one_listens(paths)).startService()
     reactor.begin()
     # One that a dead worker has left.
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
@@ -81,7 +82,7 @@ def test_a_supervisor_is_ready_when_one_of_its_workers_answers(manager: socket.s
 
 def test_a_supervisor_that_stops_before_a_worker_answers_asks_no_more(manager: socket.socket) -> None:
     reactor = Reactor()
-    notifier = Notifier(reactor, environ(manager), answers=lambda: False)
+    notifier = Notifier(in_place_of_one(reactor), environ(manager), answers=lambda: False)
     notifier.startService()
     reactor.begin()
     notifier.stopService()
@@ -92,7 +93,9 @@ def test_a_supervisor_that_stops_before_a_worker_answers_asks_no_more(manager: s
 
 def test_it_gives_a_sign_of_life_twice_in_the_time_it_is_given_until_it_stops(manager: socket.socket) -> None:
     reactor = Reactor()
-    notifier = Notifier(reactor, environ(manager, WATCHDOG_USEC="60000000", WATCHDOG_PID=str(os.getpid())))
+    notifier = Notifier(
+        in_place_of_one(reactor), environ(manager, WATCHDOG_USEC="60000000", WATCHDOG_PID=str(os.getpid()))
+    )
     notifier.startService()
     reactor.begin()
     assert told(manager) == [b"READY=1", b"WATCHDOG=1"]
@@ -109,7 +112,7 @@ def test_it_gives_a_sign_of_life_twice_in_the_time_it_is_given_until_it_stops(ma
 @pytest.mark.parametrize("watchdog", [{"WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": ""}])
 def test_a_watchdog_that_is_not_for_this_process_is_left_alone(manager: socket.socket, watchdog: Any) -> None:
     reactor = Reactor()
-    Notifier(reactor, environ(manager, **{"WATCHDOG_USEC": "2000000", **watchdog})).startService()
+    Notifier(in_place_of_one(reactor), environ(manager, **{"WATCHDOG_USEC": "2000000", **watchdog})).startService()
     reactor.begin()
     reactor.advance(10)
     assert told(manager) == [b"READY=1"]
@@ -117,7 +120,7 @@ def test_a_watchdog_that_is_not_for_this_process_is_left_alone(manager: socket.s
 
 def test_without_a_service_manager_nothing_waits_and_nothing_is_said() -> None:
     reactor, events = Reactor(), list[Any]()
-    Notifier(reactor, {"WATCHDOG_USEC": "2000000"}, logger(events.append)).startService()
+    Notifier(in_place_of_one(reactor), {"WATCHDOG_USEC": "2000000"}, logger(events.append)).startService()
     reactor.begin()
     assert not events
     assert not reactor.getDelayedCalls()
@@ -125,7 +128,7 @@ def test_without_a_service_manager_nothing_waits_and_nothing_is_said() -> None:
 
 def test_a_manager_that_has_gone_is_told_of_in_the_log(tmp_path: Path) -> None:
     reactor, events = Reactor(), list[Any]()
-    notifier = Notifier(reactor, {"NOTIFY_SOCKET": str(tmp_path / "gone")}, logger(events.append))
+    notifier = Notifier(in_place_of_one(reactor), {"NOTIFY_SOCKET": str(tmp_path / "gone")}, logger(events.append))
     notifier.startService()
     reactor.begin()
     assert [(event["kms_event"], event["kms_fields"]["message"]) for event in events] == [("manager-deaf", "READY=1")]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kmstwist.process.signals import Signals
+from tests.reactors import in_place_of_one
 
 TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -57,7 +58,7 @@ def handlers() -> Iterator[None]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_end_before_the_reactor_runs_ends_it_in_order_when_it_does(number: signal.Signals) -> None:
     reactor = Reactor()
-    signals = Signals(reactor, lambda: None)
+    signals = Signals(in_place_of_one(reactor), lambda: None)
     signals.privilegedStartService()
     os.kill(os.getpid(), number)
     signals.startService()
@@ -67,7 +68,7 @@ def test_a_signal_to_end_before_the_reactor_runs_ends_it_in_order_when_it_does(n
 
 def test_a_signal_to_end_is_taken_from_the_reactor_once_it_runs() -> None:
     reactor = Reactor()
-    signals = Signals(reactor, lambda: None)
+    signals = Signals(in_place_of_one(reactor), lambda: None)
     signals.privilegedStartService()
     signals.startService()
     reactor.start()
@@ -80,7 +81,7 @@ def test_a_signal_to_end_is_taken_from_the_reactor_once_it_runs() -> None:
 def test_a_hangup_before_the_reactor_runs_is_not_lost() -> None:
     reactor = Reactor()
     hangups: list[None] = []
-    signals = Signals(reactor, lambda: hangups.append(None))
+    signals = Signals(in_place_of_one(reactor), lambda: hangups.append(None))
     os.kill(os.getpid(), signal.SIGHUP)
     signals.privilegedStartService()
     signals.startService()
@@ -92,7 +93,7 @@ def test_what_follows_a_rotation_comes_after_the_file_is_opened_again() -> None:
     reactor = Reactor()
     order: list[str] = []
     signal.signal(signal.SIGUSR1, lambda number, frame: order.append("opened"))
-    signals = Signals(reactor, lambda: None, lambda: order.append("told"))
+    signals = Signals(in_place_of_one(reactor), lambda: None, lambda: order.append("told"))
     signals.privilegedStartService()
     signals.startService()
     reactor.start()

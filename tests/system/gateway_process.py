@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from twisted.internet import reactor as installed_reactor
-from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
@@ -26,10 +25,10 @@ from kmstwist.process.control import CommandError, ask, socket_path
 from kmstwist.rpc import CallReceived, Interface, Response, RpcServer, ServerAssociation, encode
 from kmstwist.transport.connection import RpcConnection, call_timed_out, connect
 from kmstwist.transport.errors import UpstreamError
+from tests.reactors import listen, port_of, reactor
 from tests.system.running import Server
 from tests.waiting import PATIENCE
 
-reactor: Any = installed_reactor
 WINDOWS = "Windows 11 / 10 Enterprise"
 OFFICE = "Office LTSC Professional Plus 2021"
 #: Where a test holds a call back: a slow machine must not be what ends it.
@@ -185,12 +184,12 @@ class OddHost(Factory):
         self.messages: list[bytes] = []
         self.protocols: list[OddProtocol] = []
         self.lost = 0
-        self.port = reactor.listenTCP(0, self, interface="127.0.0.1")
+        self.port = listen(self)
 
     @property
     def number(self) -> int:
         """The TCP port."""
-        return int(self.port.getHost().port)
+        return port_of(self.port)
 
     @property
     def open(self) -> int:
@@ -201,7 +200,7 @@ class OddHost(Factory):
         return OddProtocol(self)
 
     async def stop(self) -> None:
-        await self.port.stopListening()
+        await maybeDeferred(self.port.stopListening)
         for protocol in self.protocols:
             protocol.transport.abortConnection()
 
@@ -256,17 +255,17 @@ class Relay(Factory):
         #: ">" for bytes towards the target, "<" for bytes back, as they crossed.
         self.crossed: list[str] = []
         self.sides: list[Any] = []
-        self.port = reactor.listenTCP(0, self, interface="127.0.0.1")
+        self.port = listen(self)
 
     @property
     def number(self) -> int:
-        return int(self.port.getHost().port)
+        return port_of(self.port)
 
     def buildProtocol(self, addr: Any) -> Protocol:
         return _RelaySide(self, None)
 
     async def stop(self) -> None:
-        await self.port.stopListening()
+        await maybeDeferred(self.port.stopListening)
         for side in self.sides:
             side.transport.abortConnection()
 

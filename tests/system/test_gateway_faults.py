@@ -19,6 +19,7 @@ from kmstwist.process.listening import raise_file_limit
 from kmstwist.rpc import FaultStatus
 from kmstwist.transport.errors import FaultError
 from tests.ports import free_port
+from tests.reactors import reactor
 from tests.system.gateway_process import (
     OFFICE,
     PATIENT,
@@ -30,7 +31,6 @@ from tests.system.gateway_process import (
     ask_once,
     at_rest,
     bound_client,
-    reactor,
     start_gateway,
     start_lab,
     until,

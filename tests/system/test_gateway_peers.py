@@ -19,7 +19,8 @@ from kmstwist.rpc import FaultStatus
 from kmstwist.transport.errors import FaultError
 from tests.discovery.named import StartNamed, start_named
 from tests.ports import free_port
-from tests.system.gateway_process import Crowd, ask_once, control, reactor, start_gateway, start_lab, until, upstream
+from tests.reactors import reactor
+from tests.system.gateway_process import Crowd, ask_once, control, start_gateway, start_lab, until, upstream
 from tests.system.running import Server, kmstwist
 from tests.waiting import PATIENCE, wait_until
 

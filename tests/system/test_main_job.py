@@ -11,12 +11,10 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor as installed_reactor
 from twisted.internet.endpoints import TCP4ClientEndpoint
 
 from kmstwist.kms.catalogue import find
@@ -28,9 +26,9 @@ from kmstwist.lab.keys import LabKey
 from kmstwist.lab.wire import activate as wire_activate
 from kmstwist.rpc import Bind, encode
 from tests.ports import free_port
+from tests.reactors import reactor
 from tests.system.running import BIN, Server, fields, kmstwist, run
 
-reactor: Any = installed_reactor
 PRODUCT = "Windows 11 / 10 Enterprise"
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred, DeferredQueue, gatherResults
 from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThread
@@ -19,6 +18,7 @@ from kmstwist.process import handover
 from kmstwist.process.control import ControlService, socket_path
 from kmstwist.process.handover import HandOver, NotHandedOver, TakeOver
 from kmstwist.process.listening import Listeners, port_endpoint
+from tests.reactors import reactor
 from tests.system.gateway_process import (
     Crowd,
     OddHost,
@@ -31,7 +31,6 @@ from tests.system.gateway_process import (
 )
 from tests.system.running import BIN, Server, kmstwist, run
 
-reactor: Any = installed_reactor
 MESSAGE = b"\0\0\6\0" + bytes(256)
 
 

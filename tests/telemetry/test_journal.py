@@ -17,6 +17,7 @@ from kmstwist.telemetry import journal as journal_module
 from kmstwist.telemetry.journal import Journal, encode_entry, writes_to_journal
 from kmstwist.telemetry.log import FORMATTERS, JournalObserver
 from tests.logs import logger
+from tests.reactors import in_place_of_one
 from tests.waiting import PATIENCE
 
 
@@ -29,7 +30,9 @@ def journald(tmp_path: Path) -> Iterator[socket.socket]:
 
 
 def test_a_conversation_becomes_an_entry_with_fields(journald: socket.socket, tmp_path: Path) -> None:
-    observer = JournalObserver(FORMATTERS["text"], "info", Journal("kmstwist", MemoryReactor(), tmp_path / "socket"))
+    observer = JournalObserver(
+        FORMATTERS["text"], "info", Journal("kmstwist", in_place_of_one(MemoryReactor()), tmp_path / "socket")
+    )
     CONVERSATION.emit(
         Logger(observer=observer), client="10.0.0.7", result="fault", reason="upstream-timeout", call_ms=1.25
     )
@@ -51,7 +54,7 @@ def test_a_value_with_a_line_break_cannot_forge_a_field() -> None:
 
 
 def test_an_entry_too_large_for_a_datagram_keeps_its_message(journald: socket.socket, tmp_path: Path) -> None:
-    Journal("kmstwist", MemoryReactor(), tmp_path / "socket").send(
+    Journal("kmstwist", in_place_of_one(MemoryReactor()), tmp_path / "socket").send(
         "m" * 40_000, LogLevel.error, "defect", {"traceback": "t" * 1_000_000}
     )
     assert journald.recv(65536).startswith(b"MESSAGE=" + b"m" * 32_000 + b"\nPRIORITY=3\n")
@@ -80,7 +83,7 @@ def read(journald: socket.socket) -> list[str]:
 def test_a_slow_journal_holds_nobody_up_and_gets_every_line_in_order(journald: socket.socket, tmp_path: Path) -> None:
     """The kernel holds a few datagrams of a socket that nobody reads; a blocking send would stop the server there."""
     reactor = MemoryReactor()
-    journal = Journal("kmstwist", reactor, tmp_path / "socket")
+    journal = Journal("kmstwist", in_place_of_one(reactor), tmp_path / "socket")
     wanted = [f"line {number}" for number in range(5000)]
     for message in wanted:
         journal.send(message, LogLevel.info, "conversation", {})
@@ -98,7 +101,12 @@ def test_what_a_silent_journal_cannot_be_told_is_counted(
 ) -> None:
     monkeypatch.setattr(journal_module, "WAITING", 10)
     reactor, told = MemoryReactor(), list[dict[str, object]]()
-    journal = Journal("kmstwist", reactor, tmp_path / "socket", logger(lambda event: told.append(event["kms_fields"])))
+    journal = Journal(
+        "kmstwist",
+        in_place_of_one(reactor),
+        tmp_path / "socket",
+        logger(lambda event: told.append(event["kms_fields"])),
+    )
     for number in range(5000):
         journal.send(f"line {number}", LogLevel.info, "conversation", {})
     assert told == []
@@ -110,7 +118,7 @@ def test_what_a_silent_journal_cannot_be_told_is_counted(
 
 
 def test_what_waits_at_the_end_is_sent(journald: socket.socket, tmp_path: Path) -> None:
-    journal = Journal("kmstwist", MemoryReactor(), tmp_path / "socket")
+    journal = Journal("kmstwist", in_place_of_one(MemoryReactor()), tmp_path / "socket")
     for number in range(5000):
         journal.send(f"line {number}", LogLevel.info, "conversation", {})
     came: list[bytes] = []
@@ -122,7 +130,7 @@ def test_what_waits_at_the_end_is_sent(journald: socket.socket, tmp_path: Path) 
 
 
 def test_a_journal_that_is_gone_costs_lines_and_not_the_server(journald: socket.socket, tmp_path: Path) -> None:
-    journal = Journal("kmstwist", MemoryReactor(), tmp_path / "socket")
+    journal = Journal("kmstwist", in_place_of_one(MemoryReactor()), tmp_path / "socket")
     journald.close()
     journal.send("line", LogLevel.info, "conversation", {})
     journal.finish()

@@ -16,6 +16,7 @@ from kmstwist.telemetry import outlets
 from kmstwist.telemetry.log import LogFile
 from kmstwist.telemetry.outlets import StreamOutlet, SyslogOutlet
 from tests.logs import logger
+from tests.reactors import in_place_of_one
 from tests.waiting import PATIENCE
 
 
@@ -58,7 +59,7 @@ def drained(outlet: StreamOutlet, reactor: Reactor, reading: int) -> bytes:
 
 def test_the_lines_of_a_turn_are_written_at_its_end_in_their_order(pipe: tuple[int, int]) -> None:
     reactor = Reactor()
-    outlet = StreamOutlet(pipe[1], reactor)
+    outlet = StreamOutlet(pipe[1], in_place_of_one(reactor))
     wanted = [f"line {number} " + "x" * (number % 300) for number in range(200)]
     for line in wanted:
         outlet.write(line, LogLevel.info)
@@ -69,7 +70,7 @@ def test_the_lines_of_a_turn_are_written_at_its_end_in_their_order(pipe: tuple[i
 
 def test_a_pipe_that_nobody_reads_holds_nobody_up_and_gets_every_line_in_order(pipe: tuple[int, int]) -> None:
     reactor = Reactor()
-    outlet = StreamOutlet(pipe[1], reactor)
+    outlet = StreamOutlet(pipe[1], in_place_of_one(reactor))
     wanted = [f"line {number} " + "x" * 200 for number in range(5000)]
     for line in wanted:
         outlet.write(line, LogLevel.info)
@@ -83,7 +84,7 @@ def test_what_does_not_fit_is_dropped_counted_and_said_when_it_flows_again(
 ) -> None:
     monkeypatch.setattr(outlets, "WAITING", 10)
     reactor, told = Reactor(), list[dict[str, object]]()
-    outlet = StreamOutlet(pipe[1], reactor, logger(lambda event: told.append(event["kms_fields"])))
+    outlet = StreamOutlet(pipe[1], in_place_of_one(reactor), logger(lambda event: told.append(event["kms_fields"])))
     for number in range(5000):
         outlet.write(f"line {number} " + "x" * 200, LogLevel.info)
         reactor.advance(0)
@@ -95,14 +96,14 @@ def test_what_does_not_fit_is_dropped_counted_and_said_when_it_flows_again(
 def test_what_is_said_while_no_loop_runs_is_written_at_once(pipe: tuple[int, int]) -> None:
     reactor = Reactor()
     reactor.running = False
-    StreamOutlet(pipe[1], reactor).write("the last words", LogLevel.info)
+    StreamOutlet(pipe[1], in_place_of_one(reactor)).write("the last words", LogLevel.info)
     assert read(pipe[0]) == b"the last words\n"
 
 
 def test_a_file_takes_everything(tmp_path: Path) -> None:
     reactor = Reactor()
     with (tmp_path / "out").open("wb") as stream:
-        outlet = StreamOutlet(stream.fileno(), reactor)
+        outlet = StreamOutlet(stream.fileno(), in_place_of_one(reactor))
         for number in range(5000):
             outlet.write(f"line {number}", LogLevel.info)
         reactor.advance(0)
@@ -118,7 +119,7 @@ def syslogd(tmp_path: Path) -> Iterator[socket.socket]:
 
 
 def test_a_line_to_syslog_has_its_priority_and_its_sender(syslogd: socket.socket, tmp_path: Path) -> None:
-    outlet = SyslogOutlet("kmstwist", Reactor(), tmp_path / "log")
+    outlet = SyslogOutlet("kmstwist", in_place_of_one(Reactor()), tmp_path / "log")
     outlet.write("2026-11-26T12:00:00.000Z warn upstream-down upstream=kms1", LogLevel.warn)
     entry = syslogd.recv(65536).decode()
     pattern = r"<28>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d kmstwist\[\d+\]: warn upstream-down upstream=kms1"
@@ -127,7 +128,7 @@ def test_a_line_to_syslog_has_its_priority_and_its_sender(syslogd: socket.socket
 
 def test_a_syslog_that_stands_still_holds_nobody_up(syslogd: socket.socket, tmp_path: Path) -> None:
     reactor = Reactor()
-    outlet = SyslogOutlet("kmstwist", reactor, tmp_path / "log")
+    outlet = SyslogOutlet("kmstwist", in_place_of_one(reactor), tmp_path / "log")
     for number in range(5000):
         outlet.write(f"now info conversation number={number}", LogLevel.info)
     assert reactor.getWriters() == [outlet]
@@ -137,7 +138,7 @@ def test_a_syslog_that_was_restarted_is_written_to_again(tmp_path: Path) -> None
     path = tmp_path / "log"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as before:
         before.bind(str(path))
-        outlet = SyslogOutlet("kmstwist", Reactor(), path)
+        outlet = SyslogOutlet("kmstwist", in_place_of_one(Reactor()), path)
     path.unlink()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as after:
         after.bind(str(path))

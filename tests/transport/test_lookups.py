@@ -9,16 +9,14 @@ import threading
 from typing import Any
 
 from pytest_twisted import ensureDeferred
-from twisted.internet import reactor as installed_reactor
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IResolutionReceiver
 from zope.interface import implementer
 
 from kmstwist.transport.lookups import SharedLookups
+from tests.reactors import reactor
 from tests.waiting import PATIENCE
-
-reactor: Any = installed_reactor
 
 
 @implementer(IResolutionReceiver)
@@ -78,7 +76,7 @@ async def test_a_name_that_is_not_there_has_no_addresses_and_the_system_s_names_
 
 HANGING = """
 import threading
-from twisted.internet import reactor
+from tests.reactors import reactor
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory
 from kmstwist.transport.lookups import SharedLookups

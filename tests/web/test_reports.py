@@ -15,7 +15,6 @@ import pytest
 from click.testing import CliRunner
 from pytest_twisted import ensureDeferred
 from sqlalchemy import Engine
-from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
@@ -39,8 +38,8 @@ from kmstwist.web.reports import HTML_ROWS, Reports
 from kmstwist.web.site import make_site
 from kmstwist.web.watch import Watch
 from tests.audit.making import DAY, known, new_store, opaque, refusal, uuid
+from tests.reactors import listen, port_of, reactor
 
-reactor: Any = _reactor
 HOSTILE = "<script>alert('x')</script>&\"pc\""
 
 
@@ -72,8 +71,8 @@ class Client:
 
     def __init__(self, store: Store | None, users: dict[str, str] | None = None) -> None:
         site = make_site(lambda: Snapshot("gateway", time.time(), Counters()), time.time, users, store)
-        self.port = reactor.listenTCP(0, site, interface="127.0.0.1")
-        self.url = f"http://127.0.0.1:{self.port.getHost().port}"
+        self.port = listen(site)
+        self.url = f"http://127.0.0.1:{port_of(self.port)}"
 
     async def get(self, path: str, user: str = "") -> tuple[int, str, Headers]:
         headers = Headers({"Connection": ["close"]})

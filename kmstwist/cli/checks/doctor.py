@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from kmstwist.cli.common import ANY_PATH, FiniteRange, run_reactor
 from kmstwist.cli.where import config_option, whereabouts
 from kmstwist.findings import Finding, Health, overall
+from kmstwist.reactor import Reactor
 
 if TYPE_CHECKING:
     from kmstwist.configuration.whereabouts import Whereabouts
@@ -85,7 +86,7 @@ def _examine(where: Whereabouts) -> Case:
 
 
 def _ask_others(case: Case, timeout: float) -> list[Finding]:
-    async def main(reactor: Any) -> list[Finding]:
+    async def main(reactor: Reactor) -> list[Finding]:
         from kmstwist.health.network_checks import network_findings
 
         return await network_findings(reactor, case, timeout)

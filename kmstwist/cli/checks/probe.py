@@ -10,6 +10,7 @@ import click
 
 from kmstwist.addresses import HostPort
 from kmstwist.cli.common import HOST_PORT, FiniteRange, run_reactor
+from kmstwist.reactor import Reactor
 from kmstwist.shown import visible
 from kmstwist.transport.probe import ProbeReport
 from kmstwist.transport.probe import probe as run_probe
@@ -31,7 +32,7 @@ def probe(ctx: click.Context, host: HostPort, timeout: float, as_json: bool) -> 
     """
     from kmstwist.transport.endpoints import endpoint_for
 
-    async def main(reactor: Any) -> ProbeReport:
+    async def main(reactor: Reactor) -> ProbeReport:
         return await run_probe(reactor, endpoint_for(reactor, host.host, host.port, timeout), timeout)
 
     report = run_reactor(main)

@@ -9,6 +9,7 @@ import click
 
 from kmstwist.cli.common import SECONDS
 from kmstwist.cli.where import config_option, told, whereabouts
+from kmstwist.reactor import Reactor
 
 if TYPE_CHECKING:
     from kmstwist.configuration.model import Config
@@ -56,7 +57,7 @@ def discover(**options: Any) -> None:
     except (names.NameInvalid, NoDnsServer) as invalid:
         raise click.ClickException(str(invalid)) from None
 
-    def lookup(reactor: Any) -> Lookup:
+    def lookup(reactor: Reactor) -> Lookup:
         return Lookup(reactor, servers, tries(options["timeout"]))
 
     if options["as_client"]:
@@ -133,7 +134,7 @@ def _known(hosts: tuple[str, ...], config: Config) -> frozenset[str] | None:
 
 
 async def _survey(
-    reactor: Any, lookup: Lookup, settings: ClientSettings, known: frozenset[str] | None, options: dict[str, Any]
+    reactor: Reactor, lookup: Lookup, settings: ClientSettings, known: frozenset[str] | None, options: dict[str, Any]
 ) -> tuple[FoundDomain, ...]:
     from random import SystemRandom
 
@@ -148,7 +149,7 @@ async def _survey(
     return await survey(lookup, domains, SystemRandom(), prober, known)
 
 
-async def _walk(reactor: Any, lookup: Lookup, settings: ClientSettings, seconds: float) -> Journey:
+async def _walk(reactor: Reactor, lookup: Lookup, settings: ClientSettings, seconds: float) -> Journey:
     from random import SystemRandom
 
     from kmstwist.discovery.client.as_client import walk_as_client

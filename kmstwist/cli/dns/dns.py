@@ -10,6 +10,7 @@ import click
 
 from kmstwist.cli.common import ANY_PATH, SECONDS
 from kmstwist.cli.where import AS_CONFIGURED, told, whereabouts
+from kmstwist.reactor import Reactor
 
 if TYPE_CHECKING:
     from kmstwist.addresses import HostPort
@@ -130,7 +131,7 @@ def _update(verb: str, options: dict[str, Any]) -> None:
         raise click.ClickException(str(invalid)) from None
     timeouts = tries(options["timeout"])
 
-    async def job(reactor: Any) -> list[str]:
+    async def job(reactor: Reactor) -> list[str]:
         return await _update_all(reactor, verb, publications, server, key, timeouts)
 
     failures = run_reactor(job)
@@ -153,7 +154,7 @@ def _key(options: dict[str, Any]) -> TsigKey | Kerberos | None:
 
 
 async def _update_all(
-    reactor: Any,
+    reactor: Reactor,
     verb: str,
     publications: list[Publication],
     server: HostPort | None,

@@ -22,6 +22,7 @@ from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.locating import locator
 from kmstwist.lab.machines.store import MACHINES_FILE_NAME, MachineStore
 from kmstwist.lab.store import StoreError
+from kmstwist.reactor import Reactor
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -74,7 +75,7 @@ def key_if_any(lab_key: Path | None, folder: Path) -> LabKey | None:
     return load_key(lab_key, folder) if lab_key is not None or (folder / KEY_FILE_NAME).exists() else None
 
 
-def asking_on(reactor: Any, key: LabKey, timeout: float) -> Asking:
+def asking_on(reactor: Reactor, key: LabKey, timeout: float) -> Asking:
     """What a lab machine needs to ask a host over real connections."""
     return Asking(
         LabCipher(key, os.urandom),

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import click
 from rich.console import Console
@@ -22,6 +21,7 @@ from kmstwist.cli.common import run_reactor
 from kmstwist.lab.demo.demonstration import Demonstration
 from kmstwist.lab.demo.history import year
 from kmstwist.lab.fleet.processes import ProcessFailed, free_ports
+from kmstwist.reactor import Reactor
 
 #: The site's usual port.
 _SITE = 9688
@@ -58,7 +58,7 @@ def demo(machines: int, web_port: int | None) -> None:
             bar = progress.add_task(f"A year of {scenario.machine_count:,} machines", total=1.0)
             demonstration.record(lambda share: progress.update(bar, completed=share))
 
-        async def main(reactor: Any) -> None:
+        async def main(reactor: Reactor) -> None:
             from twisted.internet.defer import Deferred
 
             # A terminal that is closed ends it as Ctrl-C does.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import IO
 
 import click
 from rich.console import Console
@@ -22,6 +22,7 @@ from kmstwist.lab.fleet.record import FleetResult
 from kmstwist.lab.fleet.report import compared, rows, write_csv, write_json
 from kmstwist.lab.fleet.scenario import Scenario, ScenarioError, find_scenario, ready_scenarios, ready_text
 from kmstwist.lab.fleet.simulation import Fleet
+from kmstwist.reactor import Reactor
 
 _WIRE_MACHINES = 1000
 
@@ -166,7 +167,7 @@ def _run_on_wire(name: str, machines: int, seed: int | None, seconds: float) -> 
     found = _scenario(name, machines, seed)
     with TemporaryDirectory(prefix="kmstwist-fleet-") as folder, _bar(found) as (progress, bar):
 
-        async def main(reactor: Any) -> WireResult:
+        async def main(reactor: Reactor) -> WireResult:
             fleet = WireFleet(found, reactor, seconds, Path(folder), os.urandom)
             return await fleet.run(lambda share: progress.update(bar, completed=share))
 

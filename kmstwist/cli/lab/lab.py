@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid5
 
 import click
@@ -27,6 +26,7 @@ from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.wire import Asked, WireOutcome, activate_all
 from kmstwist.lab.wire import activate as activate_client
+from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 from kmstwist.transport.endpoints import endpoint_for
 from kmstwist.transport.errors import UpstreamError
@@ -123,7 +123,7 @@ def activate(
     cipher = LabCipher(key, os.urandom)
     version = Version(int(kms_version), 0)
 
-    async def main(reactor: Any) -> list[Asked]:
+    async def main(reactor: Reactor) -> list[Asked]:
         now = reactor.seconds()
         clients = [
             LabClient(name, uuid5(_MACHINES, name), wanted, installed=now, version=version, virtual_machine=True)

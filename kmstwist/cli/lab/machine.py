@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import click
@@ -43,6 +42,7 @@ from kmstwist.lab.machines.session import dns_domain
 from kmstwist.lab.machines.troubles import NONE, TROUBLES, afflict, relieve, trouble_lines
 from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.windows import registry as windows_registry
+from kmstwist.reactor import Reactor
 
 _NEW_MACHINE_HELP = "May be repeated: Windows and Office on one machine."
 
@@ -234,7 +234,7 @@ def _live(found: Machine, seconds: float, key: LabKey, timeout: float) -> list[A
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"{found.name} lives {seconds / 86_400:g} days", total=1.0)
 
-        async def main(reactor: Any) -> list[Attempt]:
+        async def main(reactor: Reactor) -> list[Attempt]:
             return await live(
                 found, seconds, asking_on(reactor, key, timeout), lambda share: progress.update(bar, completed=share)
             )

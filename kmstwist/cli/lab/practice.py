@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -30,6 +29,7 @@ from kmstwist.lab.slmgr import options as slmgr_options
 from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.store import STORE_FILE_NAME, LabStore
 from kmstwist.lab.windows.eventlog import FORMATS, LoggedEvent, exported, of_host, of_machine
+from kmstwist.reactor import Reactor
 
 _RAW = {"ignore_unknown_options": True}
 _QUIET = click.option("--quiet", is_flag=True, help="Print nothing but what Windows prints: no causes, no cures.")
@@ -176,7 +176,7 @@ def activate_machines(names: Sequence[str], state_dir: Path | None, lab_key: Pat
     with held_machines(folder, *names) as store:
         found = [store.get(name) for name in names]
 
-        async def main(reactor: Any) -> list[tuple[str, str, Published | None]]:
+        async def main(reactor: Reactor) -> list[tuple[str, str, Published | None]]:
             asking = asking_on(reactor, key, timeout)
             told: list[tuple[str, str, Published | None]] = []
             for machine in found:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import click
@@ -27,6 +26,7 @@ from kmstwist.lab.slmgr import options as slmgr_options
 from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.slmgr.texts import connection_line
 from kmstwist.lab.store import STORE_FILE_NAME, LabStore
+from kmstwist.reactor import Reactor
 
 _UNREACHED = int(Status.E_RPC_SERVER_UNAVAILABLE)
 
@@ -124,7 +124,7 @@ def _on_machine(bench: Bench, name: str, command: Callable[[Session], Awaitable[
     with held_machines(folder, name) as store:
         found = store.get(name)
 
-        async def main(reactor: Any) -> Output:
+        async def main(reactor: Reactor) -> Output:
             session = Session(
                 found,
                 key,

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
 from kmstwist.discovery.lookup.names import DNS_PORT
+from kmstwist.reactor import Reactor
 
 RESOLV_CONF = "/etc/resolv.conf"
 
@@ -47,7 +48,7 @@ def system_search_list() -> tuple[str, ...]:
     )
 
 
-async def system_addresses(reactor: Any, name: str, seconds: float) -> Sequence[str]:
+async def system_addresses(reactor: Reactor, name: str, seconds: float) -> Sequence[str]:
     """The addresses that the system itself has for a host's name (`getaddrinfo`), in its order.
 
     Empty where it has none. The look-up goes on in a thread of the reactor's, and what comes after so many seconds is

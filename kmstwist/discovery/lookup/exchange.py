@@ -18,9 +18,12 @@ from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
 from kmstwist.addresses import HostPort
+from kmstwist.reactor import Reactor
 from kmstwist.transport.endpoints import address_endpoint
 
 _HEADER_SIZE = 12
+#: Bytes of a datagram that are read: twice what any server sends without being asked for more.
+_MOST_BYTES = 8192
 _FLAG_RESPONSE = 0x80
 _FLAG_TRUNCATED = 0x02
 
@@ -33,7 +36,7 @@ class NoAnswer(Exception):
         self.refused = refused
 
 
-async def exchange(reactor: Any, server: HostPort, message: bytes, timeouts: Sequence[float]) -> bytes:
+async def exchange(reactor: Reactor, server: HostPort, message: bytes, timeouts: Sequence[float]) -> bytes:
     """Send a DNS message to a server (an address) and return the answer of the same id.
 
     `timeouts` are the seconds to wait after each sending over UDP; TCP, where it is needed, gets their sum. An update
@@ -50,7 +53,7 @@ async def exchange(reactor: Any, server: HostPort, message: bytes, timeouts: Seq
     return await _answered(asking(), server, sum(timeouts))
 
 
-async def exchange_over_tcp(reactor: Any, server: HostPort, message: bytes, seconds: float) -> bytes:
+async def exchange_over_tcp(reactor: Reactor, server: HostPort, message: bytes, seconds: float) -> bytes:
     """As `exchange`, over TCP from the first, within so many seconds. Raises `NoAnswer`."""
     return await _answered(_over_tcp(reactor, server, message, seconds), server, seconds)
 
@@ -103,9 +106,9 @@ class _Asking(ConnectedDatagramProtocol):
         self.connectionRefused()
 
 
-async def _over_udp(reactor: Any, server: HostPort, message: bytes, timeouts: Sequence[float]) -> bytes:
+async def _over_udp(reactor: Reactor, server: HostPort, message: bytes, timeouts: Sequence[float]) -> bytes:
     asking = _Asking(server, message)
-    port = reactor.listenUDP(0, asking, interface="::" if ":" in server.host else "")
+    port = reactor.listenUDP(0, asking, "::" if ":" in server.host else "", _MOST_BYTES)
     waited = 0.0
     resends = []
     for seconds in timeouts:
@@ -139,7 +142,7 @@ class _AskingOverTcp(Int16StringReceiver):
             self.answer.errback(reason)
 
 
-async def _over_tcp(reactor: Any, server: HostPort, message: bytes, seconds: float) -> bytes:
+async def _over_tcp(reactor: Reactor, server: HostPort, message: bytes, seconds: float) -> bytes:
     endpoint = address_endpoint(reactor, server.host, server.port, seconds)
     factory: Any = Factory.forProtocol(lambda: _AskingOverTcp(message))
     asking: Any = await endpoint.connect(factory)

@@ -33,6 +33,7 @@ from kmstwist.discovery.lookup.answers import (
 from kmstwist.discovery.lookup.names import MAX_LENGTH, service_name
 from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.lookup.together import together
+from kmstwist.reactor import Reactor
 from kmstwist.transport.endpoints import address_endpoint
 
 DEFAULT_TIMEOUTS = (2.0, 3.0)
@@ -59,7 +60,7 @@ class Lookup:
     """
 
     def __init__(
-        self, reactor: Any, servers: Sequence[HostPort] = (), timeouts: Sequence[float] = DEFAULT_TIMEOUTS
+        self, reactor: Reactor, servers: Sequence[HostPort] = (), timeouts: Sequence[float] = DEFAULT_TIMEOUTS
     ) -> None:
         self._reactor = reactor
         self.servers: Sequence[HostPort] = tuple(servers)
@@ -207,7 +208,7 @@ class _OneServer(client.Resolver):
     connection with the answer, and gives up connecting when the time is up.
     """
 
-    def __init__(self, reactor: Any, server: HostPort, timeouts: Sequence[float]) -> None:
+    def __init__(self, reactor: Reactor, server: HostPort, timeouts: Sequence[float]) -> None:
         super().__init__(servers=[(server.host, server.port)], timeout=tuple(timeouts), reactor=reactor)
         self._server = server
         self._seconds = sum(timeouts)

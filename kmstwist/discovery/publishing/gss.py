@@ -31,6 +31,7 @@ from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.exchange import exchange_over_tcp
 from kmstwist.discovery.publishing.tsig import KeyFileInvalid
 from kmstwist.discovery.publishing.update import UpdateFailed
+from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 
 _T = TypeVar("_T")
@@ -69,7 +70,7 @@ class Kerberos:
         self._principal = principal
 
     async def agree(
-        self, reactor: Any, server: HostPort, server_name: str, now: float, timeouts: Sequence[float]
+        self, reactor: Reactor, server: HostPort, server_name: str, now: float, timeouts: Sequence[float]
     ) -> GssKey:
         """A key for updates at `server`, an address, whose principal is DNS/`server_name`.
 

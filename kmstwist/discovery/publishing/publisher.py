@@ -16,6 +16,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -52,7 +53,7 @@ class PublisherService(Service):
 
     def __init__(
         self,
-        clock: Any,
+        clock: IReactorTime,
         updater: Publishes,
         publications: Sequence[Publication],
         random: Callable[[], float],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import dns.update
 
@@ -30,6 +30,7 @@ from kmstwist.discovery.publishing.update import (
     removal,
     sign,
 )
+from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 
 
@@ -84,7 +85,7 @@ class Updater:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         lookup: Lookup,
         key: TsigKey | Kerberos | None,
         wall_clock: Callable[[], float],

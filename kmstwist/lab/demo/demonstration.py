@@ -34,6 +34,7 @@ from kmstwist.lab.fleet.processes import ServerProcess, free_ports, processes_of
 from kmstwist.lab.fleet.scenario import Scenario
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.activation import contact_over_tcp
+from kmstwist.reactor import Reactor
 from kmstwist.transport.errors import UpstreamError
 
 NOTICE = "A demonstration: machines and KMS hosts are made up, and nothing here grants a licence."
@@ -63,7 +64,6 @@ class Demonstration:
         self._addresses: Mapping[str, str] = {}
         self._processes: list[ServerProcess] = []
         self._calling: LoopingCall | None = None
-        self._reactor: Any = None
         #: The gateway's port for KMS clients.
         self.port = free_ports(1)[0]
 
@@ -91,7 +91,7 @@ class Demonstration:
         for member in self._members:
             member.lab.version = V4
 
-    async def start(self, reactor: Any) -> None:
+    async def start(self, reactor: Reactor) -> None:
         """Start the servers, then the calls. Raises `ProcessFailed`."""
         self._reactor = reactor
         hosts = processes_of(self._scenario.model_copy(update={"gateways": ()}), reactor, self._folder, self._secret)
@@ -191,7 +191,7 @@ class _HeaderFactory(WrappingFactory["_WithHeader"]):
 class _Proxied:
     """The gateway's port, as a client of that address reaches it through a load balancer."""
 
-    def __init__(self, reactor: Any, port: int, address: str) -> None:
+    def __init__(self, reactor: Reactor, port: int, address: str) -> None:
         self._endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port, bindAddress=(_FROM, 0))
         self._address = address
         self._port = port

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.lab.fleet.scenario import Gateway, Host, Scenario
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey
+from kmstwist.reactor import Reactor
 
 START_TIMEOUT = 30.0
 """Seconds that a process may take until it listens."""
@@ -32,7 +33,7 @@ class ProcessFailed(Exception):
 class ServerProcess(ProcessProtocol):
     """One `twistd kms`, started and stopped as often as the scenario wants. It keeps its port and its state folder."""
 
-    def __init__(self, reactor: Any, name: str, folder: Path, port: int, options: list[str]) -> None:
+    def __init__(self, reactor: Reactor, name: str, folder: Path, port: int, options: list[str]) -> None:
         self.name = name
         self.port = port
         self._reactor = reactor
@@ -115,7 +116,7 @@ class ServerProcess(ProcessProtocol):
         raise ProcessFailed(f"{self.name} does not listen after {timeout:g} seconds")
 
 
-def processes_of(scenario: Scenario, reactor: Any, folder: Path, secret: bytes) -> dict[str, ServerProcess]:
+def processes_of(scenario: Scenario, reactor: Reactor, folder: Path, secret: bytes) -> dict[str, ServerProcess]:
     """A process for each host and gateway, none of them started. All labs share one key, made of `secret`."""
     names = [*(host.name for host in scenario.hosts), *(gateway.name for gateway in scenario.gateways)]
     ports = dict(zip(names, free_ports(len(names)), strict=True))

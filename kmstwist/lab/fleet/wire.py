@@ -36,6 +36,7 @@ from kmstwist.lab.fleet.slowlink import SlowLink
 from kmstwist.lab.fleet.world import DAY, SimulatedServer
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.activation import Contact, contact_over_tcp
+from kmstwist.reactor import Reactor
 from kmstwist.transport.errors import UpstreamError
 
 MAX_MACHINES = 5000
@@ -83,7 +84,7 @@ class WireFleet:
     """A scenario to be run on the wire in so many seconds. `random` gives random bytes, for the key and the IVs."""
 
     def __init__(
-        self, scenario: Scenario, reactor: Any, seconds: float, folder: Path, random: Callable[[int], bytes]
+        self, scenario: Scenario, reactor: Reactor, seconds: float, folder: Path, random: Callable[[int], bytes]
     ) -> None:
         self._fleet = Fleet(scenario)
         self._scenario = scenario
@@ -279,7 +280,7 @@ class WireFleet:
         return gateway.upstreams[0] if gateway is not None and len(gateway.upstreams) == 1 else server.name
 
 
-def _contact_from(site: Site, reactor: Any) -> Contact:
+def _contact_from(site: Site, reactor: Reactor) -> Contact:
     """How the machines of a site reach a host: over its link, with time enough for that."""
     round_trip = site.round_trip_seconds
     if not round_trip:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
@@ -36,6 +36,7 @@ from kmstwist.lab.machines.troubles import (
     Trouble,
     trouble_of,
 )
+from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 from kmstwist.transport.connection import call_timed_out, connect
 from kmstwist.transport.endpoints import addresses_endpoint, endpoint_for
@@ -87,7 +88,7 @@ class Asking:
     ahead: Callable[[], float] = lambda: 0.0
 
 
-def contact_over_tcp(reactor: Any, timeout: float = TIMEOUT, over: Over = lambda endpoint: endpoint) -> Contact:
+def contact_over_tcp(reactor: Reactor, timeout: float = TIMEOUT, over: Over = lambda endpoint: endpoint) -> Contact:
     """A `Contact` that connects, binds, asks and closes, as a Windows client does; `over` puts a link in between."""
     clock: IReactorTime = reactor
 
@@ -106,7 +107,7 @@ def contact_over_tcp(reactor: Any, timeout: float = TIMEOUT, over: Over = lambda
     return contact
 
 
-async def _endpoint(reactor: Any, host: HostPort, machine: Machine | None, timeout: float) -> IStreamClientEndpoint:
+async def _endpoint(reactor: Reactor, host: HostPort, machine: Machine | None, timeout: float) -> IStreamClientEndpoint:
     if not is_address(host.host):
         try:
             parse_host_port(host.host)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Any
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.client.machine import NoDnsServer, system_search_list
@@ -16,6 +15,7 @@ from kmstwist.discovery.lookup.search import ClientSettings, search_domains
 from kmstwist.discovery.lookup.srv import available, try_order
 from kmstwist.kms.status import Status
 from kmstwist.lab.machines.machine import Licence, Machine
+from kmstwist.reactor import Reactor
 
 Locator = Callable[[Machine, Licence], Awaitable[list[HostPort]]]
 """Finds the hosts a licence may ask, in the order to try them, at least one. Fails with a `LocateFailed`."""
@@ -29,7 +29,7 @@ class LocateFailed(Exception):
         self.code = int(code)
 
 
-def locator(reactor: Any, random: Random) -> Locator:
+def locator(reactor: Reactor, random: Random) -> Locator:
     """A `Locator` over Twisted Names: at the machine's own DNS server if it has one, else at this computer's."""
 
     async def locate(machine: Machine, licence: Licence) -> list[HostPort]:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 
-from kmstwist.lab.fleet.processes import ProcessFailed, _free_ports
+from kmstwist.lab.fleet.processes import ProcessFailed, free_ports
 from kmstwist.lab.fleet.simulation import Fleet
 from kmstwist.lab.fleet.wire import AT_ONCE, WireFleet
 from kmstwist.lab.host import LabHost
@@ -18,13 +18,14 @@ from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.activation import Answer
 from kmstwist.transport.errors import ConnectError
 from tests.lab.fleet.scenarios import machines, scenario
+from tests.reactors import in_place_of_one
 
 
 @ensureDeferred
 async def test_an_answer_that_comes_after_its_machine_was_generalised_is_nobodys(tmp_path: Path) -> None:
     clock, chance = Clock(), random.Random(8)
     clones = machines(count=1, cloned=True, generalise_on_day=2)
-    wire = WireFleet(scenario(days=10, machines=clones), clock, 10.0, tmp_path, chance.randbytes)
+    wire = WireFleet(scenario(days=10, machines=clones), in_place_of_one(clock), 10.0, tmp_path, chance.randbytes)
     secret = random.Random(8).randbytes(32)
     host = LabHost(LabKey(secret), now=clock.seconds, random=chance.randbytes)
     under_way: list[tuple[bytes, Deferred[Answer]]] = []
@@ -57,7 +58,9 @@ def test_a_site_behind_a_slow_link_connects_a_round_trip_later_and_takes_no_turn
         {"name": name, "srv": [{"host": "kms"}], "round_trip_seconds": far} for name, far in (("near", 0), ("far", 4))
     ]
     groups = [{**machines(count=100)[0], "name": name, "site": name} for name in ("near", "far")]
-    wire = WireFleet(scenario(site=sites, machines=groups), reactor, 1.0, tmp_path, random.Random(8).randbytes)
+    wire = WireFleet(
+        scenario(site=sites, machines=groups), in_place_of_one(reactor), 1.0, tmp_path, random.Random(8).randbytes
+    )
     for member in wire._fleet.members:
         wire._join(member)
     assert len(reactor.tcpClients) == AT_ONCE
@@ -67,13 +70,13 @@ def test_a_site_behind_a_slow_link_connects_a_round_trip_later_and_takes_no_turn
 
 def test_a_server_that_does_not_come_back_is_told(tmp_path: Path) -> None:
     reactor = MemoryReactorClock()
-    wire = WireFleet(scenario(), reactor, 1.0, tmp_path, random.Random(8).randbytes)
+    wire = WireFleet(scenario(), in_place_of_one(reactor), 1.0, tmp_path, random.Random(8).randbytes)
     wire._send(lambda: fail(ProcessFailed("kms did not start: port 12345 is taken")))
     assert wire._figures.troubles == ["kms did not start: port 12345 is taken"]
 
 
 def test_ports_are_below_those_of_outgoing_connections_and_all_different() -> None:
-    ports = _free_ports(50)
+    ports = free_ports(50)
     assert len(set(ports)) == 50
     assert max(ports) < 32_000
 
@@ -82,7 +85,7 @@ def test_pressing_the_time_loses_no_retry_however_long_an_answer_takes(tmp_path:
     clock = Clock()
     away = [{"name": "kms", "outages": [{"from_day": 0, "days": 100}]}]
     spec = scenario(days=15, host=away, machines=machines(count=10))
-    wire = WireFleet(spec, clock, 15.0, tmp_path, random.Random(8).randbytes)
+    wire = WireFleet(spec, in_place_of_one(clock), 15.0, tmp_path, random.Random(8).randbytes)
 
     def contact(where: object, message: bytes) -> Deferred[Answer]:
         answer: Deferred[Answer] = Deferred()
@@ -113,7 +116,7 @@ async def test_a_count_is_told_with_the_name_of_the_host_that_counted(tmp_path: 
         gateway=[{"name": "gw", "upstreams": ["kms"]}],
         site=[{"name": "site", "srv": [{"host": "gw"}]}],
     )
-    wire = WireFleet(spec, clock, 10.0, tmp_path, chance.randbytes)
+    wire = WireFleet(spec, in_place_of_one(clock), 10.0, tmp_path, chance.randbytes)
     host = LabHost(LabKey(random.Random(8).randbytes(32)), now=clock.seconds, random=chance.randbytes)
 
     async def contact(where: object, message: bytes) -> Answer:

@@ -12,6 +12,7 @@ from kmstwist.lab.machines import locating
 from kmstwist.lab.machines.locating import LocateFailed, locator
 from kmstwist.lab.machines.machine import MACHINE
 from tests.lab.machines.conftest import Desk
+from tests.reactors import in_place_of_one
 
 from .conftest import result_of
 
@@ -48,7 +49,7 @@ def locate(desk: Desk) -> list[HostPort]:
     desk.machine.dns_server = SERVER
 
     async def located() -> list[HostPort]:
-        return await locator(None, random.Random(1))(desk.machine, desk.machine.licences[0])
+        return await locator(in_place_of_one(None), random.Random(1))(desk.machine, desk.machine.licences[0])
 
     return result_of(located())
 
