@@ -348,6 +348,12 @@ DNS_PUBLISH_FAILED = LogEvent(
         "retry_s": "seconds until the next try",
     },
 )
+DNS_TARGET_UNUSABLE = LogEvent(
+    "dns-target-unusable",
+    "warn",
+    "The host that our SRV record names has no address in DNS, or is an alias; the record is published nonetheless.",
+    {"domain": "the domain", "host": "the host's name", "reason": "the reason code", "detail": "why, in a sentence"},
+)
 DNS_OUTDATED = LogEvent(
     "dns-outdated",
     "warn",

@@ -86,6 +86,7 @@ class Reason(StrEnum):
     DNS_UNREACHABLE = "dns-unreachable"
     DNS_LOOKUP = "dns-lookup"
     DNS_ALIAS = "dns-alias"
+    DNS_TARGET = "dns-target"
     DNS_STRANGER = "dns-stranger"
 
     # What the audit decided.
@@ -315,6 +316,10 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.DNS_ALIAS: Explanation(
         "the name our record is to stand at is an alias (CNAME) of another",
         "publish in the domain that the alias leads to, or take the alias out of the zone",
+    ),
+    Reason.DNS_TARGET: Explanation(
+        "the host that our record names is none for an SRV record: it has no address, is an alias, or is no host name",
+        "give the host its address in DNS first, or name it by the name that has one (--host, host in [dns.publish])",
     ),
     Reason.DNS_STRANGER: Explanation(
         "DNS names a KMS host that the configuration does not",

@@ -83,6 +83,11 @@ class PublishSettings(Section):
     retry_longest: Annotated[float, Field(gt=0)] = Field(
         3600.0, description="How long the waits between failed updates may grow."
     )
+    replace_own: bool = Field(
+        False,
+        description="Whether earlier records of the same host and port, with another priority or weight, are taken "
+        "out.",
+    )
     withdraw_on_stop: bool = Field(False, description="Whether the record is taken out when kmstwist stops.")
     timeouts: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = Field(
         DEFAULT_TIMEOUTS, description="How long each try of an update waits for the DNS server."

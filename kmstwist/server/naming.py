@@ -72,7 +72,7 @@ def _publisher(
 ) -> PublisherService:
     """Raises `KeyFileInvalid`, `NameInvalid`, and `StartupError` where it is not clear which port to publish."""
     server = names.host_port(publish.server, names.DNS_PORT) if publish.server else None
-    updater = Updater(reactor, lookup, publish.key(), time.time, server, publish.timeouts)
+    updater = Updater(reactor, lookup, publish.key(), time.time, server, publish.timeouts, publish.replace_own)
     return PublisherService(
         reactor,
         updater,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from fractions import Fraction
 
 import pytest
@@ -136,13 +137,20 @@ def test_as_client_in_json_has_every_step_with_its_time(start_named: StartNamed)
 
 
 def test_a_dns_server_that_is_silent_is_told_in_a_sentence() -> None:
-    result = run(
-        *("dns.discover", "discover", "--domain", "corp.test", "--dns-server", f"127.0.0.1:{free_port()}"),
-        *("--timeout", "0.1"),
-    )
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        server = f"127.0.0.1:{silent.getsockname()[1]}"
+        result = run(*("dns.discover", "discover", "--domain", "corp.test", "--dns-server", server, "--timeout", "0.1"))
     assert result.returncode == 1
     assert "gave no answer about _vlmcs._tcp.corp.test within 0.1 seconds." in " ".join(result.stdout.split())
     assert "Traceback" not in result.stderr
+
+
+def test_a_closed_port_of_a_dns_server_is_told_without_waiting() -> None:
+    server = f"127.0.0.1:{free_port()}"
+    result = run(*("dns.discover", "discover", "--domain", "corp.test", "--dns-server", server, "--timeout", "3600"))
+    assert result.returncode == 1
+    assert f"Nothing answers at {server}" in result.stdout
 
 
 def test_a_machine_without_a_dns_server_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from tests.discovery.named import SECRET, StartNamed, start_named
 
 __all__ = ["start_named"]
 
-FOREIGN = "_vlmcs._tcp 1800 IN SRV 0 100 1688 licensed.corp.test.\n"
+FOREIGN = "_vlmcs._tcp 1800 IN SRV 0 100 1688 licensed.corp.test.\ngw IN A 192.0.2.8\n"
 
 
 @pytest.mark.needs("named", "dig")
@@ -57,7 +57,7 @@ def test_publish_and_withdraw_change_our_record_only(start_named: StartNamed) ->
 
 @pytest.mark.needs("named", "dig")
 def test_a_refusal_is_a_sentence_with_its_code_and_the_other_domains_are_done(start_named: StartNamed) -> None:
-    named = start_named({"corp.test": ""})
+    named = start_named({"corp.test": "gw IN A 192.0.2.8\n"})
 
     result = run(
         *("dns.dns", "dns", "publish", "--domain", "elsewhere.test", "--domain", "corp.test", "--host", "gw.corp.test"),
@@ -69,6 +69,76 @@ def test_a_refusal_is_a_sentence_with_its_code_and_the_other_domains_are_done(st
     assert result.stderr.startswith("Error: elsewhere.test: The zone of elsewhere.test cannot be found")
     assert "Traceback" not in result.stderr
     assert SECRET not in result.stdout + result.stderr
+
+
+@pytest.mark.needs("named", "dig")
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("missing.corp.test", "missing.corp.test does not exist"),
+        ("text.corp.test", "text.corp.test exists, but has no"),
+        ("alias.corp.test", "alias.corp.test is an alias (CNAME) of gw.corp.test"),
+        ("away.corp.test", "away.corp.test is an alias (CNAME) of gw.elsewhere.example"),
+    ],
+)
+def test_a_host_without_an_address_is_told_before_it_is_published(
+    start_named: StartNamed, host: str, said: str
+) -> None:
+    named = start_named(
+        {"corp.test": FOREIGN + 'text IN TXT "no"\nalias IN CNAME gw\naway IN CNAME gw.elsewhere.example.\n'}
+    )
+    before = named.transfer("corp.test")
+    arguments = ("--domain", "corp.test", "--host", host, "--server", named.server, "--key-file", named.key_file())
+
+    refused = run("dns.dns", "dns", "publish", *arguments)
+
+    assert refused.returncode == 1
+    assert said in refused.stderr
+    assert "Nothing is published" in refused.stderr
+    assert refused.stderr.rstrip().endswith("[dns-target]")
+    assert named.transfer("corp.test") == before
+
+    assert run("dns.dns", "dns", "publish", *arguments, "--anyway").returncode == 0
+    assert f"0 100 1688 {host}." in named.dig("_vlmcs._tcp.corp.test", "SRV")
+
+
+@pytest.mark.needs("named", "dig")
+def test_replace_own_takes_the_records_of_our_host_and_port_out_and_no_other(start_named: StartNamed) -> None:
+    own = "_vlmcs._tcp 1800 IN SRV {} {} {} gw.corp.test.\n"
+    named = start_named({"corp.test": FOREIGN + own.format(9, 1, 1688) + own.format(0, 5, 1688) + own.format(0, 5, 99)})
+
+    result = run(
+        *("dns.dns", "dns", "publish", "--domain", "corp.test", "--host", "gw.corp.test", "--replace-own"),
+        *("--server", named.server, "--key-file", named.key_file()),
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[2:] == [
+        "  beside 0 5 99 gw.corp.test.",
+        "  beside 0 100 1688 licensed.corp.test.",
+        "  in place of 0 5 1688 gw.corp.test.",
+        "  in place of 9 1 1688 gw.corp.test.",
+    ]
+    assert named.dig("_vlmcs._tcp.corp.test", "SRV") == [
+        "0 100 1688 gw.corp.test.",
+        "0 100 1688 licensed.corp.test.",
+        "0 5 99 gw.corp.test.",
+    ]
+
+
+@pytest.mark.needs("named", "dig")
+def test_an_underscore_that_bind_refuses_is_told_for_what_it_is(start_named: StartNamed) -> None:
+    named = start_named({"corp.test": "options IN A 192.0.2.8\n"}, {"gateway": "hmac-sha256", "reader": "hmac-sha256"})
+    arguments = ("--domain", "corp.test", "--host", "g_w.corp.test", "--server", named.server, "--anyway")
+
+    underscore = run("dns.dns", "dns", "publish", *arguments, "--key-file", named.key_file())
+    not_allowed = run("dns.dns", "dns", "publish", *arguments, "--key-file", named.key_file("reader"))
+
+    assert "g_w.corp.test has an underscore" in underscore.stderr
+    assert named.dig("_vlmcs._tcp.corp.test", "SRV") == []
+    assert underscore.stderr.rstrip().endswith("[dns-target]")
+    # With a key that may not update at all, the name is not what is wrong.
+    assert not_allowed.stderr.rstrip().endswith("[dns-refused]")
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,11 @@ class _Answering(DatagramProtocol):
 class Misbehaving:
     """A UDP server on 127.0.0.1 whose answer to each datagram `answer` makes; None is silence."""
 
-    def __init__(self, answer: Callable[[bytes], bytes | None] = lambda datagram: None) -> None:
+    def __init__(
+        self, answer: Callable[[bytes], bytes | None] = lambda datagram: None, port: int | None = None
+    ) -> None:
         self.protocol = _Answering(answer)
-        self.port = reactor.listenUDP(free_port(), self.protocol, "127.0.0.1", 8192)
+        self.port = reactor.listenUDP(port or free_port(), self.protocol, "127.0.0.1", 8192)
 
     @property
     def server(self) -> HostPort:

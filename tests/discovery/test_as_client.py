@@ -113,3 +113,44 @@ def test_ipv6_is_tried_before_ipv4() -> None:
     network = FakeNetwork("192.0.2.1")
     walk(IN_CORP, network, lookup)
     assert network.probed == ["[2001:db8::1]:1688", "192.0.2.1:1688"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        # A search list replaces every other suffix.
+        (
+            {"search_list": ("a.test", "b.test"), "primary_suffix": "corp.test"},
+            ["host gw.a.test", "host gw.b.test"],
+        ),
+        (
+            {"primary_suffix": "sub.corp.test", "connection_suffixes": ("dhcp.test",), "devolution": True},
+            ["host gw.sub.corp.test", "host gw.dhcp.test", "host gw.corp.test"],
+        ),
+        # The domain it is a member of is no suffix of its names.
+        ({"primary_suffix": "sub.corp.test", "ad_domain": "ad.test"}, ["host gw.sub.corp.test"]),
+        ({}, []),
+    ],
+)
+def test_a_short_name_is_looked_up_with_each_suffix_and_never_as_it_is(
+    settings: dict[str, Any], asked: list[str]
+) -> None:
+    lookup = FakeLookup({}, {"gw": ["192.0.2.1"]})
+    journey = walk(ClientSettings(host=HostPort("gw"), **settings), FakeNetwork("192.0.2.1"), lookup)
+    assert lookup.asked == asked
+    assert journey.code == "0xC004F074"
+    assert "LLMNR" in journey.steps[-1].outcome
+
+
+def test_the_first_suffix_that_has_a_short_name_wins() -> None:
+    lookup = FakeLookup({}, {"gw.b.test": ["192.0.2.2"], "gw.c.test": ["192.0.2.3"]})
+    settings = ClientSettings(cached=HostPort("gw", 1700), search_list=("a.test", "b.test", "c.test"))
+    journey = walk(settings, FakeNetwork("192.0.2.2", "192.0.2.3"), lookup)
+    assert journey.host == HostPort("192.0.2.2", 1700)
+    assert lookup.asked == ["host gw.a.test", "host gw.b.test"]
+
+
+def test_a_name_with_a_dot_gets_no_suffix() -> None:
+    lookup = FakeLookup({})
+    walk(ClientSettings(host=HostPort("gw.sub"), primary_suffix="corp.test"), FakeNetwork(), lookup)
+    assert lookup.asked == ["host gw.sub"]

@@ -31,6 +31,7 @@ class FakeUpdater:
         self.clock = clock
         self.calls: list[tuple[float, str, str]] = []
         self.answer: Callable[[Publication], UpdateDone | Exception | Deferred[UpdateDone]] = done
+        self.problem = ""
 
     async def _do(self, verb: str, publication: Publication) -> UpdateDone:
         self.calls.append((self.clock.seconds(), verb, publication.domain))
@@ -44,6 +45,9 @@ class FakeUpdater:
 
     async def withdraw(self, publication: Publication) -> UpdateDone:
         return await self._do("withdraw", publication)
+
+    async def target_problem(self, publication: Publication) -> str:
+        return self.problem
 
 
 def done(publication: Publication) -> UpdateDone:
@@ -213,3 +217,13 @@ def test_an_earlier_record_of_ours_is_told_with_the_command_that_removes_it() ->
 def test_no_wait_is_longer_than_the_longest_nor_shorter_than_half_the_first(random: float) -> None:
     for attempt in range(1, 200):
         assert 15.0 < backoff(attempt, 30.0, 3600.0, lambda: random) <= 3600.0
+
+
+def test_what_is_wrong_with_our_host_s_name_is_said_before_it_is_published() -> None:
+    _, updater, log, service = made()
+    updater.problem = "gw.corp.test does not exist."
+
+    service.startService()
+
+    assert log.words() == ["dns-target-unusable", "dns-published"]
+    assert 'detail="gw.corp.test does not exist."' in log.lines[0]

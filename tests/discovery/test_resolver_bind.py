@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+from pathlib import Path
+from random import Random
+
 import dns.flags
 import dns.message
 import dns.rcode
@@ -10,13 +15,16 @@ from pytest_twisted import ensureDeferred
 from twisted.internet.defer import Deferred
 
 from kmstwist.addresses import HostPort
-from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
-from kmstwist.discovery.lookup.resolver import Lookup
+from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed, LookupProblem
+from kmstwist.discovery.lookup.resolver import DEFAULT_TIMEOUTS, Lookup
+from kmstwist.discovery.lookup.search import Origin, SearchDomain
 from kmstwist.discovery.lookup.srv import SrvRecord
-from tests.discovery.named import PATIENT, StartNamed
+from kmstwist.discovery.survey import survey
+from tests.discovery.named import PATIENT, StartNamed, program
 from tests.discovery.silent import Misbehaving, VirtualTime
 from tests.ports import free_port
 from tests.reactors import in_place_of_one, reactor
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.needs("named", "dig")
 
@@ -217,9 +225,76 @@ async def test_a_server_this_machine_cannot_send_to_is_told_and_the_next_asked(
 
 
 @ensureDeferred
-async def test_where_nothing_listens_is_a_timeout() -> None:
-    failed = await failure(Lookup(reactor, [HostPort("127.0.0.1", free_port())], (0.02,)), "corp.test")
-    assert failed.problem is LookupProblem.TIMEOUT
+async def test_where_nothing_listens_is_told_at_once_and_the_next_is_asked(start_named: StartNamed) -> None:
+    closed, named = HostPort("127.0.0.1", free_port()), start_named({"corp.test": ZONE})
+    # The time of this reactor never passes: nothing is found out by waiting.
+    failed = await failure(Lookup(in_place_of_one(VirtualTime()), [closed], (2.0,)), "corp.test")
+    assert failed.problem is LookupProblem.CLOSED
+    assert str(failed).startswith(f"Nothing answers at {closed}")
+
+    assert (
+        await Lookup(in_place_of_one(VirtualTime()), [closed, named.server], (2.0,)).service("corp.test")
+    ).server == named.server
+
+
+@ensureDeferred
+async def test_a_server_that_is_silent_costs_three_hosts_one_wait(start_named: StartNamed) -> None:
+    hosts = "".join(
+        f"_vlmcs._tcp IN SRV 0 0 {1688 + n} kms{n}.corp.test.\nkms{n} IN A 192.0.2.{n}\n" for n in (1, 2, 3)
+    )
+    silent, named, time = Misbehaving(), start_named({"corp.test": hosts}), VirtualTime()
+    lookup = Lookup(in_place_of_one(time), [silent.server, named.server])
+
+    found = Deferred.fromCoroutine(survey(lookup, [SearchDomain("corp.test", Origin.GIVEN)], Random(1)))
+    await silent.hears()
+    time.advance(DEFAULT_TIMEOUTS[0])
+    (domain,) = await found
+    await silent.stop()
+
+    assert {host.record.target for host in domain.hosts} == {f"kms{n}.corp.test" for n in (1, 2, 3)}
+    assert all(isinstance(host.host, HostAnswer) for host in domain.hosts)
+    # Only the first question went there, again with its second try; all that follow are the other server's.
+    assert len(set(silent.heard)) == 1
+    assert time.seconds() < 3
+
+
+@pytest.mark.needs("dnsmasq")
+@ensureDeferred
+async def test_what_dnsmasq_serves_is_found_while_the_first_server_is_silent(tmp_path: Path) -> None:
+    port, silent, time = free_port(), Misbehaving(), VirtualTime()
+    file = tmp_path / "dnsmasq.conf"
+    file.write_text("srv-host=_vlmcs._tcp.corp.test,kms.corp.test,1688,3,7\nhost-record=kms.corp.test,192.0.2.7\n")
+    options = [
+        "--keep-in-foreground",
+        "--no-resolv",
+        "--local=/test/",
+        "--no-hosts",
+        f"--port={port}",
+        "--listen-address=127.0.0.1",
+    ]
+    options += ["--bind-interfaces", f"--conf-file={file}", "--user=", "--pid-file="]
+    process = subprocess.Popen([program("dnsmasq"), *options])
+    try:
+        wait_until(lambda: listens(port))
+        lookup = Lookup(in_place_of_one(time), [silent.server, HostPort("127.0.0.1", port)], (2.0, 3.0))
+        asking = Deferred.fromCoroutine(lookup.service("corp.test"))
+        await silent.hears()
+        time.advance(2)
+        answer = await asking
+        host = await lookup.host("kms.corp.test")
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+        await silent.stop()
+
+    assert [record.data for record in answer.records] == [(3, 7, 1688, "kms.corp.test")]
+    assert host.addresses == ("192.0.2.7",)
+    assert len(set(silent.heard)) == 1
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) == 0
 
 
 def answer_with(datagram: bytes, rcode: dns.rcode.Rcode, truncated: bool = False) -> bytes:

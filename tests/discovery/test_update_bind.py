@@ -16,6 +16,7 @@ from kmstwist.discovery.publishing.update import Publication, UpdateFailed
 from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.reasons import Reason
 from tests.discovery.named import OTHER_SECRET, PATIENT, Named, StartNamed
+from tests.discovery.silent import Misbehaving
 from tests.ports import free_port
 from tests.reactors import reactor
 
@@ -25,6 +26,11 @@ FOREIGN = """\
 _vlmcs._tcp 1800 IN SRV 0 100 1688 licensed.corp.test.
 _vlmcs._tcp 1800 IN SRV 10 0 1689 other.corp.test.
 www              IN A   192.0.2.80
+"""
+ALIASES = """\
+_vlmcs._tcp.lab  IN CNAME _vlmcs._tcp
+_vlmcs._tcp.off  IN CNAME no
+_vlmcs._tcp.far  IN CNAME _vlmcs._tcp.elsewhere.example.
 """
 OURS = Publication("corp.test", "gw.corp.test", priority=5, weight=20)
 
@@ -98,11 +104,16 @@ async def test_a_record_of_ours_that_stands_in_another_case_is_ours_already(star
 
 @ensureDeferred
 async def test_an_alias_at_the_record_s_name_is_no_success(start_named: StartNamed) -> None:
-    named = start_named({"corp.test": FOREIGN + "_vlmcs._tcp.lab IN CNAME _vlmcs._tcp\n_vlmcs._tcp.off IN CNAME no\n"})
+    named = start_named({"corp.test": FOREIGN + ALIASES})
     updater = updater_for(named, read_key_file(named.key_file()))
     before = named.transfer("corp.test")
 
-    for domain, leads_to in (("lab.corp.test", "_vlmcs._tcp.corp.test"), ("off.corp.test", "no.corp.test")):
+    for domain, leads_to in (
+        ("lab.corp.test", "_vlmcs._tcp.corp.test"),
+        ("off.corp.test", "no.corp.test"),
+        # This server knows nothing of the other zone, and refuses to look there.
+        ("far.corp.test", "_vlmcs._tcp.elsewhere.example"),
+    ):
         failed = await refusal(updater, Publication(domain, "gw.corp.test"))
         assert failed.reason is Reason.DNS_ALIAS
         assert f"is an alias (CNAME) of {leads_to}" in str(failed)
@@ -247,8 +258,10 @@ async def test_a_server_that_is_away_is_reported_as_silent(start_named: StartNam
     named = start_named({"corp.test": ""})
     updater = updater_for(named, read_key_file(named.key_file()), timeouts=(0.05, 0.05))
     named.stop()
+    silent = Misbehaving(port=named.port)
 
     away = await refusal(updater)
+    await silent.stop()
 
     assert away.reason is Reason.DNS_TIMEOUT
     assert str(named.server) in str(away)
@@ -294,11 +307,11 @@ async def test_no_trace_of_the_secret_is_in_what_is_raised_or_shown(start_named:
 @ensureDeferred
 async def test_nothing_at_the_server_s_address_is_no_traceback() -> None:
     server = HostPort("127.0.0.1", free_port())
-    lookup = Lookup(reactor, [server], (0.05,))
+    lookup = Lookup(reactor, [server], PATIENT)
 
-    failed = await refusal(Updater(reactor, lookup, None, time.time, server, (0.05,)))
+    failed = await refusal(Updater(reactor, lookup, None, time.time, server, PATIENT))
 
-    assert failed.reason is Reason.DNS_TIMEOUT
+    assert failed.reason is Reason.DNS_UNREACHABLE
 
 
 @ensureDeferred

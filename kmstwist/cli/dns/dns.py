@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kmstwist.discovery.publishing.gss import Kerberos
     from kmstwist.discovery.publishing.tsig import TsigKey
     from kmstwist.discovery.publishing.update import Publication
-    from kmstwist.discovery.publishing.updater import UpdateDone
+    from kmstwist.discovery.publishing.updater import UpdateDone, Updater
 
 FORMS = ("bind", "nsupdate", "powershell", "dnsmasq", "unbound")
 
@@ -63,8 +63,14 @@ def dns() -> None:
 @dns.command("publish")
 @_record_options
 @_update_options
+@click.option("--replace-own", is_flag=True, help="Take out earlier records of this host and port.")
+@click.option("--anyway", is_flag=True, help="Publish though our host has no address in DNS, or is an alias.")
 def publish(**options: Any) -> None:
-    """Add our SRV record to each domain by a dynamic update; other hosts' records stay as they are."""
+    """Add our SRV record to each domain by a dynamic update; other hosts' records stay as they are.
+
+    Nothing is published where DNS says that our host's name has no address, or is an alias: clients sent there would
+    find nothing.
+    """
     _update("published", options)
 
 
@@ -132,7 +138,7 @@ def _update(verb: str, options: dict[str, Any]) -> None:
     timeouts = tries(options["timeout"])
 
     async def job(reactor: Reactor) -> list[str]:
-        return await _update_all(reactor, verb, publications, server, key, timeouts)
+        return await _update_all(reactor, verb, publications, server, key, timeouts, options)
 
     failures = run_reactor(job)
     if failures:
@@ -160,6 +166,7 @@ async def _update_all(
     server: HostPort | None,
     key: TsigKey | Kerberos | None,
     timeouts: tuple[float, ...],
+    options: dict[str, Any],
 ) -> list[str]:
     """Do each domain, say each success, and return the sentences of the failures."""
     from kmstwist.addresses import is_address
@@ -171,16 +178,28 @@ async def _update_all(
     # A look-up of the server's name by the system is not to hold up the end of the command.
     share_lookups(reactor)
     lookup = Lookup(reactor, [server] if server and is_address(server.host) else [], timeouts)
-    updater = Updater(reactor, lookup, key, time.time, server, timeouts)
+    updater = Updater(reactor, lookup, key, time.time, server, timeouts, options.get("replace_own", False))
     failures: list[str] = []
     for publication in publications:
         try:
+            if verb == "published" and not options["anyway"]:
+                await _check_target(updater, publication)
             done = await (updater.publish if verb == "published" else updater.withdraw)(publication)
         except UpdateFailed as failed:
             failures.append(f"{publication.domain}: {failed} [{failed.reason}]")
         else:
             _tell(verb, done)
     return failures
+
+
+async def _check_target(updater: Updater, publication: Publication) -> None:
+    """Raises `UpdateFailed` where clients that are sent to the record's host would find nothing."""
+    from kmstwist.discovery.publishing.update import UpdateFailed
+    from kmstwist.reasons import Reason
+
+    problem = await updater.target_problem(publication)
+    if problem:
+        raise UpdateFailed(Reason.DNS_TARGET, f"{problem} Nothing is published; --anyway publishes it nonetheless.")
 
 
 def _tell(verb: str, done: UpdateDone) -> None:
@@ -192,5 +211,7 @@ def _tell(verb: str, done: UpdateDone) -> None:
     click.echo(f"  {done.publication}")
     for record in sorted(done.others):
         click.echo(f"  beside {record}")
+    for record in sorted(done.replaced):
+        click.echo(f"  in place of {record}")
     for record in sorted(done.outdated):
         click.echo(f"  still there from earlier, with another priority or weight: {record}")

@@ -7,14 +7,14 @@ probes a host as far as a client's first call would get; nothing is activated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from kmstwist.addresses import HostPort, is_address
 from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem, SrvAnswer
 from kmstwist.discovery.lookup.resolver import Lookup
-from kmstwist.discovery.lookup.search import ClientSettings, SearchDomain, search_domains
+from kmstwist.discovery.lookup.search import ClientSettings, SearchDomain, names_of_host, search_domains
 from kmstwist.discovery.lookup.srv import RandomSource, available, try_order
 from kmstwist.discovery.probing import Prober
 
@@ -97,12 +97,12 @@ async def walk_as_client(
     walk = _Walk(lookup, prober, random, seconds)
     if settings.host is not None:
         walk.decide("host set by hand (slmgr /skms)", f"{settings.host}; discovery is off")
-        reached = await _contact(walk, settings.host)
+        reached = await _contact(walk, settings.host, names_of_host(settings, settings.host.host))
         return walk.end(reached, None if reached else CONTACT_FAILED)
     walk.decide("host set by hand (slmgr /skms)", "none: discovery is on")
     if settings.cached is not None and settings.caching:
         walk.decide("host caching (slmgr /skhc)", f"on; the host that worked last is {settings.cached}")
-        reached = await _contact(walk, settings.cached)
+        reached = await _contact(walk, settings.cached, names_of_host(settings, settings.cached.host))
         if reached:
             return walk.end(reached, None)
     elif settings.caching:
@@ -132,7 +132,7 @@ async def _discover(walk: _Walk, settings: ClientSettings) -> Journey:
             walk.decide('what a target of "." says', "that this domain has no KMS host", good=False)
             return walk.end(None, CONTACT_FAILED)
         for record in records:
-            reached = await _contact(walk, HostPort(record.target, record.port))
+            reached = await _contact(walk, HostPort(record.target, record.port), (record.target,))
             if reached:
                 if settings.caching:
                     walk.decide("host caching (slmgr /skhc)", f"{HostPort(record.target, record.port)} is remembered")
@@ -157,20 +157,12 @@ async def _query(walk: _Walk, domain: SearchDomain) -> SrvAnswer | LookupFailed:
     return answer
 
 
-async def _contact(walk: _Walk, host: HostPort) -> tuple[str, HostPort] | None:
-    """Try a host's addresses one after the other, as the client's RPC run time does; the first that answers wins."""
-    if is_address(host.host):
-        addresses: tuple[str, ...] = (host.host,)
-    else:
-        begun = walk.seconds()
-        try:
-            answer = await walk.lookup.host(host.host)
-        except LookupFailed as failed:
-            walk.done(Action.RESOLVE, host.host, str(failed), False, begun)
-            return None
-        addresses = answer.addresses
-        through = f" (through {', '.join(answer.aliases)})" if answer.aliases else ""
-        walk.done(Action.RESOLVE, host.host, ", ".join(addresses) + through, True, begun)
+async def _contact(walk: _Walk, host: HostPort, names: Sequence[str]) -> tuple[str, HostPort] | None:
+    """Try a host's addresses one after the other, as the client's RPC run time does; the first that answers wins.
+
+    `names` are the full names it is looked up by, in order.
+    """
+    addresses = (host.host,) if is_address(host.host) else await _addresses(walk, host.host, names)
     for address in addresses:
         begun = walk.seconds()
         place = HostPort(address, host.port)
@@ -179,6 +171,29 @@ async def _contact(walk: _Walk, host: HostPort) -> tuple[str, HostPort] | None:
         if probed.answers:
             return host.host, place
     return None
+
+
+async def _addresses(walk: _Walk, host: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The addresses of the first of the names that has any; none where the client asks DNS in vain."""
+    for name in names:
+        begun = walk.seconds()
+        try:
+            answer = await walk.lookup.host(name)
+        except LookupFailed as failed:
+            walk.done(Action.RESOLVE, name, str(failed), False, begun)
+            if not failed.says_no:
+                # As with SRV records: what cannot be looked up now is no reason to take another name's answer for it.
+                break
+        else:
+            through = f" (through {', '.join(answer.aliases)})" if answer.aliases else ""
+            walk.done(Action.RESOLVE, name, ", ".join(answer.addresses) + through, True, begun)
+            return answer.addresses
+    if "." not in host:
+        why = "no DNS suffix has it" if names else "it has no DNS suffix to append"
+        walk.decide(
+            f"the short name {host}", f"{why}: a client may ask its own network next (LLMNR, NetBIOS)", good=False
+        )
+    return ()
 
 
 def _code(failed: LookupFailed) -> str:

@@ -29,9 +29,11 @@ class LookupProblem(StrEnum):
     SERVER_FAILURE = "servfail"
     REFUSED = "refused"
     TIMEOUT = "timeout"
+    CLOSED = "closed"
     UNREACHABLE = "unreachable"
     NO_ROUTE = "no-route"
     BAD_ANSWER = "bad-answer"
+    ALIAS = "alias"
     ALIAS_LOOP = "alias-loop"
     BAD_NAME = "bad-name"
     NO_SERVER = "no-server"
@@ -45,6 +47,7 @@ _SENTENCES = {
     LookupProblem.SERVER_FAILURE: "The DNS server {server} failed to look up {name} (SERVFAIL).",
     LookupProblem.REFUSED: "The DNS server {server} refuses to look up {name} for this machine (REFUSED).",
     LookupProblem.TIMEOUT: "The DNS server {server} gave no answer about {name} within {seconds:g} seconds.",
+    LookupProblem.CLOSED: "Nothing answers at {server}, which was asked about {name}: is it a DNS server?",
     LookupProblem.UNREACHABLE: "The DNS server {server} takes no TCP connection, needed for the long answer on {name}.",
     LookupProblem.NO_ROUTE: "This machine has no way to the DNS server {server}.",
     LookupProblem.BAD_ANSWER: "The DNS server {server} gave an answer about {name} that cannot be used.",
@@ -74,6 +77,17 @@ class LookupFailed(Exception):
     def says_no(self) -> bool:
         """Whether DNS answered that there is nothing, rather than not answering."""
         return self.problem in _SAYS_NO
+
+
+class IsAlias(LookupFailed):
+    """The name is an alias (CNAME), where one that is none is needed; `leads_to` is the name it stands for."""
+
+    def __init__(self, name: str, leads_to: str, server: HostPort) -> None:
+        Exception.__init__(self, f"{name} is an alias (CNAME) of {leads_to}, says the DNS server {server}.")
+        self.problem = LookupProblem.ALIAS
+        self.name = name
+        self.server = server
+        self.leads_to = leads_to
 
 
 @dataclass(frozen=True, slots=True)

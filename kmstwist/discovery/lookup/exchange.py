@@ -7,6 +7,7 @@ cancelled update leaves no thread behind, and the waiting can be tested in virtu
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -28,12 +29,26 @@ _FLAG_RESPONSE = 0x80
 _FLAG_TRUNCATED = 0x02
 
 
-class NoAnswer(Exception):
-    """The server took no message, or gave no answer in time; the text is a sentence, `refused` tells which."""
+class Silence(Enum):
+    """Why there is no answer; the value is the sentence for it."""
 
-    def __init__(self, sentence: str, refused: bool) -> None:
-        super().__init__(sentence)
-        self.refused = refused
+    TIMED_OUT = "The DNS server {server} gave no answer within {seconds:g} seconds."
+    CLOSED = "Nothing answers at {server}: is a DNS server running there?"
+    NO_TCP = "The DNS server {server} takes no TCP connection, needed for its long answer."
+    NO_WAY = "This machine has no way to the DNS server {server}."
+
+
+class NoAnswer(Exception):
+    """The server took no message, or gave no answer in time; the text is a sentence, `why` tells which it was."""
+
+    def __init__(self, why: Silence, server: HostPort, seconds: float) -> None:
+        super().__init__(why.value.format(server=server, seconds=seconds))
+        self.why = why
+
+    @property
+    def refused(self) -> bool:
+        """Whether that was known at once, and not by waiting."""
+        return self.why is not Silence.TIMED_OUT
 
 
 async def exchange(reactor: Reactor, server: HostPort, message: bytes, timeouts: Sequence[float]) -> bytes:
@@ -43,30 +58,27 @@ async def exchange(reactor: Reactor, server: HostPort, message: bytes, timeouts:
     may be sent again without harm: to add a record that is there, or to remove one that is not, changes nothing.
     Raises `NoAnswer`.
     """
-
-    async def asking() -> bytes:
-        answer = await _over_udp(reactor, server, message, timeouts)
-        if answer[2] & _FLAG_TRUNCATED:
-            answer = await _over_tcp(reactor, server, message, sum(timeouts))
-        return answer
-
-    return await _answered(asking(), server, sum(timeouts))
+    seconds = sum(timeouts)
+    answer = await _told(_over_udp(reactor, server, message, timeouts), server, seconds, Silence.CLOSED)
+    if answer[2] & _FLAG_TRUNCATED:
+        answer = await _told(_over_tcp(reactor, server, message, seconds), server, seconds, Silence.NO_TCP)
+    return answer
 
 
 async def exchange_over_tcp(reactor: Reactor, server: HostPort, message: bytes, seconds: float) -> bytes:
     """As `exchange`, over TCP from the first, within so many seconds. Raises `NoAnswer`."""
-    return await _answered(_over_tcp(reactor, server, message, seconds), server, seconds)
+    return await _told(_over_tcp(reactor, server, message, seconds), server, seconds, Silence.CLOSED)
 
 
-async def _answered(asking: Awaitable[bytes], server: HostPort, seconds: float) -> bytes:
+async def _told(asking: Awaitable[bytes], server: HostPort, seconds: float, closed: Silence) -> bytes:
     try:
         return await asking
     except (DeferredTimeout, ConnectTimeout):
-        raise NoAnswer(f"The DNS server {server} gave no answer within {seconds:g} seconds.", refused=False) from None
+        raise NoAnswer(Silence.TIMED_OUT, server, seconds) from None
     except (ConnectError, ConnectionClosed, ConnectionRefusedError):
-        raise NoAnswer(f"Nothing answers at {server}: is a DNS server running there?", refused=True) from None
+        raise NoAnswer(closed, server, seconds) from None
     except (OSError, CannotListenError):
-        raise NoAnswer(f"This machine has no way to the DNS server {server}.", refused=True) from None
+        raise NoAnswer(Silence.NO_WAY, server, seconds) from None
 
 
 def _answers(datagram: bytes, message: bytes) -> bool:
@@ -109,12 +121,13 @@ class _Asking(ConnectedDatagramProtocol):
 async def _over_udp(reactor: Reactor, server: HostPort, message: bytes, timeouts: Sequence[float]) -> bytes:
     asking = _Asking(server, message)
     port = reactor.listenUDP(0, asking, "::" if ":" in server.host else "", _MOST_BYTES)
-    waited = 0.0
+    waited = timeouts[0]
     resends = []
-    for seconds in timeouts:
+    for seconds in timeouts[1:]:
         resends.append(reactor.callLater(waited, asking.send))
         waited += seconds
     try:
+        asking.send()
         return await asking.answer.addTimeout(waited, reactor)
     finally:
         for resend in resends:

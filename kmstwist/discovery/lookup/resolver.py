@@ -1,40 +1,39 @@
-"""Asking DNS, over Twisted Names: SRV records, addresses, and the zone a name lives in.
+"""Asking DNS: SRV records, addresses, and the zone a name lives in.
 
-Servers are asked in their order; as in every stub resolver, the next is asked when one fails or is silent, never
-because it said that a name does not exist. An answer too long for UDP is asked for again over TCP, of the same server
-(RFC 7766).
+The messages are dnspython's, the way to a server is `exchange`, and which server is asked when is `asking`'s. An answer
+too long for UDP is asked for again over TCP, of the same server (RFC 7766).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import CannotListenError, ConnectError, ConnectionClosed
-from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.protocol import Factory
-from twisted.names import client, dns, error
+import dns.exception
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.client.machine import system_servers
 from kmstwist.discovery.lookup.answers import (
     MAX_ALIASES,
-    MAX_LABEL,
     HostAnswer,
+    IsAlias,
     LookupFailed,
     LookupProblem,
     SrvAnswer,
     Zone,
 )
-from kmstwist.discovery.lookup.names import MAX_LENGTH, service_name
+from kmstwist.discovery.lookup.asking import Race, Standing
+from kmstwist.discovery.lookup.exchange import NoAnswer, Silence, exchange
+from kmstwist.discovery.lookup.names import service_name
 from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.lookup.together import together
 from kmstwist.reactor import Reactor
-from kmstwist.transport.endpoints import address_endpoint
 
 DEFAULT_TIMEOUTS = (2.0, 3.0)
 """Seconds to wait for each server's answer, try by try."""
@@ -45,18 +44,42 @@ def tries(seconds: float) -> tuple[float, ...]:
     return (seconds * 0.4, seconds * 0.6)
 
 
+_NO_ANSWER = {
+    Silence.TIMED_OUT: LookupProblem.TIMEOUT,
+    Silence.CLOSED: LookupProblem.CLOSED,
+    Silence.NO_TCP: LookupProblem.UNREACHABLE,
+    Silence.NO_WAY: LookupProblem.NO_ROUTE,
+}
+
+_RCODES = {
+    dns.rcode.SERVFAIL: LookupProblem.SERVER_FAILURE,
+    dns.rcode.REFUSED: LookupProblem.REFUSED,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    answers: Sequence[Any]
-    authority: Sequence[Any]
+    """What a server said: that the name exists, or does not; and what it has."""
+
+    exists: bool
+    answers: Sequence[dns.rrset.RRset]
+    authority: Sequence[dns.rrset.RRset]
     server: HostPort
+
+    def records(self, owner: dns.name.Name, kind: dns.rdatatype.RdataType) -> dns.rrset.RRset | None:
+        return next((rrset for rrset in self.answers if rrset.rdtype == kind and rrset.name == owner), None)
+
+    def alias(self, owner: dns.name.Name) -> dns.name.Name | None:
+        found = self.records(owner, dns.rdatatype.CNAME)
+        return found[0].target if found else None
 
 
 class Lookup:
     """Looks names up at `servers` (addresses with ports); without any, at those this machine is configured with.
 
     `servers` may be given other values at any time, and resolv.conf is read again when it has changed. `timeouts` are
-    the seconds to wait for each server, try by try; `reactor` provides UDP, TCP and time.
+    the seconds to wait for each server, try by try, the first of them until the next server is asked too; `reactor`
+    provides UDP, TCP and time.
     """
 
     def __init__(
@@ -65,182 +88,127 @@ class Lookup:
         self._reactor = reactor
         self.servers: Sequence[HostPort] = tuple(servers)
         self._timeouts = tuple(timeouts)
+        self._standing = Standing(reactor)
 
     async def service(self, domain: str) -> SrvAnswer:
         """The KMS SRV records of a domain. Raises `LookupFailed`."""
         name = service_name(domain)
-        reply, owner, _ = await self._ask_through_aliases(name, dns.SRV)
-        found = [rr for rr in reply.answers if rr.type == dns.SRV and _text(rr.name) == owner]
-        return SrvAnswer(name, owner, tuple(map(_srv, found)), reply.server, _as_written(found[0].name))
+        found, _, server = await self._through_aliases(name, dns.rdatatype.SRV)
+        records = tuple(_srv(rdata, found.ttl) for rdata in found)
+        return SrvAnswer(name, _text(found.name), records, server, found.name.to_text(omit_final_dot=True))
 
     async def host(self, name: str) -> HostAnswer:
         """The addresses of a host. Raises `LookupFailed` where it has neither an IPv6 nor an IPv4 address.
 
         One kind being absent is no failure: a host with IPv6 only works.
         """
-        outcomes: list[_Addresses | LookupFailed] = await together(
-            self._addresses(name, kind) for kind in (dns.AAAA, dns.A)
-        )
-        found = [outcome for outcome in outcomes if isinstance(outcome, _Addresses)]
+        six, four = await together(self._addresses(name, kind) for kind in (dns.rdatatype.AAAA, dns.rdatatype.A))
+        found = [outcome for outcome in (six, four) if isinstance(outcome, _Addresses)]
         if not found:
-            failures = [outcome for outcome in outcomes if isinstance(outcome, LookupFailed)]
+            failures = [outcome for outcome in (six, four) if isinstance(outcome, LookupFailed)]
             # Silence on one kind is the worse news: it says that nothing is known.
             raise next((failure for failure in failures if not failure.says_no), failures[-1])
-        by_kind = {outcome.kind: outcome for outcome in found}
         return HostAnswer(
             name=name,
             aliases=found[0].aliases,
-            ipv6=by_kind[dns.AAAA].addresses if dns.AAAA in by_kind else (),
-            ipv4=by_kind[dns.A].addresses if dns.A in by_kind else (),
+            ipv6=six.addresses if isinstance(six, _Addresses) else (),
+            ipv4=four.addresses if isinstance(four, _Addresses) else (),
             ttl=min(outcome.ttl for outcome in found),
         )
 
     async def zone_of(self, name: str) -> Zone:
-        """The zone that holds `name`, which need not exist itself. Raises `LookupFailed`.
+        """The zone that holds `name`, which need not exist itself.
 
-        A negative answer names the zone in its authority section (RFC 2308 section 3).
+        A negative answer names the zone in its authority section (RFC 2308 section 3). Raises `LookupFailed`, and
+        `IsAlias` for an alias: what a server says then is the zone of the name it leads to, if that.
         """
-        try:
-            reply = await self._ask(name, dns.SOA)
-        except _Negative as negative:
-            reply = negative.reply
-        for rr in (*reply.answers, *reply.authority):
-            if rr.type == dns.SOA:
-                return Zone(_text(rr.name), _text(rr.payload.mname))
-        raise self._failed(LookupProblem.NO_RECORDS, name, dns.SOA, reply.server)
+        owner = self._parsed(name, dns.rdatatype.SOA)
+        reply = await self._ask(owner, dns.rdatatype.SOA)
+        leads_to = reply.alias(owner)
+        if leads_to is not None:
+            raise IsAlias(name, _text(leads_to), reply.server)
+        for rrset in (*reply.answers, *reply.authority):
+            if rrset.rdtype == dns.rdatatype.SOA:
+                return Zone(_text(rrset.name), _text(rrset[0].mname))
+        raise self._failed(LookupProblem.NO_RECORDS, name, dns.rdatatype.SOA, reply.server)
 
-    async def _addresses(self, name: str, kind: int) -> _Addresses | LookupFailed:
+    async def _addresses(self, name: str, kind: dns.rdatatype.RdataType) -> _Addresses | LookupFailed:
         try:
-            reply, owner, aliases = await self._ask_through_aliases(name, kind)
+            found, aliases, _ = await self._through_aliases(name, kind)
         except LookupFailed as failure:
             return failure
-        rrs = [rr for rr in reply.answers if rr.type == kind and _text(rr.name) == owner]
-        addresses = tuple(dict.fromkeys(_address(rr.payload) for rr in rrs))
-        return _Addresses(kind, aliases, addresses, min(rr.ttl for rr in rrs))
+        return _Addresses(aliases, tuple(dict.fromkeys(rdata.address for rdata in found)), found.ttl)
 
-    async def _ask_through_aliases(self, name: str, kind: int) -> tuple[_Reply, str, tuple[str, ...]]:
-        """Ask, follow CNAMEs (within the answer, else by asking again), and return the reply with records in it."""
-        owner, aliases = name, list[str]()
+    async def _through_aliases(
+        self, name: str, kind: dns.rdatatype.RdataType
+    ) -> tuple[dns.rrset.RRset, tuple[str, ...], HostPort]:
+        """Ask, follow CNAMEs (within the answer, else by asking again), and return the records with who gave them."""
+        owner, aliases = self._parsed(name, kind), list[str]()
         while True:
-            asked, exists = owner, True
-            try:
-                reply = await self._ask(asked, kind)
-            except _Negative as negative:
-                # The name that does not exist may be where the aliases lead to (RFC 2308 section 2.1).
-                reply, exists = negative.reply, False
-            links = {_text(rr.name): _text(rr.payload.name) for rr in reply.answers if rr.type == dns.CNAME}
-            while owner in links:
-                owner = links[owner]
-                aliases.append(owner)
+            asked = owner
+            reply = await self._ask(asked, kind)
+            while (leads_to := reply.alias(owner)) is not None:
+                owner = leads_to
+                aliases.append(_text(owner))
                 if len(aliases) > MAX_ALIASES:
                     raise self._failed(LookupProblem.ALIAS_LOOP, name, kind, reply.server)
-            if not exists:
-                raise self._failed(LookupProblem.NO_SUCH_NAME, owner, kind, reply.server)
-            if any(rr.type == kind and _text(rr.name) == owner for rr in reply.answers):
-                return reply, owner, tuple(aliases)
+            # The name that does not exist may be where the aliases lead to (RFC 2308 section 2.1).
+            if not reply.exists:
+                raise self._failed(LookupProblem.NO_SUCH_NAME, _text(owner), kind, reply.server)
+            found = reply.records(owner, kind)
+            if found is not None:
+                return found, tuple(aliases), reply.server
             if owner == asked:
-                raise self._failed(LookupProblem.NO_RECORDS, owner, kind, reply.server)
+                raise self._failed(LookupProblem.NO_RECORDS, _text(owner), kind, reply.server)
 
-    async def _ask(self, name: str, kind: int) -> _Reply:
-        failure: LookupFailed | None = None
-        for server in self.servers or system_servers():
-            try:
-                return await self._ask_server(server, name, kind)
-            except LookupFailed as failed:
-                failure = failure or failed
-        assert failure is not None
-        raise failure
+    async def _ask(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> _Reply:
+        async def ask(server: HostPort) -> dns.message.Message:
+            return await self._ask_server(server, name, kind)
 
-    async def _ask_server(self, server: HostPort, name: str, kind: int) -> _Reply:
-        if len(name) > MAX_LENGTH or not all(0 < len(label) <= MAX_LABEL for label in name.split(".")):
-            raise self._failed(LookupProblem.BAD_NAME, name, kind, server)
-        asker = _OneServer(self._reactor, server, self._timeouts)
-        lookup: Any = {
-            dns.SRV: asker.lookupService,
-            dns.A: asker.lookupAddress,
-            dns.AAAA: asker.lookupIPV6Address,
-            dns.SOA: asker.lookupAuthority,
-        }[kind]
+        servers = self.servers or system_servers()
+        answer, server = await Race(self._reactor, servers, ask, self._standing, self._timeouts[0]).run()
+        return _Reply(answer.rcode() != dns.rcode.NXDOMAIN, answer.answer, answer.authority, server)
+
+    async def _ask_server(
+        self, server: HostPort, name: dns.name.Name, kind: dns.rdatatype.RdataType
+    ) -> dns.message.Message:
+        question = dns.message.make_query(name, kind)
         try:
-            answers, authority, _ = await lookup(name.encode("ascii"))
-        except error.DNSNameError as negative:
-            message: Any = negative.args[0]
-            raise _Negative(_Reply(message.answers, message.authority, server)) from None
-        except error.DNSServerError:
-            raise self._failed(LookupProblem.SERVER_FAILURE, name, kind, server) from None
-        except error.DNSQueryRefusedError:
-            raise self._failed(LookupProblem.REFUSED, name, kind, server) from None
-        except error.DomainError:
-            raise self._failed(LookupProblem.BAD_ANSWER, name, kind, server) from None
-        except (DeferredTimeout, ConnectTimeout):
-            raise self._failed(LookupProblem.TIMEOUT, name, kind, server) from None
-        except (ConnectError, ConnectionClosed):
-            raise self._failed(LookupProblem.UNREACHABLE, name, kind, server) from None
-        except (OSError, CannotListenError):
-            # No route, or no IPv6 on this machine: the socket cannot even send.
-            raise self._failed(LookupProblem.NO_ROUTE, name, kind, server) from None
-        return _Reply(answers, authority, server)
+            answer = dns.message.from_wire(await exchange(self._reactor, server, question.to_wire(), self._timeouts))
+        except NoAnswer as none:
+            raise self._failed(_NO_ANSWER[none.why], _text(name), kind, server) from None
+        except dns.exception.DNSException:
+            raise self._failed(LookupProblem.BAD_ANSWER, _text(name), kind, server) from None
+        rcode = answer.rcode()
+        if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN) or not question.is_response(answer):
+            problem = _RCODES.get(rcode, LookupProblem.BAD_ANSWER)
+            raise self._failed(problem, _text(name), kind, server)
+        return answer
 
-    def _failed(self, problem: LookupProblem, name: str, kind: int, server: HostPort) -> LookupFailed:
-        return LookupFailed(problem, name, dns.QUERY_TYPES[kind], server, sum(self._timeouts))
+    def _parsed(self, name: str, kind: dns.rdatatype.RdataType) -> dns.name.Name:
+        try:
+            return dns.name.from_text(name.rstrip(".") + ".")
+        except (dns.exception.DNSException, UnicodeError):
+            server = next(iter(self.servers or system_servers()))
+            raise self._failed(LookupProblem.BAD_NAME, name, kind, server) from None
+
+    def _failed(
+        self, problem: LookupProblem, name: str, kind: dns.rdatatype.RdataType, server: HostPort
+    ) -> LookupFailed:
+        return LookupFailed(problem, name, dns.rdatatype.to_text(kind), server, sum(self._timeouts))
 
 
 @dataclass(frozen=True, slots=True)
 class _Addresses:
-    kind: int
     aliases: tuple[str, ...]
     addresses: tuple[str, ...]
     ttl: int
 
 
-class _Negative(Exception):
-    """NXDOMAIN, with the reply, whose authority section tells the zone."""
-
-    def __init__(self, reply: _Reply) -> None:
-        super().__init__("the name does not exist")
-        self.reply = reply
+def _text(name: dns.name.Name) -> str:
+    # dnspython writes what does not print as \\DDD (RFC 1035 5.1): a name may hold any bytes, and ends in terminals.
+    return "" if name == dns.name.root else name.canonicalize().to_text(omit_final_dot=True)
 
 
-class _OneServer(client.Resolver):
-    """Twisted's resolver for a single question at a single server.
-
-    Its own way over TCP keeps the connection for later questions and asks any of its servers; this one closes the
-    connection with the answer, and gives up connecting when the time is up.
-    """
-
-    def __init__(self, reactor: Reactor, server: HostPort, timeouts: Sequence[float]) -> None:
-        super().__init__(servers=[(server.host, server.port)], timeout=tuple(timeouts), reactor=reactor)
-        self._server = server
-        self._seconds = sum(timeouts)
-
-    def queryTCP(self, queries: Any, timeout: float = 10) -> Deferred[Any]:
-        """Ask over TCP; Twisted calls this for a truncated answer."""
-        return Deferred.fromCoroutine(self._query_tcp(queries))
-
-    async def _query_tcp(self, queries: Any) -> Any:
-        endpoint = address_endpoint(self._reactor, self._server.host, self._server.port, self._seconds)
-        factory: Any = Factory.forProtocol(lambda: dns.DNSProtocol(self, self._reactor))
-        protocol: Any = await endpoint.connect(factory)
-        try:
-            return await protocol.query(queries, self._seconds)
-        finally:
-            protocol.transport.loseConnection()
-
-
-def _text(name: dns.Name) -> str:
-    return _as_written(name).lower()
-
-
-def _as_written(name: dns.Name) -> str:
-    # A name may hold any bytes, and it ends in terminals and logs: what does not print is written \DDD (RFC 1035 5.1).
-    text = "".join(chr(byte) if 0x21 <= byte <= 0x7E else f"\\{byte:03d}" for byte in name.name)
-    return text.rstrip(".")
-
-
-def _srv(rr: Any) -> SrvRecord:
-    data = rr.payload
-    return SrvRecord(data.priority, data.weight, data.port, _text(data.target), rr.ttl)
-
-
-def _address(data: Any) -> str:
-    return inet_ntop(AF_INET if data.TYPE == dns.A else AF_INET6, data.address)
+def _srv(rdata: Any, ttl: int) -> SrvRecord:
+    return SrvRecord(rdata.priority, rdata.weight, rdata.port, _text(rdata.target), ttl)

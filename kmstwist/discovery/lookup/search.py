@@ -15,6 +15,11 @@ Pure: settings in, a plan out. The rules, all Microsoft's:
   domains. Microsoft documents devolution for single-label names, which `_vlmcs._tcp` is not: it is walked only where
   asked for. Its level is the number of labels that remain at least, 2 unless set. (Policy CSP, ADMX_DnsClient,
   `DNS_DomainNameDevolutionLevel`; `Set-DnsClientGlobalSetting`)
+- A host's name without a dot is never asked for as it is: the DNS client appends each suffix of the search list, or
+  without one the primary suffix, then the connection-specific ones, then (devolution) the primary suffix's parents. A
+  name with a dot is asked for as it is, and no suffix is appended unless a policy allows that. What DNS does not have
+  is then asked of LLMNR and NetBIOS, on the client's own network. (Policy CSP, ADMX_DnsClient:
+  `DNS_UseDomainNameDevolution`, `DNS_AppendToMultiLabelName`, `Turn_Off_Multicast`)
 """
 
 from __future__ import annotations
@@ -98,6 +103,21 @@ def _candidates(settings: ClientSettings) -> Iterator[SearchDomain]:
     if settings.devolution and settings.primary_suffix:
         for name in parents(settings.primary_suffix, settings.devolution_level):
             yield SearchDomain(name, Origin.DEVOLUTION)
+
+
+def names_of_host(settings: ClientSettings, host: str) -> tuple[str, ...]:
+    """The full names that a client with these settings asks DNS for, in order, where it was given `host`.
+
+    Empty for a name without a dot on a client that knows no suffix.
+    """
+    if "." in host:
+        return (host,)
+    suffixes = settings.search_list
+    if not suffixes:
+        own = (settings.primary_suffix,) if settings.primary_suffix else ()
+        devolved = tuple(parents(own[0], settings.devolution_level)) if own and settings.devolution else ()
+        suffixes = own + settings.connection_suffixes + devolved
+    return tuple(f"{host}.{suffix}" for suffix in dict.fromkeys(suffixes))
 
 
 def parents(suffix: str, level: int) -> Iterator[str]:

@@ -27,6 +27,7 @@ from kmstwist.logevents import (
     DNS_OUTDATED,
     DNS_PUBLISH_FAILED,
     DNS_PUBLISHED,
+    DNS_TARGET_UNUSABLE,
     DNS_WITHDRAW_FAILED,
     DNS_WITHDRAWN,
 )
@@ -111,7 +112,7 @@ class PublisherService(Service):
     async def _publish(self, publication: Publication, attempt: int) -> None:
         begun = self._clock.seconds()
         try:
-            done = await self._attempted(self._updater.publish(publication))
+            done = await self._attempted(self._published(publication))
         except UpdateFailed as failed:
             self.problems[publication.domain] = str(failed)
             wait = backoff(attempt, self._retry_first, self._retry_longest, self._random)
@@ -130,6 +131,19 @@ class PublisherService(Service):
         else:
             self._note(done, (self._clock.seconds() - begun) * 1000)
             self._schedule(self._refresh, publication, 1)
+
+    async def _published(self, publication: Publication) -> UpdateDone:
+        """Publish, and say before what is wrong with the host's name: clients may have another DNS than we."""
+        problem = await self._updater.target_problem(publication)
+        if problem:
+            DNS_TARGET_UNUSABLE.emit(
+                self._log,
+                domain=publication.domain,
+                host=publication.target,
+                reason=Reason.DNS_TARGET.value,
+                detail=problem,
+            )
+        return await self._updater.publish(publication)
 
     async def _attempted(self, update: Awaitable[UpdateDone]) -> UpdateDone:
         """A defect in one update must not end the publishing for good: it is logged whole, and tried again."""

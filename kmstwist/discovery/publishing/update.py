@@ -8,6 +8,7 @@ not ours to touch.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -89,12 +90,17 @@ class UpdateFailed(Exception):
         self.reason = reason
 
 
-def addition(zone: str, publication: Publication, owner: str = "") -> dns.update.UpdateMessage:
+def addition(
+    zone: str, publication: Publication, owner: str = "", instead_of: Iterable[SrvRecord] = ()
+) -> dns.update.UpdateMessage:
     """The update that adds our record to the record set (RFC 2136 2.5.1). Adding it twice changes nothing.
 
     `owner` is the record set's name in the zone's upper and lower case, which an update with another would change.
+    `instead_of` are records that the same update takes out: clients never see neither.
     """
     message = dns.update.UpdateMessage(zone + ".")
+    for record in instead_of:
+        message.delete((owner or publication.name) + ".", "SRV", str(record))
     message.add((owner or publication.name) + ".", publication.ttl, "SRV", str(publication.record))
     return message
 
@@ -103,6 +109,18 @@ def removal(zone: str, publication: Publication, owner: str = "") -> dns.update.
     """The update that takes our record, and no other, out of the record set (RFC 2136 2.5.4). `owner` as before."""
     message = dns.update.UpdateMessage(zone + ".")
     message.delete((owner or publication.name) + ".", "SRV", str(publication.record))
+    return message
+
+
+def never(zone: str, publication: Publication, owner: str = "") -> dns.update.UpdateMessage:
+    """An addition like ours, of a host whose name is beyond doubt, that changes nothing.
+
+    What it presupposes cannot be (that the zone's own name is there, and is not): a server says so, if it does not
+    refuse the addition as such.
+    """
+    message = addition(zone, dataclasses.replace(publication, target="host.invalid"), owner)
+    message.present(zone + ".")
+    message.absent(zone + ".")
     return message
 
 

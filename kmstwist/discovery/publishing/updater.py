@@ -14,7 +14,7 @@ import dns.update
 
 from kmstwist.addresses import HostPort, is_address
 from kmstwist.discovery.client.machine import system_addresses
-from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
+from kmstwist.discovery.lookup.answers import IsAlias, LookupFailed, LookupProblem
 from kmstwist.discovery.lookup.exchange import NoAnswer, exchange
 from kmstwist.discovery.lookup.names import DNS_PORT
 from kmstwist.discovery.lookup.resolver import DEFAULT_TIMEOUTS, Lookup
@@ -27,6 +27,7 @@ from kmstwist.discovery.publishing.update import (
     UpdateFailed,
     addition,
     check_answer,
+    never,
     removal,
     sign,
 )
@@ -40,7 +41,7 @@ class UpdateDone:
 
     `stood` is whether the record was there before. `others` are the records of other hosts in the set; `outdated` are
     earlier records of ours, with the same host and port but another priority or weight, which stay until they are
-    withdrawn.
+    withdrawn; `replaced` are such records that were taken out.
     """
 
     publication: Publication
@@ -49,6 +50,7 @@ class UpdateDone:
     others: tuple[SrvRecord, ...]
     outdated: tuple[SrvRecord, ...]
     stood: bool = False
+    replaced: tuple[SrvRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,11 @@ class _Found:
         """The records but ours."""
         return [record for record in self.records if record.data != publication.record.data]
 
+    def earlier(self, publication: Publication) -> tuple[SrvRecord, ...]:
+        """Records of ours, the same host and port, with another priority or weight."""
+        ours = (publication.target, publication.port)
+        return tuple(record for record in self.without(publication) if (record.target, record.port) == ours)
+
 
 class Publishes(Protocol):
     """What the publishing service needs of whoever does the updates."""
@@ -75,12 +82,16 @@ class Publishes(Protocol):
     async def withdraw(self, publication: Publication) -> UpdateDone:
         """Take the record out. Raises `UpdateFailed`."""
 
+    async def target_problem(self, publication: Publication) -> str:
+        """Why clients that are sent to the record's host find nothing, in a sentence; "" where DNS knows no reason."""
+
 
 class Updater:
     """Does updates over the network, signed with `key`, or one that Kerberos agrees on with the server, if any.
 
     `lookup` finds the zone and its primary server, unless `server` (a name or an address) is given, which is then asked
-    for the zone too. `wall_clock` returns seconds since 1970 UTC, for the signature; `timeouts` as in `exchange`.
+    for the zone too. `wall_clock` returns seconds since 1970 UTC, for the signature; `timeouts` as in `exchange`. With
+    `replace_own`, to publish a record takes out earlier ones of the same host and port.
     """
 
     def __init__(
@@ -91,6 +102,7 @@ class Updater:
         wall_clock: Callable[[], float],
         server: HostPort | None = None,
         timeouts: Sequence[float] = DEFAULT_TIMEOUTS,
+        replace_own: bool = False,
     ) -> None:
         self._reactor = reactor
         self._lookup = lookup
@@ -98,15 +110,53 @@ class Updater:
         self._wall_clock = wall_clock
         self._server = server
         self._timeouts = tuple(timeouts)
+        self._replace_own = replace_own
 
     async def publish(self, publication: Publication) -> UpdateDone:
         """Add our record to the domain's set. To do it again changes nothing. Raises `UpdateFailed`."""
         found = await self._survey(publication)
-        others = found.without(publication)
-        if others:
-            publication = publication.with_ttl(others[0].ttl)
-        await self._send(addition(found.zone, publication, found.owner), found)
-        return _done(publication, found)
+        replaced = found.earlier(publication) if self._replace_own else ()
+        beside = [record for record in found.without(publication) if record not in replaced]
+        if beside:
+            publication = publication.with_ttl(beside[0].ttl)
+        try:
+            await self._send(addition(found.zone, publication, found.owner, replaced), found)
+        except UpdateFailed as failed:
+            if (
+                failed.reason is Reason.DNS_REFUSED
+                and "_" in publication.target
+                and await self._may(found, publication)
+            ):
+                raise _underscore(publication, found) from None
+            raise
+        return _done(publication, found, replaced)
+
+    async def target_problem(self, publication: Publication) -> str:
+        """Why clients that are sent to the record's host find nothing, in a sentence; "" where DNS knows no reason.
+
+        RFC 2782 wants a name there that has an address and is no alias. Where DNS does not answer, nothing is known.
+        """
+        target = publication.target
+        try:
+            aliases = (await self._lookup.host(target)).aliases
+        except LookupFailed as failed:
+            aliases = (failed.name,) if failed.name not in (target, "") else ()
+            if not aliases:
+                return str(failed) if failed.says_no else ""
+        if not aliases:
+            return ""
+        return (
+            f"{target} is an alias (CNAME) of {aliases[-1]}, and an SRV record must not lead to an alias (RFC 2782): "
+            f"name {aliases[-1]} instead."
+        )
+
+    async def _may(self, found: _Found, publication: Publication) -> bool:
+        """Whether the server lets us add such a record for another host; nothing is added."""
+        try:
+            await self._send(never(found.zone, publication, found.owner), found)
+        except UpdateFailed as failed:
+            return failed.reason is not Reason.DNS_REFUSED
+        return True
 
     async def withdraw(self, publication: Publication) -> UpdateDone:
         """Take our record, and no other, out of the domain's set. Raises `UpdateFailed`."""
@@ -124,6 +174,8 @@ class Updater:
                 zone = await self._lookup.zone_of(publication.name)
                 servers = await self._in_dns(HostPort(zone.primary, DNS_PORT))
                 primary = Lookup(self._reactor, servers, self._timeouts)
+        except IsAlias as alias:
+            raise _is_alias(publication, alias.leads_to) from None
         except LookupFailed as failed:
             raise UpdateFailed(
                 _reason_of(failed), f"The zone of {publication.domain} cannot be found: {failed}"
@@ -131,10 +183,11 @@ class Updater:
         try:
             answer = await primary.service(publication.domain)
         except LookupFailed as failed:
+            if failed.name != publication.name:
+                # An alias was followed, and what it leads to need not be this server's to know.
+                raise _is_alias(publication, failed.name) from None
             if not failed.says_no or failed.server is None:
                 raise UpdateFailed(_reason_of(failed), str(failed)) from None
-            if failed.name != publication.name:
-                raise _is_alias(publication, failed.name) from None
             return _Found(zone.name, zone.primary, failed.server)
         if answer.owner != publication.name:
             raise _is_alias(publication, answer.owner)
@@ -181,7 +234,7 @@ class Updater:
 def _reason_of(failed: LookupFailed) -> Reason:
     if failed.problem is LookupProblem.TIMEOUT:
         return Reason.DNS_TIMEOUT
-    if failed.problem is LookupProblem.NO_ROUTE:
+    if failed.problem in (LookupProblem.NO_ROUTE, LookupProblem.CLOSED):
         return Reason.DNS_UNREACHABLE
     return Reason.DNS_LOOKUP
 
@@ -195,9 +248,19 @@ def _is_alias(publication: Publication, of: str) -> UpdateFailed:
     )
 
 
-def _done(publication: Publication, found: _Found) -> UpdateDone:
+def _underscore(publication: Publication, found: _Found) -> UpdateFailed:
+    return UpdateFailed(
+        Reason.DNS_TARGET,
+        f"The DNS server {found.server} refuses the record for the name in it: {publication.target} has an underscore, "
+        "which a host name must not have (RFC 952), and BIND takes none unless it is told to (check-names ignore). "
+        "Name the host by another of its names; should that be refused too, look at what the key may do.",
+    )
+
+
+def _done(publication: Publication, found: _Found, replaced: tuple[SrvRecord, ...] = ()) -> UpdateDone:
     rest = found.without(publication)
-    ours = [record for record in rest if (record.target, record.port) == (publication.target, publication.port)]
+    ours = found.earlier(publication)
     others = tuple(record for record in rest if record not in ours)
+    outdated = tuple(record for record in ours if record not in replaced)
     stood = len(rest) < len(found.records)
-    return UpdateDone(publication, found.zone, found.server, others, tuple(ours), stood)
+    return UpdateDone(publication, found.zone, found.server, others, outdated, stood, replaced)

@@ -30,7 +30,7 @@ class LocateFailed(Exception):
 
 
 def locator(reactor: Reactor, random: Random) -> Locator:
-    """A `Locator` over Twisted Names: at the machine's own DNS server if it has one, else at this computer's."""
+    """A `Locator` that asks DNS: at the machine's own DNS server if it has one, else at this computer's."""
 
     async def locate(machine: Machine, licence: Licence) -> list[HostPort]:
         _check_lookup_domain(machine, licence)
