@@ -40,7 +40,7 @@ class FirstEvent:
 async def test_the_record_is_there_while_the_service_runs_and_the_zone_as_before_after_it(
     start_named: StartNamed,
 ) -> None:
-    named = start_named({"corp.test": FOREIGN})
+    named = start_named({"corp.test": FOREIGN + "gw IN A 192.0.2.8\n"})
     before = named.transfer("corp.test")
     first = FirstEvent()
     lookup = Lookup(reactor, [named.server], PATIENT)
