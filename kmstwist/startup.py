@@ -21,6 +21,9 @@ def speak_plainly() -> None:
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if isinstance(error, StartupError):
             sys.stderr.write(f"kmstwist: {error}\n")
+        elif issubclass(kind, KeyboardInterrupt):
+            # Ctrl-C before anything runs; the exit status says it.
+            pass
         else:
             previous(kind, error, traceback)
 

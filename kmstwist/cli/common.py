@@ -63,7 +63,10 @@ ANY_PATH = AnyPath()
 
 
 def run_reactor(main: Callable[[Reactor], Coroutine[Any, Any, ResultT]]) -> ResultT:
-    """Run `main(reactor)` to its end on Twisted's reactor and give its result; its exception is raised here."""
+    """Run `main(reactor)` to its end on Twisted's reactor and give its result; its exception is raised here.
+
+    Raises `KeyboardInterrupt` where a signal stopped it before.
+    """
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
@@ -77,10 +80,13 @@ def run_reactor(main: Callable[[Reactor], Coroutine[Any, Any, ResultT]]) -> Resu
         if reactor.running:
             reactor.stop()
 
+    interrupted: list[bool] = []
+    # When a signal stops the reactor, its connections end, and what `main` makes of that is no result.
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: interrupted.append(not outcome))
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(main(reactor)).addBoth(finish))
     reactor.run()
-    if not outcome:
-        raise click.Abort
+    if not outcome or any(interrupted):
+        raise KeyboardInterrupt
     result = outcome[0]
     if isinstance(result, Failure):
         result.raiseException()

@@ -10,6 +10,9 @@ import click
 
 from kmstwist.shown import visible_lines
 
+#: The exit status of what Ctrl-C ended, as shells have it: 128 and the number of SIGINT.
+INTERRUPTED = 130
+
 
 class LazyGroup(click.Group):
     """A group with a table of commands, each as "module:attribute" below kmstwist.cli, beside those added to it."""
@@ -22,6 +25,9 @@ class LazyGroup(click.Group):
         """Run the verb; an error's words are shown as they are, and a terminal obeys none of them."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except click.ClickException as error:
             vars(error)["message"] = visible_lines(error.message)
             if isinstance(error, click.FileError):

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from kmstwist import __version__
-from kmstwist.cli.lazy import LazyGroup
+from kmstwist.cli.lazy import INTERRUPTED, LazyGroup
 from kmstwist.cli.output import OutputError, give_up_standard_output, watch_standard_output
 from kmstwist.cli.where import config_option, remember_config
 
@@ -29,6 +29,7 @@ VERBS = {
     "log": "logs.log:log",
     "probe": "checks.probe:probe",
     "report": "audit.report:report",
+    "serve": "serve:serve",
     "setup-client": "clients.setup_client:setup_client",
     "upstreams": "gateway.upstreams:upstreams",
     "web": "gateway.web:web",
@@ -61,6 +62,9 @@ def main() -> None:
             # What is still in the buffer fails here, not when nobody can tell of it any more.
             if sys.stdout is not None:
                 sys.stdout.flush()
+    except KeyboardInterrupt:
+        # Before a verb was reached, or after its end.
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)

@@ -119,7 +119,7 @@ def _commented(model: type[BaseModel], place: Place) -> Iterator[str]:
 _EXAMPLES: dict[str, Any] = {
     "address": "kms1.example.com",
     "name": "kms1",
-    "listen": ("tcp:1688:interface=10.0.0.1",),
+    "listen": ("10.0.0.1:1688",),
     "state_dir": "/var/lib/kmstwist",
     "run_dir": "/run/kmstwist",
     "discover": "corp.example.com",

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from kmstwist.addresses import is_address
 from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.audit.settings import AuditSection
 from kmstwist.conversation.settings import TimeoutSettings
@@ -31,15 +32,27 @@ def _endpoint(text: str) -> str:
     # Imported here: this module is read by commands that open no port.
     from twisted.internet.endpoints import serverFromString
 
+    text = _address_as_endpoint(text)
     no_reactor: Any = None
     if not text.startswith("systemd:"):  # Its sockets are there only in the process that systemd starts.
         try:
             serverFromString(no_reactor, text)
         except (ValueError, TypeError, LookupError, OSError) as error:
             raise ValueError(
-                f"'{text}' is no Twisted endpoint ({error}); write for example tcp:1688:interface=10.0.0.1"
+                f"'{text}' is no address with a port and no Twisted endpoint ({error}); write for example "
+                "10.0.0.1:1688, [2001:db8::1]:1688 or tcp:1688:interface=10.0.0.1"
             ) from None
     return text
+
+
+def _address_as_endpoint(text: str) -> str:
+    """ADDRESS:PORT as Twisted writes it; anything else as it is."""
+    host, colon, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not port.isdecimal() or not is_address(bare) or (":" in bare and bare == host):
+        return text
+    escaped = bare.replace(":", "\\:")
+    return f"{'tcp6' if ':' in bare else 'tcp'}:{int(port)}:interface={escaped}"
 
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
@@ -67,7 +80,7 @@ class ServerSettings(Section):
 
     port: Annotated[int, Field(ge=0, le=65535)] = Field(1688, description="TCP port, for IPv4 and IPv6.")
     listen: tuple[Endpoint, ...] = Field(
-        (), description="Twisted endpoints to listen on instead of port, for example 'tcp:1688:interface=10.0.0.1'."
+        (), description="Addresses with their ports, or Twisted endpoints, to listen on instead of port."
     )
     state_dir: str | None = Field(
         None, description="Folder for what must outlive the process. By default /var/lib/kmstwist, or the user's own."

@@ -43,8 +43,8 @@ OPTIONS = (
         "listen",
         ("server", "listen"),
         str,
-        "Listen on this Twisted endpoint instead of --port, for example tcp:1688:interface=10.0.0.1, "
-        "tcp6:port=1688:interface=\\:\\: or systemd:domain=INET6:index=0.",
+        "Listen on ADDRESS:PORT instead of --port, such as 10.0.0.1:1688 or [2001:db8::1]:1688, or on a Twisted "
+        "endpoint, such as systemd:domain=INET6:index=0.",
         repeated=True,
     ),
     Option("state-dir", ("server", "state_dir"), str, "Folder for what must outlive the process."),

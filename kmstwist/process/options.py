@@ -6,7 +6,9 @@ is the same sentence with another place, and exit status 1.
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import sys
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
@@ -19,8 +21,27 @@ from kmstwist.configuration.options import OPTIONS, Option
 from kmstwist.configuration.reading import ConfigError, Effective, Override, load
 from kmstwist.configuration.whereabouts import CONFIG_VARIABLE
 from kmstwist.process.adoption import Adoption
+from kmstwist.process.pidfile import prepare_pid_file
+from kmstwist.startup import StartupError
 from kmstwist.telemetry.log import direct_log
 
+#: What people write behind `kms` that belongs before it.
+_TWISTDS = frozenset(
+    (
+        "-n",
+        "--nodaemon",
+        "--pidfile",
+        "-l",
+        "--logfile",
+        "--syslog",
+        "--prefix",
+        "-u",
+        "--uid",
+        "-g",
+        "--gid",
+        "--umask",
+    )
+)
 _WANTED: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 
@@ -73,7 +94,7 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            sys.exit(f"twistd kms: {_sentence(str(error))} (twistd kms --help lists the options)")
+            sys.exit(f"twistd kms: {self._sentence(str(error))} (twistd kms --help lists the options)")
 
     def parse_only(self, arguments: Sequence[str]) -> None:
         """Parse options without making the configuration or the log of them; for showing what they would do."""
@@ -93,6 +114,11 @@ class Options(usage.Options):
             self.effective = self.load() if handed is None else Effective(handed, self.config_file)
         except ConfigError as error:
             sys.exit("\n".join(f"twistd kms: {mistake}" for mistake in error.mistakes))
+        try:
+            if adoption is None:
+                prepare_pid_file(self.twistd)
+        except StartupError as error:
+            sys.exit(f"kmstwist: {error}")
         # Here and not in makeService: twistd makes its logger between the two.
         direct_log(self.twistd, self.effective.config.server.log)
 
@@ -124,6 +150,20 @@ class Options(usage.Options):
             raise ConfigError(mistakes)
         return found
 
+    def _sentence(self, text: str) -> str:
+        """Usage's own errors name an option without its dashes; ours name it as it is typed, and what was meant."""
+        unknown = re.fullmatch(r"option (--?)([\w-]+) not recognized", text)
+        if unknown is None:
+            return text
+        dashes, name = unknown.groups()
+        if dashes + name in _TWISTDS:
+            return (
+                f"{dashes}{name} is an option of twistd itself and stands before kms: twistd {dashes}{name} ... kms ..."
+            )
+        near = difflib.get_close_matches(name, [one.rstrip("=") for one in self.longOpt], n=1) if dashes == "--" else []
+        meant = f"; did you mean --{near[0]}?" if near else ""
+        return f"there is no option {dashes}{name}{meant}"
+
     @property
     def config_file(self) -> Path | None:
         """The file that the option or the environment names, absolute, since a daemon changes its folder."""
@@ -154,10 +194,3 @@ def _add_repeated(option: Option) -> None:
 for _option in OPTIONS:
     if _option.repeated:
         _add_repeated(_option)
-
-
-def _sentence(text: str) -> str:
-    """Usage's own errors name an option without its dashes; ours name it as it is typed."""
-    if text.startswith("option "):
-        return "unknown or incomplete " + text
-    return text

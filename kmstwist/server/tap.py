@@ -41,6 +41,7 @@ from kmstwist.process.listening import (
     try_port,
 )
 from kmstwist.process.options import Options
+from kmstwist.process.ownership import Ownership
 from kmstwist.process.signals import Signals
 from kmstwist.process.supervisor import Supervisor
 from kmstwist.process.supervisor_watch import SupervisorWatch
@@ -55,15 +56,17 @@ from kmstwist.server.monitoring import Observation, WorkersObservation, make_web
 from kmstwist.server.naming import Naming, make_naming
 from kmstwist.server.reload import Reloader
 from kmstwist.server.switches import SwitchesFile
-from kmstwist.startup import StartupError, speak_plainly
+from kmstwist.startup import StartupError
 from kmstwist.telemetry.log import redirect_log
+
+#: Seconds within which the kernel is done with a process that has ended.
+_LAST_OF_IT = 5.0
 
 __all__ = ["Options", "makeService"]
 
 
 def makeService(options: Options) -> MultiService:
     """The service tree of `twistd kms`: a server, or with `--workers` the supervisor of several."""
-    speak_plainly()
     raise_file_limit()
     reactor = installed_reactor()
     run_on_monotonic_time(reactor)
@@ -95,6 +98,8 @@ def _make_server(options: Options, config: Config, reactor: Reactor) -> MultiSer
         make_naming(config, gateway, listening_ports(config), reactor, lookup) if adoption.worker <= 1 else Naming()
     )
     _take_place(predecessor, config, lab=gateway is None)
+    if adoption.worker == 0:
+        _own(config, "lab" if gateway is None else "gateway", predecessor, reactor)
     answering: LabService | GatewayService = gateway or make_lab(config, reactor)
     audit = make_audit(
         config.audit,
@@ -192,6 +197,7 @@ def _make_supervisor(options: Options, config: Config, reactor: Reactor) -> Mult
     predecessor = _predecessor(options, config)
     supervisor = Supervisor(_endpoints(config, None, predecessor, reactor), options, run_dir(config), reactor)
     _take_place(predecessor, config, lab=False)
+    _own(config, "gateway", predecessor, reactor)
     root = StoppingInOrder()
     Announcement(config, None, reactor, supervisor.listeners, predecessor).setServiceParent(root)
     supervisor.setServiceParent(root)
@@ -222,6 +228,14 @@ def _take_place(predecessor: TakeOver | None, config: Config, *, lab: bool) -> N
     if predecessor is not None:
         try_store(config.audit, state_dir(config), lab=lab)
         predecessor.complete()
+
+
+def _own(config: Config, mode: str, predecessor: TakeOver | None, reactor: Reactor) -> None:
+    """Take the state folder for this process. Raises `StartupError` where another server has it."""
+    # A predecessor has ended, but for what the kernel does last.
+    patience = 0.0 if predecessor is None else _LAST_OF_IT
+    ownership = Ownership(state_dir(config), mode, min(listening_ports(config), default=0), patience=patience)
+    reactor.callWhenRunning(ownership.sign)
 
 
 def _hand_over(

@@ -11,6 +11,8 @@ import json
 import os
 import re
 import signal
+import stat
+import sys
 import syslog
 import time
 from collections.abc import Callable, Mapping, MutableMapping
@@ -40,6 +42,9 @@ _SYSLOG = {
     LogLevel.error: syslog.LOG_ERR,
     LogLevel.critical: syslog.LOG_CRIT,
 }
+
+_DIM, _BOLD, _PLAIN_AGAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+_COLOURS = {LogLevel.warn: "\x1b[33m", LogLevel.error: "\x1b[1;31m", LogLevel.critical: "\x1b[1;31m"}
 
 Formatter = Callable[[str, str, str, Mapping[str, object]], str]
 
@@ -110,6 +115,29 @@ class LineObserver:
         self._write(line, level)
 
 
+class TerminalObserver(LineObserver):
+    """Writes lines for somebody who reads them as they come: the level stands out."""
+
+    def write_event(self, line: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
+        """Write the line with its colours; JSON as it is."""
+        self._write(coloured(line, level) if line[:1] != "{" else line, level)
+
+
+def coloured(line: str, level: Any) -> str:
+    """A line of text with its time dimmed, and its level in a colour where it is one to look at."""
+    when, _, rest = line.partition(" ")
+    word, _, rest = rest.partition(" ")
+    name, space, rest = rest.partition(" ")
+    colour = _COLOURS.get(level)
+    shown = word if colour is None else f"{colour}{word}{_PLAIN_AGAIN}"
+    return f"{_DIM}{when}{_PLAIN_AGAIN} {shown} {_BOLD}{name}{_PLAIN_AGAIN}{space}{rest}"
+
+
+def wants_colour(descriptor: int, environ: Mapping[str, str]) -> bool:
+    """Whether lines on this descriptor are to have colours: on a terminal, unless NO_COLOR is set (no-color.org)."""
+    return os.isatty(descriptor) and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
 class JournalObserver(LineObserver):
     """Sends events to systemd's journal, as a line and as fields."""
 
@@ -132,6 +160,7 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = self._open()
+        self._mode = stat.S_IMODE(os.fstat(self._descriptor).st_mode)
         self._lost = 0
         self._torn = False
         self._log = Logger(namespace="kmstwist.server")
@@ -160,8 +189,12 @@ class LogFile:
 
     def reopen(self) -> None:
         """Open whatever is at the path now, and close the old file; where that fails, go on with the old one."""
+        new = not self._path.exists()
         try:
             opened = self._open()
+            if new:
+                # A daemon's umask is another one than that of its start, and who could read the first may read this.
+                os.fchmod(opened, self._mode)
         except OSError as error:
             LOG_REOPEN.emit(self._log, file=str(self._path), detail=error.strerror)
             return
@@ -199,7 +232,8 @@ def make_observer(
                 return JournalObserver(FORMATTERS[formatter], level, journal), None
         stdout = stdout_outlet(running)
         running.addSystemEventTrigger("after", "shutdown", stdout.finish)
-        return LineObserver(FORMATTERS[formatter], level, stdout.write), None
+        kind = TerminalObserver if wants_colour(sys.stdout.fileno(), os.environ) else LineObserver
+        return kind(FORMATTERS[formatter], level, stdout.write), None
     file = LogFile(Path(os.path.abspath(logfile or "twistd.log")))
     return LineObserver(FORMATTERS[formatter], level, file.write), file
 

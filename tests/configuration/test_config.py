@@ -115,7 +115,7 @@ activation_interval = 1
         ("[server]\nworkers = 4\n", "2: server.workers: several workers are for a gateway, and no upstream is named"),
         (
             '[server]\nlisten = ["systemd:domain=INET6:index=0", "tcp6:"]\n',
-            "2: server.listen[2]: 'tcp6:' is no Twisted endpoint (invalid literal",
+            "2: server.listen[2]: 'tcp6:' is no address with a port and no Twisted endpoint (invalid literal",
         ),
         ('[[gateway.upstreams]]\naddress = "10.0.0.300"\n', "'10.0.0.300' is no IPv4 address: that is four numbers"),
         ('[[gateway.upstreams]]\naddress = "a"\nname = "x\\ny"\n', r"'x\ny' is no name for logs and commands"),
@@ -378,7 +378,7 @@ def test_upstreams_on_the_command_line_stand_instead_of_the_file_s(write: Any) -
         (["--port=x"], "twistd kms: --port=x: must be a whole number"),
         (["--deadline=soon", "--port=70000"], "twistd kms: --deadline=soon: must be a number"),
         (["--upstream=a:b"], "twistd kms: --upstream=a:b: 'a:b': the port must be a number from 1 to 65535"),
-        (["--prot=1"], "twistd kms: unknown or incomplete option --prot not recognized"),
+        (["--prot=1"], "twistd kms: there is no option --prot; did you mean --port?"),
         (["--workers=2"], "twistd kms: --workers=2: several workers are for a gateway, and no upstream is named"),
         (["--upstream=a", "--upstream=a"], "twistd kms: --upstream=a,a: two upstreams are the same host, a:1688"),
         (

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from twisted.logger import LogLevel
 
-from kmstwist.telemetry.log import LogFile
+from kmstwist.telemetry.log import LogFile, coloured, wants_colour
 
 
 def test_a_reopened_file_leaves_the_old_one_whole(tmp_path: Path) -> None:
@@ -62,3 +64,39 @@ def test_a_full_disk_costs_lines_and_their_number_is_told(tmp_path: Path) -> Non
 def test_any_text_can_be_written(tmp_path: Path, text: str) -> None:
     LogFile(tmp_path / "log").write(text, None)
     assert (tmp_path / "log").read_bytes().endswith(b"\n")
+
+
+def test_a_reopened_file_may_be_read_by_who_could_read_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    before = os.umask(0o027)
+    try:
+        log = LogFile(path)
+        assert path.stat().st_mode & 0o777 == 0o640
+        path.rename(tmp_path / "log.1")
+        # As twistd has it, once it is a daemon.
+        os.umask(0o077)
+        log.reopen()
+        assert path.stat().st_mode & 0o777 == 0o640
+        path.unlink()
+        path.touch(0o600)
+        log.reopen()
+        assert path.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_lines_have_colours_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "2026-11-22T07:56:33.301Z warn gateway a=b c=d"
+    assert coloured(line, LogLevel.warn) == (
+        "\x1b[2m2026-11-22T07:56:33.301Z\x1b[0m \x1b[33mwarn\x1b[0m \x1b[1mgateway\x1b[0m a=b c=d"
+    )
+    ours, theirs = os.openpty()
+    reading, writing = os.pipe()
+    try:
+        assert wants_colour(theirs, {"TERM": "xterm"})
+        assert not wants_colour(theirs, {"TERM": "xterm", "NO_COLOR": "1"})
+        assert not wants_colour(theirs, {"TERM": "dumb"})
+        assert not wants_colour(writing, {"TERM": "xterm"})
+    finally:
+        for descriptor in (ours, theirs, reading, writing):
+            os.close(descriptor)

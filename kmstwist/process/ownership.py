@@ -1,0 +1,69 @@
+"""Whose a state folder is: one lab's at a time, and one gateway's.
+
+Two labs on one memory would each write over what the other counted, and two gateways would hash and forward one audit
+twice. So a server holds a lock in the folder for as long as its process lives; the kernel lets go of it with the last
+descriptor, however the process ends. A lab and a gateway before it may share a folder: their files are different ones.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from kmstwist.startup import StartupError
+
+#: Seconds between looks at a lock that its holder is about to let go of.
+_LOOK = 0.05
+
+
+class Ownership:
+    """The lock on a state folder. Kept for the life of the process; nobody gives it back."""
+
+    def __init__(self, folder: Path, mode: str, port: int, *, patience: float = 0.0) -> None:
+        """Take it for a server of this mode ("lab" or "gateway"), waiting at most `patience` seconds.
+
+        Raises `StartupError` that names the server that has it.
+        """
+        self._port = port
+        path = folder / f"{mode}.lock"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._descriptor = os.open(path, flags, 0o600)
+        except OSError as error:
+            raise StartupError(
+                f"the state folder {folder} cannot be used: {error.strerror}; name one that this user may write "
+                "(--state-dir)"
+            ) from None
+        until = time.monotonic() + patience
+        while not self._taken():
+            if time.monotonic() >= until:
+                raise StartupError(
+                    f"the state folder {folder} is in use by another {mode}{self._holder()}; stop it, or give this "
+                    "one a --state-dir of its own"
+                )
+            time.sleep(_LOOK)
+        self.sign()
+
+    def sign(self) -> None:
+        """Say in the file who has it: the process, which is another one once it is a daemon, and its port."""
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()} {self._port}\n".encode(), 0)
+
+    def _taken(self) -> bool:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+            # A file system without locks; there is nobody to ask.
+        return True
+
+    def _holder(self) -> str:
+        pid, _, port = os.pread(self._descriptor, 64, 0).decode(errors="replace").strip().partition(" ")
+        return f", process {pid} at port {port}" if pid.isdigit() and port.isdigit() else ""
