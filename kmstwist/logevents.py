@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from twisted.logger import Logger, LogLevel
 
+from kmstwist.clock import now
+
 #: Every event made, by name: what the reference is generated from.
 REGISTRY: dict[str, LogEvent] = {}
 
@@ -34,7 +36,19 @@ class LogEvent:
 
     def emit(self, log: Logger, /, **fields: object) -> None:
         """Write the event. Values are formatted only if an observer wants the line."""
-        log.emit(_LEVELS[self.level], None, kms_event=self.name, kms_fields=fields)
+        # The event that `Logger.emit` makes; that one looks through all levels there are first, for 2 µs.
+        log.observer(
+            {
+                "kms_event": self.name,
+                "kms_fields": fields,
+                "log_logger": log,
+                "log_level": _LEVELS[self.level],
+                "log_namespace": log.namespace,
+                "log_source": log.source,
+                "log_format": None,
+                "log_time": now(),
+            }
+        )
 
 
 _LEVELS = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
-from kmstwist.admission.networks import Address, NetworkTable, network_of, normalised
+from kmstwist.admission.networks import NetworkTable, network_of, normalised
 from kmstwist.admission.rates import TokenBuckets
 from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.kms.activation import ActivationFault
@@ -42,8 +42,10 @@ class Refusal:
 class _Known(NamedTuple):
     """What the settings say of an address."""
 
-    #: None for what is no IP address: the peer of a Unix socket.
-    address: Address | None
+    #: The address as it is judged, and the network it is counted in; None for what is no IP address: the peer of a Unix
+    #: socket.
+    address: str | None
+    network: str
     allowed: bool
     exempt: bool
     balancer: bool
@@ -85,9 +87,11 @@ class Admission:
     def _look_up(self, client: str) -> _Known:
         address = normalised(client)
         if address is None:
-            return _Known(None, allowed=True, exempt=False, balancer=False)
+            return _Known(None, "", allowed=True, exempt=False, balancer=False)
+        settings = self._settings
         return _Known(
-            address,
+            str(address),
+            network_of(address, settings.network_prefix_ipv4, settings.network_prefix_ipv6),
             allowed=bool(self._rules.find(address)),
             exempt=bool(self._exempt.find(address)),
             balancer=bool(self._balancers.find(address)),
@@ -146,16 +150,15 @@ class Admission:
         settings = self._settings
         if not (settings.client_rate or settings.network_rate) or known.exempt:
             return None
-        key = str(address)
-        if not self._clients.take(key):
+        if not self._clients.take(address):
             return Refusal(
                 FaultStatus.SERVER_TOO_BUSY,
                 Reason.ADMISSION_RATE,
                 f"more than {settings.client_rate:g} calls a minute from this address",
             )
-        network = network_of(address, settings.network_prefix_ipv4, settings.network_prefix_ipv6)
+        network = known.network
         if not self._networks.take(network):
-            self._clients.give_back(key)
+            self._clients.give_back(address)
             return Refusal(
                 FaultStatus.SERVER_TOO_BUSY,
                 Reason.ADMISSION_NETWORK_RATE,

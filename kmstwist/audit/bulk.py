@@ -7,6 +7,7 @@ takes SQLAlchemy's own way, which sends many rows in one statement.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from operator import itemgetter
@@ -17,6 +18,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 T = TypeVar("T")
+#: A connection to write rows by: SQLAlchemy's, or SQLite's own.
+Writable = Connection | sqlite3.Connection
 
 # SQLite takes 32766 parameters in one statement.
 _PARAMETERS = 10_000
@@ -33,16 +36,36 @@ def insert_for(dialect: str, table: Table) -> Any:
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
-def execute_many(connection: Connection, statement: Insert, rows: Sequence[dict[str, Any]]) -> None:
+def dialect_of(connection: Writable) -> str:
+    """The name of a connection's database."""
+    return "sqlite" if isinstance(connection, sqlite3.Connection) else connection.dialect.name
+
+
+def execute_many(connection: Writable, statement: Insert, rows: Sequence[dict[str, Any]]) -> None:
     """Execute `statement` for each of `rows`, which all have a value for the same columns.
 
     `statement` must be one object kept between calls (it is compiled once) and have no bound values of its own.
     """
-    if connection.dialect.name != "sqlite":
+    if dialect_of(connection) != "sqlite":
+        assert isinstance(connection, Connection)
         connection.execute(statement, rows)
         return
     text, values = _compiled(statement, tuple(rows[0]))
-    connection.exec_driver_sql(text, list(map(values, rows)))
+    if isinstance(connection, Connection):
+        connection.exec_driver_sql(text, list(map(values, rows)))
+    else:
+        connection.executemany(text, map(values, rows))
+
+
+def insert_text(table: Table, columns: Sequence[str]) -> str:
+    """SQLite's statement that inserts a row with values for these columns, in their order."""
+    compiled = table.insert().compile(dialect=sqlite.dialect(), column_keys=list(columns))
+    assert compiled.positiontup is not None, "SQLite's parameters are positional"
+    assert set(compiled.positiontup) == set(columns), "each column has a parameter"
+    in_order = sorted(columns, key=compiled.positiontup.index)
+    if in_order != list(columns):
+        raise ValueError(f"{table.name} has these columns in another order: {', '.join(in_order)}")
+    return str(compiled)
 
 
 @cache

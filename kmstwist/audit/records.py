@@ -8,7 +8,7 @@ one gateway sort by time, and two gateways never make the same one. That makes s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +28,8 @@ REFUSING = ("admission-", "audit-", "lab-", "rpc-", "server-")
 _NO_HOST = tuple(word for word in REFUSING if word != "lab-")
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which nobody makes use of: making a record would take twice as long (5.2 µs, 2.4 so).
+@dataclass(slots=True)
 class Phases:
     """How long each part of a call took, in milliseconds; None for a part that was not reached.
 
@@ -40,7 +41,7 @@ class Phases:
     answer: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """What happened to one call, or to one peer that was refused before it made any.
 
@@ -62,7 +63,7 @@ class Record:
     hresult: int | None = None
     fault: int | None = None
     detail: str = ""
-    phases: Phases = Phases()
+    phases: Phases = field(default_factory=Phases)
     bytes_in: int = 0
     bytes_out: int = 0
     machine: str | None = None

@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from sqlalchemy import Row
 
 from kmstwist.audit.records import Phases, Record
 from kmstwist.reasons import Reason
 
+#: The columns that a record fills, each with where its value stands in the record.
+_SOURCES: Final = {
+    "record_id": "record_id",
+    "at": "at",
+    "gateway": "gateway",
+    "client": "client",
+    "peer": "peer",
+    "version": "version",
+    "upstream": "upstream",
+    "hresult": "hresult",
+    "fault": "fault",
+    "reason": "reason.value",
+    "detail": "detail",
+    "receive_ms": "phases.receive",
+    "answer_ms": "phases.answer",
+    "bytes_in": "bytes_in",
+    "bytes_out": "bytes_out",
+    "machine": "machine",
+    "cmid": "cmid",
+    "app_id": "app_id",
+    "act_id": "act_id",
+    "product": "product",
+    "license_status": "license_status",
+    "virtual_machine": "virtual_machine",
+    "minutes_left": "minutes_left",
+    "required_count": "required_count",
+    "count": "count",
+}
+#: The names of these columns.
+COLUMNS: Final = tuple(_SOURCES)
+_values: Final = attrgetter(*_SOURCES.values())
+_VIRTUAL: Final = COLUMNS.index("virtual_machine")
+
+
+def values_of(record: Record) -> tuple[Any, ...]:
+    """The record's values, in the order of `COLUMNS`."""
+    values: tuple[Any, ...] = _values(record)
+    if record.virtual_machine is not None:
+        values = (*values[:_VIRTUAL], int(record.virtual_machine), *values[_VIRTUAL + 1 :])
+    return values
+
 
 def to_row(record: Record) -> dict[str, Any]:
     """The record as a row of the table `records`."""
-    phases = record.phases
-    return {
-        "record_id": record.record_id,
-        "at": record.at,
-        "gateway": record.gateway,
-        "client": record.client,
-        "peer": record.peer,
-        "version": record.version,
-        "upstream": record.upstream,
-        "hresult": record.hresult,
-        "fault": record.fault,
-        "reason": str(record.reason),
-        "detail": record.detail,
-        "receive_ms": phases.receive,
-        "answer_ms": phases.answer,
-        "bytes_in": record.bytes_in,
-        "bytes_out": record.bytes_out,
-        "machine": record.machine,
-        "cmid": record.cmid,
-        "app_id": record.app_id,
-        "act_id": record.act_id,
-        "product": record.product,
-        "license_status": record.license_status,
-        "virtual_machine": None if record.virtual_machine is None else int(record.virtual_machine),
-        "minutes_left": record.minutes_left,
-        "required_count": record.required_count,
-        "count": record.count,
-    }
+    return dict(zip(COLUMNS, values_of(record), strict=True))
 
 
 def from_row(row: Row[Any]) -> Record:

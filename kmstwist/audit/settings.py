@@ -62,7 +62,7 @@ class AuditSection(Section):
         examples=[2048],
     )
     gather: Annotated[float, Field(ge=0, le=1)] = Field(
-        GATHER, description="Seconds in which records are gathered to be stored together."
+        GATHER, description="Seconds in which records are gathered to be stored together, while many come."
     )
     batch: Annotated[int, Field(ge=1, le=100_000)] = Field(BATCH, description="Records stored together at most.")
     queue: Annotated[int, Field(ge=1, le=10_000_000)] = Field(

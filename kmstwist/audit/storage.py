@@ -30,6 +30,7 @@ from kmstwist.audit.engine import (
     pragma,
     sqlite_path,
 )
+from kmstwist.audit.inserting import commit_batch
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import Record
 from kmstwist.audit.store import insert_batch
@@ -79,7 +80,8 @@ class Storage:
         Raises as that does; StoreLost for a store that is not, StoreError for one that cannot be opened.
         """
         self.look()
-        number = insert_batch(self.engine or self.open(), batch, again=again)
+        engine = self.engine or self.open()
+        number = insert_batch(engine, batch, again=True) if again else commit_batch(engine, batch)
         self.look()
         return number
 

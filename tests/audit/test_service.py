@@ -126,11 +126,11 @@ def test_a_full_disk_keeps_nobody_waiting_and_loses_nothing(tmp_path: Path) -> G
     full = True
 
     # SQLite's own way of running out of space: the next page is one too many.
-    def fill(connection: Any) -> None:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA max_page_count={pages if full else 1 << 30}")
+    def fill(connection: Any, *_: object) -> None:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count={pages if full else 1 << 30}")
 
-    event.listen(audit.engine, "begin", fill)
+    event.listen(audit.engine, "checkout", fill)
     yield gatherResults([audit.record(opaque(START, detail="x" * 1000)) for _ in range(100)])
     assert audit.writer.failing
     assert audit.writer.waiting == 100

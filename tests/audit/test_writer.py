@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from kmstwist.audit.records import Record, id_text
-from kmstwist.audit.writer import AuditUnavailable, AuditWriter, OnFailure
+from kmstwist.audit.writer import BUSY, AuditUnavailable, AuditWriter, OnFailure
 from tests.audit.making import START, opaque
 
 
@@ -123,6 +123,32 @@ def test_a_full_batch_does_not_wait_for_the_gathering_time() -> None:
     bench = Bench(batch=3)
     for _ in range(3):
         bench.writer.record(opaque(START))
+    assert len(bench.thread.work) == 1
+
+
+def test_a_record_that_comes_alone_waits_for_the_end_of_the_turn_only() -> None:
+    bench = Bench(gather=60.0)
+    for _ in range(3):
+        seen = outcome(bench.writer.record(opaque(START)))
+        bench.clock.advance(0)
+        bench.thread.finish()
+        assert seen == ["committed"]
+
+
+def test_after_a_large_batch_the_next_is_gathered() -> None:
+    bench = Bench(gather=TICK)
+    for _ in range(BUSY):
+        bench.writer.record(opaque(START))
+    bench.commit()
+    bench.writer.record(opaque(START))
+    bench.clock.advance(0)
+    assert bench.thread.work == []
+    bench.writer.record(opaque(START))
+    bench.commit()
+    assert [len(batch) for batch in bench.disk.batches] == [BUSY, 2]
+    # And after a small one no more.
+    bench.writer.record(opaque(START))
+    bench.clock.advance(0)
     assert len(bench.thread.work) == 1
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from kmstwist.audit.bulk import Writable
 from kmstwist.audit.records import Record
 from kmstwist.audit.sums.hourly_activity import HOURLY_ACTIVITY
 from kmstwist.audit.sums.hourly_failures import HOURLY_FAILURES
@@ -17,7 +18,7 @@ from kmstwist.audit.sums.table import SummaryTable
 SUMS: tuple[SummaryTable, ...] = (MACHINES, MACHINE_CMIDS, HOURLY_ACTIVITY, HOURLY_FAILURES)
 
 
-def add(connection: Connection, records: Sequence[Record]) -> None:
+def add(connection: Writable, records: Sequence[Record]) -> None:
     """Add a batch of new records to every sum. In one transaction with the records themselves."""
     for each in SUMS:
         each.merge(connection, records)

@@ -27,7 +27,7 @@ from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import execute_many, insert_for
+from kmstwist.audit.bulk import Writable, dialect_of, execute_many, insert_for
 from kmstwist.audit.records import Record
 from kmstwist.audit.rows import from_row
 
@@ -100,14 +100,14 @@ class SummaryTable:
                 row[name] = then
         return row
 
-    def merge(self, connection: Connection, records: Iterable[Record]) -> None:
+    def merge(self, connection: Writable, records: Iterable[Record]) -> None:
         """Add the records to the stored table.
 
         In the order of the rows' keys, so that two gateways writing to one PostgreSQL take its row locks in the same
         order and never deadlock.
         """
         if rows := self.summed(records):
-            execute_many(connection, self._upserts[connection.dialect.name], rows)
+            execute_many(connection, self._upserts[dialect_of(connection)], rows)
 
     @cached_property
     def _upserts(self) -> dict[str, Insert]:
