@@ -47,9 +47,15 @@ class Told:
         return self.record_id is not None and self.record_id == self.own_id
 
 
-def record_of(told: Told, privacy: Privacy) -> Record:
-    """The record of a request that only an event tells of."""
+def record_of(told: Told, privacy: Privacy) -> Record | None:
+    """The record of a request that only an event tells of.
+
+    None where machines' names are not kept: there would be nothing to tell the machines apart by.
+    """
     event = told.event
+    machine = privacy.machine(event.machine)
+    if machine is None:
+        return None
     return Record(
         told.own_id,
         told.at,
@@ -59,7 +65,7 @@ def record_of(told: Told, privacy: Privacy) -> Record:
         version=FROM_EVENT,
         upstream=told.computer or None,
         hresult=event.hresult,
-        machine=privacy.machine(event.machine),
+        machine=machine,
         cmid=privacy.cmid(event.cmid),
         act_id=event.act_id,
         license_status=event.license_status,
@@ -70,27 +76,24 @@ def record_of(told: Told, privacy: Privacy) -> Record:
 
 
 def count_alone(connection: Connection, events: Sequence[Told], privacy: Privacy) -> int:
-    """Have a record for each of these events, whose requests no gateway has; how many have one now.
-
-    Where machines' names are not kept, there would be nothing to tell the machines apart by: such a store has none.
-    """
-    made = [(told, record_of(told, privacy)) for told in events]
-    wanted = [(told, record) for told, record in made if record.machine]
-    _correct(connection, [record for told, record in wanted if told.has_own])
-    fresh = [(told, record) for told, record in wanted if not told.has_own]
+    """Have a record for each of these stored events, whose requests no gateway has; how many have one now."""
+    made = [(told, record) for told in events if (record := record_of(told, privacy)) is not None]
+    _correct(connection, [record for told, record in made if told.has_own])
+    fresh = [(told, record) for told, record in made if not told.has_own]
     if fresh:
-        new = _insert(connection, [record for _, record in fresh])
-        sums.add(connection, new)
+        add(connection, [record for _, record in fresh])
         table = schema.events
         connection.execute(
             table.update().where(table.c.fingerprint == bindparam("this")).values(record_id=bindparam("own")),
             [{"this": told.fingerprint, "own": record.record_id} for told, record in fresh],
         )
-    return len(wanted)
+    return len(made)
 
 
-def _insert(connection: Connection, records: Sequence[Record]) -> Sequence[Record]:
-    """Insert records; those that were not there yet. An event may have been deleted by its age, and its record not."""
+def add(connection: Connection, records: Sequence[Record]) -> None:
+    """Store records, with the sums. An event may have been deleted by its age, and its record not."""
+    if not records:
+        return
     table = schema.records
     there = {
         bytes(each)
@@ -101,7 +104,7 @@ def _insert(connection: Connection, records: Sequence[Record]) -> Sequence[Recor
     fresh = [record for record in records if record.record_id not in there]
     if fresh:
         execute_many(connection, _inserts(connection.dialect.name), [to_row(record) for record in fresh])
-    return fresh
+        sums.add(connection, fresh)
 
 
 def _inserts(dialect: str) -> Any:

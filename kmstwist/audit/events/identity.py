@@ -65,10 +65,10 @@ def same_computer(one: str, other: str) -> bool:
     return short == other_short and not (domain and other_domain)
 
 
-def known_events(connection: Connection, events: Sequence[Event]) -> dict[bytes, list[Known]]:
+def known_events(connection: Connection, events: Sequence[Event], *, first: bool = True) -> dict[bytes, list[Known]]:
     """The stored events that say what some of `events` say, by the first half of their fingerprint.
 
-    Those stored by the first release are under their whole fingerprint.
+    Those stored by the first release are under their whole fingerprint; where not `first`, the store has none of them.
     """
     found: dict[bytes, list[Known]] = defaultdict(list)
     table = schema.events
@@ -76,12 +76,12 @@ def known_events(connection: Connection, events: Sequence[Event]) -> dict[bytes,
     for facts in _chunks(sorted({event.facts for event in events})):
         ranges: dict[str, bytes] = {}
         for place in range(_ASKED):
-            first = facts[min(place, len(facts) - 1)]
-            ranges |= {f"low{place}": first + bytes(8), f"high{place}": first + b"\xff" * 8}
+            half = facts[min(place, len(facts) - 1)]
+            ranges[f"low{place}"], ranges[f"high{place}"] = half + bytes(8), half + b"\xff" * 8
         for row in connection.execute(_ask(), ranges):
             known = _known(row)
             found[known.fingerprint[:8]].append(known)
-    for old in _chunks([event.first_fingerprint for event in events]):
+    for old in _chunks([event.first_fingerprint for event in events] if first else []):
         for row in connection.execute(select(*columns).where(table.c.fingerprint.in_(old))):
             known = _known(row)
             found[known.fingerprint].append(known)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, tzinfo
 from itertools import islice
 from pathlib import Path
@@ -22,8 +22,8 @@ from sqlalchemy import Connection, Engine, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import execute_many, insert_for
-from kmstwist.audit.engine import writing
-from kmstwist.audit.events.alone import Told, count_alone, hours_with_gateways, uncount
+from kmstwist.audit.engine import reading, writing
+from kmstwist.audit.events.alone import Told, add, count_alone, hours_with_gateways, record_of, uncount
 from kmstwist.audit.events.identity import Known, find, known_events
 from kmstwist.audit.events.join import WINDOW, Join, Joiner, Resolver
 from kmstwist.audit.events.model import CLIENT_EVENTS, REQUEST_ANSWERED, BrokenEvent, Event, RawEvent
@@ -31,9 +31,10 @@ from kmstwist.audit.events.reading.files import read_events
 from kmstwist.audit.events.reading.times import check
 from kmstwist.audit.events.understanding import understand
 from kmstwist.audit.privacy import Privacy
+from kmstwist.audit.records import Record
 
-# Few, so that a running server's commits wait for a moment at most.
-BATCH = 200
+# Few, so that a running server's commits wait for a moment at most; not fewer, because each commit waits for the disk.
+BATCH = 500
 # How many of a file's broken events are kept to be shown; all are counted.
 BROKEN_SHOWN = 20
 # Bytes of waiting events that are held in memory and not in a file.
@@ -89,6 +90,8 @@ class Importer:
         self._joiner = Joiner(privacy, resolve, window=window)
         self._zone = zone
         self._now = now
+        # Whether the store had any before the import.
+        self._had_events = True
         insert = insert_for(engine.dialect.name, schema.events)
         self._insert = insert.on_conflict_do_nothing(index_elements=["fingerprint"])
 
@@ -109,6 +112,8 @@ class Importer:
             if progress is not None:
                 progress(half + int(half * share))
 
+        with reading(self._engine) as connection:
+            self._had_events = connection.scalar(select(schema.events.c.seq).limit(1)) is not None
         with closing(_Waiting()) as waiting:
             now = int(self._now() * 1000)
             events = self._understood(read_events(path, zone=self._zone, now=now, progress=read), now, result)
@@ -136,13 +141,14 @@ class Importer:
 
     def _store(self, batch: list[Event], waiting: _Waiting, result: ImportResult) -> None:
         with writing(self._engine) as connection:
-            known = known_events(connection, batch)
+            known = known_events(connection, batch, first=self._had_events)
             gateways = self._hours_with_gateways(connection, batch)
             fresh: list[dict[str, Any]] = []
+            records: list[Record] = []
             alone: list[Told] = []
             for event in batch:
                 stored = self._find(known, event)
-                new = stored is None
+                row: dict[str, Any] | None = None
                 if stored is None:
                     row = self._row(event)
                     fresh.append(row)
@@ -156,17 +162,21 @@ class Importer:
                 if event.event_id != REQUEST_ANSWERED or stored.met:
                     continue
                 told = Told(stored.fingerprint, stored.at, stored.computer, stored.record_id, event)
-                if not new and stored.record_id is not None and not told.has_own:
+                if told.record_id is not None and not told.has_own:
                     continue
                 stored.met = True
                 result.joinable += 1
-                if gateways.isdisjoint(self._joiner.about(event)):
-                    alone.append(told)
-                else:
+                if not gateways.isdisjoint(self._joiner.about(event)):
                     waiting.put(stored.fingerprint, event)
+                elif row is None:
+                    alone.append(told)
+                elif (record := record_of(told, self._privacy)) is not None:
+                    row["record_id"] = record.record_id
+                    records.append(record)
             if fresh:
                 execute_many(connection, self._insert, fresh)
-            result.alone += count_alone(connection, alone, self._privacy)
+            add(connection, records)
+            result.alone += len(records) + count_alone(connection, alone, self._privacy)
 
     def _hours_with_gateways(self, connection: Connection, batch: list[Event]) -> frozenset[int]:
         times = [event.at for event in batch if event.event_id == REQUEST_ANSWERED]
@@ -176,9 +186,10 @@ class Importer:
         return hours_with_gateways(connection, min(times) - span, max(times) + span)
 
     def _find(self, known: dict[bytes, list[Known]], event: Event) -> Known | None:
-        if (old := known.get(event.first_fingerprint)) is not None:
+        if self._had_events and (old := known.get(event.first_fingerprint)) is not None:
             return old[0]
-        return find(known[event.facts], event, self._computer(event))
+        alike = known.get(event.facts)
+        return find(alike, event, self._computer(event)) if alike else None
 
     def _complete(self, connection: Connection, stored: Known, event: Event) -> None:
         """Add what the format that a stored event came in left out, and this one has."""
@@ -263,29 +274,24 @@ class Importer:
 
     def _row(self, event: Event) -> dict[str, Any]:
         # The fingerprint is taken of the event as it is: a changed policy must not make it another one.
-        stored = replace(
-            event,
-            machine=self._privacy.machine(event.machine),
-            cmid=self._privacy.cmid(event.cmid),
-            computer=self._computer(event),
-        )
         return {
             "fingerprint": event.fingerprint,
-            "event_id": stored.event_id,
-            "computer": stored.computer,
-            "event_record_id": stored.record_id,
-            "at": stored.at,
-            "hresult": stored.hresult,
-            "machine": stored.machine,
-            "cmid": stored.cmid,
-            "act_id": stored.act_id,
-            "license_status": stored.license_status,
-            "virtual_machine": None if stored.virtual_machine is None else int(stored.virtual_machine),
-            "minutes_left": stored.minutes_left,
-            "required_count": stored.required_count,
-            "count": stored.count,
-            "client_time": stored.client_time,
-            "target": stored.target,
+            "event_id": event.event_id,
+            "computer": self._computer(event),
+            "event_record_id": event.record_id,
+            "at": event.at,
+            "hresult": event.hresult,
+            "machine": self._privacy.machine(event.machine),
+            "cmid": self._privacy.cmid(event.cmid),
+            "act_id": event.act_id,
+            "license_status": event.license_status,
+            "virtual_machine": None if event.virtual_machine is None else int(event.virtual_machine),
+            "minutes_left": event.minutes_left,
+            "required_count": event.required_count,
+            "count": event.count,
+            "client_time": event.client_time,
+            "target": event.target,
+            "record_id": None,
         }
 
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 REQUEST_SENT = 12288
 ANSWER_PROCESSED = 12289
@@ -49,6 +50,7 @@ class RawEvent:
         return self.event_id in KMS_EVENTS and (not self.source or logged_by_kms(self.source))
 
 
+@lru_cache(maxsize=256)
 def logged_by_kms(source: str) -> bool:
     """Whether `source`, the name of a provider or a log, is one that the events of KMS have."""
     return _LOGGED_BY.search(source) is not None
@@ -66,7 +68,7 @@ class EventError(ValueError):
     """An event is not what its kind has; the text says which of its strings, or what is missing."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Event:
     """A KMS event understood. What an event of its kind does not say is None.
 
@@ -91,7 +93,7 @@ class Event:
     client_time: str | None = None
     target: str | None = None
 
-    @property
+    @cached_property
     def facts(self) -> bytes:
         """8 bytes that are the same for what this event says in every format.
 
@@ -113,13 +115,13 @@ class Event:
         )
         return hashlib.blake2b(repr(told).encode("utf-8", "replace"), digest_size=8).digest()
 
-    @property
+    @cached_property
     def fingerprint(self) -> bytes:
         """16 bytes that tell this event from all others: what it says, and where and when it was logged."""
         told = f"{self.computer.lower()}\0{self.record_id}\0{self.at}"
         return self.facts + hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=8).digest()
 
-    @property
+    @cached_property
     def first_fingerprint(self) -> bytes:
         """The fingerprint that the first release stored for this event."""
         told = [

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from uuid import UUID
 
 from kmstwist.audit.events.model import (
     ANSWER_PROCESSED,
@@ -68,7 +67,7 @@ def _uuid(text: str) -> str:
     found = _UUID.fullmatch(text)
     if found is None:
         raise ValueError(text)
-    return str(UUID(found[1]))
+    return found[1].lower()
 
 
 def _time(text: str) -> str:
@@ -79,7 +78,7 @@ def _time(text: str) -> str:
 
 def _name(text: str) -> str | None:
     # A client may leave its name out, but what is another kind of value is no name.
-    if _UUID.fullmatch(text) or _TIME.fullmatch(text) or any(character.isspace() for character in text):
+    if (text and text.split() != [text]) or _UUID.fullmatch(text) or _TIME.fullmatch(text):
         raise ValueError(text)
     return text or None
 
@@ -134,7 +133,8 @@ def understand(raw: RawEvent) -> Event | None:
     if not raw.is_kms:
         return None
     facts = facts_of(raw.event_id, raw.strings, raw.message)
-    if _NO_TEXT.search(raw.computer) or any(isinstance(each, str) and _NO_TEXT.search(each) for each in facts.values()):
+    texts = "".join([each for each in facts.values() if type(each) is str])
+    if _NO_TEXT.search(texts) or _NO_TEXT.search(raw.computer):
         raise EventError(f"event {raw.event_id} has a string with a NUL or half a surrogate pair")
     if raw.event_id in CLIENT_EVENTS:
         facts["machine"] = raw.computer or None

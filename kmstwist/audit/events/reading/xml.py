@@ -2,7 +2,8 @@
 as Event Viewer saves them with their rendered text, and as `evtx_dump` writes them.
 
 The text is cut at the events and each is parsed alone, so that a broken one costs itself and not the file. Nothing
-outside the events is parsed at all; within them, document types and entities are refused.
+outside the events is parsed at all; within them, document types and entities are refused. An event in which nothing
+can be declared, as in every one that Windows writes, goes to the parser in C: a log has a hundred thousand of them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import TextIO
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import XML, Element, ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
@@ -57,31 +58,35 @@ def read_xml(text: TextIO) -> Iterator[RawEvent | BrokenEvent]:
 
 def _cut(text: TextIO) -> Iterator[tuple[int, str | BrokenEvent]]:
     """Each event's text with the line it begins on."""
-    buffer, line = "", 1
+    # What is before `at` is done with; `line` is that of `at`.
+    buffer, at, line = "", 0, 1
     while True:
-        begin = _BEGIN.search(buffer)
-        if begin is None:
-            # The beginning of an event may be cut off at the end of what was read.
-            keep = buffer.rfind("<")
-            keep = len(buffer) if keep < 0 or len(buffer) - keep > len("<Event ") else keep
+        begin = _BEGIN.search(buffer, at)
+        if begin is not None:
+            start, after = begin.span()
+            line += buffer.count("\n", at, start)
+            at = start
+            end = buffer.find(_END, after)
+            # An event that never ends must not swallow the ones after it.
+            next_begin = _BEGIN.search(buffer, after, end if end >= 0 else len(buffer))
+            if next_begin is not None:
+                yield line, BrokenEvent(f"line {line}", "the event has no end")
+                line += buffer.count("\n", at, next_begin.start())
+                at = next_begin.start()
+                continue
+            if end >= 0:
+                end += len(_END)
+                yield line, buffer[at:end]
+                line += buffer.count("\n", at, end)
+                at = end
+                continue
+            keep = at
         else:
-            keep = begin.start()
-        line += buffer.count("\n", 0, keep)
-        buffer = buffer[keep:]
-        end = buffer.find(_END) if begin is not None else -1
-        # An event that never ends must not swallow the ones after it.
-        next_begin = _BEGIN.search(buffer, 1) if begin is not None else None
-        if next_begin is not None and (end < 0 or next_begin.start() < end):
-            yield line, BrokenEvent(f"line {line}", "the event has no end")
-            line += buffer.count("\n", 0, next_begin.start())
-            buffer = buffer[next_begin.start() :]
-            continue
-        if end >= 0:
-            end += len(_END)
-            yield line, buffer[:end]
-            line += buffer.count("\n", 0, end)
-            buffer = buffer[end:]
-            continue
+            # The beginning of an event may be cut off at the end of what was read.
+            keep = buffer.rfind("<", at)
+            keep = len(buffer) if keep < 0 or len(buffer) - keep > len("<Event ") else keep
+            line += buffer.count("\n", at, keep)
+        buffer, at = buffer[keep:], 0
         if len(buffer) > MAX_EVENT:
             yield line, BrokenEvent(f"line {line}", f"the event is longer than {MAX_EVENT} characters")
             line += buffer.count("\n")
@@ -97,7 +102,7 @@ def _cut(text: TextIO) -> Iterator[tuple[int, str | BrokenEvent]]:
 def parse_event(text: str, place: str) -> RawEvent | BrokenEvent:
     """The event in the text of one `<Event>` element."""
     try:
-        root = fromstring(text, forbid_dtd=True, forbid_entities=True, forbid_external=True)
+        root = _parsed(text)
     except (ParseError, DefusedXmlException, ValueError) as error:
         return BrokenEvent(place, f"no well-formed XML: {error}")
     try:
@@ -106,29 +111,47 @@ def parse_event(text: str, place: str) -> RawEvent | BrokenEvent:
         return BrokenEvent(place, str(error))
 
 
+def _parsed(text: str) -> Element:
+    if "<!" in text:
+        # A comment, or marked text; or a document type, which is refused.
+        root: Element = fromstring(text, forbid_dtd=True, forbid_entities=True, forbid_external=True)
+        return root
+    # Without a declaration there is no entity to expand, and nothing to fetch.
+    return XML(text)
+
+
 def _read(root: Element, place: str) -> RawEvent:
-    system = root.find("{*}System")
+    # Looking for a name in a known namespace is one step of the parser's own; in any namespace it is many.
+    space = root.tag[: -len("Event")]
+    if (system := root.find(space + "System")) is None:
+        space = "{*}"
+        system = root.find("{*}System")
     if system is None:
         raise ValueError("the event has no System element")
-    number = system.findtext("{*}EventID", "").strip()
+    number = system.findtext(space + "EventID", "").strip()
     if not number.isascii() or not number.isdecimal() or len(number) > 10:
         raise ValueError(f"the event's id is no number: {number[:40]!r}")
-    provider = system.find("{*}Provider")
+    provider = system.find(space + "Provider")
     named = (provider.get("Name", ""), provider.get("EventSourceName", "")) if provider is not None else ()
-    source = " ".join(filter(None, (*named, system.findtext("{*}Channel", "").strip())))
+    source = " ".join(filter(None, (*named, system.findtext(space + "Channel", "").strip())))
     event = RawEvent(place, int(number), 0, source=source)
     if event.event_id not in KMS_EVENTS or not event.is_kms:
         return event
-    created = system.find("{*}TimeCreated")
+    created = system.find(space + "TimeCreated")
     if created is None:
         raise ValueError("the event has no TimeCreated element")
+    data, rendered = root.find(space + "EventData"), root.find(space + "RenderingInfo")
     return RawEvent(
         place=place,
         event_id=event.event_id,
         at=iso_to_ms(created.get("SystemTime", "")),
-        strings=["".join(each.itertext()) for each in root.iterfind("{*}EventData/{*}Data")],
-        message=root.findtext("{*}RenderingInfo/{*}Message", ""),
-        computer=system.findtext("{*}Computer", "").strip(),
-        record_id=record_number(system.findtext("{*}EventRecordID", "")),
+        strings=[] if data is None else [_whole(each) for each in data.findall(space + "Data")],
+        message="" if rendered is None else rendered.findtext(space + "Message", ""),
+        computer=system.findtext(space + "Computer", "").strip(),
+        record_id=record_number(system.findtext(space + "EventRecordID", "")),
         source=source,
     )
+
+
+def _whole(element: Element) -> str:
+    return "".join(element.itertext()) if len(element) else element.text or ""
