@@ -39,6 +39,7 @@ from kmstwist.audit.engine import (
     store_url,
 )
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy, load_salt
+from kmstwist.audit.products.names import Named, note_configured
 from kmstwist.audit.records import Record, RecordIds, RecordMaker
 from kmstwist.audit.sightings import Sighting, remember
 from kmstwist.audit.storage import Storage
@@ -65,9 +66,9 @@ class AuditSettings:
     """What an administrator chooses about the audit.
 
     `store` is the SQLite file; `forward_to` a `postgresql://` URL to feed from it, and `forwards` whether this process
-    is the one that does (of several on one store, one is); `salt_file` where the key of hashed
-    fields is kept (beside the store by default); `drain` how long the end may wait for a
-    store that fails. Times are in seconds.
+    is the one that does (of several on one store, one is); `salt_file` where the key of hashed fields is kept (beside
+    the store by default); `names` what the site calls products; `drain` how long the end may wait for a store that
+    fails. Times are in seconds.
     """
 
     store: str
@@ -82,6 +83,7 @@ class AuditSettings:
     gather: float = GATHER
     batch: int = BATCH
     queue: int = QUEUE
+    names: Sequence[Named] = ()
     drain: float = 10.0
 
 
@@ -234,6 +236,7 @@ class AuditService(Service):
         salt = _salt(self.settings)
         join(engine, salt, f"the store {self.settings.store}", OWN_CURE)
         write_policy(engine, self.settings.privacy, file)
+        note_configured(engine, self.settings.names)
         self._start_forwarding(engine, salt)
 
     def _start_forwarding(self, engine: Engine, salt: bytes) -> None:

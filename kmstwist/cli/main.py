@@ -27,6 +27,7 @@ VERBS = {
     "keys": "clients.keys:keys",
     "lab": "lab.lab:lab",
     "log": "logs.log:log",
+    "products": "audit.products:products",
     "probe": "checks.probe:probe",
     "report": "audit.report:report",
     "serve": "serve:serve",

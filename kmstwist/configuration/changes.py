@@ -22,6 +22,7 @@ NEEDS_RESTART: tuple[Place, ...] = (
     ("server", "workers"),
     ("lab", "products"),
     ("audit",),
+    ("products",),
     ("dns", "publish"),
     ("dns", "watch"),
     ("web",),

@@ -6,6 +6,7 @@ All are made from the models, so that none can tell of an option that is not the
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -168,29 +169,31 @@ def reference_page() -> str:
         "`_FILE` behind its name a variable names a file that holds the value, as secrets in containers do:",
         "`KMSTWIST_AUDIT__FORWARD_TO_FILE=/run/secrets/forward_to`.",
     ]
-    for place, model in _all_models(Config, ()):
+    for place, model, is_table in _all_models(Config, ()):
         if not place:
             continue
         title = ".".join(place)
-        is_table = place == ("gateway", "upstreams")
         lines += ["", f"## `{f'[[{title}]]' if is_table else f'[{title}]'}`", "", _prose(model), ""]
         lines += ["| option | default | meaning | on the command line | in the environment |"]
         lines += ["| --- | --- | --- | --- | --- |"]
         for name, info in model.model_fields.items():
-            if model_in(info.annotation) is not None and name != "upstreams":
+            if _is_section(info):
                 continue
             default = info.get_default(call_default_factory=True)
             shown = "" if default in (None, PydanticUndefined, "") else f"`{toml_value(default)}`"
             option = options.get((*place, name))
             named = "" if is_table else f"`{variable((*place, name))}`"
             line = f"| `{name}` | {shown} | {info.description or ''} | {f'`--{option}`' if option else ''} | {named} |"
-            lines.append(line.replace("[[gateway.upstreams]]", "`[[gateway.upstreams]]`"))
+            lines.append(re.sub(r"\[\[[a-z.]+\]\]", r"`\g<0>`", line))
     return "\n".join(lines) + "\n"
 
 
-def _all_models(model: type[BaseModel], place: Place) -> Iterator[tuple[Place, type[BaseModel]]]:
-    yield place, model
+def _all_models(
+    model: type[BaseModel], place: Place, *, is_table: bool = False
+) -> Iterator[tuple[Place, type[BaseModel], bool]]:
+    """Every section, with whether it is a table of a list."""
+    yield place, model, is_table
     for name, info in model.model_fields.items():
         inner = model_in(info.annotation)
         if inner is not None:
-            yield from _all_models(inner, (*place, name))
+            yield from _all_models(inner, (*place, name), is_table=not _is_section(info))

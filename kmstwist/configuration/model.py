@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 from kmstwist.addresses import is_address
 from kmstwist.admission.settings import AdmissionSettings
+from kmstwist.audit.products.settings import ProductsSettings
 from kmstwist.audit.settings import AuditSection
 from kmstwist.conversation.settings import TimeoutSettings
 from kmstwist.discovery.settings import DnsSettings
@@ -126,5 +127,6 @@ class Config(Section):
     gateway: GatewaySettings = GatewaySettings()
     admission: AdmissionSettings = AdmissionSettings()
     audit: AuditSection = AuditSection()
+    products: ProductsSettings = ProductsSettings()
     dns: DnsSettings = DnsSettings()
     web: WebSettings = WebSettings()

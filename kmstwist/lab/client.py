@@ -16,13 +16,13 @@ from uuid import UUID
 
 from kmstwist.kms import filetime
 from kmstwist.kms.catalogue import Product
+from kmstwist.kms.labids import activation_id, kms_id
 from kmstwist.kms.messages import LicenseStatus, MessageError, Request, Response
 from kmstwist.kms.status import Status
 from kmstwist.kms.version import V6, Version
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.host import DEFAULT_ACTIVATION_INTERVAL, DEFAULT_RENEWAL_INTERVAL
 from kmstwist.lab.keys import HOST_ID_PREFIX
-from kmstwist.lab.products import activation_id, kms_id
 
 GRACE_PERIOD = 30 * 86_400
 """Seconds of grace, both before the first activation and after one expired."""

@@ -20,12 +20,12 @@ from uuid import UUID
 from kmstwist.kms import filetime
 from kmstwist.kms.activation import ActivationAnswer
 from kmstwist.kms.catalogue import Product, products
+from kmstwist.kms.labids import activation_id
 from kmstwist.kms.messages import LicenseStatus, MessageError, Request, Response
 from kmstwist.kms.status import Status
 from kmstwist.kms.version import Version
 from kmstwist.lab.cipher import LabCipher, NotOurs
 from kmstwist.lab.keys import LabKey
-from kmstwist.lab.products import activation_id
 from kmstwist.reasons import Reason
 
 DEFAULT_ACTIVATION_INTERVAL = 120

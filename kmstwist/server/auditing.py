@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from kmstwist.audit.engine import StoreError, StoreUnavailable, open_engine
 from kmstwist.audit.migrate import check, migrate
+from kmstwist.audit.products.names import Named
 from kmstwist.audit.service import AuditService, AuditSettings, try_settings
 from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.writer import OnFailure
@@ -42,19 +44,27 @@ def _with_store(store: Path, look: Callable[[Engine], None]) -> None:
 
 
 def make_audit(
-    section: AuditSection, state_dir: Path, reactor: Reactor, *, lab: bool, forwards: bool = True, drain: float = 10.0
+    section: AuditSection,
+    state_dir: Path,
+    reactor: Reactor,
+    *,
+    lab: bool,
+    forwards: bool = True,
+    drain: float = 10.0,
+    names: Sequence[Named] = (),
 ) -> AuditService | None:
     """The audit service, its store tried and brought up to date; None where it is off. Raises `StartupError`.
 
-    Of several workers one `forwards` to the central store, for all of them. `drain` is how long (seconds) the end may
-    wait for a store that fails.
+    Of several workers one `forwards` to the central store, for all of them. `names` are the site's for products.
+    `drain` is how long (seconds) the end may wait for a store that fails.
     """
     # An earlier version, or a hand, may have made it readable to others.
     keep_folder_to_owner(state_dir, _STATE_FILES)
     if not section.enabled:
         return None
     _with_store(section.store_path(state_dir, lab=lab), _migrate_or_serve if _serves(section) else migrate)
-    return AuditService(_settings(section, state_dir, lab=lab, forwards=forwards, drain=drain), reactor)
+    settings = _settings(section, state_dir, lab=lab, forwards=forwards, drain=drain)
+    return AuditService(replace(settings, names=names), reactor)
 
 
 def _serves(section: AuditSection) -> bool:

@@ -108,6 +108,7 @@ def _make_server(options: Options, config: Config, reactor: Reactor) -> MultiSer
         lab=gateway is None,
         forwards=adoption.worker <= 1,
         drain=config.server.timeouts.drain,
+        names=config.products.names,
     )
     if naming.watch is not None and audit is not None:
         naming.watch.remember = audit.remember_strangers

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from kmstwist.cli.lab.lab import lab
 from kmstwist.lab.keys import LabKey
-from kmstwist.lab.products import activation_id
+from kmstwist.kms.labids import activation_id
 
 
 def new(tmp_path: Path, *words: str) -> Result:

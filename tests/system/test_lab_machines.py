@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from kmstwist.cli.lab.lab import lab as lab_command
-from kmstwist.lab.products import activation_id
+from kmstwist.kms.labids import activation_id
 from tests.ports import free_port
 from tests.system.running import Server, kmstwist
 

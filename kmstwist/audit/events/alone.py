@@ -8,6 +8,7 @@ same request there is none: a request counts once. It goes again when the gatewa
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +19,13 @@ from kmstwist.audit import schema
 from kmstwist.audit.bulk import execute_many, insert_for
 from kmstwist.audit.events.model import Event
 from kmstwist.audit.privacy import Privacy
-from kmstwist.audit.records import FROM_EVENT, NO_GATEWAY, Record
+from kmstwist.audit.records import FROM_EVENT, NO_GATEWAY, Record, first_id_at
 from kmstwist.audit.rows import from_row, to_row
 from kmstwist.audit.sums import all as sums
 from kmstwist.reasons import Reason
+
+#: Times of gateways' calls that are held in memory at most, for one batch of events.
+MOST_TIMES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +151,29 @@ def uncount(connection: Connection, told: Told) -> None:
     )
 
 
-def hours_with_gateways(connection: Connection, first: int, last: int) -> frozenset[int]:
-    """The hours (since 1970) in which a gateway had calls, of those that touch the times from `first` to `last`."""
-    table = schema.hourly_activity
-    hours = (first // schema.HOUR_MS, last // schema.HOUR_MS)
-    found = connection.scalars(
-        select(table.c.hour).distinct().where(table.c.hour.between(*hours), table.c.gateway != NO_GATEWAY)
-    )
-    return frozenset(found)
+class GatewayTimes:
+    """When gateways had calls, from `first` to `last` (milliseconds since 1970), as far as a batch of events asks.
+
+    The hours are looked at first: most stores have either no gateway's calls at a host's times, or one in every hour.
+    """
+
+    def __init__(self, connection: Connection, first: int, last: int) -> None:
+        table, sums_of = schema.records, schema.hourly_activity
+        hours = (first // schema.HOUR_MS, last // schema.HOUR_MS)
+        any_call = select(sums_of.c.hour).where(sums_of.c.hour.between(*hours), sums_of.c.gateway != NO_GATEWAY)
+        self._times: list[int] = []
+        #: Whether there are too many to be looked at one by one.
+        self._many = False
+        if connection.scalar(any_call.limit(1)) is not None:
+            times = select(table.c.at).where(
+                table.c.record_id >= first_id_at(first),
+                table.c.record_id < first_id_at(last + 1),
+                table.c.gateway != NO_GATEWAY,
+            )
+            self._times = sorted(connection.scalars(times.limit(MOST_TIMES + 1)))
+            self._many = len(self._times) > MOST_TIMES
+
+    def any_within(self, first: int, last: int) -> bool:
+        """Whether a gateway had a call from `first` to `last`; or may have had, where there are too many to know."""
+        at = bisect_left(self._times, first)
+        return self._many or (at < len(self._times) and self._times[at] <= last)

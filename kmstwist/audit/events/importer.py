@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, select
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import execute_many, insert_for
 from kmstwist.audit.engine import reading, writing
-from kmstwist.audit.events.alone import Told, add, count_alone, hours_with_gateways, record_of, uncount
+from kmstwist.audit.events.alone import GatewayTimes, Told, add, count_alone, record_of, uncount
 from kmstwist.audit.events.identity import Known, find, known_events
 from kmstwist.audit.events.join import WINDOW, Join, Joiner, Resolver
 from kmstwist.audit.events.model import CLIENT_EVENTS, REQUEST_ANSWERED, BrokenEvent, Event, RawEvent
@@ -142,7 +142,7 @@ class Importer:
     def _store(self, batch: list[Event], waiting: _Waiting, result: ImportResult) -> None:
         with writing(self._engine) as connection:
             known = known_events(connection, batch, first=self._had_events)
-            gateways = self._hours_with_gateways(connection, batch)
+            gateways = self._gateway_times(connection, batch)
             fresh: list[dict[str, Any]] = []
             records: list[Record] = []
             alone: list[Told] = []
@@ -166,7 +166,7 @@ class Importer:
                     continue
                 stored.met = True
                 result.joinable += 1
-                if not gateways.isdisjoint(self._joiner.about(event)):
+                if gateways.any_within(event.at - self._joiner.window, event.at + self._joiner.window):
                     waiting.put(stored.fingerprint, event)
                 elif row is None:
                     alone.append(told)
@@ -178,12 +178,9 @@ class Importer:
             add(connection, records)
             result.alone += len(records) + count_alone(connection, alone, self._privacy)
 
-    def _hours_with_gateways(self, connection: Connection, batch: list[Event]) -> frozenset[int]:
-        times = [event.at for event in batch if event.event_id == REQUEST_ANSWERED]
-        if not times:
-            return frozenset()
-        span = self._joiner.window
-        return hours_with_gateways(connection, min(times) - span, max(times) + span)
+    def _gateway_times(self, connection: Connection, batch: list[Event]) -> GatewayTimes:
+        times = [event.at for event in batch if event.event_id == REQUEST_ANSWERED] or [0]
+        return GatewayTimes(connection, min(times) - self._joiner.window, max(times) + self._joiner.window)
 
     def _find(self, known: dict[bytes, list[Known]], event: Event) -> Known | None:
         if self._had_events and (old := known.get(event.first_fingerprint)) is not None:

@@ -46,11 +46,6 @@ class Joiner:
         self.window = window
         self._addresses: dict[str, Sequence[str]] = {}
 
-    def about(self, event: Event) -> range:
-        """The hours (since 1970) in which a record of the event's request may be."""
-        first, last = event.at - self.window, event.at + self.window
-        return range(first // schema.HOUR_MS, last // schema.HOUR_MS + 1)
-
     def look_up(self, event: Event) -> None:
         """Ask DNS for the event's machine, unless it was asked before. Not to be done while the store is locked."""
         if event.machine and event.machine not in self._addresses:

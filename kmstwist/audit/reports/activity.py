@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.products.names import Names
 from kmstwist.audit.reports.filters import NOT_READABLE, on_hours, pattern, plain_order
 from kmstwist.audit.reports.model import Bucket, Heading, Kind, Query, Report, ReportRow, moment
 
@@ -38,13 +39,15 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
         case Bucket.UPSTREAM:
             bucket = table.c.upstream
         case Bucket.PRODUCT:
-            bucket = table.c.product
+            # What only events tell of is added up by the id.
+            bucket = Names.stored(connection).column(connection, table.c.product, table.c.product)
     timely = query.by in (Bucket.HOUR, Bucket.DAY)
     conditions = on_hours(table, query)
     if query.upstream is not None:
         conditions.append(pattern(table.c.upstream, query.upstream))
     if query.product is not None:
-        conditions.append(pattern(table.c.product, query.product))
+        ids = [query.product.lower(), *Names.stored(connection).like(query.product)]
+        conditions.append(or_(pattern(table.c.product, query.product), table.c.product.in_(ids)))
     calls = func.sum(table.c.calls)
     statement = (
         select(
@@ -57,7 +60,7 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
             func.sum(table.c.bytes_out).label("bytes_out"),
         )
         .where(*conditions)
-        .group_by(bucket)
+        .group_by("bucket")
         .order_by(*((bucket.desc(),) if timely else (calls.desc(), plain_order(bucket))))
     )
     rows = [

@@ -5,8 +5,9 @@ planning guide, "Activation thresholds"). A client is content with the count it 
 servers and for Office. A host forgets a client 30 days after its last call, and never knew one whose calls were
 refused here or found no host.
 
-An imported event tells what a client needs, but not its application: who needs 25 is a Windows client; who needs 5 is a
-server or Office, and stands in a class without an application.
+An imported event tells what a client needs and its product, but not its application: who needs 25 is a Windows client;
+who needs 5 is a server or Office, which its product's name tells. Without a name it stands in a class without an
+application.
 
 The forecast assumes no new clients: those that called within two renewal intervals go on renewing, those that did not
 will leave on the day the host forgets them.
@@ -23,6 +24,7 @@ from typing import Annotated
 from sqlalchemy import Connection, func, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.products.names import Names
 from kmstwist.audit.reports.filters import application_name
 from kmstwist.audit.reports.model import (
     HOST_REMEMBERS,
@@ -90,8 +92,9 @@ def count(connection: Connection, query: Query) -> Report[CountRow]:
         machines.c.cmid.is_(None), machines.c.last_answered > horizon, machines.c.last_answered <= to_ms(query.now)
     )
     classes: dict[tuple[str, int | None], LastCalls] = defaultdict(dict)
+    names = Names.stored(connection)
     for app, cmid, needed, seen in connection.execute(read):
-        _called(classes[_application(app, needed), needed], cmid, moment(seen))
+        _called(classes[_application(app, needed, names), needed], cmid, moment(seen))
     same = likely_same(connection)
     addresses: LastCalls = {}
     for machine, seen in connection.execute(opaque):
@@ -104,8 +107,8 @@ def count(connection: Connection, query: Query) -> Report[CountRow]:
     return Report("count", "Distinct clients in 30 days, with a forecast", CountRow, rows, counted_twice(twice))
 
 
-def _application(app: str, needed: int | None) -> str:
-    return application_name(app) or ("Windows" if needed == WINDOWS_CLIENTS_NEED else "")
+def _application(app: str, needed: int | None, names: Names) -> str:
+    return application_name(app, names) or ("Windows" if needed == WINDOWS_CLIENTS_NEED else "")
 
 
 def _called(calls: LastCalls, cmid: str, when: datetime) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from sqlalchemy import Connection, Row, func, or_, select, tuple_
 
 from kmstwist.audit import schema
+from kmstwist.audit.products.names import Names
 from kmstwist.audit.reports.filters import application_name, pattern, plain_order
 from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, moment, to_ms
 
@@ -80,12 +81,12 @@ def _shared(connection: Connection, query: Query) -> list[DuplicateRow]:
         .where(table.c.cmid.in_(several), *_conditions(query))
         .order_by(plain_order(table.c.cmid), table.c.last_seen.desc(), plain_order(table.c.machine), table.c.app)
     )
-    wanted = _wanted(connection, query)
+    wanted, names = _wanted(connection, query), Names.stored(connection)
     rows = []
     for cmid, group in groupby(found, key=lambda row: str(row.cmid)):
         members = list(group)
         if _concerns(members, query, wanted):
-            rows.append(_row(SHARED, cmid, members, [row.machine for row in members]))
+            rows.append(_row(SHARED, cmid, members, [row.machine for row in members], names))
     return rows
 
 
@@ -105,21 +106,21 @@ def _changed(connection: Connection, query: Query) -> list[DuplicateRow]:
             plain_order(table.c.machine), plain_order(table.c.app), table.c.last_seen.desc(), plain_order(table.c.cmid)
         )
     )
-    wanted = _wanted(connection, query)
+    wanted, names = _wanted(connection, query), Names.stored(connection)
     rows = []
     for (machine, _), group in groupby(found, key=lambda row: (str(row.machine), str(row.app))):
         members = list(group)
         if _concerns(members, query, wanted):
-            rows.append(_row(CHANGED, machine, members, [row.cmid for row in members]))
+            rows.append(_row(CHANGED, machine, members, [row.cmid for row in members], names))
     return rows
 
 
-def _row(finding: str, subject: str, members: list[Row[Any]], others: list[str]) -> DuplicateRow:
+def _row(finding: str, subject: str, members: list[Row[Any]], others: list[str], names: Names) -> DuplicateRow:
     distinct = list(dict.fromkeys(others))
     return DuplicateRow(
         finding=finding,
         subject=subject,
-        application=", ".join(sorted({application_name(row.app) for row in members})),
+        application=", ".join(sorted({application_name(row.app, names) for row in members})),
         number=len(distinct),
         others=", ".join(distinct),
         last_seen=moment(members[0].last_seen),

@@ -13,6 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
 from kmstwist.audit import schema
+from kmstwist.audit.products.names import LAB_ONLY, Names
 from kmstwist.audit.reports.model import Query, to_ms
 from kmstwist.kms.catalogue import APPLICATION_NAMES
 
@@ -58,12 +59,18 @@ def on_machines(connection: Connection, table: Table, query: Query) -> list[Colu
     if query.machine is not None:
         found.append(or_(pattern(table.c.machine, query.machine), pattern(table.c.address, query.machine)))
     if query.product is not None:
-        found.append(or_(pattern(table.c.product, query.product), table.c.act_id == query.product.lower()))
+        found.append(is_product(connection, table, query.product))
     if query.upstream is not None:
         found.append(pattern(table.c.upstream, query.upstream))
     if query.network is not None:
         found.append(within(connection, table, query.network))
     return found
+
+
+def is_product(connection: Connection, table: Table, text: str) -> ColumnElement[bool]:
+    """That a row is about the product of a name, in which `*` stands for any text, or of an activation id."""
+    ids = [text.lower(), *Names.stored(connection).like(text)]
+    return or_(pattern(table.c.product, text), table.c.act_id.in_(ids))
 
 
 def on_hours(table: Table, query: Query) -> list[ColumnElement[bool]]:
@@ -99,11 +106,14 @@ def _lies_in(text: str, wanted: IPv4Network | IPv6Network) -> bool:
     return False
 
 
-def application_name(app: str) -> str:
-    """The application of an id as stored: "Windows", "Office"; "" if it is unknown."""
-    return _APPLICATIONS.get(app, "")
+def application_name(app: str, names: Names = LAB_ONLY) -> str:
+    """The application of an id as stored: "Windows", "Office"; "" if it is unknown.
+
+    An imported event tells the product's id in its place, which has an application where the product has a name.
+    """
+    return _APPLICATIONS.get(app, "") or names.application(app)
 
 
-def product_name(product: str | None, act_id: str | None) -> str:
-    """What to call a product: its name, else its activation id, else that it could not be read."""
-    return product or act_id or NOT_READABLE
+def product_name(product: str | None, act_id: str | None, names: Names = LAB_ONLY) -> str:
+    """What to call a product: its name, the site's own first, else its activation id, else that it is not readable."""
+    return names.of(act_id) or product or act_id or NOT_READABLE

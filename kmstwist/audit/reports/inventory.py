@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from sqlalchemy import Connection, case, func, select
 
 from kmstwist.audit import schema
-from kmstwist.audit.reports.filters import application_name, on_machines, product_name
+from kmstwist.audit.products.names import Names
+from kmstwist.audit.reports.filters import NOT_READABLE, application_name, on_machines
 from kmstwist.audit.reports.model import HOST_REMEMBERS, Heading, Kind, Query, Report, ReportRow, moment, to_ms
 from kmstwist.audit.reports.same_machine import counted_twice, likely_same
 from kmstwist.audit.sums.keys import UNKNOWN_NETWORK
@@ -43,30 +44,38 @@ class NetworkRow(ReportRow):
 def products(connection: Connection, query: Query) -> Report[ProductRow]:
     """How many machines run each product, the most frequent first."""
     table = schema.machines
-    key = (table.c.product, table.c.act_id, table.c.app)
-    rows: dict[tuple[str, str], ProductRow] = {}
-    for row in connection.execute(_numbers(connection, query, key)):
-        rows[row.app, product_name(row.product, row.act_id)] = ProductRow(
-            product=product_name(row.product, row.act_id),
-            application=application_name(row.app),
+    names = Names.stored(connection)
+    product = names.column(connection, table.c.act_id, table.c.product).label("called")
+    # A product without a name is known by its id.
+    unnamed = case((product.is_(None), table.c.act_id)).label("unnamed")
+    apps = {app: application_name(app, names) for app in connection.scalars(select(table.c.app).distinct())}
+    key = (product, unnamed, (case(apps, value=table.c.app) if apps else table.c.app).label("application"))
+    rows = [
+        ProductRow(
+            product=row.called or row.unnamed or NOT_READABLE,
+            application=row.application,
             machines=row.machines,
             active=int(row.active),
             virtual=int(row.virtual),
             networks=row.networks,
             last_seen=moment(row.last_seen),
         )
-    ordered = sorted(rows.values(), key=lambda row: (-row.machines, row.product, row.application))
-    return Report("products", "Machines by product", ProductRow, ordered, _twice(connection, query))
+        for row in connection.execute(_numbers(connection, query, key))
+    ]
+    rows.sort(key=lambda row: (-row.machines, row.product, row.application))
+    return Report("products", "Machines by product", ProductRow, rows, _twice(connection, query))
 
 
 def networks(connection: Connection, query: Query) -> Report[NetworkRow]:
     """How many machines run what, network by network."""
     table = schema.machines
-    key = (table.c.network, table.c.product, table.c.act_id)
+    names = Names.stored(connection)
+    product = names.column(connection, table.c.act_id, table.c.product).label("called")
+    key = (table.c.network, product, case((product.is_(None), table.c.act_id)).label("unnamed"))
     rows = [
         NetworkRow(
             network=row.network,
-            product=product_name(row.product, row.act_id),
+            product=row.called or row.unnamed or NOT_READABLE,
             machines=row.machines,
             active=int(row.active),
             virtual=int(row.virtual),
@@ -100,5 +109,6 @@ def _numbers(connection: Connection, query: Query, key: tuple[Any, ...]) -> Any:
             func.max(table.c.last_seen).label("last_seen"),
         )
         .where(*on_machines(connection, table, query))
-        .group_by(*key)
+        # By the columns' names: PostgreSQL takes an expression with values in it for another one each time.
+        .group_by(*(column.name for column in key))
     )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
+from kmstwist.audit.products.names import Names
 from kmstwist.audit.reports.filters import application_name, on_machines, plain_order, product_name
 from kmstwist.audit.reports.model import (
     ACTIVATION_LASTS,
@@ -129,6 +130,7 @@ def silent(connection: Connection, query: Query) -> Report[SilentRow]:
     )
     rows = []
     same: SameMachine | None = None
+    names = Names.stored(connection)
     for row in connection.execute(statement):
         same = same or likely_same(connection)
         seen, expires = moment(row.last_seen), _expiry(row)
@@ -136,8 +138,8 @@ def silent(connection: Connection, query: Query) -> Report[SilentRow]:
             SilentRow(
                 machine=row.machine,
                 address=row.address,
-                application=application_name(row.app),
-                product=product_name(row.product, row.act_id),
+                application=application_name(row.app, names),
+                product=product_name(row.product, row.act_id, names),
                 last_seen=seen,
                 days_silent=(query.now - seen) // _DAY,
                 expires=expires,
@@ -174,6 +176,7 @@ def _clients(connection: Connection, query: Query, *more: ColumnElement[bool]) -
     now, lasts = to_ms(query.now), ACTIVATION_LASTS // _MILLISECOND
     rows = []
     same: SameMachine | None = None
+    names = Names.stored(connection)
     for machine, address, app, product, act_id, success, seen, status, calls in connection.execute(statement):
         same = same or likely_same(connection)
         activated = None if success is None else moment(success)
@@ -181,8 +184,8 @@ def _clients(connection: Connection, query: Query, *more: ColumnElement[bool]) -
             ClientRow(
                 machine,
                 address,
-                application_name(app),
-                product_name(product, act_id),
+                application_name(app, names),
+                product_name(product, act_id, names),
                 activated,
                 None if activated is None else activated + RENEWAL_EVERY,
                 None if activated is None else activated + ACTIVATION_LASTS,

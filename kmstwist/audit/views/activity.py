@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.products.names import Names
 from kmstwist.audit.records import first_id_at
 from kmstwist.audit.reports.filters import NOT_READABLE
 from kmstwist.audit.reports.model import DAY_MS, Heading, Kind, ReportRow, maybe_moment, moment, to_ms
@@ -134,12 +135,19 @@ _Numbers = dict[str, tuple[int, int, int | None]]
 
 def _activity(connection: Connection, by: By, since: datetime, until: datetime) -> _Numbers:
     table = schema.hourly_activity
-    key = {By.PRODUCT: table.c.product, By.HOST: table.c.upstream, By.GATEWAY: table.c.gateway}[by]
+    key: ColumnElement[Any] = {By.HOST: table.c.upstream, By.GATEWAY: table.c.gateway}.get(by, table.c.product)
+    if by is By.PRODUCT:
+        key = Names.stored(connection).column(connection, table.c.product, table.c.product)
     unknown = NOT_READABLE if by is By.PRODUCT else "(none)"
     statement = (
-        select(key, func.sum(table.c.successes), func.sum(table.c.calls - table.c.successes), func.max(table.c.hour))
+        select(
+            key.label("key"),
+            func.sum(table.c.successes),
+            func.sum(table.c.calls - table.c.successes),
+            func.max(table.c.hour),
+        )
         .where(table.c.hour >= to_ms(since) // HOUR_MS, table.c.hour <= (to_ms(until) - 1) // HOUR_MS)
-        .group_by(key)
+        .group_by("key")
     )
     return {
         name or unknown: (int(granted), int(failed), hour * HOUR_MS)

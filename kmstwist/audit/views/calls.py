@@ -12,8 +12,9 @@ from sqlalchemy import Connection, Row, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
+from kmstwist.audit.products.names import LAB_ONLY, Names
 from kmstwist.audit.records import COUNT_INSUFFICIENT, REFUSING, first_id_at
-from kmstwist.audit.reports.filters import application_name, pattern, product_name
+from kmstwist.audit.reports.filters import application_name, is_product, product_name
 from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency, moment, to_ms
 from kmstwist.audit.sums.keys import machine_key, network_of
 from kmstwist.kms.messages import LicenseStatus
@@ -90,7 +91,7 @@ class Which:
 def latest_calls(connection: Connection, which: Which, limit: int, before: int | None = None) -> list[CallRow]:
     """The latest calls first; those before the call `before` where it is given."""
     records = schema.records
-    conditions = _conditions(which)
+    conditions = _conditions(connection, which)
     if before is not None:
         conditions.append(records.c.seq < before)
     statement = select(records).where(*conditions)
@@ -99,7 +100,8 @@ def latest_calls(connection: Connection, which: Which, limit: int, before: int |
         statement = statement.order_by(records.c.record_id.desc(), records.c.seq.desc())
     else:
         statement = statement.order_by(records.c.seq.desc())
-    return [call_row(row) for row in connection.execute(statement.limit(limit))]
+    names = Names.stored(connection)
+    return [call_row(row, names) for row in connection.execute(statement.limit(limit))]
 
 
 def machine_calls(connection: Connection, machine: str, limit: int, until: datetime | None = None) -> list[CallRow]:
@@ -111,10 +113,11 @@ def machine_calls(connection: Connection, machine: str, limit: int, until: datet
         times = () if until_ms is None else (table.c.at < until_ms,)
         return select(table).where(*where, *times).order_by(table.c.at.desc()).limit(limit)
 
-    rows = [call_row(row) for row in connection.execute(asked(records, is_named(records, machine)))]
+    names = Names.stored(connection)
+    rows = [call_row(row, names) for row in connection.execute(asked(records, is_named(records, machine)))]
     unnamed = (records.c.client == machine) & records.c.machine.is_(None)
-    rows += [call_row(row) for row in connection.execute(asked(records, unnamed))]
-    rows += [_event_row(row) for row in connection.execute(asked(events, is_named(events, machine)))]
+    rows += [call_row(row, names) for row in connection.execute(asked(records, unnamed))]
+    rows += [_event_row(row, names) for row in connection.execute(asked(events, is_named(events, machine)))]
     rows.sort(key=lambda row: row.at, reverse=True)
     return rows[:limit]
 
@@ -126,7 +129,7 @@ def is_named(table: Any, machine: str) -> ColumnElement[bool]:
     return named
 
 
-def _conditions(which: Which) -> list[ColumnElement[bool]]:
+def _conditions(connection: Connection, which: Which) -> list[ColumnElement[bool]]:
     records = schema.records
     found: list[ColumnElement[bool]] = []
     if which.since is not None:
@@ -139,7 +142,7 @@ def _conditions(which: Which) -> list[ColumnElement[bool]]:
     if which.host:
         found.append(records.c.upstream == which.host)
     if which.product:
-        found.append(or_(pattern(records.c.product, which.product), records.c.act_id == which.product.lower()))
+        found.append(is_product(connection, records, which.product))
     if which.code:
         found.append(_has_code(which.code))
     if which.only_failed:
@@ -179,7 +182,7 @@ def code_text(status: int) -> str:
     return f"0x{status:08X}"
 
 
-def call_row(row: Row[Any]) -> CallRow:
+def call_row(row: Row[Any], names: Names = LAB_ONLY) -> CallRow:
     """A stored record as a row."""
     became = _became(row)
     return CallRow(
@@ -187,8 +190,8 @@ def call_row(row: Row[Any]) -> CallRow:
         machine=machine_key(row.machine, row.client),
         address=row.client,
         network=network_of(row.client),
-        product="" if row.version is None else product_name(row.product, row.act_id),
-        application=application_name(row.app_id or ""),
+        product="" if row.version is None else product_name(row.product, row.act_id, names),
+        application=application_name(row.app_id or row.act_id or "", names),
         host=row.upstream or "",
         became=became,
         code=_code(row, became),
@@ -223,13 +226,13 @@ def _code(row: Row[Any], became: Became) -> str:
     return str(row.reason) if row.reason != "ok" else (code_text(row.fault) if row.fault is not None else "")
 
 
-def _event_row(row: Row[Any]) -> CallRow:
+def _event_row(row: Row[Any], names: Names) -> CallRow:
     return CallRow(
         at=moment(row.at),
         machine=machine_key(row.machine, ""),
         address="",
         network="",
-        product=product_name(None, row.act_id) if row.act_id else "",
+        product=product_name(None, row.act_id, names) if row.act_id else "",
         application="",
         host=row.computer,
         became=Became.EVENT,

@@ -9,6 +9,7 @@ from typing import Annotated
 from sqlalchemy import Connection, case, func, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.products.names import Names
 from kmstwist.audit.reports.filters import application_name
 from kmstwist.audit.reports.model import HOST_REMEMBERS, Heading, Kind, ReportRow, moment, to_ms
 
@@ -70,10 +71,11 @@ def cmids_of(connection: Connection, machine: str) -> list[CmidRow]:
         .where(table.c.machine == machine)
         .order_by(table.c.last_seen.desc(), table.c.cmid)
     )
+    names = Names.stored(connection)
     return [
         CmidRow(
             cmid=row.cmid,
-            application=application_name(row.app),
+            application=application_name(row.app, names),
             first_seen=moment(row.first_seen),
             last_seen=moment(row.last_seen),
             calls=row.calls,

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select, tuple_
 
 from kmstwist.audit import schema
-from kmstwist.audit.reports.filters import NOT_READABLE, application_name, pattern, product_name, within
+from kmstwist.audit.products.names import Names
+from kmstwist.audit.reports.filters import NOT_READABLE, application_name, is_product, pattern, product_name, within
 from kmstwist.audit.reports.machines import EXPIRING_DAYS, SILENT_DAYS, urgency_of
 from kmstwist.audit.reports.model import (
     ACTIVATION_LASTS,
@@ -159,7 +160,8 @@ def machine_rows(connection: Connection, machine: str, now: datetime) -> list[Ma
 def _machine_rows(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> list[MachineRow]:
     """Stored rows as they are shown."""
     reasons = _reasons(connection, [row for row in rows if not row.last_status and row.last_success != row.last_seen])
-    return [_machine_row(row, reasons.get((row.machine, row.last_seen), ""), now) for row in rows]
+    names = Names.stored(connection)
+    return [_machine_row(row, reasons.get((row.machine, row.last_seen), ""), now, names) for row in rows]
 
 
 def _reasons(connection: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[str, int], str]:
@@ -177,15 +179,15 @@ def _reasons(connection: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[str
     }
 
 
-def _machine_row(row: Row[Any], reason: str, now: datetime) -> MachineRow:
+def _machine_row(row: Row[Any], reason: str, now: datetime, names: Names) -> MachineRow:
     success = None if row.last_success is None else moment(row.last_success)
     expires = None if success is None else success + ACTIVATION_LASTS
     return MachineRow(
         machine=row.machine,
         address=row.address,
         network=row.network,
-        application=application_name(row.app),
-        product=product_name(row.product, row.act_id),
+        application=application_name(row.app, names),
+        product=product_name(row.product, row.act_id, names),
         host=row.upstream or "",
         expires=expires,
         days_left=None if success is None else (row.last_success + _LASTS_MS - to_ms(now)) // DAY_MS,
@@ -259,7 +261,7 @@ def _where(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.product == NOT_READABLE:
         found.append(table.c.product.is_(None) & table.c.act_id.is_(None))
     elif wanted.product:
-        found.append(or_(pattern(table.c.product, wanted.product), table.c.act_id == wanted.product.lower()))
+        found.append(is_product(connection, table, wanted.product))
     if wanted.host:
         found.append(table.c.upstream == wanted.host)
     if wanted.code:

@@ -69,8 +69,8 @@ def _show(name: str | None, store: str, form: str, limit: int, question: dict[st
     from kmstwist.audit.engine import reading
     from kmstwist.audit.reports.catalogue import REPORTS
     from kmstwist.audit.reports.filters import QueryError
-    from kmstwist.audit.reports.first_look import first_look
     from kmstwist.audit.reports.render import to_csv, to_json, to_markdown, to_table
+    from kmstwist.audit.views.first_look import first_look
 
     if name is None:
         width = max(map(len, REPORTS))
@@ -90,7 +90,7 @@ def _show(name: str | None, store: str, form: str, limit: int, question: dict[st
             newest = newest_record(connection)
         except QueryError as error:
             raise click.UsageError(str(error)) from error
-        hint = first_look(connection) if form == "table" else ""
+        hints = list(first_look(connection)) if form == "table" else []
     source = told_source(store, newest, query.now)
     match form:
         case "csv":
@@ -106,7 +106,7 @@ def _show(name: str | None, store: str, form: str, limit: int, question: dict[st
             # What is not a terminal has room for every column.
             console = Console(width=None if Console().is_terminal else PIPE_WIDTH)
             console.print(to_table(answer, limit=limit or None, width=console.width))
-            if hint:
+            for hint in hints:
                 click.echo(hint, err=True)
             console.print(visible_lines(source), markup=False, highlight=False, soft_wrap=not console.is_terminal)
     return bool(answer.rows)

@@ -13,6 +13,7 @@ from importlib import resources
 from typing import Any
 
 from kmstwist.audit.records import Phases, Record, RecordIds
+from kmstwist.kms.labids import activation_id
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.status import Status
 from kmstwist.lab.client import Outcome
@@ -20,7 +21,6 @@ from kmstwist.lab.fleet.member import Member
 from kmstwist.lab.fleet.scenario import Scenario, parse
 from kmstwist.lab.fleet.simulation import Fleet
 from kmstwist.lab.fleet.world import repeatable
-from kmstwist.lab.products import activation_id
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
 

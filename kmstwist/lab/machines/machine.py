@@ -11,6 +11,7 @@ from uuid import UUID
 
 from kmstwist.addresses import DEFAULT_PORT, HostPort
 from kmstwist.kms.catalogue import WINDOWS, Product
+from kmstwist.kms.labids import activation_id
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.version import Version
 from kmstwist.lab.choice import HostChoice
@@ -18,7 +19,6 @@ from kmstwist.lab.client import LabClient
 from kmstwist.lab.machines import regions
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.naming import NEWEST, Naming, naming_of
-from kmstwist.lab.products import activation_id
 
 FIRST_REARMS = 1001
 """How often a newly installed Windows of today can be rearmed; for others see `Naming.rearms`."""

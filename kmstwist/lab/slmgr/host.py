@@ -11,6 +11,7 @@ from uuid import UUID
 
 from kmstwist.addresses import DEFAULT_PORT
 from kmstwist.kms.catalogue import OFFICE, WINDOWS
+from kmstwist.kms.labids import activation_id
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.status import Status
 from kmstwist.lab.host import DEFAULT_ACTIVATION_INTERVAL as ACTIVATION
@@ -22,7 +23,6 @@ from kmstwist.lab.machines.errors import Published, Refused
 from kmstwist.lab.machines.phone import host_installation_id
 from kmstwist.lab.machines.session import Output, noted, read_act_id
 from kmstwist.lab.naming import NEWEST
-from kmstwist.lab.products import activation_id
 from kmstwist.lab.slmgr.options import Option
 from kmstwist.lab.slmgr.texts import TYPE_MISMATCH, error_line
 from kmstwist.lab.store import HostSettings

@@ -14,7 +14,7 @@ from kmstwist.lab.machines.phone import confirmation_id
 from kmstwist.lab.machines.session import Misused
 from kmstwist.lab.ospp.client import _COMMANDS
 from kmstwist.lab.ospp.options import OPTIONS, elsewhere
-from kmstwist.lab.products import activation_id
+from kmstwist.kms.labids import activation_id
 from tests.lab.machines.conftest import Desk
 
 from .conftest import DAY, OFFICE, START, WINDOWS

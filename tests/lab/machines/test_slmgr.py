@@ -15,7 +15,7 @@ from kmstwist.lab.machines.locating import LocateFailed
 from kmstwist.lab.machines.machine import MACHINE, Machine
 from kmstwist.lab.machines.phone import confirmation_id
 from kmstwist.lab.machines.session import Misused
-from kmstwist.lab.products import activation_id
+from kmstwist.kms.labids import activation_id
 from kmstwist.lab.slmgr.client import _COMMANDS
 from kmstwist.lab.slmgr.options import OPTIONS, elsewhere, read, usage
 from tests.lab.machines.conftest import Desk

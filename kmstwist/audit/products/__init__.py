@@ -1,0 +1,1 @@
+"""What products are called: ids and the names that a site, Windows or the lab gives them."""

@@ -1,0 +1,158 @@
+"""The names of products by their activation ids, as the store has them.
+
+A genuine request tells an activation id and no name. Three name it, the first that does: the site's configuration
+(`[products]`, noted in the store by the server), what was imported from the text of `slmgr` or `ospp`, and, for the
+lab's own ids, the catalogue. All are looked up when a report is asked for, so that a name given today stands on the
+activations of last year too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column, ColumnElement, Connection, Engine, case, func, select
+
+from kmstwist.audit import schema
+from kmstwist.audit.engine import reading, writing
+from kmstwist.audit.store import put_fact, read_fact
+from kmstwist.kms.catalogue import APP_ID_OF_FAMILY, APPLICATION_NAMES, FAMILIES
+from kmstwist.kms.labids import product_of
+
+#: Facts about the store: the names in the server's configuration, and those that were imported.
+CONFIGURED, IMPORTED = "products configured", "products imported"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A product's name, and its family (one of `FAMILIES`), "" where that is not known."""
+
+    act_id: str
+    name: str
+    family: str = ""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What products are called. `given` are the site's own names, by activation ids in lower case."""
+
+    given: Mapping[str, Named] = field(default_factory=dict)
+
+    @classmethod
+    def stored(cls, connection: Connection) -> Names:
+        """The names that a store has."""
+        found: dict[str, Named] = {}
+        for fact in (IMPORTED, CONFIGURED):
+            found |= {named.act_id: named for named in _read(read_fact(connection, fact))}
+        return cls(found)
+
+    def of(self, act_id: str | None) -> str | None:
+        """What the product of this id is called; None if nobody has said."""
+        if act_id is None:
+            return None
+        named = self.given.get(act_id) or _lab(act_id)
+        return None if named is None else named.name
+
+    def application(self, act_id: str) -> str:
+        """The application that the product of this id is of: "Windows", "Office"; "" if it is not known."""
+        named = self.given.get(act_id) or _lab(act_id)
+        return APPLICATION_NAMES[APP_ID_OF_FAMILY[named.family]] if named is not None and named.family else ""
+
+    def like(self, pattern: str) -> list[str]:
+        """The ids of the site's names that fit a pattern, in which `*` stands for any text."""
+        wanted = pattern.casefold().split("*")
+        return [act_id for act_id, named in self.given.items() if _fits(named.name.casefold(), wanted)]
+
+    def column(self, connection: Connection, ids: Column[Any], product: Column[Any]) -> ColumnElement[Any]:
+        """What products are called, as a column: `ids` has their activation ids, `product` what else is known."""
+        known = connection.scalars(select(ids).where(ids.is_not(None)).distinct())
+        called = {each: name for each in known if (name := self.of(each)) is not None}
+        # A name that the site gave stands before the one that the request was recorded under.
+        return func.coalesce(case(called, value=ids), product) if called else product
+
+
+#: The lab's own ids, and nothing else.
+LAB_ONLY = Names()
+
+
+def _fits(text: str, parts: list[str]) -> bool:
+    first, *rest = parts
+    if not rest:
+        return text == first
+    if not text.startswith(first):
+        return False
+    at = len(first)
+    *middle, last = rest
+    for part in middle:
+        if (found := text.find(part, at)) < 0:
+            return False
+        at = found + len(part)
+    return len(text) - at >= len(last) and text.endswith(last)
+
+
+@cache
+def _lab(act_id: str) -> Named | None:
+    try:
+        product = product_of(UUID(act_id))
+    except ValueError:
+        # A store keeps what it was given.
+        return None
+    return None if product is None else Named(act_id, product.name, product.family)
+
+
+def _read(text: str | None) -> Iterator[Named]:
+    for act_id, name, family in json.loads(text or "[]"):
+        # A later version may know more families.
+        yield Named(act_id, name, family if family in FAMILIES else "")
+
+
+def _written(names: Iterable[Named]) -> str:
+    return json.dumps([[each.act_id, each.name, each.family] for each in names], ensure_ascii=False)
+
+
+def note_configured(engine: Engine, names: Iterable[Named]) -> None:
+    """Note in the store what the configuration calls products."""
+    noted = _written(names)
+    with reading(engine) as connection:
+        there = read_fact(connection, CONFIGURED)
+    if noted != (there or "[]"):
+        with writing(engine) as connection:
+            put_fact(connection, CONFIGURED, noted)
+
+
+def add_imported(engine: Engine, names: Iterable[Named]) -> tuple[int, int]:
+    """Add names to the imported ones; how many are new, and how many another name than before."""
+    with writing(engine) as connection:
+        there = {named.act_id: named for named in _read(read_fact(connection, IMPORTED))}
+        given = {named.act_id: named for named in names}
+        new = len(given.keys() - there.keys())
+        changed = sum(act_id in there and there[act_id] != named for act_id, named in given.items())
+        if new or changed:
+            put_fact(connection, IMPORTED, _written((there | given).values()))
+    return new, changed
+
+
+def known_products(connection: Connection) -> list[Named]:
+    """The products that have called or been named, by name; one without a name has ""."""
+    names = Names.stored(connection)
+    table = schema.machines
+    ids = select(table.c.act_id, func.max(table.c.product)).where(table.c.act_id.is_not(None)).group_by(table.c.act_id)
+    called: dict[str, str] = {act_id: product or "" for act_id, product in connection.execute(ids)}
+    found = [
+        names.given.get(act_id) or _lab(act_id) or Named(act_id, called.get(act_id, ""))
+        for act_id in called.keys() | names.given.keys()
+    ]
+    return sorted(found, key=lambda each: (each.name, each.act_id))
+
+
+def unnamed_ids(connection: Connection, names: Names) -> int:
+    """How many ids in the store have no name."""
+    table = schema.machines
+    found = connection.scalars(
+        select(table.c.act_id).where(table.c.product.is_(None), table.c.act_id.is_not(None)).distinct()
+    )
+    return sum(names.of(each) is None for each in found)

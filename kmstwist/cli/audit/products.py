@@ -1,0 +1,63 @@
+"""`kmstwist products`: what products are called that are known by their activation ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kmstwist.cli.audit.store import opened, store_option
+from kmstwist.cli.output import say
+
+
+@click.group()
+def products() -> None:
+    """Give names to products, which genuine requests and the KMS host's events tell by their ids only."""
+
+
+@products.command("import")
+@store_option
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+def import_(store: str, files: tuple[Path, ...]) -> None:
+    """Import the names in FILE: what `slmgr /dlv all` or `ospp /dstatusall` printed, in any language.
+
+    Names in the configuration ([products]) stand before those imported.
+    """
+    from kmstwist.audit.events.reading.files import text_of
+    from kmstwist.audit.products.names import add_imported
+    from kmstwist.audit.products.printed import MOST, NoProducts, read_printed
+
+    unread = 0
+    with opened(store, writes=True, makes=True) as engine:
+        for path in files:
+            try:
+                with path.open("rb") as file:
+                    printed = read_printed(text_of(file.read(MOST)))
+            except NoProducts as error:
+                say(f"{path}: {error}", err=True)
+                unread += 1
+                continue
+            except OSError as error:
+                say(f"{path}: {error.strerror or error}", err=True)
+                unread += 1
+                continue
+            new, changed = add_imported(engine, printed.names)
+            known = len(printed.names) - new - changed
+            say(
+                f"{path}: {new} new, {changed} changed, {known} known already; {printed.others} licences that do not "
+                "activate by KMS left out"
+            )
+    if unread:
+        raise click.ClickException(f"{unread} of {len(files)} files had no names")
+
+
+@products.command("list")
+@store_option
+def list_(store: str) -> None:
+    """Show the products in the store by their ids, and what they are called."""
+    from kmstwist.audit.engine import reading
+    from kmstwist.audit.products.names import known_products
+
+    with opened(store) as engine, reading(engine) as connection:
+        for each in known_products(connection):
+            say(f"{each.act_id}  {each.name or '(no name)'}{f' ({each.family})' if each.family else ''}")
