@@ -21,7 +21,7 @@ from kmstwist.gateway.outcome import Attempts
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.gateway.upstream import EndpointMaker, Random, Upstream
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
-from kmstwist.lab.products import named
+from kmstwist.kms.labids import named
 from kmstwist.transport.errors import UpstreamError
 
 

@@ -132,7 +132,8 @@ def test_a_hosts_log_is_all_that_reports_need_and_the_store_is_made_for_it(tmp_p
     assert new.stat().st_mode & 0o077 == 0
     shown = CliRunner().invoke(report, ["clients", *options])
     assert "pc1.example.com" in shown.stdout
-    assert "no name" not in shown.stderr
+    assert "addresses have no name" not in shown.stderr
+    assert "1 product has no name" in shown.stderr
 
 
 def test_a_first_look_at_reports_says_how_to_get_names(store: Engine) -> None:

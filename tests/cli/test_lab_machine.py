@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from kmstwist.cli.lab.lab import lab
-from kmstwist.lab.keys import LabKey
 from kmstwist.kms.labids import activation_id
+from kmstwist.lab.keys import LabKey
 
 
 def new(tmp_path: Path, *words: str) -> Result:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kmstwist.kms.catalogue import OFFICE, WINDOWS, Product, find, products
+from kmstwist.kms.labids import activation_id, family_of, kms_id, product_of
 from kmstwist.kms.version import Version
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import LabKey
-from kmstwist.kms.labids import activation_id, family_of, kms_id, product_of
 from kmstwist.reasons import Reason
 from tests.lab.conftest import changes_of, granted
 

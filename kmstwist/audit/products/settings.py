@@ -34,7 +34,9 @@ class NamedProduct(Section):
         description="What to call it.", examples=["Windows 11 Enterprise"]
     )
     family: Literal["Windows", "Windows Server", "Office"] | None = Field(
-        None, description="What it is: a Windows client, a Windows server or Office. The report count needs it."
+        None,
+        description="What it is: a Windows client, a Windows server or Office. The report count needs it.",
+        examples=["Windows"],
     )
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from kmstwist.addresses import HostPort
 from kmstwist.kms.catalogue import find
+from kmstwist.kms.labids import activation_id
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.machines.machine import Machine
 from kmstwist.lab.machines.phone import confirmation_id
 from kmstwist.lab.machines.session import Misused
 from kmstwist.lab.ospp.client import _COMMANDS
 from kmstwist.lab.ospp.options import OPTIONS, elsewhere
-from kmstwist.kms.labids import activation_id
 from tests.lab.machines.conftest import Desk
 
 from .conftest import DAY, OFFICE, START, WINDOWS

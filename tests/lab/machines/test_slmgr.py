@@ -10,12 +10,12 @@ from kmstwist.addresses import HostPort
 from kmstwist.kms.catalogue import OFFICE as OFFICE_APP
 from kmstwist.kms.catalogue import WINDOWS as WINDOWS_APP
 from kmstwist.kms.catalogue import find
+from kmstwist.kms.labids import activation_id
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.machines.locating import LocateFailed
 from kmstwist.lab.machines.machine import MACHINE, Machine
 from kmstwist.lab.machines.phone import confirmation_id
 from kmstwist.lab.machines.session import Misused
-from kmstwist.kms.labids import activation_id
 from kmstwist.lab.slmgr.client import _COMMANDS
 from kmstwist.lab.slmgr.options import OPTIONS, elsewhere, read, usage
 from tests.lab.machines.conftest import Desk
