@@ -336,6 +336,46 @@ DEFECT = LogEvent(
     "A defect in kmstwist, with its traceback.",
     {"detail": "what was being done", "traceback": "where"},
 )
+NOTIFIED = LogEvent(
+    "notified",
+    "info",
+    "A message was sent to a target of [notify].",
+    {"target": "its number and kind; its URL is never shown", "subject": "the message's title"},
+)
+NOTIFY_FAILING = LogEvent(
+    "notify-failing",
+    "warn",
+    "A message could not be sent to a target of [notify]; it will be tried again.",
+    {
+        "target": "its number and kind; its URL is never shown",
+        "subject": "the message's title",
+        "detail": "why, without what is secret of the URL",
+        "tried": "how often it was tried",
+        "retry_s": "seconds until the next try",
+    },
+)
+NOTIFY_LOST = LogEvent(
+    "notify-lost",
+    "error",
+    "A message was given up: it could not be sent for three days, or too many wait.",
+    {
+        "target": "the target's number and kind; absent where it is for several",
+        "subject": "the message's title",
+        "detail": "why",
+    },
+)
+NOTIFY_BLIND = LogEvent(
+    "notify-blind",
+    "warn",
+    "What [notify] looks at cannot be read now; it looks again, and nothing is told of it meanwhile.",
+    {"what": "the audit's count of clients, the expiring machines, or the weekly summary", "detail": "why"},
+)
+NOTIFY_MEMORY = LogEvent(
+    "notify-memory",
+    "warn",
+    "What was told, and what still waits, cannot be kept or read: after a restart some of it may be told again.",
+    {"file": "the file in the state folder", "detail": "why"},
+)
 DNS_PUBLISHED = LogEvent(
     "dns-published",
     "info",

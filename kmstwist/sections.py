@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 Seconds = Annotated[float, Field(ge=0.1, le=86_400)]
+
+#: Marks a field, as its `json_schema_extra`, whose value holds secrets: it is shown nowhere, even where it is wrong.
+SECRET: dict[str, Any] = {"secret": True}
+
+
+def is_secret(info: FieldInfo) -> bool:
+    """Whether a field's value is to be shown nowhere."""
+    return info.json_schema_extra == SECRET
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ ROOMS = (
     "process",
     "configuration",
     "web",
+    "notify",
     "conversation",
     "admission",
     "gateway",

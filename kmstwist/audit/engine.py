@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 
+from kmstwist.extras import install_command
 from kmstwist.shown import without_password
 
 DEFAULT_BUSY_TIMEOUT = 1.0
@@ -100,7 +101,7 @@ def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> En
     try:
         return create_engine(url, pool_pre_ping=True, connect_args=_POSTGRESQL)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise StoreError("PostgreSQL needs psycopg 3; cure: pip install 'kmstwist[postgres]'") from error
+        raise StoreError(f"PostgreSQL needs psycopg 3; cure: {install_command('postgres')}") from error
 
 
 def open_reader(path: Path, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> Engine:

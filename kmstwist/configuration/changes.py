@@ -26,6 +26,7 @@ NEEDS_RESTART: tuple[Place, ...] = (
     ("dns", "publish"),
     ("dns", "watch"),
     ("web",),
+    ("notify",),
     ("lab", "clock_error"),
 )
 

@@ -52,7 +52,10 @@ def refuse_ourselves(config: Config) -> None:
 
 
 def refuse_open_passwords(effective: Effective) -> None:
-    """Raise `StartupError` where the configuration's file has a password in it and is open to others."""
+    """Raise `StartupError` where the configuration's file has a password in it and is open to others.
+
+    What is sent to `[notify]` targets may need one, in whatever part of their URLs.
+    """
     file = effective.file
     if file is None:
         return
@@ -62,6 +65,17 @@ def refuse_open_passwords(effective: Effective) -> None:
         # Read before, and gone since: what is in force is what was read.
         return
     lines = [number for number, line in enumerate(text.splitlines(), 1) if _states_password(line)]
+    targets = effective.origins.get(("notify", "targets"), "").rpartition(":")
+    if (
+        not lines
+        and mode & (stat.S_IRWXO | stat.S_IWGRP)
+        and effective.config.notify.targets
+        and targets[0] == str(file)
+    ):
+        raise StartupError(
+            f"{file}:{targets[2]}: the URLs of [notify] targets may hold passwords and tokens, and the file is open to "
+            f"others (mode {stat.S_IMODE(mode):04o}); cure: chmod 0640 {file}"
+        )
     if lines and mode & (stat.S_IRWXO | stat.S_IWGRP):
         raise StartupError(
             f"{file}:{lines[0]}: there is a password here, and the file is open to others (mode "

@@ -18,8 +18,8 @@ from pydantic_core import PydanticUndefined
 from kmstwist.configuration.environment import variable
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.options import OPTIONS
-from kmstwist.configuration.reading import Effective, Place, model_in
-from kmstwist.shown import without_password
+from kmstwist.configuration.reading import Effective, Place, model_in, secret_at
+from kmstwist.shown import HIDDEN, without_password
 
 _WIDTH = 100
 _HEAD = """\
@@ -59,8 +59,14 @@ def effective_toml(effective: Effective) -> str:
         if value is None:
             lines.append(f"# {place[-1]} is not set  # {origin}")
         else:
-            lines.append(f"{place[-1]} = {without_password(toml_value(value))}  # {origin}")
+            shown = _hidden(value) if secret_at(place) else without_password(toml_value(value))
+            lines.append(f"{place[-1]} = {shown}  # {origin}")
     return "\n".join(lines) + "\n"
+
+
+def _hidden(urls: tuple[str, ...]) -> str:
+    """URLs of which nothing but their kind is shown."""
+    return toml_value(tuple(f"{url.partition('://')[0]}://{HIDDEN}" for url in urls))
 
 
 def sections_first(effective: Effective) -> Iterator[tuple[Place, Any, str]]:

@@ -19,6 +19,7 @@ from kmstwist.conversation.settings import TimeoutSettings
 from kmstwist.discovery.settings import DnsSettings
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.kms.catalogue import FAMILIES
+from kmstwist.notify.settings import NotifySettings
 from kmstwist.sections import Section
 from kmstwist.telemetry.settings import LogSettings
 from kmstwist.web.settings import WebSettings
@@ -38,7 +39,7 @@ def _endpoint(text: str) -> str:
     if not text.startswith("systemd:"):  # Its sockets are there only in the process that systemd starts.
         try:
             serverFromString(no_reactor, text)
-        except (ValueError, TypeError, LookupError, OSError) as error:
+        except (ValueError, TypeError, LookupError, OSError, RuntimeError) as error:
             raise ValueError(
                 f"'{text}' is no address with a port and no Twisted endpoint ({error}); write for example "
                 "10.0.0.1:1688, [2001:db8::1]:1688 or tcp:1688:interface=10.0.0.1"
@@ -130,3 +131,4 @@ class Config(Section):
     products: ProductsSettings = ProductsSettings()
     dns: DnsSettings = DnsSettings()
     web: WebSettings = WebSettings()
+    notify: NotifySettings = NotifySettings()

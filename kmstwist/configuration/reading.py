@@ -21,7 +21,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kmstwist.configuration.model import Config
-from kmstwist.sections import Contradictions
+from kmstwist.sections import Contradictions, is_secret
+from kmstwist.shown import HIDDEN
 
 #: Where a value stands in the configuration: ("gateway", "pool", "floor").
 Place = tuple[str, ...]
@@ -191,7 +192,7 @@ def _sentences(
         said = _say(details, place)
         if option is not None:
             # The option shows the value already.
-            shown = f", not {_shown(details['input'])}"
+            shown = f", not {_shown(details['input'], place)}"
             found.append((0, f"{option}: {said.removesuffix(shown)}"))
         else:
             found.append(_at_its_line(said, place, file, lines))
@@ -250,13 +251,14 @@ def _say(details: ErrorDetails, place: Place) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error":
-        return f"must be one of {context['expected'].replace(chr(39), '')}, not {_shown(value)}"
+        return f"must be one of {context['expected'].replace(chr(39), '')}, not {_shown(value, place)}"
     bounds = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
     if kind in bounds:
         name, words = bounds[kind]
-        return f"must be {words} {context[name]:g}, not {_shown(value)}"
+        return f"must be {words} {context[name]:g}, not {_shown(value, place)}"
     if _model_at(place) is not None and (kind == "tuple_type" or place[-1].isdigit()):
-        return f"must be a table with [[{_dotted(place).partition('[')[0]}]] above it, for each; not {_shown(value)}"
+        table = _dotted(place).partition("[")[0]
+        return f"must be a table with [[{table}]] above it, for each; not {_shown(value, place)}"
     wanted = {
         "int_type": "a whole number",
         "int_from_float": "a whole number",
@@ -268,11 +270,13 @@ def _say(details: ErrorDetails, place: Place) -> str:
         "finite_number": "a finite number",
     }.get(kind)
     if wanted is not None:
-        return f"must be {wanted}, not {_shown(value)}"
-    return f"{details['msg'][:1].lower()}{details['msg'][1:]}, not {_shown(value)}"
+        return f"must be {wanted}, not {_shown(value, place)}"
+    return f"{details['msg'][:1].lower()}{details['msg'][1:]}, not {_shown(value, place)}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, place: Place) -> str:
+    if secret_at(place):
+        return HIDDEN
     not_finite = isinstance(value, float) and not math.isfinite(value)
     text = str(value) if not_finite else json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -307,6 +311,14 @@ def _model_at(place: Place) -> type[BaseModel] | None:
             return None
         model = inner
     return model
+
+
+def secret_at(place: Place) -> bool:
+    """Whether what stands at a place is to be shown nowhere."""
+    named = tuple(name for name in place if not name.isdigit())
+    model = _model_at(named[:-1])
+    info = None if model is None else model.model_fields.get(named[-1])
+    return info is not None and is_secret(info)
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:

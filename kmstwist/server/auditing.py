@@ -21,7 +21,7 @@ from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 
 #: How the names of all files begin that a server keeps in its state folder.
-_STATE_FILES = ("audit", "control-", "gateway", "lab", "machines", "switches", "kmstwist")
+_STATE_FILES = ("audit", "control-", "gateway", "lab", "machines", "switches", "notify", "kmstwist")
 
 
 def try_store(section: AuditSection, state_dir: Path, *, lab: bool) -> None:

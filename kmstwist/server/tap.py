@@ -56,6 +56,7 @@ from kmstwist.server.monitoring import Observation, WorkersObservation, make_web
 from kmstwist.server.naming import Naming, make_naming
 from kmstwist.server.reload import Reloader
 from kmstwist.server.switches import SwitchesFile
+from kmstwist.server.telling import make_telling, targets_of
 from kmstwist.startup import StartupError
 from kmstwist.telemetry.log import redirect_log
 
@@ -97,6 +98,8 @@ def _make_server(options: Options, config: Config, reactor: Reactor) -> MultiSer
     naming = (
         make_naming(config, gateway, listening_ports(config), reactor, lookup) if adoption.worker <= 1 else Naming()
     )
+    # Of several workers none tells people: their supervisor does.
+    targets = targets_of(config.notify) if options.adoption is None else []
     _take_place(predecessor, config, lab=gateway is None)
     if adoption.worker == 0:
         _own(config, "lab" if gateway is None else "gateway", predecessor, reactor)
@@ -152,7 +155,8 @@ def _make_server(options: Options, config: Config, reactor: Reactor) -> MultiSer
     listening.setServiceParent(root)
     # Of several workers none has a site: their supervisor has.
     site = make_web(config.web, observation.snapshot, reactor, own_store(audit)) if worker is None else []
-    for service in (*naming.services, *site):
+    telling = make_telling(config, targets, observation.snapshot, own_store(audit), reactor)
+    for service in (*naming.services, *site, *telling):
         service.setServiceParent(root)
     signals.setServiceParent(root)
     if worker is not None:
@@ -195,6 +199,7 @@ def _apply(
 def _make_supervisor(options: Options, config: Config, reactor: Reactor) -> MultiService:
     # The workers make the gateway; a mistake is one sentence here, not one from each of them.
     refuse_ourselves(config)
+    targets = targets_of(config.notify)
     predecessor = _predecessor(options, config)
     supervisor = Supervisor(_endpoints(config, None, predecessor, reactor), options, run_dir(config), reactor)
     _take_place(predecessor, config, lab=False)
@@ -204,7 +209,8 @@ def _make_supervisor(options: Options, config: Config, reactor: Reactor) -> Mult
     supervisor.setServiceParent(root)
     workers = WorkersObservation(run_dir(config), config.server.port, config.server.workers, now())
     store = store_of_workers(config.audit, state_dir(config))
-    for service in make_web(config.web, workers.snapshot, reactor, store):
+    site = make_web(config.web, workers.snapshot, reactor, store)
+    for service in (*site, *make_telling(config, targets, workers.snapshot, store, reactor)):
         service.setServiceParent(root)
     signals = Signals(reactor, supervisor.hang_up, supervisor.reopen_logs)
     commands = {

@@ -31,6 +31,7 @@ from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.exchange import exchange_over_tcp
 from kmstwist.discovery.publishing.tsig import KeyFileInvalid
 from kmstwist.discovery.publishing.update import UpdateFailed
+from kmstwist.extras import install_command
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 
@@ -60,8 +61,8 @@ class Kerberos:
             import gssapi
         except ImportError:
             raise KeyFileInvalid(
-                "Updates signed by Kerberos need the Python package gssapi: pip install 'kmstwist[gssapi]', which is "
-                "built with Kerberos' header files (apt-get install libkrb5-dev gcc)."
+                "Updates signed by Kerberos need the Python package gssapi, which is built with Kerberos' header files "
+                f"(apt-get install libkrb5-dev gcc); cure: {install_command('gssapi')}"
             ) from None
         if keytab is not None and not os.access(keytab, os.R_OK):
             raise KeyFileInvalid(f"The keytab {keytab} cannot be read: is it there, and may this user read it?")

@@ -8,6 +8,7 @@ from typing import Any
 
 from kmstwist.audit.events.model import BrokenEvent, RawEvent
 from kmstwist.audit.events.reading.xml import parse_event
+from kmstwist.extras import install_command
 
 # A file is a header and whole chunks of events.
 HEADER, CHUNK = 4096, 65536
@@ -22,7 +23,7 @@ def read_evtx(path: Path) -> Iterator[RawEvent | BrokenEvent]:
     try:
         from evtx import PyEvtxParser
     except ImportError as error:
-        raise EvtxMissing("reading EVTX needs the evtx package; cure: pip install 'kmstwist[events]'") from error
+        raise EvtxMissing(f"reading EVTX needs the evtx package; cure: {install_command('events')}") from error
     try:
         records = PyEvtxParser(str(path), number_of_threads=1).records()
     except (RuntimeError, OSError) as error:

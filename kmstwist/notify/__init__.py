@@ -1,0 +1,1 @@
+"""Telling people: what has happened, once, and that it is over; by mail, chat or webhook, through Apprise."""

@@ -1,0 +1,65 @@
+"""What is kept over a restart: what was told, and what still waits to be sent. One small file in the state folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kmstwist.notify.ledger import Ledger
+from kmstwist.notify.outbox import Outbox
+
+FILE_NAME = "notify.json"
+#: No memory of ours is larger.
+_LARGEST = 16 << 20
+
+
+class MemoryFault(Exception):
+    """The file cannot be read or written; the text says why."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """All that is kept."""
+
+    ledger: Ledger
+    outbox: Outbox = field(default_factory=Outbox)
+
+    def to_text(self) -> str:
+        """As it stands in the file."""
+        return json.dumps({"version": 1, "ledger": self.ledger.to_json(), "outbox": self.outbox.to_json()})
+
+
+def read_memory(path: Path, settle: float) -> Memory:
+    """What was kept; an empty memory where there is no file. Raises `MemoryFault` for a file that is none of ours."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except FileNotFoundError:
+        return Memory(Ledger(settle))
+    except OSError as error:
+        raise MemoryFault(error.strerror or str(error)) from None
+    try:
+        raw = json.loads(content)
+        if raw["version"] != 1:
+            raise ValueError("written by another version")
+        return Memory(Ledger.from_json(raw["ledger"], settle), Outbox.from_json(raw["outbox"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MemoryFault(f"not a memory of ours: {error}") from None
+
+
+def write_memory(path: Path, text: str) -> None:
+    """Keep it, whole or not at all, for our user alone. Raises `MemoryFault`."""
+    new = path.with_name(f"{path.name}.new")
+    try:
+        # Made anew: a link that somebody put there is not followed.
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        raise MemoryFault(error.strerror or str(error)) from None

@@ -1,0 +1,103 @@
+"""Messages on their way: each goes to each target, and where that fails is tried again, later and later.
+
+Pure: times are handed in, in seconds since 1970, and what waits can be kept as JSON over a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from kmstwist.notify.letters import Text
+
+#: Messages that wait at most; the oldest go first.
+WAITING = 200
+#: Seconds until the second try, which double from try to try up to the longest; and after how long it is given up.
+FIRST_S, LONGEST_S, GIVEN_UP_S = 30.0, 3600.0, 3 * 86_400.0
+
+
+@dataclass(slots=True)
+class Try:
+    """How often a target was tried for a message in vain, and when it is to be next."""
+
+    failed: int = 0
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class Letter:
+    """A message, when it was written, and the targets that do not have it yet, by their ids."""
+
+    text: Text
+    written: float
+    waiting: dict[str, Try] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Outbox:
+    """The messages that wait, the oldest first."""
+
+    letters: list[Letter] = field(default_factory=list)
+
+    def put(self, text: Text, targets: Collection[str], now: float) -> list[Letter]:
+        """Send a message to all targets; the messages that are given up to make room for it."""
+        self.letters.append(Letter(text, now, {target: Try() for target in targets}))
+        lost, self.letters = self.letters[:-WAITING], self.letters[-WAITING:]
+        return lost
+
+    def next(self, now: float, targets: Collection[str]) -> tuple[Letter, str] | None:
+        """The oldest message that is to be tried now, and where; a target never gets a later one first."""
+        held: set[str] = set()
+        for letter in self.letters:
+            for target, tried in letter.waiting.items():
+                if target in held or target not in targets:
+                    continue
+                # A clock that was set back must not hold a message for as long.
+                if tried.at <= now or tried.at - now > LONGEST_S:
+                    return letter, target
+                held.add(target)
+        return None
+
+    def sent(self, letter: Letter, target: str) -> None:
+        """A target has it."""
+        letter.waiting.pop(target, None)
+        self._tidy()
+
+    def failed(self, letter: Letter, target: str, now: float) -> float | None:
+        """A target could not be told: seconds until the next try, None where it is given up."""
+        tried = letter.waiting[target]
+        tried.failed += 1
+        if now - letter.written >= GIVEN_UP_S:
+            self.sent(letter, target)
+            return None
+        wait = min(FIRST_S * 2.0 ** min(tried.failed - 1, 20), LONGEST_S)
+        tried.at = now + wait
+        return wait
+
+    def forget_others(self, targets: Collection[str]) -> None:
+        """Take out what waits for targets that are not there any more."""
+        for letter in self.letters:
+            letter.waiting = {target: tried for target, tried in letter.waiting.items() if target in targets}
+        self._tidy()
+
+    def _tidy(self) -> None:
+        self.letters = [letter for letter in self.letters if letter.waiting]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """What to keep over a restart."""
+        return [asdict(letter) for letter in self.letters]
+
+    @classmethod
+    def from_json(cls, raw: list[Mapping[str, Any]]) -> Outbox:
+        """What was kept. Raises `ValueError`, `KeyError` or `TypeError` for what is none of ours."""
+        return cls(
+            [
+                Letter(
+                    Text(**each["text"]),
+                    float(each["written"]),
+                    {str(target): Try(**tried) for target, tried in each["waiting"].items()},
+                )
+                for each in raw
+            ]
+        )
