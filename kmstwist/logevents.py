@@ -90,6 +90,12 @@ STARTING = LogEvent(
         "pid": "the process id",
     },
 )
+AS_ROOT = LogEvent(
+    "as-root",
+    "warn",
+    "kmstwist runs as root for good, and whoever got into it would be root, too; nothing that it does needs that.",
+    {"cure": "what to do"},
+)
 LAB = LogEvent(
     "lab",
     "info",

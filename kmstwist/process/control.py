@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from kmstwist.reactor import Reactor
 Command = Callable[[Mapping[str, Any]], Any]
 
 _MAX_LINE = 65_536
+#: Bytes of the longest answer: upstreams by the thousand, and no endless one.
+_MAX_ANSWER = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -185,11 +188,23 @@ def control_sockets(port: int, table: Path = Path("/proc/net/unix")) -> list[Pat
 
 
 def connect(path: Path, timeout: float) -> socket.socket:
-    """A connection to the control socket, whose operations take at most `timeout` seconds. Raises `CommandError`."""
+    """A connection to the control socket, whose operations take at most `timeout` seconds. Raises `CommandError`.
+
+    Root asks, too: a link that the server's user put there, to somebody else's socket, is not followed.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout)
     try:
-        connection.connect(str(path))
+        place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if stat.S_ISLNK(os.fstat(place).st_mode):
+                raise CommandError(f"{path} is a link, and not the control socket of a kmstwist")
+            connection.connect(f"/proc/self/fd/{place}")
+        finally:
+            os.close(place)
+    except CommandError:
+        connection.close()
+        raise
     except OSError as error:
         connection.close()
         raise _not_connected(path, error) from None
@@ -213,7 +228,7 @@ def ask(path: Path, request: Mapping[str, Any], timeout: float = 30.0) -> dict[s
         with connect(path, timeout) as connection:
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as stream:
-                line = stream.readline()
+                line = stream.readline(_MAX_ANSWER)
     except TimeoutError:
         raise CommandError(f"kmstwist gave no answer at {path} within {timeout:g} s") from None
     except (ConnectionResetError, BrokenPipeError):
@@ -222,7 +237,16 @@ def ask(path: Path, request: Mapping[str, Any], timeout: float = 30.0) -> dict[s
         raise CommandError(f"{path}: {error.strerror or error}") from None
     if not line:
         raise NobodyThere(f"kmstwist ended the connection at {path}")
-    answer: dict[str, Any] = json.loads(line)
-    if not answer.pop("ok"):
-        raise CommandError(answer["error"])
-    return answer
+    return read_answer(line, path)
+
+
+def read_answer(line: bytes, path: Path) -> dict[str, Any]:
+    """What an answer says. Raises `CommandError` for a refusal, and for what is no answer."""
+    try:
+        answer = json.loads(line)
+        if not answer.pop("ok"):
+            raise CommandError(str(answer["error"]))
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
+        raise CommandError(f"what answers at {path} is no kmstwist") from None
+    result: dict[str, Any] = answer
+    return result

@@ -25,7 +25,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from kmstwist.logevents import HANDING_OVER
-from kmstwist.process.control import Answer, Command, CommandError, connect
+from kmstwist.process.control import Answer, Command, CommandError, connect, read_answer
 from kmstwist.process.listening import Listeners
 from kmstwist.startup import StartupError
 
@@ -34,6 +34,10 @@ _ANSWERS_WITHIN = 10.0
 #: Seconds that it may need beyond the drain time that it names.
 _GRACE = 10.0
 _MOST_DESCRIPTORS = 64
+#: Bytes of the longest answer.
+_MAX_ANSWER = 65_536
+#: Seconds that a server may name at most for its calls under way.
+_LONGEST_DRAIN = 3600.0
 
 
 class NotHandedOver(StartupError):
@@ -107,8 +111,8 @@ class TakeOver:
             answer, descriptors = _ask(connection, path, {"command": "hand-over"})
         except CommandError as error:
             raise NotHandedOver(f"--take-over: {error}") from None
-        listening = answer["listening"]
-        if len(listening) != len(descriptors) or not all(map(_listens, descriptors)):
+        listening = answer.get("listening")
+        if not isinstance(listening, list) or len(listening) != len(descriptors) or not all(map(_listens, descriptors)):
             raise NotHandedOver(f"--take-over: what came from {path} are not its listening sockets")
         return cls(connection, path, dict(zip(listening, descriptors, strict=True)))
 
@@ -132,7 +136,10 @@ class TakeOver:
             raise NotHandedOver(f"--take-over: {error}") from None
         # What this server does not listen on is closed with the other one's end.
         self.close()
-        within = answer["drain"] + _GRACE
+        drain = answer.get("drain")
+        if len(descriptors) != 1 or not isinstance(drain, int | float):
+            raise NotHandedOver(f"--take-over: what answers at {self._path} is no kmstwist")
+        within = min(max(drain, 0.0), _LONGEST_DRAIN) + _GRACE
         lifeline = descriptors[0]
         ended, _, _ = select.select([lifeline], [], [], within)
         os.close(lifeline)
@@ -153,6 +160,8 @@ def _ask(connection: socket.socket, path: Path, request: Mapping[str, Any]) -> t
             if not more:
                 raise CommandError(f"the kmstwist at {path} ended the connection")
             data += more
+            if len(data) > _MAX_ANSWER:
+                raise CommandError(f"what answers at {path} is no kmstwist")
             for level, kind, content in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                     descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
@@ -160,10 +169,10 @@ def _ask(connection: socket.socket, path: Path, request: Mapping[str, Any]) -> t
         raise CommandError(f"the kmstwist at {path} gave no answer within {_ANSWERS_WITHIN:g} s") from None
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror or error}") from None
-    answer: dict[str, Any] = json.loads(data)
-    if not answer.pop("ok"):
-        raise CommandError(f"the kmstwist at {path}: {answer['error']}")
-    return answer, list(descriptors)
+    try:
+        return read_answer(data, path), list(descriptors)
+    except CommandError as error:
+        raise CommandError(f"the kmstwist at {path}: {error}") from None
 
 
 def _listens(descriptor: int) -> bool:

@@ -15,6 +15,7 @@ from twisted.internet.endpoints import (
     AdoptedStreamServerEndpoint,
     TCP4ServerEndpoint,
     TCP6ServerEndpoint,
+    UNIXServerEndpoint,
     serverFromString,
 )
 from twisted.internet.error import CannotListenError
@@ -26,6 +27,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.logevents import LISTENING, STOPPED
+from kmstwist.privileges import Identity, acting_as
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 from kmstwist.startup import StartupError
@@ -133,8 +135,12 @@ def raise_file_limit() -> int:
 class Listeners:
     """The listening sockets of a server, each with the words that say where it listens."""
 
-    def __init__(self, endpoints: Sequence[tuple[IStreamServerEndpoint, str]]) -> None:
+    def __init__(
+        self, endpoints: Sequence[tuple[IStreamServerEndpoint, str]], identity: Identity | None = None
+    ) -> None:
+        """`identity` is whom this process becomes when the sockets are open."""
         self._endpoints = endpoints
+        self._identity = identity
         self._left = False
         self.ports: list[tuple[str, Any]] = []
 
@@ -142,7 +148,9 @@ class Listeners:
         """Open every endpoint. Raises `StartupError` where one cannot be had."""
         for endpoint, where in self._endpoints:
             failures: list[Failure] = []
-            endpoint.listen(factory).addCallbacks(self._opened, failures.append, callbackArgs=(where,))
+            # A socket in the file system may lie in a folder of the user that we become, and is made as that user.
+            with acting_as(self._identity if isinstance(endpoint, UNIXServerEndpoint) else None):
+                endpoint.listen(factory).addCallbacks(self._opened, failures.append, callbackArgs=(where,))
             # Raised here: nobody would hear of it from within the Deferred. All endpoints of Twisted's answer at once.
             for failure in failures:
                 raise StartupError(_why_not_opened(where, failure.value))
@@ -178,10 +186,11 @@ class ListeningService(Service):
         clock: IReactorTime,
         *,
         drain: float = 10.0,
+        identity: Identity | None = None,
         log: Logger | None = None,
     ) -> None:
-        """`drain` is how many seconds calls under way are given at the end."""
-        self.listeners = Listeners(endpoints)
+        """`drain` is how many seconds calls under way are given at the end; `identity` is as in `Listeners`."""
+        self.listeners = Listeners(endpoints, identity)
         self._factory = factory
         self._clock = clock
         self.drain = drain

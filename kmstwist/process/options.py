@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import MutableMapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from kmstwist.configuration import environment
 from kmstwist.configuration.options import OPTIONS, Option
 from kmstwist.configuration.reading import ConfigError, Effective, Override, load
 from kmstwist.configuration.whereabouts import CONFIG_VARIABLE
+from kmstwist.privileges import Identity, future_identity
 from kmstwist.process.adoption import Adoption
 from kmstwist.process.pidfile import prepare_pid_file
 from kmstwist.startup import StartupError
@@ -77,6 +79,8 @@ class Options(usage.Options):
         self._repeated: dict[str, list[str]] = {}
         #: The command line as it was given; a supervisor gives it to its workers.
         self.arguments: list[str] = []
+        #: The file for the process id, if there is to be one.
+        self.pid_file: Path | None = None
 
     def opt_version(self) -> None:
         """Show kmstwist's version and exit."""
@@ -116,11 +120,16 @@ class Options(usage.Options):
             sys.exit("\n".join(f"twistd kms: {mistake}" for mistake in error.mistakes))
         try:
             if adoption is None:
-                prepare_pid_file(self.twistd)
+                self.pid_file = prepare_pid_file(self.twistd, self.identity)
         except StartupError as error:
             sys.exit(f"kmstwist: {error}")
         # Here and not in makeService: twistd makes its logger between the two.
         direct_log(self.twistd, self.effective.config.server.log)
+
+    @cached_property
+    def identity(self) -> Identity | None:
+        """Whom this process becomes once its ports are open; None where it stays who it is. Found out while root."""
+        return future_identity(self.twistd)
 
     def load(self) -> Effective:
         """The configuration as the file is now. Raises `ConfigError`."""

@@ -1,16 +1,23 @@
-"""twistd's pid file, looked at before twistd does: what is stale is taken away, what cannot be is a sentence.
+"""The pid file, looked at and written in twistd's place: what is stale is taken away, what cannot be is a sentence.
 
 twistd takes any process that has the number in the file for another twistd. After a crash, or in a container where
-every first process has the number 1, that may be anybody, this very process included.
+every first process has the number 1, that may be anybody, this very process included. And it would read and write the
+file as root, whatever the user that it becomes had put at its place: a link, a pipe or another folder.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from twisted.application.service import Service
+
+from kmstwist.privileges import Identity, with_rights_for
+from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 
 #: twistd's own default, a file in the folder that it happens to be started in.
@@ -19,28 +26,35 @@ _DEFAULT = "twistd.pid"
 _SIZE = 32
 
 
-def prepare_pid_file(twistd: MutableMapping[str, Any]) -> None:
-    """Make sure that twistd can write its pid file, and that no stale one is in its way. Raises `StartupError`.
+def prepare_pid_file(twistd: MutableMapping[str, Any], identity: Identity | None = None) -> Path | None:
+    """Take the pid file over from twistd, and take a stale one away; where it is to be, None for nowhere.
 
-    In the foreground there is none unless one is named: whoever started the process has it before his eyes.
+    In the foreground there is none unless one is named: whoever started the process has it before his eyes. `identity`
+    is whom this process becomes. Raises `StartupError` where the file cannot be written, or names a server that runs.
     """
-    name = twistd.get("pidfile")
-    if not name:
-        return
-    if twistd.get("nodaemon") and os.path.basename(name) == _DEFAULT:
-        twistd["pidfile"] = ""
-        return
-    path = Path(twistd.get("rundir") or ".", name)
-    _refuse_unwritable(path)
-    if not path.exists():
-        return
-    pid = _pid_in(path)
-    if pid is None or is_stale(pid):
-        try:
-            path.unlink()
-        except OSError as error:
-            raise StartupError(f"the stale pid file {path} cannot be removed: {error.strerror}; remove it") from None
-        return
+    name, twistd["pidfile"] = twistd.get("pidfile"), ""
+    if not name or (twistd.get("nodaemon") and os.path.basename(name) == _DEFAULT):
+        return None
+    path = Path(name).absolute()
+    if path.is_dir():
+        raise StartupError(f"the pid file {path} is a folder; name a file in it (--pidfile)")
+    if not path.parent.is_dir():
+        raise StartupError(
+            f"there is no folder {path.parent} for the pid file {path.name}; make it, or name another --pidfile"
+        )
+    with with_rights_for(path, identity) as real:
+        _refuse_unwritable(real)
+        if not os.path.lexists(real):
+            return path
+        pid = _pid_in(real)
+        if pid is None or is_stale(pid):
+            try:
+                real.unlink()
+            except OSError as error:
+                raise StartupError(
+                    f"the stale pid file {path} cannot be removed: {error.strerror}; remove it"
+                ) from None
+            return path
     raise StartupError(
         f"kmstwist runs already, as process {pid} (from the pid file {path}); stop it, or give this one a --pidfile "
         "of its own"
@@ -64,30 +78,66 @@ def is_stale(pid: int) -> bool:
 def _pid_in(path: Path) -> int | None:
     """The number in a pid file; None where there is none, as after a full disk. Raises `StartupError`."""
     try:
-        with path.open("rb") as file:
-            text = file.read(_SIZE).strip()
+        text = _read(path)
     except OSError as error:
         raise StartupError(f"the pid file {path} cannot be read: {error.strerror}; name another --pidfile") from None
-    if text and not text.isdigit():
+    if text is None or (text and not text.isdigit()):
         raise StartupError(f"{path} holds no process id, so it is no pid file; name another --pidfile")
     return int(text) if text else None
 
 
+def _read(path: Path) -> bytes | None:
+    """What the file begins with; None for what is no file. A link is not followed, and no pipe waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _SIZE).strip() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    finally:
+        os.close(descriptor)
+
+
 def _refuse_unwritable(path: Path) -> None:
-    folder = path.parent
-    if path.is_dir():
-        raise StartupError(f"the pid file {path} is a folder; name a file in it (--pidfile)")
-    if not folder.is_dir():
-        raise StartupError(
-            f"there is no folder {folder} for the pid file {path.name}; make it, or name another --pidfile"
-        )
     try:
         # Found out by doing it: rights say too little of a read-only or a special file system.
-        made = not path.exists()
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+        made = not os.path.lexists(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        os.close(os.open(path, flags, 0o644))
         if made:
             path.unlink()
     except OSError as error:
         raise StartupError(
             f"the pid file {path} cannot be written: {error.strerror}; name another --pidfile, or none: --pidfile="
         ) from None
+
+
+class PidFile(Service):
+    """Has the process id in a file while the server runs; written last of all that is done as root."""
+
+    def __init__(self, path: Path, identity: Identity | None, reactor: Reactor) -> None:
+        self._path = path
+        self._identity = identity
+        self._reactor = reactor
+
+    def privilegedStartService(self) -> None:
+        """Write the file, in the place of whatever is there. Raises `StartupError`."""
+        super().privilegedStartService()
+        try:
+            with with_rights_for(self._path, self._identity) as real:
+                with suppress(FileNotFoundError):
+                    real.unlink()
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                descriptor = os.open(real, flags, 0o644)
+                try:
+                    # For whoever asks whether it runs, whatever the umask.
+                    os.fchmod(descriptor, 0o644)
+                    os.write(descriptor, b"%d" % os.getpid())
+                finally:
+                    os.close(descriptor)
+        except OSError as error:
+            raise StartupError(f"the pid file {self._path} cannot be written: {error.strerror}") from None
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._remove)
+
+    def _remove(self) -> None:
+        """Remove it, if it is ours still. In a folder of root's it stays; whoever started us removes it."""
+        with suppress(OSError):
+            if _read(self._path) == b"%d" % os.getpid():
+                self._path.unlink()

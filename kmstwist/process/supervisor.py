@@ -76,7 +76,7 @@ class Supervisor(Service):
         reactor: Reactor,
         log: Logger | None = None,
     ) -> None:
-        self.listeners = Listeners(endpoints)
+        self.listeners = Listeners(endpoints, options.identity)
         self._options = options
         self._started = options.effective.config
         #: What a worker that is started now has to do, as those that run do.

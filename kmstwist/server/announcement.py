@@ -23,7 +23,8 @@ from kmstwist.configuration.whereabouts import Whereabouts
 from kmstwist.gateway.service import GatewayService
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKeyError
 from kmstwist.lab.service import LabService
-from kmstwist.logevents import GATEWAY, HINT, LAB, STARTING, TOOK_OVER
+from kmstwist.logevents import AS_ROOT, GATEWAY, HINT, LAB, STARTING, TOOK_OVER
+from kmstwist.privileges import ever_root
 from kmstwist.process.control import socket_path
 from kmstwist.process.handover import TakeOver
 from kmstwist.process.listening import Listeners
@@ -76,6 +77,8 @@ class Announcement(MultiService):
             python=platform.python_version(),
             pid=os.getpid(),
         )
+        if ever_root():
+            AS_ROOT.emit(_log, cure="start it as a user of its own, or with twistd --uid=USER")
         if self._predecessor is not None:
             TOOK_OVER.emit(_log, waited_ms=round(self._predecessor.waited * 1000))
         if isinstance(activator, LabService):

@@ -247,6 +247,9 @@ def try_address(address: HostPort) -> None:
             trial.bind((address.host, address.port))
             trial.listen(1)
         except OSError as error:
+            if isinstance(error, PermissionError) and os.getuid() == 0:
+                # A low port, tried as the user that we become; it is opened before that.
+                return
             raise StartupError(_not_had(address, error)) from None
 
 

@@ -26,6 +26,7 @@ from kmstwist.gateway.service import GatewayService
 from kmstwist.kms.interface import KMS
 from kmstwist.lab.service import LabService
 from kmstwist.memory import settle
+from kmstwist.privileges import acting_as, load_for, make_folder_for
 from kmstwist.process.adoption import Adoption
 from kmstwist.process.control import Command, ControlService, socket_path
 from kmstwist.process.handover import HandOver, NotHandedOver, TakeOver
@@ -42,6 +43,7 @@ from kmstwist.process.listening import (
 )
 from kmstwist.process.options import Options
 from kmstwist.process.ownership import Ownership
+from kmstwist.process.pidfile import PidFile
 from kmstwist.process.signals import Signals
 from kmstwist.process.supervisor import Supervisor
 from kmstwist.process.supervisor_watch import SupervisorWatch
@@ -65,6 +67,9 @@ _LAST_OF_IT = 5.0
 
 __all__ = ["Options", "makeService"]
 
+#: What is listened on, each with the words that say where.
+Endpoints = list[tuple[IStreamServerEndpoint, str]]
+
 
 def makeService(options: Options) -> MultiService:
     """The service tree of `twistd kms`: a server, or with `--workers` the supervisor of several."""
@@ -72,12 +77,14 @@ def makeService(options: Options) -> MultiService:
     reactor = installed_reactor()
     run_on_monotonic_time(reactor)
     settle(reactor)
-    config = options.effective.config
     try:
         refuse_open_passwords(options.effective)
-        if config.server.workers > 1 and options.adoption is None:
-            return _make_supervisor(options, config, reactor)
-        return _make_server(options, config, reactor)
+        pid_file = None if options.pid_file is None else PidFile(options.pid_file, options.identity, reactor)
+        root = _make_root(options, options.effective.config, reactor)
+        if pid_file is not None:
+            # Last, so that a port that cannot be had leaves no file behind.
+            pid_file.setServiceParent(root)
+        return root
     except NotHandedOver as error:
         sys.stderr.write(f"kmstwist: {error}\n")
         sys.exit(error.status)
@@ -85,13 +92,31 @@ def makeService(options: Options) -> MultiService:
         sys.exit(f"kmstwist: {error}")
 
 
-def _make_server(options: Options, config: Config, reactor: Reactor) -> MultiService:
-    if not config.gateway.configured:
-        config = as_set_with_slmgr(config)
+def _make_root(options: Options, config: Config, reactor: Reactor) -> MultiService:
+    """The server or the supervisor. What lies in the folders of the user that it becomes is opened as that user."""
+    is_supervisor = config.server.workers > 1 and options.adoption is None
+    identity = options.identity
+    load_for(identity)
+    try:
+        make_folder_for(identity, state_dir(config).absolute())
+    except OSError as error:
+        raise StartupError(f"the state folder {state_dir(config)} cannot be made: {error.strerror}") from None
+    with acting_as(identity):
+        if not config.gateway.configured:
+            config = as_set_with_slmgr(config)
+        # What can be found wrong without the state folder is found before another server is asked to leave it.
+        predecessor = _predecessor(options, config)
+    # As root, for a port may need that.
+    endpoints = _endpoints(config, options.adoption, predecessor, reactor)
+    with acting_as(identity):
+        make = _make_supervisor if is_supervisor else _make_server
+        return make(options, config, endpoints, predecessor, reactor)
+
+
+def _make_server(
+    options: Options, config: Config, endpoints: Endpoints, predecessor: TakeOver | None, reactor: Reactor
+) -> MultiService:
     adoption = options.adoption or Adoption(worker=0, of=1, ports=())
-    # What can be found wrong without the state folder is found before another server is asked to leave it.
-    predecessor = _predecessor(options, config)
-    endpoints = _endpoints(config, adoption, predecessor, reactor)
     lookup = Lookup(reactor, config.dns.server_addresses)
     gateway = make_gateway(config, reactor, lookup, workers=adoption.of) if config.gateway.configured else None
     # Of several workers one looks after what the whole server has once: its forwarding and its name.
@@ -115,11 +140,12 @@ def _make_server(options: Options, config: Config, reactor: Reactor) -> MultiSer
     )
     if naming.watch is not None and audit is not None:
         naming.watch.remember = audit.remember_strangers
-    _give_away(config, options)
     admission = Admission(config.admission, reactor, connections=_share(config.server.limits.connections, adoption))
     factory = _make_factory(config, adoption, admission, Recorder(audit), reactor)
     factory.activator = answering
-    listening = ListeningService(endpoints, factory, reactor, drain=config.server.timeouts.drain)
+    listening = ListeningService(
+        endpoints, factory, reactor, drain=config.server.timeouts.drain, identity=options.identity
+    )
     reloader = Reloader(
         options.effective, options.load, lambda new: _apply(new, factory, listening, answering, adoption, lookup)
     )
@@ -144,7 +170,7 @@ def _make_server(options: Options, config: Config, reactor: Reactor) -> MultiSer
     commands = {**own_commands.table, **observation.commands}
     if worker is None:
         Announcement(config, answering, reactor, listening.listeners, predecessor).setServiceParent(root)
-        commands |= _hand_over(options, listening.listeners, lambda: listening.drain, keep_name, signals)
+        commands |= _hand_over(listening.listeners, lambda: listening.drain, keep_name, signals)
     else:
         commands["keep-name"] = keep_name
     if audit is not None:
@@ -196,12 +222,13 @@ def _apply(
         answering.set_intervals(lab.activation_interval, lab.renewal_interval)
 
 
-def _make_supervisor(options: Options, config: Config, reactor: Reactor) -> MultiService:
+def _make_supervisor(
+    options: Options, config: Config, endpoints: Endpoints, predecessor: TakeOver | None, reactor: Reactor
+) -> MultiService:
     # The workers make the gateway; a mistake is one sentence here, not one from each of them.
     refuse_ourselves(config)
     targets = targets_of(config.notify)
-    predecessor = _predecessor(options, config)
-    supervisor = Supervisor(_endpoints(config, None, predecessor, reactor), options, run_dir(config), reactor)
+    supervisor = Supervisor(endpoints, options, run_dir(config), reactor)
     _take_place(predecessor, config, lab=False)
     _own(config, "gateway", predecessor, reactor)
     root = StoppingInOrder()
@@ -215,7 +242,7 @@ def _make_supervisor(options: Options, config: Config, reactor: Reactor) -> Mult
     signals = Signals(reactor, supervisor.hang_up, supervisor.reopen_logs)
     commands = {
         **supervisor.commands,
-        **_hand_over(options, supervisor.listeners, lambda: supervisor.drain, supervisor.keep_name, signals),
+        **_hand_over(supervisor.listeners, lambda: supervisor.drain, supervisor.keep_name, signals),
     }
     control = socket_path(run_dir(config), config.server.port)
     ControlService(control, commands, reactor).setServiceParent(root)
@@ -246,19 +273,12 @@ def _own(config: Config, mode: str, predecessor: TakeOver | None, reactor: React
 
 
 def _hand_over(
-    options: Options,
     listeners: Listeners,
     drain: Callable[[], float],
     keep_name: Callable[[], Any],
     signals: Signals,
 ) -> Mapping[str, Command]:
-    def end() -> None:
-        # twistd removes its pid file at the end, and complains where an init script has put it away already.
-        if not os.path.exists(options.twistd.get("pidfile") or ""):
-            options.twistd["pidfile"] = ""
-        signals.stop()
-
-    return HandOver(listeners, drain, keep_name, end).table
+    return HandOver(listeners, drain, keep_name, signals.stop).table
 
 
 class StoppingInOrder(MultiService):
@@ -292,21 +312,7 @@ def _random_group_id() -> int:
     return int.from_bytes(os.urandom(4), "little")
 
 
-def _give_away(config: Config, options: Options) -> None:
-    """With `twistd --uid`, what was just made as root must belong to the user the daemon becomes."""
-    twistd = options.twistd
-    uid, gid = twistd.get("uid"), twistd.get("gid")
-    if os.geteuid() != 0 or (uid is None and gid is None):
-        return
-    folder = state_dir(config)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path in (folder, *folder.iterdir()):
-        os.chown(path, -1 if uid is None else uid, -1 if gid is None else gid, follow_symlinks=False)
-
-
-def _endpoints(
-    config: Config, adoption: Adoption | None, predecessor: TakeOver | None, reactor: Reactor
-) -> list[tuple[IStreamServerEndpoint, str]]:
+def _endpoints(config: Config, adoption: Adoption | None, predecessor: TakeOver | None, reactor: Reactor) -> Endpoints:
     """What to listen on. Raises `StartupError` where an endpoint is none or the port cannot be had."""
     if adoption is not None and adoption.ports:
         return [adopted_endpoint(reactor, descriptor) for descriptor in adoption.ports]

@@ -6,7 +6,6 @@ says it is, and must not be able to write log lines of its own.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import sys
 import syslog
 import time
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +27,9 @@ from twisted.logger import LogEvent as TwistedEvent
 from zope.interface import implementer
 
 from kmstwist.logevents import LOG_LOST, LOG_REOPEN
+from kmstwist.privileges import Identity, acting_as, future_identity, with_rights_for
 from kmstwist.reactor import installed_reactor
+from kmstwist.startup import StartupError
 from kmstwist.telemetry.flood import REPORT_INTERVAL, FloodLimit
 from kmstwist.telemetry.journal import Journal, writes_to_journal
 from kmstwist.telemetry.outlets import stdout_outlet, syslog_outlet
@@ -178,9 +180,10 @@ class LogFile:
     lines, not the server: how many is told as soon as there is room again.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, identity: Identity | None = None) -> None:
+        """`identity` is who this process is about to become, and who opens the file. Raises `StartupError`."""
         self._path = path
-        self._descriptor = self._open()
+        self._descriptor = self._first_open(identity)
         self._mode = stat.S_IMODE(os.fstat(self._descriptor).st_mode)
         self._lost = 0
         self._torn = False
@@ -190,6 +193,22 @@ class LogFile:
         # A named pipe is opened for reading as well: nobody waits for its reader, then, neither here nor in `write`.
         access = os.O_RDWR if self._path.is_fifo() else os.O_WRONLY
         return os.open(self._path, access | os.O_NONBLOCK | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def _first_open(self, identity: Identity | None) -> int:
+        try:
+            with acting_as(identity), suppress(PermissionError):
+                return self._open()
+            # Only root can make it where the other user may not: once, empty, and only where none is.
+            with with_rights_for(self._path, identity) as real, suppress(FileExistsError):
+                made = os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+                if identity is not None:
+                    os.fchown(made, identity.uid, identity.gid)
+                os.close(made)
+            with acting_as(identity):
+                return self._open()
+        except OSError as error:
+            who = "" if identity is None else f" by user {identity.uid}, who kmstwist runs as"
+            raise StartupError(f"the log {self._path} cannot be written{who}: {error.strerror}") from None
 
     def write(self, line: str, level: object) -> None:
         """Append a line."""
@@ -235,7 +254,14 @@ def blocking_syslog_writer(prefix: str) -> Callable[[str, Any], None]:
 
 
 def make_observer(
-    formatter: str, level: str, *, logfile: str | None, use_syslog: bool, prefix: str, foreground: bool
+    formatter: str,
+    level: str,
+    *,
+    logfile: str | None,
+    use_syslog: bool,
+    prefix: str,
+    foreground: bool,
+    identity: Identity | None = None,
 ) -> tuple[LineObserver, LogFile | None]:
     """The observer that twistd's own `--logfile`, `--syslog` and `--nodaemon` ask for, and its file if it has one."""
     running = installed_reactor()
@@ -247,7 +273,7 @@ def make_observer(
         return LineObserver(FORMATTERS[formatter], level, daemon.write), None
     if logfile == "-" or (not logfile and foreground):
         if writes_to_journal():
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 journal = Journal(prefix, running)
                 running.addSystemEventTrigger("after", "shutdown", journal.finish)
                 return JournalObserver(FORMATTERS[formatter], level, journal), None
@@ -255,7 +281,7 @@ def make_observer(
         running.addSystemEventTrigger("after", "shutdown", stdout.finish)
         kind = TerminalObserver if wants_colour(sys.stdout.fileno(), os.environ) else LineObserver
         return kind(FORMATTERS[formatter], level, stdout.write), None
-    file = LogFile(Path(os.path.abspath(logfile or "twistd.log")))
+    file = LogFile(Path(os.path.abspath(logfile or "twistd.log")), identity)
     return LineObserver(FORMATTERS[formatter], level, file.write), file
 
 
@@ -286,6 +312,7 @@ def directed_observer() -> FloodLimit:
         # "twisted" is twistd's own default.
         prefix="kmstwist" if twistd.get("prefix") in (None, "twisted") else twistd["prefix"],
         foreground=bool(twistd.get("nodaemon")),
+        identity=future_identity(twistd),
     )
     if file is not None:
         reopen_on_sigusr1(file)

@@ -36,7 +36,7 @@ def test_it_starts_tells_its_state_and_stops(init: InitScript) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to drop it")
-def test_it_drops_root_and_gives_its_folders_to_its_user(plain_init: InitScript) -> None:
+def test_it_drops_root_and_gives_its_state_to_its_user_and_nothing_else(plain_init: InitScript) -> None:
     init = plain_init
     assert init("start").returncode == 0
     nobody = pwd.getpwnam("nobody").pw_uid
@@ -44,8 +44,9 @@ def test_it_drops_root_and_gives_its_folders_to_its_user(plain_init: InitScript)
     assert re.findall(r"^(?:Uid|Gid):\s+(\d+)\s+(\d+)\s+(\d+)", status, re.MULTILINE)[0] == (str(nobody),) * 3
     assert "Groups:\t0" not in status
     modes = {path: path.stat().st_mode & 0o777 for path in (init.root / "state", init.root / "run", init.root / "log")}
-    assert list(modes.values()) == [0o700, 0o755, 0o750]
-    assert {path.stat().st_uid for path in (*modes, init.log, init.root / "state/lab.key")} == {nobody}
+    assert list(modes.values()) == [0o700, 0o755, 0o755]
+    assert {path.stat().st_uid for path in (init.root / "state", init.log, init.root / "state/lab.key")} == {nobody}
+    assert {path.stat().st_uid for path in (init.root / "run", init.root / "log", init.pidfile)} == {0}
     assert (init.root / "state/lab.key").stat().st_mode & 0o777 == 0o600
 
 

@@ -130,9 +130,14 @@ def test_it_installs_runs_upgrades_in_place_and_goes_without_a_trace(
     assert machine("stat -c %U /proc/$(cat /run/kmstwist/kmstwist.pid)").strip() == "kmstwist"
     key = machine("sha256sum </var/lib/kmstwist/lab.key")
 
+    # The log's folder as an earlier version left it, and what its user planted there for root.
+    machine("touch /root/victim; chown kmstwist /var/log/kmstwist; ln -s /root/victim /var/log/kmstwist/planted.log")
     said = machine(f"dpkg --install {second} 2>&1")
     assert "Unpacking kmstwist (1.1) over (1.0)" in said
     assert machine(f"kmstwist probe 127.0.0.1:{port}").startswith("KMS OK")
+    assert machine("stat -c '%U %a' /var/log/kmstwist /run/kmstwist").split() == ["root", "755", "root", "755"]
+    machine("test ! -L /var/log/kmstwist/planted.log && test -f /var/log/kmstwist/kmstwist.log")
+    assert machine("stat -c '%U %s' /root/victim").strip() == "root 0"
     assert machine("cat /run/kmstwist/kmstwist.pid") != before
     assert machine("sha256sum </var/lib/kmstwist/lab.key") == key
     assert machine("tail -1 /etc/kmstwist/kmstwist.toml").strip() == "# ours"

@@ -71,9 +71,18 @@ def test_where_none_can_be_written_it_is_told_with_its_cure(tmp_path: Path) -> N
 
 
 def test_in_the_foreground_there_is_none_unless_it_is_named(tmp_path: Path) -> None:
-    options = twistd(tmp_path / "twistd.pid", nodaemon=1)
-    prepare_pid_file(options)
-    assert options["pidfile"] == ""
+    assert prepare_pid_file(twistd(tmp_path / "twistd.pid", nodaemon=1)) is None
     options = twistd(tmp_path / "kms.pid", nodaemon=1)
-    prepare_pid_file(options)
-    assert options["pidfile"] == str(tmp_path / "kms.pid")
+    assert prepare_pid_file(options) == tmp_path / "kms.pid"
+    # twistd is to have none of its own.
+    assert options["pidfile"] == ""
+
+
+def test_what_is_no_file_is_neither_followed_nor_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("1")
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        with pytest.raises(StartupError, match="name another --pidfile"):
+            prepare_pid_file(twistd(tmp_path / name))
+    assert (tmp_path / "other").read_text() == "1"

@@ -1,0 +1,147 @@
+"""Being root for a moment only: what a starting server does in the file system, it does as the user that it becomes.
+
+A server that is started as root with `twistd --uid` needs root for its ports, and for nothing else. Its state folder
+belongs to the other user, who can put a link, a pipe or another folder in the place of any file there, at any moment:
+what root opened, made or gave away at such a path would be what that user chose. So the files are opened as that user,
+whose own rights then say what may be had. Root itself opens a file only in a folder that the other user cannot change.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+#: What the server imports only when it makes or changes a store, or reads a file of its own for the first time.
+_USED_LATER = ("alembic.command", "alembic.op", "alembic.runtime.environment", "configparser", "importlib.readers")
+
+#: As many links one after the other as the kernel follows (path_resolution(7)).
+_MOST_LINKS = 40
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The user that this process becomes: its number, its group, and all its groups."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+def future_identity(twistd: Mapping[str, Any]) -> Identity | None:
+    """Whom twistd's `--uid` and `--gid` make of this process; None where it stays who it is."""
+    uid, gid = twistd.get("uid"), twistd.get("gid")
+    if os.geteuid() != 0 or not uid:
+        return None
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        own = os.getegid() if gid is None else gid
+        return Identity(uid, own, (own,))
+    gid = entry.pw_gid if gid is None else gid
+    return Identity(uid, gid, tuple(os.getgrouplist(entry.pw_name, gid)))
+
+
+@contextmanager
+def acting_as(identity: Identity | None) -> Iterator[None]:
+    """Have the kernel judge what is done meanwhile, by any thread, as done by that user.
+
+    No change for None, and none where this process is not root (any more).
+    """
+    if identity is None or os.geteuid() != 0:
+        yield
+        return
+    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
+    os.setgroups(identity.groups)
+    os.setegid(identity.gid)
+    os.seteuid(identity.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(uid)
+        os.setegid(gid)
+        os.setgroups(groups)
+
+
+def can_change(identity: Identity, folder: Path) -> bool:
+    """Whether that user can put something else in the place of what the folder has, or of a folder or a link on the way
+    to it. `folder` is absolute. Raises `OSError` where it is not there.
+    """
+    todo = list(reversed(folder.parts[1:]))
+    here, links = Path("/"), 0
+    while True:
+        found = os.lstat(here)
+        if stat.S_ISLNK(found.st_mode):
+            if found.st_uid == identity.uid or (links := links + 1) > _MOST_LINKS:
+                return True
+            target = here.readlink()
+            todo += reversed(target.parts[target.is_absolute() :])
+            here = Path("/") if target.is_absolute() else here.parent
+            continue
+        if _can_write(identity, found):
+            return True
+        if not todo:
+            return False
+        step = todo.pop()
+        # A link was replaced by what it leads to, so what is above is where the kernel goes, too.
+        here = here.parent if step == ".." else here / step
+
+
+def _can_write(identity: Identity, found: os.stat_result) -> bool:
+    if found.st_uid == identity.uid:
+        return True
+    writable = found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid in identity.groups)
+    # In a sticky folder nobody removes or renames what is another's; the folders that root makes there stay root's.
+    return bool(writable) and not found.st_mode & stat.S_ISVTX
+
+
+@contextmanager
+def with_rights_for(path: Path, identity: Identity | None) -> Iterator[Path]:
+    """As root where only root can change what `path` leads to, else as that user; the path without links on its way.
+
+    Raises `OSError` where the folder is not there.
+    """
+    around = path.absolute().parent
+    with acting_as(identity if identity is not None and can_change(identity, around) else None):
+        yield around.resolve(strict=True) / path.name
+
+
+def make_folder_for(identity: Identity | None, path: Path) -> None:
+    """Make a missing folder and give it to that user, where the folder around it is nobody's but root's.
+
+    Anywhere else that user makes it, with the rights it has. Raises `OSError`.
+    """
+    if identity is None:
+        return
+    parent = path.parent
+    if not parent.exists():
+        make_folder_for(identity, parent)
+    with with_rights_for(path, identity) as real:
+        try:
+            real.mkdir(mode=0o700)
+        except FileExistsError:
+            return
+        if os.geteuid() != identity.uid:
+            os.chown(real, identity.uid, identity.gid, follow_symlinks=False)
+
+
+def load_for(identity: Identity | None) -> None:
+    """Load what is loaded only when it is used, where that user cannot read Python's own files.
+
+    An environment in a home folder is such a place: what is not loaded while this process is root is then not there.
+    """
+    with acting_as(identity), suppress(PermissionError), open(os.__file__, "rb"):
+        return
+    for module in _USED_LATER:
+        import_module(module)
+
+
+def ever_root() -> bool:
+    """Whether this process is root, or can be again."""
+    return 0 in os.getresuid()
