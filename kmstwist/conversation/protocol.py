@@ -52,7 +52,7 @@ class KmsProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
-        self.conversation.step(Input.LOST, _CLOSED if reason.check(ConnectionDone) else _LOST)
+        self.conversation.step(Input.LOST, _CLOSED if isinstance(reason.value, ConnectionDone) else _LOST)
 
     def pauseProducing(self) -> None:
         """The transport holds as much as it should for a client that does not read."""

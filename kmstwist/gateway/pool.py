@@ -26,10 +26,13 @@ from kmstwist.transport.errors import FaultError, LostError, UpstreamError
 class _Attempt:
     """How far a request came."""
 
-    __slots__ = ("answer", "asked", "late", "message")
+    __slots__ = ("answer", "asked", "from_reserve", "late", "message", "timeout")
 
-    def __init__(self, message: bytes) -> None:
+    def __init__(self, message: bytes, timeout: float) -> None:
         self.message = message
+        self.timeout = timeout
+        #: Whether it is made on a connection that the reserve had.
+        self.from_reserve = False
         #: Whether the host has been asked: what fails after that is the host's failure.
         self.asked = False
         #: Whether the request's time is over.
@@ -77,56 +80,51 @@ class AssociationPool(Reserve):
         A connection from the reserve may have been closed by the host an instant before: such a call is made again,
         once, on another. That is safe, as the host counts a client's CMID once however often it asks.
         """
-        attempt = _Attempt(message)
+        attempt = _Attempt(message, timeout)
         connection = self.take_idle()
         if connection is not None:
+            attempt.from_reserve = True
             answer = self._ask(connection, attempt)
-            answer.addErrback(self._ask_another, attempt)
         else:
             answer = self.open_for_call().addCallback(self._ask, attempt)
         attempt.answer = answer
         if not answer.called:
             self._timeouts.set(attempt, timeout)
-        answer.addCallbacks(self._lift, self._failed, callbackArgs=(attempt,), errbackArgs=(attempt, timeout))
+        answer.addErrback(self._failed, attempt)
         return answer
 
     def _ask(self, connection: RpcConnection, attempt: _Attempt) -> Deferred[tuple[int, bytes]]:
         attempt.asked = True
         self.carrying.add(connection)
         answer = connection.request_activation(attempt.message)
-        answer.addCallbacks(self._answered, self._not_answered, callbackArgs=(connection,), errbackArgs=(connection,))
+        what = (connection, attempt)
+        answer.addCallbacks(self._answered, self._not_answered, callbackArgs=what, errbackArgs=what)
         return answer
 
-    def _answered(self, answer: tuple[int, bytes], connection: RpcConnection) -> tuple[int, bytes]:
+    def _answered(self, answer: tuple[int, bytes], connection: RpcConnection, attempt: _Attempt) -> tuple[int, bytes]:
+        self._timeouts.lift(attempt)
         self.release(connection)
         return answer
 
-    def _not_answered(self, failure: Failure, connection: RpcConnection) -> Failure:
+    def _not_answered(self, failure: Failure, connection: RpcConnection, attempt: _Attempt) -> Failure:
         if not failure.check(FaultError):
             connection.abort()
         self.release(connection)
         return failure
 
-    def _ask_another(self, failure: Failure, attempt: _Attempt) -> Any:
-        """A connection of the reserve was lost under the call: make it again on a new one."""
-        if not failure.check(LostError) or self.state is PoolState.STOPPED:
-            return failure
-        attempt.asked = False
-        return self.open_for_call().addCallback(self._ask, attempt)
-
-    def _lift(self, answer: tuple[int, bytes], attempt: _Attempt) -> tuple[int, bytes]:
-        self._timeouts.lift(attempt)
-        return answer
-
-    def _failed(self, failure: Failure, attempt: _Attempt, timeout: float) -> Any:
+    def _failed(self, failure: Failure, attempt: _Attempt) -> Any:
+        if attempt.from_reserve and failure.check(LostError) and self.state is not PoolState.STOPPED:
+            # A connection of the reserve was lost under the call: make it again on a new one.
+            attempt.from_reserve = attempt.asked = False
+            return self.open_for_call().addCallback(self._ask, attempt).addErrback(self._failed, attempt)
         self._timeouts.lift(attempt)
         error = failure.value
         if attempt.late and isinstance(error, CancelledError):
             if attempt.asked or self.busy < self.ceiling:
-                error = no_answer(timeout)
+                error = no_answer(attempt.timeout)
             else:
                 # The host may be well: all of its connections carry calls, and this one's turn did not come.
-                error = PoolBusy(f"no connection became free within {timeout:g} s")
+                error = PoolBusy(f"no connection became free within {attempt.timeout:g} s")
             failure = Failure(error)
         # Why a call got no connection, the attempt to connect has told. A fault is an answer.
         if attempt.asked and isinstance(error, UpstreamError) and not isinstance(error, FaultError):

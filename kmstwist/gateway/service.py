@@ -110,20 +110,22 @@ class GatewayService(Service):
         upstream = left.pop()
         answer = upstream.ask(errand.call.message, timeout)
         return answer.addCallbacks(
-            self._answered, self._failed, callbackArgs=(errand, upstream.name), errbackArgs=(errand, upstream.name)
+            self._answered, self._failed, callbackArgs=(errand, upstream), errbackArgs=(errand, upstream)
         )
 
     def _answered(
-        self, answer: tuple[int, bytes], errand: _Errand, upstream: str
+        self, answer: tuple[int, bytes], errand: _Errand, upstream: Upstream
     ) -> ActivationAnswer | Deferred[ActivationAnswer]:
-        errand.got(upstream, *answer)
+        upstream.answered(answer[0])
+        errand.got(upstream.target.name, *answer)
         return self._conclude(errand) if errand.final else self._ask_next(errand)
 
-    def _failed(self, failure: Failure, errand: _Errand, upstream: str) -> Failure | Deferred[ActivationAnswer]:
+    def _failed(self, failure: Failure, errand: _Errand, upstream: Upstream) -> Failure | Deferred[ActivationAnswer]:
         error = failure.value
         if not isinstance(error, UpstreamError):
             return failure
-        errand.failed(upstream, error)
+        upstream.not_answered(error)
+        errand.failed(upstream.name, error)
         return self._ask_next(errand)
 
     def _conclude(self, errand: _Errand) -> ActivationAnswer:

@@ -162,30 +162,32 @@ class Upstream:
             self.pool.resume()
 
     def ask(self, message: bytes, timeout: float) -> Deferred[tuple[int, bytes]]:
-        """RequestActivation within `timeout` seconds; fires with HRESULT and response, fails with `UpstreamError`."""
-        return self.pool.request(message, timeout).addCallbacks(self._answered, self._not_answered)
+        """RequestActivation within `timeout` seconds; fires with HRESULT and response, fails with `UpstreamError`.
 
-    def _answered(self, answer: tuple[int, bytes]) -> tuple[int, bytes]:
-        if answer[0] == 0:
+        Whoever asks tells of it: `answered` or `not_answered`.
+        """
+        return self.pool.request(message, timeout)
+
+    def answered(self, hresult: int) -> None:
+        """The host answered a call."""
+        if hresult == 0:
             self.tally.answered += 1
         else:
             self.tally.refused += 1
         self._silent_since = None
         self.circuit.succeeded()
-        return answer
 
-    def _not_answered(self, failure: Any) -> Any:
-        error = failure.value
+    def not_answered(self, error: UpstreamError) -> None:
+        """The host did not answer a call, or with a fault."""
         if isinstance(error, FaultError):
             # A fault is an answer: a client that sends nonsense must not bring a host down.
             self.tally.refused += 1
             self.circuit.succeeded()
-        elif isinstance(error, UpstreamError):
+        else:
             # The pool tells the circuit, which must hear of one refused connection once.
             self.tally.failed += 1
             if isinstance(error, TimedOut):
                 self._silent_since = self._clock.seconds()
-        return failure
 
     # The circuit's owner.
 

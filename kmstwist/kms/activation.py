@@ -20,7 +20,8 @@ from kmstwist.reasons import Reason
 __all__ = ["ActivationAnswer", "ActivationCall", "ActivationFault", "RequestFacts"]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which nobody makes use of: that would cost a call a microsecond.
+@dataclass(slots=True)
 class ActivationAnswer:
     """What RequestActivation returns.
 
@@ -59,9 +60,11 @@ class ActivationCall:
     None where it says nothing.
 
     What became of it: `result` is the answer in a word ("activated", "answered", "refused", "fault", or "none" while
-    there is no answer), with `answer` or `fault` behind it; `reason` and `detail` say why. `started` is when the call
-    had come whole and `answered_at` when it was answered, in the clock's seconds; `receive_ms` is how long it took to
-    come since the connection was made.
+    there is no answer), with `answer` or `fault` behind it; `reason` and `detail` say why. `hresult` is the status of
+    the KMS answer that the client gets, `fault_status` that of the RPC fault, None where it gets none of the kind;
+    `upstream` the KMS host that answered, or the last one tried. `started` is when the call had come whole and
+    `answered_at` when it was answered, in the clock's seconds; `receive_ms` is how long it took to come since the
+    connection was made.
 
     A peer that made no call, or one that cannot be read, has such an account, too: without a message, and not `asked`
     where it made no call.
@@ -77,12 +80,15 @@ class ActivationCall:
         "detail",
         "facts",
         "fault",
+        "fault_status",
+        "hresult",
         "message",
         "proxy",
         "reason",
         "receive_ms",
         "result",
         "started",
+        "upstream",
         "version",
     )
 
@@ -109,6 +115,9 @@ class ActivationCall:
         self.answered_at: float | None = None
         self.answer: ActivationAnswer | None = None
         self.fault: ActivationFault | None = None
+        self.upstream: str | None = None
+        self.hresult: int | None = None
+        self.fault_status: int | None = None
         self.result = "none"
         self.reason = Reason.OK
         self.detail = ""
@@ -130,6 +139,8 @@ class ActivationCall:
     def answered(self, answer: ActivationAnswer, now: float) -> None:
         """It was answered, with a response or a KMS status."""
         self.answer = answer
+        self.hresult = answer.hresult
+        self.upstream = answer.upstream
         self.answered_at = now
         self.reason = answer.reason
         self.detail = answer.detail
@@ -146,6 +157,9 @@ class ActivationCall:
     def failed(self, fault: ActivationFault, now: float) -> None:
         """It was answered with a fault, in place of any answer there was."""
         self.fault = fault
+        self.hresult = None
+        self.fault_status = fault.status
+        self.upstream = fault.upstream
         self.answered_at = now
         self.reason = fault.reason
         self.detail = fault.detail
@@ -154,28 +168,12 @@ class ActivationCall:
     def give_up(self, reason: Reason, detail: str) -> None:
         """The client gave the call up; what it was answered meanwhile never reached it."""
         self.answered_at = None
+        self.hresult = self.fault_status = None
         self.reason = reason
         self.detail = detail
         self.result = "none"
 
     # What there is to tell of it.
-
-    @property
-    def upstream(self) -> str | None:
-        """The KMS host that answered, or the last one tried."""
-        if self.fault is not None:
-            return self.fault.upstream
-        return None if self.answer is None else self.answer.upstream
-
-    @property
-    def hresult(self) -> int | None:
-        """The status of a KMS answer that the client gets; None for a fault and where there is no answer."""
-        return None if self.answer is None or self.result in ("none", "fault") else self.answer.hresult
-
-    @property
-    def fault_status(self) -> int | None:
-        """The status of the RPC fault that the client gets; None for a KMS answer and where there is no answer."""
-        return self.fault.status if self.fault is not None and self.result == "fault" else None
 
     @property
     def answer_seconds(self) -> float | None:

@@ -36,6 +36,8 @@ class Endpoint(Machine[StateT, type], Generic[StateT, EventT]):
         try:
             while (pdu := reader.next_pdu()) is not None:
                 self.take(pdu)
+                if not reader.data:
+                    break
         except PduError as error:
             self.step(PduError, error)
         return events
@@ -47,6 +49,8 @@ class Endpoint(Machine[StateT, type], Generic[StateT, EventT]):
     def data_to_send(self) -> bytes:
         """The bytes to write to the connection; each is given once."""
         out = self._out
+        if not out:
+            return b""
         if len(out) == 1:
             return out.pop()
         data = b"".join(out)

@@ -22,36 +22,37 @@ _PLAUSIBLE_VERSIONS = range(4, 16)
 class FrameReader:
     """Feeds on bytes, gives PDUs; once all are taken, what it holds is one incomplete fragment at most."""
 
-    __slots__ = ("_data", "_max_fragment", "_offset", "_stopped")
+    __slots__ = ("_max_fragment", "_offset", "_stopped", "data")
 
     def __init__(self, max_fragment: int) -> None:
         """`max_fragment` is how long, in bytes with its header, any fragment but bind and alter_context may be."""
         self._max_fragment = max_fragment
-        self._data = b""
-        #: Where in `_data` the next PDU begins.
+        #: What is held; empty when all of it has been given.
+        self.data = b""
+        #: Where in `data` the next PDU begins.
         self._offset = 0
         self._stopped = False
 
     @property
     def pending(self) -> int:
         """How many bytes are held that no PDU was made of yet."""
-        return len(self._data) - self._offset
+        return len(self.data) - self._offset
 
     def feed(self, data: bytes) -> None:
         """Take what was read from the connection."""
         if not self._stopped:
-            self._data = self._data[self._offset :] + data if self._data else data
+            self.data = self.data[self._offset :] + data if self.data else data
             self._offset = 0
 
     def stop(self) -> None:
         """Drop what is held, and whatever else is fed."""
         self._stopped = True
-        self._data = b""
+        self.data = b""
         self._offset = 0
 
     def next_pdu(self) -> Pdu | None:
         """The next whole PDU, or None until more bytes come. Raises `PduError`; the stream is of no use after that."""
-        data, start = self._data, self._offset
+        data, start = self.data, self._offset
         if len(data) - start >= HEADER_SIZE:
             header = decode_header(data, start)
             version, minor, ptype, _, _, length, _, _ = header
@@ -63,11 +64,11 @@ class FrameReader:
                 self._offset = end
                 return decode(data[start:end], header)
             if end == len(data):
-                self._data = b""
+                self.data = b""
                 self._offset = 0
                 return decode(data[start:] if start else data, header)
         if start:
-            self._data = data[start:]
+            self.data = data[start:]
             self._offset = 0
         return None
 
