@@ -96,6 +96,30 @@ AS_ROOT = LogEvent(
     "kmstwist runs as root for good, and whoever got into it would be root, too; nothing that it does needs that.",
     {"cure": "what to do"},
 )
+DESCRIPTORS_FEW = LogEvent(
+    "descriptors-few",
+    "warn",
+    "The process may not have as many open files as the configuration's connections need; fewer are accepted, so that "
+    "the store, the KMS hosts' connections and the site have theirs.",
+    {
+        "limit": "how many open files a process may have (RLIMIT_NOFILE)",
+        "wanted": "server.limits.connections",
+        "clients": "how many connections of clients there may be",
+        "cure": "what to do",
+    },
+)
+DESCRIPTORS_OUT = LogEvent(
+    "descriptors-out",
+    "error",
+    "So few open files are left that nobody is accepted until there are more; who connects waits.",
+    {"limit": "how many there may be", "cure": "what to do"},
+)
+DESCRIPTORS_FREE = LogEvent(
+    "descriptors-free",
+    "info",
+    "There are enough open files again; connections are accepted.",
+    {"seconds": "for how long none was"},
+)
 LAB = LogEvent(
     "lab",
     "info",

@@ -161,7 +161,15 @@ class Listeners:
     def pause(self) -> None:
         """Accept nothing; who connects waits in the kernel's queue."""
         for _, port in self.ports:
-            port.stopReading()
+            if port.connected:
+                port.stopReading()
+
+    def resume(self) -> None:
+        """Accept again after a pause, unless another process does."""
+        if not self._left:
+            for _, port in self.ports:
+                if port.connected:
+                    port.startReading()
 
     def leave(self) -> None:
         """Accept nothing any more, and let the sockets be when they are closed: another process has them, too."""

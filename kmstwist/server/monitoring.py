@@ -12,7 +12,6 @@ from sqlalchemy import Engine
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 
@@ -30,6 +29,7 @@ from kmstwist.lab.host import LabHost
 from kmstwist.lab.service import LabService
 from kmstwist.logevents import WEB
 from kmstwist.process.control import Command, ask, socket_path
+from kmstwist.process.descriptors import DescriptorWatch
 from kmstwist.reactor import Reactor
 from kmstwist.server.naming import Naming
 from kmstwist.startup import StartupError
@@ -37,7 +37,7 @@ from kmstwist.telemetry.counters import Counters, LabCount, LabState, Snapshot, 
 from kmstwist.web.asking import Store
 from kmstwist.web.passwords import PasswordFileError, load_users
 from kmstwist.web.settings import WebSettings, web_address
-from kmstwist.web.site import make_site
+from kmstwist.web.site import CONNECTIONS, make_site
 from kmstwist.web.watch import Source
 
 #: Seconds a worker may take to tell its numbers; one that is busier is left out of this answer.
@@ -64,6 +64,7 @@ class Observation:
         self._audit = audit
         self._naming = naming
         self._started = started
+        self.descriptors: DescriptorWatch | None = None
 
     def snapshot(self) -> Snapshot:
         """All numbers as they are now."""
@@ -74,6 +75,7 @@ class Observation:
             counters=counters,
             connections=len(self._factory.connections),
             paused=self._admission.paused,
+            out_of_descriptors=self.descriptors is not None and self.descriptors.out,
         )
         if self._gateway is not None:
             for upstream in self._gateway.directory.upstreams:
@@ -157,6 +159,7 @@ class WorkersObservation:
         self._retired = Counters()
         #: What each worker told last, with its process id.
         self._last: dict[int, tuple[int, Snapshot]] = {}
+        self.descriptors: DescriptorWatch | None = None
 
     def snapshot(self) -> Deferred[Snapshot]:
         """Ask every worker, and add up."""
@@ -179,7 +182,9 @@ class WorkersObservation:
                 silent.add(before[1].counters)
             self._last[number] = (pid, snapshot)
             answering.append(snapshot)
-        return together(answering, retired=silent, wanted=len(self._paths), mode="gateway", started=self._started)
+        whole = together(answering, retired=silent, wanted=len(self._paths), mode="gateway", started=self._started)
+        whole.out_of_descriptors |= self.descriptors is not None and self.descriptors.out
+        return whole
 
 
 class WebService(Service):
@@ -192,8 +197,12 @@ class WebService(Service):
         reactor: Reactor,
         store: Store | None = None,
         counted: Store | None = None,
+        most: int = CONNECTIONS,
     ) -> None:
-        """`counted` is as `make_site` takes it. Raises `StartupError` where the file of users cannot be used."""
+        """`most` is how many connections there may be at once, and `counted` is as `make_site` takes it.
+
+        Raises `StartupError` where the file of users cannot be used.
+        """
         assert settings.listen is not None
         self._address = web_address(settings.listen)
         try:
@@ -203,9 +212,10 @@ class WebService(Service):
         try_address(self._address)
         self._guarded = users is not None
         self._site = make_site(source, now, users, store, counted=counted, notice=settings.notice, reactor=reactor)
+        self._site.most = most
         self._reactor = reactor
         self._log = Logger(namespace="kmstwist.web")
-        self.port: IListeningPort | None = None
+        self.port: Any = None
 
     def privilegedStartService(self) -> None:
         """Open the port. Raises `StartupError`."""
@@ -226,6 +236,16 @@ class WebService(Service):
             host: Any = self.port.getHost()
             name = f"[{host.host}]" if ":" in host.host else host.host
             WEB.emit(self._log, url=f"http://{name}:{host.port}/", users="yes" if self._guarded else "no")
+
+    def pause(self) -> None:
+        """Accept nothing; who connects waits in the kernel's queue."""
+        if self.port is not None:
+            self.port.stopReading()
+
+    def resume(self) -> None:
+        """Accept again."""
+        if self.port is not None:
+            self.port.startReading()
 
     def stopService(self) -> Deferred[None] | None:
         """Close the port."""
@@ -284,11 +304,13 @@ def store_of_workers(section: AuditSection, state_dir: Path) -> Store | None:
     return lambda: engine
 
 
-def make_web(settings: WebSettings, source: Source, reactor: Reactor, store: Store | None) -> list[Service]:
-    """The listener that `[web]` asks for, or none. Raises `StartupError`."""
+def make_web(
+    settings: WebSettings, source: Source, reactor: Reactor, store: Store | None, most: int = CONNECTIONS
+) -> list[WebService]:
+    """The listener that `[web]` asks for, or none; it takes `most` connections at once. Raises `StartupError`."""
     if settings.listen is None:
         return []
-    return [WebService(settings, source, reactor, _central_store(settings) or store, store)]
+    return [WebService(settings, source, reactor, _central_store(settings) or store, store, most)]
 
 
 def _central_store(settings: WebSettings) -> Store | None:

@@ -29,6 +29,7 @@ from kmstwist.memory import settle
 from kmstwist.privileges import acting_as, load_for, make_folder_for
 from kmstwist.process.adoption import Adoption
 from kmstwist.process.control import Command, ControlService, socket_path
+from kmstwist.process.descriptors import DescriptorWatch
 from kmstwist.process.handover import HandOver, NotHandedOver, TakeOver
 from kmstwist.process.inherited import inherited_endpoints
 from kmstwist.process.listening import (
@@ -52,6 +53,7 @@ from kmstwist.rpc import WINDOWS_VERSIONS, AssociationGroups, Limits, RpcServer
 from kmstwist.server.activators import make_gateway, make_lab, share_of
 from kmstwist.server.announcement import Announcement
 from kmstwist.server.auditing import make_audit, try_store
+from kmstwist.server.budget import budget_for, say_what_does_not_fit, share
 from kmstwist.server.commands import Commands
 from kmstwist.server.lab_settings import as_set_with_slmgr
 from kmstwist.server.monitoring import Observation, WorkersObservation, make_web, own_store, store_of_workers
@@ -140,7 +142,8 @@ def _make_server(
     )
     if naming.watch is not None and audit is not None:
         naming.watch.remember = audit.remember_strangers
-    admission = Admission(config.admission, reactor, connections=_share(config.server.limits.connections, adoption))
+    budget = budget_for(config, adoption)
+    admission = Admission(config.admission, reactor, connections=budget.clients)
     factory = _make_factory(config, adoption, admission, Recorder(audit), reactor)
     factory.activator = answering
     listening = ListeningService(
@@ -180,7 +183,11 @@ def _make_server(
     ControlService(control, commands, reactor).setServiceParent(root)
     listening.setServiceParent(root)
     # Of several workers none has a site: their supervisor has.
-    site = make_web(config.web, observation.snapshot, reactor, own_store(audit)) if worker is None else []
+    site = make_web(config.web, observation.snapshot, reactor, own_store(audit), budget.web) if worker is None else []
+    observation.descriptors = DescriptorWatch(budget.limit, [listening.listeners, *site], reactor)
+    observation.descriptors.setServiceParent(root)
+    if adoption.worker <= 1:
+        reactor.callWhenRunning(say_what_does_not_fit, config, budget, adoption.of)
     telling = make_telling(config, targets, observation.snapshot, own_store(audit), reactor)
     for service in (*naming.services, *site, *telling):
         service.setServiceParent(root)
@@ -213,7 +220,7 @@ def _apply(
     factory.rpc.limits = _rpc_limits(new, adoption)
     factory.rpc.windows = WINDOWS_VERSIONS[new.server.windows]
     listening.drain = new.server.timeouts.drain
-    factory.admission.apply(new.admission, connections=_share(new.server.limits.connections, adoption))
+    factory.admission.apply(new.admission, connections=budget_for(new, adoption).clients)
     redirect_log(new.server.log)
     if isinstance(answering, GatewayService):
         answering.apply(share_of(new.gateway, adoption.of))
@@ -236,7 +243,10 @@ def _make_supervisor(
     supervisor.setServiceParent(root)
     workers = WorkersObservation(run_dir(config), config.server.port, config.server.workers, now())
     store = store_of_workers(config.audit, state_dir(config))
-    site = make_web(config.web, workers.snapshot, reactor, store)
+    budget = budget_for(config, Adoption(worker=0, of=0, ports=()))
+    site = make_web(config.web, workers.snapshot, reactor, store, budget.web)
+    workers.descriptors = DescriptorWatch(budget.limit, site, reactor)
+    workers.descriptors.setServiceParent(root)
     for service in (*site, *make_telling(config, targets, workers.snapshot, store, reactor)):
         service.setServiceParent(root)
     signals = Signals(reactor, supervisor.hang_up, supervisor.reopen_logs)
@@ -299,13 +309,9 @@ class StoppingInOrder(MultiService):
                 await stopped
 
 
-def _share(total: int, adoption: Adoption) -> int:
-    return -(-total // adoption.of)
-
-
 def _rpc_limits(config: Config, adoption: Adoption) -> Limits:
     limits = config.server.limits
-    return Limits(max_request=limits.request_bytes, max_reassembly=_share(limits.reassembly_bytes, adoption))
+    return Limits(max_request=limits.request_bytes, max_reassembly=share(limits.reassembly_bytes, adoption.of))
 
 
 def _random_group_id() -> int:

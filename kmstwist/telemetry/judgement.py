@@ -17,6 +17,9 @@ def judge(snapshot: Snapshot) -> list[Finding]:
     if snapshot.paused:
         text = "paused by the administrator: clients are told to come back"
         findings.append(Finding("server", Health.DOWN, text, "kmstwist gateway resume"))
+    if snapshot.out_of_descriptors:
+        text = "so few open files are left that clients wait to be accepted"
+        findings.append(Finding("open files", Health.DEGRADED, text, "raise LimitNOFILE= or ulimit -n"))
     if snapshot.mode == "gateway":
         findings += _upstreams(snapshot)
     for domain, problem in snapshot.published.items():

@@ -30,6 +30,9 @@ class SafeRequest(Request):
 
     def process(self) -> None:
         """Answer."""
+        asked = getattr(self.site, "asked", None)
+        if asked is not None:
+            asked(self)
         for name, value in HEADERS.items():
             self.setHeader(name, value)
         super().process()

@@ -18,6 +18,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
 from kmstwist.audit.views.estate import Estate
+from kmstwist.deadlines import Deadlines
 from kmstwist.findings import Health
 from kmstwist.reactor import installed_reactor
 from kmstwist.web.answers import ReadOnly, SafeRequest, failed, send
@@ -33,8 +34,10 @@ from kmstwist.web.static import Static
 from kmstwist.web.views.catalogue import VIEWS
 from kmstwist.web.watch import EVERY, Source, Status, Watch
 
-#: Connections to the site at once; a browser has six at most.
+#: Connections to the site at once where nothing else is said; a browser has six at most.
 CONNECTIONS = 500
+#: Seconds for a whole request, however it trickles in, and between two.
+_REQUEST = 15.0
 
 
 class Alive(ReadOnly):
@@ -171,7 +174,7 @@ class _Guard(HTTPAuthSessionWrapper):
 
 class StatusSite(Site):
     """The site's factory: it logs no requests (a scrape every few seconds would bury the conversations), and it bounds
-    how many connections there are.
+    how many connections there are, and how long one may be there without a whole request.
     """
 
     noisy = False
@@ -180,7 +183,11 @@ class StatusSite(Site):
     def __init__(self, root: IResource, watch: Watch, live: Live, reactor: IReactorTime) -> None:
         super().__init__(root, requestFactory=SafeRequest, timeout=30)
         self._live = live
-        self._connections = 0
+        #: How many connections there may be.
+        self.most = CONNECTIONS
+        #: Those there are, by the client's address and port, with their transports.
+        self._connections: dict[Any, Any] = {}
+        self._silent: Deadlines[Any] = Deadlines(reactor, _REQUEST, self._cut)
         self._looking = LoopingCall(watch.status)
         self._looking.clock = reactor
 
@@ -192,22 +199,43 @@ class StatusSite(Site):
         """Stop looking, and end the streams."""
         if self._looking.running:
             self._looking.stop()
+        self._silent.stop()
         self._live.end()
 
     def buildProtocol(self, addr: Any) -> Any:
         """Take a connection, unless there are too many."""
-        if self._connections >= CONNECTIONS:
+        if len(self._connections) >= self.most:
             return None
         protocol: Any = super().buildProtocol(addr)
-        self._connections += 1
-        lost = protocol.connectionLost
+        made, lost = protocol.makeConnection, protocol.connectionLost
+
+        def make_connection(transport: Any) -> None:
+            self._connections[addr] = transport
+            self._silent.set(addr)
+            made(transport)
 
         def connection_lost(*args: Any) -> None:
-            self._connections -= 1
+            self._connections.pop(addr, None)
+            self._silent.lift(addr)
             lost(*args)
 
-        protocol.connectionLost = connection_lost
+        protocol.makeConnection, protocol.connectionLost = make_connection, connection_lost
         return protocol
+
+    def asked(self, request: Any) -> None:
+        """A request is whole: its answer takes as long as it takes, and then there is time for another."""
+        addr = request.getClientAddress()
+        self._silent.lift(addr)
+        request.notifyFinish().addCallbacks(lambda _: self._answered(addr), lambda _: None)
+
+    def _answered(self, addr: Any) -> None:
+        if addr in self._connections:
+            self._silent.set(addr)
+
+    def _cut(self, addr: Any) -> None:
+        transport = self._connections.get(addr)
+        if transport is not None:
+            transport.abortConnection()
 
     def log(self, request: HttpRequest) -> None:
         """Say nothing."""

@@ -1,0 +1,47 @@
+"""How many file descriptors each part of this server may have, from the configuration and the process's limit."""
+
+from __future__ import annotations
+
+import resource
+
+from twisted.logger import Logger
+
+from kmstwist.configuration.model import Config
+from kmstwist.logevents import DESCRIPTORS_FEW
+from kmstwist.process.adoption import Adoption
+from kmstwist.process.descriptors import Budget, share_out
+
+_log = Logger(namespace="kmstwist.server")
+
+
+def budget_for(config: Config, adoption: Adoption) -> Budget:
+    """The budget of a server or of one of several workers; with `Adoption(worker=0, of=0)` that of their supervisor."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    workers = max(1, adoption.of)
+    gateway = config.gateway
+    return share_out(
+        limit,
+        wanted=share(config.server.limits.connections, workers),
+        hosts=0 if gateway.discover else len(gateway.upstreams),
+        ceiling=share(gateway.pool.ceiling, workers) if gateway.configured and adoption.of else 0,
+        web=config.web.listen is not None and not adoption.worker,
+    )
+
+
+def share(total: int, workers: int) -> int:
+    """What one of several workers may have of a total, rounded up."""
+    return -(-total // workers)
+
+
+def say_what_does_not_fit(config: Config, budget: Budget, workers: int) -> None:
+    """Warn where fewer clients fit than the configuration wants."""
+    wanted = config.server.limits.connections
+    fit = min(wanted, budget.clients * workers)
+    if fit < wanted:
+        DESCRIPTORS_FEW.emit(
+            _log,
+            limit=budget.limit,
+            wanted=wanted,
+            clients=fit,
+            cure="raise the limit (LimitNOFILE= of the unit, ulimit -n), or lower server.limits.connections",
+        )

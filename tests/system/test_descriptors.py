@@ -1,0 +1,84 @@
+"""A server that may open few files: the site, however many hold it open, takes none of the clients'; and it says so."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.ports import free_port
+from tests.system import running
+from tests.system.running import Server, fields, kmstwist
+from tests.waiting import PATIENCE, wait_until
+
+FILES = 256
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, int]]:
+    """A lab with a site and few files, and the site's port."""
+    web = free_port()
+    wrapper = tmp_path / "bin"
+    wrapper.mkdir()
+    real = running.BIN
+    (wrapper / "twistd").write_text(f'#!/bin/sh\nulimit -n {FILES}\nexec "{real}/twistd" "$@"\n')
+    (wrapper / "twistd").chmod(0o755)
+    monkeypatch.setattr(running, "BIN", wrapper)
+    with Server(tmp_path / "state", f"--web=127.0.0.1:{web}") as one:
+        monkeypatch.setattr(running, "BIN", real)
+        yield one, web
+
+
+def test_idle_web_connections_and_silent_clients_leave_room_for_clients(server: tuple[Server, int]) -> None:
+    one, web = server
+    told = fields(one.wait_for(" warn descriptors-few "))
+    assert (told["limit"], told["wanted"]) == (str(FILES), "20000")
+    room = int(told["clients"])
+    assert FILES // 8 < room < FILES
+    activate = ("lab", "activate", "--port", str(one.port), "--lab-key", str(one.key), "--count", "5", "--product")
+    product = "Windows 11 / 10 Enterprise"
+    with ExitStack() as held:
+        for _ in range(2 * FILES):
+            held.enter_context(socket.create_connection(("127.0.0.1", web), timeout=PATIENCE))
+        assert kmstwist(*activate, product).returncode == 0
+        # And where clients hold all that they may: those beyond are cut, and the site is still there.
+        clients = [
+            held.enter_context(socket.create_connection(("127.0.0.1", one.port), timeout=PATIENCE))
+            for _ in range(room + 20)
+        ]
+        one.wait_for("reason=server-connections")
+        assert all(client.fileno() > 0 for client in clients)
+        descriptors = Path(f"/proc/{one.process.pid}/fd")
+        assert len(list(descriptors.iterdir())) < FILES - 16
+    wait_until(lambda: kmstwist(*activate, product).returncode == 0)
+    assert one.stop() == 0
+    assert "descriptors-out" not in "\n".join(one.lines)
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor time of a process."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / 100
+
+
+def test_where_they_run_out_all_the_same_it_is_said_and_the_loop_does_not_spin(server: tuple[Server, int]) -> None:
+    one, _ = server
+    # From outside, as a leak would: the limit of the process that runs is lowered below what it has open.
+    resource.prlimit(one.process.pid, resource.RLIMIT_NOFILE, (12, FILES))
+    with socket.create_connection(("127.0.0.1", one.port), timeout=PATIENCE):
+        one.wait_for(" error descriptors-out ")
+        begun, used = time.monotonic(), cpu_seconds(one.process.pid)
+        held = [socket.create_connection(("127.0.0.1", one.port), timeout=PATIENCE) for _ in range(20)]
+        wait_until(lambda: time.monotonic() - begun > 2)
+        # A loop that turned without end would have taken most of the time that there was.
+        assert cpu_seconds(one.process.pid) - used < 1
+        resource.prlimit(one.process.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
+        one.wait_for(" info descriptors-free ")
+        for each in held:
+            each.close()
+    assert kmstwist("probe", f"127.0.0.1:{one.port}").returncode == 0
