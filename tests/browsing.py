@@ -42,7 +42,7 @@ def browser_page(chromium: Any) -> Iterator[PageMaker]:
         )
         made.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(15_000)
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))

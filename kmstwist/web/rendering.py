@@ -55,6 +55,7 @@ def environment() -> Environment:
         "day": day_tag,
         "step": step_tag,
         "ago": ago,
+        "since": since,
         "percent": percent,
         "ms": milliseconds,
         "minutes": minutes,
@@ -147,6 +148,11 @@ def ago(when: datetime, now: datetime) -> str:
     gone = now - when
     text = duration(abs(gone))
     return f"{text} ago" if gone >= timedelta(0) else f"in {text}"
+
+
+def since(when: datetime, now: datetime) -> str:
+    """How long it has been so since a moment."""
+    return duration(max(now - when, timedelta(0)))
 
 
 def duration(length: timedelta) -> str:

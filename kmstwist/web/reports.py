@@ -25,7 +25,7 @@ from kmstwist.web.answers import ReadOnly, failed, log_defect, send, send_senten
 from kmstwist.web.asked import Mistakes, read_words
 from kmstwist.web.asking import Asker, Gone, StoreTrouble
 from kmstwist.web.pages import AUDIT_OFF, common, problem_page
-from kmstwist.web.rendering import render, url
+from kmstwist.web.rendering import LONG, render, url
 from kmstwist.web.watch import Status, at
 
 #: Rows a page shows at most; the other formats have all.
@@ -217,7 +217,28 @@ class Reports(ReadOnly):
         )
 
 
-def _cell(row: ReportRow, column: ColumnInfo) -> tuple[str, str]:
-    """A value as it is written, and how its column is aligned."""
-    right = column.kind in (Kind.NUMBER, Kind.SHARE, Kind.CODE)
-    return as_text(getattr(row, column.name), column.kind), "n" if right else ""
+#: What is shown of a column leads to the page of the thing that it names.
+_PAGES = {
+    "machine": "machine",
+    "product": "product",
+    "network": "network",
+    "upstream": "host",
+    "status": "code",
+    "last_status": "code",
+    "reason": "code",
+}
+
+
+def _cell(row: ReportRow, column: ColumnInfo) -> tuple[str, str, str]:
+    """A value as it is written, how its cell looks, and where it leads ("" for nowhere)."""
+    value = getattr(row, column.name)
+    text = as_text(value, column.kind)
+    looks = ["n"] if column.kind in (Kind.NUMBER, Kind.SHARE, Kind.CODE) else []
+    if len(text) > LONG:
+        looks.append("break")
+    elif column.kind in (Kind.NAME, Kind.DATE, Kind.TIME):
+        looks.append("nowrap")
+    if not text:
+        looks.append("none")
+    page = _PAGES.get(column.name) if text and value else None
+    return text, " ".join(looks), "" if page is None else url(page, name=text)

@@ -150,7 +150,12 @@ def _key(finding: Finding) -> str:
 
 
 def _changed(snapshot: Snapshot, finding: Finding) -> float | None:
-    """When the KMS host that a finding is about changed to what it is; None where it is about none."""
+    """When the KMS host that a finding is about changed to what it is; None where it is about none.
+
+    Where all are away, it has been so since the last one went.
+    """
+    if finding.check == "hosts":
+        return max((upstream.changed for upstream in snapshot.upstreams if upstream.changed is not None), default=None)
     for upstream in snapshot.upstreams:
         if finding.check == f"host {upstream.name}":
             return upstream.changed

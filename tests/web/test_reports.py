@@ -159,7 +159,9 @@ async def test_parameters_ask_as_the_commands_options_do(store: Engine, site: Ca
 @ensureDeferred
 async def test_rows_are_coloured_by_urgency(store: Engine, site: Callable[..., Client]) -> None:
     _, page, _ = await site(lambda: store).get("/reports/clients")
-    tones = re.findall(r'<tr class="(\w+)"><td data-title="Machine" class=""><span>(pc1|pc4|old)</span>', page)
+    tones = re.findall(
+        r'<tr class="(\w+)"><td data-title="Machine" [^>]*><span><a [^>]*><bdi>(pc1|pc4|old)</bdi>', page
+    )
     assert sorted(tones) == [("bad", "old"), ("bad", "pc4"), ("good", "pc1")]
 
 
@@ -170,7 +172,8 @@ async def test_a_long_name_is_broken_and_pushes_no_column_out_of_sight(
     name = "x" * 63 + ".example.com"
     insert_batch(store, [known(int(time.time() * 1000), name)])
     _, page, _ = await site(lambda: store).get("/reports/clients?machine=x*")
-    assert f'<td data-title="Machine" class="break"><span>{name}</span>' in page
+    link = f'<a href="/machine?name={name}"><bdi class="break">{name}</bdi></a>'
+    assert f'<td data-title="Machine" class="break"><span>{link}</span>' in page
 
 
 @ensureDeferred

@@ -91,7 +91,11 @@ def test_it_lives_is_ready_and_shows_itself(lab: tuple[Server, str]) -> None:
     assert get(url + "livez")[:2] == (200, "ok\n")
     assert get(url + "readyz")[:2] == (200, "healthy\n")
     status, page, headers = get(url)
-    assert (status, ">Healthy <small>" in page, "it grants no licences" in page) == (200, True, True)
+    assert (
+        status,
+        "Clients are answered, and nothing asks for attention. Healthy since" in page,
+        "it grants no licences" in page,
+    ) == (200, True, True)
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert not re.search(r"(src|href)=\"(?![/#])", page)
     assert get(url + "nothing")[0] == 404

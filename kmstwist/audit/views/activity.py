@@ -81,7 +81,7 @@ class ShareRow(ReportRow):
     granted: Annotated[int, Heading("Activations", Kind.NUMBER)]
     refused: Annotated[int, Heading("Refusals", Kind.NUMBER)]
     share: Annotated[float, Heading("Share", Kind.SHARE)]
-    last: Annotated[datetime | None, Heading("Last call", Kind.TIME)]
+    last: Annotated[datetime | None, Heading("Last call in the hour from", Kind.TIME)]
 
 
 def steps(connection: Connection, span: Range, now: datetime) -> list[StepRow]:

@@ -18,6 +18,7 @@ from kmstwist.audit.reports.filters import application_name, is_product, product
 from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency, moment, to_ms
 from kmstwist.audit.sums.keys import machine_key, network_of
 from kmstwist.kms.messages import LicenseStatus
+from kmstwist.reasons import Reason
 
 #: The event that a KMS host writes for each request it gets.
 REQUEST_EVENT = 12290
@@ -164,7 +165,7 @@ def _has_code(code: str) -> ColumnElement[bool]:
     if status == COUNT_INSUFFICIENT:
         too_few = (records.c.hresult == 0) & (records.c["count"] < records.c.required_count)
         return or_(records.c.hresult == status, too_few)
-    return or_(records.c.hresult == status, records.c.fault == status)
+    return or_(records.c.hresult == status, (records.c.fault == status) & (records.c.reason == Reason.OK))
 
 
 def status_of(code: str) -> int | None:
@@ -180,6 +181,11 @@ def status_of(code: str) -> int | None:
 def code_text(status: int) -> str:
     """A status as Windows writes it."""
     return f"0x{status:08X}"
+
+
+def code_of(row: Row[Any]) -> str:
+    """The status or reason that a stored record is shown with, "" for success."""
+    return _code(row, _became(row))
 
 
 def call_row(row: Row[Any], names: Names = LAB_ONLY) -> CallRow:

@@ -25,8 +25,7 @@ from kmstwist.audit.reports.model import (
     to_ms,
 )
 from kmstwist.audit.sums.keys import UNKNOWN_NETWORK, machine_key
-from kmstwist.audit.views.calls import code_text, status_of
-from kmstwist.reasons import Reason
+from kmstwist.audit.views.calls import code_of, code_text, status_of
 
 _LASTS_MS = ACTIVATION_LASTS // timedelta(milliseconds=1)
 
@@ -159,29 +158,27 @@ def machine_rows(connection: Connection, machine: str, now: datetime) -> list[Ma
 
 def _machine_rows(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> list[MachineRow]:
     """Stored rows as they are shown."""
-    reasons = _reasons(connection, [row for row in rows if not row.last_status and row.last_success != row.last_seen])
+    codes = _codes(connection, [row for row in rows if row.last_success != row.last_seen])
     names = Names.stored(connection)
-    return [_machine_row(row, reasons.get((row.machine, row.last_seen), ""), now, names) for row in rows]
+    return [_machine_row(row, codes.get((row.machine, row.last_seen)), now, names) for row in rows]
 
 
-def _reasons(connection: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[str, int], str]:
-    """Why the last call of each row failed that ended without a status; its record says so while it is kept."""
+def _codes(connection: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[str, int], str]:
+    """What the last call of each row ended with; its record says so while it is kept."""
     if not rows:
         return {}
     records = schema.records
-    found = select(records.c.machine, records.c.client, records.c.at, records.c.reason).where(
-        tuple_(records.c.client, records.c.at).in_([(row.address, row.last_seen) for row in rows])
-    )
-    return {
-        (machine_key(name, client), at): str(reason)
-        for name, client, at, reason in connection.execute(found)
-        if reason != Reason.OK
-    }
+    last = tuple_(records.c.client, records.c.at).in_([(row.address, row.last_seen) for row in rows])
+    found = connection.execute(select(records).where(last))
+    return {(machine_key(row.machine, row.client), row.at): code_of(row) for row in found}
 
 
-def _machine_row(row: Row[Any], reason: str, now: datetime, names: Names) -> MachineRow:
+def _machine_row(row: Row[Any], code: str | None, now: datetime, names: Names) -> MachineRow:
     success = None if row.last_success is None else moment(row.last_success)
     expires = None if success is None else success + ACTIVATION_LASTS
+    if code is None:
+        # All went well, or the record is gone, and the status tells as much as is known.
+        code = code_text(row.last_status) if row.last_status else ""
     return MachineRow(
         machine=row.machine,
         address=row.address,
@@ -192,7 +189,7 @@ def _machine_row(row: Row[Any], reason: str, now: datetime, names: Names) -> Mac
         expires=expires,
         days_left=None if success is None else (row.last_success + _LASTS_MS - to_ms(now)) // DAY_MS,
         last_seen=moment(row.last_seen),
-        code=code_text(row.last_status) if row.last_status else reason,
+        code=code,
         calls=row.calls,
         first_seen=moment(row.first_seen),
         last_success=success,
@@ -232,14 +229,14 @@ def _failing() -> ColumnElement[bool]:
 def _ended_with(reason: str) -> ColumnElement[bool]:
     """The last call ended for this reason, as its record has it."""
     table, records = schema.machines, schema.records
-    # Found by the index of addresses and times, for the few machines whose last call has no status.
+    # Found by the index of addresses and times, for the few machines whose last call failed.
     record = (
         (records.c.client == table.c.address)
         & (records.c.at == table.c.last_seen)
         & (records.c.reason == reason)
         & (func.coalesce(func.lower(records.c.machine), records.c.client) == table.c.machine)
     )
-    return and_(_failing(), table.c.last_status == 0, exists().where(record))
+    return and_(_failing(), exists().where(record))
 
 
 def _where(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:

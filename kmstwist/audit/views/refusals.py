@@ -148,7 +148,8 @@ def _code() -> ColumnElement[Any]:
     """What tells the kinds apart: the reason where we refused ourselves or there is no status, else the status."""
     table = schema.hourly_failures
     ours = [table.c.reason.startswith(word, autoescape=True) for word in REFUSING]
-    told = table.c.kind == "none"
+    # A fault of the gateway's own making says less than the reason for it.
+    told = (table.c.kind == "none") | ((table.c.kind == "fault") & (table.c.reason != Reason.OK))
     for each in ours:
         told = told | each
     # What the client concluded by itself has a status whatever the reason.

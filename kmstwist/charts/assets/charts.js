@@ -29,7 +29,8 @@
       const times = Array.from({ length: run.hours }, (_, hour) => run.begins + hour * HOUR);
       return { times, series, away: run.away, marks: figure.dataset.chart === "counts" ? run.marks : [] };
     }
-    const table = figure.querySelector("table");
+    // Not the legend, which is a table, too.
+    const table = figure.querySelector("details table");
     const rows = [...table.tBodies[0].rows];
     const times = rows.map((row) => Date.parse(row.querySelector("time").dateTime) / 1000);
     const columns = [...table.tHead.rows[0].cells].slice(1).filter((cell) => cell.dataset.colour);
@@ -84,7 +85,14 @@
       },
       axes: [
         { ...axis, space: 64, values: words },
-        { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : shown(tick, unit))) },
+        {
+          ...axis,
+          // As wide as its longest number, in the letters of the axis.
+          size: (u, ticks) => (ticks ? Math.max(...ticks.map((tick) => tick.length), 3) * 7 + 20 : 40),
+          values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : shown(tick, unit))),
+          // There is no half an activation.
+          ...(unit ? {} : { incrs: [1, 2, 5].flatMap((one) => Array.from({ length: 9 }, (_, power) => one * 10 ** power)).sort((a, b) => a - b) }),
+        },
       ],
       series: [
         { label: "time", value: figure.dataset.step === "day" ? "{YYYY}-{MM}-{DD}" : "{WWW} {YYYY}-{MM}-{DD} {HH}:{mm}" },
@@ -192,6 +200,7 @@
     kept?.u.destroy();
     let plot = figure.querySelector(".plot");
     if (!plot) {
+      figure.querySelector(":scope > .noscript")?.remove();
       plot = document.createElement("div");
       plot.className = "plot";
       plot.tabIndex = 0;

@@ -27,8 +27,9 @@
       time.textContent = say(at);
       time.title = `${time.dateTime.slice(0, 19).replace("T", " ")} UTC`;
     }
-    const zone = document.getElementById("zone");
-    if (zone) zone.textContent = `Times are in your zone (${Intl.DateTimeFormat().resolvedOptions().timeZone}); hover for UTC.`;
+    for (const zone of root.querySelectorAll(".zone")) {
+      zone.textContent = `Times are in your zone (${Intl.DateTimeFormat().resolvedOptions().timeZone}); hover for UTC.`;
+    }
   };
 
   const focusables = (root) => [...root.querySelectorAll("a[href], button, input, select, summary, [tabindex]")];
@@ -47,15 +48,25 @@
   const parts = (root) => [...root.querySelectorAll("[data-live]")];
   let busy = false, again = false, last = 0;
 
+  const load = async () => {
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      return answer.ok ? await answer.text() : null;
+    } catch {
+      // The server is away for a moment; the stream says so, and comes back by itself.
+      return null;
+    }
+  };
+
   const refresh = async () => {
     if (busy) { again = true; return; }
     busy = true;
     try {
       await new Promise((done) => setTimeout(done, Math.max(0, last + PAUSE - Date.now())));
       last = Date.now();
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
-      if (!answer.ok) return;
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const text = await load();
+      if (text === null) return;
+      const page = new DOMParser().parseFromString(text, "text/html");
       let changed = false;
       for (const fresh of parts(page)) {
         const old = document.querySelector(`[data-live="${fresh.dataset.live}"]`);
@@ -67,8 +78,6 @@
       if (page.title) document.title = page.title;
       if (changed) window.drawCharts?.();
       document.documentElement.dataset.refreshed = String(Number(document.documentElement.dataset.refreshed ?? 0) + 1);
-    } catch {
-      // The server is away for a moment; the stream says so, and comes back by itself.
     } finally {
       busy = false;
       if (again) { again = false; refresh(); }

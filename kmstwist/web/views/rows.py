@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,21 +14,21 @@ from kmstwist.audit.views.hosts import Asked
 from kmstwist.telemetry.counters import Snapshot, UpstreamState
 from kmstwist.web.watch import Latency, Standing, at
 
-_STATE_WORDS = {
-    "down": "does not answer",
-    "trying": "does not answer, and is being tried again",
-    "drained": "is drained: it gets no calls",
-}
 _URGENCY = {"up": Urgency.GOOD, "warming": Urgency.GOOD, "trying": Urgency.URGENT, "down": Urgency.LOST}
 
 
 @dataclass(frozen=True, slots=True)
 class FindingRow(ReportRow):
-    """Something that is not as it should be, and since when as far as is known."""
+    """Something that is not as it should be, and since when as far as is known.
+
+    `finding` has been so since then; `detail` says more of it, `cure` what to do, `command` with which command.
+    """
 
     health: Annotated[str, Heading("Health")]
     finding: Annotated[str, Heading("Finding")]
+    detail: Annotated[str, Heading("Detail")]
     cure: Annotated[str, Heading("What to do")]
+    command: Annotated[str, Heading("Command")]
     since: Annotated[datetime, Heading("Since", Kind.TIME)]
 
 
@@ -54,7 +55,7 @@ class HostRow(ReportRow):
     granted: Annotated[int, Heading("Activations", Kind.NUMBER)]
     refused: Annotated[int, Heading("Refusals", Kind.NUMBER)]
     mean_ms: Annotated[float | None, Heading("Mean answer ms", Kind.NUMBER)]
-    last_call: Annotated[datetime | None, Heading("Last call", Kind.TIME, spare=True)]
+    last_call: Annotated[datetime | None, Heading("Last call in the hour from", Kind.TIME, spare=True)]
     command: Annotated[str, Heading("Command", spare=True)]
 
     @property
@@ -78,15 +79,39 @@ class LatencyRow(ReportRow):
 
 
 def finding_row(snapshot: Snapshot, standing: Standing) -> FindingRow:
-    """A finding as a row; of a host in the words of whoever waits for it."""
+    """A finding as a row, in words for whoever waits for it to end."""
     finding = standing.finding
-    text = finding.text
-    for one in snapshot.upstreams:
-        if finding.check == f"host {one.name}":
-            text = f"{one.name} {_STATE_WORDS.get(one.state, f'is {one.state}')}"
-            if one.detail:
-                text += f": {one.detail}"
-    return FindingRow(finding.health.word, text, finding.cure, at(standing.since))
+    hosts = {f"host {one.name}": one for one in snapshot.upstreams}
+    command = ""
+    if (host := hosts.get(finding.check)) is not None:
+        words = _of_host(host)
+    elif finding.check == "hosts" and snapshot.upstreams:
+        detail = "; ".join(f"{one.name}: {one.detail or one.state}" for one in snapshot.upstreams)
+        words = "no KMS host has answered", detail, _LOOK, _probe(snapshot.upstreams[0])
+    elif finding.check == "hosts":
+        cure = "Name your KMS host under [[gateway.upstreams]] of the configuration."
+        words = "no KMS host has been known", "None is configured, and DNS names none", cure, ""
+    else:
+        if (cure := finding.cure).startswith("kmstwist "):
+            cure, command = "", cure
+        # What is wrong, then more of it.
+        text, _, detail = re.sub(r"; | \(", ": ", finding.text, count=1).partition(": ")
+        words = text, detail.removesuffix(")"), cure, command
+    return FindingRow(finding.health.word, *words, at(standing.since))
+
+
+def _of_host(host: UpstreamState) -> tuple[str, str, str, str]:
+    if host.state == "drained":
+        resume = f"kmstwist upstreams undrain {shlex.quote(host.name)}"
+        return f"{host.name} has been drained", "It gets no calls", "To send it calls again", resume
+    return f"{host.name} has not answered", host.detail, _LOOK, _probe(host)
+
+
+_LOOK = "See that it runs, and that its port is open from here"
+
+
+def _probe(host: UpstreamState) -> str:
+    return f"kmstwist probe {shlex.quote(host.address or host.name)}"
 
 
 def latency_row(latency: Latency) -> LatencyRow:

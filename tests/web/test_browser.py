@@ -1,0 +1,285 @@
+"""The status site in a real browser: Debian's Chromium over every page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from kmstwist.audit.reports.catalogue import REPORTS
+from tests.browsing import PageMaker, browser_page, chromium
+from tests.waiting import PATIENCE
+from tests.web.serving import HOSTILE
+
+__all__ = ["browser_page", "chromium"]
+
+# One process serves, and one browser looks.
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.xdist_group("browser")]
+
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+#: What is cut at the window's edge, and what would need a scroll bar across the page.
+CUT = """() => {
+  const wide = document.documentElement.clientWidth;
+  const cut = [...document.querySelectorAll("main *, .side *")].filter((one) => {
+    const { left, right, width } = one.getBoundingClientRect();
+    const hidden = one.closest(".hidden, .skip, thead, .chart details, svg, .uplot");
+    return width && !hidden && (right > wide + 1 || left < -1);
+  });
+  const inside = [...document.querySelectorAll("td, dd, h1, h2, .card > header, li")].filter((one) => {
+    const left_out = one.closest(".chart, .months, .hidden, thead");
+    return one.scrollWidth > one.clientWidth + 1 && one.clientWidth && !left_out;
+  });
+  const scrolls = document.documentElement.scrollWidth > wide ? ["the page"] : [];
+  const told = [...cut, ...inside].map((one) => `${one.tagName}.${one.className}: ${one.textContent.slice(0, 60)}`);
+  return [...scrolls, ...told];
+}"""
+
+
+class Sites:
+    """The sites of `tests.web.serving`, and a way to order something of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.web.serving", str(folder), "100", "hostile"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        assert self._process.stdout is not None
+        self.urls: dict[str, str] = json.loads(self._process.stdout.readline())
+
+    def order(self, text: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{text}\n")
+        self._process.stdin.flush()
+
+    def end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
+    made = Sites(tmp_path_factory.mktemp("sites"))
+    yield made
+    made.end()
+
+
+def path(page: str, **words: object) -> str:
+    return f"{page}?{urlencode(words)}"
+
+
+MACHINE = "lab-office-01"
+#: Few rows of the long lists: one is as good as fifty.
+SHORT = {"rows": 4}
+PAGES = [
+    ("busy", ""),
+    ("busy", path("machines", **SHORT)),
+    ("busy", path("machines", search="x" * 255)),
+    ("busy", path("machines", days="many", network="here")),
+    ("busy", path("machine", name="x" * 255)),
+    ("busy", path("calls", **SHORT)),
+    ("busy", path("refusals", days=400)),
+    ("busy", path("code", name="0xC004F038", days=400, **SHORT)),
+    ("busy", "activity"),
+    ("busy", "hosts"),
+    ("busy", "products"),
+    ("busy", path("product", name="Office Professional Plus 2019")),
+    ("busy", "networks"),
+    ("busy", path("network", name="10.20.1.0/24")),
+    ("busy", "duplicates"),
+    ("busy", "no-such-page"),
+    ("busy", "reports/"),
+    ("busy", "reports/failures?since=400d"),
+    ("degraded", ""),
+    ("degraded", path("host", name="kms02.lab.example")),
+    ("degraded", "strangers"),
+    ("down", "hosts"),
+    ("empty", ""),
+    ("empty", "machines"),
+    ("lab", ""),
+    ("lab", "lab"),
+    ("off", ""),
+    ("off", "machines"),
+]
+#: Those whose parts are all on others too, but which may be too wide for a window.
+MORE = [("busy", path("machine", name=MACHINE)), *(("busy", f"reports/{name}") for name in REPORTS)]
+
+
+def quiet(complaints: list[str]) -> bool:
+    """Whether the browser complained of nothing but a stream that ended with its page."""
+    return all(text.endswith("/events failed") for text in complaints)
+
+
+def faults(page: Page) -> list[str]:
+    """What axe finds that breaks WCAG 2.1 AA."""
+    found: Any = Axe().run(page, options={"runOnly": WCAG}).response
+    return [
+        f"{one['id']}: {one['help']}: {node['target']} {node.get('failureSummary', '')}"
+        for one in found["violations"]
+        for node in one["nodes"][:3]
+    ]
+
+
+def test_every_page_is_readable_and_quiet(sites: Sites, browser_page: PageMaker) -> None:
+    """By turns on a phone in the dark and on a screen in the light; all that is wrong is told at once."""
+    wrong: list[str] = []
+    page, complaints = browser_page()
+    for number, (place, where) in enumerate(PAGES):
+        dark = number % 2 == 0
+        seen = len(complaints)
+        page.set_viewport_size({"width": 390 if dark else 1280, "height": 900})
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        answer = page.goto(sites.urls[place] + where)
+        assert answer is not None
+        expected = 404 if "no-such" in where or (place == "off" and where) else 400 if "many" in where else 200
+        found = [] if answer.status == expected else [f"status {answer.status}"]
+        found += faults(page)
+        # The browser itself tells of a page's own status.
+        found += [text for text in complaints[seen:] if f"status of {expected}" not in text and not quiet([text])]
+        wrong += [f"{place} /{where}: {each}" for each in found]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_is_cut_on_a_phone_on_a_wall_or_in_between(sites: Sites, browser_page: PageMaker) -> None:
+    page, _ = browser_page()
+    wrong: list[str] = []
+    for place, where in PAGES + MORE:
+        page.goto(sites.urls[place] + where)
+        for width in (390, 768, 1024, 1280, 2560):
+            page.set_viewport_size({"width": width, "height": 900})
+            wrong += [f"{width} {place} /{where}: {each}" for each in page.evaluate(CUT)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_name_of_any_kind_is_shown_as_it_is_and_leads_to_its_machine(sites: Sites, browser_page: PageMaker) -> None:
+    page, complaints = browser_page()
+    for name in HOSTILE:
+        page.goto(sites.urls["busy"] + path("machines", search=name))
+        link = page.locator("td.name a")
+        assert link.all_text_contents() == [name.lower()], page.url
+        link.click()
+        page.wait_for_url("**/machine?*")
+        assert page.locator("h1").text_content() == name.lower()
+        assert page.title() != "taken"
+        assert page.evaluate("document.querySelectorAll('main img, main script').length") == 0
+    assert quiet(complaints)
+
+
+def test_search_sort_and_pages(sites: Sites, browser_page: PageMaker) -> None:
+    page, complaints = browser_page()
+    page.goto(sites.urls["busy"] + "machines")
+    page.get_by_role("searchbox", name="Search").fill("lab-server")
+    page.keyboard.press("Enter")
+    names = page.locator("td.name a")
+    expect(names.first).to_contain_text("lab-server")
+    assert all("lab-server" in text for text in names.all_text_contents())
+    page.get_by_role("link", name="Machine", exact=True).click()
+    expect(page.get_by_role("columnheader", name="Machine")).to_have_attribute("aria-sort", "ascending")
+    rising = names.all_text_contents()
+    assert rising == sorted(rising)
+    page.get_by_role("link", name="Machine", exact=True).click()
+    expect(page.get_by_role("columnheader", name="Machine")).to_have_attribute("aria-sort", "descending")
+    assert names.all_text_contents() == rising[::-1]
+    expect(page.get_by_role("searchbox", name="Search")).to_have_value("lab-server")
+    page.get_by_role("link", name="Clear").click()
+    first = names.all_text_contents()
+    page.get_by_role("link", name="Next").click()
+    expect(page.locator(".pager")).to_contain_text("page 2")
+    assert not set(first) & set(names.all_text_contents()) or first != names.all_text_contents()
+    assert quiet(complaints)
+
+
+def test_by_keyboard_alone(sites: Sites, browser_page: PageMaker) -> None:
+    page, _ = browser_page()
+    page.goto(sites.urls["busy"])
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")
+    # To the chart, and through it.
+    for _ in range(40):
+        if page.evaluate("document.activeElement.className") == "plot":
+            break
+        page.keyboard.press("Tab")
+    legend = page.locator(".u-legend").first
+    before = legend.inner_text()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert legend.inner_text() != before
+    # Whatever has the focus shows it.
+    shown = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert shown == "solid"
+
+
+def test_times_are_the_readers_and_utc_is_told_on_hovering(sites: Sites, browser_page: PageMaker) -> None:
+    for zone in ("Pacific/Chatham", "America/St_Johns", "Etc/GMT+12"):
+        page, complaints = browser_page(zone=zone)
+        page.goto(sites.urls["busy"] + "calls")
+        when = page.locator("td time").first
+        told = page.evaluate(
+            """([one, timeZone]) => new Date(one.dateTime).toLocaleString("sv-SE", { timeZone }).slice(0, 16)""",
+            [when.element_handle(), zone],
+        )
+        assert when.text_content() == told
+        assert (when.get_attribute("title") or "").endswith(" UTC")
+        assert zone in (page.locator(".side .zone").text_content() or "")
+        assert quiet(complaints)
+
+
+def test_without_scripts_everything_is_there_but_charts_and_movement(sites: Sites, browser_page: PageMaker) -> None:
+    page, _ = browser_page(script=False)
+    page.goto(sites.urls["busy"])
+    expect(page.locator(".tiles b").first).to_be_visible()
+    expect(page.get_by_text("The chart needs JavaScript").first).to_be_visible()
+    page.locator(".chart summary").first.click()
+    expect(page.locator(".chart table").first).to_be_visible()
+    assert "UTC" in (page.locator("td time").last.text_content() or "")
+    page.goto(sites.urls["busy"] + "machines")
+    page.get_by_role("searchbox").fill("lab-server")
+    page.get_by_role("button", name="Search").click()
+    assert "lab-server" in page.locator("td.name a").all_text_contents()[0]
+
+
+def test_a_mistake_is_told_beside_its_field(sites: Sites, browser_page: PageMaker) -> None:
+    page, _ = browser_page()
+    page.goto(sites.urls["busy"] + path("machines", days="many", search="lab"))
+    field = page.get_by_label("Days")
+    expect(field).to_have_value("many")
+    assert page.locator(f"#{field.get_attribute('aria-describedby')}").text_content() == "'many' is no whole number"
+    expect(page.get_by_role("searchbox")).to_have_value("lab")
+
+
+def test_an_open_page_follows_what_happens(sites: Sites, browser_page: PageMaker) -> None:
+    """Last: it changes what the others look at."""
+    page, complaints = browser_page()
+    page.goto(sites.urls["busy"])
+    expect(page.locator("#live")).to_have_text("Live", timeout=PATIENCE * 1000)
+    expect(page.locator(".pill")).to_have_text("Healthy")
+    page.evaluate("window.same = true")
+    page.get_by_role("link", name="Machines").first.focus()
+    sites.order("call brand-new-machine")
+    expect(page.get_by_role("link", name="brand-new-machine")).to_be_visible(timeout=PATIENCE * 1000)
+    sites.order("fail")
+    expect(page.locator(".pill")).to_have_text("Degraded", timeout=PATIENCE * 1000)
+    expect(page.locator(".banner")).to_contain_text("kms02.lab.example has not answered for ")
+    assert "Degraded" in page.title()
+    # It was not loaded anew, and the reader is where he was.
+    assert page.evaluate("window.same")
+    assert page.evaluate("document.activeElement.textContent") == "Machines"
+    # The chart is drawn anew with the page, and once more in the dark.
+    assert page.locator(".u-legend").count() == 2
+    page.emulate_media(color_scheme="dark")
+    assert page.locator(".u-legend").count() == 2
+    assert quiet(complaints)
