@@ -1,6 +1,6 @@
 """The audit's reports on the site: /reports/ lists them, /reports/NAME asks one, with the command line's questions.
 
-The other formats are byte for byte what the command prints.
+The other formats are byte for byte what the command prints, without the store that the command names.
 """
 
 from __future__ import annotations
