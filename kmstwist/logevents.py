@@ -277,6 +277,33 @@ AUDIT_RETENTION = LogEvent(
 AUDIT_RETENTION_FAILING = LogEvent(
     "audit-retention-failing", "warn", "The audit's retention failed; it tries again in an hour.", {"detail": "why"}
 )
+EVENTS_LISTENING = LogEvent(
+    "events-listening", "info", "Events of KMS hosts are taken here.", {"at": "kind, address and port"}
+)
+EVENTS_REFUSED = LogEvent(
+    "events-refused",
+    "warn",
+    "Somebody sends events and is no configured sender. Said once in ten minutes of each.",
+    {"peer": "the address"},
+)
+EVENTS_BROKEN = LogEvent(
+    "events-broken",
+    "warn",
+    "Messages held no event that can be read. Said once in ten minutes, of the first.",
+    {"number": "how many of those stored together", "where": "the first one's sender", "detail": "why"},
+)
+EVENTS_FAILING = LogEvent(
+    "events-failing",
+    "warn",
+    "Events cannot be taken or stored at present; what waits is kept and tried again. Said once in ten minutes.",
+    {"waiting": "messages that wait", "detail": "why"},
+)
+EVENTS_LOST = LogEvent(
+    "events-lost",
+    "error",
+    "The server ended before it could store events that it had received.",
+    {"messages": "how many", "detail": "why"},
+)
 AUDIT_TOO_LARGE = LogEvent(
     "audit-too-large",
     "warn",

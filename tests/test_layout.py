@@ -24,6 +24,7 @@ ROOMS = (
     "admission",
     "gateway",
     "lab",
+    "collecting",
     "audit",
     "discovery",
     "transport",

@@ -98,6 +98,7 @@ def metrics_page() -> str:
     ]
     nobody = UpstreamState("kms1", "up")
     snapshot = Snapshot(mode="gateway", started=0.0, upstreams=[nobody], audit={"waiting": 0, "failing": 0})
+    snapshot.events["waiting"] = 0
     for family in SnapshotCollector(snapshot, AN_ESTATE).collect():
         name = family.name + ("_total" if family.type == "counter" else "")
         labels = ", ".join(f"`{label}`" for label in getattr(family, "_labelnames", ()))

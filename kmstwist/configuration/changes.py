@@ -23,6 +23,7 @@ NEEDS_RESTART: tuple[Place, ...] = (
     ("lab", "products"),
     ("audit",),
     ("products",),
+    ("events",),
     ("dns", "publish"),
     ("dns", "watch"),
     ("web",),

@@ -15,6 +15,7 @@ from kmstwist.addresses import is_address
 from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.audit.products.settings import ProductsSettings
 from kmstwist.audit.settings import AuditSection
+from kmstwist.collecting.settings import EventsSettings
 from kmstwist.conversation.settings import TimeoutSettings
 from kmstwist.discovery.settings import DnsSettings
 from kmstwist.gateway.settings import GatewaySettings
@@ -129,6 +130,7 @@ class Config(Section):
     admission: AdmissionSettings = AdmissionSettings()
     audit: AuditSection = AuditSection()
     products: ProductsSettings = ProductsSettings()
+    events: EventsSettings = EventsSettings()
     dns: DnsSettings = DnsSettings()
     web: WebSettings = WebSettings()
     notify: NotifySettings = NotifySettings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from kmstwist.audit.engine import StoreError, open_central_reader, open_reader
 from kmstwist.audit.service import AuditService
 from kmstwist.audit.settings import AuditSection
 from kmstwist.clock import now
+from kmstwist.collecting.service import Collector
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.gateway.service import GatewayService
 from kmstwist.gateway.upstream import Upstream
@@ -56,7 +58,9 @@ class Observation:
         naming: Naming,
         started: float,
         lab: LabService | None = None,
+        collector: Collector | None = None,
     ) -> None:
+        self._collector = collector
         self._lab = lab
         self._factory = factory
         self._admission = admission
@@ -94,6 +98,11 @@ class Observation:
             counters.audit.update(
                 committed=writer.committed, dropped=writer.dropped, refused=writer.refused, rejected=writer.rejected
             )
+        if self._collector is not None:
+            snapshot.events.update(
+                waiting=len(self._collector.waiting.queue), failing=int(bool(self._collector.problem))
+            )
+            counters.events.update(asdict(self._collector.counts))
         if self._naming.publisher is not None:
             snapshot.published.update(self._naming.publisher.problems)
         if self._naming.watch is not None:

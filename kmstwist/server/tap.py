@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 
 from kmstwist.admission.admission import Admission
 from kmstwist.clock import now, run_on_monotonic_time
+from kmstwist.collecting.service import Collector
 from kmstwist.configuration.derived import listening_ports, refuse_open_passwords, refuse_ourselves, run_dir, state_dir
 from kmstwist.configuration.model import Config
 from kmstwist.conversation.calls import Recorder
@@ -54,6 +55,7 @@ from kmstwist.server.activators import make_gateway, make_lab, share_of
 from kmstwist.server.announcement import Announcement
 from kmstwist.server.auditing import make_audit, try_store
 from kmstwist.server.budget import budget_for, say_what_does_not_fit, share
+from kmstwist.server.collecting import make_collector
 from kmstwist.server.commands import Commands
 from kmstwist.server.lab_settings import as_set_with_slmgr
 from kmstwist.server.monitoring import Observation, WorkersObservation, make_web, own_store, store_of_workers
@@ -140,6 +142,7 @@ def _make_server(
         drain=config.server.timeouts.drain,
         names=config.products.names,
     )
+    collector = _make_collector(config, reactor, lab=gateway is None) if adoption.worker <= 1 else None
     if naming.watch is not None and audit is not None:
         naming.watch.remember = audit.remember_strangers
     budget = budget_for(config, adoption)
@@ -153,7 +156,7 @@ def _make_server(
         options.effective, options.load, lambda new: _apply(new, factory, listening, answering, adoption, lookup)
     )
     lab = answering if isinstance(answering, LabService) else None
-    observation = Observation(factory, admission, gateway, audit, naming, now(), lab)
+    observation = Observation(factory, admission, gateway, audit, naming, now(), lab, collector)
     # As the readiness check says it, so that every management client of RPC sees it, too.
     factory.rpc.listening = lambda: (
         bool(listening.running) and not admission.paused and (gateway is None or gateway.serves)
@@ -178,6 +181,8 @@ def _make_server(
         commands["keep-name"] = keep_name
     if audit is not None:
         audit.setServiceParent(root)
+    if collector is not None:
+        collector.setServiceParent(root)
     answering.setServiceParent(root)
     control = socket_path(run_dir(config), config.server.port, worker)
     ControlService(control, commands, reactor).setServiceParent(root)
@@ -195,6 +200,11 @@ def _make_server(
     if worker is not None:
         SupervisorWatch(reactor, signals.stop).setServiceParent(root)
     return root
+
+
+def _make_collector(config: Config, reactor: Reactor, *, lab: bool) -> Collector | None:
+    store = str(config.audit.store_path(state_dir(config), lab=lab)) if config.audit.enabled else None
+    return make_collector(config.events, store, reactor, drain=config.server.timeouts.drain)
 
 
 def _make_factory(

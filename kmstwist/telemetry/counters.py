@@ -56,10 +56,12 @@ class Counters:
     #: Calls to an upstream by what became of them, under "upstream outcome".
     upstream_calls: dict[str, int] = field(default_factory=dict)
     audit: dict[str, int] = field(default_factory=dict)
+    #: Messages of KMS hosts by what became of them; empty where none are listened for.
+    events: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Counters) -> None:
         """Add another process's counters to these."""
-        for name in ("conversations", "reasons", "upstream_calls", "audit"):
+        for name in ("conversations", "reasons", "upstream_calls", "audit", "events"):
             mine: dict[str, int] = getattr(self, name)
             for key, value in getattr(other, name).items():
                 mine[key] = mine.get(key, 0) + value
@@ -142,6 +144,8 @@ class Snapshot:
     #: Gauges of the audit: waiting (records) and failing (0 or 1), and where it is forwarded, behind (records) and
     #: connected (0 or 1). Empty where there is no audit.
     audit: dict[str, int] = field(default_factory=dict)
+    #: Gauges of the listener for events: waiting (messages) and failing (0 or 1). Empty where there is none.
+    events: dict[str, int] = field(default_factory=dict)
     #: The central stores that the audit is forwarded to, each with why it cannot be fed, or "" where it can.
     central: dict[str, str] = field(default_factory=dict)
     #: The domains our SRV record was to be published in, each with why it could not be, or "" where it stands there.
@@ -208,6 +212,8 @@ def together(snapshots: Sequence[Snapshot], *, retired: Counters, wanted: int, m
         whole.published.update(one.published)
         whole.strangers.update(one.strangers)
         whole.central.update(one.central)
+        for name, value in one.events.items():
+            whole.events[name] = whole.events.get(name, 0) + value
         for name, value in one.audit.items():
             whole.audit[name] = (
                 max(whole.audit.get(name, 0), value) if name == "failing" else (whole.audit.get(name, 0) + value)

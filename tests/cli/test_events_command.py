@@ -12,8 +12,10 @@ from sqlalchemy import Engine, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import reading
+from kmstwist.audit.events.lookup import addresses_of
+from kmstwist.audit.events.reading.zone import SystemZone
 from kmstwist.audit.store import insert_batch
-from kmstwist.cli.audit.events import SystemZone, addresses_of, events
+from kmstwist.cli.audit.events import events
 from kmstwist.cli.audit.report import report
 from tests.audit.exports import as_csv, as_evtx, as_xml, request
 from tests.audit.making import START, new_store, opaque

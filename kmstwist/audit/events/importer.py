@@ -7,12 +7,10 @@ DNS is asked for; the store may have only a hash of them.
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from itertools import islice
 from pathlib import Path
@@ -30,6 +28,7 @@ from kmstwist.audit.events.model import CLIENT_EVENTS, REQUEST_ANSWERED, BrokenE
 from kmstwist.audit.events.reading.files import read_events
 from kmstwist.audit.events.reading.times import check
 from kmstwist.audit.events.understanding import understand
+from kmstwist.audit.events.waiting import Waiting
 from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import Record
 
@@ -37,8 +36,6 @@ from kmstwist.audit.records import Record
 BATCH = 500
 # How many of a file's broken events are kept to be shown; all are counted.
 BROKEN_SHOWN = 20
-# Bytes of waiting events that are held in memory and not in a file.
-IN_MEMORY = 8 << 20
 
 
 @dataclass(slots=True)
@@ -112,15 +109,27 @@ class Importer:
             if progress is not None:
                 progress(half + int(half * share))
 
+        now = int(self._now() * 1000)
+        self.take_in(read_events(path, zone=self._zone, now=now, progress=read), result, joined)
+        return result
+
+    def take_in(
+        self,
+        raw: Iterable[RawEvent | BrokenEvent],
+        result: ImportResult,
+        progress: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """Import events from wherever they come, counting in `result`; blocks. Raises SQLAlchemy's errors.
+
+        `progress` is told the share of them that is joined.
+        """
         with reading(self._engine) as connection:
             self._had_events = connection.scalar(select(schema.events.c.seq).limit(1)) is not None
-        with closing(_Waiting()) as waiting:
-            now = int(self._now() * 1000)
-            events = self._understood(read_events(path, zone=self._zone, now=now, progress=read), now, result)
+        with closing(Waiting()) as waiting:
+            events = self._understood(raw, int(self._now() * 1000), result)
             while batch := list(islice(events, BATCH)):
                 self._store(batch, waiting, result)
-            self._join_all(waiting, result, joined)
-        return result
+            self._join_all(waiting, result, progress)
 
     def _understood(self, events: Iterable[RawEvent | BrokenEvent], now: int, result: ImportResult) -> Iterator[Event]:
         for raw in events:
@@ -139,7 +148,7 @@ class Importer:
             else:
                 yield event
 
-    def _store(self, batch: list[Event], waiting: _Waiting, result: ImportResult) -> None:
+    def _store(self, batch: list[Event], waiting: Waiting, result: ImportResult) -> None:
         with writing(self._engine) as connection:
             known = known_events(connection, batch, first=self._had_events)
             gateways = self._gateway_times(connection, batch)
@@ -205,7 +214,7 @@ class Importer:
         # A client's own events are logged by the machine they are about.
         return (self._privacy.machine(event.computer) or "") if event.event_id in CLIENT_EVENTS else event.computer
 
-    def _join_all(self, waiting: _Waiting, result: ImportResult, progress: Callable[[float], None]) -> None:
+    def _join_all(self, waiting: Waiting, result: ImportResult, progress: Callable[[float], None]) -> None:
         """Join what waits, again for as long as an event that found its record may have ended a doubt about others.
 
         So nothing is left that importing the file once more would join. Those that DNS knows come first: few others
@@ -213,9 +222,9 @@ class Importer:
         """
         with ExitStack() as files:
             named, done = True, 0
-            left = files.enter_context(closing(_Waiting()))
+            left = files.enter_context(closing(Waiting()))
             while waiting.number:
-                doubtful = files.enter_context(closing(_Waiting()))
+                doubtful = files.enter_context(closing(Waiting()))
                 before = result.joined
                 while batch := waiting.take(BATCH):
                     if named and self._joiner.has_records(self._engine, [event for _, event in batch]):
@@ -237,8 +246,8 @@ class Importer:
     def _join(
         self,
         batch: list[tuple[bytes, Event]],
-        doubtful: _Waiting,
-        left: _Waiting,
+        doubtful: Waiting,
+        left: Waiting,
         result: ImportResult,
         *,
         named: bool,
@@ -290,31 +299,6 @@ class Importer:
             "target": event.target,
             "record_id": None,
         }
-
-
-class _Waiting:
-    """Events that wait to be joined, in the order they were put; each is taken once."""
-
-    def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - whoever makes one of these closes it
-        self.number = 0
-        self._begun = False
-
-    def put(self, fingerprint: bytes, event: Event) -> None:
-        self._file.write(json.dumps([fingerprint.hex(), astuple(event)]).encode() + b"\n")
-        self.number += 1
-
-    def take(self, most: int) -> list[tuple[bytes, Event]]:
-        """The next events, `most` of them at most; none is put after the first is taken."""
-        if not self._begun:
-            self._file.seek(0)
-            self._begun = True
-        rows = (json.loads(line) for line in islice(self._file, most))
-        return [(bytes.fromhex(fingerprint), Event(*values)) for fingerprint, values in rows]
-
-    def close(self) -> None:
-        """Let go of them all."""
-        self._file.close()
 
 
 def _without_gateway(connection: Connection, batch: list[tuple[bytes, Event]]) -> list[Told]:

@@ -164,6 +164,19 @@ def facts_of(event_id: int, strings: Sequence[str], message: str) -> dict[str, A
     raise error
 
 
+def event_of_text(text: str) -> int | None:
+    """Which event a text is of, by the number and the kinds of the values in it; None where it is not sure."""
+    for values in _lines_of_values(text[:_TEXT_READ]):
+        for event_id, layout in _LAYOUTS.items():
+            if len(values) == len(layout):
+                try:
+                    _read_aligned(event_id, values)
+                except EventError:
+                    continue
+                return event_id
+    return None
+
+
 def _unpacked(strings: Sequence[str]) -> Sequence[str]:
     """An event's strings, taken apart where a format hands them over as one."""
     if len(strings) == 1:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from kmstwist.audit.events.reading.zone import SystemZone
 from kmstwist.cli.audit.store import opened, progress_bar, store_option
 from kmstwist.cli.common import ANY_PATH, AnyPath, FiniteRange
 from kmstwist.cli.output import say
@@ -21,30 +21,6 @@ if TYPE_CHECKING:
     from kmstwist.audit.events.importer import Importer, ImportResult
 
 WATCH_EVERY = 10.0
-
-
-class SystemZone(tzinfo):
-    """The zone this machine is set to: each time has the offset that was in force then, not that of today."""
-
-    def utcoffset(self, when: datetime | None) -> timedelta | None:
-        """How far local time was ahead of UTC at the local time `when`."""
-        return None if when is None else self._known(when).utcoffset()
-
-    def dst(self, when: datetime | None) -> timedelta | None:
-        """Not known: the system tells the offset as a whole."""
-        return None
-
-    def tzname(self, when: datetime | None) -> str | None:
-        """What the zone was called at the local time `when`."""
-        return None if when is None else self._known(when).tzname()
-
-    def _known(self, when: datetime) -> datetime:
-        naive = when.replace(tzinfo=None)
-        try:
-            return naive.astimezone()
-        except (ValueError, OverflowError, OSError):
-            # Years that the system's own clock does not reach.
-            return naive.replace(tzinfo=UTC)
 
 
 def _zone(_context: click.Context, _option: click.Parameter, name: str | None) -> tzinfo:
@@ -152,24 +128,77 @@ def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, fold
         react(run)
 
 
+@events.command()
+@store_option
+@_zone_option
+@_dns_option
+@click.option(
+    "--bind",
+    "places",
+    metavar="KIND:ADDRESS:PORT",
+    multiple=True,
+    required=True,
+    help="Where to listen; KIND is tcp, udp or tls. May be given several times.",
+)
+@click.option(
+    "--from",
+    "senders",
+    metavar="ADDRESS|NETWORK",
+    multiple=True,
+    required=True,
+    help="Who may send; all others are refused. May be given several times.",
+)
+@click.option("--certificate", type=ANY_PATH, help="For tls: the certificate with its chain and private key, in PEM.")
+@click.option("--client-ca", type=ANY_PATH, help="For tls: the authorities of senders' certificates, in PEM.")
+def listen(
+    store: str,
+    zone: tzinfo,
+    dns: bool,
+    places: tuple[str, ...],
+    senders: tuple[str, ...],
+    certificate: Path | None,
+    client_ca: Path | None,
+) -> None:
+    """Take events as KMS hosts send them, by syslog or as JSON lines, until interrupted.
+
+    A server does the same where [events] in its configuration says so.
+    """
+    from pydantic import ValidationError
+    from twisted.internet.task import react
+
+    from kmstwist.collecting.settings import EventsSettings
+    from kmstwist.server.collecting import collect
+    from kmstwist.startup import StartupError
+
+    try:
+        settings = EventsSettings(
+            listen=places,
+            senders=senders,
+            certificate=None if certificate is None else str(certificate),
+            client_ca=None if client_ca is None else str(client_ca),
+        )
+    except ValidationError as error:
+        raise click.UsageError(
+            "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
+        ) from None
+    with opened(store, writes=True, makes=True):
+        pass
+    try:
+        react(collect, (settings, store, zone, dns))
+    except StartupError as error:
+        raise click.ClickException(str(error)) from None
+
+
 def _importer(engine: object, zone: tzinfo, window: float, dns: bool) -> Importer:
     from sqlalchemy import Engine
 
     from kmstwist.audit.events.importer import Importer
+    from kmstwist.audit.events.lookup import addresses_of
     from kmstwist.audit.store import stored_privacy
 
     assert isinstance(engine, Engine)
     resolve: Callable[[str], Sequence[str]] = addresses_of if dns else lambda _: ()
     return Importer(engine, stored_privacy(engine), resolve, zone=zone, window=int(window * 1000))
-
-
-def addresses_of(name: str) -> Sequence[str]:
-    """The addresses of a machine's name, as this machine's resolver has them; none if it does not know it."""
-    try:
-        found = socket.getaddrinfo(name, None, proto=socket.IPPROTO_TCP)
-    except (OSError, UnicodeError):
-        return ()
-    return sorted({str(address[4][0]) for address in found})
 
 
 def _import(importer: Importer, path: Path) -> ImportResult | None:

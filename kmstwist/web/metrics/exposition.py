@@ -31,6 +31,7 @@ class SnapshotCollector(Collector):
         yield from self._conversations()
         yield from self._upstreams()
         yield from self._audit()
+        yield from self._events()
         yield from self._naming()
         if self._estate is not None:
             yield from estate_metrics(self._estate)
@@ -127,6 +128,27 @@ class SnapshotCollector(Collector):
         for outcome, count in counters.items():
             records.add_metric((outcome,), count)
         yield records
+
+    def _events(self) -> Iterator[Metric]:
+        gauges, counters = self._snapshot.events, self._snapshot.counters.events
+        if not gauges:
+            return
+        yield GaugeMetricFamily(
+            "kmstwist_events_waiting", "Messages of KMS hosts that are not stored yet.", value=gauges.get("waiting", 0)
+        )
+        yield GaugeMetricFamily(
+            "kmstwist_events_failing",
+            "1 while KMS hosts' events cannot be written to the audit's store.",
+            value=gauges.get("failing", 0),
+        )
+        messages = CounterMetricFamily(
+            "kmstwist_events_messages",
+            "Messages of KMS hosts: received, and what became of them.",
+            labels=("outcome",),
+        )
+        for outcome, count in counters.items():
+            messages.add_metric((outcome,), count)
+        yield messages
 
     def _naming(self) -> Iterator[Metric]:
         published = GaugeMetricFamily(

@@ -1,0 +1,140 @@
+"""What was received, until it is in the store.
+
+Bounded by messages and by bytes. What cannot be stored waits; when there is no more room, those who send over TCP are
+not read any more, so that they keep what is theirs, and datagrams are dropped and counted. Nothing is taken out before
+the store has it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from kmstwist.audit.engine import open_engine
+from kmstwist.audit.events.importer import Importer, ImportResult
+from kmstwist.audit.events.join import Resolver
+from kmstwist.audit.events.model import BrokenEvent, RawEvent
+from kmstwist.audit.events.reading.times import Times
+from kmstwist.audit.store import is_data_fault, stored_privacy
+from kmstwist.collecting.message import read_message
+
+MOST_MESSAGES = 20_000
+MOST_BYTES = 32 << 20
+#: Messages stored together.
+BATCH = 1000
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of messages: `received` are all, `new`, `known`, `other` and `broken` what was made of them.
+
+    Not taken were `refused` ones, from no configured sender, and `dropped` ones, for which there was no room, or which
+    were too long.
+    """
+
+    received: int = 0
+    new: int = 0
+    known: int = 0
+    other: int = 0
+    broken: int = 0
+    refused: int = 0
+    dropped: int = 0
+
+
+@dataclass(slots=True)
+class Waiting:
+    """The messages that wait, each with its sender."""
+
+    messages: int = MOST_MESSAGES
+    size: int = MOST_BYTES
+    queue: deque[tuple[bytes, str]] = field(default_factory=deque)
+    held: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no more is to be read."""
+        return len(self.queue) >= self.messages or self.held >= self.size
+
+    def put(self, message: bytes, sender: str) -> None:
+        """Add a message that was received."""
+        self.queue.append((message, sender))
+        self.held += len(message)
+
+    def first(self, most: int) -> list[tuple[bytes, str]]:
+        """The first messages, which stay."""
+        return [self.queue[at] for at in range(min(most, len(self.queue)))]
+
+    def done(self, number: int) -> None:
+        """The first `number` messages are in the store."""
+        for _ in range(number):
+            self.held -= len(self.queue.popleft()[0])
+
+
+class Store:
+    """The audit's store as messages go into it; its calls block. `now` is in seconds since 1970."""
+
+    def __init__(self, store: str, zone: tzinfo, resolve: Resolver, now: Callable[[], float]) -> None:
+        self._store = store
+        self._zone = zone
+        self._resolve = resolve
+        self._now = now
+        self._engine: Engine | None = None
+
+    def take_in(self, messages: Sequence[tuple[bytes, str]]) -> tuple[Counts, list[BrokenEvent]]:
+        """Store the events in messages; what became of them, and some that are broken.
+
+        Raises StoreError, OSError and SQLAlchemy's errors, after which all may be tried again.
+        """
+        if self._engine is None:
+            self._engine = open_engine(self._store)
+        importer = Importer(self._engine, stored_privacy(self._engine), self._resolve, now=self._now)
+        counts, broken = Counts(), list[BrokenEvent]()
+        self._take_in(importer, list(messages), counts, broken)
+        return counts, broken
+
+    def _take_in(
+        self, importer: Importer, messages: list[tuple[bytes, str]], counts: Counts, broken: list[BrokenEvent]
+    ) -> None:
+        result = ImportResult(Path())
+        others = 0
+
+        def events() -> Iterator[RawEvent | BrokenEvent]:
+            nonlocal others
+            times = Times(self._zone, int(self._now() * 1000))
+            for message, sender in messages:
+                event = read_message(message, f"a message from {sender}", times)
+                if event is None:
+                    others += 1
+                else:
+                    yield event
+
+        try:
+            importer.take_in(events(), result)
+        except Exception as error:
+            if not is_data_fault(error):
+                raise
+            if len(messages) == 1:
+                # The database can never hold it.
+                counts.broken += 1
+                broken.append(BrokenEvent(f"a message from {messages[0][1]}", str(error).splitlines()[0]))
+                return
+            middle = len(messages) // 2
+            self._take_in(importer, messages[:middle], counts, broken)
+            self._take_in(importer, messages[middle:], counts, broken)
+            return
+        counts.new += result.imported
+        counts.known += result.known
+        counts.other += result.other + others
+        counts.broken += result.broken
+        broken += result.shown
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None

@@ -1,0 +1,117 @@
+"""Connections and datagrams of those who send events."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Protocol
+
+from twisted.internet import protocol
+from twisted.internet.interfaces import IAddress, ITransport
+from twisted.python.failure import Failure
+
+from kmstwist.collecting.framing import MOST, Frames
+
+#: Connections at one time.
+CONNECTIONS = 100
+
+
+class Taker(Protocol):
+    """Who takes messages in."""
+
+    connections: set[Stream]
+
+    @property
+    def full(self) -> bool:
+        """Whether no more is to be read."""
+
+    def may_send(self, address: str) -> bool:
+        """Whether what comes from this address is taken."""
+
+    def take(self, message: bytes, sender: str) -> None:
+        """Take a message in."""
+
+    def drop(self, number: int) -> None:
+        """Count messages that could not be taken."""
+
+
+class Stream(protocol.Protocol):
+    """A sender's connection."""
+
+    transport: ITransport
+
+    def __init__(self, collector: Taker, sender: str) -> None:
+        self._collector = collector
+        self._sender = sender
+        self._frames = Frames()
+        self._too_long = 0
+        self._paused = False
+
+    def connectionMade(self) -> None:
+        """Begin to read, unless there is no room."""
+        self._collector.connections.add(self)
+        if self._collector.full:
+            self.pause()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take the messages that are whole."""
+        for message in self._frames.feed(data):
+            self._collector.take(message, self._sender)
+        self._collector.drop(self._frames.too_long - self._too_long)
+        self._too_long = self._frames.too_long
+
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
+        """The last line may have no end."""
+        if rest := self._frames.end():
+            self._collector.take(rest, self._sender)
+        self._collector.connections.discard(self)
+
+    def pause(self) -> None:
+        """Read no more, so that the sender keeps what it has."""
+        if not self._paused:
+            self._paused = True
+            self.transport.pauseProducing()  # type: ignore[attr-defined]
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused:
+            self._paused = False
+            with suppress(AttributeError):
+                self.transport.resumeProducing()  # type: ignore[attr-defined]
+
+    def finish(self) -> None:
+        """End the connection; what came with it is taken."""
+        self.transport.loseConnection()
+
+
+class Streams(protocol.ServerFactory):
+    """Takes the connections of those who may send."""
+
+    noisy = False
+
+    def __init__(self, collector: Taker) -> None:
+        self._collector = collector
+
+    def buildProtocol(self, addr: IAddress | None) -> Stream | None:
+        """A stream; None, which closes the connection, for one who may not send, or one too many."""
+        address: str = addr.host  # type: ignore[union-attr]
+        if not self._collector.may_send(address) or len(self._collector.connections) >= CONNECTIONS:
+            return None
+        return Stream(self._collector, address)
+
+
+class Datagrams(protocol.DatagramProtocol):
+    """A message in each datagram."""
+
+    noisy = False
+
+    def __init__(self, collector: Taker) -> None:
+        self._collector = collector
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        """Take it, where there is room."""
+        if not self._collector.may_send(addr[0]):
+            return
+        if self._collector.full or len(datagram) > MOST:
+            self._collector.drop(1)
+        elif message := datagram.strip(b"\0\r\n \t"):
+            self._collector.take(message, addr[0])

@@ -1,0 +1,219 @@
+"""The listener for events as a part of a server: its ports, its senders' connections, and the way into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import ServerFactory
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+from kmstwist.audit.engine import StoreError, plain_error
+from kmstwist.collecting.keeper import BATCH, Counts, Store, Waiting
+from kmstwist.collecting.receiving import Datagrams, Stream, Streams
+from kmstwist.collecting.settings import TLS, UDP, Place
+from kmstwist.logevents import EVENTS_BROKEN, EVENTS_FAILING, EVENTS_LISTENING, EVENTS_LOST, EVENTS_REFUSED
+from kmstwist.networks import Network
+from kmstwist.reactor import Reactor
+
+if TYPE_CHECKING:
+    from twisted.internet.ssl import CertificateOptions
+
+#: Seconds from one look at what has come to the next. Longer than a gateway takes to store its record of a request, so
+#: that a request's record is there before its event.
+EVERY = 2.0
+#: The longest pause between attempts at a store that fails, and between two lines about one matter, in seconds.
+RETRY_MOST, SAY_EVERY = 60.0, 600.0
+
+
+class Collector(Service):
+    """Listens at `places` for what `senders` send, and stores the events in it. `drain` is how long (seconds) the end
+    may wait for the store."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        places: Sequence[Place],
+        senders: Sequence[Network],
+        store: Store,
+        reactor: Reactor,
+        *,
+        tls: CertificateOptions | None = None,
+        drain: float = 10.0,
+    ) -> None:
+        self._places = places
+        self._senders = senders
+        self._store = store
+        self._reactor = reactor
+        self._tls = tls
+        self._drain = drain
+        self._pool = ThreadPool(1, 1, "events")
+        self._ports: list[IListeningPort] = []
+        self._looking: Deferred[None] | None = None
+        self._said: dict[str, float] = {}
+        # The ports are closed; what was received is stored, and that is all.
+        self._closing = self._stopping = False
+        self.connections: set[Stream] = set()
+        self.waiting = Waiting()
+        self.counts = Counts()
+        self.problem = ""
+
+    # -- life
+
+    def startService(self) -> None:
+        """Open the ports; one that another process still has is tried again."""
+        super().startService()
+        self._closing = self._stopping = False
+        self._pool.start()
+        for place in self._places:
+            self._open(place)
+        self._looking = ensureDeferred(self._look())
+
+    def _open(self, place: Place) -> None:
+        if self._closing:
+            return
+        host, port = place.at.host, place.at.port
+        try:
+            if place.kind == UDP:
+                opened = self._reactor.listenUDP(port, Datagrams(self), interface=host, maxPacketSize=65_536)
+            else:
+                factory: ServerFactory = Streams(self)
+                if place.kind == TLS:
+                    from twisted.protocols.tls import TLSMemoryBIOFactory
+
+                    factory = TLSMemoryBIOFactory(self._tls, False, factory)  # type: ignore[arg-type, assignment]
+                opened = self._reactor.listenTCP(port, factory, interface=host)
+        except CannotListenError as error:
+            self._say(f"cannot listen at {place}: {error.socketError}", str(place))
+            self._reactor.callLater(1.0, self._open, place)
+            return
+        self._ports.append(opened)
+        EVENTS_LISTENING.emit(self.log, at=str(place))
+
+    def stopService(self) -> Deferred[None]:
+        """Close the ports, take in what was received, and store it."""
+        super().stopService()
+        self._closing = True
+        return ensureDeferred(self._stop())
+
+    async def _stop(self) -> None:
+        for port in self._ports:
+            await maybeDeferred(port.stopListening)
+        self._ports = []
+        for connection in list(self.connections):
+            connection.finish()
+        ends_at = self._reactor.seconds() + min(1.0, self._drain)
+        while self.connections and self._reactor.seconds() < ends_at:
+            # What they had under way comes with their end.
+            await deferLater(self._reactor, 0.02, lambda: None)
+        self._stopping = True
+        if self._looking is not None:
+            await self._looking
+        if self.waiting.queue:
+            EVENTS_LOST.emit(self.log, messages=len(self.waiting.queue), detail=self.problem)
+        await self._in_thread(self._store.close)
+        self._pool.stop()
+
+    # -- receiving
+
+    def may_send(self, address: str) -> bool:
+        """Whether what comes from this address is taken."""
+        host = ip_address(address.partition("%")[0])
+        host = getattr(host, "ipv4_mapped", None) or host
+        if any(host.version == network.version and host in network for network in self._senders):
+            return True
+        self.counts.refused += 1
+        if self._may_say(f"refused {address}"):
+            EVENTS_REFUSED.emit(self.log, peer=address)
+        return False
+
+    @property
+    def full(self) -> bool:
+        """Whether no more is to be read."""
+        return self.waiting.full
+
+    def take(self, message: bytes, sender: str) -> None:
+        """Take a message in; those of streams even when there is no room, for no more are read then."""
+        self.counts.received += 1
+        self.waiting.put(message, sender)
+        if self.waiting.full:
+            for connection in self.connections:
+                connection.pause()
+
+    def drop(self, number: int) -> None:
+        """Count messages that could not be taken."""
+        self.counts.dropped += number
+
+    # -- storing
+
+    async def _look(self) -> None:
+        pause, ends_at = EVERY, float("inf")
+        while True:
+            if self._stopping:
+                ends_at = min(ends_at, self._reactor.seconds() + self._drain)
+                pause = min(pause, 0.2)
+            if self.waiting.queue:
+                stored = await self._take_in()
+                pause = EVERY if stored else min(max(pause, EVERY) * 2, RETRY_MOST)
+            if self._stopping and (not self.waiting.queue or self._reactor.seconds() >= ends_at):
+                return
+            if len(self.waiting.queue) < BATCH or self.problem:
+                await self._rest(pause)
+
+    async def _rest(self, seconds: float) -> None:
+        # In small steps, so that the end need not wait for a long one.
+        ends = self._reactor.seconds() + seconds
+        while (left := ends - self._reactor.seconds()) > 0:
+            if self._stopping and not self.problem:
+                return
+            await deferLater(self._reactor, min(left, 0.2), lambda: None)
+            if self._stopping:
+                return
+
+    async def _take_in(self) -> bool:
+        """Store the first of what waits; whether that worked."""
+        messages = self.waiting.first(BATCH)
+        try:
+            counts, broken = await self._in_thread(lambda: self._store.take_in(messages))
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            self.problem = plain_error(error)
+            if self._may_say("store"):
+                EVENTS_FAILING.emit(self.log, waiting=len(self.waiting.queue), detail=self.problem)
+            return False
+        self.problem = ""
+        self.waiting.done(len(messages))
+        for each in fields(Counts):
+            setattr(self.counts, each.name, getattr(self.counts, each.name) + getattr(counts, each.name))
+        if broken and self._may_say("broken"):
+            EVENTS_BROKEN.emit(self.log, number=counts.broken, where=broken[0].place, detail=broken[0].why)
+        if not self.waiting.full:
+            for connection in self.connections:
+                connection.resume()
+        return True
+
+    def _in_thread(self, work):  # type: ignore[no-untyped-def]
+        return deferToThreadPool(self._reactor, self._pool, work)
+
+    def _say(self, detail: str, matter: str) -> None:
+        if self._may_say(matter):
+            EVENTS_FAILING.emit(self.log, waiting=len(self.waiting.queue), detail=detail)
+
+    def _may_say(self, matter: str) -> bool:
+        now = self._reactor.seconds()
+        if len(self._said) > 1000:
+            self._said.clear()
+        if now - self._said.get(matter, float("-inf")) < SAY_EVERY:
+            return False
+        self._said[matter] = now
+        return True
