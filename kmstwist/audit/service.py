@@ -39,13 +39,16 @@ from kmstwist.audit.engine import (
     store_url,
 )
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy, load_salt
-from kmstwist.audit.products.names import Named, note_configured
+from kmstwist.audit.products.named import Named
+from kmstwist.audit.products.names import note_configured
 from kmstwist.audit.records import Record, RecordIds, RecordMaker
+from kmstwist.audit.settings import BATCH, GATHER, QUEUE, OnFailure
 from kmstwist.audit.sightings import Sighting, remember
 from kmstwist.audit.storage import Storage
 from kmstwist.audit.store import write_policy
-from kmstwist.audit.upkeep.retention import Limits, Outcome, prune
-from kmstwist.audit.writer import BATCH, GATHER, QUEUE, RETRY_MOST, AuditWriter, OnFailure
+from kmstwist.audit.upkeep.limits import Limits
+from kmstwist.audit.upkeep.retention import Outcome, prune
+from kmstwist.audit.writer import RETRY_MOST, AuditWriter
 from kmstwist.logevents import (
     AUDIT_RETENTION,
     AUDIT_RETENTION_FAILING,

@@ -30,10 +30,9 @@ from kmstwist.audit.engine import (
     pragma,
     sqlite_path,
 )
-from kmstwist.audit.inserting import commit_batch
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import Record
-from kmstwist.audit.store import insert_batch
+from kmstwist.audit.store import commit_batch, insert_batch
 from kmstwist.audit.storefile import StoreFile
 from kmstwist.logevents import AUDIT_STORE_LOST, AUDIT_STORE_OPENED
 

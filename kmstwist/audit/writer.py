@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
@@ -27,6 +26,7 @@ from twisted.logger import Logger
 
 from kmstwist.audit.engine import plain_error
 from kmstwist.audit.records import Record, id_text
+from kmstwist.audit.settings import BATCH, GATHER, QUEUE, OnFailure
 from kmstwist.audit.store import is_data_fault
 from kmstwist.logevents import (
     AUDIT_DROPPED,
@@ -36,21 +36,11 @@ from kmstwist.logevents import (
     AUDIT_REJECTED,
 )
 
-GATHER = 0.003
 # Records of a batch after which the next one is gathered. A batch costs as much as some ten records; few clients gain
 # nothing by waiting for each other, and with 64 at once it costs a fifth of a conversation's time not to.
 BUSY = 8
-BATCH = 2000
-QUEUE = 100_000
 RETRY_FIRST, RETRY_MOST = 0.5, 30.0
 ALARM_EVERY = 60.0
-
-
-class OnFailure(StrEnum):
-    """What becomes of calls whose record cannot be stored: the option `on_audit_failure`."""
-
-    SERVE = "serve"
-    REFUSE = "refuse"
 
 
 class AuditUnavailable(Exception):

@@ -9,32 +9,55 @@ from pathlib import Path
 import click
 
 from kmstwist import __version__
-from kmstwist.cli.lazy import INTERRUPTED, LazyGroup
+from kmstwist.cli.lazy import INTERRUPTED, LazyGroup, Verb
 from kmstwist.cli.output import OutputError, give_up_standard_output, watch_standard_output
 from kmstwist.cli.where import config_option, remember_config
 
-#: Each verb's command, as "module:attribute" below kmstwist.cli.
+#: All verbs.
 VERBS = {
-    "audit": "audit.audit:audit",
-    "config": "gateway.config:config",
-    "demo": "lab.demo:demo",
-    "discover": "dns.discover:discover",
-    "doctor": "checks.doctor:doctor",
-    "dns": "dns.dns:dns",
-    "errors": "clients.errors:errors",
-    "events": "audit.events:events",
-    "gateway": "gateway.gateway:gateway",
-    "keys": "clients.keys:keys",
-    "lab": "lab.lab:lab",
-    "log": "logs.log:log",
-    "notify": "gateway.notify:notify",
-    "probe": "checks.probe:probe",
-    "products": "audit.products:products",
-    "report": "audit.report:report",
-    "serve": "serve:serve",
-    "setup-client": "clients.setup_client:setup_client",
-    "upstreams": "gateway.upstreams:upstreams",
-    "web": "gateway.web:web",
+    "audit": Verb("audit.audit:audit", "Look after the audit's store."),
+    "config": Verb("gateway.config:config", "The configuration file of `twistd kms`."),
+    "demo": Verb("lab.demo:demo", "Show the status site with a year of records."),
+    "discover": Verb("dns.discover:discover", "Look for KMS hosts in DNS as a Windows client does, and probe them."),
+    "doctor": Verb(
+        "checks.doctor:doctor",
+        "Check configuration, ports, permissions, DNS, KMS hosts, clock, audit and disk, and say what to do.",
+    ),
+    "dns": Verb("dns.dns:dns", "Publish this gateway in DNS, so that KMS clients find it."),
+    "errors": Verb(
+        "clients.errors:errors",
+        "Explain each CODE, given as 0xC004F074, C004F074, 1722, -1073418124 or RPC_S_SERVER_UNAVAILABLE.",
+    ),
+    "events": Verb(
+        "audit.events:events", "Bring in the KMS host's own events, which name the machines behind V5 and V6 requests."
+    ),
+    "gateway": Verb("gateway.gateway:gateway", "A running gateway (or lab) on this machine."),
+    "keys": Verb(
+        "clients.keys:keys",
+        "List the client setup keys (GVLK) that Microsoft publishes, all or those that match SEARCH.",
+    ),
+    "lab": Verb("lab.lab:lab", "Rehearse volume activation with simulated clients."),
+    "log": Verb(
+        "logs.log:log", "Show kmstwist's log: FILE, or the one in /var/log, or systemd's journal; - is standard input."
+    ),
+    "notify": Verb(
+        "gateway.notify:notify", "Who is told when something is not as it should be: [notify] in the configuration."
+    ),
+    "probe": Verb("checks.probe:probe", "Check that a KMS host answers at HOST[:PORT], genuine or kmstwist."),
+    "products": Verb(
+        "audit.products:products",
+        "Give names to products, which genuine requests and the KMS host's events tell by their ids only.",
+    ),
+    "report": Verb("audit.report:report", "Show one of the audit's reports; without NAME, list them."),
+    "serve": Verb("serve:serve", "Run the server here, until Ctrl-C: the same as `twistd -n kms`."),
+    "setup-client": Verb(
+        "clients.setup_client:setup_client",
+        "Print the exact slmgr or ospp commands, in order, that make a machine a KMS client.",
+    ),
+    "upstreams": Verb("gateway.upstreams:upstreams", "The KMS hosts behind a running gateway."),
+    "web": Verb(
+        "gateway.web:web", "The listener for health, metrics and the status page ([web] in the configuration)."
+    ),
 }
 
 

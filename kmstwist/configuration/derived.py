@@ -10,9 +10,9 @@ from pathlib import Path
 from kmstwist.addresses import is_address
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import Effective
-from kmstwist.discovery.known import identity
-from kmstwist.gateway.discover import is_own_address
+from kmstwist.discovery.lookup.names import identity
 from kmstwist.lab.keys import LabKeyError, default_state_dir
+from kmstwist.ownaddress import is_own_address
 from kmstwist.shown import has_password
 from kmstwist.startup import StartupError
 

@@ -6,19 +6,12 @@ another, so the names that are known are looked up too, where a comparison as te
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Mapping
 
 from kmstwist.addresses import is_address
-from kmstwist.discovery.lookup import names
 from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.together import together
-
-
-def identity(host: str) -> str:
-    """A host's name or address in the one form that is compared. Raises `NameInvalid`."""
-    return str(ipaddress.ip_address(host)) if is_address(host) else names.normal(host)
 
 
 async def strangers_among(

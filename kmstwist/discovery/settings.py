@@ -7,17 +7,20 @@ which knows it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup import names
-from kmstwist.discovery.lookup.resolver import DEFAULT_TIMEOUTS
-from kmstwist.discovery.publishing.gss import Kerberos
-from kmstwist.discovery.publishing.tsig import KeyFileInvalid, TsigKey, read_key_file
-from kmstwist.discovery.publishing.update import Publication
+from kmstwist.discovery.lookup.names import DEFAULT_TIMEOUTS
 from kmstwist.sections import Section
+
+# The messages of DNS are imported where they are needed: reading a configuration takes half as long without.
+if TYPE_CHECKING:
+    from kmstwist.discovery.publishing.gss import Kerberos
+    from kmstwist.discovery.publishing.tsig import TsigKey
+    from kmstwist.discovery.publishing.update import Publication
 
 
 def _server(text: str) -> str:
@@ -98,6 +101,8 @@ class PublishSettings(Section):
 
         Raises `NameInvalid` where the host's name is no name that clients elsewhere could resolve.
         """
+        from kmstwist.discovery.publishing.update import Publication
+
         target = names.host_name(host)
         return tuple(
             Publication(domain, target, port, self.priority, self.weight, self.ttl)
@@ -115,6 +120,9 @@ class PublishSettings(Section):
 
         Raises `KeyFileInvalid`.
         """
+        from kmstwist.discovery.publishing.gss import Kerberos
+        from kmstwist.discovery.publishing.tsig import KeyFileInvalid, read_key_file
+
         if self.key_file is not None and self.keytab is not None:
             raise KeyFileInvalid("key_file and keytab are two ways to sign: give one of the two")
         if self.keytab is not None:

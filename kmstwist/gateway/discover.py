@@ -7,8 +7,6 @@ gateway may be published in the same domain.
 
 from __future__ import annotations
 
-import errno
-import socket
 from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import Any, Protocol
 
@@ -19,6 +17,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.gateway.upstream import Random, Target
 from kmstwist.logevents import DISCOVERED, DISCOVERY_FAILED
+from kmstwist.ownaddress import is_own_address
 
 #: Seconds between two questions: an answer's time to live counts between these.
 SHORTEST_TTL = 5.0
@@ -129,17 +128,6 @@ class Discoverer:
 
 async def _awaited(found: Awaitable[Found]) -> Found:
     return await found
-
-
-def is_own_address(address: str) -> bool:
-    """Whether an IP address in text is one of this machine's: only such can be bound."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as trial:
-            trial.bind((address, 0))
-    except OSError as error:
-        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
-    return True
 
 
 def without_ourselves(

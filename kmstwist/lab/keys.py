@@ -12,9 +12,6 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from Crypto.Hash import SHA256
-from Crypto.Protocol.KDF import HKDF
-
 SECRET_SIZE = 32
 KEY_FILE_NAME = "lab.key"
 HOST_ID_PREFIX = "LAB-"
@@ -29,6 +26,15 @@ _FOLDER_MODE = 0o700
 
 class LabKeyError(Exception):
     """The lab's key cannot be read, made or trusted; the text is a sentence with the cure."""
+
+
+def _derive(secret: bytes, size: int, info: bytes) -> bytes:
+    # Only who has a key needs these; a command that has none would start in twice the time.
+    from Crypto.Hash import SHA256
+    from Crypto.Protocol.KDF import HKDF
+
+    derived: bytes = HKDF(secret, size, _SALT, SHA256, context=info)
+    return derived
 
 
 class LabKey:
@@ -46,8 +52,7 @@ class LabKey:
             raise LabKeyError(f"a lab key has {SECRET_SIZE} bytes; this one has {len(secret)}")
 
         def derive(info: bytes, size: int) -> bytes:
-            derived: bytes = HKDF(secret, size, _SALT, SHA256, context=info)
-            return derived
+            return _derive(secret, size, info)
 
         self.v4_mac = derive(b"v4 mac", _AES_KEY_SIZE)
         self.v5_enc = derive(b"v5 enc", _AES_KEY_SIZE)
@@ -61,8 +66,7 @@ class LabKey:
 
     def telephone_digest(self, message: bytes) -> bytes:
         """What the ids of telephone activation are made of: 32 bytes that HKDF-SHA256 derives for a message."""
-        digest: bytes = HKDF(self._phone_key, _HMAC_KEY_SIZE, _SALT, SHA256, context=message)
-        return digest
+        return _derive(self._phone_key, _HMAC_KEY_SIZE, message)
 
     def __repr__(self) -> str:
         return f"<LabKey of {self.host_id}>"

@@ -12,7 +12,7 @@ from kmstwist.clock import now
 from kmstwist.configuration.derived import listening_ports, refuse_ourselves, state_dir
 from kmstwist.configuration.model import Config
 from kmstwist.discovery.lookup.resolver import Lookup
-from kmstwist.gateway.discover import is_own_address, without_ourselves
+from kmstwist.gateway.discover import without_ourselves
 from kmstwist.gateway.lookup import HostsFound, find_hosts
 from kmstwist.gateway.service import GatewayService
 from kmstwist.gateway.settings import GatewaySettings
@@ -22,6 +22,7 @@ from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
 from kmstwist.lab.service import LabService
 from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreError
+from kmstwist.ownaddress import is_own_address
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 from kmstwist.transport.endpoints import Guarded, addresses_endpoint, endpoint_for

@@ -12,10 +12,9 @@ from sqlalchemy import Engine
 
 from kmstwist.audit.engine import StoreError, StoreUnavailable, open_engine
 from kmstwist.audit.migrate import check, migrate
-from kmstwist.audit.products.names import Named
+from kmstwist.audit.products.named import Named
 from kmstwist.audit.service import AuditService, AuditSettings, try_settings
-from kmstwist.audit.settings import AuditSection
-from kmstwist.audit.writer import OnFailure
+from kmstwist.audit.settings import AuditSection, OnFailure
 from kmstwist.lab.filemodes import keep_folder_to_owner
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError

@@ -37,7 +37,8 @@ from kmstwist.audit.reports.render import to_json
 from kmstwist.audit.sightings import remember
 from kmstwist.audit.store import insert_batch, read_records
 from kmstwist.audit.upkeep.forget import forget
-from kmstwist.audit.upkeep.retention import Limits, prune, rewrite
+from kmstwist.audit.upkeep.limits import Limits
+from kmstwist.audit.upkeep.retention import prune, rewrite
 from kmstwist.audit.upkeep.verify import verify
 from kmstwist.cli.main import kmstwist
 from kmstwist.discovery.strangers import Stranger

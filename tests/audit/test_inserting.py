@@ -15,10 +15,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import open_engine, reading
-from kmstwist.audit.inserting import commit_batch
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import Record
-from kmstwist.audit.store import insert_batch, is_data_fault, read_records
+from kmstwist.audit.store import commit_batch, insert_batch, is_data_fault, read_records
 from tests.audit.making import HOUR, START, known, opaque, refusal
 from tests.audit.test_sums import records_and_facts
 

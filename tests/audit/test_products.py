@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 from kmstwist.audit.engine import reading
 from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy
-from kmstwist.audit.products.names import Named, Names, add_imported, note_configured
+from kmstwist.audit.products.named import Named
+from kmstwist.audit.products.names import Names, add_imported, note_configured
 from kmstwist.audit.products.printed import NoProducts, read_printed
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.filters import pattern

@@ -12,7 +12,8 @@ from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.forget import forget
-from kmstwist.audit.upkeep.retention import Limits, Outcome, prune, size_in_use
+from kmstwist.audit.upkeep.limits import Limits
+from kmstwist.audit.upkeep.retention import Outcome, prune, size_in_use
 from kmstwist.audit.upkeep.verify import verify
 from tests.audit.making import DAY, HOUR, START, known, opaque, refusal, uuid
 

@@ -18,9 +18,10 @@ from kmstwist.audit import schema
 from kmstwist.audit.engine import StoreError, open_engine, reading, writing
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
 from kmstwist.audit.service import AuditService, AuditSettings
+from kmstwist.audit.settings import OnFailure
 from kmstwist.audit.store import stored_privacy
-from kmstwist.audit.upkeep.retention import Limits
-from kmstwist.audit.writer import AuditUnavailable, OnFailure
+from kmstwist.audit.upkeep.limits import Limits
+from kmstwist.audit.writer import AuditUnavailable
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from tests.audit.making import DAY, START, opaque
 from tests.reactors import reactor

@@ -13,7 +13,8 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from kmstwist.audit.records import Record, id_text
-from kmstwist.audit.writer import BUSY, AuditUnavailable, AuditWriter, OnFailure
+from kmstwist.audit.settings import OnFailure
+from kmstwist.audit.writer import BUSY, AuditUnavailable, AuditWriter
 from tests.audit.making import START, opaque
 
 

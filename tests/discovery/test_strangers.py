@@ -8,8 +8,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from kmstwist.discovery.known import identity
 from kmstwist.discovery.lookup.answers import LookupProblem, SrvAnswer
+from kmstwist.discovery.lookup.names import identity
 from kmstwist.discovery.strangers import Stranger, StrangerWatch, strangers_in
 from tests.discovery.fakes import FakeLookup, Log, failed, record, result
 

@@ -42,7 +42,7 @@ def test_what_is_held_is_one_incomplete_fragment() -> None:
     assert len(read_all(reader)) == 100
     assert reader.pending == 523
     # Nor is the read that it came in kept behind it: a thousand idle connections would hold a thousand reads.
-    assert len(reader._data) == 523
+    assert len(reader.data) == 523
 
 
 def test_a_length_out_of_bounds_is_found_out_by_the_header_alone() -> None:

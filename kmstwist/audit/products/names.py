@@ -19,21 +19,13 @@ from sqlalchemy import Column, ColumnElement, Connection, Engine, case, func, se
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import reading, writing
+from kmstwist.audit.products.named import Named
 from kmstwist.audit.store import put_fact, read_fact
 from kmstwist.kms.catalogue import APP_ID_OF_FAMILY, APPLICATION_NAMES, FAMILIES
 from kmstwist.kms.labids import product_of
 
 #: Facts about the store: the names in the server's configuration, and those that were imported.
 CONFIGURED, IMPORTED = "products configured", "products imported"
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A product's name, and its family (one of `FAMILIES`), "" where that is not known."""
-
-    act_id: str
-    name: str
-    family: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from kmstwist.audit.products.names import Named
+from kmstwist.audit.products.named import Named
 from kmstwist.kms.catalogue import APP_ID_OF_FAMILY, APPLICATION_NAMES, UnknownProduct, find
 
 #: Bytes of such a text that are read at most; `slmgr /dlv all` prints some 300 KB.

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kmstwist.audit.products.names import Named
+from kmstwist.audit.products.named import Named
 from kmstwist.sections import Contradictions, Fault, Section
 
 

@@ -20,26 +20,12 @@ from kmstwist.audit import schema
 from kmstwist.audit.engine import is_sqlite, pragma, reading, writing
 from kmstwist.audit.records import first_id_at
 from kmstwist.audit.sums.all import SUMS
+from kmstwist.audit.upkeep.limits import DAY_MS, Limits
 
 STEP = 2000
 # Steps that free nothing, after which no more are made: going on would only lose what is kept.
 IN_VAIN = 5
-#: Records that no size takes away.
-FLOOR = 1000
 FREED_PAGES = 500
-DAY_MS = 24 * schema.HOUR_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long (days) and how much (bytes of database) is kept; None for no limit.
-
-    `floor` is how many records the size leaves in any case, the newest ones.
-    """
-
-    days: float | None = None
-    size: int | None = None
-    floor: int = 0
 
 
 @dataclass(slots=True)

@@ -47,7 +47,8 @@ def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool)
 
     from kmstwist.audit.engine import is_sqlite
     from kmstwist.audit.reports.times import parse_duration
-    from kmstwist.audit.upkeep.retention import FLOOR, Limits, Outcome, prune, rewrite
+    from kmstwist.audit.upkeep.limits import FLOOR, Limits
+    from kmstwist.audit.upkeep.retention import Outcome, prune, rewrite
 
     try:
         days = parse_duration(older_than).total_seconds() / 86400 if older_than is not None else None

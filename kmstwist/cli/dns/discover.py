@@ -124,8 +124,8 @@ def _known(hosts: tuple[str, ...], config: Config) -> frozenset[str] | None:
     import socket
 
     from kmstwist.configuration.derived import known_hosts
-    from kmstwist.discovery.known import identity
     from kmstwist.discovery.lookup import names
+    from kmstwist.discovery.lookup.names import identity
 
     known = {identity(names.host_port(host, names.KMS_PORT).host) for host in hosts}
     if config.gateway.upstreams or config.dns.watch.domains or config.dns.publish.domains:

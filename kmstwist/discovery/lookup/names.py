@@ -8,6 +8,7 @@ Activation Planning Guide").
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 
 import dns.exception
 import dns.name
@@ -17,6 +18,8 @@ from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, is_address,
 SERVICE = "_vlmcs._tcp"
 KMS_PORT = DEFAULT_PORT
 DNS_PORT = 53
+#: Seconds to wait for each DNS server's answer, try by try.
+DEFAULT_TIMEOUTS = (2.0, 3.0)
 
 #: Characters that a name may have, without the final dot (RFC 1035 2.3.4 counts 255 bytes, with the lengths).
 MAX_LENGTH = 253
@@ -115,3 +118,8 @@ def _checked_labels(name: str, wanted: str) -> str:
     if text.replace(".", "").isdigit():
         raise NameInvalid(f"{name!r} is not {wanted}: it looks like an address, but is none.")
     return text
+
+
+def identity(host: str) -> str:
+    """A host's name or address in the one form that is compared. Raises `NameInvalid`."""
+    return str(ip_address(host)) if is_address(host) else normal(host)

@@ -30,13 +30,10 @@ from kmstwist.discovery.lookup.answers import (
 )
 from kmstwist.discovery.lookup.asking import Race, Standing
 from kmstwist.discovery.lookup.exchange import NoAnswer, Silence, exchange
-from kmstwist.discovery.lookup.names import service_name
+from kmstwist.discovery.lookup.names import DEFAULT_TIMEOUTS, service_name
 from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.lookup.together import together
 from kmstwist.reactor import Reactor
-
-DEFAULT_TIMEOUTS = (2.0, 3.0)
-"""Seconds to wait for each server's answer, try by try."""
 
 
 def tries(seconds: float) -> tuple[float, ...]:

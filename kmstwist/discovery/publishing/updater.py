@@ -16,8 +16,8 @@ from kmstwist.addresses import HostPort, is_address
 from kmstwist.discovery.client.machine import system_addresses
 from kmstwist.discovery.lookup.answers import IsAlias, LookupFailed, LookupProblem
 from kmstwist.discovery.lookup.exchange import NoAnswer, exchange
-from kmstwist.discovery.lookup.names import DNS_PORT
-from kmstwist.discovery.lookup.resolver import DEFAULT_TIMEOUTS, Lookup
+from kmstwist.discovery.lookup.names import DEFAULT_TIMEOUTS, DNS_PORT
+from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.publishing.gss import Kerberos
 from kmstwist.discovery.publishing.tsig import TsigKey

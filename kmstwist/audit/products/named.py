@@ -1,0 +1,14 @@
+"""A product's name, apart from the store that has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A product's name, and its family (one of `FAMILIES`), "" where that is not known."""
+
+    act_id: str
+    name: str
+    family: str = ""

@@ -1,0 +1,227 @@
+"""`kmstwist lab activate`: one simulated client, or many, ask for activation over the network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from uuid import UUID, uuid5
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, parse_host_port
+from kmstwist.cli.common import ANY_PATH, FiniteRange, run_reactor
+from kmstwist.cli.lab.common import checked_machine_name, state_dir_option, state_folder
+from kmstwist.cli.where import default_port
+from kmstwist.kms.catalogue import UnknownProduct, find
+from kmstwist.kms.status import Status, explain
+from kmstwist.kms.version import Version
+from kmstwist.lab.cipher import LabCipher
+from kmstwist.lab.client import LabClient, Outcome
+from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
+from kmstwist.lab.machines.errors import Refused
+from kmstwist.lab.wire import Asked, WireOutcome, activate_all
+from kmstwist.lab.wire import activate as activate_client
+from kmstwist.reactor import Reactor
+from kmstwist.reasons import Reason
+from kmstwist.transport.endpoints import endpoint_for
+from kmstwist.transport.errors import UpstreamError
+
+#: The CMID of a simulated machine follows from its name, so that the same machine asks again in the next run.
+_MACHINES = UUID("0f8c3a52-6d0b-5e0c-9d57-0d1f8d7f6a11")
+
+
+@click.command()
+@click.option("--product", help="The product's name, as `kmstwist keys` lists it.")
+@click.option(
+    "--machine",
+    "machines",
+    multiple=True,
+    help="Instead of --product: a lab machine, with all its products and its own KMS settings. May be repeated.",
+)
+@state_dir_option
+@click.option("--count", type=click.IntRange(1, 100_000), default=1, show_default=True, help="How many clients ask.")
+@click.option(
+    "--host",
+    metavar="HOST[:PORT]",
+    help="The lab, or a gateway before it.  [default: this machine's, at the port that is configured]",
+)
+@click.option("--port", type=click.IntRange(1, 65535), help="The host's port.")
+@click.option("--lab-key", type=ANY_PATH, help="The lab's key file; by default the one in this machine's state folder.")
+@click.option("--kms-version", type=click.Choice(["4", "5", "6"]), default="6", show_default=True)
+@click.option("--prefix", default="LAB-PC", show_default=True, help="The machines are named PREFIX-0001 and so on.")
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Clients that ask at the same time.",
+)
+@click.option("--timeout", type=FiniteRange(0.1, 300), default=10.0, show_default=True, help="Seconds a step may take.")
+@click.pass_context
+def activate(
+    ctx: click.Context,
+    product: str | None,
+    machines: tuple[str, ...],
+    state_dir: Path | None,
+    count: int,
+    host: str | None,
+    port: int | None,
+    lab_key: Path | None,
+    kms_version: str,
+    prefix: str,
+    at_once: int,
+    timeout: float,
+) -> None:
+    """Activate simulated clients over real connections and show how the count climbs.
+
+    Machines keep their identity: the same PREFIX and number is the same machine in every run. Exits with 0 if every
+    client got an answer, be it that the count is still too small; with 1 if one got none or was refused.
+    """
+    if (product is None) == (not machines):
+        raise click.UsageError("give either --product or --machine")
+    where = _where(ctx, host, port)
+    if product is None:
+        from kmstwist.cli.lab.practice import activate_machines
+
+        ctx.exit(activate_machines(machines, state_dir, lab_key, timeout))
+    try:
+        wanted = find(product)
+        key = LabKey.load(lab_key or state_folder(state_dir) / KEY_FILE_NAME)
+    except UnknownProduct as error:
+        raise click.ClickException(str(error)) from None
+    except LabKeyError as error:
+        raise click.ClickException(f"{error}, or name the lab's key with --lab-key") from None
+    try:
+        # The last name is the longest.
+        checked_machine_name(f"{prefix}-{count:04d}")
+    except Refused as error:
+        raise click.BadParameter(str(error), ctx, param_hint="--prefix") from None
+    cipher = LabCipher(key, os.urandom)
+    version = Version(int(kms_version), 0)
+
+    async def main(reactor: Reactor) -> list[Asked]:
+        now = reactor.seconds()
+        clients = [
+            LabClient(name, uuid5(_MACHINES, name), wanted, installed=now, version=version, virtual_machine=True)
+            for name in (f"{prefix}-{number:04d}" for number in range(1, count + 1))
+        ]
+        endpoint = endpoint_for(reactor, where.host, where.port, timeout)
+        with Progress(console=Console(stderr=True), transient=True, disable=count == 1) as progress:
+            bar = progress.add_task("activating", total=count)
+            return await activate_all(
+                clients,
+                lambda client: activate_client(client, cipher, endpoint, reactor, timeout),
+                at_once,
+                lambda: progress.advance(bar),
+            )
+
+    asked = run_reactor(main)
+    first = asked[0].result
+    if isinstance(first, UpstreamError):
+        raise click.ClickException(_unanswered(first, where))
+    if count == 1:
+        _print_whole(asked[0].client, first)
+    else:
+        _print_table(asked)
+    ctx.exit(0 if all(_answered(entry) for entry in asked) else 1)
+
+
+def _where(ctx: click.Context, host: str | None, port: int | None) -> HostPort:
+    """Whom to ask: the host's own port counts, and it is a usage error if --port was given and is another."""
+    if host is None:
+        return HostPort("127.0.0.1", default_port(port))
+    try:
+        where = parse_host_port(host, port or DEFAULT_PORT)
+    except AddressError as error:
+        raise click.BadParameter(str(error), ctx, param_hint="--host") from None
+    if port is not None and where.port != port:
+        raise click.UsageError(f"--host names port {where.port} and --port {port}; give one of them", ctx)
+    return where
+
+
+def _unanswered(error: UpstreamError, where: HostPort) -> str:
+    """Why nobody answered, and what to do about it."""
+    if error.reason in (Reason.UPSTREAM_REFUSED, Reason.UPSTREAM_TIMEOUT):
+        cure = "start a lab there (twistd -n kms), or name another with --host and --port"
+    elif error.reason is Reason.UPSTREAM_DNS:
+        cure = "see that --host is right"
+    else:
+        cure = f"see what answers there: kmstwist probe {where}"
+    return f"no answer from {where}: {error.detail}; {cure}"
+
+
+def _answered(entry: Asked) -> bool:
+    """Whether a client got an answer it could use, even if the count in it was too small."""
+    result = entry.result
+    return isinstance(result, WireOutcome) and result.outcome.hresult in (0, Status.SL_E_VL_NOT_ENOUGH_COUNT)
+
+
+def _state(result: WireOutcome | UpstreamError) -> tuple[str, str]:
+    """A client's licence after its attempt, in words, and the colour for it."""
+    if isinstance(result, UpstreamError):
+        return f"no answer: {result.detail}", "red"
+    outcome = result.outcome
+    if outcome.activated:
+        return "licensed for 180 days", "green"
+    if outcome.hresult == Status.SL_E_VL_NOT_ENOUGH_COUNT:
+        return f"grace: {outcome.detail}", "yellow"
+    return f"refused: {_code(outcome.hresult)} {_text(outcome)}", "red"
+
+
+def _code(hresult: int) -> str:
+    return f"0x{hresult & 0xFFFFFFFF:08X}"
+
+
+def _text(outcome: Outcome) -> str:
+    if outcome.hresult == Status.E_INVALID_DATA:
+        return "the message did not verify: is --lab-key a copy of that lab's lab.key?"
+    explanation = explain(outcome.hresult)
+    return outcome.detail or (explanation.text if explanation else "")
+
+
+def _print_table(asked: list[Asked]) -> None:
+    table = Table(box=None, header_style="bold")
+    for heading, justify in (("machine", "left"), ("count", "right"), ("ms", "right"), ("licence", "left")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    licensed = 0
+    for entry in asked:
+        text, colour = _state(entry.result)
+        answered = isinstance(entry.result, WireOutcome)
+        count = entry.result.outcome.count if isinstance(entry.result, WireOutcome) else None
+        licensed += answered and colour == "green"
+        took = f"{entry.result.connect_ms + entry.result.call_ms:.1f}" if isinstance(entry.result, WireOutcome) else ""
+        table.add_row(
+            escape(entry.client.machine_name), "" if count is None else str(count), took, f"[{colour}]{escape(text)}[/]"
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"{licensed} of {len(asked)} licensed")
+
+
+def _print_whole(client: LabClient, result: WireOutcome) -> None:
+    """All that one client learnt."""
+    outcome = result.outcome
+    text, colour = _state(result)
+    console = Console(highlight=False)
+    rows: list[tuple[str, object]] = [
+        ("machine", escape(client.machine_name)),
+        ("CMID", client.cmid),
+        ("product", client.product.name),
+        ("KMS version", client.version),
+        ("result", f"[{colour}]{escape(text)}[/]"),
+        ("code", _code(outcome.hresult)),
+    ]
+    if client.host_id is not None:
+        rows += [
+            ("host id", client.host_id),
+            ("count", f"{outcome.count} (needs {client.required_count})"),
+            ("activation interval", f"{client.activation_interval} minutes"),
+            ("renewal interval", f"{client.renewal_interval} minutes"),
+        ]
+    rows += [("connect and bind", f"{result.connect_ms:.1f} ms"), ("round trip", f"{result.call_ms:.1f} ms")]
+    for name, value in rows:
+        console.print(f"{name:<20} {value}")

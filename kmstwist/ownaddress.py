@@ -1,0 +1,17 @@
+"""Which addresses are this machine's own."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+
+def is_own_address(address: str) -> bool:
+    """Whether an IP address in text is one of this machine's: only such can be bound."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as trial:
+            trial.bind((address, 0))
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EINVAL)
+    return True

@@ -1,0 +1,77 @@
+"""Commands that start fast: what a list of commands says of them, and what each imports.
+
+A timing would say more of the machine than of the program, so what is held is what costs the time: modules.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from kmstwist.cli.lab.lab import lab
+from kmstwist.cli.lazy import LazyGroup
+from kmstwist.cli.main import kmstwist
+
+_RUN = """
+import contextlib, io, sys
+from kmstwist.cli.main import kmstwist
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    kmstwist(sys.argv[1:])
+print(*sys.modules)
+"""
+#: What takes longer to import than a command that has no use for it may take in all.
+_HEAVY = {"twisted", "sqlalchemy", "pydantic", "dns", "Crypto", "cryptography", "asyncio", "jinja2", "alembic"}
+
+
+def imported(arguments: str) -> list[str]:
+    """The modules that a command has imported at its end."""
+    found = subprocess.run(
+        [sys.executable, "-c", _RUN, *arguments.split()], capture_output=True, text=True, check=True, timeout=120
+    )
+    return found.stdout.split()
+
+
+@pytest.mark.parametrize("group", [kmstwist, lab], ids=["kmstwist", "lab"])
+def test_a_list_of_commands_says_of_each_what_its_help_says(group: LazyGroup) -> None:
+    context = click.Context(group)
+    for name, verb in group.verbs.items():
+        command = group.get_command(context, name)
+        assert command is not None
+        assert command.hidden is (verb.does is None)
+        if verb.does is not None:
+            listed = click.Command(name, help=verb.does)
+            for limit in range(20, 200, 5):
+                assert listed.get_short_help_str(limit) == command.get_short_help_str(limit), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "most"),
+    [
+        ("--help", 190),
+        ("--version", 190),
+        ("lab --help", 190),
+        ("errors 0xC004F074", 220),
+        ("keys windows", 280),
+        ("setup-client --help", 190),
+        ("log --help", 200),
+        ("gateway --help", 190),
+        ("audit --help", 190),
+        ("events --help", 200),
+    ],
+)
+def test_a_command_that_asks_nobody_imports_little(arguments: str, most: int) -> None:
+    modules = imported(arguments)
+    assert {name.partition(".")[0] for name in modules} & _HEAVY == set()
+    assert len(modules) <= most
+
+
+def test_a_configuration_is_checked_without_sql_keys_or_a_reactor(tmp_path: object) -> None:
+    file = f"{tmp_path}/kmstwist.toml"
+    with open(file, "w") as text:
+        text.write("[server]\nport = 1688\n")
+    modules = {name.partition(".")[0] for name in imported(f"config check {file}")}
+    assert modules & (_HEAVY - {"pydantic", "dns"}) == set()
+    assert "pydantic" in modules
