@@ -387,6 +387,16 @@ WORKER_ENDED = LogEvent(
     "A worker process ended by itself; another takes its place.",
     {"worker": "its number", "worker_pid": "its process id", "how": "how it ended", "again_s": "seconds until then"},
 )
+WORKER_SILENT = LogEvent(
+    "worker-silent",
+    "error",
+    "A worker process lives and does not answer its supervisor any more; it is killed, and another takes its place.",
+    {
+        "worker": "its number",
+        "worker_pid": "its process id",
+        "questions": "how many it has not answered, one after the other",
+    },
+)
 DEFECT = LogEvent(
     "defect",
     "error",

@@ -56,6 +56,10 @@ class NobodyThere(CommandError):
     """No server listens on the control socket, or it ended before it had answered."""
 
 
+class NoAnswer(CommandError):
+    """Somebody listens on the control socket, and does not answer in time."""
+
+
 def socket_path(run_dir: Path, port: int, worker: int | None = None) -> Path:
     """Where the control socket of the server at `port` is; its workers have sockets of their own."""
     return run_dir / (f"control-{port}.sock" if worker is None else f"control-{port}.{worker}.sock")
@@ -230,7 +234,7 @@ def ask(path: Path, request: Mapping[str, Any], timeout: float = 30.0) -> dict[s
             with connection.makefile("rb") as stream:
                 line = stream.readline(_MAX_ANSWER)
     except TimeoutError:
-        raise CommandError(f"kmstwist gave no answer at {path} within {timeout:g} s") from None
+        raise NoAnswer(f"kmstwist gave no answer at {path} within {timeout:g} s") from None
     except (ConnectionResetError, BrokenPipeError):
         line = b""
     except OSError as error:

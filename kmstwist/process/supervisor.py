@@ -2,7 +2,8 @@
 
 The supervisor opens the ports and accepts nothing; each worker inherits them, so that a client that connects while a
 worker dies waits in the kernel's queue for another. A worker that ends by itself is replaced, after a wait that doubles
-while it keeps dying. All write their lines to the same place, each line in one write.
+while it keeps dying. One that lives and does nothing is found by asking: every worker is asked every few seconds, and
+one that does not answer several times is killed. All write their lines to the same place, each line in one write.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, ProcessProtocol
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kmstwist.configuration.changes import in_force, read_again
 from kmstwist.configuration.reading import ConfigError
-from kmstwist.logevents import WORKER_ENDED, WORKER_STARTED
+from kmstwist.logevents import WORKER_ENDED, WORKER_SILENT, WORKER_STARTED
 from kmstwist.process.adoption import Adoption, handed_on
-from kmstwist.process.control import Command, CommandError, NobodyThere, ask, socket_path
+from kmstwist.process.control import Command, CommandError, NoAnswer, NobodyThere, ask, socket_path
 from kmstwist.process.listening import Listeners
 from kmstwist.process.options import Options
 from kmstwist.process.refusal import refused
@@ -44,6 +45,14 @@ _GRACE = 5.0
 #: Seconds within which a worker that is being started must answer a command, and between the attempts.
 _STARTS_WITHIN = 15.0
 _LOOK_AGAIN = 0.2
+#: Seconds between two questions to a worker whether it answers, and for its answer to those and to commands.
+_HEAR_EVERY = 3.0
+_ANSWERS_WITHIN = 2.0
+#: So many questions one after the other without an answer, and it hangs; fewer where it is to end anyhow.
+_SILENT = 4
+_SILENT_AT_THE_END = 2
+#: Commands that only ask: what those say that answer is worth having.
+_QUESTIONS = frozenset({"status", "upstreams"})
 #: Where the inherited ports begin in a worker, after its standard streams; the configuration follows them.
 _FIRST_DESCRIPTOR = 3
 
@@ -58,6 +67,9 @@ class Worker(ProcessProtocol):
         self.wait = _FIRST_WAIT
         self.restart: IDelayedCall | None = None
         self.ended: Deferred[None] | None = None
+        #: How many questions it has not answered, one after the other, and whether one is under way.
+        self.missed = 0
+        self.asked = False
         self._supervisor = supervisor
 
     def processEnded(self, reason: Failure) -> None:
@@ -88,6 +100,8 @@ class Supervisor(Service):
         self._reactor = reactor
         self._log = log or Logger(namespace="kmstwist.server")
         self.workers = [Worker(number, self) for number in range(1, self._server.workers + 1)]
+        self._hearing = LoopingCall(self._hear)
+        self._hearing.clock = reactor
 
     def privilegedStartService(self) -> None:
         """Open the ports, still with the privileges that a low port needs, and accept nothing on them."""
@@ -100,6 +114,7 @@ class Supervisor(Service):
         super().startService()
         for worker in self.workers:
             self._reactor.callWhenRunning(self._start, worker)
+        self._hearing.start(_HEAR_EVERY, now=False)
 
     def stopService(self) -> Deferred[None]:
         """Have every worker drain and end; kill those that do not."""
@@ -114,10 +129,13 @@ class Supervisor(Service):
                 waiting.append(worker.ended)
                 self._signal(worker, signal.SIGTERM)
         kill = self._reactor.callLater(self.drain + _GRACE, self._kill)
+        # One that hangs is not given the time that calls under way have.
+        self._hear()
 
         def done(_: object) -> Deferred[Any]:
             if kill.active():
                 kill.cancel()
+            self._hearing.stop()
             return self.listeners.close()
 
         return DeferredList(waiting).addCallback(done).addCallback(lambda _: None)
@@ -171,6 +189,7 @@ class Supervisor(Service):
                 childFDs={**descriptors, config: descriptor},
             )
         worker.pid = process.pid
+        worker.missed = 0
         worker.started = self._reactor.seconds()
         WORKER_STARTED.emit(self._log, worker=worker.number, worker_pid=worker.pid)
 
@@ -193,6 +212,37 @@ class Supervisor(Service):
             # One that has just ended by itself is told of in a moment, by processEnded.
             with suppress(ProcessExitedAlready):
                 worker.transport.signalProcess(number)
+
+    def _hear(self) -> None:
+        """Ask every worker whether it answers."""
+        for worker in self.workers:
+            if worker.pid is not None and not worker.asked:
+                worker.asked = True
+                Deferred.fromCoroutine(self._hear_from(worker))
+
+    async def _hear_from(self, worker: Worker) -> None:
+        pid = worker.pid
+        try:
+            await deferToThread(ask, self._path(worker), {"command": "alive"}, _ANSWERS_WITHIN)
+        except NobodyThere:
+            # It is being started, or has ended, of which the kernel tells.
+            return
+        except CommandError:
+            if worker.pid == pid:
+                worker.missed += 1
+                self._judge(worker)
+        else:
+            worker.missed = 0
+        finally:
+            worker.asked = False
+
+    def _judge(self, worker: Worker) -> None:
+        """Kill a worker that hangs; another takes its place, as of one that ends by itself."""
+        if worker.missed < (_SILENT if self.running else _SILENT_AT_THE_END):
+            return
+        WORKER_SILENT.emit(self._log, worker=worker.number, worker_pid=worker.pid, questions=worker.missed)
+        worker.missed = 0
+        self._signal(worker, signal.SIGKILL)
 
     def _kill(self) -> None:
         for worker in self.workers:
@@ -218,27 +268,37 @@ class Supervisor(Service):
 
         def together(results: list[tuple[bool, Any]]) -> dict[str, Any]:
             failed = [result for good, result in results if not good]
+            answers = [answer for good, answer in results if good]
             if failed:
                 failed[0].trap(CommandError)
-                raise CommandError(failed[0].getErrorMessage())
-            answer: dict[str, Any] = merged([answer for _, answer in results])
+                if request.get("command") not in _QUESTIONS or not answers:
+                    raise CommandError(failed[0].getErrorMessage())
+            answer: dict[str, Any] = merged(answers)
+            if failed:
+                answer["silent"] = failed[0].getErrorMessage()
             return answer
 
         return DeferredList(asked, consumeErrors=True).addCallback(together)
 
     async def _ask(self, worker: Worker, request: Mapping[str, Any]) -> dict[str, Any]:
         """A worker's answer to a command; one that is being started is waited for."""
-        path = socket_path(self._run_dir, self._server.port, worker.number)
         give_up = self._reactor.seconds() + _STARTS_WITHIN
         while True:
             try:
-                return await deferToThread(ask, path, dict(request))
+                return await deferToThread(ask, self._path(worker), dict(request), _ANSWERS_WITHIN)
             except NobodyThere:
                 if not self.running or self._reactor.seconds() > give_up:
                     raise CommandError(
                         f"worker {worker.number} does not answer, the others have done it; the log says why"
                     ) from None
                 await deferLater(self._reactor, _LOOK_AGAIN)
+            except NoAnswer:
+                raise CommandError(
+                    f"worker {worker.number} gave no answer within {_ANSWERS_WITHIN:g} s; it is replaced if it hangs"
+                ) from None
+
+    def _path(self, worker: Worker) -> Path:
+        return socket_path(self._run_dir, self._server.port, worker.number)
 
 
 def worker_command(options: Options) -> list[str]:

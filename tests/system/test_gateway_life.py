@@ -344,6 +344,32 @@ async def test_a_reload_reaches_the_supervisor_s_own_lines(lab: Server, tmp_path
 
 
 @ensureDeferred
+async def test_a_worker_that_hangs_is_replaced_and_holds_no_command_up(lab: Server, tmp_path: Path) -> None:
+    with start_gateway(tmp_path, upstream(lab.port, "lab"), "--workers=2") as gateway:
+        gateway.wait_for(" listening ", 2)
+        await control(gateway, "status")
+        victim = worker_pids(gateway)[0]
+        os.kill(victim, signal.SIGSTOP)
+        # What the other says is told, and that it is not all; what is to be done is told not to be done by both.
+        asked = await command(gateway, "gateway", "status")
+        assert asked.returncode == 0
+        assert "A gateway." in asked.stdout
+        assert "This is not all of it: worker " in asked.stderr
+        with pytest.raises(CommandError, match=r"worker \d gave no answer within 2 s; it is replaced if it hangs"):
+            await control(gateway, "drain", upstream="lab")
+        gateway.wait_for(f" error worker-silent .*worker_pid={victim} ")
+        gateway.wait_for(f" worker-ended .*worker_pid={victim} .*signal 9")
+        gateway.wait_for(" listening ", 3)
+        assert victim not in worker_pids(gateway)
+        await control(gateway, "undrain", upstream="lab")
+        # At the end it is not given the time that calls under way have.
+        victim = worker_pids(gateway)[0]
+        os.kill(victim, signal.SIGSTOP)
+        assert gateway.stop() == 0
+        assert [line for line in gateway.lines if " worker-silent " in line and f"worker_pid={victim} " in line]
+
+
+@ensureDeferred
 async def test_workers_end_when_their_supervisor_is_killed(lab: Server, tmp_path: Path) -> None:
     with start_gateway(tmp_path, upstream(lab.port, "lab"), "--workers=2") as gateway:
         gateway.wait_for(" listening ", 2)

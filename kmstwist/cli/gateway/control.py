@@ -35,12 +35,15 @@ def ask_server(port: int | None, run_dir: Path | None, request: Mapping[str, Any
         where = whereabouts(port=port, run_dir=run_dir)
         folder, number = where.run_dir, where.port
     try:
-        return ask(socket_path(folder.value, number.value), request)
+        answer = ask(socket_path(folder.value, number.value), request)
     except NobodyThere as error:
         origins = f"(the port is from {number.origin}, the folder from {folder.origin})"
         raise click.ClickException(f"{error} {origins}") from None
     except CommandError as error:
         raise click.ClickException(str(error)) from None
+    if "silent" in answer:
+        click.echo(f"This is not all of it: {answer['silent']}.", err=True)
+    return answer
 
 
 def warn_if_not_kept(answer: Mapping[str, Any]) -> None:
