@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
+from kmstwist.problem import ProblemError
 
-class StartupError(Exception):
-    """kmstwist cannot start; the text is a sentence with its cure."""
+
+class StartupError(ProblemError):
+    """kmstwist cannot start."""
 
 
 def speak_plainly() -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 
 from kmstwist.extras import install_command
+from kmstwist.problem import ProblemError
 from kmstwist.shown import without_password
 
 DEFAULT_BUSY_TIMEOUT = 1.0
@@ -35,8 +36,8 @@ _POSTGRESQL = {
 }
 
 
-class StoreError(Exception):
-    """A store that cannot be used; the text says which, why, and what to do about it."""
+class StoreError(ProblemError):
+    """A store that cannot be used: which, why, and what to do about it."""
 
 
 class StoreUnavailable(StoreError):
@@ -76,7 +77,8 @@ def store_url(store: str) -> URL:
     if url is None or "@" in (url.host or "") or "@" in (url.database or ""):
         raise StoreError(
             f"{without_password(store)!r} is not a URL of a store: an @, / or : in its user or password is written as "
-            "%40, %2F or %3A, and a port is a number. Give a file's path or a postgresql:// URL"
+            "%40, %2F or %3A, and a port is a number",
+            "give a file's path or a postgresql:// URL",
         )
     match url.drivername:
         case "sqlite":
@@ -84,7 +86,7 @@ def store_url(store: str) -> URL:
         case "postgresql" | "postgres" | "postgresql+psycopg":
             return url.set(drivername="postgresql+psycopg")
         case other:
-            raise StoreError(f"{other!r} is no kind of store; give the path of an SQLite file or a postgresql:// URL")
+            raise StoreError(f"{other!r} is no kind of store", "give the path of an SQLite file or a postgresql:// URL")
 
 
 def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> Engine:
@@ -101,7 +103,7 @@ def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> En
     try:
         return create_engine(url, pool_pre_ping=True, connect_args=_POSTGRESQL)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise StoreError(f"PostgreSQL needs psycopg 3; cure: {install_command('postgres')}") from error
+        raise StoreError("PostgreSQL needs psycopg 3", install_command("postgres")) from error
 
 
 def open_reader(path: Path, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> Engine:
@@ -121,7 +123,7 @@ def open_central_reader(store: str) -> Engine:
     """An engine that can only read the PostgreSQL at a URL. Opens no connection yet. Raises StoreError."""
     engine = open_engine(store)
     if is_sqlite(engine):
-        raise StoreError("a central store is a PostgreSQL; give a postgresql:// URL")
+        raise StoreError("a central store is a PostgreSQL", "give a postgresql:// URL")
     return engine.execution_options(postgresql_readonly=True)
 
 
@@ -198,5 +200,5 @@ def is_sqlite(engine: Engine) -> bool:
 def sqlite_path(engine: Engine) -> Path:
     """The store's file. Raises StoreError for a store that is not SQLite's."""
     if not is_sqlite(engine) or not engine.url.database:
-        raise StoreError("this works on the embedded SQLite store only; PostgreSQL brings its own tools for it")
+        raise StoreError("this works on the embedded SQLite store only", "PostgreSQL brings its own tools for it")
     return Path(engine.url.database)

@@ -124,7 +124,8 @@ def _checked(engine: Engine) -> Iterator[Connection]:
             if revision not in (None, HEAD) and not _is_known(str(revision)):
                 raise StoreError(
                     f"the audit store {name} was made by another version of kmstwist (its tables are at revision "
-                    f"{revision}); install that version or a later one"
+                    f"{revision})",
+                    "install that version or a later one",
                 )
             if fault := _unfinished(connection, revision):
                 raise StoreError(f"the audit store {name} {fault}")
@@ -152,7 +153,7 @@ def _locked(engine: Engine) -> Iterator[Connection]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock_path = path.with_name(path.name + ".lock")
     if not lock_path.exists() and _is_something_else(path):
-        raise StoreError(f"the audit store {path} is not a database; name another file, or move this one away")
+        raise StoreError(f"the audit store {path} is not a database", "name another file, or move this one away")
     lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

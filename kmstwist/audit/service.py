@@ -104,7 +104,7 @@ def _target(settings: AuditSettings) -> Engine | None:
         return None
     target = open_engine(settings.forward_to)
     if is_sqlite(target):
-        raise StoreError("the audit forwards to PostgreSQL; give forward_to a postgresql:// URL")
+        raise StoreError("the audit forwards to PostgreSQL", "give forward_to a postgresql:// URL")
     return target
 
 
@@ -119,7 +119,7 @@ def _salt(settings: AuditSettings) -> bytes:
     try:
         return load_salt(_salt_file(settings))
     except ValueError as error:
-        raise StoreError(str(error)) from None
+        raise StoreError.of(error) from None
 
 
 class AuditService(Service):
@@ -179,7 +179,7 @@ class AuditService(Service):
         """The store, for reading reports in other threads. Raises StoreError while there is none."""
         engine = self._storage.engine
         if engine is None:
-            raise StoreError(f"the audit store {self.settings.store} is not open at present; the log says why")
+            raise StoreError(f"the audit store {self.settings.store} is not open at present", "the log says why")
         return engine
 
     def startService(self) -> None:

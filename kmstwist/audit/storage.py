@@ -54,7 +54,7 @@ class Storage:
         """Open the store, bring its tables up to date, and have it. Raises StoreError, StoreUnavailable."""
         engine = open_engine(self._store, busy_timeout=self._busy_timeout)
         if not is_sqlite(engine):
-            raise StoreError("the audit's store must be an SQLite file; name PostgreSQL as the store to forward to")
+            raise StoreError("the audit's store must be an SQLite file", "name PostgreSQL as the store to forward to")
         try:
             migrate(engine)
             file = StoreFile(sqlite_path(engine))
@@ -134,4 +134,4 @@ class StoreLost(StoreUnavailable):
 
 
 def _refuse(*_arguments: object) -> NoReturn:
-    raise StoreError("the audit's store was taken away and opened anew meanwhile; ask again")
+    raise StoreError("the audit's store was taken away and opened anew meanwhile", "ask again")

@@ -180,8 +180,10 @@ def stored_privacy(engine: Engine) -> Privacy:
         return Privacy(policy, b"")
     salt = Path(found["salt"])
     if not salt.exists():
-        raise StoreError(f"this store's names are hashed with the salt in {salt}, which is missing; restore that file")
+        raise StoreError(
+            f"this store's names are hashed with the salt in {salt}, which is missing", "restore that file"
+        )
     try:
         return Privacy(policy, load_salt(salt))
     except (ValueError, OSError) as error:
-        raise StoreError(str(error)) from error
+        raise StoreError.of(error) from error

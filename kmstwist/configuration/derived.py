@@ -22,7 +22,7 @@ def state_dir(config: Config) -> Path:
     try:
         return Path(config.server.state_dir) if config.server.state_dir else default_state_dir()
     except LabKeyError as error:
-        raise StartupError(str(error)) from None
+        raise StartupError.of(error) from None
 
 
 def run_dir(config: Config) -> Path:
@@ -47,7 +47,7 @@ def refuse_ourselves(config: Config) -> None:
         host = "127.0.0.1" if where.host == "localhost" else where.host
         if where.port in own_ports and is_address(host) and is_own_address(host):
             raise StartupError(
-                f"upstream {upstream.label} is this gateway itself; name the licensed KMS host, or listen elsewhere"
+                f"upstream {upstream.label} is this gateway itself", "name the licensed KMS host, or listen elsewhere"
             )
 
 
@@ -78,9 +78,10 @@ def refuse_open_passwords(effective: Effective) -> None:
         )
     if lines and mode & (stat.S_IRWXO | stat.S_IWGRP):
         raise StartupError(
-            f"{file}:{lines[0]}: there is a password here, and the file is open to others (mode "
-            f"{stat.S_IMODE(mode):04o}); cure: chmod 0640 {file}, and then change the password, or keep it in the file "
-            "that PGPASSFILE names (docs/central-store.md)"
+            f"there is a password here, and the file is open to others (mode {stat.S_IMODE(mode):04o})",
+            f"chmod 0640 {file}, and then change the password, or keep it in the file that PGPASSFILE names "
+            "(docs/central-store.md)",
+            f"{file}:{lines[0]}",
         )
 
 

@@ -145,8 +145,8 @@ def check_configuration(case: Case) -> Iterator[Finding]:
     try:
         refuse_ourselves(case.config)
     except StartupError as error:
-        sentence, _, cure = str(error).partition("; ")
-        yield Finding("configuration", Health.DOWN, f"{sentence}, so the server does not start", cure)
+        found = f"{error.problem.what}, so the server does not start"
+        yield Finding("configuration", Health.DOWN, found, error.problem.cure)
     else:
         said = f"{case.file} is right" if case.file else "there is no file; the defaults hold"
         yield Finding("configuration", Health.HEALTHY, said)

@@ -157,8 +157,7 @@ async def _taken_port(reactor: Reactor, case: Case, timeout: float) -> list[Find
         found = f"a KMS host answers at 127.0.0.1:{port} that is not the kmstwist looked for here"
         cure = f"ss -ltnp 'sport = :{port}' shows it; or name its state folder with --state-dir"
         return [Finding("port", Health.DEGRADED, found, cure)]
-    sentence, _, cure = str(fault).partition("; ")
-    return [Finding("port", Health.DOWN, sentence, cure)]
+    return [Finding("port", Health.DOWN, fault.problem.what, fault.problem.cure)]
 
 
 async def _ourselves(reactor: Reactor, port: int, timeout: float) -> list[Finding]:

@@ -12,6 +12,8 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from kmstwist.problem import ProblemError
+
 SECRET_SIZE = 32
 KEY_FILE_NAME = "lab.key"
 HOST_ID_PREFIX = "LAB-"
@@ -24,8 +26,8 @@ _FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
 
 
-class LabKeyError(Exception):
-    """The lab's key cannot be read, made or trusted; the text is a sentence with the cure."""
+class LabKeyError(ProblemError):
+    """The lab's key cannot be read, made or trusted."""
 
 
 def _derive(secret: bytes, size: int, info: bytes) -> bytes:
@@ -81,14 +83,16 @@ class LabKey:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
             raise LabKeyError(
-                f"there is no lab key at {path}: start the lab once (twistd -n kms) or copy its {KEY_FILE_NAME} here"
+                f"there is no lab key at {path}", f"start the lab once (twistd -n kms) or copy its {KEY_FILE_NAME} here"
             ) from None
         except OSError as error:
-            raise LabKeyError(f"the lab key {path} cannot be read ({error.strerror}): see its owner and mode") from None
+            raise LabKeyError(
+                f"the lab key {path} cannot be read ({error.strerror})", "see its owner and mode"
+            ) from None
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
             os.close(descriptor)
-            raise LabKeyError(f"the lab key {path} is not a file: name the {KEY_FILE_NAME} of the lab")
+            raise LabKeyError(f"the lab key {path} is not a file", f"name the {KEY_FILE_NAME} of the lab")
         with os.fdopen(descriptor, "rb") as file:
             secret = file.read(SECRET_SIZE + 1)
         if len(secret) != SECRET_SIZE:
@@ -96,12 +100,13 @@ class LabKey:
             # Only of a lab's own file is it known that nothing else is lost with it.
             cure = "remove it to have a new one made" if path.name == KEY_FILE_NAME else f"name its {KEY_FILE_NAME}"
             raise LabKeyError(
-                f"the lab key {path} has {size} bytes where a key has {SECRET_SIZE}: "
-                f"copy it again from the lab, or {cure}"
+                f"the lab key {path} has {size} bytes where a key has {SECRET_SIZE}",
+                f"copy it again from the lab, or {cure}",
             )
         if state.st_mode & 0o077:
             raise LabKeyError(
-                f"the lab key {path} is open to other users (mode {stat.S_IMODE(state.st_mode):04o}): chmod 600 {path}"
+                f"the lab key {path} is open to other users (mode {stat.S_IMODE(state.st_mode):04o})",
+                f"chmod 600 {path}",
             )
         return cls(secret)
 
@@ -119,8 +124,8 @@ class LabKey:
             _publish(path, random(SECRET_SIZE))
         except OSError as error:
             raise LabKeyError(
-                f"the lab key {path} cannot be made ({error.strerror}): name a state folder that this user may write "
-                "(--state-dir)"
+                f"the lab key {path} cannot be made ({error.strerror})",
+                "name a state folder that this user may write (--state-dir)",
             ) from None
         return cls.load(path)
 
@@ -158,5 +163,5 @@ def default_state_dir(environ: Mapping[str, str] | None = None, uid: int | None 
     try:
         home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
     except RuntimeError:
-        raise LabKeyError("this user has no home directory: name a state folder (--state-dir)") from None
+        raise LabKeyError("this user has no home directory", "name a state folder (--state-dir)") from None
     return home / ".local/state/kmstwist"

@@ -11,12 +11,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from kmstwist.lab.filemodes import keep_to_owner
+from kmstwist.problem import ProblemError
 
 _LOCK_TIMEOUT_SECONDS = 5
 
 
-class StoreError(Exception):
-    """A file of the lab's cannot be opened, read or written; the text is a sentence with the cure."""
+class StoreError(ProblemError):
+    """A file of the lab's cannot be opened, read or written."""
 
 
 class SqliteFile(ABC):
@@ -41,7 +42,7 @@ class SqliteFile(ABC):
                 self._prepare(connection)
         except OSError as error:
             raise StoreError(
-                f"the lab's folder {path.parent} cannot be made ({error.strerror}): name another with --state-dir"
+                f"the lab's folder {path.parent} cannot be made ({error.strerror})", "name another with --state-dir"
             ) from None
         except DBAPIError as error:
             self.close()
@@ -60,7 +61,8 @@ class SqliteFile(ABC):
             what, verb = self._holds
             raise StoreError(
                 f"the lab's {what} {self._path} {verb} written by a newer kmstwist (schema {version}, this one knows "
-                f"{self._schema_version}): update kmstwist, or move the file away"
+                f"{self._schema_version})",
+                "update kmstwist, or move the file away",
             )
         if 0 < version < self._schema_version:
             self._upgrade(connection, version)

@@ -258,4 +258,4 @@ class LabStore(SqliteFile):
             cure = "free space on that disk"
         else:
             cure = "it is damaged or no file of kmstwist's; move it away, and the lab starts with a count of 0"
-        return StoreError(f"the lab's memory {self._path} cannot be used ({cause}): {cure}")
+        return StoreError(f"the lab's memory {self._path} cannot be used ({cause})", cure)

@@ -25,6 +25,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from kmstwist.logevents import CONTROL_UNAVAILABLE, DEFECT
+from kmstwist.problem import ProblemError
 from kmstwist.reactor import Reactor
 
 #: A command: its request to its answer (a mapping, an `Answer`, or None), or a Deferred of it.
@@ -44,8 +45,8 @@ class Answer:
     afterwards: Callable[[], object] | None = None
 
 
-class CommandError(Exception):
-    """A command cannot be done; the text is a sentence for the administrator."""
+class CommandError(ProblemError):
+    """A command cannot be done."""
 
 
 class NotAllowed(CommandError):
@@ -174,7 +175,7 @@ def _remove_left_over(path: Path) -> None:
         except (FileNotFoundError, ConnectionRefusedError):
             path.unlink(missing_ok=True)
         else:
-            raise CommandError("another kmstwist has it; give this one a --run-dir of its own")
+            raise CommandError("another kmstwist has it", "give this one a --run-dir of its own")
 
 
 def control_sockets(port: int, table: Path = Path("/proc/net/unix")) -> list[Path]:
@@ -217,9 +218,9 @@ def connect(path: Path, timeout: float) -> socket.socket:
 
 def _not_connected(path: Path, error: OSError) -> CommandError:
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-        return NobodyThere(f"no kmstwist runs with the control socket {path}; name its --port or --run-dir")
+        return NobodyThere(f"no kmstwist runs with the control socket {path}", "name its --port or --run-dir")
     if isinstance(error, PermissionError):
-        return NotAllowed(f"{path} may only be used by root and the user kmstwist runs as; run the command with sudo")
+        return NotAllowed(f"{path} may only be used by root and the user kmstwist runs as", "run the command with sudo")
     return CommandError(f"{path}: {error.strerror or error}")
 
 

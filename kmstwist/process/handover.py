@@ -110,7 +110,7 @@ class TakeOver:
             connection = connect(path, _ANSWERS_WITHIN)
             answer, descriptors = _ask(connection, path, {"command": "hand-over"})
         except CommandError as error:
-            raise NotHandedOver(f"--take-over: {error}") from None
+            raise NotHandedOver.of(error, "--take-over") from None
         listening = answer.get("listening")
         if not isinstance(listening, list) or len(listening) != len(descriptors) or not all(map(_listens, descriptors)):
             raise NotHandedOver(f"--take-over: what came from {path} are not its listening sockets")
@@ -133,7 +133,7 @@ class TakeOver:
         try:
             answer, descriptors = _ask(self._connection, self._path, {"command": "leave"})
         except CommandError as error:
-            raise NotHandedOver(f"--take-over: {error}") from None
+            raise NotHandedOver.of(error, "--take-over") from None
         # What this server does not listen on is closed with the other one's end.
         self.close()
         drain = answer.get("drain")

@@ -71,11 +71,11 @@ def described_endpoint(reactor: IReactorTime, description: str) -> tuple[IStream
         return serverFromString(reactor, description), description
     except IndexError:
         raise StartupError(
-            f"--listen={description}: systemd has not opened that socket; enable the socket unit, or listen on --port"
+            f"--listen={description}: systemd has not opened that socket", "enable the socket unit, or listen on --port"
         ) from None
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise StartupError(
-            f"--listen={description}: not a Twisted endpoint ({error}); write for example tcp:1688:interface=10.0.0.1"
+            f"--listen={description}: not a Twisted endpoint ({error})", "write for example tcp:1688:interface=10.0.0.1"
         ) from None
 
 
@@ -84,7 +84,7 @@ def try_port(port: int) -> None:
     try:
         _Trial().listenTCP(port, None, interface="::" if ipv6_works() else "")
     except OSError as error:
-        raise StartupError(explain_listen_error(str(port), error)) from None
+        raise explain_listen_error(str(port), error) from None
 
 
 def try_described(description: str) -> None:
@@ -93,7 +93,7 @@ def try_described(description: str) -> None:
         failures: list[Failure] = []
         serverFromString(_Trial(), description).listen(Factory()).addErrback(failures.append)
         for failure in failures:
-            raise StartupError(_why_not_opened(description, failure.value))
+            raise _why_not_opened(description, failure.value)
 
 
 class _Trial:
@@ -107,21 +107,27 @@ class _Trial:
             probe.listen(1)
 
 
-def explain_listen_error(where: str, error: OSError) -> str:
-    """Why `where`, a port's number or an endpoint's description, cannot be had, and what to do, as one sentence."""
+def explain_listen_error(where: str, error: OSError) -> StartupError:
+    """Why `where`, a port's number or an endpoint's description, cannot be had, and what to do."""
     what, option = (f"port {where}", "--port") if where.isdigit() else (where, "--listen")
     if error.errno == errno.EADDRINUSE:
-        return f"{what} is in use by another program; end it (ss -ltnp shows it) or choose another with {option}"
+        return StartupError(
+            f"{what} is in use by another program", f"end it (ss -ltnp shows it) or choose another with {option}"
+        )
     if error.errno == errno.EACCES:
-        return f"{what} needs privileges: start as root with --uid, or choose a port above 1023 with {option}"
+        return StartupError(
+            f"{what} needs privileges", f"start as root with --uid, or choose a port above 1023 with {option}"
+        )
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"cannot listen on {where}: no interface of this machine has that address"
-    return f"cannot listen on {where}: {error.strerror or error}"
+        return StartupError(f"cannot listen on {where}: no interface of this machine has that address")
+    return StartupError(f"cannot listen on {where}: {error.strerror or error}")
 
 
-def _why_not_opened(where: str, error: BaseException | None) -> str:
+def _why_not_opened(where: str, error: BaseException | None) -> StartupError:
     cause = error.socketError if isinstance(error, CannotListenError) else error
-    return explain_listen_error(where, cause) if isinstance(cause, OSError) else f"cannot listen on {where}: {cause}"
+    if isinstance(cause, OSError):
+        return explain_listen_error(where, cause)
+    return StartupError(f"cannot listen on {where}: {cause}")
 
 
 def raise_file_limit() -> int:
@@ -153,7 +159,7 @@ class Listeners:
                 endpoint.listen(factory).addCallbacks(self._opened, failures.append, callbackArgs=(where,))
             # Raised here: nobody would hear of it from within the Deferred. All endpoints of Twisted's answer at once.
             for failure in failures:
-                raise StartupError(_why_not_opened(where, failure.value))
+                raise _why_not_opened(where, failure.value)
 
     def _opened(self, port: IListeningPort, where: str) -> None:
         self.ports.append((where, port))

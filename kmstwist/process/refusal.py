@@ -8,4 +8,4 @@ from kmstwist.process.control import CommandError
 
 def refused(error: ConfigError) -> CommandError:
     """What somebody is told whose command was to apply a bad configuration."""
-    return CommandError("the configuration was refused, the old one stays:\n" + str(error))
+    return CommandError(f"the configuration was refused, the old one stays:\n{error}")

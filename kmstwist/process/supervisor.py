@@ -289,7 +289,7 @@ class Supervisor(Service):
             except NobodyThere:
                 if not self.running or self._reactor.seconds() > give_up:
                     raise CommandError(
-                        f"worker {worker.number} does not answer, the others have done it; the log says why"
+                        f"worker {worker.number} does not answer, the others have done it", "the log says why"
                     ) from None
                 await deferLater(self._reactor, _LOOK_AGAIN)
             except NoAnswer:

@@ -49,7 +49,7 @@ def make_lab(config: Config, reactor: Reactor) -> LabService:
         store.save_running(running)
         store.close()
     except (LabKeyError, StoreError) as error:
-        raise StartupError(str(error)) from None
+        raise StartupError.of(error) from None
     ahead = config.lab.clock_error * 60
     host = LabHost(
         key,

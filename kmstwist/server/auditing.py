@@ -39,7 +39,7 @@ def _with_store(store: Path, look: Callable[[Engine], None]) -> None:
         finally:
             engine.dispose()
     except (StoreError, OSError) as error:
-        raise StartupError(f"the audit store {store}: {error}; name another with store in [audit]") from None
+        raise StartupError.of(error, f"the audit store {store}", "name another with store in [audit]") from None
 
 
 def make_audit(
@@ -96,5 +96,5 @@ def _settings(
     try:
         try_settings(settings)
     except (StoreError, OSError) as error:
-        raise StartupError(f"[audit]: {error}") from None
+        raise StartupError.of(error, "[audit]") from None
     return settings

@@ -30,7 +30,7 @@ def as_set_with_slmgr(config: Config) -> Config:
         finally:
             store.close()
     except StoreError as error:
-        raise StartupError(str(error)) from None
+        raise StartupError.of(error) from None
     return with_settings(config, settings)
 
 

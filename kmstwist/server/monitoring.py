@@ -217,7 +217,7 @@ class WebService(Service):
         try:
             users = None if settings.users is None else load_users(Path(settings.users))
         except PasswordFileError as error:
-            raise StartupError(f"[web] users: {error}") from None
+            raise StartupError.of(error, "[web] users") from None
         try_address(self._address)
         self._guarded = users is not None
         self._site = make_site(source, now, users, store, counted=counted, notice=settings.notice, reactor=reactor)
@@ -235,7 +235,7 @@ class WebService(Service):
             site: Any = self._site
             self.port = self._reactor.listenTCP(address.port, site, interface=address.host)
         except CannotListenError as error:
-            raise StartupError(_not_had(address, error.socketError)) from None
+            raise _not_had(address, error.socketError) from None
 
     def startService(self) -> None:
         """Say where it is."""
@@ -279,13 +279,14 @@ def try_address(address: HostPort) -> None:
             if isinstance(error, PermissionError) and os.getuid() == 0:
                 # A low port, tried as the user that we become; it is opened before that.
                 return
-            raise StartupError(_not_had(address, error)) from None
+            raise _not_had(address, error) from None
 
 
-def _not_had(address: HostPort, error: OSError) -> str:
-    return (
-        f"[web] listen: port {address.port} of {address.host} cannot be had ({error.strerror}); "
-        "choose another with --web, or end what has it (ss -ltnp shows it)"
+def _not_had(address: HostPort, error: OSError) -> StartupError:
+    return StartupError(
+        f"port {address.port} of {address.host} cannot be had ({error.strerror})",
+        "choose another with --web, or end what has it (ss -ltnp shows it)",
+        "[web] listen",
     )
 
 
@@ -296,7 +297,7 @@ def own_store(audit: AuditService | None) -> Store | None:
 
     def store() -> Engine:
         if not audit.running:
-            raise StoreError("the server is about to stop; ask again when it runs")
+            raise StoreError("the server is about to stop", "ask again when it runs")
         return audit.engine
 
     return store
@@ -329,5 +330,5 @@ def _central_store(settings: WebSettings) -> Store | None:
     try:
         engine = open_central_reader(settings.store)
     except StoreError as error:
-        raise StartupError(f"[web] store: {error}") from None
+        raise StartupError.of(error, "[web] store") from None
     return lambda: engine

@@ -55,7 +55,7 @@ def make_naming(
         own_name = publish.host or socket.getfqdn()
         publisher = _publisher(publish, own_name, ports, reactor, lookup) if publish.domains else None
     except (KeyFileInvalid, NameInvalid) as error:
-        raise StartupError(f"[dns]: {error}") from None
+        raise StartupError.of(error, "[dns]") from None
     if not watch.domains:
         return Naming(publisher)
 
@@ -89,4 +89,4 @@ def _only(ports: frozenset[int]) -> int:
     if len(ports) == 1 and (port := next(iter(ports))):
         return port
     listed = ", ".join(map(str, sorted(ports - {0}))) or "a port that is not known before it is open"
-    raise StartupError(f"[dns.publish] port: say which port clients are sent to; this server listens on {listed}")
+    raise StartupError(f"this server listens on {listed}", "say which port clients are sent to", "[dns.publish] port")

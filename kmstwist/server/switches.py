@@ -12,9 +12,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kmstwist.problem import ProblemError
 
-class SwitchesError(Exception):
-    """The file cannot be used; the text is a sentence."""
+
+class SwitchesError(ProblemError):
+    """The file cannot be used."""
 
 
 class Switches(BaseModel):
@@ -41,7 +43,7 @@ class SwitchesFile:
         except OSError as error:
             raise SwitchesError(f"{self._path} cannot be read: {error.strerror}") from None
         except ValidationError:
-            raise SwitchesError(f"{self._path} is damaged; delete it, and switch by hand what should be") from None
+            raise SwitchesError(f"{self._path} is damaged", "delete it, and switch by hand what should be") from None
 
     def write(self, switches: Switches) -> None:
         """Keep these instead. Raises `SwitchesError`."""

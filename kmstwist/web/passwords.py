@@ -17,6 +17,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
+from kmstwist.problem import ProblemError
+
 #: scrypt's cost (RFC 7914): 16 MiB and some 50 ms a guess.
 _N, _R, _P = 2**14, 8, 1
 _HASH_SIZE = 32
@@ -24,8 +26,8 @@ _SALT_SIZE = 16
 _NAME = re.compile(r"[^\s:#][^\s:]*\Z")
 
 
-class PasswordFileError(Exception):
-    """The file of users cannot be used; the text is a sentence with the cure."""
+class PasswordFileError(ProblemError):
+    """The file of users cannot be used."""
 
 
 def hash_password(password: str, random: Callable[[int], bytes] = os.urandom) -> str:
@@ -57,10 +59,10 @@ def load_users(path: Path) -> dict[str, str]:
         mode = path.stat().st_mode
     except OSError as error:
         raise PasswordFileError(
-            f"the file of users {path} cannot be read ({error.strerror}); make it with: kmstwist web password NAME"
+            f"the file of users {path} cannot be read ({error.strerror})", "make it with: kmstwist web password NAME"
         ) from None
     if mode & 0o007:
-        raise PasswordFileError(f"the file of users {path} is open to other users: chmod 640 {path}")
+        raise PasswordFileError(f"the file of users {path} is open to other users", f"chmod 640 {path}")
     users = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -70,7 +72,7 @@ def load_users(path: Path) -> dict[str, str]:
             raise PasswordFileError(f"{path}, line {number}: not NAME:HASH as kmstwist web password writes it")
         users[name] = hashed
     if not users:
-        raise PasswordFileError(f"the file of users {path} names nobody; add one: kmstwist web password NAME")
+        raise PasswordFileError(f"the file of users {path} names nobody", "add one: kmstwist web password NAME")
     return users
 
 

@@ -77,12 +77,13 @@ def privacy_of_central(engine: Engine, salt_file: Path) -> Privacy:
         return Privacy(PrivacyPolicy(), b"")
     cure = "name the file with --salt-file, or import the salt of a gateway that has joined: kmstwist audit salt import"
     if not salt_file.exists():
-        raise StoreError(f"its fields are hashed with a salt that is not in {salt_file}; {cure}")
+        raise StoreError(f"its fields are hashed with a salt that is not in {salt_file}", cure)
     salt = _loaded(salt_file)
     if fingerprint(salt) != there:
         raise StoreError(
             f"its fields are hashed with another salt (fingerprint {there}) than that in {salt_file} "
-            f"({fingerprint(salt)}); {cure}"
+            f"({fingerprint(salt)})",
+            cure,
         )
     return Privacy(ALL_HASHED, salt)
 
@@ -117,16 +118,17 @@ def import_salt(source: Path, salt_file: Path, store: Engine | None) -> tuple[st
     except ValueError:
         salt = b""
     if len(salt) != SALT_BYTES:
-        raise StoreError(f"{source} holds no exported salt; make it with: kmstwist audit salt export FILE")
+        raise StoreError(f"{source} holds no exported salt", "make it with: kmstwist audit salt export FILE")
     if mode & stat.S_IRWXO:
-        raise StoreError(f"{source} is open to others; cure: chmod 600 {source}")
+        raise StoreError(f"{source} is open to others", f"chmod 600 {source}")
     if store is not None:
         with reading(store) as connection:
             there = noted(connection)
         if there not in (None, fingerprint(salt)):
             raise StoreError(
-                f"the records of this gateway's store are hashed with another salt (fingerprint {there}); cure: stop "
-                "the server, move the store away with its -wal and -shm files, and import again; a start makes another"
+                f"the records of this gateway's store are hashed with another salt (fingerprint {there})",
+                "stop the server, move the store away with its -wal and -shm files, and import again; "
+                "a start makes another",
             )
     former = None
     if salt_file.exists():
@@ -143,14 +145,14 @@ def _loaded(salt_file: Path) -> bytes:
     try:
         return load_salt(salt_file)
     except ValueError as error:
-        raise StoreError(str(error)) from None
+        raise StoreError.of(error) from None
 
 
 def _write(path: Path, data: bytes) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
-        raise StoreError(f"{path} exists already; name another file") from None
+        raise StoreError(f"{path} exists already", "name another file") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}") from None
     with os.fdopen(descriptor, "wb") as file:

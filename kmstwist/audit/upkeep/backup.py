@@ -24,7 +24,7 @@ def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | 
     """
     source_path = sqlite_path(engine)
     if target.exists():
-        raise StoreError(f"{target} exists already; give the backup a name of its own")
+        raise StoreError(f"{target} exists already", "give the backup a name of its own")
 
     def told(_status: int, remaining: int, total: int) -> None:
         if progress is not None:

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from kmstwist.problem import ProblemError
+
 #: What journalctl says of its own begins so: that there are no entries, that the machine started again.
 _REMARK = "-- "
 _CURSOR = "-- cursor: "
 
 
-class JournalError(Exception):
-    """The journal cannot be read; the text is a sentence with the cure."""
+class JournalError(ProblemError):
+    """The journal cannot be read."""
 
 
 def journal_is_there() -> bool:
@@ -54,7 +56,7 @@ def _lines(command: list[str]) -> Iterator[str]:
         # What journalctl has against it, such as a missing permission, it says on standard error itself.
         journalctl = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace")
     except OSError as error:
-        raise JournalError(f"journalctl cannot be started: {error.strerror}; name a file instead") from None
+        raise JournalError(f"journalctl cannot be started: {error.strerror}", "name a file instead") from None
     with journalctl:
         assert journalctl.stdout is not None
         try:

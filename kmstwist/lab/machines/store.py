@@ -56,8 +56,8 @@ class MachineStore(SqliteFile):
             file = path.open("a")
         except OSError as error:
             raise StoreError(
-                f"{path} cannot be written ({error.strerror}): see that its folder and file belong to you, or name "
-                "another with --state-dir"
+                f"{path} cannot be written ({error.strerror})",
+                "see that its folder and file belong to you, or name another with --state-dir",
             ) from None
         with file:
             # In one order, so that two commands on the same machines never wait for each other.
@@ -202,8 +202,8 @@ class MachineStore(SqliteFile):
             status = LicenseStatus(row.status)
         except (UnknownProduct, ValueError) as error:
             raise StoreError(
-                f"the lab's machines {self._path} hold what this kmstwist does not know ({error}): update kmstwist, or "
-                f"delete the machine (kmstwist lab machine delete {machine.name})"
+                f"the lab's machines {self._path} hold what this kmstwist does not know ({error})",
+                f"update kmstwist, or delete the machine (kmstwist lab machine delete {machine.name})",
             ) from None
         client = machine.new_client(product, row.next_attempt)
         client.status = status
@@ -229,7 +229,7 @@ class MachineStore(SqliteFile):
             cure = "see that its folder and file belong to you, or name another with --state-dir"
         else:
             cure = "it is damaged or no file of kmstwist's; move it away, and make the machines anew"
-        return StoreError(f"the lab's machines {self._path} cannot be used ({cause}): {cure}")
+        return StoreError(f"the lab's machines {self._path} cannot be used ({cause})", cure)
 
 
 def _with_parts(

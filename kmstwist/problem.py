@@ -1,0 +1,38 @@
+"""What is wrong, where, and what to do about it: three things, kept apart until somebody is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong; `cure` is what to do about it and `where` its place (a file, an option), each empty if unknown."""
+
+    what: str
+    cure: str = ""
+    where: str = ""
+
+    def __str__(self) -> str:
+        """All three in one sentence, without a full stop."""
+        placed = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{placed}; {self.cure}" if self.cure else placed
+
+
+class ProblemError(Exception):
+    """Something cannot be done, for a reason that somebody can do something about."""
+
+    def __init__(self, what: str, cure: str = "", where: str = "") -> None:
+        self.problem = Problem(what, cure, where)
+        super().__init__(str(self.problem))
+
+    @classmethod
+    def of(cls, error: BaseException, where: str = "", cure: str = "") -> Self:
+        """The same problem as another error's, of this kind.
+
+        `where` is put before its place; `cure` is used where it has none.
+        """
+        problem = error.problem if isinstance(error, ProblemError) else Problem(str(error))
+        place = ": ".join(part for part in (where, problem.where) if part)
+        return cls(problem.what, problem.cure or cure, place)
