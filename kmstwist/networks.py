@@ -1,13 +1,14 @@
-"""Networks in CIDR notation, as administrators write them."""
+"""Addresses and the networks they are in, in CIDR notation as administrators write it."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
 Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
 
 
 def parse_network(value: Any) -> Any:
@@ -32,3 +33,19 @@ def parse_network(value: Any) -> Any:
 
 
 CidrNetwork = Annotated[Network, BeforeValidator(parse_network)]
+
+
+def parse_address(text: str) -> Address | None:
+    """An address without its zone, which names an interface of ours ("fe80::1%eth0"); None for what is no address."""
+    try:
+        return ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def network_around(address: Address, prefix_ipv4: int, prefix_ipv6: int) -> str:
+    """The network of a size that an address belongs to, as text, in CIDR notation."""
+    prefix = prefix_ipv4 if address.version == 4 else prefix_ipv6
+    shift = address.max_prefixlen - prefix
+    base = type(address)(int(address) >> shift << shift)
+    return f"{base}/{prefix}"

@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
-from kmstwist.admission.networks import NetworkTable, network_of, normalised
+from kmstwist.admission.networks import NetworkTable, normalised
 from kmstwist.admission.rates import TokenBuckets
 from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.kms.activation import ActivationFault
+from kmstwist.networks import network_around
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
 
@@ -91,7 +92,7 @@ class Admission:
         settings = self._settings
         return _Known(
             str(address),
-            network_of(address, settings.network_prefix_ipv4, settings.network_prefix_ipv6),
+            network_around(address, settings.network_prefix_ipv4, settings.network_prefix_ipv6),
             allowed=bool(self._rules.find(address)),
             exempt=bool(self._exempt.find(address)),
             balancer=bool(self._balancers.find(address)),

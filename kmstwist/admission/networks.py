@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address
 
-from kmstwist.networks import Network
-
-Address = IPv4Address | IPv6Address
+from kmstwist.networks import Address, Network, parse_address
 
 
 def normalised(text: str) -> Address | None:
@@ -15,10 +13,7 @@ def normalised(text: str) -> Address | None:
 
     None for what is no IP address: the peer of a Unix socket.
     """
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
+    address = parse_address(text)
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
@@ -48,11 +43,3 @@ class NetworkTable:
             if value is not None:
                 return value
         return None
-
-
-def network_of(address: Address, prefix_ipv4: int, prefix_ipv6: int) -> str:
-    """The client network an address belongs to, as text, in CIDR notation."""
-    prefix = prefix_ipv4 if address.version == 4 else prefix_ipv6
-    shift = address.max_prefixlen - prefix
-    base = type(address)(int(address) >> shift << shift)
-    return f"{base}/{prefix}"

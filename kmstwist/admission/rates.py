@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kmstwist.bounded import BoundedMap
+from kmstwist.tokens import TokenBucket
 
 
 class TokenBuckets:
@@ -20,7 +21,7 @@ class TokenBuckets:
         self._seconds = seconds
         # A bucket is full, and so as good as forgotten, after the time that its filling takes.
         ttl = self._burst / self._rate if self._rate else 0.0
-        self._buckets: BoundedMap[str, tuple[float, float]] = BoundedMap(size, ttl, seconds)
+        self._buckets: BoundedMap[str, TokenBucket] = BoundedMap(size, ttl, seconds)
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -30,18 +31,16 @@ class TokenBuckets:
         if not self._rate:
             return True
         now = self._seconds()
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            tokens = self._burst
-        else:
-            tokens = min(self._burst, bucket[0] + (now - bucket[1]) * self._rate)
-        if tokens < 1.0:
+        bucket = self._buckets.get(key) or TokenBucket(self._burst, now)
+        if not bucket.take(now, self._rate, self._burst):
             return False
-        self._buckets.set(key, (tokens - 1.0, now))
+        # Anew, as one that was in use: the longest unused is forgotten first.
+        self._buckets.set(key, bucket)
         return True
 
     def give_back(self, key: str) -> None:
         """Put a token back: the call it was taken for was refused for another reason."""
         bucket = self._buckets.get(key)
         if bucket is not None:
-            self._buckets.set(key, (min(self._burst, bucket[0] + 1.0), bucket[1]))
+            bucket.tokens = min(self._burst, bucket.tokens + 1.0)
+            self._buckets.set(key, bucket)

@@ -11,10 +11,10 @@ import os
 import secrets
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
-from ipaddress import IPv4Address, ip_address, ip_network
 from pathlib import Path
 
 from kmstwist.audit.records import Record
+from kmstwist.networks import network_around, parse_address
 
 SALT_BYTES = 32
 HASH_PREFIX = "h:"
@@ -143,11 +143,8 @@ class Privacy:
 
 
 def _truncated_address(address: str) -> str:
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return "unknown"
-    return str(ip_network(f"{parsed}/{24 if isinstance(parsed, IPv4Address) else 48}", strict=False))
+    parsed = parse_address(address)
+    return "unknown" if parsed is None else network_around(parsed, 24, 48)
 
 
 def load_salt(path: Path) -> bytes:

@@ -35,6 +35,7 @@ from kmstwist.logevents import (
     AUDIT_RECOVERED,
     AUDIT_REJECTED,
 )
+from kmstwist.waits import doubled
 
 # Records of a batch after which the next one is gathered. A batch costs as much as some ten records; few clients gain
 # nothing by waiting for each other, and with 64 at once it costs a fifth of a conversation's time not to.
@@ -179,7 +180,7 @@ class AuditWriter:
     async def _store(self, batch: list[Entry]) -> None:
         """Store a batch, trying again for as long as the policy says; every Deferred in it has fired at the end."""
         again = False
-        delay = RETRY_FIRST
+        failed = 0
         while True:
             try:
                 await self._commit([record for record, _ in batch], again)
@@ -199,8 +200,8 @@ class AuditWriter:
                 batch = _fire(batch)
                 self._serve_the_waiting()
                 again = True
-                await self._wait(delay if left is None else min(RETRY_FIRST, left))
-                delay = min(delay * 2, RETRY_MOST)
+                failed += 1
+                await self._wait(doubled(RETRY_FIRST, RETRY_MOST, failed) if left is None else min(RETRY_FIRST, left))
             else:
                 self._end_failing()
                 _fire(batch)

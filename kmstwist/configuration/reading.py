@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from pydantic_core import ErrorDetails
 from kmstwist.configuration.model import Config
 from kmstwist.sections import Contradictions, is_secret
 from kmstwist.shown import HIDDEN
+from kmstwist.validation import causes, said_of, shown
 
 #: Where a value stands in the configuration: ("gateway", "pool", "floor").
 Place = tuple[str, ...]
@@ -173,11 +173,7 @@ def _sentences(
     error: ValidationError, file: Path | None, lines: Mapping[Place, int], options: Mapping[Place, str]
 ) -> list[str]:
     found = []
-    errors = error.errors(include_url=False)
-    for details in errors:
-        if details["type"] == "too_short" and any(_inside(other, details) for other in errors):
-            # The list is short only because its items were refused.
-            continue
+    for details in causes(error.errors(include_url=False)):
         place = tuple(str(part) for part in details["loc"] if not _is_union_branch(part))
         contradictions = details.get("ctx", {}).get("error")
         if isinstance(contradictions, Contradictions):
@@ -192,8 +188,8 @@ def _sentences(
         said = _say(details, place)
         if option is not None:
             # The option shows the value already.
-            shown = f", not {_shown(details['input'], place)}"
-            found.append((0, f"{option}: {said.removesuffix(shown)}"))
+            given = f", not {_shown(details['input'], place)}"
+            found.append((0, f"{option}: {said.removesuffix(given)}"))
         else:
             found.append(_at_its_line(said, place, file, lines))
     return list(dict.fromkeys(sentence for _, sentence in sorted(found)))
@@ -222,11 +218,6 @@ def _option_of(place: Place, options: Mapping[Place, str]) -> str | None:
     return next((options[place[:n]] for n in range(len(place), 0, -1) if place[:n] in options), None)
 
 
-def _inside(one: ErrorDetails, other: ErrorDetails) -> bool:
-    outer = other["loc"]
-    return len(one["loc"]) > len(outer) and one["loc"][: len(outer)] == outer
-
-
 def _is_union_branch(part: int | str) -> bool:
     # pydantic names the branch of a union it tried, which is no place in a file.
     return isinstance(part, str) and not re.fullmatch(r"[A-Za-z0-9_-]+", part)
@@ -241,45 +232,19 @@ def _dotted(place: Place) -> str:
 
 
 def _say(details: ErrorDetails, place: Place) -> str:
-    kind, context, value = details["type"], details.get("ctx", {}), details["input"]
+    kind = details["type"]
     if kind == "extra_forbidden":
         return _unknown_key(place)
     if kind == "missing":
         return f"is missing; every {_dotted(place[:-1]).partition('[')[0]} table needs it"
-    if kind == "too_short":
-        return "must name at least one"
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "literal_error":
-        return f"must be one of {context['expected'].replace(chr(39), '')}, not {_shown(value, place)}"
-    bounds = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
-    if kind in bounds:
-        name, words = bounds[kind]
-        return f"must be {words} {context[name]:g}, not {_shown(value, place)}"
     if _model_at(place) is not None and (kind == "tuple_type" or place[-1].isdigit()):
         table = _dotted(place).partition("[")[0]
-        return f"must be a table with [[{table}]] above it, for each; not {_shown(value, place)}"
-    wanted = {
-        "int_type": "a whole number",
-        "int_from_float": "a whole number",
-        "float_type": "a number",
-        "string_type": "text in quotes",
-        "bool_type": "true or false",
-        "tuple_type": "a list in brackets",
-        "model_type": "a section of its own",
-        "finite_number": "a finite number",
-    }.get(kind)
-    if wanted is not None:
-        return f"must be {wanted}, not {_shown(value, place)}"
-    return f"{details['msg'][:1].lower()}{details['msg'][1:]}, not {_shown(value, place)}"
+        return f"must be a table with [[{table}]] above it, for each; not {_shown(details['input'], place)}"
+    return said_of(details, _shown(details["input"], place))
 
 
 def _shown(value: Any, place: Place) -> str:
-    if secret_at(place):
-        return HIDDEN
-    not_finite = isinstance(value, float) and not math.isfinite(value)
-    text = str(value) if not_finite else json.dumps(value, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return HIDDEN if secret_at(place) else shown(value)
 
 
 #: What an option is called that people write by another name: the name that they write, and the place that it has.

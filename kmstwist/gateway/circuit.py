@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from kmstwist.gateway.settings import HealthSettings
 from kmstwist.machine import ANY, SAME, Machine, Table
+from kmstwist.waits import doubled, spread
 
 #: The share of its weight that a host has at the beginning of its slow start.
 _FIRST_SHARE = 0.1
@@ -109,10 +110,9 @@ class Circuit(Machine[CircuitState, CircuitInput]):
     def wait_for_trial(self) -> None:
         """Wait for the next trial, twice as long as the last time."""
         settings = self.settings
-        # The exponent is bounded because a float's is; long before, the wait is the longest allowed.
-        wait = min(settings.backoff_longest, settings.backoff_first * 2.0 ** min(self.trials, 64))
         self.trials += 1
-        self._after(wait * (0.5 + self._random() / 2), CircuitInput.TRIAL_DUE)
+        wait = doubled(settings.backoff_first, settings.backoff_longest, self.trials)
+        self._after(spread(wait, self._random), CircuitInput.TRIAL_DUE)
 
     def wait_for_warmth(self) -> None:
         """Wait for the end of the slow start."""

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from kmstwist.gateway.upstream import Random, Target
 from kmstwist.logevents import DISCOVERED, DISCOVERY_FAILED
 from kmstwist.ownaddress import is_own_address
+from kmstwist.waits import doubled, spread
 
 #: Seconds between two questions: an answer's time to live counts between these.
 SHORTEST_TTL = 5.0
@@ -119,8 +120,7 @@ class Discoverer:
         self._failures += 1
         kept = "" if not self._last else ",".join(sorted(target.name for target in self._last))
         DISCOVERY_FAILED.emit(self._log, domain=self._domain, detail=failure.getErrorMessage(), kept=kept)
-        wait = min(_LONGEST_RETRY, _FIRST_RETRY * 2.0 ** min(self._failures - 1, 16))
-        self._again(wait * (0.5 + self._random() / 2))
+        self._again(spread(doubled(_FIRST_RETRY, _LONGEST_RETRY, self._failures), self._random))
 
     def _again(self, seconds: float) -> None:
         self._timer = self._clock.callLater(seconds, self._ask)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cache
 
+from kmstwist.kms.explained import ExplainedCode
 from kmstwist.kms.published import OTHERS, slerror
 from kmstwist.kms.win32 import NcaStatus, Win32Error
 
@@ -25,19 +25,8 @@ _REINSTALL_LICENCES = "reinstall the licence files: slmgr /rilc, and restart"
 _REPORTED = "The Software Protection Service reported that "
 
 
-class Status(IntEnum):
+class Status(ExplainedCode):
     """Activation status codes, as unsigned 32-bit HRESULTs: `.text` is Windows' own sentence, `.cure` what to do."""
-
-    text: str
-    cure: str
-
-    def __new__(cls, code: int, text: str, cure: str) -> Status:
-        """A member of the table: the code, Windows' text for it, and the cure."""
-        member = int.__new__(cls, code)
-        member._value_ = code
-        member.text = text
-        member.cure = cure
-        return member
 
     S_OK = 0, "The operation completed successfully.", "nothing to do"
 
@@ -392,7 +381,7 @@ def explain(code: int) -> Explanation | None:
     code &= 0xFFFF_FFFF
     for table in (Status, NcaStatus, Win32Error):
         try:
-            known = table(code)  # type: ignore[call-arg]  # the enums' __new__ is for their members
+            known = table(code)
         except ValueError:
             continue
         return Explanation(code, _symbol(code, known.name), known.text, known.cure)
@@ -415,7 +404,7 @@ def _wraps_win32(code: int) -> bool:
 
 def _symbol(code: int, name: str) -> str:
     if _wraps_win32(code) and name not in _NAMED_WIN32_HRESULTS:
-        return f"HRESULT_FROM_WIN32({Win32Error(code & 0xFFFF).name})"  # type: ignore[call-arg]
+        return f"HRESULT_FROM_WIN32({Win32Error(code & 0xFFFF).name})"
     return name
 
 

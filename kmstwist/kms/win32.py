@@ -6,26 +6,15 @@ gives names only, so that its texts are ours.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from kmstwist.kms.explained import ExplainedCode
 
 _NETWORK = "see that the host is up and that TCP 1688 is open all the way to it"
 _NOT_KMS = "see that the address and port are a KMS host's"
 _BROKEN = "client and server do not understand each other: see what listens there, and for a middlebox between"
 
 
-class Win32Error(IntEnum):
+class Win32Error(ExplainedCode):
     """Win32 error codes; `.text` is Windows' own sentence, `.cure` what it means for a KMS call."""
-
-    text: str
-    cure: str
-
-    def __new__(cls, code: int, text: str, cure: str) -> Win32Error:
-        """A member of the table: the code, Windows' text for it, and the cure."""
-        member = int.__new__(cls, code)
-        member._value_ = code
-        member.text = text
-        member.cure = cure
-        return member
 
     ERROR_FILE_NOT_FOUND = 2, "The system cannot find the file specified.", "check the path"
     ERROR_ACCESS_DENIED = (
@@ -123,19 +112,8 @@ class Win32Error(IntEnum):
     )
 
 
-class NcaStatus(IntEnum):
+class NcaStatus(ExplainedCode):
     """Statuses of RPC fault PDUs; the name is the C706 one in capitals, `.text` and `.cure` are ours."""
-
-    text: str
-    cure: str
-
-    def __new__(cls, code: int, text: str, cure: str) -> NcaStatus:
-        """A member of the table: the code, what it means, and the cure."""
-        member = int.__new__(cls, code)
-        member._value_ = code
-        member.text = text
-        member.cure = cure
-        return member
 
     NCA_S_FAULT_ADDR_ERROR = 0x1C000002, "The server's procedure failed on a bad address.", "look at the host's logs"
     NCA_S_FAULT_INVALID_TAG = 0x1C000006, "The call's arguments hold an invalid union tag.", _BROKEN

@@ -35,6 +35,7 @@ from kmstwist.process.options import Options
 from kmstwist.process.refusal import refused
 from kmstwist.reactor import Reactor
 from kmstwist.telemetry.log import redirect_log
+from kmstwist.waits import doubled
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
@@ -64,7 +65,8 @@ class Worker(ProcessProtocol):
         self.number = number
         self.pid: int | None = None
         self.started = 0.0
-        self.wait = _FIRST_WAIT
+        #: How often it ended soon after it had begun.
+        self.failures = 0
         self.restart: IDelayedCall | None = None
         self.ended: Deferred[None] | None = None
         #: How many questions it has not answered, one after the other, and whether one is under way.
@@ -201,8 +203,9 @@ class Supervisor(Service):
             ended.callback(None)
             return
         if self._reactor.seconds() - worker.started > _LIVED_WELL:
-            worker.wait = _FIRST_WAIT
-        wait, worker.wait = worker.wait, min(_LONGEST_WAIT, worker.wait * 2)
+            worker.failures = 0
+        worker.failures += 1
+        wait = doubled(_FIRST_WAIT, _LONGEST_WAIT, worker.failures)
         how = "exit status 0" if reason.check(ProcessDone) else reason.getErrorMessage().rstrip(".")
         WORKER_ENDED.emit(self._log, worker=worker.number, worker_pid=pid, how=how, again_s=wait)
         worker.restart = self._reactor.callLater(wait, self._start, worker)

@@ -17,6 +17,7 @@ from twisted.logger import LogEvent as TwistedEvent
 from zope.interface import implementer
 
 from kmstwist.logevents import CONVERSATION, DEFECT, SUPPRESSED
+from kmstwist.tokens import TokenBucket
 
 #: Seconds between reports of what was dropped.
 REPORT_INTERVAL = 10.0
@@ -31,11 +32,9 @@ Kind = tuple[str, str, str]
 
 
 @dataclass(slots=True)
-class Bucket:
+class Bucket(TokenBucket):
     """The tokens of one kind of line, and what was dropped since the last report."""
 
-    tokens: float
-    filled: float
     dropped: int = 0
     since: float = 0.0
 
@@ -80,10 +79,7 @@ class FloodLimit:
         bucket = self._buckets.get(kind)
         if bucket is None:
             bucket = self._buckets[kind] = Bucket(self._burst, now)
-        bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.filled) * self._rate)
-        bucket.filled = now
-        if bucket.tokens >= 1:
-            bucket.tokens -= 1
+        if bucket.take(now, self._rate, self._burst):
             return True
         if not bucket.dropped:
             bucket.since = now

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from twisted.internet.task import Clock
 
 from kmstwist.admission.admission import Admission
-from kmstwist.admission.networks import NetworkTable, network_of, normalised
+from kmstwist.admission.networks import NetworkTable, normalised
 from kmstwist.admission.rates import TokenBuckets
 from kmstwist.admission.settings import AdmissionSettings
+from kmstwist.networks import network_around
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
 
@@ -73,7 +74,7 @@ def test_the_table_finds_what_a_search_through_all_networks_finds(networks: Any,
 @given(st.ip_addresses(), st.integers(8, 32), st.integers(16, 128))
 def test_a_client_network_is_the_one_that_ipaddress_says(address: Any, ipv4: int, ipv6: int) -> None:
     prefix = ipv4 if address.version == 4 else ipv6
-    assert network_of(address, ipv4, ipv6) == str(ip_network(f"{address}/{prefix}", strict=False))
+    assert network_around(address, ipv4, ipv6) == str(ip_network(f"{address}/{prefix}", strict=False))
 
 
 @given(st.text())

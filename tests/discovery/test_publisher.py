@@ -12,10 +12,11 @@ from twisted.logger import LogLevel
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.srv import SrvRecord
-from kmstwist.discovery.publishing.publisher import PublisherService, backoff
+from kmstwist.discovery.publishing.publisher import PublisherService
 from kmstwist.discovery.publishing.update import Publication, UpdateFailed
 from kmstwist.discovery.publishing.updater import UpdateDone
 from kmstwist.reasons import Reason
+from kmstwist.waits import doubled, spread
 from tests.discovery.fakes import Log
 
 ONE = Publication("one.test", "gw.corp.test")
@@ -128,9 +129,9 @@ def test_one_domain_s_failure_does_not_hold_up_another() -> None:
 
 
 def test_the_wait_is_shortened_at_random_by_up_to_half() -> None:
-    assert backoff(1, 30.0, 3600.0, lambda: 0.0) == 30.0
-    assert backoff(3, 30.0, 3600.0, lambda: 0.5) == 90.0
-    assert backoff(1000, 30.0, 3600.0, lambda: 1.0) == 1800.0
+    assert spread(doubled(30.0, 3600.0, 1), lambda: 0.0) == 15.0
+    assert spread(doubled(30.0, 3600.0, 3), lambda: 0.5) == 90.0
+    assert doubled(30.0, 3600.0, 1000) == 3600.0
 
 
 def test_a_stop_ends_refreshing_and_withdraws_only_if_asked_to() -> None:
@@ -216,7 +217,7 @@ def test_an_earlier_record_of_ours_is_told_with_the_command_that_removes_it() ->
 @pytest.mark.parametrize("random", [0.0, 0.25, 0.999])
 def test_no_wait_is_longer_than_the_longest_nor_shorter_than_half_the_first(random: float) -> None:
     for attempt in range(1, 200):
-        assert 15.0 < backoff(attempt, 30.0, 3600.0, lambda: random) <= 3600.0
+        assert 15.0 <= spread(doubled(30.0, 3600.0, attempt), lambda: random) <= 3600.0
 
 
 def test_what_is_wrong_with_our_host_s_name_is_said_before_it_is_published() -> None:

@@ -31,6 +31,7 @@ from kmstwist.audit.records import Record, id_text
 from kmstwist.audit.store import insert_new, is_data_fault, read_records
 from kmstwist.logevents import AUDIT_FORWARD_FAILING, AUDIT_FORWARD_REJECTED, AUDIT_FORWARDING
 from kmstwist.shown import without_password
+from kmstwist.waits import doubled
 
 BATCH = 1000
 IDLE = 0.5
@@ -100,21 +101,21 @@ class Forwarder:
         self._target.dispose()
 
     def _run(self) -> None:
-        delay = self._backoff[0]
+        failed = 0
         while not self._stop.is_set():
             try:
                 moved = self.forward_once()
             except (SQLAlchemyError, StoreError, OSError) as error:
                 self._note_failure(error)
-                self._stop.wait(delay)
-                delay = min(delay * 2, self._backoff[1])
+                failed += 1
+                self._stop.wait(doubled(*self._backoff, failed))
                 continue
             if not self.connected:
                 self.connected = True
                 self.problem = ""
                 self._last_warning = float("-inf")
                 AUDIT_FORWARDING.emit(self.log, target=self.name)
-            delay = self._backoff[0]
+            failed = 0
             if moved == 0:
                 self._stop.wait(self._idle)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import lru_cache
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import ip_network
 
 from sqlalchemy import Table, func
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.records import COUNT_INSUFFICIENT, Record
+from kmstwist.networks import network_around, parse_address
 
 UNKNOWN_NETWORK = "unknown"
 
@@ -31,13 +32,8 @@ def network_of(address: str) -> str:
             return str(ip_network(address, strict=False))
         except ValueError:
             return UNKNOWN_NETWORK
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return UNKNOWN_NETWORK
-    prefix = IPV4_PREFIX if isinstance(parsed, IPv4Address) else IPV6_PREFIX
-    # An IPv6 zone ("fe80::1%eth0") names an interface of ours, not a network of theirs.
-    return str(ip_network(f"{str(parsed).partition('%')[0]}/{prefix}", strict=False))
+    parsed = parse_address(address)
+    return UNKNOWN_NETWORK if parsed is None else network_around(parsed, IPV4_PREFIX, IPV6_PREFIX)
 
 
 def machine_key(machine: str | None, client: str) -> str:

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
+
+from kmstwist.networks import parse_address
 
 _LINE = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d))?"
@@ -116,11 +118,8 @@ class Wanted:
         )
 
     def _from_client(self, client: str) -> bool:
-        try:
-            address = ip_address(client)
-        except ValueError:
-            return False
-        return any(address in network for network in self.clients)
+        address = parse_address(client)
+        return address is not None and any(address in network for network in self.clients)
 
 
 def _any_match(patterns: tuple[str, ...], value: str) -> bool:

@@ -32,14 +32,9 @@ from kmstwist.logevents import (
     DNS_WITHDRAWN,
 )
 from kmstwist.reasons import Reason
+from kmstwist.waits import doubled, spread
 
 _log = Logger()
-
-
-def backoff(attempt: int, first: float, longest: float, random: Callable[[], float]) -> float:
-    """Seconds to wait after the `attempt`-th failure in a row (from 1); `random` returns a number in [0, 1)."""
-    whole: float = min(first * 2 ** min(attempt - 1, 62), longest)
-    return whole * (1 - random() / 2)
 
 
 class PublisherService(Service):
@@ -115,7 +110,7 @@ class PublisherService(Service):
             done = await self._attempted(self._published(publication))
         except UpdateFailed as failed:
             self.problems[publication.domain] = str(failed)
-            wait = backoff(attempt, self._retry_first, self._retry_longest, self._random)
+            wait = spread(doubled(self._retry_first, self._retry_longest, attempt), self._random)
             DNS_PUBLISH_FAILED.emit(
                 self._log,
                 domain=publication.domain,

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from kmstwist.kms.catalogue import Product, UnknownProduct, find
+from kmstwist.validation import causes, said_of
 
 _OTHER_PLACES = {
     "host": ", in the upstreams of a gateway or as the host of a group",
@@ -25,13 +26,7 @@ _TABLES = ("host", "gateway", "site", "machines")
 
 def structural_mistakes(error: ValidationError) -> list[str]:
     """What the model says, in our words."""
-    details = error.errors()
-    return [
-        f"{_place(detail['loc'])}: {_cure(detail)}"
-        for detail in details
-        # A list is also called too short when its entries are only wrong.
-        if detail["type"] != "too_short" or not any(_is_within(other["loc"], detail["loc"]) for other in details)
-    ]
+    return [f"{_place(detail['loc'])}: {_said(detail)}" for detail in causes(error.errors())]
 
 
 def cross_mistakes(document: dict[str, Any], max_machines: int) -> list[str]:
@@ -202,10 +197,6 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _is_within(location: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
-    return len(location) > len(outer) and location[: len(outer)] == outer
-
-
 def _place(location: tuple[int | str, ...]) -> str:
     """Where a mistake is, as the file shows it: `[[host]] number 2, outages number 1, days`."""
     parts: list[str] = []
@@ -217,26 +208,16 @@ def _place(location: tuple[int | str, ...]) -> str:
     return ", ".join(parts)
 
 
-def _cure(detail: ErrorDetails) -> str:
-    kind, context = detail["type"], detail.get("ctx", {})
+def _said(detail: ErrorDetails) -> str:
+    kind = detail["type"]
     if kind == "extra_forbidden":
-        return "there is no such key; see docs/fleet.md for those there are"
+        return "no such key; docs/fleet.md has those there are"
     if kind == "missing":
-        return "it must be given"
-    if kind == "value_error":
-        return str(context["error"])
+        return "is missing"
     if kind == "too_short":
-        return "it must have at least one entry"
-    if kind == "tuple_type":
-        table = detail["loc"][-1] if len(detail["loc"]) == 1 else ""
-        return f"it should be a table of its own: [[{table}]]" if table in _TABLES else "it should be a list: [ ... ]"
+        return "must have at least one entry"
+    if kind == "tuple_type" and len(detail["loc"]) == 1 and detail["loc"][0] in _TABLES:
+        return f"must be a table of its own, [[{detail['loc'][0]}]], for each"
     if kind == "model_type":
-        return "it should be a table of keys and values: { ... }"
-    text = detail["msg"].removeprefix("Input should be ").removeprefix("String should ")
-    if kind == "string_too_short":
-        return "it should not be empty"
-    if kind.startswith("string_"):
-        return f"{detail['input']!r} is not right: it should {text}"
-    given = detail["input"]
-    shown = f"{given!r} is not right: " if isinstance(given, str | int | float | bool) else ""
-    return f"{shown}it should be {text[0].lower()}{text[1:]}"
+        return "must be a table of keys and values: { ... }"
+    return said_of(detail)

@@ -1,0 +1,75 @@
+"""What pydantic finds wrong with a value, in our words: for the configuration and for a fleet's scenarios."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+    "greater_than": ("gt", "more than"),
+    "less_than": ("lt", "less than"),
+}
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "text in quotes",
+    "bool_type": "true or false",
+    "tuple_type": "a list in brackets",
+    "model_type": "a section of its own",
+    "finite_number": "a finite number",
+}
+
+
+def causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """These mistakes without those that only follow from others: a list is short because its entries were refused."""
+    return [
+        details
+        for details in errors
+        if details["type"] != "too_short" or not any(_is_within(other, details) for other in errors)
+    ]
+
+
+def _is_within(one: ErrorDetails, other: ErrorDetails) -> bool:
+    outer = other["loc"]
+    return len(one["loc"]) > len(outer) and one["loc"][: len(outer)] == outer
+
+
+def said_of(details: ErrorDetails, given: str | None = None) -> str:
+    """What a value must be and what it is, to follow its place: "must be at least 15, not 1".
+
+    `given` is how the value is shown, where it is not to be shown as it is.
+    """
+    kind, context = details["type"], details.get("ctx", {})
+    given = shown(details["input"]) if given is None else given
+    if kind == "too_short":
+        return "must name at least one"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "string_too_short":
+        return "must not be empty"
+    if kind == "string_too_long":
+        return f"must have at most {context['max_length']} characters, not {len(str(details['input']))}"
+    if kind == "string_pattern_mismatch":
+        return f"must match the pattern {context['pattern']}, not {given}"
+    if kind == "literal_error":
+        return f"must be one of {context['expected'].replace(chr(39), '')}, not {given}"
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"must be {words} {context[name]:g}, not {given}"
+    if kind in _WANTED:
+        return f"must be {_WANTED[kind]}, not {given}"
+    return f"{details['msg'][:1].lower()}{details['msg'][1:]}, not {given}"
+
+
+def shown(value: Any) -> str:
+    """A value as a file has it, shortened."""
+    not_finite = isinstance(value, float) and not math.isfinite(value)
+    text = str(value) if not_finite else json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
