@@ -199,8 +199,7 @@ def check_lab_key(case: Case) -> Iterator[Finding]:
     try:
         key = LabKey.load(path)
     except LabKeyError as error:
-        sentence, _, cure = str(error).rpartition(": ")
-        yield Finding("lab key", Health.DOWN, sentence, cure)
+        yield Finding("lab key", Health.DOWN, error.problem.what, error.problem.cure)
     else:
         yield Finding("lab key", Health.HEALTHY, f"the lab is {key.host_id}; it grants no licences")
 

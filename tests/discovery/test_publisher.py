@@ -56,7 +56,7 @@ def done(publication: Publication) -> UpdateDone:
 
 
 def made(
-    publications: tuple[Publication, ...] = (ONE,), random: Callable[[], float] = lambda: 0.0, **options: Any
+    publications: tuple[Publication, ...] = (ONE,), random: Callable[[], float] = lambda: 1.0, **options: Any
 ) -> tuple[Clock, FakeUpdater, Log, PublisherService]:
     clock, log = Clock(), Log()
     updater = FakeUpdater(clock)
