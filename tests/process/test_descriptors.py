@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Port
-from twisted.logger import Logger, globalLogPublisher
+from twisted.logger import globalLogPublisher
 
 from kmstwist.process.descriptors import RESERVE, DescriptorWatch, share_out
+from tests.logs import logger
 
 
 @given(
@@ -46,7 +47,7 @@ def test_it_stops_accepting_where_few_are_left_and_begins_again_with_a_line_for_
     clock, ports, lines = Clock(), Ports(), list[Any]()
     lowest: list[int | None] = [10]
     watch = DescriptorWatch(
-        1000, [ports], clock, look=lambda: lowest[0], log=Logger(observer=lambda event: lines.append(event))
+        1000, [ports], clock, look=lambda: lowest[0], log=logger(lambda event: lines.append(event))
     )
     watch.startService()
     clock.advance(5)
@@ -74,7 +75,7 @@ def test_it_stops_accepting_where_few_are_left_and_begins_again_with_a_line_for_
 
 def test_it_hears_the_reactor_at_once() -> None:
     clock, ports = Clock(), Ports()
-    watch = DescriptorWatch(1000, [ports], clock, look=lambda: 10, log=Logger(observer=lambda event: None))
+    watch = DescriptorWatch(1000, [ports], clock, look=lambda: 10, log=logger(lambda event: None))
     watch.startService()
     # Twisted's own words, from the logger that its ports have.
     for text in ("Could not accept new connection ({acceptError})", "EMFILE encountered; releasing"):
