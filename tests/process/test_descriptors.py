@@ -46,9 +46,7 @@ class Ports:
 def test_it_stops_accepting_where_few_are_left_and_begins_again_with_a_line_for_each() -> None:
     clock, ports, lines = Clock(), Ports(), list[Any]()
     lowest: list[int | None] = [10]
-    watch = DescriptorWatch(
-        1000, [ports], clock, look=lambda: lowest[0], log=logger(lambda event: lines.append(event))
-    )
+    watch = DescriptorWatch(1000, [ports], clock, look=lambda: lowest[0], log=logger(lambda event: lines.append(event)))
     watch.startService()
     clock.advance(5)
     assert (ports.said, lines) == ([], [])
