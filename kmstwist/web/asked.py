@@ -10,8 +10,8 @@ from pydantic_core import ErrorDetails
 
 from kmstwist.web.view import Question, View
 
-#: What an answer can be given as; "" is a page, or the API's own JSON.
-FORMATS = ("", "csv", "json")
+#: What a whole table can be downloaded as.
+FORMATS = ("csv", "json")
 
 
 class Mistakes(Exception):
@@ -23,8 +23,11 @@ class Mistakes(Exception):
         self.words = dict(words)
 
 
-def read_words(args: Mapping[bytes, list[bytes]]) -> dict[str, str]:
-    """The parameters as text; empty ones are left out. Raises `Mistakes`."""
+def read_words(args: Mapping[bytes, list[bytes]], *, empty: bool = False) -> dict[str, str]:
+    """The parameters as text. Raises `Mistakes`.
+
+    Without `empty` those that are so are left out: a form sends all its fields, whether filled in or not.
+    """
     words: dict[str, str] = {}
     wrong: dict[str, str] = {}
     for raw, given in args.items():
@@ -38,7 +41,7 @@ def read_words(args: Mapping[bytes, list[bytes]]) -> dict[str, str]:
             wrong[name] = f"is given {len(texts)} times; once is enough"
         elif "\0" in texts[0]:
             wrong[name] = "has a zero byte in it"
-        elif texts[0]:
+        elif texts[0] or empty:
             words[name] = texts[0]
     if wrong:
         raise Mistakes(wrong, words)
@@ -46,11 +49,11 @@ def read_words(args: Mapping[bytes, list[bytes]]) -> dict[str, str]:
 
 
 def understand(view: View[Any], words: Mapping[str, str]) -> tuple[Question, str]:
-    """The question, and the format of its answer. Raises `Mistakes`."""
+    """The question, and the format of a download ("" for none). Raises `Mistakes`."""
     given = dict(words)
-    form = given.pop("format", "")
+    form = given.pop("format", None)
     wrong: dict[str, str] = {}
-    if form not in FORMATS or (form and view.rows is None):
+    if form is not None and (form not in FORMATS or view.rows is None):
         wrong["format"] = f"{form!r} is no format of this; there are csv and json" if view.rows else "there is only one"
     try:
         question: Question = view.question.model_validate(given)
@@ -60,7 +63,7 @@ def understand(view: View[Any], words: Mapping[str, str]) -> tuple[Question, str
             wrong.setdefault(name, _sentence(detail))
     if wrong:
         raise Mistakes(wrong, words)
-    return question, form
+    return question, form or ""
 
 
 def _sentence(detail: ErrorDetails) -> str:

@@ -163,7 +163,8 @@ class Api(Answering):
     async def answer(self, request: Request, status: Status, gone: Event) -> tuple[int, str, bytes]:
         """Ask, and write in the same thread."""
         view, asker = self._view, self._asker
-        words = read_words(request.args or {})
+        # A program that sends an empty parameter means it: it is taken as the document says.
+        words = read_words(request.args or {}, empty=True)
         question, form = understand(view, words)
         try:
             if form:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +12,7 @@ from playwright.sync_api import Page, expect
 from kmstwist.audit.reports.catalogue import REPORTS
 from tests.browsing import PageMaker, browser_page, chromium
 from tests.waiting import PATIENCE
+from tests.web.conftest import Sites
 from tests.web.serving import HOSTILE
 
 __all__ = ["browser_page", "chromium"]
@@ -41,38 +37,6 @@ CUT = """() => {
   const told = [...cut, ...inside].map((one) => `${one.tagName}.${one.className}: ${one.textContent.slice(0, 60)}`);
   return [...scrolls, ...told];
 }"""
-
-
-class Sites:
-    """The sites of `tests.web.serving`, and a way to order something of them."""
-
-    def __init__(self, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.web.serving", str(folder), "100", "hostile"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
-        assert self._process.stdout is not None
-        self.urls: dict[str, str] = json.loads(self._process.stdout.readline())
-
-    def order(self, text: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{text}\n")
-        self._process.stdin.flush()
-
-    def end(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(PATIENCE)
-
-
-@pytest.fixture(scope="module")
-def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
-    made = Sites(tmp_path_factory.mktemp("sites"))
-    yield made
-    made.end()
 
 
 def path(page: str, **words: object) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from kmstwist.audit.views.activity import By, DayRow, Range, ShareRow, StepRow, days, shares, steps
 from kmstwist.web.view import Asking, Question, View
@@ -22,19 +22,23 @@ class ActivityQuestion(Question):
     """What to add up by, and over how many days."""
 
     by: By = Field(By.PRODUCT, description="What to add up by.")
-    days: int = Field(30, ge=1, le=3650, description=f"How many days back; by network {NETWORK_DAYS} at most.")
+    days: int = Field(
+        30, ge=1, le=3650, description=f"How many days back; by network {NETWORK_DAYS}, if more are asked for."
+    )
     range: Range = Field(Range.WEEK, description="How far back the chart goes.")
 
-    @model_validator(mode="after")
-    def _not_too_long(self) -> ActivityQuestion:
-        if self.by is By.NETWORK and self.days > NETWORK_DAYS:
-            raise ValueError(f"by network, the most is {NETWORK_DAYS} days: they are counted from the single calls")
-        return self
+    @property
+    def days_counted(self) -> int:
+        """How many days back it goes: by network, calls are counted one by one."""
+        return min(self.days, NETWORK_DAYS) if self.by is By.NETWORK else self.days
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """The calendar (a year of days up to today), the chart's steps, and the calls by what was asked."""
+    """The calendar (a year of days up to today), the chart's steps, and the calls by what was asked.
+
+    `days` is how many days back those go.
+    """
 
     by: By
     days: int
@@ -46,12 +50,13 @@ class Activity:
 
 def activity(asking: Asking, question: ActivityQuestion) -> Activity:
     """All three."""
-    key = f"shares {question.by} {question.days}"
-    since = asking.now - timedelta(days=question.days)
+    counted = question.days_counted
+    key = f"shares {question.by} {counted}"
+    since = asking.now - timedelta(days=counted)
     chart = asking.kept.get(f"steps {question.range}", lambda: steps(asking.connection, question.range, asking.now))
     return Activity(
         question.by,
-        question.days,
+        counted,
         question.range,
         _calendar(asking),
         chart,

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from kmstwist.audit.views.calls import CallRow, Which, latest_calls
 from kmstwist.audit.views.refusals import Meaning, MetRow, RefusalRow, meaning_of, met, refusals
 from kmstwist.web.view import Asking, NotThere, View
-from kmstwist.web.views.parameters import ROWS, Between, Named, Paged, Since
+from kmstwist.web.views.parameters import ROWS, Between, Flag, Named, Paged, Since
 
 
 class CallsQuestion(Between):
@@ -21,16 +21,9 @@ class CallsQuestion(Between):
     host: str = Field("", max_length=300, description="Answered by this KMS host.")
     product: str = Field("", max_length=300, description="For this product; * stands for any text.")
     code: str = Field("", max_length=40, description="That ended with this code.", examples=["0xC004F038"])
-    failed: bool = Field(False, description="Only those that were not granted.")
+    failed: Flag = Field(False, description="Only those that were not granted.")
     before: int | None = Field(None, ge=0, le=2**62, description="The calls before this one: `seq` of the last row.")
     rows: int = Field(ROWS, ge=1, le=500, description="How many rows a page has.")
-
-    @field_validator("before", "failed", mode="before")
-    @classmethod
-    def _nothing_is_none(cls, value: object, info: object) -> object:
-        if value == "":
-            return None if getattr(info, "field_name", "") == "before" else False
-        return value
 
 
 @dataclass(frozen=True, slots=True)

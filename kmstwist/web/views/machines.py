@@ -25,7 +25,7 @@ from kmstwist.audit.views.machines import (
 )
 from kmstwist.audit.views.refusals import Meaning, meaning_of
 from kmstwist.web.view import Asking, NotThere, View, WrongParameter
-from kmstwist.web.views.parameters import Named, Paged
+from kmstwist.web.views.parameters import Moment, Named, Paged
 
 #: Calls that one machine's page shows; earlier ones are a page further.
 TIMELINE = 50
@@ -43,7 +43,13 @@ class MachinesQuestion(Paged):
         examples=["pc-12", "10.1.*"],
     )
     state: State = Field(State.ALL, description="Only those in this state.")
-    network: str = Field("", max_length=64, description="In this network.", examples=["10.1.0.0/16"])
+    network: str = Field(
+        "",
+        max_length=64,
+        description="In this network.",
+        examples=["10.1.0.0/16"],
+        json_schema_extra={"format": "network-or-nothing"},
+    )
     product: str = Field("", max_length=300, description="With this product; * stands for any text.")
     host: str = Field("", max_length=300, description="Answered last by this KMS host.")
     code: str = Field("", max_length=40, description="Whose last call ended with this code.", examples=["0xC004F074"])
@@ -51,13 +57,11 @@ class MachinesQuestion(Paged):
         None, ge=0, le=3650, description="Days for the states expiring (30 if left out) and silent (14)."
     )
     sort: str = Field(
-        "expires", max_length=20, description=f"One of {', '.join(Order)}; with - before it, the other way round."
+        "expires",
+        max_length=20,
+        description=f"One of {', '.join(Order)}; with - before it, the other way round.",
+        json_schema_extra={"enum": [*Order, *(f"-{one}" for one in Order)]},
     )
-
-    @field_validator("days", mode="before")
-    @classmethod
-    def _nothing_is_none(cls, value: object) -> object:
-        return None if value == "" else value
 
     @field_validator("sort")
     @classmethod
@@ -115,12 +119,7 @@ def _pieces(
 class MachineQuestion(Named):
     """Which machine, and which part of its history."""
 
-    before: datetime | None = Field(None, description="Only calls before this moment.")
-
-    @field_validator("before", mode="before")
-    @classmethod
-    def _nothing_is_none(cls, value: object) -> object:
-        return None if value == "" else value
+    before: Moment | None = Field(None, description="Only calls before this moment.")
 
 
 @dataclass(frozen=True, slots=True)

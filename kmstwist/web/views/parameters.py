@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from kmstwist.audit.reports.times import parse_when
 from kmstwist.web.view import Question
@@ -51,11 +52,37 @@ class Since(Question):
         return now - timedelta(days=self.days)
 
 
+#: A time as people write it, or nothing.
+_MOMENT: dict[str, Any] = {"json_schema_extra": {"format": "moment-or-age"}}
+
+
+def exactly(text: object) -> object:
+    """A flag as JSON has it, and nothing that only resembles one."""
+    if isinstance(text, str) and text not in ("true", "false"):
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text
+
+
+def exact_moment(text: object) -> object:
+    """A time with its zone, as RFC 3339 has it, that is one in UTC as well."""
+    if isinstance(text, str):
+        if not _RFC_3339.fullmatch(text):
+            raise ValueError(f"{text!r} is no time; write it as 2026-06-01T13:00:00Z")
+        return parse_when(text, datetime(2026, 1, 1, tzinfo=UTC))
+    return text
+
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+Flag = Annotated[bool, BeforeValidator(exactly)]
+Moment = Annotated[datetime, BeforeValidator(exact_moment)]
+
+
 class Between(Question):
     """About a time: from `since`, up to `until`."""
 
-    since: str = Field("", max_length=40, description="From when on.", examples=["2026-06-01", "7d"])
-    until: str = Field("", max_length=40, description="Up to when.", examples=["2026-06-30", "12h"])
+    since: str = Field("", max_length=40, description="From when on.", examples=["2026-06-01", "7d"], **_MOMENT)
+    until: str = Field("", max_length=40, description="Up to when.", examples=["2026-06-30", "12h"], **_MOMENT)
 
     @field_validator("since", "until")
     @classmethod

@@ -1,0 +1,43 @@
+"""The API against its own OpenAPI document, by schemathesis."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from schemathesis import Case
+
+from kmstwist.web.api.openapi import document
+from tests.web.conftest import Sites
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+# What the document's own formats look like.
+schemathesis.openapi.format(
+    "moment-or-age",
+    st.one_of(
+        st.just(""),
+        st.builds("{}{}".format, st.integers(0, 999_999), st.sampled_from("mhdw")),
+        st.dates().map(str),
+        st.datetimes(timezones=st.none()).map(lambda when: when.isoformat(timespec="minutes")),
+    ).filter(lambda text: not text.endswith("w") or len(text) < 6),
+)
+schemathesis.openapi.format(
+    "network-or-nothing",
+    st.one_of(
+        st.just(""),
+        st.ip_addresses().map(str),
+        st.builds("{}/{}".format, st.ip_addresses(v=4), st.integers(0, 32)),
+        st.builds("{}/{}".format, st.ip_addresses(v=6), st.integers(0, 128)),
+    ),
+)
+SCHEMA = schemathesis.openapi.from_dict(json.loads(json.dumps(document())))
+
+
+@SCHEMA.parametrize()
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+def test_it_does_what_its_document_says(case: Case, sites: Sites) -> None:
+    case.call_and_validate(base_url=sites.urls["busy"].rstrip("/"))
