@@ -6,7 +6,7 @@ PORT   ?= 1688
 STAMP  := $(VENV)/.installed
 DEVSTAMP := $(VENV)/.installed-dev
 
-.PHONY: run test setup dev lint types check coverage fuzz differential bench docs man site deb try-debian clean
+.PHONY: run test setup dev lint types check coverage fuzz differential bench docs man completion site deb try-debian clean
 
 run: setup
 	$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
@@ -70,6 +70,10 @@ coverage: dev
 
 man: dev
 	$(BIN)/python -m kmstwist.cli.manpages man
+
+# What shells read to complete kmstwist.
+completion: dev
+	$(BIN)/python -m kmstwist.cli.completion etc/completion
 
 deb:
 	packaging/deb/build --out dist

@@ -21,6 +21,8 @@ settings.load_profile("kmstwist")
 PACKAGES = {
     "tshark": "tshark",
     "faketime": "faketime",
+    "fish": "fish",
+    "zsh": "zsh",
     "haproxy": "haproxy",
     "named": "bind9",
     "dig": "bind9-dnsutils",

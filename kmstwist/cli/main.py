@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -16,6 +17,7 @@ from kmstwist.cli.where import config_option, remember_config
 #: All verbs.
 VERBS = {
     "audit": Verb("audit.audit:audit", "Look after the audit's store."),
+    "completion": Verb("completion:completion", "Print what SHELL reads to complete commands, options and values."),
     "config": Verb("gateway.config:config", "The configuration file of `twistd kms`."),
     "demo": Verb("lab.demo:demo", "Show the status site with a year of records."),
     "discover": Verb("dns.discover:discover", "Look for KMS hosts in DNS as a Windows client does, and probe them."),
@@ -78,6 +80,10 @@ def kmstwist(ctx: click.Context, file: Path | None) -> None:
 def main() -> None:
     """The console script's entry: a closed pipe at the other end is no error, nor is a terminal without Unicode."""
     watch_standard_output()
+    if "_KMSTWIST_COMPLETE" in os.environ:
+        from kmstwist.cli.completion import register
+
+        register()
     if isinstance(sys.stderr, TextIOWrapper):
         sys.stderr.reconfigure(errors="backslashreplace")
     try:

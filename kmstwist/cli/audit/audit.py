@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from kmstwist.cli import completing
 from kmstwist.cli.audit.salt import salt, salt_beside, salt_file_option
 from kmstwist.cli.audit.store import opened, progress_bar, store_option
 from kmstwist.cli.common import AnyPath
@@ -102,7 +103,7 @@ def verify(store: str) -> None:
 @audit.command()
 @store_option
 @salt_file_option
-@click.argument("machine")
+@click.argument("machine", shell_complete=completing.recorded_machines)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
     """Remove every trace of MACHINE: its name, CMID or address. There is no way back.

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from kmstwist.audit.reports.model import Bucket
+from kmstwist.cli import completing
 from kmstwist.cli.audit.store import newest_record, opened, store_option, told_source
 from kmstwist.cli.output import say
 from kmstwist.shown import visible_lines, without_password
@@ -18,7 +19,7 @@ PIPE_WIDTH = 240
 
 
 @click.command()
-@click.argument("name", metavar="NAME", required=False)
+@click.argument("name", metavar="NAME", required=False, shell_complete=completing.reports)
 @store_option
 @click.option(
     "--format",
@@ -30,10 +31,25 @@ PIPE_WIDTH = 240
 )
 @click.option("--since", metavar="TIME", help="From this time on: 2024-06-01, 2024-06-01T13:00 (UTC), or 7d.")
 @click.option("--until", metavar="TIME", help="Before this time.")
-@click.option("--machine", metavar="NAME", help="This machine, by name or address; * stands for any text.")
+@click.option(
+    "--machine",
+    metavar="NAME",
+    shell_complete=completing.recorded_machines,
+    help="This machine, by name or address; * stands for any text.",
+)
 @click.option("--network", metavar="NET", help="Machines in this network, such as 10.1.0.0/16.")
-@click.option("--product", metavar="NAME", help="This product; * stands for any text.")
-@click.option("--upstream", metavar="NAME", help="This KMS host; * stands for any text.")
+@click.option(
+    "--product",
+    metavar="NAME",
+    shell_complete=completing.recorded_products,
+    help="This product; * stands for any text.",
+)
+@click.option(
+    "--upstream",
+    metavar="NAME",
+    shell_complete=completing.recorded_upstreams,
+    help="This KMS host; * stands for any text.",
+)
 @click.option("--days", type=click.IntRange(0, 3650), help="For expiring (default 30), silent (14) and digest (7).")
 @click.option("--by", type=click.Choice([str(each) for each in Bucket]), help="For activity: add up by this.")
 @click.option(

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import click
 
+from kmstwist.cli import completing
+
 FORMS = ("cmd", "powershell", "ansible")
 
 
 @click.command("setup-client")
-@click.option("--product", required=True, metavar="NAME", help="The product, as `kmstwist keys` lists it.")
+@click.option(
+    "--product",
+    required=True,
+    metavar="NAME",
+    shell_complete=completing.products,
+    help="The product, as `kmstwist keys` lists it.",
+)
 @click.option("--host", metavar="HOST[:PORT]", help="The KMS host (or gateway) to set by hand; port 1688 if left out.")
 @click.option("--discover", is_flag=True, help="Let the client find its host by DNS instead.")
 @click.option("--domain", metavar="D", help="With --discover: look in this DNS domain only.")

@@ -12,6 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from kmstwist.cli import completing
 from kmstwist.cli.gateway.control import ask_server, server_options, warn_if_not_kept
 
 _COLOURS = {"up": "green", "warming": "yellow", "trying": "yellow", "down": "red", "drained": "cyan"}
@@ -38,7 +39,7 @@ def list_(as_json: bool, port: int | None, run_dir: Path | None) -> None:
 
 
 @upstreams.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.upstreams)
 @server_options
 def drain(name: str, port: int | None, run_dir: Path | None) -> None:
     """Send no more calls to the upstream NAME. Calls under way are finished; it stays so until undrain."""
@@ -51,7 +52,7 @@ def drain(name: str, port: int | None, run_dir: Path | None) -> None:
 
 
 @upstreams.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.upstreams)
 @server_options
 def undrain(name: str, port: int | None, run_dir: Path | None) -> None:
     """Send calls to the upstream NAME again."""

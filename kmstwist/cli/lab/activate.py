@@ -13,6 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, parse_host_port
+from kmstwist.cli import completing
 from kmstwist.cli.common import ANY_PATH, FiniteRange, run_reactor
 from kmstwist.cli.lab.common import checked_machine_name, state_dir_option, state_folder
 from kmstwist.cli.where import default_port
@@ -35,7 +36,7 @@ _MACHINES = UUID("0f8c3a52-6d0b-5e0c-9d57-0d1f8d7f6a11")
 
 
 @click.command()
-@click.option("--product", help="The product's name, as `kmstwist keys` lists it.")
+@click.option("--product", shell_complete=completing.products, help="The product's name, as `kmstwist keys` lists it.")
 @click.option(
     "--machine",
     "machines",

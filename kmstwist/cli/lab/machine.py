@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from kmstwist.addresses import AddressError, HostPort, parse_host_port
+from kmstwist.cli import completing
 from kmstwist.cli.common import HOST_PORT, FiniteRange, run_reactor
 from kmstwist.cli.lab import shown
 from kmstwist.cli.lab.common import (
@@ -54,7 +55,14 @@ def machine() -> None:
 
 @machine.command()
 @click.argument("name")
-@click.option("--product", "products", multiple=True, required=True, help=f"A product's name. {_NEW_MACHINE_HELP}")
+@click.option(
+    "--product",
+    "products",
+    multiple=True,
+    required=True,
+    shell_complete=completing.products,
+    help=f"A product's name. {_NEW_MACHINE_HELP}",
+)
 @click.option("--domain", help="The machine's DNS domain, in which it discovers KMS hosts.")
 @click.option("--dns", metavar="HOST[:PORT]", help="The DNS server it asks; by default as this computer does.")
 @click.option("--host", type=HOST_PORT, help="Set the KMS host by hand, as slmgr /skms does.")
@@ -119,7 +127,7 @@ def list_machines(as_json: bool, state_dir: Path | None, lab_key: Path | None) -
 
 
 @machine.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.lab_machines)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with the properties of Windows' WMI classes.")
 @state_dir_option
 @lab_key_option
@@ -135,7 +143,7 @@ def show(name: str, as_json: bool, state_dir: Path | None, lab_key: Path | None)
 
 
 @machine.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.lab_machines)
 @click.argument("value", required=False)
 @click.argument("text", required=False)
 @click.option("--key", "below", default="", metavar="ID[\\ID]", help="The key of an application, or of its product.")
@@ -167,7 +175,7 @@ def registry(name: str, value: str | None, text: str | None, below: str, deletes
 
 @machine.command()
 @click.argument("source")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.lab_machines)
 @click.option("--generalize", is_flag=True, help="Run sysprep /generalize first, as one should.")
 @state_dir_option
 def clone(source: str, name: str, generalize: bool, state_dir: Path | None) -> None:
@@ -188,7 +196,7 @@ def clone(source: str, name: str, generalize: bool, state_dir: Path | None) -> N
 
 
 @machine.command(name="generalize")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.lab_machines)
 @state_dir_option
 def generalize_machine(name: str, state_dir: Path | None) -> None:
     """Do what sysprep /generalize does: a CMID of its own, grace anew, one rearm less."""
@@ -200,7 +208,7 @@ def generalize_machine(name: str, state_dir: Path | None) -> None:
 
 
 @machine.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.lab_machines)
 @click.argument("days", type=FiniteRange(0, 4000, min_open=True))
 @click.option("--on", is_flag=True, help="The machine is switched on meanwhile and asks its host whenever it is due.")
 @timeout_option
@@ -259,9 +267,13 @@ def _print_attempts(attempts: list[Attempt]) -> None:
 
 
 @machine.command(epilog="\b\n" + "\n".join(["Troubles:", *trouble_lines()]))
-@click.argument("name")
+@click.argument("name", shell_complete=completing.lab_machines)
 @click.argument("trouble", type=click.Choice([*TROUBLES, NONE]))
-@click.option("--product", help="The product it is put on; by default Windows, or else the first there is.")
+@click.option(
+    "--product",
+    shell_complete=completing.products,
+    help="The product it is put on; by default Windows, or else the first there is.",
+)
 @state_dir_option
 def trouble(name: str, trouble: str, product: str | None, state_dir: Path | None) -> None:
     """Put a machine in a trouble to practise on, or take it out of one (none)."""
@@ -295,7 +307,7 @@ def _licence_of(found: Machine, product: str | None) -> Licence:
 
 
 @machine.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.lab_machines)
 @state_dir_option
 def delete(name: str, state_dir: Path | None) -> None:
     """Delete a machine and its event log."""

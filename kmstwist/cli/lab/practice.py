@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from kmstwist.cli import completing
 from kmstwist.cli.common import run_reactor
 from kmstwist.cli.lab import tools
 from kmstwist.cli.lab.common import (
@@ -37,7 +38,7 @@ _REGION = click.option("--region", metavar="NAME", help="Print dates as in this 
 
 
 @click.command(context_settings=_RAW, epilog="\b\n" + "\n".join(slmgr_options.usage()))
-@click.argument("machine")
+@click.argument("machine", shell_complete=completing.lab_machines)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[COMPUTER [USER PASSWORD]] /OPTION [ARGUMENT]...")
 @_QUIET
 @_REGION
@@ -71,7 +72,7 @@ def slmgr(
 
 
 @click.command(context_settings=_RAW, epilog="\b\n" + "\n".join(["Options of ospp:", *ospp_options.usage()]))
-@click.argument("machine")
+@click.argument("machine", shell_complete=completing.lab_machines)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="/OPTION[:VALUE] [COMPUTER [USER PASSWORD]]")
 @_QUIET
 @_REGION
@@ -99,7 +100,7 @@ def ospp(
 
 
 @click.command()
-@click.argument("machine")
+@click.argument("machine", shell_complete=completing.lab_machines)
 @click.option("--last", type=click.IntRange(1), help="Only so many, the latest.")
 @click.option(
     "--format", "form", type=click.Choice([*FORMATS]), default="text", show_default=True, help="As Windows exports it."

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kmstwist.cli import completing
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.logs.loglines import LogLine, Wanted, parse_since, select
 
@@ -56,7 +57,12 @@ class NetworkType(click.ParamType[Any]):
     "--machine", "machines", metavar="NAME", multiple=True, help="Lines with this machine name; * is any text."
 )
 @click.option(
-    "--reason", "reasons", metavar="CODE", multiple=True, help="Lines with this reason code; upstream-* works."
+    "--reason",
+    "reasons",
+    metavar="CODE",
+    multiple=True,
+    shell_complete=completing.reasons,
+    help="Lines with this reason code; upstream-* works.",
 )
 @click.option(
     "--result",
@@ -65,7 +71,14 @@ class NetworkType(click.ParamType[Any]):
     multiple=True,
     help="Lines with this result: activated, refused, fault, none.",
 )
-@click.option("--event", "events", metavar="NAME", multiple=True, help="Lines of this event, such as conversation.")
+@click.option(
+    "--event",
+    "events",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=completing.log_events,
+    help="Lines of this event, such as conversation.",
+)
 @click.option("--since", metavar="WHEN", help="Lines since then: 10m, 2h or 3d ago, or a date and time in UTC.")
 @click.option(
     "-n", "--lines", type=click.IntRange(0), help="At most so many lines, the last ones.  [default: all; 20 with -f]"

@@ -1,0 +1,156 @@
+"""What the shell offers for values: names that this machine's server and its audit know, and those of the program.
+
+A key was pressed for them, so they are quick and silent: what cannot be read offers nothing, for there is nowhere to
+say why. The store is opened for reading only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kmstwist.cli.where import whereabouts
+
+if TYPE_CHECKING:
+    from sqlalchemy import Column
+
+#: Names offered at most.
+OFFERED = 100
+#: Seconds that a server or a store may take.
+PATIENCE = 1.0
+
+Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def _matching(names: Iterable[str], begun: str) -> list[str]:
+    """Those that begin so, in any case: names of machines and products are compared without it."""
+    begun = begun.casefold()
+    return [name for name in names if name and name.casefold().startswith(begun)][:OFFERED]
+
+
+def _quietly(complete: Complete) -> Complete:
+    @wraps(complete)
+    def quiet(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        from sqlite3 import Error as SqliteError
+
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from kmstwist.audit.engine import StoreError
+        from kmstwist.configuration.reading import ConfigError
+        from kmstwist.lab.keys import LabKeyError
+        from kmstwist.process.control import CommandError
+
+        stores = (StoreError, SQLAlchemyError, SqliteError)
+        try:
+            return complete(ctx, param, incomplete)
+        except (*stores, OSError, CommandError, ConfigError, LabKeyError, click.ClickException):
+            return []
+
+    return quiet
+
+
+def reports(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The audit's reports."""
+    from kmstwist.audit.reports.catalogue import REPORTS
+
+    return _matching(REPORTS, incomplete)
+
+
+def reasons(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Reason codes."""
+    from kmstwist.reasons import Reason
+
+    return _matching(map(str, Reason), incomplete)
+
+
+def log_events(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The events of log lines."""
+    from kmstwist.logevents import REGISTRY
+
+    return _matching(sorted(REGISTRY), incomplete)
+
+
+def products(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The products of the catalogue."""
+    from kmstwist.kms.catalogue import products as catalogue
+
+    return _matching((product.name for product in catalogue()), incomplete)
+
+
+@_quietly
+def upstreams(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The KMS hosts behind the server that runs; those of the configuration where none does."""
+    from kmstwist.process.control import CommandError, ask, socket_path
+
+    found = whereabouts(port=ctx.params.get("port"), run_dir=ctx.params.get("run_dir"))
+    try:
+        path = socket_path(found.run_dir.value, found.port.value)
+        names = [each["name"] for each in ask(path, {"command": "upstreams"}, PATIENCE)["upstreams"]]
+    except CommandError:
+        names = [upstream.label for upstream in found.effective.config.gateway.upstreams]
+    return _matching(names, incomplete)
+
+
+@_quietly
+def recorded_upstreams(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The KMS hosts that the audit has calls to."""
+    from kmstwist.audit.schema import machines
+
+    return _recorded(ctx, machines.c.upstream, incomplete)
+
+
+@_quietly
+def recorded_machines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The machines that the audit knows, by name or address."""
+    from kmstwist.audit.schema import machines
+
+    return _recorded(ctx, machines.c.machine, incomplete)
+
+
+@_quietly
+def recorded_products(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The products that the audit has machines of."""
+    from kmstwist.audit.schema import machines
+
+    return _recorded(ctx, machines.c.product, incomplete)
+
+
+@_quietly
+def lab_machines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The machines of the lab."""
+    from sqlalchemy import select
+
+    from kmstwist.audit.engine import open_reader, reading
+    from kmstwist.lab.machines.store import MACHINES_FILE_NAME
+    from kmstwist.lab.machines.tables import machines
+
+    path = whereabouts(state_dir=ctx.params.get("state_dir")).state_dir.value / MACHINES_FILE_NAME
+    engine = open_reader(path, busy_timeout=PATIENCE)
+    try:
+        with reading(engine) as connection:
+            return _matching(connection.scalars(select(machines.c.name).order_by(machines.c.key)), incomplete)
+    finally:
+        engine.dispose()
+
+
+def _recorded(ctx: click.Context, column: Column[Any], begun: str) -> list[str]:
+    """What stands in a column of the audit and begins so."""
+    from pathlib import Path
+
+    from sqlalchemy import select
+
+    from kmstwist.audit.engine import open_central_reader, open_reader, reading
+    from kmstwist.audit.reports.filters import pattern
+
+    store = whereabouts(store=ctx.params.get("store")).store.value
+    engine = open_central_reader(store) if "://" in store else open_reader(Path(store), busy_timeout=PATIENCE)
+    try:
+        with reading(engine) as connection:
+            wanted = pattern(column, f"{begun.replace('*', '')}*")
+            statement = select(column).where(column.is_not(None), wanted).distinct().order_by(column).limit(OFFERED)
+            return _matching(connection.scalars(statement), begun)
+    finally:
+        engine.dispose()
