@@ -52,6 +52,7 @@ VERBS = {
     ),
     "report": Verb("audit.report:report", "Show one of the audit's reports; without NAME, list them."),
     "serve": Verb("serve:serve", "Run the server here, until Ctrl-C: the same as `twistd -n kms`."),
+    "service": Verb("service.service:service", "The systemd service, for a kmstwist that pip, pipx or uv installed."),
     "setup-client": Verb(
         "clients.setup_client:setup_client",
         "Print the exact slmgr or ospp commands, in order, that make a machine a KMS client.",
