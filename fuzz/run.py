@@ -1,4 +1,4 @@
-"""Fuzz the RPC code for a bounded time: `python fuzz/run.py --seconds 600`.
+"""Fuzz the RPC code and the readers of events for a bounded time: `python fuzz/run.py --seconds 600`.
 
 With atheris (`pip install 'kmstwist[fuzz]'`) it is coverage-guided; where atheris does not support this Python, the
 same targets run on seeds that are mutated at random. Each target gets its share of the time in a process of its own.
@@ -21,6 +21,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 FOUND = HERE / "found"
+#: The targets with their shares of the time. The server's side has the most states.
+SHARES = (("server", 0.4), ("client", 0.2), ("codec", 0.15), ("events", 0.25))
 #: How much the random driver's process may grow between its first quarter and its end, in KiB.
 GROWTH_KIB = 64 * 1024
 #: The most memory a target's process may take, in MiB; atheris' own bookkeeping is most of it.
@@ -40,7 +42,7 @@ def run_atheris(name: str, seconds: int) -> int:
     """Run a target under atheris in this process, which does not return."""
     import atheris
 
-    with atheris.instrument_imports(include=["kmstwist.rpc"]):
+    with atheris.instrument_imports(include=["kmstwist.rpc", "kmstwist.audit.events", "kmstwist.collecting"]):
         import targets
     with tempfile.TemporaryDirectory() as discovered:
         atheris.Setup(
@@ -122,9 +124,9 @@ def bounded(targets: dict[str, Callable[[bytes], None]], inputs: int, seed: int)
 
 def main() -> int:
     """Share the time out; the exit status is 1 if any target failed."""
-    parser = argparse.ArgumentParser(description="Fuzz kmstwist's RPC code for a bounded time.")
+    parser = argparse.ArgumentParser(description="Fuzz RPC and the readers of events for a bounded time.")
     parser.add_argument("--seconds", type=int, default=600, help="how long in all (default 600)")
-    parser.add_argument("--target", choices=("server", "client", "codec"), help="this one alone, in this process")
+    parser.add_argument("--target", choices=[name for name, _ in SHARES], help="this one alone, in this process")
     parser.add_argument("--driver", choices=("atheris", "random"), help="default: atheris, if it can be imported")
     options = parser.parse_args()
     FOUND.mkdir(exist_ok=True)
@@ -134,8 +136,7 @@ def main() -> int:
             return run_atheris(options.target, options.seconds)
         return run_random(options.target, options.seconds, int.from_bytes(os.urandom(4), "little"))
     failed = []
-    # The server's side has the most states, so it gets half of the time.
-    for name, share in (("server", 0.5), ("client", 0.3), ("codec", 0.2)):
+    for name, share in SHARES:
         seconds = max(1, int(options.seconds * share))
         print(f"{name}: {seconds} s with the {driver} driver", flush=True)
         command = [sys.executable, __file__, f"--target={name}", f"--seconds={seconds}", f"--driver={driver}"]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import event_seeds
+
 from kmstwist.kms import interface
 from kmstwist.kms.interface import KMS_INTERFACE, MANAGEMENT_CONTEXTS, WINDOWS_CONTEXTS
 from kmstwist.rpc import (
@@ -108,6 +110,8 @@ def corpus() -> dict[str, bytes]:
     for ndr64 in (False, True):
         seeds[f"codec/stub-request-{32 + 32 * ndr64}"] = interface.encode_request(_MESSAGE, ndr64=ndr64)
         seeds[f"codec/stub-response-{32 + 32 * ndr64}"] = interface.encode_response(0, _MESSAGE, ndr64=ndr64)
+    for name, content in event_seeds.seeds().items():
+        seeds[f"events/{name}"] = content
     seeds["server/http"] = b"\0GET / HTTP/1.1\r\nHost: kms.example\r\n\r\n"
     seeds["server/tls"] = b"\0" + bytes.fromhex("16030100c8010000c40303") + bytes(32)
     return seeds

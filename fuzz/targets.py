@@ -1,13 +1,16 @@
 """What is fuzzed: functions that take any bytes and must not raise, hang, or hold more than they may.
 
-Each is a whole small program over the pure objects of `kmstwist.rpc`. The first byte of an input chooses how the rest
-is cut into reads, so that the fuzzer explores both the bytes and the cuts. Invariants are asserted, not only crashes.
+Each is a whole small program over the pure objects of `kmstwist.rpc`, or over the readers of Windows' events. The first
+byte of an input chooses how the rest is cut into reads, so that the fuzzer explores both the bytes and the cuts.
+Invariants are asserted, not only crashes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+
+from event_targets import fuzz_events
 
 from kmstwist.kms import interface
 from kmstwist.kms.interface import KMS_INTERFACE, WINDOWS_CONTEXTS
@@ -140,4 +143,4 @@ def _unmarshal(stub: bytes, ndr64: bool, little_endian: bool) -> None:
             mgmt.answer(opnum, stub, (mgmt.MANAGEMENT,), mgmt.Statistics(), ndr64=ndr64, little_endian=little_endian)
 
 
-TARGETS = {"server": fuzz_server, "client": fuzz_client, "codec": fuzz_codec}
+TARGETS = {"server": fuzz_server, "client": fuzz_client, "codec": fuzz_codec, "events": fuzz_events}

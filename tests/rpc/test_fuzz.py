@@ -18,7 +18,7 @@ def fuzz_folder() -> Iterator[None]:
     sys.path.remove(str(FUZZ))
 
 
-@pytest.mark.parametrize("target", ["server", "client", "codec"])
+@pytest.mark.parametrize("target", ["server", "client", "codec", "events"])
 def test_no_target_fails_on_its_seeds_and_some_thousand_mutations_of_them(target: str) -> None:
     import run
     import targets
