@@ -9,7 +9,7 @@ DEVSTAMP := $(VENV)/.installed-dev
 .PHONY: run test setup dev lint types check coverage fuzz differential bench docs man completion site deb try-debian clean
 
 run: setup
-	$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
+	@$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
 
 test: dev lint types
 	$(BIN)/python -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
@@ -22,14 +22,18 @@ $(BIN)/python:
 	  { echo "kmstwist needs Python 3.11 or later; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	  { echo "this Python cannot make virtual environments. Cure: apt-get install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
 
 $(STAMP): $(BIN)/python pyproject.toml setup.cfg
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --config-settings editable_mode=compat
+	@echo "Installing kmstwist and the libraries it needs into $(VENV); the first time this takes half a minute ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --config-settings editable_mode=compat
+	@echo "Installed."
 	@touch $@
 
 $(DEVSTAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --config-settings editable_mode=compat
+	@echo "Installing what the tests and checks need; the first time this takes a minute ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --config-settings editable_mode=compat
 	@# The extra that has to be built, where what it is built with is there; in a third of the time without optimising.
 	@if command -v krb5-config >/dev/null && command -v cc >/dev/null; then \
 	  CFLAGS="-O0 -g0" $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[gssapi]' \

@@ -20,6 +20,9 @@ settings.load_profile("kmstwist")
 #: The Debian package that brings each program a marked test may need.
 PACKAGES = {
     "tshark": "tshark",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "curl": "curl",
     "faketime": "faketime",
     "fish": "fish",
     "zsh": "zsh",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +34,24 @@ class HostPortType(click.ParamType[HostPort]):
 
 
 HOST_PORT = HostPortType()
+
+
+class NetworkType(click.ParamType[Any]):
+    """An address or a network on the command line."""
+
+    name = "ADDRESS[/BITS]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The network, of one address where no size is named."""
+        if isinstance(value, IPv4Network | IPv6Network):
+            return value
+        try:
+            return ip_network(value, strict=False)
+        except ValueError as error:
+            self.fail(f"{error}; write 10.0.0.7 or 10.0.0.0/24", param, ctx)
+
+
+NETWORK = NetworkType()
 
 
 class FiniteRange(click.FloatRange):

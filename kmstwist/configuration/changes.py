@@ -29,6 +29,7 @@ NEEDS_RESTART: tuple[Place, ...] = (
     ("web",),
     ("notify",),
     ("lab", "clock_error"),
+    ("lab", "key"),
 )
 
 

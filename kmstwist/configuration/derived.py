@@ -11,7 +11,7 @@ from kmstwist.addresses import is_address
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import Effective
 from kmstwist.discovery.lookup.names import identity
-from kmstwist.lab.keys import LabKeyError, default_state_dir
+from kmstwist.lab.keys import KEY_FILE_NAME, LabKeyError, default_state_dir
 from kmstwist.ownaddress import is_own_address
 from kmstwist.shown import has_password
 from kmstwist.startup import StartupError
@@ -23,6 +23,11 @@ def state_dir(config: Config) -> Path:
         return Path(config.server.state_dir) if config.server.state_dir else default_state_dir()
     except LabKeyError as error:
         raise StartupError.of(error) from None
+
+
+def lab_key_file(config: Config) -> Path:
+    """The file of the lab's key: another lab's where one is named. Raises `StartupError` as `state_dir` does."""
+    return Path(config.lab.key) if config.lab.key else state_dir(config) / KEY_FILE_NAME
 
 
 def run_dir(config: Config) -> Path:

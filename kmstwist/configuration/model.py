@@ -114,6 +114,12 @@ class LabSettings(Section):
         allow_inf_nan=False,
         description="Minutes the lab host's clock is ahead (negative: behind); beyond 240 it refuses all clients.",
     )
+    key: str | None = Field(
+        None,
+        description="The lab.key of another lab, for several labs that the same clients ask. By default a key of its "
+        "own, made at the first start.",
+        examples=["/var/lib/kmstwist/shared/lab.key"],
+    )
     products: tuple[Literal["Windows", "Windows Server", "Office"], ...] = Field(
         FAMILIES,  # type: ignore[arg-type]  # a test holds the two lists of families together
         min_length=1,

@@ -103,6 +103,7 @@ OPTIONS = (
         int,
         "Lab: minutes between the renewals of an activated client. [10080]",
     ),
+    Option("lab-key", ("lab", "key"), str, "Lab: the lab.key of another lab, for several that the same clients ask."),
     Option(
         "lab-products",
         ("lab", "products"),

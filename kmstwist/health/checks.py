@@ -193,7 +193,7 @@ def check_lab_key(case: Case) -> Iterator[Finding]:
     """The lab's key, where a lab is configured."""
     from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
 
-    path = case.state_dir / KEY_FILE_NAME
+    path = Path(case.config.lab.key) if case.config.lab.key else case.state_dir / KEY_FILE_NAME
     if case.config.gateway.configured or not may_look_into(case.state_dir) or not path.exists():
         return
     try:

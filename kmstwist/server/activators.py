@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from kmstwist.clock import now
-from kmstwist.configuration.derived import listening_ports, refuse_ourselves, state_dir
+from kmstwist.configuration.derived import lab_key_file, listening_ports, refuse_ourselves, state_dir
 from kmstwist.configuration.model import Config
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.gateway.discover import without_ourselves
@@ -19,7 +19,7 @@ from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.gateway.upstream import Target
 from kmstwist.kms.catalogue import products
 from kmstwist.lab.host import LabHost
-from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
+from kmstwist.lab.keys import LabKey, LabKeyError
 from kmstwist.lab.service import LabService
 from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreError
 from kmstwist.ownaddress import is_own_address
@@ -38,7 +38,9 @@ def make_lab(config: Config, reactor: Reactor) -> LabService:
     """The lab's host with its key and memory. Raises `StartupError`."""
     folder = state_dir(config)
     try:
-        key = LabKey.load_or_create(folder / KEY_FILE_NAME, os.urandom)
+        file = lab_key_file(config)
+        # A key that is to be another lab's is not made here: clients of that lab would not be understood.
+        key = LabKey.load(file) if config.lab.key else LabKey.load_or_create(file, os.urandom)
         store = LabStore(folder / STORE_FILE_NAME)
         memory = store.load()
         if store.load_settings().low_priority:

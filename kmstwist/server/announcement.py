@@ -16,12 +16,12 @@ from twisted.logger import Logger
 
 from kmstwist import __version__
 from kmstwist.addresses import HostPort
-from kmstwist.configuration.derived import run_dir, state_dir
+from kmstwist.configuration.derived import lab_key_file, run_dir, state_dir
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import ConfigError
 from kmstwist.configuration.whereabouts import Whereabouts
 from kmstwist.gateway.service import GatewayService
-from kmstwist.lab.keys import KEY_FILE_NAME, LabKeyError
+from kmstwist.lab.keys import LabKeyError
 from kmstwist.lab.service import LabService
 from kmstwist.logevents import AS_ROOT, GATEWAY, HINT, LAB, STARTING, TOOK_OVER
 from kmstwist.privileges import ever_root
@@ -85,7 +85,7 @@ class Announcement(MultiService):
             LAB.emit(
                 _log,
                 host_id=activator.host.host_id,
-                key=str(self._state_dir / KEY_FILE_NAME),
+                key=str(lab_key_file(self._config)),
                 clients=activator.remembered,
                 note="rehearsal only: the lab grants no licences",
             )

@@ -16,22 +16,31 @@ from kmstwist.addresses import is_address
 from kmstwist.reactor import Reactor
 
 
-def address_endpoint(reactor: Reactor, address: str, port: int, seconds: float) -> IStreamClientEndpoint:
+def address_endpoint(
+    reactor: Reactor, address: str, port: int, seconds: float, source: str | None = None
+) -> IStreamClientEndpoint:
     """The endpoint of an IPv4 or IPv6 address; connecting may take `seconds`.
 
     Not a `HostnameEndpoint`: that one waits 0.3 seconds for further addresses of a name before it reports a refusal,
     which would be measured as the host's.
     """
     kind: Any = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
-    endpoint: IStreamClientEndpoint = kind(reactor, address, port, timeout=seconds)
+    bind = None if source is None else (source, 0)
+    endpoint: IStreamClientEndpoint = kind(reactor, address, port, timeout=seconds, bindAddress=bind)
     return endpoint
 
 
-def endpoint_for(reactor: Reactor, host: str, port: int, timeout: float) -> IStreamClientEndpoint:
-    """The endpoint of a host by name or address; a name's addresses are tried as RFC 8305 says."""
+def endpoint_for(
+    reactor: Reactor, host: str, port: int, timeout: float, source: str | None = None
+) -> IStreamClientEndpoint:
+    """The endpoint of a host by name or address; a name's addresses are tried as RFC 8305 says.
+
+    `source` is the address of this machine to connect from, where it is not left to the system.
+    """
     if is_address(host):
-        return address_endpoint(reactor, host, port, timeout)
-    return cast(IStreamClientEndpoint, HostnameEndpoint(reactor, host, port, timeout=timeout))
+        return address_endpoint(reactor, host, port, timeout, source)
+    bind = None if source is None else (source, 0)
+    return cast(IStreamClientEndpoint, HostnameEndpoint(reactor, host, port, timeout=timeout, bindAddress=bind))
 
 
 def addresses_endpoint(reactor: Reactor, addresses: Sequence[str], port: int, seconds: float) -> IStreamClientEndpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from uuid import UUID, uuid5
 
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, parse_host_port
 from kmstwist.cli import completing
-from kmstwist.cli.common import ANY_PATH, FiniteRange, run_reactor
+from kmstwist.cli.common import ANY_PATH, NETWORK, FiniteRange, run_reactor
 from kmstwist.cli.lab.common import checked_machine_name, state_dir_option, state_folder
 from kmstwist.cli.where import default_port
 from kmstwist.kms.catalogue import UnknownProduct, find
@@ -52,6 +53,12 @@ _MACHINES = UUID("0f8c3a52-6d0b-5e0c-9d57-0d1f8d7f6a11")
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="The host's port.")
 @click.option("--lab-key", type=ANY_PATH, help="The lab's key file; by default the one in this machine's state folder.")
+@click.option(
+    "--source",
+    type=NETWORK,
+    metavar="NETWORK",
+    help="The clients' own addresses, one after the other, such as 127.0.1.0/24. They must be this machine's.",
+)
 @click.option("--kms-version", type=click.Choice(["4", "5", "6"]), default="6", show_default=True)
 @click.option("--prefix", default="LAB-PC", show_default=True, help="The machines are named PREFIX-0001 and so on.")
 @click.option(
@@ -72,6 +79,7 @@ def activate(
     host: str | None,
     port: int | None,
     lab_key: Path | None,
+    source: IPv4Network | IPv6Network | None,
     kms_version: str,
     prefix: str,
     at_once: int,
@@ -110,12 +118,15 @@ def activate(
             LabClient(name, uuid5(_MACHINES, name), wanted, installed=now, version=version, virtual_machine=True)
             for name in (f"{prefix}-{number:04d}" for number in range(1, count + 1))
         ]
-        endpoint = endpoint_for(reactor, where.host, where.port, timeout)
+        endpoints = {
+            client.machine_name: endpoint_for(reactor, where.host, where.port, timeout, address)
+            for client, address in zip(clients, _sources(source, count), strict=True)
+        }
         with Progress(console=Console(stderr=True), transient=True, disable=count == 1) as progress:
             bar = progress.add_task("activating", total=count)
             return await activate_all(
                 clients,
-                lambda client: activate_client(client, cipher, endpoint, reactor, timeout),
+                lambda client: activate_client(client, cipher, endpoints[client.machine_name], reactor, timeout),
                 at_once,
                 lambda: progress.advance(bar),
             )
@@ -129,6 +140,15 @@ def activate(
     else:
         _print_table(asked)
     ctx.exit(0 if all(_answered(entry) for entry in asked) else 1)
+
+
+def _sources(network: IPv4Network | IPv6Network | None, count: int) -> list[str | None]:
+    """The address that each of so many clients asks from; None leaves it to the system."""
+    if network is None:
+        return [None] * count
+    # Neither the network's own address nor the last one, which is the broadcast address of IPv4.
+    first, usable = (1, network.num_addresses - 2) if network.num_addresses > 2 else (0, network.num_addresses)
+    return [str(network[first + number % usable]) for number in range(count)]
 
 
 def _where(ctx: click.Context, host: str | None, port: int | None) -> HostPort:

@@ -9,14 +9,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from io import TextIOWrapper
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kmstwist.cli import completing
-from kmstwist.cli.common import AnyPath
+from kmstwist.cli.common import NETWORK, AnyPath
 from kmstwist.cli.logs.loglines import LogLine, Wanted, parse_since, select
 
 if TYPE_CHECKING:
@@ -30,21 +29,6 @@ _LEVEL_STYLE = {"debug": "dim", "info": "", "warn": "yellow", "error": "bold red
 _RESULT_STYLE = {"activated": "green", "answered": "green", "refused": "yellow", "fault": "red", "none": "dim"}
 
 
-class NetworkType(click.ParamType[Any]):
-    """An address or a network on the command line."""
-
-    name = "ADDRESS[/BITS]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The network, of one address where no size is named."""
-        if isinstance(value, IPv4Network | IPv6Network):
-            return value
-        try:
-            return ip_network(value, strict=False)
-        except ValueError as error:
-            self.fail(f"{error}; write 10.0.0.7 or 10.0.0.0/24", param, ctx)
-
-
 @click.command()
 @click.argument("file", type=AnyPath(allow_dash=True), required=False)
 @click.option(
@@ -52,7 +36,7 @@ class NetworkType(click.ParamType[Any]):
     metavar="NAME",
     help="Read systemd's journal of this unit.  [default: kmstwist, where no FILE is named and there is no log file]",
 )
-@click.option("--client", "clients", type=NetworkType(), multiple=True, help="Lines of this client or network.")
+@click.option("--client", "clients", type=NETWORK, multiple=True, help="Lines of this client or network.")
 @click.option(
     "--machine", "machines", metavar="NAME", multiple=True, help="Lines with this machine name; * is any text."
 )
