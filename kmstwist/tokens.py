@@ -12,11 +12,11 @@ class TokenBucket:
     tokens: float
     filled: float
 
-    def take(self, now: float, rate: float, burst: float) -> bool:
-        """Fill it at `rate` a second up to `burst`, and take a token; whether there was one."""
+    def take(self, now: float, rate: float, burst: float, number: float = 1.0) -> bool:
+        """Fill it at `rate` a second up to `burst`, and take as many tokens; whether there were so many."""
         self.tokens = min(burst, self.tokens + (now - self.filled) * rate)
         self.filled = now
-        if self.tokens < 1.0:
+        if self.tokens < number:
             return False
-        self.tokens -= 1.0
+        self.tokens -= number
         return True

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -25,6 +25,12 @@ from kmstwist.kms.activation import ActivationFault
 from kmstwist.networks import network_around
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
+
+#: PDUs that stand for one call in the rates: a call is a bind and a request, and nobody needs as many as these for it.
+_PACKETS_PER_CALL: Final = 10
+#: PDUs that an address which may not ask is answered at once, and a minute: its binds and the refusals of its calls.
+_DENIED_BURST: Final = 100
+_DENIED_RATE: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,13 @@ class Admission:
         size, seconds = settings.remembered, self._clock.seconds
         self._clients = TokenBuckets(settings.client_rate, settings.client_burst, size, seconds)
         self._networks = TokenBuckets(settings.network_rate, settings.network_burst, size, seconds)
+        self._denied = TokenBuckets(_DENIED_RATE, _DENIED_BURST, size, seconds)
+        self._packets = TokenBuckets(
+            settings.client_rate * _PACKETS_PER_CALL, settings.client_burst * _PACKETS_PER_CALL, size, seconds
+        )
+        self._network_packets = TokenBuckets(
+            settings.network_rate * _PACKETS_PER_CALL, settings.network_burst * _PACKETS_PER_CALL, size, seconds
+        )
 
     def _look_up(self, client: str) -> _Known:
         address = normalised(client)
@@ -134,6 +147,31 @@ class Admission:
             del self._open[client]
         else:
             self._open[client] -= 1
+
+    def judge_packets(self, client: str, number: int) -> Refusal | None:
+        """Why a connection that has brought so many PDUs is closed, whatever they are; None where it goes on.
+
+        A flood of what is no call costs as much as one of calls, so it is under the same rates.
+        """
+        known = self._known(client)
+        settings = self._settings
+        if known.allowed and not (settings.client_rate or settings.network_rate):
+            return None
+        address = known.address
+        if address is None or (known.allowed and known.exempt):
+            return None
+        if not known.allowed:
+            if self._denied.take(address, number):
+                return None
+            text = f"more than {_DENIED_RATE:g} PDUs a minute from {address}, which is in no network that may ask"
+            return Refusal(FaultStatus.ACCESS_DENIED, Reason.ADMISSION_NETWORK, text)
+        if not self._packets.take(address, number):
+            text = f"more than {settings.client_rate * _PACKETS_PER_CALL:g} PDUs a minute from this address"
+            return Refusal(FaultStatus.SERVER_TOO_BUSY, Reason.ADMISSION_RATE, text)
+        if not self._network_packets.take(known.network, number):
+            text = f"more than {settings.network_rate * _PACKETS_PER_CALL:g} PDUs a minute from {known.network}"
+            return Refusal(FaultStatus.SERVER_TOO_BUSY, Reason.ADMISSION_NETWORK_RATE, text)
+        return None
 
     def judge(self, client: str) -> Refusal | None:
         """Why a client's call is refused, or None where it is admitted."""

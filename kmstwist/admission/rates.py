@@ -26,13 +26,13 @@ class TokenBuckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def take(self, key: str) -> bool:
-        """Take a token; whether there was one."""
+    def take(self, key: str, number: float = 1.0) -> bool:
+        """Take as many tokens; whether there were so many."""
         if not self._rate:
             return True
         now = self._seconds()
         bucket = self._buckets.get(key) or TokenBucket(self._burst, now)
-        if not bucket.take(now, self._rate, self._burst):
+        if not bucket.take(now, self._rate, self._burst, number):
             return False
         # Anew, as one that was in use: the longest unused is forgotten first.
         self._buckets.set(key, bucket)

@@ -119,6 +119,8 @@ class ConversationCore(Machine[State, Input]):
         log.tell("open")
         log.bytes_in += len(data)
         answered, altered = association.answered, association.altered
+        statistics = self.shared.rpc.statistics
+        before = statistics.packets_in
         for event in association.receive_data(data):
             if isinstance(event, CallReceived):
                 self._begin_call(event.call)
@@ -131,6 +133,9 @@ class ConversationCore(Machine[State, Input]):
         if log.bound_at is None and association.group is not None:
             log.bound_at = self.shared.clock.seconds()
         self.flush()
+        refusal = self.shared.admission.judge_packets(log.client, statistics.packets_in - before)
+        if refusal is not None:
+            self.step(Input.CUT, Cause(refusal.reason, refusal.detail))
         if self.state is State.ASKING:
             # A call answered by the association itself, of the management interface or refused, is one like any other.
             if association.answered > answered:

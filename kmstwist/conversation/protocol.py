@@ -16,6 +16,12 @@ from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import Input
 from kmstwist.reasons import Reason
 
+#: Bytes read from one connection, then it is the others' turn: a Windows client's bind or request is 160 to 400, and
+#: the smallest PDU 16, so that a flood of those is 32 a turn.
+READ: Final = 512
+#: Bytes taken in one turn from what stands between us and the socket (TLS, say), which reads for itself.
+TAKEN: Final = 2048
+
 _CLOSED: Final = Cause(Reason.CLIENT_CLOSED, "")
 _LOST: Final = Cause(Reason.CLIENT_LOST, "")
 
@@ -32,16 +38,42 @@ class KmsProtocol(Protocol):
         self._shared = shared
         self._peer = peer
         self._port = port
+        #: What has been read and is for the turns to come.
+        self._left = b""
+        #: Whether the transport has more for the client than it should.
+        self._full = False
 
     def connectionMade(self) -> None:
         """Begin the conversation."""
+        self.transport.bufferSize = READ
         # A client that does not read its answers is not read from either, and its time runs.
         self.transport.registerProducer(self, True)
         self.conversation = Conversation(self._shared, self.transport, self._peer, self._port)
 
     def dataReceived(self, data: bytes) -> None:
         """The client has sent something."""
+        if len(data) > TAKEN or self._left:
+            self._take_in_turns(data)
+        else:
+            self.conversation.step(Input.BYTES, data)
+
+    def _take_in_turns(self, data: bytes) -> None:
+        """Take the first of it, and the rest when others have had their turn; nothing is read meanwhile."""
+        waiting, self._left = bool(self._left), self._left + data
+        if not waiting:
+            self.transport.pauseProducing()
+            self._take_next()
+
+    def _take_next(self) -> None:
+        data, self._left = self._left[:TAKEN], self._left[TAKEN:]
+        if not data:
+            # The connection ended in between.
+            return
         self.conversation.step(Input.BYTES, data)
+        if self._left:
+            self._shared.clock.callLater(0, self._take_next)
+        elif not self._full:
+            self.transport.resumeProducing()
 
     def readConnectionLost(self) -> None:
         """The client has closed its side."""
@@ -52,15 +84,19 @@ class KmsProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
+        self._left = b""
         self.conversation.step(Input.LOST, _CLOSED if isinstance(reason.value, ConnectionDone) else _LOST)
 
     def pauseProducing(self) -> None:
         """The transport holds as much as it should for a client that does not read."""
+        self._full = True
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """The client has read what was held."""
-        self.transport.resumeProducing()
+        self._full = False
+        if not self._left:
+            self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
         """The connection is gone; `connectionLost` says so, too."""

@@ -17,6 +17,10 @@ FragmentT = TypeVar("FragmentT", Request, Response)
 #: to a multiple of 8 (observed: Samba's `raw_protocol` suite holds Windows' answers).
 MIN_FRAGMENT: Final = 2048
 MAX_FRAGMENT: Final = 5840
+#: So many fragments may be of any size; beyond them there is one for so many bytes, a quarter of the least that any
+#: side can be made to send.
+_FEW: Final = 1024
+_SMALL: Final = MIN_FRAGMENT // 4
 
 
 def fragment_size(client_xmit: int, client_recv: int) -> int:
@@ -43,13 +47,22 @@ class PartialStub(Generic[FragmentT]):
     it bounds it.
     """
 
-    __slots__ = ("first", "stub")
+    __slots__ = ("first", "fragments", "stub")
 
     def __init__(self, first: FragmentT) -> None:
         self.first: FragmentT = first
+        self.fragments = 1
         self.stub = bytearray(first.stub)
+
+    @property
+    def is_crumbled(self) -> bool:
+        """Whether there are far more fragments than its bytes need: work for nothing. Every side sends at least so many
+        bytes in each that it need not stop, but for a few.
+        """
+        return self.fragments > _FEW + len(self.stub) // _SMALL
 
     def add(self, fragment: FragmentT) -> int:
         """Join a further fragment's bytes; how many there are now."""
+        self.fragments += 1
         self.stub += fragment.stub
         return len(self.stub)

@@ -8,7 +8,7 @@ what is too long differs between a gateway's call and a probe.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import connectProtocol
@@ -46,6 +46,9 @@ from kmstwist.transport.errors import (
     reject_name,
 )
 
+#: Bytes read from a host, then it is the others' turn: an answer is some 300, and whoever sends more has to wait.
+_READ: Final = 2048
+
 
 class RpcConnection(Protocol):
     """One connection with its association. `bound` fires once, when the server has answered the bind."""
@@ -69,6 +72,9 @@ class RpcConnection(Protocol):
     def connectionMade(self) -> None:
         """Bind at once."""
         self.alive = True
+        transport: Any = self.transport
+        if transport is not None:
+            transport.bufferSize = _READ
         self.association.bind(self._contexts)
         self._flush()
 

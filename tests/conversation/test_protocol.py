@@ -44,6 +44,7 @@ from kmstwist.rpc import (
     BindNak,
     Bound,
     ClientAssociation,
+    CoCancel,
     Fault,
     FaultReceived,
     FaultStatus,
@@ -69,6 +70,7 @@ class Transport(StringTransport):
 
     aborted = False
     half_closed = False
+    bufferSize = 65536
 
     def abortConnection(self) -> None:
         self.aborted = True
@@ -874,3 +876,110 @@ def test_a_monitor_that_goes_on_asking_the_management_interface_is_kept(factory:
     assert not conversation.transport.aborted
     clock.advance(31.0)
     assert conversation.transport.aborted
+
+
+def flood(number: int) -> bytes:
+    """So many cancels, which are answered with nothing."""
+    return encode(CoCancel(7)) * number
+
+
+def one_turn(clock: Clock) -> None:
+    """What a reactor does in one turn: what is due now, and nothing that this makes due."""
+    for each in [call for call in clock.getDelayedCalls() if call.getTime() <= clock.seconds()]:
+        call: Any = each
+        function, arguments = call.func, call.args
+        call.cancel()
+        function(*arguments)
+
+
+def test_a_flood_is_taken_a_few_pdus_a_turn_and_nothing_is_read_meanwhile(factory: KmsFactory, clock: Clock) -> None:
+    taken = factory.rpc.statistics
+    one, other = Conversation(factory), Conversation(factory, "10.0.0.8")
+    one.bind()
+    assert one.transport.bufferSize == 512
+    before, turns = taken.packets_in, []
+    one.protocol.dataReceived(flood(1000))
+    while True:
+        turns.append(taken.packets_in - before)
+        before = taken.packets_in
+        if len(turns) == 3:
+            # The other's turn comes in between, whatever is left of the first one's.
+            assert other.bind() is not None
+            before = taken.packets_in
+        if one.transport.producerState == "producing":
+            break
+        one_turn(clock)
+    assert sum(turns) == 1000
+    assert max(turns) <= 2048 // 16
+    assert one.call() != []
+
+
+def test_who_does_not_read_its_answers_is_not_read_from_when_its_turn_is_over(
+    factory: KmsFactory, clock: Clock
+) -> None:
+    one = Conversation(factory)
+    one.bind()
+    one.protocol.dataReceived(flood(300))
+    one.protocol.pauseProducing()
+    clock.pump([0] * 10)
+    assert one.transport.producerState == "paused"
+    one.protocol.resumeProducing()
+    assert one.transport.producerState == "producing"
+    # And the other way round: it reads again while its bytes still wait for their turn.
+    one.protocol.dataReceived(flood(300))
+    one.protocol.pauseProducing()
+    one.protocol.resumeProducing()
+    assert one.transport.producerState == "paused"
+    clock.pump([0] * 10)
+    assert one.transport.producerState == "producing"
+
+
+def test_a_flood_of_what_is_no_call_is_under_the_rate_of_calls(
+    factory: KmsFactory, clock: Clock, lines: list[dict[str, Any]]
+) -> None:
+    settings = AdmissionSettings(client_rate=60, client_burst=2)
+    factory.admission.apply(settings, connections=3)
+    one = Conversation(factory)
+    one.bind()
+    one.send(flood(18))
+    assert not one.transport.aborted
+    one.send(flood(2))
+    assert one.transport.aborted
+    one.close()
+    assert lines[-1]["reason"] == "admission-rate"
+    assert "PDUs a minute" in lines[-1]["detail"]
+
+
+def test_who_may_not_ask_is_answered_and_may_not_flood_either(factory: KmsFactory, lines: list[dict[str, Any]]) -> None:
+    one = Conversation(factory, "192.0.2.7")
+    one.bind()
+    [fault] = one.call()
+    assert fault.status == FaultStatus.ACCESS_DENIED
+    one.send(flood(97))
+    assert not one.transport.aborted
+    one.send(flood(2))
+    assert one.transport.aborted
+    one.close()
+    again = Conversation(factory, "192.0.2.7")
+    again.bind()
+    again.send(flood(1))
+    assert again.transport.aborted
+    again.close()
+    assert lines[-1]["reason"] == "admission-network"
+
+
+def test_a_request_in_crumbs_is_refused(factory: KmsFactory, lines: list[dict[str, Any]]) -> None:
+    one = Conversation(factory)
+    one.bind()
+    first = Request(2, 0, 0, b"", 0, flags=FIRST_FRAG)
+    crumb = Request(2, 0, 0, b"", 0, flags=0)
+    one.send(encode(first))
+    answers = []
+    for _ in range(60):
+        answers += one.send(encode(crumb) * 20)
+        if answers:
+            break
+    assert answers
+    one.close()
+    assert lines[-1]["reason"] == "rpc-request-too-large"
+    assert "fragments for 0 bytes" in lines[-1]["detail"]

@@ -90,6 +90,9 @@ def take_response(association: ClientCore, pdu: Response) -> None:
         if size > MAX_RESPONSE:
             _violate(association, f"a response of more than {MAX_RESPONSE} bytes")
             return
+        if pending.partial.is_crumbled:
+            _violate(association, f"a response of {size} bytes in {pending.partial.fragments} fragments")
+            return
         if not pdu.flags & LAST_FRAG:
             return
         stub = bytes(pending.partial.stub)

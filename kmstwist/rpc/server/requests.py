@@ -186,6 +186,9 @@ def _check_room(association: ServerCore, pdu: Request, before: int) -> bool:
     elif size > limits.max_request:
         status = FaultStatus.ACCESS_DENIED
         text = f"the request has reached {size} bytes, {limits.max_request} are allowed"
+    elif incoming.is_crumbled:
+        status = FaultStatus.ACCESS_DENIED
+        text = f"{incoming.fragments} fragments for {size} bytes are more than any client needs"
     elif server.reassembling > limits.max_reassembly:
         status = FaultStatus.NCA_REMOTE_NO_MEMORY
         text = f"all requests in fragments together have reached {limits.max_reassembly} bytes"
