@@ -6,7 +6,7 @@ PORT   ?= 1688
 STAMP  := $(VENV)/.installed
 DEVSTAMP := $(VENV)/.installed-dev
 
-.PHONY: run test setup dev lint types check coverage fuzz differential bench docs man completion site deb try-debian clean
+.PHONY: run test setup dev lint types check coverage fuzz differential bench docs man completion pictures site deb try-debian clean
 
 run: setup
 	@$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
@@ -71,6 +71,10 @@ coverage: dev
 	$(BIN)/python -m pytest -n 3 --dist loadgroup --cov=kmstwist --cov-branch --cov-report= $(PYTEST_ARGS)
 	$(BIN)/python -m coverage report --skip-covered
 	$(BIN)/python packaging/coverage_floor.py
+
+# The pictures in the documentation, taken of the status site with Debian's Chromium.
+pictures: dev
+	$(BIN)/python -m tests.web.screenshots docs/pictures
 
 man: dev
 	$(BIN)/python -m kmstwist.cli.manpages man

@@ -13,6 +13,7 @@ NOT_TYPED: Mapping[str, str] = {
     r"^apt-get |^make deb|^make try-debian": "installs packages; packaging/deb/try-on-debian does",
     r"^make test": "is what runs this test",
     r"^make (site|bench|docs)": "builds the project itself",
+    r"^kmstwist demo": "tests/cli/test_demo.py runs it",
 }
 
 #: The service as its unit runs it, where a page says systemctl.
@@ -151,6 +152,11 @@ STAGES: Mapping[str, Stage] = {
     "docs/several-hosts": Stage(
         before=("twistd -n kms --listen 127.0.0.1:1688 --upstream 127.0.0.9:1",),
         instead={"windows-keys": "127.0.0.9:1"},
+    ),
+    "docs/site": Stage(
+        before=("twistd -n kms --web 127.0.0.1:9688", 'kmstwist lab activate --product "win10 pro"'),
+        instead={"pc1.example.com": "LAB-PC-0001"},
+        own_output={r"^curl": "the rows are those of the reader's own machines"},
     ),
     "docs/troubleshooting": Stage(
         files={"/var/log/kmstwist/kmstwist.log": "2026-11-22T07:56:35.215Z info stopped conversations=1\n"},

@@ -12,6 +12,8 @@ from kmstwist.web.view import View
 from kmstwist.web.views.catalogue import VIEWS
 
 _REFERENCE = "#/components/schemas/{model}"
+#: Any text but a zero byte, which no name has.
+_TEXT = "^[^\\u0000]*$"
 _ERROR = {
     "type": "object",
     "required": ["error", "fields"],
@@ -94,6 +96,8 @@ def _parameters(view: View[Any], schemas: dict[str, Any]) -> list[dict[str, Any]
         if "anyOf" in one:
             one = {**one.pop("anyOf")[0], **{key: value for key, value in one.items() if value is not None}}
         one = {key: value for key, value in one.items() if key != "default" or value is not None}
+        if one.get("type") == "string" and not one.keys() & {"enum", "format", "pattern"}:
+            one["pattern"] = _TEXT
         parameter = {"name": name, "in": "query", "required": name in required, "schema": one}
         if "description" in given:
             parameter["description"] = given["description"]

@@ -39,7 +39,13 @@ class Nothing(Question):
 class Named(Question):
     """About one thing, by its name."""
 
-    name: str = Field(min_length=1, max_length=300, description="Its name, as the lists have it.", examples=["pc1"])
+    name: str = Field(
+        min_length=1,
+        max_length=300,
+        description="Its name, as the lists have it.",
+        examples=["pc1"],
+        json_schema_extra={"pattern": "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"},
+    )
 
 
 class Since(Question):
