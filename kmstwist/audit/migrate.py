@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from kmstwist.audit import schema
 from kmstwist.audit.engine import StoreError, StoreUnavailable, is_sqlite, may_pass, plain_error, sqlite_path
 from kmstwist.audit.storefile import MAGIC
+from kmstwist.sqlitecodes import trouble_of
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 #: The revision this version of kmstwist works with, the last one in `migrations`. Written down, so that a start with a
@@ -132,7 +133,7 @@ def _checked(engine: Engine) -> Iterator[Connection]:
             yield connection
     except (DBAPIError, OSError) as error:
         kind = StoreUnavailable if may_pass(error) else StoreError
-        raise kind(f"the audit store {name} cannot be opened: {plain_error(error)}") from error
+        raise kind(f"the audit store {name} cannot be opened: {plain_error(error)}", trouble_of(error)) from error
 
 
 @contextmanager

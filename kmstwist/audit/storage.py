@@ -35,6 +35,7 @@ from kmstwist.audit.records import Record
 from kmstwist.audit.store import commit_batch, insert_batch
 from kmstwist.audit.storefile import StoreFile
 from kmstwist.logevents import AUDIT_STORE_LOST, AUDIT_STORE_OPENED
+from kmstwist.sqlitecodes import trouble_of
 
 
 class Storage:
@@ -63,7 +64,9 @@ class Storage:
             except DBAPIError as error:
                 file.close()
                 kind = StoreUnavailable if may_pass(error) else StoreError
-                raise kind(f"the audit store {self._store} cannot be used: {plain_error(error)}") from error
+                raise kind(
+                    f"the audit store {self._store} cannot be used: {plain_error(error)}", trouble_of(error)
+                ) from error
         except BaseException:
             engine.dispose()
             raise

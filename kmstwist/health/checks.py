@@ -19,6 +19,7 @@ from typing import Any
 from kmstwist.configuration.model import Config
 from kmstwist.findings import Finding, Health
 from kmstwist.health.running import Running, holder_of, user_name
+from kmstwist.sqlitecodes import Trouble, trouble_of
 from kmstwist.startup import StartupError
 
 _MIB = 1 << 20
@@ -240,7 +241,9 @@ def check_audit(case: Case) -> Iterator[Finding]:
             revision = current_revision(connection)
         engine.dispose()
     except (SQLAlchemyError, OSError) as error:
-        cure = "see its owner and mode; kmstwist audit verify looks deeper"
+        cure = str(trouble_of(error)) or "see its owner and mode"
+        if trouble_of(error) in (Trouble.DAMAGED, Trouble.NO_STORE):
+            cure += "; kmstwist audit verify looks deeper"
         yield Finding("audit", Health.DOWN, f"the store {store} cannot be read: {plain_error(error)}", cure)
         return
     if revision != HEAD:

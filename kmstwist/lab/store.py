@@ -28,6 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, HostEvent, Memory
 from kmstwist.lab.sqlitefile import SqliteFile, StoreError
+from kmstwist.sqlitecodes import Trouble, trouble_of
 
 __all__ = ["STORE_FILE_NAME", "HostSettings", "LabStore", "StoreError"]
 
@@ -250,12 +251,11 @@ class LabStore(SqliteFile):
 
     def _explained(self, error: Exception) -> StoreError:
         cause = str(error.orig if isinstance(error, DBAPIError) else error)
-        if "locked" in cause:
+        trouble = trouble_of(error)
+        cure = str(trouble)
+        if trouble is Trouble.BUSY:
             cure = "another process holds it; stop that one, or name another state folder (--state-dir)"
-        elif "readonly" in cause or "unable to open" in cause:
-            cure = "see that its folder and file belong to the user kmstwist runs as"
-        elif "full" in cause:
-            cure = "free space on that disk"
-        else:
-            cure = "it is damaged or no file of kmstwist's; move it away, and the lab starts with a count of 0"
+        elif trouble in (Trouble.DAMAGED, Trouble.NO_STORE, Trouble.OTHER):
+            what = str(trouble) or "it is damaged or no file of kmstwist's"
+            cure = f"{what}; move it away, and the lab starts with a count of 0"
         return StoreError(f"the lab's memory {self._path} cannot be used ({cause})", cure)

@@ -143,6 +143,8 @@ STAGES: Mapping[str, Stage] = {
         ),
         instead={"web password prometheus": "web password prometheus --password LAB-word", **_NO_USER},
     ),
+    "docs/notify": Stage(skip="tests/notify sends to real receivers; the page names those of the reader"),
+    "docs/rpc": Stage(skip="fuzzers, benchmarks and other programs, each of minutes; tests/system runs those that check"),
     "docs/segmented-networks": Stage(
         toml=_CONFIG,
         toml_blocks=1,
@@ -161,6 +163,7 @@ STAGES: Mapping[str, Stage] = {
     "docs/troubleshooting": Stage(
         files={"/var/log/kmstwist/kmstwist.log": "2026-11-22T07:56:35.215Z info stopped conversations=1\n"},
     ),
+    "docs/windows-events": Stage(skip="tests/audit imports, watches and listens; the files are the reader's"),
     "docs/upgrade": Stage(
         tools={"systemctl": _SYSTEMCTL},
         files={_CONFIG: ROOT / "etc/kmstwist/kmstwist.toml"},

@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_files_place_is_explained(tmp_path: Path) -> None:
     (tmp_path / "lab.sqlite").mkdir()
-    with pytest.raises(StoreError, match="belong to the user"):
+    with pytest.raises(StoreError, match="belong to this user"):
         LabStore(tmp_path / "lab.sqlite")
 
 

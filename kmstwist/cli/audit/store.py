@@ -14,6 +14,7 @@ from kmstwist.cli.output import say
 from kmstwist.cli.where import told, whereabouts
 from kmstwist.configuration.whereabouts import STORE_VARIABLE
 from kmstwist.shown import without_password
+from kmstwist.sqlitecodes import Trouble, trouble_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -134,7 +135,7 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
             engine.dispose()
     except (StoreError, SQLAlchemyError, sqlite3.Error, OSError) as error:
         said = without_password(plain_error(error))
-        raise click.ClickException(f"the audit store {shown}: {said}{_cure(said)}") from error
+        raise click.ClickException(f"the audit store {shown}: {said}{_cure(error)}") from error
 
 
 def _may_look(path: Path) -> bool:
@@ -148,15 +149,14 @@ def _may_look(path: Path) -> bool:
     return True
 
 
-def _cure(error: str) -> str:
-    """What to do about an error of SQLite's that does not say so itself."""
-    cures = {
-        "malformed": "restore it from a backup (docs/backup.md)",
-        "locked": "something else is writing to it for long; try again later",
-        "disk is full": "make room on its disk",
-        "not a database": "name the store that the server's configuration has",
-    }
-    return next((f"; {cure}" for words, cure in cures.items() if words in error), "")
+def _cure(error: BaseException) -> str:
+    """What to do about an error of SQLite's or of the system's."""
+    trouble = trouble_of(error)
+    if trouble is Trouble.DAMAGED:
+        return "; restore it from a backup (docs/backup.md)"
+    if trouble is Trouble.NO_STORE:
+        return "; name the store that the server's configuration has"
+    return f"; {trouble}" if trouble else ""
 
 
 def progress_bar(*columns: ProgressColumn) -> Progress:

@@ -24,6 +24,7 @@ from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.machines.machine import KmsSettings, Licence, Machine
 from kmstwist.lab.sqlitefile import SqliteFile, StoreError
+from kmstwist.sqlitecodes import Trouble, trouble_of
 
 MACHINES_FILE_NAME = "machines.sqlite"
 SCHEMA_VERSION = 2
@@ -223,12 +224,11 @@ class MachineStore(SqliteFile):
 
     def _explained(self, error: DBAPIError) -> StoreError:
         cause = str(error.orig)
-        if "locked" in cause:
-            cure = "another command holds it; try again when that has ended"
-        elif "readonly" in cause or "unable to open" in cause:
-            cure = "see that its folder and file belong to you, or name another with --state-dir"
-        else:
-            cure = "it is damaged or no file of kmstwist's; move it away, and make the machines anew"
+        trouble = trouble_of(error)
+        cure = str(trouble)
+        if trouble in (Trouble.DAMAGED, Trouble.NO_STORE, Trouble.OTHER):
+            what = str(trouble) or "it is damaged or no file of kmstwist's"
+            cure = f"{what}; move it away, and make the machines anew"
         return StoreError(f"the lab's machines {self._path} cannot be used ({cause})", cure)
 
 

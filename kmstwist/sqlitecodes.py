@@ -1,0 +1,56 @@
+"""What is the matter with an SQLite file, by SQLite's own result codes, and what to do about it.
+
+Its words change from version to version; its codes do not (https://www.sqlite.org/rescode.html). Only a damaged file is
+called damaged: what is done about one costs what is in it.
+"""
+
+from __future__ import annotations
+
+import errno
+from enum import StrEnum
+
+
+class Trouble(StrEnum):
+    """The kinds that ask for different things to be done, each with what to do."""
+
+    BUSY = "another process holds it; try again when that has ended"
+    FULL = "make room on its disk; nothing is damaged"
+    READONLY = "see that file and folder may be written by this user, or run it with sudo"
+    CANNOT_OPEN = "see that file and folder belong to this user, or run it with sudo"
+    DISK = "the disk reports an error: see that there is room on it, and the system's log (dmesg)"
+    DAMAGED = "it is damaged"
+    NO_STORE = "it is no file of kmstwist's"
+    OTHER = ""
+
+
+_BY_CODE = {
+    3: Trouble.CANNOT_OPEN,  # PERM
+    5: Trouble.BUSY,  # BUSY
+    6: Trouble.BUSY,  # LOCKED
+    8: Trouble.READONLY,
+    10: Trouble.DISK,  # IOERR
+    11: Trouble.DAMAGED,  # CORRUPT
+    13: Trouble.FULL,
+    14: Trouble.CANNOT_OPEN,
+    26: Trouble.NO_STORE,  # NOTADB
+}
+_BY_ERRNO = {
+    errno.ENOSPC: Trouble.FULL,
+    errno.EDQUOT: Trouble.FULL,
+    errno.EROFS: Trouble.READONLY,
+    errno.EACCES: Trouble.CANNOT_OPEN,
+    errno.EPERM: Trouble.CANNOT_OPEN,
+    errno.EIO: Trouble.DISK,
+}
+
+
+def trouble_of(error: BaseException) -> Trouble:
+    """What is the matter, of an error of sqlite3's, of one that SQLAlchemy made of it, or of the system's."""
+    original = getattr(error, "orig", None) or error
+    code = getattr(original, "sqlite_errorcode", None)
+    if isinstance(code, int):
+        # The low byte is the primary code; what is above it says where within SQLite.
+        return _BY_CODE.get(code & 0xFF, Trouble.OTHER)
+    if isinstance(original, OSError):
+        return _BY_ERRNO.get(original.errno or 0, Trouble.OTHER)
+    return Trouble.OTHER
