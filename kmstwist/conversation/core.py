@@ -21,13 +21,26 @@ from kmstwist.reasons import Reason
 from kmstwist.rpc import Call, CallOrphaned, CallReceived, Ended, Refused, ServerAssociation, StubError
 from kmstwist.sending import send_at_once
 
+#: A fair size for a PDU, in bytes.
+_ORDINARY: Final = 256
 _LEFT: Final = Cause(Reason.CLIENT_LOST, "the client left before its answer")
 
 
 class ConversationCore(Machine[State, Input]):
     """What a conversation works on (the transport, the RPC association, the calls under way), and with what."""
 
-    __slots__ = ("_deadline", "_header", "_in_step", "_named", "association", "calls", "log", "shared", "transport")
+    __slots__ = (
+        "_deadline",
+        "_header",
+        "_in_step",
+        "_named",
+        "association",
+        "calls",
+        "log",
+        "noise",
+        "shared",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -46,6 +59,8 @@ class ConversationCore(Machine[State, Input]):
         self.association = ServerAssociation(shared.rpc, shared.port_of(transport), peer)
         #: Calls under way, by what RPC knows them as.
         self.calls: dict[Call, CallUnderWay] = {}
+        #: How many PDUs have come since the last call beyond those that their bytes would be, were they ordinary ones.
+        self.noise = 0
         #: Whether all that was written has been sent.
         self._in_step = True
         self._header: HeaderReader | None = None
@@ -76,6 +91,7 @@ class ConversationCore(Machine[State, Input]):
         """Send a response; the call is over."""
         if call.account.hresult == 0:
             self.shared.activations += 1
+        self.noise = 0
         self.association.respond(call.rpc, stub)
         self.call_over(call)
 
@@ -133,7 +149,9 @@ class ConversationCore(Machine[State, Input]):
         if log.bound_at is None and association.group is not None:
             log.bound_at = self.shared.clock.seconds()
         self.flush()
-        refusal = self.shared.admission.judge_packets(log.client, statistics.packets_in - before)
+        packets = statistics.packets_in - before
+        self.noise = max(0, self.noise + packets - len(data) // _ORDINARY)
+        refusal = self.shared.admission.judge_packets(log.client, packets)
         if refusal is not None:
             self.step(Input.CUT, Cause(refusal.reason, refusal.detail))
         if self.state is State.ASKING:

@@ -21,6 +21,10 @@ from kmstwist.reasons import Reason
 READ: Final = 512
 #: Bytes taken in one turn from what stands between us and the socket (TLS, say), which reads for itself.
 TAKEN: Final = 2048
+#: So much noise, and a connection is read from in the slow lane.
+_NOISY: Final = 32
+#: Why nothing is read: the client does not read its answers; its bytes wait for their turn; it waits for its own.
+_FULL, _LEFT, _SLOWED = 1, 2, 4
 
 _CLOSED: Final = Cause(Reason.CLIENT_CLOSED, "")
 _LOST: Final = Cause(Reason.CLIENT_LOST, "")
@@ -40,8 +44,8 @@ class KmsProtocol(Protocol):
         self._port = port
         #: What has been read and is for the turns to come.
         self._left = b""
-        #: Whether the transport has more for the client than it should.
-        self._full = False
+        #: Why nothing is read at present: the sum of the reasons below.
+        self._held = 0
 
     def connectionMade(self) -> None:
         """Begin the conversation."""
@@ -54,14 +58,17 @@ class KmsProtocol(Protocol):
         """The client has sent something."""
         if len(data) > TAKEN or self._left:
             self._take_in_turns(data)
-        else:
-            self.conversation.step(Input.BYTES, data)
+            return
+        self.conversation.step(Input.BYTES, data)
+        if self.conversation.noise > _NOISY:
+            self._hold(_SLOWED)
+            self._shared.slow_lane.enter(self)
 
     def _take_in_turns(self, data: bytes) -> None:
         """Take the first of it, and the rest when others have had their turn; nothing is read meanwhile."""
         waiting, self._left = bool(self._left), self._left + data
         if not waiting:
-            self.transport.pauseProducing()
+            self._hold(_LEFT)
             self._take_next()
 
     def _take_next(self) -> None:
@@ -72,8 +79,23 @@ class KmsProtocol(Protocol):
         self.conversation.step(Input.BYTES, data)
         if self._left:
             self._shared.clock.callLater(0, self._take_next)
-        elif not self._full:
-            self.transport.resumeProducing()
+        else:
+            self._release(_LEFT)
+
+    def your_turn(self) -> None:
+        """Read again, once."""
+        self._release(_SLOWED)
+
+    def _hold(self, reason: int) -> None:
+        if not self._held:
+            self.transport.pauseProducing()
+        self._held |= reason
+
+    def _release(self, reason: int) -> None:
+        if self._held:
+            self._held &= ~reason
+            if not self._held:
+                self.transport.resumeProducing()
 
     def readConnectionLost(self) -> None:
         """The client has closed its side."""
@@ -89,14 +111,11 @@ class KmsProtocol(Protocol):
 
     def pauseProducing(self) -> None:
         """The transport holds as much as it should for a client that does not read."""
-        self._full = True
-        self.transport.pauseProducing()
+        self._hold(_FULL)
 
     def resumeProducing(self) -> None:
         """The client has read what was held."""
-        self._full = False
-        if not self._left:
-            self.transport.resumeProducing()
+        self._release(_FULL)
 
     def stopProducing(self) -> None:
         """The connection is gone; `connectionLost` says so, too."""

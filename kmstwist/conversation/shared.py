@@ -13,6 +13,7 @@ from kmstwist.admission.admission import Admission
 from kmstwist.conversation.calls import Activator, Recorder
 from kmstwist.conversation.lines import LineWriter
 from kmstwist.conversation.settings import TimeoutSettings
+from kmstwist.conversation.slowlane import SlowLane
 from kmstwist.deadlines import Deadlines
 from kmstwist.rpc import RpcServer
 from kmstwist.telemetry.counters import Telemetry
@@ -77,6 +78,8 @@ class Conversations:
         self.telemetry = Telemetry()
         self.lines = LineWriter(self.log, self.telemetry, clock)
         self.connections: set[Any] = set()
+        #: Where those are who send much and ask nothing.
+        self.slow_lane = SlowLane(clock)
         self._ports: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self.conversations = 0
         self.activations = 0

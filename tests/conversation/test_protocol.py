@@ -983,3 +983,37 @@ def test_a_request_in_crumbs_is_refused(factory: KmsFactory, lines: list[dict[st
     one.close()
     assert lines[-1]["reason"] == "rpc-request-too-large"
     assert "fragments for 0 bytes" in lines[-1]["detail"]
+
+
+def test_connections_that_send_much_and_ask_nothing_take_turns_and_others_do_not_wait(
+    factory: KmsFactory, clock: Clock
+) -> None:
+    factory.admission.apply(AdmissionSettings(), connections=100)
+    noisy = [Conversation(factory, f"10.0.1.{number}") for number in range(7)]
+    for one in noisy:
+        one.bind()
+        one.send(flood(40))
+
+    def read_from() -> list[int]:
+        return [number for number, one in enumerate(noisy) if one.transport.producerState == "producing"]
+
+    assert read_from() == []
+    good = Conversation(factory)
+    good.bind()
+    assert good.call() != []
+    assert good.transport.producerState == "producing"
+    clock.advance(0.002)
+    assert read_from() == [0, 1]
+    # One sends on and waits at the end; the other has nothing more to send, and is read from when it has.
+    noisy[0].send(flood(40))
+    clock.advance(0.002)
+    assert read_from() == [1, 2, 3]
+    clock.pump([0.002] * 3)
+    assert read_from() == list(range(7))
+    # Whoever asks is no longer one of them.
+    assert noisy[2].call() != []
+    noisy[2].send(flood(3))
+    assert noisy[2].transport.producerState == "producing"
+    for one in noisy:
+        one.close()
+    good.close()
