@@ -17,6 +17,7 @@ from kmstwist.clock import now
 from kmstwist.collecting.keeper import Store
 from kmstwist.collecting.service import Collector
 from kmstwist.collecting.settings import TLS, EventsSettings
+from kmstwist.extras import install_command
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 from kmstwist.telemetry.log import FORMATTERS, LineObserver
@@ -73,7 +74,7 @@ def _tls(settings: EventsSettings) -> CertificateOptions:
     try:
         from twisted.internet import ssl
     except ImportError:
-        raise StartupError("[events] tls needs pyOpenSSL; cure: pip install 'kmstwist[tls]'") from None
+        raise StartupError(f"[events] tls needs pyOpenSSL; cure: {install_command('tls')}") from None
     from OpenSSL.crypto import FILETYPE_PEM, Error
 
     assert settings.certificate is not None
