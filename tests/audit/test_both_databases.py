@@ -15,7 +15,10 @@ from sqlalchemy import Engine, func, select, text
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import open_engine, reading
+from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.migrate import migrate
+from kmstwist.audit.privacy import Privacy, PrivacyPolicy
+from kmstwist.audit.products.names import Named, note_configured
 from kmstwist.audit.records import Phases, Record
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.model import Bucket, Query
@@ -27,6 +30,7 @@ from kmstwist.audit.views.estate import estate
 from kmstwist.cli.main import kmstwist
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.reasons import Reason
+from tests.audit.exports import as_xml, request
 from tests.audit.making import DAY, HOUR, OFFICE, START, known, new_store, opaque, refusal, uuid
 from tests.audit.postgres import Cluster, make_folder
 
@@ -71,6 +75,15 @@ def made() -> list[Record]:
 
 
 MADE = made()
+OPEN = Privacy(PrivacyPolicy(), b"")
+EVENTS = [
+    *(
+        request(at, NOW - timedelta(days=at, hours=3), f"host{at % 3}", "0x0" if at % 4 else "0xC004F042", vm=at % 2)
+        for at in range(1, 9)
+    ),
+    # One of several of the gateway's at that moment: nobody knows which.
+    request(9, NOW - timedelta(days=1), "named"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +101,13 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, E
     seen = [Stranger("example.com", f"kms{at}", 1688, at, 0, ("192.0.2.1",)) for at in range(3)]
     for engine in (embedded, central):
         insert_batch(engine, MADE)
+        # What only the host's events tell of, and some of what the gateway has; twice, as exports come.
+        for again in range(2):
+            log = tmp_path_factory.mktemp("log") / "kms.xml"
+            log.write_bytes(as_xml(EVENTS))
+            result = Importer(engine, OPEN, lambda _: ()).import_file(log)
+            assert (result.imported, result.alone) == ((0, 8) if again else (len(EVENTS), 8))
+        note_configured(engine, [Named(uuid("Windows 10 Enterprise"), "Windows, ours", "Windows")])
         remember(engine, "gw1", "example.com", seen, START)
         remember(engine, "gw1", "example.com", seen[1:], START + DAY)
     yield embedded, central

@@ -33,7 +33,7 @@ from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import Record
 
 # Few, so that a running server's commits wait for a moment at most; not fewer, because each commit waits for the disk.
-BATCH = 500
+BATCH = 1000
 # How many of a file's broken events are kept to be shown; all are counted.
 BROKEN_SHOWN = 20
 
