@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
+from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, exists, func, or_, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, Engine, Row, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import reading
-from kmstwist.audit.events.model import REQUEST_ANSWERED, Event
+from kmstwist.audit.events import questions
+from kmstwist.audit.events.model import Event
 from kmstwist.audit.privacy import Keep, Privacy
-from kmstwist.audit.records import NO_GATEWAY, Record, first_id_at
+from kmstwist.audit.records import Record, first_id_at
 from kmstwist.audit.rows import from_row
 from kmstwist.audit.sums import all as sums
 
@@ -95,94 +96,55 @@ class Joiner:
         return Join.DONE
 
     def _note(self, connection: Connection, fingerprint: bytes, record_id: bytes) -> None:
-        events = schema.events
-        connection.execute(events.update().where(events.c.fingerprint == fingerprint).values(record_id=record_id))
-
-    def _around(self, event: Event) -> tuple[ColumnElement[bool], ...]:
-        """A gateway's records of the event's status about its time."""
-        table = schema.records
-        return (
-            table.c.record_id >= first_id_at(event.at - self.window),
-            table.c.record_id < first_id_at(event.at + self.window + 1),
-            table.c.hresult == event.hresult,
-            table.c.gateway != NO_GATEWAY,
-        )
+        connection.execute(questions.belongs(), {"this": fingerprint, "its": record_id})
 
     def _readable(self, connection: Connection, event: Event) -> bytes | None:
         """The nearest record of a request that the gateway could read itself, and that no event was joined to yet."""
-        table, events = schema.records, schema.events
         cmid, machine = self._privacy.cmid(event.cmid), self._privacy.machine(event.machine)
         if cmid is None or machine is None or self._privacy.policy.cmid is Keep.TRUNCATE:
             return None
-        found = connection.scalar(
-            select(table.c.record_id)
-            .where(
-                *self._around(event),
-                table.c.cmid == cmid,
-                table.c.act_id == event.act_id,
-                func.lower(table.c.machine) == machine.lower(),
-                ~exists().where(events.c.record_id == table.c.record_id),
-            )
-            .order_by(func.abs(table.c.at - event.at), table.c.seq)
-            .limit(1)
-        )
+        told = {"cmid": cmid, "act_id": event.act_id, "machine": machine.lower()}
+        found = connection.scalar(questions.readable(), questions.about(event, self.window) | told)
         return None if found is None else bytes(found)
 
     def may_have(self, connection: Connection, event: Event) -> bool:
         """Whether a record without a name may be about the event's request."""
-        table = schema.records
-        unnamed = select(table.c.seq).where(
-            *self._around(event), table.c.version.is_not(None), table.c.act_id.is_(None)
-        )
-        return connection.scalar(unnamed.limit(1)) is not None
+        return connection.execute(questions.unnamed(), questions.about(event, self.window)).first() is not None
 
     def _find(
         self, connection: Connection, event: Event, fingerprint: bytes
     ) -> tuple[Row[tuple[object, ...]] | None, bool]:
         """The record that is the likeliest, if there is any, and whether it is sure."""
-        table = schema.records
-        around = (*self._around(event), table.c.version.is_not(None), table.c.act_id.is_(None))
+        about = questions.about(event, self.window)
         addresses = [self._privacy.client(each) for each in self._addresses.get(event.machine or "", ())]
         if addresses:
-            nearest = func.abs(table.c.at - event.at)
-            found = connection.execute(
-                select(table).where(*around, table.c.client.in_(addresses)).order_by(nearest, table.c.seq).limit(2)
-            ).all()
+            found = connection.execute(questions.unnamed_from(), about | {"addresses": addresses}).all()
             # A shortened address is many machines'.
             sure = self._privacy.policy.client is not Keep.TRUNCATE or len(found) == 1
         else:
-            found = connection.execute(select(table).where(*around).limit(2)).all()
-            sure = len(found) == 1 and self._is_alone(connection, event, fingerprint)
+            found = connection.execute(questions.unnamed(), about).all()
+            sure = len(found) == 1 and _is_alone(connection, about | {"this": fingerprint})
         return (found[0], sure) if found else (None, False)
 
-    def _is_alone(self, connection: Connection, event: Event, fingerprint: bytes) -> bool:
-        """No other event that is still without a gateway's record could be about the same one."""
-        events, records = schema.events, schema.records
-        own = exists().where(records.c.record_id == events.c.record_id, records.c.gateway == NO_GATEWAY)
-        others = connection.scalar(
-            select(func.count()).where(
-                events.c.event_id == REQUEST_ANSWERED,
-                or_(events.c.record_id.is_(None), own),
-                events.c.hresult == event.hresult,
-                events.c.at.between(event.at - 2 * self.window, event.at + 2 * self.window),
-                events.c.fingerprint != fingerprint,
-            )
-        )
-        return others == 0
+
+def _is_alone(connection: Connection, about: dict[str, Any]) -> bool:
+    """No other event that is still without a gateway's record could be about the same one."""
+    return not connection.scalar(questions.others_without_record(), about) and not connection.scalar(
+        questions.others_with_their_own(), about
+    )
 
 
 def _write_facts(connection: Connection, record: Record) -> None:
-    table = schema.records
     connection.execute(
-        table.update()
-        .where(table.c.record_id == record.record_id)
-        .values(
-            machine=record.machine,
-            cmid=record.cmid,
-            act_id=record.act_id,
-            license_status=record.license_status,
-            virtual_machine=None if record.virtual_machine is None else int(record.virtual_machine),
-            minutes_left=record.minutes_left,
-            required_count=record.required_count,
-        )
+        questions.facts(),
+        {
+            "its": record.record_id,
+            "new_machine": record.machine,
+            "new_cmid": record.cmid,
+            "new_act_id": record.act_id,
+            "new_license_status": record.license_status,
+            "new_virtual_machine": None if record.virtual_machine is None else int(record.virtual_machine),
+            "new_minutes_left": record.minutes_left,
+            "new_required_count": record.required_count,
+        },
     )
