@@ -151,6 +151,16 @@ WEB = LogEvent(
     "Health, metrics and the status page can be looked at.",
     {"url": "where", "users": "yes: a name and a password are asked for"},
 )
+LOGIN_FAILED = LogEvent(
+    "login-failed",
+    "warn",
+    "Somebody gave a wrong name or password to the status site, or gave one after too many of those.",
+    {
+        "client": "the address, or in IPv6 the network, that it came from",
+        "user": "the name that was given",
+        "why": "what was wrong, or what was done about it",
+    },
+)
 HINT = LogEvent("hint", "info", "What to try next.", {"try": "a command"})
 STOPPED = LogEvent(
     "stopped",

@@ -7,22 +7,38 @@ import hashlib
 import hmac
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.credentials import IUsernamePassword, UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
 from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.web.guard import BasicCredentialFactory
+from twisted.web.server import Request
 from zope.interface import implementer
 
+from kmstwist.admission.networks import normalised
+from kmstwist.admission.rates import TokenBuckets
+from kmstwist.bounded import BoundedMap
+from kmstwist.logevents import LOGIN_FAILED
 from kmstwist.problem import ProblemError
 
 #: scrypt's cost (RFC 7914): 16 MiB and some 50 ms a guess.
 _N, _R, _P = 2**14, 8, 1
 _HASH_SIZE = 32
 _SALT_SIZE = 16
+#: Failed logins that one address may have at once, and a minute after those.
+_FAILURES_AT_ONCE, _FAILURES_A_MINUTE = 10, 6.0
+#: Seconds for which a login that was right is remembered, and how many of them, and addresses that failed.
+_RIGHT_FOR = 300.0
+_REMEMBERED = 4096
+#: Characters of a name that are logged.
+_SHOWN = 64
 _NAME = re.compile(r"[^\s:#][^\s:]*\Z")
 
 
@@ -84,27 +100,104 @@ def with_user(text: str, name: str, hashed: str) -> str:
     return "\n".join([*kept, f"{name}:{hashed}"]) + "\n"
 
 
+class Login(UsernamePassword):
+    """A name and a password, where they came from, and what the header they came in is known by."""
+
+    def __init__(self, username: bytes, password: bytes, client: str, mark: bytes) -> None:
+        super().__init__(username, password)
+        self.client = client
+        self.mark = mark
+
+
+class LoginFactory(BasicCredentialFactory):
+    """Reads HTTP's basic authentication."""
+
+    def decode(self, response: bytes, request: Request) -> Login:
+        """The login that a header holds. Raises `LoginFailed`."""
+        read = super().decode(response, request)
+        return Login(read.username, read.password, client_of(request), mark_of(request))
+
+
+def client_of(request: Request) -> str:
+    """The address that a request's logins are counted under: in IPv6 its network, of which one client has all."""
+    host = getattr(request.getClientAddress(), "host", "local")
+    address = normalised(str(host))
+    if address is None or address.version == 4:
+        return str(host)
+    return str(ip_network((address, 64), strict=False))
+
+
+_SECRET = os.urandom(32)
+
+
+def mark_of(request: Request) -> bytes:
+    """What a request's login is remembered by; nobody can learn a password from it."""
+    return hmac.digest(_SECRET, request.getHeader(b"authorization") or b"", "sha256")
+
+
 @implementer(ICredentialsChecker)
 class PasswordChecker:
-    """Checks a name and password; the work is done in a thread, since it is meant to be slow."""
+    """Checks a name and password; the work is done in a thread, one at a time, since it is meant to be slow.
+
+    Who guesses is slowed: an address has a few failures at once and then few a minute, and beyond those it is refused
+    without any work. A login that was right is remembered for a while, so that it costs nothing the next time and is
+    let in from an address that is slowed.
+    """
 
     credentialInterfaces = (IUsernamePassword,)
 
-    def __init__(self, users: Mapping[str, str], in_thread: Callable[..., Deferred[bool]] = deferToThread) -> None:
+    def __init__(
+        self,
+        users: Mapping[str, str],
+        in_thread: Callable[..., Deferred[bool]] = deferToThread,
+        seconds: Callable[[], float] = time.monotonic,
+        log: Logger | None = None,
+    ) -> None:
         self._users = users
         self._in_thread = in_thread
+        self._log = log or Logger(namespace="kmstwist.web")
+        self._failures = TokenBuckets(_FAILURES_A_MINUTE, _FAILURES_AT_ONCE, _REMEMBERED, seconds)
+        self._right: BoundedMap[bytes, bool] = BoundedMap(_REMEMBERED, _RIGHT_FOR, seconds)
+        self._one_at_a_time = DeferredLock()
         # An unknown name costs the same time as a known one.
         self._nobody = hash_password("nobody", lambda size: bytes(size))
+
+    def slowed(self, request: Request) -> bool:
+        """Whether a request with a login is to be refused at once: its address has guessed too often."""
+        if request.getHeader(b"authorization") is None or self._right.get(mark_of(request)):
+            return False
+        client = client_of(request)
+        if self._failures.take(client):
+            self._failures.give_back(client)
+            return False
+        LOGIN_FAILED.emit(self._log, client=client, why="slowed: it has failed too often; refused without a look")
+        return True
 
     def requestAvatarId(self, credentials: IUsernamePassword) -> Deferred[bytes | tuple[()]]:
         """The user's name; fails with `UnauthorizedLogin`."""
         name: bytes = credentials.username
         given: bytes = credentials.password
+        client: str = getattr(credentials, "client", "")
+        mark: bytes = getattr(credentials, "mark", b"")
         hashed = self._users.get(name.decode("utf-8", "replace"))
+        if mark and self._right.get(mark):
+            return succeed(name)
+        # Taken now and given back if it was right: guesses side by side are as many as one after the other.
+        if client and not self._failures.take(client):
+            return fail(UnauthorizedLogin())
 
         def checked(right: bool) -> bytes | tuple[()]:
             if not right or hashed is None:
+                LOGIN_FAILED.emit(
+                    self._log, client=client, user=name.decode("utf-8", "backslashreplace")[:_SHOWN], why="wrong"
+                )
                 raise UnauthorizedLogin
+            self._failures.give_back(client)
+            if mark:
+                self._right.set(mark, True)
             return name
 
-        return self._in_thread(verify, given.decode("utf-8", "replace"), hashed or self._nobody).addCallback(checked)
+        work = self._one_at_a_time.run(
+            self._in_thread, verify, given.decode("utf-8", "replace"), hashed or self._nobody
+        )
+        return work.addCallback(checked)

@@ -11,7 +11,7 @@ from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
+from twisted.web.guard import HTTPAuthSessionWrapper
 from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -21,14 +21,14 @@ from kmstwist.audit.views.estate import Estate
 from kmstwist.deadlines import Deadlines
 from kmstwist.findings import Health
 from kmstwist.reactor import installed_reactor
-from kmstwist.web.answers import ReadOnly, SafeRequest, failed, send
+from kmstwist.web.answers import ReadOnly, SafeRequest, failed, send, send_sentence
 from kmstwist.web.api.openapi import document
 from kmstwist.web.asking import Asker, Store
 from kmstwist.web.live import Live
 from kmstwist.web.metrics.estate import Estates
 from kmstwist.web.metrics.exposition import registry_for
 from kmstwist.web.pages import Api, Missing, Page
-from kmstwist.web.passwords import PasswordChecker
+from kmstwist.web.passwords import LoginFactory, PasswordChecker
 from kmstwist.web.reports import Reports
 from kmstwist.web.static import Static
 from kmstwist.web.views.catalogue import VIEWS
@@ -164,12 +164,30 @@ class _Realm:
         return IResource, self._root, lambda: None
 
 
+class _Slowed(ReadOnly):
+    """What an address gets that has guessed passwords too often."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> int:
+        """Say so."""
+        request.setHeader("Retry-After", "60")
+        send_sentence(request, 429, "too many logins have failed from this address; wait a minute")
+        return NOT_DONE_YET
+
+
 class _Guard(HTTPAuthSessionWrapper):
     """Asks for a password everywhere but at /livez, which tells nothing and which supervisors ask without one."""
 
+    def __init__(self, root: Resource, checker: PasswordChecker) -> None:
+        super().__init__(Portal(_Realm(root), [checker]), [LoginFactory(b"kmstwist")])
+        self._checker = checker
+
     def getChildWithDefault(self, path: bytes, request: Request) -> Any:
         """The way into the site."""
-        return Alive() if path == b"livez" else super().getChildWithDefault(path, request)
+        if path == b"livez":
+            return Alive()
+        return _Slowed() if self._checker.slowed(request) else super().getChildWithDefault(path, request)
 
 
 class StatusSite(Site):
@@ -269,6 +287,5 @@ def make_site(
     root.putChild(b"readyz", Ready(watch))
     root.putChild(b"metrics", Metrics(watch, Estates(counted or store, seconds)))
     if users is not None:
-        portal = Portal(_Realm(root), [PasswordChecker(users)])
-        root = _Guard(portal, [BasicCredentialFactory(b"kmstwist")])
+        root = _Guard(root, PasswordChecker(users))
     return StatusSite(root, watch, live, reactor)
