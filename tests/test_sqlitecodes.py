@@ -60,7 +60,8 @@ def test_a_full_disk_damages_no_lab_machines(tmp_path: Path) -> None:
     """A limit on the size of files is how a disk is full here; SQLite says the same of both."""
     MachineStore(tmp_path / "machines.sqlite").close()
     script = (
-        "import resource, signal, sys; from kmstwist.cli.main import main; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "import resource, signal, sys; from kmstwist.cli.main import main;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); sys.argv[0] = 'kmstwist'; main()"
     )
     words = ["lab", "machine", "new", "PC1", "--product", "win10 pro", "--state-dir", str(tmp_path)]

@@ -41,6 +41,7 @@ from kmstwist.rpc import (
     NDR32,
     WHOLE,
     Bind,
+    BindAck,
     BindNak,
     Bound,
     ClientAssociation,
@@ -58,6 +59,7 @@ from kmstwist.rpc import (
     decode,
     encode,
 )
+from tests.kinds import of_kind
 from tests.logs import logger
 
 #: A load balancer, and a network that may not ask.
@@ -1017,3 +1019,147 @@ def test_connections_that_send_much_and_ask_nothing_take_turns_and_others_do_not
     for one in noisy:
         one.close()
     good.close()
+
+
+def test_a_stub_that_does_not_unmarshal_is_answered_once_its_record_is_stored(
+    factory: KmsFactory, activator: Activator
+) -> None:
+    stored: Deferred[None] = Deferred()
+    factory.recorder.record = lambda account: stored  # type: ignore[method-assign]
+    conversation = Conversation(factory)
+    conversation.bind()
+    assert conversation.call(b"\xff" * 8) == []
+    # What fails is counted by the writer; the fault goes out all the same, for it grants nothing.
+    stored.errback(AuditUnavailable("the store is full"))
+    [fault] = conversation.receive()
+    assert isinstance(fault, FaultReceived)
+    assert fault.status == FaultStatus.BAD_STUB_DATA
+    assert activator.calls == []
+
+
+def test_an_answer_that_cannot_be_recorded_for_a_defect_of_ours_is_a_fault(
+    factory: KmsFactory, lines: list[dict[str, Any]]
+) -> None:
+    stored: Deferred[None] = Deferred()
+    factory.recorder.record = lambda account: stored  # type: ignore[method-assign]
+    conversation = Conversation(factory)
+    conversation.bind()
+    assert conversation.call() == []
+    stored.errback(ZeroDivisionError("a defect"))
+    [fault] = conversation.receive()
+    assert isinstance(fault, FaultReceived)
+    assert fault.status == FaultStatus.CALL_FAILED
+    assert [line["detail"] for line in lines if "traceback" in line] == ["recording a call"]
+
+
+@pytest.mark.parametrize("stored_well", [True, False], ids=["stored", "not-stored"])
+def test_a_client_that_leaves_while_its_record_is_written_is_sent_nothing(
+    factory: KmsFactory, stored_well: bool
+) -> None:
+    stored: Deferred[None] = Deferred()
+    factory.recorder.record = lambda account: stored  # type: ignore[method-assign]
+    conversation = Conversation(factory)
+    conversation.bind()
+    assert conversation.call() == []
+    conversation.close()
+    written = conversation.transport.value()
+    if stored_well:
+        stored.callback(None)
+    else:
+        stored.errback(AuditUnavailable("the store is full"))
+    assert conversation.transport.value() == written
+
+
+def test_a_client_that_leaves_before_the_answer_gets_none(factory: KmsFactory, activator: Activator) -> None:
+    waiting: list[Deferred[ActivationAnswer]] = []
+
+    def stubborn() -> Deferred[ActivationAnswer]:
+        # Its canceller does nothing, so the answer still comes.
+        waiting.append(Deferred(lambda cancelled: cancelled.callback(ActivationAnswer(0, b"late"))))
+        return waiting[-1]
+
+    activator.answer = stubborn
+    conversation = Conversation(factory)
+    conversation.bind()
+    conversation.call()
+    conversation.close()
+    assert waiting[0].called
+    assert conversation.transport.value() == b""
+
+
+def test_the_server_is_told_when_its_last_connection_has_ended(factory: KmsFactory) -> None:
+    idle: list[str] = []
+    first, second = Conversation(factory), Conversation(factory)
+    factory.when_idle = lambda: idle.append("idle")
+    first.close()
+    assert idle == []
+    second.close()
+    assert idle == ["idle"]
+
+
+def test_a_status_is_a_response_and_no_activation(factory: KmsFactory, activator: Activator) -> None:
+    activator.answer = lambda: succeed(ActivationAnswer(0xC004F042, b""))
+    conversation = Conversation(factory)
+    conversation.bind()
+    [response] = conversation.call()
+    assert interface.decode_response(response.stub) == (0xC004F042, b"")
+    assert factory.activations == 0
+    activator.answer = lambda: succeed(ActivationAnswer(0, b"answer"))
+    conversation.call()
+    assert factory.activations == 1
+
+
+def test_a_header_that_comes_in_pieces_is_put_together(factory: KmsFactory, activator: Activator) -> None:
+    conversation = Conversation(factory, "10.0.0.5")
+    header = v2_header("10.7.7.7", 40000)
+    for at in range(len(header)):
+        assert conversation.send(header[at : at + 1]) == []
+    conversation.bind()
+    conversation.call()
+    assert [call.client for call in activator.calls] == ["10.7.7.7"]
+
+
+def test_a_refused_client_that_is_being_given_a_moment_is_cut_at_the_end_of_the_drain_time(
+    factory: KmsFactory, lines: list[dict[str, Any]]
+) -> None:
+    conversation = Conversation(factory)
+    conversation.protocol.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+    conversation.protocol.conversation.cut(Reason.SERVER_STOPPING, "not finished within the drain time")
+    assert conversation.transport.aborted
+    conversation.close(ConnectionLost)
+    # What it was refused for is still what its line says.
+    assert [(line["reason"], line["end"]) for line in lines] == [("rpc-not-rpc", "server")]
+
+
+def test_a_refused_client_that_leaves_while_its_record_is_written_is_sent_nothing(factory: KmsFactory) -> None:
+    stored: Deferred[None] = Deferred()
+    factory.recorder.record = lambda account: stored  # type: ignore[method-assign]
+    conversation = Conversation(factory, "10.66.0.1")
+    conversation.bind()
+    assert conversation.call() == []
+    conversation.close()
+    stored.callback(None)
+    assert conversation.transport.value() == b""
+
+
+def test_the_system_is_asked_once_for_the_port_that_clients_connect_to(
+    factory: KmsFactory, activator: Activator
+) -> None:
+    asked: list[str] = []
+
+    class Accepted(Transport):
+        """A transport that says which port accepted it, as TCP's does."""
+
+        server = Clock()  # Anything that lives as long as the port does.
+
+        def getHost(self) -> IPv4Address:
+            asked.append("asked")
+            return IPv4Address("TCP", "10.0.0.1", 1688)
+
+    for port in (50001, 50002):
+        protocol = factory.buildProtocol(IPv4Address("TCP", "10.0.0.7", port))
+        protocol.makeConnection(Accepted(peerAddress=IPv4Address("TCP", "10.0.0.7", port)))
+        protocol.dataReceived(encode(Bind(2, (PresentationContext(0, KMS_INTERFACE, (NDR32,)),))))
+        [ack] = of_kind(BindAck, [decode(protocol.transport.value())])
+        assert ack.secondary_address == b"1688"
+    assert asked == ["asked"]

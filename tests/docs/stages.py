@@ -144,7 +144,9 @@ STAGES: Mapping[str, Stage] = {
         instead={"web password prometheus": "web password prometheus --password LAB-word", **_NO_USER},
     ),
     "docs/notify": Stage(skip="tests/notify sends to real receivers; the page names those of the reader"),
-    "docs/rpc": Stage(skip="fuzzers, benchmarks and other programs, each of minutes; tests/system runs those that check"),
+    "docs/rpc": Stage(
+        skip="fuzzers, benchmarks and other programs, each of minutes; tests/system runs those that check"
+    ),
     "docs/segmented-networks": Stage(
         toml=_CONFIG,
         toml_blocks=1,

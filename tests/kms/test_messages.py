@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmstwist.kms import filetime
+from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from kmstwist.kms.messages import (
     MAX_MACHINE_NAME,
     REQUEST_BODY_SIZE,
@@ -18,6 +19,7 @@ from kmstwist.kms.messages import (
     Request,
     Response,
     read_v4_request,
+    readable_facts,
 )
 from kmstwist.kms.version import V4, V6, Version
 
@@ -161,3 +163,33 @@ def test_filetime_and_unix_time_agree_on_the_unix_epoch() -> None:
     assert filetime.from_unix(1e30) == filetime.MAX_FILETIME
     with pytest.raises(ValueError, match="no time zone"):
         filetime.from_datetime(datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize(("host_id", "complaint"), [("LAB\0", "NUL"), ("x" * 64, "at most 63 characters")])
+def test_a_host_id_that_does_not_fit_is_refused(host_id: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        Response(V6, host_id, UUID(int=1), 0, 1, 120, 10_080).pack()
+
+
+def test_a_message_as_long_as_a_v4_one_that_is_none_says_nothing() -> None:
+    assert readable_facts(V6.word.to_bytes(4, "little") + bytes(248)) is None
+    assert readable_facts(b"") is None
+
+
+def test_a_moment_past_the_year_9999_is_the_last_there_is() -> None:
+    assert filetime.to_datetime(2**64 - 1) == datetime(9999, 12, 31, 23, 59, 59, 999999, UTC)
+
+
+def called(count: int | None, hresult: int = 0) -> ActivationCall:
+    """A call of a client that needs 25, whose body the host could read."""
+    call = ActivationCall(b"\0\0\6\0", "10.0.0.7", 1)
+    call.answered(ActivationAnswer(hresult, b"", count=count, facts=EXAMPLE.facts()), 1.0)
+    return call
+
+
+def test_a_client_is_activated_only_if_the_count_is_enough_for_it() -> None:
+    assert called(EXAMPLE.required_count).result == "activated"
+    assert called(EXAMPLE.required_count - 1).result == "answered"
+    assert called(None).result == "answered"
+    assert called(EXAMPLE.required_count, 0xC004F042).result == "refused"
+    assert called(1).facts == EXAMPLE.facts()

@@ -215,6 +215,18 @@ NOT_CERTAIN = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("name", "product"),
+    [
+        ("windowsserverstandard2019", "Windows Server 2019 Standard"),
+        ("officeproplus2019", "Office Professional Plus 2019"),
+        ("Windows10EnterpriseN", "Windows 11 / 10 Enterprise N"),
+    ],
+)
+def test_words_that_are_glued_together_are_cut_apart(name: str, product: str) -> None:
+    assert find(name).name == product
+
+
 @pytest.mark.parametrize(("name", "product"), MEANT)
 def test_a_name_means_its_product(name: str, product: str) -> None:
     assert find(name).name == product

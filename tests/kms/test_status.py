@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmstwist.kms.published import slerror
-from kmstwist.kms.status import Status, explain, known_codes, parse_code
+from kmstwist.kms.status import Status, codes_in, explain, known_codes, near_codes, parse_code
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,30 @@ def test_the_usual_codes_have_the_names_of_the_sdks_table() -> None:
     named = {status.name: table[status][0] for status in Status if int(status) in table}
     assert len(named) > 50
     assert all(ours == theirs for ours, theirs in named.items())
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [
+        (0xC004F047, 0xC004F074),  # two digits change places
+        (0xC004F07, 0xC004F074),  # one is lost
+        (0xC004F034, 0xC004F074),  # one is another
+    ],
+)
+def test_a_slip_of_the_hand_brings_the_usual_code_that_was_meant(slip: int, meant: int) -> None:
+    assert meant in [explanation.code for explanation in near_codes(slip, most=20)]
+
+
+def test_of_several_codes_that_may_be_meant_those_with_the_same_digits_come_first_and_most_are_left_out() -> None:
+    assert near_codes(0xC004F047)[0].code == 0xC004F074
+    assert len(near_codes(0xC004F047, most=1)) == 1
+    assert near_codes(0x12345678) == []
+
+
+def test_the_codes_in_a_line_are_found_each_once() -> None:
+    line = "Error: 0xC004F074 NO_CODE (SL_E_VL_KEY_MANAGEMENT_SERVICE_NOT_ACTIVATED), C004F074"
+    assert codes_in(line) == [0xC004F074, 0xC004F041]
+
+
+def test_a_negative_number_of_eight_signs_is_decimal() -> None:
+    assert parse_code("-1234567") == 0x1_0000_0000 - 1_234_567

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import schemathesis
@@ -39,5 +40,5 @@ SCHEMA = schemathesis.openapi.from_dict(json.loads(json.dumps(document())))
 
 @SCHEMA.parametrize()
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-def test_it_does_what_its_document_says(case: Case, sites: Sites) -> None:
+def test_it_does_what_its_document_says(case: Case[Any], sites: Sites) -> None:
     case.call_and_validate(base_url=sites.urls["busy"].rstrip("/"))

@@ -1,0 +1,116 @@
+"""Upstreams one by one: what comes at the wrong moment, and hosts that are not what they should be."""
+
+from __future__ import annotations
+
+import pytest
+
+from kmstwist.gateway.directory import UnknownUpstream
+from kmstwist.gateway.settings import HealthSettings, PoolSettings
+from kmstwist.kms.activation import ActivationFault
+from kmstwist.reasons import Reason
+from kmstwist.rpc import Interface, RpcServer, SyntaxId
+from tests.gateway.fakes import Site
+
+ANOTHER = SyntaxId.make("12345678-1234-5678-1234-567812345678", 1, 0)
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(UnknownUpstream, match="no upstream is named 'c'; there are: a, b"):
+        Site("a", "b").upstream("c")
+    with pytest.raises(UnknownUpstream, match="there are: none"):
+        Site().upstream("c")
+
+
+def test_what_is_not_there_may_be_drained_and_undrained_for_when_it_comes() -> None:
+    site = Site("a")
+    directory = site.gateway.directory
+    directory.drain(["gone", "a"])
+    assert directory.drained == ("a", "gone")
+    assert site.upstream("a").drained
+    directory.undrain("gone")
+    assert directory.drained == ("a",)
+
+
+def test_before_it_starts_a_gateway_takes_other_upstreams_without_a_connection() -> None:
+    site = Site("a", start=False)
+    site.gateway.apply(Site("b", start=False).settings)
+    assert [upstream.name for upstream in site.gateway.directory.upstreams] == ["b"]
+    assert site.clock.getDelayedCalls() == []
+
+
+def test_undraining_a_host_that_is_down_opens_no_reserve() -> None:
+    site = Site("a", health=HealthSettings(failures=1))
+    site.hosts["a"].down()
+    site.wait(3)
+    upstream = site.upstream("a")
+    assert not upstream.circuit.healthy
+    upstream.drain()
+    upstream.undrain()
+    assert not upstream.drained
+    assert upstream.pool.connections == 0
+
+
+def test_a_drained_host_that_comes_back_keeps_no_reserve() -> None:
+    site = Site("a", health=HealthSettings(failures=1, slow_start=0))
+    site.hosts["a"].down()
+    site.wait(3)
+    upstream = site.upstream("a")
+    assert not upstream.circuit.healthy
+    upstream.drain()
+    site.hosts["a"].reachable = True
+    site.wait(60)
+    assert upstream.circuit.healthy
+    assert site.hosts["a"].open == []
+
+
+def test_a_gateway_that_stops_while_it_probes_leaves_nothing_behind() -> None:
+    site = Site("a", health=HealthSettings(interval=10))
+    site.hosts["a"].mute = True
+    site.wait(12)
+    # The probe waits for an answer; another that falls due meanwhile is not made.
+    attempts = site.hosts["a"].attempts
+    site.upstream("a").try_host()
+    assert site.hosts["a"].attempts == attempts
+    site.gateway.stopService()
+    site.wait(1)
+    assert site.clock.getDelayedCalls() == []
+    assert site.hosts["a"].open == []
+
+
+def test_an_upstream_that_never_started_may_be_stopped() -> None:
+    site = Site("a", start=False)
+    site.upstream("a").stop()
+    assert site.clock.getDelayedCalls() == []
+
+
+def test_a_host_without_the_kms_interface_fails_the_calls_that_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site("a", start=False)
+    without = RpcServer((Interface(ANOTHER, 1),))
+    monkeypatch.setattr("tests.gateway.fakes.RpcServer", lambda interfaces: without)
+    site.gateway.startService()
+    site.wait(0.1)
+    fault = site.ask(wait=5)
+    assert isinstance(fault, ActivationFault)
+    assert fault.reason is Reason.UPSTREAM_BIND_REJECTED
+    assert "does not have the KMS interface" in fault.detail
+    assert site.hosts["a"].open == []
+
+
+def test_a_connection_that_comes_about_after_the_end_is_dropped() -> None:
+    site = Site("a", start=False, pool=PoolSettings(floor=2))
+    site.gateway.startService()
+    # The binds are under way.
+    assert len(site.hosts["a"].open) == 2
+    site.gateway.stopService()
+    site.wait(0.1)
+    assert site.hosts["a"].open == []
+    assert site.clock.getDelayedCalls() == []
+
+
+def test_a_lost_connection_of_the_reserve_is_not_given_to_a_call() -> None:
+    site = Site("a", pool=PoolSettings(floor=2))
+    # Both are gone, and nobody has been told yet.
+    for connection in site.hosts["a"].open:
+        connection.closed = True
+        connection.protocol.alive = False
+    assert site.answered_by() == "a"
