@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import ConfigError, Override, Place, model_in
+from kmstwist.toml import read_toml
 
 PREFIX = "KMSTWIST_"
 #: No configuration is larger; a file that is named by mistake is not read whole.
@@ -121,7 +122,7 @@ def _value(text: str, kind: Any) -> Any:
 def _list(text: str, item: Any) -> list[Any]:
     if text.lstrip().startswith("["):
         try:
-            found = tomllib.loads(f"list = {text}")["list"]
+            found = read_toml(f"list = {text}")["list"]
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"not a list as TOML writes it: {str(error).partition(' (at')[0]}") from None
         if not isinstance(found, list):

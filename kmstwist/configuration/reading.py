@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from kmstwist.configuration.model import Config
 from kmstwist.sections import Contradictions, is_secret
 from kmstwist.shown import HIDDEN
+from kmstwist.toml import read_toml
 from kmstwist.validation import causes, said_of, shown
 
 #: Where a value stands in the configuration: ("gateway", "pool", "floor").
@@ -80,7 +81,7 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
     if file is not None:
         text = _read(file)
         try:
-            raw = tomllib.loads(text)
+            raw = read_toml(text)
         except tomllib.TOMLDecodeError as error:
             raise ConfigError([_not_toml(file, error)]) from None
         lines = line_numbers(text)
@@ -115,7 +116,9 @@ def _read(file: Path) -> str:
 
 def _not_toml(file: Path, error: tomllib.TOMLDecodeError) -> str:
     """The parser's sentence with its line in front, as in other mistakes; of what stands twice, in plain words."""
-    text, _, position = str(error).rpartition(" (at ")
+    text, at, position = str(error).rpartition(" (at ")
+    if not at:
+        return f"{file}: not TOML: {error}"
     line = re.match(r"line (\d+), column \d+\)", position)
     twice = re.match(r"Cannot declare \((.*)\) twice", text)
     if twice:

@@ -22,6 +22,7 @@ from kmstwist.lab.host import (
     MAX_INTERVAL,
     MIN_INTERVAL,
 )
+from kmstwist.toml import read_toml
 
 MAX_MACHINES = 1_000_000
 MAX_DAYS = 4000
@@ -241,7 +242,7 @@ def parse(document: dict[str, Any], source: str) -> Scenario:
 def load(path: Path) -> Scenario:
     """The scenario in a TOML file; raises `ScenarioError`."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = read_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         ready = ", ".join(ready_scenarios())
         raise ScenarioError(
@@ -272,5 +273,5 @@ def ready_text(name: str) -> str:
 def find_scenario(name: str) -> Scenario:
     """A ready scenario by its name, or the one in a file; raises `ScenarioError`."""
     if name in ready_scenarios():
-        return parse(tomllib.loads(ready_text(name)), name)
+        return parse(read_toml(ready_text(name)), name)
     return load(Path(name))

@@ -1,0 +1,29 @@
+"""Reading TOML that somebody else wrote: what is absurd is a mistake like any other, and ends soon.
+
+The standard library's reader goes as deep as a document does, until Python stops it, and works long on a key of very
+many parts; its error for a number of too many digits is Python's own.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any, Final
+
+#: Dots before the equals sign of a line; a key of so many parts is no option of anything.
+_MOST_DOTS: Final = 100
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """The document. Raises `tomllib.TOMLDecodeError` for whatever is wrong with it."""
+    for number, line in enumerate(text.splitlines(), 1):
+        key, equals, _ = line.partition("=")
+        if (equals or key.lstrip().startswith("[")) and key.count(".") > _MOST_DOTS:
+            raise tomllib.TOMLDecodeError(f"a key of very many parts (at line {number}, column 1)")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("arrays or tables in one another, deeper than can be read") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        raise tomllib.TOMLDecodeError("a number or a date that is none, or has too many digits") from None

@@ -1,0 +1,32 @@
+"""TOML that nobody would write is a mistake with a sentence, and soon."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from kmstwist.toml import read_toml
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 100_000 + "]" * 100_000, "deeper than can be read"),
+        ("a = " + "{b = " * 10_000 + "1" + "}" * 10_000, "deeper than can be read"),
+        ("port = " + "9" * 5000, "too many digits"),
+        ("\n" + ".".join(["a"] * 50_000) + " = 1", r"a key of very many parts \(at line 2, column 1\)"),
+        ("[" + ".".join(["a"] * 50_000) + "]", "a key of very many parts"),
+        ("day = 2026-02-30", "a number or a date that is none|Invalid date"),
+    ],
+)
+def test_what_is_absurd_is_a_mistake(text: str, said: str) -> None:
+    with pytest.raises(tomllib.TOMLDecodeError, match=said):
+        read_toml(text)
+
+
+def test_a_long_list_of_addresses_is_none() -> None:
+    addresses = [f"10.{number >> 8}.{number & 255}.1" for number in range(5000)]
+    line = "allow = [" + ", ".join(f'"{address}"' for address in addresses) + "]"
+    several = "allow = [\n" + ", ".join(f'"{address}"' for address in addresses) + "\n]"
+    assert read_toml(line) == read_toml(several) == {"allow": addresses}
