@@ -18,7 +18,8 @@ from kmstwist.audit.engine import open_engine, reading
 from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy
-from kmstwist.audit.products.names import Named, note_configured
+from kmstwist.audit.products.named import Named
+from kmstwist.audit.products.names import note_configured
 from kmstwist.audit.records import Phases, Record
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.model import Bucket, Query
