@@ -6,7 +6,7 @@ PORT   ?= 1688
 STAMP  := $(VENV)/.installed
 DEVSTAMP := $(VENV)/.installed-dev
 
-.PHONY: run test setup dev lint types check coverage fuzz differential bench docs man completion pictures site deb try-debian clean
+.PHONY: run test setup dev lint types check coverage fuzz differential bench trials docs man completion pictures site deb try-debian clean
 
 run: setup
 	@$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
@@ -91,6 +91,10 @@ try-debian:
 
 bench: dev
 	$(BIN)/python -m benchmarks
+
+# What docs/promises.md says, tried for half an hour: kills, clocks, floods, a soak.
+trials: dev
+	$(BIN)/python -m trials --minutes $${MINUTES:-30} $(TRIALS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

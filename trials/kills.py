@@ -1,0 +1,80 @@
+"""SIGKILL under load, over and over: no call that was answered is missing from the audit."""
+
+from __future__ import annotations
+
+import random
+import socket
+import sqlite3
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from tests.system.running import Server
+from trials.floods import BIND, CALL
+from trials.judging import Judgement
+
+_CLIENTS = 6
+
+
+class Crowd:
+    """Clients that ask until they are told to stop; `answered` is how many answers they had."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self.answered = 0
+        self._threads = [threading.Thread(target=self._ask) for _ in range(_CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self) -> None:
+        while not self._over.is_set():
+            try:
+                with socket.create_connection(("127.0.0.1", self._port), timeout=30) as client:
+                    client.sendall(BIND)
+                    client.recv(4096)
+                    client.sendall(CALL)
+                    if client.recv(4096):
+                        with self._lock:
+                            self.answered += 1
+            except OSError:
+                # The server has just been killed; it comes back.
+                time.sleep(0.01)
+
+    def end(self) -> int:
+        """Stop; how many answers there were."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        return self.answered
+
+
+def recorded(store: Path) -> int:
+    """How many records a store has."""
+    with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as database:
+        count: int = database.execute("SELECT count(*) FROM records").fetchone()[0]
+        return count
+
+
+def run(seconds: float) -> list[Judgement]:
+    """As many kills as fit."""
+    kills, answered, port = 0, 0, None
+    end = time.monotonic() + seconds
+    with tempfile.TemporaryDirectory(prefix="kmstwist-trial-") as folder:
+        state = Path(folder) / "state"
+        while time.monotonic() < end:
+            with Server(state, port=port) as server:
+                port = server.port
+                crowd = Crowd(port)
+                # When it is killed must not be where it always is in its work.
+                time.sleep(random.uniform(0.3, 1.5))  # noqa: S311
+                server.kill()
+                answered += crowd.end()
+                kills += 1
+        with Server(state, port=port) as server:
+            server.stop()
+        found = recorded(state / "lab-audit.sqlite")
+    text = f"{kills} kills, {answered} calls answered, {found} recorded"
+    return [Judgement("an answered call is in the audit, whenever the server is killed", found >= answered > 0, text)]
