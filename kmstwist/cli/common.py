@@ -28,7 +28,12 @@ class HostPortType(click.ParamType[HostPort]):
         if isinstance(value, HostPort):
             return value
         try:
-            return parse_host_port(value)
+            found = parse_host_port(value)
+            if ":" in found.host and not str(value).startswith("[") and value.rpartition(":")[2].isdigit():
+                # An address in itself, whose last part may have been meant for a port.
+                address, _, port = value.rpartition(":")
+                click.echo(f"taken for {found}; for port {port} of another address write [{address}]:{port}", err=True)
+            return found
         except AddressError as error:
             self.fail(str(error), param, ctx)
 

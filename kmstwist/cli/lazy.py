@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import click
@@ -12,6 +15,17 @@ from kmstwist.shown import visible_lines
 
 #: The exit status of what Ctrl-C ended, as shells have it: 128 and the number of SIGINT.
 INTERRUPTED = 130
+
+
+#: Longer than any sentence.
+_WHOLE = 1000
+#: Characters of what was typed that an error repeats.
+_LONGEST = 100
+
+
+def _said(text: str) -> str:
+    """What was typed, as a terminal can show it, and no longer than a line."""
+    return visible_lines(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
 class Verb(NamedTuple):
@@ -28,7 +42,7 @@ class Verb(NamedTuple):
 class LazyGroup(click.Group):
     """A group with a table of commands that are imported when they are asked for, beside those added to it."""
 
-    def __init__(self, *args: Any, verbs: Mapping[str, Verb], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, verbs: Mapping[str, Verb] = MappingProxyType({}), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.verbs = verbs
 
@@ -39,6 +53,16 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            raise
+        except UnicodeEncodeError as error:
+            # Of what is typed only a file's name may be any bytes; the rest is text, and was none.
+            told = click.ClickException(f"{_said(str(error.object))} is not text in UTF-8; type it again, or set LANG")
+            raise told from None
+        except OSError as error:
+            # A name that no file can have, a folder that this user may not enter: found before anybody looked for it.
+            place = f"{_said(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
+            raise click.ClickException(f"{place}{error.strerror or error}") from None
         except click.ClickException as error:
             vars(error)["message"] = visible_lines(error.message)
             if isinstance(error, click.FileError):
@@ -58,8 +82,23 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(f"kmstwist.cli.{module}"), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called; where there is none of that name, the one that may be meant is named."""
+        name = str(args[0])
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            near = get_close_matches(name.casefold(), self._listed(ctx), 1, 0.6)
+            there = f"did you mean {near[0]}?" if near else f"there are {', '.join(self._listed(ctx))}"
+            ctx.fail(f"there is no command {name!r}; {there}")
+        return super().resolve_command(ctx, args)
+
+    def _listed(self, ctx: click.Context) -> list[str]:
+        hidden = {name for name, verb in self.verbs.items() if verb.does is None}
+        return [name for name in self.list_commands(ctx) if name not in hidden]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands, as click does."""
+        """List the commands, each with the whole of what it does in short: click would cut it where a line ends."""
         listed: dict[str, click.Command] = {}
         for name in self.list_commands(ctx):
             verb = self.verbs.get(name)
@@ -67,6 +106,5 @@ class LazyGroup(click.Group):
             if command is not None and not command.hidden and (verb is None or verb.does is not None):
                 listed[name] = command
         if listed:
-            limit = formatter.width - 6 - max(map(len, listed))
             with formatter.section("Commands"):
-                formatter.write_dl([(name, command.get_short_help_str(limit)) for name, command in listed.items()])
+                formatter.write_dl([(name, command.get_short_help_str(_WHOLE)) for name, command in listed.items()])

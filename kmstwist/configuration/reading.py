@@ -85,6 +85,9 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
         except tomllib.TOMLDecodeError as error:
             raise ConfigError([_not_toml(file, error)]) from None
         lines = line_numbers(text)
+    if unreadable := [_visible_option(one) for one in overrides if not _is_text(one.value)]:
+        # From the command line or the environment, where any bytes may stand; a file's text was read already.
+        raise ConfigError([f"{option}: is not text in UTF-8" for option in unreadable])
     places = {override.place: override.option for override in overrides}
     for override in overrides:
         _set(raw, override)
@@ -99,6 +102,18 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
         said = "several workers are for a gateway, and no upstream is named: a lab's count lives in one process"
         raise ConfigError([f"{where}: {said}"])
     return Effective(config, file, _origins(config, raw, file, lines, places))
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        json.dumps(value, default=str, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _visible_option(override: Override) -> str:
+    return override.option.encode("utf-8", "backslashreplace").decode()
 
 
 def _read(file: Path) -> str:

@@ -61,7 +61,7 @@ def test_the_store_can_be_named_by_the_environment(path: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["clines"], "there is no report 'clines'; there are clients, expiring"),
+        (["clines"], "there is no report 'clines'; did you mean clients?"),
         (["count", "--since", "7d"], "the report count has no use for --since"),
         (["clients", "--since", "yesterday"], "'yesterday' is no time"),
         (["clients", "--network", "10.1"], "'10.1' is no network"),
@@ -125,7 +125,7 @@ def test_a_report_that_cannot_be_made_is_none_that_found_something(tmp_path: Pat
 
 def test_the_digest_is_one_list(path: str) -> None:
     result = run("digest", "--store", path, "--format", "csv")
-    assert [line.split(",")[:2] for line in result.output.splitlines()] == [
+    assert [line.split(",")[:2] for line in result.stdout.splitlines()] == [
         ["about", "subject"],
         ["expires", "pc2"],
         ["new", "pc1"],

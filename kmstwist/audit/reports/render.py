@@ -103,7 +103,14 @@ def to_table(report: Report[ReportRow], *, limit: int | None = None, width: int 
     kept = list(range(len(columns))) if layout is None else layout.kept
     table = Table(
         title=report.title,
-        caption="; ".join(_notes(report, len(shown), [columns[at] for at in kept], len(columns))),
+        caption="; ".join(
+            _notes(
+                report,
+                len(shown),
+                [columns[at] for at in kept],
+                [column.title for at, column in enumerate(columns) if at not in kept],
+            )
+        ),
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
@@ -175,14 +182,14 @@ def _width(needs: Sequence[int]) -> int:
     return 2 + sum(2 + need for need in needs)
 
 
-def _notes(report: Report[ReportRow], rows: int, kept: Sequence[ColumnInfo], columns: int) -> list[str]:
+def _notes(report: Report[ReportRow], rows: int, kept: Sequence[ColumnInfo], left_out: Sequence[str]) -> list[str]:
     if not report.rows:
         return ["nothing to report"]
     notes = [_UTC] if any(column.kind is Kind.TIME for column in kept) else []
     if rows < len(report.rows):
         notes.append(f"rows left out: {len(report.rows) - rows}, --limit 0 shows all")
-    if len(kept) < columns:
-        notes.append(f"columns left out on so narrow a terminal: {columns - len(kept)}")
+    if left_out:
+        notes.append(f"columns left out on so narrow a terminal: {', '.join(left_out)}")
     if report.note:
         notes.append(report.note)
     return notes

@@ -12,6 +12,7 @@ from kmstwist.cli import completing
 from kmstwist.cli.audit.salt import salt, salt_beside, salt_file_option
 from kmstwist.cli.audit.store import opened, progress_bar, store_option
 from kmstwist.cli.common import AnyPath
+from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -27,7 +28,7 @@ def _bytes(_context: click.Context, _option: click.Parameter, text: str | None) 
     return int(found[1]) * _UNITS[found[2]]
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def audit() -> None:
     """Look after the audit's store."""
 

@@ -13,6 +13,7 @@ import click
 from kmstwist.audit.events.reading.zone import SystemZone
 from kmstwist.cli.audit.store import opened, progress_bar, store_option
 from kmstwist.cli.common import ANY_PATH, AnyPath, FiniteRange
+from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _window_option = click.option(
 _dns_option = click.option("--dns/--no-dns", default=True, show_default=True, help="Look machine names up in DNS.")
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def events() -> None:
     """Bring in the KMS host's own events, which name the machines behind V5 and V6 requests."""
 

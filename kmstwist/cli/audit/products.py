@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from kmstwist.cli.audit.store import opened, store_option
+from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def products() -> None:
     """Give names to products, which genuine requests and the KMS host's events tell by their ids only."""
 

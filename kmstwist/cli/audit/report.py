@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -52,6 +53,7 @@ PIPE_WIDTH = 240
 )
 @click.option("--days", type=click.IntRange(0, 3650), help="For expiring (default 30), silent (14) and digest (7).")
 @click.option("--by", type=click.Choice([str(each) for each in Bucket]), help="For activity: add up by this.")
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @click.option(
     "--limit",
     type=click.IntRange(0),
@@ -94,7 +96,9 @@ def _show(name: str | None, store: str, form: str, limit: int, question: dict[st
             click.echo(f"{known.name:{width}}  {known.summary}")
         return False
     if name not in REPORTS:
-        raise click.UsageError(f"there is no report {name!r}; there are {', '.join(REPORTS)}")
+        near = get_close_matches(name.casefold(), REPORTS, 1, 0.5)
+        meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(REPORTS)}"
+        raise click.UsageError(f"there is no report {name!r}; {meant}")
     definition = REPORTS[name]
     given = {option for option, value in question.items() if value is not None}
     if unheeded := sorted(given - definition.heeds):

@@ -9,6 +9,7 @@ import click
 
 from kmstwist.cli.audit.store import default_store, opened, store_option
 from kmstwist.cli.common import AnyPath
+from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
 
 _FILE = AnyPath(dir_okay=False)
@@ -23,11 +24,11 @@ def salt_file_option(command: Any) -> Any:
 
 def salt_beside(store: str, salt_file: Path | None) -> Path:
     """The salt file of a gateway: the one named, or that beside its own store."""
-    own = default_store() if "://" in store else store
+    own = default_store() if "://" in store or not store else store
     return salt_file or Path(own).with_name("audit.salt")
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def salt() -> None:
     """The salt of hashed fields: all gateways of one central store need the same."""
 

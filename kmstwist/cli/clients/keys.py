@@ -8,6 +8,7 @@ import click
 @click.command("keys")
 @click.argument("search", nargs=-1)
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
 def keys(search: tuple[str, ...], form: str) -> None:
     """List the client setup keys (GVLK) that Microsoft publishes, all or those that match SEARCH.
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--probe/--no-probe", default=True, help="Probe each address at RPC level (default), or only ask DNS.")
 @click.option("--timeout", type=SECONDS, default=5.0, show_default=True, help="Seconds.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @click.option("--as-client", is_flag=True, help="Do step by step what a Windows client with these settings does.")
 @click.option("--skms", metavar="HOST[:PORT]", help="As client: the host set by hand (slmgr /skms).")
 @click.option("--skms-domain", metavar="D", help="As client: the domain set with slmgr /skms-domain.")

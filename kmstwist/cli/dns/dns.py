@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kmstwist.cli.common import ANY_PATH, SECONDS
+from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.where import AS_CONFIGURED, told, whereabouts
 from kmstwist.reactor import Reactor
 
@@ -55,7 +56,7 @@ def _update_options(command: _F) -> _F:
     return command
 
 
-@click.group("dns")
+@click.group("dns", cls=LazyGroup)
 def dns() -> None:
     """Publish this gateway in DNS, so that KMS clients find it."""
 

@@ -9,6 +9,7 @@ import click
 
 from kmstwist.cli.common import ANY_PATH
 from kmstwist.cli.gateway.control import ask_server, server_options
+from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
 from kmstwist.cli.where import config_option, told, whereabouts
 from kmstwist.configuration.whereabouts import CONFIG_VARIABLE, DEFAULT_CONFIG
@@ -16,7 +17,7 @@ from kmstwist.configuration.whereabouts import CONFIG_VARIABLE, DEFAULT_CONFIG
 _FILE = ANY_PATH
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def config() -> None:
     """The configuration file of `twistd kms`."""
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
 from kmstwist.cli.gateway.control import ask_server, server_options, warn_if_not_kept
+from kmstwist.cli.lazy import LazyGroup
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def gateway() -> None:
     """A running gateway (or lab) on this machine."""
 
 
 @gateway.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @server_options
-def status(port: int | None, run_dir: Path | None) -> None:
+def status(as_json: bool, port: int | None, run_dir: Path | None) -> None:
     """Show how much goes on."""
     answer = ask_server(port, run_dir, {"command": "status"})
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        return
     paused = ", paused: clients are told to come back later" if answer["paused"] else ""
     click.echo(f"A {answer['mode']}{paused}.")
     click.echo(f"Open connections: {answer['connections']}")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
+from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.where import config_option, told, whereabouts
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def notify() -> None:
     """Who is told when something is not as it should be: [notify] in the configuration."""
 

@@ -14,11 +14,12 @@ from rich.text import Text
 
 from kmstwist.cli import completing
 from kmstwist.cli.gateway.control import ask_server, server_options, warn_if_not_kept
+from kmstwist.cli.lazy import LazyGroup
 
 _COLOURS = {"up": "green", "warming": "yellow", "trying": "yellow", "down": "red", "drained": "cyan"}
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def upstreams() -> None:
     """The KMS hosts behind a running gateway."""
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from kmstwist.cli.common import ANY_PATH
+from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
 
 DEFAULT_FILE = Path("/etc/kmstwist/web-users")
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def web() -> None:
     """The listener for health, metrics and the status page ([web] in the configuration)."""
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from kmstwist.cli.common import AnyPath, FiniteRange
 from kmstwist.cli.lab.common import CommandT
+from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
 from kmstwist.lab.fleet.record import FleetResult
 from kmstwist.lab.fleet.report import compared, rows, write_csv, write_json
@@ -50,7 +51,7 @@ _MACHINES = click.option(
 _SEED = click.option("--seed", type=click.IntRange(0), help="Another seed than the scenario's.")
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def fleet() -> None:
     """Rehearse what happens to a whole fleet of machines, in virtual time."""
 

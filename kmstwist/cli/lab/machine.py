@@ -29,6 +29,7 @@ from kmstwist.cli.lab.common import (
     timeout_option,
     told,
 )
+from kmstwist.cli.lazy import LazyGroup
 from kmstwist.discovery.lookup.names import DNS_PORT
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import MAX_MACHINE_NAME
@@ -48,7 +49,7 @@ from kmstwist.reactor import Reactor
 _NEW_MACHINE_HELP = "May be repeated: Windows and Office on one machine."
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def machine() -> None:
     """Lab machines: simulated clients with a state that lasts, for practising slmgr and ospp."""
 

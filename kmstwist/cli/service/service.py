@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from kmstwist.cli.common import ANY_PATH
+from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
 from kmstwist.cli.service.files import FilesMissing, ServiceFile, service_files, unreachable
 
@@ -35,7 +36,7 @@ def _root_option(command: click.decorators.FC) -> click.decorators.FC:
     )(command)
 
 
-@click.group()
+@click.group(cls=LazyGroup)
 def service() -> None:
     """The systemd service, for a kmstwist that pip, pipx or uv installed. The Debian package brings its own."""
 
