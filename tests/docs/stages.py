@@ -143,6 +143,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         instead={"web password prometheus": "web password prometheus --password LAB-word", **_NO_USER},
     ),
+    "docs/ansible": Stage(skip="tests/etc/test_ansible.py runs the roles; the page's inventory is the reader's"),
     "docs/notify": Stage(skip="tests/notify sends to real receivers; the page names those of the reader"),
     "docs/rpc": Stage(
         skip="fuzzers, benchmarks and other programs, each of minutes; tests/system runs those that check"
