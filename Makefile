@@ -90,6 +90,7 @@ try-debian:
 	packaging/deb/try-on-debian
 
 bench: dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]' --config-settings editable_mode=compat
 	$(BIN)/python -m benchmarks
 
 # What docs/promises.md says, tried for half an hour: kills, clocks, floods, a soak.

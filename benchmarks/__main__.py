@@ -1,9 +1,10 @@
-"""Runs every benchmark found, or those named."""
+"""Runs every benchmark found, or those named, each in a process of its own."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,9 +21,12 @@ def main(wanted: list[str]) -> int:
     if unknown:
         print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
-    for name in wanted or known:
-        importlib.import_module(f"benchmarks.{name}").main()
-    return 0
+    failed = [
+        name for name in wanted or known if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode
+    ]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

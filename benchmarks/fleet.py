@@ -115,3 +115,7 @@ def main() -> None:
         ours = min(per_event(VirtualClock(), pending, 900) for _ in range(3))
         lines.append(f"| {pending:,} | {theirs:,.0f} | {ours:.1f} |")
     report("fleet", "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

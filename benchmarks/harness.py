@@ -8,9 +8,11 @@ import io
 import os
 import platform
 import pstats
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -33,6 +35,22 @@ def _time(function: Callable[[], object], calls: int) -> float:
     for _ in range(calls):
         function()
     return time.process_time() - begin
+
+
+def calls(function: Callable[[], object]) -> int:
+    """How many Python functions a call of this one calls."""
+    counted = -1
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal counted
+        counted += event == "call"
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return counted
 
 
 def profile(function: Callable[[], object], calls: int, lines: int) -> str:

@@ -8,9 +8,13 @@ goes the usual way, and so does all that follows on that connection, in its orde
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet import tcp
+from twisted.internet.main import CONNECTION_DONE
+from twisted.python.failure import Failure
+
+_DONE: Final = Failure(CONNECTION_DONE)
 
 
 def send_at_once(transport: Any, data: bytes, in_step: bool) -> bool:
@@ -27,3 +31,15 @@ def send_at_once(transport: Any, data: bytes, in_step: bool) -> bool:
             data = data[sent:]
     transport.write(data)
     return False
+
+
+def close_when_sent(transport: Any, in_step: bool) -> None:
+    """Close a connection in order when what was written has been sent; at once if it has (`in_step`).
+
+    Twisted waits for the socket to be writable first, which takes a turn of the loop and five system calls. Only where
+    the client has closed its side: what it might still have sent would have the system reset the connection.
+    """
+    if in_step and isinstance(transport, tcp.Connection) and transport.connected and not transport.TLS:
+        transport.connectionLost(_DONE)
+    else:
+        transport.loseConnection()

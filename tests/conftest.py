@@ -51,6 +51,7 @@ PACKAGES = {
     # The Python package, which make installs where these header files are.
     "gssapi": "libkrb5-dev",
     "dnsmasq": "dnsmasq-base",
+    "strace": "strace",
     "unbound": "unbound",
     "unbound-checkconf": "unbound",
 }

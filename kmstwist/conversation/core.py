@@ -19,7 +19,7 @@ from kmstwist.kms import interface
 from kmstwist.machine import Machine, Table, Trace
 from kmstwist.reasons import Reason
 from kmstwist.rpc import Call, CallOrphaned, CallReceived, Ended, Refused, ServerAssociation, StubError
-from kmstwist.sending import send_at_once
+from kmstwist.sending import close_when_sent, send_at_once
 
 #: A fair size for a PDU, in bytes.
 _ORDINARY: Final = 256
@@ -32,10 +32,10 @@ class ConversationCore(Machine[State, Input]):
     __slots__ = (
         "_deadline",
         "_header",
-        "_in_step",
         "_named",
         "association",
         "calls",
+        "in_step",
         "log",
         "noise",
         "shared",
@@ -62,7 +62,7 @@ class ConversationCore(Machine[State, Input]):
         #: How many PDUs have come since the last call beyond those that their bytes would be, were they ordinary ones.
         self.noise = 0
         #: Whether all that was written has been sent.
-        self._in_step = True
+        self.in_step = True
         self._header: HeaderReader | None = None
         #: The address under which admission counts the connection; None while it does not.
         self._named: str | None = None
@@ -166,7 +166,7 @@ class ConversationCore(Machine[State, Input]):
         data = self.association.data_to_send()
         if data:
             self.log.bytes_out += len(data)
-            self._in_step = send_at_once(self.transport, data, self._in_step)
+            self.in_step = send_at_once(self.transport, data, self.in_step)
 
     def give_time(self, deadline: Deadlines[ConversationCore] | None) -> None:
         """Set this deadline in place of the one before."""
@@ -337,7 +337,7 @@ def expect_no_more(conversation: ConversationCore) -> None:
 def hang_up(conversation: ConversationCore) -> None:
     """The last is said on both sides: close, when what is written has been sent."""
     conversation.transport.unregisterProducer()
-    conversation.transport.loseConnection()
+    close_when_sent(conversation.transport, conversation.in_step)
 
 
 def finish(conversation: ConversationCore, went_away: Cause) -> None:

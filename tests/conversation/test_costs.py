@@ -1,0 +1,33 @@
+"""What a conversation costs in calls of Python functions: the same number on every machine, so a slip is seen.
+
+Whoever makes a conversation dearer finds out here, and may have a reason: then the number goes up with it. Whoever
+makes it cheaper puts the number down. What the numbers come to in microseconds is in `benchmarks/notes.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.call_path import AT_ONCE, Gateway
+from benchmarks.harness import calls
+from benchmarks.rpc_conversations import both_ends, conversation
+
+
+@pytest.mark.parametrize(("audit", "most"), [(False, 260), (True, 300)], ids=["no audit", "audit"])
+def test_a_conversation_through_a_gateway_makes_so_many_calls(tmp_path: Path, audit: bool, most: int) -> None:
+    gateway = Gateway(tmp_path, audit=audit)
+    # What is looked up or made once is there after the first clients.
+    gateway.converse()
+    counted = calls(gateway.converse) / AT_ONCE
+    assert most * 0.8 < counted <= most
+    assert gateway.lines == 2 * AT_ONCE
+
+
+@pytest.mark.parametrize(("converse", "most"), [(conversation, 46), (both_ends, 72)], ids=["server", "both ends"])
+def test_the_associations_alone_make_so_many_calls(converse: Callable[[], bytes], most: int) -> None:
+    converse()
+    counted = calls(converse)
+    assert most * 0.8 < counted <= most
