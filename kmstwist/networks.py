@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator
+from typing import Any
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -30,9 +28,6 @@ def parse_network(value: Any) -> Any:
         mapped = IPv4Address(network.network_address.ipv4_mapped)
         return str(IPv4Network((mapped, network.prefixlen - 96)))
     return str(network)
-
-
-CidrNetwork = Annotated[Network, BeforeValidator(parse_network)]
 
 
 def parse_address(text: str) -> Address | None:

@@ -9,10 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
+from kmstwist.networks import Network, parse_network
+
 Seconds = Annotated[float, Field(ge=0.1, le=86_400)]
+CidrNetwork = Annotated[Network, BeforeValidator(parse_network)]
 
 #: Marks a field, as its `json_schema_extra`, whose value holds secrets: it is shown nowhere, even where it is wrong.
 SECRET: dict[str, Any] = {"secret": True}

@@ -7,8 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from kmstwist.networks import CidrNetwork
-from kmstwist.sections import Contradictions, Fault, Section
+from kmstwist.sections import CidrNetwork, Contradictions, Fault, Section
 
 #: Private, link-local and loopback addresses (RFC 1918, 3927, 4193, 4291): who may ask unless something else is said.
 PRIVATE_NETWORKS = (

@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, model_validator
 
 from kmstwist.addresses import AddressError, HostPort, parse_host_port
-from kmstwist.networks import CidrNetwork
-from kmstwist.sections import Contradictions, Fault, Section
+from kmstwist.sections import CidrNetwork, Contradictions, Fault, Section
 
 TCP, UDP, TLS = "tcp", "udp", "tls"
 #: The ports of syslog (RFC 5426, RFC 6587) and of syslog over TLS (RFC 5425).
