@@ -50,3 +50,24 @@ def test_a_target_of_no_use_is_one_sentence_before_the_start(tmp_path: Path) -> 
     assert told.returncode == 1
     assert "[notify] targets: number 1 (nonsense://***)" in told.stderr
     assert SECRET not in told.stdout + told.stderr
+
+
+def test_with_workers_their_supervisor_tells_and_once(tmp_path: Path) -> None:
+    webhook = Webhook()
+    (tmp_path / "kmstwist.toml").touch(0o600)
+    lab = start_lab(tmp_path, "lab")
+    told = f'[notify]\nname = "gw"\nsettle = 5\ntargets = ["json://127.0.0.1:{webhook.port}/{SECRET}"]\n'
+    text = f"[server]\nworkers = 2\n{upstream(lab.port, 'kms1')}{QUICK}{told}"
+    try:
+        with start_gateway(tmp_path, text) as gateway:
+            lab.stop()
+            # On a busy machine workers may take so long to start that they are missed.
+            title = ""
+            while not title.startswith("kmstwist at gw: no KMS host answers: kms1 is "):
+                title = webhook.next()["title"]
+            gateway.wait_for(r"notified target=\"target 1")
+            gateway.stop()
+        assert not [line for line in gateway.lines if " notified " in line and title in line][1:]
+    finally:
+        lab.kill()
+        webhook.close()
