@@ -438,3 +438,13 @@ def test_two_requests_of_one_client_in_one_minute_are_two_events_in_every_format
         for n, at in ((7, 22), (8, 50))
     ]
     assert bring_in(store, tmp_path / "a.csv", table(WIN_HEADINGS, rows)).known == 2
+
+
+@pytest.mark.parametrize("broken", ["<Event><System></Event>", "<Event>&none;</Event>", "<Event><!DOCTYPE x></Event>"])
+def test_a_broken_event_among_others_that_are_parsed_together_costs_itself_alone(
+    store: Engine, tmp_path: Path, broken: str
+) -> None:
+    event = wevtutil([]).decode()
+    result = bring_in(store, tmp_path / "a.xml", f"{event}\n{broken}\n{event}<!-- end -->".encode())
+    assert (result.imported, result.known, result.broken) == (3, 3, 1)
+    assert "no well-formed XML" in result.shown[0].why

@@ -9,7 +9,7 @@ can be declared, as in every one that Windows writes, goes to the parser in C: a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 from xml.etree.ElementTree import XML, Element, ParseError
 
@@ -22,6 +22,8 @@ from kmstwist.audit.events.reading.times import iso_to_ms
 CHUNK = 1 << 16
 # An event of the KMS log has about 1500 characters; Windows allows 64 KiB of data.
 MAX_EVENT = 1 << 20
+# Events parsed together at most.
+TOGETHER = 16
 
 _BEGIN = re.compile(r"<Event(?=[\s>])")
 _END = "</Event>"
@@ -49,11 +51,36 @@ def what_else(root: str) -> str:
 
 def read_xml(text: TextIO) -> Iterator[RawEvent | BrokenEvent]:
     """The events of a text, in its order."""
+    waiting: list[tuple[int, str]] = []
+    size = 0
     for line, event in _cut(text):
         if isinstance(event, BrokenEvent):
+            yield from _parse_all(waiting)
+            waiting, size = [], 0
             yield event
-        else:
-            yield parse_event(event, f"line {line}")
+            continue
+        waiting.append((line, event))
+        size += len(event)
+        if len(waiting) >= TOGETHER or size >= CHUNK:
+            yield from _parse_all(waiting)
+            waiting, size = [], 0
+    yield from _parse_all(waiting)
+
+
+def _parse_all(events: Sequence[tuple[int, str]]) -> Iterator[RawEvent | BrokenEvent]:
+    """The events in texts, each with its line; parsed together where they can be, which is faster."""
+    together = "".join([text for _, text in events])
+    if "<!" not in together:
+        try:
+            roots = list(XML(f"<Events>{together}</Events>"))
+        except (ParseError, ValueError):
+            roots = []
+        if len(roots) == len(events):
+            for (line, _), root in zip(events, roots, strict=True):
+                yield _event_in(root, f"line {line}")
+            return
+    for line, text in events:
+        yield parse_event(text, f"line {line}")
 
 
 def _cut(text: TextIO) -> Iterator[tuple[int, str | BrokenEvent]]:
@@ -105,6 +132,10 @@ def parse_event(text: str, place: str) -> RawEvent | BrokenEvent:
         root = _parsed(text)
     except (ParseError, DefusedXmlException, ValueError) as error:
         return BrokenEvent(place, f"no well-formed XML: {error}")
+    return _event_in(root, place)
+
+
+def _event_in(root: Element, place: str) -> RawEvent | BrokenEvent:
     try:
         return _read(root, place)
     except (ValueError, OverflowError) as error:
