@@ -14,7 +14,7 @@ _LABEL = re.compile(r"^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$")
 
 
 class AddressError(ValueError):
-    """Text that is no HOST[:PORT]; the message says what is wrong and what would be right."""
+    """Text that is not a HOST[:PORT]; the message says what is wrong and what would be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +37,20 @@ def parse_host_port(text: str, default_port: int = DEFAULT_PORT) -> HostPort:
     if bracketed:
         host, port = bracketed.group(1), bracketed.group(2)
         if not is_address(host, IPv6Address):
-            raise AddressError(f"'{text}': what stands in brackets is no IPv6 address")
+            raise AddressError(f"'{text}': what stands in brackets is not an IPv6 address")
     elif text.count(":") > 1:
         if not is_address(text, IPv6Address):
-            raise AddressError(f"'{text}' is no HOST:PORT; write an IPv6 address with a port as [ADDRESS]:PORT")
+            raise AddressError(f"'{text}' is not a HOST:PORT; write an IPv6 address with a port as [ADDRESS]:PORT")
         host, port = text, None
     else:
         host, colon, after = text.partition(":")
         port = after if colon else None
         if not host or len(host) > 253 or not all(_LABEL.match(label) for label in host.rstrip(".").split(".")):
-            raise AddressError(f"'{text}' is no host name or address; write HOST or HOST:PORT")
+            raise AddressError(f"'{text}' is not a host name or address; write HOST or HOST:PORT")
         if host.rstrip(".").rpartition(".")[2].isdigit() and not is_address(host, IPv4Address):
             # No name ends in a number (RFC 1123 2.1, RFC 3696 2): it is an address with a slip.
             raise AddressError(
-                f"'{text}' is no IPv4 address: that is four numbers from 0 to 255, without leading zeros"
+                f"'{text}' is not an IPv4 address: that is four numbers from 0 to 255, without leading zeros"
             )
     return HostPort(host, default_port if port is None else _parse_port(text, port))
 

@@ -293,7 +293,7 @@ EVENTS_LISTENING = LogEvent(
 EVENTS_REFUSED = LogEvent(
     "events-refused",
     "warn",
-    "Somebody sends events and is no configured sender. Said once in ten minutes of each.",
+    "Somebody sends events and is not a configured sender. Said once in ten minutes of each.",
     {"peer": "the address"},
 )
 EVENTS_BROKEN = LogEvent(

@@ -22,7 +22,9 @@ def parse_network(value: Any) -> Any:
         try:
             loose = ip_network(value, strict=False)
         except ValueError:
-            raise ValueError(f"'{value}' is no network; write for example 10.0.0.0/8, fd00::/8 or 10.1.2.3") from None
+            raise ValueError(
+                f"'{value}' is not a network; write for example 10.0.0.0/8, fd00::/8 or 10.1.2.3"
+            ) from None
         raise ValueError(f"'{value}' has bits set past its prefix; did you mean {loose}?") from None
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
         mapped = IPv4Address(network.network_address.ipv4_mapped)
@@ -31,7 +33,7 @@ def parse_network(value: Any) -> Any:
 
 
 def parse_address(text: str) -> Address | None:
-    """An address without its zone, which names an interface of ours ("fe80::1%eth0"); None for what is no address."""
+    """An address without its zone, which names an interface of ours ("fe80::1%eth0"); None for other texts."""
     try:
         return ip_address(text.partition("%")[0])
     except ValueError:

@@ -115,7 +115,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.RPC_VERSION: Explanation(
         "the PDU's RPC version is not 5.0 or 5.1",
-        "the peer is no connection-oriented DCE/RPC client; look at what it is",
+        "the peer is not a connection-oriented DCE/RPC client; look at what it is",
     ),
     Reason.RPC_FRAGMENT_LENGTH: Explanation(
         "a fragment is shorter than its header or longer than the 5840 bytes that may be negotiated",
@@ -225,7 +225,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "the lab grants no licences; configure an upstream. For a lab client, give it this lab's key (--lab-key)",
     ),
     Reason.LAB_BAD_MESSAGE: Explanation(
-        "the message is no KMS request: wrong length or unknown version", "look at what the client is"
+        "the message is not a KMS request: wrong length or unknown version", "look at what the client is"
     ),
     Reason.LAB_UNKNOWN_PRODUCT: Explanation(
         "the lab host's key does not cover the product asked for",
@@ -249,7 +249,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "the KMS host answered with an RPC fault; it was passed on", "look the fault's status up: kmstwist errors CODE"
     ),
     Reason.UPSTREAM_PROTOCOL: Explanation(
-        "what the upstream sent is no RPC, or answers another call",
+        "what the upstream sent is not RPC, or answers another call",
         "see that the upstream's address and port are a KMS host's",
     ),
     Reason.UPSTREAM_STATUS: Explanation(
@@ -318,7 +318,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "publish in the domain that the alias leads to, or take the alias out of the zone",
     ),
     Reason.DNS_TARGET: Explanation(
-        "the host that our record names is none for an SRV record: it has no address, is an alias, or is no host name",
+        "our record names what an SRV record may not: a host without an address, an alias, or no host name",
         "give the host its address in DNS first, or name it by the name that has one (--host, host in [dns.publish])",
     ),
     Reason.DNS_STRANGER: Explanation(

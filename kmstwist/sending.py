@@ -24,7 +24,7 @@ def send_at_once(transport: Any, data: bytes, in_step: bool) -> bool:
     """
     if in_step and isinstance(transport, tcp.Connection) and transport.connected and not transport.TLS:
         sent = transport.writeSomeData(data)
-        # An error is no number: the transport finds it again, and tells the protocol.
+        # An error is not a number: the transport finds it again, and tells the protocol.
         if sent == len(data):
             return True
         if isinstance(sent, int) and sent > 0:

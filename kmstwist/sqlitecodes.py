@@ -19,7 +19,7 @@ class Trouble(StrEnum):
     CANNOT_OPEN = "see that file and folder belong to this user, or run it with sudo"
     DISK = "the disk reports an error: see that there is room on it, and the system's log (dmesg)"
     DAMAGED = "it is damaged"
-    NO_STORE = "it is no file of kmstwist's"
+    NO_STORE = "it is not a file of kmstwist's"
     OTHER = ""
 
 

@@ -16,7 +16,7 @@ def speak_plainly() -> None:
     """Have a `StartupError` that nobody catches printed as its sentence.
 
     twistd lets what a service raises at start end the process with a traceback. An administrator's mistake (a taken
-    port, say) is none of the program's code, so it is shown as what it is.
+    port, say) does not come from the program, so it is shown as what it is.
     """
     previous = sys.excepthook
 

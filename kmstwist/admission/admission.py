@@ -3,7 +3,7 @@
 A client outside the allowed networks may connect and bind, and its call is answered with "access denied": a connection
 that is merely cut looks to Windows like a network fault, while the status stands in the client's event log. Past its
 rate a client is told "server too busy", which makes Windows come back later. Connections past a cap are cut, for a
-flood of them is no client.
+flood of them is not a client.
 
 One verdict for each address, whether the gateway or the lab answers. Addresses behind a load balancer are the ones its
 PROXY header names.
@@ -49,7 +49,7 @@ class Refusal:
 class _Known(NamedTuple):
     """What the settings say of an address."""
 
-    #: The address as it is judged, and the network it is counted in; None for what is no IP address: the peer of a Unix
+    #: The address as it is judged, and the network it is counted in; None for other peers, as of a Unix
     #: socket.
     address: str | None
     network: str
@@ -151,7 +151,7 @@ class Admission:
     def judge_packets(self, client: str, number: int) -> Refusal | None:
         """Why a connection that has brought so many PDUs is closed, whatever they are; None where it goes on.
 
-        A flood of what is no call costs as much as one of calls, so it is under the same rates.
+        A flood of what is not a call costs as much as one of calls, so it is under the same rates.
         """
         known = self._known(client)
         settings = self._settings

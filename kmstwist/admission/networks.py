@@ -11,7 +11,7 @@ from kmstwist.networks import Address, Network, parse_address
 def normalised(text: str) -> Address | None:
     """A client's address as it is judged: an IPv4-mapped IPv6 address as the IPv4 one, a scope id left off.
 
-    None for what is no IP address: the peer of a Unix socket.
+    None for what is not an IP address: the peer of a Unix socket.
     """
     address = parse_address(text)
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

@@ -13,7 +13,7 @@ from kmstwist.tokens import TokenBucket
 
 
 class TokenBuckets:
-    """Buckets by key. `per_minute` of 0 is no limit."""
+    """Buckets by key. `per_minute` of 0 means no limit."""
 
     def __init__(self, per_minute: float, burst: int, size: int, seconds: Callable[[], float]) -> None:
         self._rate = per_minute / 60

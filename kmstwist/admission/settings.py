@@ -47,11 +47,11 @@ class AdmissionSettings(Section):
         description="Load balancers that must put a PROXY protocol header (v1 or v2) before each connection. From "
         "anybody else such a header is refused.",
     )
-    client_rate: Rate = Field(0.0, description="Calls a minute for one client address; 0 is no limit.")
+    client_rate: Rate = Field(0.0, description="Calls a minute for one client address; 0 means no limit.")
     client_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         20, description="Calls a client address may make at once before its rate counts."
     )
-    network_rate: Rate = Field(0.0, description="Calls a minute for one client network; 0 is no limit.")
+    network_rate: Rate = Field(0.0, description="Calls a minute for one client network; 0 means no limit.")
     network_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         500, description="Calls a client network may make at once before its rate counts."
     )

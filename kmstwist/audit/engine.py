@@ -86,7 +86,9 @@ def store_url(store: str) -> URL:
         case "postgresql" | "postgres" | "postgresql+psycopg":
             return url.set(drivername="postgresql+psycopg")
         case other:
-            raise StoreError(f"{other!r} is no kind of store", "give the path of an SQLite file or a postgresql:// URL")
+            raise StoreError(
+                f"{other!r} is not a kind of store", "give the path of an SQLite file or a postgresql:// URL"
+            )
 
 
 def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> Engine:

@@ -158,7 +158,7 @@ def _locked(engine: Engine) -> Iterator[Connection]:
     lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # Made here and not by SQLite, whose file would be readable as the umask has it.
+        # Made here and not by SQLite, whose file would be readable with the umask's mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         with engine.connect() as connection:
             yield connection

@@ -66,7 +66,7 @@ class FiniteRange(click.FloatRange):
         """The number, or a usage error."""
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value} is no number.", param, ctx)
+            self.fail(f"{value} is not a number.", param, ctx)
         return number
 
 
@@ -105,7 +105,7 @@ def run_reactor(main: Callable[[Reactor], Coroutine[Any, Any, ResultT]]) -> Resu
             reactor.stop()
 
     interrupted: list[bool] = []
-    # When a signal stops the reactor, its connections end, and what `main` makes of that is no result.
+    # When a signal stops the reactor, its connections end, and what `main` makes of that is not a result.
     reactor.addSystemEventTrigger("before", "shutdown", lambda: interrupted.append(not outcome))
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(main(reactor)).addBoth(finish))
     reactor.run()

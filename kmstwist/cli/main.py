@@ -79,7 +79,7 @@ def kmstwist(ctx: click.Context, file: Path | None) -> None:
 
 
 def main() -> None:
-    """The console script's entry: a closed pipe at the other end is no error, nor is a terminal without Unicode."""
+    """The console script's entry: a closed pipe at the other end is not an error, nor is a terminal without Unicode."""
     watch_standard_output()
     if "_KMSTWIST_COMPLETE" in os.environ:
         from kmstwist.cli.completion import register

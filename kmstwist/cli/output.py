@@ -25,7 +25,7 @@ class _StandardOutput(FileIO):
     """The process's standard output, whose errors nobody takes for those of a file that a command works on."""
 
     def write(self, data: Any, /) -> int:
-        """Write as a file does. Raises `OutputError`, but for a closed pipe, which is no error of ours."""
+        """Write as a file does. Raises `OutputError`, but for a closed pipe, which is not an error of ours."""
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -38,7 +38,7 @@ def watch_standard_output() -> None:
     """From now on a standard output that cannot be written raises `OutputError`, whoever writes there."""
     stream = sys.stdout
     if stream is None:
-        # Closed by whoever started us: nobody wants what there is to say, and that is no mistake.
+        # Closed by whoever started us: nobody wants what there is to say, and that is not a mistake.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         return
     if not isinstance(stream, TextIOWrapper):

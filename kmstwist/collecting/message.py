@@ -143,7 +143,7 @@ def _of_json(head: _Syslog, body: str, place: str, times: Times, depth: int) -> 
     except (ValueError, RecursionError):
         return BrokenEvent(place, f"no JSON: {body[:60]!r}")
     if not isinstance(values, dict):
-        return BrokenEvent(place, f"JSON that is no object: {body[:60]!r}")
+        return BrokenEvent(place, f"JSON that is not an object: {body[:60]!r}")
     if not _fields_in(values).text(EVENT_ID):
         for inner in _inner(values):
             return _event(_Syslog(head.when, head.host), inner, place, times, depth - 1) if depth else None

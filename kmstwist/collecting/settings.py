@@ -55,7 +55,7 @@ def _zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"'{text}' is no time zone; write it as Europe/Berlin or UTC") from None
+        raise ValueError(f"'{text}' is not a time zone; write it as Europe/Berlin or UTC") from None
     return text
 
 

@@ -138,7 +138,7 @@ def _list(text: str, item: Any) -> list[Any]:
 
 
 def _list_of(kind: Any) -> Any:
-    """The type of a list's items, or None for what is no list."""
+    """The type of a list's items, or None for what is not a list."""
     if get_origin(kind) is Annotated:
         return _list_of(get_args(kind)[0])
     if get_origin(kind) is tuple:

@@ -42,7 +42,7 @@ def _endpoint(text: str) -> str:
             serverFromString(no_reactor, text)
         except (ValueError, TypeError, LookupError, OSError, RuntimeError) as error:
             raise ValueError(
-                f"'{text}' is no address with a port and no Twisted endpoint ({error}); write for example "
+                f"'{text}' is not an address with a port and no Twisted endpoint ({error}); write for example "
                 "10.0.0.1:1688, [2001:db8::1]:1688 or tcp:1688:interface=10.0.0.1"
             ) from None
     return text

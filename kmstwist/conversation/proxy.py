@@ -34,7 +34,7 @@ def begins_as_header(data: bytes) -> bool:
 
 
 class BrokenHeader(Exception):
-    """What a balancer sent first is no PROXY header."""
+    """What a balancer sent first is not a PROXY header."""
 
     def __init__(self) -> None:
         super().__init__("no PROXY header, or a broken one")

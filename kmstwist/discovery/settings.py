@@ -99,7 +99,7 @@ class PublishSettings(Section):
     def publications(self, host: str, port: int) -> tuple[Publication, ...]:
         """Our record for each domain, for clients to be sent to `host` and `port`.
 
-        Raises `NameInvalid` where the host's name is no name that clients elsewhere could resolve.
+        Raises `NameInvalid` where the host's name is not a name that clients elsewhere could resolve.
         """
         from kmstwist.discovery.publishing.update import Publication
 

@@ -62,7 +62,7 @@ class Directory:
         return tuple(sorted(self._drained))
 
     def drain(self, names: Iterable[str]) -> None:
-        """Send no more calls to these until they are undrained, be they there now or later."""
+        """Send no more calls to these until they are undrained, whether they are there now or come later."""
         for name in names:
             self._drained.add(name)
             if name in self._upstreams:

@@ -33,7 +33,7 @@ class Attempts:
 
     @property
     def answered(self) -> bool:
-        """Whether there is an answer, be it a status."""
+        """Whether there is an answer, even if it is only a status."""
         return self.hresult is not None
 
     @property

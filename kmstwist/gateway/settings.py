@@ -28,7 +28,7 @@ def _address(text: str) -> str:
 
 def _label(text: str) -> str:
     if not text.isprintable() or text != text.strip():
-        raise ValueError(f"{text!r} is no name for logs and commands; leave out line ends and spaces around it")
+        raise ValueError(f"{text!r} is not a name for logs and commands; leave out line ends and spaces around it")
     return text
 
 

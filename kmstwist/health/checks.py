@@ -90,7 +90,7 @@ def check_port(case: Case) -> Iterator[Finding]:
 
 
 def port_fault(port: int) -> StartupError | None:
-    """Why a port cannot be had; None where it can."""
+    """Why a port cannot be opened; None where it can."""
     from kmstwist.process.listening import try_port
 
     try:
@@ -170,7 +170,7 @@ def check_files(case: Case) -> Iterator[Finding]:
         return
     owner = user_name(state.st_uid)
     if not stat.S_ISDIR(state.st_mode):
-        yield Finding("files", Health.DOWN, f"{folder} is no folder", "name another with state_dir")
+        yield Finding("files", Health.DOWN, f"{folder} is not a folder", "name another with state_dir")
     elif state.st_mode & 0o077:
         yield Finding(
             "files",

@@ -85,7 +85,7 @@ async def _published(reactor: Reactor, case: Case, domain: str, timeout: float) 
             return [Finding(check, Health.DOWN, str(error), cure)]
         found = str(error).removesuffix(".")
     else:
-        # A target of "." is no host: it says that there is decidedly no such service (RFC 2782).
+        # A target of "." is not a host: it says that there is decidedly no such service (RFC 2782).
         hosts = ", ".join(str(HostPort(record.target, record.port)) for record in named)
         found = f"{name} names {hosts or 'no host: its target is .'}"
     ours = [record for record in named if record.target == host]
@@ -140,7 +140,7 @@ def _lookup(reactor: Reactor, case: Case, timeout: float) -> Lookup:
 
 
 async def _taken_port(reactor: Reactor, case: Case, timeout: float) -> list[Finding]:
-    """Whose a port is that cannot be had. Nobody is called another program before it was asked."""
+    """Whose a port is that cannot be opened. Nobody is called another program before it was asked."""
     port = case.config.server.port
     fault = port_fault(port)
     if fault is None:

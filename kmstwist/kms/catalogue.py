@@ -1,7 +1,7 @@
 """The products that activate by KMS, with their published client setup keys (GVLK) and thresholds.
 
 The list is the package's own data file `data/gvlk.csv`, from Microsoft's published "KMS client activation and product
-keys" pages. A client setup key is no secret and activates nothing by itself: it tells a machine to look for a KMS host.
+keys" pages. A client setup key is not a secret and activates nothing by itself: it tells a machine to ask a KMS host.
 """
 
 from __future__ import annotations

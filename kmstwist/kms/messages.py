@@ -263,5 +263,5 @@ def encode_machine_name(name: str) -> bytes:
 
 
 def _decode_text(field: bytes) -> str:
-    """The text before the first NUL; what is no UTF-16 becomes U+FFFD, so that any bytes can be shown and stored."""
+    """The text before the first NUL; what is not UTF-16 becomes U+FFFD, so that any bytes can be shown and stored."""
     return field.decode("utf-16-le", errors="replace").partition("\0")[0]

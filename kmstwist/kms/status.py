@@ -474,7 +474,7 @@ def parse_code(text: str) -> int:
     elif re.fullmatch(r"-[0-9]+", compact):
         code = int(compact)
     else:
-        raise ValueError(f'"{text}" is no status code; give it as 0xC004F074, C004F074, 1722 or -1073418124')
+        raise ValueError(f'"{text}" is not a status code; give it as 0xC004F074, C004F074, 1722 or -1073418124')
     if not -0x8000_0000 <= code <= 0xFFFF_FFFF:
         raise ValueError(f'"{text}" does not fit in 32 bits, as every status code does')
     return code & 0xFFFF_FFFF

@@ -29,7 +29,7 @@ _HEAD_SIZE = VERSION_SIZE + IV_SIZE
 V4_REQUEST_SIZE = REQUEST_BODY_SIZE + MAC_SIZE
 V5_REQUEST_SIZE = _HEAD_SIZE + 240
 V6_REQUEST_SIZE = V5_REQUEST_SIZE + MAC_SIZE
-# A genuine client's V6 request has the size of a V5 one. It cannot be the lab's, but it is no malformed message either,
+# A genuine client's V6 request has the size of a V5 one. It cannot be the lab's, but it is not malformed either,
 # and who sends it is to be told so.
 _REQUEST_SIZES = {4: (V4_REQUEST_SIZE,), 5: (V5_REQUEST_SIZE,), 6: (V6_REQUEST_SIZE, V5_REQUEST_SIZE)}
 MAX_MESSAGE_SIZE = 1024
@@ -151,7 +151,7 @@ def _version_of(message: bytes) -> Version:
 
 
 def _unknown(version: Version) -> str:
-    return f"{version} is no KMS protocol version; 4, 5 and 6 are"
+    return f"{version} is not a KMS protocol version; 4, 5 and 6 are"
 
 
 def _wrong_length(version: Version, message: bytes, what: str) -> MessageError:
@@ -159,7 +159,7 @@ def _wrong_length(version: Version, message: bytes, what: str) -> MessageError:
 
 
 def _refusal(version: Version, message: bytes) -> MessageError:
-    """Why what was opened is no body: in version 5 another's message shows so; the others were authentic till here."""
+    """Why what was opened is not a body: in version 5 another's message shows so; others were authentic till here."""
     if version.major == 5:
         return NotOurs("this V5 message does not decipher with the lab's key")
     return _wrong_length(version, message, "this kind of message")

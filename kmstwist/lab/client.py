@@ -198,7 +198,7 @@ class LabClient:
 
 
 def _misfit(asked: Request, response: Response) -> str:
-    """Why a response is no answer to a request, or nothing."""
+    """Why a response is not an answer to a request, or nothing."""
     if response.version != asked.version:
         return f"the answer is of version {response.version}, the request of {asked.version}"
     if response.cmid != asked.cmid:
@@ -206,5 +206,5 @@ def _misfit(asked: Request, response: Response) -> str:
     if response.client_time != asked.client_time:
         return "the answer echoes another request's time"
     if not response.host_id.startswith(HOST_ID_PREFIX):
-        return f'the host calls itself "{response.host_id}", which is no lab host'
+        return f'the host calls itself "{response.host_id}", which is not a lab host'
     return ""

@@ -36,7 +36,7 @@ class SqliteFile(ABC):
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-                # Those of an earlier version were readable as the umask had it.
+                # Those of an earlier version were readable with the umask's mode.
                 keep_to_owner(each, make=each == path)
             with self._engine.begin() as connection:
                 self._prepare(connection)

@@ -39,7 +39,7 @@ from kmstwist.telemetry.counters import Snapshot
 
 #: Gives the server's numbers, at once or in a Deferred.
 Source = Callable[[], "Snapshot | Deferred[Snapshot]"]
-#: Gives the audit's store. Raises `StoreError` where there is none to be had now.
+#: Gives the audit's store. Raises `StoreError` where there is none at present.
 Store = Callable[[], Engine]
 
 #: Seconds between two looks at the server, and at the audit.

@@ -25,7 +25,7 @@ CONNECT_S, ANSWER_S = 10.0, 20.0
 #: Parts of a URL so short tell nothing, and are in every other word.
 _SHORTEST = 4
 _DETAIL = 300
-#: Kinds whose URL begins with the name of a machine, which is no secret, and helps to find a fault.
+#: Kinds whose URL begins with the name of a machine, which is not a secret, and helps to find a fault.
 _HOSTED = frozenset({"mailto", "mailtos", "json", "jsons", "xml", "xmls", "form", "forms", "ntfy", "ntfys", "syslog"})
 _AUTHORITY = re.compile(r"(?:[^/?#]*@)?(?P<host>[^/?#@:]*)(?::\d+)?(?=[/?#]|$)")
 
@@ -84,7 +84,7 @@ def make_targets(urls: Sequence[str]) -> list[Target]:
         service: Any = Apprise()
         if not service.add(url):
             raise TargetError(
-                f"[notify] targets: number {number} ({kind}://{HIDDEN}) is no URL that Apprise can use; its "
+                f"[notify] targets: number {number} ({kind}://{HIDDEN}) is not a URL that Apprise can use; its "
                 "documentation has each service's (https://github.com/caronc/apprise/wiki)"
             )
         for each in service:

@@ -246,12 +246,12 @@ def ask(path: Path, request: Mapping[str, Any], timeout: float = 30.0) -> dict[s
 
 
 def read_answer(line: bytes, path: Path) -> dict[str, Any]:
-    """What an answer says. Raises `CommandError` for a refusal, and for what is no answer."""
+    """What an answer says. Raises `CommandError` for a refusal, and for what is not an answer."""
     try:
         answer = json.loads(line)
         if not answer.pop("ok"):
             raise CommandError(str(answer["error"]))
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
-        raise CommandError(f"what answers at {path} is no kmstwist") from None
+        raise CommandError(f"what answers at {path} is not a kmstwist") from None
     result: dict[str, Any] = answer
     return result

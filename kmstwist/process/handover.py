@@ -138,7 +138,7 @@ class TakeOver:
         self.close()
         drain = answer.get("drain")
         if len(descriptors) != 1 or not isinstance(drain, int | float):
-            raise NotHandedOver(f"--take-over: what answers at {self._path} is no kmstwist")
+            raise NotHandedOver(f"--take-over: what answers at {self._path} is not a kmstwist")
         within = min(max(drain, 0.0), _LONGEST_DRAIN) + _GRACE
         lifeline = descriptors[0]
         ended, _, _ = select.select([lifeline], [], [], within)
@@ -161,7 +161,7 @@ def _ask(connection: socket.socket, path: Path, request: Mapping[str, Any]) -> t
                 raise CommandError(f"the kmstwist at {path} ended the connection")
             data += more
             if len(data) > _MAX_ANSWER:
-                raise CommandError(f"what answers at {path} is no kmstwist")
+                raise CommandError(f"what answers at {path} is not a kmstwist")
             for level, kind, content in ancillary:
                 if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                     descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])

@@ -46,12 +46,12 @@ def _domain(descriptor: int, index: int) -> str:
             domain = _DOMAINS.get(socket.AddressFamily(inherited.family))
     except OSError as error:
         raise StartupError(
-            f"descriptor {descriptor} of the socket unit is no socket ({error.strerror})",
+            f"descriptor {descriptor} of the socket unit is not a socket ({error.strerror})",
             "the unit needs ListenStream=",
         ) from None
     if not listens or domain is None:
         raise StartupError(
-            f"socket {index} of the socket unit is no listening stream socket",
+            f"socket {index} of the socket unit is not a listening stream socket",
             "the unit needs ListenStream=, Accept=no",
         )
     return domain

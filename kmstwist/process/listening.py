@@ -66,7 +66,7 @@ def adopted_endpoint(reactor: Reactor, descriptor: int, where: str | None = None
 
 
 def described_endpoint(reactor: IReactorTime, description: str) -> tuple[IStreamServerEndpoint, str]:
-    """The endpoint a `--listen` describes. Raises `StartupError` where it is no endpoint description."""
+    """The endpoint a `--listen` describes. Raises `StartupError` where it is not an endpoint description."""
     try:
         return serverFromString(reactor, description), description
     except IndexError:
@@ -80,7 +80,7 @@ def described_endpoint(reactor: IReactorTime, description: str) -> tuple[IStream
 
 
 def try_port(port: int) -> None:
-    """Raise `StartupError` where `port` cannot be had; found out before the process goes into the background."""
+    """Raise `StartupError` where `port` cannot be opened; found out before the process goes into the background."""
     try:
         _Trial().listenTCP(port, None, interface="::" if ipv6_works() else "")
     except OSError as error:
@@ -100,7 +100,7 @@ class _Trial:
     """What an endpoint needs of a reactor: takes an address as Twisted would, and gives it back at once."""
 
     def listenTCP(self, port: int, factory: object, backlog: int = 50, interface: str = "") -> None:
-        """Raises `OSError` where the address cannot be had."""
+        """Raises `OSError` where the address cannot be opened."""
         with socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((interface, port))
@@ -108,7 +108,7 @@ class _Trial:
 
 
 def explain_listen_error(where: str, error: OSError) -> StartupError:
-    """Why `where`, a port's number or an endpoint's description, cannot be had, and what to do."""
+    """Why `where`, a port's number or an endpoint's description, cannot be opened, and what to do."""
     what, option = (f"port {where}", "--port") if where.isdigit() else (where, "--listen")
     if error.errno == errno.EADDRINUSE:
         return StartupError(
@@ -151,7 +151,7 @@ class Listeners:
         self.ports: list[tuple[str, Any]] = []
 
     def open(self, factory: Factory) -> None:
-        """Open every endpoint. Raises `StartupError` where one cannot be had."""
+        """Open every endpoint. Raises `StartupError` where one cannot be opened."""
         for endpoint, where in self._endpoints:
             failures: list[Failure] = []
             # A socket in the file system may lie in a folder of the user that we become, and is made as that user.

@@ -136,8 +136,8 @@ class Options(usage.Options):
         return load(self.config_file, self.overrides())
 
     def overrides(self) -> list[Override]:
-        """What the environment says, and over it the options. Raises `ConfigError` for text that is no number where one
-        belongs.
+        """What the environment says, and over it the options. Raises `ConfigError` for text that is not a number where
+        one belongs.
         """
         found = environment.overrides(os.environ)
         mistakes = []

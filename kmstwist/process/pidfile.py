@@ -82,12 +82,12 @@ def _pid_in(path: Path) -> int | None:
     except OSError as error:
         raise StartupError(f"the pid file {path} cannot be read: {error.strerror}; name another --pidfile") from None
     if text is None or (text and not text.isdigit()):
-        raise StartupError(f"{path} holds no process id, so it is no pid file; name another --pidfile")
+        raise StartupError(f"{path} holds no process id, so it is not a pid file; name another --pidfile")
     return int(text) if text else None
 
 
 def _read(path: Path) -> bytes | None:
-    """What the file begins with; None for what is no file. A link is not followed, and no pipe waited for."""
+    """What the file begins with; None for what is not a file. A link is not followed, and no pipe waited for."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return os.read(descriptor, _SIZE).strip() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None

@@ -84,7 +84,7 @@ def feature_syntax(bits: int) -> SyntaxId:
 
 
 def feature_bits(syntax: SyntaxId) -> int | None:
-    """The feature bits a transfer syntax asks for, or None where it is no feature negotiation."""
+    """The feature bits a transfer syntax asks for, or None where it is not a feature negotiation."""
     wire = syntax.wire
     if wire[:8] != _FEATURE_PREFIX or wire[16:] != _FEATURE_VERSION:
         return None

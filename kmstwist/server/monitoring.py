@@ -268,7 +268,7 @@ class WebService(Service):
 
 
 def try_address(address: HostPort) -> None:
-    """Raise `StartupError` where the address cannot be had; found out before the process goes into the background."""
+    """Raise `StartupError` where the address cannot be opened, before the process goes into the background."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -284,7 +284,7 @@ def try_address(address: HostPort) -> None:
 
 def _not_had(address: HostPort, error: OSError) -> StartupError:
     return StartupError(
-        f"port {address.port} of {address.host} cannot be had ({error.strerror})",
+        f"port {address.port} of {address.host} cannot be opened ({error.strerror})",
         "choose another with --web, or end what has it (ss -ltnp shows it)",
         "[web] listen",
     )

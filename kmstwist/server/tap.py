@@ -86,7 +86,7 @@ def makeService(options: Options) -> MultiService:
         pid_file = None if options.pid_file is None else PidFile(options.pid_file, options.identity, reactor)
         root = _make_root(options, options.effective.config, reactor)
         if pid_file is not None:
-            # Last, so that a port that cannot be had leaves no file behind.
+            # Last, so that a port that cannot be opened leaves no file behind.
             pid_file.setServiceParent(root)
         return root
     except NotHandedOver as error:
@@ -329,7 +329,7 @@ def _random_group_id() -> int:
 
 
 def _endpoints(config: Config, adoption: Adoption | None, predecessor: TakeOver | None, reactor: Reactor) -> Endpoints:
-    """What to listen on. Raises `StartupError` where an endpoint is none or the port cannot be had."""
+    """What to listen on. Raises `StartupError` where an endpoint is none or the port cannot be opened."""
     if adoption is not None and adoption.ports:
         return [adopted_endpoint(reactor, descriptor) for descriptor in adoption.ports]
     server = config.server

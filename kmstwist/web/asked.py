@@ -54,7 +54,9 @@ def understand(view: View[Any], words: Mapping[str, str]) -> tuple[Question, str
     form = given.pop("format", None)
     wrong: dict[str, str] = {}
     if form is not None and (form not in FORMATS or view.rows is None):
-        wrong["format"] = f"{form!r} is no format of this; there are csv and json" if view.rows else "there is only one"
+        wrong["format"] = (
+            f"{form!r} is not a format of this; there are csv and json" if view.rows else "there is only one"
+        )
     try:
         question: Question = view.question.model_validate(given)
     except ValidationError as error:
@@ -77,7 +79,7 @@ def _sentence(detail: ErrorDetails) -> str:
         case "enum":
             return f"{value!r} is none of {context.get('expected', '')}".replace("'", "").replace(" or ", ", ")
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
-            return f"{value!r} is no whole number"
+            return f"{value!r} is not a whole number"
         case "bool_parsing":
             return f"{value!r} is neither yes nor no"
         case "greater_than_equal":
@@ -91,6 +93,6 @@ def _sentence(detail: ErrorDetails) -> str:
         case "value_error":
             return str(context["error"])
         case kind if kind.startswith("datetime"):
-            return f"{value!r} is no time; write it as 2026-06-01T13:00Z"
+            return f"{value!r} is not a time; write it as 2026-06-01T13:00Z"
         case _:
             return detail["msg"]

@@ -21,7 +21,7 @@ from kmstwist.audit.reports.model import ReportRow
 from kmstwist.web.view import Asking, Kept, NoAudit, Question, View
 from kmstwist.web.watch import Status, Watch, at
 
-#: Gives the audit's store. Raises `StoreError` where there is none to be had now.
+#: Gives the audit's store. Raises `StoreError` where there is none at present.
 Store = Callable[[], Engine]
 #: Views asked at the same time: quick ones, and slow ones beside them.
 QUICK, SLOW = 3, 2

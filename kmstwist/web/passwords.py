@@ -95,7 +95,7 @@ def load_users(path: Path) -> dict[str, str]:
 def with_user(text: str, name: str, hashed: str) -> str:
     """The file's text with a user added, or given another password. Raises `ValueError` for a name that is none."""
     if not _NAME.match(name):
-        raise ValueError(f"{name!r} is no user name: it has no spaces and no colon")
+        raise ValueError(f"{name!r} is not a user name: it has no spaces and no colon")
     kept = [line for line in text.splitlines() if not line.startswith(f"{name}:")]
     return "\n".join([*kept, f"{name}:{hashed}"]) + "\n"
 

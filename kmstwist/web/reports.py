@@ -69,7 +69,7 @@ def understand_report(definition: ReportDefinition, args: Mapping[bytes, list[by
     form = asked.pop("format", "html")
     wrong: dict[str, str] = {}
     if form not in _FORMATS:
-        wrong["format"] = f"{form!r} is no format; there are {', '.join(_FORMATS)}"
+        wrong["format"] = f"{form!r} is not a format; there are {', '.join(_FORMATS)}"
     values: dict[str, Any] = {}
     for name, text in asked.items():
         if name not in definition.heeds:
@@ -91,7 +91,7 @@ def _value(name: str, text: str, now: datetime) -> Any:
         case "days":
             if text.isdecimal() and len(text) <= len(str(_MOST_DAYS)) and int(text) <= _MOST_DAYS:
                 return int(text)
-            raise ValueError(f"{text!r} is no number of days from 0 to {_MOST_DAYS}")
+            raise ValueError(f"{text!r} is not a number of days from 0 to {_MOST_DAYS}")
         case "by":
             if text in list(Bucket):
                 return Bucket(text)

@@ -349,7 +349,7 @@ def test_broken_events_are_counted_with_their_place_and_the_rest_is_imported(sto
     assert (result.imported, result.broken) == (2, 3)
     assert [broken.place for broken in result.shown] == ["line 2", "line 3", "line 4"]
     assert "no well-formed XML" in result.shown[0].why
-    assert result.shown[1].why == "string 2 of event 12290 is no number: 'many'"
+    assert result.shown[1].why == "string 2 of event 12290 is not a number: 'many'"
     assert result.shown[2].why == "the event has no end"
 
 

@@ -117,5 +117,5 @@ def test_a_port_that_is_taken_is_one_clear_sentence(tmp_path: Path) -> None:
         said = kmstwist("demo", "--web-port", str(port))
     assert said.returncode == 1
     assert said.stderr == (
-        f"Error: port {port} of 127.0.0.1 cannot be had (Address already in use): name another with --web-port\n"
+        f"Error: port {port} of 127.0.0.1 cannot be opened (Address already in use): name another with --web-port\n"
     )

@@ -167,7 +167,7 @@ def test_a_machine_without_a_dns_server_is_told_in_a_sentence(monkeypatch: pytes
         (("--domain", "corp.test", "--dns-server", "ns1.corp.test"), "is not an address"),
         (("--domain", "corp.test", "--skms", "kms.test"), "add --as-client"),
         (("--as-client", "--cached", "kms:x"), "1 to 65535"),
-        (("--domain", "corp.test", "--timeout", "nan"), "nan is no number"),
+        (("--domain", "corp.test", "--timeout", "nan"), "nan is not a number"),
         (("--domain", "corp.test", "--timeout", "inf"), "not in the range"),
         (("--domain", "corp.test", "--known", "not a host"), "no host name"),
     ],

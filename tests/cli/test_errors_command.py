@@ -84,7 +84,7 @@ def test_the_codes_that_appear_in_this_field_are_known(code: str) -> None:
 def test_what_is_no_code_gets_a_sentence() -> None:
     result = CliRunner().invoke(errors, ["help-me"])
     assert result.exit_code == 1
-    assert 'Error: "help-me" is no status code' in result.output
+    assert 'Error: "help-me" is not a status code' in result.output
 
 
 def test_without_a_code_all_are_listed() -> None:
@@ -96,7 +96,7 @@ def test_without_a_code_all_are_listed() -> None:
 def test_one_unreadable_argument_does_not_hide_the_others() -> None:
     result = CliRunner().invoke(errors, ["0xC004F038", "nonsense", "0x80072EFD"])
     assert result.exit_code == 1
-    assert '"nonsense" is no status code' in result.output
+    assert '"nonsense" is not a status code' in result.output
     assert "0xC004F038 SL_E_VL_NOT_ENOUGH_COUNT" in result.output
     assert "0x80072EFD HRESULT_FROM_WIN32(ERROR_INTERNET_CANNOT_CONNECT)" in result.output
 

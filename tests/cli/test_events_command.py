@@ -51,7 +51,7 @@ def test_broken_events_are_shown_with_their_place_and_the_command_fails(store: E
     result = run(store, str(path))
     assert result.exit_code == 2
     assert "1 new, 0 known already, 0 of other kinds, 1 broken" in result.stdout
-    assert "  line 2: string 1 of event 12290 is no status code: 'ok'" in result.stdout
+    assert "  line 2: string 1 of event 12290 is not a status code: 'ok'" in result.stdout
 
 
 def test_files_that_cannot_be_read_do_not_keep_the_others_out(store: Engine, tmp_path: Path) -> None:

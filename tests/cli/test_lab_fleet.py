@@ -57,7 +57,7 @@ def test_ready_scenarios_are_listed_and_printed() -> None:
         (["compare", "branch-of-24", "nowhere.toml"], "there is no such file"),
         (["run", "--scenario", "branch-of-24", "--json", "/nowhere/out.json"], "there is no folder /nowhere"),
         (["compare", "branch-of-24", "cloned-image", "--html", "/nowhere/out.html"], "cannot be written"),
-        (["run", "--scenario", "branch-of-24", "--wire", "--wire-seconds", "nan"], "nan is no number"),
+        (["run", "--scenario", "branch-of-24", "--wire", "--wire-seconds", "nan"], "nan is not a number"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence_and_before_anything_is_run(words: list[str], said: str) -> None:

@@ -130,7 +130,7 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
         1,
         f"Error: the log {tmp_path}/none cannot be read: No such file or directory\n",
     )
-    assert "is no time; write 10m, 2h" in CliRunner().invoke(log, ["--since", "x", "-"]).output
+    assert "is not a time; write 10m, 2h" in CliRunner().invoke(log, ["--since", "x", "-"]).output
     assert "'999999d' is longer ago than there is time" in CliRunner().invoke(log, ["--since", "999999d", "-"]).output
     assert "write 10.0.0.7 or 10.0.0.0/24" in CliRunner().invoke(log, ["--client", "x", "-"]).output
 

@@ -63,8 +63,8 @@ def test_the_store_can_be_named_by_the_environment(path: str) -> None:
     [
         (["clines"], "there is no report 'clines'; did you mean clients?"),
         (["count", "--since", "7d"], "the report count has no use for --since"),
-        (["clients", "--since", "yesterday"], "'yesterday' is no time"),
-        (["clients", "--network", "10.1"], "'10.1' is no network"),
+        (["clients", "--since", "yesterday"], "'yesterday' is not a time"),
+        (["clients", "--network", "10.1"], "'10.1' is not a network"),
     ],
 )
 def test_a_wrong_question_gets_one_clear_sentence(path: str, arguments: list[str], said: str) -> None:

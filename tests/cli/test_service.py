@@ -109,7 +109,7 @@ def test_an_older_version_of_ours_is_renewed(tmp_path: Path) -> None:
 
 def test_a_root_that_is_none_is_said(tmp_path: Path) -> None:
     told = kmstwist("service", "install", "--root", str(tmp_path / "none"))
-    assert (told.returncode, "is no folder" in told.stderr) == (1, True)
+    assert (told.returncode, "is not a folder" in told.stderr) == (1, True)
 
 
 def test_a_program_that_the_service_could_not_reach_is_found(tmp_path: Path) -> None:

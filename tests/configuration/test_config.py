@@ -83,7 +83,7 @@ activation_interval = 1
         "10: gateway.upstreams[2].adress: no such option; did you mean address?",
         "12: gateway.pool.floor: floor (9) is above ceiling (2); lower floor",
         "15: admission.allow[1]: '10.0.0.1/8' has bits set past its prefix; did you mean 10.0.0.0/8?",
-        "15: admission.allow[2]: 'nowhere' is no network; write for example 10.0.0.0/8, fd00::/8 or 10.1.2.3",
+        "15: admission.allow[2]: 'nowhere' is not a network; write for example 10.0.0.0/8, fd00::/8 or 10.1.2.3",
         "16: admission.deadline: no such option here; it belongs to [gateway]",
         "18: lab.activation_interval: must be at least 15, not 1",
         "19: frobnicate: no such option; there are " + ", ".join(Config.model_fields),
@@ -115,10 +115,13 @@ activation_interval = 1
         ("[server]\nworkers = 4\n", "2: server.workers: several workers are for a gateway, and no upstream is named"),
         (
             '[server]\nlisten = ["systemd:domain=INET6:index=0", "tcp6:"]\n',
-            "2: server.listen[2]: 'tcp6:' is no address with a port and no Twisted endpoint (invalid literal",
+            "2: server.listen[2]: 'tcp6:' is not an address with a port and no Twisted endpoint (invalid literal",
         ),
-        ('[[gateway.upstreams]]\naddress = "10.0.0.300"\n', "'10.0.0.300' is no IPv4 address: that is four numbers"),
-        ('[[gateway.upstreams]]\naddress = "a"\nname = "x\\ny"\n', r"'x\ny' is no name for logs and commands"),
+        (
+            '[[gateway.upstreams]]\naddress = "10.0.0.300"\n',
+            "'10.0.0.300' is not an IPv4 address: that is four numbers",
+        ),
+        ('[[gateway.upstreams]]\naddress = "a"\nname = "x\\ny"\n', r"'x\ny' is not a name for logs and commands"),
         (
             '[[gateway.upstreams]]\naddress = "a"\nname = "x"\n[[gateway.upstreams]]\naddress = "A:1688"\n',
             "'x' and 'A:1688' are the same host, A:1688; name it once",
@@ -207,11 +210,11 @@ deny = ["fd00::/8", "10.66.0.0/16"]
         (
             "forward_to",
             "mysql://u:s3cret@h/db",
-            "is no URL of a PostgreSQL; write it as postgresql://USER@HOST/DATABASE",
+            "is not a URL of a PostgreSQL; write it as postgresql://USER@HOST/DATABASE",
         ),
-        ("forward_to", "postgresql://u:s3cret@h:abc/db", "has a port that is no number, or a user or password with"),
+        ("forward_to", "postgresql://u:s3cret@h:abc/db", "has a port that is not a number, or a user or password with"),
         ("forward_to", "postgresql://u:p@s3cret@h/db", "has an @ in its user or password that must be written as %40"),
-        ("forward_to", "postgresql://u:p@s3cret:w@h/db", "has a port that is no number, or a user or password with"),
+        ("forward_to", "postgresql://u:p@s3cret:w@h/db", "has a port that is not a number, or a user or password with"),
         ("forward_to", "postgresql://u:s3cret@h:70000/db", "has a port that is not from 1 to 65535; write it as"),
     ],
 )

@@ -43,7 +43,7 @@ class Difference(NamedTuple):
 
 
 def first_is_no_bind(difference: Difference) -> bool:
-    """The first PDU is no bind. Samba takes any for one and refuses it as such; [MS-RPCE] 3.3.3 has a fault."""
+    """The first PDU is not a bind. Samba takes any for one and refuses it as such; [MS-RPCE] 3.3.3 has a fault."""
     refused = len(difference.theirs) == 2 and "reason 4" in difference.theirs[0]
     ours = difference.ours[-1:] == ("closed",) and len(difference.ours) <= 2
     is_bind = difference.conversation.said[0].startswith(("bind", "Bind of"))

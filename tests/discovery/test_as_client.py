@@ -127,7 +127,7 @@ def test_ipv6_is_tried_before_ipv4() -> None:
             {"primary_suffix": "sub.corp.test", "connection_suffixes": ("dhcp.test",), "devolution": True},
             ["host gw.sub.corp.test", "host gw.dhcp.test", "host gw.corp.test"],
         ),
-        # The domain it is a member of is no suffix of its names.
+        # The domain it is a member of is not a suffix of its names.
         ({"primary_suffix": "sub.corp.test", "ad_domain": "ad.test"}, ["host gw.sub.corp.test"]),
         ({}, []),
     ],

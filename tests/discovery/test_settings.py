@@ -43,7 +43,7 @@ def test_a_machine_without_a_full_name_must_be_given_one() -> None:
         ({"publish": {"principal": "kmstwist"}}, "give the keytab too"),
         ({"publish": {"refresh": 5}}, "greater than or equal to 60"),
         ({"publish": {"colour": "red"}}, "Extra inputs"),
-        ({"watch": {"hosts": ["bad host"]}}, "is no host name"),
+        ({"watch": {"hosts": ["bad host"]}}, "is not a host name"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(section: dict[str, object], complaint: str) -> None:

@@ -33,7 +33,7 @@ def upstreams(*given: dict[str, Any]) -> dict[str, Any]:
             "'a' and 'b' are the same host",
         ),
         (upstreams({"address": "kms1"}, {"address": "kms1"}), "two upstreams are the same host"),
-        (upstreams({"name": "a\n", "address": "kms1"}), "is no name for logs and commands"),
+        (upstreams({"name": "a\n", "address": "kms1"}), "is not a name for logs and commands"),
     ],
 )
 def test_what_cannot_be_at_the_same_time_is_told(document: dict[str, Any], said: str) -> None:

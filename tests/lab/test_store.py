@@ -94,7 +94,7 @@ def test_a_later_save_replaces_the_earlier_one_of_that_application_only(
 
 def test_a_file_that_is_no_database_is_explained(path: Path) -> None:
     path.parent.mkdir()
-    path.write_text("this is no database, but it is long enough to be taken for a header of one" * 20)
+    path.write_text("this is not a database, but it is long enough to be taken for a header of one" * 20)
     with pytest.raises(StoreError, match=r"not a database.*move it away"):
         LabStore(path)
 

@@ -40,12 +40,12 @@ def test_what_was_meant_for_another_process_is_left_alone(sockets: list[socket.s
 
 
 def test_a_descriptor_that_is_none_is_said_with_the_cure(sockets: list[socket.socket]) -> None:
-    with pytest.raises(StartupError, match="descriptor 702 of the socket unit is no socket"):
+    with pytest.raises(StartupError, match="descriptor 702 of the socket unit is not a socket"):
         inherited_endpoints({"LISTEN_PID": str(PID), "LISTEN_FDS": "3"}, PID)
 
 
 def test_a_datagram_socket_is_said_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
         monkeypatch.setattr(inherited, "_FIRST_DESCRIPTOR", datagram.fileno())
-        with pytest.raises(StartupError, match="is no listening stream socket; the unit needs ListenStream="):
+        with pytest.raises(StartupError, match="is not a listening stream socket; the unit needs ListenStream="):
             inherited_endpoints({"LISTEN_PID": str(PID), "LISTEN_FDS": "1"}, PID)

@@ -1,4 +1,4 @@
-"""A pid file that is stale, or that cannot be written, is no riddle."""
+"""A pid file that is stale, or that cannot be written, is not a riddle."""
 
 from __future__ import annotations
 

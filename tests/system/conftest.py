@@ -59,7 +59,7 @@ class Server(running.Server):
 
 
 def read_line(text: str) -> Line:
-    """A log line; an empty one for what is no JSON, as a traceback is not."""
+    """A log line; an empty one for what is not JSON, as a traceback is not."""
     line: Line = json.loads(text) if text.startswith("{") else {}
     return line
 

@@ -132,7 +132,7 @@ class Server:
 def kmstwist(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run the `kmstwist` command.
 
-    Those that ask a server have the patience of the tests unless they are given another: a busy machine is no fault.
+    Those that ask a server have the patience of the tests unless they are given another: a busy machine is not a fault.
     """
     if arguments[:1] == ("probe",) or arguments[:2] == ("lab", "activate"):
         arguments = (*arguments, *(() if "--timeout" in arguments else ("--timeout", f"{PATIENCE:g}")))

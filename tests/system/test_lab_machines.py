@@ -145,7 +145,7 @@ def test_mistakes_are_told_in_a_sentence(tmp_path: Path) -> None:
         (("machine", "new", "PC1", "--product", "Windows 12"), "the catalogue has no product"),
         (("machine", "new", "PC1", "--product", WINDOWS, "--product", "Windows 11 Pro"), "one Windows"),
         (("confirm", "12345"), "0xC004F02F"),
-        (("machine", "age", "PC1", "nan"), "nan is no number"),
+        (("machine", "age", "PC1", "nan"), "nan is not a number"),
         (("slmgr", "host", "/skms", "kms"), "a KMS host is not its own client"),
         (("events", "PC1"), "no lab machine"),
     ):

@@ -146,9 +146,9 @@ def test_a_mistake_of_the_lab_client_is_one_clear_sentence(options: list[str], s
 @pytest.mark.parametrize(
     ("prefix", "sentence"),
     [
-        ("x" * 59, f'Invalid value for --prefix: "{"x" * 59}-0001" is no machine name: '),
-        ("\udcff", 'Invalid value for --prefix: "\\udcff-0001" is no machine name: '),
-        ("a\nb", 'Invalid value for --prefix: "a\nb-0001" is no machine name: '),
+        ("x" * 59, f'Invalid value for --prefix: "{"x" * 59}-0001" is not a machine name: '),
+        ("\udcff", 'Invalid value for --prefix: "\\udcff-0001" is not a machine name: '),
+        ("a\nb", 'Invalid value for --prefix: "a\nb-0001" is not a machine name: '),
     ],
 )
 def test_a_prefix_that_makes_no_machine_name_is_one_clear_sentence(lab: Server, prefix: str, sentence: str) -> None:
@@ -193,7 +193,7 @@ def test_a_host_that_is_not_there_is_said_with_the_cure(lab: Server) -> None:
         (["--prot=1"], "option --prot not recognized"),
         (["--upstream=a:b"], "--upstream=a:b: 'a:b': the port must be a number from 1 to 65535"),
         (["--log-format=xml"], "--log-format=xml: must be one of text or json"),
-        (["--listen=tcpp:1"], "--listen=tcpp:1: 'tcpp:1' is no Twisted endpoint"),
+        (["--listen=tcpp:1"], "--listen=tcpp:1: 'tcpp:1' is not a Twisted endpoint"),
         (["--state-dir=/proc/nowhere"], "cannot be made"),
     ],
 )

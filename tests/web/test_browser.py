@@ -221,7 +221,7 @@ def test_a_mistake_is_told_beside_its_field(sites: Sites, browser_page: PageMake
     page.goto(sites.urls["busy"] + path("machines", days="many", search="lab"))
     field = page.get_by_label("Days")
     expect(field).to_have_value("many")
-    assert page.locator(f"#{field.get_attribute('aria-describedby')}").text_content() == "'many' is no whole number"
+    assert page.locator(f"#{field.get_attribute('aria-describedby')}").text_content() == "'many' is not a whole number"
     expect(page.get_by_role("searchbox")).to_have_value("lab")
 
 

@@ -194,16 +194,16 @@ async def test_what_activity_adds_up_by_is_chosen_from_a_list(store: Engine, sit
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [
-        ("clients?since=yesterday", 400, "'yesterday' is no time; write it as 2024-06-01"),
-        ("clients?until=0001-01-01T00:00%2B02:00", 400, "'0001-01-01T00:00+02:00' is no time that UTC has"),
-        ("clients?format=xml", 400, "'xml' is no format; there are html, csv, json, markdown"),
+        ("clients?since=yesterday", 400, "'yesterday' is not a time; write it as 2024-06-01"),
+        ("clients?until=0001-01-01T00:00%2B02:00", 400, "'0001-01-01T00:00+02:00' is not a time that UTC has"),
+        ("clients?format=xml", 400, "'xml' is not a format; there are html, csv, json, markdown"),
         ("count?since=7d", 400, "the report count has no use for 'since'"),
         ("clients?colour=red", 400, "the report clients has no use for 'colour'"),
         ("clients?since=1d&since=2d", 400, "is given 2 times; once is enough"),
-        ("clients?network=here", 400, "'here' is no network; write it as 10.1.0.0/16 or 2001:db8::/32"),
+        ("clients?network=here", 400, "'here' is not a network; write it as 10.1.0.0/16 or 2001:db8::/32"),
         ("clients?machine=%FF", 400, "is not UTF-8"),
-        ("expiring?days=-1", 400, "'-1' is no number of days from 0 to 3650"),
-        ("expiring?days=3651", 400, "'3651' is no number of days from 0 to 3650"),
+        ("expiring?days=-1", 400, "'-1' is not a number of days from 0 to 3650"),
+        ("expiring?days=3651", 400, "'3651' is not a number of days from 0 to 3650"),
         ("activity?by=moon", 400, "'moon' is none of hour, day, upstream, product"),
         ("clines", 404, "there is no report 'clines'; there are clients, expiring"),
         ("clients/more", 404, "there is no report 'clients/more'"),
@@ -229,11 +229,11 @@ async def test_a_mistake_stands_beside_its_field_and_the_form_stays_as_it_was_fi
         r'<input name="since" .*? value="yesterday" .*? aria-invalid="true" aria-describedby="(.*?)">', page
     )
     assert field
-    assert f'<span class="error" id="{field[1]}">&#39;yesterday&#39; is no time;' in page
+    assert f'<span class="error" id="{field[1]}">&#39;yesterday&#39; is not a time;' in page
     assert 'value="pc*"' in page
     status, text, headers = await site(lambda: store).get("/reports/clients?since=yesterday&format=csv")
     assert (status, kind(headers)) == (400, "text/plain; charset=utf-8")
-    assert text.startswith("since: 'yesterday' is no time;")
+    assert text.startswith("since: 'yesterday' is not a time;")
     assert text.count("\n") == 1
 
 

@@ -177,7 +177,7 @@ def test_a_taken_port_of_the_site_is_one_clear_sentence(lab: tuple[Server, str],
     options = ("kms", "--port=0", f"--state-dir={tmp_path}", f"--web={address}")
     result = run([str(BIN / "twistd"), "-n", "--pidfile=", *options])
     assert result.returncode == 1
-    assert re.search(r"^kmstwist: \[web\] listen: port \d+ of 127.0.0.1 cannot be had", result.stderr, re.MULTILINE)
+    assert re.search(r"^kmstwist: \[web\] listen: port \d+ of 127.0.0.1 cannot be opened", result.stderr, re.MULTILINE)
     assert "Traceback" not in result.stderr
 
 

@@ -10,12 +10,12 @@ def wrong_in_url(text: str) -> str | None:
     from sqlalchemy.exc import ArgumentError
 
     if not text.startswith(("postgresql://", "postgresql+psycopg://")):
-        return "is no URL of a PostgreSQL"
+        return "is not a URL of a PostgreSQL"
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
         # Where a password has a character that must be written as %40 or the like, the port is looked for in it, too.
-        return "has a port that is no number, or a user or password with a character to be written as %XX"
+        return "has a port that is not a number, or a user or password with a character to be written as %XX"
     if "@" in (url.host or "") or "@" in (url.database or ""):
         return "has an @ in its user or password that must be written as %40"
     if url.port is not None and not 1 <= url.port <= 65535:

@@ -97,7 +97,7 @@ class Event:
     def facts(self) -> bytes:
         """8 bytes that are the same for what this event says in every format.
 
-        A client's own events name it by the computer only, which a format may leave out; so the computer is no fact.
+        A client's own events name it by the computer only, which a format may leave out; so the computer is not a fact.
         """
         told = (
             self.event_id,

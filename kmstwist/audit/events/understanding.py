@@ -77,7 +77,7 @@ def _time(text: str) -> str:
 
 
 def _name(text: str) -> str | None:
-    # A client may leave its name out, but what is another kind of value is no name.
+    # A client may leave its name out, but what is another kind of value is not a name.
     if (text and text.split() != [text]) or _UUID.fullmatch(text) or _TIME.fullmatch(text):
         raise ValueError(text)
     return text or None

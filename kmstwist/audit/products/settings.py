@@ -19,7 +19,7 @@ def _activation_id(text: str) -> str:
         return str(UUID(bare))
     except ValueError:
         raise ValueError(
-            f"'{text}' is no activation id; write it as slmgr /dlv prints it, 8-4-4-4-12 hexadecimal digits"
+            f"'{text}' is not an activation id; write it as slmgr /dlv prints it, 8-4-4-4-12 hexadecimal digits"
         ) from None
 
 

@@ -89,7 +89,7 @@ def within(connection: Connection, table: Table, network: str) -> ColumnElement[
     try:
         wanted = ip_network(network, strict=False)
     except ValueError as error:
-        raise QueryError(f"{network!r} is no network; write it as 10.1.0.0/16 or 2001:db8::/32") from error
+        raise QueryError(f"{network!r} is not a network; write it as 10.1.0.0/16 or 2001:db8::/32") from error
     known: Iterable[str] = connection.scalars(select(table.c.network).distinct())
     return table.c.network.in_([each for each in known if _lies_in(each, wanted)])
 

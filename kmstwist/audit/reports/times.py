@@ -17,7 +17,7 @@ def parse_duration(text: str) -> timedelta:
     """A duration such as `90m`, `12h`, `7d` or `2w`. Raises ValueError with a sentence."""
     found = re.fullmatch(r"(\d{1,6})([mhdw])", text.strip().lower())
     if found is None:
-        raise ValueError(f"{text!r} is no duration; write it as 90m, 12h, 7d or 2w")
+        raise ValueError(f"{text!r} is not a duration; write it as 90m, 12h, 7d or 2w")
     return int(found[1]) * _UNITS[found[2]]
 
 
@@ -35,8 +35,8 @@ def parse_when(text: str, now: datetime) -> datetime:
     try:
         when = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise ValueError(f"{text!r} is no time; write it as 2024-06-01, 2024-06-01T13:00 or 7d (days ago)") from None
+        raise ValueError(f"{text!r} is not a time; write it as 2024-06-01, 2024-06-01T13:00 or 7d (days ago)") from None
     try:
         return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"{text!r} is no time that UTC has") from None
+        raise ValueError(f"{text!r} is not a time that UTC has") from None

@@ -31,7 +31,7 @@ def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | 
             progress(remaining, total)
 
     try:
-        # Made here and not by SQLite, whose file would be readable as the umask has it.
+        # Made here and not by SQLite, whose file would be readable with the umask's mode.
         os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise StoreError(f"the backup {target} cannot be made: {error.strerror or error}") from error

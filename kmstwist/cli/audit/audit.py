@@ -24,7 +24,7 @@ def _bytes(_context: click.Context, _option: click.Parameter, text: str | None) 
         return None
     found = re.fullmatch(r"(\d{1,12})([KMGT]?)B?", text.strip().upper())
     if found is None:
-        raise click.BadParameter(f"{text!r} is no size; write it as 500M or 2G")
+        raise click.BadParameter(f"{text!r} is not a size; write it as 500M or 2G")
     return int(found[1]) * _UNITS[found[2]]
 
 

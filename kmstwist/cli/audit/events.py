@@ -30,7 +30,7 @@ def _zone(_context: click.Context, _option: click.Parameter, name: str | None) -
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise click.BadParameter(f"{name!r} is no time zone; write it as Europe/Berlin or UTC") from error
+        raise click.BadParameter(f"{name!r} is not a time zone; write it as Europe/Berlin or UTC") from error
 
 
 _zone_option = click.option(

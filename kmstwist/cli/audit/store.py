@@ -160,7 +160,7 @@ def _cure(error: BaseException) -> str:
 
 
 def progress_bar(*columns: ProgressColumn) -> Progress:
-    """A progress bar on standard error that leaves nothing behind; invisible where that is no terminal."""
+    """A progress bar on standard error that leaves nothing behind; invisible where that is not a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -84,7 +84,7 @@ def _print_table(rows: _Rows) -> None:
     table.add_column("Family", no_wrap=True)
     table.add_column("Product", overflow="fold")
     table.add_column("Count", justify="right", no_wrap=True)
-    # A key that is cut or folded is no key.
+    # A key that is cut or folded is not a key.
     table.add_column("Client setup key", no_wrap=True, min_width=29)
     for family, name, threshold, gvlk in rows:
         table.add_row(family, name, str(threshold), gvlk)

@@ -89,7 +89,8 @@ def checked_machine_name(name: str) -> str:
     """A name that a machine may have; `Refused` for others."""
     if not _MACHINE_NAME.fullmatch(name) or len(name) > MAX_MACHINE_NAME:
         raise Refused(
-            f'"{name}" is no machine name: letters, digits, hyphens and underscores, at most {MAX_MACHINE_NAME} in all'
+            f'"{name}" is not a machine name: letters, digits, hyphens and underscores, at most '
+            f"{MAX_MACHINE_NAME} in all"
         )
     return name
 

@@ -96,7 +96,7 @@ def _free(wanted: int | None) -> int:
         if wanted is not None:
             why = os.strerror(error.errno or 0)
             raise click.ClickException(
-                f"port {wanted} of 127.0.0.1 cannot be had ({why}): name another with --web-port"
+                f"port {wanted} of 127.0.0.1 cannot be opened ({why}): name another with --web-port"
             ) from None
         return free_ports(1)[0]
 

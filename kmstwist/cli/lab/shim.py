@@ -330,7 +330,7 @@ def _script_text(words: list[str]) -> str:
             try:
                 return base64.b64decode(words[0], validate=True).decode("utf-16-le")
             except (ValueError, IndexError) as error:
-                raise PowerShellError(f"-EncodedCommand is no text in UTF-16 and base64: {error}") from None
+                raise PowerShellError(f"-EncodedCommand is not text in UTF-16 and base64: {error}") from None
         if option and "file".startswith(option):
             try:
                 return Path(words[0]).read_text(encoding="utf-8-sig")

@@ -87,7 +87,7 @@ def parse_since(text: str, now: datetime) -> datetime:
     except OverflowError:
         raise ValueError(f"{text!r} is longer ago than there is time") from None
     except ValueError:
-        raise ValueError(f"{text!r} is no time; write 10m, 2h, 3d or 2026-01-31T09:00") from None
+        raise ValueError(f"{text!r} is not a time; write 10m, 2h, 3d or 2026-01-31T09:00") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 

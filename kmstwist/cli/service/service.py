@@ -111,7 +111,7 @@ def _is_here(root: Path) -> bool:
     if here and os.geteuid() != 0:
         raise click.ClickException("only root may do that; run the command with sudo")
     if not root.is_dir():
-        raise click.ClickException(f"{root} is no folder")
+        raise click.ClickException(f"{root} is not a folder")
     return here
 
 

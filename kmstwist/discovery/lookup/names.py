@@ -29,7 +29,7 @@ _HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9])?")
 
 
 class NameInvalid(ValueError):
-    """What was given is no usable name; the text is one sentence for the administrator."""
+    """What was given is not a usable name; the text is one sentence for the administrator."""
 
 
 def normal(name: str) -> str:
@@ -70,7 +70,7 @@ def domain(name: str) -> str:
 def host_name(name: str) -> str:
     """A host's name for the target of an SRV record: RFC 2782 wants a name there, never an address.
 
-    Raises `NameInvalid`, with its cure, for an address and for what is no host name.
+    Raises `NameInvalid`, with its cure, for an address and for what is not a host name.
     """
     if is_address(name):
         raise NameInvalid(
@@ -102,7 +102,7 @@ def host_port(text: str, default_port: int) -> HostPort:
 
 
 def dns_server(text: str) -> HostPort:
-    """A DNS server to ask, with port 53 unless another is given. Raises `NameInvalid` for what is no address."""
+    """A DNS server to ask, with port 53 unless another is given. Raises `NameInvalid` for what is not an address."""
     server = host_port(text, DNS_PORT)
     if not is_address(server.host):
         raise NameInvalid(f"{server.host} is not an address; a DNS server to ask is given by its address.")
@@ -114,7 +114,7 @@ def _checked_labels(name: str, wanted: str) -> str:
     for label in text.split("."):
         if not _HOST_LABEL.fullmatch(label):
             raise NameInvalid(f"{name!r} is not {wanted}: {label!r} may hold only letters, digits and hyphens.")
-    # A name of digits and dots that is no address is a mistyped one.
+    # A name of digits and dots that is not an address is a mistyped one.
     if text.replace(".", "").isdigit():
         raise NameInvalid(f"{name!r} is not {wanted}: it looks like an address, but is none.")
     return text

@@ -61,7 +61,9 @@ def read_key_file(path: Path, name: str | None = None) -> TsigKey:
         mode = path.stat().st_mode
         text = path.read_text(encoding="ascii")
     except UnicodeDecodeError:
-        raise KeyFileInvalid(f"{path} is no TSIG key file: it is not text. Make one with: tsig-keygen NAME") from None
+        raise KeyFileInvalid(
+            f"{path} is not a TSIG key file: it is not text. Make one with: tsig-keygen NAME"
+        ) from None
     except OSError as error:
         raise KeyFileInvalid(f"The TSIG key file {path} cannot be read: {error.strerror}.") from None
     if not stat.S_ISREG(mode):
@@ -85,7 +87,7 @@ def read_key_file(path: Path, name: str | None = None) -> TsigKey:
 
 def _parse(text: str, path: Path) -> list[TsigKey]:
     def wrong(what: str) -> KeyFileInvalid:
-        return KeyFileInvalid(f"{path} is no TSIG key file: {what}. Make one with: tsig-keygen NAME")
+        return KeyFileInvalid(f"{path} is not a TSIG key file: {what}. Make one with: tsig-keygen NAME")
 
     bare = _COMMENTS.sub(lambda match: match[1] or " ", text)
     tokens = [match.group(match.lastgroup or 0) for match in _TOKENS.finditer(bare)]

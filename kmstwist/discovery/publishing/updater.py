@@ -134,7 +134,7 @@ class Updater:
     async def target_problem(self, publication: Publication) -> str:
         """Why clients that are sent to the record's host find nothing, in a sentence; "" where DNS knows no reason.
 
-        RFC 2782 wants a name there that has an address and is no alias. Where DNS does not answer, nothing is known.
+        RFC 2782 wants a name there that has an address, not an alias. Where DNS does not answer, nothing is known.
         """
         target = publication.target
         try:

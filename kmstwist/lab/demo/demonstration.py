@@ -56,7 +56,7 @@ class Demonstration:
         self._folder = folder
         self._scenario = scenario
         self._random = random
-        self._choice = Random(scenario.seed)  # noqa: S311 - which machine calls next is no secret
+        self._choice = Random(scenario.seed)  # noqa: S311 - which machine calls next is not a secret
         self._site = site
         self._secret = random(32)
         self._cipher = LabCipher(LabKey(self._secret), random)

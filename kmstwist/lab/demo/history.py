@@ -111,7 +111,7 @@ class History:
     ) -> Record:
         lab = member.lab
         at = int(now * 1000)
-        # A count that is too low stands in a good answer: the client's own conclusion is no status of the host's.
+        # A count that is too low stands in a good answer: the client's own conclusion is not a status of the host's.
         status = None if outcome is None else 0 if outcome.count is not None else outcome.hresult
         facts = self._facts.get(id(lab))
         if facts is None:

@@ -251,9 +251,9 @@ def load(path: Path) -> Scenario:
     except OSError as error:
         raise ScenarioError(str(path), [f"it cannot be read ({error.strerror}): see its owner and mode"]) from None
     except UnicodeDecodeError:
-        raise ScenarioError(str(path), ["it is no text in UTF-8: save it as UTF-8"]) from None
+        raise ScenarioError(str(path), ["it is not text in UTF-8: save it as UTF-8"]) from None
     except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(str(path), [f"it is no TOML: {error}"]) from None
+        raise ScenarioError(str(path), [f"it is not TOML: {error}"]) from None
     return parse(document, str(path))
 
 

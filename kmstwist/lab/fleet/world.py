@@ -81,7 +81,7 @@ class SimulatedGateway:
         self._upstreams = [hosts[name] for name in spec.upstreams]
 
     def reachable(self, now: float) -> bool:
-        """Whether it is there and so is a host behind it; without one, its fault is no answer either."""
+        """Whether it is there and so is a host behind it; without one, its fault is not an answer either."""
         return not self.away.holds(now) and any(host.reachable(now) for host in self._upstreams)
 
     def ask(self, request: Request, now: float, hour: int) -> tuple[int, Response | None]:

@@ -113,5 +113,5 @@ def region(name: str) -> Region:
         found = next((one for key, one in _REGIONS.items() if key.startswith(f"{wanted}-")), None)
     if found is None or not wanted:
         known = ", ".join(one.name for one in _REGIONS.values())
-        raise Refused(f"'{name}' is no region that the lab knows; there are: {known}.")
+        raise Refused(f"'{name}' is not a region that the lab knows; there are: {known}.")
     return found

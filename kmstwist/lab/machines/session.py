@@ -112,7 +112,7 @@ def read_licence_file(path: str) -> list[Product]:
         products = [find(line) for line in lines if line.strip() and not line.lstrip().startswith("#")]
     except UnknownProduct as error:
         text = str(error)
-        raise Refused(f"{path} is no lab licence file: {text if text.endswith('?') else text + '.'}") from None
+        raise Refused(f"{path} is not a lab licence file: {text if text.endswith('?') else text + '.'}") from None
     if not products:
         raise Refused(f"{path} names no product; a lab licence file has the name of a product on each line.")
     return products
@@ -121,7 +121,7 @@ def read_licence_file(path: str) -> list[Product]:
 def dns_domain(text: str) -> str:
     """A DNS domain to discover hosts in, as DNS has it; `Refused` for what is none."""
     if is_address(text.strip().rstrip(".")):
-        raise Refused(f"'{text}' is no DNS domain, but an address; write a domain such as corp.example.")
+        raise Refused(f"'{text}' is not a DNS domain, but an address; write a domain such as corp.example.")
     try:
         return domain(text)
     except NameInvalid as error:

@@ -79,7 +79,7 @@ BLOCKED_KEY = Trouble(
 BAD_DNS_NAME = Trouble(
     "bad-dns-name",
     int(Status.E_DNS_INVALID_NAME),
-    "discovery fails: the machine's DNS domain is no name that DNS can look up",
+    "discovery fails: the machine's DNS domain is not a name that DNS can look up",
     "set the host by hand (slmgr /skms), or give the machine a domain",
     fails=True,
 )

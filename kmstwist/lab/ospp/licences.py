@@ -19,7 +19,7 @@ _NAME = re.compile(r"^([a-z0-9]+)vl_kms_client", re.IGNORECASE)
 
 
 def office_products(path: str) -> list[Product]:
-    """The Office products of a licence file, none for one of Office's that is no product's; `Refused` for others."""
+    """The Office products of a licence file, none for one of Office's that is not a product's; `Refused` for others."""
     file = path.replace("\\", "/").rsplit("/", 1)[-1]
     if not Path(path).exists():
         found = _NAME.match(file)
@@ -32,7 +32,7 @@ def office_products(path: str) -> list[Product]:
     named = read_licence_file(path)
     for product in named:
         if product.app_id != OFFICE:
-            raise Refused(f"{product.name} is no Office product: slmgr /ilc installs its licence.")
+            raise Refused(f"{product.name} is not an Office product: slmgr /ilc installs its licence.")
     return named
 
 

@@ -26,7 +26,7 @@ _STATUS = {
 }
 _NO_EXPIRY = datetime(1601, 1, 1, tzinfo=UTC)
 _NO_EXPIRY_TEXT = "1601/1/1"
-"""How a licence that is no beta's shows its end; posted outputs have it so, and in other regions' forms."""
+"""How a licence that is not a beta's shows its end; posted outputs have it so, and in other regions' forms."""
 _INFORMATION_ONLY = " (for information purposes only as the status is licensed)"
 
 

@@ -32,7 +32,7 @@ def _ril(session: Session, arguments: list[str], output: Output) -> None:
     try:
         int(arguments[1])
     except ValueError:
-        raise Published(TYPE_MISMATCH, f"'{arguments[1]}' is no version: it is a number.") from None
+        raise Published(TYPE_MISMATCH, f"'{arguments[1]}' is not a version: it is a number.") from None
     output.lines += ["Removing Token-based Activation License ...", "", NO_LICENCES]
 
 

@@ -280,7 +280,7 @@ def _number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise Published(TYPE_MISMATCH, f"'{text}' is no number.") from None
+        raise Published(TYPE_MISMATCH, f"'{text}' is not a number.") from None
 
 
 _COMMANDS: dict[str, Callable[[HostSession, list[str], Output], None]] = {

@@ -47,9 +47,9 @@ def _port(text: str) -> int:
         number = int(text)
     except ValueError:
         hint = "an IPv6 address is written in brackets: [2001:db8::1]:1688" if ":" in text else "a port is a number"
-        raise Published(TYPE_MISMATCH, f"'{text}' is no port; {hint}.") from None
+        raise Published(TYPE_MISMATCH, f"'{text}' is not a port; {hint}.") from None
     if not 1 <= number <= 65535:
-        raise Published(Status.E_INVALIDARG, f"'{text}' is no port: it is a number from 1 to 65535.")
+        raise Published(Status.E_INVALIDARG, f"'{text}' is not a port: it is a number from 1 to 65535.")
     return number
 
 
@@ -104,7 +104,7 @@ def _act_type(session: Session, arguments: list[str], output: Output) -> None:
     kind = arguments[0] if arguments else "0"
     if kind not in ("0", "1", "2", "3"):
         output.lines.append("Error: The data is invalid")
-        output.notes.append(f"'{kind}' is no activation type: 0 any, 1 Active Directory, 2 KMS, 3 token.")
+        output.notes.append(f"'{kind}' is not an activation type: 0 any, 1 Active Directory, 2 KMS, 3 token.")
         return
     settings = _scope(session, [kind, *arguments[1:]], output)
     if settings is None:

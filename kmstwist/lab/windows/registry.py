@@ -152,7 +152,7 @@ def _number(text: str) -> int:
     try:
         return int(text, 0)
     except ValueError:
-        raise RegistryError(f"'{text}' is no number.") from None
+        raise RegistryError(f"'{text}' is not a number.") from None
 
 
 def _set_host(settings: KmsSettings, text: str | None) -> None:
@@ -162,7 +162,7 @@ def _set_host(settings: KmsSettings, text: str | None) -> None:
 def _set_port(settings: KmsSettings, text: str | None) -> None:
     port = _number(text) if text else None
     if port is not None and not 1 <= port <= 65535:
-        raise RegistryError(f"'{text}' is no TCP port.")
+        raise RegistryError(f"'{text}' is not a TCP port.")
     settings.port = port
 
 
@@ -173,7 +173,7 @@ def _set_domain(settings: KmsSettings, text: str | None) -> None:
 def _set_type(settings: KmsSettings, text: str | None) -> None:
     kind = _number(text) if text else 0
     if not 0 <= kind <= 3:
-        raise RegistryError(f"'{text}' is no activation type: 0 any, 1 Active Directory, 2 KMS, 3 token.")
+        raise RegistryError(f"'{text}' is not an activation type: 0 any, 1 Active Directory, 2 KMS, 3 token.")
     settings.act_type = kind or None
 
 

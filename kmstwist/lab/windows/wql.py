@@ -23,7 +23,7 @@ def query(text: str) -> tuple[list[str], str, Test]:
     """The properties of a SELECT (none for `*`), its class, and its WHERE as a test."""
     found = _QUERY.match(text)
     if found is None:
-        raise WqlError(f"{text!r} is no query; it has properties, a class and, if wanted, a filter")
+        raise WqlError(f"{text!r} is not a query; it has properties, a class and, if wanted, a filter")
     names = [name.strip() for name in found[1].split(",")]
     return ([] if names == ["*"] else names), found[2], condition(found[3]) if found[3] else lambda instance: True
 
@@ -91,7 +91,7 @@ class _Parser:
     def _comparison(self) -> Test:
         kind, name = self._next()
         if kind != "w":
-            raise WqlError(f"{name!r} is no property in the filter {self._text!r}")
+            raise WqlError(f"{name!r} is not a property in the filter {self._text!r}")
         denied = False
         operator = self._next()[1].lower()
         if operator == "is":
@@ -103,7 +103,7 @@ class _Parser:
         if kind == "s":
             wanted = re.sub(r"\\(.)", r"\1", text[1:-1])
         if operator not in _OPERATORS:
-            raise WqlError(f"{operator!r} is no comparison in the filter {self._text!r}")
+            raise WqlError(f"{operator!r} is not a comparison in the filter {self._text!r}")
         compare = _OPERATORS[operator]
         return lambda instance: compare(instance.get(name), wanted) != denied
 

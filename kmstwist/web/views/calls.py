@@ -91,7 +91,7 @@ def code(asking: Asking, question: CodeQuestion) -> Code:
     means = meaning_of(question.name)
     total, rows = met(asking.connection, question.name, since, None, question.rows, question.offset)
     if not means.meaning and not total:
-        raise NotThere(f"{question.name!r} is no code that is known here, and no call ended with it")
+        raise NotThere(f"{question.name!r} is not a code that is known here, and no call ended with it")
     latest = latest_calls(asking.connection, Which(code=question.name, since=since), 10)
     return Code(
         question.name,

@@ -73,7 +73,7 @@ def exact_moment(text: object) -> object:
     """A time with its zone, as RFC 3339 has it, that is one in UTC as well."""
     if isinstance(text, str):
         if not _RFC_3339.fullmatch(text):
-            raise ValueError(f"{text!r} is no time; write it as 2026-06-01T13:00:00Z")
+            raise ValueError(f"{text!r} is not a time; write it as 2026-06-01T13:00:00Z")
         return parse_when(text, datetime(2026, 1, 1, tzinfo=UTC))
     return text
 

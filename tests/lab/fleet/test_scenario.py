@@ -175,7 +175,7 @@ def test_a_file_that_is_none_is_told_with_the_ready_ones(tmp_path: Path) -> None
         find_scenario(str(tmp_path / "none.toml"))
     broken = tmp_path / "broken.toml"
     broken.write_text("days = \n")
-    with pytest.raises(ScenarioError, match="is no TOML: Invalid value \\(at line 1"):
+    with pytest.raises(ScenarioError, match="is not TOML: Invalid value \\(at line 1"):
         load(broken)
     broken.write_bytes(b"\xff\xfe")
     with pytest.raises(ScenarioError, match="UTF-8"):

@@ -262,8 +262,8 @@ def test_an_activation_id_that_is_not_there_is_said_to_be_so_and_is_no_failure(d
         ("a b", "'a b' is not a DNS domain"),
         ("corp.example:99", "'example:99' may hold only letters"),
         ("[::1]", "may hold only letters"),
-        ("::1", "'::1' is no DNS domain, but an address"),
-        ("10.0.0.1", "'10.0.0.1' is no DNS domain, but an address"),
+        ("::1", "'::1' is not a DNS domain, but an address"),
+        ("10.0.0.1", "'10.0.0.1' is not a DNS domain, but an address"),
     ],
 )
 def test_what_is_no_domain_is_taken_as_windows_does_and_noted_by_both_tools(desk: Desk, text: str, said: str) -> None:

@@ -96,7 +96,7 @@ def event_of(values: Mapping[str, Any], place: str, times: Times) -> RawEvent | 
     if not number:
         return _missing(place, "event id", "Id")
     if not number.isascii() or not number.isdecimal() or len(number) > 10:
-        return BrokenEvent(place, f"the event's id is no number: {number[:40]!r}")
+        return BrokenEvent(place, f"the event's id is not a number: {number[:40]!r}")
     # An InstanceId has qualifiers above the number.
     event_id = int(number) & 0xFFFF
     source = " ".join(filter(None, (fields.text(SOURCE), fields.text(LOG))))

@@ -112,7 +112,7 @@ def read_events(
             if progress is not None:
                 progress(file.tell())
     root = root_of(text_of(sample)) if form is Format.XML else ""
-    # A list without events is an export of an empty log; anything else is no export.
+    # A list without events is an export of an empty log; anything else is not an export.
     if empty and form is Format.XML and root not in ("Events", "Event"):
         raise UnknownFormat(f"no events in it: it is {what_else(root)}; {WAYS}")
 

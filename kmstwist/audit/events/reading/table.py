@@ -34,7 +34,7 @@ _NAMED = {name.lower() for name in (*fields.EVENT_ID, *fields.TIME, *fields.MESS
 
 
 class NoTable(ValueError):
-    """The text is no table of events."""
+    """The text is not a table of events."""
 
 
 def looks_like_table(head: str) -> bool:

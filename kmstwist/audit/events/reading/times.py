@@ -23,7 +23,7 @@ from kmstwist.audit.events.reading.noon import Half, half_of
 
 # Nothing logged events of KMS before Windows Vista.
 EARLIEST_MS = int(datetime(2006, 1, 1, tzinfo=UTC).timestamp() * 1000)
-# A day later than now is a zone that was guessed wrong; more is no time of an event.
+# A day later than now is a zone that was guessed wrong; more is not a time of an event.
 AHEAD_MS = 86_400_000
 
 # A request whose clock is further off is refused; a little more, since the client's time has no seconds.
@@ -81,7 +81,7 @@ def iso_to_ms(text: str, zone: tzinfo = UTC) -> int:
     """
     found = _ISO.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{text[:40]!r} is no time")
+        raise ValueError(f"{text[:40]!r} is not a time")
     # Windows has seven digits after the point, Python takes six.
     fraction = (found[3] or "")[:6]
     offset = "Z" if (found[4] or "").upper() == "UTC" else (found[4] or "").upper()

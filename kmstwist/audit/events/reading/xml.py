@@ -161,7 +161,7 @@ def _read(root: Element, place: str) -> RawEvent:
         raise ValueError("the event has no System element")
     number = system.findtext(space + "EventID", "").strip()
     if not number.isascii() or not number.isdecimal() or len(number) > 10:
-        raise ValueError(f"the event's id is no number: {number[:40]!r}")
+        raise ValueError(f"the event's id is not a number: {number[:40]!r}")
     provider = system.find(space + "Provider")
     named = (provider.get("Name", ""), provider.get("EventSourceName", "")) if provider is not None else ()
     source = " ".join(filter(None, (*named, system.findtext(space + "Channel", "").strip())))

@@ -102,5 +102,5 @@ def _bring_back(table: str, columns: str, values: str) -> None:
 
 
 def downgrade() -> None:
-    """Not to be had: rows that are apart now have one key before. The backup of before is the way back."""
+    """Not possible: rows that are apart now have one key before. The earlier backup is the way back."""
     raise NotImplementedError("put the backup that was made before the upgrade in the store's place")
