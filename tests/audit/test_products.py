@@ -271,7 +271,7 @@ def test_names_in_the_configuration_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="named twice"):
         load(path)
     path.write_text(table % "x")
-    with pytest.raises(ConfigError, match="no activation id"):
+    with pytest.raises(ConfigError, match="not an activation id"):
         load(path)
 
 

@@ -169,7 +169,7 @@ def test_a_machine_without_a_dns_server_is_told_in_a_sentence(monkeypatch: pytes
         (("--as-client", "--cached", "kms:x"), "1 to 65535"),
         (("--domain", "corp.test", "--timeout", "nan"), "nan is not a number"),
         (("--domain", "corp.test", "--timeout", "inf"), "not in the range"),
-        (("--domain", "corp.test", "--known", "not a host"), "no host name"),
+        (("--domain", "corp.test", "--known", "not a host"), "not a host name"),
     ],
 )
 def test_bad_input_is_one_sentence_and_a_failing_status(arguments: tuple[str, ...], complaint: str) -> None:

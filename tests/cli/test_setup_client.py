@@ -48,7 +48,7 @@ def test_the_forms_offered_are_those_there_are() -> None:
         (("--product", "Windows 11 Pro", "--host", "kms.test", "--discover"), "Give either --host"),
         (("--product", "Windows 11 Pro", "--host", "kms.test", "--domain", "d.test"), "--domain goes with --discover"),
         (("--product", "Windows 11 Pro", "--host", "kms.test:99999"), "1 to 65535"),
-        (("--product", "Windows 11 Pro", "--host", 'x" & del *'), "no host name"),
+        (("--product", "Windows 11 Pro", "--host", 'x" & del *'), "not a host name"),
         (("--product", "Windows 11 Pro", "--discover", "--domain", "a b"), "letters, digits and hyphens"),
         (("--product", "Word 2019", "--host", "2001:db8::7"), "AAAA"),
     ],

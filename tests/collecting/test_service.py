@@ -224,7 +224,7 @@ def test_a_certificate_that_is_none_is_told_at_the_start(store: Engine, tmp_path
         ('listen = ["tls:10.0.0.5"]\nsenders = ["10.0.0.1"]', "tls needs a certificate"),
         ('listen = ["http:10.0.0.5:1"]', "must be tcp, udp or tls"),
         ('listen = ["tcp:kms1:5514"]', "must be tcp, udp or tls"),
-        ('timezone = "Mars/Olympus"', "no time zone"),
+        ('timezone = "Mars/Olympus"', "not a time zone"),
     ],
 )
 def test_mistakes_in_the_configuration_are_told_with_their_cure(tmp_path: Path, text: str, said: str) -> None:

@@ -124,5 +124,5 @@ def test_no_bytes_raise_anything_but_a_message_error(head: bytes, tail: bytes) -
 
 
 def test_an_unknown_version_is_not_sealed() -> None:
-    with pytest.raises(ValueError, match="no KMS protocol version"):
+    with pytest.raises(ValueError, match="not a KMS protocol version"):
         CIPHER.seal_request(replace(REQUEST, version=Version(7, 0)))

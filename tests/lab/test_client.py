@@ -109,7 +109,7 @@ def test_a_renewal_that_fails_leaves_the_licence_and_retries_sooner(windows: Pro
         ({"cmid": UUID(int=99)}, "is for client"),
         ({"client_time": 1}, "another request's time"),
         ({"version": V5}, "version 5.0"),
-        ({"host_id": "55041-00206-271-298329-03-1033"}, "no lab host"),
+        ({"host_id": "55041-00206-271-298329-03-1033"}, "not a lab host"),
     ],
 )
 def test_an_answer_that_does_not_fit_the_request_changes_nothing(

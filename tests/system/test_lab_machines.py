@@ -141,7 +141,7 @@ def test_mistakes_are_told_in_a_sentence(tmp_path: Path) -> None:
         (("slmgr", "NOBODY", "/sia"), 'no lab machine "NOBODY"'),
         (("slmgr", "host", "/sia"), "Unrecognized option: /sia"),
         (("machine", "new", "host", "--product", WINDOWS), "is the lab host itself"),
-        (("machine", "new", "a b", "--product", WINDOWS), "no machine name"),
+        (("machine", "new", "a b", "--product", WINDOWS), "not a machine name"),
         (("machine", "new", "PC1", "--product", "Windows 12"), "the catalogue has no product"),
         (("machine", "new", "PC1", "--product", WINDOWS, "--product", "Windows 11 Pro"), "one Windows"),
         (("confirm", "12345"), "0xC004F02F"),

@@ -203,7 +203,7 @@ def _read_aligned(event_id: int, strings: Sequence[str]) -> dict[str, Any]:
             except ValueError:
                 if place > best:
                     best = place
-                    why = f"string {start + place + 1} of event {event_id} is no {kind}: {text[:80]!r}"
+                    why = f"string {start + place + 1} of event {event_id} is not a {kind}: {text[:80]!r}"
                 break
             if field:
                 facts[field] = value

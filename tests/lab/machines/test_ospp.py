@@ -217,7 +217,7 @@ def test_the_host_is_offices_own(desk: Desk) -> None:
     desk.ospp("/act")
     assert desk.asked[-1] == HostPort("kms", 1688)
     assert "ERROR CODE: 0x80070057" in desk.ospp("/setprt:0")
-    for word, note in (("kms:1800", "/setprt:1800"), ("[::1]:1800", "/setprt:1800"), ("a b", "no host name")):
+    for word, note in (("kms:1800", "/setprt:1800"), ("[::1]:1800", "/setprt:1800"), ("a b", "not a host name")):
         output = desk.office(f"/sethst:{word}")
         assert said(output.lines) == [APPLIED]
         assert note in output.notes[0]
@@ -290,7 +290,7 @@ def test_a_licence_file_brings_office_products_only(desk: Desk, tmp_path: Path) 
     ]
     assert desk.machine.licences[-1].product.name == "Visio LTSC Professional 2021"
     file.write_text("Windows Server 2022 Standard\n")
-    assert "no Office product" in desk.office(f"/inslic:{file}").notes[0]
+    assert "not an Office product" in desk.office(f"/inslic:{file}").notes[0]
     assert desk.office("/inslic:what.txt").notes == [
         "Unrecognized file. Office licenses have an .xrm-ms file extension."
     ]

@@ -217,7 +217,7 @@ def test_an_address_of_ipv6_without_brackets_is_split_at_its_first_colon(desk: D
 def test_any_text_is_taken_for_a_host_and_fails_when_it_is_asked(desk: Desk) -> None:
     output = desk.run("/skms", "-bad-")
     assert output.lines == ["Key Management Service machine name set to -bad- successfully."]
-    assert "no host name" in output.notes[0]
+    assert "not a host name" in output.notes[0]
 
 
 def test_the_lookup_domain_is_told_and_warned_about_where_a_host_is_set(desk: Desk) -> None:
