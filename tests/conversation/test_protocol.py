@@ -26,7 +26,7 @@ from kmstwist.audit.writer import AuditUnavailable
 from kmstwist.conversation.calls import Recorder
 from kmstwist.conversation.conversation import CONVERSATION
 from kmstwist.conversation.factory import KmsFactory
-from kmstwist.conversation.protocol import KmsProtocol
+from kmstwist.conversation.protocol import TAKEN, KmsProtocol
 from kmstwist.conversation.settings import TimeoutSettings
 from kmstwist.conversation.states import Input, State
 from kmstwist.kms import interface
@@ -1163,3 +1163,17 @@ def test_the_system_is_asked_once_for_the_port_that_clients_connect_to(
         [ack] = of_kind(BindAck, [decode(protocol.transport.value())])
         assert ack.secondary_address == b"1688"
     assert asked == ["asked"]
+
+
+def test_a_client_that_sends_much_at_once_and_leaves_is_not_read_any_more(factory: KmsFactory, clock: Clock) -> None:
+    conversation = Conversation(factory)
+    conversation.bind()
+    much = encode(CoCancel(9)) * (3 * TAKEN // 16)
+    conversation.protocol.dataReceived(much)
+    # More comes before the rest has had its turn: it waits behind it.
+    conversation.protocol.dataReceived(much)
+    assert conversation.transport.producerState == "paused"
+    conversation.close()
+    received = conversation.protocol.conversation.log.bytes_in
+    clock.advance(0)
+    assert conversation.protocol.conversation.log.bytes_in == received
