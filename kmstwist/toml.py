@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from typing import Any, Final
 
-#: Dots before the equals sign of a line; a key of so many parts is no option of anything.
+#: Dots before the equals sign of a line; a key of so many parts is not an option of anything.
 _MOST_DOTS: Final = 100
 
 

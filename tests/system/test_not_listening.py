@@ -1,4 +1,4 @@
-"""A gateway that serves nobody says so to every management client of RPC, and a probe of it is no OK."""
+"""A gateway that serves nobody says so to every management client of RPC, and a probe of it is not an OK."""
 
 from __future__ import annotations
 
