@@ -79,6 +79,19 @@ CONVERSATION = LogEvent(
         "bytes_out": "bytes sent to the client",
     },
 )
+UNUSED = LogEvent(
+    "unused",
+    "debug",
+    "A connection on which nothing was asked: a gateway's reserve (client-reserve), or a balancer's check that the "
+    "port is open (client-check). It counts as no refusal.",
+    {
+        "client": "the client's IP address",
+        "port": "the client's TCP port",
+        "proxy": "the load balancer's address, where the client's comes from its PROXY header",
+        "reason": "the reason code (docs/reference/reasons.md)",
+        "total_ms": "milliseconds from the connection to its end",
+    },
+)
 STARTING = LogEvent(
     "starting",
     "info",

@@ -46,6 +46,8 @@ class Reason(StrEnum):
     CLIENT_LOST = "client-lost"
     CLIENT_ORPHANED = "client-orphaned"
     CLIENT_IDLE = "client-idle"
+    CLIENT_RESERVE = "client-reserve"
+    CLIENT_CHECK = "client-check"
     CLIENT_SLOW = "client-slow"
     CLIENT_TOTAL = "client-total"
 
@@ -187,6 +189,14 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.CLIENT_ORPHANED: Explanation(
         "the client gave its call up before the answer came", "see whether answers are slow"
+    ),
+    Reason.CLIENT_RESERVE: Explanation(
+        "the client bound a connection and asked for nothing on it, as a gateway's reserve does; it was closed",
+        "nothing to do",
+    ),
+    Reason.CLIENT_CHECK: Explanation(
+        "somebody connected and left without a byte, as a load balancer does to see that the port is open",
+        "nothing to do",
     ),
     Reason.CLIENT_IDLE: Explanation(
         "nothing came from the client for the idle timeout",

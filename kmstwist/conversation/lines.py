@@ -21,12 +21,14 @@ from twisted.logger import Logger
 
 from kmstwist.deadlines import Deadlines
 from kmstwist.kms.activation import ActivationCall
-from kmstwist.logevents import CONVERSATION
+from kmstwist.logevents import CONVERSATION, UNUSED
 from kmstwist.reasons import Reason
 from kmstwist.telemetry.counters import Telemetry
 
 #: Seconds that the line of a call that is over waits for the connection's end.
 LINE_WAITS: Final = 1.0
+#: Bytes from a client that has bound and not asked: a bind with all of Windows' contexts has 160.
+_NO_MORE_THAN_A_BIND: Final = 1024
 #: Ends of a connection that say nothing of what the client did before.
 _WENT_AWAY: Final = (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST, Reason.CLIENT_IDLE)
 
@@ -141,12 +143,37 @@ class ConnectionLog:
         if self._untold is not None and cause.reason in _WENT_AWAY:
             # Why the client was refused says more than that it then went away.
             cause = self._untold
+        if self._untold is None and (unused := self._unused(cause.reason)) is not None:
+            self._tell_unused(unused)
+            return None
         rest = ActivationCall(b"", self.client, self.port, self.proxy, started=self._writer.clock.seconds())
         rest.asked = False
         rest.bytes_in = self.bytes_in
         rest.reason, rest.detail = cause
         self._write(rest, end)
         return rest
+
+    def _unused(self, reason: Reason) -> Reason | None:
+        """What a connection without a call was for, where it is one of those that come every few seconds."""
+        if self.bound_at is not None and reason is Reason.CLIENT_IDLE and self.bytes_in <= _NO_MORE_THAN_A_BIND:
+            return Reason.CLIENT_RESERVE
+        if not self.bytes_in and reason in (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST):
+            return Reason.CLIENT_CHECK
+        return None
+
+    def _tell_unused(self, reason: Reason) -> None:
+        writer = self._writer
+        total = writer.clock.seconds() - self.opened
+        bind = None if self.bound_at is None else self.bound_at - self.opened
+        writer.telemetry.conversation("none", str(reason), bind=bind, call=None, total=total)
+        UNUSED.emit(
+            writer.log,
+            client=self.client,
+            port=self.port,
+            proxy=self.proxy,
+            reason=str(reason),
+            total_ms=total * 1000,
+        )
 
     def _write(self, call: ActivationCall, end: str) -> None:
         """Count the conversation and write its line."""

@@ -495,7 +495,8 @@ def test_a_client_that_binds_and_does_not_ask_is_closed_as_idle(
     assert not conversation.transport.aborted
     clock.advance(0.2)
     conversation.close(ConnectionLost)
-    assert [(line["reason"], line["phase"]) for line in lines] == [("client-idle", "bound")]
+    assert [line["reason"] for line in lines] == ["client-reserve"]
+    assert factory.telemetry.counters.reasons == {}
 
 
 def test_after_an_answer_the_idle_timeout_counts(factory: KmsFactory, clock: Clock) -> None:
@@ -788,7 +789,8 @@ def test_a_balancer_that_only_connects_to_see_whether_we_are_there_has_one_line(
 ) -> None:
     conversation = Conversation(factory, "10.0.0.5")
     conversation.close()
-    assert [(line["client"], line["reason"]) for line in lines] == [("10.0.0.5", "client-closed")]
+    assert [(line["client"], line["reason"]) for line in lines] == [("10.0.0.5", "client-check")]
+    assert factory.telemetry.counters.reasons == {}
     assert factory.admission.open_connections == 0
 
 
