@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -26,6 +27,23 @@ _LONGEST = 100
 def _said(text: str) -> str:
     """What was typed, as a terminal can show it, and no longer than a line."""
     return visible_lines(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
+
+
+#: What click says of a wrong value, and what people say.
+_WORDS = (
+    (re.compile(r"is not a valid integer(?: range)?\.$"), "is no whole number."),
+    (re.compile(r"is not a valid float(?: range)?\.$"), "is no number."),
+    (re.compile(r"^(.*) is not in the range (\S+?)<=x<=(\S+?)\.$"), r"\1 is not from \2 to \3."),
+    (re.compile(r"^(.*) is not in the range (\S+?)<x<=(\S+?)\.$"), r"\1 is not more than \2 and at most \3."),
+    (re.compile(r"^(.*) is not in the range x>=(\S+?)\.$"), r"\1 is less than \2."),
+)
+
+
+def in_our_words(message: str) -> str:
+    """What is wrong with a value, as people say it."""
+    for click_s, ours in _WORDS:
+        message = click_s.sub(ours, message)
+    return message
 
 
 class Verb(NamedTuple):
@@ -64,7 +82,7 @@ class LazyGroup(click.Group):
             place = f"{_said(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
             raise click.ClickException(f"{place}{error.strerror or error}") from None
         except click.ClickException as error:
-            vars(error)["message"] = visible_lines(error.message)
+            vars(error)["message"] = visible_lines(in_our_words(error.message))
             if isinstance(error, click.FileError):
                 vars(error)["ui_filename"] = visible_lines(error.ui_filename)
             raise
