@@ -93,6 +93,11 @@ completion: dev
 deb:
 	packaging/deb/build --out dist
 
+# A signed repository with packages for Debian 12 and 13, each built in a clean system: packaging/deb/release --help
+.PHONY: apt-repo
+apt-repo:
+	packaging/deb/release
+
 try-debian:
 	packaging/deb/try-on-debian
 

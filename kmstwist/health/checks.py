@@ -18,6 +18,7 @@ from typing import Any
 
 from kmstwist.configuration.model import Config
 from kmstwist.findings import Finding, Health
+from kmstwist.health.libraries import check_libraries
 from kmstwist.health.running import Running, holder_of, user_name
 from kmstwist.sqlitecodes import Trouble, trouble_of
 from kmstwist.startup import StartupError
@@ -322,7 +323,13 @@ LOCAL_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     check_space,
     check_clock,
     check_name,
+    check_libraries,
 )
 
 #: Those that need no configuration, for a user who may not read it.
-UNCONFIGURED_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (check_server, check_port, check_clock)
+UNCONFIGURED_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    check_server,
+    check_port,
+    check_clock,
+    check_libraries,
+)

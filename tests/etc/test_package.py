@@ -147,12 +147,34 @@ def test_it_installs_runs_upgrades_in_place_and_goes_without_a_trace(
     machine("dpkg --remove kmstwist 2>&1")
     assert machine("/etc/init.d/kmstwist stop; echo $?").strip() == "0"
     machine("test -e /var/lib/kmstwist/lab.key && test -e /etc/kmstwist/kmstwist.toml && ! test -e /usr/lib/kmstwist")
-    machine("dpkg --purge kmstwist 2>&1")
+    # What dpkg puts beside a configuration, and an instance's, go; keys are kept, by their names.
+    machine("cd /etc/kmstwist && touch two.toml kmstwist.toml.dpkg-dist tsig.key gateway.keytab")
+    purged = machine("dpkg --purge kmstwist 2>&1")
+    assert "  /etc/kmstwist/tsig.key\n" in purged
+    assert "  /etc/kmstwist/gateway.keytab\n" in purged
+    assert sorted(machine("ls /etc/kmstwist").split()) == ["gateway.keytab", "tsig.key"]
+    machine("rm -r /etc/kmstwist")
     left = machine(
         "ls -d /etc/*/*kmstwist* /var/*/kmstwist /run/kmstwist /usr/lib/kmstwist 2>/dev/null || true; "
         "getent passwd kmstwist || true"
     )
     assert left == ""
+
+
+@pytest.mark.needs("dpkg-deb")
+@pytest.mark.xdist_group("deb")
+def test_a_package_is_built_alike_again_and_has_what_active_directory_needs(
+    packages: tuple[Path, Path], tmp_path: Path
+) -> None:
+    first = packages[0]
+    (tmp_path / "again").mkdir()
+    (tmp_path / "work").symlink_to(first.parent / "work")
+    again = build(tmp_path, "1.0")
+    assert again.read_bytes() == first.read_bytes()
+    listed = run(["dpkg-deb", "--contents", str(first)]).stdout
+    for package in ("gssapi", "evtx", "psycopg"):
+        assert f"/site-packages/{package}/__init__.py" in listed
+    assert "direct_url.json" not in listed
 
 
 @pytest.mark.needs("dpkg-deb", "lintian")

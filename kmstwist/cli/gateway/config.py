@@ -63,6 +63,7 @@ def where(
 def check(file: Path | None) -> None:
     """Check FILE, or the one in force; say every mistake with its place and its cure."""
     from kmstwist.configuration.derived import refuse_open_passwords, refuse_ourselves
+    from kmstwist.configuration.installed import refuse_missing
     from kmstwist.configuration.reading import ConfigError, load
     from kmstwist.startup import StartupError
 
@@ -75,6 +76,7 @@ def check(file: Path | None) -> None:
         effective = load(file)
         refuse_open_passwords(effective)
         refuse_ourselves(effective.config)
+        refuse_missing(effective.config)
     except StartupError as error:
         place = "" if str(error).startswith(f"{file}:") else f"{file}: "
         raise click.ClickException(f"{place}{error}.") from None

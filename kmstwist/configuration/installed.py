@@ -1,0 +1,39 @@
+"""Whether the optional packages that a configuration needs are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from kmstwist.configuration.model import Config
+from kmstwist.startup import StartupError
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """An option of the configuration that is set, the Python module it needs, and the extra that brings it."""
+
+    option: str
+    module: str
+    extra: str
+
+
+def needs(config: Config) -> Iterator[Need]:
+    """What the configuration needs beyond kmstwist's own dependencies."""
+    if config.audit.enabled and config.audit.forward_to is not None:
+        yield Need("[audit] forward_to", "psycopg", "postgres")
+    if config.web.listen is not None and config.web.store is not None:
+        yield Need("[web] store", "psycopg", "postgres")
+    if config.dns.publish.domains and config.dns.publish.keytab is not None:
+        yield Need("[dns.publish] keytab", "gssapi", "gssapi")
+
+
+def refuse_missing(config: Config) -> None:
+    """Raise `StartupError` where a package that the configuration needs is not installed."""
+    for need in needs(config):
+        if find_spec(need.module) is None:
+            raise StartupError(
+                f"{need.option}: this needs the Python package {need.module}, which is not installed; cure: pip "
+                f"install 'kmstwist[{need.extra}]', where kmstwist is installed (the Debian package has it)"
+            )

@@ -1,0 +1,46 @@
+"""How old the libraries are that came with kmstwist, and that no distribution patches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import distributions
+from pathlib import Path
+
+from kmstwist.clock import now
+from kmstwist.findings import Finding, Health
+
+_YEAR = 365 * 86400
+
+
+def check_libraries(case: object) -> Iterator[Finding]:
+    """Whether they were put there over a year ago. `case` does not matter."""
+    found = list(_put_there())
+    # Where there is no environment of kmstwist's own, its libraries are the distribution's, which patches them.
+    if sys.prefix != sys.base_prefix and found and now() - max(found) > _YEAR:
+        yield _old(len(found), max(found))
+
+
+def _old(many: int, newest: float) -> Finding:
+    day = datetime.fromtimestamp(newest, UTC).date()
+    return Finding(
+        "libraries",
+        Health.DEGRADED,
+        f"the {many} Python libraries in {sys.prefix} are as of {day} or older, over a year, and nobody patches them",
+        "install a newer package of kmstwist, or one built anew (docs/install.md); without a package: pip install "
+        "--upgrade --upgrade-strategy eager",
+    )
+
+
+def _put_there() -> Iterator[float]:
+    """When each of the environment's libraries was put there: its own list of files is as old as that.
+
+    In the Debian package all files bear the date for which it was built.
+    """
+    for distribution in distributions(
+        path=[str(path) for path in Path(sys.prefix, "lib").glob("python3*/site-packages")]
+    ):
+        for file in distribution.files or ():
+            if file.name == "RECORD":
+                yield Path(str(distribution.locate_file(file))).stat().st_mtime
