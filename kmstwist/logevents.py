@@ -367,6 +367,12 @@ PAUSED = LogEvent(
     "The administrator paused kmstwist, or had it go on.",
     {"paused": "yes: clients are told 'too busy'; no: they are answered again"},
 )
+LEAVING = LogEvent(
+    "leaving",
+    "info",
+    "/readyz says 503 from now on, so that balancers send clients elsewhere; they are still answered for a while.",
+    {"seconds": "for so many seconds", "then": "what comes after them: pause or stop"},
+)
 STILL_SWITCHED = LogEvent(
     "still-switched",
     "warn",

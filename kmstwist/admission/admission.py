@@ -71,6 +71,8 @@ class Admission:
         self._total = 0
         #: Whether every call is answered "too busy" for now.
         self.paused = False
+        #: Whether that is about to come: calls are answered as ever, and the health check says that we go.
+        self.leaving = False
         self._connections = connections
         self._use(settings)
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from kmstwist.collecting.settings import TLS, parse_place
 from kmstwist.configuration.model import Config
+from kmstwist.extras import install_command
 from kmstwist.startup import StartupError
 
 
@@ -27,6 +29,10 @@ def needs(config: Config) -> Iterator[Need]:
         yield Need("[web] store", "psycopg", "postgres")
     if config.dns.publish.domains and config.dns.publish.keytab is not None:
         yield Need("[dns.publish] keytab", "gssapi", "gssapi")
+    if config.notify.targets:
+        yield Need("[notify] targets", "apprise", "notify")
+    if any(parse_place(place).kind == TLS for place in config.events.listen):
+        yield Need("[events] listen", "OpenSSL", "tls")
 
 
 def refuse_missing(config: Config) -> None:
@@ -34,6 +40,6 @@ def refuse_missing(config: Config) -> None:
     for need in needs(config):
         if find_spec(need.module) is None:
             raise StartupError(
-                f"{need.option}: this needs the Python package {need.module}, which is not installed; cure: pip "
-                f"install 'kmstwist[{need.extra}]', where kmstwist is installed (the Debian package has it)"
+                f"{need.option}: this needs the Python package {need.module}, which is not installed; cure: "
+                f"{install_command(need.extra)}"
             )

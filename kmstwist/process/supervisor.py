@@ -30,6 +30,7 @@ from kmstwist.configuration.reading import ConfigError
 from kmstwist.logevents import WORKER_ENDED, WORKER_SILENT, WORKER_STARTED
 from kmstwist.process.adoption import Adoption, handed_on
 from kmstwist.process.control import Command, CommandError, NoAnswer, NobodyThere, ask, socket_path
+from kmstwist.process.earlier import Earlier
 from kmstwist.process.listening import Listeners
 from kmstwist.process.options import Options
 from kmstwist.process.refusal import refused
@@ -104,6 +105,7 @@ class Supervisor(Service):
         self.workers = [Worker(number, self) for number in range(1, self._server.workers + 1)]
         self._hearing = LoopingCall(self._hear)
         self._hearing.clock = reactor
+        self._earlier = Earlier()
 
     def privilegedStartService(self) -> None:
         """Open the ports, still with the privileges that a low port needs, and accept nothing on them."""
@@ -288,7 +290,9 @@ class Supervisor(Service):
         give_up = self._reactor.seconds() + _STARTS_WITHIN
         while True:
             try:
-                return await deferToThread(ask, self._path(worker), dict(request), _ANSWERS_WITHIN)
+                pid = worker.pid
+                answer = await deferToThread(ask, self._path(worker), dict(request), _ANSWERS_WITHIN)
+                return self._earlier.with_those_before(worker.number, pid, answer)
             except NobodyThere:
                 if not self.running or self._reactor.seconds() > give_up:
                     raise CommandError(

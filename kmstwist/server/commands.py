@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from kmstwist.admission.admission import Admission
@@ -13,7 +14,7 @@ from kmstwist.conversation.factory import KmsFactory
 from kmstwist.gateway.directory import UnknownUpstream
 from kmstwist.gateway.service import GatewayService
 from kmstwist.gateway.upstream import Upstream
-from kmstwist.logevents import PAUSED, STILL_SWITCHED, SWITCHES_LOST, UPSTREAM_DRAIN
+from kmstwist.logevents import LEAVING, PAUSED, STILL_SWITCHED, SWITCHES_LOST, UPSTREAM_DRAIN
 from kmstwist.process.control import Command, CommandError
 from kmstwist.process.refusal import refused
 from kmstwist.server.reload import Reloader
@@ -29,6 +30,7 @@ class Commands:
         admission: Admission,
         gateway: GatewayService | None,
         reloader: Reloader,
+        clock: IReactorTime,
         log: Logger | None = None,
     ) -> None:
         self._factory = factory
@@ -37,6 +39,8 @@ class Commands:
         self._reloader = reloader
         self._log = log or Logger(namespace="kmstwist.server")
         self._switches: SwitchesFile | None = None
+        self._clock = clock
+        self._pausing: IDelayedCall | None = None
 
     def keep_switches(self, file: SwitchesFile) -> None:
         """Switch what the file says was switched before the restart, and keep in it what is switched from now on."""
@@ -78,6 +82,7 @@ class Commands:
         return {
             "mode": "lab" if self._gateway is None else "gateway",
             "paused": self._admission.paused,
+            "leaving": self._admission.leaving,
             "connections": len(self._factory.connections),
             "counted": self._admission.open_connections,
             "conversations": self._factory.conversations,
@@ -97,8 +102,15 @@ class Commands:
         return self._switch(request, drained=False)
 
     def pause(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer every call with "too busy"."""
-        return self._pause(True)
+        """Answer every call with "too busy"; with `after`, only when so many seconds are over."""
+        after = float(request.get("after", 0))
+        if not after or self._admission.paused:
+            return self._pause(True)
+        self._stay()
+        LEAVING.emit(self._log, seconds=after, then="pause")
+        self._admission.leaving = True
+        self._pausing = self._clock.callLater(after, self._pause, True)
+        return {"paused": False, "not_kept": ""}
 
     def resume(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer calls again."""
@@ -129,7 +141,15 @@ class Commands:
         UPSTREAM_DRAIN.emit(self._log, upstream=upstream.name, state=upstream.state)
         return {"upstreams": [describe(upstream)], "not_kept": self._keep()}
 
+    def _stay(self) -> None:
+        """Take back that it is about to be paused."""
+        self._admission.leaving = False
+        if self._pausing is not None and self._pausing.active():
+            self._pausing.cancel()
+        self._pausing = None
+
     def _pause(self, paused: bool) -> dict[str, Any]:
+        self._stay()
         if self._admission.paused != paused:
             self._admission.paused = paused
             PAUSED.emit(self._log, paused="yes" if paused else "no")

@@ -80,6 +80,7 @@ class Observation:
             connections=len(self._factory.connections),
             paused=self._admission.paused,
             out_of_descriptors=self.descriptors is not None and self.descriptors.out,
+            leaving=self._admission.leaving,
         )
         if self._gateway is not None:
             for upstream in self._gateway.directory.upstreams:
@@ -165,6 +166,8 @@ class WorkersObservation:
         self._paths = {number: socket_path(run_dir, port, number) for number in range(1, workers + 1)}
         self._started = started
         self._in_thread = in_thread
+        #: Whether the whole server is about to stop.
+        self.leaving = False
         self._retired = Counters()
         #: What each worker told last, with its process id.
         self._last: dict[int, tuple[int, Snapshot]] = {}
@@ -193,6 +196,7 @@ class WorkersObservation:
             answering.append(snapshot)
         whole = together(answering, retired=silent, wanted=len(self._paths), mode="gateway", started=self._started)
         whole.out_of_descriptors |= self.descriptors is not None and self.descriptors.out
+        whole.leaving = whole.leaving or self.leaving
         return whole
 
 

@@ -11,8 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred
+from twisted.application.service import MultiService
 from twisted.internet.interfaces import IStreamServerEndpoint
 
 from kmstwist.admission.admission import Admission
@@ -61,6 +60,7 @@ from kmstwist.server.lab_settings import as_set_with_slmgr
 from kmstwist.server.monitoring import Observation, WorkersObservation, make_web, own_store, store_of_workers
 from kmstwist.server.naming import Naming, make_naming
 from kmstwist.server.reload import Reloader
+from kmstwist.server.stopping import LameDuck, StoppingInOrder
 from kmstwist.server.switches import SwitchesFile
 from kmstwist.server.telling import make_telling, targets_of
 from kmstwist.startup import StartupError
@@ -159,9 +159,9 @@ def _make_server(
     observation = Observation(factory, admission, gateway, audit, naming, now(), lab, collector)
     # As the readiness check says it, so that every management client of RPC sees it, too.
     factory.rpc.listening = lambda: (
-        bool(listening.running) and not admission.paused and (gateway is None or gateway.serves)
+        bool(listening.running) and not (admission.paused or admission.leaving) and (gateway is None or gateway.serves)
     )
-    own_commands = Commands(factory, admission, gateway, reloader)
+    own_commands = Commands(factory, admission, gateway, reloader, reactor)
     own_commands.keep_switches(SwitchesFile(state_dir(config), config.server.port))
     if adoption.worker <= 1:
         reactor.callWhenRunning(own_commands.say_switches)
@@ -174,9 +174,13 @@ def _make_server(
             naming.publisher.withdraw = False
 
     commands = {**own_commands.table, **observation.commands}
+    # Of workers, their supervisor is the one that waits.
+    duck = LameDuck(
+        0 if worker else config.server.timeouts.lame_duck, lambda: setattr(admission, "leaving", True), reactor
+    )
     if worker is None:
         Announcement(config, answering, reactor, listening.listeners, predecessor).setServiceParent(root)
-        commands |= _hand_over(listening.listeners, lambda: listening.drain, keep_name, signals)
+        commands |= _hand_over(listening.listeners, lambda: listening.drain, keep_name, signals, duck)
     else:
         commands |= {"keep-name": keep_name, "alive": lambda request: None}
     if audit is not None:
@@ -199,6 +203,7 @@ def _make_server(
     signals.setServiceParent(root)
     if worker is not None:
         SupervisorWatch(reactor, signals.stop).setServiceParent(root)
+    duck.setServiceParent(root)
     return root
 
 
@@ -260,13 +265,15 @@ def _make_supervisor(
     for service in (*site, *make_telling(config, targets, workers.snapshot, store, reactor)):
         service.setServiceParent(root)
     signals = Signals(reactor, supervisor.hang_up, supervisor.reopen_logs)
+    duck = LameDuck(config.server.timeouts.lame_duck, lambda: setattr(workers, "leaving", True), reactor)
     commands = {
         **supervisor.commands,
-        **_hand_over(supervisor.listeners, lambda: supervisor.drain, supervisor.keep_name, signals),
+        **_hand_over(supervisor.listeners, lambda: supervisor.drain, supervisor.keep_name, signals, duck),
     }
     control = socket_path(run_dir(config), config.server.port)
     ControlService(control, commands, reactor).setServiceParent(root)
     signals.setServiceParent(root)
+    duck.setServiceParent(root)
     return root
 
 
@@ -297,26 +304,14 @@ def _hand_over(
     drain: Callable[[], float],
     keep_name: Callable[[], Any],
     signals: Signals,
+    duck: LameDuck,
 ) -> Mapping[str, Command]:
-    return HandOver(listeners, drain, keep_name, signals.stop).table
+    def end() -> None:
+        # The successor answers already.
+        duck.seconds = 0
+        signals.stop()
 
-
-class StoppingInOrder(MultiService):
-    """Services that are started in order and stopped one by one in reverse.
-
-    The listening service is stopped, and its calls are finished, while the activator still answers them.
-    """
-
-    def stopService(self) -> Deferred[None]:
-        """Stop the last service first, and each when the one after it has stopped."""
-        Service.stopService(self)
-        return Deferred.fromCoroutine(self._stop_in_order())
-
-    async def _stop_in_order(self) -> None:
-        for service in reversed(self.services):
-            stopped = service.stopService()
-            if stopped is not None:
-                await stopped
+    return HandOver(listeners, drain, keep_name, end).table
 
 
 def _rpc_limits(config: Config, adoption: Adoption) -> Limits:

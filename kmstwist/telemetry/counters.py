@@ -140,6 +140,8 @@ class Snapshot:
     paused: bool = False
     #: Whether so few open files are left that nobody is accepted.
     out_of_descriptors: bool = False
+    #: Whether clients are still answered, and will not be soon: paused, or stopped.
+    leaving: bool = False
     upstreams: list[UpstreamState] = field(default_factory=list)
     #: Gauges of the audit: waiting (records) and failing (0 or 1), and where it is forwarded, behind (records) and
     #: connected (0 or 1). Empty where there is no audit.
@@ -208,6 +210,7 @@ def together(snapshots: Sequence[Snapshot], *, retired: Counters, wanted: int, m
         whole.connections += one.connections
         whole.paused = whole.paused or one.paused
         whole.out_of_descriptors = whole.out_of_descriptors or one.out_of_descriptors
+        whole.leaving = whole.leaving or one.leaving
         # One worker looks after these for all.
         whole.published.update(one.published)
         whole.strangers.update(one.strangers)

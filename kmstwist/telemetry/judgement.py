@@ -20,6 +20,9 @@ def judge(snapshot: Snapshot) -> list[Finding]:
     if snapshot.out_of_descriptors:
         text = "so few open files are left that clients wait to be accepted"
         findings.append(Finding("open files", Health.DEGRADED, text, "raise LimitNOFILE= or ulimit -n"))
+    if snapshot.leaving:
+        text = "about to be paused or stopped: clients are answered for some seconds yet"
+        findings.append(Finding("server", Health.DOWN, text))
     if snapshot.mode == "gateway":
         findings += _upstreams(snapshot)
     for domain, problem in snapshot.published.items():

@@ -127,6 +127,7 @@ def _fingerprint(status: Status, newest: int) -> str:
             [(one.name, one.state, one.detail, one.weight, one.priority) for one in snapshot.upstreams],
             [each.finding.sentence for each in status.standing],
             snapshot.paused,
+            snapshot.leaving,
             snapshot.workers,
             snapshot.strangers,
         ]

@@ -20,9 +20,10 @@ READ = '[web]\nlisten = "127.0.0.1:1689"\nstore = "postgresql://reader@db.corp.t
 @pytest.mark.parametrize(
     ("text", "option", "package", "extra"),
     [
-        (PUBLISH, "[dns.publish] keytab", "gssapi", "kmstwist[gssapi]"),
-        (FORWARD, "[audit] forward_to", "psycopg", "kmstwist[postgres]"),
-        (READ, "[web] store", "psycopg", "kmstwist[postgres]"),
+        (PUBLISH, "[dns.publish] keytab", "gssapi", "gssapi"),
+        (FORWARD, "[audit] forward_to", "psycopg", "psycopg"),
+        (READ, "[web] store", "psycopg", "psycopg"),
+        ('[notify]\ntargets = ["mailto://a:b@mail.corp.test"]\n', "[notify] targets", "apprise", "apprise"),
     ],
 )
 def test_config_check_names_the_package_that_is_missing_and_the_extra_that_brings_it(

@@ -138,6 +138,44 @@ async def test_haproxy_checks_as_the_page_says_and_sees_a_paused_gateway_fail(
             process.wait(PATIENCE)
 
 
+@pytest.mark.needs("haproxy")
+@ensureDeferred
+async def test_haproxy_sees_that_a_gateway_goes_while_its_clients_are_still_answered(
+    lab: Server, tmp_path: Path, program: Any
+) -> None:
+    web, sock = free_port(), tmp_path / "stats"
+    # Longer than a test lasts: who is answered is so in these seconds, and not because they are over.
+    text = f'[web]\nlisten = "127.0.0.1:{web}"\n[server.timeouts]\nlame_duck = 3600\n' + upstream(lab.port, "lab")
+    with start_gateway(tmp_path, text) as gateway:
+        (tmp_path / "haproxy.cfg").write_text(
+            f"global\n  stats socket {sock}\n"
+            f"defaults\n  mode tcp\n  timeout connect 60s\n  timeout check 60s\n  timeout client 60s\n"
+            f"  timeout server 60s\nfrontend kms\n  bind 127.0.0.1:{free_port()}\n  default_backend gateways\n"
+            "backend gateways\n  option httpchk GET /readyz\n"
+            f"  server gw1 127.0.0.1:{gateway.port} check inter 200ms port {web}\n"
+        )
+        process = subprocess.Popen([program("haproxy"), "-db", "-q", "-f", str(tmp_path / "haproxy.cfg")])
+        try:
+            until_check(sock, "UP,L7OK,200")
+            said = kmstwist(
+                "gateway", "pause", "--after", "3600", f"--run-dir={gateway.state_dir}", f"--port={gateway.port}"
+            )
+            assert said.stdout.startswith("/readyz says 503. In 3600 seconds")
+            until_check(sock, "DOWN,L7STS,503")
+            assert not isinstance(await ask_once(gateway), Exception)
+            await control(gateway, "resume")
+            until_check(sock, "UP,L7OK,200")
+
+            gateway.process.terminate()
+            until_check(sock, "DOWN,L7STS,503")
+            assert not isinstance(await ask_once(gateway), Exception)
+            gateway.wait_for(" leaving seconds=3600.* then=stop")
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+            gateway.process.kill()
+
+
 def until_check(sock: Path, wanted: str) -> None:
     """Wait until HAProxy's statistics say this of the first gateway: state, result of the check, HTTP status."""
     said = ""

@@ -26,6 +26,8 @@ def status(as_json: bool, port: int | None, run_dir: Path | None) -> None:
         click.echo(json.dumps(answer, indent=2))
         return
     paused = ", paused: clients are told to come back later" if answer["paused"] else ""
+    if answer["leaving"]:
+        paused = ", about to be paused or stopped: /readyz says 503, and clients are answered for some seconds yet"
     click.echo(f"A {answer['mode']}{paused}.")
     click.echo(f"Open connections: {answer['connections']}")
     click.echo(f"Conversations since the start: {answer['conversations']}")
@@ -34,9 +36,22 @@ def status(as_json: bool, port: int | None, run_dir: Path | None) -> None:
 
 @gateway.command()
 @server_options
-def pause(port: int | None, run_dir: Path | None) -> None:
+@click.option(
+    "--after",
+    type=click.FloatRange(0, 3600),
+    default=0.0,
+    metavar="SECONDS",
+    help="Have /readyz say 503 now, and pause so many seconds later: a balancer sees it before a client does.",
+)
+def pause(port: int | None, run_dir: Path | None, after: float) -> None:
     """Answer every call with "too busy", so that clients come back later. It stays so until resume."""
-    answer = ask_server(port, run_dir, {"command": "pause"})
+    answer = ask_server(port, run_dir, {"command": "pause", "after": after})
+    if after and not answer["paused"]:
+        click.echo(
+            f"/readyz says 503. In {after:g} seconds clients are told to come back later; `kmstwist gateway resume` "
+            "takes it back."
+        )
+        return
     click.echo("Paused: clients are told to come back later. `kmstwist gateway resume` ends it.")
     warn_if_not_kept(answer)
 

@@ -1,0 +1,24 @@
+"""The numbers since the start, when workers end."""
+
+from __future__ import annotations
+
+from kmstwist.process.earlier import Earlier
+
+
+def test_what_a_worker_that_was_killed_had_counted_stays_counted() -> None:
+    earlier = Earlier()
+    assert earlier.with_those_before(1, 100, {"conversations": 7, "activations": 5, "paused": False}) == {
+        "conversations": 7,
+        "activations": 5,
+        "paused": False,
+    }
+    assert earlier.with_those_before(2, 101, {"conversations": 1, "activations": 1})["conversations"] == 1
+    # The one that took its place begins anew, twice.
+    assert earlier.with_those_before(1, 102, {"conversations": 0, "activations": 0})["conversations"] == 7
+    assert earlier.with_those_before(1, 102, {"conversations": 2, "activations": 0})["conversations"] == 9
+    after = earlier.with_those_before(1, 103, {"conversations": 1, "activations": 1})
+    assert (after["conversations"], after["activations"]) == (10, 6)
+
+
+def test_other_answers_are_left_as_they_are() -> None:
+    assert Earlier().with_those_before(1, 100, {"upstreams": []}) == {"upstreams": []}

@@ -1,0 +1,81 @@
+"""A server that is about to go says so first, in virtual time."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from twisted.internet.task import Clock
+
+from kmstwist.admission.admission import Admission
+from kmstwist.admission.settings import AdmissionSettings
+from kmstwist.findings import Health, overall
+from kmstwist.server.commands import Commands
+from kmstwist.server.stopping import LameDuck
+from kmstwist.telemetry.counters import Snapshot
+from kmstwist.telemetry.judgement import judge
+
+
+def commands() -> tuple[Clock, Admission, Commands]:
+    clock = Clock()
+    admission = Admission(AdmissionSettings(), clock, connections=10)
+    nobody = cast(Any, None)
+    return clock, admission, Commands(nobody, admission, None, nobody, clock)
+
+
+def test_a_pause_after_a_while_is_told_at_once_and_comes_then() -> None:
+    clock, admission, does = commands()
+    assert does.pause({"after": 10}) == {"paused": False, "not_kept": ""}
+    assert (admission.leaving, admission.paused) == (True, False)
+    clock.advance(9.9)
+    assert not admission.paused
+    clock.advance(0.2)
+    assert (admission.leaving, admission.paused) == (False, True)
+
+
+def test_a_resume_takes_a_pause_back_that_has_not_come() -> None:
+    clock, admission, does = commands()
+    does.pause({"after": 10})
+    does.resume({})
+    clock.advance(20)
+    assert (admission.leaving, admission.paused) == (False, False)
+
+
+def test_a_second_pause_counts_in_place_of_the_first() -> None:
+    clock, admission, does = commands()
+    does.pause({"after": 10})
+    does.pause({"after": 30})
+    clock.advance(20)
+    assert not admission.paused
+    does.pause({})
+    assert admission.paused
+    assert not clock.getDelayedCalls()
+
+
+def test_who_is_paused_already_stays_so() -> None:
+    _, admission, does = commands()
+    does.pause({})
+    assert does.pause({"after": 10})["paused"] is True
+    assert (admission.leaving, admission.paused) == (False, True)
+
+
+def test_a_server_that_is_about_to_go_is_not_ready() -> None:
+    assert overall(judge(Snapshot("lab", 0.0, leaving=True))) is Health.DOWN
+
+
+def test_a_stop_waits_its_seconds_after_it_has_said_that_it_goes() -> None:
+    clock, said = Clock(), list[str]()
+    duck = LameDuck(10.0, lambda: said.append("leaving"), clock)
+    duck.startService()
+    stopped = duck.stopService()
+    assert said == ["leaving"]
+    assert stopped is not None
+    clock.advance(9)
+    assert not stopped.called
+    clock.advance(1)
+    assert stopped.called
+
+
+def test_where_nobody_is_to_be_waited_for_it_stops_at_once() -> None:
+    said = list[str]()
+    assert LameDuck(0, lambda: said.append("leaving"), Clock()).stopService() is None
+    assert said == []
