@@ -30,11 +30,11 @@ from kmstwist.configuration.reading import ConfigError
 from kmstwist.logevents import WORKER_ENDED, WORKER_SILENT, WORKER_STARTED
 from kmstwist.process.adoption import Adoption, handed_on
 from kmstwist.process.control import Command, CommandError, NoAnswer, NobodyThere, ask, socket_path
-from kmstwist.process.earlier import Earlier
 from kmstwist.process.listening import Listeners
 from kmstwist.process.options import Options
 from kmstwist.process.refusal import refused
 from kmstwist.reactor import Reactor
+from kmstwist.telemetry.earlier import Earlier
 from kmstwist.telemetry.log import redirect_log
 from kmstwist.waits import doubled
 
@@ -228,7 +228,7 @@ class Supervisor(Service):
     async def _hear_from(self, worker: Worker) -> None:
         pid = worker.pid
         try:
-            await deferToThread(ask, self._path(worker), {"command": "alive"}, _ANSWERS_WITHIN)
+            answer = await deferToThread(ask, self._path(worker), {"command": "status"}, _ANSWERS_WITHIN)
         except NobodyThere:
             # It is being started, or has ended, of which the kernel tells.
             return
@@ -238,6 +238,7 @@ class Supervisor(Service):
                 self._judge(worker)
         else:
             worker.missed = 0
+            self._earlier.with_those_before(worker.number, pid, answer)
         finally:
             worker.asked = False
 

@@ -1,8 +1,8 @@
 """How a server stops: its services one by one, and before them, as a lame duck, it still answers for a while.
 
 A lame duck is a server that still answers its clients, and says at its health check that it is about to go. A load
-balancer looks every few seconds. A gateway that refuses from the moment it is paused or stopped refuses the clients that come
-before the balancer has looked; one that says so first, and refuses later, refuses none of them.
+balancer looks every few seconds. A gateway that refuses from the moment it is paused or stopped refuses the clients
+that come before the balancer has looked; one that says so first, and refuses later, refuses none of them.
 """
 
 from __future__ import annotations

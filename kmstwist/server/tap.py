@@ -182,7 +182,7 @@ def _make_server(
         Announcement(config, answering, reactor, listening.listeners, predecessor).setServiceParent(root)
         commands |= _hand_over(listening.listeners, lambda: listening.drain, keep_name, signals, duck)
     else:
-        commands |= {"keep-name": keep_name, "alive": lambda request: None}
+        commands["keep-name"] = keep_name
     if audit is not None:
         audit.setServiceParent(root)
     if collector is not None:
