@@ -132,6 +132,7 @@ STAGES: Mapping[str, Stage] = {
         own_output={r"^kmstwist config reload": "the sections are those that the reader changed"},
         not_typed={r"--workers 4": "the port is the first server's"},
     ),
+    "docs/haproxy": Stage(before=("twistd -n kms",)),
     "docs/install": Stage(skip="packaging/deb/try-on-debian and tests/etc install it"),
     "docs/lab": Stage(not_typed={r"ansible-playbook": "tests/system/test_lab_shim.py runs the play"}),
     "docs/monitoring": Stage(
