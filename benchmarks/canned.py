@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+from contextlib import suppress
 
 from kmstwist.kms import interface
 from kmstwist.kms.interface import WINDOWS_CONTEXTS
@@ -64,7 +65,7 @@ class CannedHost:
 
     def _serve(self, peer: socket.socket) -> None:
         sys.setprofile(None)
-        with peer:
+        with peer, suppress(ConnectionResetError):
             while pdu := receive_pdu(peer):
                 answer = ACK if pdu[2] == _BIND_TYPE else RESPONSE
                 peer.sendall(answer[:12] + pdu[12:16] + answer[16:])

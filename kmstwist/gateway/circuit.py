@@ -78,7 +78,9 @@ class Circuit(Machine[CircuitState, CircuitInput]):
 
     def succeeded(self) -> None:
         """The host answered."""
-        self.step(CircuitInput.SUCCEEDED)
+        # Of a host that is well, with nothing to forget, this is nothing new; and every call says it.
+        if self.failures or self.state is not CircuitState.CLOSED:
+            self.step(CircuitInput.SUCCEEDED)
 
     def failed(self, error: Exception) -> None:
         """The host did not answer."""

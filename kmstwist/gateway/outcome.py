@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 from kmstwist.gateway.reserve import PoolBusy
 from kmstwist.kms.activation import ActivationAnswer, ActivationFault, RequestFacts
 from kmstwist.kms.status import Status
@@ -32,11 +34,6 @@ class Attempts:
         self._timeout: float | None = None
 
     @property
-    def answered(self) -> bool:
-        """Whether there is an answer, even if it is only a status."""
-        return self.hresult is not None
-
-    @property
     def final(self) -> bool:
         """Whether no other host could answer better."""
         return self.hresult is not None and self.hresult not in NOT_FINAL
@@ -61,8 +58,8 @@ class Attempts:
         """The call's deadline is over before all hosts were asked."""
         self._timeout = seconds
 
-    def answer(self, facts: RequestFacts | None, *, known: int) -> ActivationAnswer:
-        """The best answer, of so many upstreams that are known. Raises `ActivationFault` where there is none."""
+    def answer(self, facts: RequestFacts | None, *, known: Sized) -> ActivationAnswer:
+        """The best answer, of the upstreams that are `known`. Raises `ActivationFault` where there is none."""
         if self.hresult is None:
             raise self._fault(known)
         return ActivationAnswer(
@@ -74,7 +71,7 @@ class Attempts:
             detail="; ".join(self._said),
         )
 
-    def _fault(self, known: int) -> ActivationFault:
+    def _fault(self, known: Sized) -> ActivationFault:
         """What the client is told when nobody answered.
 
         A host's own fault is passed on as it is. Otherwise Windows clients understand "server unavailable" (a host that
@@ -84,7 +81,7 @@ class Attempts:
             if self._timeout is not None:
                 detail = f"no answer within {self._timeout:g} s"
             else:
-                detail = "every upstream is drained" if known else "no upstream is known"
+                detail = "every upstream is drained" if len(known) else "no upstream is known"
             return ActivationFault(FaultStatus.SERVER_UNAVAILABLE, Reason.UPSTREAM_NONE, detail)
         upstream, error = self._error
         if isinstance(error, FaultError):

@@ -100,7 +100,7 @@ class GatewayService(Service):
         """Ask the next host, if there is one to ask and time to do it; else conclude."""
         left = errand.left
         # With an answer there is, the client need not wait for what is known to be down.
-        if not left or (errand.answered and not left[-1].circuit.healthy):
+        if not left or (errand.hresult is not None and not left[-1].circuit.healthy):
             return execute(self._conclude, errand)
         seconds = errand.deadline - self._clock.seconds()
         if seconds <= 0:
@@ -132,4 +132,4 @@ class GatewayService(Service):
         """The best of the answers. Raises `ActivationFault` where there is none."""
         if errand.hresult == 0 and (errand.said_no or errand.upstream == errand.remembered):
             self._remembered.set(errand.call.client, errand.upstream)
-        return errand.answer(errand.call.facts, known=len(self.directory))
+        return errand.answer(errand.call.facts, known=self.directory)

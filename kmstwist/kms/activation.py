@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kmstwist.kms.messages import RequestFacts, readable_facts
+from kmstwist.kms.messages import V4_REQUEST_SIZE, RequestFacts, readable_facts
 from kmstwist.kms.version import Version
 from kmstwist.reasons import Reason
 
@@ -107,7 +107,7 @@ class ActivationCall:
         self.client_port = client_port
         self.proxy = proxy
         self.version = Version.of(message) if len(message) >= 4 else None
-        self.facts = readable_facts(message)
+        self.facts = readable_facts(message) if len(message) == V4_REQUEST_SIZE else None
         self.asked = True
         self.started = started
         self.receive_ms = receive_ms

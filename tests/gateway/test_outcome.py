@@ -22,7 +22,7 @@ def told(*errors: UpstreamError, seconds: float | None = None, known: int = 2) -
     if seconds is not None:
         attempts.out_of_time(seconds)
     with pytest.raises(ActivationFault) as caught:
-        attempts.answer(None, known=known)
+        attempts.answer(None, known=range(known))
     return caught.value
 
 

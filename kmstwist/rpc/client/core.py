@@ -14,7 +14,7 @@ from kmstwist.rpc.client.events import AcceptedContext, ClientEvent
 from kmstwist.rpc.encoding import encode_request
 from kmstwist.rpc.endpoint import Endpoint
 from kmstwist.rpc.fragments import MAX_FRAGMENT, PartialStub, cut
-from kmstwist.rpc.pdu import REQUEST_HEADER_SIZE, AlterContext, Orphaned, PresentationContext, Response
+from kmstwist.rpc.pdu import REQUEST_HEADER_SIZE, WHOLE, AlterContext, Orphaned, PresentationContext, Response
 from kmstwist.rpc.syntax import SyntaxId
 
 #: Windows numbers its calls from 2.
@@ -85,8 +85,12 @@ class ClientCore(Endpoint[ClientState, ClientEvent]):
         """Make a call on an accepted context; the call id that its answer will carry."""
         call_id = self._new_call(PendingCall(context.ndr64))
         context_id = context.proposal.context_id
-        for piece, flags, hint in cut(stub, self.fragment_size - REQUEST_HEADER_SIZE):
-            self.put(encode_request(call_id, context_id, opnum, piece, hint, flags))
+        room = self.fragment_size - REQUEST_HEADER_SIZE
+        if len(stub) <= room:
+            self.put(encode_request(call_id, context_id, opnum, stub, len(stub), WHOLE))
+        else:
+            for piece, flags, hint in cut(stub, room):
+                self.put(encode_request(call_id, context_id, opnum, piece, hint, flags))
         return call_id
 
     def orphan(self, call_id: int) -> None:

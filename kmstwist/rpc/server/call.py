@@ -40,7 +40,7 @@ class Call(Machine[CallState, CallInput]):
     None. The answer goes back through the association: `association.respond(call, stub)` or `.fault(call, status)`.
     """
 
-    __slots__ = ("call_id", "context", "context_id", "little_endian", "maybe", "object", "opnum", "stub")
+    __slots__ = ("call_id", "context", "context_id", "little_endian", "maybe", "ndr64", "object", "opnum", "stub")
 
     def __init__(self, request: Request, context: BoundContext, stub: bytes) -> None:
         super().__init__(CALL)
@@ -51,12 +51,9 @@ class Call(Machine[CallState, CallInput]):
         self.little_endian = request.little_endian
         self.maybe = bool(request.flags & MAYBE)
         self.context = context
+        #: Whether the stubs of this call are NDR64.
+        self.ndr64 = context.ndr64
         self.stub = stub
-
-    @property
-    def ndr64(self) -> bool:
-        """Whether the stubs of this call are NDR64."""
-        return self.context.ndr64
 
     def __repr__(self) -> str:
         return f"<Call {self.call_id} opnum {self.opnum} of {self.context.interface.syntax}>"

@@ -253,8 +253,12 @@ class ServerCore(Endpoint[ServerState, Event]):
         if not call.maybe:
             # Windows puts only the low byte of the context id into a response, and Samba does the same.
             context_id = call.context_id & 0xFF
-            for piece, flags, hint in cut(stub, self.fragment_size - RESPONSE_HEADER_SIZE):
-                self.put(encode_response(call.call_id, context_id, piece, hint, flags))
+            room = self.fragment_size - RESPONSE_HEADER_SIZE
+            if len(stub) <= room:
+                self.put(encode_response(call.call_id, context_id, stub, len(stub), WHOLE))
+            else:
+                for piece, flags, hint in cut(stub, room):
+                    self.put(encode_response(call.call_id, context_id, piece, hint, flags))
         self._finish(call)
 
     def _send_fault(self, call: Call, status: int, flags: int) -> None:
