@@ -16,6 +16,9 @@ from kmstwist.ownaddress import is_own_address
 from kmstwist.shown import has_password
 from kmstwist.startup import StartupError
 
+#: Interfaces of an endpoint by which it takes what comes to any address.
+_EVERYWHERE = ("", "::", "0.0.0.0")  # noqa: S104
+
 
 def state_dir(config: Config) -> Path:
     """The state folder. Raises `StartupError` where none is named and the user has no home."""
@@ -44,13 +47,27 @@ def listening_ports(config: Config) -> frozenset[int]:
     return frozenset(int(first or named) for first, named in numbers)
 
 
+def listens_at(config: Config, address: str, port: int) -> bool:
+    """Whether what is sent to an address of this machine, in text, and a port comes to this server."""
+    if port not in listening_ports(config) or not is_own_address(address):
+        return False
+    # Only where every endpoint of the port names its one address, another address is somebody else's.
+    interfaces = []
+    for text in config.server.listen:
+        parts = [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", text)]
+        named = [part.removeprefix("interface=") for part in parts if part.startswith("interface=")]
+        if str(port) in parts[1:2] or f"port={port}" in parts:
+            interfaces += named or [""]
+    everywhere = not interfaces or any(one in _EVERYWHERE or not is_address(one) for one in interfaces)
+    return everywhere or address in interfaces
+
+
 def refuse_ourselves(config: Config) -> None:
     """Raise `StartupError` where an upstream is this gateway itself, by an address."""
-    own_ports = listening_ports(config)
     for upstream in config.gateway.upstreams:
         where = upstream.host_port
         host = "127.0.0.1" if where.host == "localhost" else where.host
-        if where.port in own_ports and is_address(host) and is_own_address(host):
+        if is_address(host) and listens_at(config, host, where.port):
             raise StartupError(
                 f"upstream {upstream.label} is this gateway itself", "name the licensed KMS host, or listen elsewhere"
             )

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from kmstwist.clock import now
-from kmstwist.configuration.derived import lab_key_file, listening_ports, refuse_ourselves, state_dir
+from kmstwist.configuration.derived import lab_key_file, listening_ports, listens_at, refuse_ourselves, state_dir
 from kmstwist.configuration.model import Config
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.gateway.discover import without_ourselves
@@ -22,7 +22,6 @@ from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import LabKey, LabKeyError
 from kmstwist.lab.service import LabService
 from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreError
-from kmstwist.ownaddress import is_own_address
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 from kmstwist.transport.endpoints import Guarded, addresses_endpoint, endpoint_for
@@ -75,11 +74,14 @@ def make_gateway(config: Config, reactor: Reactor, lookup: Lookup, *, workers: i
 
     def not_ourselves(peer: Any) -> None:
         # A name may lead here, too: clients' name for the gateway is easily written where the host's belongs.
-        if peer.port in own_ports and is_own_address(peer.host):
+        if listens_at(config, peer.host, peer.port):
             raise ConnectError("that is this gateway itself; name the licensed KMS host")
 
+    def ours(address: str) -> bool:
+        return any(listens_at(config, address, port) for port in own_ports)
+
     async def look_up(domain: str) -> HostsFound:
-        return await find_hosts(domain, lookup, lambda targets: without_ourselves(targets, own_ports))
+        return await find_hosts(domain, lookup, lambda targets: without_ourselves(targets, own_ports, ours))
 
     return GatewayService(
         share_of(settings, workers),
