@@ -167,7 +167,6 @@ def test_a_package_is_built_alike_again_and_has_what_active_directory_needs(
     packages: tuple[Path, Path], tmp_path: Path
 ) -> None:
     first = packages[0]
-    (tmp_path / "again").mkdir()
     (tmp_path / "work").symlink_to(first.parent / "work")
     again = build(tmp_path, "1.0")
     assert again.read_bytes() == first.read_bytes()
