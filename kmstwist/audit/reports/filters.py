@@ -43,10 +43,13 @@ def _by_number(element: plain_order, compiler: SQLCompiler, **options: Any) -> s
     return f'{compiler.process(element.clauses, **options)} COLLATE "C"'
 
 
-def pattern(column: Column[str], text: str) -> ColumnElement[bool]:
-    """Text in which `*` stands for any text, compared without regard to case."""
+def pattern(column: Column[str], text: str, *, as_is: bool = False) -> ColumnElement[bool]:
+    """Text in which `*` stands for any text, compared without regard to case.
+
+    With `as_is` the column's own case is known to be that of the text.
+    """
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
-    return column.ilike(escaped, escape="\\")
+    return column.like(escaped, escape="\\") if as_is else column.ilike(escaped, escape="\\")
 
 
 def on_machines(connection: Connection, table: Table, query: Query) -> list[ColumnElement[bool]]:

@@ -100,8 +100,10 @@ def machines(asking: Asking, question: MachinesQuestion) -> Machines:
     """One page."""
     wanted = question.wanted(asking.now)
     try:
-        total = count_machines(asking.connection, wanted)
         rows = list_machines(asking.connection, wanted, question.rows, question.offset)
+        # A page that is not full is the last one, and says itself how many there are.
+        known = rows and len(rows) < question.rows
+        total = question.offset + len(rows) if known else count_machines(asking.connection, wanted)
     except QueryError as error:
         raise WrongParameter("network", str(error)) from None
     return Machines(total, question.page, max(1, -(-total // question.rows)), rows)
