@@ -18,7 +18,7 @@ class Sites:
 
     def __init__(self, folder: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.web.serving", str(folder), "100", "hostile"],
+            [sys.executable, "-m", "tests.web.serving", str(folder), "240", "hostile"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

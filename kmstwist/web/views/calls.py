@@ -11,7 +11,7 @@ from pydantic import Field
 from kmstwist.audit.views.calls import CallRow, Which, latest_calls
 from kmstwist.audit.views.refusals import Meaning, MetRow, RefusalRow, meaning_of, met, refusals
 from kmstwist.web.view import Asking, NotThere, View
-from kmstwist.web.views.parameters import ROWS, Between, Flag, Named, Paged, Since
+from kmstwist.web.views.parameters import PIECE, ROWS, Between, Flag, Named, Paged, Since
 
 
 class CallsQuestion(Between):
@@ -36,8 +36,14 @@ class Calls:
 
 def calls(asking: Asking, question: CallsQuestion) -> Calls:
     """One page."""
+    found = latest_calls(asking.connection, _which(question, asking), question.rows + 1, question.before)
+    shown = found[: question.rows]
+    return Calls(shown, shown[-1].seq if len(found) > len(shown) else None)
+
+
+def _which(question: CallsQuestion, asking: Asking) -> Which:
     since, until = question.times(asking.now)
-    which = Which(
+    return Which(
         since=since,
         until=until,
         machine=question.machine,
@@ -46,9 +52,12 @@ def calls(asking: Asking, question: CallsQuestion) -> Calls:
         code=question.code,
         only_failed=question.failed,
     )
-    found = latest_calls(asking.connection, which, question.rows + 1, question.before)
-    shown = found[: question.rows]
-    return Calls(shown, shown[-1].seq if len(found) > len(shown) else None)
+
+
+def _call_pieces(asking: Asking, question: CallsQuestion, after: Sequence[str]) -> tuple[list[CallRow], list[str]]:
+    before = int(after[0]) if after else question.before
+    found = latest_calls(asking.connection, _which(question, asking), PIECE, before)
+    return found, [str(found[-1].seq)] if len(found) == PIECE else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,13 @@ def code(asking: Asking, question: CodeQuestion) -> Code:
     )
 
 
+def _met_pieces(asking: Asking, question: CodeQuestion, after: Sequence[str]) -> tuple[list[MetRow], list[str]]:
+    since = asking.now - timedelta(days=question.days)
+    offset = int(after[0]) if after else 0
+    _, rows = met(asking.connection, question.name, since, None, PIECE, offset)
+    return rows, [str(offset + PIECE)] if len(rows) == PIECE else []
+
+
 VIEWS = (
     View(
         "calls",
@@ -116,6 +132,7 @@ VIEWS = (
         template="calls.html",
         row_type=CallRow,
         rows=lambda answer: answer.rows,
+        pieces=_call_pieces,
     ),
     View(
         "refusals",
@@ -139,5 +156,6 @@ VIEWS = (
         template="code.html",
         row_type=MetRow,
         rows=lambda answer: answer.rows,
+        pieces=_met_pieces,
     ),
 )

@@ -10,6 +10,7 @@ from kmstwist.audit.reports.model import Query
 from kmstwist.audit.reports.unconfigured import StrangerRow, strangers
 from kmstwist.audit.views.calls import CallRow, Which, latest_calls
 from kmstwist.audit.views.hosts import Asked, asked, machines_of_hosts
+from kmstwist.audit.views.machines import MachineRow, Order, Wanted, list_machines
 from kmstwist.telemetry.counters import LabState
 from kmstwist.web.view import Asking, NotThere, View
 from kmstwist.web.views.parameters import Named, Nothing, Since
@@ -90,9 +91,21 @@ def _strangers(asking: Asking, question: Nothing) -> Strangers:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """The lab's own host: who it is, what it counts, what it was asked. None on a gateway."""
+    """The lab's own host: who it is, what it counts, what it was asked. None on a gateway.
+
+    `machines` are those that called last.
+    """
 
     lab: LabState | None
+    machines: Sequence[MachineRow]
+
+
+def _lab(asking: Asking, question: Nothing) -> Lab:
+    state, store = asking.status.snapshot.lab, asking.store
+    if state is None or store is None:
+        return Lab(state, [])
+    wanted = Wanted(asking.now, order=Order.LAST_SEEN, falling=True)
+    return Lab(state, list_machines(store, wanted, LATEST))
 
 
 VIEWS = (
@@ -135,7 +148,7 @@ VIEWS = (
         "A lab's own KMS host: its id, its intervals, its count against each threshold.",
         Nothing,
         Lab,
-        lambda asking, question: Lab(asking.status.snapshot.lab),
+        _lab,
         template="lab.html",
     ),
 )

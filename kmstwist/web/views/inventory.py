@@ -12,7 +12,7 @@ from kmstwist.audit.reports.model import Query
 from kmstwist.audit.views.inventory import NetworkRow, networks
 from kmstwist.audit.views.machines import MachineRow, Order, Wanted, count_machines, list_machines
 from kmstwist.web.view import Asking, NotThere, View
-from kmstwist.web.views.parameters import Named, Nothing
+from kmstwist.web.views.parameters import Named, Nothing, Paged
 
 #: Machines that a product's or a network's page shows.
 SHOWN = 15
@@ -26,10 +26,17 @@ class Products:
     rows: Sequence[ProductRow]
 
 
+class NetworksQuestion(Paged):
+    """Which page."""
+
+
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """Every network."""
+    """A page of the networks, those with most machines first; `total` is how many there are."""
 
+    total: int
+    page: int
+    pages: int
     rows: Sequence[NetworkRow]
 
 
@@ -62,8 +69,14 @@ def _products(asking: Asking, question: Nothing) -> Products:
     return Products(report.note, report.rows)
 
 
-def _networks(asking: Asking, question: Nothing) -> Networks:
-    return Networks(asking.kept.get("networks", lambda: networks(asking.connection, asking.now)))
+def _all_networks(asking: Asking) -> list[NetworkRow]:
+    return asking.kept.get("networks", lambda: networks(asking.connection, asking.now))
+
+
+def _networks(asking: Asking, question: NetworksQuestion) -> Networks:
+    rows = _all_networks(asking)
+    shown = rows[question.offset : question.offset + question.rows]
+    return Networks(len(rows), question.page, max(1, -(-len(rows) // question.rows)), shown)
 
 
 def product(asking: Asking, question: Named) -> Product:
@@ -124,12 +137,13 @@ VIEWS = (
         "networks",
         "Networks",
         "Every network with its machines.",
-        Nothing,
+        NetworksQuestion,
         Networks,
         _networks,
         template="networks.html",
         row_type=NetworkRow,
         rows=lambda answer: answer.rows,
+        pieces=lambda asking, question, after: (_all_networks(asking), ()),
         slow=True,
     ),
     View(

@@ -25,12 +25,10 @@ from kmstwist.audit.views.machines import (
 )
 from kmstwist.audit.views.refusals import Meaning, meaning_of
 from kmstwist.web.view import Asking, NotThere, View, WrongParameter
-from kmstwist.web.views.parameters import Moment, Named, Paged
+from kmstwist.web.views.parameters import PIECE, Moment, Named, Paged
 
 #: Calls that one machine's page shows; earlier ones are a page further.
 TIMELINE = 50
-#: Rows that a download takes out of the store at a time.
-PIECE = 2000
 
 
 class MachinesQuestion(Paged):
@@ -185,9 +183,13 @@ class Duplicates:
     rows: Sequence[DuplicateRow]
 
 
+def _all_duplicates(asking: Asking) -> list[DuplicateRow]:
+    return asking.kept.get("duplicates", lambda: list(duplicates(asking.connection, Query(asking.now)).rows))
+
+
 def duplicate_cmids(asking: Asking, question: DuplicatesQuestion) -> Duplicates:
     """One page of them."""
-    rows = asking.kept.get("duplicates", lambda: list(duplicates(asking.connection, Query(asking.now)).rows))
+    rows = _all_duplicates(asking)
     shown = rows[question.offset : question.offset + question.rows]
     return Duplicates(question.page, max(1, -(-len(rows) // question.rows)), len(rows), shown)
 
@@ -226,6 +228,7 @@ VIEWS = (
         template="duplicates.html",
         row_type=DuplicateRow,
         rows=lambda answer: answer.rows,
+        pieces=lambda asking, question, after: (_all_duplicates(asking), ()),
         slow=True,
     ),
 )

@@ -13,6 +13,8 @@ from kmstwist.web.view import Question
 
 #: Rows of a page, where nothing else is asked for.
 ROWS = 50
+#: Rows that a download takes out of the store at a time.
+PIECE = 2000
 #: The most rows of one answer. A download has all.
 MOST_ROWS = 500
 

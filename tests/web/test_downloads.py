@@ -1,0 +1,52 @@
+"""A download has the whole table, whatever part of it a page shows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import urllib.request
+from typing import Any
+
+import pytest
+
+from tests.waiting import PATIENCE
+from tests.web.conftest import Sites
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+@pytest.mark.parametrize(
+    ("name", "question"),
+    [
+        ("machines", ""),
+        ("calls", "&machine=lab-office-01"),
+        ("code", "&name=0xC004F038&days=400"),
+        ("networks", ""),
+        ("duplicates", ""),
+    ],
+)
+def test_it_has_all_rows_of_all_pages(name: str, question: str, sites: Sites) -> None:
+    url = f"{sites.urls['busy']}api/{name}?"
+    rows: list[Any] = []
+    if name == "calls":
+        page = json.loads(get(f"{url}rows=7{question}"))
+        while True:
+            rows += page["rows"]
+            if page["earlier"] is None:
+                break
+            page = json.loads(get(f"{url}rows=7{question}&before={page['earlier']}"))
+    else:
+        pages = json.loads(get(f"{url}rows=7{question}"))["pages"]
+        for number in range(1, pages + 1):
+            rows += json.loads(get(f"{url}rows=7&page={number}{question}"))["rows"]
+    assert rows
+    whole = json.loads(get(f"{url}rows=7&format=json{question}"))["rows"]
+    lines = list(csv.DictReader(io.StringIO(get(f"{url}format=csv{question}"))))
+    assert len(whole) == len(lines) == len(rows)
