@@ -40,7 +40,7 @@ def audit() -> None:
     "--max-size",
     metavar="SIZE",
     callback=_bytes,
-    help="Delete the oldest records until the store is not a larger, such as 2G.",
+    help="Delete the oldest records until the store is no larger, such as 2G.",
 )
 @click.option("--full", is_flag=True, help="Rewrite the whole file (SQLite); the server's records wait meanwhile.")
 def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool) -> None:
