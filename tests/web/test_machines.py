@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -13,6 +15,7 @@ from kmstwist.audit.schema import records
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.views.machines import MachineRow, State, Wanted, list_machines, machine_rows, next_machines
 from kmstwist.reasons import Reason
+from kmstwist.web.views import machines as views
 from tests.audit.making import DAY, HOUR, START, known, new_store, opaque
 
 NOW = datetime.fromtimestamp((START + DAY) / 1000, UTC)
@@ -72,3 +75,34 @@ def test_where_the_record_is_gone_nothing_is_said_that_is_not_known(store: Engin
     with store.begin() as connection:
         connection.execute(records.delete())
     assert (row_of(store, "lost").code, row_of(store, "lost").activated) == ("", False)
+
+
+def test_a_timeline_in_pieces_has_each_call_once_also_those_of_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More calls of one moment than a piece has, and pieces that end within one."""
+    monkeypatch.setattr(views, "PIECE", 3)
+    monkeypatch.setattr(views, "TIMELINE", 3)
+    engine = new_store(tmp_path)
+    times = [START, *[START + 1] * 8, *[START + 2] * 2, START + 3, *[START + HOUR] * 2]
+    insert_batch(engine, [known(at, "busy", "10.0.0.8") for at in times])
+    view = next(one for one in views.VIEWS if one.name == "machine")
+    assert view.pieces is not None
+    with engine.connect() as connection:
+        asking: Any = SimpleNamespace(connection=connection, now=NOW)
+        found: list[Any] = []
+        sizes: list[int] = []
+        after: Sequence[str] = ()
+        while not sizes or after:
+            rows, after = view.pieces(asking, views.MachineQuestion(name="BUSY"), after)
+            sizes.append(len(rows))
+            found += rows
+        assert max(sizes) == 3
+        assert sorted(row.seq for row in found) == list(range(1, len(times) + 1))
+        assert [row.at for row in found] == sorted((row.at for row in found), reverse=True)
+        # A page ends between two moments, so that the next one begins with a whole one.
+        page = views.machine(asking, views.MachineQuestion(name="busy"))
+        assert [row.at for row in page.timeline] == [row.at for row in found[:3]]
+        later = views.machine(asking, views.MachineQuestion(name="busy", before=found[3].at))
+        assert len({row.at for row in later.timeline}) == 1
+    engine.dispose()

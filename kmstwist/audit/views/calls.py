@@ -106,13 +106,16 @@ def latest_calls(connection: Connection, which: Which, limit: int, before: int |
 
 
 def machine_calls(connection: Connection, machine: str, limit: int, until: datetime | None = None) -> list[CallRow]:
-    """One machine's calls and the Windows events that name it, the latest first; before `until` where it is given."""
+    """One machine's calls and the Windows events that name it, the latest first; before `until` where it is given.
+
+    Those of one moment always come in the same order, however many are asked for.
+    """
     records, events = schema.records, schema.events
     until_ms = None if until is None else to_ms(until)
 
     def asked(table: Any, *where: ColumnElement[bool]) -> Any:
         times = () if until_ms is None else (table.c.at < until_ms,)
-        return select(table).where(*where, *times).order_by(table.c.at.desc()).limit(limit)
+        return select(table).where(*where, *times).order_by(table.c.at.desc(), table.c.seq.desc()).limit(limit)
 
     names = Names.stored(connection)
     rows = [call_row(row, names) for row in connection.execute(asked(records, is_named(records, machine)))]

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from kmstwist.audit.reports.duplicates import DuplicateRow, duplicates
 from kmstwist.audit.reports.filters import QueryError
-from kmstwist.audit.reports.model import Query
+from kmstwist.audit.reports.model import Query, moment, to_ms
 from kmstwist.audit.views.calls import Became, CallRow, machine_calls
 from kmstwist.audit.views.inventory import CmidRow, cmids_of
 from kmstwist.audit.views.machines import (
@@ -151,6 +151,9 @@ def machine(asking: Asking, question: MachineQuestion) -> Machine:
     if not rows and not calls:
         raise NotThere(f"no machine of the name {question.name!r} has called")
     shown = calls[:TIMELINE]
+    if len(calls) > TIMELINE:
+        # The next page begins before the last moment that is shown: calls of one moment stay together.
+        shown = [call for call in shown if call.at > calls[-1].at] or shown
     latest = max(rows, key=lambda row: row.last_seen, default=None)
     code = latest.code if latest is not None else next((call.code for call in shown), "")
     addresses = dict.fromkeys([*(row.address for row in rows), *(call.address for call in shown if call.address)])
@@ -167,6 +170,25 @@ def machine(asking: Asking, question: MachineQuestion) -> Machine:
         timeline=shown,
         earlier=shown[-1].at if len(calls) > len(shown) else None,
     )
+
+
+def _timeline_pieces(
+    asking: Asking, question: MachineQuestion, after: Sequence[str]
+) -> tuple[list[CallRow], list[str]]:
+    """The key is the last row's moment in milliseconds, and how many rows of that moment were given."""
+    connection = asking.connection
+    if not after:
+        found = machine(asking, question)
+        name, until, given = found.name, question.before, 0
+    else:
+        name, given = after[2], int(after[1])
+        until = moment(int(after[0]) + 1)
+    rows = machine_calls(connection, name, PIECE + given, until)
+    piece = rows[given:]
+    if len(piece) < PIECE:
+        return piece, []
+    last = piece[-1].at
+    return piece, [str(to_ms(last)), str(sum(row.at == last for row in rows)), name]
 
 
 class DuplicatesQuestion(Paged):
@@ -217,6 +239,7 @@ VIEWS = (
         template="machine.html",
         row_type=CallRow,
         rows=lambda answer: answer.timeline,
+        pieces=_timeline_pieces,
     ),
     View(
         "duplicates",
