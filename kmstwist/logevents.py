@@ -113,7 +113,8 @@ DESCRIPTORS_FEW = LogEvent(
     "descriptors-few",
     "warn",
     "The process may not have as many open files as the configuration's connections need; fewer are accepted, so that "
-    "the store, the KMS hosts' connections and the site have theirs.",
+    "the store, the KMS hosts' connections and the site have theirs. Where server.limits.connections is not set, it is "
+    "said of fewer than a thousand.",
     {
         "limit": "how many open files a process may have (RLIMIT_NOFILE)",
         "wanted": "server.limits.connections",

@@ -13,6 +13,9 @@ from kmstwist.process.descriptors import Budget, share_out
 
 _log = Logger(namespace="kmstwist.server")
 
+#: Where nobody set how many connections there may be, so many are enough; clients come a thousand in a second at most.
+_ENOUGH = 1000
+
 
 def budget_for(config: Config, adoption: Adoption) -> Budget:
     """The budget of a server or of one of several workers; with `Adoption(worker=0, of=0)` that of their supervisor."""
@@ -34,10 +37,11 @@ def share(total: int, workers: int) -> int:
 
 
 def say_what_does_not_fit(config: Config, budget: Budget, workers: int) -> None:
-    """Warn where fewer clients fit than the configuration wants."""
-    wanted = config.server.limits.connections
+    """Warn where fewer clients fit than somebody configured or, where nobody did, fewer than a site may need."""
+    limits = config.server.limits
+    wanted = limits.connections
     fit = min(wanted, budget.clients * workers)
-    if fit < wanted:
+    if fit < (wanted if "connections" in limits.model_fields_set else min(wanted, _ENOUGH)):
         DESCRIPTORS_FEW.emit(
             _log,
             limit=budget.limit,

@@ -97,29 +97,29 @@ def pattern(line: str) -> str:
     return line.strip()
 
 
+_DOTS = ("…", "...")
+
+
 def differs(shown: list[str], printed: list[str]) -> str:
     """Where what was printed is not what the page shows; empty where it is. A line of dots stands for any lines."""
     left = [pattern(line) for line in printed if line.strip()]
-    skipping = False
-    for line in shown:
-        wanted = pattern(line)
-        if not wanted:
-            continue
-        if wanted in ("…", "..."):
+    wanted = [line for line in map(pattern, shown) if line]
+    # Each place up to which the lines so far can have come; several, since lines of dots may stand for more or fewer.
+    places, skipping = {0}, False
+    for line in wanted:
+        if line in _DOTS:
             skipping = True
             continue
-        if skipping:
-            if wanted not in left:
-                return f"the page shows {line!r}, which is not among {left}"
-            left = left[left.index(wanted) + 1 :]
-            skipping = False
-            continue
-        if not left or not _alike(wanted, left[0]):
-            return f"the page shows {wanted!r}, and printed was {left[0] if left else 'nothing more'!r}"
-        left.pop(0)
-    if left and not skipping:
-        return f"the page does not show {left[0]!r}"
-    return ""
+        tried = set(range(min(places), len(left))) if skipping else {place for place in places if place < len(left)}
+        found = {place + 1 for place in tried if _alike(line, left[place])}
+        if not found:
+            if skipping:
+                return f"the page shows {line!r}, which is not among {left[min(places) :]}"
+            return f"the page shows {line!r}, and printed was {left[min(tried)] if tried else 'nothing more'!r}"
+        places, skipping = found, False
+    if skipping or len(left) in places:
+        return ""
+    return f"the page does not show {left[max(places)]!r}"
 
 
 _IDS = re.compile(r"\b(?:LAB-)?\d{6}(?:-\d{6}){7}\b|\b\d{63}\b")

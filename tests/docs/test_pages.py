@@ -47,3 +47,7 @@ def test_numbers_times_and_ids_are_patterns_and_the_rest_is_not() -> None:
     assert differs(["PC1 3 ms"], ["PC1 3 s"]) != ""
     assert differs(["one"], ["one", "two"]) == "the page does not show 'two'"
     assert differs(["one", "two"], ["one"]) != ""
+    # Dots stand for as many lines as the ones that follow need.
+    assert differs(["PC1 grace", "…", "PC24 grace", "PC25 licensed"], [*["PC1 grace"] * 24, "PC25 licensed"]) == ""
+    assert differs(["PC1 grace", "…", "PC24 grace", "PC25 licensed"], ["PC1 grace"] * 25) != ""
+    assert differs(["…", "one", "two"], ["one", "two", "three"]) == "the page does not show 'three'"
