@@ -124,9 +124,12 @@ def time_tag(when: datetime | None, now: datetime | None = None) -> Markup | str
 
 
 def step_tag(when: datetime) -> Markup:
-    """When a step of a chart begins, in few characters: there are hundreds of them on a page."""
+    """When a step of a chart begins, in few characters: there are hundreds of them on a page.
+
+    The table around it says what the script makes of it (`data-times`).
+    """
     told = when.astimezone(UTC)
-    return Markup('<time datetime="{}" data-kind="moment">{}</time>').format(_iso(told), f"{told:%m-%d %H:%M}")
+    return Markup("<time datetime={}>{}</time>").format(_iso(told), f"{told:%m-%d %H:%M}")
 
 
 def _iso(when: datetime) -> str:

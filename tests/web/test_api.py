@@ -14,7 +14,7 @@ from schemathesis import Case
 from kmstwist.web.api.openapi import document
 from tests.web.conftest import Sites
 
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = pytest.mark.xdist_group("sites")
 
 # What the document's own formats look like.
 schemathesis.openapi.format(

@@ -20,6 +20,7 @@ __all__ = ["browser_page", "chromium"]
 # One process serves, and one browser looks.
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.xdist_group("browser")]
 
+WIDTHS = (390, 768, 1024, 1280, 2560)
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 #: What is cut at the window's edge, and what would need a scroll bar across the page.
 CUT = """() => {
@@ -95,7 +96,16 @@ def faults(page: Page) -> list[str]:
     ]
 
 
-def test_every_page_is_readable_and_quiet(sites: Sites, browser_page: PageMaker) -> None:
+def cut(page: Page) -> list[str]:
+    """What is cut at some width, from a phone's to a wall's."""
+    found: list[str] = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        found += [f"at {width}: {each}" for each in page.evaluate(CUT)]
+    return found
+
+
+def test_every_page_is_readable_and_quiet_and_nothing_on_it_is_cut(sites: Sites, browser_page: PageMaker) -> None:
     """By turns on a phone in the dark and on a screen in the light; all that is wrong is told at once."""
     wrong: list[str] = []
     page, complaints = browser_page()
@@ -111,18 +121,17 @@ def test_every_page_is_readable_and_quiet(sites: Sites, browser_page: PageMaker)
         found += faults(page)
         # The browser itself tells of a page's own status.
         found += [text for text in complaints[seen:] if f"status of {expected}" not in text and not quiet([text])]
+        found += cut(page)
         wrong += [f"{place} /{where}: {each}" for each in found]
     assert not wrong, "\n".join(wrong)
 
 
-def test_nothing_is_cut_on_a_phone_on_a_wall_or_in_between(sites: Sites, browser_page: PageMaker) -> None:
+def test_nothing_is_cut_on_the_others_either(sites: Sites, browser_page: PageMaker) -> None:
     page, _ = browser_page()
     wrong: list[str] = []
-    for place, where in PAGES + MORE:
+    for place, where in MORE:
         page.goto(sites.urls[place] + where)
-        for width in (390, 768, 1024, 1280, 2560):
-            page.set_viewport_size({"width": width, "height": 900})
-            wrong += [f"{width} {place} /{where}: {each}" for each in page.evaluate(CUT)]
+        wrong += [f"{place} /{where}: {each}" for each in cut(page)]
     assert not wrong, "\n".join(wrong)
 
 
@@ -137,6 +146,23 @@ def test_a_name_of_any_kind_is_shown_as_it_is_and_leads_to_its_machine(sites: Si
         assert page.locator("h1").text_content() == name.lower()
         assert page.title() != "taken"
         assert page.evaluate("document.querySelectorAll('main img, main script').length") == 0
+    assert quiet(complaints)
+
+
+def test_a_day_of_the_calendar_says_what_it_was_and_leads_to_its_calls(sites: Sites, browser_page: PageMaker) -> None:
+    page, complaints = browser_page()
+    page.goto(sites.urls["busy"] + "activity")
+    day = page.locator(".months a").last
+    when, _, told = (day.get_attribute("title") or "").partition(": ")
+    assert told[0].isdecimal()
+    expect(day).to_have_accessible_name(f"{when}: {told}")
+    # A chart draws the numbers that its table has as text.
+    values = page.locator(".chart td + td").all_text_contents()
+    assert sum(int(text.replace(",", "")) for text in values) > 0
+    assert page.locator(".chart .u-over").count() == 1
+    day.click()
+    page.wait_for_url("**/calls?*")
+    assert f"since={when}&until=" in page.url
     assert quiet(complaints)
 
 

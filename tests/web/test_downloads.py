@@ -14,7 +14,7 @@ import pytest
 from tests.waiting import PATIENCE
 from tests.web.conftest import Sites
 
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = pytest.mark.xdist_group("sites")
 
 
 def get(url: str) -> str:

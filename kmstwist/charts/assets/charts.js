@@ -37,7 +37,9 @@
     const series = columns.map((cell, at) => ({
       name: cell.textContent.trim(),
       colour: cell.dataset.colour,
-      values: rows.map((row) => (row.cells[at + 1].dataset.value === "" ? null : Number(row.cells[at + 1].dataset.value))),
+      // The text is the value where no other is given.
+      values: rows.map(({ cells: { [at + 1]: cell } }) => cell.dataset.value ?? cell.textContent)
+        .map((text) => (text.trim() === "" ? null : Number(text))),
     }));
     return { times, series, away: [], marks: [] };
   };

@@ -22,7 +22,7 @@
   const showTimes = (root) => {
     for (const time of root.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
-      const say = local[time.dataset.kind];
+      const say = local[time.dataset.kind ?? time.closest("[data-times]")?.dataset.times];
       if (!say || Number.isNaN(at.getTime())) continue;
       time.textContent = say(at);
       time.title = `${time.dateTime.slice(0, 19).replace("T", " ")} UTC`;
