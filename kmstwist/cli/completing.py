@@ -87,7 +87,7 @@ def upstreams(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
     found = whereabouts(port=ctx.params.get("port"), run_dir=ctx.params.get("run_dir"))
     try:
-        path = socket_path(found.run_dir.value, found.port.value)
+        path = socket_path(found.run_dir.value, found.name.value)
         names = [each["name"] for each in ask(path, {"command": "upstreams"}, PATIENCE)["upstreams"]]
     except CommandError:
         names = [upstream.label for upstream in found.effective.config.gateway.upstreams]

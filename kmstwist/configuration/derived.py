@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import stat
 from collections.abc import Sequence
@@ -45,6 +46,32 @@ def listening_ports(config: Config) -> frozenset[int]:
     # Twisted's endpoints have their port in the first place, or by its name: tcp:1688:backlog=50, tcp6:port=1688.
     numbers = (number for text in config.server.listen for number in re.findall(r"^\w+:(\d+)|:port=(\d+)", text))
     return frozenset(int(first or named) for first, named in numbers)
+
+
+def first_port(config: Config) -> int | None:
+    """The first TCP port that the configuration has this server listen on; None where it names none."""
+    if not config.server.listen:
+        return config.server.port
+    for text in config.server.listen:
+        # What HAProxy talks to is an endpoint within an endpoint: haproxy:tcp:1688.
+        found = re.match(r"(?:haproxy:)?(?:tcp6?|ssl|tls):(?:.*?(?<!\\):)?(?:port=)?(\d+)(?=:|$)", text)
+        if found is not None and int(found[1]):
+            return int(found[1])
+    return None
+
+
+def server_name(config: Config) -> str:
+    """What tells this server from others in the names of its files: its first TCP port.
+
+    One that listens on Unix sockets alone is told by the path of the first; one whose sockets others open, by `port`.
+    """
+    port = first_port(config)
+    if port is None:
+        for text in config.server.listen:
+            if text.startswith("unix:"):
+                path = re.split(r"(?<!\\):", text)[1].removeprefix("address=").replace("\\:", ":")
+                return f"unix-{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+    return str(config.server.port if port is None else port)
 
 
 def listens_at(config: Config, address: str, port: int) -> bool:

@@ -31,6 +31,7 @@ DEFAULT = "default"
 T = TypeVar("T", covariant=True)
 
 _PORT: Place = ("server", "port")
+_LISTEN: Place = ("server", "listen")
 _STATE_DIR: Place = ("server", "state_dir")
 _RUN_DIR: Place = ("server", "run_dir")
 _STORE: Place = ("audit", "store")
@@ -108,8 +109,34 @@ class Whereabouts:
 
     @property
     def port(self) -> Found[int]:
-        """The port that names the server, and its control socket."""
+        """The server's port: the first that it listens on."""
+        from kmstwist.configuration.derived import first_port
+
+        if self._listens_as_told:
+            listened = first_port(self.effective.config)
+            if listened is not None:
+                return Found(listened, self._listen_origin)
         return self._find(_PORT) or Found(DEFAULT_PORT, DEFAULT)
+
+    @property
+    def name(self) -> Found[str]:
+        """What names the server's control socket: its port, where it has one."""
+        from kmstwist.configuration.derived import server_name
+
+        if self._listens_as_told:
+            told = server_name(self.effective.config)
+            if told.startswith("unix-"):
+                return Found(told, self._listen_origin)
+        return Found(str(self.port.value), self.port.origin)
+
+    @property
+    def _listens_as_told(self) -> bool:
+        """Whether the configuration says where the server listens, and no option does."""
+        return self._given[_PORT] is None and self._asks_configuration() and bool(self.effective.config.server.listen)
+
+    @property
+    def _listen_origin(self) -> str:
+        return self.effective.origins.get(_LISTEN, DEFAULT)
 
     @property
     def state_dir(self) -> Found[Path]:

@@ -47,14 +47,14 @@ class Holder:
         return [] if own == 0 else sorted(user_name(user) for user in self.users if user != own)
 
 
-def find_server(run_dir: Path, port: int) -> Running:
-    """The server of this port: the one in `run_dir`, or another one of this machine that listens there."""
-    expected = socket_path(run_dir.absolute(), port)
+def find_server(run_dir: Path, port: int, name: str | None = None) -> Running:
+    """The server of this port, or of this name: in `run_dir`, or another one of this machine that listens there."""
+    expected = socket_path(run_dir.absolute(), name or port)
     first = _ask(expected)
     if first.status is not None:
         return first
     holder = holder_of(port)
-    for path in control_sockets(port):
+    for path in control_sockets(name or port):
         if path != expected and _listens(_server_at(path), holder):
             found = _ask(path)
             if found.status is not None:

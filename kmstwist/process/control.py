@@ -6,11 +6,14 @@ false, "error": "a sentence"}`. The socket's mode is 0600: whoever may connect i
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
 import stat
-from collections.abc import Callable, Mapping
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +30,16 @@ from twisted.python.failure import Failure
 from kmstwist.logevents import CONTROL_UNAVAILABLE, DEFECT
 from kmstwist.problem import ProblemError
 from kmstwist.reactor import Reactor
+from kmstwist.startup import StartupError
 
 #: A command: its request to its answer (a mapping, an `Answer`, or None), or a Deferred of it.
 Command = Callable[[Mapping[str, Any]], Any]
 
 _MAX_LINE = 65_536
+#: Seconds within which the kernel takes a connection for a server that is there.
+_LIVES_WITHIN = 2.0
+#: Who listens: process, user, group (unix(7), SO_PEERCRED).
+_PEER = struct.Struct("3i")
 #: Bytes of the longest answer: upstreams by the thousand, and no endless one.
 _MAX_ANSWER = 64 * 1024 * 1024
 
@@ -61,9 +69,9 @@ class NoAnswer(CommandError):
     """Somebody listens on the control socket, and does not answer in time."""
 
 
-def socket_path(run_dir: Path, port: int, worker: int | None = None) -> Path:
-    """Where the control socket of the server at `port` is; its workers have sockets of their own."""
-    return run_dir / (f"control-{port}.sock" if worker is None else f"control-{port}.{worker}.sock")
+def socket_path(run_dir: Path, name: int | str, worker: int | None = None) -> Path:
+    """Where the control socket of the server of this name is, mostly its port; its workers have their own."""
+    return run_dir / (f"control-{name}.sock" if worker is None else f"control-{name}.{worker}.sock")
 
 
 class ControlProtocol(LineOnlyReceiver):
@@ -147,13 +155,14 @@ class ControlService(Service):
         factory = ControlFactory(self._commands, self._log)
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _remove_left_over(self.path)
-            # The mode holds from the first instant, not from a chmod after it.
-            umask = os.umask(0o177)
-            try:
-                self._port = self._reactor.listenUNIX(str(self.path), factory, mode=0o600)
-            finally:
-                os.umask(umask)
+            with _alone_in(self.path.parent):
+                _remove_left_over(self.path)
+                # The mode holds from the first instant, not from a chmod after it.
+                umask = os.umask(0o177)
+                try:
+                    self._port = self._reactor.listenUNIX(str(self.path), factory, mode=0o600)
+                finally:
+                    os.umask(umask)
         except (OSError, CannotListenError, CommandError) as error:
             CONTROL_UNAVAILABLE.emit(self._log, path=str(self.path), detail=str(error))
 
@@ -167,19 +176,58 @@ class ControlService(Service):
         return stopped
 
 
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other servers from opening sockets in a folder: of two that start at once each would remove the other's."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # A file system without locks has nobody to ask.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _remove_left_over(path: Path) -> None:
     """Remove a socket that nobody listens on. Raises `CommandError` where somebody does."""
+    if (holder := _holder(path)) is None:
+        path.unlink(missing_ok=True)
+    else:
+        raise CommandError(f"another kmstwist{holder} has it", "give this one a --run-dir of its own")
+
+
+def refuse_second(path: Path) -> None:
+    """Raise `StartupError` where another server lives that has this control socket; it is named by its process."""
+    try:
+        holder = _holder(path)
+    except OSError:
+        # Without a control socket a server still answers clients, and says at its start that it has none.
+        return
+    if holder is not None:
+        raise StartupError(
+            f"the control socket {path} is in use by another kmstwist{holder.rstrip(',')}",
+            "stop it, or give this one a --run-dir of its own",
+        )
+
+
+def _holder(path: Path) -> str | None:
+    """Who listens on a socket, as words that follow a name; None where nobody does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+        trial.settimeout(_LIVES_WITHIN)
         try:
             trial.connect(str(path))
         except (FileNotFoundError, ConnectionRefusedError):
-            path.unlink(missing_ok=True)
-        else:
-            raise CommandError("another kmstwist has it", "give this one a --run-dir of its own")
+            return None
+        except (TimeoutError, BlockingIOError):
+            # So many wait already that nobody else may: it hangs, and it lives.
+            return ""
+        pid: int = _PEER.unpack(trial.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[0]
+        return f", process {pid}," if pid else ""
 
 
-def control_sockets(port: int, table: Path = Path("/proc/net/unix")) -> list[Path]:
-    """The control sockets of servers at `port` that any process of this machine has open, wherever they are.
+def control_sockets(name: int | str, table: Path = Path("/proc/net/unix")) -> list[Path]:
+    """The control sockets of servers of this name that any process of this machine has open, wherever they are.
 
     The kernel lists them to every user, also those that only their owner may use.
     """
@@ -189,7 +237,7 @@ def control_sockets(port: int, table: Path = Path("/proc/net/unix")) -> list[Pat
         return []
     # Columns: Num RefCount Protocol Flags Type St Inode Path; connections to it have the path, too.
     named = (Path(parts[7]) for line in lines if len(parts := line.split(None, 7)) == 8)
-    return list(dict.fromkeys(path for path in named if path.is_absolute() and path.name == f"control-{port}.sock"))
+    return list(dict.fromkeys(path for path in named if path.is_absolute() and path.name == f"control-{name}.sock"))
 
 
 def connect(path: Path, timeout: float) -> socket.socket:

@@ -26,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kmstwist.configuration.changes import in_force, read_again
+from kmstwist.configuration.derived import server_name
 from kmstwist.configuration.reading import ConfigError
 from kmstwist.logevents import WORKER_ENDED, WORKER_SILENT, WORKER_STARTED
 from kmstwist.process.adoption import Adoption, handed_on
@@ -306,7 +307,7 @@ class Supervisor(Service):
                 ) from None
 
     def _path(self, worker: Worker) -> Path:
-        return socket_path(self._run_dir, self._server.port, worker.number)
+        return socket_path(self._run_dir, server_name(self._started), worker.number)
 
 
 def worker_command(options: Options) -> list[str]:

@@ -161,9 +161,14 @@ class WorkersObservation:
     """The numbers of all workers, added up."""
 
     def __init__(
-        self, run_dir: Path, port: int, workers: int, started: float, in_thread: Callable[..., Any] = deferToThread
+        self,
+        run_dir: Path,
+        name: int | str,
+        workers: int,
+        started: float,
+        in_thread: Callable[..., Any] = deferToThread,
     ) -> None:
-        self._paths = {number: socket_path(run_dir, port, number) for number in range(1, workers + 1)}
+        self._paths = {number: socket_path(run_dir, name, number) for number in range(1, workers + 1)}
         self._started = started
         self._in_thread = in_thread
         #: Whether the whole server is about to stop.

@@ -29,10 +29,10 @@ class Switches(BaseModel):
 
 
 class SwitchesFile:
-    """The switches of the server at one port."""
+    """The switches of the server of one name, mostly its port."""
 
-    def __init__(self, state_dir: Path, port: int) -> None:
-        self._path = state_dir / f"switches-{port}.json"
+    def __init__(self, state_dir: Path, name: int | str) -> None:
+        self._path = state_dir / f"switches-{name}.json"
 
     def read(self) -> Switches:
         """What was kept last; nothing is switched where nothing was kept. Raises `SwitchesError`."""

@@ -17,7 +17,14 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from kmstwist.admission.admission import Admission
 from kmstwist.clock import now, run_on_monotonic_time
 from kmstwist.collecting.service import Collector
-from kmstwist.configuration.derived import listening_ports, refuse_open_passwords, refuse_ourselves, run_dir, state_dir
+from kmstwist.configuration.derived import (
+    listening_ports,
+    refuse_open_passwords,
+    refuse_ourselves,
+    run_dir,
+    server_name,
+    state_dir,
+)
 from kmstwist.configuration.model import Config
 from kmstwist.conversation.calls import Recorder
 from kmstwist.conversation.factory import KmsFactory
@@ -28,7 +35,7 @@ from kmstwist.lab.service import LabService
 from kmstwist.memory import settle
 from kmstwist.privileges import acting_as, load_for, make_folder_for
 from kmstwist.process.adoption import Adoption
-from kmstwist.process.control import Command, ControlService, socket_path
+from kmstwist.process.control import Command, ControlService, refuse_second, socket_path
 from kmstwist.process.descriptors import DescriptorWatch
 from kmstwist.process.handover import HandOver, NotHandedOver, TakeOver
 from kmstwist.process.inherited import inherited_endpoints
@@ -162,7 +169,7 @@ def _make_server(
         bool(listening.running) and not (admission.paused or admission.leaving) and (gateway is None or gateway.serves)
     )
     own_commands = Commands(factory, admission, gateway, reloader, reactor)
-    own_commands.keep_switches(SwitchesFile(state_dir(config), config.server.port))
+    own_commands.keep_switches(SwitchesFile(state_dir(config), server_name(config)))
     if adoption.worker <= 1:
         reactor.callWhenRunning(own_commands.say_switches)
     root = StoppingInOrder()
@@ -188,8 +195,7 @@ def _make_server(
     if collector is not None:
         collector.setServiceParent(root)
     answering.setServiceParent(root)
-    control = socket_path(run_dir(config), config.server.port, worker)
-    ControlService(control, commands, reactor).setServiceParent(root)
+    ControlService(socket_path(run_dir(config), server_name(config), worker), commands, reactor).setServiceParent(root)
     listening.setServiceParent(root)
     # Of several workers none has a site: their supervisor has.
     site = make_web(config.web, observation.snapshot, reactor, own_store(audit), budget.web) if worker is None else []
@@ -256,7 +262,7 @@ def _make_supervisor(
     root = StoppingInOrder()
     Announcement(config, None, reactor, supervisor.listeners, predecessor).setServiceParent(root)
     supervisor.setServiceParent(root)
-    workers = WorkersObservation(run_dir(config), config.server.port, config.server.workers, now())
+    workers = WorkersObservation(run_dir(config), server_name(config), config.server.workers, now())
     store = store_of_workers(config.audit, state_dir(config))
     budget = budget_for(config, Adoption(worker=0, of=0, ports=()))
     site = make_web(config.web, workers.snapshot, reactor, store, budget.web)
@@ -270,8 +276,7 @@ def _make_supervisor(
         **supervisor.commands,
         **_hand_over(supervisor.listeners, lambda: supervisor.drain, supervisor.keep_name, signals, duck),
     }
-    control = socket_path(run_dir(config), config.server.port)
-    ControlService(control, commands, reactor).setServiceParent(root)
+    ControlService(socket_path(run_dir(config), server_name(config)), commands, reactor).setServiceParent(root)
     signals.setServiceParent(root)
     duck.setServiceParent(root)
     return root
@@ -281,7 +286,7 @@ def _predecessor(options: Options, config: Config) -> TakeOver | None:
     """The server whose place is to be taken; None where none is, as in a worker. Raises `NotHandedOver`."""
     if not options["take-over"] or options.adoption is not None:
         return None
-    return TakeOver.begin(socket_path(run_dir(config), config.server.port))
+    return TakeOver.begin(socket_path(run_dir(config), server_name(config)))
 
 
 def _take_place(predecessor: TakeOver | None, config: Config, *, lab: bool) -> None:
@@ -292,10 +297,11 @@ def _take_place(predecessor: TakeOver | None, config: Config, *, lab: bool) -> N
 
 
 def _own(config: Config, mode: str, predecessor: TakeOver | None, reactor: Reactor) -> None:
-    """Take the state folder for this process. Raises `StartupError` where another server has it."""
+    """Take the state folder for this process. Raises `StartupError` where another has it, or our control socket."""
     # A predecessor has ended, but for what the kernel does last.
     patience = 0.0 if predecessor is None else _LAST_OF_IT
     ownership = Ownership(state_dir(config), mode, min(listening_ports(config), default=0), patience=patience)
+    refuse_second(socket_path(run_dir(config), server_name(config)))
     reactor.callWhenRunning(ownership.sign)
 
 

@@ -11,7 +11,8 @@ from kmstwist.audit.store import insert_batch
 from tests.audit.making import DAY, known, new_store
 from tests.audit.making import START as NOW_MS
 from tests.ordinary import as_nobody, let_pass, needs_root
-from tests.system.running import Server, kmstwist
+from tests.ports import free_port
+from tests.system.running import BIN, Server, kmstwist, run
 
 
 @pytest.fixture
@@ -71,3 +72,35 @@ def test_who_may_not_read_a_store_is_told_to_use_sudo(store: Path) -> None:
     hidden = as_nobody("report", "clients", **variable)
     assert (hidden.returncode, hidden.stdout) == (1, "")
     assert hidden.stderr == f"Error: the audit store {store} cannot be seen by this user; run the command with sudo\n"
+
+
+def test_a_server_with_listen_alone_is_found_and_a_second_in_its_run_dir_refused(tmp_path: Path) -> None:
+    number, run_dir = free_port(), tmp_path / "run"
+    file = tmp_path / "kms.toml"
+    file.write_text(f'[server]\nlisten = ["127.0.0.1:{number}"]\nstate_dir = "{tmp_path}/a"\nrun_dir = "{run_dir}"\n')
+    with Server(tmp_path / "a", f"--config={file}") as server:
+        path = run_dir / f"control-{number}.sock"
+        assert path.is_socket()
+        assert kmstwist("--config", str(file), "gateway", "status").returncode == 0
+        assert kmstwist("gateway", "status", "--port", str(number), "--run-dir", str(run_dir)).returncode == 0
+        second = [str(BIN / "twistd"), "-n", "--pidfile=", "kms", f"--listen=tcp:{number}:interface=127.0.0.2"]
+        refused = run([*second, f"--state-dir={tmp_path}/b", f"--run-dir={run_dir}"])
+        assert refused.returncode == 1
+        assert refused.stderr == (
+            f"kmstwist: the control socket {path} is in use by another kmstwist, "
+            f"process {server.process.pid}; stop it, "
+            "or give this one a --run-dir of its own\n"
+        )
+        assert kmstwist("--config", str(file), "gateway", "status").returncode == 0
+        server.kill()
+    # What it left is replaced.
+    with Server(tmp_path / "a", f"--config={file}"):
+        assert kmstwist("--config", str(file), "gateway", "status").returncode == 0
+
+
+def test_a_server_on_a_unix_socket_alone_has_a_name_too(tmp_path: Path) -> None:
+    file = tmp_path / "kms.toml"
+    file.write_text(f'[server]\nlisten = ["unix:{tmp_path}/kms.sock"]\nstate_dir = "{tmp_path}/state"\n')
+    with Server(tmp_path / "state", f"--config={file}"):
+        assert kmstwist("--config", str(file), "gateway", "status").returncode == 0
+        assert len(list((tmp_path / "state").glob("control-unix-*.sock"))) == 1

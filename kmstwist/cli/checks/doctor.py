@@ -82,7 +82,7 @@ def _examine(where: Whereabouts) -> Case:
         folder, run_dir = where.state_dir.value, where.run_dir.value
     except LabKeyError as error:
         raise click.ClickException(f"{error}; name the folder with --state-dir") from None
-    return Case(effective.config, effective.file, folder, find_server(run_dir, effective.config.server.port))
+    return Case(effective.config, effective.file, folder, find_server(run_dir, where.port.value, where.name.value))
 
 
 def _ask_others(case: Case, timeout: float) -> list[Finding]:

@@ -46,7 +46,7 @@ def where(
             "configuration file": (found.config.value or "none", found.config.origin),
             "port": (found.port.value, found.port.origin),
             "state folder": (found.state_dir.value, found.state_dir.origin),
-            "control socket": (socket_path(found.run_dir.value, found.port.value), found.run_dir.origin),
+            "control socket": (socket_path(found.run_dir.value, found.name.value), found.run_dir.origin),
             "audit store": (without_password(found.store.value), found.store.origin),
         }
     if as_json:

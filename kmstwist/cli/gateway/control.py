@@ -33,7 +33,7 @@ def ask_server(port: int | None, run_dir: Path | None, request: Mapping[str, Any
 
     with told():
         where = whereabouts(port=port, run_dir=run_dir)
-        folder, number = where.run_dir, where.port
+        folder, number = where.run_dir, where.name
     try:
         answer = ask(socket_path(folder.value, number.value), request)
     except NobodyThere as error:
