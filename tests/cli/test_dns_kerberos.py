@@ -20,7 +20,7 @@ from tests.waiting import PATIENCE
 __all__ = ["kdc"]
 with_peers = pytest.mark.needs("named", "dig", "krb5kdc", "kdb5_util", "kadmin.local", "kinit", "gssapi")
 
-FOREIGN = "_vlmcs._tcp 1800 IN SRV 0 100 1688 licensed.corp.test.\n"
+FOREIGN = "_vlmcs._tcp 1800 IN SRV 0 100 1688 licensed.corp.test.\ngw IN A 192.0.2.8\n"
 OURS = "0 100 1688 gw.corp.test."
 OTHERS = "0 100 1688 licensed.corp.test."
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from kmstwist.cli.common import FiniteRange
 from kmstwist.cli.gateway.control import ask_server, server_options, warn_if_not_kept
 from kmstwist.cli.lazy import LazyGroup
 
@@ -38,7 +39,7 @@ def status(as_json: bool, port: int | None, run_dir: Path | None) -> None:
 @server_options
 @click.option(
     "--after",
-    type=click.FloatRange(0, 3600),
+    type=FiniteRange(0, 3600),
     default=0.0,
     metavar="SECONDS",
     help="Have /readyz say 503 now, and pause so many seconds later: a balancer sees it before a client does.",

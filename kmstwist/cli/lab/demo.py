@@ -70,7 +70,7 @@ def demo(machines: int, web_port: int | None) -> None:
 
         try:
             # The reactor is stopped by a signal: nothing comes of `main`.
-            with suppress(click.Abort):
+            with suppress(KeyboardInterrupt):
                 run_reactor(main)
         except ProcessFailed as failed:
             raise click.ClickException(str(failed)) from None
