@@ -208,7 +208,7 @@ def test_a_taken_port_is_told_by_the_daemon_itself(plain_init: InitScript) -> No
 def test_a_wrong_option_is_told_by_the_daemon_itself(plain_init: InitScript) -> None:
     init = plain_init
     init.set(KMS_OPTS="--prot=1")
-    assert "option --prot not recognized" in refused(init, 1)
+    assert "there is no option --prot; did you mean --port?" in refused(init, 1)
 
 
 @pytest.mark.parametrize("action", ["reload", "force-reload"])

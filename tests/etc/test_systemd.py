@@ -84,7 +84,7 @@ def test_the_folders_have_their_modes(tmp_path: Path) -> None:
     result = run(["systemd-tmpfiles", "--create", f"--root={tmp_path}", str(ETC / "tmpfiles.d/kmstwist.conf")])
     assert result.returncode == 0, result.stderr
     modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("var/lib/kmstwist", "var/log/kmstwist")}
-    assert list(modes.values()) == [0o700, 0o750]
+    assert list(modes.values()) == [0o700, 0o755]
 
 
 #: What systemd does between fork and exec for a service with a socket unit.

@@ -95,7 +95,7 @@ def test_the_port_that_is_published_must_be_clear(tmp_path: Path) -> None:
     command = [str(BIN / "twistd"), "-n", "--pidfile=", "kms", f"--state-dir={tmp_path / 'state'}"]
     result = run([*command, f"--config={configuration}"])
     assert result.returncode == 1
-    assert "[dns.publish] port: say which port clients are sent to; this server listens on 1700, 1701" in result.stderr
+    assert "[dns.publish] port: this server listens on 1700, 1701; say which port clients are sent to" in result.stderr
 
 
 def test_a_key_file_that_is_open_to_others_is_one_clear_sentence(start_named: StartNamed, tmp_path: Path) -> None:
