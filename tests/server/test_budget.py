@@ -10,6 +10,7 @@ from twisted.logger import globalLogPublisher
 from kmstwist.configuration.reading import load
 from kmstwist.process.descriptors import share_out
 from kmstwist.server.budget import say_what_does_not_fit
+from tests.logs import Observer
 
 
 @pytest.mark.parametrize(
@@ -30,9 +31,10 @@ def test_it_warns_where_more_were_wanted_or_few_fit(set_to: int | None, limit: i
     config = load(file).config
     budget = share_out(limit, wanted=config.server.limits.connections, hosts=0, ceiling=0, web=False)
     told: list[object] = []
-    globalLogPublisher.addObserver(told.append)
+    observe = Observer(told.append)
+    globalLogPublisher.addObserver(observe)
     try:
         say_what_does_not_fit(config, budget, 1)
     finally:
-        globalLogPublisher.removeObserver(told.append)
+        globalLogPublisher.removeObserver(observe)
     assert bool(told) is said
