@@ -31,11 +31,15 @@ def _said(text: str) -> str:
 
 #: What click says of a wrong value, and what people say.
 _WORDS = (
-    (re.compile(r"is not a valid integer(?: range)?\.$"), "is no whole number."),
-    (re.compile(r"is not a valid float(?: range)?\.$"), "is no number."),
+    (re.compile(r"is not a valid integer(?: range)?\.$"), "is not a whole number."),
+    (re.compile(r"is not a valid float(?: range)?\.$"), "is not a number."),
     (re.compile(r"^(.*) is not in the range (\S+?)<=x<=(\S+?)\.$"), r"\1 is not from \2 to \3."),
     (re.compile(r"^(.*) is not in the range (\S+?)<x<=(\S+?)\.$"), r"\1 is not more than \2 and at most \3."),
     (re.compile(r"^(.*) is not in the range x>=(\S+?)\.$"), r"\1 is less than \2."),
+    (re.compile(r"^(?:Got )unexpected extra arguments? \((.*)\)\.?$"), r"there is more than the command takes: \1."),
+    (re.compile(r"^Option (\S+) requires an argument\.$"), r"\1 needs a value after it."),
+    (re.compile(r"^Option (\S+) does not take a value\.$"), r"\1 takes no value."),
+    (re.compile(r"^No such option (\S+?)\.$"), r"there is no option \1."),
 )
 
 

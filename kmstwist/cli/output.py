@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Callable
 from io import BufferedWriter, FileIO, RawIOBase, TextIOWrapper
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import click
 
 from kmstwist.shown import visible_lines
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+def json_option(command: CommandT) -> CommandT:
+    """Give a command the option `--json`, passed on as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")(command)
+
+
+def say_json(facts: Any) -> None:
+    """Print facts as every command does that has `--json`: one document, in lines that a person can read, too."""
+    click.echo(json.dumps(facts, indent=2))
 
 
 def say(text: str, *, err: bool = False) -> None:

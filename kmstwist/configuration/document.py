@@ -64,6 +64,31 @@ def effective_toml(effective: Effective) -> str:
     return "\n".join(lines) + "\n"
 
 
+def effective_json(effective: Effective) -> list[dict[str, Any]]:
+    """The configuration in force, each value with its place and origin, for JSON; passwords are hidden as in TOML."""
+    return [
+        {
+            "option": ".".join(place),
+            "value": [f"{url.partition('://')[0]}://{HIDDEN}" for url in value]
+            if secret_at(place) and value is not None
+            else _plain(value),
+            "origin": origin,
+        }
+        for place, value, origin in sections_first(effective)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, without the passwords of URLs in it."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, BaseModel):
+        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return without_password(str(value))
+
+
 def _hidden(urls: tuple[str, ...]) -> str:
     """URLs of which nothing but their kind is shown."""
     return toml_value(tuple(f"{url.partition('://')[0]}://{HIDDEN}" for url in urls))

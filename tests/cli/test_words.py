@@ -15,10 +15,14 @@ from kmstwist.cli.main import kmstwist
         ("audit vaccum", "there is no command 'vaccum'; did you mean vacuum?"),
         ("lab machine nwe", "there is no command 'nwe'; did you mean new?"),
         ("report clinets", "there is no report 'clinets'; did you mean clients?"),
-        ("gateway status --port abc", "Invalid value for '--port': 'abc' is no whole number."),
+        ("gateway status --port abc", "Invalid value for '--port': 'abc' is not a whole number."),
         ("gateway status --port 70000", "Invalid value for '--port': 70000 is not from 0 to 65535."),
-        ("probe h --timeout soon", "Invalid value for '--timeout': 'soon' is no number."),
+        ("probe h --timeout soon", "Invalid value for '--timeout': 'soon' is not a number."),
         ("report clients --limit -1", "Invalid value for '--limit': -1 is less than 0."),
+        ("probe a b", "there is more than the command takes: b."),
+        ("gateway status --port", "'--port' needs a value after it."),
+        ("gateway status --json=3", "'--json' takes no value."),
+        ("gateway status --prot 3", "there is no option '--prot'."),
     ],
 )
 def test_it_names_what_was_meant(words: str, said: str) -> None:

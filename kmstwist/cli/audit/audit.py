@@ -13,7 +13,7 @@ from kmstwist.cli.audit.salt import salt, salt_beside, salt_file_option
 from kmstwist.cli.audit.store import opened, progress_bar, store_option
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lazy import LazyGroup
-from kmstwist.cli.output import say
+from kmstwist.cli.output import json_option, say, say_json
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -87,18 +87,23 @@ def backup(store: str, target: Path) -> None:
 
 
 @audit.command()
+@json_option
 @store_option
-def verify(store: str) -> None:
+def verify(as_json: bool, store: str) -> None:
     """Check that the store is whole and that its sums agree with its records."""
     from kmstwist.audit.upkeep.verify import verify as faults_of
 
     with opened(store) as engine:
         faults = faults_of(engine)
-    for fault in faults:
-        click.echo(fault)
+    if as_json:
+        say_json({"sound": not faults, "faults": [str(fault) for fault in faults]})
+    else:
+        for fault in faults:
+            click.echo(fault)
     if faults:
         raise click.ClickException(f"the audit store has {len(faults)} faults; restore it from a backup")
-    click.echo("the audit store is sound")
+    if not as_json:
+        click.echo("the audit store is sound")
 
 
 @audit.command()

@@ -8,7 +8,7 @@ import click
 
 from kmstwist.cli.audit.store import opened, store_option
 from kmstwist.cli.lazy import LazyGroup
-from kmstwist.cli.output import say
+from kmstwist.cli.output import json_option, say, say_json
 
 
 @click.group(cls=LazyGroup)
@@ -53,12 +53,17 @@ def import_(store: str, files: tuple[Path, ...]) -> None:
 
 
 @products.command("list")
+@json_option
 @store_option
-def list_(store: str) -> None:
+def list_(as_json: bool, store: str) -> None:
     """Show the products in the store by their ids, and what they are called."""
     from kmstwist.audit.engine import reading
     from kmstwist.audit.products.names import known_products
 
     with opened(store) as engine, reading(engine) as connection:
-        for each in known_products(connection):
+        known = known_products(connection)
+    if as_json:
+        say_json([{"id": str(each.act_id), "name": each.name or None, "family": each.family or None} for each in known])
+    else:
+        for each in known:
             say(f"{each.act_id}  {each.name or '(no name)'}{f' ({each.family})' if each.family else ''}")

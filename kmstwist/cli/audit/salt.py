@@ -10,7 +10,7 @@ import click
 from kmstwist.cli.audit.store import default_store, opened, store_option
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lazy import LazyGroup
-from kmstwist.cli.output import say
+from kmstwist.cli.output import json_option, say, say_json
 
 _FILE = AnyPath(dir_okay=False)
 
@@ -75,19 +75,23 @@ def import_(store: str, salt_file: Path | None, file: Path) -> None:
 @salt.command()
 @store_option
 @salt_file_option
-def show(store: str, salt_file: Path | None) -> None:
+@json_option
+def show(as_json: bool, store: str, salt_file: Path | None) -> None:
     """Show the fingerprint of this gateway's salt, and the one that the store has noted."""
     from kmstwist.audit.central.salt import fingerprint, noted
     from kmstwist.audit.engine import reading
     from kmstwist.audit.privacy import load_salt
 
     place = salt_beside(store, salt_file)
-    if place.exists():
-        try:
-            say(f"{place}: {fingerprint(load_salt(place))}")
-        except ValueError as error:
-            raise click.ClickException(str(error)) from error
-    else:
-        say(f"{place}: there is none")
+    try:
+        own = fingerprint(load_salt(place)) if place.exists() else None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    if not as_json:
+        say(f"{place}: {own or 'there is none'}")
     with opened(store) as engine, reading(engine) as connection:
-        click.echo(f"the store: {noted(connection) or 'nothing is hashed in it yet'}")
+        stored = noted(connection)
+    if as_json:
+        say_json({"file": str(place), "fingerprint": own, "store": stored})
+    else:
+        click.echo(f"the store: {stored or 'nothing is hashed in it yet'}")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from kmstwist.cli.output import json_option, say_json
+
+if TYPE_CHECKING:
+    from kmstwist.kms.status import Explanation
 
 
 # A signed code is a code, not an option.
 @click.command(context_settings={"ignore_unknown_options": True})
+@json_option
 @click.argument("codes", metavar="[CODE]...", nargs=-1)
-def errors(codes: tuple[str, ...]) -> None:
+def errors(as_json: bool, codes: tuple[str, ...]) -> None:
     """Explain each CODE, given as 0xC004F074, C004F074, 1722, -1073418124 or RPC_S_SERVER_UNAVAILABLE.
 
     A whole line of what slmgr, ospp or an event prints will do, too. Without any, list those that are known.
@@ -16,10 +24,15 @@ def errors(codes: tuple[str, ...]) -> None:
     from kmstwist.kms.status import codes_in, known_codes, parse_code
 
     if not codes:
+        if as_json:
+            say_json([_facts(known) for known in known_codes()])
+            return
         for known in known_codes():
             click.echo(f"{known.hexadecimal}  {known.symbol or '-'}: {known.text}")
         return
     good = True
+    known_facts: list[dict[str, Any]] = []
+    explained = known_facts if as_json else None
     pasted = _is_pasted(codes)
     for text in (" ".join(codes),) if pasted else codes:
         if pasted or " " in text.strip():
@@ -28,13 +41,15 @@ def errors(codes: tuple[str, ...]) -> None:
                 click.echo(f'Error: no status code stands in "{text}"', err=True)
                 good = False
             for code in found:
-                good = _explain(code) and good
+                good = _explain(code, explained) and good
             continue
         try:
-            good = _explain(parse_code(text)) and good
+            good = _explain(parse_code(text), explained) and good
         except ValueError as error:
             click.echo(f"Error: {error}", err=True)
             good = False
+    if as_json:
+        say_json(known_facts)
     if not good:
         raise click.exceptions.Exit(1)
 
@@ -50,8 +65,19 @@ def _plain_words(words: tuple[str, ...]) -> int:
     return sum(word.strip(".,:;()").isalpha() for word in words)
 
 
-def _explain(code: int) -> bool:
-    """Print what is known of a code; whether anything is."""
+def _facts(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "code": explanation.hexadecimal,
+        "decimal": explanation.code,
+        "signed": _signed(explanation.code),
+        "symbol": explanation.symbol or None,
+        "meaning": explanation.text,
+        "cure": explanation.cure,
+    }
+
+
+def _explain(code: int, facts: list[dict[str, Any]] | None) -> bool:
+    """Print what is known of a code, or add it to the facts for JSON; whether anything is known."""
     from kmstwist.kms.status import explain, near_codes
 
     explanation = explain(code)
@@ -60,6 +86,9 @@ def _explain(code: int) -> bool:
         for near in near_codes(code):
             click.echo(f"  is it {near.hexadecimal} {near.symbol or '-'}? {near.text}", err=True)
         return False
+    if facts is not None:
+        facts.append(_facts(explanation))
+        return True
     symbol = f" {explanation.symbol}" if explanation.symbol else ""
     click.echo(f"{explanation.hexadecimal}{symbol} (decimal {code}, signed {_signed(code)})")
     _wrapped("meaning:", explanation.text)

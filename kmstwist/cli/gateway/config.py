@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ import click
 from kmstwist.cli.common import ANY_PATH
 from kmstwist.cli.gateway.control import ask_server, server_options
 from kmstwist.cli.lazy import LazyGroup
-from kmstwist.cli.output import say
+from kmstwist.cli.output import json_option, say, say_json
 from kmstwist.cli.where import config_option, told, whereabouts
 from kmstwist.configuration.whereabouts import CONFIG_VARIABLE, DEFAULT_CONFIG
 
@@ -23,7 +22,7 @@ def config() -> None:
 
 
 @config.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@json_option
 @config_option
 @server_options
 @click.option("--state-dir", type=_FILE, help="The server's state folder.")
@@ -51,7 +50,7 @@ def where(
         }
     if as_json:
         told_rows = [{"what": name, "value": str(value), "origin": origin} for name, (value, origin) in rows.items()]
-        click.echo(json.dumps(told_rows, indent=2))
+        say_json(told_rows)
         return
     width = max(len(str(value)) for value, _ in rows.values())
     for name, (value, origin) in rows.items():
@@ -89,14 +88,15 @@ def check(file: Path | None) -> None:
 
 
 @config.command(context_settings={"ignore_unknown_options": True})
+@json_option
 @config_option
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def show(file: Path | None, options: tuple[str, ...]) -> None:
+def show(as_json: bool, file: Path | None, options: tuple[str, ...]) -> None:
     """Show the effective configuration, as TOML, with the origin of each value.
 
     OPTIONS are options of `twistd kms`, as they would be given to it.
     """
-    from kmstwist.configuration.document import effective_toml
+    from kmstwist.configuration.document import effective_json, effective_toml
     from kmstwist.configuration.reading import ConfigError, load
     from kmstwist.process.options import Options
 
@@ -107,7 +107,10 @@ def show(file: Path | None, options: tuple[str, ...]) -> None:
         effective = load(file, given.overrides())
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(effective_toml(effective), nl=False)
+    if as_json:
+        say_json(effective_json(effective))
+    else:
+        click.echo(effective_toml(effective), nl=False)
 
 
 @config.command()

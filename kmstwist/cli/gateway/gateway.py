@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from kmstwist.cli.common import FiniteRange
 from kmstwist.cli.gateway.control import ask_server, server_options, warn_if_not_kept
 from kmstwist.cli.lazy import LazyGroup
+from kmstwist.cli.output import json_option, say_json
 
 
 @click.group(cls=LazyGroup)
@@ -18,13 +18,13 @@ def gateway() -> None:
 
 
 @gateway.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@json_option
 @server_options
 def status(as_json: bool, port: int | None, run_dir: Path | None) -> None:
     """Show how much goes on."""
     answer = ask_server(port, run_dir, {"command": "status"})
     if as_json:
-        click.echo(json.dumps(answer, indent=2))
+        say_json(answer)
         return
     paused = ", paused: clients are told to come back later" if answer["paused"] else ""
     if answer["leaving"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rich.text import Text
 from kmstwist.cli import completing
 from kmstwist.cli.gateway.control import ask_server, server_options, warn_if_not_kept
 from kmstwist.cli.lazy import LazyGroup
+from kmstwist.cli.output import json_option, say_json
 
 _COLOURS = {"up": "green", "warming": "yellow", "trying": "yellow", "down": "red", "drained": "cyan"}
 
@@ -25,13 +25,13 @@ def upstreams() -> None:
 
 
 @upstreams.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@json_option
 @server_options
 def list_(as_json: bool, port: int | None, run_dir: Path | None) -> None:
     """Show every upstream with its state, its connections and what became of its calls."""
     found = ask_server(port, run_dir, {"command": "upstreams"})["upstreams"]
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        say_json(found)
         return
     if not found:
         click.echo("There are no upstreams: DNS has named none yet.")

@@ -17,6 +17,7 @@ from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, parse_host_
 from kmstwist.cli import completing
 from kmstwist.cli.common import ANY_PATH, NETWORK, FiniteRange, run_reactor
 from kmstwist.cli.lab.common import checked_machine_name, state_dir_option, state_folder
+from kmstwist.cli.output import json_option, say_json
 from kmstwist.cli.where import default_port
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.status import Status, explain
@@ -69,9 +70,11 @@ _MACHINES = UUID("0f8c3a52-6d0b-5e0c-9d57-0d1f8d7f6a11")
     help="Clients that ask at the same time.",
 )
 @click.option("--timeout", type=FiniteRange(0.1, 300), default=10.0, show_default=True, help="Seconds a step may take.")
+@json_option
 @click.pass_context
 def activate(
     ctx: click.Context,
+    as_json: bool,
     product: str | None,
     machines: tuple[str, ...],
     state_dir: Path | None,
@@ -96,7 +99,7 @@ def activate(
     if product is None:
         from kmstwist.cli.lab.practice import activate_machines
 
-        ctx.exit(activate_machines(machines, state_dir, lab_key, timeout))
+        ctx.exit(activate_machines(machines, state_dir, lab_key, timeout, as_json=as_json))
     try:
         wanted = find(product)
         key = LabKey.load(lab_key or state_folder(state_dir) / KEY_FILE_NAME)
@@ -133,9 +136,11 @@ def activate(
 
     asked = run_reactor(main)
     first = asked[0].result
-    if isinstance(first, UpstreamError):
+    if as_json:
+        say_json([_facts(entry) for entry in asked])
+    elif isinstance(first, UpstreamError):
         raise click.ClickException(_unanswered(first, where))
-    if count == 1:
+    elif count == 1:
         _print_whole(asked[0].client, first)
     else:
         _print_table(asked)
@@ -191,6 +196,28 @@ def _state(result: WireOutcome | UpstreamError) -> tuple[str, str]:
     if outcome.hresult == Status.SL_E_VL_NOT_ENOUGH_COUNT:
         return f"grace: {outcome.detail}", "yellow"
     return f"refused: {_code(outcome.hresult)} {_text(outcome)}", "red"
+
+
+def _facts(entry: Asked) -> dict[str, object]:
+    """What came of one client's attempt; what it did not learn is null."""
+    result, client = entry.result, entry.client
+    text, _ = _state(result)
+    answered = isinstance(result, WireOutcome)
+    return {
+        "machine": client.machine_name,
+        "cmid": str(client.cmid),
+        "product": client.product.name,
+        "kms_version": str(client.version),
+        "result": text,
+        "licensed": isinstance(result, WireOutcome) and result.outcome.activated,
+        "code": _code(result.outcome.hresult) if isinstance(result, WireOutcome) else None,
+        "reason": None if isinstance(result, WireOutcome) else str(result.reason),
+        "host_id": str(client.host_id) if answered and client.host_id is not None else None,
+        "count": result.outcome.count if isinstance(result, WireOutcome) else None,
+        "required_count": client.required_count,
+        "connect_ms": round(result.connect_ms, 1) if isinstance(result, WireOutcome) else None,
+        "call_ms": round(result.call_ms, 1) if isinstance(result, WireOutcome) else None,
+    }
 
 
 def _code(hresult: int) -> str:

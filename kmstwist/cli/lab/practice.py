@@ -21,6 +21,7 @@ from kmstwist.cli.lab.common import (
     timeout_option,
     told,
 )
+from kmstwist.cli.output import say_json
 from kmstwist.lab.machines.activation import activate
 from kmstwist.lab.machines.errors import Published
 from kmstwist.lab.machines.phone import confirmation_id
@@ -168,7 +169,9 @@ def hostkey(state_dir: Path | None, lab_key: Path | None) -> None:
     click.echo(load_key(lab_key, state_folder(state_dir)).host_key)
 
 
-def activate_machines(names: Sequence[str], state_dir: Path | None, lab_key: Path | None, timeout: float) -> int:
+def activate_machines(
+    names: Sequence[str], state_dir: Path | None, lab_key: Path | None, timeout: float, *, as_json: bool
+) -> int:
     """Have every product of these machines activate, one after the other; the exit status."""
     folder = state_folder(state_dir)
     key = load_key(lab_key, folder)
@@ -195,7 +198,16 @@ def activate_machines(names: Sequence[str], state_dir: Path | None, lab_key: Pat
         finally:
             for machine in found:
                 store.save(machine)
+    if as_json:
+        say_json(
+            [
+                {"machine": name, "product": product, "licensed": error is None, "error": error and str(error)}
+                for name, product, error in outcomes
+            ]
+        )
     for name, product, error in outcomes:
         failed += error is not None
+        if as_json:
+            continue
         click.echo(f"{name}  {product}: {'licensed for 180 days' if error is None else error}")
     return 1 if failed else 0
