@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tests.system.running import BIN, kmstwist
 from tests.waiting import PATIENCE, wait_until
 
@@ -62,7 +63,8 @@ class Demo:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
-    made = Demo(tmp_path)
+    # A port of its own: the usual one may be somebody else's demonstration.
+    made = Demo(tmp_path, f"--web-port={free_port()}")
     yield made
     if made.process.poll() is None:
         made.end(signal.SIGTERM, all_of_it=False)
