@@ -84,6 +84,8 @@ _PATTERNS = (
     (re.compile(r"\b\d{1,4}[-/]\d{1,2}[-/]\d{1,4}(?:[T ]\d\d?:\d\d(?::\d\d)?(?:\.\d+)?)?(?: [AP]M|Z)?"), "TIME"),
     (re.compile(r"(?<=Partial Product Key: )\w{5}$"), "KEY"),
     (re.compile(r"(?:LAB-)?\d{6}(?:-\d{6}){7}|\b\d{63}\b"), "PHONE"),
+    # A host that is away is tried now and then; whether just now, nobody can tell beforehand.
+    (re.compile(r"\btrying\b"), "down"),
     (re.compile(r"\d+(?:[.,]\d+)*"), "N"),
     (re.compile(r"\s+"), " "),
     (re.compile(r"─+"), "─"),
