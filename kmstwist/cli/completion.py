@@ -144,10 +144,9 @@ def register() -> None:
 
 def script(shell: str) -> str:
     """What a shell reads, to complete `kmstwist`."""
-    from kmstwist.cli.main import kmstwist
-
     made, _ = SHELLS[shell]
-    return made(kmstwist, {}, "kmstwist", VARIABLE).source().strip() + "\n"
+    # The script asks the command itself each time; nothing of it stands in the script but its name.
+    return made(click.Command("kmstwist"), {}, "kmstwist", VARIABLE).source().strip() + "\n"
 
 
 @click.command()
