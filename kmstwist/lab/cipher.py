@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hmac import compare_digest
+from typing import Protocol
 
 from Crypto.Cipher import AES
-from Crypto.Cipher._mode_cbc import CbcMode
 from Crypto.Hash import CMAC, HMAC, SHA256
 from Crypto.Util.Padding import pad, unpad
 
@@ -38,6 +38,16 @@ MAX_MESSAGE_SIZE = 1024
 
 class NotOurs(MessageError):
     """A message of a right shape that this lab's keys did not protect: a genuine client's, another lab's, altered."""
+
+
+class _Mode(Protocol):
+    """A cipher in a mode of operation; the library has no public name for it."""
+
+    def encrypt(self, plaintext: bytes) -> bytes:
+        """The ciphertext of whole blocks."""
+
+    def decrypt(self, ciphertext: bytes) -> bytes:
+        """The plaintext of whole blocks."""
 
 
 class LabCipher:
@@ -123,7 +133,7 @@ class LabCipher:
             raise NotOurs("this V6 message does not carry the lab's MAC")
         return sealed
 
-    def _aes(self, version: Version, sealed: bytes) -> CbcMode:
+    def _aes(self, version: Version, sealed: bytes) -> _Mode:
         key = self._key.v5_enc if version.major == 5 else self._key.v6_enc
         return AES.new(key, AES.MODE_CBC, iv=sealed[VERSION_SIZE:_HEAD_SIZE])
 
