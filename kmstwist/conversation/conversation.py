@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from kmstwist.conversation.core import (
     ConversationCore,
-    admit,
     ask,
     begin,
     close,
@@ -33,7 +32,6 @@ from kmstwist.conversation.core import (
     read_header,
     stop_lingering,
     stop_time,
-    take,
 )
 from kmstwist.conversation.lines import Cause
 from kmstwist.conversation.shared import Conversations
@@ -49,24 +47,24 @@ CONVERSATION: Final[Table[State, Input]] = Table(
     [
         # state, input, next state, what is done
         (_S.HEADER, _I.BYTES, SAME, read_header),
-        (_S.HEADER, _I.NAMED, _S.OPENING, admit),
+        (_S.HEADER, _I.NAMED, _S.OPENING, ConversationCore.count_client),
         (_S.HEADER, _I.REFUSED, _S.CLOSING, close),
         (_S.HEADER, _I.LATE, _S.CLOSING, cut_silent),
         (_S.OPENING, _I.BYTES, _S.ASKING, begin),
         (_S.OPENING, _I.LATE, _S.CLOSING, cut_silent),
-        (_S.ASKING, _I.BYTES, SAME, take),
+        (_S.ASKING, _I.BYTES, SAME, ConversationCore.take),
         (_S.ASKING, _I.CALLED, _S.CALLING, stop_time),
         (_S.ASKING, _I.ANSWERED, _S.IDLE, give_idle_time),
         (_S.ASKING, _I.ALTERED, SAME, give_request_time),
         (_S.ASKING, _I.LATE, _S.CLOSING, cut_slow),
-        (_S.CALLING, _I.BYTES, SAME, take),
+        (_S.CALLING, _I.BYTES, SAME, ConversationCore.take),
         (_S.CALLING, _I.CALLED, SAME, None),
         (_S.CALLING, _I.ANSWERED, _S.IDLE, give_idle_time),
         (_S.CALLING, _I.SAID_LAST, _S.FINISHING, expect_no_more),
         (_S.CALLING, _I.TOTAL_OVER, _S.OVERDUE, None),
         (_S.FINISHING, _I.ANSWERED, _S.CLOSING, hang_up),
         (_S.FINISHING, _I.TOTAL_OVER, _S.OVERDUE, None),
-        (_S.OVERDUE, _I.BYTES, SAME, take),
+        (_S.OVERDUE, _I.BYTES, SAME, ConversationCore.take),
         (_S.OVERDUE, _I.CALLED, SAME, None),
         (_S.OVERDUE, _I.ANSWERED, SAME, give_moment),
         (_S.OVERDUE, _I.LATE, _S.CLOSING, cut_old),

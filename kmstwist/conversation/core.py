@@ -123,14 +123,14 @@ class ConversationCore(Machine[State, Input]):
         return reader.rest
 
     def count_client(self) -> None:
-        """Have admission count the connection, now that its client is known."""
+        """Count the client's connection, now that its client is known; one too many is cut."""
         self._named = client = self.log.client
         refusal = self.shared.admission.opened(client)
         if refusal is not None:
             self.step(Input.CUT, Cause(refusal.reason, refusal.detail))
 
     def take(self, data: bytes) -> None:
-        """Feed the association, act on its events, send what it has to send."""
+        """Take the client's bytes: feed the association, act on its events, send what it has to send."""
         log, association = self.log, self.association
         log.tell("open")
         log.bytes_in += len(data)
@@ -233,11 +233,6 @@ def read_header(conversation: ConversationCore, data: bytes) -> None:
             conversation.step(Input.BYTES, rest)
 
 
-def admit(conversation: ConversationCore) -> None:
-    """Count the client's connection; one too many is cut."""
-    conversation.count_client()
-
-
 def begin(conversation: ConversationCore, data: bytes) -> None:
     """Take the client's first bytes, and give it the request's time; a header may come from balancers only."""
     if conversation.log.proxy is None and begins_as_header(data):
@@ -250,11 +245,6 @@ def begin(conversation: ConversationCore, data: bytes) -> None:
 def ask(conversation: ConversationCore, data: bytes) -> None:
     """Give the client the request's time, and take its bytes."""
     conversation.give_time(conversation.shared.times.request)
-    conversation.take(data)
-
-
-def take(conversation: ConversationCore, data: bytes) -> None:
-    """Take the client's bytes; its time runs on."""
     conversation.take(data)
 
 
