@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from kmstwist.bounded import BoundedMap
+from kmstwist.pacing.bounded import BoundedMap
 
 
 def test_what_was_used_longest_ago_is_forgotten_first() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.extras import DEBIAN, Installed, install_command, requirements
+from kmstwist.system.extras import DEBIAN, Installed, install_command, requirements
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -67,4 +67,4 @@ def test_no_page_and_no_program_names_an_extra_of_an_index() -> None:
     folders = [*(ROOT / "kmstwist").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
     named = [str(path) for path in folders if "pip install 'kmstwist[" in path.read_text()]
     # This one says why not.
-    assert named == [str(ROOT / "kmstwist" / "extras.py")]
+    assert named == [str(ROOT / "kmstwist" / "system" / "extras.py")]

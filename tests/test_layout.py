@@ -30,6 +30,8 @@ ROOMS = (
     "transport",
     "telemetry",
     "charts",
+    "pacing",
+    "system",
     "kms",
     "rpc",
 )

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from kmstwist.lab.machines.store import MachineStore
-from kmstwist.sqlitecodes import Trouble, trouble_of
+from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 
 def failure(path: Path, *statements: str, **options: object) -> Trouble:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kmstwist.bounded import BoundedMap
-from kmstwist.tokens import TokenBucket
+from kmstwist.pacing.bounded import BoundedMap
+from kmstwist.pacing.tokens import TokenBucket
 
 
 class TokenBuckets:

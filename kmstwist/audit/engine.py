@@ -19,9 +19,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 
-from kmstwist.extras import install_command
 from kmstwist.problem import ProblemError
 from kmstwist.shown import without_password
+from kmstwist.system.extras import install_command
 
 DEFAULT_BUSY_TIMEOUT = 1.0
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from kmstwist.audit import schema
 from kmstwist.audit.engine import StoreError, StoreUnavailable, is_sqlite, may_pass, plain_error, sqlite_path
 from kmstwist.audit.storefile import MAGIC
-from kmstwist.sqlitecodes import trouble_of
+from kmstwist.system.sqlitecodes import trouble_of
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 #: The revision this version of kmstwist works with, the last one in `migrations`. Written down, so that a start with a

@@ -35,7 +35,7 @@ from kmstwist.audit.records import Record
 from kmstwist.audit.store import commit_batch, insert_batch
 from kmstwist.audit.storefile import StoreFile
 from kmstwist.logevents import AUDIT_STORE_LOST, AUDIT_STORE_OPENED
-from kmstwist.sqlitecodes import trouble_of
+from kmstwist.system.sqlitecodes import trouble_of
 
 
 class Storage:

@@ -35,7 +35,7 @@ from kmstwist.logevents import (
     AUDIT_RECOVERED,
     AUDIT_REJECTED,
 )
-from kmstwist.waits import doubled
+from kmstwist.pacing.waits import doubled
 
 # Records of a batch after which the next one is gathered. A batch costs as much as some ten records; few clients gain
 # nothing by waiting for each other, and with 64 at once it costs a fifth of a conversation's time not to.

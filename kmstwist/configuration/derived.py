@@ -12,8 +12,8 @@ from kmstwist.addresses import is_address
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import Effective
 from kmstwist.discovery.lookup.names import identity
+from kmstwist.gateway.ownaddress import is_own_address
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKeyError, default_state_dir
-from kmstwist.ownaddress import is_own_address
 from kmstwist.shown import has_password
 from kmstwist.startup import StartupError
 

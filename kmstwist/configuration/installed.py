@@ -8,8 +8,8 @@ from importlib.util import find_spec
 
 from kmstwist.collecting.settings import TLS, parse_place
 from kmstwist.configuration.model import Config
-from kmstwist.extras import install_command
 from kmstwist.startup import StartupError
+from kmstwist.system.extras import install_command
 
 
 @dataclass(frozen=True, slots=True)

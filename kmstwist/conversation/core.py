@@ -14,12 +14,12 @@ from kmstwist.conversation.lines import Cause, ConnectionLog
 from kmstwist.conversation.proxy import BrokenHeader, HeaderReader, begins_as_header
 from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import Input, State
-from kmstwist.deadlines import Deadlines
 from kmstwist.kms import interface
 from kmstwist.machine import Machine, Table, Trace
+from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reasons import Reason
 from kmstwist.rpc import Call, CallOrphaned, CallReceived, Ended, Refused, ServerAssociation, StubError
-from kmstwist.sending import close_when_sent, send_at_once
+from kmstwist.transport.sending import close_when_sent, send_at_once
 
 #: A fair size for a PDU, in bytes.
 _ORDINARY: Final = 256

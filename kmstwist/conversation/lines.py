@@ -19,9 +19,9 @@ from typing import Final, NamedTuple
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from kmstwist.deadlines import Deadlines
 from kmstwist.kms.activation import ActivationCall
 from kmstwist.logevents import CONVERSATION, UNUSED
+from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reasons import Reason
 from kmstwist.telemetry.counters import Telemetry
 

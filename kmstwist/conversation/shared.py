@@ -14,7 +14,7 @@ from kmstwist.conversation.calls import Activator, Recorder
 from kmstwist.conversation.lines import LineWriter
 from kmstwist.conversation.settings import TimeoutSettings
 from kmstwist.conversation.slowlane import SlowLane
-from kmstwist.deadlines import Deadlines
+from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.rpc import RpcServer
 from kmstwist.telemetry.counters import Telemetry
 

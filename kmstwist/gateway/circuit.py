@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from kmstwist.gateway.settings import HealthSettings
 from kmstwist.machine import ANY, SAME, Machine, Table
-from kmstwist.waits import doubled, spread
+from kmstwist.pacing.waits import doubled, spread
 
 #: The share of its weight that a host has at the beginning of its slow start.
 _FIRST_SHARE = 0.1

@@ -15,10 +15,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from kmstwist.gateway.ownaddress import is_own_address
 from kmstwist.gateway.upstream import Random, Target
 from kmstwist.logevents import DISCOVERED, DISCOVERY_FAILED
-from kmstwist.ownaddress import is_own_address
-from kmstwist.waits import doubled, spread
+from kmstwist.pacing.waits import doubled, spread
 
 #: Seconds between two questions: an answer's time to live counts between these.
 SHORTEST_TTL = 5.0

@@ -17,8 +17,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
-from kmstwist.deadlines import Timeouts
 from kmstwist.gateway.reserve import PoolBusy, PoolState, Reserve
+from kmstwist.pacing.deadlines import Timeouts
 from kmstwist.transport.connection import RpcConnection, no_answer
 from kmstwist.transport.errors import FaultError, LostError, UpstreamError
 

@@ -14,7 +14,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from kmstwist.bounded import BoundedMap
 from kmstwist.gateway.directory import Directory
 from kmstwist.gateway.discover import Discoverer, Resolver
 from kmstwist.gateway.outcome import Attempts
@@ -22,6 +21,7 @@ from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.gateway.upstream import EndpointMaker, Random, Upstream
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from kmstwist.kms.labids import named
+from kmstwist.pacing.bounded import BoundedMap
 from kmstwist.transport.errors import UpstreamError
 
 

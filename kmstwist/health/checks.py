@@ -20,8 +20,8 @@ from kmstwist.configuration.model import Config
 from kmstwist.findings import Finding, Health
 from kmstwist.health.libraries import check_libraries
 from kmstwist.health.running import Running, holder_of, user_name
-from kmstwist.sqlitecodes import Trouble, trouble_of
 from kmstwist.startup import StartupError
+from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 _MIB = 1 << 20
 #: Free space in the state folder's file system, in MiB, below which it is odd, and below which it is bad.

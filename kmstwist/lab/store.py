@@ -28,7 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, HostEvent, Memory
 from kmstwist.lab.sqlitefile import SqliteFile, StoreError
-from kmstwist.sqlitecodes import Trouble, trouble_of
+from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 __all__ = ["STORE_FILE_NAME", "HostSettings", "LabStore", "StoreError"]
 

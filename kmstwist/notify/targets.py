@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from kmstwist.extras import install_command
 from kmstwist.notify.letters import Text
 from kmstwist.notify.settings import scheme_of
 from kmstwist.shown import HIDDEN, visible
+from kmstwist.system.extras import install_command
 
 #: Seconds that a service may take to be connected, and to answer.
 CONNECT_S, ANSWER_S = 10.0, 20.0

@@ -27,10 +27,10 @@ from twisted.python.failure import Failure
 
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.logevents import LISTENING, STOPPED
-from kmstwist.privileges import Identity, acting_as
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 from kmstwist.startup import StartupError
+from kmstwist.system.privileges import Identity, acting_as
 
 #: Connections the kernel holds for us until we accept them: a thousand clients may come in one second after an outage.
 BACKLOG = 4096

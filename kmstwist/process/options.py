@@ -21,10 +21,10 @@ from kmstwist.configuration import environment
 from kmstwist.configuration.options import OPTIONS, Option
 from kmstwist.configuration.reading import ConfigError, Effective, Override, load
 from kmstwist.configuration.whereabouts import CONFIG_VARIABLE
-from kmstwist.privileges import Identity, future_identity
 from kmstwist.process.adoption import Adoption
 from kmstwist.process.pidfile import prepare_pid_file
 from kmstwist.startup import StartupError
+from kmstwist.system.privileges import Identity, future_identity
 from kmstwist.telemetry.log import direct_log
 
 #: What people write behind `kms` that belongs before it.

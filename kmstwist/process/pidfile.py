@@ -16,9 +16,9 @@ from typing import Any
 
 from twisted.application.service import Service
 
-from kmstwist.privileges import Identity, with_rights_for
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
+from kmstwist.system.privileges import Identity, with_rights_for
 
 #: twistd's own default, a file in the folder that it happens to be started in.
 _DEFAULT = "twistd.pid"

@@ -29,6 +29,7 @@ from kmstwist.configuration.changes import in_force, read_again
 from kmstwist.configuration.derived import server_name
 from kmstwist.configuration.reading import ConfigError
 from kmstwist.logevents import WORKER_ENDED, WORKER_SILENT, WORKER_STARTED
+from kmstwist.pacing.waits import doubled
 from kmstwist.process.adoption import Adoption, handed_on
 from kmstwist.process.control import Command, CommandError, NoAnswer, NobodyThere, ask, socket_path
 from kmstwist.process.listening import Listeners
@@ -37,7 +38,6 @@ from kmstwist.process.refusal import refused
 from kmstwist.reactor import Reactor
 from kmstwist.telemetry.earlier import Earlier
 from kmstwist.telemetry.log import redirect_log
-from kmstwist.waits import doubled
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0

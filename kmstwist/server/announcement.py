@@ -24,12 +24,12 @@ from kmstwist.gateway.service import GatewayService
 from kmstwist.lab.keys import LabKeyError
 from kmstwist.lab.service import LabService
 from kmstwist.logevents import AS_ROOT, GATEWAY, HINT, LAB, STARTING, TOOK_OVER
-from kmstwist.privileges import ever_root
 from kmstwist.process.control import socket_path
 from kmstwist.process.handover import TakeOver
 from kmstwist.process.listening import Listeners
 from kmstwist.process.readiness import Notifier, one_listens
 from kmstwist.reactor import Reactor
+from kmstwist.system.privileges import ever_root
 
 _log = Logger(namespace="kmstwist.server")
 

@@ -17,9 +17,9 @@ from kmstwist.clock import now
 from kmstwist.collecting.keeper import Store
 from kmstwist.collecting.service import Collector
 from kmstwist.collecting.settings import TLS, EventsSettings
-from kmstwist.extras import install_command
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
+from kmstwist.system.extras import install_command
 from kmstwist.telemetry.log import FORMATTERS, LineObserver
 from kmstwist.telemetry.settings import LogSettings
 

@@ -32,8 +32,6 @@ from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.gateway.service import GatewayService
 from kmstwist.kms.interface import KMS
 from kmstwist.lab.service import LabService
-from kmstwist.memory import settle
-from kmstwist.privileges import acting_as, load_for, make_folder_for
 from kmstwist.process.adoption import Adoption
 from kmstwist.process.control import Command, ControlService, refuse_second, socket_path
 from kmstwist.process.descriptors import DescriptorWatch
@@ -64,6 +62,7 @@ from kmstwist.server.budget import budget_for, say_what_does_not_fit, share
 from kmstwist.server.collecting import make_collector
 from kmstwist.server.commands import Commands
 from kmstwist.server.lab_settings import as_set_with_slmgr
+from kmstwist.server.memory import settle
 from kmstwist.server.monitoring import Observation, WorkersObservation, make_web, own_store, store_of_workers
 from kmstwist.server.naming import Naming, make_naming
 from kmstwist.server.reload import Reloader
@@ -71,6 +70,7 @@ from kmstwist.server.stopping import LameDuck, StoppingInOrder
 from kmstwist.server.switches import SwitchesFile
 from kmstwist.server.telling import make_telling, targets_of
 from kmstwist.startup import StartupError
+from kmstwist.system.privileges import acting_as, load_for, make_folder_for
 from kmstwist.telemetry.log import redirect_log
 
 #: Seconds within which the kernel is done with a process that has ended.

@@ -17,7 +17,7 @@ from twisted.logger import LogEvent as TwistedEvent
 from zope.interface import implementer
 
 from kmstwist.logevents import CONVERSATION, DEFECT, SUPPRESSED
-from kmstwist.tokens import TokenBucket
+from kmstwist.pacing.tokens import TokenBucket
 
 #: Seconds between reports of what was dropped.
 REPORT_INTERVAL = 10.0

@@ -27,9 +27,9 @@ from twisted.logger import LogEvent as TwistedEvent
 from zope.interface import implementer
 
 from kmstwist.logevents import LOG_LOST, LOG_REOPEN
-from kmstwist.privileges import Identity, acting_as, future_identity, with_rights_for
 from kmstwist.reactor import installed_reactor
 from kmstwist.startup import StartupError
+from kmstwist.system.privileges import Identity, acting_as, future_identity, with_rights_for
 from kmstwist.telemetry.flood import REPORT_INTERVAL, FloodLimit
 from kmstwist.telemetry.journal import Journal, writes_to_journal
 from kmstwist.telemetry.outlets import stdout_outlet, syslog_outlet

@@ -35,7 +35,6 @@ from kmstwist.rpc import (
     ShutdownRequested,
     StubError,
 )
-from kmstwist.sending import send_at_once
 from kmstwist.transport.errors import (
     BindError,
     ConnectError,
@@ -45,6 +44,7 @@ from kmstwist.transport.errors import (
     UpstreamError,
     reject_name,
 )
+from kmstwist.transport.sending import send_at_once
 
 #: Bytes read from a host, then it is the others' turn: an answer is some 300, and whoever sends more has to wait.
 _READ: Final = 2048

@@ -24,8 +24,8 @@ from zope.interface import implementer
 
 from kmstwist.admission.networks import normalised
 from kmstwist.admission.rates import TokenBuckets
-from kmstwist.bounded import BoundedMap
 from kmstwist.logevents import LOGIN_FAILED
+from kmstwist.pacing.bounded import BoundedMap
 from kmstwist.problem import ProblemError
 
 #: scrypt's cost (RFC 7914): 16 MiB and some 50 ms a guess.

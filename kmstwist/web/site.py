@@ -18,8 +18,8 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
 from kmstwist.audit.views.estate import Estate
-from kmstwist.deadlines import Deadlines
 from kmstwist.findings import Health
+from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reactor import installed_reactor
 from kmstwist.web.answers import ReadOnly, SafeRequest, failed, send, send_sentence
 from kmstwist.web.api.openapi import document

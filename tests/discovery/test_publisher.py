@@ -15,8 +15,8 @@ from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.publishing.publisher import PublisherService
 from kmstwist.discovery.publishing.update import Publication, UpdateFailed
 from kmstwist.discovery.publishing.updater import UpdateDone
+from kmstwist.pacing.waits import doubled, spread
 from kmstwist.reasons import Reason
-from kmstwist.waits import doubled, spread
 from tests.discovery.fakes import Log
 
 ONE = Publication("one.test", "gw.corp.test")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.privileges import Identity, can_change
+from kmstwist.system.privileges import Identity, can_change
 from tests.etc.conftest import ETC, InitScript
 from tests.ports import free_port
 from tests.system.running import BIN, kmstwist, run

@@ -10,9 +10,9 @@ from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed, LookupPr
 from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.gateway.discover import DiscoveryFailed, without_ourselves
 from kmstwist.gateway.lookup import HostsFound, find_hosts
+from kmstwist.gateway.ownaddress import is_own_address
 from kmstwist.gateway.settings import GatewaySettings, UpstreamSettings
 from kmstwist.gateway.upstream import Target
-from kmstwist.ownaddress import is_own_address
 from tests.gateway.fakes import Site
 
 SERVER = HostPort("127.0.0.1", 53)

@@ -30,8 +30,8 @@ from kmstwist.audit.migrate import migrate, revision_fault
 from kmstwist.audit.records import Record, id_text
 from kmstwist.audit.store import insert_new, is_data_fault, read_records
 from kmstwist.logevents import AUDIT_FORWARD_FAILING, AUDIT_FORWARD_REJECTED, AUDIT_FORWARDING
+from kmstwist.pacing.waits import doubled
 from kmstwist.shown import without_password
-from kmstwist.waits import doubled
 
 BATCH = 1000
 IDLE = 0.5

@@ -14,7 +14,7 @@ from kmstwist.cli.output import say
 from kmstwist.cli.where import told, whereabouts
 from kmstwist.configuration.whereabouts import STORE_VARIABLE
 from kmstwist.shown import without_password
-from kmstwist.sqlitecodes import Trouble, trouble_of
+from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 if TYPE_CHECKING:
     from datetime import datetime

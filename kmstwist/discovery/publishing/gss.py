@@ -31,9 +31,9 @@ from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.exchange import exchange_over_tcp
 from kmstwist.discovery.publishing.tsig import KeyFileInvalid
 from kmstwist.discovery.publishing.update import UpdateFailed
-from kmstwist.extras import install_command
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
+from kmstwist.system.extras import install_command
 
 _T = TypeVar("_T")
 

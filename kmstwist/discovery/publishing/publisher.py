@@ -31,8 +31,8 @@ from kmstwist.logevents import (
     DNS_WITHDRAW_FAILED,
     DNS_WITHDRAWN,
 )
+from kmstwist.pacing.waits import doubled, spread
 from kmstwist.reasons import Reason
-from kmstwist.waits import doubled, spread
 
 _log = Logger()
 

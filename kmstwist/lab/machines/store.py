@@ -24,7 +24,7 @@ from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.machines.machine import KmsSettings, Licence, Machine
 from kmstwist.lab.sqlitefile import SqliteFile, StoreError
-from kmstwist.sqlitecodes import Trouble, trouble_of
+from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 MACHINES_FILE_NAME = "machines.sqlite"
 SCHEMA_VERSION = 2

@@ -8,7 +8,7 @@ from typing import Any
 
 from kmstwist.audit.events.model import BrokenEvent, RawEvent
 from kmstwist.audit.events.reading.xml import parse_event
-from kmstwist.extras import install_command
+from kmstwist.system.extras import install_command
 
 # A file is a header and whole chunks of events.
 HEADER, CHUNK = 4096, 65536

@@ -1,0 +1,1 @@
+"""What is around the program: users and their files, installed packages, what SQLite reports."""
