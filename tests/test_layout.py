@@ -1,14 +1,20 @@
-"""The rule of the rooms: each imports only from rooms below it, and the pure ones nothing that does I/O."""
+"""The rules of the house.
+
+A room imports only from rooms below it, and a pure one nothing that does I/O; files are short, folders small, imports
+go round in no circle and take nobody's private names.
+"""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import house_rules
 
 PACKAGE = Path(__file__).parents[1] / "kmstwist"
 #: Top to bottom. A room may import from itself and from those after it.
@@ -94,3 +100,90 @@ def test_rpc_and_kms_can_be_used_without_twisted_installed() -> None:
         f"[importlib.import_module('kmstwist.' + module) for module in {modules!r}]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PACKAGE.parent)
+
+
+def test_a_file_is_short_enough_to_be_read_at_once() -> None:
+    assert house_rules.long_files(PACKAGE) == []
+
+
+def test_a_folder_holds_few_enough_files_to_be_known_by_name() -> None:
+    assert house_rules.full_folders(PACKAGE) == []
+
+
+def test_no_private_name_of_another_package_is_imported() -> None:
+    assert house_rules.private_imports(PACKAGE) == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert house_rules.import_circle(PACKAGE) == []
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Puts a file into a small package of its own, and gives the package's folder."""
+
+    def plant(name: str, text: str) -> Path:
+        path = tmp_path / "house" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return tmp_path / "house"
+
+    return plant
+
+
+def test_a_file_that_is_too_long_is_found(planted: Callable[[str, str], Path]) -> None:
+    planted("reasons.py", "\n" * 1000)
+    planted("room/short.py", "\n" * 350)
+    root = planted("room/long.py", "\n" * 351)
+    assert house_rules.long_files(root) == ["room/long.py: 351 lines"]
+
+
+def test_a_folder_that_is_too_full_is_found(planted: Callable[[str, str], Path]) -> None:
+    root = planted("room/__init__.py", "")
+    for number in range(15):
+        planted(f"room/f{number}.py", "")
+    assert house_rules.full_folders(root) == []
+    planted("room/one_more.py", "")
+    assert house_rules.full_folders(root) == ["room: 16 files"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from library import _name",
+        "from library._part import name",
+        "import library._part",
+        "from house.b.two import _name",
+    ],
+)
+def test_a_private_import_is_found(planted: Callable[[str, str], Path], line: str) -> None:
+    planted("b/two.py", "")
+    root = planted("a/one.py", f"def late() -> None:\n    {line}\n")
+    assert [place.split(":")[0] for place in house_rules.private_imports(root)] == ["a/one.py"]
+
+
+@pytest.mark.parametrize("line", ["from house import __version__", "from house.a.two import _name"])
+def test_a_public_name_and_one_of_the_same_package_are_not(planted: Callable[[str, str], Path], line: str) -> None:
+    planted("a/two.py", "")
+    root = planted("a/one.py", line)
+    assert house_rules.private_imports(root) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from house.a.one import name",
+        "from house.a import one",
+        "import house.a.one",
+        "def late() -> None:\n    from house.a.one import name",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from house.a.one import name",
+    ],
+)
+def test_a_circle_of_imports_is_found(planted: Callable[[str, str], Path], line: str) -> None:
+    planted("a/__init__.py", "")
+    planted("a/one.py", "from house.b.two import name")
+    planted("b/two.py", "from house.b.three import name")
+    root = planted("b/three.py", "")
+    assert house_rules.import_circle(root) == []
+    planted("b/three.py", line)
+    assert set(house_rules.import_circle(root)) == {"house.a.one", "house.b.two", "house.b.three"}
