@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
+import yaml
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.client.setup import FORMS, Setup, SetupImpossible, office_folder, set_up
-from kmstwist.kms.catalogue import find, products
+from kmstwist.kms.catalogue import Product, find, products
 from tests.discovery.windows_options import is_ospp, is_slmgr, split_cmd, split_powershell
 
 SERVER = find("Windows Server 2022 Standard")
@@ -136,22 +136,20 @@ def test_powershell_quotes_what_it_would_read_as_its_own() -> None:
     assert "/skms '[2001:db8::7]:1688'" in printed
 
 
-def test_ansible_is_a_list_of_tasks_whose_block_scalars_are_indented_evenly() -> None:
-    printed = FORMS["ansible"](set_up(OFFICE, HOST))
-    tasks = re.split(r"(?m)^- name: ", printed)[1:]
-    assert len(tasks) == 5
-    for task in tasks:
-        name, module, *rest = task.rstrip().splitlines()
-        assert re.fullmatch(r'".*"', name)
-        assert module == "  ansible.windows.win_shell: |"
-        body = [line for line in rest if line.startswith("    ")]
-        assert len(body) == 3
+@pytest.mark.parametrize("product", [SERVER, OFFICE], ids=str)
+@pytest.mark.parametrize("way", WAYS[:2] + WAYS[3:], ids=str)
+def test_ansible_s_tasks_change_only_what_is_not_so_yet(way: dict[str, Any], product: Product) -> None:
+    tasks = yaml.safe_load(FORMS["ansible"](set_up(product, **way)))
+    *changing, asking = tasks
+    assert asking["changed_when"] is False
+    for task in changing:
+        assert task["changed_when"] == "'kmstwist: changed' in kms_client.stdout"
+        script = task["ansible.windows.win_shell"].splitlines()
+        assert sum(line.startswith("if (") and line.endswith("{ exit 0 }") for line in script) == 1
+        assert script[-2:] == ["if ($LASTEXITCODE) { exit $LASTEXITCODE }", "'kmstwist: changed'"]
         # ospp ends with status 0 whatever became of it.
-        assert rest[3:] in (
-            ["  changed_when: false"],
-            ["  register: ospp", "  failed_when: ospp.rc != 0 or 'ERROR CODE' in ospp.stdout"],
-        )
-    assert ["changed_when" in task for task in tasks] == [False, False, False, False, True]
+        if product is OFFICE:
+            assert task["failed_when"] == "kms_client.rc != 0 or 'ERROR CODE' in kms_client.stdout"
 
 
 def test_both_a_host_and_a_domain_are_refused() -> None:

@@ -18,6 +18,7 @@ from kmstwist.cli.service.files import FilesMissing, ServiceFile, service_files,
 
 USER = "kmstwist"
 _UNIT = "kmstwist.service"
+_INSTANCES = "kmstwist@*.service"
 _HOME = """install it where the service's user can reach it:
   pipx: PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx install KMSTWIST
   uv:   UV_TOOL_DIR=/opt/uv-tools UV_TOOL_BIN_DIR=/usr/local/bin UV_PYTHON_INSTALL_DIR=/opt/uv-python \\
@@ -68,9 +69,15 @@ def install(root: Path, start: bool) -> None:
         say("systemd does not run here, so nothing was started.")
         return
     _run(["systemctl", "daemon-reload"])
-    if start:
-        _run(["systemctl", "enable", "--now", _UNIT])
-        say("The service runs, also after each boot. Next: kmstwist doctor")
+    if not start:
+        return
+    # What runs already is the version of before, until it is started again; calls under way are finished first.
+    running = _running()
+    if running:
+        _run(["systemctl", "restart", *running])
+        say(f"restarted {', '.join(running)}")
+    _run(["systemctl", "enable", "--now", _UNIT])
+    say("The service runs, also after each boot. Next: kmstwist doctor")
 
 
 @service.command()
@@ -83,7 +90,7 @@ def remove(root: Path, purge: bool) -> None:
     """
     here = _is_here(root)
     if here and Path("/run/systemd/system").is_dir() and _is_ours(root / "etc/systemd/system" / _UNIT):
-        _run(["systemctl", "disable", "--now", _UNIT, "kmstwist.socket"])
+        _run(["systemctl", "disable", "--now", _UNIT, "kmstwist.socket", *_instances()])
     for file in _files(Path(sys.prefix)):
         path = root / file.place
         if file.kept:
@@ -202,6 +209,27 @@ def _make_plugin_list() -> None:
     from twisted.plugin import IPlugin, getPlugins
 
     list(getPlugins(IPlugin))
+
+
+def _running() -> list[str]:
+    """The units of ours that run now: the service, and its instances."""
+    return _units("--state=active", _UNIT, _INSTANCES)
+
+
+def _instances() -> list[str]:
+    """The instances that run, or are to run after a boot."""
+    enabled = _output(["systemctl", "list-unit-files", "--no-legend", "--no-pager", "--state=enabled", _INSTANCES])
+    names = {line.split()[0] for line in enabled.splitlines() if line.strip()} - {"kmstwist@.service"}
+    return sorted(names.union(_units("--all", _INSTANCES)))
+
+
+def _units(*arguments: str) -> list[str]:
+    listed = _output(["systemctl", "list-units", "--plain", "--no-legend", "--no-pager", *arguments])
+    return sorted(line.split()[0] for line in listed.splitlines() if line.strip())
+
+
+def _output(command: Sequence[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def _run(command: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from kmstwist.addresses import HostPort
+from kmstwist.addresses import DEFAULT_PORT, HostPort
 
 SLMGR = "slmgr"
 OSPP = "ospp"
@@ -22,7 +22,16 @@ OSPP = "ospp"
 # Office 2016 and every later version live in the folder of version 16.
 _OFFICE_FOLDERS = {"2010": "Office14", "2013": "Office15"}
 _OFFICE_LATER = "Office16"
+_BY_DNS = "forget a KMS host set earlier, so that DNS is asked"
+_ONE_DOMAIN = "look for KMS hosts in this domain only"
 _OWN_DOMAINS = "forget a lookup domain set earlier, so that the client's own domains are looked in"
+
+
+# Conditions in PowerShell: that nothing is left to do.
+_HAS_KEY = "$product"
+_LICENSED = "$product.LicenseStatus -eq 1"
+#: What a task of Ansible's prints where it changed something; no script of Microsoft's prints it in any language.
+_CHANGED = "kmstwist: changed"
 
 
 class SetupImpossible(ValueError):
@@ -51,12 +60,21 @@ class KmsProduct(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One call of a script: its arguments, and what it does in a few words. `asks_only` where it changes nothing."""
+    """One call of a script: its arguments, and what it does in a few words. `asks_only` where it changes nothing.
+
+    `done` is a condition in PowerShell that holds where nothing is left to do. In it, `$product` is the CIM instance
+    that has the key, null where none has it, and `$service` that of the licensing service.
+    """
 
     script: str
     arguments: tuple[str, ...]
     purpose: str
-    asks_only: bool = False
+    done: str = ""
+
+    @property
+    def asks_only(self) -> bool:
+        """Whether it changes nothing."""
+        return not self.done
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,27 +120,46 @@ def office_folder(product_name: str) -> str:
 
 
 def _windows(product: KmsProduct, host: HostPort | None, domain: str | None) -> tuple[Command, ...]:
-    key = Command(SLMGR, ("/ipk", product.gvlk), "install the client setup key")
+    key = Command(SLMGR, ("/ipk", product.gvlk), "install the client setup key", done=_HAS_KEY)
     if host is not None:
-        finding = [Command(SLMGR, ("/skms", str(host)), "set the KMS host")]
+        finding = [Command(SLMGR, ("/skms", str(host)), "set the KMS host", done=_set_to("$service", host))]
     else:
         # /skms-domain has no effect while a host is set, so that is cleared first.
-        finding = [Command(SLMGR, ("/ckms",), "forget a KMS host set earlier, so that DNS is asked")]
+        finding = [Command(SLMGR, ("/ckms",), _BY_DNS, done=_no_host("$service"))]
         if domain is not None:
-            finding.append(Command(SLMGR, ("/skms-domain", domain), "look for KMS hosts in this domain only"))
+            finding.append(Command(SLMGR, ("/skms-domain", domain), _ONE_DOMAIN, done=_looks_in("$service", domain)))
         else:
             # A domain set earlier stays in force otherwise, and the client's own are not looked in.
-            finding.append(Command(SLMGR, ("/ckms-domain",), _OWN_DOMAINS))
+            finding.append(Command(SLMGR, ("/ckms-domain",), _OWN_DOMAINS, done=_looks_in("$service", "")))
     return (
         key,
         *finding,
-        Command(SLMGR, ("/ato",), "activate now"),
-        Command(SLMGR, ("/dlv",), "show the licence and the KMS host used", asks_only=True),
+        Command(SLMGR, ("/ato",), "activate now", done=_LICENSED),
+        Command(SLMGR, ("/dlv",), "show the licence and the KMS host used"),
     )
 
 
+def _set_to(instance: str, host: HostPort) -> str:
+    """That a host is set by hand. The port that is not set is the standard one."""
+    port = f"{instance}.KeyManagementServicePort"
+    is_port = (
+        f"({port} -eq {host.port})" if host.port != DEFAULT_PORT else f"((-not {port}) -or ({port} -eq {DEFAULT_PORT}))"
+    )
+    return f"({instance}.KeyManagementServiceMachine -eq '{host.host}') -and ({is_port})"
+
+
+def _no_host(instance: str) -> str:
+    return f"-not {instance}.KeyManagementServiceMachine"
+
+
+def _looks_in(instance: str, domain: str) -> str:
+    """That the domain is the one to look in; "": that none is set."""
+    is_set = f"{instance}.KeyManagementServiceLookupDomain"
+    return f"{is_set} -eq '{domain}'" if domain else f"-not {is_set}"
+
+
 def _office(product: KmsProduct, host: HostPort | None, domain: str | None) -> tuple[Command, ...]:
-    key = Command(OSPP, (f"/inpkey:{product.gvlk}",), "install the client setup key")
+    key = Command(OSPP, (f"/inpkey:{product.gvlk}",), "install the client setup key", done=_HAS_KEY)
     if host is not None:
         if ":" in host.host:
             raise SetupImpossible(
@@ -130,20 +167,20 @@ def _office(product: KmsProduct, host: HostPort | None, domain: str | None) -> t
                 "AAAA record it is."
             )
         finding = [
-            Command(OSPP, (f"/sethst:{host.host}",), "set the KMS host"),
-            Command(OSPP, (f"/setprt:{host.port}",), "set its port"),
+            Command(OSPP, (f"/sethst:{host.host}",), "set the KMS host", done=_set_to("$product", host)),
+            Command(OSPP, (f"/setprt:{host.port}",), "set its port", done=_set_to("$product", host)),
         ]
     else:
-        finding = [Command(OSPP, ("/remhst",), "forget a KMS host set earlier, so that DNS is asked")]
+        finding = [Command(OSPP, ("/remhst",), _BY_DNS, done=_no_host("$product"))]
         if domain is not None:
-            finding.append(Command(OSPP, (f"/skms-domain:{domain}",), "look for KMS hosts in this domain only"))
+            finding.append(Command(OSPP, (f"/skms-domain:{domain}",), _ONE_DOMAIN, done=_looks_in("$product", domain)))
         else:
-            finding.append(Command(OSPP, ("/ckms-domain",), _OWN_DOMAINS))
+            finding.append(Command(OSPP, ("/ckms-domain",), _OWN_DOMAINS, done=_looks_in("$product", "")))
     return (
         key,
         *finding,
-        Command(OSPP, ("/act",), "activate now"),
-        Command(OSPP, ("/dstatus",), "show the licences", asks_only=True),
+        Command(OSPP, ("/act",), "activate now", done=_LICENSED),
+        Command(OSPP, ("/dstatus",), "show the licences"),
     )
 
 
@@ -172,23 +209,46 @@ def as_powershell(setup: Setup) -> str:
 
 
 def as_ansible(setup: Setup) -> str:
-    """A list of Ansible tasks (collection `ansible.windows`), one a command, each failing by itself."""
-    always = 'Each run says "changed"; the role kms_client in etc/ansible changes only what is not so yet.'
-    lines = [f"# {text}" for text in (setup.title + ".", *setup.notes, always)]
+    """A list of Ansible tasks (collection `ansible.windows`), one a command, each failing by itself.
+
+    A task looks first whether anything is left to do, and says "changed" only where it did it.
+    """
+    lines = [f"# {text}" for text in (setup.title + ".", *setup.notes)]
     for command in setup.commands:
         purpose = command.purpose[0].upper() + command.purpose[1:]
         # A JSON string is a YAML string; block scalars keep backslashes and colons as they are.
         lines += [
             f"- name: {json.dumps(f'{purpose} ({setup.product.name})')}",
             "  ansible.windows.win_shell: |",
-            *(f"    {line}" for line in (*_powershell_locations(setup), _powershell_line(command))),
+            *(f"    {line}" for line in _ansible_script(setup, command)),
         ]
         if command.asks_only:
             lines.append("  changed_when: false")
-        elif command.script == OSPP:
+            continue
+        lines += ["  register: kms_client", f"  changed_when: \"'{_CHANGED}' in kms_client.stdout\""]
+        if command.script == OSPP:
             # Unlike slmgr, ospp ends with status 0 whatever became of it, and prints what went wrong.
-            lines += ["  register: ospp", "  failed_when: ospp.rc != 0 or 'ERROR CODE' in ospp.stdout"]
+            lines.append("  failed_when: kms_client.rc != 0 or 'ERROR CODE' in kms_client.stdout")
     return "\n".join(lines)
+
+
+def _ansible_script(setup: Setup, command: Command) -> list[str]:
+    if command.asks_only:
+        return [*_powershell_locations(setup), _powershell_line(command)]
+    lines = []
+    if "$product" in command.done:
+        having = f"PartialProductKey='{setup.product.gvlk[-5:]}'"
+        lines.append(f'$product = Get-CimInstance SoftwareLicensingProduct -Filter "{having}" | Select-Object -First 1')
+    if "$service" in command.done:
+        lines.append("$service = Get-CimInstance SoftwareLicensingService")
+    return [
+        *lines,
+        f"if ({command.done}) {{ exit 0 }}",
+        *_powershell_locations(setup),
+        _powershell_line(command),
+        "if ($LASTEXITCODE) { exit $LASTEXITCODE }",
+        f"'{_CHANGED}'",
+    ]
 
 
 FORMS: dict[str, Callable[[Setup], str]] = {"cmd": as_cmd, "powershell": as_powershell, "ansible": as_ansible}

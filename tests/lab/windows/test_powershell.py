@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import pytest
+import yaml
 
+from kmstwist.addresses import HostPort
+from kmstwist.discovery.client.setup import FORMS, set_up
+from kmstwist.kms.catalogue import find
 from kmstwist.lab.windows.cim import Instance, instances
 from kmstwist.lab.windows.powershell import Interpreter
 from kmstwist.lab.windows.registry import below_of, entries, write
@@ -225,6 +229,32 @@ def test_a_machine_is_set_and_activated_by_its_methods(run: Run, around: Around)
         *[("SoftwareLicensingProduct", "Activate")] * 3,
     ]
     assert around.called[0][2] == ["kms"]
+
+
+class WithSlmgr(Around):
+    """A world whose slmgr.vbs is the machine's."""
+
+    def program(self, name: str, arguments: Sequence[str]) -> tuple[list[str], int] | None:
+        at = next((index for index, word in enumerate(arguments) if word.lower().endswith("slmgr.vbs")), None)
+        if at is None:
+            return None
+        output = self._desk.run(*arguments[at + 1 :])
+        return output.lines, output.code
+
+
+@pytest.mark.parametrize("host", [HostPort("kms", 1700), HostPort("kms", 1688), None], ids=str)
+def test_the_tasks_that_set_a_client_up_change_it_once(desk: Desk, host: HostPort | None) -> None:
+    desk.fill(30)
+    desk.slmgr("/skms", "elsewhere:1999")
+    plan = set_up(find("Windows 11 / 10 Enterprise"), host)
+    scripts = [task["ansible.windows.win_shell"] for task in yaml.safe_load(FORMS["ansible"](plan))]
+    ran = [Interpreter(WithSlmgr(desk)).run(script) for script in scripts]
+    assert [code for _, code in ran] == [0] * len(scripts)
+    # What it has already is left alone: its key, and a domain that was never set.
+    changed = [lines[-1:] == ["kmstwist: changed"] for lines, _ in ran]
+    assert changed == ([False, True, True, False] if host else [False, True, False, True, False])
+    again = [Interpreter(WithSlmgr(desk)).run(script) for script in scripts]
+    assert not any("kmstwist: changed" in lines for lines, _ in again)
 
 
 def test_a_script_ends_with_its_own_code(around: Around) -> None:
