@@ -100,7 +100,15 @@ def find(name: str) -> Product:
             raise UnknownProduct(_choice(name, meant), meant)
     if possible := _that(names.could_be, asked):
         raise UnknownProduct(_choice(name, possible), possible)
+    if asked and asked <= names.LINES:
+        of_line = list(dict.fromkeys(product for words, product in _variants() if asked <= _line(product, words)))
+        raise UnknownProduct(_choice(name, of_line), of_line)
     raise UnknownProduct(f'the catalogue has no product "{name}"{_suggestion(name, asked)}')
+
+
+def _line(product: Product, words: frozenset[str]) -> frozenset[str]:
+    """The lines that a product belongs to, whether or not its name says so."""
+    return frozenset({"office"}) if product.family == "Office" else words & names.LINES
 
 
 def _that(means: Callable[[frozenset[str], frozenset[str]], bool], asked: frozenset[str]) -> list[Product]:

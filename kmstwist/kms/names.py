@@ -29,7 +29,7 @@ _SPELLINGS = {
     "enterprise": ("ent", "entr"),
     "education": ("edu",),
     "essentials": ("ess", "essential", "solution"),
-    "business": ("bus",),
+    "business": ("bus", "biz"),
     "premium": ("prem",),
     "workstation": ("workstations", "ws4"),
     "ltsc": ("ltsb",),
@@ -59,6 +59,14 @@ _SPELLINGS = {
     "home": (),
     "ultimate": (),
     "starter": (),
+    "retail": (),
+    "mac": ("macos",),
+    "xp": (),
+    "foundation": (),
+    "storage": (),
+    "exchange": (),
+    "sql": (),
+    "multisession": ("serverrdsh", "rdsh", "avd", "wvd"),
 }
 _ONE_SPELLING = {other: word for word, others in _SPELLINGS.items() for other in (word, *others)}
 #: What may stand glued to its neighbour, the longest first. One letter alone would fit everywhere.
@@ -84,7 +92,7 @@ _FILLING = frozenset(
         ),
         *("edition", "editions", "based", "version", "ver", "v", "volume", "vl", "kms", "client", "ae", "c2r", "msi"),
         *("licence", "license", "licensed", "64", "32", "bit", "sac", "semi", "annual", "channel", "workspace"),
-        *("en", "us", "dvd", "iso"),
+        *("en", "us", "dvd", "iso", "ppd", "oob", "ul", "phn", "xrm"),
     )
 )
 #: The name of the whole line, which people leave out or put before a part of it.
@@ -97,6 +105,16 @@ FOREIGN = {
     "ultimate": "Ultimate editions of Windows do not activate by KMS",
     "starter": "Starter editions of Windows do not activate by KMS",
     "365": "Microsoft 365 Apps activate by a user's sign-in, not by KMS",
+    "retail": "a retail edition takes a key of its own; name the volume edition, which activates by KMS",
+    "mac": "Office for Mac does not activate by KMS",
+    "xp": "Windows before Vista and Server 2008 does not activate by KMS",
+    "2003": "Windows before Vista and Server 2008, and Office before 2010, do not activate by KMS",
+    "2007": "Office before 2010 does not activate by KMS",
+    "foundation": "Microsoft publishes no client setup key for Foundation editions",
+    "storage": "Microsoft publishes no client setup key for Storage Server",
+    "exchange": "Exchange Server does not activate by KMS",
+    "sql": "SQL Server does not activate by KMS",
+    "multisession": "Microsoft publishes no client setup key for Enterprise multi-session",
     "evaluation": "an evaluation edition takes no client setup key before it is converted: "
     "DISM /Online /Set-Edition:EDITION /ProductKey:KEY /AcceptEula",
 }
@@ -107,19 +125,25 @@ _YEAR = re.compile(r"20[012]\d$")
 _RELEASE = re.compile(r"(1[5-9]0[1-9]|1[5-9]1[0-2]|2004|2\dh[12])$")
 #: The internal version of Office, where nothing else tells the year.
 _OFFICE_NUMBER = {"14": "2010", "15": "2013", "16": "2016", "19": "2019", "21": "2021", "24": "2024"}
+#: The years of Windows Server as people shorten them ("ws16").
+_YEARS_OF_SERVER = frozenset({"08", "12", "16", "19", "22", "25"})
 #: Words that the Office Deployment Tool writes for the volume editions of 2016, which have no year in their id.
 _VOLUME_2016 = re.compile(
     r"^(ProPlus|Standard|ProjectPro|ProjectStd|VisioPro|VisioStd|Access|Excel|OneNote|Outlook|PowerPoint|Publisher|"
     r"SkypeforBusiness|Word)X?Volume$",
     re.IGNORECASE,
 )
+#: An id of the Office Deployment Tool, or a licence's name: only Office has such.
+_VOLUME = re.compile(r"20\d\dVolume\s*$|VL[_-]KMS_Client", re.IGNORECASE)
 
 
 def words(name: str) -> frozenset[str]:
     """The words of a name, each in one spelling, without those that tell nothing."""
     found = list(_spelled(_pieces(name)))
     if _VOLUME_2016.match(name.strip()):
-        found.append("2016")
+        found += ["2016", "office"]
+    elif _VOLUME.search(name):
+        found.append("office")
     kept = set(found)
     return frozenset(_with_year(kept, name))
 
@@ -164,8 +188,10 @@ def could_be(asked: frozenset[str], meant: frozenset[str]) -> bool:
 
 
 def _implied(meant: frozenset[str]) -> frozenset[str]:
-    # Of an Office since 2021 only the LTSC editions activate by KMS.
-    return frozenset({"ltsc"}) if "windows" not in meant else frozenset()
+    if "windows" in meant:
+        return frozenset()
+    # Of an Office since 2021 only the LTSC editions activate by KMS. Who says Professional may mean Professional Plus.
+    return frozenset({"ltsc", "professional"} if "proplus" in meant else {"ltsc"})
 
 
 def _lines(meant: frozenset[str]) -> frozenset[str]:
@@ -184,8 +210,16 @@ _COMPOUNDS = tuple(
     (re.compile(pattern), word)
     for pattern, word in (
         (r"\((R|TM)\)", " "),
+        (r"(?i)_dvd_[0-9a-f]{6,}|\.iso$|\.xrm-ms$", " "),
+        (r"(?i)\b(10|11)\s*(?:/|&|\+|and|or)\s*(?:(?:windows|win|w)\s*)?(?:10|11)\b", r"\1 "),
+        (r"(?i)\bmulti[\s-]*session\b|\bvirtual desktops?\b", " multisession "),
+        (r"(?i)\bfor\s+ws\b", " workstations "),
+        # Home, as DISM names it.
+        (r"^(Core|CoreN|CoreSingleLanguage|CoreCountrySpecific)$", "windows home"),
+        (r"(?i)(?<=standard)core\b|(?<=datacenter)core\b", " "),
+        (r"EnterpriseGN\b", "Enterprise G N"),
         (r"(?i)\b(sp|service pack)\s*\d\b", " "),
-        (r"(?i)\b(x64|x86|amd64|arm64|(64|32)-?bit)\b", " "),
+        (r"(?i)(?<![a-z0-9])(x64|x86|amd64|arm64|(64|32)-?bit)(?![a-z0-9])", " "),
         (r"(?i)iot", " iot "),
         (r"(?i)\b(w/o|without|no)\s*hyper[\s-]*v\b", " nohyperv "),
         (r"(?i)\bhyper[\s-]*v\b", " hyperv "),
@@ -278,6 +312,9 @@ def _with_year(found: set[str], name: str) -> Iterator[str]:
     if releases and ("ltsc" in rest or rest & {"10", "11"}):
         releases = set()  # Of Windows 10 and 11, every release takes the same key.
     releases = {word for word in releases if _RELEASE_OF_SERVER.get(word) not in years}
+    if "server" in rest and not years and len(short := rest & _YEARS_OF_SERVER) == 1:
+        years = {f"20{number}" for number in short}
+        rest -= short
     if "r2" in rest:
         rest.discard("r2")
         years = {f"{year}r2" for year in years} or {"r2"}
@@ -287,7 +324,7 @@ def _with_year(found: set[str], name: str) -> Iterator[str]:
         sure = years or "office" in rest or re.search(r"(?i)kms|vl", name)
         years = years or ({_OFFICE_NUMBER[number] for number in numbers} if sure else numbers)
     if "server" in rest:
-        rest -= {"core", "desktop", "experience", "full"}
+        rest -= {"core", "desktop", "experience", "full", "gui"}
         rest.add("windows")
     yield from rest | years | releases
 

@@ -318,6 +318,14 @@ OTHERS: dict[int, tuple[str, str, str]] = {
 
 
 @cache
+def others() -> dict[int, tuple[str, str, str]]:
+    """`OTHERS`, and those less often met that `data/others.csv` holds."""
+    text = resources.files("kmstwist.kms").joinpath("data/others.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(text.splitlines())
+    return OTHERS | {int(row["code"], 16): (row["symbol"], row["text"], row["cure"]) for row in rows}
+
+
+@cache
 def slerror() -> dict[int, tuple[str, str, str]]:
     """Every code of `slerror.h`: its symbol, its text, and what can be done about it."""
     text = resources.files("kmstwist.kms").joinpath("data/slerror.csv").read_text(encoding="utf-8")

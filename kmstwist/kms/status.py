@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from kmstwist.kms.explained import ExplainedCode
-from kmstwist.kms.published import OTHERS, slerror
+from kmstwist.kms.published import others, slerror
 from kmstwist.kms.win32 import NcaStatus, Win32Error
 
 _FACILITY_WIN32 = 0x8007_0000
@@ -366,7 +366,7 @@ class Explanation:
 
 @cache
 def _by_symbol() -> dict[str, int]:
-    codes = {symbol: code for table in (OTHERS, slerror()) for code, (symbol, _, _) in table.items() if symbol}
+    codes = {symbol: code for table in (others(), slerror()) for code, (symbol, _, _) in table.items() if symbol}
     return codes | {
         name: int(each) for table in (Win32Error, NcaStatus, Status) for name, each in table.__members__.items()
     }
@@ -387,10 +387,10 @@ def explain(code: int) -> Explanation | None:
         return Explanation(code, _symbol(code, known.name), known.text, known.cure)
     if code in _UNNAMED:
         return Explanation(code, "", *_UNNAMED[code])
-    for published in (OTHERS, slerror()):
+    for published in (others(), slerror()):
         if code in published:
             return Explanation(code, *published[code])
-    if code < 0x1_0000 and (wrapped := OTHERS.get(_FACILITY_WIN32 | code)) is not None:
+    if code < 0x1_0000 and (wrapped := others().get(_FACILITY_WIN32 | code)) is not None:
         symbol, text, cure = wrapped
         return Explanation(code, symbol.removeprefix("HRESULT_FROM_WIN32(").removesuffix(")"), text, cure)
     if _wraps_win32(code) and (bare := explain(code & 0xFFFF)) is not None:
@@ -410,7 +410,7 @@ def _symbol(code: int, name: str) -> str:
 
 def known_codes() -> list[Explanation]:
     """Every code of the table, in the order of the numbers."""
-    codes = {*_usual(), *OTHERS, *slerror()}
+    codes = {*_usual(), *others(), *slerror()}
     return [explanation for code in sorted(codes) if (explanation := explain(code)) is not None]
 
 
@@ -420,14 +420,19 @@ def _usual() -> list[int]:
 
 
 def near_codes(code: int, most: int = 3) -> list[Explanation]:
-    """The usual codes that a slip of the hand makes `code` of: two digits change places, one is lost, one is another.
+    """The usual codes that a slip of the hand makes `code` of: two digits change places, one is lost, one is another,
+    or a decimal number has the prefix of hexadecimal ones.
 
     Only among the codes that are often met, for there are so many others that one of them is always near.
     """
     written = f"{code & 0xFFFF_FFFF:08X}"
     slips = [known for known in _usual() if known > 0xFFFF and _is_slip(written, f"{known:08X}")]
     slips.sort(key=lambda known: sorted(written) != sorted(f"{known:08X}"))
-    return [explanation for known in slips[:most] if (explanation := explain(known)) is not None]
+    if code < 0x1_0000 and f"{code:X}".isdigit():
+        # 0x1722: a decimal number that was given the prefix of a hexadecimal one.
+        slips.insert(0, int(f"{code:X}"))
+    near = [explanation for known in slips if (explanation := explain(known)) is not None]
+    return near[:most]
 
 
 def _is_slip(written: str, meant: str) -> bool:

@@ -137,3 +137,13 @@ def test_a_long_meaning_is_folded_under_itself_on_a_terminal(monkeypatch: pytest
     assert len(lines) > 3
     assert all(len(line) <= 60 for line in lines)
     assert all(line.startswith(" " * 11) for line in lines[1:])
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("0x80072730", "`net helpmsg 10032` tells its text"), ("0x81234567", "look for it in Microsoft's")],
+)
+def test_who_knows_an_unknown_code_is_said(code: str, words: str) -> None:
+    result = CliRunner().invoke(errors, [code])
+    assert result.exit_code == 1
+    assert words in result.stderr

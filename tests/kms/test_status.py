@@ -109,6 +109,10 @@ def test_every_code_of_the_table_has_a_text_and_a_cure() -> None:
         (0xD0000272, "not available now"),
         (0x80070020, "being used by another process"),
         (12029, "connection with the server"),
+        (0x80080005, "Server execution failed"),
+        (0x8007043C, "Safe Mode"),
+        (1326, "user name or password"),
+        (0x8004FE33, "proxy"),
     ],
 )
 def test_the_rest_of_microsofts_published_codes_is_known(code: int, words: str) -> None:
@@ -132,6 +136,7 @@ def test_the_usual_codes_have_the_names_of_the_sdks_table() -> None:
         (0xC004F047, 0xC004F074),  # two digits change places
         (0xC004F07, 0xC004F074),  # one is lost
         (0xC004F034, 0xC004F074),  # one is another
+        (0x1722, 1722),  # a decimal number with a prefix
     ],
 )
 def test_a_slip_of_the_hand_brings_the_usual_code_that_was_meant(slip: int, meant: int) -> None:

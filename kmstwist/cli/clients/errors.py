@@ -82,7 +82,7 @@ def _explain(code: int, facts: list[dict[str, Any]] | None) -> bool:
 
     explanation = explain(code)
     if explanation is None:
-        click.echo(f"0x{code:08X} ({code}): no meaning is known here; look for it in Microsoft's [MS-ERREF]", err=True)
+        click.echo(f"0x{code:08X} ({code}): no meaning is known here; {_elsewhere(code)}", err=True)
         for near in near_codes(code):
             click.echo(f"  is it {near.hexadecimal} {near.symbol or '-'}? {near.text}", err=True)
         return False
@@ -94,6 +94,13 @@ def _explain(code: int, facts: list[dict[str, Any]] | None) -> bool:
     _wrapped("meaning:", explanation.text)
     _wrapped("cure:", explanation.cure)
     return True
+
+
+def _elsewhere(code: int) -> str:
+    """Who knows a code that is not known here."""
+    if code >> 16 == 0x8007 or code < 0x1_0000:
+        return f"on Windows, `net helpmsg {code & 0xFFFF}` tells its text"
+    return "look for it in Microsoft's [MS-ERREF]"
 
 
 def _wrapped(label: str, text: str) -> None:
