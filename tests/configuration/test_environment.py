@@ -55,6 +55,13 @@ def test_lists_have_commas_or_are_written_as_toml_writes_them() -> None:
     assert (tables.gateway.upstreams[0].name, tables.gateway.upstreams[0].weight) == ("one", 7)
 
 
+@pytest.mark.parametrize("text", ["", " ", ",", " , "])
+def test_a_list_that_was_left_empty_is_a_mistake_and_not_a_lab(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"KMSTWIST_GATEWAY__UPSTREAMS: is empty; take the variable away"):
+        overrides({"KMSTWIST_GATEWAY__UPSTREAMS": text})
+    assert [each.value for each in overrides({"KMSTWIST_GATEWAY__UPSTREAMS": "[]"})] == [[]]
+
+
 def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "forward_to"
     secret.write_text("postgresql://writer:secret@db.example.com/kms\n")

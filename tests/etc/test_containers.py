@@ -71,6 +71,11 @@ def test_what_compose_mounts_and_builds_is_there() -> None:
             assert secret in COMPOSE["secrets"]
 
 
+def test_a_variable_of_one_profile_does_not_stop_the_others() -> None:
+    """Compose fills in the whole file, whatever the profile, before it chooses."""
+    assert not re.findall(r"\$\{\w+:?\?", (CONTAINER / "compose.yaml").read_text())
+
+
 def test_no_image_is_named_with_a_registrys_host() -> None:
     for file in (CONTAINER / "Containerfile", CONTAINER / "compose.yaml", *MANIFESTS):
         images = re.findall(r"(?:image:|FROM|BASE=)\s*([\w.:/${}-]+)", file.read_text())
