@@ -26,7 +26,7 @@ from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import RecordIds, RecordMaker
-from kmstwist.audit.store import insert_batch
+from kmstwist.audit.store import commit_batch
 from kmstwist.audit.writer import AuditWriter
 from kmstwist.conversation.calls import Recorder
 from kmstwist.conversation.factory import KmsFactory
@@ -150,7 +150,7 @@ class _Audit:
         migrate(engine)
         self.maker = RecordMaker("gateway1", lambda: 1_735_689_600.0, RecordIds(lambda n: bytes(n)))
         self.writer = AuditWriter(
-            lambda batch, again=False: insert_batch(engine, batch, again=again), clock=clock, in_thread=execute
+            lambda batch, again=False: commit_batch(engine, batch), clock=clock, in_thread=execute
         )
         self.writer.start()
         self.record = self.writer.record

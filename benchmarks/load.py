@@ -26,7 +26,6 @@ from pathlib import Path
 
 from benchmarks import harness
 from benchmarks.canned import BIND, receive_pdu
-from benchmarks.plots import plot
 from benchmarks.systems import BARE, HAPROXY, PEERS, SYSTEMS, Running, System, free_port, prepare, started
 
 CLIENTS = (1, 8, 32, 64, 256)
@@ -192,6 +191,9 @@ def main() -> None:
         if chosen.quick:
             print(tables(grid(tools, wanted, host_port, (64,), chosen.rounds)))
             return
+        # Only here: a quick look needs no library of plots.
+        from benchmarks.plots import plot
+
         begun = time.monotonic()
         found = grid(tools, wanted, host_port, CLIENTS, chosen.rounds)
         gateways = [one for one in wanted if one.name in ("haproxy", "gateway", "gateway-off")]

@@ -32,7 +32,7 @@ from kmstwist.rpc.client.events import (
 )
 from kmstwist.rpc.decoding import Header, decode, decode_header
 from kmstwist.rpc.encoding import encode
-from kmstwist.rpc.fragments import MAX_FRAGMENT, MIN_FRAGMENT
+from kmstwist.rpc.fragments import MIN_FRAGMENT
 from kmstwist.rpc.interfaces import Interface
 from kmstwist.rpc.ndr import StubError, StubReader, StubWriter
 from kmstwist.rpc.pdu import (
@@ -40,6 +40,7 @@ from kmstwist.rpc.pdu import (
     DID_NOT_EXECUTE,
     FIRST_FRAG,
     LAST_FRAG,
+    MAX_FRAGMENT,
     MAYBE,
     OBJECT_UUID,
     PENDING_CANCEL,

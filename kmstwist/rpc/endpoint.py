@@ -10,9 +10,8 @@ from typing import Generic, TypeVar
 
 from kmstwist.machine import Machine, StateT, Table, Trace
 from kmstwist.rpc.encoding import encode
-from kmstwist.rpc.fragments import MAX_FRAGMENT
 from kmstwist.rpc.framing import FrameReader
-from kmstwist.rpc.pdu import Pdu, PduError
+from kmstwist.rpc.pdu import MAX_FRAGMENT, Pdu, PduError
 
 EventT = TypeVar("EventT")
 

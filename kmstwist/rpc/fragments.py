@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
-from kmstwist.rpc.pdu import FIRST_FRAG, LAST_FRAG, WHOLE, Request, Response
+from kmstwist.rpc.pdu import FIRST_FRAG, LAST_FRAG, MAX_FRAGMENT, WHOLE, Request, Response
 
 FragmentT = TypeVar("FragmentT", Request, Response)
 
 #: C706 lets no side ask for less than its MustRecvFragSize; Windows never goes below 2048, offers 5840, and rounds down
 #: to a multiple of 8 (observed: Samba's `raw_protocol` suite holds Windows' answers).
 MIN_FRAGMENT: Final = 2048
-MAX_FRAGMENT: Final = 5840
 #: So many fragments may be of any size; beyond them there is one for so many bytes, a quarter of the least that any
 #: side can be made to send.
 _FEW: Final = 1024

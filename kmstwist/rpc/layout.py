@@ -10,6 +10,7 @@ class Layout:
     """The fixed parts of all PDUs in one byte order."""
 
     __slots__ = (
+        "after_drep",
         "auth",
         "bind",
         "bind_ack",
@@ -43,6 +44,8 @@ class Layout:
         # A header and its body's fixed part in one, for the PDUs that every conversation has.
         self.request_start = struct.Struct(order + "BBBB4sHHIIHH")
         self.response_start = struct.Struct(order + "BBBB4sHHIIHBB")
+        # The same from behind the data representation.
+        self.after_drep = struct.Struct(order + "HHIIHH")
         self.fault = struct.Struct(order + "IHBBII")
         self.auth = struct.Struct(order + "BBBxI")
 

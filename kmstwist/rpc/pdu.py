@@ -23,6 +23,8 @@ REQUEST_HEADER_SIZE: Final = 24
 #: Response header with its fixed body fields, before the stub.
 RESPONSE_HEADER_SIZE: Final = 24
 AUTH_TRAILER_SIZE: Final = 8
+#: What Windows offers as the longest fragment, and so the longest there may be.
+MAX_FRAGMENT: Final = 5840
 RPC_VERSION: Final = 5
 RPC_MINOR_VERSIONS: Final = (0, 1)
 #: A fault PDU is always this long here: no stub data follows the status.

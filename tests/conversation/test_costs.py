@@ -26,7 +26,7 @@ def test_a_conversation_through_a_gateway_makes_so_many_calls(tmp_path: Path, au
     assert gateway.lines == 2 * AT_ONCE
 
 
-@pytest.mark.parametrize(("converse", "most"), [(conversation, 46), (both_ends, 72)], ids=["server", "both ends"])
+@pytest.mark.parametrize(("converse", "most"), [(conversation, 32), (both_ends, 48)], ids=["server", "both ends"])
 def test_the_associations_alone_make_so_many_calls(converse: Callable[[], bytes], most: int) -> None:
     converse()
     counted = calls(converse)

@@ -32,6 +32,7 @@ from kmstwist.rpc import (
     encode,
     feature_syntax,
 )
+from kmstwist.rpc.decoding import whole_request, whole_response
 from kmstwist.rpc.syntax import swap_syntax
 from tests.kinds import of_kind
 
@@ -47,6 +48,25 @@ def test_every_pdu_survives_the_way_there_and_back(pdu: Pdu) -> None:
 @given(pdu=pdus(little_endian=False))
 def test_every_pdu_survives_the_way_there_and_back_in_big_endian(pdu: Pdu) -> None:
     assert decode(encode(pdu, little_endian=False)) == pdu
+
+
+@given(pdu=pdus(), little_endian=st.booleans(), change=st.none() | st.tuples(st.integers(0, 30), st.integers(0, 255)))
+def test_the_short_way_reads_what_the_long_way_reads(
+    pdu: Pdu, little_endian: bool, change: tuple[int, int] | None
+) -> None:
+    data = bytearray(encode(pdu, little_endian=little_endian))
+    if change is not None and change[0] < len(data):
+        data[change[0]] = change[1]
+    for short in (whole_request(bytes(data)), whole_response(bytes(data))):
+        if short is not None:
+            assert decode(bytes(data)) == short
+
+
+@given(call_id=st.integers(0, 0xFFFFFFFF), context_id=st.integers(0, 0xFFFF), stub=st.binary(max_size=400))
+def test_the_short_way_takes_what_windows_sends(call_id: int, context_id: int, stub: bytes) -> None:
+    request, response = Request(call_id, context_id, 0, stub, len(stub)), Response(call_id, context_id, stub, len(stub))
+    assert whole_request(encode(request)) == request
+    assert whole_response(encode(response)) == response
 
 
 @given(pdu=pdus(), little_endian=st.booleans())

@@ -11,10 +11,19 @@ from typing import Final
 
 from kmstwist.machine import Table, Trace
 from kmstwist.rpc.client.events import AcceptedContext, ClientEvent
+from kmstwist.rpc.decoding import whole_response
 from kmstwist.rpc.encoding import encode_request
 from kmstwist.rpc.endpoint import Endpoint
-from kmstwist.rpc.fragments import MAX_FRAGMENT, PartialStub, cut
-from kmstwist.rpc.pdu import REQUEST_HEADER_SIZE, WHOLE, AlterContext, Orphaned, PresentationContext, Response
+from kmstwist.rpc.fragments import PartialStub, cut
+from kmstwist.rpc.pdu import (
+    MAX_FRAGMENT,
+    REQUEST_HEADER_SIZE,
+    WHOLE,
+    AlterContext,
+    Orphaned,
+    PresentationContext,
+    Response,
+)
 from kmstwist.rpc.syntax import SyntaxId
 
 #: Windows numbers its calls from 2.
@@ -70,7 +79,9 @@ class ClientCore(Endpoint[ClientState, ClientEvent]):
     def alter(self, contexts: Sequence[PresentationContext]) -> int:
         """Propose further contexts on the bound association; the id by which a fault would name it."""
         proposed = tuple(contexts)
-        call_id = self._new_call(PendingCall(False, proposed))
+        call_id = self.next_call_id
+        self.next_call_id = call_id % 0xFFFFFFFF + 1
+        self.pending[call_id] = PendingCall(False, proposed)
         self.send(AlterContext(call_id, proposed, assoc_group=self.group))
         return call_id
 
@@ -81,13 +92,25 @@ class ClientCore(Endpoint[ClientState, ClientEvent]):
                 return context
         return None
 
+    def receive_data(self, data: bytes) -> list[ClientEvent]:
+        """Take bytes from the connection; the events they amount to. Never raises, and does nothing once it is over."""
+        if self.state is ClientState.BOUND and not self._reader.data:
+            response = whole_response(data)
+            if response is not None:
+                events = self.events = []
+                self.step(Response, response)
+                return events
+        return super().receive_data(data)
+
     def call(self, context: AcceptedContext, opnum: int, stub: bytes) -> int:
         """Make a call on an accepted context; the call id that its answer will carry."""
-        call_id = self._new_call(PendingCall(context.ndr64))
+        call_id = self.next_call_id
+        self.next_call_id = call_id % 0xFFFFFFFF + 1
+        self.pending[call_id] = PendingCall(context.ndr64)
         context_id = context.proposal.context_id
         room = self.fragment_size - REQUEST_HEADER_SIZE
         if len(stub) <= room:
-            self.put(encode_request(call_id, context_id, opnum, stub, len(stub), WHOLE))
+            self._out.append(encode_request(call_id, context_id, opnum, stub, len(stub), WHOLE))
         else:
             for piece, flags, hint in cut(stub, room):
                 self.put(encode_request(call_id, context_id, opnum, piece, hint, flags))
@@ -114,9 +137,3 @@ class ClientCore(Endpoint[ClientState, ClientEvent]):
         """Tell the owner that the association is over; nothing more is taken from the connection."""
         self.pending.clear()
         self.close(event)
-
-    def _new_call(self, pending: PendingCall) -> int:
-        call_id = self.next_call_id
-        self.next_call_id = call_id % 0xFFFFFFFF + 1
-        self.pending[call_id] = pending
-        return call_id

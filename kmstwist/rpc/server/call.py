@@ -9,9 +9,8 @@ A `maybe` call (PFC_MAYBE, C706 12.6.3.1) is executed and never answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from kmstwist.machine import ANY, SAME, Machine, Table
 from kmstwist.rpc.pdu import MAYBE, Request
@@ -43,7 +42,8 @@ class Call(Machine[CallState, CallInput]):
     __slots__ = ("call_id", "context", "context_id", "little_endian", "maybe", "ndr64", "object", "opnum", "stub")
 
     def __init__(self, request: Request, context: BoundContext, stub: bytes) -> None:
-        super().__init__(CALL)
+        # What `Machine` has, set here: there is a call for each connection.
+        self.table, self.state, self.trace = CALL, CallState.EXECUTING, None
         self.call_id = request.call_id
         self.context_id = request.context_id
         self.opnum = request.opnum
@@ -55,25 +55,26 @@ class Call(Machine[CallState, CallInput]):
         self.ndr64 = context.ndr64
         self.stub = stub
 
+    def take_answer(self) -> bool:
+        """The call has been executed. Whether its answer is to be sent."""
+        executing = self.state is CallState.EXECUTING
+        self.step(CallInput.ANSWER)
+        return executing
+
     def __repr__(self) -> str:
         return f"<Call {self.call_id} opnum {self.opnum} of {self.context.interface.syntax}>"
-
-
-def send_answer(call: Call, send: Callable[..., None], *what: Any) -> None:
-    """Put the answer on the connection."""
-    send(*what)
 
 
 #: This table is the life of a call.
 CALL: Final[Table[CallState, CallInput]] = Table(
     "call",
     {
-        CallInput.ANSWER: "The call has been executed; its response or fault is to be sent.",
+        CallInput.ANSWER: "The call has been executed; its response or fault is sent, if it was executing until now.",
         CallInput.ORPHAN: "The client wants no answer any more: an orphaned PDU, or the connection's end.",
     },
     [
         # state, input, next state, what is done
-        (CallState.EXECUTING, CallInput.ANSWER, CallState.ANSWERED, send_answer),
+        (CallState.EXECUTING, CallInput.ANSWER, CallState.ANSWERED, None),
         (CallState.EXECUTING, CallInput.ORPHAN, CallState.ORPHANED, None),
         (ANY, ANY, SAME, None),
     ],

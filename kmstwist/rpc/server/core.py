@@ -13,11 +13,22 @@ from typing import Final, NamedTuple
 from kmstwist.machine import Table, Trace
 from kmstwist.reasons import Reason
 from kmstwist.rpc import mgmt
+from kmstwist.rpc.decoding import whole_request
 from kmstwist.rpc.encoding import encode_response
 from kmstwist.rpc.endpoint import Endpoint
-from kmstwist.rpc.fragments import MAX_FRAGMENT, PartialStub, cut
+from kmstwist.rpc.fragments import PartialStub, cut
 from kmstwist.rpc.interfaces import Interface, InterfaceTable
-from kmstwist.rpc.pdu import DID_NOT_EXECUTE, HEADER_SIZE, RESPONSE_HEADER_SIZE, WHOLE, BindNak, Fault, Pdu, Request
+from kmstwist.rpc.pdu import (
+    DID_NOT_EXECUTE,
+    HEADER_SIZE,
+    MAX_FRAGMENT,
+    RESPONSE_HEADER_SIZE,
+    WHOLE,
+    BindNak,
+    Fault,
+    Pdu,
+    Request,
+)
 from kmstwist.rpc.server.behaviour import NEWEST_WINDOWS, WindowsVersion
 from kmstwist.rpc.server.call import Call, CallInput
 from kmstwist.rpc.server.contexts import BoundContext
@@ -176,6 +187,13 @@ class ServerCore(Endpoint[ServerState, Event]):
                 self.step(KnownBind, known, data[12:16])
                 return events
             self.bind = b"" if self._reader.pending else data
+        elif self.state is ServerState.BOUND and not self._reader.data:
+            request = whole_request(data)
+            if request is not None:
+                events = self.events = []
+                self.server.statistics.packets_in += 1
+                self.step(Request, request)
+                return events
         return super().receive_data(data)
 
     def know_bind(self, known: KnownBind) -> None:
@@ -203,15 +221,35 @@ class ServerCore(Endpoint[ServerState, Event]):
 
     def respond(self, call: Call, stub: bytes) -> None:
         """Answer a call with a response stub, in as many fragments as the client's fragment size needs."""
-        call.step(CallInput.ANSWER, self._send_response, call, stub)
+        if not call.take_answer():
+            return
+        statistics = self.server.statistics
+        statistics.calls_out += 1
+        if not call.maybe:
+            # Windows puts only the low byte of the context id into a response, and Samba does the same.
+            context_id = call.context_id & 0xFF
+            room = self.fragment_size - RESPONSE_HEADER_SIZE
+            if len(stub) <= room:
+                statistics.packets_out += 1
+                self._out.append(encode_response(call.call_id, context_id, stub, len(stub), WHOLE))
+            else:
+                for piece, flags, hint in cut(stub, room):
+                    self.put(encode_response(call.call_id, context_id, piece, hint, flags))
+        self._finish(call)
 
     def fault(self, call: Call, status: int, *, did_not_execute: bool = False) -> None:
         """Answer a call with a fault; `did_not_execute` tells the client that it may safely ask again."""
-        call.step(CallInput.ANSWER, self._send_fault, call, status, DID_NOT_EXECUTE if did_not_execute else 0)
+        if not call.take_answer():
+            return
+        if not call.maybe:
+            flags = WHOLE | DID_NOT_EXECUTE if did_not_execute else WHOLE
+            self.send(Fault(call.call_id, call.context_id, status, flags=flags))
+        self._finish(call)
 
     def connection_lost(self) -> None:
         """The connection is gone: leave the group, drop what was half received and all answers still to come."""
-        self.drop_calls()
+        if self.calls or self.incoming is not None:
+            self.drop_calls()
         if self.group is not None:
             self.server.groups.leave(self.group)
             self.group = None
@@ -247,24 +285,6 @@ class ServerCore(Endpoint[ServerState, Event]):
             call.step(CallInput.ORPHAN)
         self.calls.clear()
         self.forget_incoming()
-
-    def _send_response(self, call: Call, stub: bytes) -> None:
-        self.server.statistics.calls_out += 1
-        if not call.maybe:
-            # Windows puts only the low byte of the context id into a response, and Samba does the same.
-            context_id = call.context_id & 0xFF
-            room = self.fragment_size - RESPONSE_HEADER_SIZE
-            if len(stub) <= room:
-                self.put(encode_response(call.call_id, context_id, stub, len(stub), WHOLE))
-            else:
-                for piece, flags, hint in cut(stub, room):
-                    self.put(encode_response(call.call_id, context_id, piece, hint, flags))
-        self._finish(call)
-
-    def _send_fault(self, call: Call, status: int, flags: int) -> None:
-        if not call.maybe:
-            self.send(Fault(call.call_id, call.context_id, status, flags=WHOLE | flags))
-        self._finish(call)
 
     def _finish(self, call: Call) -> None:
         self.calls.pop(call.call_id, None)

@@ -36,7 +36,9 @@ def receive_request(association: ServerCore, pdu: Request) -> None:
     """Take a request or a fragment of one."""
     if not pdu.flags & FIRST_FRAG:
         _receive_further(association, pdu)
-    elif (refusal := _first_fragment_refusal(association, pdu)) is not None:
+    elif (association.calls or association.incoming is not None or pdu.flags & PENDING_CANCEL) and (
+        refusal := _first_fragment_refusal(association, pdu)
+    ) is not None:
         association.step(Refusal, refusal)
     elif pdu.context_id not in association.contexts:
         _refuse_context(association, pdu)
@@ -59,8 +61,6 @@ def note_orphan(association: ServerCore, pdu: Orphaned) -> None:
 def _first_fragment_refusal(association: ServerCore, pdu: Request) -> Refusal | None:
     """What is wrong with the beginning of a new call, given the calls under way; None if nothing is."""
     calls, incoming = association.calls, association.incoming
-    if not calls and incoming is None and not pdu.flags & PENDING_CANCEL:
-        return None
     call_id, context_id = pdu.call_id, pdu.context_id
     if incoming is not None:
         return _broken_into(association, pdu, incoming.first)
