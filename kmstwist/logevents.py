@@ -427,6 +427,23 @@ WORKER_SILENT = LogEvent(
         "questions": "how many it has not answered, one after the other",
     },
 )
+WORKER_STUCK = LogEvent(
+    "worker-stuck",
+    "error",
+    "A worker process hangs while it starts, before it can be asked; it is killed, and another takes its place.",
+    {
+        "worker": "its number",
+        "worker_pid": "its process id",
+        "seconds": "since it was started",
+        "still_s": "of those, seconds in which nothing happened in it at the end",
+    },
+)
+WORKER_UNREACHABLE = LogEvent(
+    "worker-unreachable",
+    "warn",
+    "A worker process cannot be asked, for its control socket is gone; it ends in order, and another takes its place.",
+    {"worker": "its number", "worker_pid": "its process id", "path": "where the control socket was"},
+)
 DEFECT = LogEvent(
     "defect",
     "error",

@@ -2,8 +2,8 @@
 
 The supervisor opens the ports and accepts nothing; each worker inherits them, so that a client that connects while a
 worker dies waits in the kernel's queue for another. A worker that ends by itself is replaced, after a wait that doubles
-while it keeps dying. One that lives and does nothing is found by asking: every worker is asked every few seconds, and
-one that does not answer several times is killed. All write their lines to the same place, each line in one write.
+while it keeps dying; one that lives and does nothing is found by asking (`hearing`). All write their lines to the same
+place, each line in one write.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, ProcessProtocol
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -28,10 +28,11 @@ from twisted.python.failure import Failure
 from kmstwist.configuration.changes import in_force, read_again
 from kmstwist.configuration.derived import server_name
 from kmstwist.configuration.reading import ConfigError
-from kmstwist.logevents import WORKER_ENDED, WORKER_SILENT, WORKER_STARTED
+from kmstwist.logevents import WORKER_ENDED, WORKER_STARTED
 from kmstwist.pacing.waits import doubled
 from kmstwist.process.adoption import Adoption, handed_on
 from kmstwist.process.control import Command, CommandError, NoAnswer, NobodyThere, ask, socket_path
+from kmstwist.process.hearing import ANSWERS_WITHIN, GRACE, Hearing
 from kmstwist.process.listening import Listeners
 from kmstwist.process.options import Options
 from kmstwist.process.refusal import refused
@@ -43,17 +44,9 @@ _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 #: A worker that lived so many seconds was well: the next wait is the first again.
 _LIVED_WELL = 30.0
-#: Beyond the drain time, before a worker that does not end is killed.
-_GRACE = 5.0
-#: Seconds within which a worker that is being started must answer a command, and between the attempts.
-_STARTS_WITHIN = 15.0
+#: Seconds within which a worker that is being started is still given a command, and between the attempts.
+_STARTS_WITHIN = 60.0
 _LOOK_AGAIN = 0.2
-#: Seconds between two questions to a worker whether it answers, and for its answer to those and to commands.
-_HEAR_EVERY = 3.0
-_ANSWERS_WITHIN = 2.0
-#: So many questions one after the other without an answer, and it hangs; fewer where it is to end anyhow.
-_SILENT = 4
-_SILENT_AT_THE_END = 2
 #: Commands that only ask: what those say that answer is worth having.
 _QUESTIONS = frozenset({"status", "upstreams"})
 #: Where the inherited ports begin in a worker, after its standard streams; the configuration follows them.
@@ -71,9 +64,6 @@ class Worker(ProcessProtocol):
         self.failures = 0
         self.restart: IDelayedCall | None = None
         self.ended: Deferred[None] | None = None
-        #: How many questions it has not answered, one after the other, and whether one is under way.
-        self.missed = 0
-        self.asked = False
         self._supervisor = supervisor
 
     def processEnded(self, reason: Failure) -> None:
@@ -104,9 +94,10 @@ class Supervisor(Service):
         self._reactor = reactor
         self._log = log or Logger(namespace="kmstwist.server")
         self.workers = [Worker(number, self) for number in range(1, self._server.workers + 1)]
-        self._hearing = LoopingCall(self._hear)
-        self._hearing.clock = reactor
         self._earlier = Earlier()
+        self._hearing = Hearing(
+            self.workers, self._path, self._signal, lambda: self.drain, self._heard, reactor, self._log
+        )
 
     def privilegedStartService(self) -> None:
         """Open the ports, still with the privileges that a low port needs, and accept nothing on them."""
@@ -119,7 +110,7 @@ class Supervisor(Service):
         super().startService()
         for worker in self.workers:
             self._reactor.callWhenRunning(self._start, worker)
-        self._hearing.start(_HEAR_EVERY, now=False)
+        self._hearing.start()
 
     def stopService(self) -> Deferred[None]:
         """Have every worker drain and end; kill those that do not."""
@@ -133,14 +124,13 @@ class Supervisor(Service):
                 worker.ended = Deferred()
                 waiting.append(worker.ended)
                 self._signal(worker, signal.SIGTERM)
-        kill = self._reactor.callLater(self.drain + _GRACE, self._kill)
-        # One that hangs is not given the time that calls under way have.
-        self._hear()
+        kill = self._reactor.callLater(self.drain + GRACE, self._kill)
+        self._hearing.stop()
 
         def done(_: object) -> Deferred[Any]:
             if kill.active():
                 kill.cancel()
-            self._hearing.stop()
+            self._hearing.close()
             return self.listeners.close()
 
         return DeferredList(waiting).addCallback(done).addCallback(lambda _: None)
@@ -194,7 +184,6 @@ class Supervisor(Service):
                 childFDs={**descriptors, config: descriptor},
             )
         worker.pid = process.pid
-        worker.missed = 0
         worker.started = self._reactor.seconds()
         WORKER_STARTED.emit(self._log, worker=worker.number, worker_pid=worker.pid)
 
@@ -205,7 +194,7 @@ class Supervisor(Service):
             ended, worker.ended = worker.ended, None
             ended.callback(None)
             return
-        if self._reactor.seconds() - worker.started > _LIVED_WELL:
+        if self._hearing.has_heard(worker, pid) and self._reactor.seconds() - worker.started > _LIVED_WELL:
             worker.failures = 0
         worker.failures += 1
         wait = doubled(_FIRST_WAIT, _LONGEST_WAIT, worker.failures)
@@ -219,37 +208,8 @@ class Supervisor(Service):
             with suppress(ProcessExitedAlready):
                 worker.transport.signalProcess(number)
 
-    def _hear(self) -> None:
-        """Ask every worker whether it answers."""
-        for worker in self.workers:
-            if worker.pid is not None and not worker.asked:
-                worker.asked = True
-                Deferred.fromCoroutine(self._hear_from(worker))
-
-    async def _hear_from(self, worker: Worker) -> None:
-        pid = worker.pid
-        try:
-            answer = await deferToThread(ask, self._path(worker), {"command": "status"}, _ANSWERS_WITHIN)
-        except NobodyThere:
-            # It is being started, or has ended, of which the kernel tells.
-            return
-        except CommandError:
-            if worker.pid == pid:
-                worker.missed += 1
-                self._judge(worker)
-        else:
-            worker.missed = 0
-            self._earlier.with_those_before(worker.number, pid, answer)
-        finally:
-            worker.asked = False
-
-    def _judge(self, worker: Worker) -> None:
-        """Kill a worker that hangs; another takes its place, as of one that ends by itself."""
-        if worker.missed < (_SILENT if self.running else _SILENT_AT_THE_END):
-            return
-        WORKER_SILENT.emit(self._log, worker=worker.number, worker_pid=worker.pid, questions=worker.missed)
-        worker.missed = 0
-        self._signal(worker, signal.SIGKILL)
+    def _heard(self, worker: Worker, pid: int, answer: dict[str, Any]) -> None:
+        self._earlier.with_those_before(worker.number, pid, answer)
 
     def _kill(self) -> None:
         for worker in self.workers:
@@ -288,23 +248,36 @@ class Supervisor(Service):
         return DeferredList(asked, consumeErrors=True).addCallback(together)
 
     async def _ask(self, worker: Worker, request: Mapping[str, Any]) -> dict[str, Any]:
-        """A worker's answer to a command; one that is being started is waited for."""
-        give_up = self._reactor.seconds() + _STARTS_WITHIN
+        """A worker's answer to a command. What one that is being started cannot be told now, it is told later."""
+        try:
+            return await self._told(worker, request, ANSWERS_WITHIN)
+        except NobodyThere:
+            later = ""
+            if request.get("command") not in _QUESTIONS:
+                # One that ends before is followed by one that begins with what is in force.
+                told = Deferred.fromCoroutine(self._told(worker, request, _STARTS_WITHIN))
+                told.addErrback(lambda failure: failure.trap(CommandError))
+                later = ", and it does when it is started"
+            raise CommandError(
+                f"worker {worker.number} does not answer yet, the others have done it{later}", "the log says why"
+            ) from None
+        except NoAnswer:
+            raise CommandError(
+                f"worker {worker.number} gave no answer within {ANSWERS_WITHIN:g} s; it is replaced if it hangs"
+            ) from None
+
+    async def _told(self, worker: Worker, request: Mapping[str, Any], within: float) -> dict[str, Any]:
+        """The answer, of a worker that is being started if it comes soon enough. Raises `CommandError`."""
+        give_up = self._reactor.seconds() + within
         while True:
+            pid = worker.pid
             try:
-                pid = worker.pid
-                answer = await deferToThread(ask, self._path(worker), dict(request), _ANSWERS_WITHIN)
+                answer = await deferToThread(ask, self._path(worker), dict(request), ANSWERS_WITHIN)
                 return self._earlier.with_those_before(worker.number, pid, answer)
             except NobodyThere:
-                if not self.running or self._reactor.seconds() > give_up:
-                    raise CommandError(
-                        f"worker {worker.number} does not answer, the others have done it", "the log says why"
-                    ) from None
-                await deferLater(self._reactor, _LOOK_AGAIN)
-            except NoAnswer:
-                raise CommandError(
-                    f"worker {worker.number} gave no answer within {_ANSWERS_WITHIN:g} s; it is replaced if it hangs"
-                ) from None
+                if not self.running or self._reactor.seconds() + _LOOK_AGAIN > give_up:
+                    raise
+            await deferLater(self._reactor, _LOOK_AGAIN)
 
     def _path(self, worker: Worker) -> Path:
         return socket_path(self._run_dir, server_name(self._started), worker.number)
