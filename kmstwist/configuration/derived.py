@@ -8,7 +8,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from kmstwist.addresses import is_address
+from kmstwist.addresses import HostPort, is_address
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import Effective
 from kmstwist.discovery.lookup.names import identity
@@ -43,21 +43,42 @@ def listening_ports(config: Config) -> frozenset[int]:
     """The TCP ports this server listens on, as far as the configuration says."""
     if not config.server.listen:
         return frozenset({config.server.port})
-    # Twisted's endpoints have their port in the first place, or by its name: tcp:1688:backlog=50, tcp6:port=1688.
-    numbers = (number for text in config.server.listen for number in re.findall(r"^\w+:(\d+)|:port=(\d+)", text))
-    return frozenset(int(first or named) for first, named in numbers)
+    return frozenset(port for text in config.server.listen if (port := _described_port(text)) is not None)
 
 
 def first_port(config: Config) -> int | None:
     """The first TCP port that the configuration has this server listen on; None where it names none."""
     if not config.server.listen:
         return config.server.port
+    return next((port for text in config.server.listen if (port := _described_port(text))), None)
+
+
+def own_address(config: Config) -> HostPort | None:
+    """Where a client on this machine reaches this server; None where it must speak more than KMS, or nobody knows.
+
+    An endpoint within another (`haproxy:tcp:1688`), over TLS or on a socket that others opened is of that kind.
+    """
+    if not config.server.listen:
+        return HostPort("127.0.0.1", config.server.port) if config.server.port else None
     for text in config.server.listen:
-        # What HAProxy talks to is an endpoint within an endpoint: haproxy:tcp:1688.
-        found = re.match(r"(?:haproxy:)?(?:tcp6?|ssl|tls):(?:.*?(?<!\\):)?(?:port=)?(\d+)(?=:|$)", text)
-        if found is not None and int(found[1]):
-            return int(found[1])
+        port = _described_port(text)
+        if port and text.startswith(("tcp:", "tcp6:")):
+            parts = [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", text)]
+            named = next((part.removeprefix("interface=") for part in parts if part.startswith("interface=")), "")
+            return HostPort(
+                ("::1" if text.startswith("tcp6:") else "127.0.0.1") if named in _EVERYWHERE else named, port
+            )
     return None
+
+
+def _described_port(text: str) -> int | None:
+    """The TCP port of a Twisted endpoint's description, 0 for any; None where it is not of TCP.
+
+    It stands in the first place, or by its name: tcp:1688:backlog=50, tcp6:port=1688. What HAProxy talks to is an
+    endpoint within an endpoint: haproxy:tcp:1688.
+    """
+    found = re.match(r"(?:haproxy:)?(?:tcp6?|ssl|tls):(?:.*?(?<!\\):)?(?:port=)?(\d+)(?=:|$)", text)
+    return None if found is None else int(found[1])
 
 
 def server_name(config: Config) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kmstwist.configuration.derived import first_port
 from kmstwist.configuration.model import Config
 from kmstwist.findings import Finding, Health
 from kmstwist.health.libraries import check_libraries
@@ -57,7 +58,8 @@ def check_server(case: Case) -> Iterator[Finding]:
         return
     if case.server is None:
         cure = "start it: systemctl start kmstwist, or make run"
-        if holder_of(case.config.server.port).others:
+        port = first_port(case.config)
+        if port and holder_of(port).others:
             cure = "if the one that has the port is meant: run kmstwist doctor with sudo"
         yield Finding("server", Health.DEGRADED, running.why, cure)
         return

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ConnectError
 
 from kmstwist.addresses import DEFAULT_PORT, HostPort, parse_host_port
-from kmstwist.configuration.derived import known_hosts, listening_ports
+from kmstwist.configuration.derived import known_hosts, listening_ports, own_address
 from kmstwist.configuration.model import Config
 from kmstwist.discovery.lookup.answers import LookupFailed
 from kmstwist.discovery.lookup.names import NameInvalid, host_name, service_name
@@ -40,8 +40,8 @@ async def network_findings(reactor: Reactor, case: Case, timeout: float) -> list
     ]
     if case.server is None and not case.config.server.listen and case.config.server.port:
         asked.append(_taken_port(reactor, case, timeout))
-    if case.server is not None and case.config.server.port and not case.config.server.listen:
-        asked.append(_ourselves(reactor, case.config.server.port, timeout))
+    if case.server is not None and (own := own_address(case.config)) is not None:
+        asked.append(_ourselves(reactor, own, timeout))
     if case.server is not None and case.config.web.listen is not None:
         asked.append(_web(reactor, web_address(case.config.web.listen), timeout))
     gathered = await gatherResults([Deferred.fromCoroutine(one) for one in asked])
@@ -160,10 +160,10 @@ async def _taken_port(reactor: Reactor, case: Case, timeout: float) -> list[Find
     return [Finding("port", Health.DOWN, fault.problem.what, fault.problem.cure)]
 
 
-async def _ourselves(reactor: Reactor, port: int, timeout: float) -> list[Finding]:
-    report = await probe(reactor, endpoint_for(reactor, "127.0.0.1", port, timeout), timeout)
+async def _ourselves(reactor: Reactor, own: HostPort, timeout: float) -> list[Finding]:
+    report = await probe(reactor, endpoint_for(reactor, own.host, own.port, timeout), timeout)
     cure = "" if report.health is Health.HEALTHY else "see the log: kmstwist log --since 10m --explain"
-    return [Finding("port", report.health, f"127.0.0.1:{port}: {report.summary}", cure)]
+    return [Finding("port", report.health, f"{own}: {report.summary}", cure)]
 
 
 async def _web(reactor: Reactor, address: HostPort, timeout: float) -> list[Finding]:

@@ -19,9 +19,19 @@ class Signals(Service):
     """
 
     def __init__(
-        self, reactor: Reactor, on_hangup: Callable[[], None], on_reopen: Callable[[], None] | None = None
+        self,
+        reactor: Reactor,
+        on_hangup: Callable[[], None],
+        on_reopen: Callable[[], None] | None = None,
+        *,
+        interrupted: bool = True,
     ) -> None:
-        """`on_reopen` is called when the log file has been opened again (SIGUSR1)."""
+        """`on_reopen` is called when the log file has been opened again (SIGUSR1).
+
+        A worker is not `interrupted`: Ctrl-C goes to all processes of a terminal, and its supervisor, which may have
+        clients answered for a while yet, ends it by SIGTERM.
+        """
+        self._interrupted = interrupted
         self._reactor = reactor
         self._on_hangup = on_hangup
         self._on_reopen = on_reopen
@@ -39,8 +49,9 @@ class Signals(Service):
         self._reactor.addSystemEventTrigger("during", "startup", self._install)
 
     def _take_endings(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._reactor.callFromThread(self.stop))
+        signal.signal(signal.SIGTERM, lambda *_: self._reactor.callFromThread(self.stop))
+        end = (lambda *_: self._reactor.callFromThread(self.stop)) if self._interrupted else signal.SIG_IGN
+        signal.signal(signal.SIGINT, end)
 
     def _install(self) -> None:
         self._take_endings()

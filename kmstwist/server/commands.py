@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from kmstwist.admission.admission import Admission
+from kmstwist.clock import now
 from kmstwist.configuration.reading import ConfigError
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.gateway.directory import UnknownUpstream
@@ -19,6 +20,9 @@ from kmstwist.process.control import Command, CommandError
 from kmstwist.process.refusal import refused
 from kmstwist.server.reload import Reloader
 from kmstwist.server.switches import Switches, SwitchesError, SwitchesFile
+
+#: How many seconds a pause can be put off.
+LONGEST_AFTER = 3600.0
 
 
 class Commands:
@@ -50,7 +54,12 @@ class Commands:
         except SwitchesError as error:
             SWITCHES_LOST.emit(self._log, detail=str(error))
             return
-        self._admission.paused = self._admission.paused or before.paused
+        # A pause that was asked for before this process began comes when it was to come; a clock that was set back
+        # meanwhile puts it off by so much at most.
+        wait = None if before.pause_at is None else min(before.pause_at - now(), LONGEST_AFTER)
+        self._admission.paused |= before.paused or (wait is not None and wait <= 0)
+        if wait is not None and not self._admission.paused:
+            self._pause_later(wait)
         if self._gateway is not None:
             self._gateway.directory.drain(before.drained)
 
@@ -107,10 +116,8 @@ class Commands:
         if not after or self._admission.paused:
             return self._pause(True)
         self._stay()
-        LEAVING.emit(self._log, seconds=after, then="pause")
-        self._admission.leaving = True
-        self._pausing = self._clock.callLater(after, self._pause, True)
-        return {"paused": False, "not_kept": ""}
+        self._pause_later(after)
+        return {"paused": False, "not_kept": self._keep()}
 
     def resume(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer calls again."""
@@ -141,6 +148,11 @@ class Commands:
         UPSTREAM_DRAIN.emit(self._log, upstream=upstream.name, state=upstream.state)
         return {"upstreams": [describe(upstream)], "not_kept": self._keep()}
 
+    def _pause_later(self, seconds: float) -> None:
+        LEAVING.emit(self._log, seconds=round(seconds, 1), then="pause")
+        self._admission.leaving = True
+        self._pausing = self._clock.callLater(seconds, self._pause, True)
+
     def _stay(self) -> None:
         """Take back that it is about to be paused."""
         self._admission.leaving = False
@@ -160,8 +172,12 @@ class Commands:
         if self._switches is None:
             return ""
         drained = () if self._gateway is None else self._gateway.directory.drained
+        pause_at = None
+        if self._pausing is not None and self._pausing.active():
+            pause_at = now() + self._pausing.getTime() - self._clock.seconds()
+        switches = Switches(paused=self._admission.paused, drained=frozenset(drained), pause_at=pause_at)
         try:
-            self._switches.write(Switches(paused=self._admission.paused, drained=frozenset(drained)))
+            self._switches.write(switches)
         except SwitchesError as error:
             SWITCHES_LOST.emit(self._log, detail=str(error))
             return str(error)

@@ -20,37 +20,53 @@ class SwitchesError(ProblemError):
 
 
 class Switches(BaseModel):
-    """The switches: whether clients are told to come back later, and which upstreams get no calls, by name."""
+    """The switches: whether clients are told to come back later, and which upstreams get no calls, by name.
+
+    `pause_at` is when it is to be paused, in seconds since 1970, where somebody asked for that and it has not come yet.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     paused: bool = False
     drained: frozenset[str] = frozenset()
+    pause_at: float | None = None
 
 
 class SwitchesFile:
     """The switches of the server of one name, mostly its port."""
 
-    def __init__(self, state_dir: Path, name: int | str) -> None:
+    def __init__(self, state_dir: Path, name: int | str, former: int | str | None = None) -> None:
+        """`former` is the name that an earlier version kept them by: they count until something is switched anew."""
         self._path = state_dir / f"switches-{name}.json"
+        self._former = None if former is None else state_dir / f"switches-{former}.json"
 
     def read(self) -> Switches:
         """What was kept last; nothing is switched where nothing was kept. Raises `SwitchesError`."""
-        try:
-            return Switches.model_validate_json(self._path.read_bytes())
-        except FileNotFoundError:
-            return Switches()
-        except OSError as error:
-            raise SwitchesError(f"{self._path} cannot be read: {error.strerror}") from None
-        except ValidationError:
-            raise SwitchesError(f"{self._path} is damaged", "delete it, and switch by hand what should be") from None
+        for path in (self._path, self._former):
+            found = None if path is None else _read(path)
+            if found is not None:
+                return found
+        return Switches()
 
     def write(self, switches: Switches) -> None:
         """Keep these instead. Raises `SwitchesError`."""
         new = self._path.with_suffix(f".{os.getpid()}.new")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            new.write_text(switches.model_dump_json())
+            # An earlier version knows nothing of what is not asked for.
+            new.write_text(switches.model_dump_json(exclude_none=True))
             new.replace(self._path)
         except OSError as error:
             raise SwitchesError(f"{self._path} cannot be written: {error.strerror}") from None
+
+
+def _read(path: Path) -> Switches | None:
+    """What a file holds; None where there is none."""
+    try:
+        return Switches.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SwitchesError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError:
+        raise SwitchesError(f"{path} is damaged", "delete it, and switch by hand what should be") from None

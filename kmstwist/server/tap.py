@@ -169,12 +169,13 @@ def _make_server(
         bool(listening.running) and not (admission.paused or admission.leaving) and (gateway is None or gateway.serves)
     )
     own_commands = Commands(factory, admission, gateway, reloader, reactor)
-    own_commands.keep_switches(SwitchesFile(state_dir(config), server_name(config)))
+    # An earlier version named them by `port`, also where that was not what it listened on.
+    own_commands.keep_switches(SwitchesFile(state_dir(config), server_name(config), former=config.server.port))
     if adoption.worker <= 1:
         reactor.callWhenRunning(own_commands.say_switches)
     root = StoppingInOrder()
     worker = adoption.worker or None
-    signals = Signals(reactor, reloader.reload_quietly)
+    signals = Signals(reactor, reloader.reload_quietly, interrupted=worker is None)
 
     def keep_name(request: object = None) -> None:
         if naming.publisher is not None:

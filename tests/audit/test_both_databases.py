@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Connection, Engine, func, select, text
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import open_engine, reading
@@ -20,18 +20,27 @@ from kmstwist.audit.migrate import migrate
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy
 from kmstwist.audit.products.named import Named
 from kmstwist.audit.products.names import note_configured
-from kmstwist.audit.records import Phases, Record
+from kmstwist.audit.records import COUNT_INSUFFICIENT, Phases, Record
 from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.filters import NOT_READABLE
 from kmstwist.audit.reports.model import Bucket, Query
 from kmstwist.audit.reports.render import to_csv, to_json, to_markdown
 from kmstwist.audit.sightings import remember
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.verify import verify
+from kmstwist.audit.views.activity import By, Range, days, oldest_day, shares, steps
+from kmstwist.audit.views.calls import Which, code_text, latest_calls, machine_calls
 from kmstwist.audit.views.estate import estate
+from kmstwist.audit.views.first_look import first_look
+from kmstwist.audit.views.hosts import asked, machines_of_hosts
+from kmstwist.audit.views.inventory import cmids_of, networks
+from kmstwist.audit.views.machines import Order, State, Wanted, all_machines, count_machines, list_machines
+from kmstwist.audit.views.overview import numbers, today
+from kmstwist.audit.views.refusals import met, refusals
 from kmstwist.cli.main import kmstwist
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.reasons import Reason
-from tests.audit.exports import as_xml, request
+from tests.audit.exports import Sample, as_xml, request
 from tests.audit.making import DAY, HOUR, OFFICE, START, known, new_store, opaque, refusal, uuid
 from tests.audit.postgres import Cluster, make_folder
 
@@ -84,6 +93,21 @@ EVENTS = [
     ),
     # One of several of the gateway's at that moment: nobody knows which.
     request(9, NOW - timedelta(days=1), "named"),
+    # What a client itself logs: that it asked, and what it was told.
+    Sample(
+        10,
+        NOW - timedelta(hours=3),
+        ("0x0", "0x0", "kms1:1688", uuid("named"), "2024/7/30 0:00", "0", "2", "1000", uuid("act"), "25"),
+        event_id=12288,
+        computer="named",
+    ),
+    Sample(
+        11,
+        NOW - timedelta(hours=3),
+        ("0x0", "0x0", "1", "0", "50", "120", "10080", "2024/7/30 0:00"),
+        event_id=12289,
+        computer="named",
+    ),
 ]
 
 
@@ -126,6 +150,8 @@ def test_the_records_fill_every_column_that_a_report_may_read(stores: tuple[Engi
         schema.hourly_activity,
         schema.hourly_failures,
         schema.strangers,
+        schema.events,
+        schema.facts,
     )
     for engine in stores:
         with reading(engine) as connection:
@@ -164,6 +190,57 @@ def test_the_estate_has_the_same_numbers_in_both_databases(stores: tuple[Engine,
     assert found[0].clients
     assert found[0].counts
     assert found[0].successes
+
+
+def pages(connection: Connection) -> Iterator[tuple[str, Any]]:
+    """What the site asks a store for, each with its name."""
+    month = NOW - timedelta(days=45)
+    yield "numbers", numbers(connection, NOW)
+    yield "today", today(connection, NOW)
+    yield "first look", list(first_look(connection))
+    yield "hosts", (asked(connection, month), machines_of_hosts(connection))
+    yield "networks", networks(connection, NOW)
+    yield "oldest", oldest_day(connection)
+    yield "days", days(connection, month.date(), NOW.date())
+    for span in Range:
+        yield f"steps of a {span}", steps(connection, span, NOW)
+    for by in By:
+        yield f"shares by {by}", shares(connection, by, month, NOW)
+    wanted = [Wanted(NOW, order=order, falling=falling) for order in Order for falling in (False, True)]
+    wanted += [Wanted(NOW, state=state) for state in State]
+    wanted += [Wanted(NOW, search=text) for text in ("pc", "PCÄ", "10.0.*", "shared", "windows", "_")]
+    wanted += [Wanted(NOW, network="10.0.0.0/16"), Wanted(NOW, product="windows*"), Wanted(NOW, product=NOT_READABLE)]
+    wanted += [Wanted(NOW, host="kms1"), Wanted(NOW, code="0xC004F042"), Wanted(NOW, code="rpc-not-rpc")]
+    for each in wanted:
+        rows = list_machines(connection, each, 100)
+        assert count_machines(connection, each) == len(rows)
+        yield f"machines {each}", rows
+        yield f"a page of machines {each}", list_machines(connection, each, 3, 2)
+        yield f"all machines {each}", sorted(all_machines(connection, each, 100), key=repr)
+    for machine in ("pc-1", "pcä", "10.0.2.7", "named"):
+        yield f"calls of {machine}", machine_calls(connection, machine, 20, NOW)
+        yield f"ids of {machine}", cmids_of(connection, machine)
+    for which in (
+        Which(),
+        Which(since=month, until=NOW - timedelta(days=2)),
+        Which(machine="PC1"),
+        Which(host="kms2"),
+        Which(product="Office*"),
+        Which(code="0xC004F042"),
+        Which(code=code_text(COUNT_INSUFFICIENT)),
+        Which(code="server-stopping"),
+        Which(only_failed=True),
+    ):
+        yield f"calls {which}", latest_calls(connection, which, 20)
+    yield "refusals", refusals(connection, None, None)
+    for row in refusals(connection, month, NOW):
+        yield f"met by {row.code}", met(connection, row.code, None, NOW, 5, 1)
+
+
+def test_the_site_shows_the_same_of_both_databases(stores: tuple[Engine, Engine]) -> None:
+    with reading(stores[0]) as embedded, reading(stores[1]) as central:
+        for (name, one), (_, other) in zip(pages(embedded), pages(central), strict=True):
+            assert one == other, name
 
 
 @pytest.mark.parametrize("name", sorted(REPORTS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kmstwist.configuration.derived import listens_at, refuse_ourselves
+from kmstwist.configuration.derived import first_port, listening_ports, listens_at, own_address, refuse_ourselves
 from kmstwist.configuration.model import Config
 from kmstwist.startup import StartupError
 
@@ -27,6 +27,8 @@ def listening(*listen: str) -> Config:
         (("tcp:1700:interface=127.0.0.9",), False),
         ((r"tcp6:1700:interface=\:\:1",), False),
         (("tcp:1701",), False),
+        # What HAProxy talks to.
+        (("haproxy:tcp:1700",), True),
         # One of two is enough.
         (("tcp:1700:interface=127.0.0.9", "tcp:1700:interface=127.0.0.1"), True),
     ],
@@ -43,3 +45,26 @@ def test_an_upstream_is_this_server_where_what_is_sent_there_comes_here(listen: 
 
 def test_an_address_of_another_machine_is_not_ours() -> None:
     assert not listens_at(listening(), "192.0.2.1", 1700)
+
+
+@pytest.mark.parametrize(
+    ("listen", "ports", "where"),
+    [
+        ((), {1700}, "127.0.0.1:1700"),
+        (("tcp:1701",), {1701}, "127.0.0.1:1701"),
+        (("10.1.9.2:1701", "tcp:1702"), {1701, 1702}, "10.1.9.2:1701"),
+        ((r"tcp6:interface=\:\::port=1701:backlog=50",), {1701}, "[::1]:1701"),
+        ((r"tcp6:1701:interface=fe80\:\:7",), {1701}, "[fe80::7]:1701"),
+        (("haproxy:tcp:1701",), {1701}, None),
+        (("haproxy:tcp:1701", "tcp:0", "127.0.0.1:1702"), {0, 1701, 1702}, "127.0.0.1:1702"),
+        (("unix:/run/kms.sock", "systemd:domain=INET:index=0"), set(), None),
+    ],
+)
+def test_the_ports_it_listens_on_and_where_it_is_reached(
+    listen: tuple[str, ...], ports: set[int], where: str | None
+) -> None:
+    config = listening(*listen)
+    assert listening_ports(config) == ports
+    assert first_port(config) == min(ports - {0}, default=None)
+    own = own_address(config)
+    assert (None if own is None else str(own)) == where

@@ -100,3 +100,17 @@ def test_what_follows_a_rotation_comes_after_the_file_is_opened_again() -> None:
     os.kill(os.getpid(), signal.SIGUSR1)
     reactor.iterate()
     assert order == ["opened", "told"]
+
+
+def test_a_worker_leaves_ctrl_c_to_its_supervisor() -> None:
+    reactor = Reactor()
+    signals = Signals(in_place_of_one(reactor), lambda: None, interrupted=False)
+    signals.privilegedStartService()
+    signals.startService()
+    reactor.start()
+    os.kill(os.getpid(), signal.SIGINT)
+    reactor.iterate()
+    assert reactor.stopped == 0
+    os.kill(os.getpid(), signal.SIGTERM)
+    reactor.iterate()
+    assert reactor.stopped == 1

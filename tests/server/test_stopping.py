@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from twisted.internet.task import Clock
 
 from kmstwist.admission.admission import Admission
 from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.findings import Health, overall
+from kmstwist.server import commands as commands_module
 from kmstwist.server.commands import Commands
 from kmstwist.server.stopping import LameDuck
+from kmstwist.server.switches import SwitchesFile
 from kmstwist.telemetry.counters import Snapshot
 from kmstwist.telemetry.judgement import judge
 
@@ -56,6 +60,30 @@ def test_who_is_paused_already_stays_so() -> None:
     does.pause({})
     assert does.pause({"after": 10})["paused"] is True
     assert (admission.leaving, admission.paused) == (False, True)
+
+
+@pytest.mark.parametrize(("away", "remaining"), [(4, 6.0), (10, 0.0), (-7200, 3600.0)])
+def test_a_pause_that_has_not_come_is_taken_over_by_who_starts_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: int, remaining: float
+) -> None:
+    """A worker in place of one that died, or the server after a restart; also with a clock that was set back."""
+    moment = 1_700_000_000.0
+    monkeypatch.setattr(commands_module, "now", lambda: moment)
+    _, _, first = commands()
+    first.keep_switches(SwitchesFile(tmp_path, 1688))
+    first.pause({"after": 10})
+    moment += away
+    clock, admission, does = commands()
+    does.keep_switches(SwitchesFile(tmp_path, 1688))
+    assert (admission.leaving, admission.paused) == (remaining > 0, remaining == 0)
+    clock.advance(remaining - 0.1)
+    assert admission.paused is (remaining == 0)
+    clock.advance(0.2)
+    assert (admission.leaving, admission.paused) == (False, True)
+    _, resumed, after_resume = commands()
+    does.resume({})
+    after_resume.keep_switches(SwitchesFile(tmp_path, 1688))
+    assert (resumed.leaving, resumed.paused) == (False, False)
 
 
 def test_a_server_that_is_about_to_go_is_not_ready() -> None:

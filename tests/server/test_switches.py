@@ -24,6 +24,14 @@ def test_servers_of_one_state_folder_have_switches_of_their_own(tmp_path: Path) 
     assert not SwitchesFile(tmp_path, 1689).read().paused
 
 
+def test_what_an_earlier_version_kept_by_the_option_port_counts_until_something_is_switched(tmp_path: Path) -> None:
+    SwitchesFile(tmp_path, 1688).write(Switches(paused=True))
+    listens_elsewhere = SwitchesFile(tmp_path, 1701, former=1688)
+    assert listens_elsewhere.read().paused
+    listens_elsewhere.write(Switches())
+    assert not listens_elsewhere.read().paused
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"paused": 3}', b'{"drained": "kms1"}', b"\xff\xfe"])
 def test_a_damaged_file_is_said_with_its_cure(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "switches-1688.json").write_bytes(content)

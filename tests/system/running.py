@@ -112,11 +112,15 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(PATIENCE)
+        self.read_to_end()
+        return status
+
+    def read_to_end(self) -> None:
+        """Read the lines that an ended process, and its workers, have left."""
         self._reader.join(PATIENCE)
         while (line := self._new.get(timeout=PATIENCE)) is not None:
             self.lines.append(line)
         self._new.put(None)
-        return status
 
     def __enter__(self) -> Server:
         return self

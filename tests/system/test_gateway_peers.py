@@ -110,16 +110,19 @@ async def test_a_balancer_that_is_not_named_is_refused_its_header(lab: Server, t
 
 
 @pytest.mark.needs("haproxy")
+@pytest.mark.parametrize("workers", [1, 2])
 @ensureDeferred
-async def test_haproxy_checks_as_the_page_says_and_sees_a_paused_gateway_fail(
-    lab: Server, tmp_path: Path, program: Any
+async def test_haproxy_checks_as_the_page_says_and_sees_a_gateway_go_that_still_answers_clients(
+    lab: Server, tmp_path: Path, program: Any, workers: int
 ) -> None:
     users, web, sock = tmp_path / "web-users", free_port(), tmp_path / "stats"
     made = kmstwist("web", "password", "haproxy", "--file", str(users), "--password", "PASSWORD")
     assert made.returncode == 0, made.stderr
     text = f'[web]\nlisten = "0.0.0.0:{web}"\nusers = "{users}"\n' + upstream(lab.port, "lab")
+    # Longer than a test lasts: who is answered is so in these seconds, and not because they are over.
+    text += "[server.timeouts]\nlame_duck = 3600\n"
     (page,) = re.findall(r"^# haproxy\.cfg\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    with start_gateway(tmp_path, text) as gateway:
+    with start_gateway(tmp_path, text, f"--workers={workers}") as gateway:
         config = page.replace("bind :1688", f"bind 127.0.0.1:{free_port()}")
         # Asked more often than by default, but not less patiently: a check may take longer than what lies between two.
         config = config.replace(":1688 check", f":{gateway.port} check inter 200ms").replace("9688", str(web))
@@ -129,40 +132,16 @@ async def test_haproxy_checks_as_the_page_says_and_sees_a_paused_gateway_fail(
         process = subprocess.Popen([program("haproxy"), "-db", "-q", "-f", str(tmp_path / "haproxy.cfg")])
         try:
             until_check(sock, "UP,L7OK,200")
-            await control(gateway, "pause")
-            until_check(sock, "DOWN,L7STS,503")
-            await control(gateway, "resume")
-            until_check(sock, "UP,L7OK,200")
-        finally:
-            process.terminate()
-            process.wait(PATIENCE)
-
-
-@pytest.mark.needs("haproxy")
-@ensureDeferred
-async def test_haproxy_sees_that_a_gateway_goes_while_its_clients_are_still_answered(
-    lab: Server, tmp_path: Path, program: Any
-) -> None:
-    web, sock = free_port(), tmp_path / "stats"
-    # Longer than a test lasts: who is answered is so in these seconds, and not because they are over.
-    text = f'[web]\nlisten = "127.0.0.1:{web}"\n[server.timeouts]\nlame_duck = 3600\n' + upstream(lab.port, "lab")
-    with start_gateway(tmp_path, text) as gateway:
-        (tmp_path / "haproxy.cfg").write_text(
-            f"global\n  stats socket {sock}\n"
-            f"defaults\n  mode tcp\n  timeout connect 60s\n  timeout check 60s\n  timeout client 60s\n"
-            f"  timeout server 60s\nfrontend kms\n  bind 127.0.0.1:{free_port()}\n  default_backend gateways\n"
-            "backend gateways\n  option httpchk GET /readyz\n"
-            f"  server gw1 127.0.0.1:{gateway.port} check inter 200ms port {web}\n"
-        )
-        process = subprocess.Popen([program("haproxy"), "-db", "-q", "-f", str(tmp_path / "haproxy.cfg")])
-        try:
-            until_check(sock, "UP,L7OK,200")
             said = kmstwist(
                 "gateway", "pause", "--after", "3600", f"--run-dir={gateway.state_dir}", f"--port={gateway.port}"
             )
             assert said.stdout.startswith("/readyz says 503. In 3600 seconds")
             until_check(sock, "DOWN,L7STS,503")
             assert not isinstance(await ask_once(gateway), Exception)
+            await control(gateway, "resume")
+            until_check(sock, "UP,L7OK,200")
+            await control(gateway, "pause")
+            until_check(sock, "DOWN,L7STS,503")
             await control(gateway, "resume")
             until_check(sock, "UP,L7OK,200")
 

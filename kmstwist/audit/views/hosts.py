@@ -41,7 +41,8 @@ def asked(connection: Connection, since: datetime) -> dict[str, Asked]:
         name: Asked(
             int(granted),
             int(calls - granted),
-            float(ms) / int(timed) if timed else None,
+            # As in the report of activity: the same from each database.
+            round(float(ms) / int(timed), 3) if timed else None,
             moment(int(hour) * HOUR_MS),
         )
         for name, granted, calls, ms, timed, hour in connection.execute(statement)

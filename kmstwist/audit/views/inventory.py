@@ -10,7 +10,7 @@ from sqlalchemy import Connection, case, func, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.products.names import Names
-from kmstwist.audit.reports.filters import application_name
+from kmstwist.audit.reports.filters import application_name, plain_order
 from kmstwist.audit.reports.model import HOST_REMEMBERS, Heading, Kind, ReportRow, moment, to_ms
 
 
@@ -53,7 +53,7 @@ def networks(connection: Connection, now: datetime) -> list[NetworkRow]:
             func.max(table.c.last_seen),
         )
         .group_by(table.c.network)
-        .order_by(number.desc(), table.c.network)
+        .order_by(number.desc(), plain_order(table.c.network))
     )
     return [
         NetworkRow(name, machines, active, virtual, products, moment(seen))
@@ -69,7 +69,7 @@ def cmids_of(connection: Connection, machine: str) -> list[CmidRow]:
     statement = (
         select(table, shared.label("machines"))
         .where(table.c.machine == machine)
-        .order_by(table.c.last_seen.desc(), table.c.cmid)
+        .order_by(table.c.last_seen.desc(), plain_order(table.c.cmid))
     )
     names = Names.stored(connection)
     return [

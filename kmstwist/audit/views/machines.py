@@ -8,11 +8,19 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, String, and_, exists, func, or_, select, tuple_
 
 from kmstwist.audit import schema
 from kmstwist.audit.products.names import Names
-from kmstwist.audit.reports.filters import NOT_READABLE, application_name, is_product, pattern, product_name, within
+from kmstwist.audit.reports.filters import (
+    NOT_READABLE,
+    application_name,
+    is_product,
+    pattern,
+    plain_order,
+    product_name,
+    within,
+)
 from kmstwist.audit.reports.machines import EXPIRING_DAYS, SILENT_DAYS, urgency_of
 from kmstwist.audit.reports.model import (
     ACTIVATION_LASTS,
@@ -283,6 +291,8 @@ def _order(wanted: Wanted) -> Iterator[ColumnElement[Any]]:
         Order.CALLS: table.c.calls,
     }
     first = columns[wanted.order]
+    if isinstance(first.type, String):
+        first = plain_order(first)
     # What is not known comes first: a machine that never activated is the most urgent one.
     yield first.desc().nulls_last() if wanted.falling else first.asc().nulls_first()
-    yield from (table.c.machine, table.c.app, table.c.slot)
+    yield from map(plain_order, (table.c.machine, table.c.app, table.c.slot))

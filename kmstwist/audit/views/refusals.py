@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, String, case, cast, func, sele
 
 from kmstwist.audit import schema
 from kmstwist.audit.records import COUNT_INSUFFICIENT, REFUSING
+from kmstwist.audit.reports.filters import plain_order
 from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency, moment, to_ms
 from kmstwist.audit.schema import HOUR_MS
 from kmstwist.audit.views.calls import code_text, status_of
@@ -90,7 +91,7 @@ def refusals(connection: Connection, since: datetime | None, until: datetime | N
         )
         .where(*_times(since, until))
         .group_by(code)
-        .order_by(func.sum(table.c.calls).desc(), code)
+        .order_by(func.sum(table.c.calls).desc(), plain_order(code))
     )
     rows = []
     for row in connection.execute(statement):
@@ -129,7 +130,7 @@ def met(
         .group_by(*key)
     )
     number = connection.scalar(select(func.count()).select_from(grouped.subquery()))
-    rows = connection.execute(grouped.order_by(last.desc(), *key).limit(limit).offset(offset))
+    rows = connection.execute(grouped.order_by(last.desc(), *map(plain_order, key)).limit(limit).offset(offset))
     found = [
         MetRow(
             machine=row.machine.lower() or row.client,

@@ -52,6 +52,7 @@ def pause(port: int | None, run_dir: Path | None, after: float) -> None:
             f"/readyz says 503. In {after:g} seconds clients are told to come back later; `kmstwist gateway resume` "
             "takes it back."
         )
+        warn_if_not_kept(answer)
         return
     click.echo("Paused: clients are told to come back later. `kmstwist gateway resume` ends it.")
     warn_if_not_kept(answer)
