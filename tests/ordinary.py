@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -48,8 +50,12 @@ def as_nobody(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     pytest.skip("an ordinary user cannot run this Python")
 
 
-def let_pass(path: Path) -> None:
-    """Let everybody go through the folders that pytest made around a path, but not look into them."""
-    for folder in path.parents:
-        if str(folder).startswith("/tmp/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
+@pytest.fixture
+def passable() -> Iterator[Path]:
+    """A folder that everybody may go through, but not look into.
+
+    None below pytest's own: each pytest that starts on the machine shuts that to others again, at any moment.
+    """
+    with TemporaryDirectory(prefix="kmstwist-", dir="/tmp") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)

@@ -106,7 +106,8 @@ def test_a_closed_terminal_removes_it_too(demo: Demo) -> None:
 
 
 def test_ended_while_the_year_still_passes_it_leaves_nothing(tmp_path: Path) -> None:
-    process = subprocess.Popen([str(BIN / "kmstwist"), "demo"], env={**os.environ, "TMPDIR": str(tmp_path)})
+    command = [str(BIN / "kmstwist"), "demo", f"--web-port={free_port()}"]
+    process = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)})
     wait_until(lambda: any(tmp_path.glob("*/gateway/audit.sqlite")))
     process.terminate()
     assert process.wait(PATIENCE) == 128 + signal.SIGTERM

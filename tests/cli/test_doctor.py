@@ -18,11 +18,11 @@ from kmstwist.health import checks
 from kmstwist.health.checks import Case
 from kmstwist.health.network_checks import own_record
 from tests.discovery.named import StartNamed, start_named
-from tests.ordinary import as_nobody, let_pass, needs_root
+from tests.ordinary import as_nobody, needs_root, passable
 from tests.ports import free_port
 from tests.system.running import Server, kmstwist
 
-__all__ = ["start_named"]
+__all__ = ["passable", "start_named"]
 
 
 def diagnose(*options: str) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -209,29 +209,32 @@ def test_a_socket_unit_is_found_by_its_port() -> None:
 
 def test_a_running_server_is_found_wherever_its_state_is(tmp_path: Path) -> None:
     """It is asked who it is before anybody is told to end it."""
-    with Server(tmp_path / "state") as server:
-        _, found = diagnose("--port", str(server.port), "--state-dir", str(tmp_path / "other"))
+    config, port = tmp_path / "kms.toml", free_port()
+    config.write_text(f'[server]\nlisten = ["127.0.0.2:{port}"]\n')
+    with Server(tmp_path / "state", f"--config={config}") as server:
+        assert server.port != port
+        _, found = diagnose("--config", str(config), "--state-dir", str(tmp_path / "other"))
         assert found["server"]["verdict"] == "WARNING"
         assert f"its control socket is in {tmp_path}/state" in found["server"]["finding"]
         assert found["port"]["verdict"] == "OK"
+        assert found["port"]["finding"].startswith(f"127.0.0.2:{port}: ")
         assert "end it" not in json.dumps(found)
 
 
 @needs_root
-def test_an_ordinary_user_is_told_what_he_may_not_see(tmp_path: Path) -> None:
+def test_an_ordinary_user_is_told_what_he_may_not_see(passable: Path) -> None:
     """It is neither wrong nor right, and nobody is told to end a server that runs."""
-    let_pass(tmp_path / "state")
-    secret = tmp_path / "secret.toml"
+    secret = passable / "secret.toml"
     secret.write_text("[server]\nport = 1\n")
     secret.chmod(0o600)
-    with Server(tmp_path / "state") as server:
+    with Server(passable / "state") as server:
 
         def doctor(*options: str, **env: str) -> tuple[int, list[dict[str, Any]]]:
             result = as_nobody("doctor", "--json", "--timeout", "5", "--port", str(server.port), *options, **env)
             assert result.stderr == ""
             return result.returncode, json.loads(result.stdout)["findings"]
 
-        for folder in (server.state_dir, tmp_path / "none"):
+        for folder in (server.state_dir, passable / "none"):
             status, found = doctor("--state-dir", str(folder))
             port = next(row for row in found if row["check"] == "port")
             assert (status, port["verdict"], port["cure"]) == (1, "WARNING", "run kmstwist doctor with sudo")

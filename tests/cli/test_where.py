@@ -6,22 +6,21 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
-
 from kmstwist.audit.store import insert_batch
 from tests.audit.making import DAY, known, new_store
 from tests.audit.making import START as NOW_MS
-from tests.ordinary import as_nobody, let_pass, needs_root
+from tests.ordinary import as_nobody, needs_root, passable
 from tests.ports import free_port
 from tests.system.running import BIN, Server, kmstwist, run
 
+__all__ = ["passable"]
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    engine = new_store(tmp_path)
+
+def make_store(folder: Path) -> Path:
+    engine = new_store(folder)
     insert_batch(engine, [known(NOW_MS - DAY, "pc1", "10.1.0.1")])
     engine.dispose()
-    return tmp_path / "audit.sqlite"
+    return folder / "audit.sqlite"
 
 
 def test_commands_ask_the_server_that_the_configuration_names(tmp_path: Path) -> None:
@@ -49,7 +48,8 @@ def test_commands_ask_the_server_that_the_configuration_names(tmp_path: Path) ->
     assert f"(the port is from --port, the folder from {file}:3)" in elsewhere.stderr
 
 
-def test_each_form_of_a_report_says_what_was_read(store: Path) -> None:
+def test_each_form_of_a_report_says_what_was_read(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
     source = f"Read from {store} (from --store); its newest record is of 2"
     report = ("report", "clients", "--store", str(store))
     assert source in kmstwist(*report).stdout
@@ -59,8 +59,8 @@ def test_each_form_of_a_report_says_what_was_read(store: Path) -> None:
 
 
 @needs_root
-def test_who_may_not_read_a_store_is_told_to_use_sudo(store: Path) -> None:
-    let_pass(store)
+def test_who_may_not_read_a_store_is_told_to_use_sudo(passable: Path) -> None:
+    store = make_store(passable)
     store.parent.chmod(0o755)
     store.chmod(0o644)
     variable = {"KMSTWIST_AUDIT_STORE": str(store)}
