@@ -27,6 +27,7 @@ from kmstwist.admission.rates import TokenBuckets
 from kmstwist.logevents import LOGIN_FAILED
 from kmstwist.pacing.bounded import BoundedMap
 from kmstwist.problem import ProblemError
+from kmstwist.system.secrets import is_open_to_others
 
 #: scrypt's cost (RFC 7914): 16 MiB and some 50 ms a guess.
 _N, _R, _P = 2**14, 8, 1
@@ -77,7 +78,7 @@ def load_users(path: Path) -> dict[str, str]:
         raise PasswordFileError(
             f"the file of users {path} cannot be read ({error.strerror})", "make it with: kmstwist web password NAME"
         ) from None
-    if mode & 0o007:
+    if is_open_to_others(path, mode):
         raise PasswordFileError(f"the file of users {path} is open to other users", f"chmod 640 {path}")
     users = {}
     for number, line in enumerate(text.splitlines(), 1):

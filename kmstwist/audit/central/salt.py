@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
@@ -18,6 +17,7 @@ from kmstwist.audit.bulk import insert_for
 from kmstwist.audit.engine import StoreError, reading, writing
 from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.store import read_fact
+from kmstwist.system.secrets import is_open_to_others
 
 # A fact about a store: the fingerprint of the salt that its hashed fields were made with.
 FINGERPRINT = "salt fingerprint"
@@ -119,7 +119,7 @@ def import_salt(source: Path, salt_file: Path, store: Engine | None) -> tuple[st
         salt = b""
     if len(salt) != SALT_BYTES:
         raise StoreError(f"{source} holds no exported salt", "make it with: kmstwist audit salt export FILE")
-    if mode & stat.S_IRWXO:
+    if is_open_to_others(source, mode):
         raise StoreError(f"{source} is open to others", f"chmod 600 {source}")
     if store is not None:
         with reading(store) as connection:

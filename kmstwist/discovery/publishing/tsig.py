@@ -16,6 +16,7 @@ import dns.name
 import dns.tsig
 
 from kmstwist.discovery.lookup.names import NameInvalid, normal
+from kmstwist.system.secrets import is_open_to_others
 
 ALGORITHMS = {
     algorithm.to_text(omit_final_dot=True).lower(): algorithm
@@ -68,7 +69,7 @@ def read_key_file(path: Path, name: str | None = None) -> TsigKey:
         raise KeyFileInvalid(f"The TSIG key file {path} cannot be read: {error.strerror}.") from None
     if not stat.S_ISREG(mode):
         raise KeyFileInvalid(f"The TSIG key file {path} is not a file.")
-    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+    if is_open_to_others(path, mode):
         raise KeyFileInvalid(
             f"The TSIG key file {path} is open to others (mode {stat.S_IMODE(mode):04o}); whoever reads it can change "
             f"the zone. Cure: chmod 0640 {path}, or 0600, and then make a new key if it was open for long."

@@ -1,0 +1,20 @@
+"""Files that hold secrets: whether others than their owner and group could read them."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+#: Where container engines and Kubernetes put secrets, readable by all users of the container.
+MOUNTED = Path("/run/secrets")
+
+
+def is_open_to_others(path: Path, mode: int) -> bool:
+    """Whether other users of this machine could read the file of this mode, or its group write it.
+
+    A mounted secret is not: nobody else is in the container, and an engine gives its mode (Compose keeps that of the
+    file outside, Kubernetes gives 0644), which the container's user cannot change.
+    """
+    if not mode & (stat.S_IRWXO | stat.S_IWGRP):
+        return False
+    return MOUNTED not in path.absolute().parents or ".." in path.parts
