@@ -103,8 +103,7 @@ class CallUnderWay:
             self._fail(refusal.fault())
             return
         self._answering = answering = self._around.activator.activate(self.account)
-        answering.addCallback(self._answered)
-        answering.addErrback(self._failed)
+        answering.addCallbacks(self._answered, self._failed)
 
     def give_up(self, reason: Reason, detail: str) -> None:
         """Nobody waits for the answer any more. One that is there, and waits for its record, has that record."""
@@ -123,13 +122,17 @@ class CallUnderWay:
     def _answered(self, answer: ActivationAnswer) -> None:
         if self._caller is None:
             return
-        self.account.answered(answer, self._around.clock.seconds())
-        # The reply goes out when its record is committed, and not before.
-        recorded = self._around.recorder.record(self.account)
-        if recorded is None:
-            self._reply()
-        else:
-            recorded.addCallbacks(self._reply, self._not_recorded)
+        try:
+            self.account.answered(answer, self._around.clock.seconds())
+            # The reply goes out when its record is committed, and not before.
+            recorded = self._around.recorder.record(self.account)
+            if recorded is None:
+                self._reply()
+            else:
+                recorded.addCallbacks(self._reply, self._not_recorded)
+        except Exception:
+            # Here, and not in an errback of its own, which would be one more step of every call.
+            self._failed(Failure())
 
     def _reply(self, recorded: None = None) -> None:
         answer = self.account.answer

@@ -104,7 +104,8 @@ class ConversationCore(Machine[State, Input]):
         """A call has its answer, or nobody waits for it."""
         self.calls.pop(call.rpc, None)
         self.log.call_over(call.account)
-        self.flush()
+        if self.association.unsent:
+            self.flush()
         if not self.calls:
             self.step(Input.ANSWERED)
 
@@ -132,13 +133,14 @@ class ConversationCore(Machine[State, Input]):
     def take(self, data: bytes) -> None:
         """Take the client's bytes: feed the association, act on its events, send what it has to send."""
         log, association = self.log, self.association
-        log.tell("open")
+        if log.held is not None:
+            log.tell("open")
         log.bytes_in += len(data)
         answered, altered = association.answered, association.altered
         statistics = self.shared.rpc.statistics
         before = statistics.packets_in
         for event in association.receive_data(data):
-            if isinstance(event, CallReceived):
+            if type(event) is CallReceived:
                 self._begin_call(event.call)
             elif isinstance(event, CallOrphaned):
                 self.give_up(event.call, Reason.CLIENT_ORPHANED, "the client gave the call up")
@@ -148,7 +150,8 @@ class ConversationCore(Machine[State, Input]):
                 self.step(Input.BROKE_RULES, Cause(event.reason, event.detail))
         if log.bound_at is None and association.group is not None:
             log.bound_at = self.shared.clock.seconds()
-        self.flush()
+        if association.unsent:
+            self.flush()
         packets = statistics.packets_in - before
         self.noise = max(0, self.noise + packets - len(data) // _ORDINARY)
         refusal = self.shared.admission.judge_packets(log.client, packets)
@@ -164,14 +167,14 @@ class ConversationCore(Machine[State, Input]):
     def flush(self) -> None:
         """Send what the association has to send."""
         data = self.association.data_to_send()
-        if data:
-            self.log.bytes_out += len(data)
-            self.in_step = send_at_once(self.transport, data, self.in_step)
+        self.log.bytes_out += len(data)
+        self.in_step = send_at_once(self.transport, data, self.in_step)
 
     def give_time(self, deadline: Deadlines[ConversationCore] | None) -> None:
         """Set this deadline in place of the one before."""
-        if self._deadline is not None:
-            self._deadline.lift(self)
+        before = self._deadline
+        if before is not None:
+            before.pop(self, None)
         self._deadline = deadline
         if deadline is not None:
             deadline.set(self)
@@ -197,26 +200,25 @@ class ConversationCore(Machine[State, Input]):
     def leave(self) -> None:
         """Be forgotten by all who know of the connection."""
         self.give_time(None)
-        self.shared.times.total.lift(self)
+        self.shared.times.total.pop(self, None)
         self.shared.connections.discard(self)
         self.association.connection_lost()
         if self._named is not None:
             self.shared.admission.closed(self._named)
 
     def _begin_call(self, rpc: Call) -> None:
+        message, broken = b"", ""
         try:
             message = interface.decode_request(rpc.stub, ndr64=rpc.ndr64, little_endian=rpc.little_endian)
         except StubError as error:
-            call = self._new_call(rpc, b"")
-            call.account.bytes_in = self.log.bytes_in
-            call.refuse_stub(str(error))
-        else:
-            self._new_call(rpc, message).begin()
-
-    def _new_call(self, rpc: Call, message: bytes) -> CallUnderWay:
+            broken = str(error)
         call = self.calls[rpc] = CallUnderWay(rpc, self.log.new_call(message), self, self.shared)
         self.step(Input.CALLED)
-        return call
+        if broken:
+            call.account.bytes_in = self.log.bytes_in
+            call.refuse_stub(broken)
+        else:
+            call.begin()
 
 
 # The machine's actions: `(conversation, what the input carried)`.
@@ -268,7 +270,8 @@ def linger(conversation: ConversationCore, cause: Cause) -> None:
     conversation.ended_by_us(cause)
     conversation.log.refused(cause)
     conversation.give_up_calls(*cause)
-    conversation.flush()
+    if conversation.association.unsent:
+        conversation.flush()
     conversation.give_time(conversation.shared.times.linger)
     conversation.transport.loseWriteConnection()
 
@@ -335,10 +338,11 @@ def finish(conversation: ConversationCore, went_away: Cause) -> None:
     conversation.leave()
     log, shared = conversation.log, conversation.shared
     end = "client" if log.ended is None else "server"
-    log.tell(end)
-    for call in list(conversation.calls):
-        conversation.give_up(call, *(log.ended or _LEFT))
+    if conversation.calls:
         log.tell(end)
+        for call in list(conversation.calls):
+            conversation.give_up(call, *(log.ended or _LEFT))
+            log.tell(end)
     rest = log.tell_of_the_rest(end, went_away)
     if rest is not None:
         shared.recorder.note_refusal(rest)

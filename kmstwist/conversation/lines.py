@@ -14,12 +14,14 @@ Each line is counted as it is written, so that the log and the counters agree.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from kmstwist.kms.activation import ActivationCall
+from kmstwist.kms.version import Version
 from kmstwist.logevents import CONVERSATION, UNUSED
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reasons import Reason
@@ -31,6 +33,9 @@ LINE_WAITS: Final = 1.0
 _NO_MORE_THAN_A_BIND: Final = 1024
 #: Ends of a connection that say nothing of what the client did before.
 _WENT_AWAY: Final = (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST, Reason.CLIENT_IDLE)
+
+#: There are three, and whatever strangers make up.
+_text_of: Final = lru_cache(maxsize=64)(Version.__str__)
 
 
 class Cause(NamedTuple):
@@ -59,7 +64,6 @@ class ConnectionLog:
     """
 
     __slots__ = (
-        "_held",
         "_lines",
         "_told_in",
         "_told_out",
@@ -70,6 +74,7 @@ class ConnectionLog:
         "bytes_out",
         "client",
         "ended",
+        "held",
         "opened",
         "port",
         "proxy",
@@ -89,7 +94,7 @@ class ConnectionLog:
         self._told_in = 0
         self._told_out = 0
         #: A call that is over and whose line waits.
-        self._held: ActivationCall | None = None
+        self.held: ActivationCall | None = None
         #: A refusal that no line has told of.
         self._untold: Cause | None = None
 
@@ -103,8 +108,9 @@ class ConnectionLog:
 
     def call_over(self, call: ActivationCall) -> None:
         """A call is over; its line waits."""
-        self.tell("open")
-        self._held = call
+        if self.held is not None:
+            self.tell("open")
+        self.held = call
         self._writer.waiting.set(self)
 
     def refused(self, cause: Cause) -> None:
@@ -119,11 +125,11 @@ class ConnectionLog:
 
     def tell(self, end: str) -> None:
         """Write the line that waits, if one does; `end` is who ended the connection, "open" while nobody has."""
-        call = self._held
+        call = self.held
         if call is None:
             return
-        self._held = None
-        self._writer.waiting.lift(self)
+        self.held = None
+        self._writer.waiting.pop(self, None)
         ended = self.ended
         if ended is not None:
             if end == "server" and call.reason is Reason.OK:
@@ -133,10 +139,12 @@ class ConnectionLog:
         self._write(call, end)
 
     def tell_of_the_rest(self, end: str, went_away: Cause) -> ActivationCall | None:
-        """At the connection's end, write a line of its own where there is more to tell; what it tells.
+        """At the connection's end, write the line that waits; and one of its own where there is more to tell.
 
-        `went_away` is how the client left, where it was not we who ended the connection.
+        What that one tells is given back. `went_away` is how the client left, where it was not we who ended the
+        connection.
         """
+        self.tell(end)
         if self._untold is None and self._lines:
             return None
         cause = self.ended or went_away
@@ -180,9 +188,10 @@ class ConnectionLog:
         writer = self._writer
         first = self._lines == 0
         self._lines += 1
-        seconds = call.answer_seconds
+        answered_at = call.answered_at
+        seconds = None if answered_at is None else answered_at - call.started
         # A line that waited for the connection's end in vain: that is no part of the conversation.
-        now = call.answered_at if end == "open" and call.answered_at is not None else writer.clock.seconds()
+        now = answered_at if end == "open" and answered_at is not None else writer.clock.seconds()
         bind = None if not first or self.bound_at is None else self.bound_at - self.opened
         total = now - (self.opened if first else call.started)
         writer.telemetry.conversation(call.result, str(call.reason), bind=bind, call=seconds, total=total)
@@ -193,7 +202,7 @@ class ConnectionLog:
             client=self.client,
             port=self.port,
             proxy=self.proxy,
-            version="" if call.version is None else str(call.version),
+            version="" if call.version is None else _text_of(call.version),
             machine="" if facts is None else facts.machine_name,
             product=None if facts is None else facts.product,
             upstream=call.upstream,
@@ -203,7 +212,7 @@ class ConnectionLog:
             reason=str(call.reason),
             detail=call.detail,
             end=end,
-            phase=self._phase(call),
+            phase="answered" if answered_at is not None else self._phase(call),
             bind_ms=None if bind is None else bind * 1000,
             call_ms=None if seconds is None else seconds * 1000,
             total_ms=total * 1000,
@@ -213,9 +222,7 @@ class ConnectionLog:
         self._told_in, self._told_out = self.bytes_in, self.bytes_out
 
     def _phase(self, call: ActivationCall) -> str:
-        """How far the connection came."""
-        if call.answered_at is not None:
-            return "answered"
+        """How far the connection came whose call has no answer."""
         if call.asked:
             return "call"
         return "connected" if self.bound_at is None else "bound"

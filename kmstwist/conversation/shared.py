@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final, Protocol
-from weakref import WeakKeyDictionary
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -80,7 +79,8 @@ class Conversations:
         self.connections: set[Any] = set()
         #: Where those are who send much and ask nothing.
         self.slow_lane = SlowLane(clock)
-        self._ports: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+        #: The listening port that the last client came to, and what it is called.
+        self._port: tuple[Any, str] = None, ""
         self.conversations = 0
         self.activations = 0
         #: Called when the last connection has ended, once the server is stopping.
@@ -97,13 +97,12 @@ class Conversations:
         self.times = Times(self.clock, timeouts)
 
     def port_of(self, transport: Any) -> str:
-        """The port that a client connected to, as text. It is asked of the system once for each listening port."""
+        """The port that a client connected to, as text; the system is asked where it is not the last one's."""
         listening = getattr(transport, "server", None)
-        if listening is None:
-            return _port_text(transport)
-        port = self._ports.get(listening)
-        if port is None:
-            port = self._ports[listening] = _port_text(transport)
+        last, port = self._port
+        if listening is None or listening is not last:
+            port = str(getattr(transport.getHost(), "port", 0))
+            self._port = listening, port
         return port
 
     def conversation_ended(self) -> None:
@@ -111,7 +110,3 @@ class Conversations:
         self.conversations += 1
         if self.when_idle is not None and not self.connections:
             self.when_idle()
-
-
-def _port_text(transport: Any) -> str:
-    return str(getattr(transport.getHost(), "port", 0))

@@ -34,6 +34,10 @@ class CircuitState(StrEnum):
     WARMING = "warming"
 
 
+#: The states in which calls are sent to the host.
+SERVING = frozenset({CircuitState.CLOSED, CircuitState.WARMING})
+
+
 class CircuitOwner(Protocol):
     """Who is told of the circuit's changes: the upstream."""
 
@@ -78,9 +82,7 @@ class Circuit(Machine[CircuitState, CircuitInput]):
 
     def succeeded(self) -> None:
         """The host answered."""
-        # Of a host that is well, with nothing to forget, this is nothing new; and every call says it.
-        if self.failures or self.state is not CircuitState.CLOSED:
-            self.step(CircuitInput.SUCCEEDED)
+        self.step(CircuitInput.SUCCEEDED)
 
     def failed(self, error: Exception) -> None:
         """The host did not answer."""
@@ -95,7 +97,7 @@ class Circuit(Machine[CircuitState, CircuitInput]):
     @property
     def healthy(self) -> bool:
         """Whether calls are sent to the host."""
-        return self.state is CircuitState.CLOSED or self.state is CircuitState.WARMING
+        return self.state in SERVING
 
     @property
     def share(self) -> float:

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from kmstwist.gateway.choice import POLICIES
+from kmstwist.gateway.circuit import SERVING
 from kmstwist.gateway.settings import GatewaySettings, host_key
 from kmstwist.gateway.upstream import EndpointMaker, Random, Target, Upstream
 
@@ -35,6 +36,8 @@ class Directory:
         self._discovered: tuple[Target, ...] = ()
         self._drained: set[str] = set()
         self._upstreams: dict[str, Upstream] = {}
+        #: Whether there is more than one, so that it matters which is asked first.
+        self.several = False
         self._retiring: set[Upstream] = set()
         self._running = False
         self._order = POLICIES[settings.policy]
@@ -96,7 +99,7 @@ class Directory:
         down: list[Upstream] = []
         for upstream in self._upstreams.values():
             if not upstream.drained:
-                (well if upstream.circuit.healthy else down).append(upstream)
+                (well if upstream.circuit.state in SERVING else down).append(upstream)
         order = self._order
         if len(well) > 1:
             well = order(well, client)
@@ -149,6 +152,7 @@ class Directory:
         for name, target in wanted.items():
             if name not in self._upstreams:
                 self._add(target)
+        self.several = len(self._upstreams) > 1
 
     def _add(self, target: Target) -> None:
         upstream = Upstream(target, self._settings, self._make_endpoint, self._clock, self._random, self._log)

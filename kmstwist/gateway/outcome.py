@@ -21,17 +21,15 @@ NOT_FINAL = (
 class Attempts:
     """The attempts of one call so far. `got` or `failed` for each; at the end `answer`."""
 
-    __slots__ = ("_error", "_message", "_said", "_timeout", "hresult", "said_no", "upstream")
-
-    def __init__(self) -> None:
-        self.hresult: int | None = None
-        self.upstream = ""
-        #: Whether a host said that it cannot answer this client.
-        self.said_no = False
-        self._message = b""
-        self._said: list[str] = []
-        self._error: tuple[str, UpstreamError] | None = None
-        self._timeout: float | None = None
+    # As of a call that no host was asked for yet; nearly all calls need to set three of these.
+    hresult: int | None = None
+    upstream = ""
+    #: Whether a host said that it cannot answer this client.
+    said_no = False
+    _message = b""
+    _said: tuple[str, ...] = ()
+    _error: tuple[str, UpstreamError] | None = None
+    _timeout: float | None = None
 
     @property
     def final(self) -> bool:
@@ -40,17 +38,20 @@ class Attempts:
 
     def got(self, upstream: str, hresult: int, message: bytes) -> None:
         """A host answered with an HRESULT (unsigned) and a response, which is empty unless the HRESULT is 0."""
+        if self.hresult is None and hresult not in NOT_FINAL:
+            self.hresult, self._message, self.upstream = hresult, message, upstream
+            return
         self.said_no = self.said_no or hresult in NOT_FINAL
         if self.hresult is None or hresult not in NOT_FINAL or _rank(hresult) > _rank(self.hresult):
             if self.hresult is not None:
-                self._said.append(f"{self.upstream} said 0x{self.hresult:08X}")
+                self._said += (f"{self.upstream} said 0x{self.hresult:08X}",)
             self.hresult, self._message, self.upstream = hresult, message, upstream
         else:
-            self._said.append(f"{upstream} said 0x{hresult:08X}")
+            self._said += (f"{upstream} said 0x{hresult:08X}",)
 
     def failed(self, upstream: str, error: UpstreamError) -> None:
         """A host did not answer the call, or with a fault."""
-        self._said.append(f"{upstream}: {error.detail}")
+        self._said += (f"{upstream}: {error.detail}",)
         if self._error is None or _weight(error) >= _weight(self._error[1]):
             self._error = (upstream, error)
 

@@ -86,12 +86,15 @@ class AssociationPool(Reserve):
             attempt.from_reserve = True
             answer = self._ask(connection, attempt)
         else:
-            answer = self.open_for_call().addCallback(self._ask, attempt)
+            answer = self._ask_when_there_is_one(attempt)
         attempt.answer = answer
         if not answer.called:
             self._timeouts.set(attempt, timeout)
-        answer.addErrback(self._failed, attempt)
         return answer
+
+    def _ask_when_there_is_one(self, attempt: _Attempt) -> Deferred[tuple[int, bytes]]:
+        what = (attempt,)
+        return self.open_for_call().addCallbacks(self._ask, self._failed, callbackArgs=what, errbackArgs=what)
 
     def _ask(self, connection: RpcConnection, attempt: _Attempt) -> Deferred[tuple[int, bytes]]:
         attempt.asked = True
@@ -106,17 +109,17 @@ class AssociationPool(Reserve):
         self.release(connection)
         return answer
 
-    def _not_answered(self, failure: Failure, connection: RpcConnection, attempt: _Attempt) -> Failure:
+    def _not_answered(self, failure: Failure, connection: RpcConnection, attempt: _Attempt) -> Any:
         if not failure.check(FaultError):
             connection.abort()
         self.release(connection)
-        return failure
+        return self._failed(failure, attempt)
 
     def _failed(self, failure: Failure, attempt: _Attempt) -> Any:
         if attempt.from_reserve and failure.check(LostError) and self.state is not PoolState.STOPPED:
             # A connection of the reserve was lost under the call: make it again on a new one.
             attempt.from_reserve = attempt.asked = False
-            return self.open_for_call().addCallback(self._ask, attempt).addErrback(self._failed, attempt)
+            return self._ask_when_there_is_one(attempt)
         self._timeouts.lift(attempt)
         error = failure.value
         if attempt.late and isinstance(error, CancelledError):

@@ -28,10 +28,7 @@ from kmstwist.transport.errors import UpstreamError
 class _Errand(Attempts):
     """A call on its way: the hosts that are left to ask, and what those before said."""
 
-    __slots__ = ("call", "deadline", "left", "remembered")
-
     def __init__(self, call: ActivationCall, left: list[Upstream], deadline: float, remembered: str | None) -> None:
-        super().__init__()
         self.call = call
         #: The hosts that were not asked yet, the next one last.
         self.left = left[::-1]
@@ -91,24 +88,25 @@ class GatewayService(Service):
         """Carry one call; fails with an `ActivationFault` that says what to tell the client."""
         if call.facts is not None:
             call.facts = named(call.facts)
-        remembered = self._remembered.get(call.client)
-        hosts = self.directory.in_order(call.client, remembered)
-        deadline = self._clock.seconds() + self.settings.deadline
-        return self._ask_next(_Errand(call, hosts, deadline, remembered))
+        directory = self.directory
+        remembered = self._remembered.get(call.client) if directory.several else None
+        hosts = directory.in_order(call.client, remembered)
+        now = self._clock.seconds()
+        return self._ask_next(_Errand(call, hosts, now + self.settings.deadline, remembered), now)
 
-    def _ask_next(self, errand: _Errand) -> Deferred[ActivationAnswer]:
+    def _ask_next(self, errand: _Errand, now: float) -> Deferred[ActivationAnswer]:
         """Ask the next host, if there is one to ask and time to do it; else conclude."""
         left = errand.left
         # With an answer there is, the client need not wait for what is known to be down.
         if not left or (errand.hresult is not None and not left[-1].circuit.healthy):
             return execute(self._conclude, errand)
-        seconds = errand.deadline - self._clock.seconds()
+        seconds = errand.deadline - now
         if seconds <= 0:
             errand.out_of_time(self.settings.deadline)
             return execute(self._conclude, errand)
         timeout = min(seconds / len(left), self.settings.attempt_timeout)
         upstream = left.pop()
-        answer = upstream.ask(errand.call.message, timeout)
+        answer = upstream.pool.request(errand.call.message, timeout)
         return answer.addCallbacks(
             self._answered, self._failed, callbackArgs=(errand, upstream), errbackArgs=(errand, upstream)
         )
@@ -118,7 +116,7 @@ class GatewayService(Service):
     ) -> ActivationAnswer | Deferred[ActivationAnswer]:
         upstream.answered(answer[0])
         errand.got(upstream.target.name, *answer)
-        return self._conclude(errand) if errand.final else self._ask_next(errand)
+        return self._conclude(errand) if errand.final else self._ask_next(errand, self._clock.seconds())
 
     def _failed(self, failure: Failure, errand: _Errand, upstream: Upstream) -> Failure | Deferred[ActivationAnswer]:
         error = failure.value
@@ -126,7 +124,7 @@ class GatewayService(Service):
             return failure
         upstream.not_answered(error)
         errand.failed(upstream.name, error)
-        return self._ask_next(errand)
+        return self._ask_next(errand, self._clock.seconds())
 
     def _conclude(self, errand: _Errand) -> ActivationAnswer:
         """The best of the answers. Raises `ActivationFault` where there is none."""

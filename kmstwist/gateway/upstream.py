@@ -51,7 +51,7 @@ class Tally:
 
 
 class Upstream:
-    """One KMS host. `start` it, `ask` it, and `retire` it when it is no longer wanted."""
+    """One KMS host. `start` it, ask its `pool`, and `retire` it when it is no longer wanted."""
 
     def __init__(
         self,
@@ -161,12 +161,7 @@ class Upstream:
         if self.circuit.healthy:
             self.pool.resume()
 
-    def ask(self, message: bytes, timeout: float) -> Deferred[tuple[int, bytes]]:
-        """RequestActivation within `timeout` seconds; fires with HRESULT and response, fails with `UpstreamError`.
-
-        Whoever asks tells of it: `answered` or `not_answered`.
-        """
-        return self.pool.request(message, timeout)
+    # Whoever asks `pool` tells of what became of it.
 
     def answered(self, hresult: int) -> None:
         """The host answered a call."""
@@ -175,7 +170,10 @@ class Upstream:
         else:
             self.tally.refused += 1
         self._silent_since = None
-        self.circuit.succeeded()
+        # Of a host that is well, with nothing to forget, this is nothing new; and nearly every call would say it.
+        circuit = self.circuit
+        if circuit.failures or circuit.state is not CircuitState.CLOSED:
+            circuit.succeeded()
 
     def not_answered(self, error: UpstreamError) -> None:
         """The host did not answer a call, or with a fault."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kmstwist.kms.messages import V4_REQUEST_SIZE, RequestFacts, readable_facts
-from kmstwist.kms.version import Version
+from kmstwist.kms.version import VERSIONS, Version
 from kmstwist.reasons import Reason
 
 __all__ = ["ActivationAnswer", "ActivationCall", "ActivationFault", "RequestFacts"]
@@ -106,7 +106,7 @@ class ActivationCall:
         self.client = client
         self.client_port = client_port
         self.proxy = proxy
-        self.version = Version.of(message) if len(message) >= 4 else None
+        self.version = VERSIONS.get(message[:4]) or (Version.of(message) if len(message) >= 4 else None)
         self.facts = readable_facts(message) if len(message) == V4_REQUEST_SIZE else None
         self.asked = True
         self.started = started

@@ -7,7 +7,7 @@ Guide, "KMS RPC Messages").
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 VERSION_SIZE = 4
 
@@ -48,3 +48,5 @@ def _from_word(word: int) -> Version:
 V4 = Version(4, 0)
 V5 = Version(5, 0)
 V6 = Version(6, 0)
+#: Those that exist, by the bytes that a message of each begins with.
+VERSIONS: Final = {version.word.to_bytes(VERSION_SIZE, "little"): version for version in (V4, V5, V6)}

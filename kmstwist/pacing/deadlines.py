@@ -16,37 +16,33 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 ItemT = TypeVar("ItemT", bound=Hashable)
 
 
-class Deadlines(Generic[ItemT]):
-    """A queue of what has so many `seconds` each; `expired` is called with each that was not lifted in time."""
+class Deadlines(dict[ItemT, float]):
+    """A queue of what has so many `seconds` each; `expired` is called with each that was not lifted in time.
 
-    __slots__ = ("_clock", "_due", "_expired", "_timer", "seconds")
+    It is the dictionary of when each is due, in the order of insertion, which is the order in which they come due. A
+    deadline is lifted by `pop(item, None)`, which is no call of a Python function: each call of a client sets and lifts
+    six of them.
+    """
+
+    __slots__ = ("_clock", "_expired", "_timer", "seconds")
 
     def __init__(self, clock: IReactorTime, seconds: float, expired: Callable[[ItemT], None]) -> None:
+        super().__init__()
         self._clock = clock
         self.seconds = seconds
         self._expired = expired
-        # In the order of insertion, which is the order in which they come due.
-        self._due: dict[ItemT, float] = {}
         self._timer: IDelayedCall | None = None
-
-    def __len__(self) -> int:
-        return len(self._due)
 
     def set(self, item: ItemT) -> None:
         """Give the item its time, from now on; a deadline that it has here already is lifted."""
-        due = self._due
-        due.pop(item, None)
-        due[item] = self._clock.seconds() + self.seconds
+        self.pop(item, None)
+        self[item] = self._clock.seconds() + self.seconds
         if self._timer is None:
             self._timer = self._clock.callLater(self.seconds, self._look)
 
-    def lift(self, item: ItemT) -> None:
-        """The item needs no deadline any more, or has none."""
-        self._due.pop(item, None)
-
     def stop(self) -> None:
         """Forget all deadlines."""
-        self._due.clear()
+        self.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -57,15 +53,15 @@ class Deadlines(Generic[ItemT]):
         now = self._clock.seconds()
         late = []
         # One pass from the front: a dictionary passes over what was deleted there each time it is asked for its first.
-        for item, due in self._due.items():
+        for item, due in self.items():
             if due > now:
                 self._timer = self._clock.callLater(due - now, self._look)
                 break
             late.append(item)
         for item in late:
             # Whoever was told first may have lifted the deadline of another.
-            if self._due.get(item, now + 1) <= now:
-                del self._due[item]
+            if self.get(item, now + 1) <= now:
+                del self[item]
                 self._expired(item)
 
 
@@ -100,7 +96,7 @@ class Timeouts(Generic[ItemT]):
         """The item needs its deadline no more, or has none."""
         timer = self._timers.pop(item, None)
         if isinstance(timer, Deadlines):
-            timer.lift(item)
+            timer.pop(item, None)
         elif timer is not None:
             timer.cancel()
 

@@ -19,13 +19,14 @@ EventT = TypeVar("EventT")
 class Endpoint(Machine[StateT, type], Generic[StateT, EventT]):
     """One end's association. Feed it with `receive_data`, act on the events, send what `data_to_send` gives."""
 
-    __slots__ = ("_out", "_reader", "events")
+    __slots__ = ("_reader", "events", "unsent")
 
     def __init__(self, table: Table[StateT, type], trace: Trace | None) -> None:
         super().__init__(table, trace)
         self.events: list[EventT] = []
         self._reader = FrameReader(MAX_FRAGMENT)
-        self._out: list[bytes] = []
+        #: PDUs that wait for `data_to_send`; where there are none, it need not be asked.
+        self.unsent: list[bytes] = []
 
     def receive_data(self, data: bytes) -> list[EventT]:
         """Take bytes from the connection; the events they amount to. Never raises, and does nothing once it is over."""
@@ -47,13 +48,11 @@ class Endpoint(Machine[StateT, type], Generic[StateT, EventT]):
 
     def data_to_send(self) -> bytes:
         """The bytes to write to the connection; each is given once."""
-        out = self._out
-        if not out:
-            return b""
-        if len(out) == 1:
-            return out.pop()
-        data = b"".join(out)
-        out.clear()
+        unsent = self.unsent
+        if len(unsent) == 1:
+            return unsent.pop()
+        data = b"".join(unsent)
+        unsent.clear()
         return data
 
     def send(self, pdu: Pdu) -> None:
@@ -62,7 +61,7 @@ class Endpoint(Machine[StateT, type], Generic[StateT, EventT]):
 
     def put(self, fragment: bytes) -> None:
         """Put a PDU on the connection, encoded already."""
-        self._out.append(fragment)
+        self.unsent.append(fragment)
 
     def close(self, event: EventT) -> None:
         """Tell the owner, by this event, that the association is over; nothing more is taken from the connection."""

@@ -190,11 +190,11 @@ class Telemetry:
         if reason not in FINE:
             counters.reasons[reason] = counters.reasons.get(reason, 0) + 1
         phases = counters.phases
-        if bind is not None:
-            phases["bind"].observe(bind)
-        if call is not None:
-            phases["call"].observe(call)
-        phases["total"].observe(total)
+        for phase, seconds in (("bind", bind), ("call", call), ("total", total)):
+            if seconds is not None:
+                histogram = phases[phase]
+                histogram.counts[bisect_left(BUCKETS, seconds)] += 1
+                histogram.sum += seconds
 
 
 def together(snapshots: Sequence[Snapshot], *, retired: Counters, wanted: int, mode: str, started: float) -> Snapshot:

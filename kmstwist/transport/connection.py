@@ -67,6 +67,10 @@ class RpcConnection(Protocol):
         #: Whether all that was written has been sent.
         self._in_step = True
         self._waiting: dict[int, Deferred[ResponseReceived]] = {}
+        #: Those who wait for an activation's answer, which is decoded here.
+        self._activating: dict[int, Deferred[tuple[int, bytes]]] = {}
+        #: The context of the KMS interface, once it was asked for.
+        self._kms: AcceptedContext | None = None
         self._altering: dict[int, Deferred[Bound]] = {}
 
     def connectionMade(self) -> None:
@@ -86,7 +90,8 @@ class RpcConnection(Protocol):
             self._shutting_down |= any(type(event) is ShutdownRequested for event in events)
         for event in events:
             self._handle(event)
-        self._flush()
+        if self.association.unsent:
+            self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Fail whatever still waits."""
@@ -100,26 +105,38 @@ class RpcConnection(Protocol):
         if not self.alive:
             return fail(LostError("the connection had ended"))
         call_id = self.association.call(context, opnum, stub)
-        # An answer that comes after the caller gave up must not be taken for another call's: the connection goes.
-        answer: Deferred[ResponseReceived] = Deferred(lambda _: self.abort())
+        answer: Deferred[ResponseReceived] = Deferred(self._given_up)
         self._waiting[call_id] = answer
         self._flush()
         return answer
 
     def alter(self, contexts: Sequence[PresentationContext]) -> Deferred[Bound]:
         """Propose further contexts; fires with the results."""
-        answer: Deferred[Bound] = Deferred(lambda _: self.abort())
+        answer: Deferred[Bound] = Deferred(self._given_up)
         self._altering[self.association.alter(contexts)] = answer
         self._flush()
         return answer
 
     def request_activation(self, message: bytes) -> Deferred[tuple[int, bytes]]:
         """RequestActivation: fires with the HRESULT and the response message (empty unless the HRESULT is 0)."""
-        context = self.association.context_for(KMS_INTERFACE)
+        association = self.association
+        context = self._kms
         if context is None:
-            return fail(BindError("the host does not have the KMS interface"))
+            context = self._kms = association.context_for(KMS_INTERFACE)
+            if context is None:
+                return fail(BindError("the host does not have the KMS interface"))
+        if not self.alive:
+            return fail(LostError("the connection had ended"))
         stub = interface.encode_request(message, ndr64=context.ndr64)
-        return self.call(context, interface.REQUEST_ACTIVATION, stub).addCallback(_decode)
+        call_id = association.call(context, interface.REQUEST_ACTIVATION, stub)
+        answer: Deferred[tuple[int, bytes]] = Deferred(self._given_up)
+        self._activating[call_id] = answer
+        self._flush()
+        return answer
+
+    def _given_up(self, answer: Deferred[Any]) -> None:
+        """An answer that comes after the caller gave up must not be taken for another call's: the connection goes."""
+        self.abort()
 
     def close(self) -> None:
         """End the connection in order. Nothing more may be asked on it."""
@@ -140,19 +157,23 @@ class RpcConnection(Protocol):
 
     def _handle(self, event: ClientEvent) -> None:
         if isinstance(event, ResponseReceived):
-            self._close_if_asked()
+            if self._shutting_down:
+                self._close_if_asked()
+            activating = self._activating.pop(event.call_id, None)
+            if activating is not None:
+                _give_answer(activating, event)
+                return
             waiting = self._waiting.pop(event.call_id, None)
             if waiting is not None:
                 waiting.callback(event)
         elif isinstance(event, FaultReceived):
             self._close_if_asked()
             fault = FaultError(event.status, event.did_not_execute)
-            waiters: dict[int, Deferred[Any]] = {**self._waiting, **self._altering}
-            failed = waiters.get(event.call_id)
-            self._waiting.pop(event.call_id, None)
-            self._altering.pop(event.call_id, None)
-            if failed is not None:
-                failed.errback(fault)
+            waiters: tuple[dict[int, Deferred[Any]], ...] = (self._activating, self._waiting, self._altering)
+            for waiting_for in waiters:
+                failed = waiting_for.pop(event.call_id, None)
+                if failed is not None:
+                    failed.errback(fault)
         elif isinstance(event, Bound):
             self._handle_bound(event)
         elif isinstance(event, BindRejected):
@@ -183,7 +204,12 @@ class RpcConnection(Protocol):
             altering.callback(event)
 
     def _fail_all(self, error: UpstreamError) -> None:
-        waiting: list[Deferred[Any]] = [*self._waiting.values(), *self._altering.values()]
+        waiting: list[Deferred[Any]] = [
+            *self._activating.values(),
+            *self._waiting.values(),
+            *self._altering.values(),
+        ]
+        self._activating.clear()
         self._waiting.clear()
         self._altering.clear()
         for deferred in waiting:
@@ -193,11 +219,14 @@ class RpcConnection(Protocol):
             self.bound.errback(error)
 
 
-def _decode(response: ResponseReceived) -> tuple[int, bytes]:
+def _give_answer(waiting: Deferred[tuple[int, bytes]], response: ResponseReceived) -> None:
+    """Hand out a response to RequestActivation, decoded."""
     try:
-        return interface.decode_response(response.stub, ndr64=response.ndr64, little_endian=response.little_endian)
+        answer = interface.decode_response(response.stub, ndr64=response.ndr64, little_endian=response.little_endian)
     except StubError as error:
-        raise UpstreamError(f"the response does not unmarshal: {error}", Reason.UPSTREAM_PROTOCOL) from None
+        waiting.errback(UpstreamError(f"the response does not unmarshal: {error}", Reason.UPSTREAM_PROTOCOL))
+    else:
+        waiting.callback(answer)
 
 
 def connect(

@@ -234,7 +234,7 @@ class StatusSite(Site):
 
         def connection_lost(*args: Any) -> None:
             self._connections.pop(addr, None)
-            self._silent.lift(addr)
+            self._silent.pop(addr, None)
             lost(*args)
 
         protocol.makeConnection, protocol.connectionLost = make_connection, connection_lost
@@ -243,7 +243,7 @@ class StatusSite(Site):
     def asked(self, request: Any) -> None:
         """A request is whole: its answer takes as long as it takes, and then there is time for another."""
         addr = request.getClientAddress()
-        self._silent.lift(addr)
+        self._silent.pop(addr, None)
         request.notifyFinish().addCallbacks(lambda _: self._answered(addr), lambda _: None)
 
     def _answered(self, addr: Any) -> None:

@@ -110,7 +110,7 @@ class ClientCore(Endpoint[ClientState, ClientEvent]):
         context_id = context.proposal.context_id
         room = self.fragment_size - REQUEST_HEADER_SIZE
         if len(stub) <= room:
-            self._out.append(encode_request(call_id, context_id, opnum, stub, len(stub), WHOLE))
+            self.unsent.append(encode_request(call_id, context_id, opnum, stub, len(stub), WHOLE))
         else:
             for piece, flags, hint in cut(stub, room):
                 self.put(encode_request(call_id, context_id, opnum, piece, hint, flags))

@@ -231,7 +231,7 @@ class ServerCore(Endpoint[ServerState, Event]):
             room = self.fragment_size - RESPONSE_HEADER_SIZE
             if len(stub) <= room:
                 statistics.packets_out += 1
-                self._out.append(encode_response(call.call_id, context_id, stub, len(stub), WHOLE))
+                self.unsent.append(encode_response(call.call_id, context_id, stub, len(stub), WHOLE))
             else:
                 for piece, flags, hint in cut(stub, room):
                     self.put(encode_response(call.call_id, context_id, piece, hint, flags))
@@ -262,7 +262,7 @@ class ServerCore(Endpoint[ServerState, Event]):
     def put(self, fragment: bytes) -> None:
         """Put a PDU on the connection, and count it."""
         self.server.statistics.packets_out += 1
-        self._out.append(fragment)
+        self.unsent.append(fragment)
 
     def note_refusal(self, reason: Reason, detail: str) -> None:
         """Tell the owner of a refusal after which the association goes on."""
