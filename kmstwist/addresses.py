@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from kmstwist.problem import WrongValue
+
 DEFAULT_PORT = 1688
 #: RFC 1123 host names, with the underscore that Windows networks tolerate.
 _LABEL = re.compile(r"^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$")
 
 
-class AddressError(ValueError):
-    """Text that is not a HOST[:PORT]; the message says what is wrong and what would be right."""
+class AddressError(WrongValue):
+    """Text that is not a HOST[:PORT]: what is wrong with it, and what would be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,13 @@ def parse_host_port(text: str, default_port: int = DEFAULT_PORT) -> HostPort:
             raise AddressError(f"'{text}': what stands in brackets is not an IPv6 address")
     elif text.count(":") > 1:
         if not is_address(text, IPv6Address):
-            raise AddressError(f"'{text}' is not a HOST:PORT; write an IPv6 address with a port as [ADDRESS]:PORT")
+            raise AddressError(f"'{text}' is not a HOST:PORT", "write an IPv6 address with a port as [ADDRESS]:PORT")
         host, port = text, None
     else:
         host, colon, after = text.partition(":")
         port = after if colon else None
         if not host or len(host) > 253 or not all(_LABEL.match(label) for label in host.rstrip(".").split(".")):
-            raise AddressError(f"'{text}' is not a host name or address; write HOST or HOST:PORT")
+            raise AddressError(f"'{text}' is not a host name or address", "write HOST or HOST:PORT")
         if host.rstrip(".").rpartition(".")[2].isdigit() and not is_address(host, IPv4Address):
             # No name ends in a number (RFC 1123 2.1, RFC 3696 2): it is an address with a slip.
             raise AddressError(

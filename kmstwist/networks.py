@@ -5,12 +5,14 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from kmstwist.problem import WrongValue
+
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 
 def parse_network(value: Any) -> Any:
-    """A network in CIDR notation, or one address, as canonical text. `ValueError` with the cure where it is neither.
+    """A network in CIDR notation, or one address, as canonical text. Raises `WrongValue` where it is neither.
 
     An IPv4-mapped IPv6 network is the IPv4 one it stands for, since that is how clients' addresses are judged.
     """
@@ -22,14 +24,31 @@ def parse_network(value: Any) -> Any:
         try:
             loose = ip_network(value, strict=False)
         except ValueError:
-            raise ValueError(
-                f"'{value}' is not a network; write for example 10.0.0.0/8, fd00::/8 or 10.1.2.3"
-            ) from None
-        raise ValueError(f"'{value}' has bits set past its prefix; did you mean {loose}?") from None
+            raise _not_a_network(value) from None
+        raise WrongValue(f"'{value}' has bits set past its prefix", f"did you mean {loose}?") from None
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped and network.prefixlen >= 96:
         mapped = IPv4Address(network.network_address.ipv4_mapped)
         return str(IPv4Network((mapped, network.prefixlen - 96)))
     return str(network)
+
+
+def network_of(text: str) -> Network:
+    """The network that an address, or one in CIDR notation, lies in: 10.1.2.3/8 is 10.0.0.0/8. Raises `WrongValue`."""
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise _not_a_network(text) from None
+
+
+def _not_a_network(text: str) -> WrongValue:
+    return WrongValue(f"'{text}' is not a network", "write for example 10.0.0.0/8, fd00::/8 or 10.1.2.3")
+
+
+def lies_in(network: Network, wanted: Network) -> bool:
+    """Whether a network is part of another one; never where one is IPv4 and the other IPv6."""
+    if isinstance(network, IPv4Network):
+        return isinstance(wanted, IPv4Network) and network.subnet_of(wanted)
+    return isinstance(wanted, IPv6Network) and network.subnet_of(wanted)
 
 
 def parse_address(text: str) -> Address | None:

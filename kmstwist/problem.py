@@ -16,8 +16,19 @@ class Problem:
 
     def __str__(self) -> str:
         """All three in one sentence, without a full stop."""
-        placed = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{placed}; {self.cure}" if self.cure else placed
+        return f"{self.placed}; {self.cure}" if self.cure else self.placed
+
+    @property
+    def placed(self) -> str:
+        """What is wrong, behind its place."""
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+    @classmethod
+    def of(cls, error: BaseException, where: str = "", cure: str = "") -> Problem:
+        """What an error says. `where` is put before its own place; `cure` is used where it has none."""
+        problem = error.problem if isinstance(error, ProblemError) else cls(str(error))
+        place = ": ".join(part for part in (where, problem.where) if part)
+        return cls(problem.what, problem.cure or cure, place)
 
 
 class ProblemError(Exception):
@@ -29,10 +40,10 @@ class ProblemError(Exception):
 
     @classmethod
     def of(cls, error: BaseException, where: str = "", cure: str = "") -> Self:
-        """The same problem as another error's, of this kind.
+        """The same problem as another error's, of this kind; `where` and `cure` as in `Problem.of`."""
+        problem = Problem.of(error, where, cure)
+        return cls(problem.what, problem.cure, problem.where)
 
-        `where` is put before its place; `cure` is used where it has none.
-        """
-        problem = error.problem if isinstance(error, ProblemError) else Problem(str(error))
-        place = ": ".join(part for part in (where, problem.where) if part)
-        return cls(problem.what, problem.cure or cure, place)
+
+class WrongValue(ProblemError, ValueError):
+    """A text or value that is not what it should be: a `ValueError`, as validators and options take it."""

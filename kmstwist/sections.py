@@ -28,9 +28,13 @@ def is_secret(info: FieldInfo) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What values say against each other. `places` are theirs within the section, first the one to change."""
+    """What values say against each other, and the cure.
+
+    `places` are theirs within the section, first the one to change.
+    """
 
     said: str
+    cure: str
     places: tuple[tuple[str, ...], ...]
 
 
@@ -39,7 +43,7 @@ class Contradictions(ValueError):
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
-        super().__init__("; ".join(fault.said for fault in self.faults))
+        super().__init__(f"{len(self.faults)} contradictions")
 
 
 class Section(BaseModel):

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from kmstwist.problem import Problem
+
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
     "less_than_equal": ("le", "at most"),
@@ -41,31 +43,35 @@ def _is_within(one: ErrorDetails, other: ErrorDetails) -> bool:
     return len(one["loc"]) > len(outer) and one["loc"][: len(outer)] == outer
 
 
-def said_of(details: ErrorDetails, given: str | None = None) -> str:
-    """What a value must be and what it is, to follow its place: "must be at least 15, not 1".
+def problem_of(details: ErrorDetails, given: str | None = None) -> Problem:
+    """What a value must be and what it is, without its place: "must be at least 15, not 1".
 
-    `given` is how the value is shown, where it is not to be shown as it is.
+    `given` is how the value is shown, where it is not to be shown as it is; empty where it is not to be shown at all.
     """
     kind, context = details["type"], details.get("ctx", {})
+    match kind:
+        case "value_error":
+            return Problem.of(context["error"])
+        case "too_short":
+            return Problem("must name at least one")
+        case "string_too_short":
+            return Problem("must not be empty")
+        case "string_too_long":
+            length = len(str(details["input"]))
+            return Problem(f"must have at most {context['max_length']} characters, not {length}")
+        case "string_pattern_mismatch":
+            wanted = f"must match the pattern {context['pattern']}"
+        case "literal_error":
+            wanted = f"must be one of {context['expected'].replace(chr(39), '')}"
+        case _ if kind in _BOUNDS:
+            name, words = _BOUNDS[kind]
+            wanted = f"must be {words} {context[name]:g}"
+        case _ if kind in _WANTED:
+            wanted = f"must be {_WANTED[kind]}"
+        case _:
+            wanted = f"{details['msg'][:1].lower()}{details['msg'][1:]}"
     given = shown(details["input"]) if given is None else given
-    if kind == "too_short":
-        return "must name at least one"
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "string_too_short":
-        return "must not be empty"
-    if kind == "string_too_long":
-        return f"must have at most {context['max_length']} characters, not {len(str(details['input']))}"
-    if kind == "string_pattern_mismatch":
-        return f"must match the pattern {context['pattern']}, not {given}"
-    if kind == "literal_error":
-        return f"must be one of {context['expected'].replace(chr(39), '')}, not {given}"
-    if kind in _BOUNDS:
-        name, words = _BOUNDS[kind]
-        return f"must be {words} {context[name]:g}, not {given}"
-    if kind in _WANTED:
-        return f"must be {_WANTED[kind]}, not {given}"
-    return f"{details['msg'][:1].lower()}{details['msg'][1:]}, not {given}"
+    return Problem(f"{wanted}, not {given}" if given else wanted)
 
 
 def shown(value: Any) -> str:

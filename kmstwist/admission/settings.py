@@ -76,7 +76,8 @@ class AdmissionSettings(Section):
         elif both:
             raise Contradictions(
                 Fault(
-                    f"{network} is in allow and in deny; take it out of one",
+                    f"{network} is in allow and in deny",
+                    "take it out of one",
                     (("deny", str(number)), ("allow", str(self.allow.index(network)))),
                 )
                 for number, network in enumerate(self.deny)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from kmstwist.audit.records import Record
 from kmstwist.networks import network_around, parse_address
+from kmstwist.problem import ProblemError, WrongValue
 
 SALT_BYTES = 32
 HASH_PREFIX = "h:"
@@ -44,7 +45,7 @@ class PrivacyPolicy:
 
     def __post_init__(self) -> None:
         if self.client is Keep.DROP:
-            raise ValueError('privacy: client cannot be "drop", for a record must be about someone; use "hash"')
+            raise WrongValue('client cannot be "drop", for a record must be about someone', 'use "hash"', "privacy")
 
     @property
     def hashes(self) -> bool:
@@ -53,13 +54,13 @@ class PrivacyPolicy:
 
     @classmethod
     def from_dict(cls, choices: dict[str, str]) -> PrivacyPolicy:
-        """The policy of a table of field names and choices; raises ValueError naming what is not known."""
+        """The policy of a table of field names and choices; raises `WrongValue` for what is not known."""
         known = {field.name for field in fields(cls)}
         for name, choice in choices.items():
             if name not in known:
-                raise ValueError(f"privacy: no field {name!r}; there are {', '.join(sorted(known))}")
+                raise WrongValue(f"no field {name!r}", f"there are {', '.join(sorted(known))}", "privacy")
             if choice not in set(Keep):
-                raise ValueError(f"privacy: {name} cannot be {choice!r}; choose one of {', '.join(Keep)}")
+                raise WrongValue(f"{name} cannot be {choice!r}", f"choose one of {', '.join(Keep)}", "privacy")
         return cls(**{name: Keep(choice) for name, choice in choices.items()})
 
     def to_dict(self) -> dict[str, str]:
@@ -147,10 +148,14 @@ def _truncated_address(address: str) -> str:
     return "unknown" if parsed is None else network_around(parsed, 24, 48)
 
 
+class SaltError(ProblemError):
+    """The file of the salt cannot be used."""
+
+
 def load_salt(path: Path) -> bytes:
     """The salt in the file at `path`, made at first use with mode 0600.
 
-    Raises ValueError, with the cure, if the file is not `SALT_BYTES` long or others may read it: a new salt would make
+    Raises `SaltError` if the file is not `SALT_BYTES` long or others may read it: a new salt would make
     every hash stored so far a stranger, so a damaged one is never replaced silently.
     """
     try:
@@ -158,10 +163,10 @@ def load_salt(path: Path) -> bytes:
     except FileExistsError:
         salt = path.read_bytes()
         if path.stat().st_mode & 0o077:
-            raise ValueError(f"{path}: others may read the audit's salt; cure: chmod 600 {path}") from None
+            raise SaltError("others may read the audit's salt", f"chmod 600 {path}", str(path)) from None
         if len(salt) != SALT_BYTES:
-            raise ValueError(
-                f"{path}: the audit's salt must be {SALT_BYTES} bytes and is {len(salt)}; restore it from a backup"
+            raise SaltError(
+                f"the audit's salt must be {SALT_BYTES} bytes and is {len(salt)}", "restore it from a backup", str(path)
             ) from None
         return salt
     salt = secrets.token_bytes(SALT_BYTES)

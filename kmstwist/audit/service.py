@@ -38,7 +38,7 @@ from kmstwist.audit.engine import (
     plain_error,
     store_url,
 )
-from kmstwist.audit.privacy import Privacy, PrivacyPolicy, load_salt
+from kmstwist.audit.privacy import Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.products.named import Named
 from kmstwist.audit.products.names import note_configured
 from kmstwist.audit.records import Record, RecordIds, RecordMaker
@@ -118,7 +118,7 @@ def _salt(settings: AuditSettings) -> bytes:
         return b""
     try:
         return load_salt(_salt_file(settings))
-    except ValueError as error:
+    except SaltError as error:
         raise StoreError.of(error) from None
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from kmstwist.audit.central.url import wrong_in_url
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
 from kmstwist.audit.upkeep.limits import DAY_MS, FLOOR, Limits
+from kmstwist.problem import WrongValue
 from kmstwist.sections import Section
 
 #: Seconds, records in a batch, and records that wait at most.
@@ -88,7 +89,7 @@ class AuditSection(Section):
     def _is_a_file(cls, value: str | None) -> str | None:
         if value is not None and "://" in value:
             # The URL is not repeated: it may hold a password.
-            raise ValueError("must be the path of a file, not a URL; forward_to is for a PostgreSQL")
+            raise WrongValue("must be the path of a file, not a URL", "forward_to is for a PostgreSQL")
         return value
 
     @field_validator("forward_to")
@@ -96,9 +97,7 @@ class AuditSection(Section):
     def _is_postgresql(cls, value: str | None) -> str | None:
         if value is not None and (wrong := wrong_in_url(value)):
             # Without the URL, and without what its parser says: both may hold a password.
-            raise ValueError(
-                f"{wrong}; write it as postgresql://USER@HOST/DATABASE, the password belongs into ~/.pgpass"
-            )
+            raise WrongValue(wrong, "write it as postgresql://USER@HOST/DATABASE, the password belongs into ~/.pgpass")
         return value
 
     @property

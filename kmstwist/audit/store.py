@@ -19,7 +19,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import chunks, execute_many, insert_for, insert_text
 from kmstwist.audit.engine import StoreError, reading, writing
-from kmstwist.audit.privacy import Privacy, PrivacyPolicy, load_salt
+from kmstwist.audit.privacy import Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.records import Record
 from kmstwist.audit.rows import COLUMNS, from_row, to_row, values_of
 from kmstwist.audit.sums import all as sums
@@ -185,5 +185,5 @@ def stored_privacy(engine: Engine) -> Privacy:
         )
     try:
         return Privacy(policy, load_salt(salt))
-    except (ValueError, OSError) as error:
+    except (SaltError, OSError) as error:
         raise StoreError.of(error) from error

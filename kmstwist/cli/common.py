@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kmstwist.addresses import AddressError, HostPort, parse_host_port
+from kmstwist.networks import network_of
+from kmstwist.problem import WrongValue
 
 if TYPE_CHECKING:
     from kmstwist.reactor import Reactor
@@ -48,12 +49,12 @@ class NetworkType(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The network, of one address where no size is named."""
-        if isinstance(value, IPv4Network | IPv6Network):
+        if not isinstance(value, str):
             return value
         try:
-            return ip_network(value, strict=False)
-        except ValueError as error:
-            self.fail(f"{error}; write 10.0.0.7 or 10.0.0.0/24", param, ctx)
+            return network_of(value)
+        except WrongValue as error:
+            self.fail(str(error), param, ctx)
 
 
 NETWORK = NetworkType()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import tzinfo
 from pathlib import Path
 
@@ -44,6 +44,11 @@ class Counts:
     broken: int = 0
     refused: int = 0
     dropped: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Count those of `other` too."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
 @dataclass(slots=True)
@@ -127,10 +132,7 @@ class Store:
             self._take_in(importer, messages[:middle], counts, broken)
             self._take_in(importer, messages[middle:], counts, broken)
             return
-        counts.new += result.imported
-        counts.known += result.known
-        counts.other += result.other + others
-        counts.broken += result.broken
+        counts.add(Counts(new=result.imported, known=result.known, other=result.other + others, broken=result.broken))
         broken += result.shown
 
     def close(self) -> None:

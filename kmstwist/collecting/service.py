@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -193,8 +192,7 @@ class Collector(Service):
             return False
         self.problem = ""
         self.waiting.done(len(messages))
-        for each in fields(Counts):
-            setattr(self.counts, each.name, getattr(self.counts, each.name) + getattr(counts, each.name))
+        self.counts.add(counts)
         if broken and self._may_say("broken"):
             EVENTS_BROKEN.emit(self.log, number=counts.broken, where=broken[0].place, detail=broken[0].why)
         if not self.waiting.full:

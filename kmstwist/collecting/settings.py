@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, model_validator
 
 from kmstwist.addresses import AddressError, HostPort, parse_host_port
+from kmstwist.problem import WrongValue
 from kmstwist.sections import CidrNetwork, Contradictions, Fault, Section
 
 TCP, UDP, TLS = "tcp", "udp", "tls"
@@ -55,7 +56,7 @@ def _zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"'{text}' is not a time zone; write it as Europe/Berlin or UTC") from None
+        raise WrongValue(f"'{text}' is not a time zone", "write it as Europe/Berlin or UTC") from None
     return text
 
 
@@ -93,9 +94,9 @@ class EventsSettings(Section):
         faults = []
         kinds = {place.kind for place in self.places}
         if kinds and not self.senders:
-            faults.append(Fault("senders must name who may send events", (("senders",), ("listen",))))
+            faults.append(Fault("senders must name who may send events", "", (("senders",), ("listen",))))
         if TLS in kinds and self.certificate is None:
-            faults.append(Fault("tls needs a certificate", (("certificate",), ("listen",))))
+            faults.append(Fault("tls needs a certificate", "", (("certificate",), ("listen",))))
         if faults:
             raise Contradictions(faults)
         return self

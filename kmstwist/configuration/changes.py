@@ -8,9 +8,11 @@ from pydantic import BaseModel
 from twisted.logger import Logger
 
 from kmstwist.configuration.derived import refuse_ourselves
+from kmstwist.configuration.lines import Place
 from kmstwist.configuration.model import Config
-from kmstwist.configuration.reading import ConfigError, Effective, Place, leaves
+from kmstwist.configuration.reading import ConfigError, Effective, leaves
 from kmstwist.logevents import CONFIG_REFUSED
+from kmstwist.problem import Problem
 from kmstwist.startup import StartupError
 
 #: What cannot change while the process runs; a section stands for all that is in it.
@@ -44,7 +46,7 @@ def read_again(load: Callable[[], Effective], started: Config, log: Logger) -> E
         _refuse_circle(new, new.config)
     except ConfigError as error:
         for mistake in error.mistakes:
-            CONFIG_REFUSED.emit(log, detail=mistake)
+            CONFIG_REFUSED.emit(log, detail=str(mistake))
         raise
     return new
 
@@ -79,12 +81,19 @@ def _refuse_circle(new: Effective, config: Config) -> None:
     try:
         refuse_ourselves(config)
     except StartupError as error:
-        raise ConfigError([f"{new.origins.get(('gateway', 'upstreams'), 'gateway.upstreams')}: {error}"]) from None
+        where = new.origins.get(("gateway", "upstreams"), "gateway.upstreams")
+        raise ConfigError([Problem.of(error, where)]) from None
 
 
 def _refuse_other_mode(old: Config, new: Config) -> None:
     if old.gateway.configured != new.gateway.configured:
         was, would = ("a gateway", "a lab") if old.gateway.configured else ("a lab", "a gateway")
         raise ConfigError(
-            [f"gateway.upstreams: this would make {would} of what runs as {was}; restart kmstwist if that is meant"]
+            [
+                Problem(
+                    f"this would make {would} of what runs as {was}",
+                    "restart kmstwist if that is meant",
+                    "gateway.upstreams",
+                )
+            ]
         )

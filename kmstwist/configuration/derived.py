@@ -143,8 +143,10 @@ def refuse_open_passwords(effective: Effective) -> None:
         and targets[0] == str(file)
     ):
         raise StartupError(
-            f"{file}:{targets[2]}: the URLs of [notify] targets may hold passwords and tokens, and the file is open to "
-            f"others (mode {stat.S_IMODE(mode):04o}); cure: chmod 0640 {file}"
+            "the URLs of [notify] targets may hold passwords and tokens, and the file is open to others "
+            f"(mode {stat.S_IMODE(mode):04o})",
+            f"chmod 0640 {file}",
+            f"{file}:{targets[2]}",
         )
     if lines and mode & (stat.S_IRWXO | stat.S_IWGRP):
         raise StartupError(

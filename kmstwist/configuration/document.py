@@ -16,9 +16,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from kmstwist.configuration.environment import variable
+from kmstwist.configuration.lines import Place
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.options import OPTIONS
-from kmstwist.configuration.reading import Effective, Place, model_in, secret_at
+from kmstwist.configuration.reading import Effective, model_in, secret_at
 from kmstwist.shown import HIDDEN, without_password
 
 _WIDTH = 100

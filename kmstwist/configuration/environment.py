@@ -13,14 +13,17 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from kmstwist.configuration.lines import Place
 from kmstwist.configuration.model import Config
-from kmstwist.configuration.reading import ConfigError, Override, Place, model_in
+from kmstwist.configuration.reading import ConfigError, Override, model_in
+from kmstwist.problem import Problem, WrongValue
 from kmstwist.toml import read_toml
 
 PREFIX = "KMSTWIST_"
@@ -56,33 +59,34 @@ def overrides(environment: Mapping[str, str]) -> list[Override]:
         plain = name.removesuffix(_FROM_FILE) if name not in known else name
         if plain not in known:
             if said := _unknown(name, known):
-                mistakes.append(f"{name}: {said}")
+                mistakes.append(replace(said, where=name))
             continue
         if plain in found:
-            mistakes.append(f"{name}: {plain} and {plain}{_FROM_FILE} are both set; keep one")
+            mistakes.append(Problem(f"{plain} and {plain}{_FROM_FILE} are both set", "keep one", name))
             continue
         place, kind = known[plain]
         try:
             value = _value(text if plain == name else _content(text), kind)
         except ValueError as error:
-            mistakes.append(f"{name}: {error}")
+            mistakes.append(Problem.of(error, name))
             continue
         found[plain] = Override(place, value, name)
     if mistakes:
-        raise ConfigError(sorted(mistakes))
+        raise ConfigError(sorted(mistakes, key=str))
     return [found[name] for name in known if name in found]
 
 
-def _unknown(name: str, known: Mapping[str, object]) -> str | None:
+def _unknown(name: str, known: Mapping[str, object]) -> Problem | None:
     """What is wrong with the name of a variable that is not known; None for one that is not the configuration's."""
     if not name.startswith(PREFIX) or name in _OF_COMMANDS:
         return None
     flat = {each.replace("__", "_"): each for each in known}
     if "__" not in name:
         meant = flat.get(name) or flat.get(name.removesuffix(_FROM_FILE))
-        return f"no such option; write {meant}, with two underscores between section and key" if meant else None
+        cure = f"write {meant}, with two underscores between section and key"
+        return Problem("no such option", cure) if meant else None
     near = difflib.get_close_matches(name.removesuffix(_FROM_FILE), known, n=1)
-    return f"no such option; did you mean {near[0]}?" if near else "no such option; kmstwist config show lists them"
+    return Problem("no such option", f"did you mean {near[0]}?" if near else "kmstwist config show lists them")
 
 
 def _content(path: str) -> str:
@@ -93,7 +97,7 @@ def _content(path: str) -> str:
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     if len(content) > MAX_FILE:
-        raise ValueError(f"{path} is larger than {MAX_FILE >> 20} MiB; name the file that holds the value alone")
+        raise WrongValue(f"{path} is larger than {MAX_FILE >> 20} MiB", "name the file that holds the value alone")
     try:
         return content.decode().rstrip("\r\n")
     except UnicodeDecodeError:

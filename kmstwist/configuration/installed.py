@@ -40,6 +40,7 @@ def refuse_missing(config: Config) -> None:
     for need in needs(config):
         if find_spec(need.module) is None:
             raise StartupError(
-                f"{need.option}: this needs the Python package {need.module}, which is not installed; cure: "
-                f"{install_command(need.extra)}"
+                f"this needs the Python package {need.module}, which is not installed",
+                install_command(need.extra),
+                need.option,
             )

@@ -21,6 +21,7 @@ from kmstwist.discovery.settings import DnsSettings
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.kms.catalogue import FAMILIES
 from kmstwist.notify.settings import NotifySettings
+from kmstwist.problem import WrongValue
 from kmstwist.sections import Section
 from kmstwist.telemetry.settings import LogSettings
 from kmstwist.web.settings import WebSettings
@@ -41,9 +42,9 @@ def _endpoint(text: str) -> str:
         try:
             serverFromString(no_reactor, text)
         except (ValueError, TypeError, LookupError, OSError, RuntimeError) as error:
-            raise ValueError(
-                f"'{text}' is not an address with a port and no Twisted endpoint ({error}); write for example "
-                "10.0.0.1:1688, [2001:db8::1]:1688 or tcp:1688:interface=10.0.0.1"
+            raise WrongValue(
+                f"'{text}' is neither an address with a port nor a Twisted endpoint ({error})",
+                "write for example 10.0.0.1:1688, [2001:db8::1]:1688 or tcp:1688:interface=10.0.0.1",
             ) from None
     return text
 

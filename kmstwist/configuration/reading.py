@@ -8,36 +8,34 @@ like one in the file, with the option for its place.
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from kmstwist.configuration.lines import Place, line_numbers
 from kmstwist.configuration.model import Config
-from kmstwist.sections import Contradictions, is_secret
+from kmstwist.problem import Problem
+from kmstwist.sections import Contradictions, Fault, is_secret
 from kmstwist.shown import HIDDEN
 from kmstwist.toml import read_toml
-from kmstwist.validation import causes, said_of, shown
+from kmstwist.validation import causes, problem_of, shown
 
-#: Where a value stands in the configuration: ("gateway", "pool", "floor").
-Place = tuple[str, ...]
 DEFAULT = "default"
-
-_HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(#.*)?$")
-_KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+(?:\s*\.\s*[A-Za-z0-9_\"'-]+)*)\s*=")
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. `mistakes` are sentences, each with its place and its cure."""
+    """The configuration cannot be used; `mistakes` are all that is wrong with it. Its text has a line for each."""
 
-    def __init__(self, mistakes: Sequence[str]) -> None:
-        super().__init__("\n".join(mistakes))
+    def __init__(self, mistakes: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
         self.mistakes = tuple(mistakes)
 
 
@@ -87,7 +85,7 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
         lines = line_numbers(text)
     if unreadable := [_visible_option(one) for one in overrides if not _is_text(one.value)]:
         # From the command line or the environment, where any bytes may stand; a file's text was read already.
-        raise ConfigError([f"{option}: is not text in UTF-8" for option in unreadable])
+        raise ConfigError([Problem("is not text in UTF-8", where=option) for option in unreadable])
     places = {override.place: override.option for override in overrides}
     for override in overrides:
         _set(raw, override)
@@ -95,12 +93,12 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
         # By way of JSON, in which strictness takes an array for a tuple, but no text for a number.
         config = Config.model_validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as error:
-        raise ConfigError(_sentences(error, file, lines, places)) from None
+        raise ConfigError(_problems(error, file, lines, places)) from None
     if config.server.workers > 1 and not config.gateway.configured:
         place = ("server", "workers")
         where = places.get(place) or f"{_where(file, lines, place)}: {_dotted(place)}"
         said = "several workers are for a gateway, and no upstream is named: a lab's count lives in one process"
-        raise ConfigError([f"{where}: {said}"])
+        raise ConfigError([Problem(said, where=where)])
     return Effective(config, file, _origins(config, raw, file, lines, places))
 
 
@@ -120,28 +118,34 @@ def _read(file: Path) -> str:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from None
+        raise ConfigError([Problem(f"cannot be read: {error.strerror}", where=str(file))]) from None
     try:
         # Some editors begin a file with a mark of its byte order, which TOML does not know.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError([f"{file}:{line}: not UTF-8 text; save the file as UTF-8"]) from None
+        raise ConfigError([Problem("not UTF-8 text", "save the file as UTF-8", f"{file}:{line}")]) from None
 
 
-def _not_toml(file: Path, error: tomllib.TOMLDecodeError) -> str:
-    """The parser's sentence with its line in front, as in other mistakes; of what stands twice, in plain words."""
+def _not_toml(file: Path, error: tomllib.TOMLDecodeError) -> Problem:
+    """What the parser says, at its line; of what stands twice, in plain words.
+
+    Before Python 3.14, which has `msg` and `lineno`, the text is all that the parser gives.
+    """
     text, at, position = str(error).rpartition(" (at ")
     if not at:
-        return f"{file}: not TOML: {error}"
+        return Problem(f"not TOML: {error}", where=str(file))
+    cure = ""
     line = re.match(r"line (\d+), column \d+\)", position)
     twice = re.match(r"Cannot declare \((.*)\) twice", text)
     if twice:
         section = ".".join(re.findall(r"'([^']*)'", twice.group(1)))
-        text = f"[{section}] stands twice; put into one what is in both"
+        text, cure = f"[{section}] stands twice", "put into one what is in both"
     elif text == "Cannot overwrite a value":
-        text = "what is set here is set before; keep one"
-    return f"{file}{f':{line.group(1)}' if line else ''}: not TOML: {text}{'' if line else f' (at {position}'}"
+        text, cure = "what is set here is set before", "keep one"
+    if line is None:
+        return Problem(f"not TOML: {text} (at {position}", cure, str(file))
+    return Problem(f"not TOML: {text}", cure, f"{file}:{line.group(1)}")
 
 
 def _set(raw: dict[str, Any], override: Override) -> None:
@@ -178,57 +182,60 @@ def _given(raw: Mapping[str, Any], place: Place) -> bool:
 
 def _where(file: Path | None, lines: Mapping[Place, int], place: Place) -> str:
     """The file, and the line of a place or of the nearest around it that is known."""
-    for length in range(len(place), 0, -1):
-        if place[:length] in lines:
-            return f"{file}:{lines[place[:length]]}"
-    return str(file)
+    line = _line_of(lines, place)
+    return f"{file}:{line}" if line else str(file)
 
 
-# Mistakes as sentences.
+def _line_of(lines: Mapping[Place, int], place: Place) -> int:
+    """The line of a place or of the nearest around it that is known; 0 where none is."""
+    return next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
 
 
-def _sentences(
+# What is wrong, each with where it comes among the others: its line, or 0 for the command line's.
+
+
+def _problems(
     error: ValidationError, file: Path | None, lines: Mapping[Place, int], options: Mapping[Place, str]
-) -> list[str]:
-    found = []
+) -> list[Problem]:
+    found: list[tuple[int, Problem]] = []
     for details in causes(error.errors(include_url=False)):
         place = tuple(str(part) for part in details["loc"] if not _is_union_branch(part))
         contradictions = details.get("ctx", {}).get("error")
         if isinstance(contradictions, Contradictions):
             for fault in contradictions.faults:
                 places = [(*place, *inner) for inner in fault.places]
-                found.append(_contradiction(fault.said, places, file, lines, options))
+                found.append(_contradiction(fault, places, file, lines, options))
             continue
         option = _option_of(place, options)
         if option is None and place not in lines:
             # A section that the file does not have contradicts itself by the options that stand for its values.
             option = " ".join(text for at, text in options.items() if at[: len(place)] == place) or None
-        said = _say(details, place)
         if option is not None:
             # The option shows the value already.
-            given = f", not {_shown(details['input'], place)}"
-            found.append((0, f"{option}: {said.removesuffix(given)}"))
+            found.append((0, replace(_problem(details, place, ""), where=option)))
         else:
-            found.append(_at_its_line(said, place, file, lines))
-    return list(dict.fromkeys(sentence for _, sentence in sorted(found)))
+            found.append(_at_its_line(_problem(details, place), place, file, lines))
+    ordered = sorted(found, key=lambda each: (each[0], str(each[1])))
+    return list(dict.fromkeys(problem for _, problem in ordered))
 
 
 def _contradiction(
-    said: str, places: Sequence[Place], file: Path | None, lines: Mapping[Place, int], options: Mapping[Place, str]
-) -> tuple[int, str]:
+    fault: Fault, places: Sequence[Place], file: Path | None, lines: Mapping[Place, int], options: Mapping[Place, str]
+) -> tuple[int, Problem]:
     """What values say against each other, with the options among them, or the line of the one to change."""
     given = {option for place in places if (option := _option_of(place, options))}
     if given:
         # In the order in which options are listed, whatever the order of the places.
-        return 0, f"{' '.join(text for text in dict.fromkeys(options.values()) if text in given)}: {said}"
+        where = " ".join(text for text in dict.fromkeys(options.values()) if text in given)
+        return 0, Problem(fault.said, fault.cure, where)
     # What is left at its default stands nowhere in the file.
-    return _at_its_line(said, next((place for place in places if place in lines), places[0]), file, lines)
+    place = next((place for place in places if place in lines), places[0])
+    return _at_its_line(Problem(fault.said, fault.cure), place, file, lines)
 
 
-def _at_its_line(said: str, place: Place, file: Path | None, lines: Mapping[Place, int]) -> tuple[int, str]:
-    where = _where(file, lines, place)
-    line = int(where.rpartition(":")[2]) if where.rpartition(":")[2].isdigit() else 0
-    return line, f"{where}: {_dotted(place)}: {said}"
+def _at_its_line(problem: Problem, place: Place, file: Path | None, lines: Mapping[Place, int]) -> tuple[int, Problem]:
+    where = f"{_where(file, lines, place)}: {_dotted(place)}"
+    return _line_of(lines, place), replace(problem, where=where)
 
 
 def _option_of(place: Place, options: Mapping[Place, str]) -> str | None:
@@ -249,16 +256,22 @@ def _dotted(place: Place) -> str:
     return text
 
 
-def _say(details: ErrorDetails, place: Place) -> str:
+def _problem(details: ErrorDetails, place: Place, given: str | None = None) -> Problem:
+    """What is wrong, without its place; `given` as in `problem_of`."""
     kind = details["type"]
     if kind == "extra_forbidden":
         return _unknown_key(place)
     if kind == "missing":
-        return f"is missing; every {_dotted(place[:-1]).partition('[')[0]} table needs it"
+        return Problem("is missing", f"every {_table(place[:-1])} table needs it")
     if _model_at(place) is not None and (kind == "tuple_type" or place[-1].isdigit()):
-        table = _dotted(place).partition("[")[0]
-        return f"must be a table with [[{table}]] above it, for each; not {_shown(details['input'], place)}"
-    return said_of(details, _shown(details["input"], place))
+        shown_as = _shown(details["input"], place)
+        return Problem(f"must be a table with [[{_table(place)}]] above it, for each; not {shown_as}")
+    return problem_of(details, _shown(details["input"], place) if given is None else given)
+
+
+def _table(place: Place) -> str:
+    """The name of the list of tables that a place is in: gateway.upstreams."""
+    return ".".join(itertools.takewhile(lambda part: not part.isdigit(), place))
 
 
 def _shown(value: Any, place: Place) -> str:
@@ -269,18 +282,19 @@ def _shown(value: Any, place: Place) -> str:
 _KNOWN_AS: dict[Place, Place] = {("gateway", "dns_servers"): ("dns", "servers")}
 
 
-def _unknown_key(place: Place) -> str:
+def _unknown_key(place: Place) -> Problem:
+    no_such = "no such option"
     if meant := _KNOWN_AS.get(place):
-        return f"no such option; the DNS servers to ask are {meant[-1]} in [{'.'.join(meant[:-1])}]"
+        return Problem(no_such, f"the DNS servers to ask are {meant[-1]} in [{'.'.join(meant[:-1])}]")
     model = _model_at(place[:-1])
     known = list(model.model_fields) if model is not None else []
     near = difflib.get_close_matches(place[-1], known, n=1)
     if near:
-        return f"no such option; did you mean {near[0]}?"
+        return Problem(no_such, f"did you mean {near[0]}?")
     elsewhere = [p for p in _all_places(Config) if p[-1] == place[-1]]
     if elsewhere:
-        return f"no such option here; it belongs to [{'.'.join(elsewhere[0][:-1])}]"
-    return f"no such option; there are {', '.join(known)}"
+        return Problem(f"{no_such} here", f"it belongs to [{'.'.join(elsewhere[0][:-1])}]")
+    return Problem(no_such, f"there are {', '.join(known)}")
 
 
 def _model_at(place: Place) -> type[BaseModel] | None:
@@ -317,32 +331,3 @@ def _all_places(model: type[BaseModel], place: Place = ()) -> Iterator[Place]:
         inner = model_in(info.annotation)
         if inner is not None:
             yield from _all_places(inner, (*place, name))
-
-
-def line_numbers(text: str) -> dict[Place, int]:
-    """The line of each section and key in a TOML text that is laid out as usual: one header or key a line.
-
-    What is laid out otherwise (inline tables) is found by the line of what it is in.
-    """
-    lines: dict[Place, int] = {}
-    section: Place = ()
-    arrays: dict[Place, int] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        header = _HEADER.match(line)
-        if header:
-            section = _parts(header.group(1))
-            if line.lstrip().startswith("[["):
-                index = arrays[section] = arrays.get(section, -1) + 1
-                lines.setdefault(section, number)
-                section = (*section, str(index))
-            lines.setdefault(section, number)
-        elif key := _KEY.match(line):
-            place = section
-            for part in _parts(key.group(1)):
-                place = (*place, part)
-                lines.setdefault(place, number)
-    return lines
-
-
-def _parts(dotted: str) -> Place:
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))

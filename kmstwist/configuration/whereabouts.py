@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from kmstwist.addresses import DEFAULT_PORT
 
 if TYPE_CHECKING:
-    from kmstwist.configuration.reading import Effective, Place
+    from kmstwist.configuration.lines import Place
+    from kmstwist.configuration.reading import Effective
 
 #: The configuration that an installed server runs with.
 DEFAULT_CONFIG = Path("/etc/kmstwist/kmstwist.toml")
@@ -83,9 +84,12 @@ class Whereabouts:
         """The configuration of file, environment and options. Raises `ConfigError`."""
         from kmstwist.configuration import environment
         from kmstwist.configuration.reading import ConfigError, Override, load
+        from kmstwist.problem import Problem
 
         if not self.may_read:
-            raise ConfigError([f"{self.config.value} cannot be read by this user; run the command with sudo"])
+            raise ConfigError(
+                [Problem("cannot be read by this user", "run the command with sudo", str(self.config.value))]
+            )
         given = [
             Override(place, value if place == _PORT else str(value), f"{_OPTIONS[place]}={value}")
             for place, value in self._given.items()

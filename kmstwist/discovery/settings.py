@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup import names
 from kmstwist.discovery.lookup.names import DEFAULT_TIMEOUTS
+from kmstwist.problem import WrongValue
 from kmstwist.sections import Section
 
 # The messages of DNS are imported where they are needed: reading a configuration takes half as long without.
@@ -112,7 +113,7 @@ class PublishSettings(Section):
     @model_validator(mode="after")
     def _complete(self) -> PublishSettings:
         if self.principal is not None and self.keytab is None:
-            raise ValueError("principal says which one of a keytab: give the keytab too")
+            raise WrongValue("principal says which one of a keytab", "give the keytab too")
         return self
 
     def key(self) -> TsigKey | Kerberos | None:
@@ -124,7 +125,7 @@ class PublishSettings(Section):
         from kmstwist.discovery.publishing.tsig import KeyFileInvalid, read_key_file
 
         if self.key_file is not None and self.keytab is not None:
-            raise KeyFileInvalid("key_file and keytab are two ways to sign: give one of the two")
+            raise KeyFileInvalid("key_file and keytab are two ways to sign", "give one of the two")
         if self.keytab is not None:
             return Kerberos(self.keytab, self.principal)
         return None if self.key_file is None else read_key_file(self.key_file, self.key_name)

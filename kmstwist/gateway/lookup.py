@@ -39,7 +39,7 @@ async def find_hosts(
     try:
         answer = await lookup.service(domain)
     except LookupFailed as failed:
-        raise DiscoveryFailed(str(failed).rstrip(".")) from None
+        raise DiscoveryFailed(failed.said) from None
     records = available(answer.records)
     if not records:
         raise DiscoveryFailed(f"{answer.name} says that the domain has no KMS host")

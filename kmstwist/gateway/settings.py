@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from kmstwist.addresses import HostPort, is_address, parse_host_port
 from kmstwist.discovery.settings import Domain
+from kmstwist.problem import WrongValue
 from kmstwist.sections import Contradictions, Fault, Section
 
 
@@ -28,7 +29,7 @@ def _address(text: str) -> str:
 
 def _label(text: str) -> str:
     if not text.isprintable() or text != text.strip():
-        raise ValueError(f"{text!r} is not a name for logs and commands; leave out line ends and spaces around it")
+        raise WrongValue(f"{text!r} is not a name for logs and commands", "leave out line ends and spaces around it")
     return text
 
 
@@ -72,8 +73,8 @@ class PoolSettings(Section):
     @model_validator(mode="after")
     def _ordered(self) -> PoolSettings:
         if self.floor > self.ceiling:
-            said = f"floor ({self.floor}) is above ceiling ({self.ceiling}); lower floor"
-            raise Contradictions([Fault(said, (("floor",), ("ceiling",)))])
+            said = f"floor ({self.floor}) is above ceiling ({self.ceiling})"
+            raise Contradictions([Fault(said, "lower floor", (("floor",), ("ceiling",)))])
         return self
 
 
@@ -102,8 +103,8 @@ class HealthSettings(Section):
     def _ordered(self) -> HealthSettings:
         first, longest = self.backoff_first, self.backoff_longest
         if first > longest:
-            said = f"backoff_first ({first:g}) is above backoff_longest ({longest:g}); lower backoff_first"
-            raise Contradictions([Fault(said, (("backoff_first",), ("backoff_longest",)))])
+            said = f"backoff_first ({first:g}) is above backoff_longest ({longest:g})"
+            raise Contradictions([Fault(said, "lower backoff_first", (("backoff_first",), ("backoff_longest",)))])
         return self
 
 
@@ -145,9 +146,9 @@ class GatewaySettings(Section):
         if self.attempt_timeout > self.deadline and {"attempt_timeout", "deadline"} <= self.model_fields_set:
             said = (
                 f"attempt_timeout ({self.attempt_timeout:g}) is above deadline ({self.deadline:g}): one silent host "
-                "would use up a call's time, and no other be asked; lower it"
+                "would use up a call's time, and no other be asked"
             )
-            faults.append(Fault(said, (("attempt_timeout",), ("deadline",))))
+            faults.append(Fault(said, "lower it", (("attempt_timeout",), ("deadline",))))
         if faults:
             raise Contradictions(faults)
         return self
@@ -161,12 +162,12 @@ class GatewaySettings(Section):
             host = host_key(upstream.host_port)
             # Without a name it goes by its address, and another name would not make another host of it.
             if label in labels and (upstream.name or host not in hosts):
-                said = f"two upstreams are named '{label}'; give each its own name"
-                yield Fault(said, ((*table, "name"), (*table, "address")))
+                said = f"two upstreams are named '{label}'"
+                yield Fault(said, "give each its own name", ((*table, "name"), (*table, "address")))
             if host in hosts:
                 both = "two upstreams" if hosts[host] == label else f"'{hosts[host]}' and '{label}'"
-                said = f"{both} are the same host, {upstream.address}; name it once, with the weight it should have"
-                yield Fault(said, ((*table, "address"),))
+                said = f"{both} are the same host, {upstream.address}"
+                yield Fault(said, "name it once, with the weight it should have", ((*table, "address"),))
             labels.add(label)
             hosts.setdefault(host, label)
 

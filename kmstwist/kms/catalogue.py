@@ -15,6 +15,7 @@ from importlib import resources
 from uuid import UUID
 
 from kmstwist.kms import names
+from kmstwist.problem import ProblemError
 
 # Published in Microsoft's VAMT documentation.
 WINDOWS = UUID("55c92734-d682-4d71-983e-d6ec3f16059f")
@@ -43,14 +44,14 @@ def _application(row: dict[str, str]) -> UUID:
     return OFFICE_2010 if row["product"].endswith(" 2010") else APP_ID_OF_FAMILY[row["family"]]
 
 
-class UnknownProduct(LookupError):
-    """No product, or more than one, answers to a name; the text names some of those that may be meant.
+class UnknownProduct(ProblemError, LookupError):
+    """No product, or more than one, answers to a name; the cure names some of those that may be meant.
 
     `meant` are all products that fit the name as far as it goes; empty where it fits none.
     """
 
-    def __init__(self, text: str, meant: Sequence[Product] = ()) -> None:
-        super().__init__(text)
+    def __init__(self, what: str, cure: str = "", where: str = "", meant: Sequence[Product] = ()) -> None:
+        super().__init__(what, cure, where)
         self.meant = tuple(meant)
 
 
@@ -97,13 +98,13 @@ def find(name: str) -> Product:
         if len(meant) == 1:
             return meant[0]
         if meant:
-            raise UnknownProduct(_choice(name, meant), meant)
+            raise UnknownProduct(*_choice(name, meant), meant=meant)
     if possible := _that(names.could_be, asked):
-        raise UnknownProduct(_choice(name, possible), possible)
+        raise UnknownProduct(*_choice(name, possible), meant=possible)
     if asked and asked <= names.LINES:
         of_line = list(dict.fromkeys(product for words, product in _variants() if asked <= _line(product, words)))
-        raise UnknownProduct(_choice(name, of_line), of_line)
-    raise UnknownProduct(f'the catalogue has no product "{name}"{_suggestion(name, asked)}')
+        raise UnknownProduct(*_choice(name, of_line), meant=of_line)
+    raise UnknownProduct(f'the catalogue has no product "{name}"', _suggestion(name, asked))
 
 
 def _line(product: Product, words: frozenset[str]) -> frozenset[str]:
@@ -115,13 +116,14 @@ def _that(means: Callable[[frozenset[str], frozenset[str]], bool], asked: frozen
     return list(dict.fromkeys(product for words, product in _variants() if means(asked, words)))
 
 
-def _choice(name: str, meant: list[Product]) -> str:
+def _choice(name: str, meant: list[Product]) -> tuple[str, str]:
+    """What is wrong with a name that fits these, and the cure."""
     listed = [product.name for product in meant]
     fewer = listed[:_SUGGESTIONS]
     if len(meant) == 1:
-        return f'"{name}" leaves out what tells editions apart; did you mean {_listed(fewer)}?'
+        return f'"{name}" leaves out what tells editions apart', f"did you mean {_listed(fewer)}?"
     such = "such as" if len(meant) > len(fewer) else "namely"
-    return f'"{name}" fits {len(meant)} products, {such} {_listed(fewer)}; give the whole name'
+    return f'"{name}" fits {len(meant)} products, {such} {_listed(fewer)}', "give the whole name"
 
 
 def _suggestion(name: str, asked: frozenset[str]) -> str:
@@ -136,7 +138,7 @@ def _suggestion(name: str, asked: frozenset[str]) -> str:
         common = {product.name: len(words & asked - names.LINES) for words, product in _variants()}
         most = max(common.values())
         found = [each for each, shared in common.items() if shared == most][:_SUGGESTIONS] if most else []
-    return f"; did you mean {_listed(found)}?" if found else ""
+    return f"did you mean {_listed(found)}?" if found else ""
 
 
 @cache

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from kmstwist.kms.catalogue import FAMILIES, Product, products
+from kmstwist.kms.catalogue import Product, products
 from kmstwist.kms.messages import RequestFacts
 
 LAB_NAMESPACE = uuid5(NAMESPACE_URL, "urn:kmstwist:lab")
@@ -41,8 +41,3 @@ def named(facts: RequestFacts) -> RequestFacts:
     """The facts of a readable request, with its product's name where the product is the lab's."""
     product = None if facts.product else product_of(facts.act_id)
     return facts if product is None else replace(facts, product=product.name)
-
-
-def family_of(service_id: UUID) -> str | None:
-    """The family of a lab key management service id, or None for any other UUID."""
-    return next((family for family in FAMILIES if kms_id(family) == service_id), None)

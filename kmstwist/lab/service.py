@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from kmstwist.kms.catalogue import APPLICATION_NAMES
 from kmstwist.lab.host import LabHost, Memory
-from kmstwist.lab.store import HostSettings, LabStore, StoreError
+from kmstwist.lab.store import HostSettings, LabFileError, LabStore
 from kmstwist.logevents import LAB_STORE
 
 _SAVE_EVERY = 1.0
@@ -97,7 +97,7 @@ class LabService(Service):
         self._complain(failure)
 
     def _complain(self, failure: Failure) -> None:
-        failure.trap(StoreError)
+        failure.trap(LabFileError)
         if not self._complained:
             self._complained = True
             LAB_STORE.emit(self._log, detail=failure.getErrorMessage())

@@ -16,12 +16,12 @@ from kmstwist.problem import ProblemError
 _LOCK_TIMEOUT_SECONDS = 5
 
 
-class StoreError(ProblemError):
+class LabFileError(ProblemError):
     """A file of the lab's cannot be opened, read or written."""
 
 
 class SqliteFile(ABC):
-    """An open file with its tables, made with its folder if there is none; `StoreError` if it is of no use.
+    """An open file with its tables, made with its folder if there is none; `LabFileError` if it is of no use.
 
     A kind of file says what it holds, in its error sentences (`_holds`, with its verb), and has its own cures.
     """
@@ -41,13 +41,13 @@ class SqliteFile(ABC):
             with self._engine.begin() as connection:
                 self._prepare(connection)
         except OSError as error:
-            raise StoreError(
+            raise LabFileError(
                 f"the lab's folder {path.parent} cannot be made ({error.strerror})", "name another with --state-dir"
             ) from None
         except DBAPIError as error:
             self.close()
             raise self._explained(error) from error
-        except StoreError:
+        except LabFileError:
             self.close()
             raise
 
@@ -59,7 +59,7 @@ class SqliteFile(ABC):
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if version > self._schema_version:
             what, verb = self._holds
-            raise StoreError(
+            raise LabFileError(
                 f"the lab's {what} {self._path} {verb} written by a newer kmstwist (schema {version}, this one knows "
                 f"{self._schema_version})",
                 "update kmstwist, or move the file away",
@@ -73,7 +73,7 @@ class SqliteFile(ABC):
         """Bring the tables of an earlier `version` up to this one; those that are missing are made in any case."""
 
     @abstractmethod
-    def _explained(self, error: DBAPIError) -> StoreError:
+    def _explained(self, error: DBAPIError) -> LabFileError:
         """The error in a sentence, with the cure for this kind of file."""
 
 

@@ -27,10 +27,10 @@ from sqlalchemy.exc import DBAPIError
 
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, HostEvent, Memory
-from kmstwist.lab.sqlitefile import SqliteFile, StoreError
+from kmstwist.lab.sqlitefile import LabFileError, SqliteFile
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
-__all__ = ["STORE_FILE_NAME", "HostSettings", "LabStore", "StoreError"]
+__all__ = ["STORE_FILE_NAME", "HostSettings", "LabFileError", "LabStore"]
 
 STORE_FILE_NAME = "lab.sqlite"
 SCHEMA_VERSION = 3
@@ -124,14 +124,14 @@ def request_processed(event: HostEvent) -> str:
 
 
 class LabStore(SqliteFile):
-    """The file of one lab host's memory, made with its folder if there is none; `StoreError` if it is of no use."""
+    """The file of one lab host's memory, made with its folder if there is none; `LabFileError` if it is of no use."""
 
     _holds = ("memory", "was")
     _metadata = _metadata
     _schema_version = SCHEMA_VERSION
 
     def load(self) -> Memory:
-        """All that was saved; `StoreError` if it cannot be read."""
+        """All that was saved; `LabFileError` if it cannot be read."""
         clients: dict[UUID, list[ClientRecord]] = {}
         counters = Counters()
         try:
@@ -153,7 +153,7 @@ class LabStore(SqliteFile):
         return Memory(applications, counters)
 
     def save(self, changes: Memory) -> None:
-        """Replace what changed, all or nothing; `StoreError` if it cannot be written."""
+        """Replace what changed, all or nothing; `LabFileError` if it cannot be written."""
         clients = [
             {
                 "app_id": app_id,
@@ -204,11 +204,11 @@ class LabStore(SqliteFile):
         return [StoredEvent(row.id, row.at, row.info) for row in reversed(rows)]
 
     def load_settings(self) -> HostSettings:
-        """The settings that were made; `StoreError` if they cannot be read."""
+        """The settings that were made; `LabFileError` if they cannot be read."""
         return self._settings("")
 
     def save_settings(self, settings: HostSettings) -> None:
-        """Replace all settings; `StoreError` if they cannot be written."""
+        """Replace all settings; `LabFileError` if they cannot be written."""
         self._replace_settings("", settings)
 
     def load_running(self) -> HostSettings:
@@ -216,7 +216,7 @@ class LabStore(SqliteFile):
         return self._settings(_RUNNING)
 
     def save_running(self, settings: HostSettings) -> None:
-        """Note what the host runs with; `StoreError` if it cannot be written."""
+        """Note what the host runs with; `LabFileError` if it cannot be written."""
         self._replace_settings(_RUNNING, settings)
 
     def _settings(self, prefix: str) -> HostSettings:
@@ -249,7 +249,7 @@ class LabStore(SqliteFile):
         except DBAPIError as error:
             raise self._explained(error) from error
 
-    def _explained(self, error: Exception) -> StoreError:
+    def _explained(self, error: Exception) -> LabFileError:
         cause = str(error.orig if isinstance(error, DBAPIError) else error)
         trouble = trouble_of(error)
         cure = str(trouble)
@@ -258,4 +258,4 @@ class LabStore(SqliteFile):
         elif trouble in (Trouble.DAMAGED, Trouble.NO_STORE, Trouble.OTHER):
             what = str(trouble) or "it is damaged or no file of kmstwist's"
             cure = f"{what}; move it away, and the lab starts with a count of 0"
-        return StoreError(f"the lab's memory {self._path} cannot be used ({cause})", cure)
+        return LabFileError(f"the lab's memory {self._path} cannot be used ({cause})", cure)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from kmstwist.problem import WrongValue
 from kmstwist.sections import SECRET, Section
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://\S+")
@@ -66,7 +67,7 @@ def quiet_hours(text: str) -> tuple[time, time]:
     """From when to when, such as 22:00-07:00. Raises `ValueError`."""
     found = _HOURS.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{text!r} is not a span of hours; write it as 22:00-07:00")
+        raise WrongValue(f"{text!r} is not a span of hours", "write it as 22:00-07:00")
     one, two, three, four = map(int, found.groups())
     return time(one, two), time(three, four)
 
@@ -75,7 +76,7 @@ def clock_time(text: str) -> time:
     """A time of the day, such as 08:00. Raises `ValueError`."""
     found = _AT.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{text!r} is not a time of day; write it as 08:00")
+        raise WrongValue(f"{text!r} is not a time of day", "write it as 08:00")
     return time(int(found.group(1)), int(found.group(2)))
 
 

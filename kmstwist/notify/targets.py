@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from kmstwist.notify.letters import Text
 from kmstwist.notify.settings import scheme_of
+from kmstwist.problem import ProblemError
 from kmstwist.shown import HIDDEN, visible
 from kmstwist.system.extras import install_command
 
@@ -30,8 +31,8 @@ _HOSTED = frozenset({"mailto", "mailtos", "json", "jsons", "xml", "xmls", "form"
 _AUTHORITY = re.compile(r"(?:[^/?#]*@)?(?P<host>[^/?#@:]*)(?::\d+)?(?=[/?#]|$)")
 
 
-class TargetError(Exception):
-    """The targets cannot be used; the text is a sentence with its cure, and shows no URL."""
+class TargetError(ProblemError):
+    """The targets cannot be used; no URL is shown."""
 
 
 class NotSent(Exception):
@@ -76,7 +77,7 @@ def make_targets(urls: Sequence[str]) -> list[Target]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "apprise":
             raise
-        raise TargetError(f"[notify] needs the Python package apprise; cure: {install_command('notify')}") from None
+        raise TargetError("[notify] needs the Python package apprise", install_command("notify")) from None
     _logger()
     found = []
     for number, url in enumerate(urls, 1):
@@ -84,8 +85,9 @@ def make_targets(urls: Sequence[str]) -> list[Target]:
         service: Any = Apprise()
         if not service.add(url):
             raise TargetError(
-                f"[notify] targets: number {number} ({kind}://{HIDDEN}) is not a URL that Apprise can use; its "
-                "documentation has each service's (https://github.com/caronc/apprise/wiki)"
+                f"number {number} ({kind}://{HIDDEN}) is not a URL that Apprise can use",
+                "its documentation has each service's (https://github.com/caronc/apprise/wiki)",
+                "[notify] targets",
             )
         for each in service:
             each.socket_connect_timeout = CONNECT_S

@@ -21,6 +21,7 @@ from kmstwist.configuration import environment
 from kmstwist.configuration.options import OPTIONS, Option
 from kmstwist.configuration.reading import ConfigError, Effective, Override, load
 from kmstwist.configuration.whereabouts import CONFIG_VARIABLE
+from kmstwist.problem import Problem
 from kmstwist.process.adoption import Adoption
 from kmstwist.process.pidfile import prepare_pid_file
 from kmstwist.startup import StartupError
@@ -151,7 +152,7 @@ class Options(usage.Options):
             try:
                 values = [one.convert(text) for text in given]
             except ValueError:
-                mistakes.append(f"{shown}: must be {_WANTED[one.convert]}")
+                mistakes.append(Problem(f"must be {_WANTED[one.convert]}", where=shown))
                 continue
             value = values if one.repeated else values[0]
             found += [Override(place, value, shown) for place in (one.place, *one.also)]

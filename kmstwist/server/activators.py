@@ -21,7 +21,7 @@ from kmstwist.kms.catalogue import products
 from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import LabKey, LabKeyError
 from kmstwist.lab.service import LabService
-from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreError
+from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabFileError, LabStore
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 from kmstwist.transport.endpoints import Guarded, addresses_endpoint, endpoint_for
@@ -49,7 +49,7 @@ def make_lab(config: Config, reactor: Reactor) -> LabService:
         running = HostSettings(config.lab.activation_interval, config.lab.renewal_interval, port, publishes)
         store.save_running(running)
         store.close()
-    except (LabKeyError, StoreError) as error:
+    except (LabKeyError, LabFileError) as error:
         raise StartupError.of(error) from None
     ahead = config.lab.clock_error * 60
     host = LabHost(

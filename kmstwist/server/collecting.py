@@ -74,7 +74,7 @@ def _tls(settings: EventsSettings) -> CertificateOptions:
     try:
         from twisted.internet import ssl
     except ImportError:
-        raise StartupError(f"[events] tls needs pyOpenSSL; cure: {install_command('tls')}") from None
+        raise StartupError("[events] tls needs pyOpenSSL", install_command("tls")) from None
     from OpenSSL.crypto import FILETYPE_PEM, Error
 
     assert settings.certificate is not None

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from kmstwist.configuration.derived import state_dir
 from kmstwist.configuration.model import Config
-from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore, StoreError
+from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabFileError, LabStore
 from kmstwist.startup import StartupError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -29,7 +29,7 @@ def as_set_with_slmgr(config: Config) -> Config:
             settings = store.load_settings()
         finally:
             store.close()
-    except StoreError as error:
+    except LabFileError as error:
         raise StartupError.of(error) from None
     return with_settings(config, settings)
 

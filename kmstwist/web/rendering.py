@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from kmstwist import __version__
 from kmstwist.audit.reports.model import as_day
-from kmstwist.reasons import EXPLANATIONS, Reason
+from kmstwist.reasons import EXPLANATIONS
 
 #: Characters from which on a name is broken where it does not fit.
 LONG = 30
@@ -182,7 +182,7 @@ def words(count: int, one: str, many: str = "") -> str:
 
 def is_reason(code: str) -> bool:
     """Whether a code is one of kmstwist's own reasons."""
-    return code in Reason._value2member_map_ and Reason(code) in EXPLANATIONS
+    return any(code == reason for reason in EXPLANATIONS)
 
 
 def isolate(text: str) -> Markup:

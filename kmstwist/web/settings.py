@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from kmstwist.addresses import AddressError, HostPort, parse_host_port
 from kmstwist.audit.central.url import wrong_in_url
+from kmstwist.problem import WrongValue
 
 #: The port where `listen` names none.
 DEFAULT_PORT = 9688
@@ -64,16 +65,14 @@ class WebSettings(BaseModel):
     @classmethod
     def _is_postgresql(cls, value: str | None) -> str | None:
         if value is not None and (wrong := wrong_in_url(value)):
-            raise ValueError(
-                f"{wrong}; write it as postgresql://USER@HOST/DATABASE, the password belongs into ~/.pgpass"
-            )
+            raise WrongValue(wrong, "write it as postgresql://USER@HOST/DATABASE, the password belongs into ~/.pgpass")
         return value
 
     @model_validator(mode="after")
     def _guarded(self) -> WebSettings:
         if self.listen is not None and self.users is None and not ip_address(web_address(self.listen).host).is_loopback:
-            raise ValueError(
-                f"listen = {self.listen!r} can be reached from other machines: name a file of users "
-                "(kmstwist web password makes one), or listen on 127.0.0.1"
+            raise WrongValue(
+                f"listen = {self.listen!r} can be reached from other machines",
+                "name a file of users (kmstwist web password makes one), or listen on 127.0.0.1",
             )
         return self

@@ -317,7 +317,7 @@ def test_a_gateway_with_another_salt_is_refused_with_the_cure_and_feeds_nothing(
     forward_all(Forwarder(first, target, salt=b"1" * 32))
     second, other = hashed(tmp_path / "two", b"2" * 32)
     insert_batch(second, [other.apply(known(START, "pc1"))])
-    with pytest.raises(StoreError, match=r"another salt .* cure: kmstwist audit salt export FILE on a gateway"):
+    with pytest.raises(StoreError, match=r"another salt .*; kmstwist audit salt export FILE on a gateway"):
         Forwarder(second, target, salt=b"2" * 32).forward_once()
     assert len(rows(target, "records")) == 1
     (tmp_path / "audit.salt").write_bytes(b"2" * 32)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
+from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.sums.keys import UNKNOWN_NETWORK, machine_key, network_of
 from tests.audit.making import START, known
 
@@ -73,7 +73,7 @@ def test_a_salt_that_others_may_read_is_refused_with_the_cure(tmp_path: Path) ->
     path = tmp_path / "audit.salt"
     load_salt(path)
     path.chmod(0o644)
-    with pytest.raises(ValueError, match="chmod 600"):
+    with pytest.raises(SaltError, match="chmod 600"):
         load_salt(path)
 
 
@@ -81,7 +81,7 @@ def test_a_damaged_salt_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "audit.salt"
     load_salt(path)
     path.write_bytes(b"short")
-    with pytest.raises(ValueError, match="restore it"):
+    with pytest.raises(SaltError, match="restore it"):
         load_salt(path)
     assert path.read_bytes() == b"short"
 

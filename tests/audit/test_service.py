@@ -196,7 +196,7 @@ def test_a_salt_that_others_may_read_keeps_the_audit_from_starting(tmp_path: Pat
     (tmp_path / "audit.salt").write_bytes(bytes(32))
     (tmp_path / "audit.salt").chmod(0o644)
     settings = AuditSettings(store=str(tmp_path / "a.sqlite"), privacy=PrivacyPolicy(client=Keep.HASH))
-    with pytest.raises(StoreError, match="cure: chmod 600"):
+    with pytest.raises(StoreError, match="salt; chmod 600"):
         AuditService(settings, reactor).startService()
 
 

@@ -16,9 +16,10 @@ from kmstwist.cli.main import kmstwist
 from kmstwist.cli.reference import PAGES
 from kmstwist.configuration.derived import refuse_open_passwords
 from kmstwist.configuration.document import commented_toml, effective_toml
+from kmstwist.configuration.lines import line_numbers
 from kmstwist.configuration.model import Config, LabSettings, ServerSettings
 from kmstwist.configuration.options import OPTIONS
-from kmstwist.configuration.reading import ConfigError, Override, line_numbers, load
+from kmstwist.configuration.reading import ConfigError, Override, load
 from kmstwist.kms.catalogue import FAMILIES
 from kmstwist.process.options import Options
 from kmstwist.rpc import NEWEST_WINDOWS, WINDOWS_VERSIONS
@@ -41,7 +42,7 @@ def write(tmp_path: Path) -> Any:
 def mistakes(file: Path | None, *overrides: Override) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         load(file, overrides)
-    return [mistake.replace(f"{file}:", "") for mistake in caught.value.mistakes]
+    return [str(mistake).replace(f"{file}:", "") for mistake in caught.value.mistakes]
 
 
 def test_without_a_file_and_options_everything_is_the_default() -> None:
@@ -115,7 +116,7 @@ activation_interval = 1
         ("[server]\nworkers = 4\n", "2: server.workers: several workers are for a gateway, and no upstream is named"),
         (
             '[server]\nlisten = ["systemd:domain=INET6:index=0", "tcp6:"]\n',
-            "2: server.listen[2]: 'tcp6:' is not an address with a port and no Twisted endpoint (invalid literal",
+            "2: server.listen[2]: 'tcp6:' is neither an address with a port nor a Twisted endpoint (invalid literal",
         ),
         (
             '[[gateway.upstreams]]\naddress = "10.0.0.300"\n',

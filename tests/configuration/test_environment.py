@@ -22,7 +22,7 @@ def config_of(**environment: str):  # type: ignore[no-untyped-def]
 def mistakes_of(environment: dict[str, str]) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
         load(None, overrides(environment))
-    return caught.value.mistakes
+    return tuple(map(str, caught.value.mistakes))
 
 
 def test_numbers_texts_and_switches_are_read_as_the_model_has_them() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kmstwist.kms.catalogue import OFFICE, WINDOWS, Product, find, products
-from kmstwist.kms.labids import activation_id, family_of, kms_id, product_of
+from kmstwist.kms.labids import activation_id, kms_id, product_of
 from kmstwist.kms.version import Version
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.host import LabHost
@@ -250,4 +250,3 @@ def test_lab_product_ids_are_the_projects_own_and_lead_back(windows: Product) ->
     assert all(one.version == 5 for one in ids)
     assert product_of(activation_id(windows.name)) == windows
     assert product_of(uuid4()) is None
-    assert (family_of(kms_id("Office")), family_of(uuid4())) == ("Office", None)

@@ -10,7 +10,7 @@ from kmstwist.kms.catalogue import OFFICE, WINDOWS, Product
 from kmstwist.lab import sqlitefile
 from kmstwist.lab.host import LabHost, Memory
 from kmstwist.lab.keys import LabKey
-from kmstwist.lab.store import LabStore, StoreError
+from kmstwist.lab.store import LabFileError, LabStore
 from tests.lab.conftest import Clock, changes_of
 
 from .conftest import DAY, START, ask, machine
@@ -95,7 +95,7 @@ def test_a_later_save_replaces_the_earlier_one_of_that_application_only(
 def test_a_file_that_is_no_database_is_explained(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("this is not a database, but it is long enough to be taken for a header of one" * 20)
-    with pytest.raises(StoreError, match=r"not a database.*move it away"):
+    with pytest.raises(LabFileError, match=r"not a database.*move it away"):
         LabStore(path)
 
 
@@ -104,19 +104,19 @@ def test_a_file_of_a_newer_schema_is_left_alone(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match="newer kmstwist"):
+    with pytest.raises(LabFileError, match="newer kmstwist"):
         LabStore(path)
 
 
 def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="--state-dir"):
+    with pytest.raises(LabFileError, match="--state-dir"):
         LabStore(tmp_path / "file" / "lab.sqlite")
 
 
 def test_a_folder_in_the_files_place_is_explained(tmp_path: Path) -> None:
     (tmp_path / "lab.sqlite").mkdir()
-    with pytest.raises(StoreError, match="belong to this user"):
+    with pytest.raises(LabFileError, match="belong to this user"):
         LabStore(tmp_path / "lab.sqlite")
 
 
@@ -129,7 +129,7 @@ def test_a_file_locked_by_another_process_is_explained_and_nothing_is_lost(
     changes = changes_of(host)
     other = sqlite3.connect(path)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="another process holds it"):
+    with pytest.raises(LabFileError, match="another process holds it"):
         store.save(changes)
     other.rollback()
     other.close()

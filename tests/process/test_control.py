@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThread
 from kmstwist.configuration.changes import in_force
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import ConfigError, Effective
+from kmstwist.problem import Problem
 from kmstwist.process.control import CommandError, ControlFactory, ControlService, ask, socket_path
 from kmstwist.process.supervisor import merged
 from kmstwist.server.reload import Reloader
@@ -138,7 +139,7 @@ def test_what_needs_a_restart_is_said_until_it_is_in_force_or_changed_back() -> 
 
 def test_a_bad_configuration_is_refused_and_the_old_one_stays() -> None:
     applied: list[Config] = []
-    bad = reloader(Config(), ConfigError(["x.toml:1: a mistake"]), applied)
+    bad = reloader(Config(), ConfigError([Problem("a mistake", where="x.toml:1")]), applied)
     with pytest.raises(ConfigError):
         bad.reload()
     bad.reload_quietly()

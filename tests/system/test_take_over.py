@@ -142,7 +142,7 @@ def test_a_mistake_that_is_found_first_leaves_the_other_as_it_was(lab: Server, t
     (lab.state_dir / "audit.salt").chmod(0o644)
     result = start(lab, f"--config={tmp_path / 'kmstwist.toml'}")
     assert (result.returncode, "Traceback" in result.stderr) == (1, False)
-    assert "others may read the audit's salt; cure: chmod 600" in result.stderr
+    assert "others may read the audit's salt; chmod 600" in result.stderr
     # A successor that asked for the sockets and then died is a mistake of the same kind.
     TakeOver.begin(socket_path(lab.state_dir, lab.port)).close()
     assert kmstwist("probe", f"127.0.0.1:{lab.port}").returncode == 0

@@ -13,7 +13,7 @@ from kmstwist.audit.central.forward import forwarded_up_to, target_name
 from kmstwist.audit.central.salt import fingerprint, noted
 from kmstwist.audit.engine import StoreError, open_engine, open_reader, plain_error, reading
 from kmstwist.audit.migrate import HEAD, current_revision, revision_fault
-from kmstwist.audit.privacy import load_salt
+from kmstwist.audit.privacy import SaltError, load_salt
 from kmstwist.shown import without_password
 
 
@@ -61,7 +61,7 @@ def _problem(connection: Connection, salt_file: Path | None) -> str:
         if there is not None and salt_file is not None and salt_file.exists():
             try:
                 own = fingerprint(load_salt(salt_file))
-            except ValueError as error:
+            except SaltError as error:
                 return str(error)
             if own != there:
                 return f"its fields are hashed with another salt (fingerprint {there}) than this gateway's ({own})"

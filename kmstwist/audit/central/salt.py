@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import insert_for
 from kmstwist.audit.engine import StoreError, reading, writing
-from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy, load_salt
+from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.store import read_fact
 from kmstwist.system.secrets import is_open_to_others
 
@@ -38,16 +38,15 @@ def noted(connection: Connection) -> str | None:
 
 #: What to do where a central store, or a gateway's own, is hashed with another salt.
 CENTRAL_CURE = (
-    "so one machine would be counted twice; cure: kmstwist audit salt export FILE on a gateway that has joined, "
-    "kmstwist audit salt import FILE here, and a restart"
+    "kmstwist audit salt export FILE on a gateway that has joined, kmstwist audit salt import FILE here, and a restart"
 )
-OWN_CURE = "cure: restore that salt, or move the store away with its -wal and -shm files"
+OWN_CURE = "restore that salt, or move the store away with its -wal and -shm files"
 
 
 def join(target: Engine, salt: bytes, name: str, cure: str = CENTRAL_CURE) -> None:
     """Have a store be fed with fields hashed with `salt`; the first to come decides for all.
 
-    Raises StoreError, with the cure, if it has those of another salt. `name` is the store's, for the sentence.
+    Raises StoreError if it has those of another salt. `name` is the store's, for the sentence.
     """
     if not salt:
         return
@@ -62,7 +61,8 @@ def join(target: Engine, salt: bytes, name: str, cure: str = CENTRAL_CURE) -> No
     if there != own:
         raise StoreError(
             f"the fields in {name} are hashed with another salt (fingerprint {there}) than this gateway's ({own}), "
-            f"{cure}"
+            "so one machine would be counted twice",
+            cure,
         )
 
 
@@ -144,7 +144,7 @@ def import_salt(source: Path, salt_file: Path, store: Engine | None) -> tuple[st
 def _loaded(salt_file: Path) -> bytes:
     try:
         return load_salt(salt_file)
-    except ValueError as error:
+    except SaltError as error:
         raise StoreError.of(error) from None
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from kmstwist.audit.products.named import Named
+from kmstwist.problem import WrongValue
 from kmstwist.sections import Contradictions, Fault, Section
 
 
@@ -18,8 +19,8 @@ def _activation_id(text: str) -> str:
     try:
         return str(UUID(bare))
     except ValueError:
-        raise ValueError(
-            f"'{text}' is not an activation id; write it as slmgr /dlv prints it, 8-4-4-4-12 hexadecimal digits"
+        raise WrongValue(
+            f"'{text}' is not an activation id", "write it as slmgr /dlv prints it, 8-4-4-4-12 hexadecimal digits"
         ) from None
 
 
@@ -55,7 +56,9 @@ class ProductsSettings(Section):
         seen = set()
         for number, product in enumerate(self.named):
             if product.id in seen:
-                yield Fault(f"the product {product.id} is named twice; keep one name", (("named", str(number), "id"),))
+                yield Fault(
+                    f"the product {product.id} is named twice", "keep one name", (("named", str(number), "id"),)
+                )
             seen.add(product.id)
 
     @property

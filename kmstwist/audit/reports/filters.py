@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from sqlalchemy import Column, Connection, String, Table, or_, select
@@ -16,13 +15,15 @@ from kmstwist.audit import schema
 from kmstwist.audit.products.names import LAB_ONLY, Names
 from kmstwist.audit.reports.model import Query, to_ms
 from kmstwist.kms.catalogue import APPLICATION_NAMES
+from kmstwist.networks import Network, lies_in, network_of
+from kmstwist.problem import WrongValue
 
 NOT_READABLE = "(not readable)"
 
 _APPLICATIONS = {str(app): name for app, name in APPLICATION_NAMES.items()}
 
 
-class QueryError(ValueError):
+class QueryError(WrongValue):
     """A question that cannot be asked; the text says why."""
 
 
@@ -90,23 +91,19 @@ def on_hours(table: Table, query: Query) -> list[ColumnElement[bool]]:
 def within(connection: Connection, table: Table, network: str) -> ColumnElement[bool]:
     """That a row's network lies in `network`. Raises QueryError if that is none."""
     try:
-        wanted = ip_network(network, strict=False)
-    except ValueError as error:
-        raise QueryError(f"{network!r} is not a network; write it as 10.1.0.0/16 or 2001:db8::/32") from error
+        wanted = network_of(network)
+    except WrongValue as error:
+        raise QueryError.of(error) from None
     known: Iterable[str] = connection.scalars(select(table.c.network).distinct())
     return table.c.network.in_([each for each in known if _lies_in(each, wanted)])
 
 
-def _lies_in(text: str, wanted: IPv4Network | IPv6Network) -> bool:
+def _lies_in(stored: str, wanted: Network) -> bool:
     try:
-        network = ip_network(text)
-    except ValueError:
+        return lies_in(network_of(stored), wanted)
+    except WrongValue:
+        # "unknown", or a hash.
         return False
-    if isinstance(network, IPv4Network) and isinstance(wanted, IPv4Network):
-        return network.subnet_of(wanted)
-    if isinstance(network, IPv6Network) and isinstance(wanted, IPv6Network):
-        return network.subnet_of(wanted)
-    return False
 
 
 def application_name(app: str, names: Names = LAB_ONLY) -> str:

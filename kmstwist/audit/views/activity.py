@@ -14,7 +14,7 @@ from kmstwist.audit import schema
 from kmstwist.audit.products.names import Names
 from kmstwist.audit.records import first_id_at
 from kmstwist.audit.reports.filters import NOT_READABLE
-from kmstwist.audit.reports.model import DAY_MS, Heading, Kind, ReportRow, maybe_moment, moment, to_ms
+from kmstwist.audit.reports.model import Heading, Kind, ReportRow, maybe_moment, moment, to_ms
 from kmstwist.audit.schema import HOUR_MS
 from kmstwist.audit.sums.keys import network_of
 
@@ -61,11 +61,6 @@ class DayRow(ReportRow):
     def month(self) -> str:
         """Its month, as 2026-01."""
         return f"{self.day:%Y-%m}"
-
-    @property
-    def week(self) -> date:
-        """The Monday of its week."""
-        return self.day - timedelta(days=self.day.weekday())
 
     @property
     def next(self) -> date:
@@ -173,15 +168,3 @@ def _networks(connection: Connection, since: datetime, until: datetime) -> _Numb
         entry[1] += int(calls - good)
         entry[2] = last if entry[2] is None else max(entry[2], last)
     return {name: (good, bad, last) for name, (good, bad, last) in found.items()}
-
-
-def oldest_day(connection: Connection) -> date | None:
-    """The first day with a call; None where there was none."""
-    hour = connection.scalar(select(func.min(schema.hourly_activity.c.hour)))
-    return None if hour is None else moment(int(hour) * HOUR_MS).date()
-
-
-def day_bounds(day: date) -> tuple[datetime, datetime]:
-    """When a day begins and ends, in UTC."""
-    begins = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return begins, begins + timedelta(milliseconds=DAY_MS)

@@ -20,9 +20,6 @@ from kmstwist.audit.sums.keys import machine_key, network_of
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.reasons import Reason
 
-#: The event that a KMS host writes for each request it gets.
-REQUEST_EVENT = 12290
-
 
 class Became(StrEnum):
     """What became of a call, in words for who knows Windows."""

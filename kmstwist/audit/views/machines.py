@@ -136,16 +136,13 @@ def list_machines(connection: Connection, wanted: Wanted, limit: int, offset: in
     return _machine_rows(connection, [rows[one] for one in found if one in rows], wanted.now)
 
 
-def all_machines(connection: Connection, wanted: Wanted, limit: int, after: Sequence[str] = ()) -> list[MachineRow]:
-    """The next rows after a key (machine, application id, slot), in the order of keys: for reading all, in pieces."""
-    rows, _ = next_machines(connection, wanted, limit, after)
-    return rows
-
-
 def next_machines(
     connection: Connection, wanted: Wanted, limit: int, after: Sequence[str] = ()
 ) -> tuple[list[MachineRow], tuple[str, ...]]:
-    """As `all_machines`, with the key of the last row; an empty key once there are no more."""
+    """The next rows after a key (machine, application id, slot), in the order of keys: for reading all, in pieces.
+
+    With the key of the last row, which is empty once there are no more.
+    """
     table = schema.machines
     key = tuple_(table.c.machine, table.c.app, table.c.slot)
     statement: Select[Any] = select(table).where(*_where(connection, wanted)).order_by(*key.clauses).limit(limit)

@@ -80,12 +80,12 @@ def show(as_json: bool, store: str, salt_file: Path | None) -> None:
     """Show the fingerprint of this gateway's salt, and the one that the store has noted."""
     from kmstwist.audit.central.salt import fingerprint, noted
     from kmstwist.audit.engine import reading
-    from kmstwist.audit.privacy import load_salt
+    from kmstwist.audit.privacy import SaltError, load_salt
 
     place = salt_beside(store, salt_file)
     try:
         own = fingerprint(load_salt(place)) if place.exists() else None
-    except ValueError as error:
+    except SaltError as error:
         raise click.ClickException(str(error)) from error
     if not as_json:
         say(f"{place}: {own or 'there is none'}")

@@ -55,7 +55,7 @@ def doctor(
         case = _examine(where)
     except ConfigError as error:
         findings += [
-            Finding("configuration", Health.DOWN, mistake, "kmstwist config check says it again after a change")
+            Finding("configuration", Health.DOWN, mistake.placed, mistake.cure or "kmstwist config check")
             for mistake in error.mistakes
         ]
     else:

@@ -77,8 +77,7 @@ def check(file: Path | None) -> None:
         refuse_ourselves(effective.config)
         refuse_missing(effective.config)
     except StartupError as error:
-        place = "" if str(error).startswith(f"{file}:") else f"{file}: "
-        raise click.ClickException(f"{place}{error}.") from None
+        raise click.ClickException(f"{error.problem}." if error.problem.where else f"{file}: {error}.") from None
     except ConfigError as error:
         for mistake in error.mistakes:
             click.echo(mistake, err=True)

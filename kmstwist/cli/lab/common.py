@@ -21,7 +21,7 @@ from kmstwist.lab.machines.activation import TIMEOUT, Asking, contact_over_tcp
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.locating import locator
 from kmstwist.lab.machines.store import MACHINES_FILE_NAME, MachineStore
-from kmstwist.lab.store import StoreError
+from kmstwist.lab.store import LabFileError
 from kmstwist.reactor import Reactor
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -102,7 +102,7 @@ def told() -> Iterator[None]:
         yield
     except LabKeyError as error:
         raise click.ClickException(f"{error}, or name the lab's key with --lab-key") from None
-    except (StoreError, Refused) as error:
+    except (LabFileError, Refused) as error:
         raise click.ClickException(str(error)) from None
 
 

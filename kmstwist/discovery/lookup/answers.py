@@ -41,34 +41,36 @@ class LookupProblem(StrEnum):
 
 _SAYS_NO = {LookupProblem.NO_SUCH_NAME, LookupProblem.NO_RECORDS, LookupProblem.ALIAS_LOOP, LookupProblem.BAD_NAME}
 
-_SENTENCES = {
-    LookupProblem.NO_SUCH_NAME: "{name} does not exist, says the DNS server {server}.",
-    LookupProblem.NO_RECORDS: "{name} exists, but has no {type} record, says the DNS server {server}.",
-    LookupProblem.SERVER_FAILURE: "The DNS server {server} failed to look up {name} (SERVFAIL).",
-    LookupProblem.REFUSED: "The DNS server {server} refuses to look up {name} for this machine (REFUSED).",
-    LookupProblem.TIMEOUT: "The DNS server {server} gave no answer about {name} within {seconds:g} seconds.",
-    LookupProblem.CLOSED: "Nothing answers at {server}, which was asked about {name}: is it a DNS server?",
-    LookupProblem.UNREACHABLE: "The DNS server {server} takes no TCP connection, needed for the long answer on {name}.",
-    LookupProblem.NO_ROUTE: "This machine has no way to the DNS server {server}.",
-    LookupProblem.BAD_ANSWER: "The DNS server {server} gave an answer about {name} that cannot be used.",
+_SAID = {
+    LookupProblem.NO_SUCH_NAME: "{name} does not exist, says the DNS server {server}",
+    LookupProblem.NO_RECORDS: "{name} exists, but has no {type} record, says the DNS server {server}",
+    LookupProblem.SERVER_FAILURE: "The DNS server {server} failed to look up {name} (SERVFAIL)",
+    LookupProblem.REFUSED: "The DNS server {server} refuses to look up {name} for this machine (REFUSED)",
+    LookupProblem.TIMEOUT: "The DNS server {server} gave no answer about {name} within {seconds:g} seconds",
+    LookupProblem.CLOSED: "Nothing answers at {server}, which was asked about {name}: it may not be a DNS server",
+    LookupProblem.UNREACHABLE: "The DNS server {server} takes no TCP connection, needed for the long answer on {name}",
+    LookupProblem.NO_ROUTE: "This machine has no way to the DNS server {server}",
+    LookupProblem.BAD_ANSWER: "The DNS server {server} gave an answer about {name} that cannot be used",
     LookupProblem.ALIAS_LOOP: "The aliases (CNAME) of {name} lead in a circle or are more than "
-    f"{MAX_ALIASES}, says the DNS server {{server}}.",
+    f"{MAX_ALIASES}, says the DNS server {{server}}",
     LookupProblem.BAD_NAME: f"{{name}} cannot be looked up: DNS allows {MAX_LENGTH} characters, and {MAX_LABEL} "
-    "between two dots.",
+    "between two dots",
 }
 
 
 class LookupFailed(Exception):
-    """A lookup brought no record; the text is a sentence, `problem` the kind.
+    """A lookup brought no record; the text is a sentence, `said` the same without its full stop, `problem` the kind.
 
     `server` is who said so or kept silent, None where there is none to ask.
     """
 
+    said: str
     server: HostPort | None
 
     def __init__(self, problem: LookupProblem, name: str, record_type: str, server: HostPort, seconds: float) -> None:
-        sentence = _SENTENCES[problem].format(name=name, type=record_type, server=server, seconds=seconds)
-        super().__init__(sentence)
+        said = _SAID[problem].format(name=name, type=record_type, server=server, seconds=seconds)
+        super().__init__(f"{said}.")
+        self.said = said
         self.problem = problem
         self.name = name
         self.server = server
@@ -83,7 +85,8 @@ class IsAlias(LookupFailed):
     """The name is an alias (CNAME), where one that is none is needed; `leads_to` is the name it stands for."""
 
     def __init__(self, name: str, leads_to: str, server: HostPort) -> None:
-        Exception.__init__(self, f"{name} is an alias (CNAME) of {leads_to}, says the DNS server {server}.")
+        self.said = f"{name} is an alias (CNAME) of {leads_to}, says the DNS server {server}"
+        Exception.__init__(self, f"{self.said}.")
         self.problem = LookupProblem.ALIAS
         self.name = name
         self.server = server

@@ -14,6 +14,7 @@ import dns.exception
 import dns.name
 
 from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, is_address, parse_host_port
+from kmstwist.problem import WrongValue
 
 SERVICE = "_vlmcs._tcp"
 KMS_PORT = DEFAULT_PORT
@@ -28,8 +29,8 @@ _SERVICE_LABELS = {"_vlmcs", "_tcp", "_udp"}
 _HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9])?")
 
 
-class NameInvalid(ValueError):
-    """What was given is not a usable name; the text is one sentence for the administrator."""
+class NameInvalid(WrongValue):
+    """What was given is not a usable name."""
 
 
 def normal(name: str) -> str:
@@ -40,10 +41,10 @@ def normal(name: str) -> str:
     try:
         parsed = dns.name.from_text(name.strip())
     except (dns.exception.DNSException, UnicodeError) as error:
-        raise NameInvalid(f"{name!r} is not a DNS name: {str(error).rstrip('.').lower()}.") from error
+        raise NameInvalid(f"{name!r} is not a DNS name: {str(error).rstrip('.').lower()}") from error
     text = parsed.canonicalize().to_text(omit_final_dot=True)
     if parsed == dns.name.root:
-        raise NameInvalid("An empty name was given where a DNS name is needed, such as corp.example.")
+        raise NameInvalid("an empty name was given", "give a DNS name, such as corp.example")
     return text
 
 
@@ -58,11 +59,13 @@ def domain(name: str) -> str:
     service = max((place for place, label in enumerate(labels, 1) if label in _SERVICE_LABELS), default=0)
     if service:
         meant = ".".join(labels[service:]) or "corp.example"
-        raise NameInvalid(f"{name!r} is the name of a service, not of a domain: give the domain only, such as {meant}.")
+        raise NameInvalid(
+            f"{name!r} is the name of a service, not of a domain", f"give the domain only, such as {meant}"
+        )
     if len(service_name(text)) > MAX_LENGTH:
         raise NameInvalid(
-            f"The domain {text} is too long: with {SERVICE} before it, it has {len(service_name(text))} characters, "
-            f"and DNS allows {MAX_LENGTH}."
+            f"the domain {text} is too long: with {SERVICE} before it, it has {len(service_name(text))} characters, "
+            f"and DNS allows {MAX_LENGTH}"
         )
     return text
 
@@ -74,13 +77,13 @@ def host_name(name: str) -> str:
     """
     if is_address(name):
         raise NameInvalid(
-            f"{name} is an address, and an SRV record needs a host name: give the name whose A or AAAA record it is."
+            f"{name} is an address, and an SRV record needs a host name", "give the name whose A or AAAA record it is"
         )
     text = _checked_labels(name, "a host name, such as kms.corp.example")
     if "." not in text:
         raise NameInvalid(
-            f"{name!r} has no domain: clients in another domain would not find it. Give the full name, such as "
-            f"{text}.corp.example."
+            f"{name!r} has no domain: clients in another domain would not find it",
+            f"give the full name, such as {text}.corp.example",
         )
     return text
 
@@ -95,7 +98,7 @@ def host_port(text: str, default_port: int) -> HostPort:
     try:
         parsed = parse_host_port(text.strip(), default_port)
     except AddressError as error:
-        raise NameInvalid(f"{error}.") from None
+        raise NameInvalid.of(error) from None
     if is_address(parsed.host):
         return parsed
     return HostPort(_checked_labels(parsed.host, "a host name or an address"), parsed.port)
@@ -105,7 +108,7 @@ def dns_server(text: str) -> HostPort:
     """A DNS server to ask, with port 53 unless another is given. Raises `NameInvalid` for what is not an address."""
     server = host_port(text, DNS_PORT)
     if not is_address(server.host):
-        raise NameInvalid(f"{server.host} is not an address; a DNS server to ask is given by its address.")
+        raise NameInvalid(f"{server.host} is not an address", "give the address of the DNS server to ask")
     return server
 
 
@@ -113,10 +116,10 @@ def _checked_labels(name: str, wanted: str) -> str:
     text = normal(name)
     for label in text.split("."):
         if not _HOST_LABEL.fullmatch(label):
-            raise NameInvalid(f"{name!r} is not {wanted}: {label!r} may hold only letters, digits and hyphens.")
+            raise NameInvalid(f"{name!r} is not {wanted}: {label!r} may hold only letters, digits and hyphens")
     # A name of digits and dots that is not an address is a mistyped one.
     if text.replace(".", "").isdigit():
-        raise NameInvalid(f"{name!r} is not {wanted}: it looks like an address, but is none.")
+        raise NameInvalid(f"{name!r} is not {wanted}: it looks like an address, but is none")
     return text
 
 

@@ -61,11 +61,14 @@ class Kerberos:
             import gssapi
         except ImportError:
             raise KeyFileInvalid(
-                "Updates signed by Kerberos need the Python package gssapi, which is built with Kerberos' header files "
-                f"(apt-get install libkrb5-dev gcc); cure: {install_command('gssapi')}"
+                "updates signed by Kerberos need the Python package gssapi, which is built with Kerberos' header files "
+                "(apt-get install libkrb5-dev gcc)",
+                install_command("gssapi"),
             ) from None
         if keytab is not None and not os.access(keytab, os.R_OK):
-            raise KeyFileInvalid(f"The keytab {keytab} cannot be read: is it there, and may this user read it?")
+            raise KeyFileInvalid(
+                f"the keytab {keytab} cannot be read", "see that it is there, and that this user may read it"
+            )
         self._gssapi: Any = gssapi
         self._keytab = keytab
         self._principal = principal

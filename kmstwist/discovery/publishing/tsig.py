@@ -16,6 +16,7 @@ import dns.name
 import dns.tsig
 
 from kmstwist.discovery.lookup.names import NameInvalid, normal
+from kmstwist.problem import WrongValue
 from kmstwist.system.secrets import is_open_to_others
 
 ALGORITHMS = {
@@ -29,9 +30,11 @@ ALGORITHMS["hmac-md5"] = dns.tsig.HMAC_MD5
 _TOKENS = re.compile(r'"(?P<quoted>[^"]*)"|(?P<mark>[{};])|(?P<word>[^\s{};"]+)')
 _COMMENTS = re.compile(r'("[^"\n]*")|/\*.*?\*/|//[^\n]*|#[^\n]*', re.DOTALL)
 
+_MAKE_ONE = "make one with: tsig-keygen NAME"
 
-class KeyFileInvalid(ValueError):
-    """The key file cannot be used; the text is one sentence with the cure, without anything of the secret."""
+
+class KeyFileInvalid(WrongValue):
+    """The key file cannot be used. Nothing of the secret is said."""
 
 
 class TsigKey:
@@ -62,33 +65,32 @@ def read_key_file(path: Path, name: str | None = None) -> TsigKey:
         mode = path.stat().st_mode
         text = path.read_text(encoding="ascii")
     except UnicodeDecodeError:
-        raise KeyFileInvalid(
-            f"{path} is not a TSIG key file: it is not text. Make one with: tsig-keygen NAME"
-        ) from None
+        raise KeyFileInvalid(f"{path} is not a TSIG key file: it is not text", _MAKE_ONE) from None
     except OSError as error:
-        raise KeyFileInvalid(f"The TSIG key file {path} cannot be read: {error.strerror}.") from None
+        raise KeyFileInvalid(f"the TSIG key file {path} cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(mode):
-        raise KeyFileInvalid(f"The TSIG key file {path} is not a file.")
+        raise KeyFileInvalid(f"the TSIG key file {path} is not a file")
     if is_open_to_others(path, mode):
         raise KeyFileInvalid(
-            f"The TSIG key file {path} is open to others (mode {stat.S_IMODE(mode):04o}); whoever reads it can change "
-            f"the zone. Cure: chmod 0640 {path}, or 0600, and then make a new key if it was open for long."
+            f"the TSIG key file {path} is open to others (mode {stat.S_IMODE(mode):04o}), and who reads it can change "
+            "the zone",
+            f"chmod 0640 {path}, or 0600, and then make a new key if it was open for long",
         )
     keys = _parse(text, path)
     if name is not None:
         wanted = normal(name)
         keys = [key for key in keys if key.name == wanted]
         if not keys:
-            raise KeyFileInvalid(f"{path} holds no key named {wanted}.")
+            raise KeyFileInvalid(f"{path} holds no key named {wanted}")
     if len(keys) > 1:
         names = ", ".join(key.name for key in keys)
-        raise KeyFileInvalid(f"{path} holds several keys ({names}); say which one to use.")
+        raise KeyFileInvalid(f"{path} holds several keys ({names})", "say which one to use")
     return keys[0]
 
 
 def _parse(text: str, path: Path) -> list[TsigKey]:
     def wrong(what: str) -> KeyFileInvalid:
-        return KeyFileInvalid(f"{path} is not a TSIG key file: {what}. Make one with: tsig-keygen NAME")
+        return KeyFileInvalid(f"{path} is not a TSIG key file: {what}", _MAKE_ONE)
 
     bare = _COMMENTS.sub(lambda match: match[1] or " ", text)
     tokens = [match.group(match.lastgroup or 0) for match in _TOKENS.finditer(bare)]
@@ -114,7 +116,7 @@ def _parse(text: str, path: Path) -> list[TsigKey]:
         except binascii.Error:
             raise wrong(f"the secret of the key {name} is not base64") from None
         except NameInvalid as invalid:
-            raise wrong(str(invalid).rstrip(".")) from None
+            raise wrong(str(invalid)) from None
         if not secret:
             raise wrong(f"the secret of the key {name} is empty")
         keys.append(key)

@@ -7,6 +7,7 @@ these files; the ready scenarios in `kmstwist/lab/scenarios` are examples of eac
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from importlib import resources
 from pathlib import Path
@@ -15,13 +16,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from kmstwist.kms.catalogue import Product, UnknownProduct, find
-from kmstwist.lab.fleet.mistakes import cross_mistakes, structural_mistakes
+from kmstwist.lab.fleet.checking import cross_mistakes, structural_mistakes
 from kmstwist.lab.host import (
     DEFAULT_ACTIVATION_INTERVAL,
     DEFAULT_RENEWAL_INTERVAL,
     MAX_INTERVAL,
     MIN_INTERVAL,
 )
+from kmstwist.problem import Problem, WrongValue
 from kmstwist.toml import read_toml
 
 MAX_MACHINES = 1_000_000
@@ -36,11 +38,11 @@ WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun"
 
 
 class ScenarioError(Exception):
-    """A scenario cannot be used; `mistakes` has one sentence for each thing that is wrong, with its place and cure."""
+    """A scenario cannot be used; `mistakes` are all that is wrong with it."""
 
-    def __init__(self, source: str, mistakes: list[str]) -> None:
+    def __init__(self, source: str, mistakes: Sequence[Problem]) -> None:
         self.source = source
-        self.mistakes = mistakes
+        self.mistakes = tuple(mistakes)
         many = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "a mistake"
         super().__init__(f"{source} has {many}:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
 
@@ -49,27 +51,27 @@ def _known_product(name: str) -> str:
     try:
         return find(name).name
     except UnknownProduct as error:
-        raise ValueError(str(error)) from None
+        raise WrongValue.of(error) from None
 
 
 def _moment(value: object) -> object:
     if not isinstance(value, date):
-        raise ValueError("it is a date or a date and time, without quotation marks: start = 2026-01-05")
+        raise WrongValue("it is a date or a date and time", "write it without quotation marks: start = 2026-01-05")
     if not FIRST_YEAR <= value.year <= LAST_YEAR:
-        raise ValueError(f"the year {value.year} is not from {FIRST_YEAR} to {LAST_YEAR}; choose another")
+        raise WrongValue(f"the year {value.year} is not from {FIRST_YEAR} to {LAST_YEAR}", "choose another")
     return value
 
 
 def _no_number(value: object) -> object:
     # It would be taken for the seconds since midnight.
     if isinstance(value, int | float):
-        raise ValueError("it is a time of day: write 08:00:00")
+        raise WrongValue("it is a time of day", "write 08:00:00")
     return value
 
 
 def _without_offset(value: time) -> time:
     if value.tzinfo is not None:
-        raise ValueError("times are UTC, without an offset: write 08:00:00")
+        raise WrongValue("times are UTC, without an offset", "write 08:00:00")
     return value
 
 
@@ -153,9 +155,9 @@ class OfficeHours(_Strict):
     @model_validator(mode="after")
     def _has_hours(self) -> OfficeHours:
         if self.opens >= self.closes:
-            raise ValueError(
-                f"the hours end at {self.closes:%H:%M}, not after {self.opens:%H:%M} where they begin; "
-                "machines that run at night are written as a group of their own"
+            raise WrongValue(
+                f"the hours end at {self.closes:%H:%M}, not after {self.opens:%H:%M} where they begin",
+                "make machines that run at night a group of their own",
             )
         return self
 
@@ -227,7 +229,7 @@ class Scenario(_Strict):
 
 def parse(document: dict[str, Any], source: str) -> Scenario:
     """The scenario in a parsed TOML document; raises `ScenarioError` with all that is wrong in it."""
-    mistakes: list[str] = []
+    mistakes: list[Problem] = []
     scenario = None
     try:
         scenario = Scenario.model_validate(document)
@@ -246,14 +248,16 @@ def load(path: Path) -> Scenario:
     except FileNotFoundError:
         ready = ", ".join(ready_scenarios())
         raise ScenarioError(
-            str(path), [f"there is no such file; give a scenario file, or one of the ready ones: {ready}"]
+            str(path), [Problem("there is no such file", f"give a scenario file, or one of the ready ones: {ready}")]
         ) from None
     except OSError as error:
-        raise ScenarioError(str(path), [f"it cannot be read ({error.strerror}): see its owner and mode"]) from None
+        raise ScenarioError(
+            str(path), [Problem(f"it cannot be read ({error.strerror})", "see its owner and mode")]
+        ) from None
     except UnicodeDecodeError:
-        raise ScenarioError(str(path), ["it is not text in UTF-8: save it as UTF-8"]) from None
+        raise ScenarioError(str(path), [Problem("it is not text in UTF-8", "save it as UTF-8")]) from None
     except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(str(path), [f"it is not TOML: {error}"]) from None
+        raise ScenarioError(str(path), [Problem(f"it is not TOML: {error}")]) from None
     return parse(document, str(path))
 
 

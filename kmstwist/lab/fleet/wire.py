@@ -40,7 +40,6 @@ from kmstwist.reactor import Reactor
 from kmstwist.transport.errors import UpstreamError
 
 MAX_MACHINES = 5000
-MAX_SECONDS = 3600
 AT_ONCE = 64
 """Conversations that a site has open at the same time."""
 TIMEOUT = 10.0

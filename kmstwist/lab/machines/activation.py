@@ -124,7 +124,7 @@ async def _endpoint(reactor: Reactor, host: HostPort, machine: Machine | None, t
     try:
         answer = await Lookup(reactor, [machine.dns_server]).host(name)
     except LookupFailed as failed:
-        raise ConnectError(str(failed).rstrip("."), Reason.UPSTREAM_DNS) from None
+        raise ConnectError(failed.said, Reason.UPSTREAM_DNS) from None
     return addresses_endpoint(reactor, answer.addresses, host.port, timeout)
 
 

@@ -23,7 +23,7 @@ from kmstwist.lab.machines import tables
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.machines.machine import KmsSettings, Licence, Machine
-from kmstwist.lab.sqlitefile import SqliteFile, StoreError
+from kmstwist.lab.sqlitefile import LabFileError, SqliteFile
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 MACHINES_FILE_NAME = "machines.sqlite"
@@ -33,7 +33,7 @@ _Row = Row[tuple[object, ...]]
 
 
 class MachineStore(SqliteFile):
-    """The file of a lab's machines, made with its folder if there is none; `StoreError` if it is of no use."""
+    """The file of a lab's machines, made with its folder if there is none; `LabFileError` if it is of no use."""
 
     _holds = ("machines", "were")
     _metadata = tables.metadata
@@ -56,7 +56,7 @@ class MachineStore(SqliteFile):
         try:
             file = path.open("a")
         except OSError as error:
-            raise StoreError(
+            raise LabFileError(
                 f"{path} cannot be written ({error.strerror})",
                 "see that its folder and file belong to you, or name another with --state-dir",
             ) from None
@@ -202,7 +202,7 @@ class MachineStore(SqliteFile):
             product = find(row.product)
             status = LicenseStatus(row.status)
         except (UnknownProduct, ValueError) as error:
-            raise StoreError(
+            raise LabFileError(
                 f"the lab's machines {self._path} hold what this kmstwist does not know ({error})",
                 f"update kmstwist, or delete the machine (kmstwist lab machine delete {machine.name})",
             ) from None
@@ -222,14 +222,14 @@ class MachineStore(SqliteFile):
         licence.host_address = row.host_address
         return licence
 
-    def _explained(self, error: DBAPIError) -> StoreError:
+    def _explained(self, error: DBAPIError) -> LabFileError:
         cause = str(error.orig)
         trouble = trouble_of(error)
         cure = str(trouble)
         if trouble in (Trouble.DAMAGED, Trouble.NO_STORE, Trouble.OTHER):
             what = str(trouble) or "it is damaged or no file of kmstwist's"
             cure = f"{what}; move it away, and make the machines anew"
-        return StoreError(f"the lab's machines {self._path} cannot be used ({cause})", cure)
+        return LabFileError(f"the lab's machines {self._path} cannot be used ({cause})", cure)
 
 
 def _with_parts(

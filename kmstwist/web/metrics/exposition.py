@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -52,20 +52,18 @@ class SnapshotCollector(Collector):
     def _conversations(self) -> Iterator[Metric]:
         counters = self._snapshot.counters
         yield GaugeMetricFamily("kmstwist_connections", "Open client connections.", value=self._snapshot.connections)
-        conversations = CounterMetricFamily(
-            "kmstwist_conversations", "Conversations with clients, as the log's lines.", labels=("result",)
+        yield _counter(
+            "kmstwist_conversations",
+            "Conversations with clients, as the log's lines.",
+            "result",
+            counters.conversations,
         )
-        for result, count in counters.conversations.items():
-            conversations.add_metric((result,), count)
-        yield conversations
-        reasons = CounterMetricFamily(
+        yield _counter(
             "kmstwist_refusals",
             "Conversations that ended otherwise than they should, by reason code.",
-            labels=("reason",),
+            "reason",
+            counters.reasons,
         )
-        for reason, count in counters.reasons.items():
-            reasons.add_metric((reason,), count)
-        yield reasons
         phases = HistogramMetricFamily(
             "kmstwist_phase_seconds",
             "Duration of a phase: bind (connection to bind acknowledged), call (request to answer), total.",
@@ -124,10 +122,7 @@ class SnapshotCollector(Collector):
                 "1 while the central store takes records, 0 while it cannot be fed.",
                 value=gauges["connected"],
             )
-        records = CounterMetricFamily("kmstwist_audit_records", "Records by what became of them.", labels=("outcome",))
-        for outcome, count in counters.items():
-            records.add_metric((outcome,), count)
-        yield records
+        yield _counter("kmstwist_audit_records", "Records by what became of them.", "outcome", counters)
 
     def _events(self) -> Iterator[Metric]:
         gauges, counters = self._snapshot.events, self._snapshot.counters.events
@@ -141,31 +136,39 @@ class SnapshotCollector(Collector):
             "1 while KMS hosts' events cannot be written to the audit's store.",
             value=gauges.get("failing", 0),
         )
-        messages = CounterMetricFamily(
-            "kmstwist_events_messages",
-            "Messages of KMS hosts: received, and what became of them.",
-            labels=("outcome",),
+        yield _counter(
+            "kmstwist_events_messages", "Messages of KMS hosts: received, and what became of them.", "outcome", counters
         )
-        for outcome, count in counters.items():
-            messages.add_metric((outcome,), count)
-        yield messages
 
     def _naming(self) -> Iterator[Metric]:
-        published = GaugeMetricFamily(
+        yield _gauge(
             "kmstwist_dns_published",
             "1 where our SRV record stands in this domain, 0 where it could not be published.",
-            labels=("domain",),
+            "domain",
+            {domain: int(not problem) for domain, problem in self._snapshot.published.items()},
         )
-        for domain, problem in self._snapshot.published.items():
-            published.add_metric((domain,), int(not problem))
-        strangers = GaugeMetricFamily(
+        yield _gauge(
             "kmstwist_dns_strangers",
             "KMS hosts that DNS names in this domain and the configuration does not.",
-            labels=("domain",),
+            "domain",
+            {domain: len(found) for domain, found in self._snapshot.strangers.items()},
         )
-        for domain, found in self._snapshot.strangers.items():
-            strangers.add_metric((domain,), len(found))
-        yield from (published, strangers)
+
+
+def _counter(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    """A counter with one label and its values."""
+    return _filled(CounterMetricFamily(name, meaning, labels=(label,)), values)
+
+
+def _gauge(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    """A gauge with one label and its values."""
+    return _filled(GaugeMetricFamily(name, meaning, labels=(label,)), values)
+
+
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[str, float]) -> Metric:
+    for key, value in values.items():
+        family.add_metric((key,), value)
+    return family
 
 
 def estate_metrics(estate: Estate) -> Iterator[Metric]:

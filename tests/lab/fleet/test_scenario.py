@@ -23,7 +23,7 @@ from .scenarios import OFFICE, SERVER, WINDOWS, document, machines, scenario
 def mistakes(**changes: Any) -> list[str]:
     with pytest.raises(ScenarioError) as caught:
         parse(document(**changes), "test.toml")
-    return caught.value.mistakes
+    return list(map(str, caught.value.mistakes))
 
 
 def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
@@ -94,7 +94,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
             {"machines": machines(office_hours={"opens": "08:00Z", "closes": "18:00Z"})},
             "[[machines]] number 1, office_hours, closes: times are UTC, without an offset",
         ),
-        ({"machines": machines(office_hours={"opens": 8})}, "office_hours, opens: it is a time of day: write 08:00:00"),
+        ({"machines": machines(office_hours={"opens": 8})}, "office_hours, opens: it is a time of day; write 08:00:00"),
         ({"machines": []}, "at least one entry"),
         ({"machines": "many"}, "machines"),
         ({"host": [{"name": "kms"}, 5]}, "[[host]] number 2: must be a table of keys and values"),
@@ -103,7 +103,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
         ({"name": ""}, "name: must not be empty"),
         ({"name": "x" * 200}, "must have at most 100 characters"),
         ({"site": [{"name": "a|b"}]}, "must match the pattern"),
-        ({"start": "2026-01-05"}, "start: it is a date or a date and time, without quotation marks"),
+        ({"start": "2026-01-05"}, "start: it is a date or a date and time; write it without quotation marks"),
         ({"start": 12}, "start: it is a date"),
         ({"start": date(9999, 12, 31)}, "start: the year 9999 is not from 1980 to 2999"),
         ({"start": datetime(1500, 1, 1)}, "start: the year 1500"),

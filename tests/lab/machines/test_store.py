@@ -15,7 +15,7 @@ from kmstwist.kms.version import V5
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.machine import MACHINE, Machine
 from kmstwist.lab.machines.store import MachineStore
-from kmstwist.lab.store import StoreError
+from kmstwist.lab.store import LabFileError
 from tests.lab.machines.conftest import Desk
 from tests.waiting import PATIENCE
 
@@ -107,7 +107,7 @@ def test_a_machine_that_another_process_holds_is_waited_for(store: MachineStore,
 def test_a_lock_that_cannot_be_made_is_told(store: MachineStore, tmp_path: Path) -> None:
     (tmp_path / "state" / "machines.lock").mkdir()
     with (
-        pytest.raises(StoreError, match=r"machines\.lock cannot be written \(Is a directory\)"),
+        pytest.raises(LabFileError, match=r"machines\.lock cannot be written \(Is a directory\)"),
         store.held(["a"], lambda: None),
     ):
         pass
@@ -169,7 +169,7 @@ def test_a_deleted_machine_takes_everything_with_it(store: MachineStore, desk: D
 def test_a_file_that_is_none_is_told_with_the_cure(tmp_path: Path) -> None:
     path = tmp_path / "machines.sqlite"
     path.write_bytes(b"nothing of the kind" * 100)
-    with pytest.raises(StoreError, match="move it away"):
+    with pytest.raises(LabFileError, match="move it away"):
         MachineStore(path)
 
 
@@ -179,7 +179,7 @@ def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     with store._engine.begin() as connection:
         connection.exec_driver_sql("PRAGMA user_version = 99")
     store.close()
-    with pytest.raises(StoreError, match="newer kmstwist"):
+    with pytest.raises(LabFileError, match="newer kmstwist"):
         MachineStore(path)
 
 

@@ -33,10 +33,6 @@ COMMAND = 'Get-WinEvent -LogName "Key Management Service" | Export-Csv kms.csv'
 _NAMED = {name.lower() for name in (*fields.EVENT_ID, *fields.TIME, *fields.MESSAGE, *fields.STRINGS)}
 
 
-class NoTable(ValueError):
-    """The text is not a table of events."""
-
-
 def looks_like_table(head: str) -> bool:
     """Whether a text that begins so may be a table of events."""
     lines = head.lstrip("\ufeff").splitlines()

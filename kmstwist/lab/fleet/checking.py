@@ -1,4 +1,4 @@
-"""Everything that is wrong with a scenario document, in sentences.
+"""Checks a scenario document: everything that is wrong with it.
 
 Two kinds: what a key may hold is checked by the model; what one part says of another (a site that is not there, an
 outage after the end) here, on the document as it was read, so that mistakes of one kind never hide those of the other.
@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from kmstwist.kms.catalogue import Product, UnknownProduct, find
-from kmstwist.validation import causes, said_of
+from kmstwist.problem import Problem
+from kmstwist.validation import causes, problem_of
 
 _OTHER_PLACES = {
     "host": ", in the upstreams of a gateway or as the host of a group",
@@ -24,22 +26,24 @@ _OTHER_PLACES = {
 _TABLES = ("host", "gateway", "site", "machines")
 
 
-def structural_mistakes(error: ValidationError) -> list[str]:
+def structural_mistakes(error: ValidationError) -> list[Problem]:
     """What the model says, in our words."""
-    return [f"{_place(detail['loc'])}: {_said(detail)}" for detail in causes(error.errors())]
+    return [replace(_said(detail), where=_place(detail["loc"])) for detail in causes(error.errors())]
 
 
-def cross_mistakes(document: dict[str, Any], max_machines: int) -> list[str]:
+def cross_mistakes(document: dict[str, Any], max_machines: int) -> list[Problem]:
     """What no single key's rule can say."""
     return list(_cross(document, max_machines))
 
 
-def _cross(document: dict[str, Any], max_machines: int) -> Iterator[str]:
+def _cross(document: dict[str, Any], max_machines: int) -> Iterator[Problem]:
     hosts, gateways, sites = (_names(document, table) for table in ("host", "gateway", "site"))
     for table in _TABLES:
         yield from _repeated(document, table)
     for name in sorted(set(hosts) & set(gateways)):
-        yield f'[[gateway]] "{name}": a host has this name too; clients could not tell them apart, rename one'
+        yield Problem(
+            "a host has this name too, so clients could not tell them apart", "rename one", f'[[gateway]] "{name}"'
+        )
     days = _number(document.get("days"))
     if days is not None and days <= 0:
         days = None
@@ -55,17 +59,15 @@ def _cross(document: dict[str, Any], max_machines: int) -> Iterator[str]:
     yield from _unknown_to_all(document, hosts, gateways)
 
 
-def _unknown_to_all(document: dict[str, Any], hosts: list[str], gateways: list[str]) -> Iterator[str]:
+def _unknown_to_all(document: dict[str, Any], hosts: list[str], gateways: list[str]) -> Iterator[Problem]:
     """Hosts and gateways that nobody is told of; said only where no name is mistyped, which would explain it."""
     told = set(_servers_told_of(document))
     if not told <= {*hosts, *gateways}:
         return
     for table, names in (("host", hosts), ("gateway", gateways)):
         for name in sorted(set(names) - told):
-            yield (
-                f'[[{table}]] "{name}": nobody knows it; name it in the srv of a site{_OTHER_PLACES[table]}, '
-                "or take it away"
-            )
+            cure = f"name it in the srv of a site{_OTHER_PLACES[table]}, or take it away"
+            yield Problem("nobody knows it", cure, f'[[{table}]] "{name}"')
 
 
 def _servers_told_of(document: dict[str, Any]) -> Iterator[str]:
@@ -78,7 +80,7 @@ def _servers_told_of(document: dict[str, Any]) -> Iterator[str]:
     yield from _strings([group.get("host") for _, group in _entries(document, "machines")])
 
 
-def _site(place: str, site: dict[str, Any], servers: list[str], days: float | None) -> Iterator[str]:
+def _site(place: str, site: dict[str, Any], servers: list[str], days: float | None) -> Iterator[Problem]:
     for record in _tables(site.get("srv")):
         yield from _must_be(f"{place}, srv", "host or gateway", record.get("host"), servers)
     last = -1.0
@@ -87,7 +89,9 @@ def _site(place: str, site: dict[str, Any], servers: list[str], days: float | No
         if day is not None:
             yield from _before_end(f"{place}, dns_changes", "day", day, days)
             if day <= last:
-                yield f"{place}, dns_changes: day {day:g} does not come after day {last:g}; put them in order"
+                yield Problem(
+                    f"day {day:g} does not come after day {last:g}", "put them in order", f"{place}, dns_changes"
+                )
             last = day
         for record in _tables(change.get("srv")):
             yield from _must_be(f"{place}, dns_changes", "host or gateway", record.get("host"), servers)
@@ -95,7 +99,7 @@ def _site(place: str, site: dict[str, Any], servers: list[str], days: float | No
 
 def _groups(
     document: dict[str, Any], servers: list[str], sites: list[str], days: float | None, max_machines: int
-) -> Iterator[str]:
+) -> Iterator[Problem]:
     total = 0
     for place, group in _entries(document, "machines"):
         count = group.get("count")
@@ -110,32 +114,33 @@ def _groups(
         joined = _number(joins.get("from_day", 0)) or 0.0
         yield from _before_end(f"{place}, joins", "from_day", joined, days)
         if joins.get("share", 1) != 1:
-            yield f"{place}, joins: every machine of the group joins; take `share` away and lower `count`"
+            yield Problem("every machine of the group joins", "take `share` away and lower `count`", f"{place}, joins")
         if isinstance(leaves, dict) and (left := _number(leaves.get("from_day", 0))) is not None:
             yield from _before_end(f"{place}, leaves", "from_day", left, days)
             if left < joined + (_number(joins.get("over_days", 0)) or 0.0):
-                yield f"{place}, leaves: machines would leave from day {left:g} on, before all have joined; leave later"
+                said = f"machines would leave from day {left:g} on, before all have joined"
+                yield Problem(said, "leave later", f"{place}, leaves")
         general = _number(group.get("generalise_on_day"))
         if general is not None:
             yield from _before_end(place, "generalise_on_day", general, days)
             if group.get("cloned") is not True:
-                yield f"{place}, generalise_on_day: the group is not cloned; add cloned = true, or take it away"
+                cure = "add cloned = true, or take it away"
+                yield Problem("the group is not cloned", cure, f"{place}, generalise_on_day")
     if total > max_machines:
-        yield f"[[machines]]: {total:,} machines are more than the {max_machines:,} that fit; lower the counts"
+        said = f"{total:,} machines are more than the {max_machines:,} that fit"
+        yield Problem(said, "lower the counts", "[[machines]]")
 
 
-def _products(place: str, names: list[str]) -> Iterator[str]:
+def _products(place: str, names: list[str]) -> Iterator[Problem]:
     # One product has several names; those that have none are the model's business.
     found = [product for name in names if (product := _found(name)) is not None]
     for product in dict.fromkeys(found):
         if found.count(product) > 1:
-            yield f'{place}, products: "{product.name}" is named twice; a machine has it once'
+            yield Problem(f'"{product.name}" is named twice', "a machine has it once", f"{place}, products")
     windows = [product.name for product in dict.fromkeys(found) if product.family != "Office"]
     if len(windows) > 1:
-        yield (
-            f"{place}, products: a machine has one Windows, not {len(windows)} ({', '.join(windows)}); make a group of "
-            "its own for each"
-        )
+        said = f"a machine has one Windows, not {len(windows)} ({', '.join(windows)})"
+        yield Problem(said, "make a group of its own for each", f"{place}, products")
 
 
 def _found(name: str) -> Product | None:
@@ -145,7 +150,7 @@ def _found(name: str) -> Product | None:
         return None
 
 
-def _outages(place: str, entry: dict[str, Any], days: float | None) -> Iterator[str]:
+def _outages(place: str, entry: dict[str, Any], days: float | None) -> Iterator[Problem]:
     last_end = -1.0
     for outage in _tables(entry.get("outages")):
         begins, lasts = _number(outage.get("from_day")), _number(outage.get("days"))
@@ -153,26 +158,28 @@ def _outages(place: str, entry: dict[str, Any], days: float | None) -> Iterator[
             continue
         yield from _before_end(f"{place}, outages", "from_day", begins, days)
         if begins < last_end:
-            yield f"{place}, outages: the one from day {begins:g} begins before the one before it ends; join them"
+            said = f"the one from day {begins:g} begins before the one before it ends"
+            yield Problem(said, "join them", f"{place}, outages")
         last_end = begins + lasts
 
 
-def _before_end(place: str, key: str, day: float, days: float | None) -> Iterator[str]:
+def _before_end(place: str, key: str, day: float, days: float | None) -> Iterator[Problem]:
     if days is not None and day >= days:
-        yield f"{place}: {key} = {day:g} is not before the end on day {days:g}; make it earlier, or raise `days`"
+        said = f"{key} = {day:g} is not before the end on day {days:g}"
+        yield Problem(said, "make it earlier, or raise `days`", place)
 
 
-def _must_be(place: str, kind: str, name: object, names: list[str]) -> Iterator[str]:
+def _must_be(place: str, kind: str, name: object, names: list[str]) -> Iterator[Problem]:
     if isinstance(name, str) and name not in names:
         close = difflib.get_close_matches(name, names, n=1)
         hint = f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(names) or 'none'}"
-        yield f'{place}: there is no {kind} "{name}"; {hint}'
+        yield Problem(f'there is no {kind} "{name}"', hint, place)
 
 
-def _repeated(document: dict[str, Any], table: str) -> Iterator[str]:
+def _repeated(document: dict[str, Any], table: str) -> Iterator[Problem]:
     names = _names(document, table)
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f'[[{table}]] "{name}": the name is used {names.count(name)} times; give each its own'
+        yield Problem(f"the name is used {names.count(name)} times", "give each its own", f'[[{table}]] "{name}"')
 
 
 def _entries(document: dict[str, Any], table: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -208,16 +215,16 @@ def _place(location: tuple[int | str, ...]) -> str:
     return ", ".join(parts)
 
 
-def _said(detail: ErrorDetails) -> str:
+def _said(detail: ErrorDetails) -> Problem:
     kind = detail["type"]
     if kind == "extra_forbidden":
-        return "no such key; docs/fleet.md has those there are"
+        return Problem("no such key", "docs/fleet.md has those there are")
     if kind == "missing":
-        return "is missing"
+        return Problem("is missing")
     if kind == "too_short":
-        return "must have at least one entry"
+        return Problem("must have at least one entry")
     if kind == "tuple_type" and len(detail["loc"]) == 1 and detail["loc"][0] in _TABLES:
-        return f"must be a table of its own, [[{detail['loc'][0]}]], for each"
+        return Problem(f"must be a table of its own, [[{detail['loc'][0]}]], for each")
     if kind == "model_type":
-        return "must be a table of keys and values: { ... }"
-    return said_of(detail)
+        return Problem("must be a table of keys and values: { ... }")
+    return problem_of(detail)
