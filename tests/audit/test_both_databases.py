@@ -28,7 +28,7 @@ from kmstwist.audit.reports.render import to_csv, to_json, to_markdown
 from kmstwist.audit.sightings import remember
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.verify import verify
-from kmstwist.audit.views.activity import By, Range, days, oldest_day, shares, steps
+from kmstwist.audit.views.activity import By, Range, days, shares, steps
 from kmstwist.audit.views.calls import Which, code_text, latest_calls, machine_calls
 from kmstwist.audit.views.estate import estate
 from kmstwist.audit.views.first_look import first_look
@@ -200,7 +200,6 @@ def pages(connection: Connection) -> Iterator[tuple[str, Any]]:
     yield "first look", list(first_look(connection))
     yield "hosts", (asked(connection, month), machines_of_hosts(connection))
     yield "networks", networks(connection, NOW)
-    yield "oldest", oldest_day(connection)
     yield "days", days(connection, month.date(), NOW.date())
     for span in Range:
         yield f"steps of a {span}", steps(connection, span, NOW)
