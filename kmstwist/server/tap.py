@@ -222,7 +222,7 @@ def _make_collector(config: Config, reactor: Reactor, *, lab: bool) -> Collector
 def _make_factory(
     config: Config, adoption: Adoption, admission: Admission, recorder: Recorder, reactor: Reactor
 ) -> KmsFactory:
-    groups = AssociationGroups(_random_group_id())
+    groups = AssociationGroups(int.from_bytes(os.urandom(4), "little"))
     windows = WINDOWS_VERSIONS[config.server.windows]
     rpc = RpcServer((KMS,), limits=_rpc_limits(config, adoption), groups=groups, windows=windows)
     return KmsFactory(rpc, reactor, admission, timeouts=config.server.timeouts, recorder=recorder)
@@ -324,10 +324,6 @@ def _hand_over(
 def _rpc_limits(config: Config, adoption: Adoption) -> Limits:
     limits = config.server.limits
     return Limits(max_request=limits.request_bytes, max_reassembly=share(limits.reassembly_bytes, adoption.of))
-
-
-def _random_group_id() -> int:
-    return int.from_bytes(os.urandom(4), "little")
 
 
 def _endpoints(config: Config, adoption: Adoption | None, predecessor: TakeOver | None, reactor: Reactor) -> Endpoints:
