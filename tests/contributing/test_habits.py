@@ -34,6 +34,8 @@ def test_towncrier_builds_the_changelog_from_the_fragments() -> None:
         name.split(".")[0] for name in (path.name for path in (ROOT / "newsfragments").iterdir()) if name[0].isdigit()
     }
     assert {number for group in issues for number in re.findall(r"#(\d+)", group)} == named
+    # A number alone tells a reader nothing.
+    assert re.findall(r"^- #\d.*", draft, re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("page", CONTRIBUTING, ids=lambda path: path.stem)
