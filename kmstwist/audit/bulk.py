@@ -1,19 +1,19 @@
 """Sending many rows to one prepared statement, as fast as the driver takes them, and many values in lists of them.
 
-SQLAlchemy builds a parameter set anew for every row; on SQLite, where the driver is a function call away, that costs
-more than the insert itself. There the statement is compiled once and the rows go straight to `executemany`. PostgreSQL
-takes SQLAlchemy's own way, which sends many rows in one statement.
+SQLAlchemy builds a parameter set anew for every row, and a result anew for every question; on SQLite, where the driver
+is a function call away, that costs more than the insert or the answer itself. There the statement is compiled once and
+goes straight to the driver. PostgreSQL takes SQLAlchemy's own way, which sends many rows in one statement.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Column, Connection, Executable, Table, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
@@ -55,6 +55,64 @@ def execute_many(connection: Writable, statement: Insert, rows: Sequence[dict[st
         connection.exec_driver_sql(text, list(map(values, rows)))
     else:
         connection.executemany(text, map(values, rows))
+
+
+class Prepared:
+    """A statement that is executed often, each time with other values for its named parameters.
+
+    Rows are tuples, and their values as the driver has them: text, numbers and bytes are all that the store holds. A
+    parameter cannot be a list.
+    """
+
+    def __init__(self, statement: Executable) -> None:
+        self._statement = statement
+        compiled = statement.compile(dialect=sqlite.dialect())  # type: ignore[attr-defined]
+        assert compiled.positiontup is not None, "SQLite's parameters are positional"
+        self._text, self._fixed, self._order = str(compiled), dict(compiled.params), tuple(compiled.positiontup)
+
+    def rows(self, connection: Connection, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        """Execute it; all rows."""
+        if connection.dialect.name != "sqlite":
+            return connection.execute(self._statement, dict(values)).all()
+        return self._directly(connection, values).fetchall()
+
+    def row(self, connection: Connection, values: Mapping[str, Any]) -> Sequence[Any] | None:
+        """Execute it; the first row, None if there is none."""
+        if connection.dialect.name != "sqlite":
+            return connection.execute(self._statement, dict(values)).first()
+        cursor = self._directly(connection, values)
+        found: Sequence[Any] | None = cursor.fetchone()
+        cursor.close()
+        return found
+
+    def do(self, connection: Connection, values: Mapping[str, Any]) -> None:
+        """Execute it, where it has no rows."""
+        if connection.dialect.name != "sqlite":
+            connection.execute(self._statement, dict(values))
+        else:
+            self._directly(connection, values)
+
+    def _directly(self, connection: Connection, values: Mapping[str, Any]) -> sqlite3.Cursor:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        values = {**self._fixed, **values}
+        return driver.execute(self._text, [values[name] for name in self._order])
+
+
+def present(connection: Connection, column: Column[bytes], values: Sequence[bytes]) -> set[bytes]:
+    """Which of the values are in an indexed column."""
+    if connection.dialect.name == "sqlite":
+        # One by one is what SQLite does in any case, and a list of a thousand takes long to write down.
+        one = _one(column)
+        return {value for value in values if one.row(connection, {"value": value}) is not None}
+    return {
+        bytes(each) for some in chunks(values) for each in connection.scalars(select(column).where(column.in_(some)))
+    }
+
+
+@cache
+def _one(column: Column[bytes]) -> Prepared:
+    return Prepared(select(column).where(column == bindparam("value")))
 
 
 def insert_text(table: Table, columns: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -41,6 +42,8 @@ _SOURCES: Final = {
 #: The names of these columns.
 COLUMNS: Final = tuple(_SOURCES)
 _values: Final = attrgetter(*_SOURCES.values())
+# Row has a method of the last one's name.
+_all_but_count: Final = attrgetter(*COLUMNS[:-1])
 _VIRTUAL: Final = COLUMNS.index("virtual_machine")
 
 
@@ -57,32 +60,63 @@ def to_row(record: Record) -> dict[str, Any]:
     return dict(zip(COLUMNS, values_of(record), strict=True))
 
 
+def from_values(values: Sequence[Any]) -> Record:
+    """The record that has these values, in the order of `COLUMNS`."""
+    (
+        record_id,
+        at,
+        gateway,
+        client,
+        peer,
+        version,
+        upstream,
+        hresult,
+        fault,
+        reason,
+        detail,
+        receive_ms,
+        answer_ms,
+        bytes_in,
+        bytes_out,
+        machine,
+        cmid,
+        app_id,
+        act_id,
+        product,
+        license_status,
+        virtual_machine,
+        minutes_left,
+        required_count,
+        count,
+    ) = values
+    return Record(
+        record_id=bytes(record_id),
+        at=at,
+        gateway=gateway,
+        client=client,
+        peer=peer,
+        version=version,
+        upstream=upstream,
+        hresult=hresult,
+        fault=fault,
+        reason=Reason(reason),
+        detail=detail,
+        phases=Phases(receive_ms, answer_ms),
+        bytes_in=bytes_in,
+        bytes_out=bytes_out,
+        machine=machine,
+        cmid=cmid,
+        app_id=app_id,
+        act_id=act_id,
+        product=product,
+        license_status=license_status,
+        virtual_machine=None if virtual_machine is None else bool(virtual_machine),
+        minutes_left=minutes_left,
+        required_count=required_count,
+        count=count,
+    )
+
+
 def from_row(row: Row[Any]) -> Record:
     """The record that `to_row` made the row of."""
-    return Record(
-        record_id=bytes(row.record_id),
-        at=row.at,
-        gateway=row.gateway,
-        client=row.client,
-        peer=row.peer,
-        version=row.version,
-        upstream=row.upstream,
-        hresult=row.hresult,
-        fault=row.fault,
-        reason=Reason(row.reason),
-        detail=row.detail,
-        phases=Phases(row.receive_ms, row.answer_ms),
-        bytes_in=row.bytes_in,
-        bytes_out=row.bytes_out,
-        machine=row.machine,
-        cmid=row.cmid,
-        app_id=row.app_id,
-        act_id=row.act_id,
-        product=row.product,
-        license_status=row.license_status,
-        virtual_machine=None if row.virtual_machine is None else bool(row.virtual_machine),
-        minutes_left=row.minutes_left,
-        required_count=row.required_count,
-        # Row has a method of this name.
-        count=row._mapping["count"],
-    )
+    return from_values((*_all_but_count(row), row._mapping["count"]))

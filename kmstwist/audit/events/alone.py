@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import execute_many, insert_for
+from kmstwist.audit.bulk import execute_many, insert_for, present
 from kmstwist.audit.events.model import Event
 from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import FROM_EVENT, NO_GATEWAY, Record, first_id_at
@@ -98,13 +98,7 @@ def add(connection: Connection, records: Sequence[Record]) -> None:
     """Store records, with the sums. An event may have been deleted by its age, and its record not."""
     if not records:
         return
-    table = schema.records
-    there = {
-        bytes(each)
-        for each in connection.scalars(
-            select(table.c.record_id).where(table.c.record_id.in_([record.record_id for record in records]))
-        )
-    }
+    there = present(connection, schema.records.c.record_id, [record.record_id for record in records])
     fresh = [record for record in records if record.record_id not in there]
     if fresh:
         execute_many(connection, _inserts(connection.dialect.name), [to_row(record) for record in fresh])

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, or_, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.bulk import Prepared
 from kmstwist.audit.events.model import Event
 
 SECOND_MS = 1000
@@ -26,6 +27,8 @@ ZONES_MS = 26 * 3_600_000
 
 # Events asked for in one statement.
 _ASKED = 50
+# The names of the parameters: the ends of the range of fingerprints that begin with what each of them says.
+_LOW, _HIGH = tuple(f"low{at}" for at in range(_ASKED)), tuple(f"high{at}" for at in range(_ASKED))
 
 
 @dataclass(slots=True)
@@ -74,11 +77,10 @@ def known_events(connection: Connection, events: Sequence[Event], *, first: bool
     table = schema.events
     columns = (table.c.fingerprint, table.c.computer, table.c.event_record_id, table.c.at, table.c.record_id)
     for facts in _chunks(sorted({event.facts for event in events})):
-        ranges: dict[str, bytes] = {}
-        for place in range(_ASKED):
-            half = facts[min(place, len(facts) - 1)]
-            ranges[f"low{place}"], ranges[f"high{place}"] = half + bytes(8), half + b"\xff" * 8
-        for row in connection.execute(_ask(), ranges):
+        halves = [*facts, *([facts[-1]] * (_ASKED - len(facts)))]
+        ranges = dict(zip(_LOW, [half + _LEAST for half in halves], strict=True))
+        ranges.update(zip(_HIGH, [half + _MOST for half in halves], strict=True))
+        for row in _ask().rows(connection, ranges):
             known = _known(row)
             found[known.fingerprint[:8]].append(known)
     for old in _chunks([event.first_fingerprint for event in events] if first else []):
@@ -88,18 +90,22 @@ def known_events(connection: Connection, events: Sequence[Event], *, first: bool
     return found
 
 
-def _known(row: Any) -> Known:
-    record_id = None if row.record_id is None else bytes(row.record_id)
-    return Known(bytes(row.fingerprint), row.computer, row.event_record_id, row.at, record_id)
+def _known(row: Sequence[Any]) -> Known:
+    fingerprint, computer, number, at, record_id = row
+    return Known(bytes(fingerprint), computer, number, at, None if record_id is None else bytes(record_id))
+
+
+_LEAST, _MOST = bytes(8), b"\xff" * 8
 
 
 @cache
-def _ask() -> Select[Any]:
+def _ask() -> Prepared:
     table = schema.events
-    ranges = [table.c.fingerprint.between(bindparam(f"low{at}"), bindparam(f"high{at}")) for at in range(_ASKED)]
-    return select(table.c.fingerprint, table.c.computer, table.c.event_record_id, table.c.at, table.c.record_id).where(
-        or_(*ranges)
-    )
+    ranges = [
+        table.c.fingerprint.between(bindparam(low), bindparam(high)) for low, high in zip(_LOW, _HIGH, strict=True)
+    ]
+    columns = (table.c.fingerprint, table.c.computer, table.c.event_record_id, table.c.at, table.c.record_id)
+    return Prepared(select(*columns).where(or_(*ranges)))
 
 
 def _chunks(values: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

@@ -32,8 +32,9 @@ from kmstwist.audit.events.waiting import Waiting
 from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import Record
 
-# Few, so that a running server's commits wait for a moment at most; not fewer, because each commit waits for the disk.
-BATCH = 1000
+# Few, so that a running server's commits wait for a moment at most (half a second); not fewer, because each commit
+# waits for the disk, and writes a page for nearly every event: their fingerprints are everywhere in their index.
+BATCH = 4000
 # How many of a file's broken events are kept to be shown; all are counted.
 BROKEN_SHOWN = 20
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import reading
@@ -20,7 +20,7 @@ from kmstwist.audit.events import questions
 from kmstwist.audit.events.model import Event
 from kmstwist.audit.privacy import Keep, Privacy
 from kmstwist.audit.records import Record, first_id_at
-from kmstwist.audit.rows import from_row
+from kmstwist.audit.rows import from_values
 from kmstwist.audit.sums import all as sums
 
 # How far the two clocks may be apart, in milliseconds: members of a domain keep within 5 minutes, most within a second.
@@ -79,7 +79,7 @@ class Joiner:
             return Join.NO_RECORD
         if not sure:
             return Join.DOUBTFUL
-        record = from_row(found)
+        record = from_values(found)
         known = replace(
             record,
             machine=self._privacy.machine(event.machine),
@@ -96,7 +96,7 @@ class Joiner:
         return Join.DONE
 
     def _note(self, connection: Connection, fingerprint: bytes, record_id: bytes) -> None:
-        connection.execute(questions.belongs(), {"this": fingerprint, "its": record_id})
+        questions.belongs().do(connection, {"this": fingerprint, "its": record_id})
 
     def _readable(self, connection: Connection, event: Event) -> bytes | None:
         """The nearest record of a request that the gateway could read itself, and that no event was joined to yet."""
@@ -104,39 +104,39 @@ class Joiner:
         if cmid is None or machine is None or self._privacy.policy.cmid is Keep.TRUNCATE:
             return None
         told = {"cmid": cmid, "act_id": event.act_id, "machine": machine.lower()}
-        found = connection.scalar(questions.readable(), questions.about(event, self.window) | told)
-        return None if found is None else bytes(found)
+        found = questions.readable().row(connection, questions.about(event, self.window) | told)
+        return None if found is None else bytes(found[0])
 
     def may_have(self, connection: Connection, event: Event) -> bool:
         """Whether a record without a name may be about the event's request."""
-        return connection.execute(questions.unnamed(), questions.about(event, self.window)).first() is not None
+        return questions.unnamed().row(connection, questions.about(event, self.window)) is not None
 
-    def _find(
-        self, connection: Connection, event: Event, fingerprint: bytes
-    ) -> tuple[Row[tuple[object, ...]] | None, bool]:
+    def _find(self, connection: Connection, event: Event, fingerprint: bytes) -> tuple[Sequence[Any] | None, bool]:
         """The record that is the likeliest, if there is any, and whether it is sure."""
         about = questions.about(event, self.window)
+        found: Sequence[Sequence[Any]]
         addresses = [self._privacy.client(each) for each in self._addresses.get(event.machine or "", ())]
         if addresses:
             found = connection.execute(questions.unnamed_from(), about | {"addresses": addresses}).all()
             # A shortened address is many machines'.
             sure = self._privacy.policy.client is not Keep.TRUNCATE or len(found) == 1
         else:
-            found = connection.execute(questions.unnamed(), about).all()
+            found = questions.unnamed().rows(connection, about)
             sure = len(found) == 1 and _is_alone(connection, about | {"this": fingerprint})
         return (found[0], sure) if found else (None, False)
 
 
 def _is_alone(connection: Connection, about: dict[str, Any]) -> bool:
     """No other event that is still without a gateway's record could be about the same one."""
-    return not connection.scalar(questions.others_without_record(), about) and not connection.scalar(
-        questions.others_with_their_own(), about
-    )
+    for others in (questions.others_without_record(), questions.others_with_their_own()):
+        if (found := others.row(connection, about)) is not None and found[0]:
+            return False
+    return True
 
 
 def _write_facts(connection: Connection, record: Record) -> None:
-    connection.execute(
-        questions.facts(),
+    questions.facts().do(
+        connection,
         {
             "its": record.record_id,
             "new_machine": record.machine,

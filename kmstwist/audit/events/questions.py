@@ -8,12 +8,14 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Update, bindparam, exists, func, select
+from sqlalchemy import Select, bindparam, exists, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
+from kmstwist.audit.bulk import Prepared
 from kmstwist.audit.events.model import REQUEST_ANSWERED, Event
 from kmstwist.audit.records import NO_GATEWAY, first_id_at
+from kmstwist.audit.rows import COLUMNS
 
 
 def about(event: Event, window: int) -> dict[str, Any]:
@@ -28,6 +30,10 @@ def about(event: Event, window: int) -> dict[str, Any]:
         "first_other": first_id_at(event.at - 2 * window),
         "next_other": first_id_at(event.at + 2 * window + 1),
     }
+
+
+def _record() -> list[ColumnElement[Any]]:
+    return [schema.records.c[name] for name in COLUMNS]
 
 
 def _of_gateways() -> tuple[ColumnElement[bool], ...]:
@@ -46,9 +52,9 @@ def _unnamed() -> tuple[ColumnElement[bool], ...]:
 
 
 @cache
-def unnamed() -> Select[Any]:
+def unnamed() -> Prepared:
     """Two of the records without a name."""
-    return select(schema.records).where(*_unnamed()).limit(2)
+    return Prepared(select(*_record()).where(*_unnamed()).limit(2))
 
 
 @cache
@@ -56,7 +62,7 @@ def unnamed_from() -> Select[Any]:
     """The two of them from some `addresses` that are nearest in time."""
     table = schema.records
     return (
-        select(table)
+        select(*_record())
         .where(*_unnamed(), table.c.client.in_(bindparam("addresses", expanding=True)))
         .order_by(func.abs(table.c.at - bindparam("event_at")), table.c.seq)
         .limit(2)
@@ -64,10 +70,10 @@ def unnamed_from() -> Select[Any]:
 
 
 @cache
-def readable() -> Select[Any]:
+def readable() -> Prepared:
     """The nearest record of a `cmid`, `act_id` and `machine` that the gateway could read, and that has no event yet."""
     table, events = schema.records, schema.events
-    return (
+    return Prepared(
         select(table.c.record_id)
         .where(
             *_of_gateways(),
@@ -82,24 +88,26 @@ def readable() -> Select[Any]:
 
 
 @cache
-def others_without_record() -> Select[Any]:
+def others_without_record() -> Prepared:
     """How many events but `this` have no record."""
     events = schema.events
-    return select(func.count()).where(
-        events.c.event_id == REQUEST_ANSWERED,
-        events.c.record_id.is_(None),
-        events.c.hresult == bindparam("status"),
-        events.c.at.between(bindparam("first_at"), bindparam("last_at")),
-        events.c.fingerprint != bindparam("this"),
+    return Prepared(
+        select(func.count()).where(
+            events.c.event_id == REQUEST_ANSWERED,
+            events.c.record_id.is_(None),
+            events.c.hresult == bindparam("status"),
+            events.c.at.between(bindparam("first_at"), bindparam("last_at")),
+            events.c.fingerprint != bindparam("this"),
+        )
     )
 
 
 @cache
-def others_with_their_own() -> Select[Any]:
+def others_with_their_own() -> Prepared:
     """How many events but `this` have the record that they made, and no gateway's."""
     # By way of the records, whose ids begin with their time.
     events, table = schema.events, schema.records
-    return (
+    return Prepared(
         select(func.count())
         .select_from(table.join(events, events.c.record_id == table.c.record_id))
         .where(
@@ -113,16 +121,16 @@ def others_with_their_own() -> Select[Any]:
 
 
 @cache
-def belongs() -> Update:
+def belongs() -> Prepared:
     """That the event `this` belongs to the record `its`."""
     events = schema.events
-    return events.update().where(events.c.fingerprint == bindparam("this")).values(record_id=bindparam("its"))
+    return Prepared(events.update().where(events.c.fingerprint == bindparam("this")).values(record_id=bindparam("its")))
 
 
 @cache
-def facts() -> Update:
+def facts() -> Prepared:
     """What an event tells of its record `its`."""
     table = schema.records
     names = ("machine", "cmid", "act_id", "license_status", "virtual_machine", "minutes_left", "required_count")
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
-    return table.update().where(table.c.record_id == bindparam("its")).values(values)
+    return Prepared(table.update().where(table.c.record_id == bindparam("its")).values(values))

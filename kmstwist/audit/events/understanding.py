@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from kmstwist.audit.events.model import (
     ANSWER_PROCESSED,
@@ -25,15 +26,16 @@ from kmstwist.audit.events.model import (
     RawEvent,
 )
 
-# What each value is called in a sentence, and how it is read; reading raises ValueError.
-Kind = tuple[str, Callable[[str], Any]]
-
 _CODE_TEXT = r"0x[0-9A-Fa-f]{1,8}|-?\d{1,10}"
 _CODE_ALONE = re.compile(_CODE_TEXT)
 _HEX_CODE = re.compile(r"(?<!\w)0x[0-9A-Fa-f]{1,8}(?!\w)")
-_NUMBER = re.compile(r"-?\d{1,19}")
-_UUID = re.compile(r"\{?([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\}?")
-_TIME = re.compile(r"\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}\s+\d{1,2}[:.]\d\d(?:[:.]\d\d)?(?:\s*[AP]M)?")
+_NUMBER_TEXT = r"-?\d{1,19}"
+_NUMBER = re.compile(_NUMBER_TEXT)
+_UUID_TEXT = r"\{?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?"
+_UUID = re.compile(_UUID_TEXT)
+_TIME_TEXT = r"\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}\s+\d{1,2}[:.]\d\d(?:[:.]\d\d)?(?:\s*[AP]M)?"
+# A client may leave its name out, but what is another kind of value is not a name.
+_NAME_TEXT = rf"(?!{_UUID_TEXT}(?:\0|\Z))[^\s\0]*"
 _LABEL = r"[^\W_](?:[\w-]*[^\W_])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*\.?")
 _DOTTED = re.compile(rf"(?<![\w.@/-]){_LABEL}(?:\.{_LABEL})+(?![\w@/-])")
@@ -48,13 +50,12 @@ _TEXT_READ = 8192
 
 
 def _code(text: str) -> int:
-    if not _CODE_ALONE.fullmatch(text):
-        raise ValueError(text)
-    return int(text, 16 if text[:2] in ("0x", "0X") else 10) & 0xFFFF_FFFF
+    return int(text, 16 if text.startswith("0x") else 10) & 0xFFFF_FFFF
 
 
 def _number(text: str) -> int:
-    if not _NUMBER.fullmatch(text) or not -(1 << 63) <= (number := int(text)) < 1 << 63:
+    number = int(text)
+    if not -(1 << 63) <= number < 1 << 63:
         raise ValueError(text)
     return number
 
@@ -64,31 +65,27 @@ def _flag(text: str) -> bool:
 
 
 def _uuid(text: str) -> str:
-    found = _UUID.fullmatch(text)
-    if found is None:
-        raise ValueError(text)
-    return found[1].lower()
-
-
-def _time(text: str) -> str:
-    if not _TIME.fullmatch(text):
-        raise ValueError(text)
-    return text
+    return text.strip("{}").lower()
 
 
 def _name(text: str) -> str | None:
-    # A client may leave its name out, but what is another kind of value is not a name.
-    if (text and text.split() != [text]) or _UUID.fullmatch(text) or _TIME.fullmatch(text):
-        raise ValueError(text)
     return text or None
 
 
-CODE: Kind = ("status code", _code)
-NUMBER: Kind = ("number", _number)
-FLAG: Kind = ("number", _flag)
-NAME: Kind = ("name", _name)
-IDENTIFIER: Kind = ("UUID", _uuid)
-TIME: Kind = ("time", _time)
+class Kind(NamedTuple):
+    """What a value is called in a sentence, what it looks like, and how such a text is read (or raises ValueError)."""
+
+    name: str
+    looks: str
+    read: Callable[[str], Any]
+
+
+CODE = Kind("status code", _CODE_TEXT, _code)
+NUMBER = Kind("number", _NUMBER_TEXT, _number)
+FLAG = Kind("number", _NUMBER_TEXT, _flag)
+NAME = Kind("name", _NAME_TEXT, _name)
+IDENTIFIER = Kind("UUID", _UUID_TEXT, _uuid)
+TIME = Kind("time", _TIME_TEXT, str)
 
 # For each event its values in their order: the field of `Event` that it goes to ("" for none), and its kind.
 _LAYOUTS: dict[int, tuple[tuple[str, Kind], ...]] = {
@@ -127,14 +124,27 @@ _LAYOUTS: dict[int, tuple[tuple[str, Kind], ...]] = {
     ),
 }
 
+# Something may stand before the values, but hardly more than a few strings: an event has ten.
+_BEFORE = 16
+
+
+def _row_of(layout: Sequence[tuple[str, Kind]]) -> re.Pattern[str]:
+    """What the strings of an event look like with a NUL between them; each value is a group."""
+    values = r"\0".join(f"({kind.looks})" for _, kind in layout)
+    return re.compile(rf"(?:[^\0]*\0){{0,{_BEFORE}}}?{values}(?:\0|\Z)")
+
+
+# One step for the many events that are as they should be: a log has a hundred thousand of them.
+_ROWS = {event_id: _row_of(layout) for event_id, layout in _LAYOUTS.items()}
+
 
 def understand(raw: RawEvent) -> Event | None:
     """What a KMS event says; None for an event of another kind. Raises EventError for one that is broken."""
     if not raw.is_kms:
         return None
     facts = facts_of(raw.event_id, raw.strings, raw.message)
-    texts = "".join([each for each in facts.values() if type(each) is str])
-    if _NO_TEXT.search(texts) or _NO_TEXT.search(raw.computer):
+    texts = [each for each in facts.values() if type(each) is str]
+    if _NO_TEXT.search("".join((raw.computer, *texts))):
         raise EventError(f"event {raw.event_id} has a string with a NUL or half a surrogate pair")
     if raw.event_id in CLIENT_EVENTS:
         facts["machine"] = raw.computer or None
@@ -144,11 +154,12 @@ def understand(raw: RawEvent) -> Event | None:
 def facts_of(event_id: int, strings: Sequence[str], message: str) -> dict[str, Any]:
     """The fields of `Event` that a KMS event's strings tell, or its text where they do not. Raises EventError."""
     strings = [text.strip() for text in strings]
-    if not any(strings) and not message.strip():
+    told = any(strings)
+    if not told and not message.strip():
         raise EventError(f"event {event_id} has neither strings nor a text")
     read = _read_aligned if event_id in _LAYOUTS else _read_told
     error: EventError | None = None
-    if any(strings):
+    if told:
         try:
             return read(event_id, _unpacked(strings))
         except EventError as found:
@@ -157,7 +168,7 @@ def facts_of(event_id: int, strings: Sequence[str], message: str) -> dict[str, A
         if not text.strip():
             continue
         try:
-            return _read_text(event_id, text)
+            return dict(_read_text(event_id, text))
         except EventError as found:
             error = error or found
     assert error is not None
@@ -190,20 +201,34 @@ def _unpacked(strings: Sequence[str]) -> Sequence[str]:
 def _read_aligned(event_id: int, strings: Sequence[str]) -> dict[str, Any]:
     """The facts in strings of which some in a row are what the event's layout has."""
     layout = _LAYOUTS[event_id]
+    row = "\0".join(strings)
+    if (found := _ROWS[event_id].match(row)) is not None and row.count("\0") == len(strings) - 1:
+        try:
+            return {field: kind.read(text) for (field, kind), text in zip(layout, found.groups(), strict=True) if field}
+        except ValueError:
+            # A number that is too large.
+            pass
+    return _read_each(event_id, strings)
+
+
+def _read_each(event_id: int, strings: Sequence[str]) -> dict[str, Any]:
+    """The same, value by value, to tell which is not what it should be."""
+    layout = _LAYOUTS[event_id]
     if len(strings) < len(layout):
         raise EventError(f"event {event_id} has {len(layout)} values and this one {len(strings)}")
     best, why = -1, ""
-    # Something before the values, but hardly more than a few: an event has ten strings.
-    for start in range(min(len(strings) - len(layout), 16) + 1):
+    for start in range(min(len(strings) - len(layout), _BEFORE) + 1):
         facts: dict[str, Any] = {}
-        for place, (field, (kind, read)) in enumerate(layout):
+        for place, (field, kind) in enumerate(layout):
             text = strings[start + place]
             try:
-                value = read(text)
+                if re.fullmatch(kind.looks, text) is None:
+                    raise ValueError(text)
+                value = kind.read(text)
             except ValueError:
                 if place > best:
                     best = place
-                    why = f"string {start + place + 1} of event {event_id} is not a {kind}: {text[:80]!r}"
+                    why = f"string {start + place + 1} of event {event_id} is not a {kind.name}: {text[:80]!r}"
                 break
             if field:
                 facts[field] = value
@@ -212,6 +237,8 @@ def _read_aligned(event_id: int, strings: Sequence[str]) -> dict[str, Any]:
     raise EventError(why)
 
 
+# An event's time is read by its facts, and the event by them again.
+@lru_cache(maxsize=16)
 def _read_text(event_id: int, text: str) -> dict[str, Any]:
     if event_id not in _LAYOUTS:
         return _read_told(event_id, [text])

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import astuple
+from dataclasses import fields
 from itertools import islice
+from operator import attrgetter
 
 from kmstwist.audit.events.model import Event
 
 # Bytes of waiting events that are held in memory and not in a file.
 IN_MEMORY = 8 << 20
+
+# In the order in which an event is made of them.
+_values = attrgetter(*(field.name for field in fields(Event)))
 
 
 class Waiting:
@@ -23,7 +27,7 @@ class Waiting:
 
     def put(self, fingerprint: bytes, event: Event) -> None:
         """Add an event that is stored under this fingerprint."""
-        self._file.write(json.dumps([fingerprint.hex(), astuple(event)]).encode() + b"\n")
+        self._file.write(json.dumps([fingerprint.hex(), _values(event)]).encode() + b"\n")
         self.number += 1
 
     def take(self, most: int) -> list[tuple[bytes, Event]]:

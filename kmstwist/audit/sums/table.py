@@ -22,12 +22,12 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, case, delete, select
+from sqlalchemy import Connection, Table, and_, bindparam, case, delete, select
 from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import Writable, dialect_of, execute_many, insert_for
+from kmstwist.audit.bulk import Prepared, Writable, dialect_of, execute_many, insert_for
 from kmstwist.audit.records import Record
 from kmstwist.audit.rows import from_row
 
@@ -142,20 +142,19 @@ class SummaryTable:
 
     def withdraw(self, connection: Connection, record: Record, gone: Row) -> None:
         """Take out `gone`, which the record added; the table of records has it no more, or no more as it was."""
-        this = self._at(gone)
-        found = connection.execute(select(self.table).where(this)).mappings().one_or_none()
+        this = {f"key_{name}": gone[name] for name in self.key}
+        found = self._the_row.row(connection, this)
         if found is None:
             return
-        row = dict(found)
+        row = dict(zip(self.table.c.keys(), found, strict=True))
         for name in self.added:
             row[name] -= gone[name]
         if row["calls"] <= 0:
-            connection.execute(delete(self.table).where(this))
+            self._no_row.do(connection, this)
             return
         if self.last is not None:
             self._step_back(connection, record, gone, row)
-        changed = {name: value for name, value in row.items() if name not in self.key}
-        connection.execute(self.table.update().where(this).values(changed))
+        self._changed_row.do(connection, this | {f"new_{name}": value for name, value in row.items()})
 
     def _step_back(self, connection: Connection, record: Record, gone: Row, row: Row) -> None:
         """Where the row says what the record that went said, have it say what the records left do.
@@ -195,8 +194,23 @@ class SummaryTable:
                 if row is not None and self.key_of(row) == key:
                     yield row
 
-    def _at(self, row: Row) -> Condition:
-        return and_(*(self.table.c[name] == row[name] for name in self.key))
+    @cached_property
+    def _this(self) -> Condition:
+        return and_(*(self.table.c[name] == bindparam(f"key_{name}") for name in self.key))
+
+    @cached_property
+    def _the_row(self) -> Prepared:
+        return Prepared(select(self.table).where(self._this))
+
+    @cached_property
+    def _no_row(self) -> Prepared:
+        return Prepared(delete(self.table).where(self._this))
+
+    @cached_property
+    def _changed_row(self) -> Prepared:
+        names = [column.name for column in self.table.c if column.name not in self.key]
+        values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+        return Prepared(self.table.update().where(self._this).values(values))
 
     # -- growing old
 

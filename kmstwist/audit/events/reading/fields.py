@@ -112,7 +112,7 @@ def event_of(values: Mapping[str, Any], place: str, times: Times) -> RawEvent | 
     if not strings and not message:
         return _missing(place, "text and no strings", "Message or Properties")
     try:
-        at = times.read(str(when), client_time(event_id, strings, message))
+        at = times.read(str(when), lambda: client_time(event_id, strings, message))
     except (ValueError, OverflowError) as error:
         return BrokenEvent(place, str(error))
     return RawEvent(

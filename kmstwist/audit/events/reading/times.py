@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from datetime import time as time_of_day
@@ -21,6 +21,8 @@ from itertools import pairwise
 from kmstwist.audit.events.reading.calendars import HIJRI, dates
 from kmstwist.audit.events.reading.noon import Half, half_of
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 # Nothing logged events of KMS before Windows Vista.
 EARLIEST_MS = int(datetime(2006, 1, 1, tzinfo=UTC).timestamp() * 1000)
 # A day later than now is a zone that was guessed wrong; more is not a time of an event.
@@ -82,16 +84,17 @@ def iso_to_ms(text: str, zone: tzinfo = UTC) -> int:
     found = _ISO.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"{text[:40]!r} is not a time")
+    day, clock, fraction, offset = found.groups()
     # Windows has seven digits after the point, Python takes six.
-    fraction = (found[3] or "")[:6]
-    offset = "Z" if (found[4] or "").upper() == "UTC" else (found[4] or "").upper()
-    when = datetime.fromisoformat(f"{found[1]}T{found[2]}" + (f".{fraction:0<6}" if fraction else "") + offset)
-    return to_ms(when, zone)
+    part = f".{fraction[:6]:0<6}" if fraction else ""
+    offset = "" if offset is None else "Z" if offset in ("Z", "z") or offset.upper() == "UTC" else offset
+    return to_ms(datetime.fromisoformat(f"{day}T{clock}{part}{offset}"), zone)
 
 
 def to_ms(when: datetime, zone: tzinfo) -> int:
     """A time in milliseconds since 1970 (UTC), in `zone` if it names none."""
-    return int((when if when.tzinfo is not None else when.replace(tzinfo=zone)).timestamp() * 1000)
+    since = (when if when.tzinfo is not None else when.replace(tzinfo=zone)) - _EPOCH
+    return since // _MILLISECOND
 
 
 def check(at: int, now: int) -> None:
@@ -135,8 +138,8 @@ class Times:
             first_seen, key=lambda manner: (agreed[manner], readable[manner], steps[manner]), reverse=True
         )
 
-    def read(self, value: str, client: datetime | None = None) -> int:
-        """A time in milliseconds since 1970; `client` is the client's own where its request was accepted.
+    def read(self, value: str, client_time: Callable[[], datetime | None]) -> int:
+        """A time in milliseconds since 1970; `client_time` tells the client's own where its request was accepted.
 
         Raises ValueError with a cure.
         """
@@ -149,6 +152,7 @@ class Times:
         ways = readings.ways
         if not ways:
             raise ValueError(self._unreadable(text))
+        client = client_time()
         if not readings.sure:
             ways = self._accepted(ways, client)
             if len({way.when for way in ways}) != 1:

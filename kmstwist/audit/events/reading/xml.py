@@ -9,14 +9,14 @@ can be declared, as in every one that Windows writes, goes to the parser in C: a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 from xml.etree.ElementTree import XML, Element, ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from kmstwist.audit.events.model import KMS_EVENTS, BrokenEvent, RawEvent, record_number
+from kmstwist.audit.events.model import BrokenEvent, RawEvent, record_number
 from kmstwist.audit.events.reading.times import iso_to_ms
 
 CHUNK = 1 << 16
@@ -152,37 +152,41 @@ def _parsed(text: str) -> Element:
 
 
 def _read(root: Element, place: str) -> RawEvent:
-    # Looking for a name in a known namespace is one step of the parser's own; in any namespace it is many.
-    space = root.tag[: -len("Event")]
-    if (system := root.find(space + "System")) is None:
-        space = "{*}"
-        system = root.find("{*}System")
-    if system is None:
+    # By one look at each element: its name without the namespace, whichever that is.
+    parts = {element.tag.rpartition("}")[2]: element for element in root}
+    if (system := parts.get("System")) is None:
         raise ValueError("the event has no System element")
-    number = system.findtext(space + "EventID", "").strip()
+    facts = {element.tag.rpartition("}")[2]: element for element in system}
+    number = _text(facts, "EventID")
     if not number.isascii() or not number.isdecimal() or len(number) > 10:
         raise ValueError(f"the event's id is not a number: {number[:40]!r}")
-    provider = system.find(space + "Provider")
+    provider = facts.get("Provider")
     named = (provider.get("Name", ""), provider.get("EventSourceName", "")) if provider is not None else ()
-    source = " ".join(filter(None, (*named, system.findtext(space + "Channel", "").strip())))
+    source = " ".join([each for each in (*named, _text(facts, "Channel")) if each])
     event = RawEvent(place, int(number), 0, source=source)
-    if event.event_id not in KMS_EVENTS or not event.is_kms:
+    if not event.is_kms:
         return event
-    created = system.find(space + "TimeCreated")
-    if created is None:
+    if (created := facts.get("TimeCreated")) is None:
         raise ValueError("the event has no TimeCreated element")
-    data, rendered = root.find(space + "EventData"), root.find(space + "RenderingInfo")
+    data, rendered = parts.get("EventData"), parts.get("RenderingInfo")
     return RawEvent(
         place=place,
         event_id=event.event_id,
         at=iso_to_ms(created.get("SystemTime", "")),
-        strings=[] if data is None else [_whole(each) for each in data.findall(space + "Data")],
-        message="" if rendered is None else rendered.findtext(space + "Message", ""),
-        computer=system.findtext(space + "Computer", "").strip(),
-        record_id=record_number(system.findtext(space + "EventRecordID", "")),
+        strings=[] if data is None else _strings(data),
+        message="" if rendered is None else rendered.findtext("{*}Message", ""),
+        computer=_text(facts, "Computer"),
+        record_id=record_number(_text(facts, "EventRecordID")),
         source=source,
     )
 
 
-def _whole(element: Element) -> str:
-    return "".join(element.itertext()) if len(element) else element.text or ""
+def _text(elements: Mapping[str, Element], name: str) -> str:
+    element = elements.get(name)
+    return "" if element is None else (element.text or "").strip()
+
+
+def _strings(data: Element) -> list[str]:
+    return [
+        (each.text or "") if not len(each) else "".join(each.itertext()) for each in data if each.tag.endswith("Data")
+    ]
