@@ -152,10 +152,10 @@ def script(shell: str) -> str:
 @click.command()
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 def completion(shell: str) -> None:
-    """Print what SHELL reads to complete commands, options and values.
+    """Print what SHELL reads to complete kmstwist's command lines.
 
-    For bash in ~/.bashrc: eval "$(kmstwist completion bash)". The Debian package and `kmstwist service install` put it
-    where the shells look for it.
+    Commands, options and values are completed. For bash in ~/.bashrc: eval "$(kmstwist completion bash)". The
+    Debian package and `kmstwist service install` put it where the shells look for it.
     """
     click.echo(script(shell), nl=False)
 

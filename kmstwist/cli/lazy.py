@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from kmstwist.cli.words import in_our_words
 from kmstwist.shown import visible_lines
 
 #: The exit status of what Ctrl-C ended, as shells have it: 128 and the number of SIGINT.
@@ -27,27 +27,6 @@ _LONGEST = 100
 def _said(text: str) -> str:
     """What was typed, as a terminal can show it, and no longer than a line."""
     return visible_lines(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
-
-
-#: What click says of a wrong value, and what people say.
-_WORDS = (
-    (re.compile(r"is not a valid integer(?: range)?\.$"), "is not a whole number."),
-    (re.compile(r"is not a valid float(?: range)?\.$"), "is not a number."),
-    (re.compile(r"^(.*) is not in the range (\S+?)<=x<=(\S+?)\.$"), r"\1 is not from \2 to \3."),
-    (re.compile(r"^(.*) is not in the range (\S+?)<x<=(\S+?)\.$"), r"\1 is not more than \2 and at most \3."),
-    (re.compile(r"^(.*) is not in the range x>=(\S+?)\.$"), r"\1 is less than \2."),
-    (re.compile(r"^(?:Got )unexpected extra arguments? \((.*)\)\.?$"), r"there is more than the command takes: \1."),
-    (re.compile(r"^Option (\S+) requires an argument\.$"), r"\1 needs a value after it."),
-    (re.compile(r"^Option (\S+) does not take a value\.$"), r"\1 takes no value."),
-    (re.compile(r"^No such option (\S+?)\.$"), r"there is no option \1."),
-)
-
-
-def in_our_words(message: str) -> str:
-    """What is wrong with a value, as people say it."""
-    for click_s, ours in _WORDS:
-        message = click_s.sub(ours, message)
-    return message
 
 
 class Verb(NamedTuple):
@@ -68,6 +47,15 @@ class LazyGroup(click.Group):
         super().__init__(*args, **kwargs)
         self.verbs = verbs
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the group's own options; what is wrong with them is told in our words."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.ClickException as error:
+            raise in_our_words(error) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb; an error's words are shown as they are, and a terminal obeys none of them."""
         try:
@@ -86,10 +74,7 @@ class LazyGroup(click.Group):
             place = f"{_said(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
             raise click.ClickException(f"{place}{error.strerror or error}") from None
         except click.ClickException as error:
-            vars(error)["message"] = visible_lines(in_our_words(error.message))
-            if isinstance(error, click.FileError):
-                vars(error)["ui_filename"] = visible_lines(error.ui_filename)
-            raise
+            raise in_our_words(error) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All verbs, in alphabetical order."""

@@ -17,50 +17,42 @@ from kmstwist.cli.where import config_option, remember_config
 #: All verbs.
 VERBS = {
     "audit": Verb("audit.audit:audit", "Look after the audit's store."),
-    "completion": Verb("completion:completion", "Print what SHELL reads to complete commands, options and values."),
+    "completion": Verb("completion:completion", "Print what SHELL reads to complete kmstwist's command lines."),
     "config": Verb("gateway.config:config", "The configuration file of `twistd kms`."),
     "demo": Verb("lab.demo:demo", "Show the status site with a year of records."),
-    "discover": Verb("dns.discover:discover", "Look for KMS hosts in DNS as a Windows client does, and probe them."),
+    "discover": Verb("dns.discover:discover", "Look for KMS hosts in DNS as Windows does, and probe them."),
     "doctor": Verb(
         "checks.doctor:doctor",
-        "Check configuration, ports, permissions, DNS, KMS hosts, clock, audit and disk, and say what to do.",
+        "Check all that a server needs, and say what to do.",
     ),
     "dns": Verb("dns.dns:dns", "Publish this gateway in DNS, so that KMS clients find it."),
     "errors": Verb(
         "clients.errors:errors",
-        "Explain each CODE, given as 0xC004F074, C004F074, 1722, -1073418124 or RPC_S_SERVER_UNAVAILABLE.",
+        "Explain each CODE of activation, and what to do about it.",
     ),
-    "events": Verb(
-        "audit.events:events", "Bring in the KMS host's own events, which name the machines behind V5 and V6 requests."
-    ),
+    "events": Verb("audit.events:events", "Bring in the KMS host's own events, which name the machines."),
     "gateway": Verb("gateway.gateway:gateway", "A running gateway (or lab) on this machine."),
     "keys": Verb(
         "clients.keys:keys",
-        "List the client setup keys (GVLK) that Microsoft publishes, all or those that match SEARCH.",
+        "List the client setup keys (GVLK) that Microsoft publishes.",
     ),
     "lab": Verb("lab.lab:lab", "Rehearse volume activation with simulated clients."),
-    "log": Verb(
-        "logs.log:log", "Show kmstwist's log: FILE, or the one in /var/log, or systemd's journal; - is standard input."
-    ),
-    "notify": Verb(
-        "gateway.notify:notify", "Who is told when something is not as it should be: [notify] in the configuration."
-    ),
-    "probe": Verb("checks.probe:probe", "Check that a KMS host answers at HOST[:PORT], genuine or kmstwist."),
+    "log": Verb("logs.log:log", "Show kmstwist's log, filtered and explained."),
+    "notify": Verb("gateway.notify:notify", "Who is told when something is wrong ([notify])."),
+    "probe": Verb("checks.probe:probe", "Check that a KMS host answers at HOST[:PORT]."),
     "products": Verb(
         "audit.products:products",
-        "Give names to products, which genuine requests and the KMS host's events tell by their ids only.",
+        "Give names to products that are known by their ids only.",
     ),
     "report": Verb("audit.report:report", "Show one of the audit's reports; without NAME, list them."),
-    "serve": Verb("serve:serve", "Run the server here, until Ctrl-C: the same as `twistd -n kms`."),
-    "service": Verb("service.service:service", "The systemd service, for a kmstwist that pip, pipx or uv installed."),
+    "serve": Verb("serve:serve", "Run the server here, until Ctrl-C: `twistd -n kms`."),
+    "service": Verb("service.service:service", "The systemd service, where no package has installed it."),
     "setup-client": Verb(
         "clients.setup_client:setup_client",
-        "Print the exact slmgr or ospp commands, in order, that make a machine a KMS client.",
+        "Print the commands that make a machine a KMS client.",
     ),
     "upstreams": Verb("gateway.upstreams:upstreams", "The KMS hosts behind a running gateway."),
-    "web": Verb(
-        "gateway.web:web", "The listener for health, metrics and the status page ([web] in the configuration)."
-    ),
+    "web": Verb("gateway.web:web", "The status site, metrics and health checks ([web])."),
 }
 
 

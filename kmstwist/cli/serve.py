@@ -14,7 +14,7 @@ import click
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def serve(ctx: click.Context, options: tuple[str, ...]) -> None:
-    """Run the server here, until Ctrl-C: the same as `twistd -n kms`.
+    """Run the server here, until Ctrl-C: `twistd -n kms`.
 
     OPTIONS are those of `twistd kms`: --upstream KMSHOST for a gateway before the site's own licensed hosts; without
     --upstream and --discover it is a lab. --help lists all of them.

@@ -77,7 +77,10 @@ def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool)
 @store_option
 @click.argument("target", type=AnyPath(dir_okay=False))
 def backup(store: str, target: Path) -> None:
-    """Copy the store to the file TARGET, consistent, while the server runs."""
+    """Copy the store to the file TARGET while the server runs.
+
+    The copy is consistent.
+    """
     from kmstwist.audit.upkeep.backup import backup as copy
 
     with opened(store) as engine, progress_bar() as progress:
@@ -90,7 +93,10 @@ def backup(store: str, target: Path) -> None:
 @json_option
 @store_option
 def verify(as_json: bool, store: str) -> None:
-    """Check that the store is whole and that its sums agree with its records."""
+    """Check that the store is whole and its sums are right.
+
+    They must agree with its records.
+    """
     from kmstwist.audit.upkeep.verify import verify as faults_of
 
     with opened(store) as engine:

@@ -52,7 +52,10 @@ _dns_option = click.option("--dns/--no-dns", default=True, show_default=True, he
 
 @click.group(cls=LazyGroup)
 def events() -> None:
-    """Bring in the KMS host's own events, which name the machines behind V5 and V6 requests."""
+    """Bring in the KMS host's own events, which name the machines.
+
+    Requests of V5 and V6 do not say in clear which machine they come from; these events do.
+    """
 
 
 @events.command("import")
@@ -94,7 +97,10 @@ def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Pat
 )
 @click.argument("folder", type=AnyPath(exists=True, file_okay=False))
 def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, folder: Path) -> None:
-    """Import the files that appear in FOLDER (.evtx, .xml, .csv, .json) until interrupted."""
+    """Import the files that appear in FOLDER, until interrupted.
+
+    These are .evtx, .xml, .csv and .json.
+    """
     from sqlalchemy.exc import SQLAlchemyError
     from twisted.internet.defer import Deferred
     from twisted.internet.task import LoopingCall, react
@@ -160,9 +166,9 @@ def listen(
     certificate: Path | None,
     client_ca: Path | None,
 ) -> None:
-    """Take events as KMS hosts send them, by syslog or as JSON lines, until interrupted.
+    """Take events as KMS hosts send them, until interrupted.
 
-    A server does the same where [events] in its configuration says so.
+    They come by syslog or as JSON lines. A server does the same where [events] in its configuration says so.
     """
     from pydantic import ValidationError
     from twisted.internet.task import react

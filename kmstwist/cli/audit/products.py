@@ -13,16 +13,20 @@ from kmstwist.cli.output import json_option, say, say_json
 
 @click.group(cls=LazyGroup)
 def products() -> None:
-    """Give names to products, which genuine requests and the KMS host's events tell by their ids only."""
+    """Give names to products that are known by their ids only.
+
+    Genuine requests and the KMS host's events tell products by their ids.
+    """
 
 
 @products.command("import")
 @store_option
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 def import_(store: str, files: tuple[Path, ...]) -> None:
-    """Import the names in FILE: what `slmgr /dlv all` or `ospp /dstatusall` printed, in any language.
+    """Import the names in FILE.
 
-    Names in the configuration ([products]) stand before those imported.
+    That is what `slmgr /dlv all` or `ospp /dstatusall` printed, in any language. Names in the configuration
+    ([products]) stand before those imported.
     """
     from kmstwist.audit.events.reading.files import text_of
     from kmstwist.audit.products.names import add_imported
@@ -56,7 +60,7 @@ def import_(store: str, files: tuple[Path, ...]) -> None:
 @json_option
 @store_option
 def list_(as_json: bool, store: str) -> None:
-    """Show the products in the store by their ids, and what they are called."""
+    """Show the store's products, by their ids and names."""
     from kmstwist.audit.engine import reading
     from kmstwist.audit.products.names import known_products
 

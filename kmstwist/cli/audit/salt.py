@@ -30,7 +30,10 @@ def salt_beside(store: str, salt_file: Path | None) -> Path:
 
 @click.group(cls=LazyGroup)
 def salt() -> None:
-    """The salt of hashed fields: all gateways of one central store need the same."""
+    """The salt of hashed fields.
+
+    All gateways of one central store need the same.
+    """
 
 
 @salt.command()
@@ -54,7 +57,10 @@ def export(store: str, salt_file: Path | None, file: Path) -> None:
 @salt_file_option
 @click.argument("file", type=_FILE)
 def import_(store: str, salt_file: Path | None, file: Path) -> None:
-    """Hash with the salt in FILE from the next start on, as the other gateways of the central store do."""
+    """Hash with the salt in FILE from the next start on.
+
+    So do the other gateways of the central store.
+    """
     from kmstwist.audit.central.salt import import_salt
     from kmstwist.audit.engine import StoreError
 
@@ -77,7 +83,10 @@ def import_(store: str, salt_file: Path | None, file: Path) -> None:
 @salt_file_option
 @json_option
 def show(as_json: bool, store: str, salt_file: Path | None) -> None:
-    """Show the fingerprint of this gateway's salt, and the one that the store has noted."""
+    """Show the salt's fingerprint, and the one in the store.
+
+    The first is of this gateway's salt, the second what the store has noted.
+    """
     from kmstwist.audit.central.salt import fingerprint, noted
     from kmstwist.audit.engine import reading
     from kmstwist.audit.privacy import SaltError, load_salt

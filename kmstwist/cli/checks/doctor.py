@@ -30,10 +30,11 @@ _MARKS = (("ok", "green"), ("odd", "yellow"), ("bad", "bold red"))
 def doctor(
     ctx: click.Context, file: Path | None, state_dir: Path | None, port: int | None, timeout: float, as_json: bool
 ) -> None:
-    """Check configuration, ports, permissions, DNS, KMS hosts, clock, audit and disk, and say what to do.
+    """Check all that a server needs, and say what to do.
 
-    Changes nothing and asks for no activation. Exits with 0 if all is well, 1 if something is odd, 2 if something is
-    bad: the codes of monitoring plugins. Best run as root, or as the user kmstwist runs as.
+    It looks at configuration, ports, permissions, DNS, KMS hosts, clock, audit and disk. Changes nothing and asks
+    for no activation. Exits with 0 if all is well, 1 if something is odd, 2 if something is bad: the codes of
+    monitoring plugins. Best run as root, or as the user kmstwist runs as.
     """
     from kmstwist.configuration.reading import ConfigError
     from kmstwist.health.checks import LOCAL_CHECKS, UNCONFIGURED_CHECKS

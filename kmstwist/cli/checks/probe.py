@@ -25,10 +25,11 @@ _LONGEST = 64
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
 def probe(ctx: click.Context, host: HostPort, timeout: float, as_json: bool) -> None:
-    """Check that a KMS host answers at HOST[:PORT], genuine or kmstwist. No activation is asked for.
+    """Check that a KMS host answers at HOST[:PORT].
 
-    Connects, binds as a Windows client does, asks the management interface whether the server listens. Exits with 0 if
-    all is well, 1 if the host answers but something is odd, 2 if it does not answer: the codes of monitoring plugins.
+    It may be genuine or kmstwist. No activation is asked for. Connects, binds as a Windows client does, asks the
+    management interface whether the server listens. Exits with 0 if all is well, 1 if the host answers but
+    something is odd, 2 if it does not answer: the codes of monitoring plugins.
     """
     from kmstwist.transport.endpoints import endpoint_for
 

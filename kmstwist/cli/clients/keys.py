@@ -10,11 +10,11 @@ import click
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
 def keys(search: tuple[str, ...], form: str) -> None:
-    """List the client setup keys (GVLK) that Microsoft publishes, all or those that match SEARCH.
+    """List the client setup keys (GVLK) that Microsoft publishes.
 
-    SEARCH is any words of a product's name, family or key, or a name as people and Microsoft's tools write it, such as
-    "server 2019 std" or ProPlus2021Volume; where none matches, near spellings are listed. The keys make a machine ask a
-    KMS host; they activate nothing without one.
+    All, or those that match SEARCH. SEARCH is any words of a product's name, family or key, or a name as people and
+    Microsoft's tools write it, such as "server 2019 std" or ProPlus2021Volume; where none matches, near spellings
+    are listed. The keys make a machine ask a KMS host; they activate nothing without one.
     """
     from kmstwist.kms.catalogue import UnknownProduct, find
     from kmstwist.kms.catalogue import search as search_products

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from kmstwist.cli import completing
+from kmstwist.cli.output import json_option, say_json
 
 FORMS = ("cmd", "powershell", "ansible")
 
@@ -21,10 +22,12 @@ FORMS = ("cmd", "powershell", "ansible")
 @click.option("--discover", is_flag=True, help="Let the client find its host by DNS instead.")
 @click.option("--domain", metavar="D", help="With --discover: look in this DNS domain only.")
 @click.option("--as", "form", type=click.Choice(FORMS), default="cmd", show_default=True, help="For which shell.")
-def setup_client(product: str, host: str | None, discover: bool, domain: str | None, form: str) -> None:
-    """Print the exact slmgr or ospp commands, in order, that make a machine a KMS client.
+@json_option
+def setup_client(product: str, host: str | None, discover: bool, domain: str | None, form: str, as_json: bool) -> None:
+    """Print the commands that make a machine a KMS client.
 
-    Nothing is run here: paste the lines on the Windows machine, as administrator.
+    They are the exact slmgr or ospp commands, in order. Nothing is run here: paste the lines on the Windows
+    machine, as administrator.
     """
     from kmstwist.discovery.client import setup
     from kmstwist.discovery.lookup import names
@@ -45,4 +48,21 @@ def setup_client(product: str, host: str | None, discover: bool, domain: str | N
         raise click.ClickException(f"{unknown}.".replace("?.", "?")) from None
     except (names.NameInvalid, setup.SetupImpossible) as invalid:
         raise click.ClickException(str(invalid)) from None
-    click.echo(setup.FORMS[form](plan))
+    text = setup.FORMS[form](plan)
+    if not as_json:
+        click.echo(text)
+        return
+    say_json(
+        {
+            "product": chosen.name,
+            "gvlk": chosen.gvlk,
+            "threshold": chosen.threshold,
+            "office_folder": plan.folder,
+            "commands": [
+                {"script": f"{each.script}.vbs", "arguments": list(each.arguments), "does": each.purpose}
+                for each in plan.commands
+            ],
+            "as": form,
+            "text": text,
+        }
+    )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--connection-suffix", multiple=True, metavar="D", help="As client: a suffix from DHCP. Repeatable.")
 @click.option("--devolution", is_flag=True, help="As client: look in the primary suffix's parent domains too.")
 def discover(**options: Any) -> None:
-    """Look for KMS hosts in DNS as a Windows client does, and probe them.
+    """Look for KMS hosts in DNS as Windows does, and probe them.
 
     Without --domain, the domains are this machine's own DNS search list. Only hosts that DNS names are contacted. With
     --as-client, --domain stands for the client's DNS suffix search list. The exit status is 1 if no host answers.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kmstwist.cli.common import ANY_PATH, SECONDS
 from kmstwist.cli.lazy import LazyGroup
+from kmstwist.cli.output import json_option, say_json
 from kmstwist.cli.where import AS_CONFIGURED, told, whereabouts
 from kmstwist.reactor import Reactor
 
@@ -67,10 +69,10 @@ def dns() -> None:
 @click.option("--replace-own", is_flag=True, help="Take out earlier records of this host and port.")
 @click.option("--anyway", is_flag=True, help="Publish though our host has no address in DNS, or is an alias.")
 def publish(**options: Any) -> None:
-    """Add our SRV record to each domain by a dynamic update; other hosts' records stay as they are.
+    """Add our SRV record to each domain by a dynamic update.
 
-    Nothing is published where DNS says that our host's name has no address, or is an alias: clients sent there would
-    find nothing.
+    Other hosts' records stay as they are. Nothing is published where DNS says that our host's name has no address,
+    or is an alias: clients sent there would find nothing.
     """
     _update("published", options)
 
@@ -79,7 +81,10 @@ def publish(**options: Any) -> None:
 @_record_options
 @_update_options
 def withdraw(**options: Any) -> None:
-    """Take exactly our SRV record out of each domain by a dynamic update."""
+    """Take our SRV record out of each domain again.
+
+    By a dynamic update, and exactly our record.
+    """
     _update("withdrawn", options)
 
 
@@ -87,8 +92,12 @@ def withdraw(**options: Any) -> None:
 @_record_options
 @click.option("--as", "form", type=click.Choice(FORMS), default="bind", show_default=True, help="For which server.")
 @click.option("--zone", metavar="Z", help="The zone that holds the domain, if it is a parent of it.")
-def show(form: str, zone: str | None, **options: Any) -> None:
-    """Print our SRV record as lines or commands for a DNS server, to enter by hand."""
+@json_option
+def show(form: str, zone: str | None, as_json: bool, **options: Any) -> None:
+    """Print our SRV record for a DNS server, to enter by hand.
+
+    As lines or as commands.
+    """
     from kmstwist.discovery.client import snippets
     from kmstwist.discovery.lookup import names
 
@@ -97,10 +106,17 @@ def show(form: str, zone: str | None, **options: Any) -> None:
         within = names.domain(zone) if zone else None
     except names.NameInvalid as invalid:
         raise click.ClickException(str(invalid)) from None
+    records: list[dict[str, object]] = []
     for publication in publications:
         if within and not f".{publication.domain}".endswith(f".{within}"):
             raise click.ClickException(f"The domain {publication.domain} is not in the zone {within}.")
-        click.echo(snippets.FORMS[form](publication, within or publication.domain, server))
+        text = snippets.FORMS[form](publication, within or publication.domain, server)
+        if as_json:
+            records.append({"name": publication.name, **asdict(publication), "as": form, "text": text})
+        else:
+            click.echo(text)
+    if as_json:
+        say_json(records)
 
 
 def _publications(options: dict[str, Any]) -> tuple[list[Publication], HostPort | None]:

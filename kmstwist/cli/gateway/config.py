@@ -30,7 +30,7 @@ def config() -> None:
 def where(
     as_json: bool, file: Path | None, port: int | None, run_dir: Path | None, state_dir: Path | None, store: str | None
 ) -> None:
-    """Show which server and which store commands work on, and what says so.
+    """Show which server and store commands work on, and why.
 
     The one rule of all commands: an option counts first, then the environment (KMSTWIST_CONFIG, KMSTWIST_AUDIT_STORE,
     KMSTWIST_SERVER__PORT and so on), then the configuration file, then the default. `twistd kms` follows it too, but
@@ -58,9 +58,13 @@ def where(
 
 
 @config.command()
+@json_option
 @click.argument("file", type=_FILE, required=False)
-def check(file: Path | None) -> None:
-    """Check FILE, or the one in force; say every mistake with its place and its cure."""
+def check(as_json: bool, file: Path | None) -> None:
+    """Check FILE, or the one in force; say every mistake.
+
+    Each is told with its place and its cure.
+    """
     from kmstwist.configuration.derived import refuse_open_passwords, refuse_ourselves
     from kmstwist.configuration.installed import refuse_missing
     from kmstwist.configuration.reading import ConfigError, load
@@ -77,13 +81,23 @@ def check(file: Path | None) -> None:
         refuse_ourselves(effective.config)
         refuse_missing(effective.config)
     except StartupError as error:
-        raise click.ClickException(f"{error.problem}." if error.problem.where else f"{file}: {error}.") from None
+        said = str(error.problem) if error.problem.where else f"{file}: {error}"
+        if as_json:
+            say_json({"file": str(file), "in_order": False, "mistakes": [said]})
+            raise click.exceptions.Exit(1) from None
+        raise click.ClickException(f"{said}.") from None
     except ConfigError as error:
+        if as_json:
+            say_json({"file": str(file), "in_order": False, "mistakes": [str(mistake) for mistake in error.mistakes]})
+            raise click.exceptions.Exit(1) from None
         for mistake in error.mistakes:
             click.echo(mistake, err=True)
         many = len(error.mistakes)
         raise click.ClickException(f"{file} has {many} mistake{'s' if many > 1 else ''}.") from None
-    say(f"{file} is in order.")
+    if as_json:
+        say_json({"file": str(file), "in_order": True, "mistakes": []})
+    else:
+        say(f"{file} is in order.")
 
 
 @config.command(context_settings={"ignore_unknown_options": True})
@@ -91,9 +105,9 @@ def check(file: Path | None) -> None:
 @config_option
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def show(as_json: bool, file: Path | None, options: tuple[str, ...]) -> None:
-    """Show the effective configuration, as TOML, with the origin of each value.
+    """Show the effective configuration, and who said so.
 
-    OPTIONS are options of `twistd kms`, as they would be given to it.
+    It is TOML, with the origin of each value. OPTIONS are options of `twistd kms`, as they would be given to it.
     """
     from kmstwist.configuration.document import effective_json, effective_toml
     from kmstwist.configuration.reading import ConfigError, load
@@ -113,10 +127,17 @@ def show(as_json: bool, file: Path | None, options: tuple[str, ...]) -> None:
 
 
 @config.command()
+@json_option
 @server_options
-def reload(port: int | None, run_dir: Path | None) -> None:
-    """Have the running server take its changed configuration file; no connection is dropped."""
+def reload(as_json: bool, port: int | None, run_dir: Path | None) -> None:
+    """Have the running server take its changed configuration.
+
+    No connection is dropped.
+    """
     answer = ask_server(port, run_dir, {"command": "reload"})
+    if as_json:
+        say_json({what: [name for name in answer[what].split(",") if name] for what in ("changed", "restart")})
+        return
     if not (answer["changed"] or answer["restart"]):
         click.echo("Nothing has changed.")
     if answer["changed"]:

@@ -9,17 +9,22 @@ from pathlib import Path
 import click
 
 from kmstwist.cli.lazy import LazyGroup
+from kmstwist.cli.output import json_option, say_json
 from kmstwist.cli.where import config_option, told, whereabouts
 
 
 @click.group(cls=LazyGroup)
 def notify() -> None:
-    """Who is told when something is not as it should be: [notify] in the configuration."""
+    """Who is told when something is wrong ([notify]).
+
+    The targets stand in [notify] of the configuration.
+    """
 
 
 @notify.command()
+@json_option
 @config_option
-def test(file: Path | None) -> None:
+def test(as_json: bool, file: Path | None) -> None:
     """Send a test message to every target, and say what became of each.
 
     The status is 1 where a target could not be told.
@@ -38,14 +43,18 @@ def test(file: Path | None) -> None:
         where = effective.file or "the configuration"
         raise click.ClickException(f"{where} names nobody to tell; add targets to [notify]")
     text = about_test(config.notify.name or config.audit.gateway or socket.gethostname())
-    failed = False
+    became: list[dict[str, object]] = []
     for target in targets:
         try:
             target.send(text)
         except NotSent as error:
-            failed = True
-            click.echo(f"{target.name}: not sent: {error}")
+            became.append({"target": target.name, "sent": False, "error": str(error)})
         else:
-            click.echo(f"{target.name}: sent")
-    if failed:
+            became.append({"target": target.name, "sent": True, "error": None})
+        if not as_json:
+            told_of = became[-1]
+            click.echo(f"{target.name}: sent" if told_of["sent"] else f"{target.name}: not sent: {told_of['error']}")
+    if as_json:
+        say_json(became)
+    if not all(each["sent"] for each in became):
         sys.exit(1)

@@ -28,7 +28,10 @@ def upstreams() -> None:
 @json_option
 @server_options
 def list_(as_json: bool, port: int | None, run_dir: Path | None) -> None:
-    """Show every upstream with its state, its connections and what became of its calls."""
+    """Show every upstream with its state and its calls.
+
+    That is its connections, and what became of its calls.
+    """
     found = ask_server(port, run_dir, {"command": "upstreams"})["upstreams"]
     if as_json:
         say_json(found)

@@ -16,7 +16,10 @@ DEFAULT_FILE = Path("/etc/kmstwist/web-users")
 
 @click.group(cls=LazyGroup)
 def web() -> None:
-    """The listener for health, metrics and the status page ([web] in the configuration)."""
+    """The status site, metrics and health checks ([web]).
+
+    What they listen on stands in [web] of the configuration.
+    """
 
 
 @web.command()

@@ -88,10 +88,11 @@ def activate(
     at_once: int,
     timeout: float,
 ) -> None:
-    """Activate simulated clients over real connections and show how the count climbs.
+    """Activate simulated clients, and show how the count climbs.
 
-    Machines keep their identity: the same PREFIX and number is the same machine in every run. Exits with 0 if every
-    client got an answer, be it that the count is still too small; with 1 if one got none or was refused.
+    The connections are real. Machines keep their identity: the same PREFIX and number is the same machine in every
+    run. Exits with 0 if every client got an answer, be it that the count is still too small; with 1 if one got none
+    or was refused.
     """
     if (product is None) == (not machines):
         raise click.UsageError("give either --product or --machine")

@@ -18,9 +18,9 @@ from rich.table import Table
 from kmstwist.cli.common import AnyPath, FiniteRange
 from kmstwist.cli.lab.common import CommandT
 from kmstwist.cli.lazy import LazyGroup
-from kmstwist.cli.output import say
+from kmstwist.cli.output import json_option, say, say_json
 from kmstwist.lab.fleet.record import FleetResult
-from kmstwist.lab.fleet.report import compared, rows, write_csv, write_json
+from kmstwist.lab.fleet.report import compared, document, rows, write_csv, write_json
 from kmstwist.lab.fleet.scenario import Scenario, ScenarioError, find_scenario, ready_scenarios, ready_text
 from kmstwist.lab.fleet.simulation import Fleet
 from kmstwist.reactor import Reactor
@@ -53,20 +53,37 @@ _SEED = click.option("--seed", type=click.IntRange(0), help="Another seed than t
 
 @click.group(cls=LazyGroup)
 def fleet() -> None:
-    """Rehearse what happens to a whole fleet of machines, in virtual time."""
+    """Rehearse what becomes of a fleet of machines, in virtual time."""
 
 
 @fleet.command("scenarios")
+@json_option
 @click.argument("name", required=False)
-def scenarios(name: str | None) -> None:
-    """List the ready scenarios, or print the one of this NAME as a start for your own."""
+def scenarios(as_json: bool, name: str | None) -> None:
+    """List the ready scenarios, or print one for a start.
+
+    With a NAME that one is printed, as a start for your own.
+    """
     if name is not None:
         try:
-            click.echo(ready_text(name), nl=False)
+            text = ready_text(name)
         except KeyError:
             raise click.ClickException(
                 f'there is no ready scenario "{name}"; there are: {", ".join(ready_scenarios())}'
             ) from None
+        if as_json:
+            say_json(_scenario(name).model_dump(mode="json", by_alias=True))
+        else:
+            click.echo(text, nl=False)
+        return
+    if as_json:
+        say_json(
+            [
+                {"scenario": ready, "machines": each.machine_count, "days": each.days, "shows": each.description}
+                for ready in ready_scenarios()
+                for each in (_scenario(ready),)
+            ]
+        )
         return
     console = Console(highlight=False)
     table = Table(box=None, header_style="bold")
@@ -127,10 +144,25 @@ def run(
 @_MACHINES
 @_SEED
 @_HTML
-def compare(first: str, second: str, machines: int | None, seed: int | None, html_file: Path | None) -> None:
-    """Run two scenarios (files, or names of ready ones) and show their key figures side by side."""
+@json_option
+def compare(
+    first: str, second: str, machines: int | None, seed: int | None, html_file: Path | None, as_json: bool
+) -> None:
+    """Run two scenarios and show their key figures side by side.
+
+    They are files, or names of ready ones.
+    """
     wanted = [_scenario(name, machines, seed) for name in (first, second)]
     results = [_run(scenario) for scenario in wanted]
+    if as_json:
+        say_json([{what: value for what, value in document(each).items() if what != "hourly"} for each in results])
+    else:
+        _print_compared(results)
+    if html_file is not None:
+        _write_page(html_file, results)
+
+
+def _print_compared(results: list[FleetResult]) -> None:
     table = Table(box=None, header_style="bold")
     table.add_column("")
     for result in results:
@@ -139,8 +171,6 @@ def compare(first: str, second: str, machines: int | None, seed: int | None, htm
         style = "bold" if one != two else ""
         table.add_row(heading, f"[{style}]{one}[/]" if style else one, f"[{style}]{two}[/]" if style else two)
     Console(highlight=False).print(table)
-    if html_file is not None:
-        _write_page(html_file, results)
 
 
 def _scenario(name: str, machines: int | None = None, seed: int | None = None) -> Scenario:

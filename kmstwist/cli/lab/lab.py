@@ -8,26 +8,22 @@ from kmstwist.cli.lazy import LazyGroup, Verb
 
 #: The commands of the group, imported when they are asked for.
 _COMMANDS = {
-    "activate": Verb(
-        "lab.activate:activate", "Activate simulated clients over real connections and show how the count climbs."
-    ),
-    "machine": Verb(
-        "lab.machine:machine", "Lab machines: simulated clients with a state that lasts, for practising slmgr and ospp."
-    ),
+    "activate": Verb("lab.activate:activate", "Activate simulated clients, and show how the count climbs."),
+    "machine": Verb("lab.machine:machine", "Simulated clients that last, for practising slmgr and ospp."),
     "slmgr": Verb("lab.practice:slmgr", "Run slmgr on a lab MACHINE; the lab host's name is `host`."),
     "ospp": Verb("lab.practice:ospp", "Run ospp on a lab MACHINE with Office."),
     "events": Verb(
         "lab.practice:events",
-        "Print a machine's event log: 12288 for each request sent, 12289 for each answer processed.",
+        "Print a machine's event log.",
     ),
     "confirm": Verb(
         "lab.practice:confirm",
-        "The lab's telephone: give it an installation id of the lab's and it gives the confirmation id.",
+        "The lab's telephone: a confirmation id for an installation id.",
     ),
-    "hostkey": Verb("lab.practice:hostkey", "Print the lab's own host key, for practising slmgr /ipk on the lab host."),
-    "shim": Verb("lab.shim:shim", "Write a FOLDER of programs of Windows' names that act on a lab machine."),
+    "hostkey": Verb("lab.practice:hostkey", "Print the lab's own host key, to practise slmgr /ipk with."),
+    "shim": Verb("lab.shim:shim", "Write a FOLDER of programs that act on a lab machine."),
     "shimmed": Verb("lab.shim:shimmed", None),
-    "fleet": Verb("lab.fleet:fleet", "Rehearse what happens to a whole fleet of machines, in virtual time."),
+    "fleet": Verb("lab.fleet:fleet", "Rehearse what becomes of a fleet of machines, in virtual time."),
 }
 
 

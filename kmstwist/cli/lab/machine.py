@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import time
-from itertools import groupby
 from pathlib import Path
 from uuid import uuid4
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
 
 from kmstwist.addresses import AddressError, HostPort, parse_host_port
 from kmstwist.cli import completing
-from kmstwist.cli.common import HOST_PORT, FiniteRange, run_reactor
+from kmstwist.cli.common import HOST_PORT, FiniteRange
 from kmstwist.cli.lab import shown
 from kmstwist.cli.lab.common import (
-    asking_on,
     checked_machine_name,
     held_machines,
     key_if_any,
@@ -30,13 +25,12 @@ from kmstwist.cli.lab.common import (
     told,
 )
 from kmstwist.cli.lazy import LazyGroup
+from kmstwist.cli.output import json_option, say_json
 from kmstwist.discovery.lookup.names import DNS_PORT
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import MAX_MACHINE_NAME
 from kmstwist.kms.version import Version
-from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.errors import TOO_MANY_REARMS, Published, Refused
-from kmstwist.lab.machines.living import Attempt, live
 from kmstwist.lab.machines.machine import MACHINE, Licence, Machine
 from kmstwist.lab.machines.regions import DEFAULT as DEFAULT_REGION
 from kmstwist.lab.machines.regions import region as find_region
@@ -44,14 +38,13 @@ from kmstwist.lab.machines.session import dns_domain
 from kmstwist.lab.machines.troubles import NONE, TROUBLES, afflict, relieve, trouble_lines
 from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.windows import registry as windows_registry
-from kmstwist.reactor import Reactor
 
 _NEW_MACHINE_HELP = "May be repeated: Windows and Office on one machine."
 
 
 @click.group(cls=LazyGroup)
 def machine() -> None:
-    """Lab machines: simulated clients with a state that lasts, for practising slmgr and ospp."""
+    """Simulated clients that last, for practising slmgr and ospp."""
 
 
 @machine.command()
@@ -82,7 +75,10 @@ def new(
     region: str,
     state_dir: Path | None,
 ) -> None:
-    """Make a machine with these products and their published client keys, in initial grace."""
+    """Make a machine with these products, in initial grace.
+
+    It has their published client keys.
+    """
     with told():
         made = Machine(
             _checked_name(name),
@@ -133,7 +129,10 @@ def list_machines(as_json: bool, state_dir: Path | None, lab_key: Path | None) -
 @state_dir_option
 @lab_key_option
 def show(name: str, as_json: bool, state_dir: Path | None, lab_key: Path | None) -> None:
-    """Show one machine: who it is, what is on it, how it finds its KMS host."""
+    """Show one machine and its licences.
+
+    Who it is, what is on it, how it finds its KMS host.
+    """
     folder = state_folder(state_dir)
     with machine_store(folder) as store:
         found = store.get(name)
@@ -149,13 +148,23 @@ def show(name: str, as_json: bool, state_dir: Path | None, lab_key: Path | None)
 @click.argument("text", required=False)
 @click.option("--key", "below", default="", metavar="ID[\\ID]", help="The key of an application, or of its product.")
 @click.option("--delete", "deletes", is_flag=True, help="Take the VALUE away.")
+@json_option
 @state_dir_option
-def registry(name: str, value: str | None, text: str | None, below: str, deletes: bool, state_dir: Path | None) -> None:
-    r"""Show, or set, the values of a machine's registry that Puppet, group policies and scripts write for licensing.
+def registry(
+    name: str,
+    value: str | None,
+    text: str | None,
+    below: str,
+    deletes: bool,
+    as_json: bool,
+    state_dir: Path | None,
+) -> None:
+    r"""Show, or set, a machine's registry values of licensing.
 
-    They stand under HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\SoftwareProtectionPlatform:
-    KeyManagementServiceName, KeyManagementServicePort, KeyManagementServiceLookupDomain, VLActivationType and
-    DisableKeyManagementServiceHostCaching. With a VALUE and a TEXT it is set.
+    Puppet, group policies and scripts write them. They stand under HKLM\\SOFTWARE\\Microsoft\\Windows
+    NT\\CurrentVersion\\SoftwareProtectionPlatform: KeyManagementServiceName, KeyManagementServicePort,
+    KeyManagementServiceLookupDomain, VLActivationType and DisableKeyManagementServiceHostCaching. With a VALUE and
+    a TEXT it is set.
     """
     with held_machines(state_folder(state_dir), name) as store:
         found = store.get(name)
@@ -164,6 +173,15 @@ def registry(name: str, value: str | None, text: str | None, below: str, deletes
                 windows_registry.remove(found, below.lower(), value)
             elif value is not None and text is not None:
                 windows_registry.write(found, below.lower(), value, text)
+            elif as_json:
+                say_json(
+                    [
+                        {"key": each.key, "name": each.name, "type": each.kind, "data": each.text}
+                        for each in windows_registry.entries(found)
+                        if value is None or value.lower() in each.name.lower()
+                    ]
+                )
+                return
             else:
                 for line in windows_registry.reg(found, ["query", windows_registry.KEY, "/s"]):
                     if value is None or value.lower() in line.lower():
@@ -180,7 +198,10 @@ def registry(name: str, value: str | None, text: str | None, below: str, deletes
 @click.option("--generalize", is_flag=True, help="Run sysprep /generalize first, as one should.")
 @state_dir_option
 def clone(source: str, name: str, generalize: bool, state_dir: Path | None) -> None:
-    """Copy a machine, with its CMID: the mistake that an image without sysprep /generalize is."""
+    """Copy a machine, with its CMID.
+
+    That is the mistake that an image without sysprep /generalize is.
+    """
     with machine_store(state_folder(state_dir)) as store:
         copy = store.get(source)
         copy.name = _checked_name(name)
@@ -200,7 +221,10 @@ def clone(source: str, name: str, generalize: bool, state_dir: Path | None) -> N
 @click.argument("name", shell_complete=completing.lab_machines)
 @state_dir_option
 def generalize_machine(name: str, state_dir: Path | None) -> None:
-    """Do what sysprep /generalize does: a CMID of its own, grace anew, one rearm less."""
+    """Do what sysprep /generalize does.
+
+    The machine has a CMID of its own, grace anew, and one rearm less.
+    """
     with held_machines(state_folder(state_dir), name) as store:
         found = store.get(name)
         _generalise(found)
@@ -216,10 +240,11 @@ def generalize_machine(name: str, state_dir: Path | None) -> None:
 @state_dir_option
 @lab_key_option
 def age(name: str, days: float, on: bool, timeout: float, state_dir: Path | None, lab_key: Path | None) -> None:
-    """Let a machine be DAYS older, to see what comes then: as if it had been off, or with --on switched on.
+    """Let a machine be DAYS older, to see what comes then.
 
-    Switched on it asks at once and then every 2 hours until it is licensed, renews after 7 days, and tries again every
-    2 hours where that fails, over real connections; only the waiting is left out. Its log has every attempt.
+    As if it had been off, or with --on switched on. Switched on it asks at once and then every 2 hours until it is
+    licensed, renews after 7 days, and tries again every 2 hours where that fails, over real connections; only the
+    waiting is left out. Its log has every attempt.
     """
     folder = state_folder(state_dir)
     seconds = days * 86_400
@@ -229,47 +254,19 @@ def age(name: str, days: float, on: bool, timeout: float, state_dir: Path | None
         store.age_events(name, seconds)
         if key is not None:
             try:
-                attempts = _live(found, seconds, key, timeout)
+                attempts = shown.live_for(found, seconds, key, timeout)
             finally:
                 store.save(found)
-            _print_attempts(attempts)
+            shown.print_attempts(attempts)
         else:
             found.age(seconds)
             store.save(found)
         shown.print_machine(found)
 
 
-def _live(found: Machine, seconds: float, key: LabKey, timeout: float) -> list[Attempt]:
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(f"{found.name} lives {seconds / 86_400:g} days", total=1.0)
-
-        async def main(reactor: Reactor) -> list[Attempt]:
-            return await live(
-                found, seconds, asking_on(reactor, key, timeout), lambda share: progress.update(bar, completed=share)
-            )
-
-        return run_reactor(main)
-
-
-def _print_attempts(attempts: list[Attempt]) -> None:
-    """What came of the attempts, product by product; those that came to the same one after the other on one line."""
-    console = Console(highlight=False)
-    by_product: dict[str, list[Attempt]] = {}
-    for attempt in attempts:
-        by_product.setdefault(attempt.product, []).append(attempt)
-    for product, all_of_it in by_product.items():
-        console.print(escape(product))
-        for error, run in groupby(all_of_it, lambda attempt: "" if attempt.error is None else str(attempt.error)):
-            made = list(run)
-            when = f"day {made[0].day:.2f}"
-            if len(made) > 1:
-                when += f" to {made[-1].day:.2f}, {len(made):,} times"
-            console.print(f"  {when}: {escape(error) or 'licensed for 180 days'}", soft_wrap=True)
-
-
 @machine.command(epilog="\b\n" + "\n".join(["Troubles:", *trouble_lines()]))
 @click.argument("name", shell_complete=completing.lab_machines)
-@click.argument("trouble", type=click.Choice([*TROUBLES, NONE]))
+@click.argument("trouble", type=click.Choice([*TROUBLES, NONE]), metavar="TROUBLE")
 @click.option(
     "--product",
     shell_complete=completing.products,
@@ -277,7 +274,10 @@ def _print_attempts(attempts: list[Attempt]) -> None:
 )
 @state_dir_option
 def trouble(name: str, trouble: str, product: str | None, state_dir: Path | None) -> None:
-    """Put a machine in a trouble to practise on, or take it out of one (none)."""
+    """Put a machine in a trouble to practise on, or take it out.
+
+    The trouble `none` takes it out.
+    """
     with held_machines(state_folder(state_dir), name) as store:
         found = store.get(name)
         licence = _licence_of(found, product)

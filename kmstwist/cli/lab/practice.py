@@ -112,10 +112,11 @@ def ospp(
 def events(
     machine: str, last: int | None, form: str, as_json: bool, region: str | None, state_dir: Path | None
 ) -> None:
-    """Print a machine's event log: 12288 for each request sent, 12289 for each answer processed.
+    """Print a machine's event log.
 
-    The log of `host`, the lab host, has 12290 for each request processed, of which the latest 20,000 are kept. What
-    --format writes, `kmstwist events import` reads: so an import can be rehearsed.
+    It has 12288 for each request sent, 12289 for each answer processed. The log of `host`, the lab host, has 12290
+    for each request processed, of which the latest 20,000 are kept. What --format writes, `kmstwist events import`
+    reads: so an import can be rehearsed.
     """
     folder = state_folder(state_dir)
     with told():
@@ -153,7 +154,10 @@ def _host_events(folder: Path, last: int | None) -> list[LoggedEvent]:
 @state_dir_option
 @lab_key_option
 def confirm(installation_id: tuple[str, ...], state_dir: Path | None, lab_key: Path | None) -> None:
-    """The lab's telephone: give it an installation id of the lab's and it gives the confirmation id."""
+    """The lab's telephone: a confirmation id for an installation id.
+
+    Both are the lab's own.
+    """
     key = load_key(lab_key, state_folder(state_dir))
     try:
         click.echo(confirmation_id(key, " ".join(installation_id)))
@@ -165,7 +169,10 @@ def confirm(installation_id: tuple[str, ...], state_dir: Path | None, lab_key: P
 @state_dir_option
 @lab_key_option
 def hostkey(state_dir: Path | None, lab_key: Path | None) -> None:
-    """Print the lab's own host key, for practising slmgr /ipk on the lab host. It means nothing to Windows."""
+    """Print the lab's own host key, to practise slmgr /ipk with.
+
+    It is for the lab host. It means nothing to Windows.
+    """
     click.echo(load_key(lab_key, state_folder(state_dir)).host_key)
 
 

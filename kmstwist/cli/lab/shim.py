@@ -70,11 +70,11 @@ _RAW = {"ignore_unknown_options": True, "help_option_names": []}
 @state_dir_option
 @lab_key_option
 def shim(folder: Path, machine: str, quiet: bool, timeout: float, state_dir: Path | None, lab_key: Path | None) -> None:
-    """Write a FOLDER of programs of Windows' names that act on a lab machine.
+    """Write a FOLDER of programs that act on a lab machine.
 
-    cscript (with slmgr.vbs and ospp.vbs in any path), slmgr, powershell and pwsh (a part of it: Get-CimInstance and
-    Get-WmiObject of the licensing service's classes, pipelines and the usual commands), and reg. They print with the
-    line ends of Windows. Put the folder first on a script's PATH.
+    They have the names of Windows' own. cscript (with slmgr.vbs and ospp.vbs in any path), slmgr, powershell and
+    pwsh (a part of it: Get-CimInstance and Get-WmiObject of the licensing service's classes, pipelines and the
+    usual commands), and reg. They print with the line ends of Windows. Put the folder first on a script's PATH.
     """
     where = state_folder(state_dir)
     with machine_store(where) as store:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import time
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from kmstwist.addresses import DEFAULT_PORT, HostPort
+from kmstwist.cli.common import run_reactor
+from kmstwist.cli.lab.common import asking_on
 from kmstwist.lab.keys import LabKey
+from kmstwist.lab.machines.living import Attempt, live
 from kmstwist.lab.machines.machine import MACHINE, Machine
 from kmstwist.lab.machines.view import View
 from kmstwist.lab.slmgr.show import STATUS_WORDS
 from kmstwist.lab.windows import cim
+from kmstwist.reactor import Reactor
 
 _WIDTH_WITH_CMID = 120
 """Columns a terminal needs for `list` to have the CMIDs; on a narrower one `show` has them."""
@@ -119,3 +126,32 @@ def _warn_of_clones(console: Console, machines: list[Machine]) -> None:
                 f"[yellow]{', '.join(names)} share a CMID: a KMS host counts them as one "
                 "(kmstwist lab machine generalize NAME)[/]"
             )
+
+
+def print_attempts(attempts: list[Attempt]) -> None:
+    """What came of the attempts, product by product; those that came to the same one after the other on one line."""
+    console = Console(highlight=False)
+    by_product: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        by_product.setdefault(attempt.product, []).append(attempt)
+    for product, all_of_it in by_product.items():
+        console.print(escape(product))
+        for error, run in groupby(all_of_it, lambda attempt: "" if attempt.error is None else str(attempt.error)):
+            made = list(run)
+            when = f"day {made[0].day:.2f}"
+            if len(made) > 1:
+                when += f" to {made[-1].day:.2f}, {len(made):,} times"
+            console.print(f"  {when}: {escape(error) or 'licensed for 180 days'}", soft_wrap=True)
+
+
+def live_for(found: Machine, seconds: float, key: LabKey, timeout: float) -> list[Attempt]:
+    """Have a machine live for so many seconds, with a bar of how far it is; its attempts."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(f"{found.name} lives {seconds / 86_400:g} days", total=1.0)
+
+        async def main(reactor: Reactor) -> list[Attempt]:
+            return await live(
+                found, seconds, asking_on(reactor, key, timeout), lambda share: progress.update(bar, completed=share)
+            )
+
+        return run_reactor(main)

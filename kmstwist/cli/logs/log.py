@@ -84,11 +84,12 @@ def log(
     follow: bool,
     explain: bool,
 ) -> None:
-    """Show kmstwist's log: FILE, or the one in /var/log, or systemd's journal; - is standard input.
+    """Show kmstwist's log, filtered and explained.
 
-    In /var/log it is kmstwist/kmstwist.log, or kmstwist.log where rsyslog writes it: the one written last. Text and
-    JSON lines are understood, and lines that syslog or journalctl passed on. Conditions of one kind are alternatives;
-    of different kinds, all must hold.
+    It is FILE, or the one in /var/log, or systemd's journal; - is standard input. In /var/log it is
+    kmstwist/kmstwist.log, or kmstwist.log where rsyslog writes it: the one written last. Text and JSON lines are
+    understood, and lines that syslog or journalctl passed on. Conditions of one kind are alternatives; of different
+    kinds, all must hold.
     """
     from rich.console import Console
 

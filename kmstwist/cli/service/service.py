@@ -39,16 +39,20 @@ def _root_option(command: click.decorators.FC) -> click.decorators.FC:
 
 @click.group(cls=LazyGroup)
 def service() -> None:
-    """The systemd service, for a kmstwist that pip, pipx or uv installed. The Debian package brings its own."""
+    """The systemd service, where no package has installed it.
+
+    It is for a kmstwist that pip, pipx or uv installed. The Debian package brings its own.
+    """
 
 
 @service.command()
 @_root_option
 @click.option("--start/--no-start", default=True, show_default=True, help="Start it now, and after each boot.")
 def install(root: Path, start: bool) -> None:
-    """Write the units, the configuration, the manual pages and the shells' completion; make the service's user.
+    """Write what the service needs, and make its user.
 
-    What is there already and was not written by this command stays as it is. To be run again after an upgrade.
+    These are the units, the configuration, the manual pages and the shells' completion. What is there already and
+    was not written by this command stays as it is. To be run again after an upgrade.
     """
     prefix = Path(sys.prefix)
     here = _is_here(root)
