@@ -6,9 +6,10 @@ its parameters are checked, explained and documented in one place; its answer is
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -44,28 +45,43 @@ class WrongParameter(ValueError):
         self.name = name
 
 
+@dataclass(slots=True)
+class _Entry:
+    """An answer that is kept `until` then; whoever has the lock works it out."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    until: float = -math.inf
+    value: Any = None
+
+
 class Kept:
-    """Answers that take long, kept for a while: ten times as long as they took, a second at least, a minute at most."""
+    """Answers that take long, kept for a while: ten times as long as they took, a second at least, a minute at most.
+
+    There are never more than `MOST`: those that were asked for longest ago go.
+    """
+
+    MOST = 100
 
     def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
-        self._kept: dict[str, tuple[float, Any]] = {}
-        self._locks: dict[str, threading.Lock] = {}
+        self._entries: dict[Hashable, _Entry] = {}
         self._lock = threading.Lock()
 
-    def get(self, name: str, work: Callable[[], T]) -> T:
+    def get(self, name: Hashable, work: Callable[[], T]) -> T:
         """What `work` gives, or gave a short while ago. Called in threads: one does the work, the others wait."""
         with self._lock:
-            lock = self._locks.setdefault(name, threading.Lock())
-        with lock:
-            until, value = self._kept.get(name, (0.0, None))
+            entry = self._entries.pop(name, None) or _Entry()
+            self._entries[name] = entry
+            while len(self._entries) > self.MOST:
+                del self._entries[next(iter(self._entries))]
+        with entry.lock:
             began = self._seconds()
-            if began < until:
-                kept: T = value
+            if began < entry.until:
+                kept: T = entry.value
                 return kept
             made = work()
             took = self._seconds() - began
-            self._kept[name] = began + took + min(60.0, max(1.0, 10 * took)), made
+            entry.until, entry.value = began + took + min(60.0, max(1.0, 10 * took)), made
             return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Column, Connection, String, Table, or_, select
+from sqlalchemy import Boolean, Column, Connection, String, Table, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
@@ -44,13 +44,33 @@ def _by_number(element: plain_order, compiler: SQLCompiler, **options: Any) -> s
     return f'{compiler.process(element.clauses, **options)} COLLATE "C"'
 
 
+class _like(FunctionElement[bool]):
+    """A pattern of A to Z and signs, in whatever case: SQLite's own LIKE does that, in a tenth of `lower`'s time."""
+
+    inherit_cache = True
+    type = Boolean()
+
+
+@compiles(_like)
+def _as_sqlite_does(element: _like, compiler: SQLCompiler, word: str = "LIKE", **options: Any) -> str:
+    column, text = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} {word} {text} ESCAPE '\\'"
+
+
+@compiles(_like, "postgresql")
+def _as_postgresql_does(element: _like, compiler: SQLCompiler, **options: Any) -> str:
+    return _as_sqlite_does(element, compiler, "ILIKE", **options)
+
+
 def pattern(column: Column[str], text: str, *, as_is: bool = False) -> ColumnElement[bool]:
     """Text in which `*` stands for any text, compared without regard to case.
 
     With `as_is` the column's own case is known to be that of the text.
     """
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
-    return column.like(escaped, escape="\\") if as_is else column.ilike(escaped, escape="\\")
+    if as_is:
+        return column.like(escaped, escape="\\")
+    return _like(column, escaped) if escaped.isascii() else column.ilike(escaped, escape="\\")
 
 
 def on_machines(connection: Connection, table: Table, query: Query) -> list[ColumnElement[bool]]:

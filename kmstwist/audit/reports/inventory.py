@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.products.names import Names
@@ -68,6 +68,12 @@ def products(connection: Connection, query: Query) -> Report[ProductRow]:
 
 def networks(connection: Connection, query: Query) -> Report[NetworkRow]:
     """How many machines run what, network by network."""
+    rows = network_rows(connection, query)
+    return Report("networks", "Machines by network and product", NetworkRow, rows, _twice(connection, query))
+
+
+def network_rows(connection: Connection, query: Query, *more: ColumnElement[bool]) -> list[NetworkRow]:
+    """The rows of `networks`, of machines for which `more` is so."""
     table = schema.machines
     names = Names.stored(connection)
     product = names.column(connection, table.c.act_id, table.c.product).label("called")
@@ -81,10 +87,10 @@ def networks(connection: Connection, query: Query) -> Report[NetworkRow]:
             virtual=int(row.virtual),
             last_seen=moment(row.last_seen),
         )
-        for row in connection.execute(_numbers(connection, query, key))
+        for row in connection.execute(_numbers(connection, query, key).where(*more))
     ]
     rows.sort(key=lambda row: (row.network, -row.machines, row.product))
-    return Report("networks", "Machines by network and product", NetworkRow, rows, _twice(connection, query))
+    return rows
 
 
 def _twice(connection: Connection, query: Query) -> str:

@@ -124,9 +124,10 @@ def machine_calls(connection: Connection, machine: str, limit: int, until: datet
 
 
 def is_named(table: Any, machine: str) -> ColumnElement[bool]:
-    """That a row names this machine, in whatever case."""
-    # The first half lets SQLite read the index of names only.
-    named: ColumnElement[bool] = table.c.machine.is_not(None) & (func.lower(table.c.machine) == machine)
+    """That a row names this machine, in whatever case; `machine` is in lower case."""
+    # SQLite's index of names knows no letters but A to Z. Where a name has others, all that have one are looked at.
+    column = schema.caseless(table.c.machine) if machine.isascii() else func.lower(table.c.machine)
+    named: ColumnElement[bool] = table.c.machine.is_not(None) & (column == machine)
     return named
 
 

@@ -35,6 +35,8 @@ from kmstwist.audit.reports.model import (
 from kmstwist.audit.sums.keys import UNKNOWN_NETWORK, machine_key
 from kmstwist.audit.views.calls import code_of, code_text, status_of
 
+#: Pairs of an address and a time that are looked for in one statement.
+_AT_ONCE = 50
 _LASTS_MS = ACTIVATION_LASTS // timedelta(milliseconds=1)
 
 
@@ -173,9 +175,17 @@ def _codes(connection: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[str, 
     if not rows:
         return {}
     records = schema.records
-    last = tuple_(records.c.client, records.c.at).in_([(row.address, row.last_seen) for row in rows])
-    found = connection.execute(select(records).where(last))
-    return {(machine_key(row.machine, row.client), row.at): code_of(row) for row in found}
+    pairs = [(row.address, row.last_seen) for row in rows]
+    found: dict[tuple[str, int], str] = {}
+    for begin in range(0, len(pairs), _AT_ONCE):
+        # Each pair by the index of addresses and times; SQLite would read all records for a list of pairs. Always as
+        # many, so that the statement is made once.
+        some = pairs[begin : begin + _AT_ONCE]
+        some += some[-1:] * (_AT_ONCE - len(some))
+        either = or_(*((records.c.client == client) & (records.c.at == at) for client, at in some))
+        for row in connection.execute(select(records).where(either)):
+            found[machine_key(row.machine, row.client), row.at] = code_of(row)
+    return found
 
 
 def _machine_row(row: Row[Any], code: str | None, now: datetime, names: Names) -> MachineRow:

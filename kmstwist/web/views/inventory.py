@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kmstwist.audit import schema
+from kmstwist.audit.reports.filters import NOT_READABLE
 from kmstwist.audit.reports.inventory import NetworkRow as NetworkProductRow
-from kmstwist.audit.reports.inventory import ProductRow, products
-from kmstwist.audit.reports.inventory import networks as products_by_network
+from kmstwist.audit.reports.inventory import ProductRow, network_rows, products
 from kmstwist.audit.reports.model import Query
 from kmstwist.audit.views.inventory import NetworkRow, networks
 from kmstwist.audit.views.machines import MachineRow, Order, Wanted, count_machines, list_machines
@@ -60,10 +61,6 @@ class Network:
     first: Sequence[MachineRow]
 
 
-def _by_network(asking: Asking) -> Sequence[NetworkProductRow]:
-    return asking.kept.get("by network", lambda: products_by_network(asking.connection, Query(asking.now)).rows)
-
-
 def _products(asking: Asking, question: Nothing) -> Products:
     report = asking.kept.get("products", lambda: products(asking.connection, Query(asking.now)))
     return Products(report.note, report.rows)
@@ -81,7 +78,11 @@ def _networks(asking: Asking, question: NetworksQuestion) -> Networks:
 
 def product(asking: Asking, question: Named) -> Product:
     """One product. Raises `NotThere`."""
-    rows = [row for row in _by_network(asking) if row.product == question.name]
+    name = question.name
+    # What has no name and no id is found among all.
+    query = Query(asking.now, product=None if name == NOT_READABLE else name.replace("*", "?"))
+    every = asking.kept.get(f"product {name}", lambda: network_rows(asking.connection, query))
+    rows = [row for row in every if row.product == name]
     if not rows:
         raise NotThere(f"no machine has called with a product of the name {question.name!r}")
     rows.sort(key=lambda row: -row.machines)
@@ -96,7 +97,8 @@ def product(asking: Asking, question: Named) -> Product:
 
 def network(asking: Asking, question: Named) -> Network:
     """One network. Raises `NotThere`."""
-    rows = [row for row in _by_network(asking) if row.network == question.name]
+    here = schema.machines.c.network == question.name
+    rows = network_rows(asking.connection, Query(asking.now), here)
     if not rows:
         raise NotThere(f"no machine has called from a network {question.name!r}")
     wanted = Wanted(asking.now, network=question.name, order=Order.EXPIRES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import Field, field_validator
@@ -101,10 +101,16 @@ def machines(asking: Asking, question: MachinesQuestion) -> Machines:
         rows = list_machines(asking.connection, wanted, question.rows, question.offset)
         # A page that is not full is the last one, and says itself how many there are.
         known = rows and len(rows) < question.rows
-        total = question.offset + len(rows) if known else count_machines(asking.connection, wanted)
+        total = question.offset + len(rows) if known else _count(asking, wanted)
     except QueryError as error:
         raise WrongParameter("network", str(error)) from None
     return Machines(total, question.page, max(1, -(-total // question.rows)), rows)
+
+
+def _count(asking: Asking, wanted: Wanted) -> int:
+    """How many rows there are; the next page need not count them again."""
+    which = replace(wanted, now=datetime.min, order=Order.MACHINE, falling=False)
+    return asking.kept.get(which, lambda: count_machines(asking.connection, wanted))
 
 
 def _pieces(
