@@ -52,7 +52,9 @@ def generate(size: Size) -> Iterator[Record]:
     chance = random.Random(size.seed)
     ids = RecordIds(chance.randbytes)
     cmids = [str(UUID(int=chance.getrandbits(128))) for _ in range(size.machines)]
-    names = [f"Windows 11 Enterprise, edition {n}" if n % 4 else f"Office LTSC, edition {n}" for n in range(size.products)]
+    names = [
+        f"Windows 11 Enterprise, edition {n}" if n % 4 else f"Office LTSC, edition {n}" for n in range(size.products)
+    ]
     act_ids = [str(UUID(int=chance.getrandbits(128))) for _ in names]
     order = list(range(size.machines))
     chance.shuffle(order)

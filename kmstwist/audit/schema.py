@@ -50,6 +50,7 @@ def _by_collation(element: caseless, compiler: SQLCompiler, **options: Any) -> s
 def _in_lower_case(element: caseless, compiler: SQLCompiler, **options: Any) -> str:
     return f"lower({compiler.process(element.clauses, **options)})"
 
+
 # A big integer that SQLite takes as its own row id.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 

@@ -30,7 +30,8 @@ class SafeRequest(Request):
 
     def process(self) -> None:
         """Answer."""
-        asked = getattr(self.site, "asked", None)
+        # `self.site` is not set before the request is processed.
+        asked = getattr(getattr(self.channel, "site", None), "asked", None)
         if asked is not None:
             asked(self)
         for name, value in HEADERS.items():

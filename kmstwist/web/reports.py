@@ -5,9 +5,10 @@ The other formats are byte for byte what the command prints, without the store t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from threading import Event
 from typing import Any
 
@@ -18,25 +19,42 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.filters import QueryError
-from kmstwist.audit.reports.model import Bucket, ColumnInfo, Kind, Query, Report, ReportDefinition, ReportRow
-from kmstwist.audit.reports.render import as_text, to_csv, to_json, to_markdown, worth_showing
+from kmstwist.audit.reports.model import (
+    Bucket,
+    ColumnInfo,
+    Kind,
+    LongReport,
+    Query,
+    Report,
+    ReportDefinition,
+    ReportRow,
+)
+from kmstwist.audit.reports.render import as_text, csv_pieces, json_pieces, markdown_pieces, worth_showing
 from kmstwist.audit.reports.times import parse_when
+from kmstwist.reasons import Reason
 from kmstwist.web.answers import ReadOnly, failed, log_defect, send, send_sentence
 from kmstwist.web.asked import Mistakes, read_words
 from kmstwist.web.asking import Asker, Gone, StoreTrouble
 from kmstwist.web.pages import AUDIT_OFF, common, problem_page
 from kmstwist.web.rendering import LONG, render, url
+from kmstwist.web.spool import Crowded, Spool, Spooled
 from kmstwist.web.watch import Status, at
 
 #: Rows a page shows at most; the other formats have all.
-HTML_ROWS = 200
+HTML_ROWS = 50
 #: As on the command line.
 _MOST_DAYS = 3650
 
-_RENDERED: Mapping[str, tuple[str, Callable[[Report[ReportRow]], str]]] = {
-    "csv": ("text/csv", to_csv),
-    "json": ("application/json", lambda report: to_json(report) + "\n"),
-    "markdown": ("text/markdown", to_markdown),
+
+def _json(head: Report[ReportRow], rows: Iterable[ReportRow]) -> Iterator[str]:
+    yield from json_pieces(head, rows)
+    yield "\n"
+
+
+_RENDERED: Mapping[str, tuple[str, Callable[[Report[ReportRow], Iterable[ReportRow]], Iterator[str]]]] = {
+    "csv": ("text/csv", csv_pieces),
+    "json": ("application/json", _json),
+    "markdown": ("text/markdown", markdown_pieces),
 }
 _FORMATS = ("html", *_RENDERED)
 #: The parameters in the order in which people think of them, with an example of each.
@@ -105,9 +123,10 @@ class Reports(ReadOnly):
 
     isLeaf = True
 
-    def __init__(self, asker: Asker) -> None:
+    def __init__(self, asker: Asker, spool: Spool) -> None:
         super().__init__()
         self._asker = asker
+        self._spool = spool
 
     def render_GET(self, request: Request) -> int:
         """Find the report, or list them."""
@@ -145,19 +164,25 @@ class Reports(ReadOnly):
     async def _report(self, request: Request, definition: ReportDefinition, status: Status, gone: Event) -> None:
         try:
             question = understand_report(definition, request.args or {}, at(status.now))
-            kind, body = await self._asker.read(lambda connection: self._made(connection, question, status, gone), gone)
+            kind, made = await self._asker.read(lambda connection: self._made(connection, question, status, gone), gone)
         except Mistakes as mistakes:
             self._mistaken(request, definition, status, mistakes, gone)
             return
-        except StoreTrouble as error:
+        except (StoreTrouble, Crowded) as error:
             if not gone.is_set():
                 send(request, 503, "text/html", self._problem(status, 503, str(error)))
             return
-        if not gone.is_set():
-            if question.form == "csv":
-                name = f"kmstwist-{definition.name}.csv"
-                request.setHeader("Content-Disposition", f'attachment; filename="{name}"')
-            send(request, 200, kind, body)
+        if isinstance(made, bytes):
+            if not gone.is_set():
+                send(request, 200, kind, made)
+            return
+        if gone.is_set():
+            self._spool.drop(made)
+            return
+        if question.form == "csv":
+            name = f"kmstwist-{definition.name}.csv"
+            request.setHeader("Content-Disposition", f'attachment; filename="{name}"')
+        await self._spool.send(request, made, kind, gone)
 
     def _mistaken(
         self, request: Request, definition: ReportDefinition, status: Status, mistakes: Mistakes, gone: Event
@@ -172,29 +197,37 @@ class Reports(ReadOnly):
     def _problem(self, status: Status, code: int, sentence: str) -> bytes:
         return problem_page(self._asker, status, code, sentence, "reports")
 
-    def _made(self, connection: Connection, question: ReportQuestion, status: Status, gone: Event) -> tuple[str, bytes]:
-        """The answer's media type and body. For a thread: it blocks. Raises `Gone` and `Mistakes`."""
+    def _made(
+        self, connection: Connection, question: ReportQuestion, status: Status, gone: Event
+    ) -> tuple[str, bytes | Spooled]:
+        """The answer's media type and body. For a thread: it blocks. Raises `Crowded`, `Gone` and `Mistakes`."""
         definition = question.definition
+        page = question.form == "html"
         try:
-            report = definition.ask(connection, question.query)
+            if definition.at_length is not None:
+                asked = definition.at_length(connection, question.query, HTML_ROWS if page else None)
+            else:
+                whole = definition.ask(connection, question.query)
+                asked = LongReport(whole, iter(whole.rows), len(whole.rows))
         except QueryError as error:
             raise Mistakes({"network": str(error)}, {**question.words, "format": question.form}) from None
         if gone.is_set():
             raise Gone
-        if question.form == "html":
-            return "text/html", self._page(definition, status, report, question.words, {})
-        kind, rendered = _RENDERED[question.form]
-        return kind, rendered(report).encode()
+        if page:
+            return "text/html", self._page(definition, status, asked, question.words, {})
+        kind, pieces = _RENDERED[question.form]
+        return kind, self._spool.fill(pieces(asked.head, asked.rows), gone)
 
     def _page(
         self,
         definition: ReportDefinition,
         status: Status,
-        report: Report[ReportRow] | None,
+        asked: LongReport[ReportRow] | None,
         words: Mapping[str, str],
         wrong: Mapping[str, str],
     ) -> bytes:
-        shown: Sequence[ReportRow] = [] if report is None else report.rows[:HTML_ROWS]
+        shown: Sequence[ReportRow] = [] if asked is None else list(islice(asked.rows, HTML_ROWS))
+        report = None if asked is None else replace(asked.head, rows=shown)
         columns: Sequence[ColumnInfo] = [] if report is None else worth_showing(report, shown)
         words = {name: text for name, text in words.items() if name != "format"}
         links = {form: url(f"reports/{definition.name}", **{**words, "format": form}) for form in _RENDERED}
@@ -207,7 +240,7 @@ class Reports(ReadOnly):
             columns=columns,
             rows=[[_cell(row, column) for column in columns] for row in shown],
             urgencies=[str(row.urgency) for row in shown],
-            more=0 if report is None else len(report.rows) - len(shown),
+            more=0 if asked is None else asked.total - len(shown),
             fields={name: example for name, example in FIELDS.items() if name in definition.heeds},
             buckets=[(str(each), str(each)) for each in Bucket],
             words=words,
@@ -240,5 +273,5 @@ def _cell(row: ReportRow, column: ColumnInfo) -> tuple[str, str, str]:
         looks.append("nowrap")
     if not text:
         looks.append("none")
-    page = _PAGES.get(column.name) if text and value else None
+    page = _PAGES.get(column.name) if text and value and value != Reason.OK else None
     return text, " ".join(looks), "" if page is None else url(page, name=text)

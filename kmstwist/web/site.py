@@ -30,6 +30,7 @@ from kmstwist.web.metrics.exposition import registry_for
 from kmstwist.web.pages import Api, Missing, Page
 from kmstwist.web.passwords import LoginFactory, PasswordChecker
 from kmstwist.web.reports import Reports
+from kmstwist.web.spool import Spool
 from kmstwist.web.static import Static
 from kmstwist.web.views.catalogue import VIEWS
 from kmstwist.web.watch import EVERY, Source, Status, Watch
@@ -198,9 +199,10 @@ class StatusSite(Site):
     noisy = False
     displayTracebacks = False
 
-    def __init__(self, root: IResource, watch: Watch, live: Live, reactor: IReactorTime) -> None:
+    def __init__(self, root: IResource, watch: Watch, live: Live, reactor: IReactorTime, spool: Spool) -> None:
         super().__init__(root, requestFactory=SafeRequest, timeout=30)
         self._live = live
+        self._spool = spool
         #: How many connections there may be.
         self.most = CONNECTIONS
         #: Those there are, by the client's address and port, with their transports.
@@ -218,6 +220,7 @@ class StatusSite(Site):
         if self._looking.running:
             self._looking.stop()
         self._silent.stop()
+        self._spool.stop()
         self._live.end()
 
     def buildProtocol(self, addr: Any) -> Any:
@@ -280,7 +283,8 @@ def make_site(
     live = Live(asker, reactor)
     root: Any = Root(asker)
     root.putChild(b"api", ApiRoot(asker))
-    root.putChild(b"reports", Reports(asker))
+    spool = Spool(reactor)
+    root.putChild(b"reports", Reports(asker, spool))
     root.putChild(b"static", Static())
     root.putChild(b"events", live)
     root.putChild(b"livez", Alive())
@@ -288,4 +292,4 @@ def make_site(
     root.putChild(b"metrics", Metrics(watch, Estates(counted or store, seconds)))
     if users is not None:
         root = _Guard(root, PasswordChecker(users))
-    return StatusSite(root, watch, live, reactor)
+    return StatusSite(root, watch, live, reactor, spool)

@@ -17,6 +17,7 @@ from pytest_twisted import ensureDeferred
 from sqlalchemy import Engine
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, readBody
 from twisted.web.http_headers import Headers
@@ -36,6 +37,7 @@ from kmstwist.web.asking import SLOW, Asker, Store
 from kmstwist.web.passwords import hash_password
 from kmstwist.web.reports import HTML_ROWS, Reports
 from kmstwist.web.site import make_site
+from kmstwist.web.spool import Spool
 from kmstwist.web.watch import Watch
 from tests.audit.making import DAY, known, new_store, opaque, refusal, uuid
 from tests.reactors import listen, port_of, reactor
@@ -342,7 +344,7 @@ class Threads:
 
 def reports(store: Engine, threads: Threads) -> Reports:
     watch = Watch(lambda: Snapshot("gateway", time.time(), Counters()), time.time)
-    return Reports(Asker(watch, lambda: store, threads))
+    return Reports(Asker(watch, lambda: store, threads), Spool(Clock()))
 
 
 def requested(resource: Reports, name: bytes) -> Any:

@@ -8,7 +8,14 @@ from kmstwist.audit.reports.digest import digest
 from kmstwist.audit.reports.duplicates import duplicates
 from kmstwist.audit.reports.failures import failures, refused
 from kmstwist.audit.reports.inventory import networks, products
-from kmstwist.audit.reports.machines import clients, expiring, silent
+from kmstwist.audit.reports.machines import (
+    clients,
+    clients_at_length,
+    expiring,
+    expiring_at_length,
+    silent,
+    silent_at_length,
+)
 from kmstwist.audit.reports.model import ReportDefinition
 from kmstwist.audit.reports.unconfigured import strangers
 
@@ -18,9 +25,13 @@ _TIMES = frozenset({"since", "until"})
 REPORTS: dict[str, ReportDefinition] = {
     definition.name: definition
     for definition in (
-        ReportDefinition("clients", "each machine, its last activation, renewal and expiry", clients, _ALL),
-        ReportDefinition("expiring", "who loses activation within N days", expiring, _ALL | {"days"}),
-        ReportDefinition("silent", "who stopped renewing", silent, _ALL | {"days"}),
+        ReportDefinition(
+            "clients", "each machine, its last activation, renewal and expiry", clients, _ALL, clients_at_length
+        ),
+        ReportDefinition(
+            "expiring", "who loses activation within N days", expiring, _ALL | {"days"}, expiring_at_length
+        ),
+        ReportDefinition("silent", "who stopped renewing", silent, _ALL | {"days"}, silent_at_length),
         ReportDefinition("duplicates", "CMIDs shared or changed", duplicates, _TIMES | {"machine"}),
         ReportDefinition("failures", "failures by status and network", failures, _ALL - {"product"}),
         ReportDefinition("refused", "who was refused, and why", refused, _ALL - {"product", "upstream"}),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
@@ -19,6 +19,7 @@ from kmstwist.audit.reports.model import (
     RENEWAL_EVERY,
     Heading,
     Kind,
+    LongReport,
     Query,
     Report,
     ReportRow,
@@ -97,64 +98,114 @@ class SilentRow(ReportRow):
 
 
 M = TypeVar("M", ClientRow, SilentRow)
+#: Rows that are taken out of the store at a time.
+_PIECE = 2000
 
 
 def clients(connection: Connection, query: Query) -> Report[ClientRow]:
     """Each machine, with its last activation, the next renewal due and the expiry; the most urgent first."""
-    return _report("clients", "Machines and their activations", ClientRow, _clients(connection, query))
+    return _whole(clients_at_length(connection, query))
+
+
+def clients_at_length(connection: Connection, query: Query, limit: int | None = None) -> LongReport[ClientRow]:
+    """As `clients`."""
+    return _clients("clients", "Machines and their activations", connection, query, limit)
 
 
 def expiring(connection: Connection, query: Query) -> Report[ClientRow]:
     """The machines whose activation expires within `query.days` days if nothing changes; the first to expire first."""
+    return _whole(expiring_at_length(connection, query))
+
+
+def expiring_at_length(connection: Connection, query: Query, limit: int | None = None) -> LongReport[ClientRow]:
+    """As `expiring`."""
     days = EXPIRING_DAYS if query.days is None else query.days
     table = schema.machines
     succeeded_by = query.now - ACTIVATION_LASTS
-    rows = _clients(
+    return _clients(
+        "expiring",
+        f"Machines that lose activation within {days} days",
         connection,
         query,
+        limit,
         table.c.last_success >= to_ms(succeeded_by),
         table.c.last_success <= to_ms(succeeded_by + days * _DAY),
     )
-    title = f"Machines that lose activation within {days} days"
-    return _report("expiring", title, ClientRow, rows)
 
 
 def silent(connection: Connection, query: Query) -> Report[SilentRow]:
     """The machines that made no call in the last `query.days` days; the longest silent first."""
+    return _whole(silent_at_length(connection, query))
+
+
+def silent_at_length(connection: Connection, query: Query, limit: int | None = None) -> LongReport[SilentRow]:
+    """As `silent`."""
     days = SILENT_DAYS if query.days is None else query.days
-    table = schema.machines
-    statement = (
-        select(table)
-        .where(table.c.last_seen < to_ms(query.now - days * _DAY), *on_machines(connection, table, query))
-        .order_by(table.c.last_seen, *map(plain_order, (table.c.machine, table.c.app, table.c.slot)))
-    )
-    rows = []
-    same: SameMachine | None = None
+    last_seen = schema.machines.c.last_seen
+    where = (last_seen < to_ms(query.now - days * _DAY), *on_machines(connection, schema.machines, query))
+    same, noted = _same(connection, where)
     names = Names.stored(connection)
-    for row in connection.execute(statement):
-        same = same or likely_same(connection)
-        seen, expires = moment(row.last_seen), _expiry(row)
-        rows.append(
-            SilentRow(
-                machine=row.machine,
-                address=row.address,
-                application=application_name(row.app, names),
-                product=product_name(row.product, row.act_id, names),
-                last_seen=seen,
-                days_silent=(query.now - seen) // _DAY,
-                expires=expires,
-                days_left=None if expires is None else (expires - query.now) // _DAY,
-                note=_note(row.machine, row.address, same),
-            )
+
+    def row(stored: Row[Any]) -> SilentRow:
+        seen, expires = moment(stored.last_seen), _expiry(stored.last_success)
+        return SilentRow(
+            machine=stored.machine,
+            address=stored.address,
+            application=application_name(stored.app, names),
+            product=product_name(stored.product, stored.act_id, names),
+            last_seen=seen,
+            days_silent=(query.now - seen) // _DAY,
+            expires=expires,
+            days_left=None if expires is None else (expires - query.now) // _DAY,
+            note=_note(stored.machine, stored.address, same),
         )
-    return _report("silent", f"Machines that made no call for {days} days", SilentRow, rows)
+
+    head = _head("silent", f"Machines that made no call for {days} days", SilentRow, noted)
+    return _at_length(connection, head, row, where, (last_seen,), limit)
 
 
-def _clients(connection: Connection, query: Query, *more: ColumnElement[bool]) -> list[ClientRow]:
+def _clients(
+    name: str, title: str, connection: Connection, query: Query, limit: int | None, *more: ColumnElement[bool]
+) -> LongReport[ClientRow]:
+    last_success = schema.machines.c.last_success
+    where = (*more, *on_machines(connection, schema.machines, query))
+    same, noted = _same(connection, where)
+    names = Names.stored(connection)
+    now, lasts = to_ms(query.now), ACTIVATION_LASTS // _MILLISECOND
+
+    def row(stored: Row[Any]) -> ClientRow:
+        # An organisation may have a hundred thousand of these rows: days are counted in whole numbers.
+        machine, address, app, product, act_id, success, seen, status, calls = tuple(stored)
+        activated = None if success is None else moment(success)
+        return ClientRow(
+            machine,
+            address,
+            application_name(app, names),
+            product_name(product, act_id, names),
+            activated,
+            None if activated is None else activated + RENEWAL_EVERY,
+            None if activated is None else activated + ACTIVATION_LASTS,
+            None if success is None else (success + lasts - now) // DAY_MS,
+            moment(seen),
+            status,
+            calls,
+            _note(machine, address, same),
+        )
+
+    head = _head(name, title, ClientRow, noted)
+    return _at_length(connection, head, row, where, (last_success.is_not(None), last_success), limit)
+
+
+def _at_length(
+    connection: Connection,
+    head: Report[M],
+    row: Callable[[Row[Any]], M],
+    where: Sequence[ColumnElement[bool]],
+    order: Sequence[ColumnElement[Any]],
+    limit: int | None,
+) -> LongReport[M]:
     table = schema.machines.c
-    # An organisation may have a hundred thousand of these rows: they are taken apart as tuples, and days are counted
-    # in whole numbers.
-    statement = (
+    statement: Select[Any] = (
         select(
             table.machine,
             table.address,
@@ -166,37 +217,34 @@ def _clients(connection: Connection, query: Query, *more: ColumnElement[bool]) -
             table.last_status,
             table.calls,
         )
-        .where(*more, *on_machines(connection, schema.machines, query))
-        .order_by(
-            table.last_success.is_not(None),
-            table.last_success,
-            *map(plain_order, (table.machine, table.app, table.slot)),
-        )
+        .where(*where)
+        .order_by(*order, *map(plain_order, (table.machine, table.app, table.slot)))
+        .limit(limit)
     )
-    now, lasts = to_ms(query.now), ACTIVATION_LASTS // _MILLISECOND
-    rows = []
-    same: SameMachine | None = None
-    names = Names.stored(connection)
-    for machine, address, app, product, act_id, success, seen, status, calls in connection.execute(statement):
-        same = same or likely_same(connection)
-        activated = None if success is None else moment(success)
-        rows.append(
-            ClientRow(
-                machine,
-                address,
-                application_name(app, names),
-                product_name(product, act_id, names),
-                activated,
-                None if activated is None else activated + RENEWAL_EVERY,
-                None if activated is None else activated + ACTIVATION_LASTS,
-                None if success is None else (success + lasts - now) // DAY_MS,
-                moment(seen),
-                status,
-                calls,
-                _note(machine, address, same),
-            )
-        )
-    return rows
+    total = connection.scalar(select(func.count()).select_from(schema.machines).where(*where))
+
+    def rows() -> Iterator[M]:
+        # A few at a time from PostgreSQL, too.
+        for some in connection.execution_options(yield_per=_PIECE).execute(statement).partitions():
+            yield from map(row, some)
+
+    return LongReport(head, rows(), int(total or 0))
+
+
+def _whole(report: LongReport[M]) -> Report[M]:
+    return replace(report.head, rows=list(report.rows))
+
+
+def _same(connection: Connection, where: Sequence[ColumnElement[bool]]) -> tuple[SameMachine, bool]:
+    """The machines that may be the same, and whether one of those that are asked for is among them."""
+    same = likely_same(connection)
+    if not same.machine_at:
+        return same, False
+    asked = select(schema.machines.c.machine).where(*where)
+    machines = connection.execution_options(yield_per=_PIECE).scalars(asked)
+    noted = any(machine in same.machine_at or machine in same.seen for machine in machines)
+    machines.close()
+    return same, noted
 
 
 def _note(machine: str, address: str, same: SameMachine) -> str:
@@ -207,11 +255,10 @@ def _note(machine: str, address: str, same: SameMachine) -> str:
     return ""
 
 
-def _report(name: str, title: str, row_type: type[M], rows: Sequence[M]) -> Report[M]:
-    noted = any(row.note for row in rows)
-    return Report(name, title, row_type, rows, f"rows with a note may be one machine; {CURE}" if noted else "")
+def _head(name: str, title: str, row_type: type[M], noted: bool) -> Report[M]:
+    return Report(name, title, row_type, (), f"rows with a note may be one machine; {CURE}" if noted else "")
 
 
-def _expiry(row: Row[Any]) -> datetime | None:
-    success = maybe_moment(row.last_success)
+def _expiry(last_success: int | None) -> datetime | None:
+    success = maybe_moment(last_success)
     return None if success is None else success + ACTIVATION_LASTS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -135,13 +135,29 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class LongReport(Generic[R]):
+    """A report whose rows are read while they are used, never all at once; `head` has none, and all the rest.
+
+    `total` is how many rows there are; `rows` may be fewer where not all were asked for.
+    """
+
+    head: Report[R]
+    rows: Iterator[R]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReportDefinition:
-    """A report to be asked for: its name, what it answers, how, and which of a query's fields it heeds."""
+    """A report to be asked for: its name, what it answers, how, and which of a query's fields it heeds.
+
+    One that has a row for each machine can be asked `at_length`, for as many rows as are wanted (None for all).
+    """
 
     name: str
     summary: str
     ask: Callable[[Connection, Query], Report[ReportRow]]
     heeds: frozenset[str]
+    at_length: Callable[[Connection, Query, int | None], LongReport[ReportRow]] | None = None
 
     ALL: ClassVar[frozenset[str]] = frozenset({"since", "until", "machine", "network", "product", "upstream"})
 

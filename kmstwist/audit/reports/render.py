@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from operator import attrgetter
 from textwrap import wrap
 from typing import Any
@@ -32,6 +33,8 @@ _STYLES = {
 # Text is wrapped into columns this wide at least, and, if it is long, into few lines as long as they are not wider.
 _READABLE, _LINES, _WIDE = 18, 4, 36
 _UTC = "times are in UTC"
+#: Rows that are written at a time.
+_BATCH = 500
 
 # What makes a spreadsheet take a text for a formula, in Latin and in full width (OWASP, "CSV Injection").
 # A spreadsheet of a country that writes 1,5 takes ; for what separates the cells, and most take a tab for it.
@@ -201,22 +204,39 @@ def to_csv(report: Report[ReportRow]) -> str:
     A text that a spreadsheet would take for a formula gets an apostrophe before it, and so does what would be one where
     the spreadsheet ends a cell at a semicolon or a tab: machine names are the clients'.
     """
-    columns = report.columns
+    return "".join(csv_pieces(report, report.rows))
+
+
+def csv_pieces(head: Report[ReportRow], rows: Iterable[ReportRow]) -> Iterator[str]:
+    """What `to_csv` gives, piece by piece, for rows that are not all there at once."""
+    columns = head.columns
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\r\n")
     writer.writerow(column.name for column in columns)
-    writer.writerows(zip(*_data(report, _harmless), strict=True))
-    return output.getvalue()
+    for some in _batches(rows):
+        writer.writerows(zip(*_data(columns, some, _harmless), strict=True))
+        yield output.getvalue()
+        output.seek(0)
+        output.truncate()
+    yield output.getvalue()
 
 
-def _data(report: Report[ReportRow], text: Callable[[str], str] = str) -> Iterator[list[Any]]:
+def _batches(rows: Iterable[ReportRow]) -> Iterator[list[ReportRow]]:
+    left = iter(rows)
+    while some := list(islice(left, _BATCH)):
+        yield some
+
+
+def _data(
+    columns: Sequence[ColumnInfo], rows: Sequence[ReportRow], text: Callable[[str], str] = str
+) -> Iterator[list[Any]]:
     """The values of each column, as programs read them, and texts as `text` has them.
 
     By columns and not by rows, for of some reports there are 100,000 rows.
     """
-    for column in report.columns:
+    for column in columns:
         kind = column.kind
-        values = map(attrgetter(column.name), report.rows)
+        values = map(attrgetter(column.name), rows)
         if kind in _TEXTS:
             yield [None if value is None else text(value) for value in values]
         else:
@@ -228,41 +248,57 @@ def to_json(report: Report[ReportRow], *, read: Mapping[str, Any] | None = None)
 
     `read` is what there is to say of where the report was read from.
     """
-    columns = report.columns
-    names = [column.name for column in columns]
-    return json.dumps(
+    return "".join(json_pieces(report, report.rows, read=read))
+
+
+def json_pieces(
+    head: Report[ReportRow], rows: Iterable[ReportRow], *, read: Mapping[str, Any] | None = None
+) -> Iterator[str]:
+    """What `to_json` gives, piece by piece, for rows that are not all there at once."""
+    columns = head.columns
+    opening = json.dumps(
         {
-            "report": report.name,
-            "title": report.title,
-            "note": report.note,
+            "report": head.name,
+            "title": head.title,
+            "note": head.note,
             **({} if read is None else {"read": read}),
             "columns": [{"name": each.name, "title": each.title, "kind": each.kind} for each in columns],
-            "rows": [
-                {**dict(zip(names, values, strict=True)), "urgency": row.urgency}
-                for row, *values in zip(report.rows, *_data(report), strict=True)
-            ],
+            "rows": [],
         },
         indent=2,
         ensure_ascii=False,
     )
+    yield opening.removesuffix("]\n}")
+    names = [json.dumps(each.name) for each in columns]
+    between = "\n"
+    for some in _batches(rows):
+        # Laid out by hand: the library's own layout takes several times as long.
+        values = [[json.dumps(value, ensure_ascii=False) for value in each] for each in _data(columns, some)]
+        for row, *texts in zip(some, *values, strict=True):
+            lines = [f"      {name}: {text}" for name, text in zip(names, texts, strict=True)]
+            lines.append(f'      "urgency": {json.dumps(row.urgency)}')
+            yield f"{between}    {{\n" + ",\n".join(lines) + "\n    }"
+            between = ",\n"
+    yield "]\n}" if between == "\n" else "\n  ]\n}"
 
 
 def to_markdown(report: Report[ReportRow]) -> str:
     """A Markdown table under the report's title."""
-    columns = report.columns
-    lines = [
-        f"## {report.title}",
-        "",
-        _markdown_line([column.title for column in columns]),
-        _markdown_line(["---:" if column.kind in _RIGHT else "---" for column in columns]),
-        *(_markdown_line([_escaped(text) for text in _texts(columns, row)]) for row in report.rows),
-    ]
+    return "".join(markdown_pieces(report, report.rows))
+
+
+def markdown_pieces(head: Report[ReportRow], rows: Iterable[ReportRow]) -> Iterator[str]:
+    """What `to_markdown` gives, piece by piece, for rows that are not all there at once."""
+    columns = head.columns
+    yield f"## {head.title}\n\n{_markdown_line([column.title for column in columns])}\n"
+    yield f"{_markdown_line(['---:' if column.kind in _RIGHT else '---' for column in columns])}\n"
+    for row in rows:
+        yield f"{_markdown_line([_escaped(text) for text in _texts(columns, row)])}\n"
     notes = [_UTC] if any(column.kind is Kind.TIME for column in columns) else []
-    if report.note:
-        notes.append(report.note)
+    if head.note:
+        notes.append(head.note)
     if notes:
-        lines += ["", " ".join(f"{note[0].upper()}{note[1:]}." for note in notes)]
-    return "\n".join(lines) + "\n"
+        yield "\n" + " ".join(f"{note[0].upper()}{note[1:]}." for note in notes) + "\n"
 
 
 def _texts(columns: Sequence[ColumnInfo], row: ReportRow) -> list[str]:

@@ -34,7 +34,8 @@ def likely_same(connection: Connection) -> SameMachine:
     table = schema.machines
     # Met here and not by a join, for which SQLite would first build an index of a hundred thousand addresses.
     unnamed = select(table.c.machine, table.c.last_seen).where(table.c.named == 0)
-    last_calls: dict[str, int] = dict(connection.execute(unnamed).all())
+    # Row by row: there may be hundreds of thousands.
+    last_calls: dict[str, int] = dict(iter(connection.execute(unnamed)))
     if not last_calls:
         return SameMachine({}, {})
     named = select(table.c.address, table.c.machine, table.c.last_seen).where(table.c.named == 1)

@@ -1,0 +1,143 @@
+"""Long answers, compressed in memory until the client has read them.
+
+A report of hundreds of thousands of rows is read from the store in one go, for a transaction must not wait for a slow
+client; and it must not be in memory as it is, for it is a hundred megabytes. Compressed it is a tenth of that. All that
+wait together have a limit, and a client that reads nothing loses its place.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from threading import Event
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPullProducer, IReactorTime
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from kmstwist.pacing.deadlines import Deadlines
+from kmstwist.web.asking import Gone
+
+#: Bytes of text that are compressed together, and are sent at a time.
+_BLOCK = 1 << 17
+#: Compressed bytes that may wait at a time.
+MOST = 1 << 27
+#: Seconds in which a client has to take a block.
+PATIENCE = 60.0
+
+
+class Crowded(Exception):
+    """There is no room for another long answer at present; the text is a sentence."""
+
+
+class Spooled:
+    """A whole answer, in compressed blocks."""
+
+    def __init__(self) -> None:
+        self.blocks: list[bytes] = []
+        self.length = 0
+        self.size = 0
+
+
+class Spool:
+    """All answers that wait. `reactor` tells the time."""
+
+    def __init__(self, reactor: IReactorTime, most: int = MOST) -> None:
+        self._most = most
+        self._waiting: set[Spooled] = set()
+        self._late: Deadlines[Sending] = Deadlines(reactor, PATIENCE, _cut)
+
+    def fill(self, pieces: Iterable[str], gone: Event) -> Spooled:
+        """Take a text in, in a thread. Raises `Gone` and `Crowded`, and what making the pieces raises."""
+        spooled = Spooled()
+        self._waiting.add(spooled)
+        try:
+            text: list[str] = []
+            length = 0
+            for piece in pieces:
+                text.append(piece)
+                length += len(piece)
+                if length >= _BLOCK:
+                    self._add(spooled, "".join(text), gone)
+                    text, length = [], 0
+            self._add(spooled, "".join(text), gone)
+        except BaseException:
+            self.drop(spooled)
+            raise
+        return spooled
+
+    def _add(self, spooled: Spooled, text: str, gone: Event) -> None:
+        if gone.is_set():
+            raise Gone
+        block = text.encode()
+        spooled.length += len(block)
+        spooled.blocks.append(zlib.compress(block, 1))
+        spooled.size += len(spooled.blocks[-1])
+        # A snapshot, for other threads fill theirs meanwhile.
+        if sum(each.size for each in tuple(self._waiting)) > self._most:
+            raise Crowded("too many long reports are being read at the same time; ask again in a minute")
+
+    def drop(self, spooled: Spooled) -> None:
+        """The answer was read, or nobody waits for it."""
+        self._waiting.discard(spooled)
+
+    def send(self, request: Request, spooled: Spooled, kind: str, gone: Event) -> Deferred[None]:
+        """Answer with it, as fast as the client reads; done once it is sent or the client is gone."""
+        request.setHeader("Content-Type", f"{kind}; charset=utf-8")
+        request.setHeader("Content-Length", str(spooled.length))
+        sending = Sending(request, spooled, gone, self._late)
+        sending.done.addBoth(lambda _: self.drop(spooled))
+        if request.method == b"HEAD":
+            sending.end()
+        else:
+            self._late.set(sending)
+            request.notifyFinish().addErrback(lambda _: sending.stopProducing())
+            request.registerProducer(sending, False)
+        return sending.done
+
+    def stop(self) -> None:
+        """The site is about to close."""
+        self._late.stop()
+
+
+@implementer(IPullProducer)
+class Sending:
+    """One answer on its way."""
+
+    def __init__(self, request: Request, spooled: Spooled, gone: Event, late: Deadlines[Sending]) -> None:
+        self.request = request
+        self.done: Deferred[None] = Deferred()
+        self._blocks = iter(spooled.blocks)
+        self._gone = gone
+        self._late = late
+        self._over = False
+
+    def resumeProducing(self) -> None:
+        """The client has read what there was."""
+        if self._over or self._gone.is_set():
+            return
+        self._late.set(self)
+        block = next(self._blocks, None)
+        if block is not None:
+            self.request.write(zlib.decompress(block))
+            return
+        self.request.unregisterProducer()
+        self.end()
+
+    def end(self) -> None:
+        """All was sent."""
+        self.request.finish()
+        self.stopProducing()
+
+    def stopProducing(self) -> None:
+        """There is no more to do."""
+        self._late.lift(self)
+        if not self._over:
+            self._over = True
+            self.done.callback(None)
+
+
+def _cut(sending: Sending) -> None:
+    """Send away a client that reads nothing."""
+    sending.request.channel.forceAbortClient()

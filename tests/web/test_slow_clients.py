@@ -1,0 +1,122 @@
+"""Long answers and slow clients, with a clock that the test turns."""
+
+from __future__ import annotations
+
+import random
+from threading import Event
+from typing import Any
+
+import pytest
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.web.test.requesthelper import DummyRequest
+
+from kmstwist.telemetry.counters import Snapshot
+from kmstwist.web.asking import Gone
+from kmstwist.web.site import make_site
+from kmstwist.web.spool import PATIENCE, Crowded, Spool
+
+#: Text that compresses to about half of its length.
+TEXT = "".join(random.Random(1).choices("0123456789abcdef", k=400_000))
+
+
+class Abortable(StringTransport):
+    """A transport that tells when it was cut off."""
+
+    aborted = False
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+
+class Pulled(DummyRequest):
+    """A request whose producer is asked when the test says so."""
+
+    producer: Any = None
+
+    def __init__(self) -> None:
+        super().__init__([b"report"])
+        self.channel: Any = self
+        self.aborted = False
+
+    def forceAbortClient(self) -> None:
+        self.aborted = True
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+
+def test_an_answer_takes_as_long_as_it_takes_and_a_request_does_not() -> None:
+    clock = Clock()
+    never: Deferred[Snapshot] = Deferred()
+    site = make_site(lambda: never, clock.seconds, reactor=clock)
+    transports = []
+    for at, said in enumerate((b"GET /machines HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /machines HTTP/1.1\r\n")):
+        protocol: Any = site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40_000 + at))
+        transports.append(Abortable(peerAddress=IPv4Address("TCP", "127.0.0.1", 40_000 + at)))
+        protocol.makeConnection(transports[-1])
+        protocol.dataReceived(said)
+    clock.advance(25)
+    assert [each.aborted for each in transports] == [False, True]
+
+
+def sent(spool: Spool, request: Any) -> bytes:
+    spooled = spool.fill(iter(TEXT[at : at + 1000] for at in range(0, len(TEXT), 1000)), Event())
+    spool.send(request, spooled, "text/csv", Event())
+    while request.producer is not None:
+        request.producer.resumeProducing()
+    return b"".join(request.written)
+
+
+def test_a_long_answer_arrives_whole_and_leaves_room_for_the_next() -> None:
+    spool = Spool(Clock(), most=len(TEXT))
+    for _ in range(3):
+        request = Pulled()
+        assert sent(spool, request) == TEXT.encode()
+        assert request.finished == 1
+        assert request.responseHeaders.getRawHeaders("Content-Length") == [str(len(TEXT))]
+
+
+def test_answers_that_wait_have_a_limit_together() -> None:
+    spool = Spool(Clock(), most=len(TEXT))
+    first = spool.fill([TEXT], Event())
+    with pytest.raises(Crowded):
+        spool.fill([TEXT[:200_000], TEXT], Event())
+    spool.drop(first)
+    spool.fill([TEXT], Event())
+
+
+def test_a_client_that_reads_nothing_loses_its_place() -> None:
+    clock = Clock()
+    spool = Spool(clock, most=len(TEXT))
+    request: Any = Pulled()
+    spool.send(request, spool.fill([TEXT], Event()), "text/csv", Event())
+    request.producer.resumeProducing()
+    clock.advance(PATIENCE - 1)
+    assert not request.aborted
+    clock.advance(2)
+    assert request.aborted
+    request.processingFailed(Failure(ConnectionDone()))
+    assert sent(spool, Pulled()) == TEXT.encode()
+
+
+def test_nothing_more_is_read_for_who_is_gone() -> None:
+    gone = Event()
+
+    def pieces() -> Any:
+        yield TEXT
+        gone.set()
+        yield TEXT
+        pytest.fail("the client was gone")
+
+    spool = Spool(Clock(), most=len(TEXT))
+    with pytest.raises(Gone):
+        spool.fill(pieces(), gone)
+    assert sent(spool, Pulled()) == TEXT.encode()
