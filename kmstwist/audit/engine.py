@@ -28,6 +28,8 @@ DEFAULT_BUSY_TIMEOUT = 1.0
 # A server that fell silent (its machine lost power, the network parted) is found out in a minute, not in two hours.
 _POSTGRESQL = {
     "application_name": "kmstwist",
+    # Of a database without an encoding (SQL_ASCII) the driver would take its texts for bytes.
+    "client_encoding": "UTF8",
     "connect_timeout": 10,
     "keepalives_idle": 30,
     "keepalives_interval": 10,

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
+from twisted.logger import Logger, globalLogPublisher
 
 from kmstwist.audit import schema
 from kmstwist.audit.central.examine import Examined, examine
@@ -253,6 +253,38 @@ def test_what_postgresql_cannot_hold_keeps_nothing_else_out(store: Engine, targe
     forward_all(forwarder)
     assert sorted(row["detail"] for row in rows(target, "records")) == ["", "", "ab"]
     assert forwarder.rejected == 0
+
+
+def test_a_database_without_an_encoding_takes_records_and_gives_them_back(
+    store: Engine, target: Engine, cluster: Cluster
+) -> None:
+    with target.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").execute(
+            text("CREATE DATABASE plain ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+        )
+    plain = open_engine(cluster.url.replace("/postgres?", "/plain?"))
+    insert_batch(store, [opaque(START, detail="München"), opaque(START + 1)])
+    forward_all(Forwarder(store, plain))
+    assert sorted(row["detail"] for row in rows(plain, "records")) == ["", "München"]
+    assert verify(plain) == []
+    plain.dispose()
+
+
+def test_a_mistake_of_ours_is_a_failure_and_does_not_end_the_thread(store: Engine, target: Engine) -> None:
+    class Mistaken(Forwarder):
+        def forward_once(self) -> int:
+            if not self.failures:
+                raise TypeError("no such thing")
+            return super().forward_once()
+
+    insert_batch(store, [opaque(START)])
+    forwarder = Mistaken(store, target, idle=0.01, backoff=(0.01, 0.01))
+    forwarder.log = Logger(observer=lambda event: None)
+    forwarder.start()
+    wait_until(lambda: forwarder.connected, forwarder)
+    forwarder.stop()
+    assert forwarder.failures == 1
+    assert len(rows(target, "records")) == 1
 
 
 def test_several_processes_may_bring_the_central_store_up_to_date_at_once(target: Engine, cluster: Cluster) -> None:

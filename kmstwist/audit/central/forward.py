@@ -105,7 +105,10 @@ class Forwarder:
         while not self._stop.is_set():
             try:
                 moved = self.forward_once()
-            except (SQLAlchemyError, StoreError, OSError) as error:
+            except Exception as error:
+                if not isinstance(error, (SQLAlchemyError, StoreError, OSError)):
+                    # A mistake of ours. The thread goes on all the same, or the store would fall behind in silence.
+                    self.log.failure("forwarding {target}", target=self.name)
                 self._note_failure(error)
                 failed += 1
                 self._stop.wait(doubled(*self._backoff, failed))
