@@ -37,6 +37,14 @@ _POSTGRESQL = {
     "tcp_user_timeout": 60_000,
 }
 
+#: Seconds that a page of the site waits for a lock in the central store, and for an answer.
+_LOCK_WAIT, _READ_WAIT = 5.0, 120.0
+#: PostgreSQL's codes for a wait that `with_patience` ended, and what happened.
+_WAITED = {
+    "55P03": "somebody has its tables locked, as pg_stat_activity and pg_locks show there",
+    "57014": "it is too slow to answer in time",
+}
+
 
 class StoreError(ProblemError):
     """A store that cannot be used: which, why, and what to do about it."""
@@ -61,7 +69,9 @@ def may_pass(error: BaseException) -> bool:
 def plain_error(error: BaseException) -> str:
     """What a database's error says, without the statement and the links SQLAlchemy adds to it."""
     original = error.orig if isinstance(error, StatementError) and error.orig is not None else error
-    return " ".join(str(original).split()) or type(original).__name__
+    said = " ".join(str(original).split()) or type(original).__name__
+    waited = _WAITED.get(str(getattr(original, "sqlstate", None)))
+    return said if waited is None else f"{waited} ({said})"
 
 
 def store_url(store: str) -> URL:
@@ -105,9 +115,19 @@ def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> En
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        return create_engine(url, pool_pre_ping=True, connect_args=_POSTGRESQL)
+        engine = create_engine(url, pool_pre_ping=True, connect_args=_POSTGRESQL)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise StoreError("PostgreSQL needs psycopg 3", install_command("postgres")) from error
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
+
+
+def with_patience(engine: Engine, *, lock: float, statement: float = 0.0) -> Engine:
+    """The same engine, whose transactions in PostgreSQL wait so many seconds for a lock, and for a statement's end.
+
+    0 is without end. Without it, a table that somebody has locked is waited for in silence as long as he likes.
+    """
+    return engine.execution_options(kmstwist_patience=(lock, statement))
 
 
 def open_reader(path: Path, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> Engine:
@@ -128,7 +148,7 @@ def open_central_reader(store: str) -> Engine:
     engine = open_engine(store)
     if is_sqlite(engine):
         raise StoreError("a central store is a PostgreSQL", "give a postgresql:// URL")
-    return engine.execution_options(postgresql_readonly=True)
+    return with_patience(engine.execution_options(postgresql_readonly=True), lock=_LOCK_WAIT, statement=_READ_WAIT)
 
 
 def _for_reading(_dialect: object, _record: object, arguments: list[Any], named: dict[str, Any]) -> None:
@@ -164,6 +184,14 @@ def _prepare_any_sqlite(connection: Any, _record: object) -> None:
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    patience = connection.get_execution_options().get("kmstwist_patience")
+    if patience is not None:
+        # Of the transaction alone: a pooler between may give the session to another one then.
+        lock, statement = (round(seconds * 1000) for seconds in patience)
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -27,7 +27,7 @@ from kmstwist.audit.central.forward import (
     unregister_others,
 )
 from kmstwist.audit.central.salt import privacy_of_central
-from kmstwist.audit.engine import StoreError, open_central_reader, open_engine, reading, writing
+from kmstwist.audit.engine import StoreError, open_central_reader, open_engine, reading, with_patience, writing
 from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
@@ -418,6 +418,48 @@ def test_an_outage_is_told_again_and_again_with_what_waits(store: Engine) -> Non
     assert "nonexistent" in forwarder.problem
 
 
+def test_a_lock_that_somebody_holds_is_an_outage_and_said_as_what_it_is(
+    store: Engine, target: Engine, cluster: Cluster
+) -> None:
+    insert_batch(store, SOME)
+    forwarder = Forwarder(store, target, backoff=(0.001, 0.001), patience=(0.05, 60))
+    forward_all(forwarder)
+    insert_batch(store, [opaque(START + DAY)])
+    other = open_engine(cluster.url)
+    try:
+        with other.begin() as connection:
+            connection.execute(text("LOCK TABLE records IN ACCESS EXCLUSIVE MODE"))
+            forwarder.start()
+            wait_until(lambda: forwarder.failures > 0, forwarder)
+            assert (forwarder.connected, forwarder.behind) == (False, 1)
+            assert forwarder.problem.startswith("somebody has its tables locked")
+            with pytest.raises(DBAPIError), reading(with_patience(target, lock=0.01)) as reader:
+                reader.scalar(select(func.count()).select_from(schema.records))
+        wait_until(lambda: forwarder.connected and forwarder.behind == 0, forwarder)
+    finally:
+        forwarder.stop()
+        other.dispose()
+    assert len(rows(target, "records")) == len(SOME) + 1
+
+
+def test_a_store_too_slow_for_a_whole_batch_gets_it_in_parts(store: Engine, target: Engine) -> None:
+    forward_all(Forwarder(store, target))
+    with target.begin() as connection:
+        # Slow, as an overloaded one: each record takes longer than a third of what a statement may.
+        body = "BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END"
+        connection.execute(text(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS '{body}'"))
+        connection.execute(text("CREATE TRIGGER slow BEFORE INSERT ON records FOR EACH ROW EXECUTE FUNCTION slow()"))
+    insert_batch(store, [opaque(START + at) for at in range(4)])
+    forwarder = Forwarder(store, target, batch=4, backoff=(0.001, 0.001), patience=(60, 0.5))
+    forwarder.start()
+    try:
+        wait_until(lambda: forwarder.sent == 4, forwarder)
+    finally:
+        forwarder.stop()
+    assert forwarder.failures > 0
+    assert forwarder.problem == "" or "too slow" in forwarder.problem
+
+
 def test_the_reports_work_with_a_role_that_may_only_read(store: Engine, target: Engine, cluster: Cluster) -> None:
     insert_batch(store, SOME)
     forward_all(Forwarder(store, target))
@@ -448,6 +490,11 @@ def test_doctor_is_told_how_the_central_store_is(store: Engine, target: Engine, 
     forward_all(Forwarder(store, target))
     insert_batch(store, [opaque(START + DAY)])
     assert examine(cluster.url, path, hashes=False) == Examined(target_name(target), "", 1)
+    with target.begin() as connection:
+        connection.execute(text("ALTER ROLE kmstwist SET default_transaction_read_only = on"))
+    assert examine(cluster.url, path, hashes=False).problem.startswith("it is read-only at present")
+    with target.begin() as connection:
+        connection.execute(text("ALTER ROLE kmstwist RESET default_transaction_read_only"))
     away = examine("postgresql://u:s3cret@/x?host=/nonexistent", path, hashes=False)
     assert "nonexistent" in away.problem
     assert "s3cret" not in str(away)

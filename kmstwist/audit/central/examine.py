@@ -11,10 +11,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from kmstwist.audit import schema
 from kmstwist.audit.central.forward import forwarded_up_to, target_name
 from kmstwist.audit.central.salt import fingerprint, noted
-from kmstwist.audit.engine import StoreError, open_engine, open_reader, plain_error, reading
+from kmstwist.audit.engine import StoreError, open_engine, open_reader, plain_error, reading, with_patience
 from kmstwist.audit.migrate import HEAD, current_revision, revision_fault
 from kmstwist.audit.privacy import SaltError, load_salt
 from kmstwist.shown import without_password
+
+#: Seconds to wait for a lock there, and for an answer.
+_LOCK_WAIT, _ANSWER_WAIT = 3.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ def examine(forward_to: str, store: Path, *, hashes: bool) -> Examined:
     Changes nothing; blocks, some seconds at most.
     """
     try:
-        target = open_engine(forward_to)
+        target = with_patience(open_engine(forward_to), lock=_LOCK_WAIT, statement=_ANSWER_WAIT)
     except StoreError as error:
         return Examined(without_password(forward_to), str(error), None)
     name = target_name(target)
@@ -50,6 +53,8 @@ def examine(forward_to: str, store: Path, *, hashes: bool) -> Examined:
 
 
 def _problem(connection: Connection, salt_file: Path | None) -> str:
+    if connection.dialect.name == "postgresql" and connection.scalar(text("SHOW transaction_read_only")) == "on":
+        return "it is read-only at present: a standby, or its transactions are so by default"
     revision = current_revision(connection)
     if revision is not None:
         fault = revision_fault(connection)

@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import insert_for
 from kmstwist.audit.central.salt import join
-from kmstwist.audit.engine import StoreError, plain_error, reading, writing
+from kmstwist.audit.engine import StoreError, plain_error, reading, with_patience, writing
 from kmstwist.audit.migrate import migrate, revision_fault
 from kmstwist.audit.records import Record, id_text
 from kmstwist.audit.store import insert_new, is_data_fault, read_records
@@ -36,6 +36,8 @@ from kmstwist.shown import without_password
 BATCH = 1000
 IDLE = 0.5
 RETRY_FIRST, RETRY_MOST = 0.5, 30.0
+# Seconds to wait for a lock in the target, and for the end of a statement that sends records.
+LOCK_WAIT, SEND_WAIT = 20.0, 60.0
 # Seconds between two warnings while an outage lasts.
 WARN_EVERY = 600.0
 
@@ -45,8 +47,8 @@ class Forwarder:
 
     `sent` counts records new to the target, `rejected` those it cannot hold, `failures` attempts that failed;
     `connected` says whether the last attempt worked, `problem` why it did not, `behind` how many records were still to
-    be sent at it. `backoff` is the first and the longest pause between attempts, in seconds; `salt` what this gateway's
-    hashed fields are made with.
+    be sent at it. `backoff` is the first and the longest pause between attempts, in seconds; `patience` how long a lock
+    and a statement are waited for; `salt` what this gateway's hashed fields are made with.
     """
 
     log = Logger()
@@ -59,14 +61,18 @@ class Forwarder:
         batch: int = BATCH,
         idle: float = IDLE,
         backoff: tuple[float, float] = (RETRY_FIRST, RETRY_MOST),
+        patience: tuple[float, float] = (LOCK_WAIT, SEND_WAIT),
         salt: bytes = b"",
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool = spool
-        self._target = target
+        lock, statement = patience
+        # A change of large tables takes its time.
+        self._target = with_patience(target, lock=lock)
+        self._sending = with_patience(target, lock=lock, statement=statement)
         self.name = target_name(target)
-        self._batch = batch
+        self._most = self._batch = batch
         self._idle = idle
         self._backoff = backoff
         self._salt = salt
@@ -110,6 +116,8 @@ class Forwarder:
                     # A mistake of ours. The thread goes on all the same, or the store would fall behind in silence.
                     self.log.failure("forwarding {target}", target=self.name)
                 self._note_failure(error)
+                # One that is slow gets at least some of them in time.
+                self._batch = max(self._batch // 2, 1)
                 failed += 1
                 self._stop.wait(doubled(*self._backoff, failed))
                 continue
@@ -119,6 +127,7 @@ class Forwarder:
                 self._last_warning = float("-inf")
                 AUDIT_FORWARDING.emit(self.log, target=self.name)
             failed = 0
+            self._batch = min(2 * self._batch, self._most)
             if moved == 0:
                 self._stop.wait(self._idle)
 
@@ -172,16 +181,16 @@ class Forwarder:
             index_elements=list(schema.strangers.primary_key),
             set_={column.name: insert.excluded[column.name] for column in schema.strangers.c if not column.primary_key},
         )
-        with writing(self._target) as connection:
+        with writing(self._sending) as connection:
             connection.execute(statement, rows)
         self._strangers = rows
 
     def _send(self, batch: Sequence[Record]) -> None:
-        with reading(self._target) as connection:
+        with reading(self._sending) as connection:
             if fault := revision_fault(connection):
                 raise StoreError(f"the central store {self.name} has to wait for this gateway: {fault}")
         try:
-            self.sent += insert_new(self._target, batch)
+            self.sent += insert_new(self._sending, batch)
         except Exception as error:
             if not is_data_fault(error):
                 raise
