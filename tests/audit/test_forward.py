@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, func, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from twisted.internet.task import Clock
-from twisted.logger import Logger, globalLogPublisher
+from twisted.logger import globalLogPublisher
 
 from kmstwist.audit import schema
 from kmstwist.audit.central.examine import Examined, examine
@@ -48,7 +48,7 @@ from tests.audit.exports import as_xml, request
 from tests.audit.making import DAY, HOUR, OFFICE, START, known, new_store, opaque, refusal, uuid
 from tests.audit.postgres import Cluster, make_folder
 from tests.audit.test_store import upgraded
-from tests.logs import Observer
+from tests.logs import Observer, logger
 
 pytestmark = [
     pytest.mark.needs("postgres"),
@@ -279,7 +279,7 @@ def test_a_mistake_of_ours_is_a_failure_and_does_not_end_the_thread(store: Engin
 
     insert_batch(store, [opaque(START)])
     forwarder = Mistaken(store, target, idle=0.01, backoff=(0.01, 0.01))
-    forwarder.log = Logger(observer=lambda event: None)
+    forwarder.log = logger()
     forwarder.start()
     wait_until(lambda: forwarder.connected, forwarder)
     forwarder.stop()

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
-from twisted.logger import Logger
 
 from kmstwist.process.control import CommandError, NoAnswer, NobodyThere
 from kmstwist.process.hearing import HEAR_EVERY, Hearing, Progress, progress_of
+from tests.logs import logger
 from tests.waiting import wait_until
 
 NEVER = NobodyThere("nobody")
@@ -50,7 +50,7 @@ class Scene:
             lambda: 10.0,
             lambda worker, pid, answer: None,
             self.clock,
-            Logger(observer=lambda event: self.events.append(event["kms_event"])),
+            logger(lambda event: self.events.append(event["kms_event"])),
             progress=self._progress,
             in_thread=self._ask,
         )
