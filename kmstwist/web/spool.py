@@ -132,7 +132,7 @@ class Sending:
 
     def stopProducing(self) -> None:
         """There is no more to do."""
-        self._late.lift(self)
+        self._late.pop(self, None)
         if not self._over:
             self._over = True
             self.done.callback(None)
