@@ -14,6 +14,8 @@ from kmstwist.shown import has_password, without_password
         ("mysql+driver://u:s3cret@h/db", "mysql+driver://u:***@h/db"),
         ("postgresql://u:s3cret@s3cret@h/db", "postgresql://u:***@h/db"),
         ("postgresql://u:s3/cr3t@h:5432/db", "postgresql://u:***@h:5432/db"),
+        # With a slash too few, for whoever calls it a file.
+        ("postgresql:/u:s3cret@h/db", "postgresql:/u:***@h/db"),
         ("postgresql://:s3cret@h/db", "postgresql://:***@h/db"),
         ("postgresql://u@h/db?password=s3cret&sslmode=require", "postgresql://u@h/db?password=***&sslmode=require"),
         ('forward_to = "postgresql://u:s3cret@h/db"  # here', 'forward_to = "postgresql://u:***@h/db"  # here'),

@@ -113,8 +113,8 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
                 say(f"{path}: made a new store", err=True)
             if not path.exists():
                 raise click.ClickException(
-                    f"there is no audit store at {path} (from {origin_of(store)}); name it with --store, or its "
-                    "configuration with kmstwist --config FILE; a server makes it when it starts"
+                    f"there is no audit store at {without_password(str(path))} (from {origin_of(store)}); name it with "
+                    "--store, or its configuration with kmstwist --config FILE; a server makes it when it starts"
                 )
             if path.is_dir():
                 raise click.ClickException(f"{path} is a folder; name the audit store's file, such as audit.sqlite")
