@@ -322,6 +322,17 @@ def test_events_that_do_not_tell_the_application_leave_open_what_they_may_decide
     assert (windows.count, windows.reached, windows.urgency) == (22, None, Urgency.NONE)
 
 
+def test_clients_whose_requests_could_not_be_read_leave_open_what_they_may_decide(store: Engine) -> None:
+    insert_batch(store, [known(ago(1), f"pc{number}") for number in range(22)])
+    insert_batch(store, [opaque(ago(1), f"10.9.0.{number}") for number in range(2)])
+    windows, _ = ask(store, "count").rows
+    assert (windows.count, windows.reached) == (22, False)
+    insert_batch(store, [opaque(ago(1), "10.9.0.9")])
+    windows, unread = ask(store, "count").rows
+    assert (windows.count, windows.reached, windows.urgency) == (22, None, Urgency.NONE)
+    assert (unread.clients, unread.reached) == (3, None)
+
+
 def test_clients_that_no_host_saw_are_not_counted(store: Engine) -> None:
     refused = {"reason": Reason.ADMISSION_NETWORK, "fault": 0x5, "hresult": None, "upstream": None}
     unreached = {"reason": Reason.UPSTREAM_REFUSED, "fault": 0x6BA, "hresult": None}

@@ -50,7 +50,7 @@ class CountRow(ReportRow):
 
     `clients` are those of this class, of whom `quiet` do not renew any more; `count` is the application's, of all its
     classes, and so are the forecasts. `reached` says whether the count is at least what is needed, None where clients
-    without an application may make the difference; `falls_below` when, by the forecast, it no longer is.
+    whose application is not known may make the difference; `falls_below` when, by the forecast, it no longer is.
     """
 
     application: Annotated[str, Heading("App", Kind.NAME)]
@@ -100,10 +100,10 @@ def count(connection: Connection, query: Query) -> Report[CountRow]:
     for machine, seen in connection.execute(opaque):
         # Where CMIDs are not stored, a machine has a row for each of its products here.
         _called(addresses, machine, moment(seen))
-    rows = _rows(classes, query.now)
+    twice = sum(machine in same.machine_at for machine in addresses)
+    rows = _rows(classes, len(addresses) - twice, query.now)
     if addresses:
         rows.append(_row("", None, addresses, addresses, 0, query.now))
-    twice = sum(machine in same.machine_at for machine in addresses)
     return Report("count", "Distinct clients in 30 days, with a forecast", CountRow, rows, counted_twice(twice))
 
 
@@ -115,7 +115,8 @@ def _called(calls: LastCalls, cmid: str, when: datetime) -> None:
     calls[cmid] = max(when, calls.get(cmid, when))
 
 
-def _rows(classes: Mapping[tuple[str, int | None], LastCalls], now: datetime) -> list[CountRow]:
+def _rows(classes: Mapping[tuple[str, int | None], LastCalls], unread: int, now: datetime) -> list[CountRow]:
+    """A row for each class; `unread` clients called whose requests could not be read, of whatever application."""
     counted: dict[str, LastCalls] = defaultdict(dict)
     for (application, _), calls in classes.items():
         for cmid, when in calls.items():
@@ -125,7 +126,7 @@ def _rows(classes: Mapping[tuple[str, int | None], LastCalls], now: datetime) ->
         # Clients whose application is not known may be of this one.
         more = counted[""].keys() - counted[application].keys() if application else ()
         calls = classes[application, needed]
-        rows.append(_row(application, needed, calls, counted[application], len(more), now))
+        rows.append(_row(application, needed, calls, counted[application], len(more) + unread, now))
     return rows
 
 
