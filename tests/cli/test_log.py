@@ -132,7 +132,7 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
     )
     assert "is not a time; write 10m, 2h" in CliRunner().invoke(log, ["--since", "x", "-"]).output
     assert "'999999d' is longer ago than there is time" in CliRunner().invoke(log, ["--since", "999999d", "-"]).output
-    assert "write 10.0.0.7 or 10.0.0.0/24" in CliRunner().invoke(log, ["--client", "x", "-"]).output
+    assert "write for example 10.0.0.0/8" in CliRunner().invoke(log, ["--client", "x", "-"]).output
 
 
 def test_without_a_name_it_is_the_file_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

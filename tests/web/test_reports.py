@@ -202,7 +202,7 @@ async def test_what_activity_adds_up_by_is_chosen_from_a_list(store: Engine, sit
         ("count?since=7d", 400, "the report count has no use for 'since'"),
         ("clients?colour=red", 400, "the report clients has no use for 'colour'"),
         ("clients?since=1d&since=2d", 400, "is given 2 times; once is enough"),
-        ("clients?network=here", 400, "'here' is not a network; write it as 10.1.0.0/16 or 2001:db8::/32"),
+        ("clients?network=here", 400, "'here' is not a network; write for example 10.0.0.0/8, fd00::/8 or 10.1.2.3"),
         ("clients?machine=%FF", 400, "is not UTF-8"),
         ("expiring?days=-1", 400, "'-1' is not a number of days from 0 to 3650"),
         ("expiring?days=3651", 400, "'3651' is not a number of days from 0 to 3650"),
