@@ -82,8 +82,8 @@ CONVERSATION = LogEvent(
 UNUSED = LogEvent(
     "unused",
     "debug",
-    "A connection on which nothing was asked: a gateway's reserve (client-reserve), or a balancer's check that the "
-    "port is open (client-check). It counts as no refusal.",
+    "A connection on which nothing was asked: a gateway's reserve (client-reserve), or a check that the "
+    "server answers, by a balancer or a probe (client-check). It counts as no refusal.",
     {
         "client": "the client's IP address",
         "port": "the client's TCP port",

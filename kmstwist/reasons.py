@@ -195,7 +195,8 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "nothing to do",
     ),
     Reason.CLIENT_CHECK: Explanation(
-        "somebody connected and left without a byte, as a load balancer does to see that the port is open",
+        "somebody saw that the server answers, and left: a load balancer without a byte, or a probe of the management "
+        "interface, which asks for no activation",
         "nothing to do",
     ),
     Reason.CLIENT_IDLE: Explanation(

@@ -5,15 +5,14 @@ whether it is asking or being answered, whether it has been refused. `CONVERSATI
 
 Around it: the protocol moves bytes, in and out; the RPC association says what they mean; `calls` has the way of each
 call, from admission to its reply; `lines` says when a call's line is written. What the states and inputs mean stands
-in `states`, and what is done in `core`.
+in `states`, and what is done in `actions`, upon what `core` holds.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from kmstwist.conversation.core import (
-    ConversationCore,
+from kmstwist.conversation.actions import (
     ask,
     begin,
     close,
@@ -33,6 +32,7 @@ from kmstwist.conversation.core import (
     stop_lingering,
     stop_time,
 )
+from kmstwist.conversation.core import ConversationCore
 from kmstwist.conversation.lines import Cause
 from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import INPUTS, Input, State

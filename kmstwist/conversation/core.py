@@ -10,20 +10,23 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kmstwist.conversation.calls import CallUnderWay
+from kmstwist.conversation.checks import CheckUnderWay
 from kmstwist.conversation.lines import Cause, ConnectionLog
-from kmstwist.conversation.proxy import BrokenHeader, HeaderReader, begins_as_header
+from kmstwist.conversation.proxy import HeaderReader
 from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import Input, State
 from kmstwist.kms import interface
+from kmstwist.kms.reach import REACH
 from kmstwist.machine import Machine, Table, Trace
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reasons import Reason
 from kmstwist.rpc import Call, CallOrphaned, CallReceived, Ended, Refused, ServerAssociation, StubError
-from kmstwist.transport.sending import close_when_sent, send_at_once
+from kmstwist.transport.sending import send_at_once
 
 #: A fair size for a PDU, in bytes.
 _ORDINARY: Final = 256
-_LEFT: Final = Cause(Reason.CLIENT_LOST, "the client left before its answer")
+#: Why a call ends whose client is gone.
+LEFT: Final = Cause(Reason.CLIENT_LOST, "the client left before its answer")
 
 
 class ConversationCore(Machine[State, Input]):
@@ -58,7 +61,7 @@ class ConversationCore(Machine[State, Input]):
         self.log = ConnectionLog(shared.lines, peer, port, peer if behind_balancer else None)
         self.association = ServerAssociation(shared.rpc, shared.port_of(transport), peer)
         #: Calls under way, by what RPC knows them as.
-        self.calls: dict[Call, CallUnderWay] = {}
+        self.calls: dict[Call, CallUnderWay | CheckUnderWay] = {}
         #: How many PDUs have come since the last call beyond those that their bytes would be, were they ordinary ones.
         self.noise = 0
         #: Whether all that was written has been sent.
@@ -100,10 +103,23 @@ class ConversationCore(Machine[State, Input]):
         self.association.fault(call.rpc, status)
         self.call_over(call)
 
-    def call_over(self, call: CallUnderWay) -> None:
+    def check_over(self, check: CheckUnderWay, stub: bytes | None, status: int = 0) -> None:
+        """Send the response, or a fault where there is no stub; the check is over."""
+        if stub is None:
+            self.association.fault(check.rpc, status)
+        else:
+            self.association.respond(check.rpc, stub)
+        self.call_over(check)
+
+    def check_refused(self, cause: Cause) -> None:
+        """Note why a check was refused."""
+        self.log.refused(cause)
+
+    def call_over(self, call: CallUnderWay | CheckUnderWay) -> None:
         """A call has its answer, or nobody waits for it."""
         self.calls.pop(call.rpc, None)
-        self.log.call_over(call.account)
+        if call.account is not None:
+            self.log.call_over(call.account)
         if self.association.unsent:
             self.flush()
         if not self.calls:
@@ -160,6 +176,7 @@ class ConversationCore(Machine[State, Input]):
         if self.state is State.ASKING:
             # A call answered by the association itself, of the management interface or refused, is one like any other.
             if association.answered > answered:
+                log.checked = True
                 self.step(Input.ANSWERED)
             elif association.altered > altered:
                 self.step(Input.ALTERED)
@@ -207,6 +224,12 @@ class ConversationCore(Machine[State, Input]):
             self.shared.admission.closed(self._named)
 
     def _begin_call(self, rpc: Call) -> None:
+        if rpc.context.interface is REACH:
+            check = self.calls[rpc] = CheckUnderWay(rpc, self.log.client, self, self.shared)
+            self.step(Input.CALLED)
+            self.log.checked = True
+            check.begin()
+            return
         message, broken = b"", ""
         try:
             message = interface.decode_request(rpc.stub, ndr64=rpc.ndr64, little_endian=rpc.little_endian)
@@ -219,131 +242,3 @@ class ConversationCore(Machine[State, Input]):
             call.refuse_stub(broken)
         else:
             call.begin()
-
-
-# The machine's actions: `(conversation, what the input carried)`.
-
-
-def read_header(conversation: ConversationCore, data: bytes) -> None:
-    """Read the balancer's header, and take what follows it for the client's."""
-    try:
-        rest = conversation.learn_client(data)
-    except BrokenHeader as error:
-        conversation.step(Input.REFUSED, Cause(Reason.ADMISSION_PROXY, f"the balancer sent {error}"))
-    else:
-        if rest:
-            conversation.step(Input.BYTES, rest)
-
-
-def begin(conversation: ConversationCore, data: bytes) -> None:
-    """Take the client's first bytes, and give it the request's time; a header may come from balancers only."""
-    if conversation.log.proxy is None and begins_as_header(data):
-        refusal = Cause(Reason.ADMISSION_PROXY, "a PROXY header from an address that is not in proxy_from")
-        conversation.step(Input.CUT, refusal)
-    else:
-        ask(conversation, data)
-
-
-def ask(conversation: ConversationCore, data: bytes) -> None:
-    """Give the client the request's time, and take its bytes."""
-    conversation.give_time(conversation.shared.times.request)
-    conversation.take(data)
-
-
-def give_request_time(conversation: ConversationCore) -> None:
-    """It has been told of further contexts, and may ask in them: it has as long from now as after its bind."""
-    conversation.give_time(conversation.shared.times.request)
-
-
-def give_idle_time(conversation: ConversationCore) -> None:
-    """The client has its answer, and may ask again."""
-    conversation.give_time(conversation.shared.times.idle)
-
-
-def stop_time(conversation: ConversationCore) -> None:
-    """The request is whole: it is ours to answer, and the client's time does not run."""
-    conversation.give_time(None)
-
-
-def linger(conversation: ConversationCore, cause: Cause) -> None:
-    """Let the client read the refusal: closing with its bytes unread would reset the connection and lose it."""
-    conversation.ended_by_us(cause)
-    conversation.log.refused(cause)
-    conversation.give_up_calls(*cause)
-    if conversation.association.unsent:
-        conversation.flush()
-    conversation.give_time(conversation.shared.times.linger)
-    conversation.transport.loseWriteConnection()
-
-
-def stop_lingering(conversation: ConversationCore, seconds: float) -> None:
-    """The client has had its moment."""
-    conversation.transport.abortConnection()
-
-
-def let_go(conversation: ConversationCore) -> None:
-    """It has read the refusal, and closed."""
-    conversation.transport.loseConnection()
-
-
-def cut_silent(conversation: ConversationCore, seconds: float) -> None:
-    """It has sent nothing for too long."""
-    cut(conversation, Cause(Reason.CLIENT_IDLE, f"nothing for {seconds:g} s"))
-
-
-def cut_slow(conversation: ConversationCore, seconds: float) -> None:
-    """It has sent no whole request, or, with nothing begun, nothing."""
-    if conversation.log.bound_at is None or conversation.association.buffered:
-        cut(conversation, Cause(Reason.CLIENT_SLOW, f"no whole request within {seconds:g} s of its first byte"))
-    else:
-        cut_silent(conversation, seconds)
-
-
-def cut_old(conversation: ConversationCore, seconds: float) -> None:
-    """It was open for as long as a connection may be."""
-    cut(conversation, Cause(Reason.CLIENT_TOTAL, f"open for {conversation.shared.times.total.seconds:g} s"))
-
-
-def give_moment(conversation: ConversationCore) -> None:
-    """The answers are out: one turn of the loop, and they are sent."""
-    conversation.give_time(conversation.shared.times.moment)
-
-
-def close(conversation: ConversationCore, cause: Cause) -> None:
-    """Close it, when what is written has been sent."""
-    conversation.ended_by_us(cause)
-    conversation.transport.loseConnection()
-
-
-def cut(conversation: ConversationCore, cause: Cause) -> None:
-    """Close it at once."""
-    if conversation.log.ended is None:
-        conversation.ended_by_us(cause)
-    conversation.transport.abortConnection()
-
-
-def expect_no_more(conversation: ConversationCore) -> None:
-    """The client sends nothing more: what it has asked is answered, what it has begun to ask is dropped."""
-    conversation.association.end_of_input()
-
-
-def hang_up(conversation: ConversationCore) -> None:
-    """The last is said on both sides: close, when what is written has been sent."""
-    conversation.transport.unregisterProducer()
-    close_when_sent(conversation.transport, conversation.in_step)
-
-
-def finish(conversation: ConversationCore, went_away: Cause) -> None:
-    """The connection is gone: tell the rest of it, and forget it."""
-    conversation.leave()
-    log, shared = conversation.log, conversation.shared
-    end = "client" if log.ended is None else "server"
-    if conversation.calls:
-        log.tell(end)
-        for call in list(conversation.calls):
-            conversation.give_up(call, *(log.ended or _LEFT))
-            log.tell(end)
-    rest = log.tell_of_the_rest(end, went_away)
-    if rest is not None:
-        shared.recorder.note_refusal(rest)
-    shared.conversation_ended()

@@ -72,6 +72,7 @@ class ConnectionLog:
         "bound_at",
         "bytes_in",
         "bytes_out",
+        "checked",
         "client",
         "ended",
         "held",
@@ -89,6 +90,8 @@ class ConnectionLog:
         self.bound_at: float | None = None
         self.bytes_in = 0
         self.bytes_out = 0
+        #: Whether a call was answered that asks for no activation: of the management interface, or a check of hosts.
+        self.checked = False
         self.ended: Cause | None = None
         self._lines = 0
         self._told_in = 0
@@ -165,7 +168,7 @@ class ConnectionLog:
         """What a connection without a call was for, where it is one of those that come every few seconds."""
         if self.bound_at is not None and reason is Reason.CLIENT_IDLE and self.bytes_in <= _NO_MORE_THAN_A_BIND:
             return Reason.CLIENT_RESERVE
-        if not self.bytes_in and reason in (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST):
+        if (self.checked or not self.bytes_in) and reason in (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST):
             return Reason.CLIENT_CHECK
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -13,6 +14,7 @@ from kmstwist.conversation.calls import Activator, Recorder
 from kmstwist.conversation.lines import LineWriter
 from kmstwist.conversation.settings import TimeoutSettings
 from kmstwist.conversation.slowlane import SlowLane
+from kmstwist.kms.reach import Reach, Role
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.rpc import RpcServer
 from kmstwist.telemetry.counters import Telemetry
@@ -73,6 +75,8 @@ class Conversations:
         self.timeouts = timeouts or TimeoutSettings()
         self.log = log or Logger(namespace="kmstwist.server")
         self.activator: Activator
+        #: Asks the hosts behind whether they answer; a lab is its own host.
+        self.reach: Callable[[], Deferred[Reach]] = lambda: succeed(Reach(Role.LAB))
         self.recorder = recorder or Recorder(None)
         self.telemetry = Telemetry()
         self.lines = LineWriter(self.log, self.telemetry, clock)

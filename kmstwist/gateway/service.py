@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from kmstwist.gateway.check import HostCheck
 from kmstwist.gateway.directory import Directory
 from kmstwist.gateway.discover import Discoverer, Resolver
 from kmstwist.gateway.outcome import Attempts
@@ -54,6 +55,9 @@ class GatewayService(Service):
         self._clock = clock
         self.settings = settings
         self.directory = Directory(settings, make_endpoint, clock, random, self._log)
+        self.check = HostCheck(
+            lambda: [upstream for upstream in self.directory.upstreams if not upstream.drained], clock
+        )
         self._discoverer = Discoverer(self.directory.discovered, resolver, clock, random, self._log)
         self._remembered: BoundedMap[str, str] = BoundedMap(
             settings.remember_clients, settings.remember_for, clock.seconds
@@ -68,6 +72,7 @@ class GatewayService(Service):
     def stopService(self) -> None:
         """Close all connections to the hosts."""
         super().stopService()
+        self.check.stop()
         self._discoverer.stop()
         self.directory.stop()
 

@@ -79,6 +79,8 @@ class Upstream:
         self._log = log
         self._next_probe: IDelayedCall | None = None
         self._probing: Deferred[Any] | None = None
+        #: Who wants to know what the probe under way finds.
+        self._curious: list[Deferred[bool]] = []
         self.circuit = Circuit(self, settings.health, clock, random)
         self.pool = AssociationPool(
             self._endpoint,
@@ -212,6 +214,13 @@ class Upstream:
 
     # Probes.
 
+    def check(self) -> Deferred[bool]:
+        """Probe now, or wait for the probe under way: whether the host answers. Never fails."""
+        told: Deferred[bool] = Deferred()
+        self._curious.append(told)
+        self._probe()
+        return told
+
     def _schedule_probe(self) -> None:
         # Spread over a fifth of the interval, so that gateways started together do not probe together.
         wait = self._settings.health.interval * (0.9 + self._random() / 5)
@@ -231,6 +240,9 @@ class Upstream:
 
     def _probed(self, report: Any) -> None:
         self._probing = None
+        curious, self._curious = self._curious, []
+        for told in curious:
+            told.callback(isinstance(report, ProbeReport) and report.health is not Health.DOWN)
         if not isinstance(report, ProbeReport) or self._next_probe is None:
             # The upstream has stopped.
             return

@@ -31,6 +31,7 @@ from kmstwist.conversation.factory import KmsFactory
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.gateway.service import GatewayService
 from kmstwist.kms.interface import KMS
+from kmstwist.kms.reach import REACH
 from kmstwist.lab.service import LabService
 from kmstwist.process.adoption import Adoption
 from kmstwist.process.control import Command, ControlService, refuse_second, socket_path
@@ -156,6 +157,8 @@ def _make_server(
     admission = Admission(config.admission, reactor, connections=budget.clients)
     factory = _make_factory(config, adoption, admission, Recorder(audit), reactor)
     factory.activator = answering
+    if gateway is not None:
+        factory.reach = gateway.check.ask
     listening = ListeningService(
         endpoints, factory, reactor, drain=config.server.timeouts.drain, identity=options.identity
     )
@@ -224,7 +227,7 @@ def _make_factory(
 ) -> KmsFactory:
     groups = AssociationGroups(int.from_bytes(os.urandom(4), "little"))
     windows = WINDOWS_VERSIONS[config.server.windows]
-    rpc = RpcServer((KMS,), limits=_rpc_limits(config, adoption), groups=groups, windows=windows)
+    rpc = RpcServer((KMS, REACH), limits=_rpc_limits(config, adoption), groups=groups, windows=windows)
     return KmsFactory(rpc, reactor, admission, timeouts=config.server.timeouts, recorder=recorder)
 
 

@@ -12,7 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from kmstwist.findings import Health
+from kmstwist.kms import reach
 from kmstwist.kms.interface import KMS_INTERFACE, MANAGEMENT_CONTEXTS
+from kmstwist.kms.reach import CHECK_HOSTS, REACH_CONTEXTS, REACH_INTERFACE, Reach, Role
 from kmstwist.reasons import Reason
 from kmstwist.rpc import (
     MGMT_INTERFACE,
@@ -55,6 +57,10 @@ class ProbeReport:
     secondary_address: str = ""
     fragment_size: int = 0
     contexts: list[ContextReport] = field(default_factory=list)
+    #: What a gateway found of the hosts behind it, where that was asked and answered.
+    through: Reach | None = None
+    #: Whether it was asked and cannot be known: nothing there could be asked for what is behind it.
+    unknown: bool = False
 
     @property
     def is_kms(self) -> bool:
@@ -62,12 +68,17 @@ class ProbeReport:
         return any(context.accepted and context.proposed.startswith("KMS") for context in self.contexts)
 
 
-def probe(clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: float) -> Deferred[ProbeReport]:
-    """Probe the host behind `endpoint`, each step within `timeout` seconds. Fires with a report and never fails."""
-    return Deferred.fromCoroutine(_probe(clock, endpoint, timeout))
+def probe(
+    clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: float, *, through: bool = False
+) -> Deferred[ProbeReport]:
+    """Probe the host behind `endpoint`, each step within `timeout` seconds. Fires with a report and never fails.
+
+    `through` has a gateway ask the hosts behind it, which takes it up to `reach.PATIENCE` seconds more.
+    """
+    return Deferred.fromCoroutine(_probe(clock, endpoint, timeout, through))
 
 
-async def _probe(clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: float) -> ProbeReport:
+async def _probe(clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: float, through: bool) -> ProbeReport:
     report = ProbeReport()
     started = clock.seconds()
     try:
@@ -88,8 +99,11 @@ async def _probe(clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: 
         started = clock.seconds()
         await _ask_management(clock, connection, report, timeout)
         report.management_ms = _since(clock, started)
+        if through and report.health is not Health.DOWN:
+            await _ask_through(clock, connection, report, timeout)
     except UpstreamError as error:
         report.summary = error.detail
+        report.unknown = through and report.health is not Health.DOWN
         if report.health is Health.DOWN:
             report.reason = error.reason
     finally:
@@ -122,6 +136,43 @@ async def _ask_management(clock: IReactorTime, connection: RpcConnection, report
         report.summary = (
             "something answers, and no KMS host behind it serves calls now: all are down or drained, or it is paused"
         )
+
+
+async def _ask_through(clock: IReactorTime, connection: RpcConnection, report: ProbeReport, timeout: float) -> None:
+    """Have a gateway ask the hosts behind it now."""
+    report.unknown = True
+    try:
+        await connection.alter(REACH_CONTEXTS).addTimeout(timeout, clock, onTimeoutCancel=call_timed_out)
+        context = connection.association.context_for(REACH_INTERFACE)
+        if context is None:
+            report.summary = (
+                "a KMS host answers, and nothing behind it could be asked: it is no kmstwist gateway, or an older one"
+            )
+            return
+        answer = await connection.call(context, CHECK_HOSTS, b"").addTimeout(
+            timeout + reach.PATIENCE, clock, onTimeoutCancel=call_timed_out
+        )
+        found = report.through = reach.decode(answer.stub, ndr64=answer.ndr64, little_endian=answer.little_endian)
+    except (FaultError, StubError) as error:
+        report.summary = f"a gateway answers, and does not ask the hosts behind it: {error}"
+        return
+    if found.role is Role.LAB:
+        report.summary = "a kmstwist lab answers for itself: there is no host behind it to ask"
+        return
+    report.unknown = False
+    if not found.answered:
+        report.health, report.reason = Health.DOWN, Reason.UPSTREAM_NONE
+    elif found.answered < found.asked:
+        report.health = Health.DEGRADED
+    report.summary = f"a gateway answers, and {_hosts(found)}"
+
+
+def _hosts(found: Reach) -> str:
+    if not found.asked:
+        return "it has no host to ask: none is configured or found, or all are drained"
+    if found.asked == 1:
+        return "its host answered" if found.answered else "its host did not answer"
+    return f"{found.answered} of its {found.asked} hosts answered"
 
 
 def _describe_bind(report: ProbeReport, connection: RpcConnection, bound: Bound) -> None:

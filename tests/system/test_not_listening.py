@@ -9,8 +9,8 @@ from tests.system.running import Server, kmstwist
 from tests.waiting import wait_until
 
 
-def verdict(port: int) -> tuple[int, str]:
-    result = kmstwist("probe", f"127.0.0.1:{port}")
+def verdict(port: int, *options: str) -> tuple[int, str]:
+    result = kmstwist("probe", f"127.0.0.1:{port}", *options)
     return result.returncode, result.stdout.splitlines()[0].partition(" | ")[0]
 
 
@@ -27,6 +27,10 @@ def test_a_probe_is_critical_where_nobody_can_activate(tmp_path: Path) -> None:
             "all are down or drained, or it is paused",
         )
         assert verdict(gateway.port) == well
+        some = f"KMS WARNING - 127.0.0.1:{gateway.port}: a gateway answers, and 1 of its 2 hosts answered"
+        assert verdict(gateway.port, "--through") == (1, some)
+        status, said = verdict(lab.port, "--through")
+        assert (status, "lab answers for itself" in said) == (3, True)
         where = ("--port", str(gateway.port), "--run-dir", str(gateway.state_dir))
         assert kmstwist("gateway", "pause", *where).returncode == 0
         assert verdict(gateway.port) == nobody

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 import subprocess
 from pathlib import Path
 
@@ -66,7 +67,11 @@ def test_sambas_client_is_served_in_either_byte_order_and_transfer_syntax(option
         assert (calls_in - calls_out, packets_in - packets_out) == (1, 1)
     assert answers == {
         "listening": [0, 1],
-        "interfaces": [["51c82175-844e-4750-b0d8-ec255555bc06", 1]],
+        "interfaces": [
+            ["51c82175-844e-4750-b0d8-ec255555bc06", 1],
+            ["0521e8d2-3ca9-40cc-874f-bf49d775097e", 1],
+        ],
+        "reach": struct.pack("<6I", 2, 0, 0, 0, 0, 0).hex(),
         "stop": 5,
         "principal": 1747,
     }

@@ -10,11 +10,14 @@ import click
 
 from kmstwist.addresses import HostPort
 from kmstwist.cli.common import HOST_PORT, FiniteRange, run_reactor
+from kmstwist.kms.reach import Role
 from kmstwist.reactor import Reactor
 from kmstwist.shown import visible
 from kmstwist.transport.probe import ProbeReport
 from kmstwist.transport.probe import probe as run_probe
 
+#: What a monitoring plugin ends with where it could not find out.
+_UNKNOWN = 3
 #: Characters of a secondary address that are shown: a port number has five, the name of a pipe a few more.
 _LONGEST = 64
 
@@ -22,38 +25,53 @@ _LONGEST = 64
 @click.command()
 @click.argument("host", type=HOST_PORT)
 @click.option("--timeout", type=FiniteRange(0.1, 300), default=5.0, show_default=True, help="Seconds a step may take.")
+@click.option("--through", is_flag=True, help="Have a gateway there ask its hosts now: the whole way is checked.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
-def probe(ctx: click.Context, host: HostPort, timeout: float, as_json: bool) -> None:
+def probe(ctx: click.Context, host: HostPort, timeout: float, through: bool, as_json: bool) -> None:
     """Check that a KMS host answers at HOST[:PORT].
 
     It may be genuine or kmstwist. No activation is asked for. Connects, binds as a Windows client does, asks the
     management interface whether the server listens. Exits with 0 if all is well, 1 if the host answers but
     something is odd, 2 if it does not answer: the codes of monitoring plugins.
+
+    With --through a gateway is asked to look at the hosts behind it now: 0 if all answered, 1 if some, 2 if none, 3 if
+    nothing behind it could be asked, as at a genuine host, a lab or an older gateway.
     """
     from kmstwist.transport.endpoints import endpoint_for
 
     async def main(reactor: Reactor) -> ProbeReport:
-        return await run_probe(reactor, endpoint_for(reactor, host.host, host.port, timeout), timeout)
+        return await run_probe(reactor, endpoint_for(reactor, host.host, host.port, timeout), timeout, through=through)
 
     report = run_reactor(main)
     if as_json:
         click.echo(json.dumps(_as_json(host, report), indent=2))
     else:
         _print(host, report)
-    ctx.exit(int(report.health))
+    ctx.exit(_UNKNOWN if report.unknown else int(report.health))
 
 
 def _as_json(host: HostPort, report: ProbeReport) -> dict[str, Any]:
-    health = report.health
-    return {"host": str(host), **asdict(report), "health": health.word, "verdict": health.plugin}
+    health = "unknown" if report.unknown else report.health.word
+    facts = {"host": str(host), **asdict(report), "health": health, "verdict": _verdict(report)}
+    del facts["unknown"]
+    if report.through is not None:
+        facts["through"]["role"] = report.through.role.name.lower()
+    return facts
+
+
+def _verdict(report: ProbeReport) -> str:
+    return "UNKNOWN" if report.unknown else report.health.plugin
 
 
 def _print(host: HostPort, report: ProbeReport) -> None:
     """The report: the first line is what a monitoring system shows, with performance data after the bar."""
     timings = (("connect", report.connect_ms), ("bind", report.bind_ms), ("management", report.management_ms))
     data = " ".join(f"{name}={value:.1f}ms" for name, value in timings if value is not None)
-    click.echo(f"KMS {report.health.plugin} - {host}: {report.summary}" + (f" | {data}" if data else ""))
+    found = report.through
+    if found is not None and found.role is Role.GATEWAY:
+        data += f" hosts={found.asked} answered={found.answered} through={found.milliseconds}ms"
+    click.echo(f"KMS {_verdict(report)} - {host}: {report.summary}" + (f" | {data}" if data else ""))
     for name, value in timings:
         if value is not None:
             click.echo(f"  {name:<12} {value:8.1f} ms")

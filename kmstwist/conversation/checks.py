@@ -1,0 +1,64 @@
+"""A client's question whether the hosts behind answer: no KMS call, and no record of one.
+
+It is under the same rules as a call: who may ask, and how often. While the server serves no calls nothing is asked.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from kmstwist.conversation.lines import Cause
+from kmstwist.conversation.shared import Conversations
+from kmstwist.kms import reach
+from kmstwist.kms.activation import ActivationCall
+from kmstwist.reasons import Reason
+from kmstwist.rpc import Call, FaultStatus
+
+
+class Asker(Protocol):
+    """The conversation that a check belongs to."""
+
+    def check_over(self, check: CheckUnderWay, stub: bytes | None, status: int = 0) -> None:
+        """Send the response, or a fault where there is no stub; the check is over."""
+
+    def check_refused(self, cause: Cause) -> None:
+        """Note why it was refused."""
+
+
+class CheckUnderWay:
+    """A check from when it was asked for to its answer. `account` is None: nothing of it is recorded."""
+
+    __slots__ = ("_around", "_asker", "_client", "account", "rpc")
+
+    def __init__(self, rpc: Call, client: str, asker: Asker, around: Conversations) -> None:
+        self.rpc = rpc
+        self.account: ActivationCall | None = None
+        self._client = client
+        #: Whom to tell; None once the client has left.
+        self._asker: Asker | None = asker
+        self._around = around
+
+    def begin(self) -> None:
+        """Have it judged and answered; it may be over at once."""
+        around, asker = self._around, self._asker
+        if asker is None:
+            return
+        refusal = around.admission.judge(self._client)
+        if refusal is not None:
+            asker.check_refused(Cause(refusal.reason, refusal.detail))
+            asker.check_over(self, None, refusal.status)
+        elif not around.rpc.listening():
+            asker.check_over(self, None, FaultStatus.SERVER_TOO_BUSY)
+        else:
+            answer: Deferred[reach.Reach] = around.reach()
+            answer.addCallback(self._answered)
+
+    def give_up(self, reason: Reason, detail: str) -> None:
+        """Nobody waits for the answer any more; the check itself is others' too, and goes on."""
+        self._asker = None
+
+    def _answered(self, found: reach.Reach) -> None:
+        if self._asker is not None:
+            self._asker.check_over(self, reach.encode(found))
