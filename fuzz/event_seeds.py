@@ -53,11 +53,33 @@ def seeds() -> dict[str, bytes]:
         "csv": _table(",", "10/5/2026 8:14:22 AM"),
         "csv-german": _table(";", "05.10.2026 08:14:22"),
         "csv-thai": _table(",", "5/10/2569 8:14:22"),
+        "text": "Event[0]:\r\n  Log Name: Key Management Service\r\n  Source: Microsoft-Windows-Security-SPP\r\n"
+        "  Date: 2026-10-05T10:14:22.123\r\n  Event ID: 12290\r\n  Computer: kms1\r\n  Description: \r\n" + _TEXT,
+        "splunk-text": f"10/05/2026 10:14:22 AM\nLogName=Application\nEventCode=12290\nMessage={_TEXT}\n",
+        "search": json.dumps({"took": 1, "hits": {"hits": [{"_source": {"Event": nxlog}}, {"_raw": _xml(_NINE)}]}}),
+        "wazuh": json.dumps(
+            {
+                "data": {
+                    "win": {
+                        "system": {"eventID": "12290", "systemTime": "2026-10-05T08:14:22Z"},
+                        "eventdata": {"data": ", ".join(_NINE)},
+                    }
+                }
+            }
+        ),
+        "gelf": json.dumps({"_EventID": 12290, "timestamp": 1791188062.1, "full_message": _TEXT}),
+        "parameters": json.dumps(
+            {
+                "EventID": 12290,
+                "TimeGenerated": "Oct 5, 2026 @ 08:14:22.123",
+                "ParameterXml": "".join(f"<Param>{each}</Param>" for each in _NINE),
+            }
+        ),
         "tabs": _table("\t", "2026-10-05 08:14:22"),
     }
     head = "<14>1 2026-10-05T08:14:22Z kms1.example.org Microsoft-Windows-Security-SPP 0 - "
     fields = '[NXLOG@14506 EventID="12290" RecordNumber="7" Channel="Key Management Service" x="a\\"\\]b"]'
-    snare = ("MSWinEventLog", "1", "Key Management Service", "4", "Mon Oct 05 08:14:22 2026", "12290")
+    snare: tuple[str, ...] = ("MSWinEventLog", "1", "Key Management Service", "4", "Mon Oct 05 08:14:22 2026", "12290")
     snare += ("Microsoft-Windows-Security-SPP", "N/A", "N/A", "Information", "kms1", "N/A", "", _TEXT, "7")
     line = _TEXT.replace("\r\n", " ")
     old = "<14>Oct  5 08:14:22 kms1 "

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kmstwist.audit.events.model import BrokenEvent, RawEvent, logged_by_kms
-from kmstwist.audit.events.reading.fields import COMPUTER, EVENT_ID, TIME, Fields, event_of
+from kmstwist.audit.events.reading.fields import COMPUTER, EVENT_ID, TIME, Fields, event_of, unwrapped
 from kmstwist.audit.events.reading.times import Times
 from kmstwist.audit.events.reading.xml import parse_event
 from kmstwist.audit.events.understanding import event_of_text
@@ -153,8 +153,7 @@ def _of_json(head: _Syslog, body: str, place: str, times: Times, depth: int) -> 
 
 
 def _fields_in(values: Mapping[str, Any]) -> Fields:
-    inner = next((values[name] for name in ("_source", "result", "Event") if isinstance(values.get(name), dict)), None)
-    return Fields(values if inner is None else inner)
+    return Fields(unwrapped(values))
 
 
 def _inner(values: Mapping[str, Any]) -> Iterator[str]:

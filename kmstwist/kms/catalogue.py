@@ -103,7 +103,9 @@ def find(name: str) -> Product:
         raise UnknownProduct(*_choice(name, possible), meant=possible)
     if asked and asked <= names.LINES:
         of_line = list(dict.fromkeys(product for words, product in _variants() if asked <= _line(product, words)))
-        raise UnknownProduct(*_choice(name, of_line), meant=of_line)
+        # Words of lines that no product has together, such as "office server", name none.
+        if of_line:
+            raise UnknownProduct(*_choice(name, of_line), meant=of_line)
     raise UnknownProduct(f'the catalogue has no product "{name}"', _suggestion(name, asked))
 
 

@@ -82,6 +82,7 @@ class Kind(NamedTuple):
 
 CODE = Kind("status code", _CODE_TEXT, _code)
 NUMBER = Kind("number", _NUMBER_TEXT, _number)
+MAYBE = Kind("number", rf"(?:{_NUMBER_TEXT})?", lambda text: _number(text) if text else None)
 FLAG = Kind("number", _NUMBER_TEXT, _flag)
 NAME = Kind("name", _NAME_TEXT, _name)
 IDENTIFIER = Kind("UUID", _UUID_TEXT, _uuid)
@@ -110,7 +111,8 @@ _LAYOUTS: dict[int, tuple[tuple[str, Kind], ...]] = {
         ("license_status", NUMBER),
         ("minutes_left", NUMBER),
         ("act_id", IDENTIFIER),
-        ("required_count", NUMBER),
+        # Left out where the host could not be asked.
+        ("required_count", MAYBE),
     ),
     ANSWER_PROCESSED: (
         ("hresult", CODE),

@@ -1,19 +1,23 @@
 """An event from named fields, whichever tool has named them.
 
-PowerShell's Get-WinEvent and Get-EventLog, Winlogbeat, NXLog, Fluent Bit, Splunk and evtx_dump each have names of their
-own for the same few things. A name with a dot is a field in a field, or one whose name has the dot in it. Names are
-compared without regard to case.
+PowerShell's Get-WinEvent and Get-EventLog, Winlogbeat, NXLog, Fluent Bit, Splunk, Graylog, Wazuh, Azure Monitor,
+EvtxECmd and evtx_dump each have names of their own for the same few things. A name with a dot is a field in a field, or
+one whose name has the dot in it. Names are compared without regard to case; GELF has an underscore before them.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
+from html import unescape
 from typing import Any
 
 from kmstwist.audit.events.model import KMS_EVENTS, BrokenEvent, EventError, RawEvent, record_number
 from kmstwist.audit.events.reading.times import Times, client_clock
+from kmstwist.audit.events.reading.xml import parse_event
 from kmstwist.audit.events.understanding import facts_of
 
 EVENT_ID = ("Id", "EventID", "InstanceId", "winlog.event_id", "event.code", "event_id", "EventCode", "EventIdentifier")
@@ -26,18 +30,66 @@ TIME = (
     "SystemTime",
     "winlog.time_created",
     "event_time",
+    "time_created",
+    "_time",
+    "timestamp",
 )
-COMPUTER = ("MachineName", "winlog.computer_name", "Computer", "ComputerName", "Hostname", "host.name", "host")
-RECORD_ID = ("RecordId", "EventRecordID", "winlog.record_id", "Index", "RecordNumber", "record_number")
-SOURCE = ("ProviderName", "winlog.provider_name", "SourceName", "Source", "Provider", "event.provider", "ProviderGuid")
-LOG = ("LogName", "Channel", "winlog.channel", "Log")
-MESSAGE = ("Message", "RenderedDescription", "Description")
-STRINGS = ("Properties", "ReplacementStrings", "winlog.event_data", "StringInserts", "EventData", "winlog.user_data")
+COMPUTER = (
+    "MachineName",
+    "winlog.computer_name",
+    "Computer",
+    "ComputerName",
+    "Hostname",
+    "computer_name",
+    "host.name",
+    "host",
+)
+RECORD_ID = (
+    "RecordId",
+    "EventRecordID",
+    "winlog.record_id",
+    "Index",
+    "RecordNumber",
+    "record_number",
+    "event_record_id",
+)
+SOURCE = (
+    "ProviderName",
+    "winlog.provider_name",
+    "SourceName",
+    "Source",
+    "Provider",
+    "event.provider",
+    "source_name",
+    "ProviderGuid",
+)
+LOG = ("LogName", "Channel", "winlog.channel", "Log", "EventLog", "log_name")
+MESSAGE = ("Message", "RenderedDescription", "Description", "full_message", "short_message")
+STRINGS = (
+    "Properties",
+    "ReplacementStrings",
+    "winlog.event_data",
+    "StringInserts",
+    "ParameterXml",
+    "EventData",
+    "event_data",
+    "winlog.user_data",
+    "Payload",
+)
+# Where a tool keeps the event's own XML.
+WHOLE = ("_raw", "event.original", "Xml")
 
 COMMAND = 'Get-WinEvent -LogName "Key Management Service" | ConvertTo-Json'
 
 # What a field is wrapped in: attributes and text of an element of XML, or a value to which PowerShell added more.
-_WRAPPED = ("#text", "value", "Value", "$", "Name", "SystemTime", "#attributes")
+_WRAPPED = ("#text", "value", "Value", "$", "Name", "SystemTime", "@Name", "@SystemTime", "#attributes")
+# What the event itself is wrapped in: Elasticsearch and Splunk hand out what they were given inside what they added,
+# evtx_dump writes the whole element, and Wazuh two steps above it.
+_AROUND = ("_source", "result", "Event", "data", "win")
+# Windows' own time has no other zone, also where a tool leaves the zone out.
+_NO_ZONE = re.compile(r"[\dT :.-]+")
+_THOUSANDS = re.compile(r"\d{2}[,.\u00a0\u202f]\d{3}")
+_ELEMENT = re.compile(r"<(?:Param|Data)\b[^<>]*>([^<]*)</")
 # What PowerShell writes instead of a value that is too deep for it, or in a column of CSV.
 _DOT_NET = re.compile(r"System\.(?:Diagnostics|Collections|String|Object)\b[\w.`\[\]+, ]*")
 _PARAMETER = re.compile(r"\D*(\d+)\D*")
@@ -47,7 +99,7 @@ class Fields:
     """Looks fields up by the names they may have."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = {str(name).lower(): value for name, value in values.items()}
+        self._values = {_plain(name): value for name, value in values.items()}
         system = self._values.get("system")
         self._system = {str(name).lower(): value for name, value in system.items()} if isinstance(system, dict) else {}
 
@@ -75,6 +127,20 @@ class Fields:
             return within.get(inner)
         return None
 
+    def beneath(self, name: str) -> dict[str, Any]:
+        """The fields whose names begin with `name` and a dot, without that."""
+        return {key[len(name) + 1 :]: value for key, value in self._values.items() if key.startswith(f"{name}.")}
+
+
+@lru_cache(maxsize=512)
+def _plain(name: object) -> str:
+    """A field's name in small letters, without what a tool puts before every name."""
+    plain = str(name).lower()
+    if plain.startswith("winlogbeat_"):
+        # Graylog has no fields in fields.
+        return plain[len("winlogbeat_") :].replace("_", ".", 1).replace("event_data_", "event_data.")
+    return plain[1:] if plain[:1] == "_" and plain not in ("_id", *WHOLE, *_AROUND, "_time") else plain
+
 
 def scalar(value: Any) -> Any:
     """A value, without what it is wrapped in."""
@@ -87,14 +153,14 @@ def scalar(value: Any) -> Any:
 
 def event_of(values: Mapping[str, Any], place: str, times: Times) -> RawEvent | BrokenEvent:
     """The event in these fields."""
-    # Elasticsearch and Splunk hand out what they were given inside what they added; evtx_dump writes the whole element.
-    for outer in ("_source", "result", "Event"):
-        if isinstance(inner := values.get(outer), dict):
-            values = inner
-    fields = Fields(values)
+    fields = Fields(unwrapped(values))
     number = fields.text(EVENT_ID)
     if not number:
+        if (whole := fields.text(WHOLE)).startswith("<Event"):
+            return parse_event(whole, place)
         return _missing(place, "event id", "Id")
+    if _THOUSANDS.fullmatch(number):
+        number = f"{number[:2]}{number[3:]}"
     if not number.isascii() or not number.isdecimal() or len(number) > 10:
         return BrokenEvent(place, f"the event's id is not a number: {number[:40]!r}")
     # An InstanceId has qualifiers above the number.
@@ -103,16 +169,21 @@ def event_of(values: Mapping[str, Any], place: str, times: Times) -> RawEvent | 
     event = RawEvent(place, event_id, 0, source=source)
     if event_id not in KMS_EVENTS or not event.is_kms:
         return event
-    when = scalar(fields.find(TIME))
-    if when is None or not str(when).strip():
+    created = fields.find(TIME)
+    when = str(scalar(created) or "").strip()
+    if not when:
         return _missing(place, "time", "TimeCreated")
-    strings, message = _strings(fields.find(STRINGS)), fields.text(MESSAGE)
+    # EvtxECmd, and what makes JSON of the event's XML.
+    universal = any("SystemTime" in str(name) for name in created) if isinstance(created, dict) else False
+    if (universal or fields.find(("PayloadData1", "MapDescription")) is not None) and _NO_ZONE.fullmatch(when):
+        when = f"{when}Z"
+    strings, message = _strings(fields.find(STRINGS) or fields.beneath("winlog.event_data")), fields.text(MESSAGE)
     if any(_DOT_NET.fullmatch(text) for text in strings):
         strings = []
     if not strings and not message:
         return _missing(place, "text and no strings", "Message or Properties")
     try:
-        at = times.read(str(when), lambda: client_time(event_id, strings, message))
+        at = times.read(when, lambda: client_time(event_id, strings, message))
     except (ValueError, OverflowError) as error:
         return BrokenEvent(place, str(error))
     return RawEvent(
@@ -125,6 +196,14 @@ def event_of(values: Mapping[str, Any], place: str, times: Times) -> RawEvent | 
         record_id=record_number(fields.text(RECORD_ID)),
         source=source,
     )
+
+
+def unwrapped(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object that has an event's fields, out of what a tool has put around it."""
+    for outer in _AROUND:
+        if isinstance(inner := values.get(outer), dict):
+            values = inner
+    return values
 
 
 def client_time(event_id: int, strings: Sequence[str], message: str) -> datetime | None:
@@ -146,9 +225,11 @@ def _strings(value: Any, depth: int = 0) -> list[str]:
         return []
     if isinstance(value, list):
         return [str(text) if (text := scalar(each)) is not None else "" for each in value]
+    if isinstance(value, str):
+        return _listed(value, depth)
     if not isinstance(value, dict):
-        return [str(value)] if str(value) else []
-    for name in ("Data", "#text", "value", "Value"):
+        return [str(value)]
+    for name in ("EventData", "Data", "data", "#text", "value", "Value"):
         if name in value:
             return _strings(value[name], depth + 1)
     numbered = {
@@ -156,3 +237,15 @@ def _strings(value: Any, depth: int = 0) -> list[str]:
     }
     listed = [numbered[number] for number in sorted(numbered)] if numbered else list(value.values())
     return _strings(listed, depth + 1)
+
+
+def _listed(text: str, depth: int) -> list[str]:
+    """Strings that stand in one text: as JSON, as elements, or as they are."""
+    if text.startswith("{"):
+        try:
+            return _strings(json.loads(text), depth + 1)
+        except (ValueError, RecursionError):
+            return [text]
+    if elements := _ELEMENT.findall(text):
+        return [unescape(each) for each in elements]
+    return [text] if text else []

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from kmstwist.audit.events.model import BrokenEvent, RawEvent
+from kmstwist.audit.events.reading.blocks import looks_like_blocks, read_blocks
 from kmstwist.audit.events.reading.evtx import read_evtx
 from kmstwist.audit.events.reading.json import read_json
 from kmstwist.audit.events.reading.table import looks_like_table, read_table
@@ -26,6 +27,7 @@ _PACKED = ((b"\x1f\x8b", "gzip"), (b"PK\x03\x04", "zip"), (b"\xfd7zXZ\0", "xz"),
 
 # evtx_dump writes such a line above each event.
 _NUMBERED = re.compile(r"Record \d+\s*")
+_SYSLOG = re.compile(r"<\d{1,3}>")
 
 WAYS = (
     "export events as EVTX (wevtutil epl), XML (wevtutil qe /f:xml), or from Get-WinEvent with ConvertTo-Json or "
@@ -40,6 +42,7 @@ class Format(StrEnum):
     XML = "XML"
     JSON = "JSON"
     TABLE = "CSV"
+    BLOCKS = "text"
 
 
 class UnknownFormat(ValueError):
@@ -57,10 +60,14 @@ def format_of(sample: bytes) -> Format:
         raise UnknownFormat(f"an empty file; {WAYS}")
     if (numbered := _NUMBERED.match(text)) is not None:
         text = text[numbered.end() :]
+    if _SYSLOG.match(text):
+        raise UnknownFormat("lines of syslog; send them to kmstwist events listen (docs/windows-events.md)")
     if text.startswith("<"):
         return Format.XML
     if text.startswith(("[", "{")):
         return Format.JSON
+    if looks_like_blocks(text):
+        return Format.BLOCKS
     if looks_like_table(text):
         return Format.TABLE
     raise UnknownFormat(f"no events that can be read; {WAYS}")
@@ -123,5 +130,7 @@ def _read(form: Format, text: TextIO, times: Times) -> Iterator[RawEvent | Broke
             return read_xml(text)
         case Format.JSON:
             return read_json(text, times)
+        case Format.BLOCKS:
+            return read_blocks(text, times)
         case _:
             return read_table(text, times)

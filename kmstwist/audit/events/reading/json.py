@@ -14,12 +14,16 @@ from typing import TextIO
 from kmstwist.audit.events.model import BrokenEvent, RawEvent
 from kmstwist.audit.events.reading.fields import event_of
 from kmstwist.audit.events.reading.times import Times
+from kmstwist.audit.events.reading.xml import parse_event
 
 CHUNK = 1 << 16
 MAX_EVENT = 1 << 20
 
-# What ConvertTo-Json makes of an array that Windows PowerShell 5 has given a property of its own.
-_WRAPPED = re.compile(r'\{\s*"value"\s*:\s*\[')
+# What ConvertTo-Json makes of an array that Windows PowerShell 5 has given a property of its own, and what others
+# answer a search with, Elasticsearch among them.
+_WRAPPED = re.compile(
+    r'\{\s*"(?:value|values|events|records|results|items|data)"\s*:\s*\[|\{\s*"took"[^\[\]]{0,1000}"hits"\s*:\s*\['
+)
 # What is between two objects: commas, the brackets of a list, and the line that evtx_dump writes above each.
 _BETWEEN = re.compile(r"(?:[\s,\[\]\ufeff\x1e]+|Record \d+\s)*")
 
@@ -33,6 +37,9 @@ def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
     while True:
         if (between := _BETWEEN.match(buffer, position)) is not None:
             position = between.end()
+        if wrapped is not None and buffer[position : position + 1] in ("}", '"'):
+            # What stands behind the list.
+            return
         try:
             found, position = decoder.raw_decode(buffer, position)
         except (ValueError, RecursionError) as error:
@@ -53,12 +60,12 @@ def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
                 # Within a list there is no telling where the next event begins.
                 yield BrokenEvent(f"event {number}", f"no JSON from here on: {_said(error)}")
             return
-        if wrapped is not None and found == "Count":
-            return
         number += 1
         place = f"event {number}"
         if isinstance(found, dict):
             yield event_of(found, place, times)
+        elif isinstance(found, str) and found.lstrip().startswith("<Event"):
+            yield parse_event(found.lstrip(), place)
         else:
             yield BrokenEvent(place, "not an event but " + json.dumps(found)[:40])
         if position > CHUNK:

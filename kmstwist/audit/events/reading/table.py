@@ -30,6 +30,9 @@ _TIME_OF_DAY = re.compile(
 
 COMMAND = 'Get-WinEvent -LogName "Key Management Service" | Export-Csv kms.csv'
 
+# Azure's portal names the zone above the column.
+_UNIVERSAL = " [UTC]"
+
 _NAMED = {name.lower() for name in (*fields.EVENT_ID, *fields.TIME, *fields.MESSAGE, *fields.STRINGS)}
 
 
@@ -41,7 +44,7 @@ def looks_like_table(head: str) -> bool:
     if lines[0].startswith("#TYPE"):
         return True
     headings = _split(lines[0], _delimiter(lines[0]))
-    if any(heading.lower() in _NAMED for heading in headings):
+    if any(heading.removesuffix(_UNIVERSAL).lower() in _NAMED for heading in headings):
         return True
     # Event Viewer's five headings, and a row with an event's number below the fourth.
     rows = [_split(line, _delimiter(lines[0])) for line in lines[1:20]]
@@ -58,6 +61,9 @@ def read_table(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
     delimiter = _delimiter(header)
     headings = _split(header.lstrip("\ufeff"), delimiter)
     rows = _rows(text, delimiter, above)
+    if universal := {at for at, heading in enumerate(headings) if heading.endswith(_UNIVERSAL)}:
+        headings = [heading.removesuffix(_UNIVERSAL) for heading in headings]
+        rows = _in_utc(rows, universal)
     telling = list(islice(rows, TELLING))
     good = [row for _, row in telling if not isinstance(row, str)]
     names: Sequence[str] | None = headings
@@ -100,6 +106,12 @@ def _rows(text: TextIO, delimiter: str, above: int) -> Iterator[tuple[str, list[
         line = above + reader.line_num
 
 
+def _in_utc(rows: Iterator[tuple[str, list[str] | str]], columns: set[int]) -> Iterator[tuple[str, list[str] | str]]:
+    for place, row in rows:
+        named = [f"{value} UTC" if at in columns and value else value for at, value in enumerate(row)]
+        yield place, row if isinstance(row, str) else named
+
+
 def _split(line: str, delimiter: str) -> list[str]:
     try:
         return [heading.strip().strip("\ufeff") for heading in next(csv.reader([line], delimiter=delimiter), [])]
@@ -117,7 +129,7 @@ def _missing(names: Sequence[str]) -> str:
     for wanted, shown in (
         (fields.EVENT_ID, "Id"),
         (fields.TIME, "TimeCreated"),
-        ((*fields.MESSAGE, "ReplacementStrings", "StringInserts"), "Message"),
+        ((*fields.MESSAGE, *(name for name in fields.STRINGS if name != "Properties")), "Message"),
     ):
         if not there.intersection(name.lower() for name in wanted):
             return shown

@@ -39,6 +39,16 @@ _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*(Z|UTC|[+-]\d\d:?\d\d)?", re.IGNORECASE | re.ASCII
 )
 _POWERSHELL = re.compile(r"\\?/Date\((-?\d{1,18})(?:[+-]\d{4})?\)\\?/", re.ASCII)
+_SINCE_1970 = re.compile(r"(\d{10})(?:\.(\d{1,9}))?|(\d{10})(\d{3})", re.ASCII)
+_UNIVERSAL = re.compile(r"(?:(?<=\d)Z|\b(?:UTC|GMT))\Z")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_ONE = "|".join(_MONTHS)
+_MONTH = re.compile(
+    r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?"
+    rf"(?:(?P<m>{_ONE})[a-z]*\.? (?P<d>\d{{1,2}})|(?P<d2>\d{{1,2}})[ -](?P<m2>{_ONE})[a-z]*\.?)"
+    r",?[ -](?P<y>\d{4})(?: @)?",
+    re.IGNORECASE | re.ASCII,
+)
 _DATE = re.compile(
     r"(?<!\d)(\d{1,4})\s?(?:([./-])\s?(\d{1,2})\s?\2|年\s?(\d{1,2})\s?月|년\s?(\d{1,2})\s?월)\s?(\d{1,4})(?!\d)"
 )
@@ -63,6 +73,11 @@ class _Readings:
 
     ways: Sequence[Reading]
     sure: bool
+
+
+def looks_like_time(text: str) -> bool:
+    """Whether a text is a date and a time of day, in whatever manner."""
+    return len(text) < 60 and (_ISO.fullmatch(text.strip()) is not None or bool(_ways(text.strip()).ways))
 
 
 def client_clock(text: str | None) -> datetime | None:
@@ -148,6 +163,8 @@ class Times:
             return iso_to_ms(text, self.zone)
         if (found := _POWERSHELL.search(text)) is not None:
             return int(found[1])
+        if (found := _SINCE_1970.fullmatch(text)) is not None:
+            return int(f"{found[1] or found[3]}{(found[2] or found[4] or '')[:3]:0<3}")
         readings = self._readings(text)
         ways = readings.ways
         if not ways:
@@ -166,7 +183,7 @@ class Times:
                     raise ValueError(
                         f"the event's time is in a calendar that is not sure to the day: {text[:40]!r}; {CURE}"
                     )
-        return to_ms(ways[0].when, self.zone)
+        return to_ms(ways[0].when, UTC if _UNIVERSAL.search(text) else self.zone)
 
     def _rank(self, way: Reading) -> int:
         return self._manners.index(way.manner) if way.manner in self._manners else len(self._manners)
@@ -209,7 +226,7 @@ def _in_order(read: Sequence[tuple[_Readings, datetime | None]], manner: Manner)
 
 def _ways(text: str) -> _Readings:
     """Every way to read a time; the commonest first."""
-    plain = text if text.isascii() else _plain(text)
+    plain = _MONTH.sub(_numbered, text if text.isascii() else _plain(text))
     found = max(_DATE.finditer(plain), key=lambda each: max(len(each[1]), len(each[6])), default=None)
     if found is None:
         return _Readings((), True)
@@ -233,6 +250,12 @@ def _ways(text: str) -> _Readings:
         for hour in hours
     ]
     return _Readings(ways, len(hours) == 1)
+
+
+def _numbered(found: re.Match[str]) -> str:
+    """A date with the name of its month in English, in numbers."""
+    month = _MONTHS.index((found["m"] or found["m2"]).lower()) + 1
+    return f"{found['y']}-{month}-{found['d'] or found['d2']}"
 
 
 def _hours(hour: int, half: Half) -> list[int]:

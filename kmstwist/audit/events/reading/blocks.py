@@ -1,0 +1,149 @@
+# ruff: noqa: RUF001 - the words are those of other languages
+"""Events as blocks of lines with a label each: what `wevtutil qe /f:text` prints, what Event Viewer copies, what
+PowerShell's Format-List shows, and Splunk's text of an event.
+
+The labels are in the language of Windows. So a block's values are told by what they are: the event's number, a time,
+the source. What stands below the last of them is the event's text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TextIO
+
+from kmstwist.audit.events.model import KMS_EVENTS, BrokenEvent, RawEvent, logged_by_kms, record_number
+from kmstwist.audit.events.reading import fields
+from kmstwist.audit.events.reading.times import Times, looks_like_time
+from kmstwist.audit.events.reading.xml import parse_event
+
+# Characters of a line, and of an event.
+LONGEST = 1 << 16
+MAX_EVENT = 1 << 18
+# Lines from which it is told whether a text is of such blocks.
+TELLING = 200
+
+COMMAND = 'wevtutil qe "Key Management Service" /f:xml'
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LABEL = re.compile(r"\s*([^\W\d_][\w '’.\-]{0,40}?)(?:\s*:(?=\s|$)|=)\s*(.*?)\s*")
+_FIRST = re.compile(r"\s*Event\s?\[\d+\]:?\s*")
+_NUMBER = re.compile(r"\d{1,5}")
+_NUMBERS = frozenset(name.lower() for name in (*fields.EVENT_ID, "Event ID"))
+_RECORDS = frozenset(name.lower() for name in fields.RECORD_ID)
+_COMPUTERS = frozenset(name.lower() for name in fields.COMPUTER) | _words("""
+    ordinateur equipo computador komputer počítač datamaskin dator tietokone számítógép компьютер bilgisayar
+    コンピューター コンピュータ 计算机 電腦 컴퓨터
+""")
+_TEXTS = _words("""
+    message description beschreibung descripción descrizione descrição opis popis beskrivning beskrivelse omschrijving
+    kuvaus leírás описание açıklama 説明 描述 说明 설명
+""")
+
+
+def looks_like_blocks(head: str) -> bool:
+    """Whether a text that begins so may be of such blocks."""
+    lines = head.splitlines()[:TELLING]
+    found = [label for line in lines if (label := _LABEL.fullmatch(line[:LONGEST])) is not None]
+    numbered = any(_is_number(each[1], each[2]) for each in found)
+    times = [each[2] for each in found] + [line for line in lines[:1] if _LABEL.fullmatch(line) is None]
+    return len(found) >= 3 and numbered and any(looks_like_time(each) for each in times)
+
+
+def read_blocks(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
+    """The events of a text, in its order."""
+    for line, block in _cut(text):
+        yield _event(block, f"line {line}", times)
+
+
+def _cut(text: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """Each block's lines, with the number of the first."""
+    block: list[str] = []
+    first = ""
+    begin, number, size = 1, 0, 0
+    while line := text.readline(LONGEST):
+        number += 1
+        line = line.rstrip("\r\n").lstrip("\ufeff")
+        label = _LABEL.fullmatch(line)
+        name = "" if label is None else label[1].lower()
+        begins = _FIRST.fullmatch(line) is not None
+        if begins or (name and name == first and any(map(_is_number_line, block))):
+            # Splunk has the time alone above each event.
+            above = (
+                []
+                if begins or not block or _LABEL.fullmatch(block[-1]) or not looks_like_time(block[-1])
+                else block[-1:]
+            )
+            if any(each.strip() for each in block[: len(block) - len(above)]):
+                yield begin, block[: len(block) - len(above)]
+            block, begin, size = above, number - len(above), 0
+        first = first or name
+        size += len(line)
+        if not begins and size <= MAX_EVENT and (block or line.strip()):
+            block.append(line)
+    if block:
+        yield begin, block
+
+
+def _is_number(label: str, value: str) -> bool:
+    if not _NUMBER.fullmatch(value):
+        return False
+    return label.lower() in _NUMBERS or int(value) in KMS_EVENTS
+
+
+def _is_number_line(line: str) -> bool:
+    found = _LABEL.fullmatch(line)
+    return found is not None and _is_number(found[1], found[2])
+
+
+def _event(block: list[str], place: str, times: Times) -> RawEvent | BrokenEvent:
+    whole = "\n".join(block)
+    if (begin := whole.find("<Event ")) >= 0 and (end := whole.find("</Event>", begin)) >= 0:
+        return parse_event(whole[begin : end + len("</Event>")], place)
+    number, when, computer, record, below = "", "", "", "", 0
+    sources: list[str] = []
+    for at, line in enumerate(block):
+        found = _LABEL.fullmatch(line)
+        name, value = ("", line.strip()) if found is None else (found[1].lower(), found[2])
+        if name in _TEXTS:
+            below = at
+            break
+        if not number and _is_number(name, value):
+            number = value
+        elif not when and looks_like_time(value):
+            when = value
+        elif name and logged_by_kms(value) and len(value) < 80:
+            sources.append(value)
+        elif name in _COMPUTERS:
+            computer = value
+        elif name in _RECORDS:
+            record = value
+        elif name not in ("source", "sourcename", "providername"):
+            continue
+        elif value:
+            sources.append(value)
+        below = at + 1
+    if not number or not when:
+        what = "number" if not number else "time"
+        return BrokenEvent(place, f"the event has no {what}; export the log as XML: {COMMAND}")
+    message = "\n".join(block[below:])
+    event = RawEvent(place, int(number), 0, source=" ".join(sources))
+    if not event.is_kms:
+        return event
+    try:
+        at_ms = times.read(when, lambda: fields.client_time(event.event_id, (), message))
+    except (ValueError, OverflowError) as error:
+        return BrokenEvent(place, str(error))
+    return RawEvent(
+        place,
+        event.event_id,
+        at_ms,
+        message=message,
+        computer=computer,
+        record_id=record_number(record),
+        source=event.source,
+    )
