@@ -1,4 +1,4 @@
-"""Processes that hang: a worker stopped in the middle of its work, and one that never gets as far as its control socket.
+"""Processes that hang: a worker that is stopped at its work, and one that never gets as far as its control socket.
 
 Each is found, said, killed and replaced; no question waits longer than it takes the command to start and two seconds;
 and clients are served by the others all the while.

@@ -7,12 +7,14 @@ say why. The store is opened for reading only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kmstwist.cli.where import whereabouts
+from kmstwist.system.rights import rights_in
 
 if TYPE_CHECKING:
     from sqlalchemy import Column
@@ -130,7 +132,7 @@ def lab_machines(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     path = whereabouts(state_dir=ctx.params.get("state_dir")).state_dir.value / MACHINES_FILE_NAME
     engine = open_reader(path, busy_timeout=PATIENCE)
     try:
-        with reading(engine) as connection:
+        with rights_in(path.absolute().parent), reading(engine) as connection:
             return _matching(connection.scalars(select(machines.c.name).order_by(machines.c.key)), incomplete)
     finally:
         engine.dispose()
@@ -146,9 +148,10 @@ def _recorded(ctx: click.Context, column: Column[Any], begun: str) -> list[str]:
     from kmstwist.audit.reports.filters import pattern
 
     store = whereabouts(store=ctx.params.get("store")).store.value
+    rights = nullcontext() if "://" in store else rights_in(Path(store).absolute().parent)
     engine = open_central_reader(store) if "://" in store else open_reader(Path(store), busy_timeout=PATIENCE)
     try:
-        with reading(engine) as connection:
+        with rights, reading(engine) as connection:
             wanted = pattern(column, f"{begun.replace('*', '')}*")
             statement = select(column).where(column.is_not(None), wanted).distinct().order_by(column).limit(OFFERED)
             return _matching(connection.scalars(statement), begun)

@@ -64,6 +64,16 @@ def state_dir(given: Path | None) -> Path:
         return whereabouts(state_dir=given).state_dir.value
 
 
+def keep_rights_in(folder: Path) -> Path:
+    """From now on until the command has ended, act as the user whose folder this is, where root called; the folder."""
+    from kmstwist.system.rights import rights_in
+
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.find_root().with_resource(rights_in(folder))
+    return folder
+
+
 def default_port(given: int | None) -> int:
     """The server's port. Raises `ClickException`."""
     with told():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 from collections.abc import Sequence
@@ -32,6 +33,17 @@ def state_dir(config: Config) -> Path:
 def lab_key_file(config: Config) -> Path:
     """The file of the lab's key: another lab's where one is named. Raises `StartupError` as `state_dir` does."""
     return Path(config.lab.key) if config.lab.key else state_dir(config) / KEY_FILE_NAME
+
+
+def workers_dir(config: Config) -> Path:
+    """The folder of the workers' control sockets: as the server's own, where the workers may make them there.
+
+    Where root made the server's, in a folder of root's, the workers have theirs in the state folder.
+    """
+    folder = run_dir(config).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return run_dir(config) if os.access(folder, os.W_OK | os.X_OK, effective_ids=True) else state_dir(config)
 
 
 def run_dir(config: Config) -> Path:

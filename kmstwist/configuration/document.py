@@ -154,7 +154,7 @@ _EXAMPLES: dict[str, Any] = {
     "name": "kms1",
     "listen": ("10.0.0.1:1688",),
     "state_dir": "/var/lib/kmstwist",
-    "run_dir": "/run/kmstwist-control",
+    "run_dir": "/run/kmstwist",
     "discover": "corp.example.com",
     "deny": ("10.66.0.0/16",),
     "proxy_from": ("10.0.0.5",),

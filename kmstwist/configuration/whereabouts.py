@@ -85,6 +85,7 @@ class Whereabouts:
         from kmstwist.configuration import environment
         from kmstwist.configuration.reading import ConfigError, Override, load
         from kmstwist.problem import Problem
+        from kmstwist.system.rights import acting_as_caller
 
         if not self.may_read:
             raise ConfigError(
@@ -95,7 +96,9 @@ class Whereabouts:
             for place, value in self._given.items()
             if value is not None and place != _STORE
         ]
-        return load(self.config.value, [*environment.overrides(self._environ), *given])
+        # The caller's to read, also while the command acts as another user.
+        with acting_as_caller():
+            return load(self.config.value, [*environment.overrides(self._environ), *given])
 
     def without_file(self) -> Whereabouts:
         """The same without the configuration file, which this user may not read."""
@@ -153,7 +156,8 @@ class Whereabouts:
         file = self.config.value
         if file is not None and file.parent == self._installed.parent:
             return Found(installed_state_dir(file), f"{DEFAULT} of {file}")
-        return Found(default_state_dir(self._environ), DEFAULT)
+        # The user who called, also while the command acts as another one.
+        return Found(default_state_dir(self._environ, os.getuid()), DEFAULT)
 
     @property
     def run_dir(self) -> Found[Path]:

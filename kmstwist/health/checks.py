@@ -22,6 +22,7 @@ from kmstwist.findings import Finding, Health
 from kmstwist.health.libraries import check_libraries
 from kmstwist.health.running import Running, holder_of, user_name
 from kmstwist.startup import StartupError
+from kmstwist.system.rights import rights_in
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 _MIB = 1 << 20
@@ -201,7 +202,8 @@ def check_lab_key(case: Case) -> Iterator[Finding]:
     if case.config.gateway.configured or not may_look_into(case.state_dir) or not path.exists():
         return
     try:
-        key = LabKey.load(path)
+        with rights_in(path.absolute().parent):
+            key = LabKey.load(path)
     except LabKeyError as error:
         yield Finding("lab key", Health.DOWN, error.problem.what, error.problem.cure)
     else:
@@ -239,10 +241,11 @@ def check_audit(case: Case) -> Iterator[Finding]:
         return
     try:
         # For reading only: a server that makes its store at this very moment must not meet another writer.
-        engine = open_reader(store)
-        with reading(engine) as connection:
-            revision = current_revision(connection)
-        engine.dispose()
+        with rights_in(store.absolute().parent):
+            engine = open_reader(store)
+            with reading(engine) as connection:
+                revision = current_revision(connection)
+            engine.dispose()
     except (SQLAlchemyError, OSError) as error:
         cure = str(trouble_of(error)) or "see its owner and mode"
         if trouble_of(error) in (Trouble.DAMAGED, Trouble.NO_STORE):

@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,8 +30,10 @@ from twisted.python.failure import Failure
 
 from kmstwist.logevents import CONTROL_UNAVAILABLE, DEFECT
 from kmstwist.problem import ProblemError
+from kmstwist.process.localport import survive_without_name
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
+from kmstwist.system.privileges import Identity, can_change
 
 #: A command: its request to its answer (a mapping, an `Answer`, or None), or a Deferred of it.
 Command = Callable[[Mapping[str, Any]], Any]
@@ -141,17 +144,39 @@ class ControlService(Service):
     """The control socket as a service. A server without one still answers clients, so its absence is a warning."""
 
     def __init__(
-        self, path: Path, commands: Mapping[str, Command], reactor: Reactor, log: Logger | None = None
+        self,
+        path: Path,
+        commands: Mapping[str, Command],
+        reactor: Reactor,
+        log: Logger | None = None,
+        identity: Identity | None = None,
     ) -> None:
+        """`identity` is whom this process becomes: in a folder of root's the socket is made before, and given to it."""
         self.path = path
         self._commands = commands
         self._reactor = reactor
         self._log = log or Logger(namespace="kmstwist.server")
+        self._identity = identity
         self._port: IListeningPort | None = None
+
+    def privilegedStartService(self) -> None:
+        """Open the socket, where the user that this process becomes cannot."""
+        super().privilegedStartService()
+        identity, folder = self._identity, self.path.parent.absolute()
+        if identity is None or not folder.is_dir() or can_change(identity, folder):
+            return
+        self._open()
+        if self._port is not None:
+            # Nobody else could have put another in its place.
+            os.chown(self.path, identity.uid, identity.gid, follow_symlinks=False)
 
     def startService(self) -> None:
         """Open the socket, in the place of one that a killed server left."""
         super().startService()
+        if self._port is None:
+            self._open()
+
+    def _open(self) -> None:
         factory = ControlFactory(self._commands, self._log)
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -163,6 +188,7 @@ class ControlService(Service):
                     self._port = self._reactor.listenUNIX(str(self.path), factory, mode=0o600)
                 finally:
                     os.umask(umask)
+            survive_without_name(self._port)
         except (OSError, CannotListenError, CommandError) as error:
             CONTROL_UNAVAILABLE.emit(self._log, path=str(self.path), detail=str(error))
 
@@ -280,8 +306,7 @@ def ask(path: Path, request: Mapping[str, Any], timeout: float = 30.0) -> dict[s
     try:
         with connect(path, timeout) as connection:
             connection.sendall(json.dumps(request).encode() + b"\n")
-            with connection.makefile("rb") as stream:
-                line = stream.readline(_MAX_ANSWER)
+            line = _line(connection, time.monotonic() + timeout)
     except TimeoutError:
         raise NoAnswer(f"kmstwist gave no answer at {path} within {timeout:g} s") from None
     except (ConnectionResetError, BrokenPipeError):
@@ -291,6 +316,22 @@ def ask(path: Path, request: Mapping[str, Any], timeout: float = 30.0) -> dict[s
     if not line:
         raise NobodyThere(f"kmstwist ended the connection at {path}")
     return read_answer(line, path)
+
+
+def _line(connection: socket.socket, until: float) -> bytes:
+    """One line, the whole of it in time: who sends a byte now and then gains nothing. Raises `TimeoutError`."""
+    parts, size = [], 0
+    while size < _MAX_ANSWER:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        connection.settimeout(left)
+        part = connection.recv(65_536)
+        parts.append(part)
+        size += len(part)
+        if not part or b"\n" in part:
+            break
+    return b"".join(parts)
 
 
 def read_answer(line: bytes, path: Path) -> dict[str, Any]:

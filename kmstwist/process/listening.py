@@ -27,6 +27,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.logevents import LISTENING, STOPPED
+from kmstwist.process.localport import survive_without_name
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 from kmstwist.startup import StartupError
@@ -162,6 +163,7 @@ class Listeners:
                 raise _why_not_opened(where, failure.value)
 
     def _opened(self, port: IListeningPort, where: str) -> None:
+        survive_without_name(port)
         self.ports.append((where, port))
 
     def pause(self) -> None:

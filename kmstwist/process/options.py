@@ -22,8 +22,8 @@ from kmstwist.configuration.options import OPTIONS, Option
 from kmstwist.configuration.reading import ConfigError, Effective, Override, load
 from kmstwist.configuration.whereabouts import CONFIG_VARIABLE
 from kmstwist.problem import Problem
-from kmstwist.process.adoption import Adoption
 from kmstwist.process.pidfile import prepare_pid_file
+from kmstwist.process.workers.adoption import Adoption
 from kmstwist.startup import StartupError
 from kmstwist.system.privileges import Identity, future_identity
 from kmstwist.telemetry.log import direct_log

@@ -14,9 +14,28 @@ import time
 from pathlib import Path
 
 from kmstwist.startup import StartupError
+from kmstwist.system.privileges import name_of
 
 #: Seconds between looks at a lock that its holder is about to let go of.
 _LOOK = 0.05
+
+
+def refuse_others_folder(folder: Path) -> None:
+    """Raise `StartupError` where a server that stays root would keep its state in a folder of another user's.
+
+    That user could lead it to any file.
+    """
+    try:
+        uid = folder.stat().st_uid
+    except OSError:
+        # It is made, or found to be of no use, by whoever needs it.
+        return
+    if os.geteuid() == 0 and uid:
+        owner = name_of(uid)
+        raise StartupError(
+            f"the state folder {folder} belongs to {owner}, and this server would be root for good",
+            f"start it with twistd --uid={owner}, or give the folder to root: chown -R root: {folder}",
+        )
 
 
 class Ownership:

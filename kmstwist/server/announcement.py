@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from kmstwist import __version__
 from kmstwist.addresses import HostPort
-from kmstwist.configuration.derived import lab_key_file, run_dir, server_name, state_dir
+from kmstwist.configuration.derived import lab_key_file, server_name, state_dir, workers_dir
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import ConfigError
 from kmstwist.configuration.whereabouts import Whereabouts
@@ -134,7 +134,7 @@ class Announcement(MultiService):
 def _worker_sockets(config: Config) -> list[Path]:
     """The workers' control sockets: a worker that has its own answers clients too."""
     name = server_name(config)
-    return [socket_path(run_dir(config), name, number) for number in range(1, config.server.workers + 1)]
+    return [socket_path(workers_dir(config), name, number) for number in range(1, config.server.workers + 1)]
 
 
 def kmstwist_command() -> str:

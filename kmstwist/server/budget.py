@@ -8,8 +8,8 @@ from twisted.logger import Logger
 
 from kmstwist.configuration.model import Config
 from kmstwist.logevents import DESCRIPTORS_FEW
-from kmstwist.process.adoption import Adoption
 from kmstwist.process.descriptors import Budget, share_out
+from kmstwist.process.workers.adoption import Adoption
 
 _log = Logger(namespace="kmstwist.server")
 

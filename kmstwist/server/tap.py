@@ -24,6 +24,7 @@ from kmstwist.configuration.derived import (
     run_dir,
     server_name,
     state_dir,
+    workers_dir,
 )
 from kmstwist.configuration.model import Config
 from kmstwist.conversation.calls import Recorder
@@ -33,7 +34,6 @@ from kmstwist.gateway.service import GatewayService
 from kmstwist.kms.interface import KMS
 from kmstwist.kms.reach import REACH
 from kmstwist.lab.service import LabService
-from kmstwist.process.adoption import Adoption
 from kmstwist.process.control import Command, ControlService, refuse_second, socket_path
 from kmstwist.process.descriptors import DescriptorWatch
 from kmstwist.process.handover import HandOver, NotHandedOver, TakeOver
@@ -49,11 +49,12 @@ from kmstwist.process.listening import (
     try_port,
 )
 from kmstwist.process.options import Options
-from kmstwist.process.ownership import Ownership
+from kmstwist.process.ownership import Ownership, refuse_others_folder
 from kmstwist.process.pidfile import PidFile
 from kmstwist.process.signals import Signals
-from kmstwist.process.supervisor import Supervisor
-from kmstwist.process.supervisor_watch import SupervisorWatch
+from kmstwist.process.workers.adoption import Adoption
+from kmstwist.process.workers.supervisor import Supervisor
+from kmstwist.process.workers.supervisor_watch import SupervisorWatch
 from kmstwist.reactor import Reactor, installed_reactor
 from kmstwist.rpc import WINDOWS_VERSIONS, AssociationGroups, Limits, RpcServer
 from kmstwist.server.activators import make_gateway, make_lab, share_of
@@ -110,10 +111,12 @@ def _make_root(options: Options, config: Config, reactor: Reactor) -> MultiServi
     identity = options.identity
     load_for(identity)
     try:
-        make_folder_for(identity, state_dir(config).absolute())
+        for folder in (state_dir(config), run_dir(config)):
+            make_folder_for(identity, folder.absolute())
     except OSError as error:
-        raise StartupError(f"the state folder {state_dir(config)} cannot be made: {error.strerror}") from None
+        raise StartupError(f"the folder {folder} cannot be made: {error.strerror}") from None
     with acting_as(identity):
+        refuse_others_folder(state_dir(config))
         if not config.gateway.configured:
             config = as_set_with_slmgr(config)
         # What can be found wrong without the state folder is found before another server is asked to leave it.
@@ -199,7 +202,8 @@ def _make_server(
     if collector is not None:
         collector.setServiceParent(root)
     answering.setServiceParent(root)
-    ControlService(socket_path(run_dir(config), server_name(config), worker), commands, reactor).setServiceParent(root)
+    path = socket_path(workers_dir(config) if worker else run_dir(config), server_name(config), worker)
+    ControlService(path, commands, reactor, identity=options.identity).setServiceParent(root)
     listening.setServiceParent(root)
     # Of several workers none has a site: their supervisor has.
     site = make_web(config.web, observation.snapshot, reactor, own_store(audit), budget.web) if worker is None else []
@@ -259,14 +263,14 @@ def _make_supervisor(
 ) -> MultiService:
     # The workers make the gateway; a mistake is one sentence here, not one from each of them.
     refuse_ourselves(config)
-    targets = targets_of(config.notify)
-    supervisor = Supervisor(endpoints, options, run_dir(config), reactor)
+    targets, path = targets_of(config.notify), socket_path(run_dir(config), server_name(config))
+    supervisor = Supervisor(endpoints, options, workers_dir(config), reactor)
     _take_place(predecessor, config, lab=False)
     _own(config, "gateway", predecessor, reactor)
     root = StoppingInOrder()
     Announcement(config, None, reactor, supervisor.listeners, predecessor).setServiceParent(root)
     supervisor.setServiceParent(root)
-    workers = WorkersObservation(run_dir(config), server_name(config), config.server.workers, now())
+    workers = WorkersObservation(workers_dir(config), server_name(config), config.server.workers, now())
     store = store_of_workers(config.audit, state_dir(config))
     budget = budget_for(config, Adoption(worker=0, of=0, ports=()))
     site = make_web(config.web, workers.snapshot, reactor, store, budget.web)
@@ -280,7 +284,7 @@ def _make_supervisor(
         **supervisor.commands,
         **_hand_over(supervisor.listeners, lambda: supervisor.drain, supervisor.keep_name, signals, duck),
     }
-    ControlService(socket_path(run_dir(config), server_name(config)), commands, reactor).setServiceParent(root)
+    ControlService(path, commands, reactor, identity=options.identity).setServiceParent(root)
     signals.setServiceParent(root)
     duck.setServiceParent(root)
     return root
@@ -310,11 +314,7 @@ def _own(config: Config, mode: str, predecessor: TakeOver | None, reactor: React
 
 
 def _hand_over(
-    listeners: Listeners,
-    drain: Callable[[], float],
-    keep_name: Callable[[], Any],
-    signals: Signals,
-    duck: LameDuck,
+    listeners: Listeners, drain: Callable[[], float], keep_name: Callable[[], Any], signals: Signals, duck: LameDuck
 ) -> Mapping[str, Command]:
     def end() -> None:
         # The successor answers already.
@@ -325,8 +325,8 @@ def _hand_over(
 
 
 def _rpc_limits(config: Config, adoption: Adoption) -> Limits:
-    limits = config.server.limits
-    return Limits(max_request=limits.request_bytes, max_reassembly=share(limits.reassembly_bytes, adoption.of))
+    own = config.server.limits
+    return Limits(max_request=own.request_bytes, max_reassembly=share(own.reassembly_bytes, adoption.of))
 
 
 def _endpoints(config: Config, adoption: Adoption | None, predecessor: TakeOver | None, reactor: Reactor) -> Endpoints:

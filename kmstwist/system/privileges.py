@@ -8,6 +8,8 @@ whose own rights then say what may be had. Root itself opens a file only in a fo
 
 from __future__ import annotations
 
+import errno
+import grp
 import os
 import pwd
 import stat
@@ -39,13 +41,26 @@ def future_identity(twistd: Mapping[str, Any]) -> Identity | None:
     uid, gid = twistd.get("uid"), twistd.get("gid")
     if os.geteuid() != 0 or not uid:
         return None
+    return identity_of(uid, gid, otherwise=os.getegid())
+
+
+def identity_of(uid: int, gid: int | None = None, *, otherwise: int) -> Identity:
+    """A user with its groups, or with the group that is given; one that nobody knows has the `otherwise` right one."""
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
-        own = os.getegid() if gid is None else gid
+        own = otherwise if gid is None else gid
         return Identity(uid, own, (own,))
     gid = entry.pw_gid if gid is None else gid
     return Identity(uid, gid, tuple(os.getgrouplist(entry.pw_name, gid)))
+
+
+def name_of(uid: int) -> str:
+    """A user's name, else its number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 @contextmanager
@@ -73,21 +88,64 @@ def can_change(identity: Identity, folder: Path) -> bool:
     """Whether that user can put something else in the place of what the folder has, or of a folder or a link on the way
     to it. `folder` is absolute. Raises `OSError` where it is not there.
     """
+    for found in _steps_to(folder):
+        if found is None:
+            return True
+        if found.st_uid == identity.uid if stat.S_ISLNK(found.st_mode) else _can_write(identity, found):
+            return True
+    return False
+
+
+def owner_of(folder: Path) -> Identity | None:
+    """Who besides root can put something else in the place of what the folder has; None where nobody can.
+
+    The last one on the way to it counts: who stands before that one can only have others act as that one. Of a folder
+    that is not there yet, the one around it is looked at. Raises `OSError` where anybody can.
+    """
+    folder = folder.absolute()
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    owner: Identity | None = None
+    for found in _steps_to(folder):
+        if found is None:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+        if found.st_uid:
+            owner = identity_of(found.st_uid, otherwise=found.st_gid)
+        elif stat.S_ISDIR(found.st_mode) and not found.st_mode & stat.S_ISVTX:
+            if found.st_mode & stat.S_IWOTH:
+                raise OSError(errno.EPERM, "everybody may write there, so root does not", str(folder))
+            if found.st_mode & stat.S_IWGRP and (member := _first_member(found.st_gid)) is not None:
+                owner = identity_of(member, otherwise=found.st_gid)
+    return owner
+
+
+def _first_member(gid: int) -> int | None:
+    """A user of a group, who is not root; None where there is none."""
+    users = [entry for entry in pwd.getpwall() if entry.pw_uid]
+    try:
+        named = set(grp.getgrgid(gid).gr_mem)
+    except KeyError:
+        named = set()
+    return next((entry.pw_uid for entry in users if entry.pw_gid == gid or entry.pw_name in named), None)
+
+
+def _steps_to(folder: Path) -> Iterator[os.stat_result | None]:
+    """What stands on the way to a folder, from the root on: each folder, each link; None after too many links."""
     todo = list(reversed(folder.parts[1:]))
     here, links = Path("/"), 0
     while True:
         found = os.lstat(here)
+        yield found
         if stat.S_ISLNK(found.st_mode):
-            if found.st_uid == identity.uid or (links := links + 1) > _MOST_LINKS:
-                return True
+            if (links := links + 1) > _MOST_LINKS:
+                yield None
+                return
             target = here.readlink()
             todo += reversed(target.parts[target.is_absolute() :])
             here = Path("/") if target.is_absolute() else here.parent
             continue
-        if _can_write(identity, found):
-            return True
         if not todo:
-            return False
+            return
         step = todo.pop()
         # A link was replaced by what it leads to, so what is above is where the kernel goes, too.
         here = here.parent if step == ".." else here / step

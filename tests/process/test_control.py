@@ -17,7 +17,7 @@ from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import ConfigError, Effective
 from kmstwist.problem import Problem
 from kmstwist.process.control import CommandError, ControlFactory, ControlService, ask, socket_path
-from kmstwist.process.supervisor import merged
+from kmstwist.process.workers.supervisor import merged
 from kmstwist.server.reload import Reloader
 from tests.logs import logger
 from tests.reactors import reactor

@@ -17,10 +17,14 @@ from kmstwist.audit.bulk import insert_for
 from kmstwist.audit.engine import StoreError, reading, writing
 from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.store import read_fact
+from kmstwist.system.rights import NoFile, opened_text, rights_for_named, rights_in
 from kmstwist.system.secrets import is_open_to_others
 
 # A fact about a store: the fingerprint of the salt that its hashed fields were made with.
 FINGERPRINT = "salt fingerprint"
+
+#: Characters of an exported salt, and more.
+_LONGEST_EXPORT = 1000
 
 #: Whatever a gateway's policy is, these hashes are looked for in a store of several gateways.
 ALL_HASHED = PrivacyPolicy(Keep.HASH, Keep.HASH, Keep.HASH, Keep.HASH)
@@ -76,9 +80,12 @@ def privacy_of_central(engine: Engine, salt_file: Path) -> Privacy:
     if there is None:
         return Privacy(PrivacyPolicy(), b"")
     cure = "name the file with --salt-file, or import the salt of a gateway that has joined: kmstwist audit salt import"
-    if not salt_file.exists():
+    with rights_in(salt_file.absolute().parent):
+        there_is_one = salt_file.exists()
+    if not there_is_one:
         raise StoreError(f"its fields are hashed with a salt that is not in {salt_file}", cure)
-    salt = _loaded(salt_file)
+    with rights_in(salt_file.absolute().parent):
+        salt = _loaded(salt_file)
     if fingerprint(salt) != there:
         raise StoreError(
             f"its fields are hashed with another salt (fingerprint {there}) than that in {salt_file} "
@@ -93,9 +100,10 @@ def export_salt(salt_file: Path, target: Path) -> str:
 
     Raises StoreError.
     """
-    if not salt_file.exists():
-        raise StoreError(f"there is no salt at {salt_file}: nothing is hashed here yet")
-    salt = _loaded(salt_file)
+    with rights_in(salt_file.absolute().parent):
+        if not salt_file.exists():
+            raise StoreError(f"there is no salt at {salt_file}: nothing is hashed here yet")
+        salt = _loaded(salt_file)
     _write(target, f"kmstwist audit salt {salt.hex()}\n".encode())
     return fingerprint(salt)
 
@@ -107,9 +115,10 @@ def import_salt(source: Path, salt_file: Path, store: Engine | None) -> tuple[st
     salt: they would not be found any more.
     """
     try:
-        text = source.read_text(encoding="ascii").split()
-        mode = source.stat().st_mode
-    except (OSError, UnicodeError) as error:
+        with opened_text(source) as file:
+            text = file.read(_LONGEST_EXPORT).split()
+            mode = os.fstat(file.fileno()).st_mode
+    except (OSError, UnicodeError, NoFile) as error:
         raise StoreError(
             f"the salt cannot be read from {source}: {getattr(error, 'strerror', None) or error}"
         ) from None
@@ -131,13 +140,14 @@ def import_salt(source: Path, salt_file: Path, store: Engine | None) -> tuple[st
                 "a start makes another",
             )
     former = None
-    if salt_file.exists():
-        own = _loaded(salt_file)
-        if own == salt:
-            return fingerprint(salt), None
-        former = salt_file.with_name(f"{salt_file.name}.{fingerprint(own)}")
-        os.rename(salt_file, former)
-    _write(salt_file, salt)
+    with rights_in(salt_file.absolute().parent):
+        if salt_file.exists():
+            own = _loaded(salt_file)
+            if own == salt:
+                return fingerprint(salt), None
+            former = salt_file.with_name(f"{salt_file.name}.{fingerprint(own)}")
+            os.rename(salt_file, former)
+        _write(salt_file, salt)
     return fingerprint(salt), former
 
 
@@ -150,7 +160,8 @@ def _loaded(salt_file: Path) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with rights_for_named(path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
         raise StoreError(f"{path} exists already", "name another file") from None
     except OSError as error:

@@ -31,6 +31,7 @@ from kmstwist.audit.events.understanding import understand
 from kmstwist.audit.events.waiting import Waiting
 from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import Record
+from kmstwist.system.rights import rights_for_named
 
 # Few, so that a running server's commits wait for a moment at most (half a second); not fewer, because each commit
 # waits for the disk, and writes a page for nearly every event: their fingerprints are everywhere in their index.
@@ -100,7 +101,8 @@ class Importer:
         What was imported before an error stays; importing again completes it, joining included.
         """
         result = ImportResult(path)
-        half = path.stat().st_size // 2
+        with rights_for_named(path):
+            half = path.stat().st_size // 2
 
         def read(so_far: int) -> None:
             if progress is not None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from kmstwist.system.rights import rights_for_named
+
 SUFFIXES = frozenset({".evtx", ".xml", ".json", ".jsonl", ".csv"})
 
 
@@ -27,7 +29,8 @@ class Watcher:
 
     def scan(self) -> None:
         """Look once. Blocks; raises OSError for the folder, and what `take` raises."""
-        states = dict(self._states())
+        with rights_for_named(self._folder / "*"):
+            states = dict(self._states())
         ready = [path for path, state in states.items() if self._seen.get(path) == state != self._taken.get(path)]
         self._seen = states
         self._taken = {path: state for path, state in self._taken.items() if path in states}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from kmstwist.audit.engine import StoreError, sqlite_path
+from kmstwist.system.rights import rights_for_named
 
 # Copied between two words on progress.
 PAGES = 10_000
@@ -23,8 +24,6 @@ def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | 
     exists or cannot be written.
     """
     source_path = sqlite_path(engine)
-    if target.exists():
-        raise StoreError(f"{target} exists already", "give the backup a name of its own")
 
     def told(_status: int, remaining: int, total: int) -> None:
         if progress is not None:
@@ -32,11 +31,19 @@ def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | 
 
     try:
         # Made here and not by SQLite, whose file would be readable with the umask's mode.
-        os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        with rights_for_named(target):
+            os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    except FileExistsError:
+        raise StoreError(f"{target} exists already", "give the backup a name of its own") from None
     except OSError as error:
         raise StoreError(f"the backup {target} cannot be made: {error.strerror or error}") from error
     try:
-        with closing(sqlite3.connect(source_path)) as source, closing(sqlite3.connect(target)) as copy:
+        with ExitStack() as stack:
+            source = stack.enter_context(closing(sqlite3.connect(source_path)))
+            with rights_for_named(target):
+                copy = stack.enter_context(closing(sqlite3.connect(target)))
+            # Half a copy is removed in any case; and nothing is opened beside it later, with other rights.
+            copy.execute("PRAGMA journal_mode=OFF")
             source.isolation_level = None
             source.execute("BEGIN")
             # The transaction sees one moment from its first look on. Without one, each commit of a busy server would
@@ -44,10 +51,12 @@ def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | 
             source.execute("SELECT count(*) FROM sqlite_master").fetchone()
             source.backup(copy, pages=PAGES, progress=told, sleep=0)
             source.execute("ROLLBACK")
-            copy.execute("PRAGMA journal_mode=DELETE")
+            with rights_for_named(target):
+                copy.execute("PRAGMA journal_mode=DELETE")
     except BaseException as error:
         # Half a backup is none, whether it failed or was interrupted.
-        target.unlink(missing_ok=True)
+        with rights_for_named(target):
+            target.unlink(missing_ok=True)
         if isinstance(error, sqlite3.Error):
             raise StoreError(f"the backup {target} cannot be written: {error}") from error
         raise

@@ -14,6 +14,7 @@ from kmstwist.cli.audit.store import opened, progress_bar, store_option
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
+from kmstwist.system.rights import rights_for_named
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -86,7 +87,8 @@ def backup(store: str, target: Path) -> None:
     with opened(store) as engine, progress_bar() as progress:
         task = progress.add_task("copying", total=None)
         copy(engine, target, lambda left, total: progress.update(task, total=total, completed=total - left))
-    say(f"the audit store is copied to {target} ({target.stat().st_size} bytes)")
+    with rights_for_named(target):
+        say(f"the audit store is copied to {target} ({target.lstat().st_size} bytes)")
 
 
 @audit.command()

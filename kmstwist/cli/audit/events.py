@@ -212,12 +212,14 @@ def _import(importer: Importer, path: Path) -> ImportResult | None:
     """Import a file with a progress bar; None, and a sentence to standard error, if it cannot be read."""
     from kmstwist.audit.events.reading.evtx import EvtxMissing
     from kmstwist.audit.events.reading.files import UnknownFormat
+    from kmstwist.system.rights import NoFile, rights_for_named
 
     try:
         with progress_bar() as progress:
-            task = progress.add_task(path.name, total=path.stat().st_size)
+            with rights_for_named(path):
+                task = progress.add_task(path.name, total=path.stat().st_size)
             return importer.import_file(path, lambda read: progress.update(task, completed=read))
-    except (UnknownFormat, EvtxMissing) as error:
+    except (UnknownFormat, EvtxMissing, NoFile) as error:
         say(f"{path}: {error}", err=True)
     except OSError as error:
         say(f"{path}: {error.strerror or error}", err=True)

@@ -31,14 +31,16 @@ def import_(store: str, files: tuple[Path, ...]) -> None:
     from kmstwist.audit.events.reading.files import text_of
     from kmstwist.audit.products.names import add_imported
     from kmstwist.audit.products.printed import MOST, NoProducts, read_printed
+    from kmstwist.system.rights import NoFile
+    from kmstwist.system.rights import opened as opened_file
 
     unread = 0
     with opened(store, writes=True, makes=True) as engine:
         for path in files:
             try:
-                with path.open("rb") as file:
+                with opened_file(path) as file:
                     printed = read_printed(text_of(file.read(MOST)))
-            except NoProducts as error:
+            except (NoProducts, NoFile) as error:
                 say(f"{path}: {error}", err=True)
                 unread += 1
                 continue

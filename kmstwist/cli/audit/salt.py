@@ -11,6 +11,7 @@ from kmstwist.cli.audit.store import default_store, opened, store_option
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
+from kmstwist.system.rights import rights_in
 
 _FILE = AnyPath(dir_okay=False)
 
@@ -93,7 +94,8 @@ def show(as_json: bool, store: str, salt_file: Path | None) -> None:
 
     place = salt_beside(store, salt_file)
     try:
-        own = fingerprint(load_salt(place)) if place.exists() else None
+        with rights_in(place.absolute().parent):
+            own = fingerprint(load_salt(place)) if place.exists() else None
     except SaltError as error:
         raise click.ClickException(str(error)) from error
     if not as_json:

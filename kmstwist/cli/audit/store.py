@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from kmstwist.cli.output import say
 from kmstwist.cli.where import told, whereabouts
 from kmstwist.configuration.whereabouts import STORE_VARIABLE
 from kmstwist.shown import without_password
+from kmstwist.system.rights import rights_in
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 if TYPE_CHECKING:
@@ -100,10 +101,12 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
     from kmstwist.audit.migrate import migrate, revision_fault
 
     shown = without_password(store)
+    rights = ExitStack()
     try:
         engine = open_engine(store, busy_timeout=PATIENCE)
         if is_sqlite(engine):
             path = sqlite_path(engine)
+            rights.enter_context(rights_in(path.parent))
             if not _may_look(path):
                 raise click.ClickException(
                     f"the audit store {path} cannot be seen by this user; run the command with sudo"
@@ -118,7 +121,7 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
                 )
             if path.is_dir():
                 raise click.ClickException(f"{path} is a folder; name the audit store's file, such as audit.sqlite")
-            if not os.access(path, os.W_OK if writes else os.R_OK):
+            if not os.access(path, os.W_OK if writes else os.R_OK, effective_ids=True):
                 raise click.ClickException(
                     f"the audit store {path} cannot be {'written' if writes else 'read'} by this user; run the command "
                     "with sudo"
@@ -136,6 +139,8 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
     except (StoreError, SQLAlchemyError, sqlite3.Error, OSError) as error:
         said = without_password(plain_error(error))
         raise click.ClickException(f"the audit store {shown}: {said}{_cure(error)}") from error
+    finally:
+        rights.close()
 
 
 def _may_look(path: Path) -> bool:

@@ -77,13 +77,16 @@ def _examine(where: Whereabouts) -> Case:
     from kmstwist.health.checks import Case
     from kmstwist.health.running import find_server
     from kmstwist.lab.keys import LabKeyError
+    from kmstwist.system.rights import rights_in
 
     effective = where.effective
     try:
         folder, run_dir = where.state_dir.value, where.run_dir.value
     except LabKeyError as error:
         raise click.ClickException(f"{error}; name the folder with --state-dir") from None
-    return Case(effective.config, effective.file, folder, find_server(run_dir, where.port.value, where.name.value))
+    with rights_in(run_dir.absolute()):
+        server = find_server(run_dir, where.port.value, where.name.value)
+    return Case(effective.config, effective.file, folder, server)
 
 
 def _ask_others(case: Case, timeout: float) -> list[Finding]:

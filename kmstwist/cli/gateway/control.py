@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
 from kmstwist.cli.common import ANY_PATH
 from kmstwist.cli.where import AS_CONFIGURED, told, whereabouts
+from kmstwist.shown import visible_lines
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+_ASKED = "kmstwist.asked"
 
 
 def server_options(command: CommandT) -> CommandT:
@@ -24,23 +27,59 @@ def server_options(command: CommandT) -> CommandT:
         type=ANY_PATH,
         help=f"The server's --run-dir, or its --state-dir.  {AS_CONFIGURED}",
     )
-    return port(run_dir(command))
+    return port(run_dir(_understanding(command)))
+
+
+def _understanding(command: CommandT) -> CommandT:
+    """Have a command say so where its server's answer is not what it should be: another version's, or an impostor's."""
+
+    @wraps(command)
+    def understanding(*args: Any, **kwargs: Any) -> Any:
+        meta = click.get_current_context().meta
+        try:
+            return command(*args, **kwargs)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            if _ASKED not in meta:
+                raise
+            raise click.ClickException(
+                f"what answers at {meta[_ASKED]} is not a kmstwist of this version; restart the server, or look who "
+                "has that socket"
+            ) from error
+
+    return cast(CommandT, understanding)
+
+
+def _shown(answer: Any) -> Any:
+    """An answer whose texts a terminal can show: who answers may be anybody who has the service's user."""
+    if isinstance(answer, str):
+        return visible_lines(answer)
+    if isinstance(answer, list):
+        return [_shown(item) for item in answer]
+    if isinstance(answer, dict):
+        return {_shown(key): _shown(value) for key, value in answer.items()}
+    return answer
 
 
 def ask_server(port: int | None, run_dir: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
     """Send a command to the server and give its answer; what it says against it is an error for the user."""
     from kmstwist.process.control import CommandError, NobodyThere, ask, socket_path
+    from kmstwist.system.rights import rights_in
 
     with told():
         where = whereabouts(port=port, run_dir=run_dir)
         folder, number = where.run_dir, where.name
     try:
-        answer = ask(socket_path(folder.value, number.value), request)
+        with rights_in(folder.value.absolute()):
+            path = socket_path(folder.value, number.value)
+            answer: dict[str, Any] = _shown(ask(path, request))
+    except RecursionError:
+        raise click.ClickException(f"what answers at {path} is not a kmstwist") from None
     except NobodyThere as error:
         origins = f"(the port is from {number.origin}, the folder from {folder.origin})"
         raise click.ClickException(f"{error} {origins}") from None
     except CommandError as error:
         raise click.ClickException(str(error)) from None
+    click.get_current_context().meta[_ASKED] = str(path)
     if "silent" in answer:
         click.echo(f"This is not all of it: {answer['silent']}.", err=True)
     return answer

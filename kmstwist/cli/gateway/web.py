@@ -10,6 +10,7 @@ import click
 from kmstwist.cli.common import ANY_PATH
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
+from kmstwist.system.rights import rights_for_named
 
 DEFAULT_FILE = Path("/etc/kmstwist/web-users")
 
@@ -31,17 +32,19 @@ def password(name: str, file: Path, password: str) -> None:
     from kmstwist.web.passwords import hash_password, with_user
 
     try:
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
-        changed = with_user(text, name, hash_password(password))
-        fresh = file.with_name(file.name + ".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(changed)
-        if file.exists():
-            state = file.stat()
-            os.chmod(fresh, state.st_mode & 0o777)
-            os.chown(fresh, state.st_uid, state.st_gid)
-        fresh.replace(file)
+        hashed = hash_password(password)
+        with rights_for_named(file):
+            text = file.read_text(encoding="utf-8") if file.exists() else ""
+            fresh = file.with_name(file.name + ".new")
+            fresh.unlink(missing_ok=True)
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(with_user(text, name, hashed))
+                if file.exists():
+                    state = file.stat()
+                    os.fchmod(descriptor, state.st_mode & 0o777)
+                    os.fchown(descriptor, state.st_uid, state.st_gid)
+            fresh.replace(file)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:

@@ -16,7 +16,7 @@ from rich.table import Table
 from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, parse_host_port
 from kmstwist.cli import completing
 from kmstwist.cli.common import ANY_PATH, NETWORK, FiniteRange, run_reactor
-from kmstwist.cli.lab.common import checked_machine_name, state_dir_option, state_folder
+from kmstwist.cli.lab.common import checked_machine_name, load_lab_key, state_dir_option, state_folder
 from kmstwist.cli.output import json_option, say_json
 from kmstwist.cli.where import default_port
 from kmstwist.kms.catalogue import UnknownProduct, find
@@ -24,7 +24,7 @@ from kmstwist.kms.status import Status, explain
 from kmstwist.kms.version import Version
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient, Outcome
-from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
+from kmstwist.lab.keys import LabKeyError
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.wire import Asked, WireOutcome, activate_all
 from kmstwist.lab.wire import activate as activate_client
@@ -103,7 +103,7 @@ def activate(
         ctx.exit(activate_machines(machines, state_dir, lab_key, timeout, as_json=as_json))
     try:
         wanted = find(product)
-        key = LabKey.load(lab_key or state_folder(state_dir) / KEY_FILE_NAME)
+        key = load_lab_key(lab_key, state_folder(state_dir) if lab_key is None else Path())
     except UnknownProduct as error:
         raise click.ClickException(str(error)) from None
     except LabKeyError as error:

@@ -23,6 +23,7 @@ from kmstwist.lab.machines.locating import locator
 from kmstwist.lab.machines.store import MACHINES_FILE_NAME, MachineStore
 from kmstwist.lab.store import LabFileError
 from kmstwist.reactor import Reactor
+from kmstwist.system.rights import rights_for_named
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -60,14 +61,22 @@ def lab_key_option(command: CommandT) -> CommandT:
 
 
 def state_folder(given: Path | None) -> Path:
-    """The state folder given, else the one that is configured."""
-    return given or where.state_dir(None)
+    """The state folder given, else the one that is configured; the command acts as its owner from now on."""
+    return where.keep_rights_in(given or where.state_dir(None))
 
 
 def load_key(lab_key: Path | None, folder: Path) -> LabKey:
     """The lab's key."""
     with told():
-        return LabKey.load(lab_key or folder / KEY_FILE_NAME)
+        return load_lab_key(lab_key, folder)
+
+
+def load_lab_key(lab_key: Path | None, folder: Path) -> LabKey:
+    """The lab's key: the one that was named, else the one in the state folder. Raises `LabKeyError`."""
+    if lab_key is None:
+        return LabKey.load(folder / KEY_FILE_NAME)
+    with rights_for_named(lab_key):
+        return LabKey.load(lab_key)
 
 
 def key_if_any(lab_key: Path | None, folder: Path) -> LabKey | None:

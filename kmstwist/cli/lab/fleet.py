@@ -24,6 +24,7 @@ from kmstwist.lab.fleet.report import compared, document, rows, write_csv, write
 from kmstwist.lab.fleet.scenario import Scenario, ScenarioError, find_scenario, ready_scenarios, ready_text
 from kmstwist.lab.fleet.simulation import Fleet
 from kmstwist.reactor import Reactor
+from kmstwist.system.rights import rights_for_named
 
 _WIRE_MACHINES = 1000
 
@@ -248,7 +249,7 @@ def _write_page(path: Path, results: list[FleetResult]) -> None:
 
 def _write(path: Path, write: Callable[[IO[str]], object]) -> None:
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
+        with rights_for_named(path), path.open("w", encoding="utf-8", newline="") as file:
             write(file)
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written ({error.strerror}): name another file") from None

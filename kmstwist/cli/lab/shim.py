@@ -37,6 +37,7 @@ from kmstwist.lab.windows.cim import Instance, instances
 from kmstwist.lab.windows.powershell import Interpreter
 from kmstwist.lab.windows.registry import NUMBER, RegistryError, below_of, entries, reg, remove, write
 from kmstwist.lab.windows.shell import PowerShellError
+from kmstwist.system.rights import rights_for_named
 
 PROGRAMS = (
     "cscript",
@@ -87,9 +88,10 @@ def shim(folder: Path, machine: str, quiet: bool, timeout: float, state_dir: Pat
         options.append("--quiet")
     call = [sys.executable, "-c", "from kmstwist.cli.main import main; main()", "lab", "shimmed", *options]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in PROGRAMS:
-            _write(folder / name, f'#!/bin/sh\n{_MARK}\nexec {shlex.join([*call, "--", name])} "$@"\n')
+        with rights_for_named(folder / PROGRAMS[0]):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in PROGRAMS:
+                _write(folder / name, f'#!/bin/sh\n{_MARK}\nexec {shlex.join([*call, "--", name])} "$@"\n')
     except OSError as error:
         raise click.ClickException(f"{error.filename} cannot be written: {error.strerror}") from None
     click.echo(f"{machine} answers to {', '.join(PROGRAMS[::2][:4])} and others in {folder}.")

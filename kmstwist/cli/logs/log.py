@@ -17,6 +17,7 @@ import click
 from kmstwist.cli import completing
 from kmstwist.cli.common import NETWORK, AnyPath
 from kmstwist.cli.logs.loglines import LogLine, Wanted, parse_since, select
+from kmstwist.system.rights import NoFile, opened_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -122,13 +123,13 @@ def log(
             _print(select(past, wanted, others=not picky), lines, printer)
             _go_on(future, wanted, picky, printer)
         else:
-            with path.open(encoding="utf-8", errors="replace") as stream:
+            with opened_text(path, errors="replace") as stream:
                 _print(select(stream, wanted, others=not picky), lines, printer)
                 if follow:
                     _go_on(followed(path, stream, lambda: time.sleep(_LOOK)), wanted, picky, printer)
     except KeyboardInterrupt:
         ctx.exit(0)
-    except JournalError as error:
+    except (JournalError, NoFile) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         hint = "" if file else "; name the file, or with systemd: kmstwist log --unit kmstwist"
@@ -183,7 +184,7 @@ def _replaced(path: Path, stream: Any) -> Any:
     then = os.fstat(stream.fileno())
     if (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino) and now.st_size >= stream.tell():
         return None
-    return path.open(encoding="utf-8", errors="replace")
+    return opened_text(path, errors="replace")
 
 
 class Printer:

@@ -15,6 +15,7 @@ from kmstwist.cli.common import ANY_PATH
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
 from kmstwist.cli.service.files import FilesMissing, ServiceFile, service_files, unreachable
+from kmstwist.cli.where import keep_rights_in
 
 USER = "kmstwist"
 _UNIT = "kmstwist.service"
@@ -55,7 +56,7 @@ def install(root: Path, start: bool) -> None:
     was not written by this command stays as it is. To be run again after an upgrade.
     """
     prefix = Path(sys.prefix)
-    here = _is_here(root)
+    here = _is_here(keep_rights_in(root))
     if here:
         _refuse_package()
         if why := unreachable(prefix):
@@ -92,7 +93,7 @@ def remove(root: Path, purge: bool) -> None:
 
     The user and the state folder with the audit stay, and without --purge the configuration.
     """
-    here = _is_here(root)
+    here = _is_here(keep_rights_in(root))
     if here and Path("/run/systemd/system").is_dir() and _is_ours(root / "etc/systemd/system" / _UNIT):
         _run(["systemctl", "disable", "--now", _UNIT, "kmstwist.socket", *_instances()])
     for file in _files(Path(sys.prefix)):

@@ -9,6 +9,7 @@ from typing import Any
 from kmstwist.audit.events.model import BrokenEvent, RawEvent
 from kmstwist.audit.events.reading.xml import parse_event
 from kmstwist.system.extras import install_command
+from kmstwist.system.rights import rights_for_named
 
 # A file is a header and whole chunks of events.
 HEADER, CHUNK = 4096, 65536
@@ -25,7 +26,8 @@ def read_evtx(path: Path) -> Iterator[RawEvent | BrokenEvent]:
     except ImportError as error:
         raise EvtxMissing(f"reading EVTX needs the evtx package; cure: {install_command('events')}") from error
     try:
-        records = PyEvtxParser(str(path), number_of_threads=1).records()
+        with rights_for_named(path):
+            records = PyEvtxParser(str(path), number_of_threads=1).records()
     except (RuntimeError, OSError) as error:
         yield BrokenEvent("the file's header", _one_line(error))
         return
@@ -43,7 +45,9 @@ def read_evtx(path: Path) -> Iterator[RawEvent | BrokenEvent]:
         yield parse_event(_without_declaration(record["data"]), f"event {record['event_record_id']}")
 
     # The parser passes over a last chunk that is not whole.
-    if cut := (path.stat().st_size - HEADER) % CHUNK:
+    with rights_for_named(path):
+        size = path.stat().st_size
+    if cut := (size - HEADER) % CHUNK:
         yield BrokenEvent("the file's end", f"the last {CHUNK} bytes are cut off to {cut}; copy the file again")
 
 

@@ -18,6 +18,7 @@ from kmstwist.audit.events.reading.json import read_json
 from kmstwist.audit.events.reading.table import looks_like_table, read_table
 from kmstwist.audit.events.reading.times import Times
 from kmstwist.audit.events.reading.xml import read_xml, root_of, what_else
+from kmstwist.system.rights import opened
 
 SAMPLE = 1 << 16
 
@@ -100,9 +101,9 @@ def read_events(
     """The events of a file, in its order, without holding more than a few of them.
 
     `zone` is that of times that name none, `now` in milliseconds since 1970; `progress` is told the bytes read so far.
-    Raises UnknownFormat, EvtxMissing and OSError.
+    Raises UnknownFormat, EvtxMissing, NoFile and OSError.
     """
-    with path.open("rb") as file:
+    with opened(path) as file:
         sample = file.read(SAMPLE)
         form = format_of(sample)
         if form is Format.EVTX:

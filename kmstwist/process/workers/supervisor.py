@@ -30,12 +30,12 @@ from kmstwist.configuration.derived import server_name
 from kmstwist.configuration.reading import ConfigError
 from kmstwist.logevents import WORKER_ENDED, WORKER_STARTED
 from kmstwist.pacing.waits import doubled
-from kmstwist.process.adoption import Adoption, handed_on
 from kmstwist.process.control import Command, CommandError, NoAnswer, NobodyThere, ask, socket_path
-from kmstwist.process.hearing import ANSWERS_WITHIN, GRACE, Hearing
 from kmstwist.process.listening import Listeners
 from kmstwist.process.options import Options
 from kmstwist.process.refusal import refused
+from kmstwist.process.workers.adoption import Adoption, handed_on
+from kmstwist.process.workers.hearing import ANSWERS_WITHIN, GRACE, Hearing
 from kmstwist.reactor import Reactor
 from kmstwist.telemetry.earlier import Earlier
 from kmstwist.telemetry.log import redirect_log
@@ -252,15 +252,13 @@ class Supervisor(Service):
         try:
             return await self._told(worker, request, ANSWERS_WITHIN)
         except NobodyThere:
-            later = ""
+            done = ""
             if request.get("command") not in _QUESTIONS:
                 # One that ends before is followed by one that begins with what is in force.
                 told = Deferred.fromCoroutine(self._told(worker, request, _STARTS_WITHIN))
                 told.addErrback(lambda failure: failure.trap(CommandError))
-                later = ", and it does when it is started"
-            raise CommandError(
-                f"worker {worker.number} does not answer yet, the others have done it{later}", "the log says why"
-            ) from None
+                done = ", the others have done it, and it does when it is started"
+            raise CommandError(f"worker {worker.number} does not answer yet{done}", "the log says why") from None
         except NoAnswer:
             raise CommandError(
                 f"worker {worker.number} gave no answer within {ANSWERS_WITHIN:g} s; it is replaced if it hangs"
