@@ -86,3 +86,22 @@ class Ownership:
     def _holder(self) -> str:
         pid, _, port = os.pread(self._descriptor, 64, 0).decode(errors="replace").strip().partition(" ")
         return f", process {pid} at port {port}" if pid.isdigit() and port.isdigit() else ""
+
+
+def owner(folder: Path) -> str | None:
+    """What runs with this state folder, "lab" or "gateway"; None where nothing does, or nobody may look."""
+    for mode in ("gateway", "lab"):
+        try:
+            descriptor = os.open(folder / f"{mode}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return mode
+        except OSError:
+            # A file system without locks.
+            continue
+        finally:
+            os.close(descriptor)
+    return None

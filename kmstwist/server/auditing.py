@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from kmstwist.audit.engine import StoreError, StoreUnavailable, open_engine
+from kmstwist.audit.engine import DEFAULT_BUSY_TIMEOUT, StoreError, StoreUnavailable, open_engine
 from kmstwist.audit.migrate import check, migrate
 from kmstwist.audit.products.named import Named
 from kmstwist.audit.service import AuditService, AuditSettings, try_settings
@@ -22,6 +22,9 @@ from kmstwist.startup import StartupError
 #: How the names of all files begin that a server keeps in its state folder.
 _STATE_FILES = ("audit", "control-", "gateway", "lab", "machines", "switches", "notify", "kmstwist")
 
+#: Seconds that a start waits for who has the store locked, as a predecessor under load has.
+_PATIENCE = 10.0
+
 
 def try_store(section: AuditSection, state_dir: Path, *, lab: bool) -> None:
     """Raise `StartupError` where the audit could not start; what is in its store stays as it is."""
@@ -30,10 +33,10 @@ def try_store(section: AuditSection, state_dir: Path, *, lab: bool) -> None:
         _settings(section, state_dir, lab=lab)
 
 
-def _with_store(store: Path, look: Callable[[Engine], None]) -> None:
+def _with_store(store: Path, look: Callable[[Engine], None], patience: float = _PATIENCE) -> None:
     try:
         store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        engine = open_engine(str(store))
+        engine = open_engine(str(store), busy_timeout=patience)
         try:
             look(engine)
         finally:
@@ -61,7 +64,12 @@ def make_audit(
     keep_folder_to_owner(state_dir, _STATE_FILES)
     if not section.enabled:
         return None
-    _with_store(section.store_path(state_dir, lab=lab), _migrate_or_serve if _serves(section) else migrate)
+    store = section.store_path(state_dir, lab=lab)
+    if _serves(section):
+        # Clients are not to wait for it.
+        _with_store(store, _migrate_or_serve, DEFAULT_BUSY_TIMEOUT)
+    else:
+        _with_store(store, migrate)
     settings = _settings(section, state_dir, lab=lab, forwards=forwards, drain=drain)
     return AuditService(replace(settings, names=names), reactor)
 

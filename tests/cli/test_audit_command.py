@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +10,8 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
 from kmstwist.audit import schema
-from kmstwist.audit.central.salt import join
-from kmstwist.audit.engine import writing
+from kmstwist.audit.central.salt import fingerprint, join
+from kmstwist.audit.engine import open_engine, writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.store import insert_batch, write_policy
 from kmstwist.cli.audit.audit import audit
@@ -182,19 +183,29 @@ def test_the_salt_is_carried_from_one_gateway_to_another(tmp_path: Path) -> None
     load_salt(tmp_path / "one" / "audit.salt")
     load_salt(tmp_path / "two" / "audit.salt")
     former = load_salt(tmp_path / "two" / "audit.salt")
+    # It was started once, as a gateway is that was refused then, and has stored nothing.
+    engine = open_engine(two)
+    join(engine, former, "its own store")
+    engine.dispose()
     assert salt("export", "--store", one, str(tmp_path / "salt")).exit_code == 0
     assert (tmp_path / "salt").stat().st_mode & 0o777 == 0o600
     assert "exists already" in salt("export", "--store", one, str(tmp_path / "salt")).output
+    with (tmp_path / "two" / "gateway.lock").open("w") as running:
+        fcntl.flock(running, fcntl.LOCK_EX)
+        result = salt("import", "--store", two, str(tmp_path / "salt"))
+        assert (result.exit_code, "a gateway runs with " in result.output) == (1, True)
     result = salt("import", "--store", two, str(tmp_path / "salt"))
     assert result.exit_code == 0, result.output
     assert load_salt(tmp_path / "two" / "audit.salt") == load_salt(tmp_path / "one" / "audit.salt")
     # What the former salt hashed can still be looked for with it.
     (kept,) = (tmp_path / "two").glob("audit.salt.*")
     assert load_salt(kept) == former
-    assert salt("show", "--store", two).output.splitlines()[-1] == "the store: nothing is hashed in it yet"
+    assert salt("show", "--store", two).output.split()[-1] == fingerprint(load_salt(tmp_path / "one" / "audit.salt"))
+    assert salt("show", "--store", one).output.splitlines()[-1] == "the store: nothing is hashed in it yet"
 
 
 def test_a_salt_is_not_imported_over_the_one_that_the_store_is_hashed_with(store: Engine, tmp_path: Path) -> None:
+    insert_batch(store, [opaque(DAY)])
     join(store, load_salt(tmp_path / "audit.salt"), "the store")
     other = tmp_path / "other"
     other.write_text(f"kmstwist audit salt {'22' * 32}\n")

@@ -10,13 +10,13 @@ import hashlib
 import os
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, exists, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import insert_for
 from kmstwist.audit.engine import StoreError, reading, writing
 from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy, SaltError, load_salt
-from kmstwist.audit.store import read_fact
+from kmstwist.audit.store import put_fact, read_fact
 from kmstwist.system.rights import NoFile, opened_text, rights_for_named, rights_in
 from kmstwist.system.secrets import is_open_to_others
 
@@ -25,6 +25,9 @@ FINGERPRINT = "salt fingerprint"
 
 #: Characters of an exported salt, and more.
 _LONGEST_EXPORT = 1000
+
+# What may have hashed fields in it.
+_HASHED = (schema.records, schema.machines, schema.events)
 
 #: Whatever a gateway's policy is, these hashes are looked for in a store of several gateways.
 ALL_HASHED = PrivacyPolicy(Keep.HASH, Keep.HASH, Keep.HASH, Keep.HASH)
@@ -42,7 +45,8 @@ def noted(connection: Connection) -> str | None:
 
 #: What to do where a central store, or a gateway's own, is hashed with another salt.
 CENTRAL_CURE = (
-    "kmstwist audit salt export FILE on a gateway that has joined, kmstwist audit salt import FILE here, and a restart"
+    "kmstwist audit salt export FILE on a gateway that has joined; here stop the server, "
+    "kmstwist audit salt import FILE, and start it"
 )
 OWN_CURE = "restore that salt, or move the store away with its -wal and -shm files"
 
@@ -111,8 +115,8 @@ def export_salt(salt_file: Path, target: Path) -> str:
 def import_salt(source: Path, salt_file: Path, store: Engine | None) -> tuple[str, Path | None]:
     """Put an exported salt in place of this gateway's; its fingerprint, and where the former one is kept.
 
-    `store` is this gateway's store, where there is one. Raises StoreError where its records are hashed with another
-    salt: they would not be found any more.
+    `store` is this gateway's store, where there is one, and of no running server. Raises StoreError where its records
+    are hashed with another salt: they would not be found any more.
     """
     try:
         with opened_text(source) as file:
@@ -133,7 +137,12 @@ def import_salt(source: Path, salt_file: Path, store: Engine | None) -> tuple[st
     if store is not None:
         with reading(store) as connection:
             there = noted(connection)
-        if there not in (None, fingerprint(salt)):
+            empty = all(connection.scalar(select(exists(table.select()))) is False for table in _HASHED)
+        if there not in (None, fingerprint(salt)) and empty:
+            # Noted at a start, and nothing was stored since.
+            with writing(store) as connection:
+                put_fact(connection, FINGERPRINT, fingerprint(salt))
+        elif there not in (None, fingerprint(salt)):
             raise StoreError(
                 f"the records of this gateway's store are hashed with another salt (fingerprint {there})",
                 "stop the server, move the store away with its -wal and -shm files, and import again; "

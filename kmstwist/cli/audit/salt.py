@@ -64,17 +64,23 @@ def import_(store: str, salt_file: Path | None, file: Path) -> None:
     """
     from kmstwist.audit.central.salt import import_salt
     from kmstwist.audit.engine import StoreError
+    from kmstwist.process.ownership import owner
 
     place = salt_beside(store, salt_file)
+    if runs := owner(place.parent):
+        raise click.ClickException(
+            f"a {runs} runs with {place.parent}, and goes on with the salt that it started with; stop it, import, and "
+            "start it again"
+        )
     try:
         if "://" not in store and Path(store).exists():
-            with opened(store) as engine:
+            with opened(store, writes=True) as engine:
                 found, former = import_salt(file, place, engine)
         else:
             found, former = import_salt(file, place, None)
     except StoreError as error:
         raise click.ClickException(str(error)) from error
-    say(f"the salt with the fingerprint {found} is in {place}; restart the server")
+    say(f"the salt with the fingerprint {found} is in {place}; start the server")
     if former is not None:
         say(f"the former one is kept in {former}, for stores whose fields are hashed with it")
 
