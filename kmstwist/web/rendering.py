@@ -90,7 +90,9 @@ def percent(value: float | None) -> str:
     """A share in percent."""
     if value is None:
         return NOTHING
-    return "under 1 %" if 0 < value < 0.005 else f"{value:.0%}".replace("%", " %")
+    text = "under 1%" if 0 < value < 0.005 else f"{value:.0%}"
+    # Kept together on one line.
+    return text.replace(" ", "\N{NO-BREAK SPACE}").replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def milliseconds(value: float | None, calls: int = 1) -> str:

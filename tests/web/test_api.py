@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ schemathesis.openapi.format(
         st.datetimes(timezones=st.none()).map(lambda when: when.isoformat(timespec="minutes")),
     ).filter(lambda text: not text.endswith("w") or len(text) < 6),
 )
+schemathesis.openapi.format("day-or-nothing", st.one_of(st.just(""), st.dates(max_value=date(9999, 12, 30)).map(str)))
 schemathesis.openapi.format(
     "network-or-nothing",
     st.one_of(

@@ -11,9 +11,19 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from kmstwist.audit.engine import reading
 from kmstwist.audit.schema import records
 from kmstwist.audit.store import insert_batch
-from kmstwist.audit.views.machines import MachineRow, State, Wanted, list_machines, machine_rows, next_machines
+from kmstwist.audit.views.machines import (
+    MachineRow,
+    Order,
+    State,
+    Wanted,
+    count_machines,
+    list_machines,
+    machine_rows,
+    next_machines,
+)
 from kmstwist.reasons import Reason
 from kmstwist.web.views import machines as views
 from tests.audit.making import DAY, HOUR, START, known, new_store, opaque
@@ -106,3 +116,13 @@ def test_a_timeline_in_pieces_has_each_call_once_also_those_of_one_moment(
         later = views.machine(asking, views.MachineQuestion(name="busy", before=found[3].at))
         assert len({row.at for row in later.timeline}) == 1
     engine.dispose()
+
+
+def test_a_page_is_the_same_whether_it_is_found_from_the_beginning_or_the_end(store: Engine) -> None:
+    for falling in (False, True):
+        wanted = Wanted(NOW, order=Order.CALLS, falling=falling)
+        with reading(store) as connection:
+            total = count_machines(connection, wanted)
+            for offset in range(total + 2):
+                page = list_machines(connection, wanted, 2, offset)
+                assert list_machines(connection, wanted, 2, offset, total=total) == page

@@ -63,9 +63,9 @@ class DayRow(ReportRow):
         return f"{self.day:%Y-%m}"
 
     @property
-    def next(self) -> date:
-        """The day after it."""
-        return self.day + timedelta(days=1)
+    def week(self) -> date:
+        """The Monday of its week."""
+        return self.day - timedelta(days=self.day.weekday())
 
 
 @dataclass(frozen=True, slots=True)

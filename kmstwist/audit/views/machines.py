@@ -121,18 +121,30 @@ def count_machines(connection: Connection, wanted: Wanted) -> int:
     return int(connection.scalar(select(func.count()).select_from(table).where(*_where(connection, wanted))) or 0)
 
 
-def list_machines(connection: Connection, wanted: Wanted, limit: int, offset: int = 0) -> list[MachineRow]:
-    """The rows of one page. Raises `QueryError` for a network that is none."""
+def list_machines(
+    connection: Connection, wanted: Wanted, limit: int, offset: int = 0, *, total: int | None = None
+) -> list[MachineRow]:
+    """The rows of one page. Raises `QueryError` for a network that is none.
+
+    With `total`, how many rows there are in all, a page near the end is found from there.
+    """
+    begin, backwards = offset, False
+    if total is not None and offset < total:
+        limit = min(limit, total - offset)
+        backwards = (after := total - offset - limit) < offset
+        begin = after if backwards else offset
     # Found by their keys first: to sort whole rows takes several times as long.
     table = schema.machines
     keys = (
         select(table.c.machine, table.c.app, table.c.slot)
         .where(*_where(connection, wanted))
-        .order_by(*_order(wanted))
+        .order_by(*_order(wanted, backwards=backwards))
         .limit(limit)
-        .offset(offset)
+        .offset(begin)
     )
     found = [tuple(row) for row in connection.execute(keys)]
+    if backwards:
+        found.reverse()
     key = tuple_(table.c.machine, table.c.app, table.c.slot)
     rows = {(row.machine, row.app, row.slot): row for row in connection.execute(select(table).where(key.in_(found)))}
     return _machine_rows(connection, [rows[one] for one in found if one in rows], wanted.now)
@@ -285,7 +297,7 @@ def _where(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
     return found
 
 
-def _order(wanted: Wanted) -> Iterator[ColumnElement[Any]]:
+def _order(wanted: Wanted, *, backwards: bool = False) -> Iterator[ColumnElement[Any]]:
     table = schema.machines
     columns: dict[Order, ColumnElement[Any]] = {
         Order.MACHINE: table.c.machine,
@@ -301,5 +313,6 @@ def _order(wanted: Wanted) -> Iterator[ColumnElement[Any]]:
     if isinstance(first.type, String):
         first = plain_order(first)
     # What is not known comes first: a machine that never activated is the most urgent one.
-    yield first.desc().nulls_last() if wanted.falling else first.asc().nulls_first()
-    yield from map(plain_order, (table.c.machine, table.c.app, table.c.slot))
+    yield first.desc().nulls_last() if wanted.falling != backwards else first.asc().nulls_first()
+    for key in map(plain_order, (table.c.machine, table.c.app, table.c.slot)):
+        yield key.desc() if backwards else key

@@ -62,7 +62,7 @@ def meaning_of(code: str) -> Meaning:
     status = status_of(code)
     if status is not None:
         published = explain(status)
-        return Meaning("", "") if published is None else Meaning(published.text, published.cure)
+        return Meaning("", "") if published is None else Meaning(published.text, _sentence(published.cure))
     try:
         explanation = EXPLANATIONS[Reason(code)]
     except ValueError:
@@ -72,7 +72,7 @@ def meaning_of(code: str) -> Meaning:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}." if text else ""
 
 
 def refusals(connection: Connection, since: datetime | None, until: datetime | None) -> list[RefusalRow]:

@@ -1,7 +1,8 @@
 "use strict";
 // Draws each <figure class="chart"> of a page with uPlot.
 //
-// The numbers stand in the figure's own table (a <time> in each row's first cell, a number in each other one), or under
+// The numbers stand in the figure's own table (a <time> in each row's first cell, or data-begins and data-step seconds
+// where rows follow each other so; a number in each other cell), or under
 // the key `data-run` of the page's <script id="data">, where a series is a list of runs: how often, what. Attributes:
 // data-kind is lines, stacked or bars; data-log says that the scale is one; data-zone "UTC" says that times are so.
 (() => {
@@ -32,7 +33,10 @@
     // Not the legend, which is a table, too.
     const table = figure.querySelector("details table");
     const rows = [...table.tBodies[0].rows];
-    const times = rows.map((row) => Date.parse(row.querySelector("time").dateTime) / 1000);
+    const { begins, step } = table.dataset;
+    const times = begins
+      ? rows.map((_, at) => Date.parse(begins) / 1000 + at * Number(step))
+      : rows.map((row) => Date.parse(row.querySelector("time").dateTime) / 1000);
     const columns = [...table.tHead.rows[0].cells].slice(1).filter((cell) => cell.dataset.colour);
     const series = columns.map((cell, at) => ({
       name: cell.textContent.trim(),
@@ -68,8 +72,8 @@
       [3600 * 24 * 365, "{YYYY}", null, null, null, null, null, null, 1],
       [3600 * 24 * 28, "{YYYY}-{MM}", null, null, null, null, null, null, 1],
       [3600 * 24, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
-      [3600, "{HH}:{mm}", "\n{MM}-{DD}", null, null, null, null, null, 1],
-      [60, "{HH}:{mm}", "\n{MM}-{DD}", null, null, null, null, null, 1],
+      [3600, "{HH}:{mm}", "\n{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+      [60, "{HH}:{mm}", "\n{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
       [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
     ];
     const axis = { stroke: ink("soft"), font, grid: { stroke: ink("line"), width: 1 }, ticks: { stroke: ink("line"), width: 1 } };

@@ -27,6 +27,14 @@
       time.textContent = say(at);
       time.title = `${time.dateTime.slice(0, 19).replace("T", " ")} UTC`;
     }
+    // Tables whose rows follow each other at equal steps say only when they begin.
+    for (const table of root.querySelectorAll("table[data-begins][data-times]")) {
+      [...table.tBodies[0].rows].forEach(({ cells: [cell] }, row) => {
+        const at = new Date(Date.parse(table.dataset.begins) + row * 1000 * Number(table.dataset.step));
+        cell.textContent = local[table.dataset.times](at);
+        cell.title = `${at.toISOString().slice(0, 19).replace("T", " ")} UTC`;
+      });
+    }
     for (const zone of root.querySelectorAll(".zone")) {
       zone.textContent = `Times are in your zone (${Intl.DateTimeFormat().resolvedOptions().timeZone}); hover for UTC.`;
     }

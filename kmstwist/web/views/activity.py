@@ -10,8 +10,10 @@ from pydantic import Field
 
 from kmstwist.audit.views.activity import By, DayRow, Range, ShareRow, StepRow, days, shares, steps
 from kmstwist.web.view import Asking, Question, View
-from kmstwist.web.views.parameters import Nothing
+from kmstwist.web.views.parameters import MOST_ROWS, Nothing
 
+#: Rows of a page: fewer than elsewhere, for there is a calendar on it.
+SHOWN = 20
 #: Weeks of the calendar.
 WEEKS = 53
 #: By network is counted from the records themselves: no more than some weeks of them.
@@ -19,13 +21,15 @@ NETWORK_DAYS = 31
 
 
 class ActivityQuestion(Question):
-    """What to add up by, and over how many days."""
+    """What to add up by, over how many days, and which page of it."""
 
     by: By = Field(By.PRODUCT, description="What to add up by.")
     days: int = Field(
         30, ge=1, le=3650, description=f"How many days back; by network {NETWORK_DAYS}, if more are asked for."
     )
     range: Range = Field(Range.WEEK, description="How far back the chart goes.")
+    page: int = Field(1, ge=1, le=1_000_000, description="Which page of the rows.")
+    rows: int = Field(SHOWN, ge=1, le=MOST_ROWS, description="How many rows a page has.")
 
     @property
     def days_counted(self) -> int:
@@ -35,9 +39,9 @@ class ActivityQuestion(Question):
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """The calendar (a year of days up to today), the chart's steps, and the calls by what was asked.
+    """The calendar (a year of days up to today), the chart's steps, and a page of the calls by what was asked.
 
-    `days` is how many days back those go.
+    `days` is how many days back those go, `total` how many rows there are in all.
     """
 
     by: By
@@ -45,23 +49,35 @@ class Activity:
     range: Range
     calendar: Sequence[DayRow]
     chart: Sequence[StepRow]
+    total: int
+    page: int
+    pages: int
     rows: Sequence[ShareRow]
 
 
 def activity(asking: Asking, question: ActivityQuestion) -> Activity:
     """All three."""
-    counted = question.days_counted
-    key = f"shares {question.by} {counted}"
-    since = asking.now - timedelta(days=counted)
     chart = asking.kept.get(f"steps {question.range}", lambda: steps(asking.connection, question.range, asking.now))
+    rows = _shares(asking, question)
+    begins = (question.page - 1) * question.rows
     return Activity(
         question.by,
-        counted,
+        question.days_counted,
         question.range,
         _calendar(asking),
         chart,
-        asking.kept.get(key, lambda: shares(asking.connection, question.by, since, asking.now)),
+        len(rows),
+        question.page,
+        max(1, -(-len(rows) // question.rows)),
+        rows[begins : begins + question.rows],
     )
+
+
+def _shares(asking: Asking, question: ActivityQuestion) -> list[ShareRow]:
+    counted = question.days_counted
+    since = asking.now - timedelta(days=counted)
+    key = f"shares {question.by} {counted}"
+    return asking.kept.get(key, lambda: shares(asking.connection, question.by, since, asking.now))
 
 
 def _calendar(asking: Asking) -> list[DayRow]:
@@ -94,6 +110,7 @@ VIEWS = (
         template="activity.html",
         row_type=ShareRow,
         rows=lambda answer: answer.rows,
+        pieces=lambda asking, question, after: (_shares(asking, question), ()),
         slow=True,
     ),
     View(

@@ -9,21 +9,31 @@ from kmstwist.audit import schema
 from kmstwist.audit.reports.filters import NOT_READABLE
 from kmstwist.audit.reports.inventory import NetworkRow as NetworkProductRow
 from kmstwist.audit.reports.inventory import ProductRow, network_rows, products
-from kmstwist.audit.reports.model import Query
+from kmstwist.audit.reports.model import Query, Report
 from kmstwist.audit.views.inventory import NetworkRow, networks
 from kmstwist.audit.views.machines import MachineRow, Order, Wanted, count_machines, list_machines
 from kmstwist.web.view import Asking, NotThere, View
-from kmstwist.web.views.parameters import Named, Nothing, Paged
+from kmstwist.web.views.parameters import Named, Paged
 
 #: Machines that a product's or a network's page shows.
 SHOWN = 15
 
 
+class ProductsQuestion(Paged):
+    """Which page."""
+
+
 @dataclass(frozen=True, slots=True)
 class Products:
-    """Every product; `note` is what one must know to read the numbers right."""
+    """A page of the products, those of most machines first; `total` is how many there are.
+
+    `note` is what one must know to read the numbers right.
+    """
 
     note: str
+    total: int
+    page: int
+    pages: int
     rows: Sequence[ProductRow]
 
 
@@ -61,9 +71,15 @@ class Network:
     first: Sequence[MachineRow]
 
 
-def _products(asking: Asking, question: Nothing) -> Products:
-    report = asking.kept.get("products", lambda: products(asking.connection, Query(asking.now)))
-    return Products(report.note, report.rows)
+def _all_products(asking: Asking) -> Report[ProductRow]:
+    return asking.kept.get("products", lambda: products(asking.connection, Query(asking.now)))
+
+
+def _products(asking: Asking, question: ProductsQuestion) -> Products:
+    report = _all_products(asking)
+    shown = report.rows[question.offset : question.offset + question.rows]
+    total = len(report.rows)
+    return Products(report.note, total, question.page, max(1, -(-total // question.rows)), shown)
 
 
 def _all_networks(asking: Asking) -> list[NetworkRow]:
@@ -115,12 +131,13 @@ VIEWS = (
         "products",
         "Products",
         "How many machines run each product.",
-        Nothing,
+        ProductsQuestion,
         Products,
         _products,
         template="products.html",
         row_type=ProductRow,
         rows=lambda answer: answer.rows,
+        pieces=lambda asking, question, after: (_all_products(asking).rows, ()),
         slow=True,
     ),
     View(

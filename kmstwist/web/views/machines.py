@@ -27,6 +27,8 @@ from kmstwist.audit.views.refusals import Meaning, meaning_of
 from kmstwist.web.view import Asking, NotThere, View, WrongParameter
 from kmstwist.web.views.parameters import PIECE, Moment, Named, Paged
 
+#: A page with more rows before it than that may be found quicker from the end.
+FAR = 2000
 #: Calls that one machine's page shows; earlier ones are a page further.
 TIMELINE = 50
 
@@ -98,10 +100,13 @@ def machines(asking: Asking, question: MachinesQuestion) -> Machines:
     """One page."""
     wanted = question.wanted(asking.now)
     try:
-        rows = list_machines(asking.connection, wanted, question.rows, question.offset)
+        far = question.offset > FAR
+        total = _count(asking, wanted) if far else None
+        rows = list_machines(asking.connection, wanted, question.rows, question.offset, total=total)
         # A page that is not full is the last one, and says itself how many there are.
-        known = rows and len(rows) < question.rows
-        total = question.offset + len(rows) if known else _count(asking, wanted)
+        if total is None:
+            known = rows and len(rows) < question.rows
+            total = question.offset + len(rows) if known else _count(asking, wanted)
     except QueryError as error:
         raise WrongParameter("network", str(error)) from None
     return Machines(total, question.page, max(1, -(-total // question.rows)), rows)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pydantic import Field
 
 from kmstwist.audit.reports.count import CountRow, count
-from kmstwist.audit.reports.model import Query
+from kmstwist.audit.reports.model import Query, Urgency
 from kmstwist.audit.views.activity import Range, StepRow, steps
 from kmstwist.audit.views.calls import CallRow, Which, latest_calls
 from kmstwist.audit.views.hosts import Asked, asked
@@ -22,6 +22,8 @@ from kmstwist.web.watch import at
 
 #: The calls that the first page shows.
 LATEST = 20
+#: The KMS hosts that it shows; there are more on their own page.
+HOSTS = 16
 
 
 class SpanQuestion(Question):
@@ -56,6 +58,11 @@ class Overview:
     count_note: str
     calls: Sequence[CallRow]
 
+    @property
+    def first_hosts(self) -> Sequence[HostRow]:
+        """As many of the hosts as the page shows."""
+        return self.hosts[:HOSTS]
+
 
 def overview(asking: Asking, question: SpanQuestion) -> Overview:
     """Look at everything."""
@@ -71,7 +78,7 @@ def overview(asking: Asking, question: SpanQuestion) -> Overview:
         connections=snapshot.connections,
         workers=snapshot.workers,
         workers_wanted=snapshot.workers_wanted,
-        hosts=host_rows(snapshot, {} if store is None else _asked(asking)) if snapshot.mode == "gateway" else [],
+        hosts=_hosts(asking) if snapshot.mode == "gateway" else [],
         lab=snapshot.lab,
         latency=[latency_row(each) for each in status.latency],
         audit=store is not None,
@@ -84,13 +91,20 @@ def overview(asking: Asking, question: SpanQuestion) -> Overview:
     )
 
 
+def _hosts(asking: Asking) -> list[HostRow]:
+    """All hosts; where there are many, those that are not well stand first."""
+    rows = host_rows(asking.status.snapshot, {} if asking.store is None else _asked(asking))
+    return rows if len(rows) <= HOSTS else sorted(rows, key=lambda row: row.urgency is Urgency.GOOD)
+
+
 def _steps(asking: Asking, span: Range) -> list[StepRow]:
     return asking.kept.get(f"steps {span}", lambda: steps(asking.connection, span, asking.now))
 
 
 def _asked(asking: Asking) -> dict[str, Asked]:
-    since = asking.now - timedelta(days=1)
-    return asking.kept.get("asked 1", lambda: asked(asking.connection, since))
+    # The same hours as the numbers of a day above them.
+    since = asking.now - timedelta(hours=23)
+    return asking.kept.get("asked today", lambda: asked(asking.connection, since))
 
 
 def _count(asking: Asking) -> tuple[list[CountRow], str]:

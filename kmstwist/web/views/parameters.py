@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from kmstwist.audit.reports.times import parse_when
 from kmstwist.web.view import Question
 
 #: Rows of a page, where nothing else is asked for.
-ROWS = 50
+ROWS = 40
 #: Rows that a download takes out of the store at a time.
 PIECE = 2000
 #: The most rows of one answer. A download has all.
@@ -60,6 +61,18 @@ class Since(Question):
         return now - timedelta(days=self.days)
 
 
+def _begin_of(day: str) -> datetime:
+    """When a day begins. Raises `ValueError`."""
+    if _DAY.fullmatch(day):
+        with suppress(ValueError, OverflowError):
+            begins = datetime.fromisoformat(f"{day}T00:00:00+00:00")
+            # The last one of all has no end.
+            return begins + _DAY_LONG - _DAY_LONG
+    raise ValueError(f"{day!r} is not a day; write it as 2026-06-01")
+
+
+_DAY_LONG = timedelta(days=1)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 #: A time as people write it, or nothing.
 _MOMENT: dict[str, Any] = {"json_schema_extra": {"format": "moment-or-age"}}
 
@@ -87,7 +100,15 @@ Moment = Annotated[datetime, BeforeValidator(exact_moment)]
 
 
 class Between(Question):
-    """About a time: from `since`, up to `until`."""
+    """About a time: from `since`, up to `until`, on one day."""
+
+    day: str = Field(
+        "",
+        max_length=10,
+        description="On this day (UTC).",
+        examples=["2026-06-01"],
+        json_schema_extra={"format": "day-or-nothing"},
+    )
 
     since: str = Field("", max_length=40, description="From when on.", examples=["2026-06-01", "7d"], **_MOMENT)
     until: str = Field("", max_length=40, description="Up to when.", examples=["2026-06-30", "12h"], **_MOMENT)
@@ -100,9 +121,19 @@ class Between(Question):
             parse_when(text, datetime(2026, 1, 1, tzinfo=UTC))
         return text
 
+    @field_validator("day")
+    @classmethod
+    def _is_a_day(cls, text: str) -> str:
+        if text:
+            _begin_of(text)
+        return text
+
     def times(self, now: datetime) -> tuple[datetime | None, datetime | None]:
         """The two moments, None where nothing is said."""
-        return (
-            parse_when(self.since, now) if self.since else None,
-            parse_when(self.until, now) if self.until else None,
-        )
+        since = [parse_when(self.since, now)] if self.since else []
+        until = [parse_when(self.until, now)] if self.until else []
+        if self.day:
+            begins = _begin_of(self.day)
+            since.append(begins)
+            until.append(begins + _DAY_LONG)
+        return max(since, default=None), min(until, default=None)
