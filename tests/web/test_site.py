@@ -151,7 +151,7 @@ def test_a_listener_for_others_wants_users_and_knows_them(tmp_path: Path) -> Non
         [str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--state-dir={tmp_path}/s", f"--config={config}"]
     )
     assert result.returncode == 1
-    assert "can be reached from other machines: name a file of users" in result.stderr
+    assert "can be reached from other machines; name a file of users" in result.stderr
     config.write_text(f'[web]\nlisten = "0.0.0.0:{web}"\nusers = "{users}"\n')
     result = run(
         [str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--state-dir={tmp_path}/s", f"--config={config}"]
