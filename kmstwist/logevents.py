@@ -79,6 +79,12 @@ CONVERSATION = LogEvent(
         "bytes_out": "bytes sent to the client",
     },
 )
+TRANSITION = LogEvent(
+    "transition",
+    "debug",
+    "A step of a client's connection: a state machine, the state it was in, what happened, and the state it is in now.",
+    {"client": "the client's IP address", "port": "the client's TCP port", "step": "machine: before, event: after"},
+)
 UNUSED = LogEvent(
     "unused",
     "debug",

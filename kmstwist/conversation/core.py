@@ -59,7 +59,7 @@ class ConversationCore(Machine[State, Input]):
         self.transport = transport
         behind_balancer = shared.admission.is_balancer(peer)
         self.log = ConnectionLog(shared.lines, peer, port, peer if behind_balancer else None)
-        self.association = ServerAssociation(shared.rpc, shared.port_of(transport), peer)
+        self.association = ServerAssociation(shared.rpc, shared.port_of(transport), peer, trace)
         #: Calls under way, by what RPC knows them as.
         self.calls: dict[Call, CallUnderWay | CheckUnderWay] = {}
         #: How many PDUs have come since the last call beyond those that their bytes would be, were they ordinary ones.

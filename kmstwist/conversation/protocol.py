@@ -14,6 +14,7 @@ from kmstwist.conversation.conversation import Conversation
 from kmstwist.conversation.lines import Cause
 from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import Input
+from kmstwist.conversation.tracing import transitions_to
 from kmstwist.reasons import Reason
 
 #: Bytes read from one connection, then it is the others' turn: a Windows client's bind or request is 160 to 400, and
@@ -52,7 +53,9 @@ class KmsProtocol(Protocol):
         self.transport.bufferSize = READ
         # A client that does not read its answers is not read from either, and its time runs.
         self.transport.registerProducer(self, True)
-        self.conversation = Conversation(self._shared, self.transport, self._peer, self._port)
+        shared, peer, port = self._shared, self._peer, self._port
+        trace = transitions_to(shared.log, peer, port) if shared.tracing else None
+        self.conversation = Conversation(shared, self.transport, peer, port, trace)
 
     def dataReceived(self, data: bytes) -> None:
         """The client has sent something."""

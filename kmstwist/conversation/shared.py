@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -21,16 +21,6 @@ from kmstwist.telemetry.counters import Telemetry
 
 #: After a refusal the client gets this many seconds to read it before the connection is cut.
 _LINGER: Final = 2.0
-
-
-class Timed(Protocol):
-    """Who is told when a deadline is over, and how long it was: a conversation."""
-
-    def late(self, seconds: float) -> None:
-        """The time that was given last is over."""
-
-    def total_over(self, seconds: float) -> None:
-        """The connection's whole time is over."""
 
 
 class Times:
@@ -81,6 +71,8 @@ class Conversations:
         self.telemetry = Telemetry()
         self.lines = LineWriter(self.log, self.telemetry, clock)
         self.connections: set[Any] = set()
+        #: Whether each transition of new connections' machines gets a line in the log.
+        self.tracing = False
         #: Where those are who send much and ask nothing.
         self.slow_lane = SlowLane(clock)
         #: The listening port that the last client came to, and what it is called.

@@ -232,7 +232,9 @@ def _make_factory(
     groups = AssociationGroups(int.from_bytes(os.urandom(4), "little"))
     windows = WINDOWS_VERSIONS[config.server.windows]
     rpc = RpcServer((KMS, REACH), limits=_rpc_limits(config, adoption), groups=groups, windows=windows)
-    return KmsFactory(rpc, reactor, admission, timeouts=config.server.timeouts, recorder=recorder)
+    factory = KmsFactory(rpc, reactor, admission, timeouts=config.server.timeouts, recorder=recorder)
+    factory.tracing = config.server.log.level == "debug"
+    return factory
 
 
 def _apply(
@@ -246,6 +248,7 @@ def _apply(
     """Have a running server do as a changed configuration says, as far as that needs no restart."""
     lookup.servers = new.dns.server_addresses
     factory.timeouts = new.server.timeouts
+    factory.tracing = new.server.log.level == "debug"
     factory.rpc.limits = _rpc_limits(new, adoption)
     factory.rpc.windows = WINDOWS_VERSIONS[new.server.windows]
     listening.drain = new.server.timeouts.drain

@@ -134,7 +134,7 @@ def test_what_is_wrong_in_a_url_is_said_without_it(url: str, said: str | None) -
 )
 def test_a_store_of_the_wrong_kind_is_refused_in_the_settings(given: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        AuditSection(**given)  # type: ignore[arg-type]
+        AuditSection(**given)
 
 
 def test_a_lab_s_records_stand_in_a_file_of_their_own(tmp_path: Path) -> None:

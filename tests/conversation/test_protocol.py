@@ -1179,3 +1179,19 @@ def test_a_client_that_sends_much_at_once_and_leaves_is_not_read_any_more(factor
     received = conversation.protocol.conversation.log.bytes_in
     clock.advance(0)
     assert conversation.protocol.conversation.log.bytes_in == received
+
+
+def test_each_step_of_a_connection_is_told_where_that_is_asked_for(
+    factory: KmsFactory, lines: list[dict[str, Any]]
+) -> None:
+    Conversation(factory).bind()
+    assert lines == []
+    factory.tracing = True
+    conversation = Conversation(factory)
+    conversation.bind()
+    conversation.call()
+    assert {(line["client"], line["port"]) for line in lines} == {("10.0.0.7", 50000)}
+    steps = [line["step"] for line in lines]
+    assert steps[:2] == ["conversation: header, named: opening", "conversation: opening, bytes: asking"]
+    assert "server association: bound, Request: bound" in steps
+    assert {step.split(":")[0] for step in steps} == {"conversation", "server association"}
