@@ -6,7 +6,7 @@ import errno
 import os
 import resource
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -39,6 +39,9 @@ BACKLOG = 4096
 _MOMENT = 2.0
 #: How often, in seconds, a stopping server looks for connections that it can end.
 _LOOK_EVERY = 0.1
+
+#: Endpoints, each with where it listens as it is shown.
+Endpoints = list[tuple[IStreamServerEndpoint, str]]
 
 
 def port_endpoint(reactor: IReactorTime, port: int) -> tuple[IStreamServerEndpoint, str]:
@@ -267,3 +270,26 @@ class ListeningService(Service):
     def _cut(self) -> None:
         for protocol in list(self._factory.connections):
             protocol.cut(Reason.SERVER_STOPPING, "not finished within the drain time")
+
+
+def tried_endpoints(
+    reactor: Reactor, listen: Sequence[str], port: int, handed: Callable[[str], int | None] | None = None
+) -> Endpoints:
+    """What to listen on, by its descriptions, or on the port where there are none; each with where that is.
+
+    `handed` gives the descriptor of a socket that a predecessor hands over, by where it listens. Raises `StartupError`
+    where an endpoint is none or cannot be opened.
+    """
+    wanted = [described_endpoint(reactor, text) for text in listen] or [port_endpoint(reactor, port)]
+    found = []
+    for endpoint, where in wanted:
+        descriptor = None if handed is None else handed(where)
+        if descriptor is not None:
+            found.append(adopted_endpoint(reactor, descriptor, where))
+            continue
+        if listen:
+            try_described(where)
+        elif port:
+            try_port(port)
+        found.append((endpoint, where))
+    return found

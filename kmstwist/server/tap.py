@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.interfaces import IStreamServerEndpoint
 
 from kmstwist.admission.admission import Admission
 from kmstwist.clock import now, run_on_monotonic_time
@@ -39,14 +38,12 @@ from kmstwist.process.descriptors import DescriptorWatch
 from kmstwist.process.handover import HandOver, NotHandedOver, TakeOver
 from kmstwist.process.inherited import inherited_endpoints
 from kmstwist.process.listening import (
+    Endpoints,
     Listeners,
     ListeningService,
     adopted_endpoint,
-    described_endpoint,
-    port_endpoint,
     raise_file_limit,
-    try_described,
-    try_port,
+    tried_endpoints,
 )
 from kmstwist.process.options import Options
 from kmstwist.process.ownership import Ownership, refuse_others_folder
@@ -79,9 +76,6 @@ from kmstwist.telemetry.log import redirect_log
 _LAST_OF_IT = 5.0
 
 __all__ = ["Options", "makeService"]
-
-#: What is listened on, each with the words that say where.
-Endpoints = list[tuple[IStreamServerEndpoint, str]]
 
 
 def makeService(options: Options) -> MultiService:
@@ -336,18 +330,5 @@ def _endpoints(config: Config, adoption: Adoption | None, predecessor: TakeOver 
     """What to listen on. Raises `StartupError` where an endpoint is none or the port cannot be opened."""
     if adoption is not None and adoption.ports:
         return [adopted_endpoint(reactor, descriptor) for descriptor in adoption.ports]
-    server = config.server
-    listen = inherited_endpoints() or server.listen
-    wanted = [described_endpoint(reactor, text) for text in listen] or [port_endpoint(reactor, server.port)]
-    found = []
-    for endpoint, where in wanted:
-        descriptor = None if predecessor is None else predecessor.socket(where)
-        if descriptor is not None:
-            found.append(adopted_endpoint(reactor, descriptor, where))
-            continue
-        if listen:
-            try_described(where)
-        elif server.port:
-            try_port(server.port)
-        found.append((endpoint, where))
-    return found
+    handed = None if predecessor is None else predecessor.socket
+    return tried_endpoints(reactor, inherited_endpoints() or config.server.listen, config.server.port, handed)
