@@ -8,7 +8,7 @@ import sys
 import time
 
 #: Each with its part of the time.
-TRIALS = {"floods": 0.25, "clocks": 0.1, "hangs": 0.1, "kills": 0.3, "soak": 0.25}
+TRIALS = {"floods": 0.2, "upstreams": 0.15, "clocks": 0.1, "hangs": 0.1, "kills": 0.25, "soak": 0.2}
 
 
 def main() -> int:

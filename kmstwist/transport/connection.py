@@ -48,6 +48,8 @@ from kmstwist.transport.sending import send_at_once
 
 #: Bytes read from a host, then it is the others' turn: an answer is some 300, and whoever sends more has to wait.
 _READ: Final = 2048
+#: How often a host may ask for a connection's end while a call is under way; once would do.
+_MOST_SHUTDOWNS: Final = 8
 
 
 class RpcConnection(Protocol):
@@ -64,6 +66,7 @@ class RpcConnection(Protocol):
         self._contexts = contexts
         #: Whether the host asked for the connection's end.
         self._shutting_down = False
+        self._shutdowns = 0
         #: Whether all that was written has been sent.
         self._in_step = True
         self._waiting: dict[int, Deferred[ResponseReceived]] = {}
@@ -184,7 +187,14 @@ class RpcConnection(Protocol):
             self.abort()
         elif type(event) is ShutdownRequested:
             self._shutting_down = True
-            self._close_if_asked()
+            self._shutdowns += 1
+            if self._shutdowns > _MOST_SHUTDOWNS:
+                self._fail_all(
+                    UpstreamError("it asked for the connection's end over and over", Reason.UPSTREAM_PROTOCOL)
+                )
+                self.abort()
+            else:
+                self._close_if_asked()
 
     def _close_if_asked(self) -> None:
         """Close once the host has asked for it and the last call is answered.

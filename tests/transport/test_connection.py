@@ -9,6 +9,7 @@ from twisted.internet.testing import StringTransport
 
 from kmstwist.kms.interface import KMS_INTERFACE, MANAGEMENT_CONTEXTS
 from kmstwist.rpc import (
+    FIRST_FRAG,
     NDR32,
     AlterContextResp,
     BindAck,
@@ -22,7 +23,7 @@ from kmstwist.rpc import (
     encode,
 )
 from kmstwist.transport.connection import RpcConnection
-from kmstwist.transport.errors import FaultError, LostError
+from kmstwist.transport.errors import FaultError, LostError, UpstreamError
 from tests.rpc.peer import split
 
 ACCEPTED = ContextOutcome(0, 0, NDR32)
@@ -114,3 +115,41 @@ def test_without_a_shutdown_the_connection_is_there_for_the_next_call(conversati
     conversation.host_says(RESPONSE)
     assert [alive for _, alive in conversation.told] == [True]
     assert not conversation.transport.disconnecting
+
+
+FIRST, MORE = Response(2, 0, b"x", flags=FIRST_FRAG), Response(2, 0, b"x", flags=0)
+
+
+@pytest.mark.parametrize(
+    ("first", "over_and_over", "most"),
+    [
+        ((), Response(99, 0, b"x"), 1),
+        ((), Fault(99, 0, 5), 1),
+        ((), ACK, 1),
+        ((), ALTERED, 1),
+        ((), Request(2, 0, 0, b"x"), 1),
+        ((), Shutdown(0), 9),
+        ((FIRST,), FIRST, 1),
+        ((FIRST,), MORE, 2000),
+        ((FIRST,), Response(2, 0, b"", flags=0), 2000),
+        ((FIRST,), Response(2, 0, b"x" * 4000, flags=0), 20),
+    ],
+)
+def test_a_host_that_sends_one_thing_over_and_over_is_soon_heard_no_more(
+    conversation: Conversation, first: tuple[Pdu, ...], over_and_over: Pdu, most: int
+) -> None:
+    conversation.call()
+    conversation.host_says(*first)
+    taken, kept = 0, 0
+    while conversation.connection.alive:
+        conversation.host_says(over_and_over)
+        taken += 1
+        assert taken <= most
+        kept = max(kept, conversation.connection.association.buffered)
+    assert kept <= 2**16
+    assert conversation.told == [(UpstreamError, True)]
+    assert conversation.transport.disconnecting
+
+
+def test_of_each_host_little_is_read_at_a_time(conversation: Conversation) -> None:
+    assert vars(conversation.transport)["bufferSize"] == 2048
