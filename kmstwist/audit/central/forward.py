@@ -138,7 +138,9 @@ class Forwarder:
         # Another gateway may have brought its tables up to a later version meanwhile.
         self._joined = False
         self.connected = False
-        self.problem = without_password(plain_error(error))
+        # That it is the central store which cannot be opened, whoever shows this says.
+        cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
+        self.problem = without_password(plain_error(cause))
         self._count_behind()
         if self._monotonic() - self._last_warning >= WARN_EVERY:
             self._last_warning = self._monotonic()
