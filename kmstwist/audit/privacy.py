@@ -105,8 +105,8 @@ class Privacy:
                 return _truncated_address(address)
             case Keep.HASH:
                 return self._hash("address", address)
-            case Keep.DROP:
-                return None
+        # What is dropped.
+        return None
 
     def machine(self, name: str | None) -> str | None:
         """A machine's name as it may be stored."""
@@ -119,8 +119,8 @@ class Privacy:
                 return f"*.{name.partition('.')[2]}" if "." in name else "*"
             case Keep.HASH:
                 return self._hash("machine", name.lower())
-            case Keep.DROP:
-                return None
+        # What is dropped.
+        return None
 
     def cmid(self, cmid: str | None) -> str | None:
         """A client machine id as it may be stored."""
@@ -133,8 +133,8 @@ class Privacy:
                 return cmid[:8]
             case Keep.HASH:
                 return self._hash("cmid", cmid.lower())
-            case Keep.DROP:
-                return None
+        # What is dropped.
+        return None
 
     def _hash(self, field: str, value: str) -> str:
         digest = hashlib.blake2b(

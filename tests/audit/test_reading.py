@@ -1,0 +1,239 @@
+"""What readers of events, and the store's tools, do with what is odd; without a store, or with an empty one."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, create_engine
+
+from kmstwist.audit.engine import StoreError, open_central_reader, open_engine, reading, sqlite_path, store_url
+from kmstwist.audit.events.identity import same_computer
+from kmstwist.audit.events.model import BrokenEvent, EventError
+from kmstwist.audit.events.reading.table import looks_like_table, read_table
+from kmstwist.audit.events.reading.times import Times, check, client_clock, iso_to_ms
+from kmstwist.audit.events.reading.xml import parse_event
+from kmstwist.audit.events.understanding import event_of_text, facts_of
+from kmstwist.audit.migrate import revision_fault
+from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy
+from kmstwist.audit.products.settings import ProductsSettings
+from kmstwist.audit.records import Record
+from kmstwist.audit.reports.duplicates import duplicates
+from kmstwist.audit.reports.model import Query
+from kmstwist.audit.service import AuditSettings, try_settings
+from kmstwist.audit.store import insert_batch, stored_privacy, write_policy
+from kmstwist.audit.views.first_look import first_look
+from tests.audit.making import DAY, START, known, opaque, uuid
+
+NOW = 1_790_000_000_000
+NINE = ["0x0", "25", "pc1.example.com", uuid("a"), "2026/06/01 10:00", "0", "1", "43200", uuid("w")]
+
+
+@pytest.mark.parametrize(
+    ("text", "event_id"),
+    [
+        (f"Info:\n{','.join(NINE)}", 12290),
+        (f"Info:\n0xC004F074, 0x0, kms1:1688, {uuid('a')}, 2026/06/01 10:00, 0, 1, 43200, {uuid('w')}, 25", 12288),
+        ("Info:\n0x0, 0x0, 1, 0, 31, 120, 10080, 2026/06/01 10:00", 12289),
+        ("Info:\n0x0, 0x0, 1, 0, many, 120, 10080, 2026/06/01 10:00", None),
+        ("0x0, one value more", None),
+        ("nothing of the kind", None),
+    ],
+)
+def test_an_event_is_told_by_the_values_in_its_text(text: str, event_id: int | None) -> None:
+    assert event_of_text(text) == event_id
+
+
+@pytest.mark.parametrize(
+    ("event_id", "strings", "message", "said"),
+    [
+        (12290, [], " ", "neither strings nor a text"),
+        (12290, NINE[:8], "", "has 9 values and this one 8"),
+        (12290, [*NINE[:1], "9" * 30, *NINE[2:]], "", "string 2 of event 12290 is not a number"),
+        (12290, [], "no values here", "has no line with its values"),
+        (12291, ["no code"], "", "has no status code"),
+        (12294, ["nothing like a domain"], "", "has no DNS domain"),
+    ],
+)
+def test_what_an_event_lacks_is_told(event_id: int, strings: list[str], message: str, said: str) -> None:
+    with pytest.raises(EventError, match=said):
+        facts_of(event_id, strings, message)
+
+
+def test_a_text_tells_what_the_strings_do_not() -> None:
+    facts = facts_of(12290, ["not what it should be"], f"Info:\n{','.join(NINE)}")
+    assert (facts["machine"], facts["required_count"]) == ("pc1.example.com", 25)
+    assert facts_of(12294, ["corp.example."], "") == {"target": "corp.example"}
+
+
+@pytest.mark.parametrize("text", ["", "gestern", "2026/13/40 10:00", "99:99 on some day", "1 2 3"])
+def test_a_time_that_cannot_be_read_is_told_with_the_cure(text: str) -> None:
+    with pytest.raises(ValueError, match="export"):
+        Times(UTC, NOW).read(text, lambda: None)
+
+
+def test_a_time_when_nothing_can_have_been_logged_is_refused() -> None:
+    check(NOW, NOW)
+    with pytest.raises(ValueError, match="before there was KMS"):
+        check(0, NOW)
+    with pytest.raises(ValueError, match="later than now"):
+        check(NOW + 3 * DAY, NOW)
+    with pytest.raises(ValueError, match="is not a time"):
+        iso_to_ms("June")
+    assert client_clock("2026/06/01 10:00") == datetime(2026, 6, 1, 10)
+    assert client_clock("2026/02/31 10:00") is client_clock(None) is None
+
+
+@pytest.mark.parametrize(
+    ("head", "table"),
+    [
+        ("", False),
+        ("#TYPE System.Diagnostics.Eventing.Reader.EventLogRecord\n", True),
+        ("Message,Id,TimeCreated\n", True),
+        ('"a heading without an end', False),
+        ("Stufe;Datum;Quelle;ID;Text\nInfo;01.06.2026 10:00:00;Security-SPP;12290;0x0,25\n", True),
+        ("one,two,three,four\n1,2,3,4\n", False),
+    ],
+)
+def test_a_table_of_events_is_known_by_its_beginning(head: str, table: bool) -> None:
+    assert looks_like_table(head) is table
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("one,two,three,four\na,b,c,d\n", "its columns are not those of an export of events"),
+        ("Id,Message\n12290,x\n", "the export has no column TimeCreated"),
+        ("Id,TimeCreated\n12290,2026-06-01 10:00:00\n", "the export has no column Message"),
+        ("Message,Id,TimeCreated\nx,12290\n", "2 values under 3 headings"),
+    ],
+)
+def test_a_table_that_is_none_of_events_is_told_so(text: str, said: str) -> None:
+    [broken] = read_table(io.StringIO(text), Times(UTC, NOW))
+    assert isinstance(broken, BrokenEvent)
+    assert said in broken.why
+
+
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [
+        ("", "no System element"),
+        ("<System><EventID>x</EventID></System>", "the event's id is not a number"),
+        (
+            "<System><EventID>12290</EventID><Provider Name='Microsoft-Windows-Security-SPP'/>"
+            "<Channel>Key Management Service</Channel></System>",
+            "no TimeCreated element",
+        ),
+    ],
+)
+def test_an_event_in_xml_without_what_it_must_have_is_broken(inside: str, said: str) -> None:
+    broken = parse_event(f"<Event>{inside}</Event>", "line 1")
+    assert isinstance(broken, BrokenEvent)
+    assert said in broken.why
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("kms1", "KMS1.corp.example", True),
+        ("", "kms1", True),
+        ("kms1.a.example", "kms1.b.example", False),
+        ("kms1", "kms2", False),
+    ],
+)
+def test_a_computer_without_its_domain_is_the_same(one: str, other: str, same: bool) -> None:
+    assert same_computer(one, other) is same_computer(other, one) is same
+
+
+def test_what_is_dropped_is_gone_from_a_record() -> None:
+    privacy = Privacy(PrivacyPolicy(peer=Keep.DROP, machine=Keep.DROP, cmid=Keep.DROP), b"")
+    kept: Record = privacy.apply(known(START, "pc1", peer="10.0.0.1"))
+    assert (kept.peer, kept.machine, kept.cmid, kept.client) == (None, None, None, "10.0.0.7")
+
+
+def test_a_store_remembers_the_policy_and_needs_its_salt(store: Engine, tmp_path: Path) -> None:
+    assert stored_privacy(store).policy == PrivacyPolicy()
+    salt = tmp_path / "audit.salt"
+    write_policy(store, PrivacyPolicy(machine=Keep.DROP), salt)
+    assert stored_privacy(store).policy.machine is Keep.DROP
+    insert_batch(store, [opaque(START)])
+    with reading(store) as connection:
+        assert list(first_look(connection)) == []
+    write_policy(store, PrivacyPolicy(client=Keep.HASH), salt)
+    with pytest.raises(StoreError, match="which is missing; restore that file"):
+        stored_privacy(store)
+    salt.write_bytes(b"short")
+    salt.chmod(0o600)
+    with pytest.raises(StoreError, match=f"must be {SALT_BYTES} bytes"):
+        stored_privacy(store)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, None),
+        ({"forward_to": "postgresql://u@db.example.com/audit"}, None),
+        ({"forward_to": "elsewhere.sqlite"}, "the audit forwards to PostgreSQL; give forward_to a postgresql:// URL"),
+        ({"privacy": PrivacyPolicy(client=Keep.HASH)}, None),
+    ],
+)
+def test_what_would_keep_the_audit_from_starting_is_found_beforehand(
+    tmp_path: Path, settings: dict[str, Any], said: str | None
+) -> None:
+    tried = AuditSettings(store=str(tmp_path / "audit.sqlite"), **settings)
+    if said is None:
+        try_settings(tried)
+        assert (tmp_path / "audit.salt").exists() is tried.privacy.hashes
+        (tmp_path / "audit.salt").write_bytes(b"short")
+        if tried.privacy.hashes:
+            with pytest.raises(StoreError, match="must be 32 bytes"):
+                try_settings(tried)
+    else:
+        with pytest.raises(StoreError, match=said):
+            try_settings(tried)
+
+
+def test_a_store_that_is_of_the_wrong_kind_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="a central store is a PostgreSQL"):
+        open_central_reader(str(tmp_path / "a.sqlite"))
+    with pytest.raises(StoreError, match="works on the embedded SQLite store only"):
+        sqlite_path(open_engine("postgresql://u@db.example.com/audit"))
+    with pytest.raises(StoreError, match="is not a URL of a store"):
+        store_url("postgresql://u@db.example.com:port/audit")
+    engine = create_engine(f"sqlite:///{tmp_path}/empty.sqlite")
+    with reading(engine) as connection:
+        assert "has none of the audit's tables" in str(revision_fault(connection))
+    engine.dispose()
+
+
+def test_cmids_are_looked_at_in_the_time_that_is_asked_for(store: Engine) -> None:
+    insert_batch(store, [known(START, "pc1", cmid=uuid("c")), known(START + DAY, "pc2", "10.0.0.8", cmid=uuid("c"))])
+    with reading(store) as connection:
+
+        def found(**asked: Any) -> int:
+            return len(
+                duplicates(connection, Query(now=datetime.fromtimestamp((START + 2 * DAY) / 1000, UTC), **asked)).rows
+            )
+
+        assert found() == 1
+        assert found(machine="pc1") == 1
+        assert found(machine="pc3") == 0
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ([{"id": uuid("a"), "name": "A"}, {"id": uuid("b"), "name": "B"}], None),
+        ([{"id": uuid("a"), "name": "A"}, {"id": uuid("a"), "name": "B"}], "contradictions"),
+        ([{"id": "Windows", "name": "A"}], "'Windows' is not an activation id; write it as slmgr /dlv prints it"),
+    ],
+)
+def test_a_product_is_named_once_by_its_id(named: list[dict[str, str]], said: str | None) -> None:
+    if said is None:
+        assert [each.name for each in ProductsSettings.model_validate({"named": named}).names] == ["A", "B"]
+    else:
+        with pytest.raises(ValueError, match=said):
+            ProductsSettings.model_validate({"named": named})
