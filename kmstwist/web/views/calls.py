@@ -98,7 +98,10 @@ def code(asking: Asking, question: CodeQuestion) -> Code:
     """One code. Raises `NotThere` for one that is not known and that no call ended with."""
     since = asking.now - timedelta(days=question.days)
     means = meaning_of(question.name)
-    total, rows = met(asking.connection, question.name, since, None, question.rows, question.offset)
+    key = ("met", question.name, question.days, question.rows, question.offset)
+    total, rows = asking.kept.get(
+        key, lambda: met(asking.connection, question.name, since, None, question.rows, question.offset)
+    )
     if not means.meaning and not total:
         raise NotThere(f"{question.name!r} is not a code that is known here, and no call ended with it")
     latest = latest_calls(asking.connection, Which(code=question.name, since=since), 10)

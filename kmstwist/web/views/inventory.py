@@ -114,7 +114,7 @@ def product(asking: Asking, question: Named) -> Product:
 def network(asking: Asking, question: Named) -> Network:
     """One network. Raises `NotThere`."""
     here = schema.machines.c.network == question.name
-    rows = network_rows(asking.connection, Query(asking.now), here)
+    rows = asking.kept.get(f"network {question.name}", lambda: network_rows(asking.connection, Query(asking.now), here))
     if not rows:
         raise NotThere(f"no machine has called from a network {question.name!r}")
     wanted = Wanted(asking.now, network=question.name, order=Order.EXPIRES)
