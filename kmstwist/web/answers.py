@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, AnyStr
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -37,6 +37,11 @@ class SafeRequest(Request):
         for name, value in HEADERS.items():
             self.setHeader(name, value)
         super().process()
+
+    def setHeader(self, name: AnyStr, value: AnyStr) -> None:
+        """Set any but the one that names the software and its version."""
+        if name not in ("Server", b"Server"):
+            super().setHeader(name, value)
 
 
 class ReadOnly(Resource):

@@ -75,6 +75,7 @@ def test_a_head_has_no_body_and_the_headers_of_the_answer(sites: Sites) -> None:
     for path in ("/", "/machines", "/api/machines?format=csv", "/reports/clients", "/static/site.css", "/events"):
         head, _, body = get(sites.urls["busy"], path, "HEAD").partition(b"\r\n\r\n")
         assert (status(head), body) == (200, b""), path
+        assert b"\r\nServer:" not in head, path
         for name, value in HEADERS.items():
             if name != "Cache-Control":
                 assert f"{name}: {value}".lower().encode() in head.lower(), path
@@ -157,6 +158,13 @@ def test_a_strange_question_is_answered_with_what_is_wrong(question: str, sites:
         assert status(answer) == 400
         # In JSON, which no browser takes for a page, it may stand.
         assert prefix == "/api/" or b"<script>" not in answer
+
+
+@pytest.mark.parametrize("page", ["machines", "products", "networks", "activity", "duplicates"])
+def test_a_page_after_the_last_one_says_so_and_not_that_there_is_nothing(page: str, sites: Sites) -> None:
+    answer = get(sites.urls["busy"], f"/{page}?page=999999")
+    assert status(answer) == 200
+    assert b"There are not so many pages." in answer
 
 
 def test_a_page_with_all_it_needs_is_under_200_kb_and_asks_for_nothing_elsewhere(sites: Sites) -> None:
