@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 from kmstwist.networks import Network, parse_network
+from kmstwist.problem import Problem
 
 Seconds = Annotated[float, Field(ge=0.1, le=86_400)]
 CidrNetwork = Annotated[Network, BeforeValidator(parse_network)]
@@ -43,7 +44,7 @@ class Contradictions(ValueError):
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
-        super().__init__(f"{len(self.faults)} contradictions")
+        super().__init__("\n".join(str(Problem(fault.said, fault.cure)) for fault in self.faults))
 
 
 class Section(BaseModel):

@@ -227,7 +227,7 @@ def test_cmids_are_looked_at_in_the_time_that_is_asked_for(store: Engine) -> Non
     ("named", "said"),
     [
         ([{"id": uuid("a"), "name": "A"}, {"id": uuid("b"), "name": "B"}], None),
-        ([{"id": uuid("a"), "name": "A"}, {"id": uuid("a"), "name": "B"}], "contradictions"),
+        ([{"id": uuid("a"), "name": "A"}, {"id": uuid("a"), "name": "B"}], "is named twice; keep one name"),
         ([{"id": "Windows", "name": "A"}], "'Windows' is not an activation id; write it as slmgr /dlv prints it"),
     ],
 )
