@@ -35,6 +35,8 @@ def parse_host_port(text: str, default_port: int = DEFAULT_PORT) -> HostPort:
 
     Raises `AddressError`.
     """
+    if (url := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)) is not None:
+        raise AddressError(f"'{text}' is a URL", f"write HOST or HOST:PORT, without {url[0]}")
     bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", text)
     if bracketed:
         host, port = bracketed.group(1), bracketed.group(2)

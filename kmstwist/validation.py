@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,7 +72,15 @@ def problem_of(details: ErrorDetails, given: str | None = None) -> Problem:
         case _:
             wanted = f"{details['msg'][:1].lower()}{details['msg'][1:]}"
     given = shown(details["input"]) if given is None else given
+    if kind in ("int_type", "float_type") and _has_unit(details["input"]):
+        cure = "write the number alone, in the unit that docs/reference/configuration.md gives"
+        return Problem(f"{wanted}, not {given}" if given else wanted, cure)
     return Problem(f"{wanted}, not {given}" if given else wanted)
+
+
+def _has_unit(value: Any) -> bool:
+    """Whether it is a number with a unit behind it, as in "30s"."""
+    return isinstance(value, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*[a-zA-Z]+\s*", value) is not None
 
 
 def shown(value: Any) -> str:

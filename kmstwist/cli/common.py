@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kmstwist.addresses import AddressError, HostPort, parse_host_port
+from kmstwist.addresses import AddressError, HostPort, is_address, parse_host_port
 from kmstwist.networks import network_of
 from kmstwist.problem import WrongValue
 
@@ -33,7 +33,9 @@ class HostPortType(click.ParamType[HostPort]):
             if ":" in found.host and not str(value).startswith("[") and value.rpartition(":")[2].isdigit():
                 # An address in itself, whose last part may have been meant for a port.
                 address, _, port = value.rpartition(":")
-                click.echo(f"taken for {found}; for port {port} of another address write [{address}]:{port}", err=True)
+                if is_address(address):
+                    told = f"taken for {found}; for port {port} of another address write [{address}]:{port}"
+                    click.echo(told, err=True)
             return found
         except AddressError as error:
             self.fail(str(error), param, ctx)

@@ -150,7 +150,7 @@ def script(shell: str) -> str:
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(list(SHELLS)))
+@click.argument("shell", type=click.Choice(list(SHELLS)), metavar="{" + "|".join(SHELLS) + "}")
 def completion(shell: str) -> None:
     """Print what SHELL reads to complete kmstwist's command lines.
 

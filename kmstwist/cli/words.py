@@ -29,6 +29,7 @@ _WORDS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     ),
     (re.compile(r"^Option (\S+) requires (?:an argument|(\d+) arguments)\.$"), r"\1 needs a value after it."),
     (re.compile(r"^Option (\S+) does not take a value\.$"), r"\1 takes no value."),
+    (re.compile(r"^No such option:? '(-\d\S*)'\.?(?= |$).*"), r"\1 is a number below zero, and none is taken here."),
     (re.compile(r"^No such option:? (\S+?)\.?(?= |$)"), r"there is no option \1."),
     (re.compile(r"^No such command:? (\S+?)\.?(?= |$)"), r"there is no command \1."),
     (re.compile(r"\. Did you mean '([^']*)'\?$"), r"; did you mean \1?"),

@@ -117,6 +117,12 @@ def _visible_option(override: Override) -> str:
 def _read(file: Path) -> str:
     try:
         content = file.read_bytes()
+    except IsADirectoryError:
+        raise ConfigError([Problem("is a folder", "name a file", str(file))]) from None
+    except FileNotFoundError:
+        raise ConfigError([Problem("there is no such file", "see how its name is spelt", str(file))]) from None
+    except PermissionError as error:
+        raise ConfigError([Problem(f"cannot be read: {error.strerror}", "run it with sudo", str(file))]) from None
     except OSError as error:
         raise ConfigError([Problem(f"cannot be read: {error.strerror}", where=str(file))]) from None
     try:

@@ -140,7 +140,7 @@ def _suggestion(name: str, asked: frozenset[str]) -> str:
         common = {product.name: len(words & asked - names.LINES) for words, product in _variants()}
         most = max(common.values())
         found = [each for each, shared in common.items() if shared == most][:_SUGGESTIONS] if most else []
-    return f"did you mean {_listed(found)}?" if found else ""
+    return f"did you mean {_listed(found)}?" if found else "`kmstwist keys` lists those there are"
 
 
 @cache

@@ -123,7 +123,9 @@ def explain_listen_error(where: str, error: OSError) -> StartupError:
             f"{what} needs privileges", f"start as root with --uid, or choose a port above 1023 with {option}"
         )
     if error.errno == errno.EADDRNOTAVAIL:
-        return StartupError(f"cannot listen on {where}: no interface of this machine has that address")
+        return StartupError(
+            f"cannot listen on {where}: no interface of this machine has that address", "see those it has: ip address"
+        )
     return StartupError(f"cannot listen on {where}: {error.strerror or error}")
 
 

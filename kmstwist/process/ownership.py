@@ -52,6 +52,11 @@ class Ownership:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._descriptor = os.open(path, flags, 0o600)
+        except (FileExistsError, NotADirectoryError):
+            raise StartupError(
+                f"the state folder {folder} cannot be used: it is, or stands below, a file",
+                "name a folder (--state-dir)",
+            ) from None
         except OSError as error:
             raise StartupError(
                 f"the state folder {folder} cannot be used: {error.strerror}; name one that this user may write "

@@ -93,10 +93,15 @@ def load_users(path: Path) -> dict[str, str]:
     return users
 
 
-def with_user(text: str, name: str, hashed: str) -> str:
-    """The file's text with a user added, or given another password. Raises `ValueError` for a name that is none."""
+def refuse_bad_name(name: str) -> None:
+    """Raises `ValueError` for a name that is none."""
     if not _NAME.match(name):
         raise ValueError(f"{name!r} is not a user name: it has no spaces and no colon")
+
+
+def with_user(text: str, name: str, hashed: str) -> str:
+    """The file's text with a user added, or given another password. Raises `ValueError` for a name that is none."""
+    refuse_bad_name(name)
     kept = [line for line in text.splitlines() if not line.startswith(f"{name}:")]
     return "\n".join([*kept, f"{name}:{hashed}"]) + "\n"
 

@@ -69,7 +69,7 @@ WITHOUT_JSON = {
     "lab ospp": "prints what Windows' own program prints",
     "lab shim": "does something, and says so",
     "lab slmgr": "prints what Windows' own program prints",
-    "log": "prints log lines; --format says in which form",
+    "log": 'prints the lines of the log, which is JSON itself with log_format = "json"',
     "products import": "does something, and says so",
     "serve": "runs the server",
     "service install": "does something, and says so",

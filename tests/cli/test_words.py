@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from kmstwist.cli.common import HOST_PORT
 from kmstwist.cli.main import kmstwist
 from kmstwist.cli.reference import contexts
 
@@ -28,6 +30,10 @@ from kmstwist.cli.reference import contexts
         ("gateway status --port", "'--port' needs a value after it."),
         ("gateway status --json=3", "'--json' takes no value."),
         ("gateway status --prot 3", "there is no option '--prot'; did you mean --port?"),
+        ("probe http://h", "'http://h' is a URL; write HOST or HOST:PORT, without http://"),
+        ("completion tcsh", "'tcsh' is none of bash, zsh, fish."),
+        ("lab machine age PC2 -5", "-5 is a number below zero, and none is taken here."),
+        ("web password bob", "there is no terminal to ask for the password at; give it with --password"),
         ("--bogus", "there is no option '--bogus'."),
         ("setup-client", "--product NAME is missing: the product, as `kmstwist keys` lists it."),
         ("probe", "HOST is missing; type `kmstwist probe HOST`."),
@@ -91,3 +97,23 @@ def _wrong_values(command: click.Command) -> Iterator[list[str]]:
             yield [option.opts[0]]
             if isinstance(option.type, click.IntRange | click.FloatRange | click.Choice):
                 yield [option.opts[0], "no-such-value"]
+
+
+def test_a_password_comes_from_a_pipe_where_there_is_no_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "users"
+    said = CliRunner().invoke(kmstwist, ["web", "password", "bob", "--file", str(file)], input="LAB-word\n")
+    assert said.exit_code == 0, said.output
+    assert file.read_text(encoding="utf-8").startswith("bob:scrypt$")
+    assert "LAB-word" not in said.output
+
+
+@pytest.mark.parametrize(("words", "told"), [("probe ::1:1690", True), ("probe ::1", False)])
+def test_an_address_is_taken_for_what_it_may_be_and_said(words: str, told: bool) -> None:
+    said = CliRunner().invoke(takes_host, words.split()[1:])
+    assert ("write [::1]:1690" in said.stderr) is told
+
+
+@click.command()
+@click.argument("host", type=HOST_PORT)
+def takes_host(host: object) -> None:
+    """A command that takes a host and does nothing."""

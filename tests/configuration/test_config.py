@@ -233,12 +233,12 @@ def test_a_url_of_postgresql_is_taken_as_it_is(write: Any, url: str) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
-    assert mistakes(tmp_path / "absent.toml") == [" cannot be read: No such file or directory"]
+    assert mistakes(tmp_path / "absent.toml") == [" there is no such file; see how its name is spelt"]
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     assert mistakes(tmp_path / "binary.toml") == ["1: not UTF-8 text; save the file as UTF-8"]
     (tmp_path / "latin.toml").write_bytes(b"[server]\nport = 1\n# f\xfcr Windows\n")
     assert mistakes(tmp_path / "latin.toml") == ["3: not UTF-8 text; save the file as UTF-8"]
-    assert mistakes(tmp_path) == [" cannot be read: Is a directory"]
+    assert mistakes(tmp_path) == [" is a folder; name a file"]
 
 
 def test_a_mark_of_the_byte_order_and_windows_line_ends_are_taken(tmp_path: Path) -> None:
@@ -420,3 +420,12 @@ def test_the_central_store_of_the_reports_is_a_postgresql(write: Any) -> None:
     assert "2: web.store: has an @ in its user or password that must be written as %40" in mistake
     assert "cret" not in mistake.replace("password", "")
     assert load(write('[web]\nstore = "postgresql://reader@h/db"\n')).config.web.store == "postgresql://reader@h/db"
+
+
+@pytest.mark.parametrize("text", ["30s", "500 ms", "1.5h"])
+def test_a_number_with_a_unit_is_told_to_stand_alone(write: Any, text: str) -> None:
+    [mistake] = mistakes(write(f'[server.timeouts]\nidle = "{text}"\n'))
+    assert mistake == (
+        f'2: server.timeouts.idle: must be a number, not "{text}"; write the number alone, in the unit that '
+        "docs/reference/configuration.md gives"
+    )

@@ -222,7 +222,8 @@ def _import(importer: Importer, path: Path) -> ImportResult | None:
     except (UnknownFormat, EvtxMissing, NoFile) as error:
         say(f"{path}: {error}", err=True)
     except OSError as error:
-        say(f"{path}: {error.strerror or error}", err=True)
+        cure = f"; name the files in it, or see `kmstwist events watch {path}`" if path.is_dir() else ""
+        say(f"{path}: {error.strerror or error}{cure}", err=True)
     return None
 
 

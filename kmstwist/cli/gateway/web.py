@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -26,13 +27,14 @@ def web() -> None:
 @web.command()
 @click.argument("name")
 @click.option("--file", type=ANY_PATH, default=DEFAULT_FILE, show_default=True, help="The file of users.")
-@click.password_option(help="The password; asked for if left out, which keeps it out of the shell's history.")
-def password(name: str, file: Path, password: str) -> None:
+@click.option("--password", help="The password; asked for if left out, which keeps it out of the shell's history.")
+def password(name: str, file: Path, password: str | None) -> None:
     """Add user NAME to the file of users, or give NAME another password. Name the file with users in [web]."""
-    from kmstwist.web.passwords import hash_password, with_user
+    from kmstwist.web.passwords import hash_password, refuse_bad_name, with_user
 
     try:
-        hashed = hash_password(password)
+        refuse_bad_name(name)
+        hashed = hash_password(password if password is not None else _asked_for())
         with rights_for_named(file):
             text = file.read_text(encoding="utf-8") if file.exists() else ""
             fresh = file.with_name(file.name + ".new")
@@ -50,3 +52,13 @@ def password(name: str, file: Path, password: str) -> None:
     except OSError as error:
         raise click.ClickException(f"{file} cannot be written: {error.strerror}; name another with --file") from None
     say(f"{name} may look. The server must be able to read {file}; it reads it when it starts.")
+
+
+def _asked_for() -> str:
+    """The password, typed twice at a terminal; without one it is the line that comes in."""
+    if not sys.stdin.isatty():
+        if piped := sys.stdin.readline().rstrip("\r\n"):
+            return piped
+        raise click.UsageError("there is no terminal to ask for the password at; give it with --password")
+    typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return typed
