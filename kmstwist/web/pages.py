@@ -223,7 +223,7 @@ def common(asker: Asker, status: Status, name: str) -> dict[str, Any]:
 
 def problem_page(asker: Asker, status: Status, code: int, sentence: str, name: str = "nothing") -> bytes:
     """A page for what is not there, or cannot be shown now."""
-    titles = {404: "Not found", 503: "Not now"}
+    titles = {404: "Not found", 503: "Cannot be shown now"}
     return render(
         "problem.html", **common(asker, status, name), title=titles.get(code, "Error"), sentence=sentence, code=code
     )

@@ -318,6 +318,11 @@ async def test_a_store_that_is_not_there_now_is_no_traceback(site: Callable[...,
 
     status, text, _ = await site(stopping).get("/reports/clients")
     assert (status, "The audit's store cannot be read: the server is about to stop." in told(text)) == (503, True)
+    # The first page shows what is known without it, and tells neither that the audit is off nor that all is well.
+    status, text, _ = await site(stopping).get("/")
+    assert (status, "cannot be read: the server is about to stop." in told(text)) == (200, True)
+    assert "The audit is off" not in told(text)
+    assert "nothing asks for attention" not in told(text)
 
 
 class Threads:

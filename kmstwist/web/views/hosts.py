@@ -35,9 +35,9 @@ def hosts(asking: Asking, question: Since) -> Hosts:
     return Hosts(snapshot.mode, question.days, host_rows(snapshot, _numbers(asking, question.days)))
 
 
-def _numbers(asking: Asking, days: int) -> Mapping[str, Asked]:
+def _numbers(asking: Asking, days: int) -> Mapping[str, Asked] | None:
     if asking.store is None:
-        return {}
+        return None
     since = asking.now - timedelta(days=days)
     return asking.kept.get(f"asked {days}", lambda: asked(asking.connection, since))
 

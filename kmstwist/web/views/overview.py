@@ -93,7 +93,7 @@ def overview(asking: Asking, question: SpanQuestion) -> Overview:
 
 def _hosts(asking: Asking) -> list[HostRow]:
     """All hosts; where there are many, those that are not well stand first."""
-    rows = host_rows(asking.status.snapshot, {} if asking.store is None else _asked(asking))
+    rows = host_rows(asking.status.snapshot, None if asking.store is None else _asked(asking))
     return rows if len(rows) <= HOSTS else sorted(rows, key=lambda row: row.urgency is Urgency.GOOD)
 
 

@@ -37,7 +37,7 @@ class HostRow(ReportRow):
     """A KMS host behind the gateway, or one that only the records know (`state` is "" then).
 
     `share` is the part of the calls that it gets among those of its priority; 0 while it gets none. `command` drains
-    or resumes it. `granted`, `refused`, `mean_ms` are the audit's, of the days asked for.
+    or resumes it. `granted`, `refused`, `mean_ms` are the audit's, of the days asked for, None where it is off.
     """
 
     name: Annotated[str, Heading("KMS host", Kind.NAME)]
@@ -52,8 +52,8 @@ class HostRow(ReportRow):
     last_error_at: Annotated[datetime | None, Heading("Last error at", Kind.TIME, spare=True)]
     connections: Annotated[int | None, Heading("Connections", Kind.NUMBER, spare=True)]
     waiting: Annotated[int | None, Heading("Calls waiting", Kind.NUMBER, spare=True)]
-    granted: Annotated[int, Heading("Activations", Kind.NUMBER)]
-    refused: Annotated[int, Heading("Refusals", Kind.NUMBER)]
+    granted: Annotated[int | None, Heading("Activations", Kind.NUMBER)]
+    refused: Annotated[int | None, Heading("Refusals", Kind.NUMBER)]
     mean_ms: Annotated[float | None, Heading("Mean answer ms", Kind.NUMBER)]
     last_call: Annotated[datetime | None, Heading("Last call in the hour from", Kind.TIME, spare=True)]
     command: Annotated[str, Heading("Command", spare=True)]
@@ -119,15 +119,20 @@ def latency_row(latency: Latency) -> LatencyRow:
     return LatencyRow(at(latency.at), _ms(latency.half), _ms(latency.most), _ms(latency.nearly_all), latency.calls)
 
 
-def host_rows(snapshot: Snapshot, asked: Mapping[str, Asked]) -> list[HostRow]:
-    """The hosts that are asked now in their order, then those that only the records know."""
-    rows = [_host_row(snapshot, one, asked.get(one.name)) for one in snapshot.upstreams]
+def host_rows(snapshot: Snapshot, audit: Mapping[str, Asked] | None) -> list[HostRow]:
+    """The hosts that are asked now in their order, then those that only the records know.
+
+    `audit` has each one's calls, None where there is no audit or its store cannot be read: no number is told then.
+    """
+    asked = audit or {}
+    none = None if audit is None else 0
+    rows = [_host_row(snapshot, one, asked.get(one.name), none) for one in snapshot.upstreams]
     known = {one.name for one in snapshot.upstreams}
     rows.sort(key=lambda row: (row.priority or 0, row.name))
     return rows + [_past_row(name, numbers) for name, numbers in sorted(asked.items()) if name not in known]
 
 
-def _host_row(snapshot: Snapshot, one: UpstreamState, numbers: Asked | None) -> HostRow:
+def _host_row(snapshot: Snapshot, one: UpstreamState, numbers: Asked | None, none: int | None) -> HostRow:
     # The best priority with a host that serves gets all calls, by weight.
     serving = [each for each in snapshot.upstreams if each.serves]
     best = min((each.priority for each in serving), default=None)
@@ -147,8 +152,8 @@ def _host_row(snapshot: Snapshot, one: UpstreamState, numbers: Asked | None) -> 
         last_error_at=_maybe(one.last_error_at),
         connections=one.idle + one.busy,
         waiting=one.waiting,
-        granted=0 if numbers is None else numbers.granted,
-        refused=0 if numbers is None else numbers.refused,
+        granted=none if numbers is None else numbers.granted,
+        refused=none if numbers is None else numbers.refused,
         mean_ms=None if numbers is None else numbers.mean_ms,
         last_call=None if numbers is None else numbers.last,
         command=f"kmstwist upstreams {verb} {shlex.quote(one.name)}",
