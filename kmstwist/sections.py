@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -50,4 +50,10 @@ class Contradictions(ValueError):
 class Section(BaseModel):
     """A table of the configuration file: it takes no names it does not know, and never changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # What checks values is made when something is checked first: once for the whole file, not for each section too.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    @classmethod
+    def untouched(cls) -> Self:
+        """The section with all its defaults, for one that it is in. Nothing is checked, nor made to check it."""
+        return cls.model_construct()

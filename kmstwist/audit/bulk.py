@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Executable, Table, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import Insert
 
 T = TypeVar("T")
@@ -33,7 +33,12 @@ def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def insert_for(dialect: str, table: Table) -> Any:
     """An insert into `table` in the store's dialect: both have ON CONFLICT, each in a construct of its own."""
-    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    if dialect != "postgresql":
+        return sqlite.insert(table)
+    # Here, because it takes a while to load, and most gateways have none.
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def dialect_of(connection: Writable) -> str:

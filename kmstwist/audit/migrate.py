@@ -1,4 +1,4 @@
-"""Bringing a store's tables to this version's shape, with Alembic, at start.
+"""Bringing a store's tables to this version's shape at start: a new one at once, an older one with Alembic.
 
 Two processes may start together on one store: each takes a lock first (a lock file beside an SQLite store, an
 advisory lock in PostgreSQL), so the second finds the work done.
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Column, Connection, Engine, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from kmstwist.audit import schema
@@ -23,7 +23,7 @@ from kmstwist.system.sqlitecodes import trouble_of
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 #: The revision this version of kmstwist works with, the last one in `migrations`. Written down, so that a start with a
-#: store that is up to date, as nearly every start is, need not load Alembic, which takes a fifth of a second.
+#: store that is new or up to date, as nearly every start is, need not load Alembic, which takes a fifth of a second.
 HEAD = "0004"
 
 # Any number that no other program on the same database uses: "kmstwist" in ASCII, as a signed 64-bit integer.
@@ -36,8 +36,13 @@ def migrate(engine: Engine) -> None:
     Raises StoreError if the store cannot be opened, or was made by a later version of kmstwist.
     """
     with _checked(engine) as connection:
-        if current_revision(connection) != HEAD:
-            _upgrade(connection)
+        revision = current_revision(connection)
+        if revision != HEAD:
+            schema.complete_for(connection.dialect.name)
+            if revision is None:
+                _make(connection)
+            else:
+                _upgrade(connection)
             connection.commit()
             if is_sqlite(engine) and not connection.exec_driver_sql("PRAGMA user_version").scalar_one():
                 # Tells this file from every other store (`storefile`).
@@ -103,6 +108,19 @@ def _unfinished(connection: Connection, revision: str | None) -> str | None:
         if missing:
             return f"is at revision {revision} and its table {table.name} has no {min(missing)}: {cure}"
     return None
+
+
+def _make(connection: Connection) -> None:
+    """Make the tables of a new store, as all revisions one after the other would (a test compares the two)."""
+    schema.metadata.create_all(connection)
+    revisions = Table(
+        "alembic_version",
+        MetaData(),
+        Column("version_num", String(32), nullable=False),
+        PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+    )
+    revisions.create(connection)
+    connection.execute(revisions.insert().values(version_num=HEAD))
 
 
 def _upgrade(connection: Connection) -> None:

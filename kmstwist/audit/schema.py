@@ -99,13 +99,22 @@ records = Table(
     sqlite_autoincrement=True,
 )
 # One machine's calls, the latest first.
-Index(
+_BY_MACHINE = Index(
     "ix_records_machine",
     caseless(records.c.machine),
     records.c.at,
     sqlite_where=records.c.machine.is_not(None),
-    postgresql_where=records.c.machine.is_not(None),
 )
+
+
+def complete_for(dialect: str) -> None:
+    """Add what only another database than SQLite is told of the tables.
+
+    SQLAlchemy loads a dialect that a table has an option for: most gateways would load PostgreSQL's for nothing.
+    """
+    if dialect == "postgresql":
+        _BY_MACHINE.dialect_kwargs["postgresql_where"] = records.c.machine.is_not(None)
+
 
 # One row for each product that a machine has KMS activate: Windows, and each of its Office products. `app` is the
 # application id, the product's where only that is known (an imported event), "" where neither is. `slot` tells an

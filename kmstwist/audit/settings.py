@@ -82,7 +82,7 @@ class AuditSection(Section):
     queue: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
         QUEUE, description="Records that may wait for a store that fails; more are counted and lost."
     )
-    privacy: PrivacySettings = PrivacySettings()
+    privacy: PrivacySettings = PrivacySettings.untouched()
 
     @field_validator("store")
     @classmethod

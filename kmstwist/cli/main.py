@@ -13,6 +13,7 @@ from kmstwist import __version__
 from kmstwist.cli.lazy import INTERRUPTED, LazyGroup, Verb
 from kmstwist.cli.output import OutputError, give_up_standard_output, watch_standard_output
 from kmstwist.cli.where import config_option, remember_config
+from kmstwist.startup import collect_rarely
 
 #: All verbs.
 VERBS = {
@@ -72,6 +73,7 @@ def kmstwist(ctx: click.Context, file: Path | None) -> None:
 
 def main() -> None:
     """The console script's entry: a closed pipe at the other end is not an error, nor is a terminal without Unicode."""
+    collect_rarely()
     watch_standard_output()
     if "_KMSTWIST_COMPLETE" in os.environ:
         from kmstwist.cli.completion import register

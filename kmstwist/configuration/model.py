@@ -98,9 +98,9 @@ class ServerSettings(Section):
         description="The Windows Server to behave as in RPC where one differs from another: for tests and monitoring "
         "that expect the answers of a certain one. No Windows or Office client notices.",
     )
-    timeouts: TimeoutSettings = TimeoutSettings()
-    limits: LimitSettings = LimitSettings()
-    log: LogSettings = LogSettings()
+    timeouts: TimeoutSettings = TimeoutSettings.untouched()
+    limits: LimitSettings = LimitSettings.untouched()
+    log: LogSettings = LogSettings.untouched()
 
 
 class LabSettings(Section):
@@ -131,13 +131,13 @@ class LabSettings(Section):
 class Config(Section):
     """The whole configuration: one line a section."""
 
-    server: ServerSettings = ServerSettings()
-    lab: LabSettings = LabSettings()
-    gateway: GatewaySettings = GatewaySettings()
-    admission: AdmissionSettings = AdmissionSettings()
-    audit: AuditSection = AuditSection()
-    products: ProductsSettings = ProductsSettings()
-    events: EventsSettings = EventsSettings()
-    dns: DnsSettings = DnsSettings()
-    web: WebSettings = WebSettings()
-    notify: NotifySettings = NotifySettings()
+    server: ServerSettings = ServerSettings.untouched()
+    lab: LabSettings = LabSettings.untouched()
+    gateway: GatewaySettings = GatewaySettings.untouched()
+    admission: AdmissionSettings = AdmissionSettings.untouched()
+    audit: AuditSection = AuditSection.untouched()
+    products: ProductsSettings = ProductsSettings.untouched()
+    events: EventsSettings = EventsSettings.untouched()
+    dns: DnsSettings = DnsSettings.untouched()
+    web: WebSettings = WebSettings.untouched()
+    notify: NotifySettings = NotifySettings.untouched()

@@ -158,8 +158,8 @@ class DnsSettings(Section):
         "without a port. By default those of /etc/resolv.conf.",
         examples=[("10.0.0.53",)],
     )
-    publish: PublishSettings = PublishSettings()
-    watch: WatchSettings = WatchSettings()
+    publish: PublishSettings = PublishSettings.untouched()
+    watch: WatchSettings = WatchSettings.untouched()
 
     @property
     def server_addresses(self) -> tuple[HostPort, ...]:

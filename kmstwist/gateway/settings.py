@@ -136,8 +136,8 @@ class GatewaySettings(Section):
     remember_clients: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
         100_000, description="Clients remembered so at most; past it the one that asked longest ago is forgotten."
     )
-    pool: PoolSettings = PoolSettings()
-    health: HealthSettings = HealthSettings()
+    pool: PoolSettings = PoolSettings.untouched()
+    health: HealthSettings = HealthSettings.untouched()
 
     @model_validator(mode="after")
     def _consistent(self) -> GatewaySettings:

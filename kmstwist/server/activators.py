@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import os
 import secrets
-from typing import Any
-
-from twisted.internet.interfaces import IStreamClientEndpoint
+from typing import TYPE_CHECKING, Any
 
 from kmstwist.clock import now
 from kmstwist.configuration.derived import lab_key_file, listening_ports, listens_at, refuse_ourselves, state_dir
 from kmstwist.configuration.model import Config
-from kmstwist.discovery.lookup.resolver import Lookup
-from kmstwist.gateway.discover import without_ourselves
-from kmstwist.gateway.lookup import HostsFound, find_hosts
-from kmstwist.gateway.service import GatewayService
 from kmstwist.gateway.settings import GatewaySettings
-from kmstwist.gateway.upstream import Target
-from kmstwist.kms.catalogue import products
-from kmstwist.lab.host import LabHost
-from kmstwist.lab.keys import LabKey, LabKeyError
-from kmstwist.lab.service import LabService
-from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabFileError, LabStore
 from kmstwist.reactor import Reactor
+from kmstwist.server.naming import Asking
 from kmstwist.startup import StartupError
-from kmstwist.transport.endpoints import Guarded, addresses_endpoint, endpoint_for
-from kmstwist.transport.errors import ConnectError
-from kmstwist.transport.lookups import share_lookups
+
+# A server is a lab or a gateway, and loads only what it is.
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IStreamClientEndpoint
+
+    from kmstwist.gateway.lookup import HostsFound
+    from kmstwist.gateway.service import GatewayService
+    from kmstwist.gateway.upstream import Target
+    from kmstwist.lab.service import LabService
 
 #: The niceness that `slmgr /cpri` on the lab host gives its process.
 _LOW_PRIORITY = 10
@@ -35,6 +30,12 @@ _random = secrets.SystemRandom()
 
 def make_lab(config: Config, reactor: Reactor) -> LabService:
     """The lab's host with its key and memory. Raises `StartupError`."""
+    from kmstwist.kms.catalogue import products
+    from kmstwist.lab.host import LabHost
+    from kmstwist.lab.keys import LabKey, LabKeyError
+    from kmstwist.lab.service import LabService
+    from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabFileError, LabStore
+
     folder = state_dir(config)
     try:
         file = lab_key_file(config)
@@ -65,8 +66,14 @@ def make_lab(config: Config, reactor: Reactor) -> LabService:
     return LabService(host, store, reactor, started_with=running)
 
 
-def make_gateway(config: Config, reactor: Reactor, lookup: Lookup, *, workers: int = 1) -> GatewayService:
+def make_gateway(config: Config, reactor: Reactor, asking: Asking, *, workers: int = 1) -> GatewayService:
     """The gateway before the configured upstreams. Raises `StartupError` where one of them is this gateway itself."""
+    from kmstwist.gateway.discover import without_ourselves
+    from kmstwist.gateway.service import GatewayService
+    from kmstwist.transport.endpoints import Guarded, addresses_endpoint, endpoint_for
+    from kmstwist.transport.errors import ConnectError
+    from kmstwist.transport.lookups import share_lookups
+
     settings = config.gateway
     own_ports = listening_ports(config)
     refuse_ourselves(config)
@@ -80,12 +87,21 @@ def make_gateway(config: Config, reactor: Reactor, lookup: Lookup, *, workers: i
     def ours(address: str) -> bool:
         return any(listens_at(config, address, port) for port in own_ports)
 
+    def endpoint(target: Target, timeout: float) -> IStreamClientEndpoint:
+        # A host by its name, or by the addresses that DNS gave for it, so that the name is not asked for twice.
+        if not target.addresses:
+            return endpoint_for(reactor, target.address.host, target.address.port, timeout)
+        return addresses_endpoint(reactor, target.addresses, target.address.port, timeout)
+
     async def look_up(domain: str) -> HostsFound:
-        return await find_hosts(domain, lookup, lambda targets: without_ourselves(targets, own_ports, ours))
+        # Here, because most gateways are told their hosts.
+        from kmstwist.gateway.lookup import find_hosts
+
+        return await find_hosts(domain, asking.lookup, lambda targets: without_ourselves(targets, own_ports, ours))
 
     return GatewayService(
         share_of(settings, workers),
-        lambda target, timeout: Guarded(_endpoint(reactor, target, timeout), not_ourselves),
+        lambda target, timeout: Guarded(endpoint(target, timeout), not_ourselves),
         reactor,
         random=_random.random,
         resolver=look_up,
@@ -102,10 +118,3 @@ def share_of(settings: GatewaySettings, workers: int) -> GatewaySettings:
             )
         }
     )
-
-
-def _endpoint(reactor: Reactor, target: Target, timeout: float) -> IStreamClientEndpoint:
-    """A host by its name, or by the addresses that DNS gave for it, so that the name is not asked for twice."""
-    if not target.addresses:
-        return endpoint_for(reactor, target.address.host, target.address.port, timeout)
-    return addresses_endpoint(reactor, target.addresses, target.address.port, timeout)

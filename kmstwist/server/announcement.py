@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twisted.application.service import MultiService
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -20,9 +21,7 @@ from kmstwist.configuration.derived import lab_key_file, server_name, state_dir,
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import ConfigError
 from kmstwist.configuration.whereabouts import Whereabouts
-from kmstwist.gateway.service import GatewayService
 from kmstwist.lab.keys import LabKeyError
-from kmstwist.lab.service import LabService
 from kmstwist.logevents import AS_ROOT, GATEWAY, HINT, LAB, STARTING, TOOK_OVER
 from kmstwist.process.control import socket_path
 from kmstwist.process.handover import TakeOver
@@ -30,6 +29,9 @@ from kmstwist.process.listening import Listeners
 from kmstwist.process.readiness import Notifier, one_listens
 from kmstwist.reactor import Reactor
 from kmstwist.system.privileges import ever_root
+
+if TYPE_CHECKING:
+    from kmstwist.lab.service import LabService
 
 _log = Logger(namespace="kmstwist.server")
 
@@ -46,21 +48,24 @@ class Announcement(MultiService):
     def __init__(
         self,
         config: Config,
-        activator: LabService | GatewayService | None,
+        lab: LabService | None,
         reactor: Reactor,
         listeners: Listeners,
         predecessor: TakeOver | None = None,
+        *,
+        answers: bool,
     ) -> None:
-        """`activator` is None in a supervisor, whose workers answer. `listeners` are those whose ports are told, once
-        they are open; `predecessor` is the server whose place this one takes."""
+        """`lab` is None in a gateway. `listeners` are those whose ports are told, once they are open; `predecessor` is
+        the server whose place this one takes. `answers` says whether this process answers clients: a supervisor's
+        workers do."""
         super().__init__()
-        answers = (lambda: True) if activator is not None else (lambda: one_listens(_worker_sockets(config)))
-        Notifier(reactor, answers=answers).setServiceParent(self)
+        ready = (lambda: True) if answers else (lambda: one_listens(_worker_sockets(config)))
+        Notifier(reactor, answers=ready).setServiceParent(self)
         self._config = config
         # Asked now and not when it is told: the default is another one for the user that a daemon becomes.
         self._state_dir = state_dir(config)
         self._usual_folder, self._usual_port = _untold()
-        self._activator = activator
+        self._lab = lab
         self._reactor = reactor
         self._listeners = listeners
         self._predecessor = predecessor
@@ -68,12 +73,11 @@ class Announcement(MultiService):
     def startService(self) -> None:
         """Say what runs, and what to try next."""
         super().startService()
-        activator = self._activator
-        is_lab = isinstance(activator, LabService)
+        lab = self._lab
         STARTING.emit(
             _log,
             version=__version__,
-            mode="lab" if is_lab else "gateway",
+            mode="gateway" if lab is None else "lab",
             python=platform.python_version(),
             pid=os.getpid(),
         )
@@ -81,12 +85,12 @@ class Announcement(MultiService):
             AS_ROOT.emit(_log, cure="start it as a user of its own, or with twistd --uid=USER")
         if self._predecessor is not None:
             TOOK_OVER.emit(_log, waited_ms=round(self._predecessor.waited * 1000))
-        if isinstance(activator, LabService):
+        if lab is not None:
             LAB.emit(
                 _log,
-                host_id=activator.host.host_id,
+                host_id=lab.host.host_id,
                 key=str(lab_key_file(self._config)),
-                clients=activator.remembered,
+                clients=lab.remembered,
                 note="rehearsal only: the lab grants no licences",
             )
             self._hint(self._activate_command)

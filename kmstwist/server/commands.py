@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -12,14 +12,16 @@ from kmstwist.admission.admission import Admission
 from kmstwist.clock import now
 from kmstwist.configuration.reading import ConfigError
 from kmstwist.conversation.factory import KmsFactory
-from kmstwist.gateway.directory import UnknownUpstream
-from kmstwist.gateway.service import GatewayService
-from kmstwist.gateway.upstream import Upstream
 from kmstwist.logevents import LEAVING, PAUSED, STILL_SWITCHED, SWITCHES_LOST, UPSTREAM_DRAIN
 from kmstwist.process.control import Command, CommandError
 from kmstwist.process.refusal import refused
 from kmstwist.server.reload import Reloader
 from kmstwist.server.switches import Switches, SwitchesError, SwitchesFile
+
+# A lab has none.
+if TYPE_CHECKING:
+    from kmstwist.gateway.service import GatewayService
+    from kmstwist.gateway.upstream import Upstream
 
 #: How many seconds a pause can be put off.
 LONGEST_AFTER = 3600.0
@@ -132,6 +134,8 @@ class Commands:
 
     def _switch(self, request: Mapping[str, Any], *, drained: bool) -> dict[str, Any]:
         directory = self._the_gateway().directory
+        from kmstwist.gateway.directory import UnknownUpstream
+
         name = str(request.get("upstream"))
         try:
             upstream = directory.named(name)

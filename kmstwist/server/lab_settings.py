@@ -6,20 +6,25 @@ file or the command line says goes first: it is the more deliberate of the two.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
 from kmstwist.configuration.derived import state_dir
 from kmstwist.configuration.model import Config
-from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabFileError, LabStore
 from kmstwist.startup import StartupError
+
+# A gateway has no use for them.
+if TYPE_CHECKING:
+    from kmstwist.lab.store import HostSettings
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def as_set_with_slmgr(config: Config) -> Config:
     """The configuration with the lab host's own settings in the places it leaves open. Raises `StartupError`."""
+    from kmstwist.lab.store import STORE_FILE_NAME, LabFileError, LabStore
+
     path = state_dir(config) / STORE_FILE_NAME
     if not path.exists():
         return config

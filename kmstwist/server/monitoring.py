@@ -3,44 +3,41 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
-from twisted.logger import Logger
 
 from kmstwist.addresses import HostPort
 from kmstwist.admission.admission import Admission
-from kmstwist.audit.engine import StoreError, open_central_reader, open_reader
-from kmstwist.audit.service import AuditService
 from kmstwist.audit.settings import AuditSection
 from kmstwist.clock import now
-from kmstwist.collecting.service import Collector
 from kmstwist.conversation.factory import KmsFactory
-from kmstwist.gateway.service import GatewayService
-from kmstwist.gateway.upstream import Upstream
 from kmstwist.kms.catalogue import APPLICATION_NAMES
-from kmstwist.lab.host import LabHost
-from kmstwist.lab.service import LabService
-from kmstwist.logevents import WEB
 from kmstwist.process.control import Command, ask, socket_path
 from kmstwist.process.descriptors import DescriptorWatch
 from kmstwist.reactor import Reactor
 from kmstwist.server.naming import Naming
 from kmstwist.startup import StartupError
 from kmstwist.telemetry.counters import Counters, LabCount, LabState, Snapshot, UpstreamState, together
-from kmstwist.web.asking import Store
-from kmstwist.web.passwords import PasswordFileError, load_users
-from kmstwist.web.settings import WebSettings, web_address
-from kmstwist.web.site import CONNECTIONS, make_site
-from kmstwist.web.watch import Source
+from kmstwist.web.settings import WebSettings
+
+# The site takes as long to load as all else, so it is loaded where there is to be one.
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from kmstwist.audit.service import AuditService
+    from kmstwist.collecting.service import Collector
+    from kmstwist.gateway.service import GatewayService
+    from kmstwist.gateway.upstream import Upstream
+    from kmstwist.lab.host import LabHost
+    from kmstwist.lab.service import LabService
+    from kmstwist.web.asking import Store
+    from kmstwist.web.service import WebService
+    from kmstwist.web.watch import Source
 
 #: Seconds a worker may take to tell its numbers; one that is busier is left out of this answer.
 _PATIENCE = 2.0
@@ -205,104 +202,11 @@ class WorkersObservation:
         return whole
 
 
-class WebService(Service):
-    """The listener of the site."""
-
-    def __init__(
-        self,
-        settings: WebSettings,
-        source: Source,
-        reactor: Reactor,
-        store: Store | None = None,
-        counted: Store | None = None,
-        most: int = CONNECTIONS,
-    ) -> None:
-        """`most` is how many connections there may be at once, and `counted` is as `make_site` takes it.
-
-        Raises `StartupError` where the file of users cannot be used.
-        """
-        assert settings.listen is not None
-        self._address = web_address(settings.listen)
-        try:
-            users = None if settings.users is None else load_users(Path(settings.users))
-        except PasswordFileError as error:
-            raise StartupError.of(error, "[web] users") from None
-        try_address(self._address)
-        self._guarded = users is not None
-        self._site = make_site(source, now, users, store, counted=counted, notice=settings.notice, reactor=reactor)
-        self._site.most = most
-        self._reactor = reactor
-        self._log = Logger(namespace="kmstwist.web")
-        self.port: Any = None
-
-    def privilegedStartService(self) -> None:
-        """Open the port. Raises `StartupError`."""
-        super().privilegedStartService()
-        address = self._address
-        try:
-            # The interface asks for factories of one kind of protocol; Twisted's own sites have several.
-            site: Any = self._site
-            self.port = self._reactor.listenTCP(address.port, site, interface=address.host)
-        except CannotListenError as error:
-            raise _not_had(address, error.socketError) from None
-
-    def startService(self) -> None:
-        """Say where it is."""
-        super().startService()
-        self._site.begin()
-        if self.port is not None:
-            host: Any = self.port.getHost()
-            name = f"[{host.host}]" if ":" in host.host else host.host
-            WEB.emit(self._log, url=f"http://{name}:{host.port}/", users="yes" if self._guarded else "no")
-
-    def pause(self) -> None:
-        """Accept nothing; who connects waits in the kernel's queue."""
-        if self.port is not None:
-            self.port.stopReading()
-
-    def resume(self) -> None:
-        """Accept again."""
-        if self.port is not None:
-            self.port.startReading()
-
-    def stopService(self) -> Deferred[None] | None:
-        """Close the port."""
-        super().stopService()
-        self._site.end()
-        if self.port is None:
-            return None
-        port, self.port = self.port, None
-        stopped: Deferred[None] | None = port.stopListening()
-        return stopped
-
-
-def try_address(address: HostPort) -> None:
-    """Raise `StartupError` where the address cannot be opened, before the process goes into the background."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((address.host, address.port))
-            trial.listen(1)
-        except OSError as error:
-            if isinstance(error, PermissionError) and os.getuid() == 0:
-                # A low port, tried as the user that we become; it is opened before that.
-                return
-            raise _not_had(address, error) from None
-
-
-def _not_had(address: HostPort, error: OSError) -> StartupError:
-    return StartupError(
-        f"port {address.port} of {address.host} cannot be opened ({error.strerror})",
-        "choose another with --web, or end what has it (ss -ltnp shows it)",
-        "[web] listen",
-    )
-
-
 def own_store(audit: AuditService | None) -> Store | None:
     """The store of this process's audit, for the reports; None where the audit is off."""
     if audit is None:
         return None
+    from kmstwist.audit.engine import StoreError
 
     def store() -> Engine:
         if not audit.running:
@@ -319,16 +223,23 @@ def store_of_workers(section: AuditSection, state_dir: Path) -> Store | None:
     """
     if not section.enabled:
         return None
+    from kmstwist.audit.engine import open_reader
+
     engine = open_reader(section.store_path(state_dir))
     return lambda: engine
 
 
 def make_web(
-    settings: WebSettings, source: Source, reactor: Reactor, store: Store | None, most: int = CONNECTIONS
+    settings: WebSettings, source: Source, reactor: Reactor, store: Store | None, most: int | None = None
 ) -> list[WebService]:
-    """The listener that `[web]` asks for, or none; it takes `most` connections at once. Raises `StartupError`."""
+    """The listener that `[web]` asks for, or none; it takes `most` connections at once, by default a site's own number.
+
+    Raises `StartupError`.
+    """
     if settings.listen is None:
         return []
+    from kmstwist.web.service import WebService
+
     return [WebService(settings, source, reactor, _central_store(settings) or store, store, most)]
 
 
@@ -336,6 +247,8 @@ def _central_store(settings: WebSettings) -> Store | None:
     """The central store that the reports are to show, opened for reading only; None where none is named."""
     if settings.store is None:
         return None
+    from kmstwist.audit.engine import StoreError, open_central_reader
+
     try:
         engine = open_central_reader(settings.store)
     except StoreError as error:

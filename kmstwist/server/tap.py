@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from twisted.application.service import MultiService
 
 from kmstwist.admission.admission import Admission
 from kmstwist.clock import now, run_on_monotonic_time
-from kmstwist.collecting.service import Collector
 from kmstwist.configuration.derived import (
     listening_ports,
     refuse_open_passwords,
@@ -28,54 +26,69 @@ from kmstwist.configuration.derived import (
 from kmstwist.configuration.model import Config
 from kmstwist.conversation.calls import Recorder
 from kmstwist.conversation.factory import KmsFactory
-from kmstwist.discovery.lookup.resolver import Lookup
-from kmstwist.gateway.service import GatewayService
 from kmstwist.kms.interface import KMS
 from kmstwist.kms.reach import REACH
-from kmstwist.lab.service import LabService
-from kmstwist.process.control import Command, ControlService, refuse_second, socket_path
+from kmstwist.process.control import ControlService, socket_path
 from kmstwist.process.descriptors import DescriptorWatch
-from kmstwist.process.handover import HandOver, NotHandedOver, TakeOver
+from kmstwist.process.handover import NotHandedOver, TakeOver
 from kmstwist.process.inherited import inherited_endpoints
 from kmstwist.process.listening import (
     Endpoints,
-    Listeners,
     ListeningService,
     adopted_endpoint,
     raise_file_limit,
     tried_endpoints,
 )
+from kmstwist.process.memory import settle
 from kmstwist.process.options import Options
-from kmstwist.process.ownership import Ownership, refuse_others_folder
+from kmstwist.process.ownership import refuse_others_folder
 from kmstwist.process.pidfile import PidFile
 from kmstwist.process.signals import Signals
 from kmstwist.process.workers.adoption import Adoption
-from kmstwist.process.workers.supervisor import Supervisor
 from kmstwist.process.workers.supervisor_watch import SupervisorWatch
 from kmstwist.reactor import Reactor, installed_reactor
 from kmstwist.rpc import WINDOWS_VERSIONS, AssociationGroups, Limits, RpcServer
 from kmstwist.server.activators import make_gateway, make_lab, share_of
 from kmstwist.server.announcement import Announcement
-from kmstwist.server.auditing import make_audit, try_store
+from kmstwist.server.auditing import make_audit
 from kmstwist.server.budget import budget_for, say_what_does_not_fit, share
-from kmstwist.server.collecting import make_collector
 from kmstwist.server.commands import Commands
 from kmstwist.server.lab_settings import as_set_with_slmgr
-from kmstwist.server.memory import settle
 from kmstwist.server.monitoring import Observation, WorkersObservation, make_web, own_store, store_of_workers
-from kmstwist.server.naming import Naming, make_naming
+from kmstwist.server.naming import Asking, Naming, make_naming
 from kmstwist.server.reload import Reloader
 from kmstwist.server.stopping import LameDuck, StoppingInOrder
+from kmstwist.server.succession import hand_over, own, predecessor_of, take_place
 from kmstwist.server.switches import SwitchesFile
 from kmstwist.server.telling import make_telling, targets_of
 from kmstwist.startup import StartupError
 from kmstwist.system.privileges import acting_as, load_for, make_folder_for
 from kmstwist.telemetry.log import redirect_log
 
-#: Seconds within which the kernel is done with a process that has ended.
-_LAST_OF_IT = 5.0
+if TYPE_CHECKING:
+    from kmstwist.collecting.service import Collector
+    from kmstwist.gateway.service import GatewayService
+    from kmstwist.lab.service import LabService
 
 __all__ = ["Options", "makeService"]
+
+#: What is loaded where the configuration asks for it, so that a server is soon there that has no use for it.
+_LOADED_LATER = (
+    "kmstwist.discovery.lookup.resolver",
+    "kmstwist.discovery.publishing.publisher",
+    "kmstwist.discovery.publishing.tsig",
+    "kmstwist.discovery.publishing.updater",
+    "kmstwist.discovery.strangers",
+    "kmstwist.gateway.lookup",
+    "kmstwist.gateway.service",
+    "kmstwist.lab.service",
+    "kmstwist.notify.service",
+    "kmstwist.notify.targets",
+    "kmstwist.process.workers.supervisor",
+    "kmstwist.server.collecting",
+    "kmstwist.transport.lookups",
+    "kmstwist.web.service",
+)
 
 
 def makeService(options: Options) -> MultiService:
@@ -103,7 +116,7 @@ def _make_root(options: Options, config: Config, reactor: Reactor) -> MultiServi
     """The server or the supervisor. What lies in the folders of the user that it becomes is opened as that user."""
     is_supervisor = config.server.workers > 1 and options.adoption is None
     identity = options.identity
-    load_for(identity)
+    load_for(identity, _LOADED_LATER)
     try:
         for folder in (state_dir(config), run_dir(config)):
             make_folder_for(identity, folder.absolute())
@@ -114,7 +127,7 @@ def _make_root(options: Options, config: Config, reactor: Reactor) -> MultiServi
         if not config.gateway.configured:
             config = as_set_with_slmgr(config)
         # What can be found wrong without the state folder is found before another server is asked to leave it.
-        predecessor = _predecessor(options, config)
+        predecessor = predecessor_of(options, config)
     # As root, for a port may need that.
     endpoints = _endpoints(config, options.adoption, predecessor, reactor)
     with acting_as(identity):
@@ -126,18 +139,20 @@ def _make_server(
     options: Options, config: Config, endpoints: Endpoints, predecessor: TakeOver | None, reactor: Reactor
 ) -> MultiService:
     adoption = options.adoption or Adoption(worker=0, of=1, ports=())
-    lookup = Lookup(reactor, config.dns.server_addresses)
-    gateway = make_gateway(config, reactor, lookup, workers=adoption.of) if config.gateway.configured else None
+    asking = Asking(reactor, config.dns.server_addresses)
+    gateway = make_gateway(config, reactor, asking, workers=adoption.of) if config.gateway.configured else None
     # Of several workers one looks after what the whole server has once: its forwarding and its name.
     naming = (
-        make_naming(config, gateway, listening_ports(config), reactor, lookup) if adoption.worker <= 1 else Naming()
+        make_naming(config, gateway, listening_ports(config), reactor, asking) if adoption.worker <= 1 else Naming()
     )
     # Of several workers none tells people: their supervisor does.
     targets = targets_of(config.notify) if options.adoption is None else []
-    _take_place(predecessor, config, lab=gateway is None)
+    take_place(predecessor, config, lab=gateway is None)
     if adoption.worker == 0:
-        _own(config, "lab" if gateway is None else "gateway", predecessor, reactor)
-    answering: LabService | GatewayService = gateway or make_lab(config, reactor)
+        own(config, "lab" if gateway is None else "gateway", predecessor, reactor)
+    lab = make_lab(config, reactor) if gateway is None else None
+    answering: LabService | GatewayService | None = gateway or lab
+    assert answering is not None
     audit = make_audit(
         config.audit,
         state_dir(config),
@@ -160,9 +175,8 @@ def _make_server(
         endpoints, factory, reactor, drain=config.server.timeouts.drain, identity=options.identity
     )
     reloader = Reloader(
-        options.effective, options.load, lambda new: _apply(new, factory, listening, answering, adoption, lookup)
+        options.effective, options.load, lambda new: _apply(new, factory, listening, gateway, lab, adoption, asking)
     )
-    lab = answering if isinstance(answering, LabService) else None
     observation = Observation(factory, admission, gateway, audit, naming, now(), lab, collector)
     # As the readiness check says it, so that every management client of RPC sees it, too.
     factory.rpc.listening = lambda: (
@@ -187,8 +201,8 @@ def _make_server(
         0 if worker else config.server.timeouts.lame_duck, lambda: setattr(admission, "leaving", True), reactor
     )
     if worker is None:
-        Announcement(config, answering, reactor, listening.listeners, predecessor).setServiceParent(root)
-        commands |= _hand_over(listening.listeners, lambda: listening.drain, keep_name, signals, duck)
+        Announcement(config, lab, reactor, listening.listeners, predecessor, answers=True).setServiceParent(root)
+        commands |= hand_over(listening.listeners, lambda: listening.drain, keep_name, signals, duck)
     else:
         commands["keep-name"] = keep_name
     if audit is not None:
@@ -216,6 +230,10 @@ def _make_server(
 
 
 def _make_collector(config: Config, reactor: Reactor, *, lab: bool) -> Collector | None:
+    if not config.events.listen:
+        return None
+    from kmstwist.server.collecting import make_collector
+
     store = str(config.audit.store_path(state_dir(config), lab=lab)) if config.audit.enabled else None
     return make_collector(config.events, store, reactor, drain=config.server.timeouts.drain)
 
@@ -235,12 +253,13 @@ def _apply(
     new: Config,
     factory: KmsFactory,
     listening: ListeningService,
-    answering: LabService | GatewayService,
+    gateway: GatewayService | None,
+    lab: LabService | None,
     adoption: Adoption,
-    lookup: Lookup,
+    asking: Asking,
 ) -> None:
     """Have a running server do as a changed configuration says, as far as that needs no restart."""
-    lookup.servers = new.dns.server_addresses
+    asking.servers = new.dns.server_addresses
     factory.timeouts = new.server.timeouts
     factory.tracing = new.server.log.level == "debug"
     factory.rpc.limits = _rpc_limits(new, adoption)
@@ -248,24 +267,26 @@ def _apply(
     listening.drain = new.server.timeouts.drain
     factory.admission.apply(new.admission, connections=budget_for(new, adoption).clients)
     redirect_log(new.server.log)
-    if isinstance(answering, GatewayService):
-        answering.apply(share_of(new.gateway, adoption.of))
-    else:
-        lab = as_set_with_slmgr(new).lab
-        answering.set_intervals(lab.activation_interval, lab.renewal_interval)
+    if gateway is not None:
+        gateway.apply(share_of(new.gateway, adoption.of))
+    if lab is not None:
+        settings = as_set_with_slmgr(new).lab
+        lab.set_intervals(settings.activation_interval, settings.renewal_interval)
 
 
 def _make_supervisor(
     options: Options, config: Config, endpoints: Endpoints, predecessor: TakeOver | None, reactor: Reactor
 ) -> MultiService:
+    from kmstwist.process.workers.supervisor import Supervisor
+
     # The workers make the gateway; a mistake is one sentence here, not one from each of them.
     refuse_ourselves(config)
     targets, path = targets_of(config.notify), socket_path(run_dir(config), server_name(config))
     supervisor = Supervisor(endpoints, options, workers_dir(config), reactor)
-    _take_place(predecessor, config, lab=False)
-    _own(config, "gateway", predecessor, reactor)
+    take_place(predecessor, config, lab=False)
+    own(config, "gateway", predecessor, reactor)
     root = StoppingInOrder()
-    Announcement(config, None, reactor, supervisor.listeners, predecessor).setServiceParent(root)
+    Announcement(config, None, reactor, supervisor.listeners, predecessor, answers=False).setServiceParent(root)
     supervisor.setServiceParent(root)
     workers = WorkersObservation(workers_dir(config), server_name(config), config.server.workers, now())
     store = store_of_workers(config.audit, state_dir(config))
@@ -279,46 +300,12 @@ def _make_supervisor(
     duck = LameDuck(config.server.timeouts.lame_duck, lambda: setattr(workers, "leaving", True), reactor)
     commands = {
         **supervisor.commands,
-        **_hand_over(supervisor.listeners, lambda: supervisor.drain, supervisor.keep_name, signals, duck),
+        **hand_over(supervisor.listeners, lambda: supervisor.drain, supervisor.keep_name, signals, duck),
     }
     ControlService(path, commands, reactor, identity=options.identity).setServiceParent(root)
     signals.setServiceParent(root)
     duck.setServiceParent(root)
     return root
-
-
-def _predecessor(options: Options, config: Config) -> TakeOver | None:
-    """The server whose place is to be taken; None where none is, as in a worker. Raises `NotHandedOver`."""
-    if not options["take-over"] or options.adoption is not None:
-        return None
-    return TakeOver.begin(socket_path(run_dir(config), server_name(config)))
-
-
-def _take_place(predecessor: TakeOver | None, config: Config, *, lab: bool) -> None:
-    """Have the predecessor leave the state folder, once its store is known to be one that can be opened."""
-    if predecessor is not None:
-        try_store(config.audit, state_dir(config), lab=lab)
-        predecessor.complete()
-
-
-def _own(config: Config, mode: str, predecessor: TakeOver | None, reactor: Reactor) -> None:
-    """Take the state folder for this process. Raises `StartupError` where another has it, or our control socket."""
-    # A predecessor has ended, but for what the kernel does last.
-    patience = 0.0 if predecessor is None else _LAST_OF_IT
-    ownership = Ownership(state_dir(config), mode, min(listening_ports(config), default=0), patience=patience)
-    refuse_second(socket_path(run_dir(config), server_name(config)))
-    reactor.callWhenRunning(ownership.sign)
-
-
-def _hand_over(
-    listeners: Listeners, drain: Callable[[], float], keep_name: Callable[[], Any], signals: Signals, duck: LameDuck
-) -> Mapping[str, Command]:
-    def end() -> None:
-        # The successor answers already.
-        duck.seconds = 0
-        signals.stop()
-
-    return HandOver(listeners, drain, keep_name, end).table
 
 
 def _rpc_limits(config: Config, adoption: Adoption) -> Limits:

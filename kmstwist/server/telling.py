@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
-
-from twisted.application.service import Service
+from typing import TYPE_CHECKING, Any
 
 from kmstwist.clock import now
 from kmstwist.configuration.derived import state_dir
 from kmstwist.configuration.model import Config
-from kmstwist.notify.memory import FILE_NAME
-from kmstwist.notify.service import NotifyService, Source, Store
 from kmstwist.notify.settings import NotifySettings
-from kmstwist.notify.targets import Target, TargetError, make_targets
 from kmstwist.startup import StartupError
+
+# Loaded where somebody is to be told.
+if TYPE_CHECKING:
+    from twisted.application.service import Service
+
+    from kmstwist.notify.service import Source, Store
+    from kmstwist.notify.targets import Target
 
 
 def targets_of(settings: NotifySettings) -> list[Target]:
     """The targets; none where nobody is to be told. Raises `StartupError`."""
+    if not settings.targets:
+        return []
+    from kmstwist.notify.targets import TargetError, make_targets
+
     try:
         return make_targets(settings.targets)
     except TargetError as error:
@@ -31,6 +37,9 @@ def make_telling(
     """The service that tells people, or none."""
     if not targets:
         return []
+    from kmstwist.notify.memory import FILE_NAME
+    from kmstwist.notify.service import NotifyService
+
     called = config.notify.name or config.audit.gateway or socket.gethostname()
     file = state_dir(config) / FILE_NAME
     return [NotifyService(config.notify, targets, called, source, store, file, reactor, now)]

@@ -13,7 +13,7 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -189,14 +189,15 @@ def make_folder_for(identity: Identity | None, path: Path) -> None:
             os.chown(real, identity.uid, identity.gid, follow_symlinks=False)
 
 
-def load_for(identity: Identity | None) -> None:
+def load_for(identity: Identity | None, modules: Iterable[str]) -> None:
     """Load what is loaded only when it is used, where that user cannot read Python's own files.
 
-    An environment in a home folder is such a place: what is not loaded while this process is root is then not there.
+    `modules` are what our own rooms load so. An environment in a home folder is such a place: what is not loaded while
+    this process is root is then not there.
     """
     with acting_as(identity), suppress(PermissionError), open(os.__file__, "rb"):
         return
-    for module in _USED_LATER:
+    for module in (*_USED_LATER, *modules):
         import_module(module)
 
 

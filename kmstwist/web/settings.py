@@ -5,11 +5,12 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from kmstwist.addresses import AddressError, HostPort, parse_host_port
 from kmstwist.audit.central.url import wrong_in_url
 from kmstwist.problem import WrongValue
+from kmstwist.sections import Section
 
 #: The port where `listen` names none.
 DEFAULT_PORT = 9688
@@ -30,10 +31,8 @@ def _checked(text: str) -> str:
     return text
 
 
-class WebSettings(BaseModel):
+class WebSettings(Section):
     """`[web]`: a listener of its own for health (/livez, /readyz), metrics (/metrics), status (/) and /reports/."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     listen: Annotated[str, AfterValidator(_checked)] | None = Field(
         None,

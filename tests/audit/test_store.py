@@ -13,12 +13,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, inspect, select
 from sqlalchemy.exc import OperationalError
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import StoreError, open_engine, open_reader, reading, sqlite_path, store_url, writing
-from kmstwist.audit.migrate import HEAD, MIGRATIONS, check, migrate
+from kmstwist.audit.migrate import HEAD, MIGRATIONS, check, current_revision, migrate
 from kmstwist.audit.records import Phases, Record
 from kmstwist.audit.store import insert_batch, insert_new, is_data_fault, read_records
 from kmstwist.audit.upkeep.backup import backup
@@ -43,9 +43,10 @@ def rows(store: Engine, table: str) -> list[dict[str, object]]:
         return [dict(row._mapping) for row in connection.execute(select(schema.metadata.tables[table]))]
 
 
-def test_the_migrations_build_the_tables_the_code_works_with(store: Engine) -> None:
+def test_a_new_store_has_the_tables_the_code_works_with(store: Engine) -> None:
     with store.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+        assert current_revision(connection) == HEAD
 
 
 def test_the_last_migration_is_the_one_that_the_code_knows() -> None:
@@ -74,16 +75,32 @@ def upgraded(engine: Engine) -> None:
     assert verify(engine) == []
 
 
-def test_a_store_of_the_first_release_keeps_what_it_knows(tmp_path: Path) -> None:
-    upgraded(open_engine(str(tmp_path / "audit.sqlite")))
+def shape(engine: Engine) -> dict[str, object]:
+    """Every table with its columns and its key, and every index, whatever order the columns came in."""
+    found = inspect(engine)
+    tables: dict[str, object] = {}
+    for table in found.get_table_names():
+        columns = {each["name"]: (str(each["type"]), each["nullable"]) for each in found.get_columns(table)}
+        indexes = {str(each["name"]): (each["column_names"], each["unique"]) for each in found.get_indexes(table)}
+        tables[table] = (columns, found.get_pk_constraint(table), indexes)
+    with engine.connect() as connection:
+        statements = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'index'")
+        tables["indexes"] = {tuple(row) for row in statements}
+    return tables
 
 
-def test_a_start_with_a_store_that_is_up_to_date_does_not_load_alembic(tmp_path: Path) -> None:
+def test_a_store_of_the_first_release_keeps_what_it_knows_and_becomes_as_a_new_one(tmp_path: Path) -> None:
+    engine = open_engine(str(tmp_path / "audit.sqlite"))
+    upgraded(engine)
+    assert shape(engine) == shape(new_store(tmp_path, "new.sqlite"))
+
+
+def test_a_start_with_a_store_that_is_new_or_up_to_date_does_not_load_alembic(tmp_path: Path) -> None:
     path = str(tmp_path / "audit.sqlite")
-    migrate(open_engine(path))
     program = (
         "import sys; from kmstwist.audit.engine import open_engine; from kmstwist.audit.migrate import check, migrate\n"
-        f"engine = open_engine({path!r}); check(engine); migrate(engine); print('alembic' in sys.modules)"
+        f"engine = open_engine({path!r}); migrate(engine); check(engine); migrate(engine)\n"
+        "print('alembic' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", program], text=True) == "False\n"
 

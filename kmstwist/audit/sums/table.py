@@ -107,11 +107,15 @@ class SummaryTable:
         order and never deadlock.
         """
         if rows := self.summed(records):
-            execute_many(connection, self._upserts[dialect_of(connection)], rows)
+            dialect = dialect_of(connection)
+            if dialect not in self._upserts:
+                self._upserts[dialect] = self._upsert(dialect)
+            execute_many(connection, self._upserts[dialect], rows)
 
     @cached_property
     def _upserts(self) -> dict[str, Insert]:
-        return {dialect: self._upsert(dialect) for dialect in ("sqlite", "postgresql")}
+        # Each when it is needed first: PostgreSQL's takes a while to load, and most gateways have none.
+        return {}
 
     def _upsert(self, dialect: str) -> Insert:
         """`fold` in SQL."""

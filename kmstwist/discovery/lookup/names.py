@@ -10,9 +10,6 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 
-import dns.exception
-import dns.name
-
 from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, is_address, parse_host_port
 from kmstwist.problem import WrongValue
 
@@ -38,6 +35,10 @@ def normal(name: str) -> str:
 
     Raises `NameInvalid` for an empty name, one over 255 bytes, and one with an empty or a too long label.
     """
+    # Here, because every start checks names of its configuration, most of them none.
+    import dns.exception
+    import dns.name
+
     try:
         parsed = dns.name.from_text(name.strip())
     except (dns.exception.DNSException, UnicodeError) as error:
