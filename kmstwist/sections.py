@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -56,4 +56,4 @@ class Section(BaseModel):
     @classmethod
     def untouched(cls) -> Self:
         """The section with all its defaults, for one that it is in. Nothing is checked, nor made to check it."""
-        return cls.model_construct()
+        return cast("Self", cls.model_construct())

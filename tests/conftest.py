@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Hundreds of servers and commands are started, and each would compile kmstwist anew where an environment, such as that
+# of a container, says that nothing compiled is to be kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Machines that build are slow at times: a deadline would be a timing for an assertion. In continuous integration the
 # examples are always the same ones, so that a change is judged by itself; elsewhere they differ from run to run.
