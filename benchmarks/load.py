@@ -139,7 +139,7 @@ def far(tools: Path, systems: Sequence[System], host_port: int) -> str:
         for one in systems:
             with one.started(tools, delayed) as running:
                 time.sleep(0.5)
-                found[one] = measure(tools, running, 1, 20).p50
+                found[one] = measure(tools, running, 1, 40).p50
     rows = "".join(f"| {one.title} | {p50:.0f} |\n" for one, p50 in found.items())
     return f"| system | p50 of a conversation, ms |\n| --- | ---: |\n{rows}"
 

@@ -1,11 +1,15 @@
 """A relay that makes a host far away: what it is sent, in either direction, it sends on after a while.
 
 delay.py PORT HOST_PORT SECONDS
+
+A connection to a host that is far is there after a way to it and back, and what its client sends goes off only then.
+The relay is near and accepts at once, so it keeps what comes earlier until that moment.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import deque
 from typing import Any
 
 from twisted.internet import protocol
@@ -23,14 +27,19 @@ class End(protocol.Protocol):
 
     def __init__(self) -> None:
         self.waiting: list[bytes] = []
+        self.on_the_way: deque[bytes] = deque()
+        #: When the other end may be sent something first.
+        self.connected = 0.0
 
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
 
     def dataReceived(self, data: bytes) -> None:
-        reactor.callLater(SECONDS, self.send_on, data)
+        self.on_the_way.append(data)
+        reactor.callLater(max(self.connected - reactor.seconds(), 0) + SECONDS, self.arrive)
 
-    def send_on(self, data: bytes) -> None:
+    def arrive(self) -> None:
+        data = self.on_the_way.popleft()
         if self.other is None:
             self.waiting.append(data)
         else:
@@ -46,6 +55,7 @@ class Near(End):
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        self.connected = reactor.seconds() + 2 * SECONDS
         protocol.ClientCreator(reactor, End).connectTCP("127.0.0.1", HOST_PORT).addCallback(self.joined)
 
     def joined(self, far: End) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -75,3 +76,46 @@ def test_a_configuration_is_checked_without_sql_keys_or_a_reactor(tmp_path: obje
     modules = {name.partition(".")[0] for name in imported(f"config check {file}")}
     assert modules & (_HEAVY - {"pydantic", "dns"}) == set()
     assert "pydantic" in modules
+
+
+_SERVER = """
+import sys
+from pathlib import Path
+from twisted.internet import reactor
+from twisted.scripts.twistd import run
+told = Path(sys.argv.pop())
+def tell():
+    told.write_text(" ".join(sys.modules))
+    reactor.stop()
+reactor.callWhenRunning(lambda: reactor.callLater(0, tell))
+run()
+"""
+#: What a server has no use for whose configuration asks for nothing of it.
+_UNASKED = {
+    *("alembic", "apprise", "dns.message", "jinja2", "prometheus_client", "psycopg", "rich", "twisted.web.server"),
+    *("kmstwist.collecting.service", "kmstwist.discovery.lookup.resolver", "kmstwist.notify.service"),
+    *("kmstwist.process.supervisor", "kmstwist.web.site", "sqlalchemy.dialects.postgresql"),
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "unasked"),
+    [
+        ([], {"kmstwist.gateway.service", "kmstwist.transport.connection"}),
+        (["--upstream=127.0.0.1:9"], {"Crypto", "kmstwist.lab.host"}),
+    ],
+    ids=["lab", "gateway"],
+)
+def test_a_server_loads_what_its_configuration_asks_for(tmp_path: Path, options: list[str], unasked: set[str]) -> None:
+    told = tmp_path / "modules"
+    kms = ["kms", f"--state-dir={tmp_path}/state", "--listen=127.0.0.1:0", *options]
+    subprocess.run(
+        [sys.executable, "-c", _SERVER, "-n", "--pidfile=", *kms, str(told)],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    modules = set(told.read_text().split())
+    assert "kmstwist.server.tap" in modules
+    assert modules & (_UNASKED | unasked) == set()
+    assert len(modules) <= 880
