@@ -56,9 +56,9 @@ def _quietly(complete: Complete) -> Complete:
 
 def reports(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The audit's reports."""
-    from kmstwist.audit.reports.catalogue import REPORTS
+    from kmstwist.audit.reports.listed import SUMMARIES
 
-    return _matching(REPORTS, incomplete)
+    return _matching(SUMMARIES, incomplete)
 
 
 def reasons(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

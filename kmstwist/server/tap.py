@@ -39,7 +39,6 @@ from kmstwist.process.listening import (
     raise_file_limit,
     tried_endpoints,
 )
-from kmstwist.process.memory import settle
 from kmstwist.process.options import Options
 from kmstwist.process.ownership import refuse_others_folder
 from kmstwist.process.pidfile import PidFile
@@ -61,7 +60,7 @@ from kmstwist.server.stopping import LameDuck, StoppingInOrder
 from kmstwist.server.succession import hand_over, own, predecessor_of, take_place
 from kmstwist.server.switches import SwitchesFile
 from kmstwist.server.telling import make_telling, targets_of
-from kmstwist.startup import StartupError
+from kmstwist.startup import StartupError, put_aside
 from kmstwist.system.privileges import acting_as, load_for, make_folder_for
 from kmstwist.telemetry.log import redirect_log
 
@@ -96,7 +95,7 @@ def makeService(options: Options) -> MultiService:
     raise_file_limit()
     reactor = installed_reactor()
     run_on_monotonic_time(reactor)
-    settle(reactor)
+    reactor.callWhenRunning(reactor.callLater, 0, put_aside)
     try:
         refuse_open_passwords(options.effective)
         pid_file = None if options.pid_file is None else PidFile(options.pid_file, options.identity, reactor)

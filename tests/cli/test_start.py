@@ -61,6 +61,8 @@ def test_a_list_of_commands_says_of_each_what_its_help_says(group: LazyGroup) ->
         ("gateway --help", 190),
         ("audit --help", 190),
         ("events --help", 200),
+        ("report", 220),
+        ("report --help", 220),
     ],
 )
 def test_a_command_that_asks_nobody_imports_little(arguments: str, most: int) -> None:
@@ -94,7 +96,7 @@ run()
 _UNASKED = {
     *("alembic", "apprise", "dns.message", "jinja2", "prometheus_client", "psycopg", "rich", "twisted.web.server"),
     *("kmstwist.collecting.service", "kmstwist.discovery.lookup.resolver", "kmstwist.notify.service"),
-    *("kmstwist.process.supervisor", "kmstwist.web.site", "sqlalchemy.dialects.postgresql"),
+    *("kmstwist.process.workers.supervisor", "kmstwist.web.site", "sqlalchemy.dialects.postgresql"),
 }
 
 

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar, Generic, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, get_type_hints
 
-from sqlalchemy import Connection
+# Commands read what can be asked from here, also those that ask no store.
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 # Microsoft's planning guide: an activation lasts 180 days and is renewed every 7; the host remembers a client 30 days.
 ACTIVATION_LASTS = timedelta(days=180)

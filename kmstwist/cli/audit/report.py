@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kmstwist.audit.reports.listed import SUMMARIES
 from kmstwist.audit.reports.model import Bucket
 from kmstwist.cli import completing
 from kmstwist.cli.audit.store import newest_record, opened, store_option, told_source
@@ -19,8 +20,20 @@ TABLE_ROWS = 200
 PIPE_WIDTH = 240
 
 
+def _listed(ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
+    """List the reports where none is named. That asks no store, and so does not look for the one that is configured."""
+    if name is None and not ctx.resilient_parsing:
+        width = max(map(len, SUMMARIES))
+        for known, summary in SUMMARIES.items():
+            click.echo(f"{known:{width}}  {summary}")
+        ctx.exit()
+    return name
+
+
 @click.command()
-@click.argument("name", metavar="NAME", required=False, shell_complete=completing.reports)
+@click.argument(
+    "name", metavar="NAME", required=False, is_eager=True, callback=_listed, shell_complete=completing.reports
+)
 @store_option
 @click.option(
     "--format",
@@ -66,7 +79,7 @@ PIPE_WIDTH = 240
     is_flag=True,
     help="Exit with status 1 if the report has any row, with 2 if it cannot be made; for cron and CI.",
 )
-def report(name: str | None, store: str, form: str, limit: int, fail_if_any: bool, **question: Any) -> None:
+def report(name: str, store: str, form: str, limit: int, fail_if_any: bool, **question: Any) -> None:
     """Show one of the audit's reports; without NAME, list them."""
     try:
         any_rows = _show(name, store, form, limit, question)
@@ -80,7 +93,7 @@ def report(name: str | None, store: str, form: str, limit: int, fail_if_any: boo
         sys.exit(1)
 
 
-def _show(name: str | None, store: str, form: str, limit: int, question: dict[str, Any]) -> bool:
+def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]) -> bool:
     """Show it; whether it has any row."""
     from rich.console import Console
 
@@ -90,11 +103,6 @@ def _show(name: str | None, store: str, form: str, limit: int, question: dict[st
     from kmstwist.audit.reports.render import to_csv, to_json, to_markdown, to_table
     from kmstwist.audit.views.first_look import first_look
 
-    if name is None:
-        width = max(map(len, REPORTS))
-        for known in REPORTS.values():
-            click.echo(f"{known.name:{width}}  {known.summary}")
-        return False
     if name not in REPORTS:
         near = get_close_matches(name.casefold(), REPORTS, 1, 0.5)
         meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(REPORTS)}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,9 @@ from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
 from kmstwist.cli.where import config_option, told, whereabouts
 from kmstwist.configuration.whereabouts import CONFIG_VARIABLE, DEFAULT_CONFIG
+
+if TYPE_CHECKING:
+    from kmstwist.process.options import Options
 
 _FILE = ANY_PATH
 
@@ -109,15 +114,21 @@ def show(as_json: bool, file: Path | None, options: tuple[str, ...]) -> None:
 
     It is TOML, with the origin of each value. OPTIONS are options of `twistd kms`, as they would be given to it.
     """
+    from kmstwist.configuration import environment
     from kmstwist.configuration.document import effective_json, effective_toml
     from kmstwist.configuration.reading import ConfigError, load
-    from kmstwist.process.options import Options
 
-    given = Options()
-    given.parse_only(options)
-    file = given.config_file or whereabouts(config=file).config.value
+    given: Options | None = None
+    if options:
+        # They are Twisted's to read, which takes longer to load than all else.
+        from kmstwist.process.options import Options
+
+        given = Options()
+        given.parse_only(options)
+        file = given.config_file or file
+    file = whereabouts(config=file).config.value
     try:
-        effective = load(file, given.overrides())
+        effective = load(file, environment.overrides(os.environ) if given is None else given.overrides())
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     if as_json:
