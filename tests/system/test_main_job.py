@@ -132,7 +132,7 @@ def test_a_client_with_another_labs_key_is_told_so_and_the_log_says_it_clearly(l
     [
         (["--product", "Windows 9"], 'no product "Windows 9"; did you mean'),
         (["--product", PRODUCT, "--lab-key", "/nowhere/lab.key"], "there is no lab key at /nowhere/lab.key"),
-        (["--product", PRODUCT, "--kms-version", "7"], "'7' is not one of '4', '5', '6'"),
+        (["--product", PRODUCT, "--kms-version", "7"], "'7' is none of 4, 5, 6"),
         (["--product", PRODUCT, "--port", "99999"], "is not from 1 to 65535"),
     ],
 )
@@ -193,7 +193,7 @@ def test_a_host_that_is_not_there_is_said_with_the_cure(lab: Server) -> None:
         (["--prot=1"], "there is no option --prot; did you mean --port?"),
         (["--upstream=a:b"], "--upstream=a:b: 'a:b': the port must be a number from 1 to 65535"),
         (["--log-format=xml"], "--log-format=xml: must be one of text or json"),
-        (["--listen=tcpp:1"], "--listen=tcpp:1: 'tcpp:1' is not an address with a port and no Twisted endpoint"),
+        (["--listen=tcpp:1"], "--listen=tcpp:1: 'tcpp:1' is neither an address with a port nor a Twisted endpoint"),
         (["--state-dir=/proc/nowhere"], "/proc/nowhere cannot be used"),
     ],
 )
