@@ -203,3 +203,11 @@ def test_our_own_address_is_never_chosen_but_another_port_of_ours_may_be() -> No
 @pytest.mark.parametrize(("address", "own"), [("127.0.0.1", True), ("192.0.2.1", False), ("2001:db8::1", False)])
 def test_an_address_is_ours_if_it_can_be_bound(address: str, own: bool) -> None:
     assert is_own_address(address) is own
+
+
+def test_a_gateway_that_has_stopped_asks_dns_no_more() -> None:
+    site = Site(discover="corp.example.com")
+    site.lookups[0].callback(found("kms1", ttl=10))
+    site.gateway.stopService()
+    site.wait(300)
+    assert len(site.lookups) == 1
