@@ -24,6 +24,7 @@ from kmstwist.configuration.whereabouts import CONFIG_VARIABLE
 from kmstwist.problem import Problem
 from kmstwist.process.pidfile import prepare_pid_file
 from kmstwist.process.workers.adoption import Adoption
+from kmstwist.shown import visible_lines
 from kmstwist.startup import StartupError
 from kmstwist.system.privileges import Identity, future_identity
 from kmstwist.telemetry.log import direct_log
@@ -99,7 +100,8 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
-            sys.exit(f"twistd kms: {self._sentence(str(error))} (twistd kms --help lists the options)")
+            told = visible_lines(self._sentence(str(error)))
+            sys.exit(f"twistd kms: {told} (twistd kms --help lists the options)")
 
     def parse_only(self, arguments: Sequence[str]) -> None:
         """Parse options without making the configuration or the log of them; for showing what they would do."""
@@ -118,12 +120,12 @@ class Options(usage.Options):
             handed = None if adoption is None else adoption.read_config()
             self.effective = self.load() if handed is None else Effective(handed, self.config_file)
         except ConfigError as error:
-            sys.exit("\n".join(f"twistd kms: {mistake}" for mistake in error.mistakes))
+            sys.exit("\n".join(visible_lines(f"twistd kms: {mistake}") for mistake in error.mistakes))
         try:
             if adoption is None:
                 self.pid_file = prepare_pid_file(self.twistd, self.identity)
         except StartupError as error:
-            sys.exit(f"kmstwist: {error}")
+            sys.exit(visible_lines(f"kmstwist: {error}"))
         # Here and not in makeService: twistd makes its logger between the two.
         direct_log(self.twistd, self.effective.config.server.log)
 

@@ -60,6 +60,7 @@ from kmstwist.server.stopping import LameDuck, StoppingInOrder
 from kmstwist.server.succession import hand_over, own, predecessor_of, take_place
 from kmstwist.server.switches import SwitchesFile
 from kmstwist.server.telling import make_telling, targets_of
+from kmstwist.shown import visible_lines
 from kmstwist.startup import StartupError, put_aside
 from kmstwist.system.privileges import acting_as, load_for, make_folder_for
 from kmstwist.telemetry.log import redirect_log
@@ -105,10 +106,10 @@ def makeService(options: Options) -> MultiService:
             pid_file.setServiceParent(root)
         return root
     except NotHandedOver as error:
-        sys.stderr.write(f"kmstwist: {error}\n")
+        sys.stderr.write(visible_lines(f"kmstwist: {error}\n"))
         sys.exit(error.status)
     except StartupError as error:
-        sys.exit(f"kmstwist: {error}")
+        sys.exit(visible_lines(f"kmstwist: {error}"))
 
 
 def _make_root(options: Options, config: Config, reactor: Reactor) -> MultiService:

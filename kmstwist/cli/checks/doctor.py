@@ -12,6 +12,7 @@ from kmstwist.cli.common import ANY_PATH, FiniteRange, run_reactor
 from kmstwist.cli.where import config_option, whereabouts
 from kmstwist.findings import Finding, Health, overall
 from kmstwist.reactor import Reactor
+from kmstwist.shown import visible_lines
 
 if TYPE_CHECKING:
     from kmstwist.configuration.whereabouts import Whereabouts
@@ -110,9 +111,9 @@ def _print(findings: list[Finding]) -> None:
     table.add_column(overflow="fold")
     for finding in findings:
         mark, style = _MARKS[finding.health]
-        text = Text(finding.text)
+        text = Text(visible_lines(finding.text))
         if finding.cure:
-            text.append(f"\ncure: {finding.cure}", "bold")
+            text.append(f"\ncure: {visible_lines(finding.cure)}", "bold")
         table.add_row(Text(mark, style), finding.check, text)
     console = Console(highlight=False)
     console.print(table)

@@ -96,7 +96,7 @@ def check(as_json: bool, file: Path | None) -> None:
             say_json({"file": str(file), "in_order": False, "mistakes": [str(mistake) for mistake in error.mistakes]})
             raise click.exceptions.Exit(1) from None
         for mistake in error.mistakes:
-            click.echo(mistake, err=True)
+            say(str(mistake), err=True)
         many = len(error.mistakes)
         raise click.ClickException(f"{file} has {many} mistake{'s' if many > 1 else ''}.") from None
     if as_json:

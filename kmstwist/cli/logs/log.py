@@ -17,6 +17,7 @@ import click
 from kmstwist.cli import completing
 from kmstwist.cli.common import NETWORK, AnyPath
 from kmstwist.cli.logs.loglines import LogLine, Wanted, parse_since, select
+from kmstwist.shown import visible
 from kmstwist.system.rights import NoFile, opened_text
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ class Printer:
         """Print one line."""
         from rich.text import Text
 
-        text = Text(line.text)
+        text = Text(visible(line.text))
         text.stylize(_LEVEL_STYLE.get(line.level, ""))
         text.highlight_regex(r"^\S+Z", "dim")
         text.highlight_regex(r"(?<=\w)=(?=\S)", "dim")
