@@ -189,7 +189,10 @@ def play(page: str, folder: Path) -> list[str]:
 def _step(step: Step, stage: Stage, terminal: Terminal, known: dict[str, str]) -> str:
     if step.kind == "toml":
         if stage.toml is not None and step.number <= stage.toml_blocks:
-            Path(stage.toml).write_text(step.command + "\n")
+            text = step.command
+            for found, put in stage.instead.items():
+                text = text.replace(found, put)
+            Path(stage.toml).write_text(text + "\n")
         return ""
     command = step.command
     if any(re.search(there, command) for there in (*NOT_TYPED, *stage.not_typed)):

@@ -35,6 +35,18 @@ esac
 """
 
 
+#: A receiver of messages for the page's first target: it takes whatever is posted to it.
+_RECEIVER = """#!/usr/bin/python3
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Receiver(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+HTTPServer(("127.0.0.1", 8099), Receiver).serve_forever()
+"""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A page's stage. `before` is typed first; a line with twistd starts a server that runs to the end."""
@@ -147,7 +159,21 @@ STAGES: Mapping[str, Stage] = {
         instead={"web password prometheus": "web password prometheus --password LAB-word", **_NO_USER},
     ),
     "docs/ansible": Stage(skip="tests/etc/test_ansible.py runs the roles; the page's inventory is the reader's"),
-    "docs/notify": Stage(skip="tests/notify sends to real receivers; the page names those of the reader"),
+    "docs/notify": Stage(
+        tools={"systemctl": "#!/bin/sh\n", "receiver": _RECEIVER},
+        before=("receiver >/dev/null 2>&1 &",),
+        toml=_CONFIG,
+        toml_blocks=1,
+        instead={
+            **_NO_USER,
+            "mailtos://kmstwist:PASSWORD@mail.example.com?to=admin@example.com": "json://127.0.0.1:8099/",
+            "ntfys://ntfy.example.com/kms": "ntfy://127.0.0.1:9/kms",
+            "https://ntfy.example.com": "http://127.0.0.1:9",
+            "(mailtos)": "(json)",
+            "(ntfys)": "(ntfy)",
+        },
+        may_fail={r"^kmstwist notify test": "the page shows a target that could not be told"},
+    ),
     "docs/rpc": Stage(
         skip="fuzzers, benchmarks and other programs, each of minutes; tests/system runs those that check"
     ),
