@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet.defer import maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 
@@ -21,6 +21,7 @@ from kmstwist.process.workers.supervisor import merged
 from kmstwist.server.reload import Reloader
 from tests.logs import logger
 from tests.reactors import reactor
+from tests.waiting import PATIENCE
 
 
 def refuse(request: Any) -> None:
@@ -196,3 +197,13 @@ def test_workers_answers_are_put_together() -> None:
         "paused": False,
         "upstreams": [{"name": "kms1", "state": "down/up", "weight": 100, "busy": 5}],
     }
+
+
+@ensureDeferred
+async def test_a_socket_whose_name_somebody_removed_keeps_no_server_from_ending(tmp_path: Path) -> None:
+    path = socket_path(tmp_path / "run", 1688)
+    service = await serve(path)
+    path.unlink()
+    stopped: Deferred[None] = maybeDeferred(service.stopService)
+    stopped.addTimeout(PATIENCE, reactor)
+    assert await stopped is None
