@@ -12,6 +12,8 @@ from kmstwist.audit.central.url import wrong_in_url
 from kmstwist.audit.engine import StoreError, reading
 from kmstwist.audit.privacy import SALT_BYTES, Keep, PrivacyPolicy, load_salt
 from kmstwist.audit.settings import LAB_STORE_FILE_NAME, STORE_FILE_NAME, AuditSection
+from kmstwist.audit.store import insert_batch
+from tests.audit.making import START, opaque
 
 ONE, OTHER = bytes(range(SALT_BYTES)), bytes(range(1, SALT_BYTES + 1))
 
@@ -53,6 +55,7 @@ def test_a_salt_is_not_imported_over_records_hashed_with_another(tmp_path: Path,
     carried = tmp_path / "carried"
     export_salt(salt_at(tmp_path / "one.salt", ONE), carried)
     join(store, OTHER, "the store")
+    insert_batch(store, [opaque(START)])
     with pytest.raises(StoreError, match="hashed with another salt") as caught:
         import_salt(carried, tmp_path / "own.salt", store)
     assert caught.value.problem.cure.startswith("stop the server")
