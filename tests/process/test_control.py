@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pytest_twisted import ensureDeferred
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import maybeDeferred, succeed
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 
@@ -204,6 +204,6 @@ async def test_a_socket_whose_name_somebody_removed_keeps_no_server_from_ending(
     path = socket_path(tmp_path / "run", 1688)
     service = await serve(path)
     path.unlink()
-    stopped: Deferred[None] = maybeDeferred(service.stopService)
-    stopped.addTimeout(PATIENCE, reactor)
-    assert await stopped is None
+    stopped = maybeDeferred(service.stopService)
+    # It fails here where the end does not come.
+    await stopped.addTimeout(PATIENCE, reactor)
