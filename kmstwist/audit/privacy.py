@@ -74,11 +74,12 @@ class Privacy:
     def __init__(self, policy: PrivacyPolicy, salt: bytes) -> None:
         self.policy = policy
         self._salt = salt
-        self._idle = policy == PrivacyPolicy()
+        #: Whether all is stored as it is, so that nothing need be applied.
+        self.idle = policy == PrivacyPolicy()
 
     def apply(self, record: Record) -> Record:
         """The record as it may be stored."""
-        if self._idle:
+        if self.idle:
             return record
         return replace(
             record,

@@ -95,8 +95,8 @@ class Record:
     @property
     def granted(self) -> bool:
         """The client activates on this answer, as far as can be told: the count, where readable, is high enough."""
-        return self.answered and not (
-            self.count is not None and self.required_count is not None and self.count < self.required_count
+        return self.hresult == 0 and (
+            self.count is None or self.required_count is None or self.count >= self.required_count
         )
 
 
@@ -147,7 +147,7 @@ class RecordMaker:
     def make(self, call: ActivationCall) -> Record:
         """The record of a call as it stands, or of a peer that was turned away before it made one."""
         at = int(self._now() * 1000)
-        answer, seconds, facts = call.answer, call.answer_seconds, call.facts
+        answer, answered_at, facts = call.answer, call.answered_at, call.facts
         return Record(
             self._ids.make(at),
             at,
@@ -160,7 +160,7 @@ class RecordMaker:
             hresult=call.hresult,
             fault=call.fault_status,
             detail=call.detail,
-            phases=Phases(call.receive_ms, answer=None if seconds is None else seconds * 1000),
+            phases=Phases(call.receive_ms, None if answered_at is None else (answered_at - call.started) * 1000),
             bytes_in=call.bytes_in,
             bytes_out=0 if answer is None or call.fault is not None else len(answer.message),
             count=None if answer is None else answer.count,

@@ -159,8 +159,9 @@ class AuditService(Service):
 
     def record(self, record: Record) -> Deferred[None]:
         """Store a record, as privacy has it; fires when it is committed (`AuditWriter.record`)."""
-        assert self._privacy is not None, "the audit records only while it runs"
-        return self.writer.record(self._privacy.apply(record))
+        privacy = self._privacy
+        assert privacy is not None, "the audit records only while it runs"
+        return self.writer.record(record if privacy.idle else privacy.apply(record))
 
     def remember_strangers(self, domain: str, found: Sequence[Sighting]) -> None:
         """Store whom the watch found in a domain, for the report. What cannot be stored is logged, and left out."""

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, bindparam, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import chunks, execute_many, insert_for, insert_text
+from kmstwist.audit.bulk import chunks, execute_many, execute_rows, insert_for, insert_text
 from kmstwist.audit.engine import StoreError, reading, writing
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.records import Record
@@ -89,9 +89,9 @@ def commit_batch(engine: Engine, batch: Sequence[Record]) -> int:
         driver.execute("BEGIN IMMEDIATE")
         for opaque, some in groupby(batch, _is_opaque):
             if opaque:
-                driver.executemany(_OPAQUE_ONLY, map(_opaque_values, some))
+                execute_rows(driver, _OPAQUE_ONLY, list(map(_opaque_values, some)))
             else:
-                driver.executemany(_ALL, map(values_of, some))
+                execute_rows(driver, _ALL, list(map(values_of, some)))
         sums.add(driver, batch)
         driver.execute("COMMIT")
     except sqlite3.Error as error:

@@ -51,6 +51,8 @@ class StoreFile:
         found = os.fstat(self._descriptor)
         self._identity = found.st_dev, found.st_ino
         self._size = found.st_size
+        self._bytes: bytes | None = None
+        self._header: _Header | None = None
         self._header = self._read()
         self._log = path.with_name(f"{path.name}-wal")
         self._log_identity = self._identity_of_log()
@@ -120,4 +122,9 @@ class StoreFile:
                     self._path.with_name(f"{self._path.name}-shm").unlink()
 
     def _read(self) -> _Header | None:
-        return _Header.parse(os.pread(self._descriptor, _HEADER, 0))
+        data = os.pread(self._descriptor, _HEADER, 0)
+        # While all that is written goes to the log beside it, it says what it said.
+        if data == self._bytes:
+            return self._header
+        self._bytes = data
+        return _Header.parse(data)

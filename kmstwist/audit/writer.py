@@ -136,7 +136,8 @@ class AuditWriter:
         """
         if self._stopping and (self._running is None or self._running.called):
             return self._turn_away("the audit has stopped")
-        if self.waiting >= self._queue:
+        pending = self._pending
+        if len(pending) + self._in_flight >= self._queue:
             return self._turn_away(f"{self.waiting} records wait for the store already")
         if self.failing and self._on_failure is OnFailure.SERVE:
             self._pending.append((record, None))
@@ -145,8 +146,8 @@ class AuditWriter:
                 self._wake()
             return succeed(None)
         committed: Deferred[None] = Deferred()
-        self._pending.append((record, committed))
-        if len(self._pending) == 1 or len(self._pending) >= self._batch:
+        pending.append((record, committed))
+        if len(pending) == 1 or len(pending) >= self._batch:
             self._wake()
         return committed
 

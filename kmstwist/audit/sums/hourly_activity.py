@@ -21,7 +21,7 @@ def of(record: Record) -> Row | None:
         "gateway": record.gateway,
         "upstream": record.upstream or "",
         # Of gateways' calls, earlier versions' sums have no id.
-        "product": record.product or (record.from_event and record.act_id) or "",
+        "product": record.product or (record.act_id if record.act_id and record.from_event else ""),
         "calls": 1,
         "successes": int(record.granted),
         "bytes_in": record.bytes_in,

@@ -76,10 +76,11 @@ class SummaryTable:
     def summed(self, records: Iterable[Record]) -> list[Row]:
         """The rows that the records make, in the order of their keys."""
         rows: dict[Any, Row] = {}
+        of, key_of = self.of, self.key_of
         for record in records:
-            row = self.of(record)
+            row = of(record)
             if row is not None:
-                key = self.key_of(row)
+                key = key_of(row)
                 there = rows.get(key)
                 rows[key] = row if there is None else self.fold(there, row)
         return [rows[key] for key in sorted(rows)]
