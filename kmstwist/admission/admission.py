@@ -170,7 +170,7 @@ class Admission:
         if not self._packets.take(address, number):
             text = f"more than {settings.client_rate * _PACKETS_PER_CALL:g} PDUs a minute from this address"
             return Refusal(FaultStatus.SERVER_TOO_BUSY, Reason.ADMISSION_RATE, text)
-        if not self._network_packets.take(known.network, number):
+        if settings.network_rate and not self._network_packets.take(known.network, number):
             text = f"more than {settings.network_rate * _PACKETS_PER_CALL:g} PDUs a minute from {known.network}"
             return Refusal(FaultStatus.SERVER_TOO_BUSY, Reason.ADMISSION_NETWORK_RATE, text)
         return None
@@ -198,7 +198,7 @@ class Admission:
                 f"more than {settings.client_rate:g} calls a minute from this address",
             )
         network = known.network
-        if not self._networks.take(network):
+        if settings.network_rate and not self._networks.take(network):
             self._clients.give_back(address)
             return Refusal(
                 FaultStatus.SERVER_TOO_BUSY,

@@ -6,9 +6,9 @@ want of room is full again: whoever appears anew is not punished for the crowd.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
-from kmstwist.pacing.bounded import BoundedMap
 from kmstwist.pacing.tokens import TokenBucket
 
 
@@ -18,10 +18,10 @@ class TokenBuckets:
     def __init__(self, per_minute: float, burst: int, size: int, seconds: Callable[[], float]) -> None:
         self._rate = per_minute / 60
         self._burst = float(burst)
+        self._size = size
         self._seconds = seconds
-        # A bucket is full, and so as good as forgotten, after the time that its filling takes.
-        ttl = self._burst / self._rate if self._rate else 0.0
-        self._buckets: BoundedMap[str, TokenBucket] = BoundedMap(size, ttl, seconds)
+        #: The one that was asked longest ago first. It is forgotten first, and is likely to be full by then.
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -31,16 +31,18 @@ class TokenBuckets:
         if not self._rate:
             return True
         now = self._seconds()
-        bucket = self._buckets.get(key) or TokenBucket(self._burst, now)
-        if not bucket.take(now, self._rate, self._burst, number):
-            return False
-        # Anew, as one that was in use: the longest unused is forgotten first.
-        self._buckets.set(key, bucket)
-        return True
+        buckets = self._buckets
+        bucket = buckets.get(key)
+        if bucket is None:
+            bucket = buckets[key] = TokenBucket(self._burst, now)
+            if len(buckets) > self._size:
+                buckets.popitem(last=False)
+        else:
+            buckets.move_to_end(key)
+        return bucket.take(now, self._rate, self._burst, number)
 
     def give_back(self, key: str) -> None:
         """Put a token back: the call it was taken for was refused for another reason."""
         bucket = self._buckets.get(key)
         if bucket is not None:
             bucket.tokens = min(self._burst, bucket.tokens + 1.0)
-            self._buckets.set(key, bucket)

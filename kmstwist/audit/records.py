@@ -77,6 +77,18 @@ class Record:
     required_count: int | None = None
     count: int | None = None
 
+    #: A KMS host (or the lab) gave the call a status, good or not, and so has the client in its count.
+    seen_by_host: bool = field(init=False, repr=False, compare=False)
+    #: The client activates on this answer, as far as can be told: the count, where readable, is high enough.
+    granted: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Once, since each of the sums asks.
+        self.seen_by_host = self.hresult is not None and not self.reason.startswith(_NO_HOST)
+        self.granted = self.hresult == 0 and (
+            self.count is None or self.required_count is None or self.count >= self.required_count
+        )
+
     @property
     def from_event(self) -> bool:
         """Only the KMS host's event tells of the call."""
@@ -86,18 +98,6 @@ class Record:
     def answered(self) -> bool:
         """The KMS host (or the lab) gave a good answer, whatever the client makes of its count."""
         return self.hresult == 0
-
-    @property
-    def seen_by_host(self) -> bool:
-        """A KMS host (or the lab) gave the call a status, good or not, and so has the client in its count."""
-        return self.hresult is not None and not self.reason.startswith(_NO_HOST)
-
-    @property
-    def granted(self) -> bool:
-        """The client activates on this answer, as far as can be told: the count, where readable, is high enough."""
-        return self.hresult == 0 and (
-            self.count is None or self.required_count is None or self.count >= self.required_count
-        )
 
 
 class RecordIds:

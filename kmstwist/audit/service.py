@@ -141,6 +141,10 @@ class AuditService(Service):
         self._clock = cast(IReactorTime, reactor)
         self._now = now
         self._pool = ThreadPool(minthreads=1, maxthreads=1, name="audit-write")
+        #: Runs a blocking function in the writer's thread; what is given to it runs in its order.
+        self._in_thread: Callable[..., Deferred[Any]] = partial(
+            deferToThreadPool, cast(IReactorFromThreads, reactor), self._pool
+        )
         self._storage = Storage(settings.store, settings.busy_timeout, self._opened)
         self._privacy: Privacy | None = None
         self._next_try, self._tries = 0.0, 0
@@ -275,9 +279,6 @@ class AuditService(Service):
         self._next_try = self._clock.seconds() + min(2.0**self._tries, RETRY_MOST)
         self._tries += 1
         self.writer.note_failing(cast(Exception, failure.value))
-
-    def _in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
-        return deferToThreadPool(cast(IReactorFromThreads, self._reactor), self._pool, function, *args, **kwargs)
 
     def _retain(self) -> Deferred[None]:
         engine = self._storage.engine

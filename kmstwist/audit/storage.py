@@ -81,10 +81,13 @@ class Storage:
 
         Raises as that does; StoreLost for a store that is not, StoreError for one that cannot be opened.
         """
-        self.look()
+        file = self._file
+        if file is not None and (fault := file.fault()):
+            self._lose(fault)
         engine = self.engine or self.open()
         number = insert_batch(engine, batch, again=True) if again else commit_batch(engine, batch)
-        self.look()
+        if self._file is not None and (fault := self._file.fault()):
+            self._lose(fault)
         return number
 
     def look(self) -> None:

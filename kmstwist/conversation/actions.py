@@ -132,4 +132,6 @@ def finish(conversation: ConversationCore, went_away: Cause) -> None:
     rest = log.tell_of_the_rest(end, went_away)
     if rest is not None:
         shared.recorder.note_refusal(rest)
-    shared.conversation_ended()
+    shared.conversations += 1
+    if shared.when_idle is not None and not shared.connections:
+        shared.when_idle()

@@ -16,6 +16,7 @@ from kmstwist.conversation.proxy import HeaderReader
 from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import Input, State
 from kmstwist.kms import interface
+from kmstwist.kms.activation import ActivationCall
 from kmstwist.kms.reach import REACH
 from kmstwist.machine import Machine, Table, Trace
 from kmstwist.pacing.deadlines import Deadlines
@@ -235,10 +236,14 @@ class ConversationCore(Machine[State, Input]):
             message = interface.decode_request(rpc.stub, ndr64=rpc.ndr64, little_endian=rpc.little_endian)
         except StubError as error:
             broken = str(error)
-        call = self.calls[rpc] = CallUnderWay(rpc, self.log.new_call(message), self, self.shared)
+        log, now = self.log, self.shared.clock.seconds()
+        # Of a connection's first call it is told how long it took to come.
+        receive_ms = None if log.lines else (now - log.opened) * 1000
+        account = ActivationCall(message, log.client, log.port, log.proxy, started=now, receive_ms=receive_ms)
         self.step(Input.CALLED)
+        call = self.calls[rpc] = CallUnderWay(rpc, account, self, self.shared)
         if broken:
-            call.account.bytes_in = self.log.bytes_in
+            account.bytes_in = log.bytes_in
             call.refuse_stub(broken)
         else:
             call.begin()

@@ -64,7 +64,6 @@ class ConnectionLog:
     """
 
     __slots__ = (
-        "_lines",
         "_told_in",
         "_told_out",
         "_untold",
@@ -76,6 +75,7 @@ class ConnectionLog:
         "client",
         "ended",
         "held",
+        "lines",
         "opened",
         "port",
         "proxy",
@@ -93,7 +93,8 @@ class ConnectionLog:
         #: Whether a call was answered that asks for no activation: of the management interface, or a check of hosts.
         self.checked = False
         self.ended: Cause | None = None
-        self._lines = 0
+        #: How many were written.
+        self.lines = 0
         self._told_in = 0
         self._told_out = 0
         #: A call that is over and whose line waits.
@@ -102,12 +103,6 @@ class ConnectionLog:
         self._untold: Cause | None = None
 
     # What the conversation notes.
-
-    def new_call(self, message: bytes) -> ActivationCall:
-        """The account of a call that has just come whole."""
-        now = self._writer.clock.seconds()
-        since_opened = None if self._lines else (now - self.opened) * 1000
-        return ActivationCall(message, self.client, self.port, self.proxy, started=now, receive_ms=since_opened)
 
     def call_over(self, call: ActivationCall) -> None:
         """A call is over; its line waits."""
@@ -148,7 +143,7 @@ class ConnectionLog:
         connection.
         """
         self.tell(end)
-        if self._untold is None and self._lines:
+        if self._untold is None and self.lines:
             return None
         cause = self.ended or went_away
         if self._untold is not None and cause.reason in _WENT_AWAY:
@@ -189,8 +184,8 @@ class ConnectionLog:
     def _write(self, call: ActivationCall, end: str) -> None:
         """Count the conversation and write its line."""
         writer = self._writer
-        first = self._lines == 0
-        self._lines += 1
+        first = self.lines == 0
+        self.lines += 1
         answered_at = call.answered_at
         seconds = None if answered_at is None else answered_at - call.started
         # A line that waited for the connection's end in vain: that is no part of the conversation.

@@ -100,9 +100,3 @@ class Conversations:
             port = str(getattr(transport.getHost(), "port", 0))
             self._port = listening, port
         return port
-
-    def conversation_ended(self) -> None:
-        """A connection has ended."""
-        self.conversations += 1
-        if self.when_idle is not None and not self.connections:
-            self.when_idle()

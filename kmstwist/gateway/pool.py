@@ -81,7 +81,7 @@ class AssociationPool(Reserve):
         once, on another. That is safe, as the host counts a client's CMID once however often it asks.
         """
         attempt = _Attempt(message, timeout)
-        connection = self.take_idle()
+        connection = self._take_idle()
         if connection is not None:
             attempt.from_reserve = True
             answer = self._ask(connection, attempt)
@@ -91,6 +91,17 @@ class AssociationPool(Reserve):
         if not answer.called:
             self._timeouts.set(attempt, timeout)
         return answer
+
+    def _take_idle(self) -> RpcConnection | None:
+        """A connection of the reserve, None where there is none."""
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if len(idle) < self._least_idle:
+                self._least_idle = len(idle)
+            if connection.alive:
+                return connection
+        return None
 
     def _ask_when_there_is_one(self, attempt: _Attempt) -> Deferred[tuple[int, bytes]]:
         what = (attempt,)

@@ -155,15 +155,6 @@ class Reserve(Machine[PoolState, PoolInput]):
 
     # What calls ask for.
 
-    def take_idle(self) -> RpcConnection | None:
-        """A connection of the reserve, None where there is none."""
-        while self._idle:
-            connection = self._idle.pop()
-            self._least_idle = min(self._least_idle, len(self._idle))
-            if connection.alive:
-                return connection
-        return None
-
     def open_for_call(self) -> Deferred[RpcConnection]:
         """A connection opened for this call, or given back by another in the meantime."""
         if len(self._waiting) >= self.queue:

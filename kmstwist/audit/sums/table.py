@@ -83,7 +83,7 @@ class SummaryTable:
                 key = key_of(row)
                 there = rows.get(key)
                 rows[key] = row if there is None else self.fold(there, row)
-        return [rows[key] for key in sorted(rows)]
+        return list(map(rows.__getitem__, sorted(rows)))
 
     def fold(self, old: Row, new: Row) -> Row:
         """Two rows of one key as one. Of two last records of one time, `new` has the later one. Takes both over."""

@@ -55,12 +55,6 @@ class Call(Machine[CallState, CallInput]):
         self.ndr64 = context.ndr64
         self.stub = stub
 
-    def take_answer(self) -> bool:
-        """The call has been executed. Whether its answer is to be sent."""
-        executing = self.state is CallState.EXECUTING
-        self.step(CallInput.ANSWER)
-        return executing
-
     def __repr__(self) -> str:
         return f"<Call {self.call_id} opnum {self.opnum} of {self.context.interface.syntax}>"
 

@@ -30,7 +30,7 @@ from kmstwist.rpc.pdu import (
     Request,
 )
 from kmstwist.rpc.server.behaviour import NEWEST_WINDOWS, WindowsVersion
-from kmstwist.rpc.server.call import Call, CallInput
+from kmstwist.rpc.server.call import Call, CallInput, CallState
 from kmstwist.rpc.server.contexts import BoundContext
 from kmstwist.rpc.server.events import Ended, Event, Refused
 from kmstwist.rpc.server.groups import AssociationGroups
@@ -221,7 +221,9 @@ class ServerCore(Endpoint[ServerState, Event]):
 
     def respond(self, call: Call, stub: bytes) -> None:
         """Answer a call with a response stub, in as many fragments as the client's fragment size needs."""
-        if not call.take_answer():
+        executing = call.state is CallState.EXECUTING
+        call.step(CallInput.ANSWER)
+        if not executing:
             return
         statistics = self.server.statistics
         statistics.calls_out += 1
@@ -239,7 +241,9 @@ class ServerCore(Endpoint[ServerState, Event]):
 
     def fault(self, call: Call, status: int, *, did_not_execute: bool = False) -> None:
         """Answer a call with a fault; `did_not_execute` tells the client that it may safely ask again."""
-        if not call.take_answer():
+        executing = call.state is CallState.EXECUTING
+        call.step(CallInput.ANSWER)
+        if not executing:
             return
         if not call.maybe:
             flags = WHOLE | DID_NOT_EXECUTE if did_not_execute else WHOLE
