@@ -19,8 +19,6 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import Insert
 
 T = TypeVar("T")
-#: A connection to write rows by: SQLAlchemy's, or SQLite's own.
-Writable = Connection | sqlite3.Connection
 
 # SQLite takes 32766 parameters in one statement.
 _PARAMETERS = 10_000
@@ -42,43 +40,48 @@ def insert_for(dialect: str, table: Table) -> Any:
     return postgresql.insert(table)
 
 
-def dialect_of(connection: Writable) -> str:
-    """The name of a connection's database."""
-    return "sqlite" if isinstance(connection, sqlite3.Connection) else connection.dialect.name
-
-
-def execute_many(connection: Writable, statement: Insert, rows: Sequence[dict[str, Any]]) -> None:
+def execute_many(connection: Connection, statement: Insert, rows: Sequence[dict[str, Any]]) -> None:
     """Execute `statement` for each of `rows`, which all have a value for the same columns.
 
     `statement` must be one object kept between calls (it is compiled once) and have no bound values of its own.
     """
-    if dialect_of(connection) != "sqlite":
-        assert isinstance(connection, Connection)
-        connection.execute(statement, rows)
-        return
-    text, values = _compiled(statement, tuple(rows[0]))
-    if isinstance(connection, Connection):
+    if connection.dialect.name == "sqlite":
+        text, values = _compiled(statement, tuple(rows[0]))
         connection.exec_driver_sql(text, list(map(values, rows)))
     else:
-        execute_rows(connection, text, list(map(values, rows)))
+        connection.execute(statement, rows)
 
 
+# What follows is for SQLite's own driver.
+
+#: A statement with its parameters, as the driver executes it.
+Statement = tuple[str, tuple[Any, ...]]
 #: Rows in one statement, the most first.
 _PIECES = (64, 32, 16, 8, 4, 2, 1)
 
 
-def execute_rows(connection: sqlite3.Connection, text: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Execute an INSERT of one row, whose parameters are its row's values, for each of `rows`.
+def insertions(text: str, rows: Sequence[Sequence[Any]]) -> list[Statement]:
+    """What executes an INSERT of one row, whose parameters are its row's values, for each of `rows`.
 
     Many rows in one statement: SQLite takes 3 µs for each in place of 5, and its driver lets go of the interpreter's
     lock, and waits for it, once for all of them. Beside a reactor that works that is half the time.
     """
-    statements = _in_pieces(text, len(rows[0]))
+    statements = []
     done, number = 0, len(rows)
     for piece in _PIECES:
         while number - done >= piece:
-            connection.execute(statements[piece], tuple(chain.from_iterable(rows[done : done + piece])))
+            parameters = tuple(chain.from_iterable(rows[done : done + piece]))
+            statements.append((_in_pieces(text, len(rows[0]))[piece], parameters))
             done += piece
+    return statements
+
+
+def compiled_insertions(statement: Insert, rows: Sequence[dict[str, Any]]) -> list[Statement]:
+    """The same for a statement and rows as `execute_many` takes them."""
+    if not rows:
+        return []
+    text, values = _compiled(statement, tuple(rows[0]))
+    return insertions(text, list(map(values, rows)))
 
 
 @cache

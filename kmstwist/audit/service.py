@@ -154,6 +154,7 @@ class AuditService(Service):
             self._storage.insert,
             clock=self._clock,
             in_thread=self._in_thread,
+            prepare=self._storage.prepared,
             on_failure=settings.on_failure,
             gather=settings.gather,
             batch=settings.batch,

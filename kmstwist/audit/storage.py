@@ -6,7 +6,7 @@ a second besides. A store that is lost is let go. It is opened anew as soon as t
 made anew, one that was replaced by a sound one is taken; one that was damaged stays where it is until somebody moves it
 away, or puts a sound one in its place.
 
-Everything here blocks. One thread uses it, but for `engine`, which any may read.
+Everything here blocks. One thread uses it, but for `engine`, which any may read, and `prepared`, which does not block.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 from twisted.logger import Logger
 
+from kmstwist.audit.bulk import Statement
 from kmstwist.audit.engine import (
     StoreError,
     StoreUnavailable,
@@ -32,7 +34,7 @@ from kmstwist.audit.engine import (
 )
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import Record
-from kmstwist.audit.store import commit_batch, insert_batch
+from kmstwist.audit.store import commit_batch, insert_batch, insertions_of
 from kmstwist.audit.storefile import StoreFile
 from kmstwist.logevents import AUDIT_STORE_LOST, AUDIT_STORE_OPENED
 from kmstwist.system.sqlitecodes import trouble_of
@@ -76,16 +78,23 @@ class Storage:
             AUDIT_STORE_OPENED.emit(self.log, store=self._store)
         return engine
 
-    def insert(self, batch: Sequence[Record], *, again: bool = False) -> int:
+    def prepared(self, batch: Sequence[Record]) -> Callable[[], int]:
+        """What inserts a batch, with all done that need not wait for the store: this is for the reactor's thread."""
+        return partial(self.insert, batch, statements=insertions_of(batch))
+
+    def insert(
+        self, batch: Sequence[Record], *, again: bool = False, statements: Sequence[Statement] | None = None
+    ) -> int:
         """Commit a batch, as `store.insert_batch` does, to a store that is still there afterwards.
 
-        Raises as that does; StoreLost for a store that is not, StoreError for one that cannot be opened.
+        Raises as that does; StoreLost for a store that is not, StoreError for one that cannot be opened. `statements`
+        are the batch's `insertions_of`, where they have been made.
         """
         file = self._file
         if file is not None and (fault := file.fault()):
             self._lose(fault)
         engine = self.engine or self.open()
-        number = insert_batch(engine, batch, again=True) if again else commit_batch(engine, batch)
+        number = insert_batch(engine, batch, again=True) if again else commit_batch(engine, batch, statements)
         if self._file is not None and (fault := self._file.fault()):
             self._lose(fault)
         return number

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, bindparam, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import chunks, execute_many, execute_rows, insert_for, insert_text
+from kmstwist.audit.bulk import Statement, chunks, execute_many, insert_for, insert_text, insertions
 from kmstwist.audit.engine import StoreError, reading, writing
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.records import Record
@@ -81,18 +81,29 @@ def _is_opaque(record: Record) -> bool:
     )
 
 
-def commit_batch(engine: Engine, batch: Sequence[Record]) -> int:
-    """As `insert_batch` to an SQLite store; raises the same errors."""
+def insertions_of(batch: Sequence[Record]) -> list[Statement]:
+    """The statements that store a batch, with all its sums, by SQLite's driver.
+
+    They are made in the reactor's thread, so that the writer's has nearly nothing to do but to wait for SQLite: two
+    threads that both want the interpreter's lock hand it to and fro, twice for each conversation.
+    """
+    statements = []
+    for opaque, some in groupby(batch, _is_opaque):
+        if opaque:
+            statements += insertions(_OPAQUE_ONLY, list(map(_opaque_values, some)))
+        else:
+            statements += insertions(_ALL, list(map(values_of, some)))
+    return statements + sums.additions(batch)
+
+
+def commit_batch(engine: Engine, batch: Sequence[Record], statements: Sequence[Statement] | None = None) -> int:
+    """As `insert_batch` to an SQLite store; raises the same errors. `statements` are its `insertions_of`."""
     connection = engine.raw_connection()
     try:
         driver = cast(sqlite3.Connection, connection.dbapi_connection)
         driver.execute("BEGIN IMMEDIATE")
-        for opaque, some in groupby(batch, _is_opaque):
-            if opaque:
-                execute_rows(driver, _OPAQUE_ONLY, list(map(_opaque_values, some)))
-            else:
-                execute_rows(driver, _ALL, list(map(values_of, some)))
-        sums.add(driver, batch)
+        for text, parameters in insertions_of(batch) if statements is None else statements:
+            driver.execute(text, parameters)
         driver.execute("COMMIT")
     except sqlite3.Error as error:
         raise DBAPIError.instance(_ALL, None, error, sqlite3.Error, dialect=engine.dialect) from error

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
@@ -65,7 +66,8 @@ Entry = tuple[Record, "Deferred[None] | None"]
 class AuditWriter:
     """Collects records into batches and has them committed.
 
-    `insert` stores a batch; `in_thread` runs it in the one thread that writes. The public numbers are for metrics:
+    `insert` stores a batch; `prepare` makes what stores one for the first time; `in_thread` runs either in the one
+    thread that writes. The public numbers are for metrics:
     `committed` and `batches` stored, `failures` of batches, records `dropped` because the queue was full, `refused`
     by policy, and `rejected` because the store cannot hold what they say; `failing` while the store does not work.
     """
@@ -78,12 +80,14 @@ class AuditWriter:
         *,
         clock: IReactorTime,
         in_thread: InThread,
+        prepare: Callable[[Sequence[Record]], Callable[[], int]] | None = None,
         on_failure: OnFailure = OnFailure.SERVE,
         gather: float = GATHER,
         batch: int = BATCH,
         queue: int = QUEUE,
     ) -> None:
         self._insert = insert
+        self._prepare = prepare or (lambda batch: partial(insert, batch))
         self._clock = clock
         self._in_thread = in_thread
         self._on_failure = on_failure
@@ -210,7 +214,7 @@ class AuditWriter:
 
     async def _commit(self, records: list[Record], again: bool) -> None:
         begun = self._clock.seconds()
-        await self._in_thread(self._insert, records, again=again)
+        await self._in_thread(partial(self._insert, records, again=True) if again else self._prepare(records))
         self.last_commit_seconds = self._clock.seconds() - begun
         self.batches += 1
         self.committed += len(records)

@@ -55,7 +55,8 @@ def linger(conversation: ConversationCore, cause: Cause) -> None:
     """Let the client read the refusal: closing with its bytes unread would reset the connection and lose it."""
     conversation.ended_by_us(cause)
     conversation.log.refused(cause)
-    conversation.give_up_calls(*cause)
+    for call in list(conversation.calls):
+        conversation.give_up(call, *cause)
     if conversation.association.unsent:
         conversation.flush()
     conversation.give_time(conversation.shared.times.linger)

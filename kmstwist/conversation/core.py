@@ -190,17 +190,11 @@ class ConversationCore(Machine[State, Input]):
 
     def give_time(self, deadline: Deadlines[ConversationCore] | None) -> None:
         """Set this deadline in place of the one before."""
-        before = self._deadline
-        if before is not None:
-            before.pop(self, None)
+        if self._deadline is not None:
+            self._deadline.pop(self, None)
         self._deadline = deadline
         if deadline is not None:
             deadline.set(self)
-
-    def give_up_calls(self, reason: Reason, detail: str) -> None:
-        """Nobody waits for the calls under way any more."""
-        for call in list(self.calls):
-            self.give_up(call, reason, detail)
 
     def give_up(self, rpc: Call, reason: Reason, detail: str) -> None:
         """Nobody waits for a call any more."""
@@ -237,7 +231,6 @@ class ConversationCore(Machine[State, Input]):
         except StubError as error:
             broken = str(error)
         log, now = self.log, self.shared.clock.seconds()
-        # Of a connection's first call it is told how long it took to come.
         receive_ms = None if log.lines else (now - log.opened) * 1000
         account = ActivationCall(message, log.client, log.port, log.proxy, started=now, receive_ms=receive_ms)
         self.step(Input.CALLED)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from kmstwist.audit.bulk import Writable
+from kmstwist.audit.bulk import Statement
 from kmstwist.audit.records import Record
 from kmstwist.audit.sums.hourly_activity import HOURLY_ACTIVITY
 from kmstwist.audit.sums.hourly_failures import HOURLY_FAILURES
@@ -18,10 +18,15 @@ from kmstwist.audit.sums.table import SummaryTable
 SUMS: tuple[SummaryTable, ...] = (MACHINES, MACHINE_CMIDS, HOURLY_ACTIVITY, HOURLY_FAILURES)
 
 
-def add(connection: Writable, records: Sequence[Record]) -> None:
+def add(connection: Connection, records: Sequence[Record]) -> None:
     """Add a batch of new records to every sum. In one transaction with the records themselves."""
     for each in SUMS:
         each.merge(connection, records)
+
+
+def additions(records: Sequence[Record]) -> list[Statement]:
+    """What does the same by SQLite's driver."""
+    return [statement for each in SUMS for statement in each.additions(records)]
 
 
 def replace(connection: Connection, old: Record, new: Record) -> None:

@@ -27,7 +27,7 @@ from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import Prepared, Writable, dialect_of, execute_many, insert_for
+from kmstwist.audit.bulk import Prepared, Statement, compiled_insertions, execute_many, insert_for
 from kmstwist.audit.records import Record
 from kmstwist.audit.rows import from_row
 
@@ -101,17 +101,24 @@ class SummaryTable:
                 row[name] = then
         return row
 
-    def merge(self, connection: Writable, records: Iterable[Record]) -> None:
+    def merge(self, connection: Connection, records: Iterable[Record]) -> None:
         """Add the records to the stored table.
 
         In the order of the rows' keys, so that two gateways writing to one PostgreSQL take its row locks in the same
         order and never deadlock.
         """
         if rows := self.summed(records):
-            dialect = dialect_of(connection)
-            if dialect not in self._upserts:
-                self._upserts[dialect] = self._upsert(dialect)
-            execute_many(connection, self._upserts[dialect], rows)
+            execute_many(connection, self._upsert_for(connection.dialect.name), rows)
+
+    def additions(self, records: Iterable[Record]) -> list[Statement]:
+        """What does the same by SQLite's driver."""
+        rows = self.summed(records)
+        return compiled_insertions(self._upsert_for("sqlite"), rows) if rows else []
+
+    def _upsert_for(self, dialect: str) -> Insert:
+        if dialect not in self._upserts:
+            self._upserts[dialect] = self._upsert(dialect)
+        return self._upserts[dialect]
 
     @cached_property
     def _upserts(self) -> dict[str, Insert]:
