@@ -1,8 +1,11 @@
-"""What is done in a conversation, as its table names it: given the conversation and what the input carried."""
+"""What is done in a conversation, as its table names it: given the conversation and what the input carried.
+
+What each call comes to is the core's own.
+"""
 
 from __future__ import annotations
 
-from kmstwist.conversation.core import LEFT, ConversationCore
+from kmstwist.conversation.core import ConversationCore
 from kmstwist.conversation.lines import Cause
 from kmstwist.conversation.proxy import BrokenHeader, begins_as_header
 from kmstwist.conversation.states import Input
@@ -34,21 +37,6 @@ def ask(conversation: ConversationCore, data: bytes) -> None:
     """Give the client the request's time, and take its bytes."""
     conversation.give_time(conversation.shared.times.request)
     conversation.take(data)
-
-
-def give_request_time(conversation: ConversationCore) -> None:
-    """It has been told of further contexts, and may ask in them: it has as long from now as after its bind."""
-    conversation.give_time(conversation.shared.times.request)
-
-
-def give_idle_time(conversation: ConversationCore) -> None:
-    """The client has its answer, and may ask again."""
-    conversation.give_time(conversation.shared.times.idle)
-
-
-def stop_time(conversation: ConversationCore) -> None:
-    """The request is whole: it is ours to answer, and the client's time does not run."""
-    conversation.give_time(None)
 
 
 def linger(conversation: ConversationCore, cause: Cause) -> None:
@@ -91,11 +79,6 @@ def cut_old(conversation: ConversationCore, seconds: float) -> None:
     cut(conversation, Cause(Reason.CLIENT_TOTAL, f"open for {conversation.shared.times.total.seconds:g} s"))
 
 
-def give_moment(conversation: ConversationCore) -> None:
-    """The answers are out: one turn of the loop, and they are sent."""
-    conversation.give_time(conversation.shared.times.moment)
-
-
 def close(conversation: ConversationCore, cause: Cause) -> None:
     """Close it, when what is written has been sent."""
     conversation.ended_by_us(cause)
@@ -118,21 +101,3 @@ def hang_up(conversation: ConversationCore) -> None:
     """The last is said on both sides: close, when what is written has been sent."""
     conversation.transport.unregisterProducer()
     close_when_sent(conversation.transport, conversation.in_step)
-
-
-def finish(conversation: ConversationCore, went_away: Cause) -> None:
-    """The connection is gone: tell the rest of it, and forget it."""
-    conversation.leave()
-    log, shared = conversation.log, conversation.shared
-    end = "client" if log.ended is None else "server"
-    if conversation.calls:
-        log.tell(end)
-        for call in list(conversation.calls):
-            conversation.give_up(call, *(log.ended or LEFT))
-            log.tell(end)
-    rest = log.tell_of_the_rest(end, went_away)
-    if rest is not None:
-        shared.recorder.note_refusal(rest)
-    shared.conversations += 1
-    if shared.when_idle is not None and not shared.connections:
-        shared.when_idle()

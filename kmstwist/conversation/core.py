@@ -27,7 +27,7 @@ from kmstwist.transport.sending import send_at_once
 #: A fair size for a PDU, in bytes.
 _ORDINARY: Final = 256
 #: Why a call ends whose client is gone.
-LEFT: Final = Cause(Reason.CLIENT_LOST, "the client left before its answer")
+_LEFT: Final = Cause(Reason.CLIENT_LOST, "the client left before its answer")
 
 
 class ConversationCore(Machine[State, Input]):
@@ -125,6 +125,41 @@ class ConversationCore(Machine[State, Input]):
             self.flush()
         if not self.calls:
             self.step(Input.ANSWERED)
+
+    # The machine's actions that each call comes to; the others are in `actions`.
+
+    def give_request_time(self) -> None:
+        """It has been told of further contexts, and may ask in them: it has as long from now as after its bind."""
+        self.give_time(self.shared.times.request)
+
+    def give_idle_time(self) -> None:
+        """The client has its answer, and may ask again."""
+        self.give_time(self.shared.times.idle)
+
+    def stop_time(self) -> None:
+        """The request is whole: it is ours to answer, and the client's time does not run."""
+        self.give_time(None)
+
+    def give_moment(self) -> None:
+        """The answers are out: one turn of the loop, and they are sent."""
+        self.give_time(self.shared.times.moment)
+
+    def finish(self, went_away: Cause) -> None:
+        """The connection is gone: tell the rest of it, and forget it."""
+        self.leave()
+        log, shared = self.log, self.shared
+        end = "client" if log.ended is None else "server"
+        if self.calls:
+            log.tell(end)
+            for call in list(self.calls):
+                self.give_up(call, *(log.ended or _LEFT))
+                log.tell(end)
+        rest = log.tell_of_the_rest(end, went_away)
+        if rest is not None:
+            shared.recorder.note_refusal(rest)
+        shared.conversations += 1
+        if shared.when_idle is not None and not shared.connections:
+            shared.when_idle()
 
     # What the machine's actions are made of.
 

@@ -134,7 +134,8 @@ class RpcConnection(Protocol):
         call_id = association.call(context, interface.REQUEST_ACTIVATION, stub)
         answer: Deferred[tuple[int, bytes]] = Deferred(self._given_up)
         self._activating[call_id] = answer
-        self._flush()
+        if self.transport is not None:
+            self._in_step = send_at_once(self.transport, association.data_to_send(), self._in_step)
         return answer
 
     def _given_up(self, answer: Deferred[Any]) -> None:
