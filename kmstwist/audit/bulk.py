@@ -78,8 +78,6 @@ def insertions(text: str, rows: Sequence[Sequence[Any]]) -> list[Statement]:
 
 def compiled_insertions(statement: Insert, rows: Sequence[dict[str, Any]]) -> list[Statement]:
     """The same for a statement and rows as `execute_many` takes them."""
-    if not rows:
-        return []
     text, values = _compiled(statement, tuple(rows[0]))
     return insertions(text, list(map(values, rows)))
 

@@ -100,10 +100,6 @@ class Record:
         return self.hresult == 0
 
 
-#: Ids for which randomness is taken at once.
-_AT_A_TIME = 16
-
-
 class RecordIds:
     """Makes record ids: UUIDs of version 7, each greater than the one before even within a millisecond.
 
@@ -112,15 +108,11 @@ class RecordIds:
 
     def __init__(self, entropy: Callable[[int], bytes]) -> None:
         self._entropy = entropy
-        #: Bytes that were taken from it and not used yet: asking the system for ten costs as much as for a thousand.
-        self._left = b""
         self._last = 0
 
     def make(self, at: int) -> bytes:
         """A new id of 16 bytes for a record of time `at` (milliseconds since 1970)."""
-        left = self._left or self._entropy(10 * _AT_A_TIME)
-        self._left = left[10:]
-        random = int.from_bytes(left[:10], "big")
+        random = int.from_bytes(self._entropy(10), "big")
         rand_a, rand_b = random >> 68, random & ((1 << 62) - 1)
         value = (at & ((1 << 48) - 1)) << 80 | 0x7 << 76 | (rand_a & 0xFFF) << 64 | 0b10 << 62 | rand_b
         if value <= self._last and value >> 80 == self._last >> 80:
