@@ -90,13 +90,13 @@ def test_a_start_in_which_nothing_happens_is_killed_soon_and_said(scene: Scene) 
 
 def test_a_start_that_works_is_given_longer_and_longer_with_each_attempt(scene: Scene) -> None:
     scene.progress = moving()
-    scene.go_on(60 - HEAR_EVERY)
+    scene.go_on(600 - HEAR_EVERY)
     assert scene.sent == []
     scene.go_on(HEAR_EVERY)
     assert [number for _, number in scene.sent] == [signal.SIGKILL]
     # The next one.
     scene.worker.pid, scene.worker.failures, scene.worker.started = 101, 1, scene.clock.seconds()
-    scene.go_on(120 - HEAR_EVERY)
+    scene.go_on(1200 - HEAR_EVERY)
     assert len(scene.sent) == 1
     scene.answer = {}
     scene.go_on(600)

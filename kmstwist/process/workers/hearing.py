@@ -32,8 +32,9 @@ _SILENT_AT_THE_END = 2
 #: Seconds after which a start in which nothing happens hangs; at the end of the server, after which any start does.
 _STILL = 10.0
 _STILL_AT_THE_END = 2.0
-#: Seconds that a start may take in which something happens: of the first attempt, and at most.
-_FIRST_START = 60.0
+#: Seconds that a start may take in which something happens, of the first attempt and at most: a new version may have a
+#: large audit to bring up to date first, and one that is killed meanwhile begins anew.
+_FIRST_START = 600.0
 _LONGEST_START = 3600.0
 #: Beyond the drain time, before a worker that does not end is killed.
 GRACE = 5.0
