@@ -277,7 +277,6 @@ def test_as_a_daemon_with_a_pid_file_it_starts_and_stops_cleanly(tmp_path: Path)
         "starting",
         "lab",
         "listening",
-        "conversation",
         "stopped",
     ]
 
