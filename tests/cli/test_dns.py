@@ -146,7 +146,7 @@ def test_an_underscore_that_bind_refuses_is_told_for_what_it_is(start_named: Sta
     [
         (("publish", "--domain", "corp.test", "--host", "10.0.0.7"), "A or AAAA record"),
         (("publish", "--domain", "a..b", "--host", "gw.corp.test"), "is not a DNS name"),
-        (("publish", "--host", "gw.corp.test"), "Missing option '--domain'"),
+        (("publish", "--host", "gw.corp.test"), "--domain D is missing"),
         (("publish", "--domain", "c.test", "--host", "gw.c.test", "--key-file", "/nonexistent"), "cannot be read"),
         (("withdraw", "--domain", "c.test", "--host", "gw.c.test", "--weight", "70000"), "not from 0 to 65535"),
         (("show", "--domain", "corp.test", "--host", "gw.corp.test", "--zone", "other.test"), "is not in the zone"),

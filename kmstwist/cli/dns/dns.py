@@ -30,7 +30,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def _record_options(command: _F) -> _F:
     for option in reversed(
         (
-            click.option("--domain", "domains", multiple=True, required=True, metavar="D", help="Domain; repeatable."),
+            click.option(
+                "--domain",
+                "domains",
+                multiple=True,
+                required=True,
+                metavar="D",
+                help="The domain of the record; repeatable.",
+            ),
             click.option("--host", metavar="NAME", help="Our full host name; this machine's if left out."),
             click.option("--port", type=click.IntRange(1, 65535), help=f"The server's port.  {AS_CONFIGURED}"),
             click.option("--priority", type=click.IntRange(0, 65535), default=0, show_default=True),
