@@ -136,6 +136,20 @@ def test_a_hosts_log_is_all_that_reports_need_and_the_store_is_made_for_it(tmp_p
     assert "pc1.example.com" in shown.stdout
     assert "addresses have no name" not in shown.stderr
     assert "1 product has no name" in shown.stderr
+    told = {name: CliRunner().invoke(report, [name, *options]).stderr for name in ("refused", "strangers", "clients")}
+    assert {name: "no gateway has written to this store" in said for name, said in told.items()} == {
+        "refused": True,
+        "strangers": True,
+        "clients": False,
+    }
+    path.write_bytes(as_xml([request(2, AT, "pc2.example.com", "0xC004F042")]))
+    assert CliRunner().invoke(events, ["import", *options, "--no-dns", str(path)]).exit_code == 0
+    # The one that was never granted anything may lose what it had from elsewhere, at a time that nobody knows.
+    expiring = CliRunner().invoke(report, ["expiring", *options]).stdout
+    assert "1 machine has a product that was never granted here" in " ".join(expiring.split())
+    activity = CliRunner().invoke(report, ["activity", *options, "--by", "upstream", "--format", "csv"]).stdout
+    # Nothing is known of times and bytes, which is not none.
+    assert activity.splitlines()[1].endswith(",2,1,1,0.5,,,")
 
 
 def test_a_first_look_at_reports_says_how_to_get_names(store: Engine) -> None:

@@ -17,7 +17,8 @@ from kmstwist.audit.reports.model import Bucket, Heading, Kind, Query, Report, R
 class ActivityRow(ReportRow):
     """The calls of one hour, day, upstream or product.
 
-    `answer_ms` is the mean time to an answer, in milliseconds with three places.
+    `answer_ms` is the mean time to an answer, in milliseconds with three places. What only a KMS host's events tell of
+    has no such time, and no bytes.
     """
 
     bucket: Annotated[str, Heading("By", Kind.NAME)]
@@ -26,8 +27,8 @@ class ActivityRow(ReportRow):
     failed: Annotated[int, Heading("Failed", Kind.NUMBER)]
     share: Annotated[float, Heading("Granted %", Kind.SHARE)]
     answer_ms: Annotated[float | None, Heading("Answer ms", Kind.NUMBER)]
-    bytes_in: Annotated[int, Heading("Bytes in", Kind.NUMBER, spare=True)]
-    bytes_out: Annotated[int, Heading("Bytes out", Kind.NUMBER, spare=True)]
+    bytes_in: Annotated[int | None, Heading("Bytes in", Kind.NUMBER, spare=True)]
+    bytes_out: Annotated[int | None, Heading("Bytes out", Kind.NUMBER, spare=True)]
 
 
 def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
@@ -61,6 +62,8 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
             func.sum(table.c.answer_calls).label("answer_calls"),
             func.sum(table.c.bytes_in).label("bytes_in"),
             func.sum(table.c.bytes_out).label("bytes_out"),
+            # A KMS host's events tell of no bytes.
+            func.max(table.c.gateway).label("gateway"),
         )
         .where(*conditions)
         .group_by("bucket")
@@ -75,8 +78,8 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
             share=int(row.granted) / int(row.calls),
             # The sum's last bits hang on the order in which a database adds: whole microseconds are the same from each.
             answer_ms=round(float(row.answer_ms) / int(row.answer_calls), 3) if row.answer_calls else None,
-            bytes_in=int(row.bytes_in),
-            bytes_out=int(row.bytes_out),
+            bytes_in=int(row.bytes_in) if row.gateway else None,
+            bytes_out=int(row.bytes_out) if row.gateway else None,
         )
         for row in connection.execute(statement)
     ]

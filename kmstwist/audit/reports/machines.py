@@ -122,7 +122,7 @@ def expiring_at_length(connection: Connection, query: Query, limit: int | None =
     days = EXPIRING_DAYS if query.days is None else query.days
     table = schema.machines
     succeeded_by = query.now - ACTIVATION_LASTS
-    return _clients(
+    found = _clients(
         "expiring",
         f"Machines that lose activation within {days} days",
         connection,
@@ -131,6 +131,15 @@ def expiring_at_length(connection: Connection, query: Query, limit: int | None =
         table.c.last_success >= to_ms(succeeded_by),
         table.c.last_success <= to_ms(succeeded_by + days * _DAY),
     )
+    never = select(func.count(table.c.machine.distinct())).where(table.c.last_success.is_(None))
+    number = connection.scalar(never.where(*on_machines(connection, table, query))) or 0
+    if not number:
+        return found
+    # A machine may have another product that was granted.
+    they = "1 machine has" if number == 1 else f"{number} machines have"
+    unknown = f"{they} a product that was never granted here, and when that one ends is unknown: see the report clients"
+    note = "; ".join(filter(None, (found.head.note, unknown)))
+    return replace(found, head=replace(found.head, note=note))
 
 
 def silent(connection: Connection, query: Query) -> Report[SilentRow]:

@@ -187,7 +187,7 @@ def _width(needs: Sequence[int]) -> int:
 
 def _notes(report: Report[ReportRow], rows: int, kept: Sequence[ColumnInfo], left_out: Sequence[str]) -> list[str]:
     if not report.rows:
-        return ["nothing to report"]
+        return ["nothing to report", *([report.note] if report.note else [])]
     notes = [_UTC] if any(column.kind is Kind.TIME for column in kept) else []
     if rows < len(report.rows):
         notes.append(f"rows left out: {len(report.rows) - rows}, --limit 0 shows all")

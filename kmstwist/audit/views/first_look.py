@@ -10,11 +10,23 @@ from sqlalchemy import Connection, func, select
 from kmstwist.audit import schema
 from kmstwist.audit.privacy import Keep
 from kmstwist.audit.products.names import Names, unnamed_ids
+from kmstwist.audit.records import NO_GATEWAY
 from kmstwist.audit.store import PRIVACY, read_fact
 
+# What only a gateway can tell.
+OF_GATEWAYS = frozenset({"networks", "refused", "strangers"})
 
-def first_look(connection: Connection) -> Iterator[str]:
-    """What the store has no names for, and the cure: machines whose requests could not be read, and products."""
+
+def first_look(connection: Connection, report: str = "") -> Iterator[str]:
+    """What the store has no names for, and the cure: machines whose requests could not be read, and products.
+
+    For a `report` of what only gateways tell, also that there is none.
+    """
+    if report in OF_GATEWAYS and _hosts_alone(connection):
+        yield (
+            f"no gateway has written to this store: what its KMS hosts logged tells nothing for {report} "
+            "(docs/first-gateway.md)"
+        )
     if _keeps_names(connection) and (number := _unnamed_machines(connection)):
         they = "1 address has" if number == 1 else f"{number} addresses have"
         yield (
@@ -27,6 +39,18 @@ def first_look(connection: Connection) -> Iterator[str]:
             f"{they} no name: on one of their machines, save what slmgr.vbs /dlv all prints (Office: ospp.vbs "
             "/dstatusall), and: kmstwist products import FILE"
         )
+
+
+def _hosts_alone(connection: Connection) -> bool:
+    """Whether the store has calls, and all of them from KMS hosts' events."""
+    activity, failures = schema.hourly_activity, schema.hourly_failures
+    by_gateway = (
+        select(activity.c.hour).where(activity.c.gateway != NO_GATEWAY).limit(1),
+        # A refusal that was no call has an address.
+        select(failures.c.hour).where(failures.c.client != "").limit(1),
+    )
+    any_call = connection.scalar(select(activity.c.hour).limit(1)) is not None
+    return any_call and all(connection.scalar(each) is None for each in by_gateway)
 
 
 def _keeps_names(connection: Connection) -> bool:

@@ -118,7 +118,7 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
             newest = newest_record(connection)
         except QueryError as error:
             raise click.UsageError(str(error)) from error
-        hints = list(first_look(connection)) if form == "table" else []
+        hints = list(first_look(connection, name)) if form == "table" else []
     source = told_source(store, newest, query.now)
     match form:
         case "csv":
