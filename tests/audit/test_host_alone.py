@@ -84,7 +84,7 @@ def test_reports_come_from_a_hosts_log_alone(store: Engine, tmp_path: Path) -> N
     (product,) = ask(store, "products").rows
     assert (product.machines, product.virtual, product.networks) == (3, 1, 0)
     (failure,) = ask(store, "failures").rows
-    assert (failure.status, failure.calls, failure.clients) == (0xC004F06C, 1, 1)
+    assert (failure.status, failure.reason, failure.calls, failure.clients) == (0xC004F06C, "", 1, 1)
     by_host = ask(store, "activity", by=Bucket.UPSTREAM).rows
     assert [(row.calls, row.granted) for row in by_host] == [(4, 3)]
     assert verify(store) == []

@@ -191,6 +191,8 @@ def test_failures_adds_up_by_status_and_network_and_explains_each(store: Engine)
         (0x6BA, "10.2.0.0/24", 1, 1),
         (0xC004F042, "10.2.0.0/24", 1, 1),
     ]
+    # Where a host's answer is the failure, there is no other reason for it.
+    assert [row.reason for row in rows] == ["", "", "upstream-refused", ""]
     assert (rows[0].first, rows[0].last) == (NOW - timedelta(days=3), NOW - timedelta(days=1))
     assert "cannot be used" in rows[0].meaning
     assert "right host" in rows[0].cure
@@ -563,7 +565,6 @@ def test_a_report_too_wide_for_the_terminal_is_shown_in_paragraphs(store: Engine
         "Failures by status and network",
         "",
         "Status 0xC004F042",
-        "Reason ok",
         "Network 10.0.0.0/24",
         "Calls 1",
         "Clients 1",

@@ -19,7 +19,11 @@ from kmstwist.reasons import EXPLANATIONS, Reason
 
 @dataclass(frozen=True, slots=True)
 class FailureRow(ReportRow):
-    """All failures of one kind in one network. `status` is None where the call ended without one."""
+    """All failures of one kind in one network.
+
+    `status` is None where the call ended without one. `reason` is "" where the call itself went well, and the host's
+    answer is the failure.
+    """
 
     status: Annotated[int | None, Heading("Status", Kind.CODE)]
     reason: Annotated[str, Heading("Reason")]
@@ -80,7 +84,7 @@ def failures(connection: Connection, query: Query) -> Report[FailureRow]:
         rows.append(
             FailureRow(
                 status=status,
-                reason=row.reason,
+                reason="" if row.reason == Reason.OK else row.reason,
                 network=row.network,
                 calls=int(row.calls),
                 clients=row.clients,
