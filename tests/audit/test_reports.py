@@ -561,7 +561,7 @@ def test_nothing_is_cut_off_on_a_terminal_of_any_width(store: Engine, name: str,
 def test_a_report_too_wide_for_the_terminal_is_shown_in_paragraphs(store: Engine) -> None:
     insert_batch(store, [known(ago(1), "pc1", hresult=0xC004F042), known(ago(2), "pc2", hresult=0xC004F06C)])
     lines = [" ".join(line.split()) for line in printed(ask(store, "failures"), 60).splitlines()]
-    assert lines[:7] == [
+    assert lines[:6] == [
         "Failures by status and network",
         "",
         "Status 0xC004F042",
@@ -569,7 +569,7 @@ def test_a_report_too_wide_for_the_terminal_is_shown_in_paragraphs(store: Engine
         "Calls 1",
         "Clients 1",
     ]
-    assert lines.count("Reason ok") == 2
+    assert lines.count("Calls 1") == 2
 
 
 def test_a_long_table_says_how_much_it_leaves_out(store: Engine) -> None:
