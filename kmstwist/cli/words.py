@@ -14,6 +14,8 @@ import click
 
 from kmstwist.shown import visible_lines
 
+#: A word that nobody reads to its end, of which click repeats all; some of the patterns below would take long over it.
+_LONG_WORD = re.compile(r"(\S{100})\S{100,}(\S{20})")
 #: What click says of a value or of a command line, and what people say.
 _WORDS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"is not a valid integer(?: range)?\.$"), "is not a whole number."),
@@ -57,7 +59,7 @@ def in_our_words(error: click.ClickException) -> click.ClickException:
     if isinstance(error, click.MissingParameter) and error.param is not None:
         said = _missing(error.param, error.ctx)
     else:
-        said = error.format_message()
+        said = _LONG_WORD.sub(r"\1...\2", error.format_message())
         for click_s, ours in _WORDS:
             said = click_s.sub(ours, said)
     return click.UsageError(visible_lines(said), error.ctx)

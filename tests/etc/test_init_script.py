@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
@@ -146,7 +147,10 @@ def test_rotate_has_the_log_opened_again(plain_init: InitScript) -> None:
     init.log.rename(init.log.with_suffix(".1"))
     assert init("rotate").returncode == 0
     wait_until(init.log.exists)
-    assert kmstwist("probe", f"127.0.0.1:{init.port}").returncode == 0
+    with socket.create_connection(("127.0.0.1", init.port)) as client:
+        client.sendall(b"no PDU of RPC's")
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1000) == b""
     assert init("stop").returncode == 0
     assert " conversation " in init.log.read_text()
     assert " conversation " not in init.log.with_suffix(".1").read_text()

@@ -23,6 +23,8 @@ from kmstwist.lab.client import LabClient
 from tests.system.conftest import Server
 
 KMS = ("51c82175-844e-4750-b0d8-ec255555bc06", "1.0")
+#: Whether the hosts behind a gateway answer: docs/rpc.md.
+REACH = ("0521e8d2-3ca9-40cc-874f-bf49d775097e", "1.0")
 MGMT = ("afa8bd80-7d8a-11c9-bef4-08002b102989", "1.0")
 NDR64 = ("71710533-beba-4937-8319-b5dbef9ccc36", "1.0")
 ACCESS_DENIED = 5
@@ -121,13 +123,13 @@ def test_an_operation_that_is_not_there_is_a_fault_impacket_names(server: Any) -
     rpc.disconnect()
 
 
-def test_the_management_interface_lists_the_kms_interface_and_not_itself(management: Any) -> None:
+def test_the_management_interface_lists_the_interfaces_and_not_itself(management: Any) -> None:
     answer = mgmt.hinq_if_ids(management)
     assert answer["status"] == 0
     listed = [
         bin_to_uuidtup(entry["Data"]["Uuid"] + _version(entry["Data"])) for entry in answer["if_id_vector"]["if_id"]
     ]
-    assert [(uuid.lower(), version) for uuid, version in listed] == [KMS]
+    assert [(uuid.lower(), version) for uuid, version in listed] == [KMS, REACH]
 
 
 def _version(interface: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -319,9 +320,12 @@ def test_nothing_is_hinted_at_where_no_command_could_ask(tmp_path: Path) -> None
 
 def test_the_log_can_be_json(tmp_path: Path) -> None:
     with Server(tmp_path / "lab", "--log-format=json") as server:
-        assert kmstwist("probe", f"127.0.0.1:{server.port}").returncode == 0
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(b"no PDU of RPC's")
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(1000) == b""
         line = json.loads(server.wait_for('"conversation"'))
-        assert (line["client"], line["reason"], line["level"]) == ("127.0.0.1", "client-closed", "info")
+        assert (line["client"], line["result"], line["level"]) == ("127.0.0.1", "refused", "warn")
 
 
 @ensureDeferred

@@ -31,9 +31,7 @@ def _listed(ctx: click.Context, _param: click.Parameter, name: str | None) -> st
 
 
 @click.command()
-@click.argument(
-    "name", metavar="NAME", required=False, is_eager=True, callback=_listed, shell_complete=completing.reports
-)
+@click.argument("name", metavar="NAME", required=False, callback=_listed, shell_complete=completing.reports)
 @store_option
 @click.option(
     "--format",
