@@ -316,6 +316,16 @@ EVENTS_REFUSED = LogEvent(
     "Somebody sends events and is not a configured sender. Said once in ten minutes of each.",
     {"peer": "the address"},
 )
+EVENTS_DROPPED = LogEvent(
+    "events-dropped",
+    "warn",
+    "Events were sent and could not be taken. Said once in ten minutes of each sender and reason.",
+    {
+        "peer": "the sender's address",
+        "reason": "too-long: a message above the limit; no-room: more came than could be stored; connections: as many "
+        "connections as may be are open, so another was closed",
+    },
+)
 EVENTS_BROKEN = LogEvent(
     "events-broken",
     "warn",

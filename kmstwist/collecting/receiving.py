@@ -30,8 +30,8 @@ class Taker(Protocol):
     def take(self, message: bytes, sender: str) -> None:
         """Take a message in."""
 
-    def drop(self, number: int) -> None:
-        """Count messages that could not be taken."""
+    def drop(self, number: int, sender: str, reason: str) -> None:
+        """Count messages that could not be taken, and say so."""
 
 
 class Stream(protocol.Protocol):
@@ -56,8 +56,9 @@ class Stream(protocol.Protocol):
         """Take the messages that are whole."""
         for message in self._frames.feed(data):
             self._collector.take(message, self._sender)
-        self._collector.drop(self._frames.too_long - self._too_long)
-        self._too_long = self._frames.too_long
+        if self._frames.too_long > self._too_long:
+            self._collector.drop(self._frames.too_long - self._too_long, self._sender, "too-long")
+            self._too_long = self._frames.too_long
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """The last line may have no end."""
@@ -94,7 +95,10 @@ class Streams(protocol.ServerFactory):
     def buildProtocol(self, addr: IAddress | None) -> Stream | None:
         """A stream; None, which closes the connection, for one who may not send, or one too many."""
         address: str = addr.host  # type: ignore[union-attr]
-        if not self._collector.may_send(address) or len(self._collector.connections) >= CONNECTIONS:
+        if not self._collector.may_send(address):
+            return None
+        if len(self._collector.connections) >= CONNECTIONS:
+            self._collector.drop(0, address, "connections")
             return None
         return Stream(self._collector, address)
 
@@ -112,6 +116,6 @@ class Datagrams(protocol.DatagramProtocol):
         if not self._collector.may_send(addr[0]):
             return
         if self._collector.full or len(datagram) > MOST:
-            self._collector.drop(1)
+            self._collector.drop(1, addr[0], "no-room" if self._collector.full else "too-long")
         elif message := datagram.strip(b"\0\r\n \t"):
             self._collector.take(message, addr[0])

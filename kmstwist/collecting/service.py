@@ -21,7 +21,14 @@ from kmstwist.audit.engine import StoreError, plain_error
 from kmstwist.collecting.keeper import BATCH, Counts, Store, Waiting
 from kmstwist.collecting.receiving import Datagrams, Stream, Streams
 from kmstwist.collecting.settings import TLS, UDP, Place
-from kmstwist.logevents import EVENTS_BROKEN, EVENTS_FAILING, EVENTS_LISTENING, EVENTS_LOST, EVENTS_REFUSED
+from kmstwist.logevents import (
+    EVENTS_BROKEN,
+    EVENTS_DROPPED,
+    EVENTS_FAILING,
+    EVENTS_LISTENING,
+    EVENTS_LOST,
+    EVENTS_REFUSED,
+)
 from kmstwist.networks import Network
 from kmstwist.reactor import Reactor
 
@@ -150,9 +157,11 @@ class Collector(Service):
             for connection in self.connections:
                 connection.pause()
 
-    def drop(self, number: int) -> None:
-        """Count messages that could not be taken."""
+    def drop(self, number: int, sender: str, reason: str) -> None:
+        """Count messages that could not be taken, and say so. Of a refused connection nobody knows how many."""
         self.counts.dropped += number
+        if self._may_say(f"{reason} {sender}"):
+            EVENTS_DROPPED.emit(self.log, peer=sender, reason=reason)
 
     # -- storing
 

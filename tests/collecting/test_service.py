@@ -16,13 +16,17 @@ from typing import Any
 import pytest
 import pytest_twisted
 from sqlalchemy import Engine, func, select
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import deferLater
+from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import reading
 from kmstwist.clock import now
+from kmstwist.collecting.framing import MOST
 from kmstwist.collecting.keeper import Store
+from kmstwist.collecting.receiving import Streams
 from kmstwist.collecting.service import Collector
 from kmstwist.collecting.settings import EventsSettings
 from kmstwist.configuration.reading import ConfigError, load
@@ -31,6 +35,7 @@ from kmstwist.startup import StartupError
 from tests.audit.exports import as_xml, request
 from tests.audit.making import new_store
 from tests.collecting.test_message import HOST, MESSAGES, NXLOG
+from tests.logs import logger
 from tests.ports import free_port
 from tests.reactors import reactor
 
@@ -159,6 +164,23 @@ async def test_while_the_store_fails_senders_are_not_read_and_nothing_is_lost(st
         assert events_in(store) == number
     finally:
         await listening.stopService()
+
+
+def test_what_cannot_be_taken_is_said_with_its_sender(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmstwist.collecting.receiving.CONNECTIONS", 1)
+    listening = collector(store, f"tcp:{HERE}:{free_port()}")
+    said: list[tuple[str, str]] = []
+    listening.log = logger(lambda event: said.append((event["kms_event"], event["kms_fields"]["reason"])))
+    factory, sender = Streams(listening), IPv4Address("TCP", HERE, 40_000)
+    stream = factory.buildProtocol(sender)
+    assert stream is not None
+    stream.makeConnection(StringTransport())
+    assert [factory.buildProtocol(sender) for _ in range(2)] == [None, None]
+    for _ in range(2):
+        stream.dataReceived(b"x" * (MOST + 10) + b"\n" + line(1))
+    assert said == [("events-dropped", "connections"), ("events-dropped", "too-long")]
+    assert listening.counts.dropped == 2
+    assert len(listening.waiting.queue) == 2
 
 
 @pytest.fixture(scope="module")

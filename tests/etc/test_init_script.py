@@ -148,7 +148,7 @@ def test_rotate_has_the_log_opened_again(plain_init: InitScript) -> None:
     assert init("rotate").returncode == 0
     wait_until(init.log.exists)
     with socket.create_connection(("127.0.0.1", init.port)) as client:
-        client.sendall(b"no PDU of RPC's")
+        client.sendall(b"this is no PDU of RPC's")
         with contextlib.suppress(ConnectionResetError):
             assert client.recv(1000) == b""
     assert init("stop").returncode == 0

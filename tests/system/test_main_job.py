@@ -321,7 +321,7 @@ def test_nothing_is_hinted_at_where_no_command_could_ask(tmp_path: Path) -> None
 def test_the_log_can_be_json(tmp_path: Path) -> None:
     with Server(tmp_path / "lab", "--log-format=json") as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
-            client.sendall(b"no PDU of RPC's")
+            client.sendall(b"this is no PDU of RPC's")
             with contextlib.suppress(ConnectionResetError):
                 assert client.recv(1000) == b""
         line = json.loads(server.wait_for('"conversation"'))
