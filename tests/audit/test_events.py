@@ -567,7 +567,7 @@ def test_the_watcher_takes_files_that_have_settled_and_once_only(tmp_path: Path)
     taken: list[str] = []
     watcher = Watcher(tmp_path, lambda path: taken.append(path.name))
     (tmp_path / "a.xml").write_text("x")
-    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "notes.docx").write_text("x")
     (tmp_path / "b.evtx").write_text("x")
     watcher.scan()
     assert taken == []
