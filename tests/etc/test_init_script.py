@@ -150,7 +150,8 @@ def test_rotate_has_the_log_opened_again(plain_init: InitScript) -> None:
     with socket.create_connection(("127.0.0.1", init.port)) as client:
         client.sendall(b"this is no PDU of RPC's")
         with contextlib.suppress(ConnectionResetError):
-            assert client.recv(1000) == b""
+            while client.recv(1000):
+                pass
     assert init("stop").returncode == 0
     assert " conversation " in init.log.read_text()
     assert " conversation " not in init.log.with_suffix(".1").read_text()
