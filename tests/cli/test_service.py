@@ -52,6 +52,7 @@ def test_everything_is_written_and_taken_away(tmp_path: Path) -> None:
     assert files_below(tmp_path) == {CONFIGURATION, "etc/default/kmstwist"}
     assert kmstwist("service", "remove", "--purge", "--root", str(tmp_path)).returncode == 0
     assert files_below(tmp_path) == set()
+    assert not (tmp_path / "etc/kmstwist").exists()
 
 
 @pytest.mark.needs("systemd-sysusers")

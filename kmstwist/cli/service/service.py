@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -110,6 +111,10 @@ def remove(root: Path, purge: bool) -> None:
             continue
         path.unlink()
         say(f"removed  {path}")
+    if purge:
+        # What else is in it is the administrator's.
+        with suppress(OSError):
+            (root / "etc/kmstwist").rmdir()
     if here and Path("/run/systemd/system").is_dir():
         _run(["systemctl", "daemon-reload"])
     state = root / "var/lib/kmstwist"
