@@ -17,6 +17,7 @@ from kmstwist.gateway.ownaddress import is_own_address
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKeyError, default_state_dir
 from kmstwist.shown import has_password
 from kmstwist.startup import StartupError
+from kmstwist.system.secrets import lets_others_in
 
 #: Interfaces of an endpoint by which it takes what comes to any address.
 _EVERYWHERE = ("", "::", "0.0.0.0")  # noqa: S104
@@ -146,21 +147,18 @@ def refuse_open_passwords(effective: Effective) -> None:
     except (OSError, UnicodeError):
         # Read before, and gone since: what is in force is what was read.
         return
+    if not lets_others_in(mode):
+        return
     lines = [number for number, line in enumerate(text.splitlines(), 1) if _states_password(line)]
     targets = effective.origins.get(("notify", "targets"), "").rpartition(":")
-    if (
-        not lines
-        and mode & (stat.S_IRWXO | stat.S_IWGRP)
-        and effective.config.notify.targets
-        and targets[0] == str(file)
-    ):
+    if not lines and effective.config.notify.targets and targets[0] == str(file):
         raise StartupError(
             "the URLs of [notify] targets may hold passwords and tokens, and the file is open to others "
             f"(mode {stat.S_IMODE(mode):04o})",
             f"chmod 0640 {file}",
             f"{file}:{targets[2]}",
         )
-    if lines and mode & (stat.S_IRWXO | stat.S_IWGRP):
+    if lines:
         raise StartupError(
             f"there is a password here, and the file is open to others (mode {stat.S_IMODE(mode):04o})",
             f"chmod 0640 {file}, and then change the password, or keep it in the file that PGPASSFILE names "

@@ -9,12 +9,15 @@ from pathlib import Path
 MOUNTED = Path("/run/secrets")
 
 
+def lets_others_in(mode: int) -> bool:
+    """Whether a file of this mode can be read or written by others, or written by its group."""
+    return bool(mode & (stat.S_IRWXO | stat.S_IWGRP))
+
+
 def is_open_to_others(path: Path, mode: int) -> bool:
     """Whether other users of this machine could read the file of this mode, or its group write it.
 
     A mounted secret is not: nobody else is in the container, and an engine gives its mode (Compose keeps that of the
     file outside, Kubernetes gives 0644), which the container's user cannot change.
     """
-    if not mode & (stat.S_IRWXO | stat.S_IWGRP):
-        return False
-    return MOUNTED not in path.absolute().parents or ".." in path.parts
+    return lets_others_in(mode) and (MOUNTED not in path.absolute().parents or ".." in path.parts)
