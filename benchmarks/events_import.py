@@ -175,3 +175,7 @@ def main() -> None:
         "",
     ]
     report("events_import", "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
