@@ -15,6 +15,7 @@ from importlib import resources
 from uuid import UUID
 
 from kmstwist.kms import names
+from kmstwist.kms.spellings import FOREIGN
 from kmstwist.problem import ProblemError
 
 # Published in Microsoft's VAMT documentation.
@@ -27,6 +28,8 @@ APPLICATION_NAMES = {WINDOWS: "Windows", OFFICE_2010: "Office 2010", OFFICE: "Of
 FAMILIES = tuple(APP_ID_OF_FAMILY)
 
 _SUGGESTIONS = 6
+#: A shorter word than this is close to too many.
+_LETTERS_OF_A_SLIP = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,8 @@ def find(name: str) -> Product:
     if (product := _by_name().get(names.normal(name))) is not None:
         return product
     asked = names.words(name)
-    if foreign := sorted(asked & names.FOREIGN.keys()):
-        raise UnknownProduct(f'no product of the catalogue is "{name}": {names.FOREIGN[foreign[0]]}')
+    if foreign := sorted(asked & FOREIGN.keys()):
+        raise UnknownProduct(f'no product of the catalogue is "{name}": {FOREIGN[foreign[0]]}')
     for means in (names.means, names.fits):
         meant = _that(means, asked)
         if len(meant) == 1:
@@ -129,18 +132,44 @@ def _choice(name: str, meant: list[Product]) -> tuple[str, str]:
 
 
 def _suggestion(name: str, asked: frozenset[str]) -> str:
-    """Products whose names are spelt much like this one, of its own year or release where the catalogue has that.
+    """The products that a name may mean where its slips are set right; else those that share most with it.
 
-    Where none is, those that have the most words in common with it.
+    Of its own year or release, where the catalogue has that.
     """
-    numbers = {word for word in asked if word[0].isdigit()} & _numbers()
-    near = {names.normal(product.name): product.name for words, product in _variants() if numbers <= words}
-    found = [near[key] for key in difflib.get_close_matches(names.normal(name), near, n=_SUGGESTIONS, cutoff=0.5)]
-    if not found:
-        common = {product.name: len(words & asked - names.LINES) for words, product in _variants()}
-        most = max(common.values())
-        found = [each for each, shared in common.items() if shared == most][:_SUGGESTIONS] if most else []
-    return f"did you mean {_listed(found)}?" if found else "`kmstwist keys` lists those there are"
+    right = frozenset(_set_right(word) for word in asked)
+    for means in (names.means, names.fits, names.could_be):
+        if found := _that(means, right):
+            return f"did you mean {_listed([product.name for product in found[:_SUGGESTIONS]])}?"
+    numbers = {word for word in right if word[0].isdigit()} & _numbers()
+    best = _nearest(name, right, numbers) or _nearest(name, right, set())
+    return f"did you mean {_listed(best)}?" if best else "`kmstwist keys` lists those there are"
+
+
+def _nearest(name: str, asked: frozenset[str], numbers: set[str]) -> list[str]:
+    """The products of these years and releases that share most words with a name."""
+    shared: dict[str, float] = {}
+    for words, product in _variants():
+        common = (words & asked) - names.LINES
+        if common and numbers <= words and asked & names.LINES <= _line(product, words):
+            alike = difflib.SequenceMatcher(None, names.normal(name), names.normal(product.name)).ratio()
+            rank = len(common) - 0.1 * len(words - asked) + 0.01 * alike
+            shared[product.name] = max(rank, shared.get(product.name, rank))
+    best = max(shared.values(), default=0.0)
+    return sorted((each for each, rank in shared.items() if rank > best / 2), key=lambda each: -shared[each])[
+        :_SUGGESTIONS
+    ]
+
+
+def _set_right(word: str) -> str:
+    """The word of the catalogue that a mistyped one is close to; itself where none is."""
+    if len(word) < _LETTERS_OF_A_SLIP or not word.isalpha():
+        return word
+    return next(iter(difflib.get_close_matches(word, _vocabulary(), n=1, cutoff=0.75)), word)
+
+
+@cache
+def _vocabulary() -> frozenset[str]:
+    return frozenset(word for words, _ in _variants() for word in words if word.isalpha())
 
 
 @cache

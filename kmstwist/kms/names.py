@@ -17,111 +17,25 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-#: Each word in one spelling. Longest first where names are glued together ("win10pro").
-_SPELLINGS = {
-    "windows": ("win", "w"),
-    "server": ("srv", "svr", "serv", "ws"),
-    "office": ("o", "off", "msoffice"),
-    "professional": ("pro", "prof"),
-    "proplus": ("professionalplus",),
-    "standard": ("std", "stnd"),
-    "datacenter": ("dc", "datacentre", "dtc"),
-    "enterprise": ("ent", "entr"),
-    "education": ("edu",),
-    "essentials": ("ess", "essential", "solution"),
-    "business": ("bus", "biz"),
-    "premium": ("prem",),
-    "workstation": ("workstations", "ws4"),
-    "ltsc": ("ltsb",),
-    "itanium": ("itaniumbased", "ia64"),
-    "azure": ("turbine",),
-    "visio": (),
-    "project": ("proj",),
-    "access": (),
-    "excel": (),
-    "word": (),
-    "outlook": (),
-    "powerpoint": ("ppt",),
-    "publisher": ("pub",),
-    "onenote": (),
-    "infopath": (),
-    "lync": (),
-    "skype": ("skypeforbusiness", "sfb"),
-    "sharepoint": ("spd", "sharepointworkspace"),
-    "multipoint": (),
-    "vista": (),
-    "iot": (),
-    "hyperv": (),
-    "nohyperv": (),
-    "hpc": (),
-    "web": (),
-    "evaluation": ("eval",),
-    "home": (),
-    "ultimate": (),
-    "starter": (),
-    "retail": (),
-    "mac": ("macos",),
-    "xp": (),
-    "foundation": (),
-    "storage": (),
-    "exchange": (),
-    "sql": (),
-    "multisession": ("serverrdsh", "rdsh", "avd", "wvd"),
-}
-_ONE_SPELLING = {other: word for word, others in _SPELLINGS.items() for other in (word, *others)}
+from kmstwist.kms.spellings import COMPOUNDS, FILLING, SPELLINGS
+
+_ONE_SPELLING = {other: word for word, others in SPELLINGS.items() for other in (word, *others)}
 #: What may stand glued to its neighbour, the longest first. One letter alone would fit everywhere.
 _GLUED = sorted((spelling for spelling in _ONE_SPELLING if len(spelling) > 1), key=len, reverse=True)
-#: Words that tell no product from another.
-_FILLING = frozenset(
-    (
-        *(
-            "microsoft",
-            "ms",
-            "the",
-            "and",
-            "or",
-            "for",
-            "of",
-            "r",
-            "tm",
-            "plus",
-            "os",
-            "operating",
-            "system",
-            "systems",
-        ),
-        *("edition", "editions", "based", "version", "ver", "v", "volume", "vl", "kms", "client", "ae", "c2r", "msi"),
-        *("licence", "license", "licensed", "64", "32", "bit", "sac", "semi", "annual", "channel", "workspace"),
-        *("en", "us", "dvd", "iso", "ppd", "oob", "ul", "phn", "xrm"),
-    )
+#: Words that only names of Office and its programs have.
+OF_OFFICE = frozenset(
+    {"office", "proplus", "visio", "project", "skype", "powerpoint", "publisher", "onenote", "infopath"}
 )
 #: The name of the whole line, which people leave out or put before a part of it.
 LINES = frozenset({"windows", "server", "office"})
 #: Editions differ by these: a name without one does not mean a product with it.
 _TELLING = frozenset({"n", "e", "g", "iot", "azure", "nohyperv", "workstation", "multipoint", "itanium", "hpc", "web"})
-#: Editions that are not the catalogue's, by what they are.
-FOREIGN = {
-    "home": "Home editions do not activate by KMS",
-    "ultimate": "Ultimate editions of Windows do not activate by KMS",
-    "starter": "Starter editions of Windows do not activate by KMS",
-    "365": "Microsoft 365 Apps activate by a user's sign-in, not by KMS",
-    "retail": "a retail edition takes a key of its own; name the volume edition, which activates by KMS",
-    "mac": "Office for Mac does not activate by KMS",
-    "xp": "Windows before Vista and Server 2008 does not activate by KMS",
-    "2003": "Windows before Vista and Server 2008, and Office before 2010, do not activate by KMS",
-    "2007": "Office before 2010 does not activate by KMS",
-    "foundation": "Microsoft publishes no client setup key for Foundation editions",
-    "storage": "Microsoft publishes no client setup key for Storage Server",
-    "exchange": "Exchange Server does not activate by KMS",
-    "sql": "SQL Server does not activate by KMS",
-    "multisession": "Microsoft publishes no client setup key for Enterprise multi-session",
-    "evaluation": "an evaluation edition takes no client setup key before it is converted: "
-    "DISM /Online /Set-Edition:EDITION /ProductKey:KEY /AcceptEula",
-}
 #: Releases of a product that has a year, as Windows names them; with a year beside them they tell nothing new.
 _RELEASE_OF_SERVER = {"1607": "2016", "1809": "2019", "21h2": "2022", "24h2": "2025"}
+_BUILD_OF_SERVER = {"14393": "2016", "17763": "2019", "20348": "2022", "26100": "2025"}
 _RELEASE_OF_LTSC = {"1507": "2015", "1607": "2016", "1809": "2019", "21h2": "2021", "24h2": "2024"}
 _YEAR = re.compile(r"20[012]\d$")
+_BUILD = re.compile(r"[12]\d{4}$")
 _RELEASE = re.compile(r"(1[5-9]0[1-9]|1[5-9]1[0-2]|2004|2\dh[12])$")
 #: The internal version of Office, where nothing else tells the year.
 _OFFICE_NUMBER = {"14": "2010", "15": "2013", "16": "2016", "19": "2019", "21": "2021", "24": "2024"}
@@ -191,7 +105,9 @@ def _implied(meant: frozenset[str]) -> frozenset[str]:
     if "windows" in meant:
         return frozenset()
     # Of an Office since 2021 only the LTSC editions activate by KMS. Who says Professional may mean Professional Plus.
-    return frozenset({"ltsc", "professional"} if "proplus" in meant else {"ltsc"})
+    return frozenset(
+        (*(("ltsc",) if meant & {"2021", "2024"} else ()), *(("professional",) if "proplus" in meant else ()))
+    )
 
 
 def _lines(meant: frozenset[str]) -> frozenset[str]:
@@ -204,46 +120,13 @@ def _telling(meant: frozenset[str]) -> frozenset[str]:
     return (meant & (_TELLING | also)) | ({"education"} if {"professional", "education"} <= meant else set())
 
 
-_TWO_WORDS = (("power", "point"), ("one", "note"), ("info", "path"), ("share", "point"), ("multi", "point"))
-#: How compounds and abbreviations become one word, in order.
-_COMPOUNDS = tuple(
-    (re.compile(pattern), word)
-    for pattern, word in (
-        (r"\((R|TM)\)", " "),
-        (r"(?i)_dvd_[0-9a-f]{6,}|\.iso$|\.xrm-ms$", " "),
-        (r"(?i)\b(10|11)\s*(?:/|&|\+|and|or)\s*(?:(?:windows|win|w)\s*)?(?:10|11)\b", r"\1 "),
-        (r"(?i)\bmulti[\s-]*session\b|\bvirtual desktops?\b", " multisession "),
-        (r"(?i)\bfor\s+ws\b", " workstations "),
-        # Home, as DISM names it.
-        (r"^(Core|CoreN|CoreSingleLanguage|CoreCountrySpecific)$", "windows home"),
-        (r"(?i)(?<=standard)core\b|(?<=datacenter)core\b", " "),
-        (r"EnterpriseGN\b", "Enterprise G N"),
-        (r"(?i)\b(sp|service pack)\s*\d\b", " "),
-        (r"(?i)(?<![a-z0-9])(x64|x86|amd64|arm64|(64|32)-?bit)(?![a-z0-9])", " "),
-        (r"(?i)iot", " iot "),
-        (r"(?i)\b(w/o|without|no)\s*hyper[\s-]*v\b", " nohyperv "),
-        (r"(?i)\bhyper[\s-]*v\b", " hyperv "),
-        (r"(?i)\bdata\s+cent(er|re)\b", " datacenter "),
-        *(
-            (rf"(?i)(?<![a-z]){first}\s?{second}|(?<=[a-z]){first.title()}{second.title()}", f" {first}{second} ")
-            for first, second in _TWO_WORDS
-        ),
-        (r"(?i)pro(fessional)?\s*(\+|plus(?![a-z])|plus(?=vl|volume))", " proplus "),
-        (r"(Pro|Std)X(?=Volume)", r"\1 "),
-        (r"(?i)\b(win|windows|w)\s*81(?!\d)", "windows 8.1 "),
-        # Editions as DISM names them: EnterpriseS is the LTSC, ServerStandardACor a server without a desktop.
-        (r"(?<=[a-z])A?Cor\b", " "),
-        (r"EnterpriseS(?=N?\b|N?_)", "Enterprise ltsc "),
-        (r"(?i)(?<![a-z0-9])(w|win|ws|srv|server|windows)?\s*2k(?=\d\d?(?!\d))", " windows server 2k"),
-    )
-)
 _SHORT_YEAR = re.compile(r"2k(\d\d?)")
 
 
 def _pieces(name: str) -> Iterator[str]:
     """The name cut at spaces and signs, at capital letters, and between letters and digits."""
     text = name
-    for pattern, word in _COMPOUNDS:
+    for pattern, word in COMPOUNDS:
         text = pattern.sub(word, text)
     text = _SHORT_YEAR.sub(lambda found: f"20{int(found[1]):02d} ", text)
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
@@ -269,7 +152,7 @@ def _cut(piece: str) -> Iterator[str]:
     """Words that were glued together: enterprisen, officeproplus."""
     if not piece:
         return
-    if piece in _ONE_SPELLING or piece in _FILLING or not piece.isalpha():
+    if piece in _ONE_SPELLING or piece in FILLING or not piece.isalpha():
         yield piece
         return
     for spelling in _GLUED:
@@ -282,7 +165,7 @@ def _cut(piece: str) -> Iterator[str]:
 
 def _cut_whole(piece: str) -> list[str]:
     """What is left of a glued word, if it is words and the letters that tell editions apart; else nothing."""
-    if piece in _ONE_SPELLING or piece in _FILLING or piece in _TELLING:
+    if piece in _ONE_SPELLING or piece in FILLING or piece in _TELLING:
         return [piece]
     for spelling in _GLUED:
         if piece.startswith(spelling) and (rest := _cut_whole(piece[len(spelling) :])):
@@ -293,7 +176,7 @@ def _cut_whole(piece: str) -> list[str]:
 def _spelled(pieces: Iterable[str]) -> Iterator[str]:
     for piece in pieces:
         word = _ONE_SPELLING.get(piece, piece)
-        if word == "sharepoint" or word not in _FILLING:
+        if word == "sharepoint" or word not in FILLING:
             yield word
         if piece == "sfb":
             yield "business"
@@ -305,7 +188,15 @@ def _with_year(found: set[str], name: str) -> Iterator[str]:
     """The version in one form: 2008 and R2 are one, a release goes where the year is told, 14 is Office 2010."""
     years = {word for word in found if _YEAR.match(word) and word != "2004"}
     releases = {word for word in found if _RELEASE.match(word)}
-    rest = found - years - releases
+    builds = {word for word in found if _BUILD.match(word)}
+    rest = found - years - releases - builds
+    if "ltsb" in name.casefold() or ("ltsc" in rest and releases and "office" not in rest):
+        rest.add("windows")  # No Office was an LTSB, and none is told by a release.
+    if "core" in rest and rest & {"standard", "datacenter"}:
+        rest.add("server")
+    if "server" in rest:
+        years = years or _years_of_server(releases, builds, ltsc="ltsc" in rest)
+        rest.discard("ltsc")  # A server with a year is one in any case.
     if "ltsc" in rest and "windows" in rest and not years:
         years = {_RELEASE_OF_LTSC[word] for word in releases if word in _RELEASE_OF_LTSC}
         releases = set() if years else releases
@@ -321,12 +212,20 @@ def _with_year(found: set[str], name: str) -> Iterator[str]:
     numbers = rest & set(_OFFICE_NUMBER)
     if numbers and "windows" not in rest:
         rest -= numbers
-        sure = years or "office" in rest or re.search(r"(?i)kms|vl", name)
+        sure = years or rest & OF_OFFICE or re.search(r"(?i)kms|vl", name)
         years = years or ({_OFFICE_NUMBER[number] for number in numbers} if sure else numbers)
     if "server" in rest:
         rest -= {"core", "desktop", "experience", "full", "gui"}
         rest.add("windows")
     yield from rest | years | releases
+
+
+def _years_of_server(releases: set[str], builds: set[str], *, ltsc: bool) -> set[str]:
+    """The year of a server by its build or release. Of some releases there were two servers: LTSC says which."""
+    sure = set(_RELEASE_OF_SERVER) if ltsc else {"21h2", "24h2"}
+    told = [_BUILD_OF_SERVER.get(build) for build in builds]
+    told += [_RELEASE_OF_SERVER[release] for release in releases & sure]
+    return {year for year in told if year}
 
 
 @cache
