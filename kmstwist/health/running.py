@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kmstwist.process.control import CommandError, NotAllowed, ask, connect, control_sockets, socket_path
+from kmstwist.process.asking import CommandError, NotAllowed, ask, connect, control_sockets, socket_path
 
 _PATIENCE = 5.0
 #: The state of a listening socket in /proc/net/tcp.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kmstwist.configuration.reading import ConfigError
-from kmstwist.process.control import CommandError
+from kmstwist.process.asking import CommandError
 
 
 def refused(error: ConfigError) -> CommandError:

@@ -17,7 +17,8 @@ from kmstwist.audit.settings import AuditSection
 from kmstwist.clock import now
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.kms.catalogue import APPLICATION_NAMES
-from kmstwist.process.control import Command, ask, socket_path
+from kmstwist.process.asking import ask, socket_path
+from kmstwist.process.control import Command
 from kmstwist.process.descriptors import DescriptorWatch
 from kmstwist.reactor import Reactor
 from kmstwist.server.naming import Naming

@@ -16,7 +16,8 @@ from kmstwist.configuration.changes import in_force
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import ConfigError, Effective
 from kmstwist.problem import Problem
-from kmstwist.process.control import CommandError, ControlFactory, ControlService, ask, socket_path
+from kmstwist.process.asking import CommandError, ask, socket_path
+from kmstwist.process.control import ControlFactory, ControlService
 from kmstwist.process.workers.supervisor import merged
 from kmstwist.server.reload import Reloader
 from tests.logs import logger

@@ -30,7 +30,8 @@ from kmstwist.configuration.derived import server_name
 from kmstwist.configuration.reading import ConfigError
 from kmstwist.logevents import WORKER_ENDED, WORKER_STARTED
 from kmstwist.pacing.waits import doubled
-from kmstwist.process.control import Command, CommandError, NoAnswer, NobodyThere, ask, socket_path
+from kmstwist.process.asking import CommandError, NoAnswer, NobodyThere, ask, socket_path
+from kmstwist.process.control import Command
 from kmstwist.process.listening import Listeners
 from kmstwist.process.options import Options
 from kmstwist.process.refusal import refused
