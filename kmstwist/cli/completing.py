@@ -41,7 +41,7 @@ def _quietly(complete: Complete) -> Complete:
         from sqlalchemy.exc import SQLAlchemyError
 
         from kmstwist.audit.engine import StoreError
-        from kmstwist.configuration.reading import ConfigError
+        from kmstwist.configuration.mistakes import ConfigError
         from kmstwist.lab.keys import LabKeyError
         from kmstwist.process.asking import CommandError
 

@@ -47,7 +47,7 @@ def whereabouts(*, config: Path | None = None, **options: Any) -> Whereabouts:
 @contextmanager
 def told() -> Iterator[None]:
     """Tell what is wrong with the configuration, or that there is no place for a state folder, in a sentence."""
-    from kmstwist.configuration.reading import ConfigError
+    from kmstwist.configuration.mistakes import ConfigError
     from kmstwist.lab.keys import LabKeyError
 
     try:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kmstwist.configuration.lines import Place, line_numbers
+from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.model import Config
 from kmstwist.problem import Problem
 from kmstwist.sections import Contradictions, Fault, is_secret
@@ -29,14 +30,6 @@ from kmstwist.toml import read_toml
 from kmstwist.validation import causes, problem_of, shown
 
 DEFAULT = "default"
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; `mistakes` are all that is wrong with it. Its text has a line for each."""
-
-    def __init__(self, mistakes: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, mistakes)))
-        self.mistakes = tuple(mistakes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,8 @@ class Whereabouts:
     def effective(self) -> Effective:
         """The configuration of file, environment and options. Raises `ConfigError`."""
         from kmstwist.configuration import environment
-        from kmstwist.configuration.reading import ConfigError, Override, load
+        from kmstwist.configuration.mistakes import ConfigError
+        from kmstwist.configuration.reading import Override, load
         from kmstwist.problem import Problem
         from kmstwist.system.rights import acting_as_caller
 
@@ -117,9 +118,9 @@ class Whereabouts:
     @property
     def port(self) -> Found[int]:
         """The server's port: the first that it listens on."""
-        from kmstwist.configuration.derived import first_port
-
         if self._listens_as_told:
+            from kmstwist.configuration.derived import first_port
+
             listened = first_port(self.effective.config)
             if listened is not None:
                 return Found(listened, self._listen_origin)
@@ -128,9 +129,9 @@ class Whereabouts:
     @property
     def name(self) -> Found[str]:
         """What names the server's control socket: its port, where it has one."""
-        from kmstwist.configuration.derived import server_name
-
         if self._listens_as_told:
+            from kmstwist.configuration.derived import server_name
+
             told = server_name(self.effective.config)
             if told.startswith("unix-"):
                 return Found(told, self._listen_origin)

@@ -18,8 +18,9 @@ from typing import Any
 from twisted.python import usage
 
 from kmstwist.configuration import environment
+from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.options import OPTIONS, Option
-from kmstwist.configuration.reading import ConfigError, Effective, Override, load
+from kmstwist.configuration.reading import Effective, Override, load
 from kmstwist.configuration.whereabouts import CONFIG_VARIABLE
 from kmstwist.problem import Problem
 from kmstwist.process.pidfile import prepare_pid_file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kmstwist.configuration.reading import ConfigError
+from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.process.asking import CommandError
 
 

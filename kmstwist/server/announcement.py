@@ -18,8 +18,8 @@ from twisted.logger import Logger
 from kmstwist import __version__
 from kmstwist.addresses import HostPort
 from kmstwist.configuration.derived import lab_key_file, server_name, state_dir, workers_dir
+from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.model import Config
-from kmstwist.configuration.reading import ConfigError
 from kmstwist.configuration.whereabouts import Whereabouts
 from kmstwist.lab.keys import LabKeyError
 from kmstwist.logevents import AS_ROOT, GATEWAY, HINT, LAB, STARTING, TOOK_OVER

@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from kmstwist.admission.admission import Admission
 from kmstwist.clock import now
-from kmstwist.configuration.reading import ConfigError
+from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.logevents import LEAVING, PAUSED, STILL_SWITCHED, SWITCHES_LOST, UPSTREAM_DRAIN
 from kmstwist.process.asking import CommandError

@@ -8,8 +8,9 @@ from typing import Any
 from twisted.logger import Logger
 
 from kmstwist.configuration.changes import changes, needs_restart, read_again
+from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.model import Config
-from kmstwist.configuration.reading import ConfigError, Effective
+from kmstwist.configuration.reading import Effective
 from kmstwist.logevents import CONFIG_APPLIED
 
 

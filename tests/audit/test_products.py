@@ -28,7 +28,8 @@ from kmstwist.audit.views.activity import By, shares
 from kmstwist.audit.views.calls import Which, latest_calls
 from kmstwist.audit.views.machines import Wanted, list_machines
 from kmstwist.cli.audit.products import products
-from kmstwist.configuration.reading import ConfigError, load
+from kmstwist.configuration.mistakes import ConfigError
+from kmstwist.configuration.reading import load
 from kmstwist.kms.labids import activation_id
 from tests.audit.exports import Sample, as_xml, request
 from tests.audit.making import START, known, new_store, opaque, uuid

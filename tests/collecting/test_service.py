@@ -29,7 +29,8 @@ from kmstwist.collecting.keeper import Store
 from kmstwist.collecting.receiving import Streams
 from kmstwist.collecting.service import Collector
 from kmstwist.collecting.settings import EventsSettings
-from kmstwist.configuration.reading import ConfigError, load
+from kmstwist.configuration.mistakes import ConfigError
+from kmstwist.configuration.reading import load
 from kmstwist.server.collecting import make_collector
 from kmstwist.startup import StartupError
 from tests.audit.exports import as_xml, request

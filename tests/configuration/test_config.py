@@ -17,9 +17,10 @@ from kmstwist.cli.reference import PAGES
 from kmstwist.configuration.derived import refuse_open_passwords
 from kmstwist.configuration.document import commented_toml, effective_toml
 from kmstwist.configuration.lines import line_numbers
+from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.model import Config, LabSettings, ServerSettings
 from kmstwist.configuration.options import OPTIONS
-from kmstwist.configuration.reading import ConfigError, Override, load
+from kmstwist.configuration.reading import Override, load
 from kmstwist.kms.catalogue import FAMILIES
 from kmstwist.process.options import Options
 from kmstwist.rpc import NEWEST_WINDOWS, WINDOWS_VERSIONS

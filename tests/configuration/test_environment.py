@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmstwist.configuration.environment import overrides, settable, variable
-from kmstwist.configuration.reading import ConfigError, load
+from kmstwist.configuration.mistakes import ConfigError
+from kmstwist.configuration.reading import load
 
 
 def config_of(**environment: str):  # type: ignore[no-untyped-def]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.configuration.reading import ConfigError
+from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.whereabouts import Whereabouts, installed_state_dir
 
 

@@ -13,8 +13,9 @@ from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 
 from kmstwist.configuration.changes import in_force
+from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.model import Config
-from kmstwist.configuration.reading import ConfigError, Effective
+from kmstwist.configuration.reading import Effective
 from kmstwist.problem import Problem
 from kmstwist.process.asking import CommandError, ask, socket_path
 from kmstwist.process.control import ControlFactory, ControlService

@@ -37,7 +37,7 @@ def doctor(
     for no activation. Exits with 0 if all is well, 1 if something is odd, 2 if something is bad: the codes of
     monitoring plugins. Best run as root, or as the user kmstwist runs as.
     """
-    from kmstwist.configuration.reading import ConfigError
+    from kmstwist.configuration.mistakes import ConfigError
     from kmstwist.health.checks import LOCAL_CHECKS, UNCONFIGURED_CHECKS
 
     where = whereabouts(config=file, port=port, state_dir=state_dir)

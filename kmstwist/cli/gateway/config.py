@@ -72,7 +72,8 @@ def check(as_json: bool, file: Path | None) -> None:
     """
     from kmstwist.configuration.derived import refuse_open_passwords, refuse_ourselves
     from kmstwist.configuration.installed import refuse_missing
-    from kmstwist.configuration.reading import ConfigError, load
+    from kmstwist.configuration.mistakes import ConfigError
+    from kmstwist.configuration.reading import load
     from kmstwist.startup import StartupError
 
     file = file or whereabouts().config.value
@@ -116,7 +117,8 @@ def show(as_json: bool, file: Path | None, options: tuple[str, ...]) -> None:
     """
     from kmstwist.configuration import environment
     from kmstwist.configuration.document import effective_json, effective_toml
-    from kmstwist.configuration.reading import ConfigError, load
+    from kmstwist.configuration.mistakes import ConfigError
+    from kmstwist.configuration.reading import load
 
     given: Options | None = None
     if options:

@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.configuration.changes import in_force, read_again
 from kmstwist.configuration.derived import server_name
-from kmstwist.configuration.reading import ConfigError
+from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.logevents import WORKER_ENDED, WORKER_STARTED
 from kmstwist.pacing.waits import doubled
 from kmstwist.process.asking import CommandError, NoAnswer, NobodyThere, ask, socket_path
