@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from random import SystemRandom
 from typing import Any, TypeVar
 
 import click
@@ -15,14 +13,10 @@ import click
 from kmstwist.cli import where
 from kmstwist.cli.common import ANY_PATH, AnyPath, FiniteRange
 from kmstwist.kms.messages import MAX_MACHINE_NAME
-from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
-from kmstwist.lab.machines.activation import TIMEOUT, Asking, contact_over_tcp
 from kmstwist.lab.machines.errors import Refused
-from kmstwist.lab.machines.locating import locator
 from kmstwist.lab.machines.store import MACHINES_FILE_NAME, MachineStore
 from kmstwist.lab.store import LabFileError
-from kmstwist.reactor import Reactor
 from kmstwist.system.rights import rights_for_named
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -41,7 +35,7 @@ _LAB_KEY = click.option(
 
 
 _TIMEOUT = click.option(
-    "--timeout", type=FiniteRange(0.1, 300), default=TIMEOUT, show_default=True, help="Seconds a host may take."
+    "--timeout", type=FiniteRange(0.1, 300), default=10.0, show_default=True, help="Seconds a host may take."
 )
 
 
@@ -82,16 +76,6 @@ def load_lab_key(lab_key: Path | None, folder: Path) -> LabKey:
 def key_if_any(lab_key: Path | None, folder: Path) -> LabKey | None:
     """The lab's key, where there is one."""
     return load_key(lab_key, folder) if lab_key is not None or (folder / KEY_FILE_NAME).exists() else None
-
-
-def asking_on(reactor: Reactor, key: LabKey, timeout: float) -> Asking:
-    """What a lab machine needs to ask a host over real connections."""
-    return Asking(
-        LabCipher(key, os.urandom),
-        locator(reactor, SystemRandom()),
-        contact_over_tcp(reactor, timeout),
-        reactor.seconds,
-    )
 
 
 def checked_machine_name(name: str) -> str:

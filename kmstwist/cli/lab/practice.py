@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kmstwist.cli import completing
-from kmstwist.cli.common import run_reactor
 from kmstwist.cli.lab import tools
 from kmstwist.cli.lab.common import (
-    asking_on,
     held_machines,
     lab_key_option,
     load_key,
@@ -22,7 +21,6 @@ from kmstwist.cli.lab.common import (
     told,
 )
 from kmstwist.cli.output import say_json
-from kmstwist.lab.machines.activation import activate
 from kmstwist.lab.machines.errors import Published
 from kmstwist.lab.machines.phone import confirmation_id
 from kmstwist.lab.machines.regions import DEFAULT
@@ -31,7 +29,9 @@ from kmstwist.lab.slmgr import options as slmgr_options
 from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.store import STORE_FILE_NAME, LabStore
 from kmstwist.lab.windows.eventlog import FORMATS, LoggedEvent, exported, of_host, of_machine
-from kmstwist.reactor import Reactor
+
+if TYPE_CHECKING:
+    from kmstwist.reactor import Reactor
 
 _RAW = {"ignore_unknown_options": True}
 _QUIET = click.option("--quiet", is_flag=True, help="Print nothing but what Windows prints: no causes, no cures.")
@@ -180,6 +180,10 @@ def activate_machines(
     names: Sequence[str], state_dir: Path | None, lab_key: Path | None, timeout: float, *, as_json: bool
 ) -> int:
     """Have every product of these machines activate, one after the other; the exit status."""
+    from kmstwist.cli.common import run_reactor
+    from kmstwist.cli.lab.asking import asking_on
+    from kmstwist.lab.machines.activation import activate
+
     folder = state_folder(state_dir)
     key = load_key(lab_key, folder)
     failed = 0

@@ -6,7 +6,7 @@ import json
 import time
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -15,15 +15,15 @@ from rich.progress import Progress
 from rich.table import Table
 
 from kmstwist.addresses import DEFAULT_PORT, HostPort
-from kmstwist.cli.common import run_reactor
-from kmstwist.cli.lab.common import asking_on
 from kmstwist.lab.keys import LabKey
-from kmstwist.lab.machines.living import Attempt, live
 from kmstwist.lab.machines.machine import MACHINE, Machine
 from kmstwist.lab.machines.view import View
 from kmstwist.lab.slmgr.show import STATUS_WORDS
 from kmstwist.lab.windows import cim
-from kmstwist.reactor import Reactor
+
+if TYPE_CHECKING:
+    from kmstwist.lab.machines.living import Attempt
+    from kmstwist.reactor import Reactor
 
 _WIDTH_WITH_CMID = 120
 """Columns a terminal needs for `list` to have the CMIDs; on a narrower one `show` has them."""
@@ -146,6 +146,10 @@ def print_attempts(attempts: list[Attempt]) -> None:
 
 def live_for(found: Machine, seconds: float, key: LabKey, timeout: float) -> list[Attempt]:
     """Have a machine live for so many seconds, with a bar of how far it is; its attempts."""
+    from kmstwist.cli.common import run_reactor
+    from kmstwist.cli.lab.asking import asking_on
+    from kmstwist.lab.machines.living import live
+
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"{found.name} lives {seconds / 86_400:g} days", total=1.0)
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import click
 
-from kmstwist.cli.common import run_reactor
-from kmstwist.cli.lab.common import asking_on, held_machines, load_key, machine_store, state_folder, told
+from kmstwist.cli.lab.common import held_machines, load_key, machine_store, state_folder, told
 from kmstwist.kms.status import Status
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines import regions
 from kmstwist.lab.machines.errors import Refused
+from kmstwist.lab.machines.machine import Licence, Machine
 from kmstwist.lab.machines.session import Misused, Output, Session
 from kmstwist.lab.ospp import client as ospp_client
 from kmstwist.lab.ospp import options as ospp_options
@@ -26,7 +27,6 @@ from kmstwist.lab.slmgr import options as slmgr_options
 from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.slmgr.texts import connection_line
 from kmstwist.lab.store import STORE_FILE_NAME, LabStore
-from kmstwist.reactor import Reactor
 
 _UNREACHED = int(Status.E_RPC_SERVER_UNAVAILABLE)
 
@@ -63,7 +63,12 @@ def slmgr(bench: Bench, machine: str, words: Sequence[str]) -> Output:
     if target.lower() == HOST:
         output = _on_host(bench, option, arguments)
     else:
-        output = _on_machine(bench, target, lambda session: slmgr_client.run(session, option, arguments))
+        output = _on_machine(
+            bench,
+            target,
+            lambda session: slmgr_client.run(session, option, arguments),
+            asks=slmgr_client.asks_a_host(option),
+        )
     output.notes += notes
     return output
 
@@ -82,7 +87,9 @@ def ospp(bench: Bench, machine: str, words: Sequence[str]) -> Output:
     target = computer or machine
     if target.lower() == HOST:
         raise click.ClickException("the lab host has no Office: ospp acts on a lab machine")
-    return _on_machine(bench, target, lambda session: ospp_client.run(session, option, value))
+    return _on_machine(
+        bench, target, lambda session: ospp_client.run(session, option, value), asks=ospp_client.asks_a_host(option)
+    )
 
 
 def tell(output: Output, *, quiet: bool) -> None:
@@ -117,28 +124,49 @@ def _missing(folder: Path, machine: str, computer: str) -> str | None:
     return None
 
 
-def _on_machine(bench: Bench, name: str, command: Callable[[Session], Awaitable[Output]]) -> Output:
+def _on_machine(
+    bench: Bench, name: str, command: Callable[[Session], Coroutine[Any, Any, Output]], *, asks: bool
+) -> Output:
     """Run a command on a machine and keep what it changed, also where it failed: an attempt is an attempt."""
     folder = bench.folder
     key = load_key(bench.lab_key, folder)
     with held_machines(folder, name) as store:
         found = store.get(name)
-
-        async def main(reactor: Reactor) -> Output:
-            session = Session(
-                found,
-                key,
-                asking_on(reactor, key, bench.timeout),
-                uuid4,
-                lambda: store.events(found.name),
-                bench.region,
-            )
-            return await command(session)
-
+        session = Session(found, key, time.time, _ask_nobody, uuid4, lambda: store.events(found.name), bench.region)
         try:
-            return run_reactor(main)
+            return _with_host(session, command, bench.timeout) if asks else _at_once(command(session))
         finally:
             store.save(found)
+
+
+def _ask_nobody(machine: Machine, licence: Licence) -> NoReturn:
+    raise RuntimeError("only what asks a host has a way to one")
+
+
+def _with_host(session: Session, command: Callable[[Session], Coroutine[Any, Any, Output]], timeout: float) -> Output:
+    # A reactor, TLS and DNS: most of what a command would start with that only looks at a machine.
+    from kmstwist.cli.common import run_reactor
+    from kmstwist.cli.lab.asking import asking_on
+    from kmstwist.lab.machines.activation import activate
+    from kmstwist.reactor import Reactor
+
+    async def main(reactor: Reactor) -> Output:
+        asking = asking_on(reactor, session.key, timeout)
+        asked = replace(session, activate=lambda machine, licence: activate(machine, licence, asking))
+        return await command(asked)
+
+    return run_reactor(main)
+
+
+def _at_once(coroutine: Coroutine[Any, Any, Output]) -> Output:
+    """What a coroutine returns that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        output: Output = ended.value
+        return output
+    coroutine.close()
+    raise RuntimeError("a command that asks no host has waited")
 
 
 def _on_host(bench: Bench, option: slmgr_options.Option, arguments: list[str]) -> Output:

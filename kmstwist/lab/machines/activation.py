@@ -42,9 +42,6 @@ from kmstwist.transport.connection import call_timed_out, connect
 from kmstwist.transport.endpoints import addresses_endpoint, endpoint_for
 from kmstwist.transport.errors import ConnectError, FaultError, UpstreamError
 
-TIMEOUT = 10.0
-"""Seconds that a connection, and then a call, may take."""
-
 
 class Answer(NamedTuple):
     """A host's HRESULT and answer, and the address it was reached at, where that is known."""
@@ -88,7 +85,7 @@ class Asking:
     ahead: Callable[[], float] = lambda: 0.0
 
 
-def contact_over_tcp(reactor: Reactor, timeout: float = TIMEOUT, over: Over = lambda endpoint: endpoint) -> Contact:
+def contact_over_tcp(reactor: Reactor, timeout: float, over: Over = lambda endpoint: endpoint) -> Contact:
     """A `Contact` that connects, binds, asks and closes, as a Windows client does; `over` puts a link in between."""
     clock: IReactorTime = reactor
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -12,8 +12,8 @@ from kmstwist.addresses import is_address
 from kmstwist.discovery.lookup.names import NameInvalid, domain
 from kmstwist.kms.catalogue import Product, UnknownProduct, find, find_gvlk
 from kmstwist.kms.status import Status
+from kmstwist.lab.client import Outcome
 from kmstwist.lab.keys import LabKey
-from kmstwist.lab.machines.activation import Asking
 from kmstwist.lab.machines.errors import Published, Refused
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.machines.machine import Licence, Machine
@@ -44,13 +44,15 @@ class Misused(Exception):
 
 @dataclass(slots=True)
 class Session:
-    """One command's surroundings. `history` gives the machine's events, the oldest first; `shown_in` is the region for
-    dates, the machine's own unless given.
+    """One command's surroundings. `clock` gives Unix seconds; `activate` has a licence of the machine ask a host, and
+    raises `Published` where none grants it; `history` gives the machine's events, the oldest first; `shown_in` is the
+    region for dates, the machine's own unless given.
     """
 
     machine: Machine
     key: LabKey
-    asking: Asking
+    clock: Callable[[], float]
+    activate: Callable[[Machine, Licence], Awaitable[Outcome]]
     new_cmid: Callable[[], UUID]
     history: Callable[[], list[MachineEvent]]
     shown_in: str | None = None
@@ -58,7 +60,7 @@ class Session:
     @property
     def now(self) -> float:
         """Unix seconds."""
-        return self.asking.now()
+        return self.clock()
 
     def office(self, *, with_key: bool = True) -> list[Licence]:
         """The machine's Office licences: those with a key, or all."""

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from kmstwist.kms.status import explain, parse_code
 from kmstwist.lab.machines import phone
-from kmstwist.lab.machines.activation import activate
 from kmstwist.lab.machines.errors import TOO_MANY_REARMS, Published, Refused
 from kmstwist.lab.machines.machine import unlicense
 from kmstwist.lab.machines.session import Output, Session, client_key, noted, read_act_id
@@ -29,11 +28,16 @@ _ATTEMPT = "Installed product key detected - attempting to activate the followin
 _LICENCE_FILE = ".xrm-ms"
 
 
+def asks_a_host(option: Option) -> bool:
+    """Whether an option has the machine ask a KMS host; all others are done at once."""
+    return option.name == "act"
+
+
 async def run(session: Session, option: Option, value: str) -> Output:
     """Carry an option out on the session's machine."""
     output = Output(list(BEGIN))
     try:
-        if option.name == "act":
+        if asks_a_host(option):
             await _act(session, output)
         else:
             _COMMANDS[option.name](session, value, output)
@@ -55,7 +59,7 @@ async def _act(session: Session, output: Output) -> None:
         output.lines += [_ATTEMPT, *show.names(licence)]
         output.lines.append(f"Last 5 characters of installed product key: {licence.partial_key}")
         try:
-            await activate(session.machine, licence, session.asking)
+            await session.activate(session.machine, licence)
         except Published as error:
             _fail(error, output)
             output.lines += article_lines(error.code)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.status import Status
 from kmstwist.lab.machines import phone
-from kmstwist.lab.machines.activation import activate
 from kmstwist.lab.machines.errors import TOO_MANY_REARMS, Published, Refused
 from kmstwist.lab.machines.machine import Licence, unlicense
 from kmstwist.lab.machines.session import (
@@ -58,6 +57,11 @@ _NOT_A_HOST = {
 }
 
 
+def asks_a_host(option: Option) -> bool:
+    """Whether an option has the machine ask a KMS host; all others are done at once."""
+    return option.name == "ato"
+
+
 async def run(session: Session, option: Option, arguments: list[str]) -> Output:
     """Carry an option out on the session's machine."""
     output = Output()
@@ -68,7 +72,7 @@ async def run(session: Session, option: Option, arguments: list[str]) -> Output:
             else:
                 output.lines.append(_NOT_A_HOST[option.name])
                 output.notes.append(f"The lab host's name is host: kmstwist lab slmgr host /{option.name}")
-        elif option.name == "ato":
+        elif asks_a_host(option):
             await _ato(session, arguments, output)
         else:
             _COMMANDS[option.name](session, arguments, output)
@@ -109,7 +113,7 @@ async def _ato(session: Session, arguments: list[str], output: Output) -> None:
         output.lines.append(_CERTIFICATE_ONLY)
         return
     output.lines.append(f"Activating {licence.naming.name} ({licence.act_id}) ...")
-    outcome = await activate(session.machine, licence, session.asking)
+    outcome = await session.activate(session.machine, licence)
     if outcome.status is LicenseStatus.NON_GENUINE_GRACE:
         output.lines.append(_NOT_GENUINE_GRACE)
     elif outcome.status is LicenseStatus.NOTIFICATION:

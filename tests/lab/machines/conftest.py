@@ -19,7 +19,7 @@ from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.host import LabHost
 from kmstwist.lab.keys import LabKey
-from kmstwist.lab.machines.activation import Answer, Asking
+from kmstwist.lab.machines.activation import Answer, Asking, activate
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.machines.machine import Licence, Machine
 from kmstwist.lab.machines.session import Misused, Output, Session
@@ -60,7 +60,7 @@ class Desk:
     asked: list[HostPort] = field(default_factory=list)
     events: list[MachineEvent] = field(default_factory=list)
 
-    def session(self) -> Session:
+    def asking(self) -> Asking:
         async def locate(machine: Machine, licence: Licence) -> list[HostPort]:
             if isinstance(self.found, Exception):
                 raise self.found
@@ -73,9 +73,18 @@ class Desk:
             answer = self.host.answer(message)
             return Answer(answer.hresult, answer.message, "10.0.0.9")
 
-        number = iter(range(1000, 2000))
-        asking = Asking(LabCipher(self.key, random.Random(1).randbytes), locate, contact, lambda: self.now)
-        return Session(self.machine, self.key, asking, lambda: UUID(int=next(number)), lambda: self.events)
+        return Asking(LabCipher(self.key, random.Random(1).randbytes), locate, contact, lambda: self.now)
+
+    def session(self) -> Session:
+        number, asking = iter(range(1000, 2000)), self.asking()
+        return Session(
+            self.machine,
+            self.key,
+            lambda: self.now,
+            lambda machine, licence: activate(machine, licence, asking),
+            lambda: UUID(int=next(number)),
+            lambda: self.events,
+        )
 
     def run(self, *words: str) -> Output:
         """Run slmgr; all that it gave."""
