@@ -20,8 +20,10 @@ from twisted.python.failure import Failure
 
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from kmstwist.kms.catalogue import APPLICATION_NAMES
+from kmstwist.lab.errors import LabFileError
 from kmstwist.lab.host import LabHost, Memory
-from kmstwist.lab.store import HostSettings, LabFileError, LabStore
+from kmstwist.lab.kept import HostSettings
+from kmstwist.lab.store import LabStore
 from kmstwist.logevents import LAB_STORE
 
 _SAVE_EVERY = 1.0

@@ -10,14 +10,10 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from kmstwist.lab.errors import LabFileError
 from kmstwist.lab.filemodes import keep_to_owner
-from kmstwist.problem import ProblemError
 
 _LOCK_TIMEOUT_SECONDS = 5
-
-
-class LabFileError(ProblemError):
-    """A file of the lab's cannot be opened, read or written."""
 
 
 class SqliteFile(ABC):

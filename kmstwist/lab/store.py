@@ -6,7 +6,7 @@ Plain blocking functions, for a worker thread: `load` once at the start, `save` 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC
 from uuid import UUID
 
@@ -26,11 +26,11 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from kmstwist.kms.messages import LicenseStatus
+from kmstwist.lab.errors import LabFileError
 from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, HostEvent, Memory
-from kmstwist.lab.sqlitefile import LabFileError, SqliteFile
+from kmstwist.lab.kept import HostSettings, StoredEvent
+from kmstwist.lab.sqlitefile import SqliteFile
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
-
-__all__ = ["STORE_FILE_NAME", "HostSettings", "LabFileError", "LabStore"]
 
 STORE_FILE_NAME = "lab.sqlite"
 SCHEMA_VERSION = 3
@@ -78,30 +78,6 @@ _events = Table(
     Column("info", String, nullable=False),
     sqlite_autoincrement=True,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """What an administrator sets at a KMS host with slmgr: intervals in minutes, TCP port, and two choices for DNS.
-
-    `publishes` is whether it publishes its SRV record (`/sdns`), `low_priority` whether it yields to other work
-    (`/cpri`). None: not set, the default holds.
-    """
-
-    activation_interval: int | None = None
-    renewal_interval: int | None = None
-    port: int | None = None
-    publishes: bool | None = None
-    low_priority: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event 12290 as it is kept: its number in the log, when (Unix seconds), and the line of its fields."""
-
-    record_id: int
-    at: float
-    info: str
 
 
 def request_processed(event: HostEvent) -> str:

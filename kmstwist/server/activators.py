@@ -31,10 +31,12 @@ _random = secrets.SystemRandom()
 def make_lab(config: Config, reactor: Reactor) -> LabService:
     """The lab's host with its key and memory. Raises `StartupError`."""
     from kmstwist.kms.catalogue import products
+    from kmstwist.lab.errors import LabFileError
     from kmstwist.lab.host import LabHost
+    from kmstwist.lab.kept import HostSettings
     from kmstwist.lab.keys import LabKey, LabKeyError
     from kmstwist.lab.service import LabService
-    from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabFileError, LabStore
+    from kmstwist.lab.store import STORE_FILE_NAME, LabStore
 
     folder = state_dir(config)
     try:

@@ -16,14 +16,15 @@ from kmstwist.startup import StartupError
 
 # A gateway has no use for them.
 if TYPE_CHECKING:
-    from kmstwist.lab.store import HostSettings
+    from kmstwist.lab.kept import HostSettings
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def as_set_with_slmgr(config: Config) -> Config:
     """The configuration with the lab host's own settings in the places it leaves open. Raises `StartupError`."""
-    from kmstwist.lab.store import STORE_FILE_NAME, LabFileError, LabStore
+    from kmstwist.lab.errors import LabFileError
+    from kmstwist.lab.store import STORE_FILE_NAME, LabStore
 
     path = state_dir(config) / STORE_FILE_NAME
     if not path.exists():

@@ -5,6 +5,7 @@ A timing would say more of the machine than of the program, so what is held is w
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from kmstwist.cli.lab.lab import lab
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.main import kmstwist
+from kmstwist.lab.keys import KEY_FILE_NAME, LabKey
 
 _RUN = """
 import contextlib, io, sys
@@ -63,12 +65,28 @@ def test_a_list_of_commands_says_of_each_what_its_help_says(group: LazyGroup) ->
         ("events --help", 200),
         ("report", 220),
         ("report --help", 220),
+        ("upstreams list", 235),
+        ("gateway status", 235),
     ],
 )
 def test_a_command_that_asks_nobody_imports_little(arguments: str, most: int) -> None:
     modules = imported(arguments)
     assert {name.partition(".")[0] for name in modules} & _HEAVY == set()
     assert len(modules) <= most
+
+
+@pytest.mark.parametrize("tool", ["machine", "slmgr", "ospp", "events"])
+def test_the_help_of_a_lab_s_tool_opens_no_store_and_no_network(tool: str) -> None:
+    modules = {name.partition(".")[0] for name in imported(f"lab {tool} --help")}
+    assert modules & (_HEAVY - {"Crypto"}) == set()
+
+
+def test_a_lab_machine_is_looked_at_without_a_reactor_or_a_resolver(tmp_path: Path) -> None:
+    LabKey.load_or_create(tmp_path / KEY_FILE_NAME, os.urandom)
+    imported(f"lab machine new PC1 --product ProPlus2021Volume --state-dir {tmp_path}")
+    modules = {name.partition(".")[0] for name in imported(f"lab ospp PC1 /dstatus --state-dir {tmp_path}")}
+    assert modules & (_HEAVY - {"Crypto", "sqlalchemy", "asyncio"}) == set()
+    assert "sqlalchemy" in modules
 
 
 def test_a_configuration_is_checked_without_sql_keys_or_a_reactor(tmp_path: object) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from kmstwist.configuration.model import Config
-from kmstwist.lab.store import STORE_FILE_NAME, HostSettings, LabStore
+from kmstwist.lab.kept import HostSettings
+from kmstwist.lab.store import STORE_FILE_NAME, LabStore
 from kmstwist.server.lab_settings import as_set_with_slmgr, with_settings
 
 SET = HostSettings(activation_interval=30, renewal_interval=60, port=1700, publishes=False)

@@ -6,18 +6,20 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kmstwist.cli import where
 from kmstwist.cli.common import ANY_PATH, AnyPath, FiniteRange
 from kmstwist.kms.messages import MAX_MACHINE_NAME
+from kmstwist.lab.errors import LabFileError
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
 from kmstwist.lab.machines.errors import Refused
-from kmstwist.lab.machines.store import MACHINES_FILE_NAME, MachineStore
-from kmstwist.lab.store import LabFileError
 from kmstwist.system.rights import rights_for_named
+
+if TYPE_CHECKING:
+    from kmstwist.lab.machines.store import MachineStore
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -113,6 +115,8 @@ def held_machines(folder: Path, *names: str) -> Iterator[MachineStore]:
 @contextmanager
 def machine_store(folder: Path) -> Iterator[MachineStore]:
     """The machines of a state folder, for the time of a command."""
+    from kmstwist.lab.machines.store import MACHINES_FILE_NAME, MachineStore
+
     with told():
         store = MachineStore(folder / MACHINES_FILE_NAME)
         try:

@@ -27,7 +27,6 @@ from kmstwist.lab.machines.regions import DEFAULT
 from kmstwist.lab.ospp import options as ospp_options
 from kmstwist.lab.slmgr import options as slmgr_options
 from kmstwist.lab.slmgr.host import HOST
-from kmstwist.lab.store import STORE_FILE_NAME, LabStore
 from kmstwist.lab.windows.eventlog import FORMATS, LoggedEvent, exported, of_host, of_machine
 
 if TYPE_CHECKING:
@@ -139,6 +138,8 @@ def events(
 
 
 def _host_events(folder: Path, last: int | None) -> list[LoggedEvent]:
+    from kmstwist.lab.store import STORE_FILE_NAME, LabStore
+
     path = folder / STORE_FILE_NAME
     if not path.exists():
         return []

@@ -26,7 +26,6 @@ from kmstwist.lab.slmgr import host as slmgr_host
 from kmstwist.lab.slmgr import options as slmgr_options
 from kmstwist.lab.slmgr.host import HOST
 from kmstwist.lab.slmgr.texts import connection_line
-from kmstwist.lab.store import STORE_FILE_NAME, LabStore
 
 _UNREACHED = int(Status.E_RPC_SERVER_UNAVAILABLE)
 
@@ -170,6 +169,8 @@ def _at_once(coroutine: Coroutine[Any, Any, Output]) -> Output:
 
 
 def _on_host(bench: Bench, option: slmgr_options.Option, arguments: list[str]) -> Output:
+    from kmstwist.lab.store import STORE_FILE_NAME, LabStore
+
     folder = bench.folder
     key: LabKey = load_key(bench.lab_key, folder)
     with told():

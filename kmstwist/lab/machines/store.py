@@ -19,11 +19,12 @@ from kmstwist.addresses import HostPort
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.version import Version
+from kmstwist.lab.errors import LabFileError
 from kmstwist.lab.machines import tables
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.events import MachineEvent
 from kmstwist.lab.machines.machine import KmsSettings, Licence, Machine
-from kmstwist.lab.sqlitefile import LabFileError, SqliteFile
+from kmstwist.lab.sqlitefile import SqliteFile
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 MACHINES_FILE_NAME = "machines.sqlite"

@@ -17,6 +17,7 @@ from kmstwist.kms.status import Status
 from kmstwist.lab.host import DEFAULT_ACTIVATION_INTERVAL as ACTIVATION
 from kmstwist.lab.host import DEFAULT_RENEWAL_INTERVAL as RENEWAL
 from kmstwist.lab.host import MAX_INTERVAL, MIN_INTERVAL, LabHost, Memory
+from kmstwist.lab.kept import HostSettings
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines import regions
 from kmstwist.lab.machines.errors import Published, Refused
@@ -25,7 +26,6 @@ from kmstwist.lab.machines.session import Output, noted, read_act_id
 from kmstwist.lab.naming import NEWEST
 from kmstwist.lab.slmgr.options import Option
 from kmstwist.lab.slmgr.texts import TYPE_MISMATCH, error_line
-from kmstwist.lab.store import HostSettings
 
 HOST = "host"
 """The reserved name of the lab host among the lab machines."""

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from kmstwist.lab.kept import HostSettings
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.session import Output
 from kmstwist.lab.slmgr.host import HOST_ID, OFFICE_HOST_ID, HostSession, run
 from kmstwist.lab.slmgr.options import OPTIONS, read
-from kmstwist.lab.store import HostSettings, LabStore
+from kmstwist.lab.store import LabStore
 from tests.lab.conftest import changes_of
 from tests.lab.machines.conftest import Desk
 

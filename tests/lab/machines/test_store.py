@@ -12,10 +12,10 @@ from sqlalchemy import event
 from kmstwist.addresses import HostPort
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.version import V5
+from kmstwist.lab.errors import LabFileError
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.machine import MACHINE, Machine
 from kmstwist.lab.machines.store import MachineStore
-from kmstwist.lab.store import LabFileError
 from tests.lab.machines.conftest import Desk
 from tests.waiting import PATIENCE
 

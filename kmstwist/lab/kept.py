@@ -1,0 +1,29 @@
+"""What a lab host keeps beside its memory, apart from the file it is kept in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """What an administrator sets at a KMS host with slmgr: intervals in minutes, TCP port, and two choices for DNS.
+
+    `publishes` is whether it publishes its SRV record (`/sdns`), `low_priority` whether it yields to other work
+    (`/cpri`). None: not set, the default holds.
+    """
+
+    activation_interval: int | None = None
+    renewal_interval: int | None = None
+    port: int | None = None
+    publishes: bool | None = None
+    low_priority: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event 12290 as it is kept: its number in the log, when (Unix seconds), and the line of its fields."""
+
+    record_id: int
+    at: float
+    info: str
