@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kmstwist.addresses import HostPort
 from kmstwist.cli.common import HOST_PORT, FiniteRange, run_reactor
 from kmstwist.kms.reach import Role
-from kmstwist.reactor import Reactor
 from kmstwist.shown import visible
-from kmstwist.transport.probe import ProbeReport
-from kmstwist.transport.probe import probe as run_probe
+
+if TYPE_CHECKING:
+    from kmstwist.reactor import Reactor
+    from kmstwist.transport.probe import ProbeReport
 
 #: What a monitoring plugin ends with where it could not find out.
 _UNKNOWN = 3
@@ -39,6 +40,7 @@ def probe(ctx: click.Context, host: HostPort, timeout: float, through: bool, as_
     nothing behind it could be asked, as at a genuine host, a lab or an older gateway.
     """
     from kmstwist.transport.endpoints import endpoint_for
+    from kmstwist.transport.probe import probe as run_probe
 
     async def main(reactor: Reactor) -> ProbeReport:
         return await run_probe(reactor, endpoint_for(reactor, host.host, host.port, timeout), timeout, through=through)

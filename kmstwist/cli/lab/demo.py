@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -18,10 +19,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kmstwist.addresses import HostPort
 from kmstwist.cli.common import run_reactor
-from kmstwist.lab.demo.demonstration import Demonstration
-from kmstwist.lab.demo.history import year
-from kmstwist.lab.fleet.processes import ProcessFailed, free_ports
-from kmstwist.reactor import Reactor
+
+if TYPE_CHECKING:
+    from kmstwist.reactor import Reactor
 
 #: The site's usual port.
 _SITE = 9688
@@ -49,6 +49,10 @@ def demo(machines: int, web_port: int | None) -> None:
     machines, which the fleet simulator makes with its real code. Ctrl-C ends everything and removes all of it. It
     grants no licences, and touches nothing outside its own folder and loopback.
     """
+    from kmstwist.lab.demo.demonstration import Demonstration
+    from kmstwist.lab.demo.history import year
+    from kmstwist.lab.fleet.processes import ProcessFailed
+
     site = HostPort("127.0.0.1", _free(web_port))
     scenario = year(datetime.now(UTC)).scaled_to(machines)
     with _ended_in_order(), TemporaryDirectory(prefix="kmstwist-demo-") as folder:
@@ -98,6 +102,8 @@ def _free(wanted: int | None) -> int:
             raise click.ClickException(
                 f"port {wanted} of 127.0.0.1 cannot be opened ({why}): name another with --web-port"
             ) from None
+        from kmstwist.lab.fleet.processes import free_ports
+
         return free_ports(1)[0]
 
 
