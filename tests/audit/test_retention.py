@@ -86,6 +86,30 @@ def test_no_size_takes_every_record_and_what_is_too_small_is_told(store: Engine)
     assert verify(store) == []
 
 
+def imported(store: Engine, times: range) -> None:
+    """As many events of a KMS host's as there are times."""
+    rows = [
+        {"fingerprint": at.to_bytes(16, "big"), "event_id": 12290, "computer": "kms1" + "x" * 500, "at": at} for at in times
+    ]
+    with writing(store) as connection:
+        connection.execute(schema.events.insert(), rows)
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_by_size_imported_events_go_in_turn_with_records_and_cost_no_newer_record(store: Engine, older: bool) -> None:
+    insert_batch(store, [opaque(START + DAY + at, detail="x" * 500) for at in range(1000)])
+    imported(store, range(START, START + 1000) if older else range(START + 2 * DAY, START + 2 * DAY + 1000))
+    with reading(store) as connection:
+        limit = size_in_use(connection) * 3 // 4
+    list(prune(store, Limits(size=limit, floor=100), NOW, step=50))
+    left = {table: count(store, table) for table in ("records", "events")}
+    assert (left["records"] == 1000, left["events"] == 1000) == (older, not older)
+    with reading(store) as connection:
+        assert connection.scalar(select(func.max(schema.events.c.at))) % DAY == 999 + START % DAY
+    list(prune(store, Limits(size=1, floor=100), NOW, step=50))
+    assert (count(store, "records"), count(store, "events")) == (100, 100)
+
+
 def test_a_size_below_the_floor_deletes_nothing_that_is_referred_to(store: Engine) -> None:
     insert_batch(store, [known(START + at, f"pc{at}") for at in range(50)])
     outcome = Outcome()

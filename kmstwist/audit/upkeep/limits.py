@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Records that no size takes away.
+#: Records, and imported events, that no size takes away.
 FLOOR = 1000
 DAY_MS = 86_400_000
 
@@ -13,7 +13,7 @@ DAY_MS = 86_400_000
 class Limits:
     """How long (days) and how much (bytes of database) is kept; None for no limit.
 
-    `floor` is how many records the size leaves in any case, the newest ones.
+    `floor` is how many records, and how many imported events, the size leaves in any case, the newest ones.
     """
 
     days: float | None = None

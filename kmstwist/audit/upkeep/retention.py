@@ -2,8 +2,8 @@
 
 Each step is one short transaction, run between the writer's batches in the writer's own thread, so that a long clean-up
 never makes an activation wait for more than one step. By age, everything about a time goes: records, sums, events and
-machines not seen since. By size, the oldest records go, down to a floor; the sums, which are small, stay, and so do the
-reports. Only where that is not enough, machines of which no record is left go, those first that called longest ago, and
+machines not seen since. By size, the oldest records and imported events go, each down to a floor; the sums, which are
+small, stay, and so do the reports. Only where that is not enough, machines of which no record is left go, those first that called longest ago, and
 then failures of hours of which no record is left. What frees nothing is not gone on with.
 Records that have not been forwarded to the central store yet are left alone by both.
 """
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select, true
+from sqlalchemy import Column, Connection, Engine, delete, func, select, true
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import is_sqlite, pragma, reading, writing
@@ -87,7 +88,7 @@ def _prune_size(engine: Engine, limits: Limits, step: int, outcome: Outcome) -> 
     assert limits.size is not None
     pruned = 0
     for delete_some in (
-        lambda: _delete_oldest(engine, step, None, limits.floor),
+        lambda: _delete_oldest_of_both(engine, step, limits.floor),
         lambda: _delete_machines(engine, step),
         lambda: _delete_oldest_failures(engine, step),
     ):
@@ -102,8 +103,7 @@ def _prune_size(engine: Engine, limits: Limits, step: int, outcome: Outcome) -> 
     outcome.size = _size(engine)
     outcome.over = outcome.size > limits.size
     with reading(engine) as connection:
-        few = select(schema.records.c.seq).limit(limits.floor + 1).subquery()
-        left = connection.scalar(select(func.count()).select_from(few)) or 0
+        left = _some_of(connection, schema.records.c.seq, limits.floor + 1)
     outcome.at_floor = pruned > 0 and left <= limits.floor
 
 
@@ -117,9 +117,7 @@ def _delete_oldest(engine: Engine, step: int, before: int | None, floor: int = 0
     table, progress = schema.records, schema.forwarding
     with writing(engine) as connection:
         if floor:
-            # Where there are many, they are not all counted.
-            few = select(table.c.seq).limit(floor + step).subquery()
-            step = min(step, (connection.scalar(select(func.count()).select_from(few)) or 0) - floor)
+            step = min(step, _some_of(connection, table.c.seq, floor + step) - floor)
             if step <= 0:
                 return 0
         victims = select(table.c.seq).order_by(table.c.record_id).limit(step)
@@ -129,6 +127,36 @@ def _delete_oldest(engine: Engine, step: int, before: int | None, floor: int = 0
         if forwarded is not None:
             victims = victims.where(table.c.seq <= forwarded)
         return connection.execute(delete(table).where(table.c.seq.in_(victims))).rowcount
+
+
+def _delete_oldest_of_both(engine: Engine, step: int, floor: int) -> int:
+    """Delete up to `step` records, or events, whichever kind has the older one that may go."""
+    records, events = schema.records, schema.events
+    with reading(engine) as connection:
+        of_records = connection.scalar(select(records.c.at).order_by(records.c.record_id).limit(1))
+        of_events = connection.scalar(select(func.min(events.c.at)))
+    kinds = [partial(_delete_oldest, engine, step, None, floor), partial(_delete_oldest_events, engine, step, floor)]
+    if of_events is not None and (of_records is None or of_events < of_records):
+        kinds.reverse()
+    # Of the one kind only the floor may be left, or what waits to be forwarded.
+    return kinds[0]() or kinds[1]()
+
+
+def _delete_oldest_events(engine: Engine, step: int, floor: int) -> int:
+    """Delete up to `step` of the oldest imported events, and leave `floor` of them in any case."""
+    table = schema.events
+    with writing(engine) as connection:
+        step = min(step, _some_of(connection, table.c.seq, floor + step) - floor)
+        if step <= 0:
+            return 0
+        victims = select(table.c.seq).order_by(table.c.at, table.c.seq).limit(step)
+        return connection.execute(delete(table).where(table.c.seq.in_(victims))).rowcount
+
+
+def _some_of(connection: Connection, column: Column[int], most: int) -> int:
+    """How many rows a table has, or `most`: where there are many, they are not all counted."""
+    some = select(column).limit(most).subquery()
+    return connection.scalar(select(func.count()).select_from(some)) or 0
 
 
 def _oldest_kept(connection: Connection) -> int | None:
