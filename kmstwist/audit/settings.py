@@ -72,8 +72,8 @@ class AuditSection(Section):
     )
     keep_mib: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="MiB past which the oldest records and imported events are deleted, down to the newest 1000 of each. "
-        "By default there is none.",
+        description="MiB past which the oldest records and imported events are deleted, down to the newest 1000 of "
+        "each. By default there is none.",
         examples=[2048],
     )
     gather: Annotated[float, Field(ge=0, le=1)] = Field(

@@ -134,6 +134,7 @@ class Storage:
             # What was committed last is in the log beside the old place. It belongs to the file that was moved.
             with suppress(DBAPIError, StoreError, sqlite3.Error), engine.connect() as connection:
                 pragma(connection, "wal_checkpoint(TRUNCATE)")
+            self._file.leave_place()
             self.close()
         else:
             with self._file.kept_from_log():

@@ -55,7 +55,8 @@ class StoreFile:
         self._header: _Header | None = None
         self._header = self._read()
         self._log = path.with_name(f"{path.name}-wal")
-        self._log_identity = self._identity_of_log()
+        self._index = path.with_name(f"{path.name}-shm")
+        self._beside = self._those_beside()
         #: Whether the file that was opened is whole, but somewhere else now, or nowhere; found by `fault`.
         self.elsewhere = False
 
@@ -90,15 +91,30 @@ class StoreFile:
             if other or now.page_size != before.page_size or now.changes < before.changes:
                 return "was overwritten by another"
         self._size, self._header = size, now
-        self._log_identity = self._identity_of_log() or self._log_identity
+        # Once the file is elsewhere, what lies there may be another process's, which has made the store anew.
+        if _identity(self._path) == self._identity:
+            self._beside |= self._those_beside()
         return None
 
-    def _identity_of_log(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._log)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+    def _those_beside(self) -> dict[Path, tuple[int, int]]:
+        """Which files the log and its index are."""
+        found = ((path, _identity(path)) for path in (self._log, self._index))
+        return {path: identity for path, identity in found if identity is not None}
+
+    def _still_there(self, path: Path) -> bool:
+        """Whether the log, or its index, is still what lies at its place."""
+        return path in self._beside and _identity(path) == self._beside[path]
+
+    def leave_place(self) -> None:
+        """Take the log and its index away from the place of a file that is `elsewhere`.
+
+        SQLite finds both by their names. Another process may not have seen yet that the file is gone, and goes on with
+        them; a store that is made anew at the place meanwhile would share them, and both would be spoilt.
+        """
+        for path in (self._log, self._index):
+            if self._still_there(path):
+                with suppress(OSError):
+                    path.unlink()
 
     @contextmanager
     def kept_from_log(self) -> Iterator[None]:
@@ -117,9 +133,9 @@ class StoreFile:
                 if not self._path.exists():
                     os.rename(aside, self._path)
                 # The log may be that of another process's new store by now.
-                if self._identity_of_log() == self._log_identity is not None:
+                if self._still_there(self._log):
                     os.rename(self._log, f"{self._log}.lost")
-                    self._path.with_name(f"{self._path.name}-shm").unlink()
+                    self._index.unlink()
 
     def _read(self) -> _Header | None:
         data = os.pread(self._descriptor, _HEADER, 0)
@@ -128,3 +144,11 @@ class StoreFile:
             return self._header
         self._bytes = data
         return _Header.parse(data)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -89,7 +89,8 @@ def test_no_size_takes_every_record_and_what_is_too_small_is_told(store: Engine)
 def imported(store: Engine, times: range) -> None:
     """As many events of a KMS host's as there are times."""
     rows = [
-        {"fingerprint": at.to_bytes(16, "big"), "event_id": 12290, "computer": "kms1" + "x" * 500, "at": at} for at in times
+        {"fingerprint": at.to_bytes(16, "big"), "event_id": 12290, "computer": "kms1" + "x" * 500, "at": at}
+        for at in times
     ]
     with writing(store) as connection:
         connection.execute(schema.events.insert(), rows)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from kmstwist.audit.upkeep.verify import verify
 from kmstwist.audit.writer import AuditUnavailable
 from tests.audit.making import DAY, START, known, new_store, opaque
 from tests.reactors import reactor
+from tests.waiting import PATIENCE
 
 
 def count(path: Path) -> int:
@@ -111,6 +114,67 @@ def test_a_store_that_was_moved_has_all_that_was_committed(storage: Storage, tmp
     move(tmp_path / "audit.sqlite")
     assert storage.keep()
     assert count(tmp_path / "moved.sqlite") == 200
+
+
+def another_process(end: Connection) -> None:
+    """A worker; it is told a store's path, a record's time, and whether it has not seen yet that the store is lost."""
+    storages: dict[Path, Storage] = {}
+    while (told := end.recv()) is not None:
+        path, at, unseen = told
+        storage = storages.setdefault(path, Storage(str(path), 5.0, lambda _engine: None))
+        if unseen:
+            assert storage.engine is not None
+            insert_batch(storage.engine, [opaque(at)])
+        else:
+            store_in(storage, at)
+        end.send("stored")
+
+
+def store_in(storage: Storage, at: int) -> None:
+    """As the writer does: again, where the store was lost."""
+    try:
+        storage.insert([opaque(at)])
+    except StoreLost:
+        storage.insert([opaque(at)], again=True)
+
+
+def test_a_store_that_one_worker_makes_anew_shares_nothing_with_the_one_another_still_has(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    worker = context.Process(target=another_process, args=(theirs,), daemon=True)
+    worker.start()
+
+    def there(path: Path, at: int, *, unseen: bool = False) -> None:
+        ours.send((path, START + at, unseen))
+        assert ours.poll(PATIENCE)
+        assert ours.recv() == "stored"
+
+    for harm in (delete, move, replace):
+        path = tmp_path / harm.__name__ / "audit.sqlite"
+        path.parent.mkdir()
+        here = Storage(str(path), 5.0, lambda _engine: None)
+        store_in(here, START)
+        there(path, 1)
+        harm(path)
+        for at in range(10, 15):
+            store_in(here, START + at)
+            # Into the old file, as a batch does that is under way.
+            there(path, 100 + at, unseen=True)
+        for at in range(20, 25):
+            there(path, at)
+            store_in(here, START + 100 + at)
+        assert here.engine is not None
+        assert verify(here.engine) == []
+        with closing(sqlite3.connect(path)) as store:
+            stored = [at - START for (at,) in store.execute("SELECT at FROM records ORDER BY at")]
+            assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert stored == [*range(10, 15), *range(20, 25), *range(120, 125)]
+        here.close()
+    # What both had stored until they saw it is in the file that was moved.
+    assert count(tmp_path / "move" / "moved.sqlite") == 7
+    ours.send(None)
+    worker.join(PATIENCE)
+    assert worker.exitcode == 0
 
 
 @pytest.mark.parametrize("harm", [empty, cut, overwrite, copy_over])

@@ -3,8 +3,8 @@
 Each step is one short transaction, run between the writer's batches in the writer's own thread, so that a long clean-up
 never makes an activation wait for more than one step. By age, everything about a time goes: records, sums, events and
 machines not seen since. By size, the oldest records and imported events go, each down to a floor; the sums, which are
-small, stay, and so do the reports. Only where that is not enough, machines of which no record is left go, those first that called longest ago, and
-then failures of hours of which no record is left. What frees nothing is not gone on with.
+small, stay, and so do the reports. Only where that is not enough, machines of which no record is left go, those first
+that called longest ago, and then failures of hours of which no record is left. What frees nothing is not gone on with.
 Records that have not been forwarded to the central store yet are left alone by both.
 """
 
