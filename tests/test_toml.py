@@ -19,6 +19,7 @@ from kmstwist.toml import read_toml
         ("[" + ".".join(["a"] * 50_000) + "]", "a key of very many parts"),
         ("day = 2026-02-30", "a number or a date that is none|Invalid date"),
     ],
+    ids=["brackets", "braces", "digits", "dotted-key", "dotted-heading", "date"],
 )
 def test_what_is_absurd_is_a_mistake(text: str, said: str) -> None:
     with pytest.raises(tomllib.TOMLDecodeError, match=said):
