@@ -41,7 +41,7 @@ def parse_host_port(text: str, default_port: int = DEFAULT_PORT) -> HostPort:
     if bracketed:
         host, port = bracketed.group(1), bracketed.group(2)
         if not is_address(host, IPv6Address):
-            raise AddressError(f"'{text}': what stands in brackets is not an IPv6 address")
+            raise AddressError(f"'{text}': what is in brackets is not an IPv6 address")
     elif text.count(":") > 1:
         if not is_address(text, IPv6Address):
             raise AddressError(f"'{text}' is not a HOST:PORT", "write an IPv6 address with a port as [ADDRESS]:PORT")

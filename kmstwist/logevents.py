@@ -69,8 +69,8 @@ CONVERSATION = LogEvent(
         "code": "the HRESULT or the RPC fault status that the client got",
         "count": "the client count in the answer, where it is readable",
         "reason": "the reason code (docs/reference/reasons.md)",
-        "detail": "a sentence more, where there is one",
-        "end": "who ended the connection, as far as it has ended: client, server or open",
+        "detail": "one more sentence, where there is one",
+        "end": "who ended the connection: client or server; open while it has not ended",
         "phase": "how far the connection came: connected, bound, call, answered",
         "bind_ms": "milliseconds from the connection to the bind's acknowledgement",
         "call_ms": "milliseconds from the request to its answer",
@@ -89,7 +89,7 @@ UNUSED = LogEvent(
     "unused",
     "debug",
     "A connection on which nothing was asked: a gateway's reserve (client-reserve), or a check that the "
-    "server answers, by a balancer or a probe (client-check). It counts as no refusal.",
+    "server answers, by a balancer or a probe (client-check). It does not count as a refusal.",
     {
         "client": "the client's IP address",
         "port": "the client's TCP port",
@@ -112,15 +112,15 @@ STARTING = LogEvent(
 AS_ROOT = LogEvent(
     "as-root",
     "warn",
-    "kmstwist runs as root for good, and whoever got into it would be root, too; nothing that it does needs that.",
+    "kmstwist keeps running as root, so whoever breaks into it is root, too. Nothing that it does needs root.",
     {"cure": "what to do"},
 )
 DESCRIPTORS_FEW = LogEvent(
     "descriptors-few",
     "warn",
-    "The process may not have as many open files as the configuration's connections need; fewer are accepted, so that "
-    "the store, the KMS hosts' connections and the site have theirs. Where server.limits.connections is not set, it is "
-    "said of fewer than a thousand.",
+    "The process may not open as many files as the configuration's connections need. It accepts fewer connections, so "
+    "that the store, the KMS hosts' connections and the site have theirs. Where server.limits.connections is not set, "
+    "this is logged if fewer than a thousand fit.",
     {
         "limit": "how many open files a process may have (RLIMIT_NOFILE)",
         "wanted": "server.limits.connections",
@@ -131,14 +131,14 @@ DESCRIPTORS_FEW = LogEvent(
 DESCRIPTORS_OUT = LogEvent(
     "descriptors-out",
     "error",
-    "So few open files are left that nobody is accepted until there are more; who connects waits.",
+    "So few open files are left that no connection is accepted until there are more; new clients wait.",
     {"limit": "how many there may be", "cure": "what to do"},
 )
 DESCRIPTORS_FREE = LogEvent(
     "descriptors-free",
     "info",
     "There are enough open files again; connections are accepted.",
-    {"seconds": "for how long none was"},
+    {"seconds": "for how long no connection was accepted"},
 )
 LAB = LogEvent(
     "lab",
@@ -148,7 +148,7 @@ LAB = LogEvent(
         "host_id": "the lab host's id, as clients show it",
         "key": "the file with the lab's secret",
         "clients": "how many clients it remembers",
-        "note": "what a lab is not",
+        "note": "a reminder that the lab grants no licences",
     },
 )
 GATEWAY = LogEvent(
@@ -174,7 +174,7 @@ WEB = LogEvent(
 LOGIN_FAILED = LogEvent(
     "login-failed",
     "warn",
-    "Somebody gave a wrong name or password to the status site, or gave one after too many of those.",
+    "Somebody gave the status site a wrong name or password, or tried again after too many wrong ones.",
     {
         "client": "the address, or in IPv6 the network, that it came from",
         "user": "the name that was given",
@@ -191,13 +191,14 @@ STOPPED = LogEvent(
 HANDING_OVER = LogEvent(
     "handing-over",
     "info",
-    "kmstwist leaves its listening sockets to another one that starts in its place (--take-over), and ends.",
+    "kmstwist hands its listening sockets to another process that starts in its place (--take-over), and ends.",
 )
 TOOK_OVER = LogEvent(
     "took-over",
     "info",
-    "kmstwist has the listening sockets of the one that ran before it; clients that came in between have waited.",
-    {"waited_ms": "milliseconds in which nobody accepted, until the other one had ended"},
+    "kmstwist has taken over the listening sockets of the process that ran before it; clients that came in between "
+    "waited.",
+    {"waited_ms": "milliseconds in which no connection was accepted, until the other process had ended"},
 )
 LAB_STORE = LogEvent(
     "lab-store", "error", "The lab host's memory could not be written; it will be tried again.", {"detail": "why"}
@@ -205,14 +206,14 @@ LAB_STORE = LogEvent(
 UPSTREAM_DOWN = LogEvent(
     "upstream-down",
     "warn",
-    "A KMS host does not answer, or not any more; it gets no calls until it does.",
+    "A KMS host does not answer, or has stopped answering; it gets no calls until it answers again.",
     {"upstream": "the KMS host", "reason": "the reason code", "detail": "why"},
 )
 UPSTREAM_UP = LogEvent("upstream-up", "info", "A KMS host answers again.", {"upstream": "the KMS host"})
 LOG_LOST = LogEvent(
     "log-lost",
     "error",
-    "Lines could not be written to the log file, or the journal did not take them, and are lost; there is room again.",
+    "Lines are lost: they could not be written to the log file, or the journal did not take them. Writing works again.",
     {"lines": "how many", "detail": "why"},
 )
 LOG_REOPEN = LogEvent(
@@ -230,7 +231,7 @@ MANAGER_DEAF = LogEvent(
 SUPPRESSED = LogEvent(
     "suppressed",
     "warn",
-    "Lines like these came in a flood and were dropped. Metrics and the audit have counted each.",
+    "Lines like these came in a flood and were dropped. Metrics and the audit have counted every one.",
     {
         "of_event": "the event of the dropped lines",
         "for_result": "their result, where they have one",
@@ -252,8 +253,8 @@ AUDIT_FAILING = LogEvent(
 AUDIT_STORE_LOST = LogEvent(
     "audit-store-lost",
     "error",
-    "The audit's store is not the file any more that was opened. The policy of [audit] on_audit_failure holds until it "
-    "is there again; one that was moved away is made anew.",
+    "The audit's store is no longer the file that was opened. Until it is back, calls are treated as [audit] "
+    "on_audit_failure says; a store that was moved away is made anew.",
     {"store": "the store's file", "detail": "what happened to it"},
 )
 AUDIT_STORE_OPENED = LogEvent(
@@ -266,18 +267,18 @@ AUDIT_RECOVERED = LogEvent(
     "audit-recovered",
     "info",
     "The audit's store can be written again.",
-    {"waiting": "how many records are still to be caught up with", "dropped": "how many were dropped since the start"},
+    {"waiting": "how many records still wait to be stored", "dropped": "how many were dropped since the start"},
 )
 AUDIT_DROPPED = LogEvent(
     "audit-dropped",
     "error",
-    "A record was dropped, for the queue is full. At most once a minute while it lasts.",
+    "A record was dropped because the queue is full. At most once a minute while it lasts.",
     {"dropped": "how many were dropped since the start", "detail": "why"},
 )
 AUDIT_REJECTED = LogEvent(
     "audit-rejected",
     "error",
-    "The audit's store cannot hold a record for what is in it; the others are stored.",
+    "The audit's store cannot hold a record because of what is in it; the others are stored.",
     {"record": "the record's id", "client": "the client's IP address", "detail": "why"},
 )
 AUDIT_LOST = LogEvent(
@@ -292,7 +293,7 @@ AUDIT_FORWARDING = LogEvent(
 AUDIT_FORWARD_FAILING = LogEvent(
     "audit-forward-failing",
     "warn",
-    "The central store cannot be fed; records wait in the local one. Said again every ten minutes while it lasts.",
+    "The central store cannot be fed; records wait in the local one. Logged every ten minutes while it lasts.",
     {"target": "the central store", "behind": "how many records wait", "detail": "why"},
 )
 AUDIT_FORWARD_REJECTED = LogEvent(
@@ -302,7 +303,10 @@ AUDIT_FORWARD_REJECTED = LogEvent(
     {"target": "the central store", "record": "the record's id", "detail": "why"},
 )
 AUDIT_RETENTION = LogEvent(
-    "audit-retention", "info", "The audit's retention removed what is too old or too much.", {"deleted": "rows"}
+    "audit-retention",
+    "info",
+    "The audit's retention removed records that were too old or too many.",
+    {"deleted": "rows"},
 )
 AUDIT_RETENTION_FAILING = LogEvent(
     "audit-retention-failing", "warn", "The audit's retention failed; it tries again in an hour.", {"detail": "why"}
@@ -313,29 +317,29 @@ EVENTS_LISTENING = LogEvent(
 EVENTS_REFUSED = LogEvent(
     "events-refused",
     "warn",
-    "Somebody sends events and is not a configured sender. Said once in ten minutes of each.",
+    "Somebody sends events and is not a configured sender. Logged once in ten minutes for each.",
     {"peer": "the address"},
 )
 EVENTS_DROPPED = LogEvent(
     "events-dropped",
     "warn",
-    "Events were sent and could not be taken. Said once in ten minutes of each sender and reason.",
+    "Events were sent and could not be taken. Logged once in ten minutes for each sender and reason.",
     {
         "peer": "the sender's address",
-        "reason": "too-long: a message above the limit; no-room: more came than could be stored; connections: as many "
-        "connections as may be are open, so another was closed",
+        "reason": "too-long: a message above the limit; no-room: more came than could be stored; connections: the "
+        "limit of open connections is reached, so another was closed",
     },
 )
 EVENTS_BROKEN = LogEvent(
     "events-broken",
     "warn",
-    "Messages held no event that can be read. Said once in ten minutes, of the first.",
+    "Messages held no event that can be read. Logged once in ten minutes, for the first.",
     {"number": "how many of those stored together", "where": "the first one's sender", "detail": "why"},
 )
 EVENTS_FAILING = LogEvent(
     "events-failing",
     "warn",
-    "Events cannot be taken or stored at present; what waits is kept and tried again. Said once in ten minutes.",
+    "Events cannot be taken or stored at present; what waits is kept and tried again. Logged once in ten minutes.",
     {"waiting": "messages that wait", "detail": "why"},
 )
 EVENTS_LOST = LogEvent(
@@ -347,13 +351,13 @@ EVENTS_LOST = LogEvent(
 AUDIT_TOO_LARGE = LogEvent(
     "audit-too-large",
     "warn",
-    "keep_mib is too small for what the audit must keep. Said once an hour, as retention runs.",
+    "keep_mib is too small for what the audit must keep. Logged once an hour, as retention runs.",
     {"size": "the bytes in use", "limit": "the bytes that keep_mib allows", "detail": "what is left, and the cure"},
 )
 AUDIT_STRANGERS_FAILING = LogEvent(
     "audit-strangers-failing",
     "warn",
-    "What the watch for strangers found could not be stored; the report of strangers misses this look.",
+    "What the watch for strangers found could not be stored; the report of strangers lacks what it found this time.",
     {"detail": "why"},
 )
 DISCOVERED = LogEvent(
@@ -381,14 +385,14 @@ UPSTREAM_DRAIN = LogEvent(
 PAUSED = LogEvent(
     "paused",
     "info",
-    "The administrator paused kmstwist, or had it go on.",
+    "The administrator paused or resumed kmstwist.",
     {"paused": "yes: clients are told 'too busy'; no: they are answered again"},
 )
 LEAVING = LogEvent(
     "leaving",
     "info",
     "/readyz says 503 from now on, so that balancers send clients elsewhere; they are still answered for a while.",
-    {"seconds": "for so many seconds", "then": "what comes after them: pause or stop"},
+    {"seconds": "for how many seconds", "then": "what comes after them: pause or stop"},
 )
 STILL_SWITCHED = LogEvent(
     "still-switched",
@@ -403,14 +407,14 @@ STILL_SWITCHED = LogEvent(
 SWITCHES_LOST = LogEvent(
     "switches-lost",
     "error",
-    "What is switched by hand (pause, drain) holds until the next restart only, or did not outlive the last.",
+    "What was switched by hand (pause, drain) is lost at the next restart, or was lost at the last one.",
     {"detail": "why the file in the state folder cannot be used"},
 )
 CONFIG_APPLIED = LogEvent(
     "config",
     "info",
     "The configuration was read again and is in force; no connection was cut.",
-    {"file": "the file", "changed": "what is in force now", "restart": "what will be only after a restart"},
+    {"file": "the file", "changed": "what is in force now", "restart": "what takes effect only after a restart"},
 )
 CONFIG_REFUSED = LogEvent(
     "config-refused",
@@ -436,11 +440,11 @@ WORKER_ENDED = LogEvent(
 WORKER_SILENT = LogEvent(
     "worker-silent",
     "error",
-    "A worker process lives and does not answer its supervisor any more; it is killed, and another takes its place.",
+    "A worker process is alive but no longer answers its supervisor; it is killed, and another takes its place.",
     {
         "worker": "its number",
         "worker_pid": "its process id",
-        "questions": "how many it has not answered, one after the other",
+        "questions": "how many questions in a row it has not answered",
     },
 )
 WORKER_STUCK = LogEvent(
@@ -457,7 +461,8 @@ WORKER_STUCK = LogEvent(
 WORKER_UNREACHABLE = LogEvent(
     "worker-unreachable",
     "warn",
-    "A worker process cannot be asked, for its control socket is gone; it ends in order, and another takes its place.",
+    "A worker process cannot be asked because its control socket is gone; it ends in order, and another takes its "
+    "place.",
     {"worker": "its number", "worker_pid": "its process id", "path": "where the control socket was"},
 )
 DEFECT = LogEvent(
@@ -479,7 +484,7 @@ NOTIFY_FAILING = LogEvent(
     {
         "target": "its number and kind; its URL is never shown",
         "subject": "the message's title",
-        "detail": "why, without what is secret of the URL",
+        "detail": "why, without the secret parts of the URL",
         "tried": "how often it was tried",
         "retry_s": "seconds until the next try",
     },
@@ -489,7 +494,7 @@ NOTIFY_LOST = LogEvent(
     "error",
     "A message was given up: it could not be sent for three days, or too many wait.",
     {
-        "target": "the target's number and kind; absent where it is for several",
+        "target": "the target's number and kind; absent where the message is for several",
         "subject": "the message's title",
         "detail": "why",
     },
@@ -497,25 +502,25 @@ NOTIFY_LOST = LogEvent(
 NOTIFY_BLIND = LogEvent(
     "notify-blind",
     "warn",
-    "What [notify] looks at cannot be read now; it looks again, and nothing is told of it meanwhile.",
+    "What [notify] watches cannot be read now. It tries again, and sends no messages about it meanwhile.",
     {"what": "the audit's count of clients, the expiring machines, or the weekly summary", "detail": "why"},
 )
 NOTIFY_MEMORY = LogEvent(
     "notify-memory",
     "warn",
-    "What was told, and what still waits, cannot be kept or read: after a restart some of it may be told again.",
+    "Which messages were sent, and which still wait, cannot be saved or read: after a restart some may be sent again.",
     {"file": "the file in the state folder", "detail": "why"},
 )
 DNS_PUBLISHED = LogEvent(
     "dns-published",
     "info",
-    "Our SRV record stands in DNS; at start and at each refresh. Windows: event 12294.",
+    "Our SRV record is in DNS. Logged at the start and at each refresh. Windows: event 12294.",
     {
         "domain": "the domain",
         "record": "the record, with the TTL it has",
         "zone": "the zone it is in",
         "server": "the DNS server that took it",
-        "others": "how many records of other KMS hosts stand beside it",
+        "others": "how many records of other KMS hosts are there too",
         "took_ms": "milliseconds for all of it",
     },
 )
@@ -542,18 +547,18 @@ DNS_OUTDATED = LogEvent(
     "dns-outdated",
     "warn",
     "An earlier SRV record of this host, with another priority or weight, is still in DNS.",
-    {"domain": "the domain", "record": "the earlier record", "try": "the command that takes it out"},
+    {"domain": "the domain", "record": "the earlier record", "try": "the command that removes it"},
 )
 DNS_WITHDRAWN = LogEvent(
     "dns-withdrawn",
     "info",
-    "Our SRV record was taken out of DNS, as kmstwist stops.",
+    "Our SRV record was removed from DNS, as kmstwist stops.",
     {"domain": "the domain", "record": "the record", "zone": "its zone", "server": "the DNS server that did it"},
 )
 DNS_WITHDRAW_FAILED = LogEvent(
     "dns-withdraw-failed",
     "warn",
-    "Our SRV record could not be taken out of DNS; clients may go on finding it.",
+    "Our SRV record could not be removed from DNS; clients may still find it.",
     {"domain": "the domain", "record": "the record", "reason": "the reason code", "detail": "why, in a sentence"},
 )
 DNS_STRANGER = LogEvent(

@@ -112,8 +112,8 @@ class Explanation:
 EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.OK: Explanation("the call was answered", "nothing to do"),
     Reason.RPC_NOT_RPC: Explanation(
-        "the first bytes are no DCE/RPC PDU (an HTTP request, a TLS hello, a port scanner)",
-        "find what at that address connects here; KMS clients speak RPC on this port and nothing else does",
+        "the first bytes are not a DCE/RPC PDU (an HTTP request, a TLS hello, a port scanner)",
+        "find out what connects here from that address; KMS clients speak RPC on this port and nothing else does",
     ),
     Reason.RPC_VERSION: Explanation(
         "the PDU's RPC version is not 5.0 or 5.1",
@@ -185,7 +185,8 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "the client closed the connection, as clients do when they have their answer", "nothing to do"
     ),
     Reason.CLIENT_LOST: Explanation(
-        "the client's connection broke (reset, or closed in mid-call)", "look at the network between if it is frequent"
+        "the client's connection broke (reset, or closed in mid-call)",
+        "if it is frequent, look at the network in between",
     ),
     Reason.CLIENT_ORPHANED: Explanation(
         "the client gave its call up before the answer came", "see whether answers are slow"
@@ -195,8 +196,8 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "nothing to do",
     ),
     Reason.CLIENT_CHECK: Explanation(
-        "somebody saw that the server answers, and left: a load balancer without a byte, or a probe of the management "
-        "interface, which asks for no activation",
+        "somebody checked that the server answers, and left: a load balancer that sent nothing, or a probe of the "
+        "management interface, which asks for no activation",
         "nothing to do",
     ),
     Reason.CLIENT_IDLE: Explanation(
@@ -221,11 +222,11 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.ADMISSION_NETWORK_RATE: Explanation(
         "the client's network asked more often than its rate allows; its clients are told 'too busy' and come back",
-        "look which machines there ask; raise network_rate if they are rightly that many",
+        "see which machines there ask; raise network_rate if there really are that many",
     ),
     Reason.ADMISSION_CONNECTIONS: Explanation(
         "the client's address has too many connections open",
-        "look what that machine does; raise client_connections if many machines share the address",
+        "see what that machine does; raise client_connections if many machines share the address",
     ),
     Reason.ADMISSION_PROXY: Explanation(
         "a PROXY protocol header from an address that is not a named load balancer, or none from one that is",
@@ -247,35 +248,36 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.UPSTREAM_REFUSED: Explanation(
         "the KMS host refused the connection or no route leads to it",
-        "see that the host is up, and that a firewall lets TCP 1688 through",
+        "check that the host is up, and that a firewall lets TCP 1688 through",
     ),
     Reason.UPSTREAM_LOST: Explanation(
         "the KMS host closed the connection in mid-call",
         "look at the host's Software Protection service and its event log",
     ),
     Reason.UPSTREAM_TIMEOUT: Explanation(
-        "the KMS host gave no answer within the upstream timeout", "look at the host's load and at the network between"
+        "the KMS host gave no answer within the upstream timeout",
+        "look at the host's load and at the network in between",
     ),
     Reason.UPSTREAM_FAULT: Explanation(
         "the KMS host answered with an RPC fault; it was passed on", "look the fault's status up: kmstwist errors CODE"
     ),
     Reason.UPSTREAM_PROTOCOL: Explanation(
         "what the upstream sent is not RPC, or answers another call",
-        "see that the upstream's address and port are a KMS host's",
+        "check that the upstream's address and port are a KMS host's",
     ),
     Reason.UPSTREAM_STATUS: Explanation(
         "the KMS host answered with a status of its own instead of an activation; it was passed on",
         "look the code up: kmstwist errors CODE",
     ),
     Reason.UPSTREAM_BIND_REJECTED: Explanation(
-        "the upstream does not offer the KMS interface", "see that the KMS host service runs at that address"
+        "the upstream does not offer the KMS interface", "check that the KMS host service runs at that address"
     ),
     Reason.UPSTREAM_BUSY: Explanation(
         "every connection to the KMS hosts is in use and the queue is full", "raise the pool's limits, or add a host"
     ),
     Reason.UPSTREAM_DNS: Explanation(
         "the upstream's name does not resolve",
-        "see that the name is right: host the name as the gateway's resolver sees it",
+        "check that the name is right: host the name as the gateway's resolver sees it",
     ),
     Reason.UPSTREAM_NONE: Explanation(
         "no KMS host was asked: none has been found in DNS yet, all are drained, or the call's time was over",
@@ -306,7 +308,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "name the zone's primary server in [dns.publish], or correct the domain",
     ),
     Reason.DNS_SERVER_FAILURE: Explanation(
-        "the DNS server took our update but could not do it",
+        "the DNS server accepted our update but could not carry it out",
         "look at the DNS server's log; often it cannot write the zone's journal file",
     ),
     Reason.DNS_BAD_ANSWER: Explanation(
@@ -315,26 +317,28 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.DNS_TIMEOUT: Explanation(
         "the DNS server gave no answer in time",
-        "see that the DNS server is up, and that a firewall lets UDP and TCP 53 through",
+        "check that the DNS server is up, and that a firewall lets UDP and TCP 53 through",
     ),
     Reason.DNS_UNREACHABLE: Explanation(
-        "nothing listens at the DNS server's address", "see that the DNS server runs, and that its address is right"
+        "nothing listens at the DNS server's address", "check that the DNS server runs, and that its address is right"
     ),
     Reason.DNS_LOOKUP: Explanation(
         "the zone of the domain, or its primary server, cannot be found in DNS",
-        "see that the domain is right; ask the same resolver: dig SOA _vlmcs._tcp.<domain>",
+        "check that the domain is right; ask the same resolver: dig SOA _vlmcs._tcp.<domain>",
     ),
     Reason.DNS_ALIAS: Explanation(
-        "the name our record is to stand at is an alias (CNAME) of another",
-        "publish in the domain that the alias leads to, or take the alias out of the zone",
+        "the name of our record is an alias (CNAME) of another",
+        "publish in the domain that the alias leads to, or remove the alias from the zone",
     ),
     Reason.DNS_TARGET: Explanation(
-        "our record names what an SRV record may not: a host without an address, an alias, or no host name",
+        "our record names what an SRV record may not name: a host without an address, an alias, or something that is "
+        "not a host name",
         "give the host its address in DNS first, or name it by the name that has one (--host, host in [dns.publish])",
     ),
     Reason.DNS_STRANGER: Explanation(
         "DNS names a KMS host that the configuration does not",
-        "find whose it is: it takes clients away, and may not be licensed. If it is yours, add it to the configuration",
+        "find out whose it is: it takes clients away, and may not be licensed. If it is yours, add it to the "
+        "configuration",
     ),
     Reason.AUDIT_UNAVAILABLE: Explanation(
         "the call's record could not be stored, and on_audit_failure is refuse; the client was told 'too busy'",
@@ -343,7 +347,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.SERVER_STOPPING: Explanation("kmstwist is stopping", "nothing to do; clients try again later"),
     Reason.SERVER_CONNECTIONS: Explanation(
         "the limit of simultaneous connections is reached",
-        "look for what holds so many connections open, or raise the limit",
+        "find out what holds so many connections open, or raise the limit",
     ),
     Reason.SERVER_ERROR: Explanation(
         "a defect in kmstwist; the log holds its traceback", "please report it with the traceback"

@@ -1,6 +1,6 @@
 """Reading TOML that somebody else wrote: what is absurd is a mistake like any other, and ends soon.
 
-The standard library's reader goes as deep as a document does, until Python stops it, and works long on a key of very
+The standard library's reader goes as deep as a document does, until Python stops it, and works long on a key of too
 many parts; its error for a number of too many digits is Python's own.
 """
 
@@ -18,12 +18,12 @@ def read_toml(text: str) -> dict[str, Any]:
     for number, line in enumerate(text.splitlines(), 1):
         key, equals, _ = line.partition("=")
         if (equals or key.lstrip().startswith("[")) and key.count(".") > _MOST_DOTS:
-            raise tomllib.TOMLDecodeError(f"a key of very many parts (at line {number}, column 1)")
+            raise tomllib.TOMLDecodeError(f"a key of too many parts (at line {number}, column 1)")
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise tomllib.TOMLDecodeError("arrays or tables in one another, deeper than can be read") from None
+        raise tomllib.TOMLDecodeError("arrays or tables nested too deeply to be read") from None
     except tomllib.TOMLDecodeError:
         raise
     except ValueError:
-        raise tomllib.TOMLDecodeError("a number or a date that is none, or has too many digits") from None
+        raise tomllib.TOMLDecodeError("a number or date that is invalid, or has too many digits") from None

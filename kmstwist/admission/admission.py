@@ -1,9 +1,9 @@
 """Admission: who may ask, how often, and over how many connections.
 
 A client outside the allowed networks may connect and bind, and its call is answered with "access denied": a connection
-that is merely cut looks to Windows like a network fault, while the status stands in the client's event log. Past its
-rate a client is told "server too busy", which makes Windows come back later. Connections past a cap are cut, for a
-flood of them is not a client.
+that is merely cut looks to Windows like a network fault, while the status appears in the client's event log. Past its
+rate a client is told "server too busy", which makes Windows come back later. Connections past a cap are cut, because
+a flood of them is not a client.
 
 One verdict for each address, whether the gateway or the lab answers. Addresses behind a load balancer are the ones its
 PROXY header names.
@@ -26,9 +26,10 @@ from kmstwist.networks import network_around
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
 
-#: PDUs that stand for one call in the rates: a call is a bind and a request, and nobody needs as many as these for it.
+#: PDUs that count as one call in the rates: a call is a bind and a request, so nobody needs more than these.
 _PACKETS_PER_CALL: Final = 10
-#: PDUs that an address which may not ask is answered at once, and a minute: its binds and the refusals of its calls.
+#: How many PDUs from an address that may not ask are answered at once, and per minute: its binds, and the refusals
+#: of its calls.
 _DENIED_BURST: Final = 100
 _DENIED_RATE: Final = 300.0
 
@@ -49,7 +50,7 @@ class Refusal:
 class _Known(NamedTuple):
     """What the settings say of an address."""
 
-    #: The address as it is judged, and the network it is counted in; None for other peers, as of a Unix
+    #: The address as it is judged, and the network it is counted in; None for other peers, such as those of a Unix
     #: socket.
     address: str | None
     network: str
@@ -71,7 +72,8 @@ class Admission:
         self._total = 0
         #: Whether every call is answered "too busy" for now.
         self.paused = False
-        #: Whether that is about to come: calls are answered as ever, and the health check says that we go.
+        #: Whether a pause or a stop is about to come: calls are still answered, and the health check says that we
+        #: are leaving.
         self.leaving = False
         self._connections = connections
         self._use(settings)

@@ -40,7 +40,7 @@ class AdmissionSettings(Section):
     )
     exempt: tuple[CidrNetwork, ...] = Field(
         tuple(map(ip_network, LOOPBACK)),
-        description="Networks whose clients are under no rate and no cap of their own.",
+        description="Networks whose clients have no rate and no cap of their own.",
     )
     proxy_from: tuple[CidrNetwork, ...] = Field(
         (),

@@ -67,9 +67,9 @@ class AuditWriter:
     """Collects records into batches and has them committed.
 
     `insert` stores a batch; `prepare` makes what stores one for the first time; `in_thread` runs either in the one
-    thread that writes. The public numbers are for metrics:
-    `committed` and `batches` stored, `failures` of batches, records `dropped` because the queue was full, `refused`
-    by policy, and `rejected` because the store cannot hold what they say; `failing` while the store does not work.
+    thread that writes. The public numbers are for metrics: records `committed`, `failures` of batches,
+    records `dropped` because the queue was full, `refused` by policy, and `rejected` because the store cannot hold what
+    they say; `failing` while the store does not work.
     """
 
     log = Logger()
@@ -105,13 +105,11 @@ class AuditWriter:
         self._last_alarm = float("-inf")
 
         self.committed = 0
-        self.batches = 0
         self.failures = 0
         self.dropped = 0
         self.refused = 0
         self.rejected = 0
         self.failing = False
-        self.last_commit_seconds = 0.0
 
     @property
     def waiting(self) -> int:
@@ -213,10 +211,7 @@ class AuditWriter:
                 return
 
     async def _commit(self, records: list[Record], again: bool) -> None:
-        begun = self._clock.seconds()
         await self._in_thread(partial(self._insert, records, again=True) if again else self._prepare(records))
-        self.last_commit_seconds = self._clock.seconds() - begun
-        self.batches += 1
         self.committed += len(records)
 
     async def _store_apart(self, batch: list[Entry], error: Exception) -> None:

@@ -92,7 +92,7 @@ def _refuse_other_mode(old: Config, new: Config) -> None:
         raise ConfigError(
             [
                 Problem(
-                    f"this would make {would} of what runs as {was}",
+                    f"this would turn {was} into {would}",
                     "restart kmstwist if that is meant",
                     "gateway.upstreams",
                 )

@@ -30,7 +30,7 @@ _HEAD = """\
 # Check it with:       kmstwist config check /etc/kmstwist/kmstwist.toml
 # Apply a change with: kmstwist config reload   (or SIGHUP; no connection is dropped)
 #
-# What is commented out shows the default, or an example where there is none. Durations are in seconds unless said
+# What is commented out shows the default, or an example where there is none. Durations are in seconds unless stated
 # otherwise. Options on the command line override this file.
 """
 
@@ -193,7 +193,7 @@ def reference_page() -> str:
         "",
         "TOML, given with `twistd kms --config FILE`. Every option may be left out. `kmstwist config check FILE` says",
         "all mistakes at once; `kmstwist config show` prints what is in force and where each value comes from. Options",
-        "of the command line override the file. Durations are in seconds unless said otherwise.",
+        "of the command line override the file. Durations are in seconds unless stated otherwise.",
         "",
         "Between the two stands the environment: each option has a variable there, its section and key in capitals",
         "with two underscores between them. Lists have commas between their items, or are written as in TOML (an empty",

@@ -136,7 +136,7 @@ def _list(text: str, item: Any) -> list[Any]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
         # A gateway whose hosts were forgotten must not become a lab.
-        raise ValueError("is empty; take the variable away, or write [] for a list of nothing")
+        raise ValueError("is empty; unset the variable, or write [] for an empty list")
     model = model_in(item)
     if model is None:
         return [_value(part, item) for part in parts]

@@ -87,7 +87,8 @@ class ServerSettings(Section):
         (), description="Addresses with their ports, or Twisted endpoints, to listen on instead of port."
     )
     state_dir: str | None = Field(
-        None, description="Folder for what must outlive the process. By default /var/lib/kmstwist, or the user's own."
+        None,
+        description="Folder for files that must outlive the process. By default /var/lib/kmstwist, or the user's own.",
     )
     run_dir: str | None = Field(None, description="Folder for the control socket. By default the state folder.")
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
@@ -95,8 +96,8 @@ class ServerSettings(Section):
     )
     windows: Literal["2012r2", "2025"] = Field(
         "2025",
-        description="The Windows Server to behave as in RPC where one differs from another: for tests and monitoring "
-        "that expect the answers of a certain one. No Windows or Office client notices.",
+        description="The Windows Server version whose RPC answers to give where versions differ, for tests and "
+        "monitoring that expect those of a certain one. No Windows or Office client notices.",
     )
     timeouts: TimeoutSettings = TimeoutSettings.untouched()
     limits: LimitSettings = LimitSettings.untouched()
@@ -106,7 +107,9 @@ class ServerSettings(Section):
 class LabSettings(Section):
     """`[lab]`: how the lab's host behaves while no upstream is configured. The lab grants no licences."""
 
-    activation_interval: Minutes = Field(120, description="Minutes between the attempts of a client not activated yet.")
+    activation_interval: Minutes = Field(
+        120, description="Minutes between the attempts of a client that is not activated yet."
+    )
     renewal_interval: Minutes = Field(10_080, description="Minutes between the renewals of an activated client.")
     clock_error: float = Field(
         0.0,

@@ -47,12 +47,15 @@ OPTIONS = (
         "endpoint, such as systemd:domain=INET6:index=0.",
         repeated=True,
     ),
-    Option("state-dir", ("server", "state_dir"), str, "Folder for what must outlive the process."),
+    Option("state-dir", ("server", "state_dir"), str, "Folder for files that must outlive the process."),
     Option("run-dir", ("server", "run_dir"), str, "Folder for the control socket. [the state folder]"),
     Option("workers", ("server", "workers"), int, "Processes that share the port; a gateway only. [1]"),
     Option("log-format", ("server", "log", "format"), str, "How log lines look: text (key=value) or json. [text]"),
     Option(
-        "log-level", ("server", "log", "level"), str, "The least level that is logged: debug, info, warn, error. [info]"
+        "log-level",
+        ("server", "log", "level"),
+        str,
+        "The lowest level that is logged: debug, info, warn, error. [info]",
     ),
     Option(
         "idle-timeout",
@@ -72,7 +75,7 @@ OPTIONS = (
         "upstream",
         ("gateway", "upstreams"),
         _upstream,
-        "A licensed KMS host to stand before, as HOST or HOST:PORT. Instead of the file's.",
+        "A licensed KMS host to be a gateway for, as HOST or HOST:PORT. Replaces the file's.",
         repeated=True,
     ),
     Option("discover", ("gateway", "discover"), str, "Find KMS hosts by _vlmcs._tcp SRV records of this domain."),
@@ -95,7 +98,7 @@ OPTIONS = (
         "activation-interval",
         ("lab", "activation_interval"),
         int,
-        "Lab: minutes between the attempts of a client not activated yet. [120]",
+        "Lab: minutes between the attempts of a client that is not activated yet. [120]",
     ),
     Option(
         "renewal-interval",
@@ -117,7 +120,7 @@ OPTIONS = (
         "Lab: minutes its host's clock is ahead, to see clients refused for it (0xC004F06C). [0]",
     ),
     Option("web", ("web", "listen"), str, "Health, metrics and status page at this address, such as 127.0.0.1:9688."),
-    Option("allow", ("admission", "allow"), str, "A network that may ask. Instead of the private ones.", repeated=True),
+    Option("allow", ("admission", "allow"), str, "A network that may ask. Replaces the private ones.", repeated=True),
     Option("deny", ("admission", "deny"), str, "A network that may not ask.", repeated=True),
     Option(
         "proxy-from",

@@ -90,7 +90,7 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
     if config.server.workers > 1 and not config.gateway.configured:
         place = ("server", "workers")
         where = places.get(place) or f"{_where(file, lines, place)}: {_dotted(place)}"
-        said = "several workers are for a gateway, and no upstream is named: a lab's count lives in one process"
+        said = "several workers need a gateway, and no upstream is named: a lab's count lives in one process"
         raise ConfigError([Problem(said, where=where)])
     return Effective(config, file, _origins(config, raw, file, lines, places))
 
@@ -113,7 +113,7 @@ def _read(file: Path) -> str:
     except IsADirectoryError:
         raise ConfigError([Problem("is a folder", "name a file", str(file))]) from None
     except FileNotFoundError:
-        raise ConfigError([Problem("there is no such file", "see how its name is spelt", str(file))]) from None
+        raise ConfigError([Problem("there is no such file", "check how its name is spelt", str(file))]) from None
     except PermissionError as error:
         raise ConfigError([Problem(f"cannot be read: {error.strerror}", "run it with sudo", str(file))]) from None
     except OSError as error:
@@ -139,9 +139,9 @@ def _not_toml(file: Path, error: tomllib.TOMLDecodeError) -> Problem:
     twice = re.match(r"Cannot declare \((.*)\) twice", text)
     if twice:
         section = ".".join(re.findall(r"'([^']*)'", twice.group(1)))
-        text, cure = f"[{section}] stands twice", "put into one what is in both"
+        text, cure = f"[{section}] appears twice", "merge the two"
     elif text == "Cannot overwrite a value":
-        text, cure = "what is set here is set before", "keep one"
+        text, cure = "what is set here is already set", "keep one"
     if line is None:
         return Problem(f"not TOML: {text} (at {position}", cure, str(file))
     return Problem(f"not TOML: {text}", cure, f"{file}:{line.group(1)}")

@@ -1,6 +1,6 @@
 """What is done in a conversation, as its table names it: given the conversation and what the input carried.
 
-What each call comes to is the core's own.
+What a call leads to is done in `core`.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Activator(Protocol):
 
 
 class Recorder:
-    """The audit as calls see it; with none behind it, it has nobody wait for anything."""
+    """The audit as calls see it; where there is no audit, no call waits for it."""
 
     def __init__(self, audit: AuditService | None) -> None:
         self.audit = audit
@@ -64,7 +64,7 @@ def _left_out(failure: Failure) -> None:
 
 
 class Surroundings(Protocol):
-    """What a call needs of the server around it."""
+    """What a call needs from the server around it."""
 
     clock: IReactorTime
     log: Logger
@@ -106,7 +106,7 @@ class CallUnderWay:
         answering.addCallbacks(self._answered, self._failed)
 
     def give_up(self, reason: Reason, detail: str) -> None:
-        """Nobody waits for the answer any more. One that is there, and waits for its record, has that record."""
+        """Nobody waits for the answer any more. An answer that only waits for its record still gets that record."""
         self._caller = None
         unanswered = self.account.answered_at is None
         self.account.give_up(reason, detail)

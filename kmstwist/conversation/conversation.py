@@ -4,8 +4,8 @@ Why it is a machine. What bytes, an end or a deadline mean depends on what was b
 whether it is asking or being answered, whether it has been refused. `CONVERSATION` is all of that.
 
 Around it: the protocol moves bytes, in and out; the RPC association says what they mean; `calls` has the way of each
-call, from admission to its reply; `lines` says when a call's line is written. What the states and inputs mean stands
-in `states`, and what is done in `actions`, upon what `core` holds.
+call, from admission to its reply; `lines` says when a call's line is written. `states` says what the states and
+inputs mean; `actions` is what is done, with what `core` holds.
 """
 
 from __future__ import annotations

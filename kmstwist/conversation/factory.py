@@ -11,7 +11,7 @@ from kmstwist.conversation.shared import Conversations
 
 
 class KmsFactory(Conversations, Factory):
-    """Makes a `KmsProtocol` of each connection; is what they share, too."""
+    """Makes a `KmsProtocol` for each connection, and is what they share."""
 
     noisy = False
 

@@ -53,7 +53,7 @@ class Input(StrEnum):
 INPUTS: Final = {
     Input.BYTES: "The client, or before it the balancer, has sent bytes.",
     Input.NAMED: "The client's address is known: the peer's own, or the one that a balancer's header names.",
-    Input.REFUSED: "The balancer's header is none, or is broken.",
+    Input.REFUSED: "The balancer sent no header, or a broken one.",
     Input.CALLED: "A call has come whole.",
     Input.ANSWERED: "No call is under way any more; or one was answered by RPC itself.",
     Input.ALTERED: "The client has been told of further contexts.",

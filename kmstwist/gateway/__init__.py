@@ -1,1 +1,1 @@
-"""Upstream hosts (connection, health, choice, failover) and admission."""
+"""Upstream hosts: connection, health, choice, failover."""

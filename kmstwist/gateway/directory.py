@@ -1,8 +1,8 @@
 """The upstreams there are: those configured and those discovered, kept up to date without cutting a call off.
 
 A change of what is wanted is compared with what there is. What stays the same keeps its pool and its circuit; what goes
-is given no more calls and stops when those under way are done; what is new starts. What is drained by hand is so by its
-name: a host that goes and comes back, as one found in DNS may, is drained still.
+is given no more calls and stops when those under way are done; what is new starts. A host that is drained by hand is
+drained by its name: if it goes and comes back, as one found in DNS may, it is still drained.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ class GatewaySettings(Section):
         if self.attempt_timeout > self.deadline and {"attempt_timeout", "deadline"} <= self.model_fields_set:
             said = (
                 f"attempt_timeout ({self.attempt_timeout:g}) is above deadline ({self.deadline:g}): one silent host "
-                "would use up a call's time, and no other be asked"
+                f"would use up a call's time, and no other would be asked"
             )
             faults.append(Fault(said, "lower it", (("attempt_timeout",), ("deadline",))))
         if faults:
@@ -173,5 +173,5 @@ class GatewaySettings(Section):
 
     @property
     def configured(self) -> bool:
-        """Whether there is anything to be a gateway before."""
+        """Whether there is any host to be a gateway for."""
         return bool(self.upstreams) or self.discover is not None

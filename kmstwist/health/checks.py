@@ -55,13 +55,13 @@ def check_server(case: Case) -> Iterator[Finding]:
     """Whether a server runs, as its control socket tells."""
     running = case.running
     if running.hidden:
-        yield Finding("server", Health.DEGRADED, f"not seen whether one runs: {running.why}", _SUDO)
+        yield Finding("server", Health.DEGRADED, f"cannot tell whether one runs: {running.why}", _SUDO)
         return
     if case.server is None:
         cure = "start it: systemctl start kmstwist, or make run"
         port = first_port(case.config)
         if port and holder_of(port).others:
-            cure = "if the one that has the port is meant: run kmstwist doctor with sudo"
+            cure = "if you mean the server that has the port, run kmstwist doctor with sudo"
         yield Finding("server", Health.DEGRADED, running.why, cure)
         return
     mode, connections = case.server["mode"], case.server["connections"]
@@ -70,7 +70,8 @@ def check_server(case: Case) -> Iterator[Finding]:
         yield Finding(
             "server",
             Health.DEGRADED,
-            f"it keeps its state elsewhere than was looked at here: its control socket is in {running.elsewhere}",
+            f"it keeps its state in another folder than the one looked at: its control socket is in "
+            f"{running.elsewhere}",
             f"kmstwist doctor --state-dir {running.elsewhere}, or name the configuration it runs with (--config)",
         )
     if case.server["paused"]:
@@ -153,7 +154,7 @@ def check_configuration(case: Case) -> Iterator[Finding]:
         found = f"{error.problem.what}, so the server does not start"
         yield Finding("configuration", Health.DOWN, found, error.problem.cure)
     else:
-        said = f"{case.file} is right" if case.file else "there is no file; the defaults hold"
+        said = f"{case.file} is right" if case.file else "there is no file; the defaults apply"
         yield Finding("configuration", Health.HEALTHY, said)
 
 

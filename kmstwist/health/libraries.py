@@ -27,7 +27,8 @@ def _old(many: int, newest: float) -> Finding:
     return Finding(
         "libraries",
         Health.DEGRADED,
-        f"the {many} Python libraries in {sys.prefix} are as of {day} or older, over a year, and nobody patches them",
+        f"the {many} Python libraries in {sys.prefix} date from {day} or earlier, over a year ago, and nobody patches "
+        f"them",
         "install a newer package of kmstwist, or one built anew (docs/install.md); without a package: pip install "
         "--upgrade --upgrade-strategy eager",
     )

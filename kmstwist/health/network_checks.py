@@ -52,7 +52,7 @@ async def _upstream(reactor: Reactor, name: str, address: HostPort, timeout: flo
     report = await probe(reactor, endpoint_for(reactor, address.host, address.port, timeout), timeout)
     if report.health is Health.HEALTHY:
         return [Finding(f"host {name}", Health.HEALTHY, f"{report.summary}, in {report.connect_ms or 0:.0f} ms")]
-    cure = f"see that it is up and that TCP {address.port} is open all the way; kmstwist probe {address} tells more"
+    cure = f"check that it is up and that TCP {address.port} is open all the way; kmstwist probe {address} tells more"
     return [Finding(f"host {name}", report.health, f"{address}: {report.summary}", cure)]
 
 
@@ -95,8 +95,8 @@ async def _published(reactor: Reactor, case: Case, domain: str, timeout: float) 
     wanted = SrvRecord(publish.priority, publish.weight, port or DEFAULT_PORT, host)
     by_hand = f"kmstwist dns publish {_as_options(domain, wanted)}"
     if ours:
-        cure = f"{by_hand}; and take the other out: kmstwist dns withdraw {_as_options(domain, ours[0])}"
-        return [Finding(check, Health.DEGRADED, f"{found}, but clients are to come to {host}:{port}", cure)]
+        cure = f"{by_hand}; and remove the other: kmstwist dns withdraw {_as_options(domain, ours[0])}"
+        return [Finding(check, Health.DEGRADED, f"{found}, but clients should come to {host}:{port}", cure)]
     cure = f"see why in the log: kmstwist log --event 'dns-*' --since 1d --explain; or by hand: {by_hand}"
     return [Finding(check, Health.DOWN, f"our record, for {host}, is not there: {found}", cure)]
 
@@ -120,7 +120,9 @@ def own_record(config: Config) -> tuple[str, int | None]:
 async def _strangers(reactor: Reactor, case: Case, domain: str, timeout: float) -> list[Finding]:
     config = case.config
     if config.gateway.discover == domain:
-        return [Finding(f"hosts in {domain}", Health.HEALTHY, "the gateway takes all that DNS names there for its own")]
+        return [
+            Finding(f"hosts in {domain}", Health.HEALTHY, "the gateway takes all hosts that DNS names there as its own")
+        ]
     # The system may take its time to tell its own full name, which nobody waits for here but us.
     known = known_hosts(config, config.dns.publish.host or socket.getfqdn())
     try:
@@ -131,7 +133,7 @@ async def _strangers(reactor: Reactor, case: Case, domain: str, timeout: float) 
     if not found:
         return [Finding(f"hosts in {domain}", Health.HEALTHY, "DNS names no KMS host that the configuration does not")]
     hosts = ", ".join(str(HostPort(stranger.host, stranger.port)) for stranger in found)
-    cure = "find whose it is: it takes clients away, and may not be licensed. If it is yours: hosts in [dns.watch]"
+    cure = "find out whose it is: it takes clients away, and may not be licensed. If it is yours: hosts in [dns.watch]"
     return [Finding(f"hosts in {domain}", Health.DEGRADED, f"DNS names hosts that nobody configured: {hosts}", cure)]
 
 

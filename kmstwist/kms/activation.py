@@ -172,10 +172,3 @@ class ActivationCall:
         self.reason = reason
         self.detail = detail
         self.result = "none"
-
-    # What there is to tell of it.
-
-    @property
-    def answer_seconds(self) -> float | None:
-        """How long the answer took."""
-        return None if self.answered_at is None else self.answered_at - self.started

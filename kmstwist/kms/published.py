@@ -19,7 +19,7 @@ _ONLINE = (
     "a KMS client has no need to: install its client setup key and set its host"
 )
 _WMI = "repair Windows' management repository: winmgmt /verifyrepository, then winmgmt /salvagerepository; restart"
-_NO_ANSWER = "see that the KMS host is up, that its name resolves, and that TCP 1688 is open all the way to it"
+_NO_ANSWER = "check that the KMS host is up, that its name resolves, and that TCP 1688 is open all the way to it"
 _CERTIFICATES = "correct the machine's date and time, update its root certificates, and look at proxies that break TLS"
 
 #: Who speaks in a text of slerror.h, and what to do then; the first that fits.
@@ -66,7 +66,7 @@ _CURES = (
     ("BIOS", "the machine's firmware shows no such licence: use a volume, MAK or retail key"),
     ("hardware", "the hardware changed: activate again with slmgr /ato"),
     ("edition", "install a key of the edition that runs, or change the edition first"),
-    ("virtual machine", "use a client setup key and a KMS host, or see that the Hyper-V host is activated"),
+    ("virtual machine", "use a client setup key and a KMS host, or check that the Hyper-V host is activated"),
     ("Hyper-V", "use a client setup key and a KMS host instead of automatic virtual machine activation"),
     ("host machine", "activate the Hyper-V host, or use a client setup key and a KMS host"),
     ("Genuine Validation", "install a genuine key and activate; ask a Microsoft licensing activation center"),
@@ -97,7 +97,7 @@ OTHERS: dict[int, tuple[str, str, str]] = {
     0x80041002: (
         "WBEM_E_NOT_FOUND",
         "Not found.",
-        "see that the product or key is installed: slmgr /dlv All",
+        "check that the product or key is installed: slmgr /dlv All",
     ),
     0x80041003: (
         "WBEM_E_ACCESS_DENIED",
@@ -277,7 +277,7 @@ OTHERS: dict[int, tuple[str, str, str]] = {
     0x80092328: (
         "",
         "DNS name does not exist.",
-        "see that the SRV record _vlmcs._tcp exists in the client's DNS domain, or set the host: slmgr /skms HOST",
+        "check that the SRV record _vlmcs._tcp exists in the client's DNS domain, or set the host: slmgr /skms HOST",
     ),
     0x80190191: ("HTTP_E_STATUS_DENIED", "Unauthorized (401).", _ONLINE),
     0x80190193: ("HTTP_E_STATUS_FORBIDDEN", "Forbidden (403).", _ONLINE),

@@ -20,7 +20,8 @@ _NAMED_WIN32_HRESULTS = ("E_ACCESSDENIED", "E_INVALIDARG")
 _NEW_KEY = "check the key's edition and spelling; ask a Microsoft licensing activation center if it is right"
 _ASK_MICROSOFT = "ask a Microsoft licensing activation center for more activations"
 _PHONE = "read the installation id again (slmgr /dti), and type the confirmation id again (slmgr /atp)"
-_FIND_HOST = "see that the SRV record _vlmcs._tcp exists in the client's DNS domain, or set the host: slmgr /skms HOST"
+_FIND_HOST = "check that the SRV record _vlmcs._tcp exists in the client's DNS domain, or set the host: slmgr /skms "
+"HOST"
 _REINSTALL_LICENCES = "reinstall the licence files: slmgr /rilc, and restart"
 _REPORTED = "The Software Protection Service reported that "
 
@@ -47,7 +48,7 @@ class Status(ExplainedCode):
     SL_E_VL_BINDING_SERVICE_NOT_ENABLED = (
         0xC004F039,
         _REPORTED + "the product could not be activated. The Key Management Service (KMS) is not enabled.",
-        "install a KMS host key on the host, and see that TCP 1688 is open between client and host",
+        "install a KMS host key on the host, and check that TCP 1688 is open between client and host",
     )
     SL_E_VL_KEY_MANAGEMENT_SERVICE_NOT_ACTIVATED = (
         0xC004F041,
@@ -165,7 +166,7 @@ class Status(ExplainedCode):
     SL_E_NOT_SUPPORTED = (
         0xC004F016,
         "The Software Protection Service determined that the request is not supported.",
-        "see that key, edition and the way of activation belong together",
+        "check that key, edition and the way of activation belong together",
     )
     SL_E_LICENSE_AUTHORIZATION_FAILED = (
         0xC004F022,
@@ -180,7 +181,7 @@ class Status(ExplainedCode):
     SL_E_EUL_NOT_AVAILABLE = (
         0xC004F034,
         _REPORTED + "the license could not be found or was invalid.",
-        "see that the key belongs to the edition, then activate again: slmgr /ato",
+        "check that the key belongs to the edition, then activate again: slmgr /ato",
     )
     SL_E_BASE_SKU_NOT_AVAILABLE = (
         0xC004F055,
@@ -251,7 +252,7 @@ class Status(ExplainedCode):
     SL_E_SRV_GENERAL_ERROR = (
         0xC004B100,
         "The activation server determined that the product could not be activated.",
-        "see that the MAK is one Microsoft gave you",
+        "check that the MAK is one Microsoft gave you",
     )
     SL_E_CHPA_PRODUCT_KEY_OUT_OF_RANGE = (
         0xC004C001,
@@ -323,7 +324,7 @@ class Status(ExplainedCode):
     E_RPC_SERVER_UNAVAILABLE = (
         0x800706BA,
         "The RPC server is unavailable.",
-        "see that the host is up, that TCP 1688 is open to it, and that no stale SRV record names another",
+        "check that the host is up, that TCP 1688 is open to it, and that no stale SRV record names another",
     )
     E_DNS_SERVER_FAILURE = 0x8007232A, "DNS server failure.", "repair the network or the DNS server"
     E_DNS_NAME_ERROR = 0x8007232B, "DNS name does not exist.", _FIND_HOST

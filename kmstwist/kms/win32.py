@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from kmstwist.kms.explained import ExplainedCode
 
-_NETWORK = "see that the host is up and that TCP 1688 is open all the way to it"
-_NOT_KMS = "see that the address and port are a KMS host's"
+_NETWORK = "check that the host is up and that TCP 1688 is open all the way to it"
+_NOT_KMS = "check that the address and port are a KMS host's"
 _BROKEN = "client and server do not understand each other: see what listens there, and for a middlebox between"
 
 
@@ -74,12 +74,12 @@ class Win32Error(ExplainedCode):
     DNS_ERROR_RCODE_NAME_ERROR = (
         9003,
         "DNS name does not exist.",
-        "see that the SRV record _vlmcs._tcp exists in the client's DNS domain",
+        "check that the SRV record _vlmcs._tcp exists in the client's DNS domain",
     )
     DNS_INFO_NO_RECORDS = (
         9501,
         "No records found for given DNS query.",
-        "see that the SRV record _vlmcs._tcp exists in the client's DNS domain",
+        "check that the SRV record _vlmcs._tcp exists in the client's DNS domain",
     )
     DNS_ERROR_NO_DNS_SERVERS = 9852, "No DNS servers configured for local system.", "give the machine a DNS server"
     WSAECONNRESET = (

@@ -80,7 +80,7 @@ def _not_connected(path: Path, error: OSError) -> CommandError:
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
         return NobodyThere(f"no kmstwist runs with the control socket {path}", "name its --port or --run-dir")
     if isinstance(error, PermissionError):
-        return NotAllowed(f"{path} may only be used by root and the user kmstwist runs as", "run the command with sudo")
+        return NotAllowed(f"only root and the user kmstwist runs as may use {path}", "run the command with sudo")
     return CommandError(f"{path}: {error.strerror or error}")
 
 

@@ -3,7 +3,7 @@
 Every client is one, and so are the connections to KMS hosts, the site's, the store's files and the control socket's.
 The kernel's limit (RLIMIT_NOFILE) is shared out beforehand, so that no kind of them takes what another needs to live:
 clients get what is left after the rest. Should they run out all the same, nobody is accepted until some are free again:
-who connects waits in the kernel's queue, and the loop does not turn in vain.
+new clients wait in the kernel's queue, and the event loop does not spin.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Accepting(Protocol):
     """Listening sockets that can be told to accept nothing for a while."""
 
     def pause(self) -> None:
-        """Accept nothing; who connects waits in the kernel's queue."""
+        """Accept nothing; new clients wait in the kernel's queue."""
 
     def resume(self) -> None:
         """Accept again."""

@@ -6,7 +6,7 @@ accepts nothing any more, finishes its calls and ends. The sockets stay open all
 the kernel's queue until the successor accepts. It begins when the other process is gone: two servers never have the
 same state folder. That the other is gone is told by a pipe that it holds open and the kernel closes for it.
 
-If the successor finds a mistake before it says `leave`, the other goes on as if nothing had been.
+If the successor finds a mistake before it says `leave`, the other goes on as if nothing had happened.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def explain_listen_error(where: str, error: OSError) -> StartupError:
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return StartupError(
-            f"cannot listen on {where}: no interface of this machine has that address", "see those it has: ip address"
+            f"cannot listen on {where}: no interface of this machine has that address", "list those it has: ip address"
         )
     return StartupError(f"cannot listen on {where}: {error.strerror or error}")
 
@@ -172,7 +172,7 @@ class Listeners:
         self.ports.append((where, port))
 
     def pause(self) -> None:
-        """Accept nothing; who connects waits in the kernel's queue."""
+        """Accept nothing; new clients wait in the kernel's queue."""
         for _, port in self.ports:
             if port.connected:
                 port.stopReading()

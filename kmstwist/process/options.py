@@ -55,9 +55,10 @@ class Options(usage.Options):
 
     synopsis = "[twistd options] kms [options]"
     longdesc = (
-        "With --upstream or --discover a gateway before the site's own licensed KMS hosts; without, a lab to rehearse "
-        "volume activation with simulated clients. The lab grants no licences. All that can be set stands in the "
-        "configuration file (--config), whose values the options override."
+        "With --upstream or --discover a gateway in front of the site's own licensed KMS hosts; without, a lab to "
+        "rehearse "
+        "volume activation with simulated clients. The lab grants no licences. The configuration file (--config) can "
+        "set everything; the options override its values."
     )
     optParameters = [
         ["config", "c", None, "The configuration file, TOML; kmstwist config check FILE checks one."],
@@ -67,8 +68,8 @@ class Options(usage.Options):
         [
             "take-over",
             None,
-            "Start in the place of the kmstwist that has this port now: take its listening sockets, so that no client "
-            "is refused, and have it end.",
+            "Replace the kmstwist that has this port now: take over its listening sockets, so that no client is "
+            "refused, and make it end.",
         ]
     ]
     compData = usage.Completions(
@@ -171,7 +172,7 @@ class Options(usage.Options):
         dashes, name = unknown.groups()
         if dashes + name in _TWISTDS:
             return (
-                f"{dashes}{name} is an option of twistd itself and stands before kms: twistd {dashes}{name} ... kms ..."
+                f"{dashes}{name} is an option of twistd itself and goes before kms: twistd {dashes}{name} ... kms ..."
             )
         near = difflib.get_close_matches(name, [one.rstrip("=") for one in self.longOpt], n=1) if dashes == "--" else []
         meant = f"; did you mean --{near[0]}?" if near else ""

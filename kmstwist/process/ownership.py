@@ -1,8 +1,9 @@
-"""Whose a state folder is: one lab's at a time, and one gateway's.
+"""Who has a state folder: one lab at a time, and one gateway.
 
 Two labs on one memory would each write over what the other counted, and two gateways would hash and forward one audit
 twice. So a server holds a lock in the folder for as long as its process lives; the kernel lets go of it with the last
-descriptor, however the process ends. A lab and a gateway before it may share a folder: their files are different ones.
+descriptor, however the process ends. A lab and a gateway in front of it may share a folder: their files are
+different ones.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ def refuse_others_folder(folder: Path) -> None:
     try:
         uid = folder.stat().st_uid
     except OSError:
-        # It is made, or found to be of no use, by whoever needs it.
+        # Whoever needs it makes it, or finds that it cannot be used.
         return
     if os.geteuid() == 0 and uid:
         owner = name_of(uid)
         raise StartupError(
-            f"the state folder {folder} belongs to {owner}, and this server would be root for good",
+            f"the state folder {folder} belongs to {owner}, and this server would keep running as root",
             f"start it with twistd --uid={owner}, or give the folder to root: chown -R root: {folder}",
         )
 
@@ -59,15 +60,15 @@ class Ownership:
             ) from None
         except OSError as error:
             raise StartupError(
-                f"the state folder {folder} cannot be used: {error.strerror}; name one that this user may write "
-                "(--state-dir)"
+                f"the state folder {folder} cannot be used: {error.strerror}",
+                "name one that this user may write (--state-dir)",
             ) from None
         until = time.monotonic() + patience
         while not self._taken():
             if time.monotonic() >= until:
                 raise StartupError(
-                    f"the state folder {folder} is in use by another {mode}{self._holder()}; stop it, or give this "
-                    "one a --state-dir of its own"
+                    f"the state folder {folder} is in use by another {mode}{self._holder()}",
+                    "stop it, or give this one a --state-dir of its own",
                 )
             time.sleep(_LOOK)
         self.sign()

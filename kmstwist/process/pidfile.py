@@ -29,7 +29,7 @@ _SIZE = 32
 def prepare_pid_file(twistd: MutableMapping[str, Any], identity: Identity | None = None) -> Path | None:
     """Take the pid file over from twistd, and take a stale one away; where it is to be, None for nowhere.
 
-    In the foreground there is none unless one is named: whoever started the process has it before his eyes. `identity`
+    In the foreground there is none unless one is named: whoever started the process sees it. `identity`
     is whom this process becomes. Raises `StartupError` where the file cannot be written, or names a server that runs.
     """
     name, twistd["pidfile"] = twistd.get("pidfile"), ""
@@ -37,10 +37,10 @@ def prepare_pid_file(twistd: MutableMapping[str, Any], identity: Identity | None
         return None
     path = Path(name).absolute()
     if path.is_dir():
-        raise StartupError(f"the pid file {path} is a folder; name a file in it (--pidfile)")
+        raise StartupError(f"the pid file {path} is a folder", "name a file in it (--pidfile)")
     if not path.parent.is_dir():
         raise StartupError(
-            f"there is no folder {path.parent} for the pid file {path.name}; make it, or name another --pidfile"
+            f"there is no folder {path.parent} for the pid file {path.name}", "make it, or name another --pidfile"
         )
     with with_rights_for(path, identity) as real:
         _refuse_unwritable(real)
@@ -52,12 +52,12 @@ def prepare_pid_file(twistd: MutableMapping[str, Any], identity: Identity | None
                 real.unlink()
             except OSError as error:
                 raise StartupError(
-                    f"the stale pid file {path} cannot be removed: {error.strerror}; remove it"
+                    f"the stale pid file {path} cannot be removed: {error.strerror}", "remove it"
                 ) from None
             return path
     raise StartupError(
-        f"kmstwist runs already, as process {pid} (from the pid file {path}); stop it, or give this one a --pidfile "
-        "of its own"
+        f"kmstwist runs already, as process {pid} (from the pid file {path})",
+        "stop it, or give this one a --pidfile of its own",
     )
 
 
@@ -80,9 +80,9 @@ def _pid_in(path: Path) -> int | None:
     try:
         text = _read(path)
     except OSError as error:
-        raise StartupError(f"the pid file {path} cannot be read: {error.strerror}; name another --pidfile") from None
+        raise StartupError(f"the pid file {path} cannot be read: {error.strerror}", "name another --pidfile") from None
     if text is None or (text and not text.isdigit()):
-        raise StartupError(f"{path} holds no process id, so it is not a pid file; name another --pidfile")
+        raise StartupError(f"{path} holds no process id, so it is not a pid file", "name another --pidfile")
     return int(text) if text else None
 
 
@@ -105,7 +105,7 @@ def _refuse_unwritable(path: Path) -> None:
             path.unlink()
     except OSError as error:
         raise StartupError(
-            f"the pid file {path} cannot be written: {error.strerror}; name another --pidfile, or none: --pidfile="
+            f"the pid file {path} cannot be written: {error.strerror}", "name another --pidfile, or none: --pidfile="
         ) from None
 
 
@@ -133,7 +133,9 @@ class PidFile(Service):
                 finally:
                     os.close(descriptor)
         except OSError as error:
-            raise StartupError(f"the pid file {self._path} cannot be written: {error.strerror}") from None
+            raise StartupError(
+                f"the pid file {self._path} cannot be written: {error.strerror}", "name another --pidfile"
+            ) from None
         self._reactor.addSystemEventTrigger("after", "shutdown", self._remove)
 
     def _remove(self) -> None:

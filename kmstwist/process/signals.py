@@ -15,7 +15,7 @@ class Signals(Service):
     """Handles SIGTERM, SIGINT and SIGHUP while it runs.
 
     Twisted's own handlers stop the reactor too, but twistd then ends the process by the same signal again, which init
-    scripts, systemd and supervisors report as a failure. Ending as asked is none: the exit status is 0.
+    scripts, systemd and supervisors report as a failure. Ending as asked is not a failure: the exit status is 0.
     """
 
     def __init__(

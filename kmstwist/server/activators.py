@@ -69,7 +69,8 @@ def make_lab(config: Config, reactor: Reactor) -> LabService:
 
 
 def make_gateway(config: Config, reactor: Reactor, asking: Asking, *, workers: int = 1) -> GatewayService:
-    """The gateway before the configured upstreams. Raises `StartupError` where one of them is this gateway itself."""
+    """The gateway in front of the configured upstreams. Raises `StartupError` where one of them is this gateway
+    itself."""
     from kmstwist.gateway.discover import without_ourselves
     from kmstwist.gateway.service import GatewayService
     from kmstwist.transport.endpoints import Guarded, addresses_endpoint, endpoint_for

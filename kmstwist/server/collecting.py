@@ -43,7 +43,7 @@ def make_collector(
     if not settings.listen:
         return None
     if store is None:
-        raise StartupError("[events] listen needs the audit, which is off: set enabled = true in [audit]")
+        raise StartupError("[events] listen needs the audit, which is off", "set enabled = true in [audit]")
     if zone is None:
         zone = ZoneInfo(settings.timezone) if settings.timezone else SystemZone()
     tls = _tls(settings) if any(place.kind == TLS for place in settings.places) else None
@@ -94,10 +94,12 @@ def _tls(settings: EventsSettings) -> CertificateOptions:
             trustRoot=trusted,
         )
     except OSError as error:
-        raise StartupError(f"[events] {path}: {error.strerror or error}") from None
+        raise StartupError(
+            f"[events] {path}: {error.strerror or error}", "name a file that this user may read"
+        ) from None
     except (Error, ValueError):
         wanted = "its certificate and private key" if path == settings.certificate else "certificates of authorities"
-        raise StartupError(f"[events] {path} does not hold {wanted} in PEM") from None
+        raise StartupError(f"[events] {path} does not hold {wanted}", "name a file in PEM form") from None
 
 
 def _certificates(pem: bytes) -> list[Certificate]:

@@ -122,7 +122,9 @@ def _make_root(options: Options, config: Config, reactor: Reactor) -> MultiServi
         for folder in (state_dir(config), run_dir(config)):
             make_folder_for(identity, folder.absolute())
     except OSError as error:
-        raise StartupError(f"the folder {folder} cannot be made: {error.strerror}") from None
+        raise StartupError(
+            f"the folder {folder} cannot be made: {error.strerror}", "make it, or name another"
+        ) from None
     with acting_as(identity):
         refuse_others_folder(state_dir(config))
         if not config.gateway.configured:

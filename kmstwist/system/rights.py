@@ -91,7 +91,7 @@ def opened(path: Path) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_NONBLOCK if planted else 0))
     if planted and not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise NoFile(f"{path} is not a file", "look at it: another user can have put it there")
+        raise NoFile(f"{path} is not a file", "look at it: another user may have put it there")
     return os.fdopen(descriptor, "rb")
 
 

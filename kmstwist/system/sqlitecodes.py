@@ -15,11 +15,11 @@ class Trouble(StrEnum):
 
     BUSY = "another process holds it; try again when that has ended"
     FULL = "make room on its disk; nothing is damaged"
-    READONLY = "see that file and folder may be written by this user, or run it with sudo"
-    CANNOT_OPEN = "see that file and folder belong to this user, or run it with sudo"
-    DISK = "the disk reports an error: see that there is room on it, and the system's log (dmesg)"
+    READONLY = "check that this user may write the file and its folder, or run it with sudo"
+    CANNOT_OPEN = "check that the file and its folder belong to this user, or run it with sudo"
+    DISK = "the disk reports an error: check that there is room on it, and read the system's log (dmesg)"
     DAMAGED = "it is damaged"
-    NO_STORE = "it is not a file of kmstwist's"
+    NO_STORE = "it is not one of kmstwist's files"
     OTHER = ""
 
 

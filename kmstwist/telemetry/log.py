@@ -208,7 +208,9 @@ class LogFile:
                 return self._open()
         except OSError as error:
             who = "" if identity is None else f" by user {identity.uid}, who kmstwist runs as"
-            raise StartupError(f"the log {self._path} cannot be written{who}: {error.strerror}") from None
+            raise StartupError(
+                f"the log {self._path} cannot be written{who}: {error.strerror}", "name another with --logfile"
+            ) from None
 
     def write(self, line: str, level: object) -> None:
         """Append a line."""

@@ -14,7 +14,7 @@ class LogSettings(Section):
 
     format: Literal["text", "json"] = Field("text", description="text (key=value) or json.")
     level: Literal["debug", "info", "warn", "error"] = Field(
-        "info", description="The least level that is logged: debug, info, warn or error."
+        "info", description="The lowest level that is logged: debug, info, warn or error."
     )
     flood_burst: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
         20_000,

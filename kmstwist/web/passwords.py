@@ -86,7 +86,9 @@ def load_users(path: Path) -> dict[str, str]:
             continue
         name, _, hashed = line.strip().partition(":")
         if not _NAME.match(name) or not re.fullmatch(r"scrypt(\$\d+){3}(\$[A-Za-z0-9+/=]+){2}", hashed):
-            raise PasswordFileError(f"{path}, line {number}: not NAME:HASH as kmstwist web password writes it")
+            raise PasswordFileError(
+                f"{path}, line {number}: not NAME:HASH", "write it anew: kmstwist web password NAME"
+            )
         users[name] = hashed
     if not users:
         raise PasswordFileError(f"the file of users {path} names nobody", "add one: kmstwist web password NAME")

@@ -75,7 +75,7 @@ class WebService(Service):
             WEB.emit(self._log, url=f"http://{name}:{host.port}/", users="yes" if self._guarded else "no")
 
     def pause(self) -> None:
-        """Accept nothing; who connects waits in the kernel's queue."""
+        """Accept nothing; new clients wait in the kernel's queue."""
         if self.port is not None:
             self.port.stopReading()
 

@@ -487,14 +487,19 @@ def test_the_reports_work_with_a_role_that_may_only_read(store: Engine, target: 
 def test_doctor_is_told_how_the_central_store_is(store: Engine, target: Engine, cluster: Cluster) -> None:
     insert_batch(store, SOME)
     path = Path(str(store.url.database))
+    assert examine(cluster.url, path, hashes=False) == Examined(target_name(target), "", len(SOME))
     forward_all(Forwarder(store, target))
     insert_batch(store, [opaque(START + DAY)])
+    assert examine(cluster.url, path.with_name("none.sqlite"), hashes=False).behind is None
     assert examine(cluster.url, path, hashes=False) == Examined(target_name(target), "", 1)
     with target.begin() as connection:
         connection.execute(text("ALTER ROLE kmstwist SET default_transaction_read_only = on"))
     assert examine(cluster.url, path, hashes=False).problem.startswith("it is read-only at present")
     with target.begin() as connection:
         connection.execute(text("ALTER ROLE kmstwist RESET default_transaction_read_only"))
+    with target.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert examine(cluster.url, path, hashes=False).problem.startswith("its tables are at revision 9999, of a later")
     away = examine("postgresql://u:s3cret@/x?host=/nonexistent", path, hashes=False)
     assert "nonexistent" in away.problem
     assert "s3cret" not in str(away)

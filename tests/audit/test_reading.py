@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine
 
+from kmstwist.audit import schema
+from kmstwist.audit.bulk import insert_text, insertions
 from kmstwist.audit.engine import StoreError, open_central_reader, open_engine, reading, sqlite_path, store_url
-from kmstwist.audit.events.identity import same_computer
-from kmstwist.audit.events.model import BrokenEvent, EventError
+from kmstwist.audit.events.identity import Known, same_computer
+from kmstwist.audit.events.model import BrokenEvent, Event, EventError, RawEvent
+from kmstwist.audit.events.reading.blocks import read_blocks
+from kmstwist.audit.events.reading.files import encoding_of
+from kmstwist.audit.events.reading.json import read_json
 from kmstwist.audit.events.reading.table import looks_like_table, read_table
 from kmstwist.audit.events.reading.times import Times, check, client_clock, iso_to_ms
-from kmstwist.audit.events.reading.xml import parse_event
+from kmstwist.audit.events.reading.xml import parse_event, read_xml
 from kmstwist.audit.events.understanding import event_of_text, facts_of
 from kmstwist.audit.migrate import revision_fault
 from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy
@@ -26,7 +32,7 @@ from kmstwist.audit.reports.model import Query
 from kmstwist.audit.service import AuditSettings, try_settings
 from kmstwist.audit.store import insert_batch, stored_privacy, write_policy
 from kmstwist.audit.views.first_look import first_look
-from tests.audit.making import DAY, START, known, opaque, uuid
+from tests.audit.making import DAY, START, at_first_release, known, opaque, uuid
 
 NOW = 1_790_000_000_000
 NINE = ["0x0", "25", "pc1.example.com", uuid("a"), "2026/06/01 10:00", "0", "1", "43200", uuid("w")]
@@ -53,6 +59,7 @@ def test_an_event_is_told_by_the_values_in_its_text(text: str, event_id: int | N
         (12290, [], " ", "neither strings nor a text"),
         (12290, NINE[:8], "", "has 9 values and this one 8"),
         (12290, [*NINE[:1], "9" * 30, *NINE[2:]], "", "string 2 of event 12290 is not a number"),
+        (12290, [*NINE[:1], "9" * 19, *NINE[2:]], "", "string 2 of event 12290 is not a number"),
         (12290, [], "no values here", "has no line with its values"),
         (12291, ["no code"], "", "has no status code"),
         (12294, ["nothing like a domain"], "", "has no DNS domain"),
@@ -69,7 +76,28 @@ def test_a_text_tells_what_the_strings_do_not() -> None:
     assert facts_of(12294, ["corp.example."], "") == {"target": "corp.example"}
 
 
-@pytest.mark.parametrize("text", ["", "gestern", "2026/13/40 10:00", "99:99 on some day", "1 2 3"])
+@pytest.mark.parametrize(
+    "strings", [NINE, [",".join(NINE)], ["".join(f"<string>{each}</string>" for each in NINE)], [*NINE, "a NUL\0"]]
+)
+def test_strings_say_the_same_however_a_format_hands_them_over(strings: list[str]) -> None:
+    facts = facts_of(12290, strings, "")
+    assert (facts["hresult"], facts["machine"], facts["cmid"]) == (0, "pc1.example.com", uuid("a"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "gestern",
+        "2026/13/40 10:00",
+        "99:99 on some day",
+        "1 2 3",
+        "2026/06/01",
+        "2026/06/01 10:61",
+        "2026/06/01 44:00",
+        "2026/06/01 10:00 7",
+    ],
+)
 def test_a_time_that_cannot_be_read_is_told_with_the_cure(text: str) -> None:
     with pytest.raises(ValueError, match="export"):
         Times(UTC, NOW).read(text, lambda: None)
@@ -109,6 +137,8 @@ def test_a_table_of_events_is_known_by_its_beginning(head: str, table: bool) -> 
         ("Id,Message\n12290,x\n", "the export has no column TimeCreated"),
         ("Id,TimeCreated\n12290,2026-06-01 10:00:00\n", "the export has no column Message"),
         ("Message,Id,TimeCreated\nx,12290\n", "2 values under 3 headings"),
+        ("Message,Id,TimeCreated,ProviderName\n\nx,12290,,Security-SPP\n", "the object has no time"),
+        ("Message,Id,TimeCreated\n" + "x" * 200_000 + ",12290,2026-06-01 10:00:00\n", "the row cannot be read"),
     ],
 )
 def test_a_table_that_is_none_of_events_is_told_so(text: str, said: str) -> None:
@@ -133,6 +163,112 @@ def test_an_event_in_xml_without_what_it_must_have_is_broken(inside: str, said: 
     broken = parse_event(f"<Event>{inside}</Event>", "line 1")
     assert isinstance(broken, BrokenEvent)
     assert said in broken.why
+
+
+def test_an_event_that_the_file_s_end_cuts_off_is_broken() -> None:
+    [broken] = read_xml(io.StringIO("<Events><Event><System>"))
+    assert isinstance(broken, BrokenEvent)
+    assert broken.why == "the file ends within the event"
+
+
+BLOCK = """\
+Event[0]:
+  Log Name: Key Management Service
+  Source:
+  Date: {when}
+  Event ID: 12290
+  RecordNumber: 7
+  Computer: kms1.corp.example
+  Description:
+{strings}
+"""
+
+
+def test_a_block_of_labelled_lines_is_an_event() -> None:
+    [event] = read_blocks(
+        io.StringIO(BLOCK.format(when="2026-06-01T10:00:00", strings=",".join(NINE))), Times(UTC, NOW)
+    )
+    assert isinstance(event, RawEvent)
+    assert (event.computer, event.record_id, event.at) == ("kms1.corp.example", 7, 1_780_308_000_000)
+    assert facts_of(event.event_id, event.strings, event.message)["machine"] == "pc1.example.com"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Event[0]:\n  Source: Security-SPP\n  Date: 2026-06-01T10:00:00\n", "the event has no number"),
+        ("Event[0]:\n  Source: Security-SPP\n  Event ID: 12290\n", "the event has no time"),
+        (BLOCK.format(when="31.02.2026 10:00:00", strings="x"), "export"),
+        ("Event[0]:\n<Event xmlns='x'></Event>\n", "no System element"),
+    ],
+)
+def test_a_block_without_what_an_event_must_have_is_broken(text: str, said: str) -> None:
+    [broken] = read_blocks(io.StringIO(text), Times(UTC, NOW))
+    assert isinstance(broken, BrokenEvent)
+    assert said in broken.why
+
+
+def test_another_program_s_block_is_passed_over() -> None:
+    text = (
+        BLOCK.replace("Key Management Service", "Application")
+        .replace("Source:", "Source: VSS")
+        .format(when="2026-06-01T10:00:00", strings="x")
+    )
+    [event] = read_blocks(io.StringIO(text), Times(UTC, NOW))
+    assert isinstance(event, RawEvent)
+    assert not event.is_kms
+
+
+@pytest.mark.parametrize(
+    ("properties", "strings"),
+    [
+        ({"Data": NINE}, NINE),
+        ({"param2": "25", "param1": "0x0"}, ["0x0", "25"]),
+        (5, ["5"]),
+        ({"EventData": {"Data": {"data": {"value": {"Value": {"#text": "too deep"}}}}}}, []),
+        ([{"Value": {"Value": {"Value": {"Value": {"Value": "too deep"}}}}}, "25"], ["", "25"]),
+    ],
+)
+def test_strings_are_taken_out_of_what_they_are_wrapped_in(properties: object, strings: list[str]) -> None:
+    event = {"Id": 12290, "TimeCreated": "2026-06-01T10:00:00Z", "ProviderName": "Security-SPP", "Message": "x"}
+    [found] = read_json(io.StringIO(json.dumps(event | {"Properties": properties})), Times(UTC, NOW))
+    assert isinstance(found, RawEvent)
+    assert list(found.strings) == strings
+
+
+def test_the_fields_of_graylog_are_those_of_winlogbeat() -> None:
+    fields = {"event_id": "12290", "channel": "Key Management Service", "computer_name": "kms1"}
+    named = {f"winlogbeat_winlog_{name}": value for name, value in fields.items()}
+    [found] = read_json(
+        io.StringIO(json.dumps(named | {"@timestamp": "2026-06-01T10:00:00Z", "message": "x"})), Times(UTC, NOW)
+    )
+    assert isinstance(found, RawEvent)
+    assert (found.event_id, found.computer) == (12290, "kms1")
+
+
+@pytest.mark.parametrize(
+    ("sample", "encoding"), [(b"\0<\0E", "utf-16-be"), (b"<\0E\0", "utf-16-le"), (b"<\xe4rger", "cp1252")]
+)
+def test_an_encoding_without_a_mark_is_told_by_the_first_bytes(sample: bytes, encoding: str) -> None:
+    assert encoding_of(sample) == encoding
+
+
+@pytest.mark.parametrize(
+    ("minutes", "client_time", "same"),
+    [(0, None, True), (120, "2026-06-01T10:00", True), (120, None, False), (127, "2026-06-01T10:00", False)],
+)
+def test_an_event_of_two_exports_is_one_where_only_the_zone_differs(
+    minutes: int, client_time: str | None, same: bool
+) -> None:
+    event = Event(12290, "kms1", None, NOW + minutes * 60_000, client_time=client_time)
+    assert Known(b"", "kms1", None, NOW).is_(event, "kms1") is same
+
+
+def test_a_statement_that_cannot_be_made_into_pieces_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not insert one row of 2 parameters"):
+        insertions("DELETE FROM machines", [(1, 2)])
+    with pytest.raises(ValueError, match="has these columns in another order: target, seq"):
+        insert_text(schema.forwarding, ["seq", "target"])
 
 
 @pytest.mark.parametrize(
@@ -206,7 +342,11 @@ def test_a_store_that_is_of_the_wrong_kind_is_told(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/empty.sqlite")
     with reading(engine) as connection:
         assert "has none of the audit's tables" in str(revision_fault(connection))
+    at_first_release(engine)
+    with reading(engine) as connection:
+        assert "start the server on it once, which brings it up to date" in str(revision_fault(connection))
     engine.dispose()
+    assert store_url("sqlite:////srv/audit.sqlite").database == "/srv/audit.sqlite"
 
 
 def test_cmids_are_looked_at_in_the_time_that_is_asked_for(store: Engine) -> None:

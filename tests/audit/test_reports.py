@@ -234,7 +234,7 @@ def test_refused_says_who_and_why(store: Engine) -> None:
         ("192.0.2.9", "", "rpc-authentication", 1),
         ("192.0.2.9", "", "rpc-not-rpc", 2),
     ]
-    assert rows[2].meaning.startswith("the first bytes are no DCE/RPC PDU")
+    assert rows[2].meaning.startswith("the first bytes are not a DCE/RPC PDU")
     assert (rows[2].first, rows[2].last) == (NOW - timedelta(days=5), NOW - timedelta(days=4))
 
 

@@ -369,6 +369,11 @@ def a_column_less(engine: Engine) -> None:
         connection.exec_driver_sql("ALTER TABLE machines DROP COLUMN gateway")
 
 
+def a_table_less(engine: Engine) -> None:
+    with writing(engine) as connection:
+        connection.exec_driver_sql("DROP TABLE strangers")
+
+
 def a_later_revision(engine: Engine) -> None:
     with writing(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
@@ -379,6 +384,7 @@ def a_later_revision(engine: Engine) -> None:
     [
         (tables_without_a_revision, "has tables and no revision: a version under development made it"),
         (a_column_less, "its table machines has no gateway: a version under development made it; move it away"),
+        (a_table_less, "has no table strangers: a version under development made it; move it away"),
         (a_later_revision, "made by another version of kmstwist"),
     ],
 )

@@ -54,7 +54,7 @@ def test_the_last_migration_is_the_one_that_the_code_knows() -> None:
 
 
 def upgraded(engine: Engine) -> None:
-    """Bring a store of the first release up to date, and see that what was known is known, and more can come."""
+    """Bring a store of the first release up to date, and check that what was known is known, and more can come."""
     at_first_release(engine)
     migrate(engine)
     with engine.connect() as connection:

@@ -115,3 +115,14 @@ def test_two_machines_of_one_moment_are_both_sound_whichever_was_counted_last(st
 def test_a_peer_that_sent_no_message_is_a_failure_and_no_machine(store: Engine) -> None:
     insert_batch(store, [refusal(START)])
     assert [len(summed(store, each)) for each in sums.SUMS] == [0, 0, 0, 1]
+
+
+def test_a_record_without_a_row_is_taken_out_of_nothing(store: Engine) -> None:
+    insert_batch(store, [known(START, "pc2", "10.0.0.8")])
+    before = [summed(store, each) for each in sums.SUMS]
+    gone = known(START + HOUR, "pc1")
+    with writing(store) as connection:
+        sums.remove(connection, gone)
+        sums.replace(connection, gone, refusal(START))
+    assert [summed(store, each) for each in sums.SUMS[:3]] == before[:3]
+    assert [row["client"] for row in summed(store, sums.SUMS[3])] == [refusal(START).client]

@@ -117,6 +117,15 @@ def test_a_list_in_each_order_has_every_machine_and_backwards_the_same(connectio
     assert [name for page in pages for name in page] == forward
 
 
+@pytest.mark.parametrize("order", list(Order))
+def test_a_page_near_the_end_is_the_same_found_from_either_end(connection: Connection, order: Order) -> None:
+    wanted = Wanted(NOW, order=order)
+    total = count_machines(connection, wanted)
+    for offset in range(0, total + 1, 2):
+        page = list_machines(connection, wanted, 3, offset)
+        assert list_machines(connection, wanted, 3, offset, total=total) == page
+
+
 def test_reading_all_in_pieces_brings_each_machine_once(connection: Connection) -> None:
     found, after = next_machines(connection, Wanted(NOW), 2)
     while after:

@@ -101,7 +101,7 @@ def test_each_refusal_is_a_sentence_with_its_code(kdc: Kdc, named: Named) -> Non
     assert "[dns-kerberos]" in other.stderr
     absent = kmstwist_dns(kdc, "publish", named, "--keytab=/nonexistent")
     assert absent.stderr == (
-        "Error: the keytab /nonexistent cannot be read; see that it is there, and that this user may read it\n"
+        "Error: the keytab /nonexistent cannot be read; check that it is there, and that this user may read it\n"
     )
     both = kmstwist_dns(kdc, "publish", named, f"--keytab={kmstwist}", f"--key-file={named.key_file()}")
     assert "give one of the two" in both.stderr

@@ -116,10 +116,10 @@ def test_a_record_is_right_only_where_it_names_our_host_and_our_port(tmp_path: P
         "none.test": "CRITICAL",
         "dot.test": "CRITICAL",
     }
-    assert "but clients are to come to gw.corp.test:1700" in found["port.test"]["finding"]
+    assert "but clients should come to gw.corp.test:1700" in found["port.test"]["finding"]
     assert found["port.test"]["cure"] == (
-        "kmstwist dns publish --domain port.test --host gw.corp.test --port 1700 --priority 0 --weight 7; and take the "
-        "other out: kmstwist dns withdraw --domain port.test --host gw.corp.test --port 1688 --priority 0 --weight 100"
+        "kmstwist dns publish --domain port.test --host gw.corp.test --port 1700 --priority 0 --weight 7; and remove "
+        "the other: kmstwist dns withdraw --domain port.test --host gw.corp.test --port 1688 --priority 0 --weight 100"
     )
     assert "names licensed.corp.test:1688" in found["missing.test"]["finding"]
     assert "does not exist" in found["none.test"]["finding"]

@@ -49,7 +49,7 @@ def test_a_mistyped_option_of_the_plugin_is_told_with_the_one_that_was_meant() -
             "twistd kms: there is no option --usptream; did you mean --upstream? "
             "(twistd kms --help lists the options)\n"
         )
-    assert "is an option of twistd itself and stands before kms" in kmstwist("serve", "--logfile=x").stderr
+    assert "is an option of twistd itself and goes before kms" in kmstwist("serve", "--logfile=x").stderr
 
 
 def test_an_address_with_its_port_is_as_good_as_an_endpoint(tmp_path: Path) -> None:

@@ -96,8 +96,8 @@ activation_interval = 1
     ("text", "sentence"),
     [
         ("[server\n", "1: not TOML: Expected ']' at the end of a table declaration"),
-        ("[server]\nport = 1\nport = 2\n", "3: not TOML: what is set here is set before; keep one"),
-        ("[web]\n[server.log]\n[server.log]\n", "3: not TOML: [server.log] stands twice; put into one what is in both"),
+        ("[server]\nport = 1\nport = 2\n", "3: not TOML: what is set here is already set; keep one"),
+        ("[web]\n[server.log]\n[server.log]\n", "3: not TOML: [server.log] appears twice; merge the two"),
         ("[server]\nlisten = [\n", " not TOML: Invalid value (at end of document)"),
         ("[gateway]\ndeadline = nan\n", "2: gateway.deadline: must be at most 300, not nan"),
         ("[server]\na.b.c = 1\n", "2: server.a: no such option"),
@@ -114,7 +114,7 @@ activation_interval = 1
             "[gateway.health]\nbackoff_first = 99\n",
             "2: gateway.health.backoff_first: backoff_first (99) is above backoff_longest (60)",
         ),
-        ("[server]\nworkers = 4\n", "2: server.workers: several workers are for a gateway, and no upstream is named"),
+        ("[server]\nworkers = 4\n", "2: server.workers: several workers need a gateway, and no upstream is named"),
         (
             '[server]\nlisten = ["systemd:domain=INET6:index=0", "tcp6:"]\n',
             "2: server.listen[2]: 'tcp6:' is neither an address with a port nor a Twisted endpoint (invalid literal",
@@ -192,7 +192,7 @@ deny = ["fd00::/8", "10.66.0.0/16"]
     file.write_text(file.read_text().partition("[gateway.pool]")[0])
     assert mistakes(file) == [
         "3: gateway.attempt_timeout: attempt_timeout (5) is above deadline (2): one silent host would use up a call's "
-        "time, and no other be asked; lower it",
+        "time, and no other would be asked; lower it",
         "9: gateway.upstreams[2].name: two upstreams are named 'x'; give each its own name",
         f"12: gateway.upstreams[3].address: 'x' and 'y' are the same host, A.:1688; {host}",
         "14: gateway.upstreams[4].name: two upstreams are named 'y'; give each its own name",
@@ -234,7 +234,7 @@ def test_a_url_of_postgresql_is_taken_as_it_is(write: Any, url: str) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
-    assert mistakes(tmp_path / "absent.toml") == [" there is no such file; see how its name is spelt"]
+    assert mistakes(tmp_path / "absent.toml") == [" there is no such file; check how its name is spelt"]
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     assert mistakes(tmp_path / "binary.toml") == ["1: not UTF-8 text; save the file as UTF-8"]
     (tmp_path / "latin.toml").write_bytes(b"[server]\nport = 1\n# f\xfcr Windows\n")
@@ -384,7 +384,7 @@ def test_upstreams_on_the_command_line_stand_instead_of_the_file_s(write: Any) -
         (["--deadline=soon", "--port=70000"], "twistd kms: --deadline=soon: must be a number"),
         (["--upstream=a:b"], "twistd kms: --upstream=a:b: 'a:b': the port must be a number from 1 to 65535"),
         (["--prot=1"], "twistd kms: there is no option --prot; did you mean --port?"),
-        (["--workers=2"], "twistd kms: --workers=2: several workers are for a gateway, and no upstream is named"),
+        (["--workers=2"], "twistd kms: --workers=2: several workers need a gateway, and no upstream is named"),
         (["--upstream=a", "--upstream=a"], "twistd kms: --upstream=a,a: two upstreams are the same host, a:1688"),
         (
             ["--upstream=a", "--deny=10.0.0.0/8", "--allow=10.0.0.0/8"],

@@ -58,7 +58,7 @@ def test_lists_have_commas_or_are_written_as_toml_writes_them() -> None:
 
 @pytest.mark.parametrize("text", ["", " ", ",", " , "])
 def test_a_list_that_was_left_empty_is_a_mistake_and_not_a_lab(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"KMSTWIST_GATEWAY__UPSTREAMS: is empty; take the variable away"):
+    with pytest.raises(ConfigError, match=r"KMSTWIST_GATEWAY__UPSTREAMS: is empty; unset the variable"):
         overrides({"KMSTWIST_GATEWAY__UPSTREAMS": text})
     assert [each.value for each in overrides({"KMSTWIST_GATEWAY__UPSTREAMS": "[]"})] == [[]]
 

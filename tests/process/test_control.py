@@ -152,7 +152,7 @@ def test_a_bad_configuration_is_refused_and_the_old_one_stays() -> None:
 
 def test_a_lab_does_not_become_a_gateway_under_its_clients_feet() -> None:
     applied: list[Config] = []
-    with pytest.raises(ConfigError, match="would make a gateway of what runs as a lab"):
+    with pytest.raises(ConfigError, match="would turn a lab into a gateway"):
         reloader(Config(), config(gateway={"discover": "corp.example.com"}), applied).reload()
     assert applied == []
 

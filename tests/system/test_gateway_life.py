@@ -414,7 +414,7 @@ def wait_for_text(path: Path, text: str, times: int) -> None:
 def test_a_lab_has_no_workers(tmp_path: Path) -> None:
     result = run([str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--state-dir={tmp_path}", "--workers=2"])
     assert result.returncode == 1
-    assert result.stderr.startswith("twistd kms: --workers=2: several workers are for a gateway, and no upstream is")
+    assert result.stderr.startswith("twistd kms: --workers=2: several workers need a gateway, and no upstream is")
 
 
 def test_a_gateway_is_not_its_own_upstream(tmp_path: Path) -> None:

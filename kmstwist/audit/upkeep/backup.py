@@ -36,7 +36,9 @@ def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | 
     except FileExistsError:
         raise StoreError(f"{target} exists already", "give the backup a name of its own") from None
     except OSError as error:
-        raise StoreError(f"the backup {target} cannot be made: {error.strerror or error}") from error
+        raise StoreError(
+            f"the backup {target} cannot be made: {error.strerror or error}", "name another place"
+        ) from error
     try:
         with ExitStack() as stack:
             source = stack.enter_context(closing(sqlite3.connect(source_path)))

@@ -175,7 +175,7 @@ def _unanswered(error: UpstreamError, where: HostPort) -> str:
     if error.reason in (Reason.UPSTREAM_REFUSED, Reason.UPSTREAM_TIMEOUT):
         cure = "start a lab there (twistd -n kms), or name another with --host and --port"
     elif error.reason is Reason.UPSTREAM_DNS:
-        cure = "see that --host is right"
+        cure = "check that --host is right"
     else:
         cure = f"see what answers there: kmstwist probe {where}"
     return f"no answer from {where}: {error.detail}; {cure}"

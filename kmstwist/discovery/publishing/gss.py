@@ -67,7 +67,7 @@ class Kerberos:
             ) from None
         if keytab is not None and not os.access(keytab, os.R_OK):
             raise KeyFileInvalid(
-                f"the keytab {keytab} cannot be read", "see that it is there, and that this user may read it"
+                f"the keytab {keytab} cannot be read", "check that it is there, and that this user may read it"
             )
         self._gssapi: Any = gssapi
         self._keytab = keytab

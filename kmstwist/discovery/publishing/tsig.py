@@ -67,9 +67,11 @@ def read_key_file(path: Path, name: str | None = None) -> TsigKey:
     except UnicodeDecodeError:
         raise KeyFileInvalid(f"{path} is not a TSIG key file: it is not text", _MAKE_ONE) from None
     except OSError as error:
-        raise KeyFileInvalid(f"the TSIG key file {path} cannot be read: {error.strerror}") from None
+        raise KeyFileInvalid(
+            f"the TSIG key file {path} cannot be read: {error.strerror}", "name one that this user may read"
+        ) from None
     if not stat.S_ISREG(mode):
-        raise KeyFileInvalid(f"the TSIG key file {path} is not a file")
+        raise KeyFileInvalid(f"the TSIG key file {path} is not a file", _MAKE_ONE)
     if is_open_to_others(path, mode):
         raise KeyFileInvalid(
             f"the TSIG key file {path} is open to others (mode {stat.S_IMODE(mode):04o}), and who reads it can change "
@@ -79,9 +81,10 @@ def read_key_file(path: Path, name: str | None = None) -> TsigKey:
     keys = _parse(text, path)
     if name is not None:
         wanted = normal(name)
+        held = ", ".join(key.name for key in keys)
         keys = [key for key in keys if key.name == wanted]
         if not keys:
-            raise KeyFileInvalid(f"{path} holds no key named {wanted}")
+            raise KeyFileInvalid(f"{path} holds no key named {wanted}", f"it holds {held}: name one of those")
     if len(keys) > 1:
         names = ", ".join(key.name for key in keys)
         raise KeyFileInvalid(f"{path} holds several keys ({names})", "say which one to use")

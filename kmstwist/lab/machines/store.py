@@ -59,7 +59,7 @@ class MachineStore(SqliteFile):
         except OSError as error:
             raise LabFileError(
                 f"{path} cannot be written ({error.strerror})",
-                "see that its folder and file belong to you, or name another with --state-dir",
+                "check that its folder and file belong to you, or name another with --state-dir",
             ) from None
         with file:
             # In one order, so that two commands on the same machines never wait for each other.

@@ -21,8 +21,7 @@ _TOKEN_ONLY = 3
 class Trouble:
     """A trouble: its code, what an administrator sees, and the cure.
 
-    `status` is the licence state that it brings (None: as it was); `reason` whether that state's reason is the code;
-    `fails` whether activation ends with the code.
+    `status` is the licence state that it brings (None: as it was).
     """
 
     name: str
@@ -30,7 +29,6 @@ class Trouble:
     seen: str
     cure: str
     status: LicenseStatus | None = None
-    fails: bool = False
 
 
 NOT_BOUND = Trouble(
@@ -39,14 +37,12 @@ NOT_BOUND = Trouble(
     "notification mode, and activation fails: the machine's binding to KMS is lost",
     "install the key again (slmgr /ipk, ospp /inpkey), then activate",
     LicenseStatus.NOTIFICATION,
-    fails=True,
 )
 HOST_NOT_ACTIVATED = Trouble(
     "host-not-activated",
     int(Status.SL_E_VL_KEY_MANAGEMENT_SERVICE_NOT_ACTIVATED),
     "the host answers that it is not activated itself",
     "activate the KMS host; in the lab: kmstwist lab machine trouble NAME none",
-    fails=True,
 )
 NOT_GENUINE = Trouble(
     "not-genuine",
@@ -74,14 +70,12 @@ BLOCKED_KEY = Trouble(
     int(Status.SL_E_CHPA_PRODUCT_KEY_BLOCKED),
     "activation fails: the key is blocked at Microsoft's activation server",
     "install another key (slmgr /ipk, ospp /inpkey)",
-    fails=True,
 )
 BAD_DNS_NAME = Trouble(
     "bad-dns-name",
     int(Status.E_DNS_INVALID_NAME),
     "discovery fails: the machine's DNS domain is not a name that DNS can look up",
     "set the host by hand (slmgr /skms), or give the machine a domain",
-    fails=True,
 )
 TOKEN_ONLY = Trouble(
     "token-only",

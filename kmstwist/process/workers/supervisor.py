@@ -258,7 +258,7 @@ class Supervisor(Service):
                 # One that ends before is followed by one that begins with what is in force.
                 told = Deferred.fromCoroutine(self._told(worker, request, _STARTS_WITHIN))
                 told.addErrback(lambda failure: failure.trap(CommandError))
-                done = ", the others have done it, and it does when it is started"
+                done = "; the others have done it, and this one will when it has started"
             raise CommandError(f"worker {worker.number} does not answer yet{done}", "the log says why") from None
         except NoAnswer:
             raise CommandError(

@@ -20,7 +20,6 @@ PIECE = 2000
 MOST_ROWS = 500
 
 Name = Annotated[str, Field("", max_length=300)]
-Days = Annotated[int, Field(ge=1, le=3650)]
 
 
 class Paged(Question):

@@ -8,6 +8,7 @@ from typing import Any
 
 from kmstwist.audit.events.model import BrokenEvent, RawEvent
 from kmstwist.audit.events.reading.xml import parse_event
+from kmstwist.problem import ProblemError
 from kmstwist.system.extras import install_command
 from kmstwist.system.rights import rights_for_named
 
@@ -15,8 +16,8 @@ from kmstwist.system.rights import rights_for_named
 HEADER, CHUNK = 4096, 65536
 
 
-class EvtxMissing(Exception):
-    """The package that reads EVTX is not installed; the text says how to get it."""
+class EvtxMissing(ProblemError):
+    """The package that reads EVTX is not installed."""
 
 
 def read_evtx(path: Path) -> Iterator[RawEvent | BrokenEvent]:
@@ -24,7 +25,7 @@ def read_evtx(path: Path) -> Iterator[RawEvent | BrokenEvent]:
     try:
         from evtx import PyEvtxParser
     except ImportError as error:
-        raise EvtxMissing(f"reading EVTX needs the evtx package; cure: {install_command('events')}") from error
+        raise EvtxMissing("reading EVTX needs the evtx package", install_command("events")) from error
     try:
         with rights_for_named(path):
             records = PyEvtxParser(str(path), number_of_threads=1).records()
