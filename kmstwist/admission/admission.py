@@ -137,7 +137,8 @@ class Admission:
             return Refusal(
                 FaultStatus.SERVER_TOO_BUSY, Reason.SERVER_CONNECTIONS, f"{self._connections} connections are open"
             )
-        cap = self._settings.client_connections
+        # Where there are fewer in all than somebody thought of, one client does not get them all either.
+        cap = min(self._settings.client_connections, -(-self._connections // 2))
         if self._open[client] > cap and not self._known(client).exempt:
             return Refusal(
                 FaultStatus.SERVER_TOO_BUSY, Reason.ADMISSION_CONNECTIONS, f"{cap} connections of this client are open"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
+from itertools import count
 from typing import Protocol
 
 from twisted.internet import protocol
@@ -11,14 +13,13 @@ from twisted.python.failure import Failure
 
 from kmstwist.collecting.framing import MOST, Frames
 
-#: Connections at one time.
-CONNECTIONS = 100
-
 
 class Taker(Protocol):
     """Who takes messages in."""
 
     connections: set[Stream]
+    #: How many there may be.
+    most: int
 
     @property
     def full(self) -> bool:
@@ -38,10 +39,14 @@ class Stream(protocol.Protocol):
     """A sender's connection."""
 
     transport: ITransport
+    #: Grows with whatever any of them brings.
+    _time = count()
 
     def __init__(self, collector: Taker, sender: str) -> None:
         self._collector = collector
-        self._sender = sender
+        self.sender = sender
+        #: When it brought something last, in the order of all.
+        self.heard = 0
         self._frames = Frames()
         self._too_long = 0
         self._paused = False
@@ -49,21 +54,23 @@ class Stream(protocol.Protocol):
     def connectionMade(self) -> None:
         """Begin to read, unless there is no room."""
         self._collector.connections.add(self)
+        self.heard = next(self._time)
         if self._collector.full:
             self.pause()
 
     def dataReceived(self, data: bytes) -> None:
         """Take the messages that are whole."""
+        self.heard = next(self._time)
         for message in self._frames.feed(data):
-            self._collector.take(message, self._sender)
+            self._collector.take(message, self.sender)
         if self._frames.too_long > self._too_long:
-            self._collector.drop(self._frames.too_long - self._too_long, self._sender, "too-long")
+            self._collector.drop(self._frames.too_long - self._too_long, self.sender, "too-long")
             self._too_long = self._frames.too_long
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         """The last line may have no end."""
         if rest := self._frames.end():
-            self._collector.take(rest, self._sender)
+            self._collector.take(rest, self.sender)
         self._collector.connections.discard(self)
 
     def pause(self) -> None:
@@ -97,10 +104,23 @@ class Streams(protocol.ServerFactory):
         address: str = addr.host  # type: ignore[union-attr]
         if not self._collector.may_send(address):
             return None
-        if len(self._collector.connections) >= CONNECTIONS:
+        if len(self._collector.connections) >= self._collector.most and not self._make_room(address):
             self._collector.drop(0, address, "connections")
             return None
         return Stream(self._collector, address)
+
+    def _make_room(self, address: str) -> bool:
+        """Whether one connection was ended, of the sender that has most, for one of a sender that has fewer."""
+        connections = self._collector.connections
+        number = Counter(each.sender for each in connections)
+        busiest, most = number.most_common(1)[0]
+        if number[address] + 1 >= most:
+            return False
+        silent = min((each for each in connections if each.sender == busiest), key=lambda each: each.heard)
+        connections.discard(silent)
+        self._collector.drop(0, busiest, "connections")
+        silent.finish()
+        return True
 
 
 class Datagrams(protocol.DatagramProtocol):

@@ -35,6 +35,8 @@ from kmstwist.reactor import Reactor
 if TYPE_CHECKING:
     from twisted.internet.ssl import CertificateOptions
 
+#: Connections at one time, unless somebody says how many.
+CONNECTIONS = 100
 #: Seconds from one look at what has come to the next. Longer than a gateway takes to store its record of a request, so
 #: that a request's record is there before its event.
 EVERY = 2.0
@@ -44,7 +46,7 @@ RETRY_MOST, SAY_EVERY = 60.0, 600.0
 
 class Collector(Service):
     """Listens at `places` for what `senders` send, and stores the events in it. `drain` is how long (seconds) the end
-    may wait for the store."""
+    may wait for the store, `connections` how many there may be at one time."""
 
     log = Logger()
 
@@ -57,6 +59,7 @@ class Collector(Service):
         *,
         tls: CertificateOptions | None = None,
         drain: float = 10.0,
+        connections: int = CONNECTIONS,
     ) -> None:
         self._places = places
         self._senders = senders
@@ -71,6 +74,7 @@ class Collector(Service):
         # The ports are closed; what was received is stored, and that is all.
         self._closing = self._stopping = False
         self.connections: set[Stream] = set()
+        self.most = connections
         self.waiting = Waiting()
         self.counts = Counts()
         self.problem = ""

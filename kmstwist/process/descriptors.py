@@ -22,11 +22,16 @@ from zope.interface import implementer
 
 from kmstwist.logevents import DESCRIPTORS_FREE, DESCRIPTORS_OUT
 
-#: For the store's files, log, DNS, control socket, the listening ports, threads' pipes, the central store.
+#: For the store's files, log, DNS, control socket, the listening ports, threads' pipes, the central store; where there
+#: are few in all, so many are enough.
 RESERVE: Final = 64
+_LEAST_RESERVE: Final = 32
 #: The site's connections at most, and the part of the limit that they may be.
 WEB: Final = 500
 _WEB_PART: Final = 8
+#: The connections at most over which KMS hosts send their events, and the part of the limit that they may be.
+EVENTS: Final = 100
+_EVENTS_PART: Final = 16
 #: Hosts that DNS may name where the configuration does not say how many there are.
 _DISCOVERED: Final = 4
 #: Below so many free ones nobody is accepted, and from so many on somebody is again.
@@ -45,18 +50,22 @@ class Budget:
     clients: int
     web: int
     hosts: int
+    events: int
 
 
-def share_out(limit: int, *, wanted: int, hosts: int, ceiling: int, web: bool) -> Budget:
+def share_out(limit: int, *, wanted: int, hosts: int, ceiling: int, web: bool, events: bool = False) -> Budget:
     """The budget of a process that may have `limit` open files, for at most `wanted` clients.
 
     `hosts` is how many KMS hosts are configured (0: DNS names them), and `ceiling` how many connections each may have.
+    `web` and `events` say whether the site, and KMS hosts' events, are listened for.
     """
-    for_web = min(WEB, max(_FEW, limit // _WEB_PART)) if web else 0
+    for_web = min(WEB, max(1, limit // _WEB_PART)) if web else 0
+    for_events = min(EVENTS, max(1, limit // _EVENTS_PART)) if events else 0
     # Where there are few, the hosts' connections do not take the clients' half: more calls than that wait in a queue.
     for_hosts = min((hosts or _DISCOVERED) * ceiling, limit // 4) if ceiling else 0
-    left = limit - RESERVE - for_web - for_hosts
-    return Budget(limit, max(1, min(wanted, left)), for_web, for_hosts)
+    reserve = min(RESERVE, max(_LEAST_RESERVE, limit // 4))
+    left = limit - reserve - for_web - for_hosts - for_events
+    return Budget(limit, max(1, min(wanted, left)), for_web, for_hosts, for_events)
 
 
 class Accepting(Protocol):

@@ -28,6 +28,7 @@ def budget_for(config: Config, adoption: Adoption) -> Budget:
         hosts=0 if gateway.discover else len(gateway.upstreams),
         ceiling=share(gateway.pool.ceiling, workers) if gateway.configured and adoption.of else 0,
         web=config.web.listen is not None and not adoption.worker,
+        events=bool(config.events.listen) and bool(adoption.of) and adoption.worker <= 1,
     )
 
 

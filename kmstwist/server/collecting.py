@@ -15,7 +15,7 @@ from kmstwist.audit.events.lookup import addresses_of
 from kmstwist.audit.events.reading.zone import SystemZone
 from kmstwist.clock import now
 from kmstwist.collecting.keeper import Store
-from kmstwist.collecting.service import Collector
+from kmstwist.collecting.service import CONNECTIONS, Collector
 from kmstwist.collecting.settings import TLS, EventsSettings
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
@@ -35,8 +35,10 @@ def make_collector(
     drain: float = 10.0,
     zone: tzinfo | None = None,
     dns: bool = True,
+    connections: int = CONNECTIONS,
 ) -> Collector | None:
-    """The listener; None where nothing is to be listened at. `store` is the audit's, None where that is off.
+    """The listener; None where nothing is to be listened at. `store` is the audit's, None where that is off;
+    `connections` is how many senders may have at one time.
 
     `zone` is that of times that name none, by default the configured one. Raises `StartupError`.
     """
@@ -48,7 +50,7 @@ def make_collector(
         zone = ZoneInfo(settings.timezone) if settings.timezone else SystemZone()
     tls = _tls(settings) if any(place.kind == TLS for place in settings.places) else None
     kept = Store(store, zone, addresses_of if dns else lambda _: (), now)
-    return Collector(settings.places, settings.senders, kept, reactor, tls=tls, drain=drain)
+    return Collector(settings.places, settings.senders, kept, reactor, tls=tls, drain=drain, connections=connections)
 
 
 def collect(reactor: Reactor, settings: EventsSettings, store: str, zone: tzinfo, dns: bool) -> Deferred[None]:

@@ -30,7 +30,7 @@ from kmstwist.kms.interface import KMS
 from kmstwist.kms.reach import REACH
 from kmstwist.process.asking import socket_path
 from kmstwist.process.control import ControlService
-from kmstwist.process.descriptors import DescriptorWatch
+from kmstwist.process.descriptors import Budget, DescriptorWatch
 from kmstwist.process.handover import NotHandedOver, TakeOver
 from kmstwist.process.inherited import inherited_endpoints
 from kmstwist.process.listening import (
@@ -165,10 +165,10 @@ def _make_server(
         drain=config.server.timeouts.drain,
         names=config.products.names,
     )
-    collector = _make_collector(config, reactor, lab=gateway is None) if adoption.worker <= 1 else None
     if naming.watch is not None and audit is not None:
         naming.watch.remember = audit.remember_strangers
     budget = budget_for(config, adoption)
+    collector = _make_collector(config, reactor, budget, lab=gateway is None) if adoption.worker <= 1 else None
     admission = Admission(config.admission, reactor, connections=budget.clients)
     factory = _make_factory(config, adoption, admission, Recorder(audit), reactor)
     factory.activator = answering
@@ -232,13 +232,13 @@ def _make_server(
     return root
 
 
-def _make_collector(config: Config, reactor: Reactor, *, lab: bool) -> Collector | None:
+def _make_collector(config: Config, reactor: Reactor, budget: Budget, *, lab: bool) -> Collector | None:
     if not config.events.listen:
         return None
     from kmstwist.server.collecting import make_collector
 
     store = str(config.audit.store_path(state_dir(config), lab=lab)) if config.audit.enabled else None
-    return make_collector(config.events, store, reactor, drain=config.server.timeouts.drain)
+    return make_collector(config.events, store, reactor, drain=config.server.timeouts.drain, connections=budget.events)
 
 
 def _make_factory(

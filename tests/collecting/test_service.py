@@ -26,7 +26,7 @@ from kmstwist.audit.engine import reading
 from kmstwist.clock import now
 from kmstwist.collecting.framing import MOST
 from kmstwist.collecting.keeper import Store
-from kmstwist.collecting.receiving import Streams
+from kmstwist.collecting.receiving import Stream, Streams
 from kmstwist.collecting.service import Collector
 from kmstwist.collecting.settings import EventsSettings
 from kmstwist.configuration.mistakes import ConfigError
@@ -167,9 +167,9 @@ async def test_while_the_store_fails_senders_are_not_read_and_nothing_is_lost(st
         await listening.stopService()
 
 
-def test_what_cannot_be_taken_is_said_with_its_sender(store: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kmstwist.collecting.receiving.CONNECTIONS", 1)
+def test_what_cannot_be_taken_is_said_with_its_sender(store: Engine) -> None:
     listening = collector(store, f"tcp:{HERE}:{free_port()}")
+    listening.most = 1
     said: list[tuple[str, str]] = []
     listening.log = logger(lambda event: said.append((event["kms_event"], event["kms_fields"]["reason"])))
     factory, sender = Streams(listening), IPv4Address("TCP", HERE, 40_000)
@@ -182,6 +182,29 @@ def test_what_cannot_be_taken_is_said_with_its_sender(store: Engine, monkeypatch
     assert said == [("events-dropped", "connections"), ("events-dropped", "too-long")]
     assert listening.counts.dropped == 2
     assert len(listening.waiting.queue) == 2
+
+
+def test_a_sender_with_many_connections_keeps_no_other_out(store: Engine) -> None:
+    listening = collector(store, f"tcp:{HERE}:{free_port()}", senders=("127.0.0.0/8",))
+    listening.most = 4
+    factory = Streams(listening)
+
+    def connect(address: str) -> Stream | None:
+        stream = factory.buildProtocol(IPv4Address("TCP", address, 40_000))
+        if stream is not None:
+            stream.makeConnection(StringTransport())
+        return stream
+
+    many = [connect(HERE) for _ in range(5)]
+    assert many[4] is None
+    # The one that has been silent for longest goes.
+    many[0].dataReceived(line(1))  # type: ignore[union-attr]
+    others = [connect("127.0.0.2"), connect("127.0.0.2")]
+    assert None not in others
+    assert listening.connections == {many[0], many[3], *others}
+    assert [stream.transport.disconnecting for stream in many[:4]] == [False, True, True, False]  # type: ignore[union-attr]
+    # It is no gain to take one from somebody who has as many.
+    assert connect("127.0.0.2") is None
 
 
 @pytest.fixture(scope="module")

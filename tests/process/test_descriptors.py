@@ -20,12 +20,15 @@ from tests.logs import logger
     hosts=st.integers(0, 50),
     ceiling=st.integers(0, 10_000),
     web=st.booleans(),
+    events=st.booleans(),
 )
-def test_all_together_fit_whatever_is_wanted(limit: int, wanted: int, hosts: int, ceiling: int, web: bool) -> None:
-    budget = share_out(limit, wanted=wanted, hosts=hosts, ceiling=ceiling, web=web)
+def test_all_together_fit_whatever_is_wanted(
+    limit: int, wanted: int, hosts: int, ceiling: int, web: bool, events: bool
+) -> None:
+    budget = share_out(limit, wanted=wanted, hosts=hosts, ceiling=ceiling, web=web, events=events)
     assert 1 <= budget.clients <= wanted
     if limit >= 256:
-        assert budget.clients + budget.web + budget.hosts + RESERVE <= limit
+        assert budget.clients + budget.web + budget.hosts + budget.events + RESERVE <= limit
         # Clients have a good part of it, or all they may.
         assert budget.clients >= min(wanted, limit // 8)
 
