@@ -6,9 +6,10 @@ numbers are the exit codes of monitoring plugins, which have words of their own 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 _PLUGIN_WORDS = ("OK", "WARNING", "CRITICAL")
 
@@ -54,6 +55,11 @@ class Finding:
             "finding": self.text,
             "cure": self.cure,
         }
+
+
+def from_json(row: Mapping[str, Any]) -> Finding:
+    """The finding from the form that `as_json` gives it. Raises `LookupError` for another."""
+    return Finding(row["check"], Health[row["health"].upper()], row["finding"], row["cure"])
 
 
 def overall(findings: Iterable[Finding]) -> Health:

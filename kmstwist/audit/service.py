@@ -267,7 +267,13 @@ class AuditService(Service):
         """Look at the store, and open it if it is not open."""
         if self._storage.engine is None and self._clock.seconds() < self._next_try:
             return succeed(None)
-        return self._in_thread(self._storage.keep).addCallbacks(self._kept, self._not_kept)
+        return self._in_thread(self._keep).addCallbacks(self._kept, self._not_kept)
+
+    def _keep(self) -> bool:
+        opened = self._storage.keep()
+        if self.forwarder is not None:
+            self.forwarder.watch()
+        return opened
 
     def _kept(self, opened: bool) -> None:
         self._tries = 0

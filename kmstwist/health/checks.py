@@ -12,50 +12,31 @@ import socket
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from kmstwist.configuration.derived import first_port
-from kmstwist.configuration.model import Config
 from kmstwist.findings import Finding, Health
+from kmstwist.health.case import SUDO, Case, may_look_into
 from kmstwist.health.libraries import check_libraries
-from kmstwist.health.running import Running, holder_of, user_name
+from kmstwist.health.running import holder_of, user_name
+from kmstwist.health.stores import check_audit, check_central_store
 from kmstwist.startup import StartupError
 from kmstwist.system.rights import rights_in
-from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 _MIB = 1 << 20
 #: Free space in the state folder's file system, in MiB, below which it is odd, and below which it is bad.
 _LITTLE_SPACE, _NO_SPACE = 500, 50
-_SUDO = "run kmstwist doctor with sudo"
-#: Nothing is known of any server.
-NOBODY = Running()
 _STA_UNSYNC = 0x40
 #: `struct timex` of adjtimex(2): `status` stands after modes, offset, freq, maxerror and esterror, the first padded.
 _TIMEX_SIZE, _STATUS_AT = 208, 40
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What is examined, and what is known of the server that runs."""
-
-    config: Config
-    file: Path | None
-    state_dir: Path
-    running: Running = NOBODY
-
-    @property
-    def server(self) -> dict[str, Any] | None:
-        """The running server's own status, None where none answers."""
-        return self.running.status
 
 
 def check_server(case: Case) -> Iterator[Finding]:
     """Whether a server runs, as its control socket tells."""
     running = case.running
     if running.hidden:
-        yield Finding("server", Health.DEGRADED, f"cannot tell whether one runs: {running.why}", _SUDO)
+        yield Finding("server", Health.DEGRADED, f"cannot tell whether one runs: {running.why}", SUDO)
         return
     if case.server is None:
         cure = "start it: systemctl start kmstwist, or make run"
@@ -86,6 +67,15 @@ def check_server(case: Case) -> Iterator[Finding]:
         )
 
 
+def check_told(case: Case) -> Iterator[Finding]:
+    """What the running server finds wrong with itself. The central store has a check of its own, and so has a pause."""
+    for finding in case.running.findings or ():
+        if finding.check not in ("central store", "server"):
+            yield replace(finding, text=f"the server says: {finding.text}")
+        elif finding.check == "server" and not (case.server or {}).get("paused"):
+            yield finding
+
+
 def check_port(case: Case) -> Iterator[Finding]:
     """Whether the port can be had, where no server has it; whose it is that is taken, the network is asked."""
     server = case.config.server
@@ -108,18 +98,7 @@ def port_fault(port: int) -> StartupError | None:
 def check_unseen(case: Case) -> Iterator[Finding]:
     """What this user may not look into: the checks of it are left out."""
     if not may_look_into(case.state_dir):
-        yield Finding("rights", Health.DEGRADED, f"this user may not look into {case.state_dir}", _SUDO)
-
-
-def may_look_into(folder: Path) -> bool:
-    """Whether this user may see what is in a folder; true where there is no such folder."""
-    try:
-        os.stat(folder / ".")
-        return not folder.is_dir() or os.access(folder, os.R_OK | os.X_OK)
-    except PermissionError:
-        return False
-    except OSError:
-        return True
+        yield Finding("rights", Health.DEGRADED, f"this user may not look into {case.state_dir}", SUDO)
 
 
 def socket_unit(port: int) -> str:
@@ -171,7 +150,7 @@ def check_files(case: Case) -> Iterator[Finding]:
         )
         return
     except OSError as error:
-        yield Finding("files", Health.DEGRADED, f"{folder} cannot be seen: {error.strerror}", _SUDO)
+        yield Finding("files", Health.DEGRADED, f"{folder} cannot be seen: {error.strerror}", SUDO)
         return
     owner = user_name(state.st_uid)
     if not stat.S_ISDIR(state.st_mode):
@@ -222,63 +201,6 @@ def check_space(case: Case) -> Iterator[Finding]:
     yield Finding("disk space", health, f"{free} MiB are free at {folder}", cure)
 
 
-def check_audit(case: Case) -> Iterator[Finding]:
-    """The audit's store: whether it opens, and whether it is as new as this program."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from kmstwist.audit.engine import open_reader, plain_error, reading
-    from kmstwist.audit.migrate import HEAD, current_revision
-
-    section = case.config.audit
-    if not section.enabled:
-        yield Finding("audit", Health.DEGRADED, "the audit is off", "enabled = true in [audit]")
-        return
-    store = section.store_path(case.state_dir, lab=not case.config.gateway.configured)
-    if not may_look_into(store.parent):
-        yield Finding("audit", Health.DEGRADED, f"this user may not see the store {store}", _SUDO)
-        return
-    if not store.exists():
-        yield Finding("audit", Health.HEALTHY, f"there is no store {store} yet; the first start makes it")
-        return
-    try:
-        # For reading only: a server that makes its store at this very moment must not meet another writer.
-        with rights_in(store.absolute().parent):
-            engine = open_reader(store)
-            with reading(engine) as connection:
-                revision = current_revision(connection)
-            engine.dispose()
-    except (SQLAlchemyError, OSError) as error:
-        cure = str(trouble_of(error)) or "see its owner and mode"
-        if trouble_of(error) in (Trouble.DAMAGED, Trouble.NO_STORE):
-            cure += "; kmstwist audit verify looks deeper"
-        yield Finding("audit", Health.DOWN, f"the store {store} cannot be read: {plain_error(error)}", cure)
-        return
-    if revision != HEAD:
-        cure = "the next start brings it up to date; back it up before: kmstwist audit backup"
-        yield Finding("audit", Health.DEGRADED, f"the store {store} is of another version ({revision})", cure)
-    else:
-        yield Finding("audit", Health.HEALTHY, f"the store {store} opens, {store.stat().st_size // _MIB} MiB")
-
-
-def check_central_store(case: Case) -> Iterator[Finding]:
-    """The central store, where there is one: whether it takes records from here, and how many it has not got yet."""
-    section = case.config.audit
-    if not section.enabled or section.forward_to is None:
-        return
-    from kmstwist.audit.central.examine import examine
-
-    store = section.store_path(case.state_dir, lab=not case.config.gateway.configured)
-    found = examine(section.forward_to, store, hashes=section.privacy.policy().hashes)
-    waiting = f"; {found.behind} records wait for it" if found.behind else ""
-    if found.problem:
-        cure = "docs/central-store.md has the roles, the password's place and the order of upgrades; records wait here"
-        yield Finding("central store", Health.DEGRADED, f"{found.name} cannot be fed: {found.problem}{waiting}", cure)
-    else:
-        # Whether records really get there, only the server that sends them knows; its health check says so.
-        text = f"{found.name} can be reached, and its tables are ours to write{waiting}"
-        yield Finding("central store", Health.HEALTHY, text)
-
-
 def check_clock(case: Case) -> Iterator[Finding]:
     """Whether the machine's clock is kept by a time source. A KMS client must be within 4 hours of its host.
 
@@ -322,6 +244,7 @@ def check_name(case: Case) -> Iterator[Finding]:
 LOCAL_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     check_configuration,
     check_server,
+    check_told,
     check_port,
     check_files,
     check_unseen,
@@ -337,6 +260,7 @@ LOCAL_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
 #: Those that need no configuration, for a user who may not read it.
 UNCONFIGURED_CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     check_server,
+    check_told,
     check_port,
     check_clock,
     check_libraries,

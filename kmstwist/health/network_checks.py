@@ -18,7 +18,8 @@ from kmstwist.discovery.strangers import strangers_in
 from kmstwist.findings import Finding, Health
 from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.lookup import find_hosts
-from kmstwist.health.checks import Case, port_fault, socket_unit
+from kmstwist.health.case import Case
+from kmstwist.health.checks import port_fault, socket_unit
 from kmstwist.health.running import holder_of
 from kmstwist.reactor import Reactor
 from kmstwist.transport.endpoints import endpoint_for
@@ -43,7 +44,8 @@ async def network_findings(reactor: Reactor, case: Case, timeout: float) -> list
     if case.server is not None and (own := own_address(case.config)) is not None:
         asked.append(_ourselves(reactor, own, timeout))
     if case.server is not None and case.config.web.listen is not None:
-        asked.append(_web(reactor, web_address(case.config.web.listen), timeout))
+        told = case.running.findings is not None
+        asked.append(_web(reactor, web_address(case.config.web.listen), timeout, told=told))
     gathered = await gatherResults([Deferred.fromCoroutine(one) for one in asked])
     return [finding for findings in gathered for finding in findings]
 
@@ -168,7 +170,8 @@ async def _ourselves(reactor: Reactor, own: HostPort, timeout: float) -> list[Fi
     return [Finding("port", report.health, f"{own}: {report.summary}", cure)]
 
 
-async def _web(reactor: Reactor, address: HostPort, timeout: float) -> list[Finding]:
+async def _web(reactor: Reactor, address: HostPort, timeout: float, *, told: bool) -> list[Finding]:
+    """The health check that balancers and monitoring ask; its reasons are not repeated where the server has `told`."""
     from twisted.web.client import Agent, readBody
 
     agent = Agent(reactor, connectTimeout=timeout)
@@ -185,5 +188,5 @@ async def _web(reactor: Reactor, address: HostPort, timeout: float) -> list[Find
         return [Finding("health", Health.HEALTHY, f"{url} answers, and asks for a password")]
     first, *rest = body or [""]
     health = next((one for one in Health if one.word == first), Health.DOWN)
-    text = "; ".join(rest) or f"the server calls itself {first or 'nothing'}"
+    text = "; ".join(rest) if rest and not told else f"{url} says {first or 'nothing'}"
     return [Finding("health", health, text, "" if health is Health.HEALTHY else f"the status page: {url[:-6]}")]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kmstwist.findings import Finding, from_json
 from kmstwist.process.asking import CommandError, NotAllowed, ask, connect, control_sockets, socket_path
 
 _PATIENCE = 5.0
@@ -31,6 +32,15 @@ class Running:
     why: str = ""
     hidden: bool = False
     elsewhere: Path | None = None
+
+    @property
+    def findings(self) -> list[Finding] | None:
+        """What the server finds wrong with itself, as its `/readyz` says it; None where it does not tell."""
+        try:
+            return None if self.status is None else [from_json(row) for row in self.status["findings"]]
+        except (LookupError, TypeError, AttributeError):
+            # An earlier version, which runs until it is restarted.
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, FirstError, gatherResults, maybeDeferred
 from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
 
 from kmstwist.addresses import HostPort
 from kmstwist.admission.admission import Admission
 from kmstwist.audit.settings import AuditSection
 from kmstwist.clock import now
 from kmstwist.conversation.factory import KmsFactory
+from kmstwist.findings import overall
 from kmstwist.kms.catalogue import APPLICATION_NAMES
 from kmstwist.process.asking import ask, socket_path
 from kmstwist.process.control import Command
@@ -24,6 +26,7 @@ from kmstwist.reactor import Reactor
 from kmstwist.server.naming import Naming
 from kmstwist.startup import StartupError
 from kmstwist.telemetry.counters import Counters, LabCount, LabState, Snapshot, UpstreamState, together
+from kmstwist.telemetry.judgement import judge
 from kmstwist.web.settings import WebSettings
 
 # The site takes as long to load as all else, so it is loaded where there is to be one.
@@ -153,6 +156,32 @@ def _lab_state(host: LabHost) -> LabState:
         refused=host.counters.failed,
         counts=counts,
     )
+
+
+def with_health(status: Command, source: Source) -> Command:
+    """The command "status", whose answer also says how healthy the server is, as `/readyz` says it, and why."""
+
+    def command(request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        asked = [maybeDeferred(status, request), maybeDeferred(source)]
+        return gatherResults(asked, consumeErrors=True).addCallback(with_findings).addErrback(_first)
+
+    def with_findings(answers: list[Any]) -> dict[str, Any]:
+        told, snapshot = answers
+        findings = judge(snapshot)
+        return {
+            **told,
+            "health": overall(findings).word,
+            "findings": [finding.as_json() for finding in findings],
+            "central": snapshot.central,
+            "central_connected": bool(snapshot.audit.get("connected")),
+        }
+
+    return command
+
+
+def _first(failure: Failure) -> Failure:
+    error = failure.value
+    return error.subFailure if isinstance(error, FirstError) else failure
 
 
 class WorkersObservation:

@@ -54,7 +54,14 @@ from kmstwist.server.auditing import make_audit
 from kmstwist.server.budget import budget_for, say_what_does_not_fit, share
 from kmstwist.server.commands import Commands
 from kmstwist.server.lab_settings import as_set_with_slmgr
-from kmstwist.server.monitoring import Observation, WorkersObservation, make_web, own_store, store_of_workers
+from kmstwist.server.monitoring import (
+    Observation,
+    WorkersObservation,
+    make_web,
+    own_store,
+    store_of_workers,
+    with_health,
+)
 from kmstwist.server.naming import Asking, Naming, make_naming
 from kmstwist.server.reload import Reloader
 from kmstwist.server.stopping import LameDuck, StoppingInOrder
@@ -206,6 +213,7 @@ def _make_server(
     if worker is None:
         Announcement(config, lab, reactor, listening.listeners, predecessor, answers=True).setServiceParent(root)
         commands |= hand_over(listening.listeners, lambda: listening.drain, keep_name, signals, duck)
+        commands["status"] = with_health(own_commands.status, observation.snapshot)
     else:
         commands["keep-name"] = keep_name
     if audit is not None:
@@ -303,6 +311,7 @@ def _make_supervisor(
     duck = LameDuck(config.server.timeouts.lame_duck, lambda: setattr(workers, "leaving", True), reactor)
     commands = {
         **supervisor.commands,
+        "status": with_health(supervisor.commands["status"], workers.snapshot),
         **hand_over(supervisor.listeners, lambda: supervisor.drain, supervisor.keep_name, signals, duck),
     }
     ControlService(path, commands, reactor, identity=options.identity).setServiceParent(root)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -120,6 +120,9 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, E
     with open_engine(cluster.url).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         icu = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
         connection.execute(text(f"CREATE DATABASE central {icu}"))
+        # What a database administrator may set for everybody, and no report may heed.
+        connection.execute(text("ALTER DATABASE central SET timezone = 'Pacific/Auckland'"))
+        connection.execute(text("ALTER DATABASE central SET datestyle = 'SQL, DMY'"))
     embedded = new_store(tmp_path_factory.mktemp("stores"))
     central = open_engine(cluster.url.replace("/postgres?", "/central?"))
     migrate(central)
@@ -173,6 +176,9 @@ def test_a_report_has_the_same_rows_from_both_databases(stores: tuple[Engine, En
         for engine in stores:
             with reading(engine) as connection:
                 answers.append(report.ask(connection, query))
+                if report.at_length is not None:
+                    some = report.at_length(connection, query, 2)
+                    assert list(some.rows) == list(answers[-1].rows[:2])
         embedded, central = answers
         assert to_json(embedded) == to_json(central), query
         assert to_csv(embedded) == to_csv(central)
@@ -243,8 +249,15 @@ def test_the_site_shows_the_same_of_both_databases(stores: tuple[Engine, Engine]
 
 
 @pytest.mark.parametrize("name", sorted(REPORTS))
-def test_the_command_reports_on_the_central_store(stores: tuple[Engine, Engine], name: str) -> None:
-    url = stores[1].url.render_as_string()
-    result = CliRunner().invoke(kmstwist, ["report", name, "--store", url, "--format", "json"])
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.output)["report"] == name
+def test_the_command_reports_the_same_of_both_databases(stores: tuple[Engine, Engine], name: str) -> None:
+    heeded = {"since": "2024-01-01T13:00", "until": "7d", "machine": "*1*", "network": "10.0.0.0/8", "days": "3650"}
+    heeded |= {"product": "*", "upstream": "kms*", "by": "hour"}
+    options = [part for word in sorted(REPORTS[name].heeds) for part in (f"--{word}", heeded[word])]
+    for more in ((), ("--limit", "2"), ("--format", "csv", *options), ("--json", *options), ("--fail-if-any",)):
+        told = []
+        for engine in stores:
+            url = engine.url.render_as_string()
+            result = CliRunner().invoke(kmstwist, ["report", name, "--store", url, *more], env={"COLUMNS": "300"})
+            assert result.exit_code in (0, 1) if "--fail-if-any" in more else result.exit_code == 0, result.output
+            told.append((result.exit_code, re.sub(r'"asked_at": "[^"]*"', "", result.output.replace(url, "URL"))))
+        assert told[0] == told[1], more

@@ -19,6 +19,8 @@ from twisted.logger import globalLogPublisher
 from kmstwist.audit import schema
 from kmstwist.audit.central.examine import Examined, examine
 from kmstwist.audit.central.forward import (
+    LOOK_EVERY,
+    STUCK,
     WARN_EVERY,
     Forwarder,
     forwarded_up_to,
@@ -29,7 +31,7 @@ from kmstwist.audit.central.forward import (
 from kmstwist.audit.central.salt import privacy_of_central
 from kmstwist.audit.engine import StoreError, open_central_reader, open_engine, reading, with_patience, writing
 from kmstwist.audit.events.importer import Importer
-from kmstwist.audit.migrate import migrate
+from kmstwist.audit.migrate import ADVISORY_LOCK, migrate
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.model import Query
@@ -416,6 +418,55 @@ def test_an_outage_is_told_again_and_again_with_what_waits(store: Engine) -> Non
     assert told[-1]["behind"] == len(SOME)
     assert "s3cret" not in str(told)
     assert "nonexistent" in forwarder.problem
+
+
+def test_a_central_store_that_nothing_is_sent_to_is_looked_at(store: Engine, target: Engine, cluster: Cluster) -> None:
+    """An outage is told also where nobody activates, and does not come and go while it lasts."""
+    clock = Clock()
+    forwarder = Forwarder(store, target, idle=0.001, backoff=(0.001, 0.001), monotonic=clock.seconds)
+    forwarder.start()
+    try:
+        wait_until(lambda: forwarder.connected, forwarder)
+        with writing(target) as connection:
+            connection.execute(text("ALTER ROLE kmstwist SET default_transaction_read_only = on"))
+        target.dispose()
+        clock.advance(LOOK_EVERY)
+        wait_until(lambda: not forwarder.connected, forwarder)
+        failures = forwarder.failures
+        wait_until(lambda: forwarder.failures > failures + 3, forwarder)
+        assert not forwarder.connected
+        assert forwarder.problem.startswith("it is read-only at present")
+    finally:
+        forwarder.stop()
+        plain = target.execution_options(isolation_level="AUTOCOMMIT")
+        with plain.connect() as connection:
+            connection.execute(text("SET default_transaction_read_only = off"))
+            connection.execute(text("ALTER ROLE kmstwist RESET default_transaction_read_only"))
+
+
+def test_an_answer_that_does_not_come_is_an_outage(store: Engine, target: Engine) -> None:
+    clock = Clock()
+    insert_batch(store, SOME)
+    forwarder = Forwarder(store, target, patience=(0.0, 0.0), monotonic=clock.seconds)
+    with target.connect() as holder:
+        holder.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+        holder.commit()
+        forwarder.start()
+        try:
+            forwarder.watch()
+            assert forwarder.problem == ""
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            waiting.wait_until(lambda: holder.scalar(text(waits)) == 1)
+            clock.advance(STUCK)
+            forwarder.watch()
+            assert "no answer for 90 s and longer" in forwarder.problem
+            assert (forwarder.connected, forwarder.behind) == (False, len(SOME))
+            holder.execute(text("SELECT pg_advisory_unlock_all()"))
+            holder.commit()
+            wait_until(lambda: forwarder.connected, forwarder)
+            assert forwarder.problem == ""
+        finally:
+            forwarder.stop()
 
 
 def test_a_lock_that_somebody_holds_is_an_outage_and_said_as_what_it_is(

@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 
+from kmstwist.audit.central.examine import Examined
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import migrate
 from kmstwist.configuration.model import Config
 from kmstwist.findings import Health
-from kmstwist.health import checks
-from kmstwist.health.checks import Case
+from kmstwist.health import checks, stores
+from kmstwist.health.case import Case
 from kmstwist.health.network_checks import own_record
+from kmstwist.health.running import Running
+from kmstwist.server.monitoring import with_health
+from kmstwist.telemetry.counters import Snapshot
 from tests.discovery.named import StartNamed, start_named
 from tests.ordinary import as_nobody, needs_root, passable
 from tests.ports import free_port
@@ -179,13 +183,13 @@ def test_a_key_open_to_others_is_bad(tmp_path: Path) -> None:
 
 def test_the_audits_store_is_opened(tmp_path: Path) -> None:
     store = tmp_path / "lab-audit.sqlite"
-    assert [one.health for one in checks.check_audit(case(tmp_path))] == [Health.HEALTHY]
+    assert [one.health for one in stores.check_audit(case(tmp_path))] == [Health.HEALTHY]
     engine = open_engine(str(store))
     migrate(engine)
     engine.dispose()
-    assert [one.health for one in checks.check_audit(case(tmp_path))] == [Health.HEALTHY]
+    assert [one.health for one in stores.check_audit(case(tmp_path))] == [Health.HEALTHY]
     store.write_bytes(b"no database at all" * 100)
-    (found,) = checks.check_audit(case(tmp_path))
+    (found,) = stores.check_audit(case(tmp_path))
     assert found.health is Health.DOWN
     assert "kmstwist audit verify" in found.cure
 
@@ -194,10 +198,63 @@ def test_a_store_that_is_just_being_made_is_looked_at_and_not_written_to(tmp_pat
     """A second writer at that moment makes the server's first start fail: "database is locked"."""
     store = tmp_path / "lab-audit.sqlite"
     store.touch()
-    (found,) = checks.check_audit(case(tmp_path))
+    (found,) = stores.check_audit(case(tmp_path))
     assert found.health is Health.DEGRADED
     assert store.read_bytes() == b""
     assert list(tmp_path.iterdir()) == [store]
+
+
+CENTRAL = "postgresql+psycopg://db.example.com/kmstwist"
+
+
+def told_by_server(central: dict[str, str], connected: int, **changes: Any) -> Running:
+    """What the control socket answers "status" with in a server with these numbers."""
+    snapshot = Snapshot("lab", 0.0, central=central, audit={"behind": 7, "connected": connected}, **changes)
+    answered: list[dict[str, Any]] = []
+    with_health(lambda _: {"mode": "lab", "connections": 0, "paused": False}, lambda: snapshot)({}).addCallback(
+        answered.append
+    )
+    return Running(json.loads(json.dumps(answered[0])))
+
+
+@pytest.mark.parametrize(
+    ("central", "connected", "seen", "verdict", "words"),
+    [
+        ({CENTRAL: "no room"}, 0, "", "WARNING", "no room; 7 records wait (it can be reached from here"),
+        ({CENTRAL: "no room"}, 0, "gone", "WARNING", "no room; 7 records wait"),
+        ({CENTRAL: ""}, 1, "", "OK", "the server feeds"),
+        ({CENTRAL: ""}, 1, "no password", "OK", "this command cannot, which has another environment: no password"),
+        ({CENTRAL: ""}, 0, "gone", "WARNING", "cannot be fed: gone; 3 records wait"),
+        ({}, 0, "", "WARNING", "the running server does not feed"),
+        (None, 0, "", "OK", "can be reached"),
+    ],
+)
+def test_of_the_central_store_doctor_says_what_the_server_knows(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    central: dict[str, str] | None,
+    connected: int,
+    seen: str,
+    verdict: str,
+    words: str,
+) -> None:
+    monkeypatch.setattr("kmstwist.audit.central.examine.examine", lambda *_, **__: Examined(CENTRAL, seen, 3))
+    config = Config.model_validate({"audit": {"forward_to": "postgresql://db.example.com/kmstwist"}})
+    running = Running() if central is None else told_by_server(central, connected)
+    [finding] = stores.check_central_store(case(tmp_path, config=config, running=running))
+    assert (finding.health.plugin, words in finding.text) == (verdict, True), finding.text
+    assert bool(finding.cure) is (verdict != "OK")
+
+
+def test_what_the_server_finds_wrong_with_itself_is_told(tmp_path: Path) -> None:
+    running = told_by_server({CENTRAL: "gone"}, 0, published={"corp.test": "refused"}, leaving=True)
+    found = {finding.check: finding for finding in checks.check_told(case(tmp_path, running=running))}
+    assert list(found) == ["server", "record in corp.test"]
+    assert found["server"].health is Health.DOWN
+    assert found["record in corp.test"].text.startswith("the server says: our record in corp.test could not be")
+    # One of an earlier version does not tell.
+    earlier = Running({"mode": "lab", "connections": 0, "paused": False})
+    assert list(checks.check_told(case(tmp_path, running=earlier))) == []
 
 
 def test_a_socket_unit_is_found_by_its_port() -> None:

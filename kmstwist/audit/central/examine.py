@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from kmstwist.audit import schema
 from kmstwist.audit.central.forward import forwarded_up_to, target_name
-from kmstwist.audit.central.salt import fingerprint, noted
+from kmstwist.audit.central.look import why_not
 from kmstwist.audit.engine import StoreError, open_engine, open_reader, plain_error, reading, with_patience
-from kmstwist.audit.migrate import HEAD, current_revision, revision_fault
 from kmstwist.audit.privacy import SaltError, load_salt
 from kmstwist.shown import without_password
 
@@ -43,8 +42,9 @@ def examine(forward_to: str, store: Path, *, hashes: bool) -> Examined:
         return Examined(without_password(forward_to), str(error), None)
     name = target_name(target)
     try:
+        salt = _salt(store.with_name("audit.salt")) if hashes else b""
         with reading(target) as connection:
-            problem = _problem(connection, store.with_name("audit.salt") if hashes else None)
+            problem = why_not(connection, salt)
     except (SQLAlchemyError, StoreError, OSError) as error:
         problem = without_password(plain_error(error))
     finally:
@@ -52,30 +52,12 @@ def examine(forward_to: str, store: Path, *, hashes: bool) -> Examined:
     return Examined(name, problem, _behind(store, name))
 
 
-def _problem(connection: Connection, salt_file: Path | None) -> str:
-    if connection.dialect.name == "postgresql" and connection.scalar(text("SHOW transaction_read_only")) == "on":
-        return "it is read-only at present: a standby, or its transactions are so by default"
-    revision = current_revision(connection)
-    if revision is not None:
-        fault = revision_fault(connection)
-        if fault and revision > HEAD:
-            return fault
-        if not _may_write(connection):
-            return "this role may not write its tables"
-        there = noted(connection)
-        if there is not None and salt_file is not None and salt_file.exists():
-            try:
-                own = fingerprint(load_salt(salt_file))
-            except SaltError as error:
-                return str(error)
-            if own != there:
-                return f"its fields are hashed with another salt (fingerprint {there}) than this gateway's ({own})"
-    return ""
-
-
-def _may_write(connection: Connection) -> bool:
-    granted = connection.execute(text("SELECT has_table_privilege('records', 'INSERT')")).scalar()
-    return bool(granted)
+def _salt(file: Path) -> bytes:
+    """This gateway's salt; empty where it has not made one yet. Raises `StoreError`."""
+    try:
+        return load_salt(file) if file.exists() else b""
+    except SaltError as error:
+        raise StoreError.of(error) from None
 
 
 def _behind(store: Path, name: str) -> int | None:

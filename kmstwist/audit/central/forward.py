@@ -24,6 +24,7 @@ from twisted.logger import Logger
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import insert_for
+from kmstwist.audit.central.look import why_not
 from kmstwist.audit.central.salt import join
 from kmstwist.audit.engine import StoreError, plain_error, reading, with_patience, writing
 from kmstwist.audit.migrate import migrate, revision_fault
@@ -38,8 +39,13 @@ IDLE = 0.5
 RETRY_FIRST, RETRY_MOST = 0.5, 30.0
 # Seconds to wait for a lock in the target, and for the end of a statement that sends records.
 LOCK_WAIT, SEND_WAIT = 20.0, 60.0
-# Seconds between two warnings while an outage lasts.
-WARN_EVERY = 600.0
+# Seconds after which one attempt is told as an outage: longer than the waits above, which the target itself ends. One
+# whose machine answers and whose processes stand still ends none.
+STUCK = 90.0
+# Seconds after which a target that nothing was sent to is looked at: it may have gone meanwhile.
+LOOK_EVERY = 15.0
+# Seconds between two warnings while an outage lasts: of the same trouble, and of another one.
+WARN_EVERY, WARN_OTHER = 600.0, 60.0
 
 
 class Forwarder:
@@ -79,6 +85,9 @@ class Forwarder:
         self._now = now
         self._monotonic = monotonic
         self._last_warning = float("-inf")
+        self._warned_of = ""
+        self._last_contact = float("-inf")
+        self._attempt_began: float | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._joined = False
@@ -109,9 +118,11 @@ class Forwarder:
     def _run(self) -> None:
         failed = 0
         while not self._stop.is_set():
+            self._attempt_began = self._monotonic()
             try:
                 moved = self.forward_once()
             except Exception as error:
+                self._attempt_began = None
                 if not isinstance(error, (SQLAlchemyError, StoreError, OSError)):
                     # A mistake of ours. The thread goes on all the same, or the store would fall behind in silence.
                     self.log.failure("forwarding {target}", target=self.name)
@@ -121,6 +132,7 @@ class Forwarder:
                 failed += 1
                 self._stop.wait(doubled(*self._backoff, failed))
                 continue
+            self._attempt_began = None
             if not self.connected:
                 self.connected = True
                 self.problem = ""
@@ -137,13 +149,32 @@ class Forwarder:
         self._target.dispose()
         # Another gateway may have brought its tables up to a later version meanwhile.
         self._joined = False
+        self._last_contact = float("-inf")
         self.connected = False
         # That it is the central store which cannot be opened, whoever shows this says.
         cause = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
-        self.problem = without_password(plain_error(cause))
+        self._tell(without_password(plain_error(cause)))
+
+    def watch(self) -> None:
+        """Tell of an attempt that does not come to its end. To be called now and then, by another thread than its own.
+
+        Blocks as long as a look at the spool takes.
+        """
+        began = self._attempt_began
+        if began is not None and self._monotonic() - began >= STUCK:
+            self.connected = False
+            self._tell(
+                f"it has given no answer for {STUCK:.0f} s and longer: it stands still, is very slow, or has its "
+                "tables changed"
+            )
+
+    def _tell(self, problem: str) -> None:
+        # Another trouble than the one that the log tells of is news, though not every few seconds.
+        every = WARN_EVERY if problem == self._warned_of else WARN_OTHER
+        self.problem = problem
         self._count_behind()
-        if self._monotonic() - self._last_warning >= WARN_EVERY:
-            self._last_warning = self._monotonic()
+        if self._monotonic() - self._last_warning >= every:
+            self._last_warning, self._warned_of = self._monotonic(), problem
             AUDIT_FORWARD_FAILING.emit(self.log, target=self.name, behind=self.behind, detail=self.problem)
 
     def _count_behind(self) -> None:
@@ -169,13 +200,25 @@ class Forwarder:
         if strangers != self._strangers:
             self._send_strangers(strangers)
         if not batch:
+            self._look()
             return 0
         # What events alone tell is made anew in the store that they are imported into.
         if own := [record for _, record in batch if not record.from_event]:
             self._send(own)
+            self._last_contact = self._monotonic()
         self._note(batch[-1][0])
         self.behind = max(newest - self.watermark, 0)
         return len(batch)
+
+    def _look(self) -> None:
+        """See that the target is still there, and still takes records from here, though there are none to send."""
+        if self._monotonic() - self._last_contact < LOOK_EVERY:
+            return
+        with reading(self._sending) as connection:
+            problem = why_not(connection, self._salt) or revision_fault(connection)
+        if problem:
+            raise StoreError(problem)
+        self._last_contact = self._monotonic()
 
     def _send_strangers(self, rows: list[dict[str, Any]]) -> None:
         insert = insert_for(self._target.dialect.name, schema.strangers)

@@ -67,11 +67,12 @@ def join(target: Engine, salt: bytes, name: str, cure: str = CENTRAL_CURE) -> No
             connection.execute(insert, {"name": FINGERPRINT, "value": own})
             there = noted(connection)
     if there != own:
-        raise StoreError(
-            f"the fields in {name} are hashed with another salt (fingerprint {there}) than this gateway's ({own}), "
-            "so one machine would be counted twice",
-            cure,
-        )
+        raise StoreError(f"the fields in {name} are hashed with {another_salt(there, own)}", cure)
+
+
+def another_salt(there: str | None, own: str) -> str:
+    """What is said of a store with the fingerprint `there`, to a gateway with that of its `own` salt."""
+    return f"another salt (fingerprint {there}) than this gateway's ({own}), so one machine would be counted twice"
 
 
 def privacy_of_central(engine: Engine, salt_file: Path) -> Privacy:

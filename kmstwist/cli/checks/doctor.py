@@ -16,7 +16,7 @@ from kmstwist.shown import visible_lines
 
 if TYPE_CHECKING:
     from kmstwist.configuration.whereabouts import Whereabouts
-    from kmstwist.health.checks import Case
+    from kmstwist.health.case import Case
 
 _MARKS = (("ok", "green"), ("odd", "yellow"), ("bad", "bold red"))
 
@@ -75,7 +75,7 @@ def doctor(
 
 def _examine(where: Whereabouts) -> Case:
     """What is to be examined. Raises `ConfigError`."""
-    from kmstwist.health.checks import Case
+    from kmstwist.health.case import Case
     from kmstwist.health.running import find_server
     from kmstwist.lab.keys import LabKeyError
     from kmstwist.system.rights import rights_in

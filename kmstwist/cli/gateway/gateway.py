@@ -10,6 +10,7 @@ from kmstwist.cli.common import FiniteRange
 from kmstwist.cli.gateway.control import ask_server, server_options, warn_if_not_kept
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say_json
+from kmstwist.findings import from_json
 
 
 @click.group(cls=LazyGroup)
@@ -21,7 +22,7 @@ def gateway() -> None:
 @json_option
 @server_options
 def status(as_json: bool, port: int | None, run_dir: Path | None) -> None:
-    """Show how much goes on."""
+    """Show how it is, and how much goes on."""
     answer = ask_server(port, run_dir, {"command": "status"})
     if as_json:
         say_json(answer)
@@ -30,6 +31,10 @@ def status(as_json: bool, port: int | None, run_dir: Path | None) -> None:
     if answer["leaving"]:
         paused = ", about to be paused or stopped: /readyz says 503, and clients are answered for some seconds yet"
     click.echo(f"A {answer['mode']}{paused}.")
+    if "health" in answer:
+        click.echo(f"Health: {answer['health']}")
+        for row in answer["findings"]:
+            click.echo(f"  {from_json(row).sentence}")
     click.echo(f"Open connections: {answer['connections']}")
     click.echo(f"Conversations since the start: {answer['conversations']}")
     click.echo(f"Activations answered with success: {answer['activations']}")
