@@ -24,6 +24,11 @@ _CERTIFICATES = "correct the machine's date and time, update its root certificat
 
 #: Who speaks in a text of slerror.h, and what to do then; the first that fits.
 _CURES = (
+    ("has a store license", "nothing to do: the product is licensed, and this is for information"),
+    (
+        "missing a required OEM license",
+        "the key is a manufacturer's and this is not its machine: use a volume, MAK or retail key",
+    ),
     ("product key has been blocked", _BLOCKED),
     ("exceeded its unlock limit", "ask a Microsoft licensing activation center for more activations"),
     ("Multiple Activation Key", "ask a Microsoft licensing activation center for more activations"),

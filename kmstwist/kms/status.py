@@ -375,6 +375,8 @@ def _by_symbol() -> dict[str, int]:
 
 # What stands around a code where people copy it from.
 _AROUND = " \t\r\n.,;:()[]\"'"
+#: The letter typed for the digit.
+_LETTERS_FOR_ZERO = str.maketrans("Oo", "00")
 
 
 def explain(code: int) -> Explanation | None:
@@ -450,10 +452,13 @@ def codes_in(text: str) -> list[int]:
     """The codes in a line as slmgr, ospp or an event prints it, in their order, each once.
 
     A code is a hexadecimal number with its prefix, eight hexadecimal digits that begin as a failure's or an
-    information's do (8, C, D or 4), a negative number of ten digits, or a symbol of the tables.
+    information's do (8, C, D or 4), a negative number of ten digits, a failure as a positive one, or a symbol of the
+    tables. What `slui.exe 0x2a CODE` begins with is the way to show the code, and none itself.
     """
     found = re.findall(
-        r"\b0[xX][0-9A-Fa-f]{1,8}\b|\b[48CcDd][0-9A-Fa-f]{7}\b|(?<![\w.])-\d{8,10}\b|\b[A-Z]{2,}(?:_[A-Z0-9]+)+\b", text
+        r"\b0[xX][0-9A-Fa-f]{1,8}\b|\b[48CcDd][0-9A-Fa-f]{7}\b|(?<![\w.])-\d{8,10}\b|\b(?:214|322|348|349)\d{7}\b"
+        r"|\b[A-Z]{2,}(?:_[A-Z0-9]+)+\b",
+        re.sub(r"(?i)\bslui(\.exe)?\s+0x2a\b", "", text),
     )
     codes = (parse_code(each) for each in found if not re.match(r"[A-Z]{2,}_", each) or each in _by_symbol())
     return list(dict.fromkeys(codes))
@@ -479,6 +484,10 @@ def parse_code(text: str) -> int:
         code = int(compact, 16)
     elif re.fullmatch(r"-[0-9]+", compact):
         code = int(compact)
+    elif (right := compact.translate(_LETTERS_FOR_ZERO)) != compact and re.fullmatch(r"(0[xX])?[0-9A-Fa-f]{8}", right):
+        code = int(right, 16)
+    elif len(among := codes_in(text)) == 1:
+        code = among[0]
     else:
         raise ValueError(f'"{text}" is not a status code; give it as 0xC004F074, C004F074, 1722 or -1073418124')
     if not -0x8000_0000 <= code <= 0xFFFF_FFFF:

@@ -36,7 +36,7 @@ def errors(as_json: bool, codes: tuple[str, ...]) -> None:
     explained = known_facts if as_json else None
     pasted = _is_pasted(codes)
     for text in (" ".join(codes),) if pasted else codes:
-        if pasted or " " in text.strip():
+        if pasted or " " in text.strip() or len(codes_in(text)) > 1:
             found = codes_in(text)
             if not found:
                 click.echo(f'Error: no status code stands in "{text}"', err=True)
@@ -55,10 +55,28 @@ def errors(as_json: bool, codes: tuple[str, ...]) -> None:
         raise click.exceptions.Exit(1)
 
 
+#: What stands before a code in lines of slmgr and ospp, in their languages.
+_BEFORE_A_CODE = (
+    "error",
+    "code",
+    "hresult",
+    "hr",
+    "fehler",
+    "fehlercode",
+    "erreur",
+    "slui",
+    "slui.exe",
+    "slmgr",
+    "ospp",
+)
+#: The events of the licensing services, whose numbers are no codes: a code stands inside them.
+_EVENTS = frozenset({900, 902, 903, 1003, 1014, 1058, 1066, 8198, 8200, 8208, 12288, 12289, 12290, 12293, 12310, 12321})
+
+
 def _is_pasted(words: tuple[str, ...]) -> bool:
     """Whether the arguments are a line that was pasted without quotes: words around a code with its prefix."""
     return any("0x" in word.casefold() for word in words) and (
-        words[0].casefold().rstrip(":") in ("error", "code", "hresult", "hr") or _plain_words(words) >= 3
+        words[0].casefold().rstrip(":") in _BEFORE_A_CODE or _plain_words(words) >= 3
     )
 
 
@@ -99,6 +117,8 @@ def _explain(code: int, facts: list[dict[str, Any]] | None) -> bool:
 
 def _elsewhere(code: int) -> str:
     """Who knows a code that is not known here."""
+    if code in _EVENTS:
+        return "it is the number of an event; give the code that stands in the event's text"
     if code >> 16 == 0x8007 or code < 0x1_0000:
         return f"on Windows, `net helpmsg {code & 0xFFFF}` tells its text"
     return "look for it in Microsoft's [MS-ERREF]"
