@@ -20,17 +20,19 @@ def serve(ctx: click.Context, options: tuple[str, ...]) -> None:
     --upstream and --discover it is a lab. --help lists all of them.
     """
     from kmstwist.configuration.whereabouts import CONFIG_VARIABLE
+    from kmstwist.process.options import Options
 
+    read = Options()
+    read.called = "kmstwist serve"
     if "--help" in options or "-h" in options:
-        from kmstwist.process.options import Options
-
-        listed = Options()
-        listed.synopsis = "Usage: kmstwist serve [options]"
-        click.echo(str(listed).rstrip())
+        read.synopsis = "Usage: kmstwist serve [options]"
+        click.echo(str(read).rstrip())
         return
     file = ctx.find_root().params.get("file")
     if file is not None:
         os.environ[CONFIG_VARIABLE] = str(file)
+    # What is wrong with them is told in the words of this command, before twistd has them.
+    read.try_only(options)
     sys.stdout.flush()
     # In the place of this process: there is one way of starting a server, and it is twistd's.
     twistd = _twistd()

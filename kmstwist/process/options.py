@@ -76,6 +76,8 @@ class Options(usage.Options):
         optActions={"state-dir": usage.CompleteDirs(), "run-dir": usage.CompleteDirs(), "config": usage.CompleteFiles()}
     )
     effective: Effective
+    #: What the user typed to get here, for sentences.
+    called = "twistd kms"
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,12 +105,17 @@ class Options(usage.Options):
             super().parseOptions(options)
         except usage.UsageError as error:
             told = visible_lines(self._sentence(str(error)))
-            sys.exit(f"twistd kms: {told} (twistd kms --help lists the options)")
+            sys.exit(f"{self.called}: {told} ({self.called} --help lists the options)")
 
     def parse_only(self, arguments: Sequence[str]) -> None:
         """Parse options without making the configuration or the log of them; for showing what they would do."""
         self._parsing_only = True
         self.parseOptions(arguments)
+
+    def try_only(self, arguments: Sequence[str]) -> None:
+        """Parse options, and make the configuration of them, as a start would; end the process where one is wrong."""
+        self.parse_only(arguments)
+        self._loaded_or_told()
 
     def postOptions(self) -> None:
         """Make the configuration of the file and the options, and have twistd log as it says.
@@ -117,12 +124,8 @@ class Options(usage.Options):
         """
         if self._parsing_only:
             return
-        try:
-            adoption = self.adoption
-            handed = None if adoption is None else adoption.read_config()
-            self.effective = self.load() if handed is None else Effective(handed, self.config_file)
-        except ConfigError as error:
-            sys.exit("\n".join(visible_lines(f"twistd kms: {mistake}") for mistake in error.mistakes))
+        adoption = self.adoption
+        self.effective = self._loaded_or_told()
         try:
             if adoption is None:
                 self.pid_file = prepare_pid_file(self.twistd, self.identity)
@@ -130,6 +133,13 @@ class Options(usage.Options):
             sys.exit(visible_lines(f"kmstwist: {error}"))
         # Here and not in makeService: twistd makes its logger between the two.
         direct_log(self.twistd, self.effective.config.server.log)
+
+    def _loaded_or_told(self) -> Effective:
+        try:
+            handed = None if self.adoption is None else self.adoption.read_config()
+            return self.load() if handed is None else Effective(handed, self.config_file)
+        except ConfigError as error:
+            sys.exit("\n".join(visible_lines(f"{self.called}: {mistake}") for mistake in error.mistakes))
 
     @cached_property
     def identity(self) -> Identity | None:
@@ -166,6 +176,8 @@ class Options(usage.Options):
 
     def _sentence(self, text: str) -> str:
         """Usage's own errors name an option without its dashes; ours name it as it is typed, and what was meant."""
+        if text == "Wrong number of arguments.":
+            return f"there is more than the command takes: {self.arguments[-1]}"
         unknown = re.fullmatch(r"option (--?)([\w-]+) not recognized", text)
         if unknown is None:
             return text

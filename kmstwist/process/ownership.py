@@ -39,6 +39,32 @@ def refuse_others_folder(folder: Path) -> None:
         )
 
 
+def refuse_owned(folder: Path, mode: str) -> None:
+    """Raise `StartupError` that names the server of this mode ("lab" or "gateway") that has a state folder now."""
+    try:
+        descriptor = os.open(folder / f"{mode}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _in_use(folder, mode, descriptor) from None
+    except OSError:
+        # A file system without locks.
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _in_use(folder: Path, mode: str, descriptor: int) -> StartupError:
+    pid, _, port = os.pread(descriptor, 64, 0).decode(errors="replace").strip().partition(" ")
+    holder = f", process {pid} at port {port}" if pid.isdigit() and port.isdigit() else ""
+    return StartupError(
+        f"the state folder {folder} is in use by another {mode}{holder}",
+        "stop it, or give this one a --state-dir of its own",
+    )
+
+
 class Ownership:
     """The lock on a state folder. Kept for the life of the process; nobody gives it back."""
 
@@ -66,10 +92,7 @@ class Ownership:
         until = time.monotonic() + patience
         while not self._taken():
             if time.monotonic() >= until:
-                raise StartupError(
-                    f"the state folder {folder} is in use by another {mode}{self._holder()}",
-                    "stop it, or give this one a --state-dir of its own",
-                )
+                raise _in_use(folder, mode, self._descriptor)
             time.sleep(_LOOK)
         self.sign()
 
@@ -88,10 +111,6 @@ class Ownership:
                 raise
             # A file system without locks; there is nobody to ask.
         return True
-
-    def _holder(self) -> str:
-        pid, _, port = os.pread(self._descriptor, 64, 0).decode(errors="replace").strip().partition(" ")
-        return f", process {pid} at port {port}" if pid.isdigit() and port.isdigit() else ""
 
 
 def owner(folder: Path) -> str | None:

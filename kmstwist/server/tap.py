@@ -41,7 +41,7 @@ from kmstwist.process.listening import (
     tried_endpoints,
 )
 from kmstwist.process.options import Options
-from kmstwist.process.ownership import refuse_others_folder
+from kmstwist.process.ownership import refuse_others_folder, refuse_owned
 from kmstwist.process.pidfile import PidFile
 from kmstwist.process.signals import Signals
 from kmstwist.process.workers.adoption import Adoption
@@ -139,7 +139,13 @@ def _make_root(options: Options, config: Config, reactor: Reactor) -> MultiServi
         # What can be found wrong without the state folder is found before another server is asked to leave it.
         predecessor = predecessor_of(options, config)
     # As root, for a port may need that.
-    endpoints = _endpoints(config, options.adoption, predecessor, reactor)
+    try:
+        endpoints = _endpoints(config, options.adoption, predecessor, reactor)
+    except StartupError:
+        # Where the port is our own other server's, that one is named, and not "another program".
+        with acting_as(identity):
+            refuse_owned(state_dir(config), "gateway" if config.gateway.configured else "lab")
+        raise
     with acting_as(identity):
         make = _make_supervisor if is_supervisor else _make_server
         return make(options, config, endpoints, predecessor, reactor)

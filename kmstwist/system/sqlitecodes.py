@@ -16,7 +16,7 @@ class Trouble(StrEnum):
     BUSY = "another process holds it; try again when that has ended"
     FULL = "make room on its disk; nothing is damaged"
     READONLY = "check that this user may write the file and its folder, or run it with sudo"
-    CANNOT_OPEN = "check that the file and its folder belong to this user, or run it with sudo"
+    CANNOT_OPEN = "check that this user owns the file and its folder, and that their disk is not read-only, or use sudo"
     DISK = "the disk reports an error: check that there is room on it, and read the system's log (dmesg)"
     DAMAGED = "it is damaged"
     NO_STORE = "it is not one of kmstwist's files"

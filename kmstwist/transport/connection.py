@@ -7,13 +7,14 @@ what is too long differs between a gateway's call and a probe.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import connectProtocol
+from twisted.internet.error import ConnectBindError, DNSLookupError, NoRouteError
 from twisted.internet.error import ConnectionRefusedError as TwistedConnectionRefused
-from twisted.internet.error import DNSLookupError, NoRouteError
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -40,6 +41,7 @@ from kmstwist.transport.errors import (
     ConnectError,
     FaultError,
     LostError,
+    SourceError,
     TimedOut,
     UpstreamError,
     reject_name,
@@ -288,6 +290,13 @@ def _explain_connect(failure: Failure) -> Failure:
         return Failure(ConnectError("the name does not resolve", Reason.UPSTREAM_DNS))
     if failure.check(NoRouteError):
         return Failure(ConnectError("no route to the host"))
+    if failure.check(ConnectBindError):
+        return Failure(SourceError(f"cannot ask from that address: {_system_error(failure)}"))
     if failure.check(ConnectTimeoutError):
         return Failure(TimedOut("no connection within the timeout"))
     return Failure(ConnectError(f"no connection: {failure.getErrorMessage().rstrip('.')}"))
+
+
+def _system_error(failure: Failure) -> str:
+    number = getattr(failure.value, "osError", None)
+    return os.strerror(number).lower() if isinstance(number, int) else failure.getErrorMessage().rstrip(".")

@@ -24,6 +24,10 @@ class ConnectError(UpstreamError):
     reason = Reason.UPSTREAM_REFUSED
 
 
+class SourceError(ConnectError):
+    """The address to ask from is none of this machine's."""
+
+
 class BindError(UpstreamError):
     """The host is there and speaks RPC, but refused the bind or does not have the KMS interface."""
 

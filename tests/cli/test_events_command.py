@@ -61,9 +61,21 @@ def test_files_that_cannot_be_read_do_not_keep_the_others_out(store: Engine, tmp
     result = run(store, str(bad), str(tmp_path / "missing.evtx"), str(good))
     assert result.exit_code == 1
     assert f"{bad}: no events that can be read" in result.stderr
-    assert "missing.evtx: No such file or directory" in result.stderr
+    assert "missing.evtx: there is no such file; check how its name is spelt" in result.stderr
     assert "a.xml: 1 new" in result.stdout
     assert "2 of 3 files could not be read" in result.stderr
+
+
+def test_no_store_is_made_for_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    store = tmp_path / "audit.sqlite"
+    files = [str(tmp_path / name) for name in ("empty", "missing", ".")]
+    result = CliRunner().invoke(events, ["import", "--store", str(store), *files])
+    assert result.exit_code == 1
+    told = result.stderr.splitlines()
+    assert ("an empty file" in told[0], "no such file" in told[1], "is a folder" in told[2]) == (True, True, True)
+    assert told[3] == "Error: 3 of 3 files could not be read"
+    assert not store.exists()
 
 
 def test_the_zone_of_csv_times_can_be_named_and_must_exist(store: Engine, tmp_path: Path) -> None:

@@ -28,6 +28,15 @@ def test_a_domain_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     assert new(tmp_path).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    "words", [["slmgr", "NOPE", "/ato"], ["ospp", "NOPE", "/act"], ["activate", "--machine", "NOPE"]]
+)
+def test_a_machine_that_is_not_there_is_named_before_a_key_that_is_missing(tmp_path: Path, words: list[str]) -> None:
+    result = CliRunner().invoke(lab, [*words, f"--state-dir={tmp_path}"])
+    assert result.exit_code == 1
+    assert 'there is no lab machine "NOPE"' in result.output
+
+
 def test_an_internationalised_domain_is_kept_as_dns_has_it(tmp_path: Path) -> None:
     assert "PC1.xn--bcher-kva.example (virtual)" in new(tmp_path, "--domain=Bücher.example.").output
 

@@ -42,14 +42,14 @@ def test_its_help_lists_all_options_of_the_plugin() -> None:
 
 
 def test_a_mistyped_option_of_the_plugin_is_told_with_the_one_that_was_meant() -> None:
-    for words in ([str(BIN / "kmstwist"), "serve"], [str(BIN / "twistd"), "-n", "kms"]):
-        result = run([*words, "--usptream", "kms1"])
+    for called, words in (("kmstwist serve", ["kmstwist", "serve"]), ("twistd kms", ["twistd", "-n", "kms"])):
+        result = run([str(BIN / words[0]), *words[1:], "--usptream", "kms1"])
         assert (result.returncode, result.stdout) == (1, "")
         assert result.stderr == (
-            "twistd kms: there is no option --usptream; did you mean --upstream? "
-            "(twistd kms --help lists the options)\n"
+            f"{called}: there is no option --usptream; did you mean --upstream? ({called} --help lists the options)\n"
         )
     assert "is an option of twistd itself and goes before kms" in kmstwist("serve", "--logfile=x").stderr
+    assert "kmstwist serve: there is more than the command takes: extra" in kmstwist("serve", "extra").stderr
 
 
 def test_an_address_with_its_port_is_as_good_as_an_endpoint(tmp_path: Path) -> None:

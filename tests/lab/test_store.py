@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_files_place_is_explained(tmp_path: Path) -> None:
     (tmp_path / "lab.sqlite").mkdir()
-    with pytest.raises(LabFileError, match="belong to this user"):
+    with pytest.raises(LabFileError, match="this user owns"):
         LabStore(tmp_path / "lab.sqlite")
 
 

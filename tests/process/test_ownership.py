@@ -11,7 +11,8 @@ from tests.system.running import BIN, Server, run
 def test_a_second_server_on_a_state_folder_names_the_first(tmp_path: Path) -> None:
     with Server(tmp_path / "state") as lab:
         twistd = [str(BIN / "twistd"), "-n", "--pidfile=", "kms", f"--state-dir={lab.state_dir}"]
-        second = run([*twistd, f"--port={free_port()}"], cwd=tmp_path)
+        # At the same port, too: it is no other program that has it.
+        second = run([*twistd, f"--port={lab.port}"], cwd=tmp_path)
         assert (second.returncode, second.stdout) == (1, "")
         assert second.stderr == (
             f"kmstwist: the state folder {lab.state_dir} is in use by another lab, process {lab.process.pid} at port "

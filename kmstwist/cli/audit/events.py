@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import tzinfo
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -68,6 +69,7 @@ def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Pat
     """Import each FILE: events as EVTX, XML, JSON, CSV or saved text. Importing twice changes nothing."""
     unread: list[Path] = []
     broken = 0
+    _refuse_all_unreadable(files)
     with opened(store, writes=True, makes=True) as engine:
         importer = _importer(engine, zone, window, dns)
         for path in files:
@@ -78,7 +80,7 @@ def import_(store: str, zone: tzinfo, window: float, dns: bool, files: tuple[Pat
                 broken += result.broken
                 _show(result)
     if unread:
-        raise click.ClickException(f"{len(unread)} of {len(files)} files could not be read")
+        raise click.ClickException(_unread(unread, files))
     if broken:
         raise click.exceptions.Exit(2)
 
@@ -208,23 +210,58 @@ def _importer(engine: object, zone: tzinfo, window: float, dns: bool) -> Importe
     return Importer(engine, stored_privacy(engine), resolve, zone=zone, window=int(window * 1000))
 
 
-def _import(importer: Importer, path: Path) -> ImportResult | None:
-    """Import a file with a progress bar; None, and a sentence to standard error, if it cannot be read."""
+def _refuse_all_unreadable(files: Sequence[Path]) -> None:
+    """Raise `ClickException` where no file can be read at all, before a store is made for them."""
+    from kmstwist.audit.events.reading.files import look_at
+
+    faults = [_fault(path, partial(look_at, path)) for path in files]
+    if all(faults):
+        for path, fault in zip(files, faults, strict=True):
+            say(f"{path}: {fault}", err=True)
+        raise click.ClickException(_unread(files, files))
+
+
+def _unread(unread: Sequence[Path], files: Sequence[Path]) -> str:
+    return "the file could not be read" if len(files) == 1 else f"{len(unread)} of {len(files)} files could not be read"
+
+
+def _fault(path: Path, read: Callable[[], object]) -> str | None:
+    """What is wrong with a file, and the cure, where reading it fails."""
     from kmstwist.audit.events.reading.evtx import EvtxMissing
     from kmstwist.audit.events.reading.files import UnknownFormat
-    from kmstwist.system.rights import NoFile, rights_for_named
+    from kmstwist.system.rights import NoFile
 
     try:
+        read()
+    except (UnknownFormat, EvtxMissing, NoFile) as error:
+        return str(error)
+    except FileNotFoundError:
+        return "there is no such file; check how its name is spelt"
+    except IsADirectoryError:
+        return f"is a folder; name the files in it, or try `kmstwist events watch {path}`"
+    except PermissionError:
+        return "this user may not read it; run the command with sudo"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _import(importer: Importer, path: Path) -> ImportResult | None:
+    """Import a file with a progress bar; None, and a sentence to standard error, if it cannot be read."""
+    from kmstwist.system.rights import rights_for_named
+
+    results: list[ImportResult] = []
+
+    def take() -> None:
         with progress_bar() as progress:
             with rights_for_named(path):
                 task = progress.add_task(path.name, total=path.stat().st_size)
-            return importer.import_file(path, lambda read: progress.update(task, completed=read))
-    except (UnknownFormat, EvtxMissing, NoFile) as error:
-        say(f"{path}: {error}", err=True)
-    except OSError as error:
-        cure = f"; name the files in it, or see `kmstwist events watch {path}`" if path.is_dir() else ""
-        say(f"{path}: {error.strerror or error}{cure}", err=True)
-    return None
+            results.append(importer.import_file(path, lambda read: progress.update(task, completed=read)))
+
+    if fault := _fault(path, take):
+        say(f"{path}: {fault}", err=True)
+        return None
+    return results[0]
 
 
 def _show(result: ImportResult) -> None:

@@ -31,7 +31,7 @@ from kmstwist.lab.wire import activate as activate_client
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 from kmstwist.transport.endpoints import endpoint_for
-from kmstwist.transport.errors import UpstreamError
+from kmstwist.transport.errors import SourceError, UpstreamError
 
 #: The CMID of a simulated machine follows from its name, so that the same machine asks again in the next run.
 _MACHINES = UUID("0f8c3a52-6d0b-5e0c-9d57-0d1f8d7f6a11")
@@ -126,7 +126,8 @@ def activate(
             client.machine_name: endpoint_for(reactor, where.host, where.port, timeout, address)
             for client, address in zip(clients, _sources(source, count), strict=True)
         }
-        with Progress(console=Console(stderr=True), transient=True, disable=count == 1) as progress:
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True, disable=count == 1 or not console.is_terminal) as progress:
             bar = progress.add_task("activating", total=count)
             return await activate_all(
                 clients,
@@ -172,6 +173,8 @@ def _where(ctx: click.Context, host: str | None, port: int | None) -> HostPort:
 
 def _unanswered(error: UpstreamError, where: HostPort) -> str:
     """Why nobody answered, and what to do about it."""
+    if isinstance(error, SourceError):
+        return f"{where} was not asked: {error.detail}; check --source against the addresses that ip address shows"
     if error.reason in (Reason.UPSTREAM_REFUSED, Reason.UPSTREAM_TIMEOUT):
         cure = "start a lab there (twistd -n kms), or name another with --host and --port"
     elif error.reason is Reason.UPSTREAM_DNS:

@@ -186,9 +186,13 @@ def activate_machines(
     from kmstwist.lab.machines.activation import activate
 
     folder = state_folder(state_dir)
+    # Whether the machines are there comes first: they are what was typed.
+    with machine_store(folder) as store:
+        for name in names:
+            store.get(name)
+    names = list(dict.fromkeys(name.casefold() for name in names))
     key = load_key(lab_key, folder)
     failed = 0
-    names = list(dict.fromkeys(name.casefold() for name in names))
     with held_machines(folder, *names) as store:
         found = [store.get(name) for name in names]
 

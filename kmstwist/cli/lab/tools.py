@@ -128,6 +128,8 @@ def _on_machine(
 ) -> Output:
     """Run a command on a machine and keep what it changed, also where it failed: an attempt is an attempt."""
     folder = bench.folder
+    # Whether the machine is there comes first: it is what was typed.
+    _check_there(folder, name)
     key = load_key(bench.lab_key, folder)
     with held_machines(folder, name) as store:
         found = store.get(name)

@@ -250,6 +250,8 @@ def load(path: Path) -> Scenario:
         raise ScenarioError(
             str(path), [Problem("there is no such file", f"give a scenario file, or one of the ready ones: {ready}")]
         ) from None
+    except IsADirectoryError:
+        raise ScenarioError(str(path), [Problem("is a folder", "name a scenario file")]) from None
     except OSError as error:
         raise ScenarioError(
             str(path), [Problem(f"it cannot be read ({error.strerror})", "see its owner and mode")]

@@ -74,6 +74,12 @@ def format_of(sample: bytes) -> Format:
     raise UnknownFormat(f"no events that can be read; {WAYS}")
 
 
+def look_at(path: Path) -> None:
+    """Read a file's beginning. Raises as `read_events` would for a file that is of no format."""
+    with opened(path) as file:
+        format_of(file.read(SAMPLE))
+
+
 def encoding_of(sample: bytes) -> str:
     """The encoding of a text that begins with `sample`: by its mark, else what it can be."""
     for mark, encoding in _MARKS:
