@@ -1,8 +1,8 @@
 """Checks of the hosts that others ask for over the wire: whether a call would find one, found out now.
 
 The work is bounded whoever asks, and however often: one check at a time in each worker, whose result is given to all
-who ask while it is under way and for `SHARED_FOR` seconds after. A check probes each host that is not drained, as the health check does
-and with it: a probe that is under way is waited for, and what it finds moves the circuit.
+who ask while it is under way and for `SHARED_FOR` seconds after. A check probes each host that is not drained, as the
+health check does and with it: a probe that is under way is waited for, and what it finds moves the circuit.
 """
 
 from __future__ import annotations
