@@ -431,6 +431,13 @@ CONTROL_UNAVAILABLE = LogEvent(
 WORKER_STARTED = LogEvent(
     "worker-started", "info", "A worker process runs.", {"worker": "its number", "worker_pid": "its process id"}
 )
+WORKER_NOT_STARTED = LogEvent(
+    "worker-not-started",
+    "error",
+    "A worker process cannot be started at present: no process, memory or file descriptor can be had, or Python is not "
+    "there. It is tried again.",
+    {"worker": "its number", "detail": "why", "again_s": "seconds until it is tried again"},
+)
 WORKER_ENDED = LogEvent(
     "worker-ended",
     "warn",

@@ -19,12 +19,15 @@ from sqlalchemy.exc import DBAPIError
 from kmstwist.audit import schema
 from kmstwist.audit.engine import StoreError, StoreUnavailable, is_sqlite, may_pass, plain_error, sqlite_path
 from kmstwist.audit.storefile import MAGIC
-from kmstwist.system.sqlitecodes import trouble_of
+from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 #: The revision this version of kmstwist works with, the last one in `migrations`. Written down, so that a start with a
 #: store that is new or up to date, as nearly every start is, need not load Alembic, which takes a fifth of a second.
 HEAD = "0004"
+
+#: What to do about a file that is no store any more.
+_SPOILT = "move it away, and a new one is made, or put a backup in its place"
 
 # Any number that no other program on the same database uses: "kmstwist" in ASCII, as a signed 64-bit integer.
 ADVISORY_LOCK = int.from_bytes(b"kmstwist", "big")
@@ -136,7 +139,7 @@ def _upgrade(connection: Connection) -> None:
 @contextmanager
 def _checked(engine: Engine) -> Iterator[Connection]:
     """A connection to a store that this version can upgrade, locked. Raises StoreError for any other."""
-    name = engine.url.render_as_string()
+    name = sqlite_path(engine) if is_sqlite(engine) else engine.url.render_as_string()
     try:
         with _locked(engine) as connection:
             revision = current_revision(connection)
@@ -150,8 +153,19 @@ def _checked(engine: Engine) -> Iterator[Connection]:
                 raise StoreError(f"the audit store {name} {fault}")
             yield connection
     except (DBAPIError, OSError) as error:
-        kind = StoreUnavailable if may_pass(error) else StoreError
-        raise kind(f"the audit store {name} cannot be opened: {plain_error(error)}", trouble_of(error)) from error
+        trouble = trouble_of(error)
+        kind = StoreUnavailable if may_pass(error) or _was_one(engine, error) else StoreError
+        cure = f"{trouble}: {_SPOILT}" if trouble in (Trouble.DAMAGED, Trouble.NO_STORE) else str(trouble)
+        raise kind(f"the audit store {name} cannot be opened: {plain_error(error)}", cure) from error
+
+
+def _was_one(engine: Engine, error: DBAPIError | OSError) -> bool:
+    """Whether a server has had this store before: what keeps it out now (a folder or a file system that can only be
+    read, a folder in the file's place) is no mistake of the configuration."""
+    if not is_sqlite(engine):
+        return False
+    out = isinstance(error, OSError) or trouble_of(error) in (Trouble.READONLY, Trouble.CANNOT_OPEN)
+    return out and _lock_of(sqlite_path(engine)).exists()
 
 
 @contextmanager
@@ -170,7 +184,7 @@ def _locked(engine: Engine) -> Iterator[Connection]:
         return
     path = sqlite_path(engine)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock_path = path.with_name(path.name + ".lock")
+    lock_path = _lock_of(path)
     if not lock_path.exists() and _is_something_else(path):
         raise StoreError(f"the audit store {path} is not a database", "name another file, or move this one away")
     lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -182,6 +196,10 @@ def _locked(engine: Engine) -> Iterator[Connection]:
             yield connection
     finally:
         os.close(lock)
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
 
 
 def _is_something_else(path: Path) -> bool:

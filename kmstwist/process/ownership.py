@@ -32,10 +32,16 @@ def refuse_others_folder(folder: Path) -> None:
         # Whoever needs it makes it, or finds that it cannot be used.
         return
     if os.geteuid() == 0 and uid:
-        owner = name_of(uid)
+        owner, known = name_of(uid), name_of(uid) != str(uid)
+        # twistd becomes none but a user that the system knows; in a container it often knows none.
+        cure = (
+            f"start it as {owner} or with twistd --uid={owner}"
+            if known
+            else f"start it as that user (docker run --user {uid})"
+        )
         raise StartupError(
             f"the state folder {folder} belongs to {owner}, and this server would keep running as root",
-            f"start it with twistd --uid={owner}, or give the folder to root: chown -R root: {folder}",
+            f"{cure}, or give the folder to root: chown -R root: {folder}",
         )
 
 

@@ -42,7 +42,8 @@ def _with_store(store: Path, look: Callable[[Engine], None], patience: float = _
         finally:
             engine.dispose()
     except (StoreError, OSError) as error:
-        raise StartupError.of(error, f"the audit store {store}", "name another with store in [audit]") from None
+        where = "" if isinstance(error, StoreError) else f"the audit store {store}"
+        raise StartupError.of(error, where, "name another with store in [audit]") from None
 
 
 def make_audit(

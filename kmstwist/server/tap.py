@@ -132,6 +132,10 @@ def _make_root(options: Options, config: Config, reactor: Reactor) -> MultiServi
         raise StartupError(
             f"the folder {folder} cannot be made: {error.strerror}", "make it, or name another"
         ) from None
+    if is_supervisor:
+        from kmstwist.process.workers.reach import refuse_python_out_of_reach
+
+        refuse_python_out_of_reach(identity)
     with acting_as(identity):
         refuse_others_folder(state_dir(config))
         if not config.gateway.configured:

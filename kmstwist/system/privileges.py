@@ -55,6 +55,16 @@ def identity_of(uid: int, gid: int | None = None, *, otherwise: int) -> Identity
     return Identity(uid, gid, tuple(os.getgrouplist(entry.pw_name, gid)))
 
 
+def out_of_reach(identity: Identity | None, programs: Iterable[Path], files: Iterable[Path]) -> Path | None:
+    """The first of these programs that this user may not run, or of these files that it may not read; None for none."""
+    with acting_as(identity):
+        for paths, mode in ((programs, os.X_OK), (files, os.R_OK)):
+            for path in paths:
+                if not os.access(path, mode, effective_ids=True):
+                    return path
+    return None
+
+
 def name_of(uid: int) -> str:
     """A user's name, else its number."""
     try:

@@ -316,8 +316,14 @@ def corrupt(path: Path) -> Callable[[], None]:
     return restore
 
 
+def folder_in_its_place(path: Path) -> Callable[[], None]:
+    path.unlink()
+    path.mkdir()
+    return path.rmdir
+
+
 @pytest_twisted.inlineCallbacks
-@pytest.mark.parametrize("harm", [locked, corrupt])
+@pytest.mark.parametrize("harm", [locked, corrupt, folder_in_its_place])
 def test_a_server_that_serves_starts_without_a_store_and_takes_it_when_it_can(
     tmp_path: Path, harm: Callable[[Path], Callable[[], None]]
 ) -> Generator[Any, Any, None]:

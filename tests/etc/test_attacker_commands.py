@@ -211,6 +211,9 @@ def test_a_server_that_stays_root_refuses_a_state_folder_of_another_users(root: 
     with pytest.raises(StartupError, match=r"belongs to nobody.*twistd --uid=nobody"):
         refuse_others_folder(theirs(root / "state"))
     refuse_others_folder(root)
+    os.chown(root / "state", 54321, 54321)
+    with pytest.raises(StartupError, match=r"belongs to 54321.*start it as that user \(docker run --user 54321\), or"):
+        refuse_others_folder(root / "state")
     refuse_others_folder(root / "not there")
 
 

@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 from kmstwist.configuration.changes import in_force, read_again
 from kmstwist.configuration.derived import server_name
 from kmstwist.configuration.mistakes import ConfigError
-from kmstwist.logevents import WORKER_ENDED, WORKER_STARTED
+from kmstwist.logevents import WORKER_ENDED, WORKER_NOT_STARTED, WORKER_STARTED
 from kmstwist.pacing.waits import doubled
 from kmstwist.process.asking import CommandError, NoAnswer, NobodyThere, ask, socket_path
 from kmstwist.process.control import Command
@@ -176,14 +176,22 @@ class Supervisor(Service):
             descriptors[_FIRST_DESCRIPTOR + offset] = port.fileno()
         config = _FIRST_DESCRIPTOR + len(ports)
         adoption = Adoption(worker=worker.number, of=len(self.workers), ports=tuple(ports), config=config)
-        with handed_on(self._in_force) as descriptor:
-            process = self._reactor.spawnProcess(
-                worker,
-                sys.executable,
-                worker_command(self._options),
-                env=adoption.environment(),
-                childFDs={**descriptors, config: descriptor},
-            )
+        try:
+            with handed_on(self._in_force) as descriptor:
+                process = self._reactor.spawnProcess(
+                    worker,
+                    sys.executable,
+                    worker_command(self._options),
+                    env=adoption.environment(),
+                    childFDs={**descriptors, config: descriptor},
+                )
+        except OSError as error:
+            # No process, memory or descriptor can be had at present, or Python is being replaced by another.
+            worker.failures += 1
+            wait = doubled(_FIRST_WAIT, _LONGEST_WAIT, worker.failures)
+            WORKER_NOT_STARTED.emit(self._log, worker=worker.number, detail=error.strerror or str(error), again_s=wait)
+            worker.restart = self._reactor.callLater(wait, self._start, worker)
+            return
         worker.pid = process.pid
         worker.started = self._reactor.seconds()
         WORKER_STARTED.emit(self._log, worker=worker.number, worker_pid=worker.pid)
