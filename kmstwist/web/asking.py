@@ -7,7 +7,9 @@ and all of them together leave threads to others, who resolve names in them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 from typing import Any, TypeVar
 
@@ -15,9 +17,12 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from kmstwist.audit.engine import StoreError, plain_error, reading
 from kmstwist.audit.reports.model import ReportRow
+from kmstwist.logevents import DEFECT
 from kmstwist.web.view import Asking, Kept, NoAudit, Question, View
 from kmstwist.web.watch import Status, Watch, at
 
@@ -37,6 +42,15 @@ class StoreTrouble(Exception):
 
 class Gone(Exception):
     """The client went away while it waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A view's answer, what troubles the store ("" if nothing does), and how many seconds old its oldest part is."""
+
+    value: Any
+    trouble: str = ""
+    age: float = 0.0
 
 
 class Asker:
@@ -59,6 +73,8 @@ class Asker:
         self._store = store
         self._in_thread = in_thread
         self._kept = Kept()
+        self._renewing = self._ended = False
+        self._log = Logger(namespace="kmstwist.web")
         self._quick = DeferredSemaphore(QUICK)
         self._slow = DeferredSemaphore(SLOW)
 
@@ -68,17 +84,64 @@ class Asker:
         question: Question,
         status: Status,
         gone: Event,
-        make: Callable[[Any, str], T],
+        make: Callable[[Answer], T],
+        *,
+        old_will_do: bool = False,
     ) -> T:
-        """What `make` makes, in a thread, of the view's answer and of what troubles the store ("" if nothing does).
+        """What `make` makes, in a thread, of the view's answer.
 
-        Raises `Gone`, `NoAudit`, `StoreTrouble` and what the view raises.
+        Where `old_will_do`, what takes long to count may be some minutes old; it is counted anew afterwards. Raises
+        `Gone`, `NoAudit`, `StoreTrouble` and what the view raises.
         """
 
         def work() -> T:
-            return make(*self._answer(view, question, status))
+            return make(self._answer(view, question, status, old_will_do))
 
-        return await self._in_turn(self._slow if view.slow else self._quick, gone, work)
+        try:
+            return await self._in_turn(self._slow if view.slow else self._quick, gone, work)
+        finally:
+            self.keep_ready()
+
+    def keep_ready(self) -> None:
+        """Count anew what is due, one thing after the other, while pages are answered."""
+        if self._store is not None and not self._renewing and self._kept.due():
+            self._renewing = True
+            Deferred.fromCoroutine(self._renew()).addErrback(self._defect)
+
+    async def _renew(self) -> None:
+        try:
+            for name in self._kept.due():
+                if self._ended:
+                    return
+                renew = partial(self._kept.renew, name)
+                work = partial(self._read, renew, await self.watch.status())
+                await self._in_turn(self._slow, Event(), work)
+        except StoreTrouble:
+            # The pages say so.
+            pass
+        finally:
+            self._renewing = False
+
+    async def warm(self, views: Sequence[View[Any]], make: Callable[[View[Any], Question, Status, Answer], T]) -> None:
+        """Ask the views and make their pages, one after the other, so that who looks first need not wait."""
+        for view in views:
+            if self._ended:
+                return
+            status, question = await self.watch.status(), view.question()
+            with suppress(NoAudit, StoreTrouble):
+                await self.ask(view, question, status, Event(), partial(make, view, question, status))
+
+    def end(self) -> None:
+        """Count nothing anew any more."""
+        self._ended = True
+
+    @property
+    def changes(self) -> int:
+        """How often something that was counted anew had become something else."""
+        return self._kept.changes
+
+    def _defect(self, failure: Failure) -> None:
+        DEFECT.emit(self._log, detail="counting for the site's pages", traceback=failure.getTraceback())
 
     async def piece(
         self, view: View[Any], question: Question, status: Status, gone: Event, after: Sequence[str]
@@ -119,24 +182,28 @@ class Asker:
 
         return self._in_thread(work)
 
-    def _answer(self, view: View[Any], question: Question, status: Status) -> tuple[Any, str]:
+    def _answer(self, view: View[Any], question: Question, status: Status, old_will_do: bool) -> Answer:
+        def ask(asking: Asking) -> Answer:
+            value = view.ask(asking, question)
+            return Answer(value, age=max(asking.ages, default=0.0))
+
         if self._store is None:
-            return view.ask(self._asking(None, status), question), ""
+            return ask(self._asking(None, status))
         try:
-            return self._read(lambda asking: view.ask(asking, question), status), ""
+            return self._read(ask, status, old_will_do=old_will_do)
         except StoreTrouble as trouble:
             if view.name not in _WITHOUT_STORE:
                 raise
-            return view.ask(self._asking(None, status), question), str(trouble)
+            return replace(ask(self._asking(None, status)), trouble=str(trouble))
 
-    def _read(self, ask: Callable[[Asking], T], status: Status) -> T:
+    def _read(self, ask: Callable[[Asking], T], status: Status, *, old_will_do: bool = False) -> T:
         if self._store is None:
             raise NoAudit
         with _troubled(), reading(self._store()) as connection:
-            return ask(self._asking(connection, status))
+            return ask(self._asking(connection, status, old_will_do))
 
-    def _asking(self, connection: Any, status: Status) -> Asking:
-        return Asking(connection, status, at(status.now), self._kept)
+    def _asking(self, connection: Any, status: Status, old_will_do: bool = False) -> Asking:
+        return Asking(connection, status, at(status.now), self._kept, old_will_do)
 
     async def _in_turn(self, turns: DeferredSemaphore, gone: Event, work: Callable[[], T]) -> T:
         await turns.acquire()

@@ -99,7 +99,7 @@ class Live(ReadOnly):
 
     async def _compare(self) -> None:
         status = await self._asker.watch.status()
-        seen = _fingerprint(status, await self._asker.newest())
+        seen = _fingerprint(status, await self._asker.newest(), self._asker.changes)
         changed, self._seen = seen != self._seen, seen
         self._quiet = 0 if changed else self._quiet + 1
         if changed:
@@ -116,12 +116,13 @@ class Live(ReadOnly):
         DEFECT.emit(self._log, detail="the live pages", traceback=failure.getTraceback())
 
 
-def _fingerprint(status: Status, newest: int) -> str:
+def _fingerprint(status: Status, newest: int, changes: int) -> str:
     """What changes with anything that pages show, and with nothing else."""
     snapshot = status.snapshot
     return json.dumps(
         [
             newest,
+            changes,
             snapshot.counters.conversations,
             snapshot.counters.reasons,
             [(one.name, one.state, one.detail, one.weight, one.priority) for one in snapshot.upstreams],

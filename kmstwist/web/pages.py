@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Event
 from typing import Any
 
@@ -15,10 +15,10 @@ from kmstwist.findings import Health
 from kmstwist.web.answers import ReadOnly, failed, log_defect, send
 from kmstwist.web.api.downloads import KINDS, Download, whole
 from kmstwist.web.asked import Mistakes, read_words, understand
-from kmstwist.web.asking import Asker, Gone, StoreTrouble
-from kmstwist.web.rendering import BELONGS, NAVIGATION, here, render
+from kmstwist.web.asking import Answer, Asker, Gone, StoreTrouble
+from kmstwist.web.rendering import BELONGS, NAVIGATION, WITHOUT_AUDIT, here, render
 from kmstwist.web.static import addresses
-from kmstwist.web.view import NoAudit, NotThere, Question, View, WrongParameter
+from kmstwist.web.view import TOLD, NoAudit, NotThere, Question, View, WrongParameter
 from kmstwist.web.watch import Status, at
 
 AUDIT_OFF = "the audit is off (enabled = false in [audit]): there are no records to look at"
@@ -98,11 +98,12 @@ class Page(Answering):
             raise Mistakes({"format": "is not a parameter of this page"}, words)
         question, _ = understand(view, words)
 
-        def make(answer: Any, trouble: str) -> bytes:
-            return self._html(status, answer, question, words, {}, trouble)
+        def make(answer: Answer) -> bytes:
+            return self.html(status, answer, question, words)
 
         try:
-            return 200, "text/html", await asker.ask(view, question, status, gone, make)
+            body = await asker.ask(view, question, status, gone, make, old_will_do=True)
+            return 200, "text/html", body
         except WrongParameter as error:
             raise Mistakes({error.name: str(error)}, words) from None
 
@@ -111,25 +112,26 @@ class Page(Answering):
         known = self._view.question.model_fields
         here = {name: text for name, text in mistakes.sentences.items() if name in known}
         others = [f"{name} {text}" if name else text for name, text in mistakes.sentences.items() if name not in known]
-        body = self._html(status, None, None, mistakes.words, here, "", others)
+        body = self.html(status, Answer(None), None, mistakes.words, here, others)
         return 400, "text/html", body
 
     def trouble(self, status: Status, code: int, sentence: str) -> tuple[int, str, bytes]:
         """A page that says so."""
         return code, "text/html", problem_page(self._asker, status, code, sentence, self._view.name)
 
-    def _html(
+    def html(
         self,
         status: Status,
-        answer: Any,
+        answer: Answer,
         question: Question | None,
         words: Mapping[str, str],
-        errors: Mapping[str, str],
-        trouble: str,
-        others: list[str] | None = None,
+        errors: Mapping[str, str] | None = None,
+        others: Sequence[str] = (),
     ) -> bytes:
+        """The page."""
         view = self._view
         path = "" if view.name == "overview" else view.name
+        counted = at(status.now - answer.age) if answer.age >= TOLD else None
         given = {name: text for name, text in words.items() if name in view.question.model_fields}
 
         def changed(**changes: Any) -> str:
@@ -140,14 +142,14 @@ class Page(Answering):
 
         return render(
             view.template,
-            **common(self._asker, status, view.name),
+            **{**common(self._asker, status, view.name), "counted": counted},
             title=view.title,
-            answer=answer,
+            answer=answer.value,
             q=question,
             words=words,
-            errors=errors,
-            others=others or [],
-            trouble=trouble,
+            errors=errors or {},
+            others=list(others),
+            trouble=answer.trouble,
             here=changed,
             download=download,
         )
@@ -173,13 +175,16 @@ class Api(Answering):
                 await Download(asker, view, question, status, gone).send(request, form)
                 return 200, "", b""
 
-            def make(answer: Any, trouble: str) -> bytes:
+            def make(answer: Answer) -> tuple[bytes, float]:
                 if form:
                     assert view.rows is not None
-                    return whole(view, form, view.rows(answer))
-                return self._json.dump_json(answer, indent=1) + b"\n"
+                    return whole(view, form, view.rows(answer.value)), answer.age
+                return self._json.dump_json(answer.value, indent=1) + b"\n", answer.age
 
-            return 200, KINDS.get(form, "application/json"), await asker.ask(view, question, status, gone, make)
+            body, age = await asker.ask(view, question, status, gone, make)
+            if age >= 1:
+                request.setHeader("Age", str(int(age)))
+            return 200, KINDS.get(form, "application/json"), body
         except (WrongParameter, NotThere, NoAudit, StoreTrouble) as error:
             request.responseHeaders.removeHeader("Content-Disposition")
             if isinstance(error, WrongParameter):
@@ -216,8 +221,13 @@ def common(asker: Asker, status: Status, name: str) -> dict[str, Any]:
         "started": at(snapshot.started),
         "audit": asker.has_audit,
         "static": addresses(),
-        "navigation": [(path, text) for path, text, only in NAVIGATION if not only or only == snapshot.mode],
+        "navigation": [
+            (path, text)
+            for path, text, only in NAVIGATION
+            if only in ("", snapshot.mode) and (asker.has_audit or path in WITHOUT_AUDIT)
+        ],
         "notice": asker.notice,
+        "counted": None,
     }
 
 

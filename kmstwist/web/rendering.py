@@ -34,6 +34,8 @@ NAVIGATION = (
     ("duplicates", "Shared CMIDs", ""),
     ("strangers", "Strangers", "gateway"),
 )
+#: Those that there are without an audit, too.
+WITHOUT_AUDIT = frozenset({"", "hosts", "lab"})
 #: Which of them a page about one thing belongs to.
 BELONGS = {"machine": "machines", "code": "refusals", "host": "hosts", "product": "products", "network": "networks"}
 

@@ -9,8 +9,10 @@ from typing import Any
 from prometheus_client.twisted import MetricsResource
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.guard import HTTPAuthSessionWrapper
 from twisted.web.http import Request as HttpRequest
 from twisted.web.resource import IResource, Resource
@@ -19,11 +21,12 @@ from zope.interface import implementer
 
 from kmstwist.audit.views.estate import Estate
 from kmstwist.findings import Health
+from kmstwist.logevents import DEFECT
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reactor import installed_reactor
 from kmstwist.web.answers import ReadOnly, SafeRequest, failed, send, send_sentence
 from kmstwist.web.api.openapi import document
-from kmstwist.web.asking import Asker, Store
+from kmstwist.web.asking import Answer, Asker, Store
 from kmstwist.web.live import Live
 from kmstwist.web.metrics.estate import Estates
 from kmstwist.web.metrics.exposition import registry_for
@@ -32,6 +35,7 @@ from kmstwist.web.passwords import LoginFactory, PasswordChecker
 from kmstwist.web.reports import Reports
 from kmstwist.web.spool import Spool
 from kmstwist.web.static import Static
+from kmstwist.web.view import Question, View
 from kmstwist.web.views.catalogue import VIEWS
 from kmstwist.web.watch import EVERY, Source, Status, Watch
 
@@ -39,6 +43,9 @@ from kmstwist.web.watch import EVERY, Source, Status, Watch
 CONNECTIONS = 500
 #: Seconds for a whole request, however it trickles in, and between two.
 _REQUEST = 15.0
+#: Seconds after the start at which the first pages are made.
+_WARM = 1.0
+_WARMED = ("overview", "machines", "activity", "products", "networks", "hosts", "duplicates", "refusals")
 
 
 class Alive(ReadOnly):
@@ -199,26 +206,49 @@ class StatusSite(Site):
     noisy = False
     displayTracebacks = False
 
-    def __init__(self, root: IResource, watch: Watch, live: Live, reactor: IReactorTime, spool: Spool) -> None:
+    def __init__(self, root: IResource, asker: Asker, live: Live, reactor: IReactorTime, spool: Spool) -> None:
         super().__init__(root, requestFactory=SafeRequest, timeout=30)
+        self._asker = asker
+        self._reactor = reactor
         self._live = live
         self._spool = spool
+        self._warming: IDelayedCall | None = None
         #: How many connections there may be.
         self.most = CONNECTIONS
         #: Those there are, by the client's address and port, with their transports.
         self._connections: dict[Any, Any] = {}
         self._silent: Deadlines[Any] = Deadlines(reactor, _REQUEST, self._cut)
-        self._looking = LoopingCall(watch.status)
+        self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
 
     def begin(self) -> None:
         """Begin to look every few seconds, so that it is known since when things are as they are."""
         self._looking.start(EVERY)
+        self._warming = self._reactor.callLater(_WARM, self._warm)
+
+    def _look(self) -> Deferred[Status]:
+        self._asker.keep_ready()
+        return self._asker.watch.status()
+
+    def _warm(self) -> None:
+        """Make the pages once that take longest, and those that people look at first."""
+
+        def make(view: View[Any], question: Question, status: Status, answer: Answer) -> None:
+            Page(self._asker, view).html(status, answer, question, {})
+
+        views = [VIEWS[name] for name in _WARMED]
+        Deferred.fromCoroutine(self._asker.warm(views, make)).addErrback(self._defect)
+
+    def _defect(self, failure: Failure) -> None:
+        DEFECT.emit(Logger(namespace="kmstwist.web"), detail="the first pages", traceback=failure.getTraceback())
 
     def end(self) -> None:
         """Stop looking, and end the streams."""
         if self._looking.running:
             self._looking.stop()
+        if self._warming is not None and self._warming.active():
+            self._warming.cancel()
+        self._asker.end()
         self._silent.stop()
         self._spool.stop()
         self._live.end()
@@ -292,4 +322,4 @@ def make_site(
     root.putChild(b"metrics", Metrics(watch, Estates(counted or store, seconds)))
     if users is not None:
         root = _Guard(root, PasswordChecker(users))
-    return StatusSite(root, watch, live, reactor, spool)
+    return StatusSite(root, asker, live, reactor, spool)

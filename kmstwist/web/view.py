@@ -21,6 +21,8 @@ from kmstwist.audit.reports.model import ReportRow
 from kmstwist.web.watch import Status
 
 T = TypeVar("T")
+#: Seconds from which on a page tells how old its numbers are.
+TOLD = 10.0
 
 
 class Question(BaseModel):
@@ -45,54 +47,120 @@ class WrongParameter(ValueError):
         self.name = name
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A value, when the work on it began and how long that took (seconds)."""
+
+    value: Any
+    began: float
+    took: float
+
+    def lasts(self, now: float) -> bool:
+        """Whether it is as good as new: for ten times as long as it took, a second at least, a minute at most."""
+        return now < self.began + self.took + min(60.0, max(1.0, 10 * self.took))
+
+
 @dataclass(slots=True)
 class _Entry:
-    """An answer that is kept `until` then; whoever has the lock works it out."""
+    """An answer that is kept, and how to work it out; whoever has the lock does."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    until: float = -math.inf
-    value: Any = None
+    made: _Made | None = None
+    asked: float = -math.inf
+    work: Callable[[Asking], Any] | None = None
+    wanted: bool = False
 
 
 class Kept:
-    """Answers that take long, kept for a while: ten times as long as they took, a second at least, a minute at most.
+    """Answers that take long, kept for a while.
+
+    A page may show one that is older: its reader waits for nothing, is told how old it is, and it is made anew
+    meanwhile (`due`, `renew`). What takes long and was asked for today is made anew every few minutes, so that it is
+    there when somebody looks; at 400 times as long as it takes, that is a small part of a processor.
 
     There are never more than `MOST`: those that were asked for longest ago go.
     """
 
     MOST = 100
+    #: Seconds: the oldest answer that a page shows; what takes so long is kept ready, so often, for so long.
+    OLDEST, LONG, EVERY, TODAY = 900.0, 0.05, 120.0, 86_400.0
 
     def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._entries: dict[Hashable, _Entry] = {}
         self._lock = threading.Lock()
+        #: How often an answer that was made anew is another one, or took the place of one that was shown as old.
+        self.changes = 0
 
-    def get(self, name: Hashable, work: Callable[[], T]) -> T:
-        """What `work` gives, or gave a short while ago. Called in threads: one does the work, the others wait."""
+    def get(self, name: Hashable, asking: Asking, work: Callable[[Asking], T]) -> T:
+        """What `work` gives, or gave a while ago. Called in threads: one does the work, the others wait."""
         with self._lock:
             entry = self._entries.pop(name, None) or _Entry()
             self._entries[name] = entry
             while len(self._entries) > self.MOST:
                 del self._entries[next(iter(self._entries))]
+        now = self._seconds()
+        entry.asked, entry.work = now, work
+        made = entry.made
+        if made is None or not asking.old_will_do or now - made.began > self.OLDEST:
+            made = self._fresh(entry, asking)
+        elif not made.lasts(now):
+            entry.wanted = True
+        asking.ages.append(max(0.0, self._seconds() - made.began - made.took))
+        value: T = made.value
+        return value
+
+    def _fresh(self, entry: _Entry, asking: Asking) -> _Made:
         with entry.lock:
             began = self._seconds()
-            if began < entry.until:
-                kept: T = entry.value
-                return kept
-            made = work()
-            took = self._seconds() - began
-            entry.until, entry.value = began + took + min(60.0, max(1.0, 10 * took)), made
-            return made
+            if entry.made is None or not entry.made.lasts(began):
+                assert entry.work is not None
+                value = entry.work(asking)
+                entry.made = _Made(value, began, self._seconds() - began)
+            entry.wanted = False
+            return entry.made
+
+    def due(self) -> list[Hashable]:
+        """The answers that are to be made anew."""
+        now = self._seconds()
+        with self._lock:
+            entries = list(self._entries.items())
+        return [name for name, entry in entries if entry.made is not None and (entry.wanted or self._old(entry, now))]
+
+    def _old(self, entry: _Entry, now: float) -> bool:
+        made = entry.made
+        if made is None or made.took < self.LONG or now - entry.asked > self.TODAY:
+            return False
+        return now - made.began > max(self.EVERY, 400 * made.took)
+
+    def renew(self, name: Hashable, asking: Asking) -> None:
+        """Make one anew. For a thread."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return
+        before, wanted = entry.made, entry.wanted
+        made = self._fresh(entry, asking)
+        if before is None or made is before:
+            return
+        # Who was told that it is old is told that it is new.
+        if made.value != before.value or (wanted and made.began - before.began >= TOLD):
+            self.changes += 1
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What a view may ask: the audit's store (None where it is off), how things stand, the time."""
+    """What a view may ask: the audit's store (None where it is off), how things stand, the time.
+
+    Where `old_will_do`, answers that are kept may be older than they are good for: `ages` has how old each is that was
+    used, in seconds.
+    """
 
     store: Connection | None
     status: Status
     now: datetime
     kept: Kept = field(default_factory=Kept)
+    old_will_do: bool = False
+    ages: list[float] = field(default_factory=list)
 
     @property
     def connection(self) -> Connection:
@@ -100,6 +168,10 @@ class Asking:
         if self.store is None:
             raise NoAudit
         return self.store
+
+    def keep(self, name: Hashable, work: Callable[[Asking], T]) -> T:
+        """What `work` makes of the store, or made of it a while ago. It may be called later, with another `Asking`."""
+        return self.kept.get(name, self, work)
 
 
 Q = TypeVar("Q", bound=Question)

@@ -32,7 +32,7 @@ from kmstwist.audit.views.activity import By, Range, days, shares, steps
 from kmstwist.audit.views.calls import Which, code_text, latest_calls, machine_calls
 from kmstwist.audit.views.estate import estate
 from kmstwist.audit.views.first_look import first_look
-from kmstwist.audit.views.hosts import asked, machines_of_hosts
+from kmstwist.audit.views.hosts import asked, machines_of
 from kmstwist.audit.views.inventory import cmids_of, networks
 from kmstwist.audit.views.machines import Order, State, Wanted, count_machines, list_machines, next_machines
 from kmstwist.audit.views.overview import numbers, today
@@ -204,7 +204,8 @@ def pages(connection: Connection) -> Iterator[tuple[str, Any]]:
     yield "numbers", numbers(connection, NOW)
     yield "today", today(connection, NOW)
     yield "first look", list(first_look(connection))
-    yield "hosts", (asked(connection, month), machines_of_hosts(connection))
+    hosts = asked(connection, month)
+    yield "hosts", (hosts, {host: machines_of(connection, host) for host in hosts})
     yield "networks", networks(connection, NOW)
     yield "days", days(connection, month.date(), NOW.date())
     for span in Range:

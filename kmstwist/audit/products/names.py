@@ -59,9 +59,14 @@ class Names:
         wanted = pattern.casefold().split("*")
         return [act_id for act_id, named in self.given.items() if _fits(named.name.casefold(), wanted)]
 
-    def column(self, connection: Connection, ids: Column[Any], product: Column[Any]) -> ColumnElement[Any]:
-        """What products are called, as a column: `ids` has their activation ids, `product` what else is known."""
-        known = connection.scalars(select(ids).where(ids.is_not(None)).distinct())
+    def column(
+        self, connection: Connection, ids: Column[Any], product: Column[Any], *of: ColumnElement[bool]
+    ) -> ColumnElement[Any]:
+        """What products are called, as a column: `ids` has their activation ids, `product` what else is known.
+
+        Good for the rows for which `of` is so.
+        """
+        known = connection.scalars(select(ids).where(ids.is_not(None), *of).distinct())
         called = {each: name for each in known if (name := self.of(each)) is not None}
         # A name that the site gave stands before the one that the request was recorded under.
         return func.coalesce(case(called, value=ids), product) if called else product

@@ -50,6 +50,7 @@ def products(connection: Connection, query: Query) -> Report[ProductRow]:
     unnamed = case((product.is_(None), table.c.act_id)).label("unnamed")
     apps = {app: application_name(app, names) for app in connection.scalars(select(table.c.app).distinct())}
     key = (product, unnamed, (case(apps, value=table.c.app) if apps else table.c.app).label("application"))
+    known = case((table.c.network != UNKNOWN_NETWORK, table.c.network))
     rows = [
         ProductRow(
             product=row.called or row.unnamed or NOT_READABLE,
@@ -60,7 +61,7 @@ def products(connection: Connection, query: Query) -> Report[ProductRow]:
             networks=row.networks,
             last_seen=moment(row.last_seen),
         )
-        for row in connection.execute(_numbers(connection, query, key))
+        for row in connection.execute(_numbers(connection, query, key, func.count(known.distinct()).label("networks")))
     ]
     rows.sort(key=lambda row: (-row.machines, row.product, row.application))
     return Report("products", "Machines by product", ProductRow, rows, _twice(connection, query))
@@ -76,7 +77,8 @@ def network_rows(connection: Connection, query: Query, *more: ColumnElement[bool
     """The rows of `networks`, of machines for which `more` is so."""
     table = schema.machines
     names = Names.stored(connection)
-    product = names.column(connection, table.c.act_id, table.c.product).label("called")
+    only = [*on_machines(connection, table, query), *more]
+    product = names.column(connection, table.c.act_id, table.c.product, *only).label("called")
     key = (table.c.network, product, case((product.is_(None), table.c.act_id)).label("unnamed"))
     rows = [
         NetworkRow(
@@ -102,7 +104,7 @@ def _twice(connection: Connection, query: Query) -> str:
     return counted_twice(sum(machine in machine_at for machine in connection.scalars(unnamed)))
 
 
-def _numbers(connection: Connection, query: Query, key: tuple[Any, ...]) -> Any:
+def _numbers(connection: Connection, query: Query, key: tuple[Any, ...], *more: ColumnElement[Any]) -> Any:
     table = schema.machines
     active = table.c.last_seen > to_ms(query.now - HOST_REMEMBERS)
     return (
@@ -111,7 +113,7 @@ def _numbers(connection: Connection, query: Query, key: tuple[Any, ...]) -> Any:
             func.count(table.c.machine.distinct()).label("machines"),
             func.sum(case((active, 1), else_=0)).label("active"),
             func.sum(case((table.c.virtual_machine == 1, 1), else_=0)).label("virtual"),
-            func.count(case((table.c.network != UNKNOWN_NETWORK, table.c.network)).distinct()).label("networks"),
+            *more,
             func.max(table.c.last_seen).label("last_seen"),
         )
         .where(*on_machines(connection, table, query))

@@ -20,6 +20,9 @@ from kmstwist.networks import network_around, parse_address
 
 UNKNOWN_NETWORK = "unknown"
 
+#: The kinds of a status that a failure has.
+KINDS = ("hresult", "fault", "client")
+
 IPV4_PREFIX = 24
 IPV6_PREFIX = 64
 

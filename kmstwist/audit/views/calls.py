@@ -16,7 +16,7 @@ from kmstwist.audit.products.names import LAB_ONLY, Names
 from kmstwist.audit.records import COUNT_INSUFFICIENT, REFUSING, first_id_at
 from kmstwist.audit.reports.filters import application_name, is_product, product_name
 from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency, moment, to_ms
-from kmstwist.audit.sums.keys import machine_key, network_of
+from kmstwist.audit.sums.keys import KINDS, machine_key, network_of
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.reasons import Reason
 
@@ -89,6 +89,8 @@ class Which:
 def latest_calls(connection: Connection, which: Which, limit: int, before: int | None = None) -> list[CallRow]:
     """The latest calls first; those before the call `before` where it is given."""
     records = schema.records
+    if which.code and not _ever_ended_with(connection, which.code):
+        return []
     conditions = _conditions(connection, which)
     if before is not None:
         conditions.append(records.c.seq < before)
@@ -156,6 +158,15 @@ def _conditions(connection: Connection, which: Which) -> list[ColumnElement[bool
             )
         )
     return found
+
+
+def _ever_ended_with(connection: Connection, code: str) -> bool:
+    """Whether a call ended with a code, as the sums have it: to look through all records for nothing takes long."""
+    if code == Reason.OK:
+        return True
+    table, status = schema.hourly_failures, status_of(code)
+    known = table.c.reason == code if status is None else table.c.kind.in_(KINDS) & (table.c.status == status)
+    return connection.scalar(select(table.c.hour).where(known).limit(1)) is not None
 
 
 def _has_code(code: str) -> ColumnElement[bool]:

@@ -49,12 +49,8 @@ def asked(connection: Connection, since: datetime) -> dict[str, Asked]:
     }
 
 
-def machines_of_hosts(connection: Connection) -> dict[str, int]:
-    """How many machines each host answered last, by its name."""
+def machines_of(connection: Connection, host: str) -> int:
+    """How many machines a host answered last."""
     table = schema.machines
-    statement = (
-        select(table.c.upstream, func.count(table.c.machine.distinct()))
-        .where(table.c.upstream.is_not(None))
-        .group_by(table.c.upstream)
-    )
-    return {name: int(number) for name, number in connection.execute(statement)}
+    number = connection.scalar(select(func.count(table.c.machine.distinct())).where(table.c.upstream == host))
+    return int(number or 0)

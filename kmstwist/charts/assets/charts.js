@@ -4,7 +4,8 @@
 // The numbers stand in the figure's own table (a <time> in each row's first cell, or data-begins and data-step seconds
 // where rows follow each other so; a number in each other cell), or under
 // the key `data-run` of the page's <script id="data">, where a series is a list of runs: how often, what. Attributes:
-// data-kind is lines, stacked or bars; data-log says that the scale is one; data-zone "UTC" says that times are so.
+// data-kind is lines, stacked or bars; data-log says that the scale is one; data-zone "UTC" says that times are so;
+// data-nothing is what to say where there is nothing but zeros.
 (() => {
   const HOUR = 3600;
   const charts = new Map();
@@ -228,10 +229,12 @@
         if (u && plot.clientWidth && u.width !== plot.clientWidth) u.setSize({ width: plot.clientWidth, height: 260 });
       }).observe(plot);
     }
-    figure.classList.toggle("nothing", !made.series.some((one) => one.values.some((value) => value != null)));
+    // With words for it, zeros alone are nothing to draw either.
+    const none = figure.dataset.nothing;
+    figure.classList.toggle("nothing", !made.series.some((one) => one.values.some((value) => (none ? value : value != null))));
     if (figure.classList.contains("nothing")) {
       charts.delete(figure);
-      plot.textContent = "Nothing to draw yet.";
+      plot.textContent = none ?? "Nothing to draw yet.";
       return;
     }
     plot.textContent = "";

@@ -57,7 +57,7 @@ class Activity:
 
 def activity(asking: Asking, question: ActivityQuestion) -> Activity:
     """All three."""
-    chart = asking.kept.get(f"steps {question.range}", lambda: steps(asking.connection, question.range, asking.now))
+    chart = asking.keep(f"steps {question.range}", lambda asking: steps(asking.connection, question.range, asking.now))
     rows = _shares(asking, question)
     begins = (question.page - 1) * question.rows
     return Activity(
@@ -75,15 +75,21 @@ def activity(asking: Asking, question: ActivityQuestion) -> Activity:
 
 def _shares(asking: Asking, question: ActivityQuestion) -> list[ShareRow]:
     counted = question.days_counted
-    since = asking.now - timedelta(days=counted)
-    key = f"shares {question.by} {counted}"
-    return asking.kept.get(key, lambda: shares(asking.connection, question.by, since, asking.now))
+
+    def work(asking: Asking) -> list[ShareRow]:
+        since = asking.now - timedelta(days=counted)
+        return shares(asking.connection, question.by, since, asking.now)
+
+    return asking.keep(f"shares {question.by} {counted}", work)
 
 
 def _calendar(asking: Asking) -> list[DayRow]:
-    today = asking.now.date()
-    monday = today - timedelta(days=today.weekday() + 7 * (WEEKS - 1))
-    return asking.kept.get("calendar", lambda: days(asking.connection, monday, today))
+    def work(asking: Asking) -> list[DayRow]:
+        today = asking.now.date()
+        monday = today - timedelta(days=today.weekday() + 7 * (WEEKS - 1))
+        return days(asking.connection, monday, today)
+
+    return asking.keep("calendar", work)
 
 
 @dataclass(frozen=True, slots=True)

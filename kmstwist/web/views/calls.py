@@ -69,9 +69,10 @@ class Refusals:
 
 
 def _refusals(asking: Asking, question: Since) -> Refusals:
-    since = question.since(asking.now)
-    key = f"refusals {question.days}"
-    return Refusals(question.days, asking.kept.get(key, lambda: refusals(asking.connection, since, None)))
+    def work(asking: Asking) -> list[RefusalRow]:
+        return refusals(asking.connection, question.since(asking.now), None)
+
+    return Refusals(question.days, asking.keep(f"refusals {question.days}", work))
 
 
 class CodeQuestion(Named, Paged):
@@ -96,15 +97,17 @@ class Code:
 
 def code(asking: Asking, question: CodeQuestion) -> Code:
     """One code. Raises `NotThere` for one that is not known and that no call ended with."""
-    since = asking.now - timedelta(days=question.days)
+    back = timedelta(days=question.days)
     means = meaning_of(question.name)
-    key = ("met", question.name, question.days, question.rows, question.offset)
-    total, rows = asking.kept.get(
-        key, lambda: met(asking.connection, question.name, since, None, question.rows, question.offset)
-    )
+
+    def work(asking: Asking) -> tuple[int, list[MetRow]]:
+        since = asking.now - back
+        return met(asking.connection, question.name, since, None, question.rows, question.offset)
+
+    total, rows = asking.keep(("met", question.name, question.days, question.rows, question.offset), work)
     if not means.meaning and not total:
         raise NotThere(f"{question.name!r} is not a code that is known here, and no call ended with it")
-    latest = latest_calls(asking.connection, Which(code=question.name, since=since), 10)
+    latest = latest_calls(asking.connection, Which(code=question.name, since=asking.now - back), 10)
     return Code(
         question.name,
         means,

@@ -9,7 +9,7 @@ from datetime import timedelta
 from kmstwist.audit.reports.model import Query
 from kmstwist.audit.reports.unconfigured import StrangerRow, strangers
 from kmstwist.audit.views.calls import CallRow, Which, latest_calls
-from kmstwist.audit.views.hosts import Asked, asked, machines_of_hosts
+from kmstwist.audit.views.hosts import Asked, asked, machines_of
 from kmstwist.audit.views.machines import MachineRow, Order, Wanted, list_machines
 from kmstwist.telemetry.counters import LabState
 from kmstwist.web.view import Asking, NotThere, View
@@ -38,8 +38,7 @@ def hosts(asking: Asking, question: Since) -> Hosts:
 def _numbers(asking: Asking, days: int) -> Mapping[str, Asked] | None:
     if asking.store is None:
         return None
-    since = asking.now - timedelta(days=days)
-    return asking.kept.get(f"asked {days}", lambda: asked(asking.connection, since))
+    return asking.keep(f"asked {days}", lambda asking: asked(asking.connection, asking.now - timedelta(days=days)))
 
 
 class HostQuestion(Named, Since):
@@ -67,9 +66,11 @@ def host(asking: Asking, question: HostQuestion) -> Host:
     if found is None:
         raise NotThere(f"no KMS host of the name {question.name!r} is configured, or has answered")
     store = asking.store
-    counted = {} if store is None else asking.kept.get("host machines", lambda: machines_of_hosts(store))
+    number = 0
+    if store is not None:
+        number = asking.keep(("host", question.name), lambda asking: machines_of(asking.connection, question.name))
     calls = [] if store is None else latest_calls(store, Which(host=question.name), LATEST)
-    return Host(found, question.days, counted.get(question.name, 0), calls)
+    return Host(found, question.days, number, calls)
 
 
 @dataclass(frozen=True, slots=True)

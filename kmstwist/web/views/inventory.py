@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kmstwist.audit import schema
 from kmstwist.audit.reports.filters import NOT_READABLE
@@ -72,7 +72,7 @@ class Network:
 
 
 def _all_products(asking: Asking) -> Report[ProductRow]:
-    return asking.kept.get("products", lambda: products(asking.connection, Query(asking.now)))
+    return asking.keep("products", lambda asking: products(asking.connection, Query(asking.now)))
 
 
 def _products(asking: Asking, question: ProductsQuestion) -> Products:
@@ -83,7 +83,7 @@ def _products(asking: Asking, question: ProductsQuestion) -> Products:
 
 
 def _all_networks(asking: Asking) -> list[NetworkRow]:
-    return asking.kept.get("networks", lambda: networks(asking.connection, asking.now))
+    return asking.keep("networks", lambda asking: networks(asking.connection, asking.now))
 
 
 def _networks(asking: Asking, question: NetworksQuestion) -> Networks:
@@ -96,16 +96,19 @@ def product(asking: Asking, question: Named) -> Product:
     """One product. Raises `NotThere`."""
     name = question.name
     # What has no name and no id is found among all.
-    query = Query(asking.now, product=None if name == NOT_READABLE else name.replace("*", "?"))
-    every = asking.kept.get(f"product {name}", lambda: network_rows(asking.connection, query))
-    rows = [row for row in every if row.product == name]
+    product = None if name == NOT_READABLE else name.replace("*", "?")
+
+    def work(asking: Asking) -> list[NetworkProductRow]:
+        every = network_rows(asking.connection, Query(asking.now, product=product))
+        return sorted((row for row in every if row.product == name), key=lambda row: -row.machines)
+
+    rows = asking.keep(("product", name), work)
     if not rows:
         raise NotThere(f"no machine has called with a product of the name {question.name!r}")
-    rows.sort(key=lambda row: -row.machines)
     wanted = Wanted(asking.now, product=question.name.replace("*", "?"), order=Order.EXPIRES)
     return Product(
         question.name,
-        count_machines(asking.connection, wanted),
+        _count(asking, wanted),
         rows,
         list_machines(asking.connection, wanted, SHOWN),
     )
@@ -114,15 +117,24 @@ def product(asking: Asking, question: Named) -> Product:
 def network(asking: Asking, question: Named) -> Network:
     """One network. Raises `NotThere`."""
     here = schema.machines.c.network == question.name
-    rows = asking.kept.get(f"network {question.name}", lambda: network_rows(asking.connection, Query(asking.now), here))
+    rows = asking.keep(
+        ("network", question.name), lambda asking: network_rows(asking.connection, Query(asking.now), here)
+    )
     if not rows:
         raise NotThere(f"no machine has called from a network {question.name!r}")
     wanted = Wanted(asking.now, network=question.name, order=Order.EXPIRES)
     return Network(
         question.name,
-        count_machines(asking.connection, wanted),
+        _count(asking, wanted),
         rows,
         list_machines(asking.connection, wanted, SHOWN),
+    )
+
+
+def _count(asking: Asking, wanted: Wanted) -> int:
+    return asking.keep(
+        (wanted.product, wanted.network, "machines"),
+        lambda asking: count_machines(asking.connection, replace(wanted, now=asking.now)),
     )
 
 

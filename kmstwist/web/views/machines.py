@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -115,7 +116,7 @@ def machines(asking: Asking, question: MachinesQuestion) -> Machines:
 def _count(asking: Asking, wanted: Wanted) -> int:
     """How many rows there are; the next page need not count them again."""
     which = replace(wanted, now=datetime.min, order=Order.MACHINE, falling=False)
-    return asking.kept.get(which, lambda: count_machines(asking.connection, wanted))
+    return asking.keep(which, lambda asking: count_machines(asking.connection, replace(wanted, now=asking.now)))
 
 
 def _pieces(
@@ -151,6 +152,16 @@ class Machine:
     means: Meaning
     timeline: Sequence[CallRow]
     earlier: datetime | None
+
+    @property
+    def soonest(self) -> MachineRow | None:
+        """The product that is not activated, or whose activation ends first."""
+        return min(self.rows, key=lambda row: -math.inf if row.days_left is None else row.days_left, default=None)
+
+    @property
+    def last_seen(self) -> datetime | None:
+        """When it called last, for whichever product."""
+        return max((row.last_seen for row in self.rows), default=None)
 
 
 def machine(asking: Asking, question: MachineQuestion) -> Machine:
@@ -217,7 +228,7 @@ class Duplicates:
 
 
 def _all_duplicates(asking: Asking) -> list[DuplicateRow]:
-    return asking.kept.get("duplicates", lambda: list(duplicates(asking.connection, Query(asking.now)).rows))
+    return asking.keep("duplicates", lambda asking: list(duplicates(asking.connection, Query(asking.now)).rows))
 
 
 def duplicate_cmids(asking: Asking, question: DuplicatesQuestion) -> Duplicates:

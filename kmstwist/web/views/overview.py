@@ -59,6 +59,12 @@ class Overview:
     calls: Sequence[CallRow]
 
     @property
+    def wants_attention(self) -> bool:
+        """Whether a tile below the state counts what somebody should look at."""
+        n = self.numbers
+        return n is not None and any((n.expiring, n.expired, n.never, n.silent, n.shared_cmids, n.strangers))
+
+    @property
     def first_hosts(self) -> Sequence[HostRow]:
         """As many of the hosts as the page shows."""
         return self.hosts[:HOSTS]
@@ -66,7 +72,7 @@ class Overview:
 
 def overview(asking: Asking, question: SpanQuestion) -> Overview:
     """Look at everything."""
-    status, store, now = asking.status, asking.store, asking.now
+    status, store = asking.status, asking.store
     snapshot = status.snapshot
     counted = None if store is None else _count(asking)
     return Overview(
@@ -82,13 +88,21 @@ def overview(asking: Asking, question: SpanQuestion) -> Overview:
         lab=snapshot.lab,
         latency=[latency_row(each) for each in status.latency],
         audit=store is not None,
-        numbers=None if store is None else asking.kept.get("numbers", lambda: numbers(store, now)),
-        today=None if store is None else asking.kept.get("today", lambda: today(store, now)),
+        numbers=None if store is None else _numbers(asking),
+        today=None if store is None else _today(asking),
         activity=[] if store is None else _steps(asking, question.range),
         count=[] if counted is None else counted[0],
         count_note="" if counted is None else counted[1],
         calls=[] if store is None else latest_calls(store, Which(), LATEST),
     )
+
+
+def _numbers(asking: Asking) -> Numbers:
+    return asking.keep("numbers", lambda asking: numbers(asking.connection, asking.now))
+
+
+def _today(asking: Asking) -> Today:
+    return asking.keep("today", lambda asking: today(asking.connection, asking.now))
 
 
 def _hosts(asking: Asking) -> list[HostRow]:
@@ -98,21 +112,20 @@ def _hosts(asking: Asking) -> list[HostRow]:
 
 
 def _steps(asking: Asking, span: Range) -> list[StepRow]:
-    return asking.kept.get(f"steps {span}", lambda: steps(asking.connection, span, asking.now))
+    return asking.keep(f"steps {span}", lambda asking: steps(asking.connection, span, asking.now))
 
 
 def _asked(asking: Asking) -> dict[str, Asked]:
     # The same hours as the numbers of a day above them.
-    since = asking.now - timedelta(hours=23)
-    return asking.kept.get("asked today", lambda: asked(asking.connection, since))
+    return asking.keep("asked today", lambda asking: asked(asking.connection, asking.now - timedelta(hours=23)))
 
 
 def _count(asking: Asking) -> tuple[list[CountRow], str]:
-    def work() -> tuple[list[CountRow], str]:
+    def work(asking: Asking) -> tuple[list[CountRow], str]:
         report = count(asking.connection, Query(asking.now))
         return list(report.rows), report.note
 
-    return asking.kept.get("count", work)
+    return asking.keep("count", work)
 
 
 @dataclass(frozen=True, slots=True)
