@@ -5,9 +5,9 @@
 
 Makes a store (`benchmarks.estate`), or takes one that is there, and serves the site in a process of its own, whose
 reactor notes the longest time between two turns. Each page is asked several times over HTTP, once the server has made
-what it makes at its start: the first time, and the median of the others. Time is the processor's, of all threads of the server: other work on
-the machine hardly changes it. Then reports and downloads are asked, all at once, while somebody else looks at /livez.
-Prints Markdown.
+what it makes at its start: the first time, and the median of the others. Time is the processor's, of all threads of the
+server: other work on the machine hardly changes it. Then reports and downloads are asked, all at once, while somebody
+else looks at /livez. Prints Markdown.
 """
 
 from __future__ import annotations
