@@ -40,7 +40,10 @@ _TWISTDS = {
 
 def _texts(path: Path) -> Iterator[tuple[int, str]]:
     """The strings of a module with their lines; what is filled in later is one word in capitals."""
-    tree = ast.parse(path.read_text())
+    source = path.read_text()
+    if not re.search(r"kmstwist |twistd ", source):
+        return
+    tree = ast.parse(source)
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
