@@ -17,8 +17,10 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from kmstwist.logevents import DEFECT
+from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.web.answers import ReadOnly, send_sentence
 from kmstwist.web.asking import Asker
+from kmstwist.web.spool import PATIENCE
 from kmstwist.web.watch import Status
 
 #: Seconds between two looks while somebody listens, and looks after which a sign of life is sent.
@@ -31,17 +33,20 @@ MOST = 100
 class Listener:
     """One open page."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, late: Deadlines[Listener]) -> None:
         self.request = request
         self.reads = True
+        self.late = late
 
     def pauseProducing(self) -> None:
         """It does not read."""
         self.reads = False
+        self.late.set(self)
 
     def resumeProducing(self) -> None:
         """It reads again."""
         self.reads = True
+        self.late.pop(self, None)
 
     def stopProducing(self) -> None:
         """It is gone: `notifyFinish` says so."""
@@ -59,6 +64,10 @@ class Live(ReadOnly):
         self._listeners: list[Listener] = []
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
+        #: Those that do not read, with when they are sent away.
+        self._late: Deadlines[Listener] = Deadlines(
+            clock, PATIENCE, lambda late: late.request.channel.forceAbortClient()
+        )
         self._seen = ""
         self._quiet = 0
         self._log = Logger(namespace="kmstwist.web")
@@ -74,7 +83,7 @@ class Live(ReadOnly):
         if request.method == b"HEAD":
             request.finish()
             return NOT_DONE_YET
-        listener = Listener(request)
+        listener = Listener(request, self._late)
         self._listeners.append(listener)
         request.notifyFinish().addBoth(lambda _: self._left(listener))
         request.registerProducer(listener, True)
@@ -85,12 +94,14 @@ class Live(ReadOnly):
 
     def end(self) -> None:
         """End every stream: the site is about to close."""
+        self._late.stop()
         for listener in list(self._listeners):
             listener.request.unregisterProducer()
             listener.request.finish()
 
     def _left(self, listener: Listener) -> None:
         self._listeners.remove(listener)
+        self._late.pop(listener, None)
         if not self._listeners and self._loop.running:
             self._loop.stop()
 

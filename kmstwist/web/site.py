@@ -217,6 +217,8 @@ class StatusSite(Site):
         self.most = CONNECTIONS
         #: Those there are, by the client's address and port, with their transports.
         self._connections: dict[Any, Any] = {}
+        #: Those that had an answer since they asked last.
+        self._answers: set[Any] = set()
         self._silent: Deadlines[Any] = Deadlines(reactor, _REQUEST, self._cut)
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
@@ -268,6 +270,7 @@ class StatusSite(Site):
         def connection_lost(*args: Any) -> None:
             self._connections.pop(addr, None)
             self._silent.pop(addr, None)
+            self._answers.discard(addr)
             lost(*args)
 
         protocol.makeConnection, protocol.connectionLost = make_connection, connection_lost
@@ -281,11 +284,17 @@ class StatusSite(Site):
 
     def _answered(self, addr: Any) -> None:
         if addr in self._connections:
+            self._answers.add(addr)
             self._silent.set(addr)
 
     def _cut(self, addr: Any) -> None:
         transport = self._connections.get(addr)
-        if transport is not None:
+        if transport is not None and addr in self._answers:
+            # A slow client may still be reading its answer: what the kernel has of it stays its own.
+            self._answers.discard(addr)
+            self._silent.set(addr)
+            transport.loseConnection()
+        elif transport is not None:
             transport.abortConnection()
 
     def log(self, request: HttpRequest) -> None:

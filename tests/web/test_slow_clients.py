@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,10 +16,14 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.test.requesthelper import DummyRequest
 
-from kmstwist.telemetry.counters import Snapshot
+from kmstwist.findings import Health
+from kmstwist.telemetry.counters import Counters, Snapshot
+from kmstwist.web.api.downloads import Download
 from kmstwist.web.asking import Gone
 from kmstwist.web.site import make_site
 from kmstwist.web.spool import PATIENCE, Crowded, Spool
+from kmstwist.web.views.catalogue import VIEWS
+from kmstwist.web.watch import Status
 
 #: Text that compresses to about half of its length.
 TEXT = "".join(random.Random(1).choices("0123456789abcdef", k=400_000))
@@ -65,6 +70,57 @@ def test_an_answer_takes_as_long_as_it_takes_and_a_request_does_not() -> None:
         protocol.dataReceived(said)
     clock.advance(25)
     assert [each.aborted for each in transports] == [False, True]
+
+
+def test_who_still_reads_an_answer_is_not_cut_off_but_gets_no_more_time_than_that() -> None:
+    clock = Clock()
+    site = make_site(lambda: Snapshot("gateway", 0.0, Counters()), clock.seconds, reactor=clock)
+    address = IPv4Address("TCP", "127.0.0.1", 40_000)
+    protocol: Any = site.buildProtocol(address)
+    transport = Abortable(peerAddress=address)
+    protocol.makeConnection(transport)
+    protocol.dataReceived(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    clock.advance(16)
+    # Closed once all is written.
+    assert (transport.disconnecting, transport.aborted) == (True, False)
+    clock.advance(16)
+    assert transport.aborted
+
+
+async def _rows(*_: object) -> tuple[list[Any], list[str]]:
+    return [], ["more"]
+
+
+def test_a_download_that_nobody_reads_is_ended() -> None:
+    clock, gone = Clock(), Event()
+    request: Any = Pulled()
+    asker: Any = SimpleNamespace(piece=_rows)
+    status = Status(Snapshot("gateway", 0.0, Counters()), 0.0, Health.HEALTHY, 0.0, 0.0)
+    view = VIEWS["machines"]
+    download = Download(asker, view, view.question(), status, gone, clock)
+    request.write = lambda data: download.pauseProducing()
+    Deferred.fromCoroutine(download.send(request, "csv"))
+    for _ in range(3):
+        clock.advance(PATIENCE - 1)
+        assert not request.aborted
+        request.producer.resumeProducing()
+    clock.advance(PATIENCE)
+    assert request.aborted
+    download.stopProducing()
+    assert not clock.getDelayedCalls()
+
+
+def test_a_page_that_does_not_read_its_events_loses_its_place() -> None:
+    clock = Clock()
+    site = make_site(lambda: Snapshot("gateway", 0.0, Counters()), clock.seconds, reactor=clock)
+    live = site.resource.children[b"events"]
+    request: Any = Pulled()
+    live.render_GET(request)
+    request.producer.pauseProducing()
+    clock.advance(PATIENCE)
+    assert request.aborted
+    request.processingFailed(Failure(ConnectionDone()))
+    live.end()
 
 
 def sent(spool: Spool, request: Any) -> bytes:

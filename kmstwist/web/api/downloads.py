@@ -9,13 +9,15 @@ from threading import Event
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.web.server import Request
 from zope.interface import implementer
 
 from kmstwist.audit.reports.model import Report, ReportRow
 from kmstwist.audit.reports.render import as_data, to_csv
+from kmstwist.reactor import installed_reactor
 from kmstwist.web.asking import Asker
+from kmstwist.web.spool import PATIENCE
 from kmstwist.web.view import Question, View
 from kmstwist.web.watch import Status
 
@@ -50,9 +52,23 @@ def whole(view: View[Any], form: str, rows: Sequence[ReportRow]) -> bytes:
 
 @implementer(IPushProducer)
 class Download:
-    """Sends a long table piece by piece. No thread, turn or transaction is held while the client reads."""
+    """Sends a long table piece by piece. No thread, turn or transaction is held while the client reads.
 
-    def __init__(self, asker: Asker, view: View[Any], question: Question, status: Status, gone: Event) -> None:
+    One that has not taken a piece in a minute is sent away.
+    """
+
+    def __init__(
+        self,
+        asker: Asker,
+        view: View[Any],
+        question: Question,
+        status: Status,
+        gone: Event,
+        clock: IReactorTime | None = None,
+    ) -> None:
+        self._clock = clock or installed_reactor()
+        self._late: IDelayedCall | None = None
+        self._request: Request | None = None
         self._asker = asker
         self._view = view
         self._question = question
@@ -65,10 +81,14 @@ class Download:
         """The client has enough to read."""
         if self._reading is None:
             self._reading = Deferred()
+            self._late = self._clock.callLater(PATIENCE, self._cut)
 
     def resumeProducing(self) -> None:
         """The client has read what there was."""
         waiting, self._reading = self._reading, None
+        late, self._late = self._late, None
+        if late is not None and late.active():
+            late.cancel()
         if waiting is not None:
             waiting.callback(None)
 
@@ -77,6 +97,11 @@ class Download:
         self._gone.set()
         self.resumeProducing()
 
+    def _cut(self) -> None:
+        """The client has read too little for too long."""
+        if self._request is not None:
+            self._request.channel.forceAbortClient()
+
     async def send(self, request: Request, form: str) -> None:
         """Send everything. What goes wrong before the first byte is raised, so that the client can be told."""
         make = table_csv if form == "csv" else table_json
@@ -84,6 +109,7 @@ class Download:
         if self._gone.is_set():
             return
         request.setHeader("Content-Type", f"{KINDS[form]}; charset=utf-8")
+        self._request = request
         request.registerProducer(self, True)
         try:
             request.write((b"" if form == "csv" else b'{"rows": [\n') + make(self._view, rows))
@@ -103,6 +129,8 @@ class Download:
         finally:
             if not self._gone.is_set():
                 request.unregisterProducer()
+                # What is left in the buffer is the connection's, which is closed in time.
+                self.resumeProducing()
         if not self._gone.is_set():
             request.finish()
 
