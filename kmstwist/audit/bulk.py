@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import cache
 from itertools import chain
 from operator import itemgetter
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Executable, Table, bindparam, select
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.dml import Insert
 
 T = TypeVar("T")
@@ -41,13 +43,13 @@ def insert_for(dialect: str, table: Table) -> Any:
 
 
 def execute_many(connection: Connection, statement: Insert, rows: Sequence[dict[str, Any]]) -> None:
-    """Execute `statement` for each of `rows`, which all have a value for the same columns.
+    """Execute `statement`, an insert, for each of `rows`, which all have a value for the same columns.
 
     `statement` must be one object kept between calls (it is compiled once) and have no bound values of its own.
     """
     if connection.dialect.name == "sqlite":
-        text, values = _compiled(statement, tuple(rows[0]))
-        connection.exec_driver_sql(text, list(map(values, rows)))
+        for text, parameters in compiled_insertions(statement, rows):
+            _execute(connection, text, parameters)
     else:
         connection.execute(statement, rows)
 
@@ -120,6 +122,18 @@ class Prepared:
         cursor.close()
         return found
 
+    def each(self, connection: Connection, values: Mapping[str, Any]) -> Iterator[Sequence[Any]]:
+        """Execute it; its rows one by one, of which there may be many."""
+        if connection.dialect.name != "sqlite":
+            with connection.execute(self._statement, dict(values), execution_options={"yield_per": 100}) as found:
+                yield from found
+            return
+        with closing(self._directly(connection, values)) as cursor:
+            try:
+                yield from cursor
+            except sqlite3.Error as error:
+                raise _told(connection, self._text, error) from error
+
     def do(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Execute it, where it has no rows."""
         if connection.dialect.name != "sqlite":
@@ -128,10 +142,22 @@ class Prepared:
             self._directly(connection, values)
 
     def _directly(self, connection: Connection, values: Mapping[str, Any]) -> sqlite3.Cursor:
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
         values = {**self._fixed, **values}
-        return driver.execute(self._text, [values[name] for name in self._order])
+        return _execute(connection, self._text, [values[name] for name in self._order])
+
+
+def _execute(connection: Connection, text: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    try:
+        return driver.execute(text, parameters)
+    except sqlite3.Error as error:
+        raise _told(connection, text, error) from error
+
+
+def _told(connection: Connection, text: str, error: sqlite3.Error) -> BaseException:
+    """The driver's error as SQLAlchemy's, which is what everybody expects of a connection."""
+    return DBAPIError.instance(text, None, error, sqlite3.Error, dialect=connection.dialect)
 
 
 def present(connection: Connection, column: Column[bytes], values: Sequence[bytes]) -> set[bytes]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine
 
 from kmstwist.audit import schema
@@ -19,6 +21,7 @@ from kmstwist.audit.events.model import BrokenEvent, Event, EventError, RawEvent
 from kmstwist.audit.events.reading.blocks import read_blocks
 from kmstwist.audit.events.reading.files import encoding_of
 from kmstwist.audit.events.reading.json import read_json
+from kmstwist.audit.events.reading.plain_xml import NAMESPACE, read_plain
 from kmstwist.audit.events.reading.table import looks_like_table, read_table
 from kmstwist.audit.events.reading.times import Times, check, client_clock, iso_to_ms
 from kmstwist.audit.events.reading.xml import parse_event, read_xml
@@ -36,6 +39,44 @@ from tests.audit.making import DAY, START, at_first_release, known, opaque, uuid
 
 NOW = 1_790_000_000_000
 NINE = ["0x0", "25", "pc1.example.com", uuid("a"), "2026/06/01 10:00", "0", "1", "43200", uuid("w")]
+
+
+# As Windows writes it.
+PLAIN = (
+    f"<Event xmlns='{NAMESPACE}'><System><Provider Name='Microsoft-Windows-Security-SPP' "
+    "Guid='{E23B33B0-C8C9-472C-A5F9-F2BDFEA0F156}' EventSourceName='Software Protection Platform Service'/>"
+    "<EventID Qualifiers='16384'>12290</EventID><Version>0</Version><Level>4</Level><Task>0</Task><Opcode>0</Opcode>"
+    "<Keywords>0x80000000000000</Keywords><TimeCreated SystemTime='2026-06-01T10:00:00.1234567Z'/>"
+    "<EventRecordID>7</EventRecordID><Correlation/><Execution ProcessID='0' ThreadID='0'/>"
+    "<Channel>Key Management Service</Channel><Computer>kms1.example.com</Computer><Security/></System><EventData>"
+    f"<Data></Data>{''.join(f'<Data>{value}</Data>' for value in NINE)}</EventData></Event>"
+)
+
+
+def test_the_form_of_windows_is_read_without_a_parser() -> None:
+    event = read_plain(PLAIN, "here")
+    assert event is not None
+    assert event == parse_event(PLAIN, "here")
+    assert (event.strings, event.computer, event.record_id) == (["", *NINE], "kms1.example.com", 7)
+
+
+@given(
+    st.integers(0, len(PLAIN)),
+    st.integers(0, 60),
+    st.sampled_from(
+        ["", " ", "'", '"', "<", ">", "&", "&amp;", "/", "\n", "\0", "\x85", "\ud800", "\uffff", "ä", "<Data/>"]
+    )
+    | st.text(max_size=4)
+    | st.tuples(st.integers(0, len(PLAIN)), st.integers(0, 60)).map(lambda cut: PLAIN[cut[0] : sum(cut)]),
+)
+def test_what_is_read_without_a_parser_is_what_the_parser_reads(at: int, gone: int, instead: str) -> None:
+    text = PLAIN[:at] + instead + PLAIN[at + gone :]
+    read: RawEvent | BrokenEvent | None
+    try:
+        read = read_plain(text, "here")
+    except ValueError as error:
+        read = BrokenEvent("here", str(error))
+    assert read is None or read == parse_event(text, "here")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import Column, Connection, bindparam, or_, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import Prepared
@@ -74,8 +74,6 @@ def known_events(connection: Connection, events: Sequence[Event], *, first: bool
     Those stored by the first release are under their whole fingerprint; where not `first`, the store has none of them.
     """
     found: dict[bytes, list[Known]] = defaultdict(list)
-    table = schema.events
-    columns = (table.c.fingerprint, table.c.computer, table.c.event_record_id, table.c.at, table.c.record_id)
     for facts in _chunks(sorted({event.facts for event in events})):
         halves = [*facts, *([facts[-1]] * (_ASKED - len(facts)))]
         ranges = dict(zip(_LOW, [half + _LEAST for half in halves], strict=True))
@@ -84,7 +82,8 @@ def known_events(connection: Connection, events: Sequence[Event], *, first: bool
             known = _known(row)
             found[known.fingerprint[:8]].append(known)
     for old in _chunks([event.first_fingerprint for event in events] if first else []):
-        for row in connection.execute(select(*columns).where(table.c.fingerprint.in_(old))):
+        wholes = [*old, *([old[-1]] * (_ASKED - len(old)))]
+        for row in _ask_whole().rows(connection, dict(zip(_LOW, wholes, strict=True))):
             known = _known(row)
             found[known.fingerprint].append(known)
     return found
@@ -100,12 +99,19 @@ _LEAST, _MOST = bytes(8), b"\xff" * 8
 
 @cache
 def _ask() -> Prepared:
+    column = schema.events.c.fingerprint
+    ranges = [column.between(bindparam(low), bindparam(high)) for low, high in zip(_LOW, _HIGH, strict=True)]
+    return Prepared(select(*_columns()).where(or_(*ranges)))
+
+
+@cache
+def _ask_whole() -> Prepared:
+    return Prepared(select(*_columns()).where(schema.events.c.fingerprint.in_([bindparam(name) for name in _LOW])))
+
+
+def _columns() -> Sequence[Column[Any]]:
     table = schema.events
-    ranges = [
-        table.c.fingerprint.between(bindparam(low), bindparam(high)) for low, high in zip(_LOW, _HIGH, strict=True)
-    ]
-    columns = (table.c.fingerprint, table.c.computer, table.c.event_record_id, table.c.at, table.c.record_id)
-    return Prepared(select(*columns).where(or_(*ranges)))
+    return (table.c.fingerprint, table.c.computer, table.c.event_record_id, table.c.at, table.c.record_id)
 
 
 def _chunks(values: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

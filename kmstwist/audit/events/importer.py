@@ -161,6 +161,7 @@ class Importer:
             for event in batch:
                 stored = self._find(known, event)
                 row: dict[str, Any] | None = None
+                completed = False
                 if stored is None:
                     row = self._row(event)
                     fresh.append(row)
@@ -168,7 +169,7 @@ class Importer:
                     known[event.facts].append(stored)
                     result.imported += 1
                 else:
-                    self._complete(connection, stored, event)
+                    completed = self._complete(connection, stored, event)
                     result.known += 1
                 # One that stands in a file twice waits already.
                 if event.event_id != REQUEST_ANSWERED or stored.met:
@@ -181,7 +182,10 @@ class Importer:
                 if gateways.any_within(event.at - self._joiner.window, event.at + self._joiner.window):
                     waiting.put(stored.fingerprint, event)
                 elif row is None:
-                    alone.append(told)
+                    if completed or not told.has_own:
+                        alone.append(told)
+                    else:
+                        result.alone += 1
                 elif (record := record_of(told, self._privacy)) is not None:
                     row["record_id"] = record.record_id
                     records.append(record)
@@ -200,18 +204,19 @@ class Importer:
         alike = known.get(event.facts)
         return find(alike, event, self._computer(event)) if alike else None
 
-    def _complete(self, connection: Connection, stored: Known, event: Event) -> None:
-        """Add what the format that a stored event came in left out, and this one has."""
+    def _complete(self, connection: Connection, stored: Known, event: Event) -> bool:
+        """Add what the format that a stored event came in left out, and this one has; whether there was anything."""
         computer = self._computer(event) if not stored.computer else stored.computer
         number = event.record_id if stored.number is None else stored.number
         if (computer, number) == (stored.computer, stored.number):
-            return
+            return False
         changes: dict[str, Any] = {"computer": computer, "event_record_id": number}
         if event.event_id in CLIENT_EVENTS:
             changes["machine"] = self._privacy.machine(event.machine)
         table = schema.events
         connection.execute(table.update().where(table.c.fingerprint == stored.fingerprint).values(**changes))
         stored.computer, stored.number = computer, number
+        return True
 
     def _computer(self, event: Event) -> str:
         # A client's own events are logged by the machine they are about.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from typing import Any
 
 REQUEST_SENT = 12288
 ANSWER_PROCESSED = 12289
@@ -27,7 +28,8 @@ _LOGGED_BY = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+# Neither this nor `Event` is frozen, which nobody makes use of: making one would take twice as long.
+@dataclass(slots=True)
 class RawEvent:
     """An event as a file has it: its strings, its text, or both.
 
@@ -47,7 +49,12 @@ class RawEvent:
     @property
     def is_kms(self) -> bool:
         """Whether it is an event of KMS: by its number, and by who logged it where that is known."""
-        return self.event_id in KMS_EVENTS and (not self.source or logged_by_kms(self.source))
+        return is_kms(self.event_id, self.source)
+
+
+def is_kms(event_id: int, source: str) -> bool:
+    """Whether an event of this number, logged by `source`, is one of KMS; of an unknown source ("") it may be."""
+    return event_id in KMS_EVENTS and (not source or logged_by_kms(source))
 
 
 @lru_cache(maxsize=256)
@@ -68,7 +75,23 @@ class EventError(ValueError):
     """An event is not what its kind has; the text says which of its strings, or what is missing."""
 
 
-@dataclass(frozen=True)
+class _Kept:
+    """A property computed once for each object. As `functools.cached_property`, without Python 3.11's lock: there are
+    a hundred thousand objects, each known to one thread."""
+
+    def __init__(self, compute: Callable[[Any], bytes]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, event: object, _owner: type) -> bytes:
+        kept = event.__dict__[self._name] = self._compute(event)
+        return kept
+
+
+@dataclass
 class Event:
     """A KMS event understood. What an event of its kind does not say is None.
 
@@ -93,7 +116,7 @@ class Event:
     client_time: str | None = None
     target: str | None = None
 
-    @cached_property
+    @_Kept
     def facts(self) -> bytes:
         """8 bytes that are the same for what this event says in every format.
 
@@ -115,13 +138,13 @@ class Event:
         )
         return hashlib.blake2b(repr(told).encode("utf-8", "replace"), digest_size=8).digest()
 
-    @cached_property
+    @_Kept
     def fingerprint(self) -> bytes:
         """16 bytes that tell this event from all others: what it says, and where and when it was logged."""
         told = f"{self.computer.lower()}\0{self.record_id}\0{self.at}"
         return self.facts + hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=8).digest()
 
-    @cached_property
+    @_Kept
     def first_fingerprint(self) -> bytes:
         """The fingerprint that the first release stored for this event."""
         told = [

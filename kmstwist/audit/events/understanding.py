@@ -131,13 +131,14 @@ _BEFORE = 16
 
 
 def _row_of(layout: Sequence[tuple[str, Kind]]) -> re.Pattern[str]:
-    """What the strings of an event look like with a NUL between them; each value is a group."""
-    values = r"\0".join(f"({kind.looks})" for _, kind in layout)
+    """What the strings of an event look like with a NUL between them; each value that has a field is a group."""
+    values = r"\0".join(f"({kind.looks})" if field else f"(?:{kind.looks})" for field, kind in layout)
     return re.compile(rf"(?:[^\0]*\0){{0,{_BEFORE}}}?{values}(?:\0|\Z)")
 
 
 # One step for the many events that are as they should be: a log has a hundred thousand of them.
 _ROWS = {event_id: _row_of(layout) for event_id, layout in _LAYOUTS.items()}
+_READ = {event_id: [(field, kind.read) for field, kind in layout if field] for event_id, layout in _LAYOUTS.items()}
 
 
 def understand(raw: RawEvent) -> Event | None:
@@ -155,6 +156,8 @@ def understand(raw: RawEvent) -> Event | None:
 
 def facts_of(event_id: int, strings: Sequence[str], message: str) -> dict[str, Any]:
     """The fields of `Event` that a KMS event's strings tell, or its text where they do not. Raises EventError."""
+    if event_id in _LAYOUTS and (facts := _row_facts(event_id, strings)) is not None:
+        return facts
     strings = [text.strip() for text in strings]
     told = any(strings)
     if not told and not message.strip():
@@ -202,15 +205,20 @@ def _unpacked(strings: Sequence[str]) -> Sequence[str]:
 
 def _read_aligned(event_id: int, strings: Sequence[str]) -> dict[str, Any]:
     """The facts in strings of which some in a row are what the event's layout has."""
-    layout = _LAYOUTS[event_id]
+    facts = _row_facts(event_id, strings)
+    return _read_each(event_id, strings) if facts is None else facts
+
+
+def _row_facts(event_id: int, strings: Sequence[str]) -> dict[str, Any] | None:
+    """The same, told from all strings at once; None where they are not what they should be."""
     row = "\0".join(strings)
-    if (found := _ROWS[event_id].match(row)) is not None and row.count("\0") == len(strings) - 1:
-        try:
-            return {field: kind.read(text) for (field, kind), text in zip(layout, found.groups(), strict=True) if field}
-        except ValueError:
-            # A number that is too large.
-            pass
-    return _read_each(event_id, strings)
+    if (found := _ROWS[event_id].match(row)) is None or row.count("\0") != len(strings) - 1:
+        return None
+    try:
+        return {field: read(text) for (field, read), text in zip(_READ[event_id], found.groups(), strict=True)}
+    except ValueError:
+        # A number that is too large.
+        return None
 
 
 def _read_each(event_id: int, strings: Sequence[str]) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.records import Record
+from kmstwist.audit.sums.keys import IN_THE_HOUR, the_hour_of
 from kmstwist.audit.sums.table import Row, SummaryTable
 
 
@@ -31,9 +33,8 @@ def of(record: Record) -> Row | None:
     }
 
 
-def _standing(record: Record) -> ColumnElement[bool]:
-    hour = record.at // schema.HOUR_MS
-    return schema.records.c.at.between(hour * schema.HOUR_MS, (hour + 1) * schema.HOUR_MS - 1)
+def _standing(record: Record) -> tuple[ColumnElement[bool], dict[str, Any]]:
+    return IN_THE_HOUR, the_hour_of(record)
 
 
 def about(_names: Collection[str]) -> None:

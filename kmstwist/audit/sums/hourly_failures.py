@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import and_
+from sqlalchemy import bindparam
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.records import Record
-from kmstwist.audit.sums.keys import named, network_of, outcome
+from kmstwist.audit.sums.keys import IN_THE_HOUR, named, network_of, outcome, the_hour_of
 from kmstwist.audit.sums.table import Row, SummaryTable
 
 
@@ -33,12 +34,11 @@ def of(record: Record) -> Row | None:
     }
 
 
-def _standing(record: Record) -> ColumnElement[bool]:
-    table, hour = schema.records, record.at // schema.HOUR_MS
-    return and_(
-        table.c.client == record.client,
-        table.c.at.between(hour * schema.HOUR_MS, (hour + 1) * schema.HOUR_MS - 1),
-    )
+_OF_THE_CLIENT = (schema.records.c.client == bindparam("its_client")) & IN_THE_HOUR
+
+
+def _standing(record: Record) -> tuple[ColumnElement[bool], dict[str, Any]]:
+    return _OF_THE_CLIENT, {"its_client": record.client} | the_hour_of(record)
 
 
 def about(names: Collection[str]) -> ColumnElement[bool]:

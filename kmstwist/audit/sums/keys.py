@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import ip_network
+from typing import Any
 
-from sqlalchemy import Table, func
+from sqlalchemy import Table, bindparam, func
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
@@ -55,15 +56,32 @@ def outcome(record: Record) -> tuple[str, int]:
     return "hresult", record.hresult
 
 
-def same_machine(record: Record) -> ColumnElement[bool]:
-    """The stored records whose `machine_key` is that of `record`."""
-    table = schema.records
+def same_machine(record: Record) -> tuple[ColumnElement[bool], dict[str, Any]]:
+    """The stored records whose `machine_key` is that of `record`: a condition, and the values of its parameters."""
     if record.machine:
-        return named(table, [record.machine.lower()])
-    return (table.c.client == record.client) & table.c.machine.is_(None)
+        name = record.machine.lower()
+        return _OF_THE_NAME if name.isascii() else _OF_ANY_NAME, {"its_name": name}
+    return _OF_THE_ADDRESS, {"its_address": record.client}
 
 
 def named(table: Table, names: Collection[str]) -> ColumnElement[bool]:
     """The rows of a table with the columns of a machine's name that have one of these names, in lower case."""
     # The first half lets SQLite read the index of names only, and not all records.
     return table.c.machine.is_not(None) & func.lower(table.c.machine).in_(names)
+
+
+_RECORDS = schema.records.c
+IN_THE_HOUR = _RECORDS.at.between(bindparam("its_hour"), bindparam("hour_end"))
+
+
+def the_hour_of(record: Record) -> dict[str, Any]:
+    """The values of the parameters of `IN_THE_HOUR`: the hour that `record` is in."""
+    begin = record.at // schema.HOUR_MS * schema.HOUR_MS
+    return {"its_hour": begin, "hour_end": begin + schema.HOUR_MS - 1}
+
+
+_NAMED = _RECORDS.machine.is_not(None)
+# By the index of names, which knows A to Z only, or through all of it.
+_OF_THE_NAME = _NAMED & (schema.caseless(_RECORDS.machine) == bindparam("its_name"))
+_OF_ANY_NAME = _NAMED & (func.lower(_RECORDS.machine) == bindparam("its_name"))
+_OF_THE_ADDRESS = (_RECORDS.client == bindparam("its_address")) & _RECORDS.machine.is_(None)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -29,7 +29,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import Prepared, Statement, compiled_insertions, execute_many, insert_for
 from kmstwist.audit.records import Record
-from kmstwist.audit.rows import from_row
+from kmstwist.audit.rows import COLUMNS, from_values
 
 Row = dict[str, Any]
 Condition = ColumnElement[bool]
@@ -40,13 +40,14 @@ class SummaryTable:
     """A summary table's definition.
 
     `of` makes the row of one record, with a value for every column, or None for a record that the table does not
-    count. `standing` selects the stored records that may stand in the same row as a given one; `about` the table's rows
-    that are about a machine of one of these names (in lower case) or addresses, None in a table about nobody.
+    count. `standing` selects the stored records that may stand in the same row as a given one: a condition, of which
+    there are few, and the values of its parameters. `about` selects the table's rows that are about a machine of one of
+    these names (in lower case) or addresses, None in a table about nobody.
     """
 
     table: Table
     of: Callable[[Record], Row | None]
-    standing: Callable[[Record], Condition]
+    standing: Callable[[Record], tuple[Condition, dict[str, Any]]]
     about: Callable[[Collection[str]], Condition | None]
     added: tuple[str, ...] = ("calls",)
     first: str | None = None
@@ -196,15 +197,11 @@ class SummaryTable:
 
     def _left(self, connection: Connection, record: Record, gone: Row, *, newest_first: bool) -> Iterator[Row]:
         """What the stored records that stand in the row of `gone` add, in the order of time."""
-        table, key = schema.records, self.key_of(gone)
-        order = (table.c.at.desc(), table.c.seq.desc()) if newest_first else (table.c.at, table.c.seq)
-        some = select(table).where(self.standing(record)).order_by(*order)
-        found = connection.execute(some.execution_options(yield_per=100))
-        with found:
-            for stored in found:
-                row = self.of(from_row(stored))
-                if row is not None and self.key_of(row) == key:
-                    yield row
+        key, (condition, values) = self.key_of(gone), self.standing(record)
+        for stored in _in_order(condition, newest_first=newest_first).each(connection, values):
+            row = self.of(from_values(stored))
+            if row is not None and self.key_of(row) == key:
+                yield row
 
     @cached_property
     def _this(self) -> Condition:
@@ -236,3 +233,11 @@ class SummaryTable:
         if self.last is None or self.hourly:
             return self.table.c.hour < at // schema.HOUR_MS
         return self.table.c[self.last] < at
+
+
+@cache
+def _in_order(condition: Condition, *, newest_first: bool) -> Prepared:
+    """The stored records of a condition, in the order of time."""
+    table = schema.records.c
+    order = (table.at.desc(), table.seq.desc()) if newest_first else (table.at, table.seq)
+    return Prepared(select(*(table[name] for name in COLUMNS)).where(condition).order_by(*order))

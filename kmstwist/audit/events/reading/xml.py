@@ -17,6 +17,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from kmstwist.audit.events.model import BrokenEvent, RawEvent, record_number
+from kmstwist.audit.events.reading.plain_xml import read_plain
 from kmstwist.audit.events.reading.times import iso_to_ms
 
 CHUNK = 1 << 16
@@ -55,16 +56,24 @@ def read_xml(text: TextIO) -> Iterator[RawEvent | BrokenEvent]:
     size = 0
     for line, event in _cut(text):
         if isinstance(event, BrokenEvent):
+            read: RawEvent | BrokenEvent | None = event
+        elif (read := _plain(event, line)) is None:
+            waiting.append((line, event))
+            size += len(event)
+        if waiting and (read is not None or len(waiting) >= TOGETHER or size >= CHUNK):
             yield from _parse_all(waiting)
             waiting, size = [], 0
-            yield event
-            continue
-        waiting.append((line, event))
-        size += len(event)
-        if len(waiting) >= TOGETHER or size >= CHUNK:
-            yield from _parse_all(waiting)
-            waiting, size = [], 0
+        if read is not None:
+            yield read
     yield from _parse_all(waiting)
+
+
+def _plain(text: str, line: int) -> RawEvent | BrokenEvent | None:
+    place = f"line {line}"
+    try:
+        return read_plain(text, place)
+    except (ValueError, OverflowError) as error:
+        return BrokenEvent(place, str(error))
 
 
 def _parse_all(events: Sequence[tuple[int, str]]) -> Iterator[RawEvent | BrokenEvent]:
