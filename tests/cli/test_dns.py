@@ -78,7 +78,10 @@ def test_a_refusal_is_a_sentence_with_its_code_and_the_other_domains_are_done(st
         ("missing.corp.test", "missing.corp.test does not exist"),
         ("text.corp.test", "text.corp.test exists, but has no"),
         ("alias.corp.test", "alias.corp.test is an alias (CNAME) of gw.corp.test"),
-        ("away.corp.test", "away.corp.test is an alias (CNAME) of gw.elsewhere.example"),
+        (
+            "away.corp.test",
+            "of gw.elsewhere.example, and an SRV record must not lead to an alias (RFC 2782): name a host",
+        ),
     ],
 )
 def test_a_host_without_an_address_is_told_before_it_is_published(

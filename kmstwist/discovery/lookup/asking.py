@@ -22,6 +22,10 @@ from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
 #: Seconds for which a server that gave no answer is asked after the others.
 LAST_FOR = 60.0
 
+#: Seconds that a silent server has for itself before the next is asked as well; Windows' own resolver gives one, too
+#: (Microsoft, "DNS client resolution timeouts", KB 2834226).
+HEAD_START = 1.0
+
 #: What says that a server is away; a SERVFAIL or a refusal is about the one name.
 _AWAY = {LookupProblem.TIMEOUT, LookupProblem.CLOSED, LookupProblem.NO_ROUTE}
 

@@ -28,7 +28,7 @@ from kmstwist.discovery.lookup.answers import (
     SrvAnswer,
     Zone,
 )
-from kmstwist.discovery.lookup.asking import Race, Standing
+from kmstwist.discovery.lookup.asking import HEAD_START, Race, Standing
 from kmstwist.discovery.lookup.exchange import NoAnswer, Silence, exchange
 from kmstwist.discovery.lookup.names import DEFAULT_TIMEOUTS, service_name
 from kmstwist.discovery.lookup.srv import SrvRecord
@@ -75,8 +75,8 @@ class Lookup:
     """Looks names up at `servers` (addresses with ports); without any, at those this machine is configured with.
 
     `servers` may be given other values at any time, and resolv.conf is read again when it has changed. `timeouts` are
-    the seconds to wait for each server, try by try, the first of them until the next server is asked too; `reactor`
-    provides UDP, TCP and time.
+    the seconds to wait for each server, try by try; the next server is asked beside it sooner. `reactor` provides UDP,
+    TCP and time.
     """
 
     def __init__(
@@ -163,7 +163,8 @@ class Lookup:
             return await self._ask_server(server, name, kind)
 
         servers = self.servers or system_servers()
-        answer, server = await Race(self._reactor, servers, ask, self._standing, self._timeouts[0]).run()
+        head_start = min(self._timeouts[0], HEAD_START)
+        answer, server = await Race(self._reactor, servers, ask, self._standing, head_start).run()
         return _Reply(answer.rcode() != dns.rcode.NXDOMAIN, answer.answer, answer.authority, server)
 
     async def _ask_server(

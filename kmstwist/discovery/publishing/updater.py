@@ -139,15 +139,18 @@ class Updater:
         target = publication.target
         try:
             aliases = (await self._lookup.host(target)).aliases
+            instead = aliases[-1] if aliases else ""
         except LookupFailed as failed:
             aliases = (failed.name,) if failed.name not in (target, "") else ()
             if not aliases:
                 return str(failed) if failed.says_no else ""
+            # It would lead to nothing, or nobody knows whether it does.
+            instead = "a host that has an address"
         if not aliases:
             return ""
         return (
             f"{target} is an alias (CNAME) of {aliases[-1]}, and an SRV record must not lead to an alias (RFC 2782): "
-            f"name {aliases[-1]} instead."
+            f"name {instead} instead."
         )
 
     async def _may(self, found: _Found, publication: Publication) -> bool:
