@@ -24,7 +24,14 @@ def test_every_page_with_commands_has_its_stage() -> None:
 
 
 @pytest.mark.needs("ip", "unshare", "curl")
-@pytest.mark.parametrize("page", [page for page in WITH_COMMANDS if page in STAGES and STAGES[page].skip is None])
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.needs(*STAGES[page].needs))
+        for page in WITH_COMMANDS
+        if page in STAGES and STAGES[page].skip is None
+    ],
+)
 def test_what_a_page_says_is_typed_and_printed(page: str, tmp_path: Path) -> None:
     if subprocess.run([*_OWN, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no namespaces of one's own may be made here")
