@@ -122,12 +122,16 @@ class Asker:
         finally:
             self._renewing = False
 
-    async def warm(self, views: Sequence[View[Any]], make: Callable[[View[Any], Question, Status, Answer], T]) -> None:
-        """Ask the views and make their pages, one after the other, so that who looks first need not wait."""
-        for view in views:
+    async def warm(
+        self,
+        asked: Sequence[tuple[View[Any], Question]],
+        make: Callable[[View[Any], Question, Status, Answer], T],
+    ) -> None:
+        """Ask views and make their pages, one after the other, so that who looks first need not wait."""
+        for view, question in asked:
             if self._ended:
                 return
-            status, question = await self.watch.status(), view.question()
+            status = await self.watch.status()
             with suppress(NoAudit, StoreTrouble):
                 await self.ask(view, question, status, Event(), partial(make, view, question, status))
 

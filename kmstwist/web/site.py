@@ -45,7 +45,12 @@ CONNECTIONS = 500
 _REQUEST = 15.0
 #: Seconds after the start at which the first pages are made.
 _WARM = 1.0
-_WARMED = ("overview", "machines", "activity", "products", "networks", "hosts", "duplicates", "refusals")
+_FIRST = ("overview", "machines", "activity", "products", "networks", "hosts", "duplicates", "refusals")
+_WARMED: tuple[tuple[str, dict[str, str]], ...] = (
+    *((name, {}) for name in _FIRST),
+    ("activity", {"by": "network"}),
+    *(("overview", {"range": span}) for span in ("week", "90days")),
+)
 
 
 class Alive(ReadOnly):
@@ -238,8 +243,8 @@ class StatusSite(Site):
         def make(view: View[Any], question: Question, status: Status, answer: Answer) -> None:
             Page(self._asker, view).html(status, answer, question, {})
 
-        views = [VIEWS[name] for name in _WARMED]
-        Deferred.fromCoroutine(self._asker.warm(views, make)).addErrback(self._defect)
+        asked = [(VIEWS[name], VIEWS[name].question.model_validate(words)) for name, words in _WARMED]
+        Deferred.fromCoroutine(self._asker.warm(asked, make)).addErrback(self._defect)
 
     def _defect(self, failure: Failure) -> None:
         DEFECT.emit(Logger(namespace="kmstwist.web"), detail="the first pages", traceback=failure.getTraceback())

@@ -46,6 +46,11 @@ HOSTILE = (
     "x" * 255,
     "../../../etc/passwd?a=1&b=2#c",
     "one\ntwo\tthree",
+    # Letters whose small ones are others', or two.
+    "\u212aELVIN-\u212a",
+    "\u0130STANBUL-\u00df-\u1e9e",
+    "\ufb01le-\u2028-\U0001f5a5\ufe0f",
+    "%2e%2e%2f%00;--\\\\host\\share",
 )
 _UP, _HOURS, _STEP = 3 * 86_400, 6, 300
 

@@ -253,6 +253,16 @@ def test_a_mistake_is_told_beside_its_field(sites: Sites, browser_page: PageMake
     expect(page.get_by_role("searchbox")).to_have_value("lab")
 
 
+def test_a_page_whose_server_does_not_answer_any_more_says_of_when_it_is(sites: Sites, browser_page: PageMaker) -> None:
+    page, _ = browser_page(width=390)
+    page.route("**/events", lambda route: route.abort())
+    page.goto(sites.urls["busy"])
+    expect(page.locator("#live")).to_contain_text("the server does not answer")
+    assert page.evaluate("getComputedStyle(document.querySelector('.pill')).filter") == "grayscale(1)"
+    assert cut(page) == []
+    assert faults(page) == []
+
+
 def test_an_open_page_follows_what_happens(sites: Sites, browser_page: PageMaker) -> None:
     """Last: it changes what the others look at."""
     page, complaints = browser_page()

@@ -100,16 +100,22 @@
   const say = (text, on) => {
     sign.textContent = text;
     sign.toggleAttribute("data-on", on);
+    sign.classList.toggle("lost", !on);
+    document.documentElement.toggleAttribute("data-lost", !on);
   };
   const events = new EventSource("/events");
-  let first = true;
+  let first = true, lost = null;
   events.addEventListener("open", () => {
     say("Live", true);
+    lost = null;
     // What was missed while the stream was away.
     if (!first) refresh();
     first = false;
   });
-  events.addEventListener("error", () => say("Not live: the server does not answer", false));
+  events.addEventListener("error", () => {
+    lost ??= new Date();
+    say(`As of ${local.moment(lost)}: the server does not answer`, false);
+  });
   events.addEventListener("change", () => {
     if (!document.hidden) refresh(); else again = true;
   });

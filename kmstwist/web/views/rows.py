@@ -92,8 +92,11 @@ def finding_row(snapshot: Snapshot, standing: Standing) -> FindingRow:
         cure = "Name your KMS host under [[gateway.upstreams]] of the configuration."
         words = "no KMS host has been known", "None is configured, and DNS names none", cure, ""
     else:
-        if (cure := finding.cure).startswith("kmstwist "):
+        cure, command = _CURES.get(finding.check, ("", "")) if not finding.cure else (finding.cure, "")
+        if cure.startswith("kmstwist "):
             cure, command = "", cure
+        if finding.check.startswith("hosts in "):
+            cure = "Name it under [[gateway.upstreams]] if it is yours; delete its _vlmcs._tcp record if it is not."
         # What is wrong, then more of it.
         text, _, detail = re.sub(r"; | \(", ": ", finding.text, count=1).partition(": ")
         words = text, detail.removesuffix(")"), cure, command
@@ -107,6 +110,11 @@ def _of_host(host: UpstreamState) -> tuple[str, str, str, str]:
     return f"{host.name} has not answered", host.detail, _LOOK, _probe(host)
 
 
+#: What to do about findings that say none.
+_CURES = {
+    "audit": ("See what is wrong with it", "kmstwist doctor"),
+    "central store": ("See what is wrong with it", "kmstwist doctor"),
+}
 _LOOK = "See that it runs, and that its port is open from here"
 
 
