@@ -19,7 +19,7 @@ from kmstwist.audit.engine import StoreError, open_central_reader, open_engine, 
 from kmstwist.audit.events.identity import Known, same_computer
 from kmstwist.audit.events.model import BrokenEvent, Event, EventError, RawEvent
 from kmstwist.audit.events.reading.blocks import read_blocks
-from kmstwist.audit.events.reading.files import encoding_of
+from kmstwist.audit.events.reading.files import encoding_of, read_events
 from kmstwist.audit.events.reading.json import read_json
 from kmstwist.audit.events.reading.plain_xml import NAMESPACE, read_plain
 from kmstwist.audit.events.reading.table import looks_like_table, read_table
@@ -137,6 +137,9 @@ def test_strings_say_the_same_however_a_format_hands_them_over(strings: list[str
         "2026/06/01 10:61",
         "2026/06/01 44:00",
         "2026/06/01 10:00 7",
+        "2026-06-01T10:61:00Z",
+        "2026-02-30 10:00:00",
+        "2026-06-01T10:00:00+99:00",
     ],
 )
 def test_a_time_that_cannot_be_read_is_told_with_the_cure(text: str) -> None:
@@ -154,6 +157,46 @@ def test_a_time_when_nothing_can_have_been_logged_is_refused() -> None:
         iso_to_ms("June")
     assert client_clock("2026/06/01 10:00") == datetime(2026, 6, 1, 10)
     assert client_clock("2026/02/31 10:00") is client_clock(None) is None
+
+
+JSON_EVENT = json.dumps({"Id": 12290, "TimeCreated": "2026-06-01T10:00:00Z", "RecordId": 5, "Properties": NINE})
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "said"),
+    [
+        (f"[{JSON_EVENT},", "the file's end", "the list of events is not closed there: the file was cut off"),
+        ("[" * 9, "the file's end", "the list of events is not closed there"),
+        ('{"value": [' + JSON_EVENT, "the file's end", "the list of events is not closed there"),
+        (JSON_EVENT[:60], "event 1", "no JSON from here on: the file ends within the event; the file is damaged"),
+        (JSON_EVENT.replace(", ", " ", 1), "event 1", 'no JSON from here on: at \'{"Id": 12290 "TimeCr'),
+        (JSON_EVENT.replace("5", "5" * 5000, 1), "event 1", "a number of more digits than any event has"),
+        (f"<Events>{PLAIN}", "the file's end", "the element around the events is not closed there: the file was cut"),
+        (PLAIN.replace("kms1", "kms1&"), "line 1", "no well-formed XML at '"),
+        (PLAIN.replace("<System>", "<!DOCTYPE a><System>"), "line 1", "no well-formed XML at"),
+        (
+            PLAIN.replace("10:00:00", "10:61:00"),
+            "line 1",
+            "is one that no calendar and clock have; the file is damaged",
+        ),
+    ],
+)
+def test_what_is_damaged_is_told_with_its_place_and_in_words(tmp_path: Path, text: str, place: str, said: str) -> None:
+    path = tmp_path / "export"
+    path.write_text(text, "utf-16", "surrogatepass")
+    *_, broken = read_events(path, now=NOW)
+    assert isinstance(broken, BrokenEvent)
+    assert (broken.place, said in broken.why) == (place, True), broken
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "[\n]\n", f"[{JSON_EVENT}]", JSON_EVENT, f"<Events>{PLAIN}</Events>\n", "<Events/>"]
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be"])
+def test_what_is_whole_is_not_called_damaged(tmp_path: Path, text: str, encoding: str) -> None:
+    path = tmp_path / "export"
+    path.write_bytes(text.encode(encoding))
+    assert not [each for each in read_events(path, now=NOW) if isinstance(each, BrokenEvent)]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def read_evtx(path: Path) -> Iterator[RawEvent | BrokenEvent]:
         with rights_for_named(path):
             records = PyEvtxParser(str(path), number_of_threads=1).records()
     except (RuntimeError, OSError) as error:
-        yield BrokenEvent("the file's header", _one_line(error))
+        yield BrokenEvent("the file's header", f"it is not whole ({_one_line(error)}); copy the file again")
         return
     number = 0
     while True:

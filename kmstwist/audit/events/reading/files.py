@@ -9,18 +9,21 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, tzinfo
 from enum import StrEnum
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from kmstwist.audit.events.model import BrokenEvent, RawEvent
 from kmstwist.audit.events.reading.blocks import looks_like_blocks, read_blocks
 from kmstwist.audit.events.reading.evtx import read_evtx
 from kmstwist.audit.events.reading.json import read_json
 from kmstwist.audit.events.reading.table import looks_like_table, read_table
-from kmstwist.audit.events.reading.times import Times
+from kmstwist.audit.events.reading.times import CUT_OFF, Times
 from kmstwist.audit.events.reading.xml import read_xml, root_of, what_else
 from kmstwist.system.rights import opened
 
 SAMPLE = 1 << 16
+# Bytes in which the end of the element around all events stands.
+TAIL = 1024
+_END = re.compile(rb"</(?:\w+:)?Events\s*>|<Events\b[^<>]*/>")
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _PACKED = ((b"\x1f\x8b", "gzip"), (b"PK\x03\x04", "zip"), (b"\xfd7zXZ\0", "xz"), (b"7z\xbc\xaf", "7-Zip"))
@@ -125,10 +128,19 @@ def read_events(
             yield event
             if progress is not None:
                 progress(file.tell())
-    root = root_of(text_of(sample)) if form is Format.XML else ""
+        root = root_of(text_of(sample)) if form is Format.XML else ""
+        if root == "Events" and not _has_end(file):
+            empty = False
+            yield BrokenEvent("the file's end", f"the element around the events is not closed there: {CUT_OFF}")
     # A list without events is an export of an empty log; anything else is not an export.
     if empty and form is Format.XML and root not in ("Events", "Event"):
         raise UnknownFormat(f"no events in it: it is {what_else(root)}; {WAYS}")
+
+
+def _has_end(file: BinaryIO) -> bool:
+    """Whether an XML file with an element around its events has its end, in whatever encoding."""
+    file.seek(max(0, file.seek(0, io.SEEK_END) - TAIL))
+    return _END.search(file.read().replace(b"\0", b"")) is not None
 
 
 def _read(form: Format, text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:

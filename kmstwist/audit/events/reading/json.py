@@ -13,7 +13,7 @@ from typing import TextIO
 
 from kmstwist.audit.events.model import BrokenEvent, RawEvent
 from kmstwist.audit.events.reading.fields import event_of
-from kmstwist.audit.events.reading.times import Times
+from kmstwist.audit.events.reading.times import CUT_OFF, DAMAGED, Times
 from kmstwist.audit.events.reading.xml import parse_event
 
 CHUNK = 1 << 16
@@ -34,9 +34,11 @@ def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
     buffer, number, ended = text.read(CHUNK).lstrip(" \t\r\n\ufeff"), 0, False
     wrapped = _WRAPPED.match(buffer)
     position = wrapped.end() if wrapped is not None else 0
+    open_list = wrapped is not None
     while True:
         if (between := _BETWEEN.match(buffer, position)) is not None:
             position = between.end()
+            open_list = (open_list or "[" in between[0]) and between[0].rfind("]") <= between[0].rfind("[")
         if wrapped is not None and buffer[position : position + 1] in ("}", '"'):
             # What stands behind the list.
             return
@@ -59,6 +61,8 @@ def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
             if buffer:
                 # Within a list there is no telling where the next event begins.
                 yield BrokenEvent(f"event {number}", f"no JSON from here on: {_said(error)}")
+            elif open_list:
+                yield BrokenEvent("the file's end", f"the list of events is not closed there: {CUT_OFF}")
             return
         number += 1
         place = f"event {number}"
@@ -73,4 +77,14 @@ def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
 
 
 def _said(error: Exception) -> str:
-    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+    match error:
+        case RecursionError():
+            return "it is nested too deep"
+        case json.JSONDecodeError():
+            # Its own line and column are those in what was read last.
+            near = error.doc[max(0, error.pos - 20) : error.pos + 20]
+            endless = error.pos >= len(error.doc) or error.msg.startswith("Unterminated")
+            what = "the file ends within the event" if endless else f"at {near!r}"
+        case _:
+            what = "it has a number of more digits than any event has"
+    return f"{what}; {DAMAGED}"

@@ -16,7 +16,7 @@ from typing import TextIO
 
 from kmstwist.audit.events.model import BrokenEvent, RawEvent, logged_by_kms, record_number
 from kmstwist.audit.events.reading import fields
-from kmstwist.audit.events.reading.times import Times
+from kmstwist.audit.events.reading.times import DAMAGED, Times
 
 # Rows of a file from which its columns and the manner of its times are told.
 TELLING = 1000
@@ -99,11 +99,17 @@ def _rows(text: TextIO, delimiter: str, above: int) -> Iterator[tuple[str, list[
         except StopIteration:
             return
         except csv.Error as error:
-            yield place, f"the row cannot be read: {error}"
+            yield place, f"the row cannot be read: {_said(error)}"
         else:
             if row:
                 yield place, row
         line = above + reader.line_num
+
+
+def _said(error: csv.Error) -> str:
+    if "field limit" in str(error):
+        return f"a value in it is longer than {LONGEST} characters; a quote may be missing there"
+    return f"its quotes or line ends are not a table's; {DAMAGED}"
 
 
 def _in_utc(rows: Iterator[tuple[str, list[str] | str]], columns: set[int]) -> Iterator[tuple[str, list[str] | str]]:

@@ -34,6 +34,9 @@ _ACCEPTED = timedelta(hours=4, minutes=2)
 _NEAR = timedelta(hours=4 + 26)
 
 CURE = 'export the log as XML, whose times leave nothing to tell: wevtutil qe "Key Management Service" /f:xml'
+# What else must be said of an event that no program writes so.
+DAMAGED = "the file is damaged or was changed; export the log again"
+CUT_OFF = "the file was cut off; export the log again"
 
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*(Z|UTC|[+-]\d\d:?\d\d)?", re.IGNORECASE | re.ASCII
@@ -98,12 +101,18 @@ def iso_to_ms(text: str, zone: tzinfo = UTC) -> int:
     """
     found = _ISO.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{text[:40]!r} is not a time")
+        raise ValueError(f"the event's time, {text[:40]!r}, is not a time; {DAMAGED}")
     day, clock, fraction, offset = found.groups()
     # Windows has seven digits after the point, Python takes six.
     part = f".{fraction[:6]:0<6}" if fraction else ""
     offset = "" if offset is None else "Z" if offset in ("Z", "z") or offset.upper() == "UTC" else offset
-    return to_ms(datetime.fromisoformat(f"{day}T{clock}{part}{offset}"), zone)
+    try:
+        when = datetime.fromisoformat(f"{day}T{clock}{part}{offset}")
+    except ValueError:
+        raise ValueError(
+            f"the event's time, {text[:40]!r}, is one that no calendar and clock have; {DAMAGED}"
+        ) from None
+    return to_ms(when, zone)
 
 
 def to_ms(when: datetime, zone: tzinfo) -> int:

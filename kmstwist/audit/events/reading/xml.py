@@ -18,7 +18,7 @@ from defusedxml.ElementTree import fromstring
 
 from kmstwist.audit.events.model import BrokenEvent, RawEvent, record_number
 from kmstwist.audit.events.reading.plain_xml import read_plain
-from kmstwist.audit.events.reading.times import iso_to_ms
+from kmstwist.audit.events.reading.times import DAMAGED, iso_to_ms
 
 CHUNK = 1 << 16
 # An event of the KMS log has about 1500 characters; Windows allows 64 KiB of data.
@@ -139,9 +139,21 @@ def parse_event(text: str, place: str) -> RawEvent | BrokenEvent:
     """The event in the text of one `<Event>` element."""
     try:
         root = _parsed(text)
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        return BrokenEvent(place, f"no well-formed XML: {error}")
+    except DefusedXmlException:
+        return BrokenEvent(place, "the event has a document type or an entity of its own, which no export has")
+    except ParseError as error:
+        return BrokenEvent(place, f"no well-formed XML{_near(text, error.position)}; {DAMAGED}")
+    except ValueError:
+        return BrokenEvent(place, f"no well-formed XML: it has a character that no text has; {DAMAGED}")
     return _event_in(root, place)
+
+
+def _near(text: str, position: tuple[int, int]) -> str:
+    """What stands where the parser gave up; its own line and column are those in the event."""
+    line, column = position
+    lines = text.splitlines()
+    there = lines[line - 1][max(0, column - 20) : column + 20] if line <= len(lines) else ""
+    return f" at {there!r}" if there else ""
 
 
 def _event_in(root: Element, place: str) -> RawEvent | BrokenEvent:
