@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-# A password ends at the last @ there is: one that has an @ or a / in it is hidden whole, and so is what follows.
-_IN_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/+[^:/?#@\s]*):[^\s\"']*@")
+# A password ends at the last @ there is: one that has an @ or a / in it is hidden whole, and so is what follows. Of the
+# scheme only the last character is looked for: a whole one would be looked for at every letter of a long text.
+_IN_USER = re.compile(r"([A-Za-z0-9+.-]:/+[^:/?#@\s]*):[^\s\"']*@")
 _IN_QUERY = re.compile(r"([?&](?:password|passwd|pwd|sslpassword)=)[^&\s\"']*", re.IGNORECASE)
 
 HIDDEN = "***"

@@ -20,10 +20,24 @@ def read_toml(text: str) -> dict[str, Any]:
         if (equals or key.lstrip().startswith("[")) and key.count(".") > _MOST_DOTS:
             raise tomllib.TOMLDecodeError(f"a key of too many parts (at line {number}, column 1)")
     try:
-        return tomllib.loads(text)
+        return _checked(tomllib.loads(text))
     except RecursionError:
         raise tomllib.TOMLDecodeError("arrays or tables nested too deeply to be read") from None
     except tomllib.TOMLDecodeError:
         raise
     except ValueError:
         raise tomllib.TOMLDecodeError("a number or date that is invalid, or has too many digits") from None
+
+
+def _checked(document: dict[str, Any]) -> dict[str, Any]:
+    """The document, if its numbers are TOML's. Of those that are not decimal Python takes any, and cannot show it."""
+    within: list[Any] = [document]
+    while within:
+        each = within.pop()
+        if isinstance(each, dict):
+            within += each.values()
+        elif isinstance(each, list):
+            within += each
+        elif isinstance(each, int) and not -(1 << 63) <= each < 1 << 63:
+            raise tomllib.TOMLDecodeError("a number of more than 64 bits")
+    return document

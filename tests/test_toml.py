@@ -15,11 +15,13 @@ from kmstwist.toml import read_toml
         ("a = " + "[" * 100_000 + "]" * 100_000, "too deeply to be read"),
         ("a = " + "{b = " * 10_000 + "1" + "}" * 10_000, "too deeply to be read"),
         ("port = " + "9" * 5000, "too many digits"),
+        ("port = 0x" + "f" * 50_000, "more than 64 bits"),
+        ("a = [{b = -9_223_372_036_854_775_809}]", "more than 64 bits"),
         ("\n" + ".".join(["a"] * 50_000) + " = 1", r"a key of too many parts \(at line 2, column 1\)"),
         ("[" + ".".join(["a"] * 50_000) + "]", "a key of too many parts"),
         ("day = 2026-02-30", "a number or a date that is none|Invalid date"),
     ],
-    ids=["brackets", "braces", "digits", "dotted-key", "dotted-heading", "date"],
+    ids=["brackets", "braces", "digits", "hexadecimal", "bits", "dotted-key", "dotted-heading", "date"],
 )
 def test_what_is_absurd_is_a_mistake(text: str, said: str) -> None:
     with pytest.raises(tomllib.TOMLDecodeError, match=said):
