@@ -11,6 +11,8 @@ from typing import Any, Final
 
 #: Dots before the equals sign of a line; a key of so many parts is not an option of anything.
 _MOST_DOTS: Final = 100
+#: Keys of one table. Somebody who names products may have hundreds.
+_MOST_KEYS: Final = 5000
 
 
 def read_toml(text: str) -> dict[str, Any]:
@@ -30,11 +32,16 @@ def read_toml(text: str) -> dict[str, Any]:
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any]:
-    """The document, if its numbers are TOML's. Of those that are not decimal Python takes any, and cannot show it."""
+    """The document, if none of its tables has far too many keys, and its numbers are TOML's.
+
+    Of those that are not decimal Python takes any, and cannot show it.
+    """
     within: list[Any] = [document]
     while within:
         each = within.pop()
         if isinstance(each, dict):
+            if len(each) > _MOST_KEYS:
+                raise tomllib.TOMLDecodeError(f"a table of more than {_MOST_KEYS} keys")
             within += each.values()
         elif isinstance(each, list):
             within += each

@@ -19,9 +19,10 @@ from kmstwist.toml import read_toml
         ("a = [{b = -9_223_372_036_854_775_809}]", "more than 64 bits"),
         ("\n" + ".".join(["a"] * 50_000) + " = 1", r"a key of too many parts \(at line 2, column 1\)"),
         ("[" + ".".join(["a"] * 50_000) + "]", "a key of too many parts"),
+        ("".join(f"k{number} = 1\n" for number in range(5001)), "more than 5000 keys"),
         ("day = 2026-02-30", "a number or a date that is none|Invalid date"),
     ],
-    ids=["brackets", "braces", "digits", "hexadecimal", "bits", "dotted-key", "dotted-heading", "date"],
+    ids=["brackets", "braces", "digits", "hexadecimal", "bits", "dotted-key", "dotted-heading", "keys", "date"],
 )
 def test_what_is_absurd_is_a_mistake(text: str, said: str) -> None:
     with pytest.raises(tomllib.TOMLDecodeError, match=said):

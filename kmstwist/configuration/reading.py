@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from kmstwist.configuration.lines import Place, line_numbers
-from kmstwist.configuration.mistakes import ConfigError
+from kmstwist.configuration.mistakes import ConfigError, not_toml
 from kmstwist.configuration.model import Config
 from kmstwist.problem import Problem
 from kmstwist.sections import Contradictions, Fault, is_secret
@@ -74,8 +74,11 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
         try:
             raw = read_toml(text)
         except tomllib.TOMLDecodeError as error:
-            raise ConfigError([_not_toml(file, error)]) from None
+            raise ConfigError([not_toml(file, error)]) from None
         lines = line_numbers(text)
+        if "\\u0" in text.lower() and (nul := [place for place, value in _texts(raw) if "\0" in value]):
+            said = "holds a NUL character, which is in no name and no path"
+            raise ConfigError([_at_its_line(Problem(said), place, file, lines)[1] for place in nul])
     if unreadable := [_visible_option(one) for one in overrides if not _is_text(one.value)]:
         # From the command line or the environment, where any bytes may stand; a file's text was read already.
         raise ConfigError([Problem("is not text in UTF-8", where=option) for option in unreadable])
@@ -93,6 +96,15 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
         said = "several workers need a gateway, and no upstream is named: a lab's count lives in one process"
         raise ConfigError([Problem(said, where=where)])
     return Effective(config, file, _origins(config, raw, file, lines, places))
+
+
+def _texts(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """The texts in what a file says, each with its place."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(inner, (*place, str(name)))
 
 
 def _is_text(value: Any) -> bool:
@@ -124,27 +136,6 @@ def _read(file: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError([Problem("not UTF-8 text", "save the file as UTF-8", f"{file}:{line}")]) from None
-
-
-def _not_toml(file: Path, error: tomllib.TOMLDecodeError) -> Problem:
-    """What the parser says, at its line; of what stands twice, in plain words.
-
-    Before Python 3.14, which has `msg` and `lineno`, the text is all that the parser gives.
-    """
-    text, at, position = str(error).rpartition(" (at ")
-    if not at:
-        return Problem(f"not TOML: {error}", where=str(file))
-    cure = ""
-    line = re.match(r"line (\d+), column \d+\)", position)
-    twice = re.match(r"Cannot declare \((.*)\) twice", text)
-    if twice:
-        section = ".".join(re.findall(r"'([^']*)'", twice.group(1)))
-        text, cure = f"[{section}] appears twice", "merge the two"
-    elif text == "Cannot overwrite a value":
-        text, cure = "what is set here is already set", "keep one"
-    if line is None:
-        return Problem(f"not TOML: {text} (at {position}", cure, str(file))
-    return Problem(f"not TOML: {text}", cure, f"{file}:{line.group(1)}")
 
 
 def _set(raw: dict[str, Any], override: Override) -> None:
@@ -190,6 +181,9 @@ def _line_of(lines: Mapping[Place, int], place: Place) -> int:
     return next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
 
 
+#: Letters of a key that are shown.
+_LONGEST_NAME = 80
+
 # What is wrong, each with where it comes among the others: its line, or 0 for the command line's.
 
 
@@ -198,7 +192,11 @@ def _problems(
 ) -> list[Problem]:
     found: list[tuple[int, Problem]] = []
     for details in causes(error.errors(include_url=False)):
-        place = tuple(str(part) for part in details["loc"] if not _is_union_branch(part))
+        *outer, last = details["loc"] or ("",)
+        place = tuple(str(part) for part in outer if not _is_union_branch(part))
+        # A key that nobody knows may look like anything.
+        if details["type"] == "extra_forbidden" or not _is_union_branch(last):
+            place += (str(last),)
         contradictions = details.get("ctx", {}).get("error")
         if isinstance(contradictions, Contradictions):
             for fault in contradictions.faults:
@@ -251,7 +249,9 @@ def _dotted(place: Place) -> str:
     """A place as an administrator reads it: gateway.upstreams[2].address, counted from 1."""
     text = ""
     for part in place:
-        text += f"[{int(part) + 1}]" if part.isdigit() else f".{part}" if text else part
+        name = part if len(part) <= _LONGEST_NAME else f"{part[:_LONGEST_NAME]}..."
+        name = json.dumps(name, ensure_ascii=False) if _is_union_branch(name.rstrip(".")) else name
+        text += f"[{int(part) + 1}]" if part.isdigit() else f".{name}" if text else name
     return text
 
 

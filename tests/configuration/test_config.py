@@ -101,6 +101,10 @@ activation_interval = 1
         ("[server]\nlisten = [\n", " not TOML: Invalid value (at end of document)"),
         ("[gateway]\ndeadline = nan\n", "2: gateway.deadline: must be at most 300, not nan"),
         ("[server]\na.b.c = 1\n", "2: server.a: no such option"),
+        ('[server]\n"a b" = 1\n', '1: server."a b": no such option; there are port, listen'),
+        (f"{'x' * 5000} = 1\n", f"1: {'x' * 80}...: no such option; there are"),
+        ('[audit]\nstore = "a\\u0000b"\n', "2: audit.store: holds a NUL character"),
+        ('[[gateway.upstreams]]\naddress = "a\\U00000000b"\n', "2: gateway.upstreams[1].address: holds a NUL"),
         (
             '[gateway.upstreams]\naddress = "a"\n',
             "1: gateway.upstreams: must be a table with [[gateway.upstreams]] above",
