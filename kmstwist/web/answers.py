@@ -22,11 +22,15 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+#: Bytes that the body of a request may have, which nothing reads.
+BODY = 1 << 16
 _log = Logger(namespace="kmstwist.web")
 
 
 class SafeRequest(Request):
     """A request whose answer has the headers whoever gives it, and that never tells what software made it."""
+
+    _refused = False
 
     def process(self) -> None:
         """Answer."""
@@ -37,6 +41,20 @@ class SafeRequest(Request):
         for name, value in HEADERS.items():
             self.setHeader(name, value)
         super().process()
+
+    def gotLength(self, length: int | None) -> None:
+        """Take the body that is to come; a long one is refused before it is there, for nothing here reads any."""
+        self._refused = length is None or length > BODY
+        super().gotLength(0 if self._refused else length)
+        if self._refused:
+            channel: Any = self.channel
+            channel.transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            channel.loseConnection()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep a short body, as others expect."""
+        if not self._refused:
+            super().handleContentChunk(data)
 
     def setHeader(self, name: AnyStr, value: AnyStr) -> None:
         """Set any but the one that names the software and its version."""

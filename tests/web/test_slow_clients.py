@@ -87,6 +87,20 @@ def test_who_still_reads_an_answer_is_not_cut_off_but_gets_no_more_time_than_tha
     assert transport.aborted
 
 
+@pytest.mark.parametrize("announced", [b"Content-Length: 999999999", b"Transfer-Encoding: chunked"])
+def test_a_long_body_is_refused_before_it_is_there(announced: bytes) -> None:
+    site = make_site(lambda: Snapshot("gateway", 0.0, Counters()), Clock().seconds, reactor=Clock())
+    address = IPv4Address("TCP", "127.0.0.1", 40_000)
+    protocol: Any = site.buildProtocol(address)
+    transport = Abortable(peerAddress=address)
+    protocol.makeConnection(transport)
+    protocol.dataReceived(b"POST / HTTP/1.1\r\nHost: x\r\n" + announced + b"\r\n\r\n")
+    protocol.dataReceived(b"ffff\r\n" + b"x" * 65_535)
+    assert transport.value().startswith(b"HTTP/1.1 413 ")
+    assert transport.value().count(b"HTTP/1.1") == 1
+    assert transport.disconnecting
+
+
 async def _rows(*_: object) -> tuple[list[Any], list[str]]:
     return [], ["more"]
 
