@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 
 from kmstwist.problem import ProblemError
-from kmstwist.shown import without_password
+from kmstwist.shown import url_without_password
 from kmstwist.system.extras import install_command
 
 DEFAULT_BUSY_TIMEOUT = 1.0
@@ -88,8 +88,8 @@ def store_url(store: str) -> URL:
     # What the parser says has parts of a password in it where that is not written as a URL needs it.
     if url is None or "@" in (url.host or "") or "@" in (url.database or ""):
         raise StoreError(
-            f"{without_password(store)!r} is not a URL of a store: an @, / or : in its user or password is written as "
-            "%40, %2F or %3A, and a port is a number",
+            f"{url_without_password(store)!r} is not a URL of a store: an @, / or : in its user or password is written "
+            "as %40, %2F or %3A, and a port is a number",
             "give a file's path or a postgresql:// URL",
         )
     match url.drivername:

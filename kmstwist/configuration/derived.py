@@ -15,7 +15,7 @@ from kmstwist.configuration.reading import Effective
 from kmstwist.discovery.lookup.names import identity
 from kmstwist.gateway.ownaddress import is_own_address
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKeyError, default_state_dir
-from kmstwist.shown import has_password
+from kmstwist.shown import has_password, url_without_password
 from kmstwist.startup import StartupError
 from kmstwist.system.secrets import lets_others_in
 
@@ -150,6 +150,11 @@ def refuse_open_passwords(effective: Effective) -> None:
     if not lets_others_in(mode):
         return
     lines = [number for number, line in enumerate(text.splitlines(), 1) if _states_password(line)]
+    for place in (("audit", "forward_to"), ("web", "store")):
+        named, _, number = effective.origins.get(place, "").rpartition(":")
+        url = getattr(getattr(effective.config, place[0]), place[1])
+        if named == str(file) and isinstance(url, str) and url_without_password(url) != url:
+            lines.append(int(number))
     targets = effective.origins.get(("notify", "targets"), "").rpartition(":")
     if not lines and effective.config.notify.targets and targets[0] == str(file):
         raise StartupError(
@@ -163,7 +168,7 @@ def refuse_open_passwords(effective: Effective) -> None:
             f"there is a password here, and the file is open to others (mode {stat.S_IMODE(mode):04o})",
             f"chmod 0640 {file}, and then change the password, or keep it in the file that PGPASSFILE names "
             "(docs/central-store.md)",
-            f"{file}:{lines[0]}",
+            f"{file}:{min(lines)}",
         )
 
 

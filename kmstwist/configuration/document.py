@@ -20,7 +20,7 @@ from kmstwist.configuration.lines import Place
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.options import OPTIONS
 from kmstwist.configuration.reading import Effective, model_in, secret_at
-from kmstwist.shown import HIDDEN, without_password
+from kmstwist.shown import HIDDEN, url_without_password
 
 _WIDTH = 100
 _HEAD = """\
@@ -60,7 +60,7 @@ def effective_toml(effective: Effective) -> str:
         if value is None:
             lines.append(f"# {place[-1]} is not set  # {origin}")
         else:
-            shown = _hidden(value) if secret_at(place) else without_password(toml_value(value))
+            shown = _hidden(value) if secret_at(place) else toml_value(_shown(value))
             lines.append(f"{place[-1]} = {shown}  # {origin}")
     return "\n".join(lines) + "\n"
 
@@ -79,6 +79,13 @@ def effective_json(effective: Effective) -> list[dict[str, Any]]:
     ]
 
 
+def _shown(value: Any) -> Any:
+    """A value without the passwords of URLs in it."""
+    if isinstance(value, str):
+        return url_without_password(value)
+    return tuple(map(_shown, value)) if isinstance(value, tuple) else value
+
+
 def _plain(value: Any) -> Any:
     """A value as JSON has it, without the passwords of URLs in it."""
     if value is None or isinstance(value, bool | int | float):
@@ -87,7 +94,7 @@ def _plain(value: Any) -> Any:
         return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return without_password(str(value))
+    return url_without_password(str(value))
 
 
 def _hidden(urls: tuple[str, ...]) -> str:

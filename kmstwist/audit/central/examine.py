@@ -13,7 +13,7 @@ from kmstwist.audit.central.forward import forwarded_up_to, target_name
 from kmstwist.audit.central.look import why_not
 from kmstwist.audit.engine import StoreError, open_engine, open_reader, plain_error, reading, with_patience
 from kmstwist.audit.privacy import SaltError, load_salt
-from kmstwist.shown import without_password
+from kmstwist.shown import url_without_password, without_password
 
 #: Seconds to wait for a lock there, and for an answer.
 _LOCK_WAIT, _ANSWER_WAIT = 3.0, 10.0
@@ -39,7 +39,7 @@ def examine(forward_to: str, store: Path, *, hashes: bool) -> Examined:
     try:
         target = with_patience(open_engine(forward_to), lock=_LOCK_WAIT, statement=_ANSWER_WAIT)
     except StoreError as error:
-        return Examined(without_password(forward_to), str(error), None)
+        return Examined(url_without_password(forward_to), str(error), None)
     name = target_name(target)
     try:
         salt = _salt(store.with_name("audit.salt")) if hashes else b""

@@ -14,7 +14,7 @@ from kmstwist.audit.reports.model import Bucket
 from kmstwist.cli import completing
 from kmstwist.cli.audit.store import newest_record, opened, store_option, told_source
 from kmstwist.cli.output import say
-from kmstwist.shown import visible_lines, without_password
+from kmstwist.shown import url_without_password, visible_lines
 
 TABLE_ROWS = 200
 PIPE_WIDTH = 240
@@ -123,7 +123,7 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
             click.echo(to_csv(answer), nl=False)
             say(source, err=True)
         case "json":
-            read = {"store": without_password(store), "newest": newest and newest.isoformat(timespec="seconds")}
+            read = {"store": url_without_password(store), "newest": newest and newest.isoformat(timespec="seconds")}
             click.echo(to_json(answer, read=read))
         case "markdown":
             click.echo(to_markdown(answer), nl=False)

@@ -11,6 +11,7 @@ from kmstwist.cli.audit.store import default_store, opened, store_option
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
+from kmstwist.shown import url_without_password
 from kmstwist.system.rights import rights_in
 
 _FILE = AnyPath(dir_okay=False)
@@ -105,7 +106,7 @@ def show(as_json: bool, store: str, salt_file: Path | None) -> None:
     except SaltError as error:
         raise click.ClickException(str(error)) from error
     if not as_json:
-        say(f"{place}: {own or 'there is none'}")
+        say(f"{url_without_password(str(place))}: {own or 'there is none'}")
     with opened(store) as engine, reading(engine) as connection:
         stored = noted(connection)
     if as_json:

@@ -13,7 +13,7 @@ import click
 from kmstwist.cli.output import say
 from kmstwist.cli.where import told, whereabouts
 from kmstwist.configuration.whereabouts import STORE_VARIABLE
-from kmstwist.shown import without_password
+from kmstwist.shown import url_without_password, without_password
 from kmstwist.system.rights import rights_in
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
@@ -58,7 +58,7 @@ def told_source(store: str, newest: datetime | None, now: datetime) -> str:
         age = "it has no records"
     else:
         age = f"its newest record is of {newest:%Y-%m-%d %H:%M} UTC, {plain_age((now - newest).total_seconds())}"
-    return f"Read from {without_password(store)} (from {origin_of(store)}); {age}."
+    return f"Read from {url_without_password(store)} (from {origin_of(store)}); {age}."
 
 
 def plain_age(seconds: float) -> str:
@@ -100,7 +100,7 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
     from kmstwist.audit.engine import StoreError, is_sqlite, open_engine, open_reader, plain_error, sqlite_path
     from kmstwist.audit.migrate import migrate, revision_fault
 
-    shown = without_password(store)
+    shown = url_without_password(store)
     rights = ExitStack()
     try:
         engine = open_engine(store, busy_timeout=PATIENCE)
@@ -116,8 +116,8 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
                 say(f"{path}: made a new store", err=True)
             if not path.exists():
                 raise click.ClickException(
-                    f"there is no audit store at {without_password(str(path))} (from {origin_of(store)}); name it with "
-                    "--store, or its configuration with kmstwist --config FILE; a server makes it when it starts"
+                    f"there is no audit store at {url_without_password(str(path))} (from {origin_of(store)}); name it "
+                    "with --store, or its configuration with kmstwist --config FILE; a server makes it when it starts"
                 )
             if path.is_dir():
                 raise click.ClickException(f"{path} is a folder; name the audit store's file, such as audit.sqlite")

@@ -42,7 +42,7 @@ def where(
     reads no configuration file that is not named.
     """
     from kmstwist.process.asking import socket_path
-    from kmstwist.shown import without_password
+    from kmstwist.shown import url_without_password
 
     with told():
         found = whereabouts(config=file, port=port, run_dir=run_dir, state_dir=state_dir, store=store)
@@ -51,7 +51,7 @@ def where(
             "port": (found.port.value, found.port.origin),
             "state folder": (found.state_dir.value, found.state_dir.origin),
             "control socket": (socket_path(found.run_dir.value, found.name.value), found.run_dir.origin),
-            "audit store": (without_password(found.store.value), found.store.origin),
+            "audit store": (url_without_password(found.store.value), found.store.origin),
         }
     if as_json:
         told_rows = [{"what": name, "value": str(value), "origin": origin} for name, (value, origin) in rows.items()]
