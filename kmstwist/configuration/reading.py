@@ -287,7 +287,7 @@ def _unknown_key(place: Place) -> Problem:
         return Problem(no_such, f"the DNS servers to ask are {meant[-1]} in [{'.'.join(meant[:-1])}]")
     model = _model_at(place[:-1])
     known = list(model.model_fields) if model is not None else []
-    near = difflib.get_close_matches(place[-1], known, n=1)
+    near = difflib.get_close_matches(place[-1].casefold().replace("-", "_"), known, n=1)
     if near:
         return Problem(no_such, f"did you mean {near[0]}?")
     elsewhere = [p for p in _all_places(Config) if p[-1] == place[-1]]

@@ -20,8 +20,9 @@ _NAMED_WIN32_HRESULTS = ("E_ACCESSDENIED", "E_INVALIDARG")
 _NEW_KEY = "check the key's edition and spelling; ask a Microsoft licensing activation center if it is right"
 _ASK_MICROSOFT = "ask a Microsoft licensing activation center for more activations"
 _PHONE = "read the installation id again (slmgr /dti), and type the confirmation id again (slmgr /atp)"
-_FIND_HOST = "check that the SRV record _vlmcs._tcp exists in the client's DNS domain, or set the host: slmgr /skms "
-"HOST"
+_FIND_HOST = (
+    "check that the SRV record _vlmcs._tcp exists in the client's DNS domain, or set the host: slmgr /skms HOST"
+)
 _REINSTALL_LICENCES = "reinstall the licence files: slmgr /rilc, and restart"
 _REPORTED = "The Software Protection Service reported that "
 

@@ -23,6 +23,9 @@ from typing import Any
 #: What the server imports only when it makes or changes a store, or reads a file of its own for the first time.
 _USED_LATER = ("alembic.command", "alembic.op", "alembic.runtime.environment", "configparser", "importlib.readers")
 
+#: The users of this process's user namespace (user_namespaces(7)).
+_UID_MAP = Path("/proc/self/uid_map")
+
 #: As many links one after the other as the kernel follows (path_resolution(7)).
 _MOST_LINKS = 40
 
@@ -119,7 +122,7 @@ def owner_of(folder: Path) -> Identity | None:
     for found in _steps_to(folder):
         if found is None:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
-        if found.st_uid:
+        if found.st_uid and _exists_here(found.st_uid):
             owner = identity_of(found.st_uid, otherwise=found.st_gid)
         elif stat.S_ISDIR(found.st_mode) and not found.st_mode & stat.S_ISVTX:
             if found.st_mode & stat.S_IWOTH:
@@ -127,6 +130,19 @@ def owner_of(folder: Path) -> Identity | None:
             if found.st_mode & stat.S_IWGRP and (member := _first_member(found.st_gid)) is not None:
                 owner = identity_of(member, otherwise=found.st_gid)
     return owner
+
+
+def _exists_here(uid: int) -> bool:
+    """Whether a process of this user namespace can be this user.
+
+    The root of an ordinary user's namespace has no rights of root's over the files of others, who are all shown as one
+    user there, and can become none of them: it is that ordinary user.
+    """
+    try:
+        ranges = [tuple(map(int, line.split())) for line in _UID_MAP.read_text().splitlines()]
+    except (OSError, ValueError):
+        return True
+    return not ranges or any(first <= uid < first + count for first, _, count in ranges)
 
 
 def _first_member(gid: int) -> int | None:

@@ -37,6 +37,12 @@ def test_a_machine_that_is_not_there_is_named_before_a_key_that_is_missing(tmp_p
     assert 'there is no lab machine "NOPE"' in result.output
 
 
+def test_an_option_before_the_machine_is_put_right(tmp_path: Path) -> None:
+    result = CliRunner().invoke(lab, ["slmgr", "/ato", "PC1", f"--state-dir={tmp_path}"])
+    assert result.exit_code == 2
+    assert "the machine comes before the option: kmstwist lab slmgr PC1 /ato" in result.output
+
+
 def test_an_internationalised_domain_is_kept_as_dns_has_it(tmp_path: Path) -> None:
     assert "PC1.xn--bcher-kva.example (virtual)" in new(tmp_path, "--domain=Bücher.example.").output
 

@@ -128,8 +128,11 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
     missing = CliRunner().invoke(log, [str(tmp_path / "none")])
     assert (missing.exit_code, missing.output) == (
         1,
-        f"Error: the log {tmp_path}/none cannot be read: No such file or directory\n",
+        f"Error: there is no log {tmp_path}/none; check how its name is spelt\n",
     )
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\0\x10JFIF\0")
+    assert "photo.jpg is no log: it is not text" in CliRunner().invoke(log, [str(tmp_path / "photo.jpg")]).output
+    assert "is a folder; name the log in it" in CliRunner().invoke(log, [str(tmp_path)]).output
     assert "is not a time; write 10m, 2h" in CliRunner().invoke(log, ["--since", "x", "-"]).output
     assert "'999999d' is longer ago than there is time" in CliRunner().invoke(log, ["--since", "999999d", "-"]).output
     assert "write for example 10.0.0.0/8" in CliRunner().invoke(log, ["--client", "x", "-"]).output

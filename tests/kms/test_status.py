@@ -156,3 +156,12 @@ def test_the_codes_in_a_line_are_found_each_once() -> None:
 
 def test_a_negative_number_of_eight_signs_is_decimal() -> None:
     assert parse_code("-1234567") == 0x1_0000_0000 - 1_234_567
+
+
+def test_every_cure_is_whole() -> None:
+    assert [
+        known.hexadecimal for known in known_codes() if not known.cure or known.cure != known.cure.strip(" .:;,")
+    ] == []
+    found = explain(0x8007232B)
+    assert found is not None
+    assert found.cure.endswith("slmgr /skms HOST")

@@ -49,6 +49,7 @@ class Bench:
 
 def slmgr(bench: Bench, machine: str, words: Sequence[str]) -> Output:
     """Run slmgr's command line on a machine; `ClickException` for what is wrong with the lab itself."""
+    _machine_first("slmgr", machine, words)
     try:
         computer, line = slmgr_options.elsewhere(words)
         missing = None if computer is None else _missing(bench.folder, machine, computer)
@@ -74,6 +75,7 @@ def slmgr(bench: Bench, machine: str, words: Sequence[str]) -> Output:
 
 def ospp(bench: Bench, machine: str, words: Sequence[str]) -> Output:
     """Run ospp's command line on a machine; `ClickException` for what is wrong with the lab itself."""
+    _machine_first("ospp", machine, words)
     try:
         computer, line = ospp_options.elsewhere(words)
         missing = None if computer is None else _missing(bench.folder, machine, computer)
@@ -102,6 +104,13 @@ def tell(output: Output, *, quiet: bool) -> None:
     if output.code:
         signed = output.code - (1 << 32) if output.code > 0x7FFF_FFFF else output.code
         click.echo(f"On Windows the script ends with {signed} (0x{output.code:08X}).", err=True)
+
+
+def _machine_first(tool: str, machine: str, words: Sequence[str]) -> None:
+    """Raise `UsageError` where the option stands before the machine."""
+    if machine[:1] in "/-":
+        name = words[0] if words else "MACHINE"
+        raise click.UsageError(f"the machine comes before the option: kmstwist lab {tool} {name} {machine}")
 
 
 def _check_there(folder: Path, machine: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections import deque
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 DEFAULT_FILES = (Path("/var/log/kmstwist/kmstwist.log"), Path("/var/log/kmstwist.log"))
 #: Seconds between looks at a file that is followed.
 _LOOK = 0.25
+#: Characters of a file that tell whether it is a log at all.
+_SAMPLE = 1 << 12
 _LEVEL_STYLE = {"debug": "dim", "info": "", "warn": "yellow", "error": "bold red", "critical": "bold red"}
 _RESULT_STYLE = {"activated": "green", "answered": "green", "refused": "yellow", "fault": "red", "none": "dim"}
 
@@ -125,16 +128,32 @@ def log(
             _go_on(future, wanted, picky, printer)
         else:
             with opened_text(path, errors="replace") as stream:
+                _refuse_binary(path, stream)
                 _print(select(stream, wanted, others=not picky), lines, printer)
                 if follow:
                     _go_on(followed(path, stream, lambda: time.sleep(_LOOK)), wanted, picky, printer)
     except KeyboardInterrupt:
         ctx.exit(0)
+    except FileNotFoundError:
+        hint = "check how its name is spelt" if file else "name the file, or with systemd: kmstwist log --unit kmstwist"
+        raise click.ClickException(f"there is no log {path}; {hint}") from None
+    except IsADirectoryError:
+        raise click.ClickException(f"{path} is a folder; name the log in it") from None
     except (JournalError, NoFile) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
-        hint = "" if file else "; name the file, or with systemd: kmstwist log --unit kmstwist"
+        hint = "; run the command with sudo" if isinstance(error, PermissionError) else ""
         raise click.ClickException(f"the log {path} cannot be read: {error.strerror}{hint}") from None
+
+
+def _refuse_binary(path: Path, stream: IO[str]) -> None:
+    """Raise `ClickException` for a file that begins as no log does; a pipe is read as it comes."""
+    if not stream.seekable():
+        return
+    sample = stream.read(_SAMPLE)
+    if "\0" in sample and not re.search(r"\d{4}-\d\d-\d\d", sample):
+        raise click.ClickException(f"{path} is no log: it is not text; name the file that --logfile or the unit names")
+    stream.seek(0)
 
 
 def _default_file() -> Path:

@@ -110,7 +110,7 @@ class MachineStore(SqliteFile):
                 if row is None:
                     raise Refused(
                         f'there is no lab machine "{name}": kmstwist lab machine list shows those there are, '
-                        f"kmstwist lab machine new {name} makes one"
+                        f"kmstwist lab machine new {name} --product NAME makes one"
                     )
                 [(_, parts)] = _with_parts(connection, [row], key)
                 return self._machine(row, *parts)
