@@ -263,6 +263,13 @@ AUDIT_STORE_OPENED = LogEvent(
     "The audit has a store again at its place, the one that was put there or a new one.",
     {"store": "the store's file"},
 )
+AUDIT_ASIDE_ENDED = LogEvent(
+    "audit-aside-ended",
+    "warn",
+    "The process that commits records while many come could not be started, or ended by itself. Nothing is lost: the "
+    "server commits them, and tries another process in a minute.",
+    {"status": "its exit status, where it was started", "detail": "why"},
+)
 AUDIT_RECOVERED = LogEvent(
     "audit-recovered",
     "info",

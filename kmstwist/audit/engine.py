@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 
+from kmstwist.audit.aside.connecting import ANY, MAKING, WRITING
 from kmstwist.problem import ProblemError
 from kmstwist.shown import url_without_password
 from kmstwist.system.extras import install_command
@@ -165,18 +166,16 @@ def _for_reading(_dialect: object, _record: object, arguments: list[Any], named:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    # Has effect only before the first table: lets retention hand freed pages back in small steps.
-    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
+    for each in (*MAKING, *WRITING):
+        cursor.execute(each)
     cursor.close()
     _prepare_any_sqlite(connection, _record)
 
 
 def _prepare_any_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA cache_size=-65536")
-    cursor.execute("PRAGMA temp_store=MEMORY")
+    for each in ANY:
+        cursor.execute(each)
     cursor.close()
     # SQLite's own knows A to Z only, and a name is one name to PostgreSQL and to Windows, also with an Ä.
     connection.create_function("lower", 1, _lower, deterministic=True)

@@ -21,6 +21,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 from twisted.logger import Logger
 
+from kmstwist.audit.aside.committer import Aside, FileLost
 from kmstwist.audit.bulk import Statement
 from kmstwist.audit.engine import (
     StoreError,
@@ -51,6 +52,8 @@ class Storage:
         self._opened = opened
         self._file: StoreFile | None = None
         self._lost = False
+        #: Commits batches while many come.
+        self.aside = Aside(busy_timeout)
         self.engine: Engine | None = None
 
     def open(self) -> Engine:
@@ -88,9 +91,18 @@ class Storage:
         """Commit a batch, as `store.insert_batch` does, to a store that is still there afterwards.
 
         Raises as that does; StoreLost for a store that is not, StoreError for one that cannot be opened. `statements`
-        are the batch's `insertions_of`, where they have been made.
+        are the batch's `insertions_of`, where they have been made: such a batch may be committed by a process aside.
         """
         file = self._file
+        if file is not None and statements is not None and not again and self.engine is not None:
+            try:
+                stored = self.aside.commit(sqlite_path(self.engine), file.identity, len(batch), statements)
+            except FileLost:
+                # It looks at the file as is done here, and last looked later.
+                self._lose(file.fault() or "was truncated or overwritten")
+            if stored:
+                return len(batch)
+            again = stored is not None
         if file is not None and (fault := file.fault()):
             self._lose(fault)
         engine = self.engine or self.open()
@@ -105,7 +117,11 @@ class Storage:
             self._lose(fault)
 
     def keep(self) -> bool:
-        """Look, and open the store if there is none open; whether it was opened. Raises StoreError if it cannot be."""
+        """Look, and open the store if there is none open; whether it was opened. Raises StoreError if it cannot be.
+
+        To be called once a second.
+        """
+        self.aside.tick()
         # What was lost may be opened anew at once.
         with suppress(StoreLost):
             self.look()
@@ -116,6 +132,8 @@ class Storage:
 
     def close(self) -> None:
         """Let go of the store."""
+        # First: the last that has it open puts the log into the file, and that is to be this process.
+        self.aside.end()
         engine, self.engine = self.engine, None
         if engine is not None:
             engine.dispose()
@@ -131,6 +149,7 @@ class Storage:
         # Threads that still have the engine must not open by it what is at the old place now.
         event.listen(engine, "do_connect", _refuse)
         if self._file.elsewhere:
+            self.aside.end()
             # What was committed last is in the log beside the old place. It belongs to the file that was moved.
             with suppress(DBAPIError, StoreError, sqlite3.Error), engine.connect() as connection:
                 pragma(connection, "wal_checkpoint(TRUNCATE)")
@@ -138,6 +157,7 @@ class Storage:
             self.close()
         else:
             with self._file.kept_from_log():
+                self.aside.end()
                 engine.dispose()
             self.close()
         self._lost = True

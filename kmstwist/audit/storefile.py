@@ -49,7 +49,8 @@ class StoreFile:
         self._path = path
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         found = os.fstat(self._descriptor)
-        self._identity = found.st_dev, found.st_ino
+        #: Its device and its inode.
+        self.identity = found.st_dev, found.st_ino
         self._size = found.st_size
         self._bytes: bytes | None = None
         self._header: _Header | None = None
@@ -73,7 +74,7 @@ class StoreFile:
             return "was deleted or moved away"
         except OSError as error:
             return f"cannot be looked at: {error.strerror or error}"
-        if (there.st_dev, there.st_ino) != self._identity:
+        if (there.st_dev, there.st_ino) != self.identity:
             self.elsewhere = self._damage(os.fstat(self._descriptor).st_size) is None
             return "was replaced by another file"
         return self._damage(there.st_size)
@@ -92,7 +93,7 @@ class StoreFile:
                 return "was overwritten by another"
         self._size, self._header = size, now
         # Once the file is elsewhere, what lies there may be another process's, which has made the store anew.
-        if _identity(self._path) == self._identity:
+        if _identity(self._path) == self.identity:
             self._beside |= self._those_beside()
         return None
 

@@ -1,0 +1,1 @@
+"""A process beside the server's that commits batches of records while many come."""

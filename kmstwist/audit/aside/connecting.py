@@ -1,0 +1,12 @@
+"""What connections to an audit's store are told first."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: One that may make the store. Has effect only before the first table: retention then hands freed pages back in small
+#: steps. And where the log is WAL, it is for good.
+MAKING: Final = ("PRAGMA auto_vacuum=INCREMENTAL", "PRAGMA journal_mode=WAL")
+#: One that writes: a commit is on the disk when it returns.
+WRITING: Final = ("PRAGMA synchronous=FULL",)
+ANY: Final = ("PRAGMA cache_size=-65536", "PRAGMA temp_store=MEMORY")

@@ -1,0 +1,97 @@
+"""The process that commits batches for a server: a program of its own, run as a file by `committer`.
+
+    python -I -S process.py STORE DEVICE INODE SECONDS
+
+Standard input is a socket. The server sends batches, each a list of statements with their parameters (`marshal`), and
+waits for one byte to each: whether the batch is on the disk, in the file of this device and inode, which is still the
+one at its place, and whole. Where it is not stored the server tries by itself, and learns why. SECONDS is how long
+another process's lock is waited for. The process ends when the server closes the socket, or ends itself, however that
+comes about; a server that is told to stop still has records to store, so that the signals that say so are nothing to
+this process.
+
+It loads what it needs and no more: neither Twisted nor SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import marshal
+import signal
+import socket
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from kmstwist.audit.storefile import StoreFile
+
+READY: Final = b"r"
+STORED: Final = b"s"
+NOT_STORED: Final = b"n"
+LOST: Final = b"l"
+
+
+def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patience: float) -> None:
+    """Commit what comes, until the other end is closed."""
+    # Only here, where this file is run: the server has it anyway.
+    from kmstwist.audit.aside.connecting import ANY, WRITING
+    from kmstwist.audit.storefile import StoreFile
+
+    # Opened before SQLite opens it and closed after: see there.
+    file = StoreFile(path)
+    with closing(sqlite3.connect(path, timeout=patience, isolation_level=None)) as store:
+        for pragma in (*WRITING, *ANY):
+            store.execute(pragma)
+        if file.identity != identity or file.fault():
+            return
+        channel.sendall(READY)
+        requests: Any = channel.makefile("rb")
+        while True:
+            try:
+                statements = marshal.load(requests)  # noqa: S302 - by the server that started this process, over a socket without a name
+            except EOFError:
+                return
+            channel.sendall(_answer(file, store, statements))
+
+
+def _answer(file: StoreFile, store: sqlite3.Connection, statements: list[tuple[str, tuple[Any, ...]]]) -> bytes:
+    if file.fault():
+        return LOST
+    stored = _commit(store, statements)
+    # What is in the way of a commit may be that, too.
+    if file.fault():
+        return LOST
+    return STORED if stored else NOT_STORED
+
+
+def _commit(store: sqlite3.Connection, statements: list[tuple[str, tuple[Any, ...]]]) -> bool:
+    try:
+        store.execute("BEGIN IMMEDIATE")
+        for text, parameters in statements:
+            store.execute(text, parameters)
+        store.execute("COMMIT")
+    except (sqlite3.Error, OverflowError, UnicodeError):
+        # The server tries the same, and reports what that comes to.
+        store.rollback()
+        return False
+    return True
+
+
+def main(arguments: list[str]) -> None:
+    """Run on standard input."""
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    path, device, inode, patience = arguments
+    with socket.socket(fileno=sys.stdin.fileno()) as channel:
+        try:
+            serve(channel, Path(path), (int(device), int(inode)), float(patience))
+        except (sqlite3.Error, OSError) as error:
+            # A store that cannot be opened, or a server that is gone.
+            sys.exit(f"kmstwist: the process that commits records to {path} ends: {error}")
+
+
+if __name__ == "__main__":
+    # Run as a file, without what is installed: the standard library first, and then this package.
+    sys.path.append(str(Path(__file__).resolve().parents[3]))
+    main(sys.argv[1:])
