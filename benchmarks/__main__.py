@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 
@@ -15,15 +16,23 @@ def find() -> list[str]:
     return [name for name in names if hasattr(importlib.import_module(f"benchmarks.{name}"), "main")]
 
 
+def command(name: str) -> list[str]:
+    """What runs a benchmark: its `main` is called here, whatever its file does when it is run."""
+    return [sys.executable, "-c", f"from benchmarks.{name} import main; main()"]
+
+
 def main(wanted: list[str]) -> int:
     known = find()
     unknown = [name for name in wanted if name not in known]
     if unknown:
         print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
-    failed = [
-        name for name in wanted or known if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode
-    ]
+    failed = []
+    for name in wanted or known:
+        begun = time.monotonic()
+        if subprocess.run(command(name)).returncode:
+            failed.append(name)
+        print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -8,7 +8,8 @@ are calls of Python functions: the latter is the same on every machine, and a te
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,16 @@ class Host:
 class Gateway:
     """A gateway in memory; `converse` has so many clients talk to it at once."""
 
-    def __init__(self, folder: Path, *, audit: bool) -> None:
+    def __init__(self, folder: Path, *, audit: bool, upstreams: int = 1, at_once: int = AT_ONCE) -> None:
         self.clock = Clock()
         self.host = Host()
-        settings = GatewaySettings(upstreams=[{"address": "10.0.0.1"}], pool={"floor": AT_ONCE, "ceiling": AT_ONCE})
+        self.at_once = at_once
+        #: The addresses that the clients have, in turn.
+        self.addresses: Iterator[str] = repeat("10.1.0.7")
+        settings = GatewaySettings(
+            upstreams=[{"address": f"10.0.{number // 250}.{1 + number % 250}"} for number in range(upstreams)],
+            pool={"floor": max(1, at_once // upstreams), "ceiling": at_once},
+        )
         publisher = LogPublisher()
         log = Logger(namespace="kmstwist.server", observer=publisher)
         self.lines = 0
@@ -124,10 +131,10 @@ class Gateway:
         self.lines += 1
 
     def converse(self) -> None:
-        """Have `AT_ONCE` clients hold one conversation each."""
+        """Have `at_once` clients hold one conversation each."""
         clients = []
-        for number in range(AT_ONCE):
-            protocol = self.factory.buildProtocol(IPv4Address("TCP", "10.1.0.7", 40000 + number))
+        for number in range(self.at_once):
+            protocol = self.factory.buildProtocol(IPv4Address("TCP", next(self.addresses), 40000 + number))
             protocol.makeConnection(Wire())
             clients.append(protocol)
         for client in clients:

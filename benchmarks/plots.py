@@ -32,3 +32,19 @@ def plot(found: Mapping[Any, Mapping[int, Sequence[Any]]], file: Path) -> None:
     figure.axes[0].legend(fontsize="small", ncols=2)
     file.parent.mkdir(exist_ok=True)
     figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def plot_growth(found: Mapping[str, Sequence[tuple[float, float]]], times: Sequence[int], file: Path) -> None:
+    """Draw what `growth.measure` found: microseconds against how many times as much there is."""
+    mpl.rcParams["svg.hashsalt"] = "kmstwist"
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, costs in found.items():
+        axes.plot(list(times), [took for _, took in costs], marker="o", label=name)
+    axes.set_xscale("log")
+    axes.set_xticks(list(times), [f"{each} times" for each in times])
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("µs for each conversation or record")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(file, format="svg", metadata={"Date": None})
