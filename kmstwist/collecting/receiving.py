@@ -13,6 +13,9 @@ from twisted.python.failure import Failure
 
 from kmstwist.collecting.framing import MOST, Frames
 
+#: Seconds without a byte after which a connection gives way to a new one of its own sender, where there are too many.
+SILENT = 60.0
+
 
 class Taker(Protocol):
     """Who takes messages in."""
@@ -24,6 +27,9 @@ class Taker(Protocol):
     @property
     def full(self) -> bool:
         """Whether no more is to be read."""
+
+    def seconds(self) -> float:
+        """The time, from wherever it is counted."""
 
     def may_send(self, address: str) -> bool:
         """Whether what comes from this address is taken."""
@@ -45,8 +51,8 @@ class Stream(protocol.Protocol):
     def __init__(self, collector: Taker, sender: str) -> None:
         self._collector = collector
         self.sender = sender
-        #: When it brought something last, in the order of all.
-        self.heard = 0
+        #: When it brought something last, in the order of all, and in the collector's seconds.
+        self.heard, self.heard_at = 0, 0.0
         self._frames = Frames()
         self._too_long = 0
         self._paused = False
@@ -54,13 +60,16 @@ class Stream(protocol.Protocol):
     def connectionMade(self) -> None:
         """Begin to read, unless there is no room."""
         self._collector.connections.add(self)
-        self.heard = next(self._time)
+        self.heard, self.heard_at = next(self._time), self._collector.seconds()
+        # A sender that lost its power never ends its connection.
+        with suppress(AttributeError):
+            self.transport.setTcpKeepAlive(1)  # type: ignore[attr-defined]
         if self._collector.full:
             self.pause()
 
     def dataReceived(self, data: bytes) -> None:
         """Take the messages that are whole."""
-        self.heard = next(self._time)
+        self.heard, self.heard_at = next(self._time), self._collector.seconds()
         for message in self._frames.feed(data):
             self._collector.take(message, self.sender)
         if self._frames.too_long > self._too_long:
@@ -110,15 +119,17 @@ class Streams(protocol.ServerFactory):
         return Stream(self._collector, address)
 
     def _make_room(self, address: str) -> bool:
-        """Whether one connection was ended, of the sender that has most, for one of a sender that has fewer."""
+        """Whether one connection was ended: of the sender that has most, for one of a sender that has fewer; or one of
+        the sender's own, of which nothing has come for a while: it may have forgotten it."""
         connections = self._collector.connections
         number = Counter(each.sender for each in connections)
         busiest, most = number.most_common(1)[0]
-        if number[address] + 1 >= most:
+        whose = busiest if number[address] + 1 < most else address
+        silent = min((each for each in connections if each.sender == whose), key=lambda each: each.heard, default=None)
+        if silent is None or (whose == address and self._collector.seconds() - silent.heard_at < SILENT):
             return False
-        silent = min((each for each in connections if each.sender == busiest), key=lambda each: each.heard)
         connections.discard(silent)
-        self._collector.drop(0, busiest, "connections")
+        self._collector.drop(0, whose, "connections")
         silent.finish()
         return True
 

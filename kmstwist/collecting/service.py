@@ -137,6 +137,10 @@ class Collector(Service):
 
     # -- receiving
 
+    def seconds(self) -> float:
+        """The reactor's time."""
+        return self._reactor.seconds()
+
     def may_send(self, address: str) -> bool:
         """Whether what comes from this address is taken."""
         host = ip_address(address.partition("%")[0])

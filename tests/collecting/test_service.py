@@ -26,7 +26,7 @@ from kmstwist.audit.engine import reading
 from kmstwist.clock import now
 from kmstwist.collecting.framing import MOST
 from kmstwist.collecting.keeper import Store
-from kmstwist.collecting.receiving import Stream, Streams
+from kmstwist.collecting.receiving import SILENT, Stream, Streams
 from kmstwist.collecting.service import Collector
 from kmstwist.collecting.settings import EventsSettings
 from kmstwist.configuration.mistakes import ConfigError
@@ -205,6 +205,10 @@ def test_a_sender_with_many_connections_keeps_no_other_out(store: Engine) -> Non
     assert [stream.transport.disconnecting for stream in many[:4]] == [False, True, True, False]  # type: ignore[union-attr]
     # It is no gain to take one from somebody who has as many.
     assert connect("127.0.0.2") is None
+    # A sender that has forgotten one of its own gets another.
+    others[0].heard_at -= SILENT  # type: ignore[union-attr]
+    latest = connect("127.0.0.2")
+    assert listening.connections == {many[0], many[3], others[1], latest}
 
 
 @pytest.fixture(scope="module")
