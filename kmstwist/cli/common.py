@@ -97,9 +97,11 @@ def run_reactor(main: Callable[[Reactor], Coroutine[Any, Any, ResultT]]) -> Resu
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
+    from kmstwist.clock import run_on_monotonic_time
     from kmstwist.reactor import installed_reactor
 
     reactor = installed_reactor()
+    run_on_monotonic_time(reactor)
     outcome: list[Any] = []
 
     def finish(result: Any) -> None:

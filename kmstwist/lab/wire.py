@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
+from kmstwist.clock import now
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient, Outcome
 from kmstwist.transport.connection import call_timed_out, connect
@@ -37,13 +38,13 @@ async def _activate(
     connection = await connect(clock, endpoint, timeout)
     bound = clock.seconds()
     try:
-        hresult, message = await connection.request_activation(client.seal_request(cipher, clock.seconds())).addTimeout(
+        hresult, message = await connection.request_activation(client.seal_request(cipher, now())).addTimeout(
             timeout, clock, onTimeoutCancel=call_timed_out
         )
     finally:
         connection.close()
     answered = clock.seconds()
-    outcome = client.process_message(cipher, hresult, message, answered)
+    outcome = client.process_message(cipher, hresult, message, now())
     return WireOutcome(outcome, (bound - started) * 1000, (answered - bound) * 1000)
 
 

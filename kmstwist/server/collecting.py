@@ -13,7 +13,7 @@ from twisted.logger import globalLogBeginner
 
 from kmstwist.audit.events.lookup import addresses_of
 from kmstwist.audit.events.reading.zone import SystemZone
-from kmstwist.clock import now
+from kmstwist.clock import now, run_on_monotonic_time
 from kmstwist.collecting.keeper import Store
 from kmstwist.collecting.service import CONNECTIONS, Collector
 from kmstwist.collecting.settings import TLS, EventsSettings
@@ -67,6 +67,7 @@ def collect(reactor: Reactor, settings: EventsSettings, store: str, zone: tzinfo
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     collector = make_collector(settings, store, reactor, zone=zone, dns=dns)
     assert collector is not None
+    run_on_monotonic_time(reactor)
     collector.startService()
     reactor.addSystemEventTrigger("before", "shutdown", collector.stopService)
     return Deferred()

@@ -6,14 +6,19 @@ libfaketime moves the wall clock only, as an administrator or NTP does; the mono
 from __future__ import annotations
 
 import socket
+import sqlite3
+import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from benchmarks.canned import BIND, REQUEST, receive_pdu
-from tests.system.running import Server, kmstwist
-from tests.waiting import PATIENCE
+from tests.collecting.test_service import line
+from tests.ports import free_port
+from tests.system.running import BIN, Server, kmstwist
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.needs("faketime")
 
@@ -79,3 +84,29 @@ def test_a_clock_that_is_set_under_a_running_gateway_holds_no_client_up_and_cuts
             with pytest.raises(ConnectionResetError):
                 silent.recv(1)
             gateway.wait_for(r" conversation .* end=open ")
+
+
+def test_a_clock_that_is_set_back_keeps_no_command_that_runs_for_long_from_its_work(
+    clock: Clock, tmp_path: Path
+) -> None:
+    store, port = tmp_path / "audit.sqlite", free_port()
+    command = [str(BIN / "kmstwist"), "events", "listen", f"--store={store}", f"--bind=tcp:127.0.0.1:{port}"]
+
+    def stored() -> int:
+        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as reader:
+            number: int = reader.execute("SELECT count(*) FROM events").fetchone()[0]
+            return number
+
+    listening = subprocess.Popen([*command, "--from=127.0.0.1", "--no-dns"], stderr=subprocess.PIPE, text=True)
+    assert listening.stderr is not None
+    try:
+        while "events-listening" not in listening.stderr.readline():
+            assert listening.poll() is None
+        clock.set("-100000")
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as sender:
+            for number in range(1, 3):
+                sender.sendall(line(number))
+                wait_until(lambda number=number: stored() == number)  # type: ignore[misc]
+    finally:
+        listening.kill()
+        listening.communicate()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kmstwist.audit.events.importer import Importer, ImportResult
+    from kmstwist.reactor import Reactor
 
 WATCH_EVERY = 10.0
 
@@ -112,6 +113,7 @@ def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, fold
     from kmstwist.audit.engine import plain_error
     from kmstwist.audit.events.watch import Watcher
     from kmstwist.cli.output import OutputError
+    from kmstwist.clock import run_on_monotonic_time
 
     with opened(store, writes=True, makes=True) as engine:
         importer = _importer(engine, zone, window, dns)
@@ -130,7 +132,8 @@ def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, fold
             failure.trap(OSError, OutputError, SQLAlchemyError)
             say(f"{folder}: {plain_error(failure.value or failure)}; trying again in {every:g} s", err=True)
 
-        def run(reactor: object) -> Deferred[LoopingCall]:
+        def run(reactor: Reactor) -> Deferred[LoopingCall]:
+            run_on_monotonic_time(reactor)
             say(f"watching {folder}", err=True)
             return LoopingCall(look).start(every)
 

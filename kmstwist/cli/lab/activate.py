@@ -19,6 +19,7 @@ from kmstwist.cli.common import ANY_PATH, NETWORK, FiniteRange, run_reactor
 from kmstwist.cli.lab.common import checked_machine_name, load_lab_key, state_dir_option, state_folder
 from kmstwist.cli.output import json_option, say_json
 from kmstwist.cli.where import default_port
+from kmstwist.clock import now
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.status import Status, explain
 from kmstwist.kms.version import Version
@@ -117,9 +118,8 @@ def activate(
     version = Version(int(kms_version), 0)
 
     async def main(reactor: Reactor) -> list[Asked]:
-        now = reactor.seconds()
         clients = [
-            LabClient(name, uuid5(_MACHINES, name), wanted, installed=now, version=version, virtual_machine=True)
+            LabClient(name, uuid5(_MACHINES, name), wanted, installed=now(), version=version, virtual_machine=True)
             for name in (f"{prefix}-{number:04d}" for number in range(1, count + 1))
         ]
         endpoints = {

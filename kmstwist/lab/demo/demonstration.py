@@ -25,6 +25,7 @@ from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.settings import STORE_FILE_NAME
 from kmstwist.audit.store import insert_batch
+from kmstwist.clock import now
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.version import V4
 from kmstwist.lab.cipher import LabCipher
@@ -152,19 +153,18 @@ class Demonstration:
         return self._ask_once(self._choice.choice(self._members), self.port)
 
     async def _ask(self, member: Member, port: int) -> None:
-        now = self._reactor.seconds()
         contact = contact_over_tcp(self._reactor, _TIMEOUT)
         if port == self.port:
             proxied = _Proxied(self._reactor, port, self._addresses[member.lab.machine_name])
             contact = contact_over_tcp(self._reactor, _TIMEOUT, lambda _: proxied)
         try:
-            message = member.lab.seal_request(self._cipher, now)
+            message = member.lab.seal_request(self._cipher, now())
             answer = await contact(HostPort("127.0.0.1", port), message)
         except UpstreamError as error:
             # Whoever looks may have ended a server, to see what the site says then.
             _log.debug("{machine} was not answered: {error}", machine=member.lab.machine_name, error=error)
             return
-        member.lab.process_message(self._cipher, answer.hresult, answer.message, now)
+        member.lab.process_message(self._cipher, answer.hresult, answer.message, now())
 
 
 class _WithHeader(ProtocolWrapper):

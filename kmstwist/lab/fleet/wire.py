@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kmstwist.addresses import HostPort
+from kmstwist.clock import now
 from kmstwist.kms.status import Status
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.fleet.member import Member, clock_error_at
@@ -83,8 +84,17 @@ class WireFleet:
     """A scenario to be run on the wire in so many seconds. `random` gives random bytes, for the key and the IVs."""
 
     def __init__(
-        self, scenario: Scenario, reactor: Reactor, seconds: float, folder: Path, random: Callable[[int], bytes]
+        self,
+        scenario: Scenario,
+        reactor: Reactor,
+        seconds: float,
+        folder: Path,
+        random: Callable[[int], bytes],
+        *,
+        now: Callable[[], float] = now,
     ) -> None:
+        """`now` is the wall clock, which is the servers' too."""
+        self._wall = now
         self._fleet = Fleet(scenario)
         self._scenario = scenario
         self._reactor = reactor
@@ -252,7 +262,8 @@ class WireFleet:
         real = self._reactor.seconds()
         error = clock_error_at(member.clock_error, self._fleet.begins, moment) if member.clock_error else 0.0
         asking = member.lab
-        message = self._cipher.seal_request(asking.request(moment, real - moment + error))
+        # By the real clock, as the servers have it, and told so.
+        message = self._cipher.seal_request(asking.request(moment, self._wall() - moment + error))
         try:
             contact = self._contacts[member.site.name]
             answer = await contact(HostPort("127.0.0.1", self._processes[server.name].port), message)

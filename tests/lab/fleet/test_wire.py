@@ -25,7 +25,9 @@ from tests.reactors import in_place_of_one
 async def test_an_answer_that_comes_after_its_machine_was_generalised_is_nobodys(tmp_path: Path) -> None:
     clock, chance = Clock(), random.Random(8)
     clones = machines(count=1, cloned=True, generalise_on_day=2)
-    wire = WireFleet(scenario(days=10, machines=clones), in_place_of_one(clock), 10.0, tmp_path, chance.randbytes)
+    wire = WireFleet(
+        scenario(days=10, machines=clones), in_place_of_one(clock), 10.0, tmp_path, chance.randbytes, now=clock.seconds
+    )
     secret = random.Random(8).randbytes(32)
     host = LabHost(LabKey(secret), now=clock.seconds, random=chance.randbytes)
     under_way: list[tuple[bytes, Deferred[Answer]]] = []
@@ -116,7 +118,7 @@ async def test_a_count_is_told_with_the_name_of_the_host_that_counted(tmp_path: 
         gateway=[{"name": "gw", "upstreams": ["kms"]}],
         site=[{"name": "site", "srv": [{"host": "gw"}]}],
     )
-    wire = WireFleet(spec, in_place_of_one(clock), 10.0, tmp_path, chance.randbytes)
+    wire = WireFleet(spec, in_place_of_one(clock), 10.0, tmp_path, chance.randbytes, now=clock.seconds)
     host = LabHost(LabKey(random.Random(8).randbytes(32)), now=clock.seconds, random=chance.randbytes)
 
     async def contact(where: object, message: bytes) -> Answer:
