@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import socket
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from kmstwist.addresses import HostPort, is_address
@@ -112,26 +115,48 @@ def listens_at(config: Config, address: str, port: int) -> bool:
     """Whether what is sent to an address of this machine, in text, and a port comes to this server."""
     if port not in listening_ports(config) or not is_own_address(address):
         return False
-    # Only where every endpoint of the port names its one address, another address is somebody else's.
-    interfaces = []
-    for text in config.server.listen:
-        parts = [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", text)]
-        named = [part.removeprefix("interface=") for part in parts if part.startswith("interface=")]
-        if str(port) in parts[1:2] or f"port={port}" in parts:
-            interfaces += named or [""]
-    everywhere = not interfaces or any(one in _EVERYWHERE or not is_address(one) for one in interfaces)
-    return everywhere or address in interfaces
+    endpoints = [text for text in config.server.listen if _described_port(text) == port]
+    return not endpoints or any(_takes(text, _plain_address(address)) for text in endpoints)
+
+
+def _takes(endpoint: str, address: IPv4Address | IPv6Address) -> bool:
+    """Whether what is sent to an address of this machine comes to an endpoint with that port."""
+    parts = [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", endpoint)]
+    named = next((part.removeprefix("interface=") for part in parts if part.startswith("interface=")), "")
+    if named not in _EVERYWHERE:
+        # Whose name it is, nobody knows yet.
+        return not is_address(named) or _plain_address(named) == address
+    # One of IPv6 takes IPv4, too.
+    return address.version == 4 or "tcp6" in parts[:2]
+
+
+def _plain_address(text: str) -> IPv4Address | IPv6Address:
+    """An address as such, however it is written; one of IPv4 within IPv6 is the former."""
+    address = ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def refuse_ourselves(config: Config) -> None:
-    """Raise `StartupError` where an upstream is this gateway itself, by an address."""
+    """Raise `StartupError` where an upstream is this gateway itself, by an address or by this machine's own name."""
     for upstream in config.gateway.upstreams:
         where = upstream.host_port
-        host = "127.0.0.1" if where.host == "localhost" else where.host
-        if is_address(host) and listens_at(config, host, where.port):
+        if any(listens_at(config, address, where.port) for address in _addresses(where.host)):
             raise StartupError(
                 f"upstream {upstream.label} is this gateway itself", "name the licensed KMS host, or listen elsewhere"
             )
+
+
+def _addresses(host: str) -> list[str]:
+    """What is known of a host without asking the network: an address, or those of this machine's own name."""
+    if is_address(host):
+        return [host]
+    if host == "localhost":
+        return ["127.0.0.1"]
+    if host.lower() != socket.gethostname().lower():
+        return []
+    with suppress(OSError):
+        return [str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    return []
 
 
 def refuse_open_passwords(effective: Effective) -> None:

@@ -43,6 +43,37 @@ def test_an_upstream_is_this_server_where_what_is_sent_there_comes_here(listen: 
         refuse_ourselves(config)
 
 
+@pytest.mark.parametrize(
+    ("listen", "address", "ours"),
+    [
+        ((), "::1", True),
+        (("tcp:1700",), "::1", False),
+        (("tcp:1700:interface=0.0.0.0",), "::1", False),
+        (("tcp6:1700",), "::1", True),
+        (("haproxy:tcp6:1700",), "::1", True),
+        ((r"tcp6:1700:interface=\:\:1",), "0:0::1", True),
+        (("tcp:1700:interface=127.0.0.1",), "::ffff:127.0.0.1", True),
+    ],
+)
+def test_an_address_is_compared_as_an_address(listen: tuple[str, ...], address: str, ours: bool) -> None:
+    assert listens_at(listening(*listen), address, 1700) is ours
+
+
+def test_this_machines_own_name_is_ours_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmstwist.configuration.derived.socket.gethostname", lambda: "localhost.localdomain")
+    monkeypatch.setattr(
+        "kmstwist.configuration.derived.socket.getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.1.1", 0))]
+    )
+    for host, ours in (("Localhost.localdomain", True), ("kms.corp.test", False)):
+        upstream = [{"address": f"{host}:1700"}]
+        config = Config.model_validate({"server": {"port": 1700}, "gateway": {"upstreams": upstream}})
+        if ours:
+            with pytest.raises(StartupError, match="is this gateway itself"):
+                refuse_ourselves(config)
+        else:
+            refuse_ourselves(config)
+
+
 def test_an_address_of_another_machine_is_not_ours() -> None:
     assert not listens_at(listening(), "192.0.2.1", 1700)
 
