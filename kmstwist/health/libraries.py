@@ -27,8 +27,8 @@ def _old(many: int, newest: float) -> Finding:
     return Finding(
         "libraries",
         Health.DEGRADED,
-        f"the {many} Python libraries in {sys.prefix} date from {day} or earlier, over a year ago, and nobody patches "
-        f"them",
+        f"the {many} Python libraries in {sys.prefix} were put together on {day} or before, over a year ago, and "
+        "nobody patches them",
         "install a newer package of kmstwist, or one built anew (docs/install.md); without a package: pip install "
         "--upgrade --upgrade-strategy eager",
     )
@@ -37,7 +37,7 @@ def _old(many: int, newest: float) -> Finding:
 def _put_there() -> Iterator[float]:
     """When each of the environment's libraries was put there: its own list of files is as old as that.
 
-    In the Debian package all files bear the date for which it was built.
+    In the Debian package all files bear the day on which its builder took the libraries.
     """
     for distribution in distributions(
         path=[str(path) for path in Path(sys.prefix, "lib").glob("python3*/site-packages")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,8 @@ def test_libraries_put_there_over_a_year_ago_are_told_with_their_date(environmen
     (finding,) = check_libraries(None)
     assert finding.health is Health.DEGRADED
     assert finding.text.startswith("the 2 Python libraries in ")
+    day = datetime.fromtimestamp(now() - 370 * DAY, UTC).date()
+    assert f"were put together on {day} or before" in finding.text
     assert "install a newer package" in finding.cure
 
 
