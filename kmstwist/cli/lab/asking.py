@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from random import SystemRandom
 
+from kmstwist.clock import now
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines.activation import Asking, contact_over_tcp
@@ -18,5 +19,5 @@ def asking_on(reactor: Reactor, key: LabKey, timeout: float) -> Asking:
         LabCipher(key, os.urandom),
         locator(reactor, SystemRandom()),
         contact_over_tcp(reactor, timeout),
-        reactor.seconds,
+        now,
     )
