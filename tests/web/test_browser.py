@@ -144,6 +144,7 @@ def test_a_name_of_any_kind_is_shown_as_it_is_and_leads_to_its_machine(sites: Si
         link.click()
         page.wait_for_url("**/machine?*")
         assert page.locator("h1").text_content() == name.lower()
+        assert page.locator("[data-live=timeline] tbody tr").count() == 1, name
         assert page.title() != "taken"
         assert page.evaluate("document.querySelectorAll('main img, main script').length") == 0
     assert quiet(complaints)

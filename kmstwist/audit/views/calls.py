@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import product
 from typing import Annotated, Any
 
 from sqlalchemy import Connection, Row, func, or_, select
@@ -128,9 +129,21 @@ def machine_calls(connection: Connection, machine: str, limit: int, until: datet
 def is_named(table: Any, machine: str) -> ColumnElement[bool]:
     """That a row names this machine, in whatever case; `machine` is in lower case."""
     # SQLite's index of names knows no letters but A to Z. Where a name has others, all that have one are looked at.
-    column = schema.caseless(table.c.machine) if machine.isascii() else func.lower(table.c.machine)
-    named: ColumnElement[bool] = table.c.machine.is_not(None) & (column == machine)
+    spelled = _spelled(machine) if machine.isascii() else []
+    same = schema.caseless(table.c.machine).in_(spelled) if spelled else func.lower(table.c.machine) == machine
+    named: ColumnElement[bool] = table.c.machine.is_not(None) & same
     return named
+
+
+def _spelled(machine: str) -> list[str]:
+    """How a name of A to Z may be written but for its case: the sign for kelvin is a k, too. Empty for too many."""
+    parts = machine.split("k")
+    if len(parts) > 5:
+        return []
+    return [
+        "".join(map("".join, zip(parts, (*letters, ""), strict=True)))
+        for letters in product("k\N{KELVIN SIGN}", repeat=len(parts) - 1)
+    ]
 
 
 def _conditions(connection: Connection, which: Which) -> list[ColumnElement[bool]]:

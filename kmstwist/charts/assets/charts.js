@@ -137,6 +137,8 @@
       },
     };
     if (bars) options.scales.x.range = (_, low, high) => [low, high === times.at(-1) ? high + step : high];
+    // Around one moment alone uPlot would show years.
+    if (times.length === 1) options.scales.x.range = () => [times[0] - HOUR / 2, times[0] + HOUR / 2];
     const u = new uPlot(options, values(), plot);
     for (const head of u.root.querySelectorAll(".u-legend .u-series:not(:first-child) th")) {
       head.tabIndex = 0;
