@@ -19,6 +19,7 @@ from kmstwist.audit.reports.model import Bucket, Query, Report
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.upkeep.verify import verify
+from kmstwist.audit.views.first_look import first_look
 from tests.audit.exports import Sample, as_csv, as_evtx, as_json_5, as_xml, request
 from tests.audit.making import HOUR, START, known, new_store, opaque, uuid
 
@@ -82,11 +83,16 @@ def test_reports_come_from_a_hosts_log_alone(store: Engine, tmp_path: Path) -> N
     (count,) = ask(store, "count").rows
     assert (count.needed, count.clients, count.reached) == (25, 3, False)
     (product,) = ask(store, "products").rows
-    assert (product.machines, product.virtual, product.networks) == (3, 1, 0)
+    assert (product.machines, product.virtual, product.networks) == (3, 1, None)
     (failure,) = ask(store, "failures").rows
     assert (failure.status, failure.reason, failure.calls, failure.clients) == (0xC004F06C, "", 1, 1)
     by_host = ask(store, "activity", by=Bucket.UPSTREAM).rows
     assert [(row.calls, row.granted) for row in by_host] == [(4, 3)]
+    with reading(store) as connection:
+        assert [line[:12] for line in first_look(connection, "clients")] == ["1 product ha"]
+        # Hosts log no addresses.
+        of_a_network = list(first_look(connection, "clients", of_a_network=True))
+    assert [line[:33] for line in of_a_network[:-1]] == ["no gateway has written to this st"]
     assert verify(store) == []
 
 

@@ -18,14 +18,17 @@ from kmstwist.audit.sums.keys import UNKNOWN_NETWORK
 
 @dataclass(frozen=True, slots=True)
 class ProductRow(ReportRow):
-    """The machines that run a product; `active` of them called in the last 30 days, `virtual` said they are VMs."""
+    """The machines that run a product; `active` of them called in the last 30 days, `virtual` said they are VMs.
+
+    `networks` are those they are in, None where no address tells.
+    """
 
     product: Annotated[str, Heading("Product")]
     application: Annotated[str, Heading("App", Kind.NAME)]
     machines: Annotated[int, Heading("Machines", Kind.NUMBER)]
     active: Annotated[int, Heading("Active 30 days", Kind.NUMBER)]
     virtual: Annotated[int, Heading("Virtual", Kind.NUMBER)]
-    networks: Annotated[int, Heading("Networks", Kind.NUMBER)]
+    networks: Annotated[int | None, Heading("Networks", Kind.NUMBER)]
     last_seen: Annotated[datetime, Heading("Last call", Kind.TIME, spare=True)]
 
 
@@ -58,7 +61,7 @@ def products(connection: Connection, query: Query) -> Report[ProductRow]:
             machines=row.machines,
             active=int(row.active),
             virtual=int(row.virtual),
-            networks=row.networks,
+            networks=row.networks or None,
             last_seen=moment(row.last_seen),
         )
         for row in connection.execute(_numbers(connection, query, key, func.count(known.distinct()).label("networks")))

@@ -17,14 +17,15 @@ from kmstwist.audit.store import PRIVACY, read_fact
 OF_GATEWAYS = frozenset({"networks", "refused", "strangers"})
 
 
-def first_look(connection: Connection, report: str = "") -> Iterator[str]:
+def first_look(connection: Connection, report: str = "", *, of_a_network: bool = False) -> Iterator[str]:
     """What the store has no names for, and the cure: machines whose requests could not be read, and products.
 
-    For a `report` of what only gateways tell, also that there is none.
+    For a `report` of what only gateways tell, or one `of_a_network`, also that there is none.
     """
-    if report in OF_GATEWAYS and _hosts_alone(connection):
+    if (report in OF_GATEWAYS or of_a_network) and _hosts_alone(connection):
+        what = "for a report of one network" if of_a_network else f"for {report}"
         yield (
-            f"no gateway has written to this store: what its KMS hosts logged tells nothing for {report} "
+            f"no gateway has written to this store: what its KMS hosts logged tells nothing {what} "
             "(docs/first-gateway.md)"
         )
     if _keeps_names(connection) and (number := _unnamed_machines(connection)):

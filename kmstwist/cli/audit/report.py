@@ -116,7 +116,7 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
             newest = newest_record(connection)
         except QueryError as error:
             raise click.UsageError(str(error)) from error
-        hints = list(first_look(connection, name)) if form == "table" else []
+        hints = list(first_look(connection, name, of_a_network=query.network is not None)) if form == "table" else []
     source = told_source(store, newest, query.now)
     match form:
         case "csv":
