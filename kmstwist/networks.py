@@ -59,6 +59,17 @@ def parse_address(text: str) -> Address | None:
         return None
 
 
+def normalised(text: str) -> Address | None:
+    """A client's address as it is judged: an IPv4-mapped IPv6 address as the IPv4 one, a scope id left off.
+
+    None for what is not an IP address: the peer of a Unix socket.
+    """
+    address = parse_address(text)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
 def network_around(address: Address, prefix_ipv4: int, prefix_ipv6: int) -> str:
     """The network of a size that an address belongs to, as text, in CIDR notation."""
     prefix = prefix_ipv4 if address.version == 4 else prefix_ipv6

@@ -22,6 +22,18 @@ CidrNetwork = Annotated[Network, BeforeValidator(parse_network)]
 SECRET: dict[str, Any] = {"secret": True}
 
 
+class NeedsRestart:
+    """Marks a value, or a whole section, that cannot change while the process runs: `Annotated[int, RESTART]`."""
+
+
+RESTART = NeedsRestart()
+
+
+def needs_restart(info: FieldInfo) -> bool:
+    """Whether a field's value, or all that is in its section, cannot change while the process runs."""
+    return RESTART in info.metadata
+
+
 def is_secret(info: FieldInfo) -> bool:
     """Whether a field's value is to be shown nowhere."""
     return info.json_schema_extra == SECRET

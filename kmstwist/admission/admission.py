@@ -18,11 +18,11 @@ from typing import Final, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
-from kmstwist.admission.networks import NetworkTable, normalised
+from kmstwist.admission.networks import NetworkTable
 from kmstwist.admission.rates import TokenBuckets
 from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.kms.activation import ActivationFault
-from kmstwist.networks import network_around
+from kmstwist.networks import network_around, normalised
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
 

@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv6Address
 
-from kmstwist.networks import Address, Network, parse_address
-
-
-def normalised(text: str) -> Address | None:
-    """A client's address as it is judged: an IPv4-mapped IPv6 address as the IPv4 one, a scope id left off.
-
-    None for what is not an IP address: the peer of a Unix socket.
-    """
-    address = parse_address(text)
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+from kmstwist.networks import Address, Network
 
 
 class NetworkTable:

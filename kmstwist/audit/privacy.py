@@ -45,7 +45,7 @@ class PrivacyPolicy:
 
     def __post_init__(self) -> None:
         if self.client is Keep.DROP:
-            raise WrongValue('client cannot be "drop", for a record must be about someone', 'use "hash"', "privacy")
+            raise WrongValue('client cannot be "drop", because a record must be about someone', 'use "hash"', "privacy")
 
     @property
     def hashes(self) -> bool:

@@ -12,7 +12,7 @@ from kmstwist.audit.records import Phases, Record
 from kmstwist.reasons import Reason
 
 #: The columns that a record fills, each with where its value stands in the record.
-_SOURCES: Final = {
+SOURCES: Final = {
     "record_id": "record_id",
     "at": "at",
     "gateway": "gateway",
@@ -40,8 +40,8 @@ _SOURCES: Final = {
     "count": "count",
 }
 #: The names of these columns.
-COLUMNS: Final = tuple(_SOURCES)
-_values: Final = attrgetter(*_SOURCES.values())
+COLUMNS: Final = tuple(SOURCES)
+_values: Final = attrgetter(*SOURCES.values())
 # Row has a method of the last one's name.
 _all_but_count: Final = attrgetter(*COLUMNS[:-1])
 _VIRTUAL: Final = COLUMNS.index("virtual_machine")

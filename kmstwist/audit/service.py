@@ -56,6 +56,7 @@ from kmstwist.logevents import (
     AUDIT_TOO_LARGE,
     DEFECT,
 )
+from kmstwist.pacing.waits import doubled
 from kmstwist.reactor import Reactor
 
 WATCH_EVERY = 1.0
@@ -283,8 +284,8 @@ class AuditService(Service):
     def _not_kept(self, failure: Failure) -> None:
         failure.trap(StoreError, SQLAlchemyError, OSError)
         # A look at a store that is locked takes a second of the writer's time.
-        self._next_try = self._clock.seconds() + min(2.0**self._tries, RETRY_MOST)
         self._tries += 1
+        self._next_try = self._clock.seconds() + doubled(1.0, RETRY_MOST, self._tries)
         self.writer.note_failing(cast(Exception, failure.value))
 
     def _retain(self) -> Deferred[None]:
@@ -318,5 +319,5 @@ class AuditService(Service):
                 limit=limits.size,
                 detail=f"only the newest {limits.floor} records are left; a larger keep_mib keeps more"
                 if outcome.at_floor
-                else "what may go has gone; a larger keep_mib is needed",
+                else "all that may be deleted is deleted; a larger keep_mib is needed",
             )

@@ -48,7 +48,7 @@ class PrivacySettings(Section):
 
 
 class AuditSection(Section):
-    """`[audit]`: a record of every activation call and every refusal. Changing it needs a restart."""
+    """`[audit]`: a record of every activation call and every refusal."""
 
     enabled: bool = Field(True, description="Whether calls are recorded. An answer goes out once its record is stored.")
     store: str | None = Field(
@@ -98,7 +98,7 @@ class AuditSection(Section):
     def _is_postgresql(cls, value: str | None) -> str | None:
         if value is not None and (wrong := wrong_in_url(value)):
             # Without the URL, and without what its parser says: both may hold a password.
-            raise WrongValue(wrong, "write it as postgresql://USER@HOST/DATABASE, the password belongs into ~/.pgpass")
+            raise WrongValue(wrong, "write it as postgresql://USER@HOST/DATABASE, the password belongs in ~/.pgpass")
         return value
 
     @property

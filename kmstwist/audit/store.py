@@ -21,7 +21,7 @@ from kmstwist.audit.bulk import Statement, chunks, execute_many, insert_for, ins
 from kmstwist.audit.engine import StoreError, reading, writing
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.records import Record
-from kmstwist.audit.rows import COLUMNS, from_row, to_row, values_of
+from kmstwist.audit.rows import COLUMNS, SOURCES, from_row, to_row, values_of
 from kmstwist.audit.sums import all as sums
 
 # A fact about the store: how privacy had its records stored.
@@ -50,13 +50,11 @@ def insert_batch(engine: Engine, batch: Sequence[Record], *, again: bool = False
 
 #: The columns of a record that was made of an answer to an opaque message (V5, V6), and what they are in a record.
 _OPAQUE: Final = {
-    **{name: name for name in ("record_id", "at", "gateway", "client", "version", "upstream", "hresult")},
-    "reason": "reason.value",
-    "detail": "detail",
-    "receive_ms": "phases.receive",
-    "answer_ms": "phases.answer",
-    "bytes_in": "bytes_in",
-    "bytes_out": "bytes_out",
+    name: SOURCES[name]
+    for name in (
+        *("record_id", "at", "gateway", "client", "version", "upstream", "hresult", "reason", "detail"),
+        *("receive_ms", "answer_ms", "bytes_in", "bytes_out"),
+    )
 }
 _opaque_values: Final = attrgetter(*_OPAQUE.values())
 _ALL: Final = insert_text(schema.records, COLUMNS)

@@ -31,7 +31,7 @@ VERBS = {
         "clients.errors:errors",
         "Explain each CODE of activation, and what to do about it.",
     ),
-    "events": Verb("audit.events:events", "Bring in the KMS host's own events, which name the machines."),
+    "events": Verb("audit.events:events", "Import the KMS host's own events, which name the machines."),
     "gateway": Verb("gateway.gateway:gateway", "A running gateway (or lab) on this machine."),
     "keys": Verb(
         "clients.keys:keys",
@@ -62,10 +62,11 @@ VERBS = {
 @config_option
 @click.pass_context
 def kmstwist(ctx: click.Context, file: Path | None) -> None:
-    """A KMS gateway before the site's own licensed hosts, and a lab to rehearse volume activation.
+    """A KMS gateway in front of the site's own licensed hosts, and a lab to rehearse volume activation.
 
-    The server itself is `twistd kms`; this command asks, rehearses and explains. Which server and which store a command
-    works on is said by its options, by the environment, by the configuration file, or by the default, in this order;
+    The server itself is `twistd kms`; this command asks, rehearses and explains. Which server and which store a
+    command works on is decided by its options, by the environment, by the configuration file, or by the default, in
+    this order;
     `kmstwist config where` shows it.
     """
     remember_config(ctx, file)

@@ -48,7 +48,7 @@ LOG_EXAMPLE = (
 
 
 def log_page() -> str:
-    """Every log line with its fields, the one that most lines are first."""
+    """Every log line with its fields, the most common one first."""
     lines = [
         "# Log lines",
         "",

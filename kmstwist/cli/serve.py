@@ -16,7 +16,8 @@ import click
 def serve(ctx: click.Context, options: tuple[str, ...]) -> None:
     """Run the server here, until Ctrl-C: `twistd -n kms`.
 
-    OPTIONS are those of `twistd kms`: --upstream KMSHOST for a gateway before the site's own licensed hosts; without
+    OPTIONS are those of `twistd kms`: --upstream KMSHOST for a gateway in front of the site's own licensed hosts;
+    without
     --upstream and --discover it is a lab. --help lists all of them.
     """
     from kmstwist.configuration.whereabouts import CONFIG_VARIABLE

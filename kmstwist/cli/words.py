@@ -31,7 +31,7 @@ _WORDS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     ),
     (re.compile(r"^Option (\S+) requires (?:an argument|(\d+) arguments)\.$"), r"\1 needs a value after it."),
     (re.compile(r"^Option (\S+) does not take a value\.$"), r"\1 takes no value."),
-    (re.compile(r"^No such option:? '(-\d\S*)'\.?(?= |$).*"), r"\1 is a number below zero, and none is taken here."),
+    (re.compile(r"^No such option:? '(-\d\S*)'\.?(?= |$).*"), r"\1 is a number below zero, which is not taken here."),
     (re.compile(r"^No such option:? (\S+?)\.?(?= |$)"), r"there is no option \1."),
     (re.compile(r"^No such command:? (\S+?)\.?(?= |$)"), r"there is no command \1."),
     (re.compile(r"\. Did you mean '([^']*)'\?$"), r"; did you mean \1?"),
@@ -84,15 +84,15 @@ def _none_of(given: str, listed: str) -> str:
     there = re.findall(r"'([^']*)'", listed)
     near = get_close_matches(given.casefold(), there, 1, 0.6)
     meant = f"; did you mean {near[0]}?" if near else "."
-    return f"{given!r} is none of {', '.join(there)}{meant}"
+    return f"must be one of {', '.join(there)}, not {given!r}{meant}"
 
 
 def _not_there(name: str) -> str:
     """A file that is not there, and where it was looked for."""
     if Path(name).is_absolute() or not name:
-        return f"there is no {name!r}; see how it is spelt."
+        return f"there is no {name!r}; check how it is spelt."
     try:
         folder = Path.cwd()
     except OSError:
-        return f"there is no {name!r} here; see how it is spelt, and in which folder you are."
-    return f"there is no {name!r} in {folder}; see how it is spelt, and in which folder you are."
+        return f"there is no {name!r} here; check how it is spelt, and in which folder you are."
+    return f"there is no {name!r} in {folder}; check how it is spelt, and in which folder you are."

@@ -141,7 +141,7 @@ def _of_json(head: _Syslog, body: str, place: str, times: Times, depth: int) -> 
     try:
         values = json.loads(body)
     except (ValueError, RecursionError):
-        return BrokenEvent(place, f"no JSON: {body[:60]!r}")
+        return BrokenEvent(place, f"not JSON: {body[:60]!r}")
     if not isinstance(values, dict):
         return BrokenEvent(place, f"JSON that is not an object: {body[:60]!r}")
     if not _fields_in(values).text(EVENT_ID):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,7 +28,8 @@ from kmstwist.logevents import (
     EVENTS_LOST,
     EVENTS_REFUSED,
 )
-from kmstwist.networks import Network
+from kmstwist.networks import Network, normalised
+from kmstwist.pacing.waits import doubled
 from kmstwist.reactor import Reactor
 
 if TYPE_CHECKING:
@@ -143,9 +143,8 @@ class Collector(Service):
 
     def may_send(self, address: str) -> bool:
         """Whether what comes from this address is taken."""
-        host = ip_address(address.partition("%")[0])
-        host = getattr(host, "ipv4_mapped", None) or host
-        if any(host.version == network.version and host in network for network in self._senders):
+        host = normalised(address)
+        if host is not None and any(host in network for network in self._senders):
             return True
         self.counts.refused += 1
         if self._may_say(f"refused {address}"):
@@ -174,14 +173,14 @@ class Collector(Service):
     # -- storing
 
     async def _look(self) -> None:
-        pause, ends_at = EVERY, float("inf")
+        pause, ends_at, failures = EVERY, float("inf"), 0
         while True:
             if self._stopping:
                 ends_at = min(ends_at, self._reactor.seconds() + self._drain)
                 pause = min(pause, 0.2)
             if self.waiting.queue:
-                stored = await self._take_in()
-                pause = EVERY if stored else min(max(pause, EVERY) * 2, RETRY_MOST)
+                failures = 0 if await self._take_in() else failures + 1
+                pause = doubled(EVERY, RETRY_MOST, failures + 1)
             if self._stopping and (not self.waiting.queue or self._reactor.seconds() >= ends_at):
                 return
             if len(self.waiting.queue) < BATCH or self.problem:

@@ -61,7 +61,7 @@ def _zone(text: str) -> str:
 
 
 class EventsSettings(Section):
-    """`[events]`: the KMS hosts' events as they come, by syslog or as JSON lines. Changing it needs a restart."""
+    """`[events]`: the KMS hosts' events as they come, by syslog or as JSON lines."""
 
     listen: tuple[Annotated[str, AfterValidator(_place)], ...] = Field(
         (),
@@ -80,7 +80,7 @@ class EventsSettings(Section):
     )
     client_ca: str | None = Field(
         None,
-        description="For tls: the PEM file of the authorities by whom senders must have a certificate.",
+        description="For tls: the PEM file of the authorities that must have issued the senders' certificates.",
         examples=["/etc/kmstwist/senders-ca.pem"],
     )
     timezone: Annotated[str, AfterValidator(_zone)] | None = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pydantic import BaseModel
 from twisted.logger import Logger
@@ -14,26 +14,21 @@ from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import Effective, leaves
 from kmstwist.logevents import CONFIG_REFUSED
 from kmstwist.problem import Problem
+from kmstwist.sections import needs_restart as marked
 from kmstwist.startup import StartupError
 
-#: What cannot change while the process runs; a section stands for all that is in it.
-NEEDS_RESTART: tuple[Place, ...] = (
-    ("server", "port"),
-    ("server", "listen"),
-    ("server", "state_dir"),
-    ("server", "run_dir"),
-    ("server", "workers"),
-    ("lab", "products"),
-    ("audit",),
-    ("products",),
-    ("events",),
-    ("dns", "publish"),
-    ("dns", "watch"),
-    ("web",),
-    ("notify",),
-    ("lab", "clock_error"),
-    ("lab", "key"),
-)
+
+def _needing_restart(model: type[BaseModel], place: Place = ()) -> Iterator[Place]:
+    """The places that the model marks so; a section stands for all that is in it."""
+    for name, info in model.model_fields.items():
+        if marked(info):
+            yield (*place, name)
+        elif isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _needing_restart(info.annotation, (*place, name))
+
+
+#: What cannot change while the process runs.
+NEEDS_RESTART: tuple[Place, ...] = tuple(_needing_restart(Config))
 
 
 def read_again(load: Callable[[], Effective], started: Config, log: Logger) -> Effective:

@@ -20,6 +20,7 @@ from kmstwist.configuration.lines import Place
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.options import OPTIONS
 from kmstwist.configuration.reading import Effective, model_in, secret_at
+from kmstwist.sections import needs_restart
 from kmstwist.shown import HIDDEN, url_without_password
 
 _WIDTH = 100
@@ -131,17 +132,17 @@ def _commented(model: type[BaseModel], place: Place) -> Iterator[str]:
     simple = [(name, info) for name, info in plain if model_in(info.annotation) is None]
     if place and simple:
         yield ""
-        yield from _comment(_prose(model))
+        yield from _comment(_prose(model, place))
         yield f"[{'.'.join(place)}]"
         for name, info in simple:
             yield ""
-            yield from _comment(info.description or "")
+            yield from _comment(_described(info))
             yield f"#{name} = {toml_value(_shown_default(name, info))}"
     for name, info in plain:
         table = model_in(info.annotation)
         if table is not None:
             yield ""
-            yield from _comment(_prose(table))
+            yield from _comment(_prose(table, (*place, name)))
             yield f"#[[{'.'.join((*place, name))}]]"
             for inner, inner_info in table.model_fields.items():
                 yield from _comment(inner_info.description or "")
@@ -179,11 +180,26 @@ def _is_section(info: FieldInfo) -> bool:
     return isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
 
 
-def _prose(model: type[BaseModel]) -> str:
-    """A model's docstring without the name of its section in front."""
+_RESTART = " Changing it needs a restart."
+
+
+def _prose(model: type[BaseModel], place: Place) -> str:
+    """A model's docstring without the name of its section in front, and whether a change of it needs a restart."""
     text = " ".join((model.__doc__ or "").split())
     after = text.partition(": ")[2] or text
-    return after[:1].upper() + after[1:]
+    outer: type[BaseModel] | None = Config
+    restart = ""
+    for name in place:
+        assert outer is not None
+        info = outer.model_fields[name]
+        restart = restart or (_RESTART if needs_restart(info) else "")
+        outer = model_in(info.annotation)
+    return after[:1].upper() + after[1:] + restart
+
+
+def _described(info: FieldInfo) -> str:
+    """What an option does, and whether a change of it needs a restart."""
+    return (info.description or "") + (_RESTART if needs_restart(info) else "")
 
 
 def _comment(text: str) -> list[str]:
@@ -198,22 +214,23 @@ def reference_page() -> str:
         "",
         "<!-- Made from the program by `make docs`. -->",
         "",
-        "TOML, given with `twistd kms --config FILE`. Every option may be left out. `kmstwist config check FILE` says",
-        "all mistakes at once; `kmstwist config show` prints what is in force and where each value comes from. Options",
-        "of the command line override the file. Durations are in seconds unless stated otherwise.",
+        "TOML, given with `twistd kms --config FILE`. Every option may be left out. `kmstwist config check FILE`",
+        "reports all mistakes at once; `kmstwist config show` prints what is in force and where each value comes from.",
+        "Options of the command line override the file. Durations are in seconds unless stated otherwise. A running",
+        "server takes a changed file with `kmstwist config reload`; what needs a restart says so below.",
         "",
-        "Between the two stands the environment: each option has a variable there, its section and key in capitals",
+        "The environment comes between the two: each option has a variable, named by its section and key in capitals",
         "with two underscores between them. Lists have commas between their items, or are written as in TOML (an empty",
-        "one as `[]`: a variable that is set to nothing is a mistake); for",
-        "`[[gateway.upstreams]]` the addresses will do: `KMSTWIST_GATEWAY__UPSTREAMS=kms1.example.com,kms2:1690`. With",
-        "`_FILE` behind its name a variable names a file that holds the value, as secrets in containers do:",
+        "one as `[]`: a variable that is set to nothing is a mistake); for `[[gateway.upstreams]]` the addresses will",
+        "do: `KMSTWIST_GATEWAY__UPSTREAMS=kms1.example.com,kms2:1690`. A variable with `_FILE` at the end of its name",
+        "gives a file that holds the value, as secrets in containers do:",
         "`KMSTWIST_AUDIT__FORWARD_TO_FILE=/run/secrets/forward_to`.",
     ]
     for place, model, is_table in _all_models(Config, ()):
         if not place:
             continue
         title = ".".join(place)
-        lines += ["", f"## `{f'[[{title}]]' if is_table else f'[{title}]'}`", "", _prose(model), ""]
+        lines += ["", f"## `{f'[[{title}]]' if is_table else f'[{title}]'}`", "", _prose(model, place), ""]
         lines += ["| option | default | meaning | on the command line | in the environment |"]
         lines += ["| --- | --- | --- | --- | --- |"]
         for name, info in model.model_fields.items():
@@ -223,7 +240,7 @@ def reference_page() -> str:
             shown = "" if default in (None, PydanticUndefined, "") else f"`{toml_value(default)}`"
             option = options.get((*place, name))
             named = "" if is_table else f"`{variable((*place, name))}`"
-            line = f"| `{name}` | {shown} | {info.description or ''} | {f'`--{option}`' if option else ''} | {named} |"
+            line = f"| `{name}` | {shown} | {_described(info)} | {f'`--{option}`' if option else ''} | {named} |"
             lines.append(re.sub(r"\[\[[a-z.]+\]\]", r"`\g<0>`", line))
     return "\n".join(lines) + "\n"
 

@@ -22,7 +22,7 @@ from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.kms.catalogue import FAMILIES
 from kmstwist.notify.settings import NotifySettings
 from kmstwist.problem import WrongValue
-from kmstwist.sections import Section
+from kmstwist.sections import RESTART, Section
 from kmstwist.telemetry.settings import LogSettings
 from kmstwist.web.settings import WebSettings
 
@@ -82,17 +82,19 @@ class LimitSettings(Section):
 class ServerSettings(Section):
     """`[server]`: where kmstwist listens and keeps its files."""
 
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(1688, description="TCP port, for IPv4 and IPv6.")
-    listen: tuple[Endpoint, ...] = Field(
+    port: Annotated[int, Field(ge=0, le=65535), RESTART] = Field(1688, description="TCP port, for IPv4 and IPv6.")
+    listen: Annotated[tuple[Endpoint, ...], RESTART] = Field(
         (), description="Addresses with their ports, or Twisted endpoints, to listen on instead of port."
     )
-    state_dir: str | None = Field(
+    state_dir: Annotated[str | None, RESTART] = Field(
         None,
         description="Folder for files that must outlive the process. By default /var/lib/kmstwist, or the user's own.",
     )
-    run_dir: str | None = Field(None, description="Folder for the control socket. By default the state folder.")
-    workers: Annotated[int, Field(ge=1, le=256)] = Field(
-        1, description="Processes that share the port; a gateway only. Changing it needs a restart."
+    run_dir: Annotated[str | None, RESTART] = Field(
+        None, description="Folder for the control socket. By default the state folder."
+    )
+    workers: Annotated[int, Field(ge=1, le=256), RESTART] = Field(
+        1, description="Processes that share the port; a gateway only."
     )
     windows: Literal["2012r2", "2025"] = Field(
         "2025",
@@ -111,20 +113,20 @@ class LabSettings(Section):
         120, description="Minutes between the attempts of a client that is not activated yet."
     )
     renewal_interval: Minutes = Field(10_080, description="Minutes between the renewals of an activated client.")
-    clock_error: float = Field(
+    clock_error: Annotated[float, RESTART] = Field(
         0.0,
         ge=-MAX_CLOCK_ERROR,
         le=MAX_CLOCK_ERROR,
         allow_inf_nan=False,
         description="Minutes the lab host's clock is ahead (negative: behind); beyond 240 it refuses all clients.",
     )
-    key: str | None = Field(
+    key: Annotated[str | None, RESTART] = Field(
         None,
         description="The lab.key of another lab, for several labs that the same clients ask. By default a key of its "
         "own, made at the first start.",
         examples=["/var/lib/kmstwist/shared/lab.key"],
     )
-    products: tuple[Literal["Windows", "Windows Server", "Office"], ...] = Field(
+    products: Annotated[tuple[Literal["Windows", "Windows Server", "Office"], ...], RESTART] = Field(
         FAMILIES,  # type: ignore[arg-type]  # a test holds the two lists of families together
         min_length=1,
         description="Product families the lab host covers; clients of others are told that it does not.",
@@ -138,9 +140,9 @@ class Config(Section):
     lab: LabSettings = LabSettings.untouched()
     gateway: GatewaySettings = GatewaySettings.untouched()
     admission: AdmissionSettings = AdmissionSettings.untouched()
-    audit: AuditSection = AuditSection.untouched()
-    products: ProductsSettings = ProductsSettings.untouched()
-    events: EventsSettings = EventsSettings.untouched()
+    audit: Annotated[AuditSection, RESTART] = AuditSection.untouched()
+    products: Annotated[ProductsSettings, RESTART] = ProductsSettings.untouched()
+    events: Annotated[EventsSettings, RESTART] = EventsSettings.untouched()
     dns: DnsSettings = DnsSettings.untouched()
-    web: WebSettings = WebSettings.untouched()
-    notify: NotifySettings = NotifySettings.untouched()
+    web: Annotated[WebSettings, RESTART] = WebSettings.untouched()
+    notify: Annotated[NotifySettings, RESTART] = NotifySettings.untouched()

@@ -15,7 +15,7 @@ from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup import names
 from kmstwist.discovery.lookup.names import DEFAULT_TIMEOUTS
 from kmstwist.problem import WrongValue
-from kmstwist.sections import Section
+from kmstwist.sections import RESTART, Section
 
 # The messages of DNS are imported where they are needed: reading a configuration takes half as long without.
 if TYPE_CHECKING:
@@ -89,10 +89,9 @@ class PublishSettings(Section):
     )
     replace_own: bool = Field(
         False,
-        description="Whether earlier records of the same host and port, with another priority or weight, are taken "
-        "out.",
+        description="Whether earlier records of the same host and port, with another priority or weight, are removed.",
     )
-    withdraw_on_stop: bool = Field(False, description="Whether the record is taken out when kmstwist stops.")
+    withdraw_on_stop: bool = Field(False, description="Whether the record is removed when kmstwist stops.")
     timeouts: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = Field(
         DEFAULT_TIMEOUTS, description="How long each try of an update waits for the DNS server."
     )
@@ -134,7 +133,7 @@ class PublishSettings(Section):
 class WatchSettings(Section):
     """`[dns.watch]`: look in these domains, every `interval` seconds, for KMS hosts the configuration does not name.
 
-    `hosts` are further names of KMS hosts that are known, beside the upstreams and ourselves. Off while `domains` is
+    `hosts` are known KMS hosts, in addition to the upstreams and ourselves. Off while `domains` is
     empty.
     """
 
@@ -143,7 +142,7 @@ class WatchSettings(Section):
     )
     hosts: tuple[HostName, ...] = Field(
         (),
-        description="KMS hosts that are known, beside the upstreams and ourselves.",
+        description="Known KMS hosts, in addition to the upstreams and ourselves.",
         examples=[("kms9.corp.example.com",)],
     )
     interval: Annotated[float, Field(ge=60)] = Field(21600.0, description="How often to look.")
@@ -158,8 +157,8 @@ class DnsSettings(Section):
         "without a port. By default those of /etc/resolv.conf.",
         examples=[("10.0.0.53",)],
     )
-    publish: PublishSettings = PublishSettings.untouched()
-    watch: WatchSettings = WatchSettings.untouched()
+    publish: Annotated[PublishSettings, RESTART] = PublishSettings.untouched()
+    watch: Annotated[WatchSettings, RESTART] = WatchSettings.untouched()
 
     @property
     def server_addresses(self) -> tuple[HostPort, ...]:

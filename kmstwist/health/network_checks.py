@@ -95,18 +95,12 @@ async def _published(reactor: Reactor, case: Case, domain: str, timeout: float) 
         return [Finding(check, Health.HEALTHY, found)]
     publish = case.config.dns.publish
     wanted = SrvRecord(publish.priority, publish.weight, port or DEFAULT_PORT, host)
-    by_hand = f"kmstwist dns publish {_as_options(domain, wanted)}"
+    by_hand = f"kmstwist dns publish {wanted.options(domain)}"
     if ours:
-        cure = f"{by_hand}; and remove the other: kmstwist dns withdraw {_as_options(domain, ours[0])}"
+        cure = f"{by_hand}; and remove the other: kmstwist dns withdraw {ours[0].options(domain)}"
         return [Finding(check, Health.DEGRADED, f"{found}, but clients should come to {host}:{port}", cure)]
     cure = f"see why in the log: kmstwist log --event 'dns-*' --since 1d --explain; or by hand: {by_hand}"
     return [Finding(check, Health.DOWN, f"our record, for {host}, is not there: {found}", cure)]
-
-
-def _as_options(domain: str, record: SrvRecord) -> str:
-    """The options of `kmstwist dns` for this record; how an update is signed is not among them."""
-    place = f"--priority {record.priority} --weight {record.weight}"
-    return f"--domain {domain} --host {record.target} --port {record.port} {place}"
 
 
 def own_record(config: Config) -> tuple[str, int | None]:

@@ -165,7 +165,7 @@ def _unknown(version: Version) -> str:
 
 
 def _wrong_length(version: Version, message: bytes, what: str) -> MessageError:
-    return MessageError(f"{len(message)} bytes are no length of {what} of version {version}")
+    return MessageError(f"{len(message)} bytes is not a length of {what} of version {version}")
 
 
 def _refusal(version: Version, message: bytes) -> MessageError:

@@ -329,7 +329,8 @@ class LabHost:
             side = "ahead of" if seconds > 0 else "behind"
             return (
                 Reason.LAB_CLOCK,
-                f"the clock of {request.machine_name} is {hours} h {minutes} min {side} the host's; 4 hours may be",
+                f"the clock of {request.machine_name} is {hours} h {minutes} min {side} the host's; 4 hours are "
+                f"allowed",
             )
         return (
             Reason.LAB_UNKNOWN_PRODUCT,

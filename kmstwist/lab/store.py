@@ -232,6 +232,6 @@ class LabStore(SqliteFile):
         if trouble is Trouble.BUSY:
             cure = "another process holds it; stop that one, or name another state folder (--state-dir)"
         elif trouble in (Trouble.DAMAGED, Trouble.NO_STORE, Trouble.OTHER):
-            what = str(trouble) or "it is damaged or no file of kmstwist's"
+            what = str(trouble) or "it is damaged, or it is not one of kmstwist's files"
             cure = f"{what}; move it away, and the lab starts with a count of 0"
         return LabFileError(f"the lab's memory {self._path} cannot be used ({cause})", cure)

@@ -106,15 +106,15 @@ def _counts(estate: Estate) -> Iterator[Condition]:
             yield Condition(
                 f"count {count.application} {count.needed} low",
                 Topic.COUNT,
-                f"{count.most} clients at most were seen in 30 days by which a KMS host counts for {kind}",
+                f"in 30 days at most {count.most} clients were seen that a KMS host counts for {kind}",
                 "kmstwist report count; clients that reach the KMS host another way are not in this number",
             )
         elif count.later < count.needed:
             yield Condition(
                 f"count {count.application} {count.needed} falling",
                 Topic.COUNT,
-                f"the count for {kind} is {count.most}, and will be {count.later} within 30 days if those that do not "
-                "renew any more stay away",
+                f"the count for {kind} is {count.most}, and will be {count.later} within 30 days if those that "
+                f"stopped renewing stay away",
                 "kmstwist report count says when; kmstwist report silent says who stopped renewing",
             )
 

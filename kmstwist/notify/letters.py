@@ -80,7 +80,7 @@ def about_week(name: str, digest: Report[DigestRow]) -> Text:
 
 def about_test(name: str) -> Text:
     """What `kmstwist notify test` sends."""
-    return Text(_title(name, "a test"), "This is what a message of kmstwist looks like. Nothing is wrong.", "info")
+    return Text(_title(name, "a test"), "This is what a message from kmstwist looks like. Nothing is wrong.", "info")
 
 
 def _told(row: DigestRow) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kmstwist.notify.letters import Text
+from kmstwist.pacing.waits import doubled
 
 #: Messages that wait at most; the oldest go first.
 WAITING = 200
@@ -71,7 +72,7 @@ class Outbox:
         if now - letter.written >= GIVEN_UP_S:
             self.sent(letter, target)
             return None
-        wait = min(FIRST_S * 2.0 ** min(tried.failed - 1, 20), LONGEST_S)
+        wait = doubled(FIRST_S, LONGEST_S, tried.failed)
         tried.at = now + wait
         return wait
 

@@ -105,16 +105,16 @@ class NotifySettings(Section):
         None,
         max_length=100,
         examples=["gateway-dmz"],
-        description="How this server is called in messages. By default its host name.",
+        description="What this server is called in messages. By default its host name.",
     )
     settle: Annotated[float, Field(ge=0, le=86_400)] = Field(
-        300.0, description="Seconds that something must last, or be over, before it is told."
+        300.0, description="Seconds that something must last, or be over, before people are told."
     )
     quiet: Annotated[str, AfterValidator(_hours)] | None = Field(
         None,
         examples=["22:00-07:00"],
-        description="Hours in which nothing is sent, by the machine's own clock. What still holds when they end is "
-        "told then.",
+        description="Hours in which nothing is sent, by the machine's own clock. What is still wrong when they end is "
+        "sent then.",
     )
     digest_day: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = Field(
         "monday", description="The day of the weekly summary."

@@ -66,6 +66,11 @@ class Naming:
     publisher: PublisherService | None = None
     watch: StrangerWatch | None = None
 
+    def keep(self, request: object = None) -> None:
+        """Leave our record in DNS as it is at the end: a successor has the name from then on."""
+        if self.publisher is not None:
+            self.publisher.withdraw = False
+
     @property
     def services(self) -> list[Service]:
         """Those there are, to be started when the listening port is open."""

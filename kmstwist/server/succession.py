@@ -16,7 +16,7 @@ from kmstwist.process.ownership import Ownership
 from kmstwist.process.signals import Signals
 from kmstwist.reactor import Reactor
 from kmstwist.server.auditing import try_store
-from kmstwist.server.stopping import LameDuck
+from kmstwist.server.parts import LameDuck
 
 #: Seconds within which the kernel is done with a process that has ended.
 _LAST_OF_IT = 5.0

@@ -63,8 +63,8 @@ from kmstwist.server.monitoring import (
     with_health,
 )
 from kmstwist.server.naming import Asking, Naming, make_naming
+from kmstwist.server.parts import LameDuck, Part, Parts
 from kmstwist.server.reload import Reloader
-from kmstwist.server.stopping import LameDuck, StoppingInOrder
 from kmstwist.server.succession import hand_over, own, predecessor_of, take_place
 from kmstwist.server.switches import SwitchesFile
 from kmstwist.server.telling import make_telling, targets_of
@@ -74,6 +74,7 @@ from kmstwist.system.privileges import acting_as, load_for, make_folder_for
 from kmstwist.telemetry.log import redirect_log
 
 if TYPE_CHECKING:
+    from kmstwist.audit.service import AuditService
     from kmstwist.collecting.service import Collector
     from kmstwist.gateway.service import GatewayService
     from kmstwist.lab.service import LabService
@@ -159,95 +160,101 @@ def _make_server(
     options: Options, config: Config, endpoints: Endpoints, predecessor: TakeOver | None, reactor: Reactor
 ) -> MultiService:
     adoption = options.adoption or Adoption(worker=0, of=1, ports=())
+    worker = adoption.worker or None
+    # Of several workers one looks after what the whole server has once: its name, its events and its forwarding.
+    once = adoption.worker <= 1
     asking = Asking(reactor, config.dns.server_addresses)
     gateway = make_gateway(config, reactor, asking, workers=adoption.of) if config.gateway.configured else None
-    # Of several workers one looks after what the whole server has once: its forwarding and its name.
-    naming = (
-        make_naming(config, gateway, listening_ports(config), reactor, asking) if adoption.worker <= 1 else Naming()
-    )
-    # Of several workers none tells people: their supervisor does.
-    targets = targets_of(config.notify) if options.adoption is None else []
+    naming = make_naming(config, gateway, listening_ports(config), reactor, asking) if once else Naming()
+    # Of several workers none tells people, and none has a site: their supervisor does.
+    targets = targets_of(config.notify) if worker is None else []
     take_place(predecessor, config, lab=gateway is None)
-    if adoption.worker == 0:
+    if worker is None:
         own(config, "lab" if gateway is None else "gateway", predecessor, reactor)
     lab = make_lab(config, reactor) if gateway is None else None
-    answering: LabService | GatewayService | None = gateway or lab
-    assert answering is not None
-    audit = make_audit(
-        config.audit,
-        state_dir(config),
-        reactor,
-        lab=gateway is None,
-        forwards=adoption.worker <= 1,
-        drain=config.server.timeouts.drain,
-        names=config.products.names,
-    )
+    audit = _make_audit(config, reactor, lab=gateway is None, forwards=once)
     if naming.watch is not None and audit is not None:
         naming.watch.remember = audit.remember_strangers
     budget = budget_for(config, adoption)
-    collector = _make_collector(config, reactor, budget, lab=gateway is None) if adoption.worker <= 1 else None
+    collector = _make_collector(config, reactor, budget, lab=gateway is None) if once else None
     admission = Admission(config.admission, reactor, connections=budget.clients)
     factory = _make_factory(config, adoption, admission, Recorder(audit), reactor)
-    factory.activator = answering
-    if gateway is not None:
-        factory.reach = gateway.check.ask
-    listening = ListeningService(
-        endpoints, factory, reactor, drain=config.server.timeouts.drain, identity=options.identity
-    )
-    reloader = Reloader(
-        options.effective, options.load, lambda new: _apply(new, factory, listening, gateway, lab, adoption, asking)
-    )
-    observation = Observation(factory, admission, gateway, audit, naming, now(), lab, collector)
+    drain, identity = config.server.timeouts.drain, options.identity
+    listening = ListeningService(endpoints, factory, reactor, drain=drain, identity=identity)
     # As the readiness check says it, so that every management client of RPC sees it, too.
     factory.rpc.listening = lambda: (
         bool(listening.running) and not (admission.paused or admission.leaving) and (gateway is None or gateway.serves)
     )
+    observation = Observation(factory, admission, gateway, audit, naming, now(), lab, collector)
+    site = make_web(config.web, observation.snapshot, reactor, own_store(audit), budget.web) if worker is None else []
+    observation.descriptors = DescriptorWatch(budget.limit, [listening.listeners, *site], reactor)
+    parts = Parts()
+    reloader = Reloader(options.effective, options.load, parts.apply)
     own_commands = Commands(factory, admission, gateway, reloader, reactor)
     # An earlier version named them by `port`, also where that was not what it listened on.
     own_commands.keep_switches(SwitchesFile(state_dir(config), server_name(config), former=config.server.port))
-    if adoption.worker <= 1:
+    if once:
         reactor.callWhenRunning(own_commands.say_switches)
-    root = StoppingInOrder()
-    worker = adoption.worker or None
-    signals = Signals(reactor, reloader.reload_quietly, interrupted=worker is None)
-
-    def keep_name(request: object = None) -> None:
-        if naming.publisher is not None:
-            naming.publisher.withdraw = False
-
-    commands = {**own_commands.table, **observation.commands}
-    # Of workers, their supervisor is the one that waits.
-    duck = LameDuck(
-        0 if worker else config.server.timeouts.lame_duck, lambda: setattr(admission, "leaving", True), reactor
-    )
-    if worker is None:
-        Announcement(config, lab, reactor, listening.listeners, predecessor, answers=True).setServiceParent(root)
-        commands |= hand_over(listening.listeners, lambda: listening.drain, keep_name, signals, duck)
-        commands["status"] = with_health(own_commands.status, observation.snapshot)
-    else:
-        commands["keep-name"] = keep_name
-    if audit is not None:
-        audit.setServiceParent(root)
-    if collector is not None:
-        collector.setServiceParent(root)
-    answering.setServiceParent(root)
-    path = socket_path(workers_dir(config) if worker else run_dir(config), server_name(config), worker)
-    ControlService(path, commands, reactor, identity=options.identity).setServiceParent(root)
-    listening.setServiceParent(root)
-    # Of several workers none has a site: their supervisor has.
-    site = make_web(config.web, observation.snapshot, reactor, own_store(audit), budget.web) if worker is None else []
-    observation.descriptors = DescriptorWatch(budget.limit, [listening.listeners, *site], reactor)
-    observation.descriptors.setServiceParent(root)
-    if adoption.worker <= 1:
         reactor.callWhenRunning(say_what_does_not_fit, config, budget, adoption.of)
-    telling = make_telling(config, targets, observation.snapshot, own_store(audit), reactor)
-    for service in (*naming.services, *site, *telling):
-        service.setServiceParent(root)
-    signals.setServiceParent(root)
-    if worker is not None:
-        SupervisorWatch(reactor, signals.stop).setServiceParent(root)
-    duck.setServiceParent(root)
-    return root
+    signals = Signals(reactor, reloader.reload_quietly, interrupted=worker is None)
+    # Of workers, their supervisor is the one that waits.
+    patience = 0 if worker else config.server.timeouts.lame_duck
+    duck = LameDuck(patience, lambda: setattr(admission, "leaving", True), reactor)
+    path = socket_path(workers_dir(config) if worker else run_dir(config), server_name(config), worker)
+    parts.add(Part(commands=own_commands.table))
+    if worker is None:
+        announcement = Announcement(config, lab, reactor, listening.listeners, predecessor, answers=True)
+        successor = hand_over(listening.listeners, lambda: listening.drain, naming.keep, signals, duck)
+        parts.add(Part([announcement], {**successor, "status": with_health(own_commands.status, observation.snapshot)}))
+    else:
+        parts.add(Part(commands={"keep-name": naming.keep}))
+    parts.add(
+        # First of all: a gateway that looks for its hosts anew asks these.
+        Part(apply=lambda new: setattr(asking, "servers", new.dns.server_addresses)),
+        Part(apply=lambda new: redirect_log(new.server.log)),
+        Part([audit] if audit is not None else []),
+        Part([collector] if collector is not None else []),
+        _answering(factory, gateway, lab, adoption),
+        Part([ControlService(path, parts.commands, reactor, identity=identity)]),
+        Part([listening], apply=lambda new: setattr(listening, "drain", new.server.timeouts.drain)),
+        Part(apply=lambda new: _set_conversations(factory, new, adoption)),
+        Part(apply=lambda new: admission.apply(new.admission, connections=budget_for(new, adoption).clients)),
+        Part([observation.descriptors], observation.commands),
+        Part(naming.services),
+        Part(site),
+        Part(make_telling(config, targets, observation.snapshot, own_store(audit), reactor)),
+        Part([signals]),
+        Part([SupervisorWatch(reactor, signals.stop)] if worker is not None else []),
+        Part([duck]),
+    )
+    return parts.root()
+
+
+def _answering(factory: KmsFactory, gateway: GatewayService | None, lab: LabService | None, adoption: Adoption) -> Part:
+    """Who answers the calls: the gateway or the lab."""
+    if gateway is not None:
+        factory.activator, factory.reach = gateway, gateway.check.ask
+        return Part([gateway], apply=lambda new: gateway.apply(share_of(new.gateway, adoption.of)))
+    assert lab is not None
+    factory.activator = lab
+
+    def set_intervals(new: Config) -> None:
+        settings = as_set_with_slmgr(new).lab
+        lab.set_intervals(settings.activation_interval, settings.renewal_interval)
+
+    return Part([lab], apply=set_intervals)
+
+
+def _make_audit(config: Config, reactor: Reactor, *, lab: bool, forwards: bool) -> AuditService | None:
+    return make_audit(
+        config.audit,
+        state_dir(config),
+        reactor,
+        lab=lab,
+        forwards=forwards,
+        drain=config.server.timeouts.drain,
+        names=config.products.names,
+    )
 
 
 def _make_collector(config: Config, reactor: Reactor, budget: Budget, *, lab: bool) -> Collector | None:
@@ -270,29 +277,11 @@ def _make_factory(
     return factory
 
 
-def _apply(
-    new: Config,
-    factory: KmsFactory,
-    listening: ListeningService,
-    gateway: GatewayService | None,
-    lab: LabService | None,
-    adoption: Adoption,
-    asking: Asking,
-) -> None:
-    """Have a running server do as a changed configuration says, as far as that needs no restart."""
-    asking.servers = new.dns.server_addresses
+def _set_conversations(factory: KmsFactory, new: Config, adoption: Adoption) -> None:
     factory.timeouts = new.server.timeouts
     factory.tracing = new.server.log.level == "debug"
     factory.rpc.limits = _rpc_limits(new, adoption)
     factory.rpc.windows = WINDOWS_VERSIONS[new.server.windows]
-    listening.drain = new.server.timeouts.drain
-    factory.admission.apply(new.admission, connections=budget_for(new, adoption).clients)
-    redirect_log(new.server.log)
-    if gateway is not None:
-        gateway.apply(share_of(new.gateway, adoption.of))
-    if lab is not None:
-        settings = as_set_with_slmgr(new).lab
-        lab.set_intervals(settings.activation_interval, settings.renewal_interval)
 
 
 def _make_supervisor(
@@ -306,28 +295,29 @@ def _make_supervisor(
     supervisor = Supervisor(endpoints, options, workers_dir(config), reactor)
     take_place(predecessor, config, lab=False)
     own(config, "gateway", predecessor, reactor)
-    root = StoppingInOrder()
-    Announcement(config, None, reactor, supervisor.listeners, predecessor, answers=False).setServiceParent(root)
-    supervisor.setServiceParent(root)
     workers = WorkersObservation(workers_dir(config), server_name(config), config.server.workers, now())
     store = store_of_workers(config.audit, state_dir(config))
     budget = budget_for(config, Adoption(worker=0, of=0, ports=()))
     site = make_web(config.web, workers.snapshot, reactor, store, budget.web)
     workers.descriptors = DescriptorWatch(budget.limit, site, reactor)
-    workers.descriptors.setServiceParent(root)
-    for service in (*site, *make_telling(config, targets, workers.snapshot, store, reactor)):
-        service.setServiceParent(root)
     signals = Signals(reactor, supervisor.hang_up, supervisor.reopen_logs)
     duck = LameDuck(config.server.timeouts.lame_duck, lambda: setattr(workers, "leaving", True), reactor)
-    commands = {
-        **supervisor.commands,
-        "status": with_health(supervisor.commands["status"], workers.snapshot),
-        **hand_over(supervisor.listeners, lambda: supervisor.drain, supervisor.keep_name, signals, duck),
-    }
-    ControlService(path, commands, reactor, identity=options.identity).setServiceParent(root)
-    signals.setServiceParent(root)
-    duck.setServiceParent(root)
-    return root
+    announcement = Announcement(config, None, reactor, supervisor.listeners, predecessor, answers=False)
+    successor = hand_over(supervisor.listeners, lambda: supervisor.drain, supervisor.keep_name, signals, duck)
+    status = with_health(supervisor.commands["status"], workers.snapshot)
+    parts = Parts()
+    parts.add(
+        Part([announcement], successor),
+        # It takes a changed configuration itself, since it hands it to the workers.
+        Part([supervisor], {**supervisor.commands, "status": status}),
+        Part([workers.descriptors]),
+        Part(site),
+        Part(make_telling(config, targets, workers.snapshot, store, reactor)),
+        Part([ControlService(path, parts.commands, reactor, identity=options.identity)]),
+        Part([signals]),
+        Part([duck]),
+    )
+    return parts.root()
 
 
 def _rpc_limits(config: Config, adoption: Adoption) -> Limits:

@@ -19,7 +19,7 @@ from typing import Any
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 PHASES = ("bind", "call", "total")
 RESULTS = ("activated", "answered", "refused", "fault", "none")
-#: Reasons that are none for complaint: they are not counted as refusals.
+#: Reasons that are no cause for complaint: they are not counted as refusals.
 FINE = frozenset({"ok", "client-closed", "client-reserve", "client-check"})
 
 

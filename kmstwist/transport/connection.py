@@ -192,9 +192,7 @@ class RpcConnection(Protocol):
             self._shutting_down = True
             self._shutdowns += 1
             if self._shutdowns > _MOST_SHUTDOWNS:
-                self._fail_all(
-                    UpstreamError("it asked for the connection's end over and over", Reason.UPSTREAM_PROTOCOL)
-                )
+                self._fail_all(UpstreamError("it kept asking for the connection's end", Reason.UPSTREAM_PROTOCOL))
                 self.abort()
             else:
                 self._close_if_asked()

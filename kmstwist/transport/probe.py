@@ -134,7 +134,7 @@ async def _ask_management(clock: IReactorTime, connection: RpcConnection, report
         # A gateway says so of itself; what a genuine host would mean by it is no better for a client.
         report.health, report.reason = Health.DOWN, Reason.UPSTREAM_NONE
         report.summary = (
-            "something answers, and no KMS host behind it serves calls now: all are down or drained, or it is paused"
+            "something answers, but no KMS host behind it serves calls now: all are down or drained, or it is paused"
         )
 
 
@@ -146,7 +146,8 @@ async def _ask_through(clock: IReactorTime, connection: RpcConnection, report: P
         context = connection.association.context_for(REACH_INTERFACE)
         if context is None:
             report.summary = (
-                "a KMS host answers, and nothing behind it could be asked: it is no kmstwist gateway, or an older one"
+                "a KMS host answers, but nothing behind it could be asked: it is not a kmstwist gateway, or it is an "
+                "older one"
             )
             return
         answer = await connection.call(context, CHECK_HOSTS, b"").addTimeout(
@@ -154,7 +155,7 @@ async def _ask_through(clock: IReactorTime, connection: RpcConnection, report: P
         )
         found = report.through = reach.decode(answer.stub, ndr64=answer.ndr64, little_endian=answer.little_endian)
     except (FaultError, StubError) as error:
-        report.summary = f"a gateway answers, and does not ask the hosts behind it: {error}"
+        report.summary = f"a gateway answers, but does not ask the hosts behind it: {error}"
         return
     if found.role is Role.LAB:
         report.summary = "a kmstwist lab answers for itself: there is no host behind it to ask"

@@ -77,7 +77,7 @@ def _sentence(detail: ErrorDetails) -> str:
         case "missing":
             return "is needed"
         case "enum":
-            return f"{value!r} is none of {context.get('expected', '')}".replace("'", "").replace(" or ", ", ")
+            return f"{value!r} is not one of {context.get('expected', '')}".replace("'", "").replace(" or ", ", ")
         case "int_parsing" | "int_type" | "int_from_float" | "int_parsing_size":
             return f"{value!r} is not a whole number"
         case "bool_parsing":

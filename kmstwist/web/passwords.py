@@ -9,7 +9,6 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from ipaddress import ip_network
 from pathlib import Path
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -22,9 +21,9 @@ from twisted.web.guard import BasicCredentialFactory
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from kmstwist.admission.networks import normalised
 from kmstwist.admission.rates import TokenBuckets
 from kmstwist.logevents import LOGIN_FAILED
+from kmstwist.networks import network_around, normalised
 from kmstwist.pacing.bounded import BoundedMap
 from kmstwist.problem import ProblemError
 from kmstwist.system.secrets import is_open_to_others
@@ -132,7 +131,7 @@ def client_of(request: Request) -> str:
     address = normalised(str(host))
     if address is None or address.version == 4:
         return str(host)
-    return str(ip_network((address, 64), strict=False))
+    return network_around(address, 32, 64)
 
 
 _SECRET = os.urandom(32)

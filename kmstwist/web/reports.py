@@ -91,7 +91,7 @@ def understand_report(definition: ReportDefinition, args: Mapping[bytes, list[by
     values: dict[str, Any] = {}
     for name, text in asked.items():
         if name not in definition.heeds:
-            wrong[name] = f"the report {definition.name} has no use for {name!r}"
+            wrong[name] = f"the report {definition.name} does not take {name!r}"
             continue
         try:
             values[name] = _value(name, text, now)
@@ -113,7 +113,7 @@ def _value(name: str, text: str, now: datetime) -> Any:
         case "by":
             if text in list(Bucket):
                 return Bucket(text)
-            raise ValueError(f"{text!r} is none of {', '.join(Bucket)}")
+            raise ValueError(f"{text!r} is not one of {', '.join(Bucket)}")
         case _:
             return text
 

@@ -37,13 +37,14 @@ class WebSettings(Section):
     listen: Annotated[str, AfterValidator(_checked)] | None = Field(
         None,
         examples=["127.0.0.1:9688"],
-        description="IP address and port, for example '127.0.0.1:9688'; off if left out. Other than loopback addresses "
-        "need users.",
+        description="IP address and port, for example '127.0.0.1:9688'; off if left out. Addresses other than "
+        "loopback need users.",
     )
     users: str | None = Field(
         None,
         examples=["/etc/kmstwist/web-users"],
-        description="File of those who may look, made with kmstwist web password; without it, whoever can connect may.",
+        description="File of the users who may log in, made with kmstwist web password; without it, anybody who can "
+        "connect may look.",
     )
 
     notice: str = Field(
@@ -64,7 +65,7 @@ class WebSettings(Section):
     @classmethod
     def _is_postgresql(cls, value: str | None) -> str | None:
         if value is not None and (wrong := wrong_in_url(value)):
-            raise WrongValue(wrong, "write it as postgresql://USER@HOST/DATABASE, the password belongs into ~/.pgpass")
+            raise WrongValue(wrong, "write it as postgresql://USER@HOST/DATABASE, the password belongs in ~/.pgpass")
         return value
 
     @model_validator(mode="after")

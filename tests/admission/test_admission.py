@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from twisted.internet.task import Clock
 
 from kmstwist.admission.admission import Admission
-from kmstwist.admission.networks import NetworkTable, normalised
+from kmstwist.admission.networks import NetworkTable
 from kmstwist.admission.rates import TokenBuckets
 from kmstwist.admission.settings import AdmissionSettings
-from kmstwist.networks import network_around
+from kmstwist.networks import network_around, normalised
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
 

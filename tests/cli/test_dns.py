@@ -52,7 +52,7 @@ def test_publish_and_withdraw_change_our_record_only(start_named: StartNamed) ->
 
     nothing = run("dns.dns", "dns", "withdraw", *arguments)
     assert nothing.returncode == 0
-    assert nothing.stdout.startswith("corp.test: nothing to withdraw, for this record is not there, at ")
+    assert nothing.stdout.startswith("corp.test: nothing to withdraw: this record is not there, at ")
 
 
 @pytest.mark.needs("named", "dig")

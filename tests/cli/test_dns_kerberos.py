@@ -124,7 +124,7 @@ def test_a_server_that_knows_no_kerberos_is_told(kdc: Kdc, tmp_path: Path) -> No
     finally:
         plain.stop()
     assert told.returncode == 1
-    assert "agrees on no key by Kerberos" in told.stderr
+    assert "does not agree on a key by Kerberos" in told.stderr
 
 
 def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

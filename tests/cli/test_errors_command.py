@@ -147,7 +147,7 @@ def test_a_pasted_line_is_searched_for_its_codes_quoted_or_not(line: str, codes:
 def test_a_line_without_a_code_gets_a_sentence() -> None:
     result = CliRunner().invoke(errors, ["the machine does not activate"])
     assert result.exit_code == 1
-    assert 'no status code stands in "the machine does not activate"' in result.output
+    assert 'there is no status code in "the machine does not activate"' in result.output
 
 
 def test_a_long_meaning_is_folded_under_itself_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_a_long_meaning_is_folded_under_itself_on_a_terminal(monkeypatch: pytest
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [("0x80072730", "`net helpmsg 10032` tells its text"), ("0x81234567", "look for it in Microsoft's")],
+    [("0x80072730", "`net helpmsg 10032` shows its text"), ("0x81234567", "look for it in Microsoft's")],
 )
 def test_who_knows_an_unknown_code_is_said(code: str, words: str) -> None:
     result = CliRunner().invoke(errors, [code])

@@ -37,7 +37,7 @@ def test_the_table_has_a_line_for_each_product_with_its_whole_key() -> None:
 def test_a_misspelt_search_lists_what_is_near_and_says_so() -> None:
     result = run("Windws", "Sever", "2022", "standrad", "--format", "json")
     assert [row["product"] for row in json.loads(result.stdout)] == ["Windows Server 2022 Standard"]
-    assert "these are near" in result.stderr
+    assert "these are similar" in result.stderr
 
 
 def test_a_year_is_never_taken_for_another() -> None:

@@ -90,5 +90,5 @@ def test_a_trouble_is_put_on_and_taken_away(tmp_path: Path) -> None:
     assert (
         json.loads(run("machine", "show", "PC1", "--json", state))["SoftwareLicensingProduct"][0]["LicenseStatus"] == 5
     )
-    assert "in no trouble" in run("machine", "trouble", "PC1", "none", state)
+    assert "has no trouble" in run("machine", "trouble", "PC1", "none", state)
     assert "not a region that the lab knows" in new(tmp_path, "--region=xx-XX").output

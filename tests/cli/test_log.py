@@ -134,7 +134,7 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
     assert "photo.jpg is no log: it is not text" in CliRunner().invoke(log, [str(tmp_path / "photo.jpg")]).output
     assert "is a folder; name the log in it" in CliRunner().invoke(log, [str(tmp_path)]).output
     assert "is not a time; write 10m, 2h" in CliRunner().invoke(log, ["--since", "x", "-"]).output
-    assert "'999999d' is longer ago than there is time" in CliRunner().invoke(log, ["--since", "999999d", "-"]).output
+    assert "'999999d' is too long ago" in CliRunner().invoke(log, ["--since", "999999d", "-"]).output
     assert "write for example 10.0.0.0/8" in CliRunner().invoke(log, ["--client", "x", "-"]).output
 
 

@@ -62,7 +62,7 @@ def test_the_store_can_be_named_by_the_environment(path: str) -> None:
     ("arguments", "said"),
     [
         (["clines"], "there is no report 'clines'; did you mean clients?"),
-        (["count", "--since", "7d"], "the report count has no use for --since"),
+        (["count", "--since", "7d"], "the report count does not take --since"),
         (["clients", "--since", "yesterday"], "'yesterday' is not a time"),
         (["clients", "--network", "10.1"], "'10.1' is not a network"),
     ],

@@ -219,7 +219,7 @@ async def test_a_server_this_machine_cannot_send_to_is_told_and_the_next_asked(
     no_way = HostPort("255.255.255.255", 53)
     failed = await failure(Lookup(reactor, [no_way], PATIENT), "corp.test")
     assert failed.problem is LookupProblem.NO_ROUTE
-    assert str(failed) == "This machine has no way to the DNS server 255.255.255.255:53."
+    assert str(failed) == "This machine has no route to the DNS server 255.255.255.255:53."
 
     named = start_named({"corp.test": ZONE})
     assert (await Lookup(reactor, [no_way, named.server], PATIENT).service("corp.test")).server == named.server

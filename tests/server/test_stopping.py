@@ -13,7 +13,7 @@ from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.findings import Health, overall
 from kmstwist.server import commands as commands_module
 from kmstwist.server.commands import Commands
-from kmstwist.server.stopping import LameDuck
+from kmstwist.server.parts import LameDuck
 from kmstwist.server.switches import SwitchesFile
 from kmstwist.telemetry.counters import Snapshot
 from kmstwist.telemetry.judgement import judge

@@ -81,7 +81,7 @@ async def test_hosts_are_listed_drained_and_taken_back_with_no_call_cut_off(lab:
         await until(gateway, lambda found: found["kms1"]["busy"] == 1)
         done = await command(gateway, "upstreams", "drain", "kms1")
         assert done.stdout == (
-            "kms1 is drained; 1 call is still under way there. `kmstwist upstreams undrain kms1` takes it back.\n"
+            "kms1 is drained; 1 call is still under way there. `kmstwist upstreams undrain kms1` brings it back.\n"
         )
         [visit] = await Crowd(gateway, LabKey.load(lab.key)).come(1)
         assert (visit.hresult, visit.error) == (0, None)
@@ -97,7 +97,7 @@ async def test_hosts_are_listed_drained_and_taken_back_with_no_call_cut_off(lab:
             "kms2",
         ]
         back = await command(gateway, "upstreams", "undrain", "kms1")
-        assert back.stdout == "kms1 is taken back; it is up.\n"
+        assert back.stdout == "kms1 is back in use; it is up.\n"
         wrong = await command(gateway, "upstreams", "drain", "kms9")
         assert (wrong.returncode, wrong.stderr) == (1, "Error: no upstream is named 'kms9'; there are: kms1, kms2\n")
     await held.host.stop()
@@ -142,7 +142,7 @@ async def test_what_is_switched_by_hand_holds_over_a_reload_and_a_restart(lab: S
     with start_gateway(tmp_path, upstream(lab.port, "kms2"), port=gateway.port) as gateway:
         gateway.wait_for(r" still-switched drained=kms1 cure=\"kmstwist upstreams undrain kms1\"")
         gone = await command(gateway, "upstreams", "undrain", "kms1")
-        assert gone.stdout == "kms1 is drained no more; there is no upstream of that name at present.\n"
+        assert gone.stdout == "kms1 is no longer drained; there is no upstream of that name at present.\n"
         again = await command(gateway, "upstreams", "undrain", "kms1")
         assert again.stderr == "Error: no upstream is named 'kms1'; there are: kms2\n"
 
@@ -354,7 +354,7 @@ async def test_a_worker_that_hangs_is_replaced_and_holds_no_command_up(lab: Serv
         asked = await command(gateway, "gateway", "status")
         assert asked.returncode == 0
         assert "A gateway." in asked.stdout
-        assert "This is not all of it: worker " in asked.stderr
+        assert "This is not complete: worker " in asked.stderr
         with pytest.raises(CommandError, match=r"worker \d gave no answer within 2 s; it is replaced if it hangs"):
             await control(gateway, "drain", upstream="lab")
         gateway.wait_for(f" error worker-silent .*worker_pid={victim} ")

@@ -133,7 +133,7 @@ def test_a_client_with_another_labs_key_is_told_so_and_the_log_says_it_clearly(l
     [
         (["--product", "Windows 9"], 'no product "Windows 9"; did you mean'),
         (["--product", PRODUCT, "--lab-key", "/nowhere/lab.key"], "there is no lab key at /nowhere/lab.key"),
-        (["--product", PRODUCT, "--kms-version", "7"], "'7' is none of 4, 5, 6"),
+        (["--product", PRODUCT, "--kms-version", "7"], "must be one of 4, 5, 6, not '7'"),
         (["--product", PRODUCT, "--port", "99999"], "is not from 1 to 65535"),
     ],
 )

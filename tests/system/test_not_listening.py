@@ -23,7 +23,7 @@ def test_a_probe_is_critical_where_nobody_can_activate(tmp_path: Path) -> None:
         well = (0, f"KMS OK - 127.0.0.1:{gateway.port}: a KMS host answers and listens")
         nobody = (
             2,
-            f"KMS CRITICAL - 127.0.0.1:{gateway.port}: something answers, and no KMS host behind it serves calls now: "
+            f"KMS CRITICAL - 127.0.0.1:{gateway.port}: something answers, but no KMS host behind it serves calls now: "
             "all are down or drained, or it is paused",
         )
         assert verdict(gateway.port) == well

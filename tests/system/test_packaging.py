@@ -22,7 +22,7 @@ def test_a_wheel_in_a_fresh_environment_gives_twistd_kms_and_kmstwist(tmp_path: 
     plugin = run([str(fresh / "bin/twistd"), "kms", "--version"], env=clean, cwd=tmp_path)
     assert (plugin.returncode, plugin.stdout.split()[0]) == (0, "kmstwist"), plugin.stderr
     listed = run([str(fresh / "bin/twistd"), "--help"], env=clean, cwd=tmp_path)
-    assert "A KMS gateway before the site's own licensed hosts" in " ".join(listed.stdout.split())
+    assert "A KMS gateway in front of the site's own licensed hosts" in " ".join(listed.stdout.split())
     refused = run([str(fresh / "bin/kmstwist"), "probe", "127.0.0.1:1"], env=clean, cwd=tmp_path)
     assert (refused.returncode, refused.stderr) == (2, "")
     # Twisted's own plugins are still there: ours is one more file in a folder they share.

@@ -42,7 +42,7 @@ class NamedProduct(Section):
 
 
 class ProductsSettings(Section):
-    """`[products]`: the site's own names for products. Changing them needs a restart."""
+    """`[products]`: the site's own names for products."""
 
     named: tuple[NamedProduct, ...] = Field((), description="The names, each a [[products.named]] table.")
 

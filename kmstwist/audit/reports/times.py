@@ -31,7 +31,7 @@ def parse_when(text: str, now: datetime) -> datetime:
     except ValueError:
         pass
     except OverflowError:
-        raise ValueError(f"{text!r} is longer ago than there is time") from None
+        raise ValueError(f"{text!r} is too long ago") from None
     try:
         when = datetime.fromisoformat(text.strip())
     except ValueError:

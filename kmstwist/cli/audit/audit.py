@@ -36,7 +36,7 @@ def audit() -> None:
 
 @audit.command()
 @store_option
-@click.option("--older-than", metavar="AGE", help="Delete what is older, such as 400d.")
+@click.option("--older-than", metavar="AGE", help="Delete records older than this, such as 400d.")
 @click.option(
     "--max-size",
     metavar="SIZE",
@@ -45,7 +45,7 @@ def audit() -> None:
 )
 @click.option("--full", is_flag=True, help="Rewrite the whole file (SQLite); the server's records wait meanwhile.")
 def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool) -> None:
-    """Delete what is too old or too much, and give the space back. Works beside a running server."""
+    """Delete records that are too old or too many, and free their space. Works while a server runs."""
     from rich.progress import SpinnerColumn, TextColumn
 
     from kmstwist.audit.engine import is_sqlite
@@ -120,9 +120,9 @@ def verify(as_json: bool, store: str) -> None:
 @click.argument("machine", shell_complete=completing.recorded_machines)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
-    """Remove every trace of MACHINE: its name, CMID or address. There is no way back.
+    """Remove every trace of MACHINE: its name, CMID or address. This cannot be undone.
 
-    Of a central store any of its gateways can do it, by the salt that they share.
+    In a central store any of its gateways can do it, with the salt that they share.
     """
     from kmstwist.audit.central.forward import targets
     from kmstwist.audit.central.salt import privacy_of_central

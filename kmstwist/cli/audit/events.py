@@ -40,21 +40,21 @@ _zone_option = click.option(
     "zone",
     metavar="ZONE",
     callback=_zone,
-    help="The zone of times that do not say it, as in CSV files.  [default: this machine's]",
+    help="The time zone of times that name none, as in CSV files.  [default: this machine's]",
 )
 _window_option = click.option(
     "--window",
     type=FiniteRange(0, 3600),
     default=10.0,
     show_default=True,
-    help="Seconds that the clocks of gateway and KMS host may be apart.",
+    help="How many seconds the clocks of gateway and KMS host may differ.",
 )
 _dns_option = click.option("--dns/--no-dns", default=True, show_default=True, help="Look machine names up in DNS.")
 
 
 @click.group(cls=LazyGroup)
 def events() -> None:
-    """Bring in the KMS host's own events, which name the machines.
+    """Import the KMS host's own events, which name the machines.
 
     Requests of V5 and V6 do not say in clear which machine they come from; these events do.
     """
@@ -171,7 +171,7 @@ def listen(
     certificate: Path | None,
     client_ca: Path | None,
 ) -> None:
-    """Take events as KMS hosts send them, until interrupted.
+    """Receive the events that KMS hosts send, until interrupted.
 
     They come by syslog or as JSON lines. A server does the same where [events] in its configuration says so.
     """

@@ -15,7 +15,7 @@ from kmstwist.cli.output import json_option, say, say_json
 def products() -> None:
     """Give names to products that are known by their ids only.
 
-    Genuine requests and the KMS host's events tell products by their ids.
+    Genuine requests and the KMS host's events identify products by their ids.
     """
 
 
@@ -26,7 +26,7 @@ def import_(store: str, files: tuple[Path, ...]) -> None:
     """Import the names in FILE.
 
     That is what `slmgr /dlv all` or `ospp /dstatusall` printed, in any language. Names in the configuration
-    ([products]) stand before those imported.
+    ([products]) take precedence over imported ones.
     """
     from kmstwist.audit.events.reading.files import text_of
     from kmstwist.audit.products.names import add_imported

@@ -108,7 +108,7 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
     definition = REPORTS[name]
     given = {option for option, value in question.items() if value is not None}
     if unheeded := sorted(given - definition.heeds):
-        raise click.UsageError(f"the report {name} has no use for --{unheeded[0]}")
+        raise click.UsageError(f"the report {name} does not take --{unheeded[0]}")
     query = _query(question)
     with opened(store) as engine, reading(engine) as connection:
         try:

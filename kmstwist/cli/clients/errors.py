@@ -39,7 +39,7 @@ def errors(as_json: bool, codes: tuple[str, ...]) -> None:
         if pasted or " " in text.strip() or len(codes_in(text)) > 1:
             found = codes_in(text)
             if not found:
-                click.echo(f'Error: no status code stands in "{text}"', err=True)
+                click.echo(f'Error: there is no status code in "{text}"', err=True)
                 good = False
             for code in found:
                 good = _explain(code, explained) and good
@@ -120,7 +120,7 @@ def _elsewhere(code: int) -> str:
     if code in _EVENTS:
         return "it is the number of an event; give the code that stands in the event's text"
     if code >> 16 == 0x8007 or code < 0x1_0000:
-        return f"on Windows, `net helpmsg {code & 0xFFFF}` tells its text"
+        return f"on Windows, `net helpmsg {code & 0xFFFF}` shows its text"
     return "look for it in Microsoft's [MS-ERREF]"
 
 

@@ -30,7 +30,7 @@ def keys(search: tuple[str, ...], form: str) -> None:
     if not found:
         found = [product for product in search_products("") if _is_near(wanted, f"{product.family} {product.name}")]
         if found:
-            click.echo(f'No product matches "{wanted}"; these are near.', err=True)
+            click.echo(f'No product matches "{wanted}"; these are similar.', err=True)
     if not found:
         raise click.ClickException(f"{unknown}.".replace("?.", "?"))
     rows = [(product.family, product.name, product.threshold, product.gvlk) for product in found]

@@ -116,7 +116,7 @@ def _config(file: Path | None) -> Config:
             return where.effective.config
     from kmstwist.configuration.model import Config
 
-    click.echo(f"{where.config.value} cannot be read by this user and is left aside; sudo would heed it", err=True)
+    click.echo(f"{where.config.value} cannot be read by this user and is ignored; with sudo it is read", err=True)
     return Config()
 
 

@@ -73,8 +73,8 @@ def dns() -> None:
 @dns.command("publish")
 @_record_options
 @_update_options
-@click.option("--replace-own", is_flag=True, help="Take out earlier records of this host and port.")
-@click.option("--anyway", is_flag=True, help="Publish though our host has no address in DNS, or is an alias.")
+@click.option("--replace-own", is_flag=True, help="Remove earlier records of this host and port.")
+@click.option("--anyway", is_flag=True, help="Publish even if our host has no address in DNS, or is an alias.")
 def publish(**options: Any) -> None:
     """Add our SRV record to each domain by a dynamic update.
 
@@ -88,9 +88,9 @@ def publish(**options: Any) -> None:
 @_record_options
 @_update_options
 def withdraw(**options: Any) -> None:
-    """Take our SRV record out of each domain again.
+    """Remove our SRV record from each domain again.
 
-    By a dynamic update, and exactly our record.
+    A dynamic update removes exactly our record.
     """
     _update("withdrawn", options)
 
@@ -229,7 +229,7 @@ async def _check_target(updater: Updater, publication: Publication) -> None:
 def _tell(verb: str, done: UpdateDone) -> None:
     said = {
         ("published", True): "published already",
-        ("withdrawn", False): "nothing to withdraw, for this record is not there,",
+        ("withdrawn", False): "nothing to withdraw: this record is not there,",
     }
     click.echo(f"{done.publication.domain}: {said.get((verb, done.stood), verb)} at {done.server}, zone {done.zone}:")
     click.echo(f"  {done.publication}")

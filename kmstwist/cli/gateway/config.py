@@ -66,10 +66,7 @@ def where(
 @json_option
 @click.argument("file", type=_FILE, required=False)
 def check(as_json: bool, file: Path | None) -> None:
-    """Check FILE, or the one in force; say every mistake.
-
-    Each is told with its place and its cure.
-    """
+    """Check FILE, or the one in force; report every mistake. Each comes with its place and its cure."""
     from kmstwist.configuration.derived import refuse_open_passwords, refuse_ourselves
     from kmstwist.configuration.installed import refuse_missing
     from kmstwist.configuration.mistakes import ConfigError
@@ -111,7 +108,7 @@ def check(as_json: bool, file: Path | None) -> None:
 @config_option
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def show(as_json: bool, file: Path | None, options: tuple[str, ...]) -> None:
-    """Show the effective configuration, and who said so.
+    """Show the effective configuration, and where it comes from.
 
     It is TOML, with the origin of each value. OPTIONS are options of `twistd kms`, as they would be given to it.
     """

@@ -42,8 +42,8 @@ def _understanding(command: CommandT) -> CommandT:
             if _ASKED not in meta:
                 raise
             raise click.ClickException(
-                f"what answers at {meta[_ASKED]} is not a kmstwist of this version; restart the server, or look who "
-                "has that socket"
+                f"what answers at {meta[_ASKED]} is not a kmstwist of this version; restart the server, or see who "
+                f"has that socket"
             ) from error
 
     return cast(CommandT, understanding)
@@ -81,7 +81,7 @@ def ask_server(port: int | None, run_dir: Path | None, request: Mapping[str, Any
         raise click.ClickException(str(error)) from None
     click.get_current_context().meta[_ASKED] = str(path)
     if "silent" in answer:
-        click.echo(f"This is not all of it: {answer['silent']}.", err=True)
+        click.echo(f"This is not complete: {answer['silent']}.", err=True)
     return answer
 
 

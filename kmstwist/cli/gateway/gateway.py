@@ -22,7 +22,7 @@ def gateway() -> None:
 @json_option
 @server_options
 def status(as_json: bool, port: int | None, run_dir: Path | None) -> None:
-    """Show how it is, and how much goes on."""
+    """Show how the server is, and how busy."""
     answer = ask_server(port, run_dir, {"command": "status"})
     if as_json:
         say_json(answer)
@@ -47,7 +47,7 @@ def status(as_json: bool, port: int | None, run_dir: Path | None) -> None:
     type=FiniteRange(0, 3600),
     default=0.0,
     metavar="SECONDS",
-    help="Have /readyz say 503 now, and pause so many seconds later: a balancer sees it before a client does.",
+    help="Make /readyz say 503 now, and pause this many seconds later: a balancer sees it before a client does.",
 )
 def pause(port: int | None, run_dir: Path | None, after: float) -> None:
     """Answer every call with "too busy", so that clients come back later. It stays so until resume."""
@@ -55,7 +55,7 @@ def pause(port: int | None, run_dir: Path | None, after: float) -> None:
     if after and not answer["paused"]:
         click.echo(
             f"/readyz says 503. In {after:g} seconds clients are told to come back later; `kmstwist gateway resume` "
-            "takes it back."
+            f"cancels it."
         )
         warn_if_not_kept(answer)
         return

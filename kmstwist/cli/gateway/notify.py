@@ -17,7 +17,7 @@ from kmstwist.cli.where import config_option, told, whereabouts
 def notify() -> None:
     """Who is told when something is wrong ([notify]).
 
-    The targets stand in [notify] of the configuration.
+    The targets are in [notify] of the configuration.
     """
 
 
@@ -25,9 +25,9 @@ def notify() -> None:
 @json_option
 @config_option
 def test(as_json: bool, file: Path | None) -> None:
-    """Send a test message to every target, and say what became of each.
+    """Send a test message to every target, and report the result of each.
 
-    The status is 1 where a target could not be told.
+    The status is 1 where a target could not be reached.
     """
     from kmstwist.notify.letters import about_test
     from kmstwist.notify.targets import NotSent, TargetError, make_targets

@@ -51,7 +51,7 @@ def drain(name: str, port: int | None, run_dir: Path | None) -> None:
     [upstream] = answer["upstreams"]
     busy = upstream["busy"]
     calls = "no call is" if not busy else "1 call is" if busy == 1 else f"{busy} calls are"
-    click.echo(f"{name} is drained; {calls} still under way there. `kmstwist upstreams undrain {name}` takes it back.")
+    click.echo(f"{name} is drained; {calls} still under way there. `kmstwist upstreams undrain {name}` brings it back.")
     warn_if_not_kept(answer)
 
 
@@ -62,9 +62,9 @@ def undrain(name: str, port: int | None, run_dir: Path | None) -> None:
     """Send calls to the upstream NAME again."""
     answer = ask_server(port, run_dir, {"command": "undrain", "upstream": name})
     if answer["upstreams"]:
-        click.echo(f"{name} is taken back; it is {answer['upstreams'][0]['state']}.")
+        click.echo(f"{name} is back in use; it is {answer['upstreams'][0]['state']}.")
     else:
-        click.echo(f"{name} is drained no more; there is no upstream of that name at present.")
+        click.echo(f"{name} is no longer drained; there is no upstream of that name at present.")
     warn_if_not_kept(answer)
 
 

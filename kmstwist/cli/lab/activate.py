@@ -51,7 +51,7 @@ _MACHINES = UUID("0f8c3a52-6d0b-5e0c-9d57-0d1f8d7f6a11")
 @click.option(
     "--host",
     metavar="HOST[:PORT]",
-    help="The lab, or a gateway before it.  [default: this machine's, at the port that is configured]",
+    help="The lab, or a gateway in front of it.  [default: this machine's, at the port that is configured]",
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="The host's port.")
 @click.option("--lab-key", type=ANY_PATH, help="The lab's key file; by default the one in this machine's state folder.")
@@ -92,7 +92,7 @@ def activate(
     """Activate simulated clients, and show how the count climbs.
 
     The connections are real. Machines keep their identity: the same PREFIX and number is the same machine in every
-    run. Exits with 0 if every client got an answer, be it that the count is still too small; with 1 if one got none
+    run. Exits with 0 if every client got an answer, even if the count is still too small; with 1 if one got none
     or was refused.
     """
     if (product is None) == (not machines):

@@ -106,7 +106,7 @@ def held_machines(folder: Path, *names: str) -> Iterator[MachineStore]:
     """The machines of a state folder, and these of them for nobody else until the command has ended."""
 
     def waiting() -> None:
-        click.echo("Another command works on this machine; waiting until it has ended.", err=True)
+        click.echo("Another command is using this machine; waiting until it has ended.", err=True)
 
     with machine_store(folder) as store, store.held(names, waiting):
         yield store

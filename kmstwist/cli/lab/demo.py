@@ -45,7 +45,8 @@ _PRODUCT = "Windows Server 2022 Standard"
 def demo(machines: int, web_port: int | None) -> None:
     """Show the status site with a year of records.
 
-    Starts KMS hosts of the lab, a gateway before them and its site. The records are those of a year with thousands of
+    Starts KMS hosts of the lab, a gateway in front of them and its site. The records are those of a year with
+    thousands of
     machines, which the fleet simulator makes with its real code. Ctrl-C ends everything and removes all of it. It
     grants no licences, and touches nothing outside its own folder and loopback.
     """

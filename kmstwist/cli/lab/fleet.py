@@ -47,23 +47,23 @@ _JSON = _out("json", "Write the whole result as JSON.")
 _CSV = _out("csv", "Write one line an hour: states, requests, counts.")
 _HTML = _out("html", "Write one page with charts.")
 _MACHINES = click.option(
-    "--machines", type=click.IntRange(1), help="Cut the scenario to so many machines, every group in proportion."
+    "--machines", type=click.IntRange(1), help="Cut the scenario to this many machines, every group in proportion."
 )
-_SEED = click.option("--seed", type=click.IntRange(0), help="Another seed than the scenario's.")
+_SEED = click.option("--seed", type=click.IntRange(0), help="A seed other than the scenario's.")
 
 
 @click.group(cls=LazyGroup)
 def fleet() -> None:
-    """Rehearse what becomes of a fleet of machines, in virtual time."""
+    """Rehearse what happens to a fleet of machines, in virtual time."""
 
 
 @fleet.command("scenarios")
 @json_option
 @click.argument("name", required=False)
 def scenarios(as_json: bool, name: str | None) -> None:
-    """List the ready scenarios, or print one for a start.
+    """List the ready scenarios, or print one to start from.
 
-    With a NAME that one is printed, as a start for your own.
+    With a NAME, that one is printed, to make your own from.
     """
     if name is not None:
         try:
@@ -103,7 +103,7 @@ def scenarios(as_json: bool, name: str | None) -> None:
 @_JSON
 @_CSV
 @_HTML
-@click.option("--wire", is_flag=True, help="Against real server processes on loopback, the days pressed together.")
+@click.option("--wire", is_flag=True, help="Against real server processes on loopback, with the days compressed.")
 @click.option(
     "--wire-seconds",
     type=FiniteRange(1, 3600),
@@ -121,9 +121,9 @@ def run(
     wire: bool,
     wire_seconds: float,
 ) -> None:
-    """Run a scenario and tell what came of it.
+    """Run a scenario and report what happened.
 
-    Exits with 0 whatever became of the machines; a scenario that cannot be run is told with all its mistakes. With
+    Exits with 0 whatever happened to the machines; if a scenario cannot be run, all its mistakes are shown. With
     --wire it has 1,000 machines unless --machines says otherwise, and 5,000 at most.
     """
     if wire:

@@ -9,7 +9,7 @@ from kmstwist.cli.lazy import LazyGroup, Verb
 #: The commands of the group, imported when they are asked for.
 _COMMANDS = {
     "activate": Verb("lab.activate:activate", "Activate simulated clients, and show how the count climbs."),
-    "machine": Verb("lab.machine:machine", "Simulated clients that last, for practising slmgr and ospp."),
+    "machine": Verb("lab.machine:machine", "Lasting simulated clients, for practising slmgr and ospp."),
     "slmgr": Verb("lab.practice:slmgr", "Run slmgr on a lab MACHINE; the lab host's name is `host`."),
     "ospp": Verb("lab.practice:ospp", "Run ospp on a lab MACHINE with Office."),
     "events": Verb(
@@ -23,7 +23,7 @@ _COMMANDS = {
     "hostkey": Verb("lab.practice:hostkey", "Print the lab's own host key, to practise slmgr /ipk with."),
     "shim": Verb("lab.shim:shim", "Write a FOLDER of programs that act on a lab machine."),
     "shimmed": Verb("lab.shim:shimmed", None),
-    "fleet": Verb("lab.fleet:fleet", "Rehearse what becomes of a fleet of machines, in virtual time."),
+    "fleet": Verb("lab.fleet:fleet", "Rehearse what happens to a fleet of machines, in virtual time."),
 }
 
 

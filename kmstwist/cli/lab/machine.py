@@ -44,7 +44,7 @@ _NEW_MACHINE_HELP = "May be repeated: Windows and Office on one machine."
 
 @click.group(cls=LazyGroup)
 def machine() -> None:
-    """Simulated clients that last, for practising slmgr and ospp."""
+    """Lasting simulated clients, for practising slmgr and ospp."""
 
 
 @machine.command()
@@ -147,7 +147,7 @@ def show(name: str, as_json: bool, state_dir: Path | None, lab_key: Path | None)
 @click.argument("value", required=False)
 @click.argument("text", required=False)
 @click.option("--key", "below", default="", metavar="ID[\\ID]", help="The key of an application, or of its product.")
-@click.option("--delete", "deletes", is_flag=True, help="Take the VALUE away.")
+@click.option("--delete", "deletes", is_flag=True, help="Remove the VALUE.")
 @json_option
 @state_dir_option
 def registry(
@@ -161,7 +161,7 @@ def registry(
 ) -> None:
     r"""Show, or set, a machine's registry values of licensing.
 
-    Puppet, group policies and scripts write them. They stand under HKLM\\SOFTWARE\\Microsoft\\Windows
+    Puppet, group policies and scripts write them. They are under HKLM\\SOFTWARE\\Microsoft\\Windows
     NT\\CurrentVersion\\SoftwareProtectionPlatform: KeyManagementServiceName, KeyManagementServicePort,
     KeyManagementServiceLookupDomain, VLActivationType and DisableKeyManagementServiceHostCaching. With a VALUE and
     a TEXT it is set.
@@ -223,7 +223,7 @@ def clone(source: str, name: str, generalize: bool, state_dir: Path | None) -> N
 def generalize_machine(name: str, state_dir: Path | None) -> None:
     """Do what sysprep /generalize does.
 
-    The machine has a CMID of its own, grace anew, and one rearm less.
+    The machine gets a new CMID and a new grace period, and has one rearm less.
     """
     with held_machines(state_folder(state_dir), name) as store:
         found = store.get(name)
@@ -240,7 +240,7 @@ def generalize_machine(name: str, state_dir: Path | None) -> None:
 @state_dir_option
 @lab_key_option
 def age(name: str, days: float, on: bool, timeout: float, state_dir: Path | None, lab_key: Path | None) -> None:
-    """Let a machine be DAYS older, to see what comes then.
+    """Make a machine DAYS older, to see what happens then.
 
     As if it had been off, or with --on switched on. Switched on it asks at once and then every 2 hours until it is
     licensed, renews after 7 days, and tries again every 2 hours where that fails, over real connections; only the
@@ -274,16 +274,16 @@ def age(name: str, days: float, on: bool, timeout: float, state_dir: Path | None
 )
 @state_dir_option
 def trouble(name: str, trouble: str, product: str | None, state_dir: Path | None) -> None:
-    """Put a machine in a trouble to practise on, or take it out.
+    """Give a machine a trouble to practise on, or end it.
 
-    The trouble `none` takes it out.
+    The trouble `none` ends it.
     """
     with held_machines(state_folder(state_dir), name) as store:
         found = store.get(name)
         licence = _licence_of(found, product)
         if trouble == NONE:
             relieve(found, licence, time.time())
-            click.echo(f"{licence.product.name} on {found.name} is in no trouble.")
+            click.echo(f"{licence.product.name} on {found.name} has no trouble.")
         else:
             chosen = TROUBLES[trouble]
             afflict(found, licence, chosen, time.time())

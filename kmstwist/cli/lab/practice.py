@@ -101,7 +101,7 @@ def ospp(
 
 @click.command()
 @click.argument("machine", shell_complete=completing.lab_machines)
-@click.option("--last", type=click.IntRange(1), help="Only so many, the latest.")
+@click.option("--last", type=click.IntRange(1), help="Only this many, the latest.")
 @click.option(
     "--format", "form", type=click.Choice([*FORMATS]), default="text", show_default=True, help="As Windows exports it."
 )

@@ -70,9 +70,11 @@ _RESULT_STYLE = {"activated": "green", "answered": "green", "refused": "yellow",
 )
 @click.option("--since", metavar="WHEN", help="Lines since then: 10m, 2h or 3d ago, or a date and time in UTC.")
 @click.option(
-    "-n", "--lines", type=click.IntRange(0), help="At most so many lines, the last ones.  [default: all; 20 with -f]"
+    "-n", "--lines", type=click.IntRange(0), help="At most this many lines, the last ones.  [default: all; 20 with -f]"
 )
-@click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, across its rotation, until interrupted.")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Follow the log as it grows, across its rotation, until interrupted."
+)
 @click.option("--explain", is_flag=True, help="Say what each reason and status code means and what to do, once each.")
 @click.pass_context
 def log(

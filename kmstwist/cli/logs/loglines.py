@@ -85,7 +85,7 @@ def parse_since(text: str, now: datetime) -> datetime:
             return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         moment = datetime.fromisoformat(text.strip())
     except OverflowError:
-        raise ValueError(f"{text!r} is longer ago than there is time") from None
+        raise ValueError(f"{text!r} is too long ago") from None
     except ValueError:
         raise ValueError(f"{text!r} is not a time; write 10m, 2h, 3d or 2026-01-31T09:00") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -35,7 +35,7 @@ def _root_option(command: click.decorators.FC) -> click.decorators.FC:
         type=ANY_PATH,
         default=Path("/"),
         show_default=True,
-        help="The folder that is to be a machine's root: an image that is being made. Nothing is started there.",
+        help="The root folder of another system, such as an image that is being built. Nothing is started there.",
     )(command)
 
 
@@ -54,7 +54,7 @@ def install(root: Path, start: bool) -> None:
     """Write what the service needs, and make its user.
 
     These are the units, the configuration, the manual pages and the shells' completion. What is there already and
-    was not written by this command stays as it is. To be run again after an upgrade.
+    was not written by this command stays as it is. Run it again after an upgrade.
     """
     prefix = Path(sys.prefix)
     here = _is_here(keep_rights_in(root))
@@ -90,7 +90,7 @@ def install(root: Path, start: bool) -> None:
 @_root_option
 @click.option("--purge", is_flag=True, help="Also remove the configuration and /etc/default/kmstwist.")
 def remove(root: Path, purge: bool) -> None:
-    """Stop the service, and take away what `install` wrote.
+    """Stop the service, and remove what `install` wrote.
 
     The user and the state folder with the audit stay, and without --purge the configuration.
     """
@@ -119,7 +119,7 @@ def remove(root: Path, purge: bool) -> None:
         _run(["systemctl", "daemon-reload"])
     state = root / "var/lib/kmstwist"
     if state.is_dir():
-        say(f"left     {state}: the audit and what else is to be kept")
+        say(f"left     {state}: the audit and other data that is kept")
 
 
 def _is_here(root: Path) -> bool:
@@ -157,7 +157,7 @@ def _refuse_others(root: Path, files: Sequence[ServiceFile]) -> None:
     foreign = [str(path) for path in there if (path.exists() or path.is_symlink()) and not _is_ours(path)]
     if foreign:
         raise click.ClickException(
-            f"somebody else wrote {', '.join(foreign)}; move that away first, and nothing was changed"
+            f"somebody else wrote {', '.join(foreign)}; nothing was changed: move that away first"
         )
 
 

@@ -48,8 +48,9 @@ _SAID = {
     LookupProblem.REFUSED: "The DNS server {server} refuses to look up {name} for this machine (REFUSED)",
     LookupProblem.TIMEOUT: "The DNS server {server} gave no answer about {name} within {seconds:g} seconds",
     LookupProblem.CLOSED: "Nothing answers at {server}, which was asked about {name}: it may not be a DNS server",
-    LookupProblem.UNREACHABLE: "The DNS server {server} takes no TCP connection, needed for the long answer on {name}",
-    LookupProblem.NO_ROUTE: "This machine has no way to the DNS server {server}",
+    LookupProblem.UNREACHABLE: "The DNS server {server} accepts no TCP connection, needed for the long answer on "
+    "{name}",
+    LookupProblem.NO_ROUTE: "This machine has no route to the DNS server {server}",
     LookupProblem.BAD_ANSWER: "The DNS server {server} gave an answer about {name} that cannot be used",
     LookupProblem.ALIAS_LOOP: "The aliases (CNAME) of {name} lead in a circle or are more than "
     f"{MAX_ALIASES}, says the DNS server {{server}}",

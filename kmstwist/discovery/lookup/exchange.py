@@ -34,8 +34,8 @@ class Silence(Enum):
 
     TIMED_OUT = "The DNS server {server} gave no answer within {seconds:g} seconds."
     CLOSED = "Nothing answers at {server}: is a DNS server running there?"
-    NO_TCP = "The DNS server {server} takes no TCP connection, needed for its long answer."
-    NO_WAY = "This machine has no way to the DNS server {server}."
+    NO_TCP = "The DNS server {server} accepts no TCP connection, needed for its long answer."
+    NO_WAY = "This machine has no route to the DNS server {server}."
 
 
 class NoAnswer(Exception):

@@ -120,7 +120,7 @@ def _checked_labels(name: str, wanted: str) -> str:
             raise NameInvalid(f"{name!r} is not {wanted}: {label!r} may hold only letters, digits and hyphens")
     # A name of digits and dots that is not an address is a mistyped one.
     if text.replace(".", "").isdigit():
-        raise NameInvalid(f"{name!r} is not {wanted}: it looks like an address, but is none")
+        raise NameInvalid(f"{name!r} is not {wanted}: it looks like an address, but is not one")
     return text
 
 

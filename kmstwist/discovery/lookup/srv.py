@@ -45,6 +45,11 @@ class SrvRecord:
         """What makes the record itself; the TTL belongs to the whole record set (RFC 2181 5.2)."""
         return (self.priority, self.weight, self.port, self.target)
 
+    def options(self, domain: str) -> str:
+        """The options of `kmstwist dns` for this record in a domain; how an update is signed is not among them."""
+        place = f"--priority {self.priority} --weight {self.weight}"
+        return f"--domain {domain} --host {self.target} --port {self.port} {place}"
+
     def __str__(self) -> str:
         return f"{self.priority} {self.weight} {self.port} {self.target}."
 

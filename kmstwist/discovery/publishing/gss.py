@@ -92,7 +92,7 @@ class Kerberos:
             if context.complete:
                 _verify(answer, key, server)
                 return GssKey(name.to_text(omit_final_dot=True), key)
-        raise UpdateFailed(Reason.DNS_KERBEROS, f"The DNS server {server} comes to no end in agreeing on a key.")
+        raise UpdateFailed(Reason.DNS_KERBEROS, f"The DNS server {server} does not finish agreeing on a key.")
 
     def _context(self, server_name: str) -> Any:
         gssapi = self._gssapi
@@ -149,7 +149,8 @@ def _token(answer: bytes, server: HostPort) -> bytes:
     rcode = dns.rcode.to_text(message.rcode())
     raise UpdateFailed(
         Reason.DNS_KERBEROS,
-        f"The DNS server {server} agrees on no key by Kerberos ({rcode}): it has no keytab, or not the key of its own "
+        f"The DNS server {server} does not agree on a key by Kerberos ({rcode}): it has no keytab, or not the key of "
+        f"its own "
         "principal DNS/NAME.",
     )
 

@@ -163,10 +163,7 @@ class PublisherService(Service):
             took_ms=took_ms,
         )
         for record in done.outdated:
-            command = (
-                f"kmstwist dns withdraw --domain {publication.domain} --host {record.target} --port {record.port} "
-                f"--priority {record.priority} --weight {record.weight}"
-            )
+            command = f"kmstwist dns withdraw {record.options(publication.domain)}"
             DNS_OUTDATED.emit(self._log, domain=publication.domain, record=str(record), **{"try": command})
 
     def _schedule(self, seconds: float, publication: Publication, attempt: int) -> None:

@@ -112,7 +112,7 @@ def _parse(text: str, path: Path) -> list[TsigKey]:
         algorithm = settings["algorithm"].lower().rstrip(".")
         if algorithm not in ALGORITHMS:
             known = ", ".join(sorted(algorithm for algorithm in ALGORITHMS if "sig-alg" not in algorithm))
-            raise wrong(f"the algorithm {algorithm} of the key {name} is none of {known}")
+            raise wrong(f"the algorithm {algorithm} of the key {name} is not one of {known}")
         try:
             secret = base64.b64decode(settings["secret"], validate=True)
             key = TsigKey(name, algorithm, secret)

@@ -209,7 +209,7 @@ def _refusal(rcode: dns.rcode.Rcode, server: str, zone: str, key: SigningKey | N
             Reason.DNS_SERVER_FAILURE,
             f"The DNS server {server} could not do the update of {zone}; its log says why",
         ),
-        dns.rcode.NOTIMP: (Reason.DNS_REFUSED, f"The DNS server {server} takes no dynamic updates at all"),
+        dns.rcode.NOTIMP: (Reason.DNS_REFUSED, f"The DNS server {server} accepts no dynamic updates at all"),
         dns.rcode.FORMERR: (Reason.DNS_BAD_ANSWER, f"The DNS server {server} does not understand the update of {zone}"),
     }
     reason, sentence = sentences.get(

@@ -246,8 +246,8 @@ def _is_alias(publication: Publication, of: str) -> UpdateFailed:
     # A server says that it did such an update, and does nothing (RFC 2136 3.4.2.2).
     return UpdateFailed(
         Reason.DNS_ALIAS,
-        f"{publication.name} is an alias (CNAME) of {of}, and no record can stand beside an alias: publish in the "
-        "domain it leads to, or take the alias out.",
+        f"{publication.name} is an alias (CNAME) of {of}, and no other record can exist at an alias: publish in the "
+        f"domain it leads to, or remove the alias.",
     )
 
 
@@ -255,7 +255,7 @@ def _underscore(publication: Publication, found: _Found) -> UpdateFailed:
     return UpdateFailed(
         Reason.DNS_TARGET,
         f"The DNS server {found.server} refuses the record for the name in it: {publication.target} has an underscore, "
-        "which a host name must not have (RFC 952), and BIND takes none unless it is told to (check-names ignore). "
+        "which a host name must not have (RFC 952), and BIND accepts none unless told to (check-names ignore). "
         "Name the host by another of its names; should that be refused too, look at what the key may do.",
     )
 

@@ -204,7 +204,7 @@ class MachineStore(SqliteFile):
             status = LicenseStatus(row.status)
         except (UnknownProduct, ValueError) as error:
             raise LabFileError(
-                f"the lab's machines {self._path} hold what this kmstwist does not know ({error})",
+                f"the lab's machines {self._path} hold something that this kmstwist does not know ({error})",
                 f"update kmstwist, or delete the machine (kmstwist lab machine delete {machine.name})",
             ) from None
         client = machine.new_client(product, row.next_attempt)
@@ -228,7 +228,7 @@ class MachineStore(SqliteFile):
         trouble = trouble_of(error)
         cure = str(trouble)
         if trouble in (Trouble.DAMAGED, Trouble.NO_STORE, Trouble.OTHER):
-            what = str(trouble) or "it is damaged or no file of kmstwist's"
+            what = str(trouble) or "it is damaged, or it is not one of kmstwist's files"
             cure = f"{what}; move it away, and make the machines anew"
         return LabFileError(f"the lab's machines {self._path} cannot be used ({cause})", cure)
 

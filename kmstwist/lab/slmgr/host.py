@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 from kmstwist.addresses import DEFAULT_PORT
@@ -178,54 +179,44 @@ def _xpr(session: HostSession, arguments: list[str], output: Output) -> None:
 def _sai(session: HostSession, arguments: list[str], output: Output) -> None:
     minutes = _minutes(arguments[0], output)
     if minutes is not None:
-        session.settings = replace(session.settings, activation_interval=minutes)
-        output.lines.append(f"Volume activation interval set to {arguments[0]} minutes successfully.")
-        _reboot(output)
+        done = f"Volume activation interval set to {arguments[0]} minutes successfully."
+        _set(session, output, done, activation_interval=minutes)
 
 
 def _sri(session: HostSession, arguments: list[str], output: Output) -> None:
     minutes = _minutes(arguments[0], output)
     if minutes is not None:
-        session.settings = replace(session.settings, renewal_interval=minutes)
-        output.lines.append(f"Volume renewal interval set to {arguments[0]} minutes successfully.")
-        _reboot(output)
+        done = f"Volume renewal interval set to {arguments[0]} minutes successfully."
+        _set(session, output, done, renewal_interval=minutes)
 
 
 def _sprt(session: HostSession, arguments: list[str], output: Output) -> None:
     port = _number(arguments[0])
     if not 1 <= port <= 65535:
         raise Published(Status.E_INVALIDARG, "A TCP port is a number from 1 to 65535.", has_own_cure=True)
-    session.settings = replace(session.settings, port=port)
-    output.lines.append(f"KMS port set to {arguments[0]} successfully.")
-    _reboot(output)
+    _set(session, output, f"KMS port set to {arguments[0]} successfully.", port=port)
 
 
 def _sdns(session: HostSession, arguments: list[str], output: Output) -> None:
-    session.settings = replace(session.settings, publishes=True)
-    output.lines.append("DNS publishing enabled")
-    _reboot(output)
+    _set(session, output, "DNS publishing enabled", publishes=True)
 
 
 def _cdns(session: HostSession, arguments: list[str], output: Output) -> None:
-    session.settings = replace(session.settings, publishes=False)
-    output.lines.append("DNS publishing disabled")
-    _reboot(output)
+    _set(session, output, "DNS publishing disabled", publishes=False)
 
 
 def _spri(session: HostSession, arguments: list[str], output: Output) -> None:
-    session.settings = replace(session.settings, low_priority=False)
-    output.lines.append("KMS priority set to Normal")
-    _reboot(output)
+    _set(session, output, "KMS priority set to Normal", low_priority=False)
 
 
 def _cpri(session: HostSession, arguments: list[str], output: Output) -> None:
-    session.settings = replace(session.settings, low_priority=True)
-    output.lines.append("KMS priority set to Low")
-    _reboot(output)
+    _set(session, output, "KMS priority set to Low", low_priority=True)
 
 
-def _reboot(output: Output) -> None:
-    output.lines.append(_REBOOT)
+def _set(session: HostSession, output: Output, done: str, **settings: Any) -> None:
+    """Change the host's settings, and say that they hold from its next start on."""
+    session.settings = replace(session.settings, **settings)
+    output.lines += [done, _REBOOT]
     output.notes.append(_RESTART)
 
 

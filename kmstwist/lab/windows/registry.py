@@ -1,6 +1,6 @@
 r"""The values of a lab machine's registry that set its licensing, as Puppet, group policies and scripts write them.
 
-They stand under `HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\SoftwareProtectionPlatform`: those of the machine in
+They are under `HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\SoftwareProtectionPlatform`: those of the machine in
 the key itself, those of an application in a key of its id below, those of a product in a key of its id below that.
 What is written there holds for the machine at once; on Windows the licensing service is started again for it.
 """

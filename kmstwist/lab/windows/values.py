@@ -110,7 +110,7 @@ class Values(ABC):
         try:
             a, b = float(left or 0), float(right or 0)
         except (TypeError, ValueError):
-            raise PowerShellError(f"{self.text(left)!r} and {self.text(right)!r} are no numbers") from None
+            raise PowerShellError(f"{self.text(left)!r} and {self.text(right)!r} are not numbers") from None
         if operator in "/%" and b == 0:
             raise PowerShellError("Attempted to divide by zero.")
         found = {"+": a + b, "-": a - b, "*": a * b, "/": a / (b or 1), "%": math.fmod(a, b or 1)}[operator]

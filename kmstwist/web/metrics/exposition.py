@@ -60,7 +60,7 @@ class SnapshotCollector(Collector):
         )
         yield _counter(
             "kmstwist_refusals",
-            "Conversations that ended otherwise than they should, by reason code.",
+            "Conversations that did not end as they should, by reason code.",
             "reason",
             counters.reasons,
         )
@@ -143,7 +143,7 @@ class SnapshotCollector(Collector):
     def _naming(self) -> Iterator[Metric]:
         yield _gauge(
             "kmstwist_dns_published",
-            "1 where our SRV record stands in this domain, 0 where it could not be published.",
+            "1 where our SRV record is in this domain, 0 where it could not be published.",
             "domain",
             {domain: int(not problem) for domain, problem in self._snapshot.published.items()},
         )
@@ -186,7 +186,7 @@ def estate_metrics(estate: Estate) -> Iterator[Metric]:
     )
     expiring = GaugeMetricFamily(
         "kmstwist_clients_expiring",
-        "Activations that end within so many days, if they are not renewed.",
+        "Activations that end within this many days, if they are not renewed.",
         labels=("application", "days"),
     )
     silent = GaugeMetricFamily(

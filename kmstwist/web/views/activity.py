@@ -24,9 +24,7 @@ class ActivityQuestion(Question):
     """What to add up by, over how many days, and which page of it."""
 
     by: By = Field(By.PRODUCT, description="What to add up by.")
-    days: int = Field(
-        30, ge=1, le=3650, description=f"How many days back; by network {NETWORK_DAYS}, if more are asked for."
-    )
+    days: int = Field(30, ge=1, le=3650, description=f"How many days back; by network at most {NETWORK_DAYS}.")
     range: Range = Field(Range.WEEK, description="How far back the chart goes.")
     page: int = Field(1, ge=1, le=1_000_000, description="Which page of the rows.")
     rows: int = Field(SHOWN, ge=1, le=MOST_ROWS, description="How many rows a page has.")

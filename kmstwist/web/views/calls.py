@@ -106,7 +106,7 @@ def code(asking: Asking, question: CodeQuestion) -> Code:
 
     total, rows = asking.keep(("met", question.name, question.days, question.rows, question.offset), work)
     if not means.meaning and not total:
-        raise NotThere(f"{question.name!r} is not a code that is known here, and no call ended with it")
+        raise NotThere(f"{question.name!r} is not a known code, and no call ended with it")
     latest = latest_calls(asking.connection, Which(code=question.name, since=asking.now - back), 10)
     return Code(
         question.name,

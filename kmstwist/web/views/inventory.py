@@ -104,7 +104,7 @@ def product(asking: Asking, question: Named) -> Product:
 
     rows = asking.keep(("product", name), work)
     if not rows:
-        raise NotThere(f"no machine has called with a product of the name {question.name!r}")
+        raise NotThere(f"no machine has called with a product named {question.name!r}")
     wanted = Wanted(asking.now, product=question.name.replace("*", "?"), order=Order.EXPIRES)
     return Product(
         question.name,

@@ -68,7 +68,7 @@ class MachinesQuestion(Paged):
     @classmethod
     def _is_an_order(cls, text: str) -> str:
         if text.removeprefix("-") not in list(Order):
-            raise ValueError(f"is none of {', '.join(Order)}, or one of them with - before it")
+            raise ValueError(f"is not one of {', '.join(Order)}, or one of them with - before it")
         return text
 
     def wanted(self, now: datetime) -> Wanted:

@@ -55,7 +55,7 @@ def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
             number += 1
             next_line = buffer.find("\n{", 1)
             if next_line >= 0:
-                yield BrokenEvent(f"event {number}", f"no JSON: {_said(error)}")
+                yield BrokenEvent(f"event {number}", f"not JSON: {_said(error)}")
                 position = next_line + 1
                 continue
             if buffer:

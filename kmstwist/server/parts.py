@@ -1,4 +1,4 @@
-"""How a server stops: its services one by one, and before them, as a lame duck, it still answers for a while.
+"""The parts of a server, and how it stops: its services one by one, and before them, as a lame duck, it still answers.
 
 A lame duck is a server that still answers its clients, and says at its health check that it is about to go. A load
 balancer looks every few seconds. A gateway that refuses from the moment it is paused or stopped refuses the clients
@@ -7,7 +7,8 @@ that come before the balancer has looked; one that says so first, and refuses la
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
@@ -15,7 +16,53 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from kmstwist.configuration.model import Config
 from kmstwist.logevents import LEAVING
+from kmstwist.process.control import Command
+
+
+def _takes_nothing(config: Config) -> None:
+    """A part that nothing of a changed configuration concerns, or only after a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a part of a server brings: services that live as long as the server, and commands of the control socket.
+
+    `apply` takes a changed configuration, as far as that needs no restart.
+    """
+
+    services: Sequence[Service] = ()
+    commands: Mapping[str, Command] = field(default_factory=dict)
+    apply: Callable[[Config], object] = _takes_nothing
+
+
+class Parts:
+    """The parts of one server, in the order in which they start."""
+
+    def __init__(self) -> None:
+        self._parts: list[Part] = []
+        #: The commands of all parts, those added later included.
+        self.commands: dict[str, Command] = {}
+
+    def add(self, *parts: Part) -> None:
+        """Add parts behind those there are."""
+        for part in parts:
+            self._parts.append(part)
+            self.commands.update(part.commands)
+
+    def apply(self, config: Config) -> None:
+        """Have every part take a changed configuration."""
+        for part in self._parts:
+            part.apply(config)
+
+    def root(self) -> StoppingInOrder:
+        """The service of which all others are children."""
+        root = StoppingInOrder()
+        for part in self._parts:
+            for service in part.services:
+                service.setServiceParent(root)
+        return root
 
 
 class LameDuck(Service):
