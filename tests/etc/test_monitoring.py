@@ -47,6 +47,8 @@ tests:
       - {series: 'kmstwist_health{instance="a"}', values: '2x20'}
       - {series: 'kmstwist_upstream_state{instance="a",upstream="kms1",state="down"}', values: '1x20'}
       - {series: 'kmstwist_upstream_state{instance="a",upstream="kms1",state="up"}', values: '0x20'}
+      - {series: 'kmstwist_audit_forward_connected{instance="a"}', values: '1x5 0x60 1x5'}
+      - {series: 'kmstwist_audit_forward_behind{instance="a"}', values: '0x5 20000x65'}
     alert_rule_test:
       - {eval_time: 4m, alertname: KmstwistDown}
       - eval_time: 6m
@@ -63,6 +65,23 @@ tests:
             exp_annotations:
               summary: the KMS host kms1 does not answer a
               what_to_do: kmstwist probe kms1; look at its Software Protection service
+      - {eval_time: 20m, alertname: KmstwistCentralStoreAway}
+      - eval_time: 22m
+        alertname: KmstwistCentralStoreAway
+        exp_alerts:
+          - exp_labels: {severity: warning, instance: a}
+            exp_annotations:
+              summary: a cannot feed the central store; its records wait in its own
+              what_to_do: kmstwist log --event audit-forward-failing --since 1h; kmstwist doctor
+      - {eval_time: 65m, alertname: KmstwistCentralStoreBehind}
+      - {eval_time: 68m, alertname: KmstwistCentralStoreAway}
+      - eval_time: 68m
+        alertname: KmstwistCentralStoreBehind
+        exp_alerts:
+          - exp_labels: {severity: warning, instance: a}
+            exp_annotations:
+              summary: 20k records of a are not in the central store yet
+              what_to_do: look at the load and the disk of the PostgreSQL server
 """
 
 

@@ -98,8 +98,8 @@ def finding_row(snapshot: Snapshot, standing: Standing) -> FindingRow:
         if finding.check.startswith("hosts in "):
             cure = "Name it under [[gateway.upstreams]] if it is yours; delete its _vlmcs._tcp record if it is not."
         # What is wrong, then more of it.
-        text, _, detail = re.sub(r"; | \(", ": ", finding.text, count=1).partition(": ")
-        words = text, detail.removesuffix(")"), cure, command
+        text, mark, detail = (*re.split(r"(: |; | \()", finding.text, maxsplit=1), "", "")[:3]
+        words = text, detail.removesuffix(")") if mark == " (" else detail, cure, command
     return FindingRow(finding.health.word, *words, at(standing.since))
 
 
