@@ -22,9 +22,29 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+#: What somebody reads who gives no name and password, or wrong ones.
+LOGIN = (
+    "A name and a password are needed here. On the server, `kmstwist web password NAME` adds a user, or gives one "
+    "another password; a restart lets it in."
+)
 #: Bytes that the body of a request may have, which nothing reads.
 BODY = 1 << 16
 _log = Logger(namespace="kmstwist.web")
+
+
+class _InWords:
+    """What asks for a login, in more than one word."""
+
+    def __init__(self, resource: Any) -> None:
+        self._resource = resource
+
+    def render(self, request: Request) -> Any:
+        """As it does."""
+        body = self._resource.render(request)
+        if request.code == 401 and isinstance(body, bytes) and body:
+            request.setHeader("Content-Type", "text/plain; charset=utf-8")
+            return f"{LOGIN}\n".encode()
+        return body
 
 
 class SafeRequest(Request):
@@ -41,6 +61,10 @@ class SafeRequest(Request):
         for name, value in HEADERS.items():
             self.setHeader(name, value)
         super().process()
+
+    def render(self, resrc: Any) -> None:
+        """Answer with it."""
+        super().render(_InWords(resrc))
 
     def gotLength(self, length: int | None) -> None:
         """Take the body that is to come; a long one is refused before it is there, for nothing here reads any."""

@@ -10,9 +10,12 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.web.test.requesthelper import DummyRequest
 
+from kmstwist.telemetry.counters import Counters, Snapshot
 from kmstwist.web.passwords import LoginFactory, PasswordChecker
+from kmstwist.web.site import make_site
 from tests.logs import logger
 
 
@@ -102,3 +105,15 @@ def test_only_one_password_is_looked_at_at_a_time() -> None:
     assert len(door.work) == 1
     door.work[0][0].callback(True)
     assert len(door.work) == 2
+
+
+def test_who_gives_no_password_reads_how_one_is_had() -> None:
+    site = make_site(lambda: Snapshot("gateway", 0.0, Counters()), Clock().seconds, {}, reactor=Clock())
+    address = IPv4Address("TCP", "127.0.0.1", 40_000)
+    protocol, transport = site.buildProtocol(address), StringTransport(peerAddress=address)
+    protocol.makeConnection(transport)
+    protocol.dataReceived(b"GET /machines HTTP/1.1\r\nHost: x\r\n\r\n")
+    head, _, body = transport.value().decode().partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 401 ")
+    assert "kmstwist web password NAME" in body
+    assert f"Content-Length: {len(body)}" in head
