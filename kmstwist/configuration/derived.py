@@ -45,7 +45,7 @@ def workers_dir(config: Config) -> Path:
     Where root made the server's, in a folder of root's, the workers have theirs in the state folder.
     """
     folder = run_dir(config).absolute()
-    while not folder.exists():
+    while not os.path.exists(folder):
         folder = folder.parent
     return run_dir(config) if os.access(folder, os.W_OK | os.X_OK, effective_ids=True) else state_dir(config)
 

@@ -19,9 +19,9 @@ from kmstwist.configuration.derived import first_port
 from kmstwist.findings import Finding, Health
 from kmstwist.health.case import SUDO, Case, may_look_into
 from kmstwist.health.libraries import check_libraries
-from kmstwist.health.running import holder_of, user_name
 from kmstwist.health.stores import check_audit, check_central_store
 from kmstwist.startup import StartupError
+from kmstwist.system.portholder import holder_of, user_name
 from kmstwist.system.rights import rights_in
 
 _MIB = 1 << 20

@@ -20,8 +20,8 @@ from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.lookup import find_hosts
 from kmstwist.health.case import Case
 from kmstwist.health.checks import port_fault, socket_unit
-from kmstwist.health.running import holder_of
 from kmstwist.reactor import Reactor
+from kmstwist.system.portholder import holder_of
 from kmstwist.transport.endpoints import endpoint_for
 from kmstwist.transport.probe import probe
 from kmstwist.web.settings import web_address

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import socket
 import struct
 from contextlib import suppress
@@ -13,10 +12,9 @@ from typing import Any
 
 from kmstwist.findings import Finding, from_json
 from kmstwist.process.asking import CommandError, NotAllowed, ask, connect, control_sockets, socket_path
+from kmstwist.system.portholder import Holder, holder_of
 
 _PATIENCE = 5.0
-#: The state of a listening socket in /proc/net/tcp.
-_LISTEN = "0A"
 _PEER = struct.Struct("3i")
 
 
@@ -43,20 +41,6 @@ class Running:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who listens on a TCP port, as the kernel tells every user: the sockets' inodes and the users who opened them."""
-
-    inodes: frozenset[int]
-    users: frozenset[int]
-
-    @property
-    def others(self) -> list[str]:
-        """The names of those users, where this one may not look into their processes."""
-        own = os.geteuid()
-        return [] if own == 0 else sorted(user_name(user) for user in self.users if user != own)
-
-
 def find_server(run_dir: Path, port: int, name: str | None = None) -> Running:
     """The server of this port, or of this name: in `run_dir`, or another one of this machine that listens there."""
     expected = socket_path(run_dir.absolute(), name or port)
@@ -70,30 +54,6 @@ def find_server(run_dir: Path, port: int, name: str | None = None) -> Running:
             if found.status is not None:
                 return Running(found.status, elsewhere=path.parent)
     return first
-
-
-def holder_of(port: int, folder: Path = Path("/proc/net")) -> Holder:
-    """Who listens on a TCP port of this machine; nobody, where the kernel does not tell."""
-    inodes, users = set(), set()
-    for name in ("tcp", "tcp6"):
-        lines: list[str] = []
-        with suppress(OSError):
-            lines = (folder / name).read_text().splitlines()[1:]
-        for line in lines:
-            # sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode
-            columns = line.split()
-            if columns[3] == _LISTEN and int(columns[1].rpartition(":")[2], 16) == port:
-                users.add(int(columns[7]))
-                inodes.add(int(columns[9]))
-    return Holder(frozenset(inodes), frozenset(users))
-
-
-def user_name(uid: int) -> str:
-    """A user's name, or the number of one who has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _ask(path: Path) -> Running:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
 import socket
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ from kmstwist.process.localport import survive_without_name
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 from kmstwist.startup import StartupError
+from kmstwist.system.portholder import holder_of, our_server
 from kmstwist.system.privileges import Identity, acting_as
 
 #: Connections the kernel holds for us until we accept them: a thousand clients may come in one second after an outage.
@@ -115,9 +117,7 @@ def explain_listen_error(where: str, error: OSError) -> StartupError:
     """Why `where`, a port's number or an endpoint's description, cannot be opened, and what to do."""
     what, option = (f"port {where}", "--port") if where.isdigit() else (where, "--listen")
     if error.errno == errno.EADDRINUSE:
-        return StartupError(
-            f"{what} is in use by another program", f"end it (ss -ltnp shows it) or choose another with {option}"
-        )
+        return _in_use(what, option, where)
     if error.errno == errno.EACCES:
         return StartupError(
             f"{what} needs privileges", f"start as root with --uid, or choose a port above 1023 with {option}"
@@ -127,6 +127,24 @@ def explain_listen_error(where: str, error: OSError) -> StartupError:
             f"cannot listen on {where}: no interface of this machine has that address", "list those it has: ip address"
         )
     return StartupError(f"cannot listen on {where}: {error.strerror or error}")
+
+
+def _in_use(what: str, option: str, where: str) -> StartupError:
+    """Who has a port. Nobody is told to end what may be the running gateway."""
+    port = re.search(r"(?:^|:)(\d+)", where)
+    holder = holder_of(int(port[1])) if port else None
+    if holder is not None and (pid := our_server(holder)) is not None:
+        return StartupError(
+            f"{what} is in use by another kmstwist, process {pid}", f"stop it, or choose another with {option}"
+        )
+    if holder is not None and holder.others:
+        return StartupError(
+            f"{what} is in use by a program of {', '.join(holder.others)}",
+            f"look whose it is (sudo ss -ltnp), or choose another with {option}",
+        )
+    return StartupError(
+        f"{what} is in use by another program", f"end it (ss -ltnp shows it) or choose another with {option}"
+    )
 
 
 def _why_not_opened(where: str, error: BaseException | None) -> StartupError:

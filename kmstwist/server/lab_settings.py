@@ -27,8 +27,14 @@ def as_set_with_slmgr(config: Config) -> Config:
     from kmstwist.lab.store import STORE_FILE_NAME, LabStore
 
     path = state_dir(config) / STORE_FILE_NAME
-    if not path.exists():
-        return config
+    try:
+        if not path.exists():
+            return config
+    except OSError as error:
+        raise StartupError(
+            f"the state folder {path.parent} cannot be used: {error.strerror}",
+            "name one that this user may write (--state-dir)",
+        ) from None
     try:
         store = LabStore(path)
         try:

@@ -211,7 +211,9 @@ def test_a_taken_port_is_one_clear_sentence(lab: Server, tmp_path: Path, foregro
     mode = ["-n", "--pidfile="] if foreground else ["--pidfile=x.pid", "--logfile=x.log"]
     result = run([str(BIN / "twistd"), *mode, "kms", f"--port={lab.port}", f"--state-dir={tmp_path}/x"], cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr.startswith(f"kmstwist: port {lab.port} is in use by another program")
+    assert result.stderr.startswith(
+        f"kmstwist: port {lab.port} is in use by another kmstwist, process {lab.process.pid}; "
+    )
     assert "Traceback" not in result.stderr
 
 
@@ -219,7 +221,7 @@ def test_a_taken_port_is_one_clear_sentence(lab: Server, tmp_path: Path, foregro
 @pytest.mark.parametrize(
     ("listen", "sentence"),
     [
-        ("tcp:{port}", "tcp:{port} is in use by another program; end it (ss -ltnp shows it) or choose another with"),
+        ("tcp:{port}", "tcp:{port} is in use by another kmstwist, process {pid}; stop it, or choose another with"),
         ("tcp:0:interface=192.0.2.77", "cannot listen on tcp:0:interface=192.0.2.77: no interface of this machine has"),
     ],
 )
@@ -230,7 +232,7 @@ def test_an_address_that_cannot_be_had_is_one_clear_sentence(
     options = ["kms", f"--listen={listen.format(port=lab.port)}", f"--state-dir={tmp_path}/x"]
     result = run([str(BIN / "twistd"), *mode, *options], cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr.startswith(f"kmstwist: {sentence.format(port=lab.port)}")
+    assert result.stderr.startswith(f"kmstwist: {sentence.format(port=lab.port, pid=lab.process.pid)}")
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -1,0 +1,71 @@
+"""Who listens on a TCP port of this machine, as the kernel tells every user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The state of a listening socket in /proc/net/tcp.
+_LISTEN = "0A"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who listens on a TCP port, as the kernel tells every user: the sockets' inodes and the users who opened them."""
+
+    inodes: frozenset[int]
+    users: frozenset[int]
+
+    @property
+    def others(self) -> list[str]:
+        """The names of those users, where this one may not look into their processes."""
+        own = os.geteuid()
+        return [] if own == 0 else sorted(user_name(user) for user in self.users if user != own)
+
+
+def holder_of(port: int, folder: Path = Path("/proc/net")) -> Holder:
+    """Who listens on a TCP port of this machine; nobody, where the kernel does not tell."""
+    inodes, users = set(), set()
+    for name in ("tcp", "tcp6"):
+        lines: list[str] = []
+        with suppress(OSError):
+            lines = (folder / name).read_text().splitlines()[1:]
+        for line in lines:
+            # sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode
+            columns = line.split()
+            if columns[3] == _LISTEN and int(columns[1].rpartition(":")[2], 16) == port:
+                users.add(int(columns[7]))
+                inodes.add(int(columns[9]))
+    return Holder(frozenset(inodes), frozenset(users))
+
+
+def user_name(uid: int) -> str:
+    """A user's name, or the number of one who has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def our_server(holder: Holder) -> int | None:
+    """The process, one of kmstwist's servers, that has a port; None where it is none, or this user may not see it."""
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        with suppress(OSError):
+            words = [os.path.basename(word) for word in (folder / "cmdline").read_bytes().split(b"\0")]
+            if b"twistd" in words and b"kms" in words and _has_open(folder, holder):
+                return int(folder.name)
+    return None
+
+
+def _has_open(folder: Path, holder: Holder) -> bool:
+    sockets = {f"socket:[{inode}]" for inode in holder.inodes}
+    for descriptor in (folder / "fd").iterdir():
+        with suppress(OSError):
+            if os.readlink(descriptor) in sockets:
+                return True
+    return False
