@@ -191,14 +191,21 @@ def check_lab_key(case: Case) -> Iterator[Finding]:
 
 
 def check_space(case: Case) -> Iterator[Finding]:
-    """Free space where the state is kept."""
-    folder = case.state_dir
-    while not may_look_into(folder.parent) or not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free // _MIB
-    health = Health.DOWN if free < _NO_SPACE else Health.DEGRADED if free < _LITTLE_SPACE else Health.HEALTHY
-    cure = "" if health is Health.HEALTHY else "make room, or let the audit keep less: keep_days or keep_mib in [audit]"
-    yield Finding("disk space", health, f"{free} MiB are free at {folder}", cure)
+    """Free space where the state is kept, and where the audit's store is, if that is another file system."""
+    folders = [case.state_dir]
+    if case.config.audit.enabled:
+        store = case.config.audit.store_path(case.state_dir, lab=not case.config.gateway.configured)
+        folders.append(store.absolute().parent)
+    systems: dict[int, Path] = {}
+    for folder in folders:
+        while not may_look_into(folder.parent) or not folder.exists():
+            folder = folder.parent
+        systems.setdefault(folder.stat().st_dev, folder)
+    for folder in systems.values():
+        free = shutil.disk_usage(folder).free // _MIB
+        health = Health.DOWN if free < _NO_SPACE else Health.DEGRADED if free < _LITTLE_SPACE else Health.HEALTHY
+        cure = "make room, or let the audit keep less: keep_days or keep_mib in [audit]"
+        yield Finding("disk space", health, f"{free} MiB are free at {folder}", cure if health else "")
 
 
 def check_clock(case: Case) -> Iterator[Finding]:

@@ -314,6 +314,12 @@ def test_little_space_is_odd_and_none_is_bad(
     monkeypatch.setattr("kmstwist.health.checks.shutil.disk_usage", lambda folder: Usage)
     (found,) = checks.check_space(case(tmp_path / "not" / "there"))
     assert found.health is verdict
+    assert bool(found.cure) is (verdict is not Health.HEALTHY)
+    # The audit's store may be on another file system, as all in /proc is.
+    config = Config.model_validate({"audit": {"store": "/proc/self/audit.sqlite"}})
+    first, other = checks.check_space(case(tmp_path, config=config))
+    assert str(tmp_path) in first.text
+    assert (other.health, "/proc" in other.text) == (verdict, True)
 
 
 @pytest.mark.parametrize(("status", "verdict"), [(0x40, Health.DEGRADED), (0x2001, Health.HEALTHY)])
