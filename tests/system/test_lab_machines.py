@@ -133,7 +133,7 @@ def test_the_clock_of_a_lab_host_can_be_wrong(tmp_path: Path) -> None:
 
 def test_mistakes_are_told_in_a_sentence(tmp_path: Path) -> None:
     folder = tmp_path / "lab"
-    assert "there is no lab key" in lab(folder, "slmgr", "NOBODY", "/ato")[1]
+    assert 'there is no lab machine "NOBODY"' in lab(folder, "slmgr", "NOBODY", "/ato")[1]
     with Server(folder, port=free_port()) as server:
         server.stop()
     for words, said in (
