@@ -273,7 +273,9 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "the upstream does not offer the KMS interface", "check that the KMS host service runs at that address"
     ),
     Reason.UPSTREAM_BUSY: Explanation(
-        "every connection to the KMS hosts is in use and the queue is full", "raise the pool's limits, or add a host"
+        "every connection to the KMS hosts is in use and the queue is full, or this machine has no port, file "
+        "descriptor or memory left for another",
+        "raise the pool's limits, or this machine's, or add a host",
     ),
     Reason.UPSTREAM_DNS: Explanation(
         "the upstream's name does not resolve",

@@ -9,7 +9,7 @@ from kmstwist.kms.activation import ActivationAnswer, ActivationFault, RequestFa
 from kmstwist.kms.status import Status
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
-from kmstwist.transport.errors import ConnectError, FaultError, TimedOut, UpstreamError
+from kmstwist.transport.errors import ConnectError, FaultError, NoRoomError, TimedOut, UpstreamError
 
 #: What a host says of itself, so that another may say better; the later, the more it tells the client.
 NOT_FINAL = (
@@ -87,7 +87,7 @@ class Attempts:
         upstream, error = self._error
         if isinstance(error, FaultError):
             status: int = error.status
-        elif isinstance(error, PoolBusy):
+        elif isinstance(error, PoolBusy | NoRoomError):
             status = FaultStatus.SERVER_TOO_BUSY
         elif isinstance(error, ConnectError | TimedOut):
             status = FaultStatus.SERVER_UNAVAILABLE
@@ -107,4 +107,4 @@ def _weight(error: UpstreamError) -> int:
     """How much a failure tells the client: a host's own fault most, then that it may come back."""
     if isinstance(error, FaultError):
         return 2
-    return 1 if isinstance(error, PoolBusy) else 0
+    return 1 if isinstance(error, PoolBusy | NoRoomError) else 0

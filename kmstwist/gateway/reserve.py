@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from kmstwist.machine import ANY, SAME, Machine, Table
 from kmstwist.reasons import Reason
 from kmstwist.transport.connection import RpcConnection, connect
-from kmstwist.transport.errors import BindError, LostError, UpstreamError
+from kmstwist.transport.errors import BindError, LostError, NoRoomError, UpstreamError
 
 #: Seconds between attempts to fill the reserve of a host that could not be reached.
 _REFILL_DELAY: Final = 1.0
@@ -193,6 +193,10 @@ class Reserve(Machine[PoolState, PoolInput]):
     def _not_connected(self, error: UpstreamError) -> None:
         """A host that cannot be reached fails the calls that wait for it now, not one by one as they time out."""
         if self.state is PoolState.STOPPED:
+            return
+        if isinstance(error, NoRoomError) and (self.carrying or self._idle):
+            # There are connections: the host is well, and who waits gets one of them.
+            self._schedule_refill()
             return
         if not (self.carrying or self._connecting):
             self.fail_waiting(error)

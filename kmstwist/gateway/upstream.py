@@ -246,6 +246,9 @@ class Upstream:
         if not isinstance(report, ProbeReport) or self._next_probe is None:
             # The upstream has stopped.
             return
+        if report.reason is Reason.UPSTREAM_BUSY and self.circuit.state in (CircuitState.CLOSED, CircuitState.WARMING):
+            # This machine had no room for a connection, which says nothing of the host.
+            return
         self.checked = self._clock.seconds()
         if report.health is Health.DOWN:
             self.circuit.failed(UpstreamError(f"probe: {report.summary}", report.reason))

@@ -7,6 +7,7 @@ what is too long differs between a gateway's call and a probe.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -41,6 +42,7 @@ from kmstwist.transport.errors import (
     ConnectError,
     FaultError,
     LostError,
+    NoRoomError,
     SourceError,
     TimedOut,
     UpstreamError,
@@ -48,6 +50,8 @@ from kmstwist.transport.errors import (
 )
 from kmstwist.transport.sending import send_at_once
 
+#: What the kernel says where there is no room for one more socket.
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
 #: Bytes read from a host, then it is the others' turn: an answer is some 300, and whoever sends more has to wait.
 _READ: Final = 2048
 #: How often a host may ask for a connection's end while a call is under way; once would do.
@@ -288,11 +292,19 @@ def _explain_connect(failure: Failure) -> Failure:
         return Failure(ConnectError("the name does not resolve", Reason.UPSTREAM_DNS))
     if failure.check(NoRouteError):
         return Failure(ConnectError("no route to the host"))
+    if _lacks_room(failure):
+        return Failure(NoRoomError(f"no port, file descriptor or memory is left here for it: {_system_error(failure)}"))
     if failure.check(ConnectBindError):
         return Failure(SourceError(f"cannot ask from that address: {_system_error(failure)}"))
     if failure.check(ConnectTimeoutError):
         return Failure(TimedOut("no connection within the timeout"))
     return Failure(ConnectError(f"no connection: {failure.getErrorMessage().rstrip('.')}"))
+
+
+def _lacks_room(failure: Failure) -> bool:
+    number = getattr(failure.value, "osError", None)
+    # Of an address to ask from that is none of ours, the kernel says the same as of ports that are all taken.
+    return number in _NO_ROOM or (number == errno.EADDRNOTAVAIL and not failure.check(ConnectBindError))
 
 
 def _system_error(failure: Failure) -> str:

@@ -28,6 +28,12 @@ class SourceError(ConnectError):
     """The address to ask from is none of this machine's."""
 
 
+class NoRoomError(UpstreamError):
+    """This machine has no port, file descriptor or memory left for another connection: the host has no part in it."""
+
+    reason = Reason.UPSTREAM_BUSY
+
+
 class BindError(UpstreamError):
     """The host is there and speaks RPC, but refused the bind or does not have the KMS interface."""
 

@@ -34,6 +34,8 @@ class FakeHost:
         self.clock = clock
         self.name = name
         self.reachable = True
+        #: What trying to connect ends with where it is not.
+        self.refusal: Exception = ConnectionRefusedError()
         #: Whether it takes connections and says nothing at all.
         self.mute = False
         self.answer: Callable[[bytes], Any] = lambda message: (0, b"answer of " + name.encode())
@@ -62,7 +64,7 @@ class FakeEndpoint:
     def connect(self, factory: Any) -> Deferred[Any]:
         self.host.attempts += 1
         if not self.host.reachable:
-            return fail(ConnectionRefusedError())
+            return fail(self.host.refusal)
         protocol = factory.buildProtocol(None)
         transport = FakeTransport(self.host, protocol)
         self.host.connections.append(transport)

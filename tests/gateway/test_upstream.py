@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
+from twisted.internet.error import ConnectBindError, ConnectError
 
 from kmstwist.gateway.directory import UnknownUpstream
 from kmstwist.gateway.settings import HealthSettings, PoolSettings
-from kmstwist.kms.activation import ActivationFault
+from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
 from kmstwist.reasons import Reason
-from kmstwist.rpc import Interface, RpcServer, SyntaxId
+from kmstwist.rpc import FaultStatus, Interface, RpcServer, SyntaxId
 from tests.gateway.fakes import Site
 
 ANOTHER = SyntaxId.make("12345678-1234-5678-1234-567812345678", 1, 0)
@@ -114,3 +117,35 @@ def test_a_lost_connection_of_the_reserve_is_not_given_to_a_call() -> None:
         connection.closed = True
         connection.protocol.alive = False
     assert site.answered_by() == "a"
+
+
+@pytest.mark.parametrize(
+    "shortage",
+    [
+        ConnectError(errno.EADDRNOTAVAIL, "Cannot assign requested address"),
+        ConnectBindError(errno.EMFILE, "Too many open files"),
+    ],
+    ids=["ports", "descriptors"],
+)
+def test_where_this_machine_has_no_room_for_another_connection_no_host_is_blamed(shortage: Exception) -> None:
+    site = Site("a", pool=PoolSettings(floor=1, ceiling=8), health=HealthSettings(failures=1, interval=5))
+    host = site.hosts["a"]
+    host.reachable, host.refusal = False, shortage
+    # One connection there is: who finds it taken waits for it.
+    outcomes: list[object] = []
+    for _ in range(5):
+        call = ActivationCall(b"\0\0\6\0 a message", "10.0.0.7", 50000)
+        site.gateway.activate(call).addBoth(outcomes.append)
+    site.wait(1)
+    assert [type(outcome) for outcome in outcomes] == [ActivationAnswer] * 5
+    # The probe has no room either.
+    attempts = host.attempts
+    site.wait(20)
+    assert host.attempts > attempts
+    assert site.upstream("a").circuit.healthy
+    # With no connection at all nothing is known of the host, and the client may come back.
+    host.down()
+    failed = site.ask()
+    assert isinstance(failed, ActivationFault)
+    assert (failed.status, failed.reason) == (FaultStatus.SERVER_TOO_BUSY, Reason.UPSTREAM_BUSY)
+    assert "no port, file descriptor or memory is left here" in failed.detail
