@@ -186,6 +186,30 @@ def test_where_there_is_doubt_a_request_is_counted_by_the_gateways_record_only(s
     assert len(records(store)) == 2
 
 
+@pytest.mark.parametrize("off", [180, -95, 3000])
+def test_a_hosts_clock_that_is_off_is_told(store: Engine, tmp_path: Path, off: int) -> None:
+    # Of requests that do not come like clockwork.
+    seconds = [7 * 900 * number + 211 * number**2 % 4000 for number in range(12)]
+    insert_batch(store, [opaque(START + each * 1000, f"10.0.0.{at}") for at, each in enumerate(seconds)])
+    samples = [request(at, AT + timedelta(seconds=each + off), f"pc{at}") for at, each in enumerate(seconds)]
+    result = bring_in(store, tmp_path, as_xml(samples))
+    assert (result.joined, result.alone) == (0, 12)
+    assert result.apart is not None
+    assert abs(result.apart - off) <= 2
+    with_window = Importer(store, OPEN, lambda _: (), window=(abs(off) + 10) * 1000).import_file(tmp_path / "export")
+    assert with_window.apart is None
+    # Where another's is as near there is doubt, and it counts once as well.
+    assert with_window.alone == 0
+    assert len(records(store)) == 12
+
+
+def test_clocks_are_not_blamed_where_nothing_speaks_for_it(store: Engine, tmp_path: Path) -> None:
+    insert_batch(store, [opaque(START + 60_000 * number) for number in range(60)])
+    samples = [request(number, AT + timedelta(seconds=60 * number + 30), f"pc{number}") for number in range(12)]
+    result = bring_in(store, tmp_path, as_xml(samples))
+    assert (result.joined, result.alone, result.apart) == (0, 12, None)
+
+
 def test_names_that_are_hashed_stay_hashed(store: Engine, tmp_path: Path) -> None:
     privacy = Privacy(PrivacyPolicy(machine=Keep.HASH, cmid=Keep.TRUNCATE), bytes(32))
     bring_in(store, tmp_path, as_xml(SAMPLES), privacy)

@@ -8,6 +8,7 @@ DNS is asked for; the store may have only a hash of them.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from kmstwist.audit import schema
 from kmstwist.audit.bulk import execute_many, insert_for
 from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.events.alone import GatewayTimes, Told, add, count_alone, record_of, uncount
+from kmstwist.audit.events.clocks import MOST, clocks_apart
 from kmstwist.audit.events.identity import Known, find, known_events
 from kmstwist.audit.events.join import WINDOW, Join, Joiner, Resolver
 from kmstwist.audit.events.model import CLIENT_EVENTS, REQUEST_ANSWERED, BrokenEvent, Event, RawEvent
@@ -47,7 +49,8 @@ class ImportResult:
     `imported` events are new, `known` ones were there already, `other` ones are not KMS's; `joined` found a gateway's
     record, out of `joinable` (the 12290s that had none before), and `alone` are counted from the event, because no
     gateway has their request. `broken` counts those that could not be read, of
-    which `shown` are the first.
+    which `shown` are the first. `apart` is how many seconds the host's clock seems ahead of the gateways', where
+    that may be why its requests were not joined.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class ImportResult:
     alone: int = 0
     broken: int = 0
     shown: list[BrokenEvent] = field(default_factory=list)
+    apart: int | None = None
 
     def break_at(self, broken: BrokenEvent) -> None:
         """Count an event that could not be read."""
@@ -89,6 +93,8 @@ class Importer:
         self._joiner = Joiner(privacy, resolve, window=window)
         self._zone = zone
         self._now = now
+        # Some of those that are counted from the event alone, the latest.
+        self._alone: deque[Event] = deque(maxlen=MOST)
         # Whether the store had any before the import.
         self._had_events = True
         insert = insert_for(engine.dialect.name, schema.events)
@@ -113,7 +119,12 @@ class Importer:
                 progress(half + int(half * share))
 
         now = int(self._now() * 1000)
+        self._alone.clear()
         self.take_in(read_events(path, zone=self._zone, now=now, progress=read), result, joined)
+        if self._alone:
+            with reading(self._engine) as connection:
+                apart = clocks_apart(connection, self._alone)
+            result.apart = None if apart is None or abs(apart) * 1000 <= self._joiner.window else apart
         return result
 
     def take_in(
@@ -181,7 +192,9 @@ class Importer:
                 result.joinable += 1
                 if gateways.any_within(event.at - self._joiner.window, event.at + self._joiner.window):
                     waiting.put(stored.fingerprint, event)
-                elif row is None:
+                    continue
+                self._alone.append(event)
+                if row is None:
                     if completed or not told.has_own:
                         alone.append(told)
                     else:
@@ -284,6 +297,7 @@ class Importer:
                     uncount(connection, told)
                 else:
                     alone.append(told)
+                    self._alone.append(told.event)
             result.alone += count_alone(connection, alone, self._privacy)
 
     def _row(self, event: Event) -> dict[str, Any]:

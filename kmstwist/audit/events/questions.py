@@ -58,6 +58,12 @@ def unnamed() -> Prepared:
 
 
 @cache
+def unnamed_times() -> Prepared:
+    """The times of records without a name, of a few hundred at most."""
+    return Prepared(select(schema.records.c.at).where(*_unnamed()).limit(500))
+
+
+@cache
 def unnamed_from() -> Select[Any]:
     """The two of them from some `addresses` that are nearest in time."""
     table = schema.records

@@ -273,6 +273,12 @@ def _show(result: ImportResult) -> None:
         f"{result.path}: {result.imported} new, {result.known} known already, {result.other} of other kinds, "
         f"{result.broken} broken; {result.joined} of {result.joinable} requests joined to their record{alone}"
     )
+    if result.apart is not None:
+        off = f"about {abs(result.apart)} seconds {'ahead of' if result.apart > 0 else 'behind'} the gateway's"
+        say(
+            f"  the KMS host's clock seems to be {off}, so that its requests count twice: import again with "
+            f"--window {abs(result.apart) + 10}, and set the clocks"
+        )
     for broken in result.shown:
         say(f"  {broken.place}: {broken.why}")
     if result.broken > len(result.shown):
