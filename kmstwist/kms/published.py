@@ -317,7 +317,7 @@ OTHERS: dict[int, tuple[str, str, str]] = {
     0xC002001D: (
         "RPC_NT_PROTOCOL_ERROR",
         "An RPC protocol error occurred.",
-        "see what listens at the host's address, and for a middlebox between",
+        "see what listens at the host's address, and for a middlebox in between",
     ),
 }
 

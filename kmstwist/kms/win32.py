@@ -10,7 +10,7 @@ from kmstwist.kms.explained import ExplainedCode
 
 _NETWORK = "check that the host is up and that TCP 1688 is open all the way to it"
 _NOT_KMS = "check that the address and port are a KMS host's"
-_BROKEN = "client and server do not understand each other: see what listens there, and for a middlebox between"
+_BROKEN = "client and server do not understand each other: see what listens there, and for a middlebox in between"
 
 
 class Win32Error(ExplainedCode):
@@ -85,7 +85,7 @@ class Win32Error(ExplainedCode):
     WSAECONNRESET = (
         10054,
         "An existing connection was forcibly closed by the remote host.",
-        "look at the host's or the gateway's log for why, and for a middlebox between",
+        "look at the host's or the gateway's log for why, and for a middlebox in between",
     )
     WSAETIMEDOUT = (
         10060,

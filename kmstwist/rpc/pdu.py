@@ -1,8 +1,8 @@
 """The PDUs of connection-oriented RPC (C706 12.6; [MS-RPCE] 2.2.2): one dataclass a type.
 
-A PDU here is one fragment: joining the fragments of a call is the association's work, turning PDUs into bytes and back
-`kmstwist.rpc.codec`'s. An authentication verifier is kept apart from the stub but never understood: the KMS call is
-anonymous, and what to answer to a verifier is the association's decision.
+A PDU here is one fragment. `kmstwist.rpc.fragments` joins the fragments of a call; `kmstwist.rpc.encoding` and
+`kmstwist.rpc.decoding` turn PDUs into bytes and back. An authentication verifier is kept apart from the stub and never
+understood: what to answer to one is the association's decision.
 
 Nobody changes a PDU. Those that every conversation has are not frozen all the same: Python makes a frozen object of
 nine fields in 1.8 µs and another one in 0.4.

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
@@ -107,6 +108,7 @@ def records(draw: st.DrawFn) -> Record:
             return opaque(at, f"10.0.0.{draw(st.integers(1, 4))}", hresult=granted)
 
 
+@pytest.mark.long
 @given(st.lists(records(), max_size=25))
 def test_the_numbers_are_those_of_the_reports(made: list[Record]) -> None:
     with tempfile.TemporaryDirectory() as folder:

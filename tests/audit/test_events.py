@@ -308,6 +308,7 @@ def test_an_event_that_stands_in_a_file_twice_is_joined_once(store: Engine, tmp_
     assert [row["machine"] for row in rows(store, "records")].count("pc1.example.com") == 1
 
 
+@pytest.mark.long
 def test_more_events_than_are_held_in_memory_wait_in_a_file(
     store: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -214,6 +214,7 @@ def test_two_gateways_meet_in_one_central_store(store: Engine, target: Engine, t
     other.dispose()
 
 
+@pytest.mark.long
 def test_nothing_is_lost_or_doubled_when_postgresql_crashes_under_load(
     store: Engine, target: Engine, cluster: Cluster
 ) -> None:

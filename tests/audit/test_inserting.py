@@ -59,6 +59,7 @@ def both_ways(*batches: Sequence[Record]) -> list[dict[str, list[tuple[Any, ...]
     return found
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(records_and_facts(), st.integers(0, 12))
 def test_both_ways_store_the_same(made: Sequence[tuple[Record, Record | None]], cut: int) -> None:

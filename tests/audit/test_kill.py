@@ -7,6 +7,7 @@ import os
 import random
 from pathlib import Path
 
+import pytest
 from sqlalchemy import func, select
 
 from kmstwist.audit import schema
@@ -47,6 +48,7 @@ def _child(store: str, fifo: str, life: int) -> None:
     serve(store, os.open(fifo, os.O_WRONLY), life)
 
 
+@pytest.mark.long
 def test_no_acknowledged_record_is_missing_and_none_doubled_after_a_hundred_kills(tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.audit.killed_child"])

@@ -244,6 +244,7 @@ def test_forgetting_an_address_tells_the_machines_that_have_it(store: Engine) ->
     assert gone.machines_there == ("pc1",)
 
 
+@pytest.mark.long
 def test_no_copy_of_a_forgotten_name_is_left_in_pages_that_were_divided(store: Engine, tmp_path: Path) -> None:
     names = [f"host-{number * 7919 % 10_007:05}x" for number in range(3000)]
     for at in range(0, 3000, 100):

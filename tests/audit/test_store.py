@@ -178,6 +178,7 @@ def some_records(draw: st.DrawFn) -> list[Record]:
 SUMS = ("machines", "machine_cmids", "hourly_activity", "hourly_failures")
 
 
+@pytest.mark.long
 @given(some_records(), st.integers(1, 5))
 @settings(max_examples=30, deadline=None)
 def test_the_sums_are_the_same_however_records_fall_into_batches(records: list[Record], size: int) -> None:

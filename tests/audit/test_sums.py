@@ -51,6 +51,7 @@ def summed(engine: Engine, each: SummaryTable) -> list[Row]:
         return [dict(row) for row in connection.execute(select(each.table).order_by(*order)).mappings()]
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(records_and_facts())
 def test_records_that_get_to_be_known_leave_the_sums_as_if_they_had_always_been(

@@ -66,7 +66,7 @@ def _unknown_to_all(document: dict[str, Any], hosts: list[str], gateways: list[s
         return
     for table, names in (("host", hosts), ("gateway", gateways)):
         for name in sorted(set(names) - told):
-            cure = f"name it in the srv of a site{_OTHER_PLACES[table]}, or take it away"
+            cure = f"name it in the srv of a site{_OTHER_PLACES[table]}, or remove it"
             yield Problem("nobody knows it", cure, f'[[{table}]] "{name}"')
 
 

@@ -128,4 +128,4 @@ def authentication_rejection(auth: AuthVerifier) -> RejectReason:
 
 def describe_authentication(auth: AuthVerifier) -> str:
     """What was offered, for the log."""
-    return f"authentication type {auth.auth_type} level {auth.level} offered; KMS calls are anonymous"
+    return f"authentication type {auth.auth_type} level {auth.level} offered; calls here are anonymous"
