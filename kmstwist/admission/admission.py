@@ -28,6 +28,8 @@ from kmstwist.rpc import FaultStatus
 
 #: PDUs that count as one call in the rates: a call is a bind and a request, so nobody needs more than these.
 _PACKETS_PER_CALL: Final = 10
+#: Connections in all, from which on one client gets half of them at most. Of fewer, somebody said that they are enough.
+_SHARED_FROM: Final = 16
 #: How many PDUs from an address that may not ask are answered at once, and per minute: its binds, and the refusals
 #: of its calls.
 _DENIED_BURST: Final = 100
@@ -138,7 +140,9 @@ class Admission:
                 FaultStatus.SERVER_TOO_BUSY, Reason.SERVER_CONNECTIONS, f"{self._connections} connections are open"
             )
         # Where there are fewer in all than somebody thought of, one client does not get them all either.
-        cap = min(self._settings.client_connections, -(-self._connections // 2))
+        cap = self._settings.client_connections
+        if self._connections >= _SHARED_FROM:
+            cap = min(cap, self._connections // 2)
         if self._open[client] > cap and not self._known(client).exempt:
             return Refusal(
                 FaultStatus.SERVER_TOO_BUSY, Reason.ADMISSION_CONNECTIONS, f"{cap} connections of this client are open"

@@ -160,9 +160,9 @@ def test_connections_past_the_total_are_refused() -> None:
 
 
 def test_one_client_gets_half_of_the_connections_where_there_are_few() -> None:
-    judge = admission(connections=5)
-    refusals = [judge.opened("10.0.0.7") for _ in range(4)]
-    assert [refusal and refusal.reason for refusal in refusals] == [None, None, None, Reason.ADMISSION_CONNECTIONS]
+    judge = admission(connections=16)
+    refusals = [judge.opened("10.0.0.7") for _ in range(9)]
+    assert [refusal and refusal.reason for refusal in refusals] == [*[None] * 8, Reason.ADMISSION_CONNECTIONS]
     judge.closed("10.0.0.7")
     assert judge.opened("10.0.0.8") is None
 
