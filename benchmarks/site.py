@@ -143,7 +143,7 @@ class Serving:
     def settle(self) -> float:
         """Wait until what it makes at its start is made; how many seconds of the processor that took."""
         began = before = self.used()
-        time.sleep(3)
+        time.sleep(10)
         # To look at its own turns takes a little all the time.
         while (now := self.used()) > before + 0.4:
             before = now
