@@ -14,7 +14,7 @@ from kmstwist.lab.fleet.scenario import Scenario, parse
 from kmstwist.lab.fleet.simulation import Fleet
 
 DAYS = 400
-SIZES = (12_500, 25_000, 50_000, 100_000)
+SIZES = (12_500, 25_000, 50_000)
 PENDING = (1_000, 10_000, 100_000)
 
 

@@ -33,6 +33,8 @@ CLIENTS = (1, 8, 32, 64, 256)
 SECONDS, LEAST, MOST = 1.0, 100, 20_000
 #: Milliseconds each way to a host that is far.
 FAR_MS = 20
+#: Clients there, and conversations of one that is alone.
+FAR_CLIENTS, FAR_ALONE = (1, 8, 32), 30
 IDLE = 5000
 _RESULT = re.compile(r"done (\d+) errors (\d+) .* rate (\d+) p50us (\d+) p99us (\d+) ")
 
@@ -80,8 +82,13 @@ def median(measured: Sequence[Measured]) -> Measured:
 Found = dict[System, dict[int, list[Measured]]]
 
 
-def grid(tools: Path, systems: Sequence[System], host_port: int, clients: Sequence[int], rounds: int) -> Found:
-    """Measure all systems with each number of clients, one after the other in each round."""
+def grid(
+    tools: Path, systems: Sequence[System], host_port: int, clients: Sequence[int], rounds: int, *, alone: int = 300
+) -> Found:
+    """Measure all systems with each number of clients, one after the other in each round.
+
+    A client that is alone holds `alone` conversations at most.
+    """
     found: Found = {one: {number: [] for number in clients} for one in systems}
     with ExitStack() as stack:
         running = [(one, stack.enter_context(one.started(tools, host_port))) for one in systems]
@@ -91,7 +98,7 @@ def grid(tools: Path, systems: Sequence[System], host_port: int, clients: Sequen
                 for one, where in running:
                     many = min(MOST, max(LEAST, 4 * number, int(rates[one] * SECONDS)))
                     if number == 1:
-                        many = min(many, 300)
+                        many = min(many, alone)
                     found[one][number].append(measure(tools, where, number, many))
             print(f"load: round {turn + 1} of {rounds}", file=sys.stderr)
     return found
@@ -127,21 +134,31 @@ def tables(found: Found) -> str:
     return "\n".join(lines)
 
 
-def far(tools: Path, systems: Sequence[System], host_port: int) -> str:
-    """How long one client's conversation takes where the host is far away."""
+def far(tools: Path, systems: Sequence[System], host_port: int, rounds: int) -> Found:
+    """Measure the systems where the host is far away."""
     with ExitStack() as stack:
         delayed = free_port()
         relay = [sys.executable, str(PEERS / "delay.py"), str(delayed), str(host_port), str(FAR_MS / 1000)]
         folder = tools / "delay"
         folder.mkdir()
         stack.enter_context(started(relay, delayed, folder))
-        found = {}
-        for one in systems:
-            with one.started(tools, delayed) as running:
-                time.sleep(0.5)
-                found[one] = measure(tools, running, 1, 40).p50
-    rows = "".join(f"| {one.title} | {p50:.0f} |\n" for one, p50 in found.items())
-    return f"| system | p50 of a conversation, ms |\n| --- | ---: |\n{rows}"
+        return grid(tools, systems, delayed, FAR_CLIENTS, rounds, alone=FAR_ALONE)
+
+
+def far_table(found: Found) -> str:
+    """The medians of the rounds as Markdown."""
+    rows = ""
+    for one in found:
+        p50s = " | ".join(f"{median(found[one][number]).p50:.0f}" for number in FAR_CLIENTS)
+        shares = " | ".join(f"{ratio(found, one, HAPROXY, number, 'p50'):.2f}" for number in FAR_CLIENTS)
+        rows += f"| {one.title} | {p50s} | {shares} |\n"
+    numbers = [f"{number} at once" for number in FAR_CLIENTS]
+    titles = " | ".join([f"p50, ms, {each}" for each in numbers] + [f"of HAProxy's, {each}" for each in numbers])
+    return f"""![Medians against the number of clients, where the host is far](far.svg)
+
+| system | {titles} |
+| --- |{" ---: |" * 2 * len(FAR_CLIENTS)}
+{rows}"""
 
 
 def idle(tools: Path, system: System, host_port: int) -> str:
@@ -199,12 +216,15 @@ def main() -> None:
         gateways = [one for one in wanted if one.name in ("haproxy", "gateway", "gateway-off")]
         texts = {
             "Start": start(tools, [one for one in wanted if one.name in ("bare", "gateway", "lab")], host_port),
-            f"A host that is far ({FAR_MS} ms each way)": far(tools, gateways, host_port),
         }
+        far_away = far(tools, gateways, host_port, chosen.rounds)
+        texts[f"A host that is far ({FAR_MS} ms each way)"] = far_table(far_away) if HAPROXY in far_away else ""
         for one in gateways:
             if one.name == "gateway":
                 texts["Idle connections"] = idle(tools, one, host_port)
     plot(found, harness.RESULTS / "load.svg")
+    if far_away:
+        plot(far_away, harness.RESULTS / "far.svg")
     sections = "\n".join(f"## {title}\n\n{text}" for title, text in texts.items())
     harness.report(
         "load",

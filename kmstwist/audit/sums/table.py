@@ -9,9 +9,10 @@ become one row. A column is
 - one of `times`: the time of the last record that has a value there, NULL where none has,
 - or, in all other cases, what the last record says.
 
-Everything that is done to the sums follows from these: a batch is added up in memory (`fold`) and merged into the table
-with one upsert for each row (`merge`), a record is taken out again (`withdraw`), a machine is forgotten (`about`), old
-rows go (`before`), and a table is computed anew from the records by folding and merging all of them (`upkeep.verify`).
+Everything that is done to the sums follows from these: a batch is added up in memory (`summed`) and merged into the
+table with one upsert for each row (`merge`), a record is taken out again (`withdraw`), a machine is forgotten
+(`about`), old rows go (`before`), and a table is computed anew from the records by adding up and merging all of them
+(`upkeep.verify`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Table, and_, bindparam, case, delete, select
 from sqlalchemy.sql.dml import Insert
@@ -32,6 +33,7 @@ from kmstwist.audit.records import Record
 from kmstwist.audit.rows import COLUMNS, from_values
 
 Row = dict[str, Any]
+_key: Final = itemgetter(0)
 Condition = ColumnElement[bool]
 
 
@@ -76,31 +78,39 @@ class SummaryTable:
 
     def summed(self, records: Iterable[Record]) -> list[Row]:
         """The rows that the records make, in the order of their keys."""
-        rows: dict[Any, Row] = {}
+        groups: dict[Any, list[Row]] = {}
         of, key_of = self.of, self.key_of
         for record in records:
             row = of(record)
             if row is not None:
                 key = key_of(row)
-                there = rows.get(key)
-                rows[key] = row if there is None else self.fold(there, row)
-        return list(map(rows.__getitem__, sorted(rows)))
+                there = groups.get(key)
+                if there is None:
+                    groups[key] = [row]
+                else:
+                    there.append(row)
+        return [rows[0] if len(rows) == 1 else self.together(rows) for _, rows in sorted(groups.items(), key=_key)]
 
-    def fold(self, old: Row, new: Row) -> Row:
-        """Two rows of one key as one. Of two last records of one time, `new` has the later one. Takes both over."""
-        if self.last is None or new[self.last] >= old[self.last]:
-            row, other = new, old
-        else:
-            row, other = old, new
-        for name in self.added:
-            row[name] += other[name]
-        if self.first is not None and other[self.first] < row[self.first]:
-            row[self.first] = other[self.first]
+    def together(self, rows: list[Row]) -> Row:
+        """Rows of one key, in the order of their records, as one. Takes them over."""
+        row, last = rows[-1], self.last
+        if last is not None:
+            row = rows[0]
+            for other in rows:
+                if other[last] >= row[last]:
+                    row = other
+        # Column by column, by functions that loop in C: in a storm the rows of one hour are as many as the records.
+        for name, value in self._added_values:
+            row[name] = sum(map(value, rows))
+        if self.first is not None:
+            row[self.first] = min(map(itemgetter(self.first), rows))
         for name in self.times:
-            then = other[name]
-            if then is not None and (row[name] is None or then > row[name]):
-                row[name] = then
+            row[name] = max((other[name] for other in rows if other[name] is not None), default=None)
         return row
+
+    @cached_property
+    def _added_values(self) -> list[tuple[str, Callable[[Row], Any]]]:
+        return [(name, itemgetter(name)) for name in self.added]
 
     def merge(self, connection: Connection, records: Iterable[Record]) -> None:
         """Add the records to the stored table.
@@ -127,7 +137,7 @@ class SummaryTable:
         return {}
 
     def _upsert(self, dialect: str) -> Insert:
-        """`fold` in SQL."""
+        """`together` in SQL."""
         insert = insert_for(dialect, self.table)
         new, old = insert.excluded, self.table.c
         changes: dict[str, Any] = {name: old[name] + new[name] for name in self.added}
