@@ -207,7 +207,9 @@ def _step(step: Step, stage: Stage, terminal: Terminal, known: dict[str, str]) -
         if re.search(there, command):
             terminal.type(before)
     if command.startswith("make run"):
-        where = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
+        # The reader has not activated the environment yet; who runs this may have.
+        there = [folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder).absolute() != BIN.absolute()]
+        where = os.pathsep.join([*there, "/usr/sbin"])
         venv = os.path.relpath(BIN.parent, ROOT)
         printed = terminal.serve(f"{command} VENV={venv} --old-file={venv}/.installed", shown, ROOT, where)
         shown = [line.replace(".venv/bin/", f"{venv}/bin/") for line in shown]
