@@ -266,8 +266,8 @@ AUDIT_STORE_OPENED = LogEvent(
 AUDIT_ASIDE_ENDED = LogEvent(
     "audit-aside-ended",
     "warn",
-    "The process that commits records while many come could not be started, or ended by itself. Nothing is lost: the "
-    "server commits them, and tries another process in a minute.",
+    "The process that commits records while many come could not be started, hung, or ended by itself. Nothing is lost: "
+    "the server commits them, and tries another process in a minute.",
     {"status": "its exit status, where it was started", "detail": "why"},
 )
 AUDIT_RECOVERED = LogEvent(

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
+from kmstwist.audit.aside import committer
 from kmstwist.audit.aside.committer import LARGE, MANY, STAYS, Aside
 from kmstwist.audit.records import Record
 from kmstwist.audit.storage import Storage, StoreLost
@@ -118,6 +119,18 @@ def test_what_is_on_its_way_when_the_process_is_killed_is_stored_once_all_the_sa
         busy.storage.keep()
     busy.aside.committed = 0
     busy.until_there()
+    assert count(busy.path) == busy.stored
+
+
+def test_a_process_that_hangs_is_killed_and_its_batch_is_stored_once_all_the_same(
+    busy: Busy, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = busy.until_there()
+    monkeypatch.setattr(committer, "HANGS", 0.2)
+    os.kill(pid, signal.SIGSTOP)
+    assert busy.store() == LARGE
+    assert not alive(pid)
+    assert AUDIT_ASIDE_ENDED.name in told
     assert count(busy.path) == busy.stored
 
 

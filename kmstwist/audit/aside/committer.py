@@ -32,6 +32,8 @@ MANY: Final = 10
 STAYS: Final = 60
 #: Seconds that it may take to end.
 _END: Final = 10.0
+#: Seconds that it may take to answer beside those for another process's lock: a stopped one never does.
+HANGS: Final = 10.0
 
 
 class FileLost(Exception):
@@ -43,6 +45,7 @@ class Committer:
 
     def __init__(self, store: Path, identity: tuple[int, int], patience: float) -> None:
         self._channel, theirs = socket.socketpair()
+        self._patience = patience
         with theirs:
             try:
                 self._process: subprocess.Popen[bytes] = subprocess.Popen(
@@ -79,8 +82,10 @@ class Committer:
     def commit(self, batch: bytes) -> bool:
         """Have a batch committed; whether it is stored.
 
-        Raises FileLost, and OSError if the process has ended: the batch may be stored then.
+        Raises FileLost; TimeoutError if the process hangs, and another OSError if it has ended: the batch may be stored
+        then.
         """
+        self._channel.settimeout(self._patience + HANGS)
         self._channel.sendall(batch)
         said = self._hear()
         if said == process.LOST:
@@ -93,9 +98,11 @@ class Committer:
             raise ConnectionError("it ended")
         return said
 
-    def end(self) -> int:
-        """Let it end, and wait for that; its exit status."""
+    def end(self, *, at_once: bool = False) -> int:
+        """Let it end, and wait for that; its exit status. `at_once` is for one that hangs."""
         self._channel.close()
+        if at_once:
+            self._process.kill()
         try:
             return self._process.wait(_END)
         except subprocess.TimeoutExpired:
@@ -177,5 +184,7 @@ class Aside:
     def _failed(self, error: OSError) -> None:
         self._pause = STAYS
         committer, self._committer = self._committer, None
-        status = None if committer is None else committer.end()
-        AUDIT_ASIDE_ENDED.emit(self.log, status=status, detail=str(error))
+        # What it is at must have come to an end before the thread does the same.
+        status = None if committer is None else committer.end(at_once=isinstance(error, TimeoutError))
+        detail = "it hung" if isinstance(error, TimeoutError) else str(error)
+        AUDIT_ASIDE_ENDED.emit(self.log, status=status, detail=detail)
