@@ -67,7 +67,9 @@ def _event(head: _Syslog, body: str, place: str, times: Times, depth: int) -> Ra
     if (begin := body.find("<Event")) >= 0 and (end := body.rfind("</Event>")) > begin:
         return _ours(parse_event(body[begin : end + len("</Event>")], place))
     if (snare := body.find(_SNARE)) >= 0:
-        return _of_snare(head, body[snare:].split("\t"), place, times)
+        # rsyslog writes a tab as the number of its character.
+        parts = body[snare + len(_SNARE) :].replace("#011", "\t").lstrip(": \t").split("\t")
+        return _of_snare(head, parts, place, times)
     if Fields(head.data).text(EVENT_ID):
         return _of_fields(head, {**head.data, "Message": body}, place, times)
     return _of_text(head, body, place, times)
@@ -179,20 +181,20 @@ def _of_fields(head: _Syslog, values: Mapping[str, Any], place: str, times: Time
 
 def _of_snare(head: _Syslog, parts: list[str], place: str, times: Times) -> RawEvent | BrokenEvent | None:
     """Snare's line: of its fields, the log, time, event id, source, computer and text; its counter is its own."""
-    if len(parts) < 14:
-        return BrokenEvent(place, f"a Snare line of {len(parts)} fields; there are 14 or more")
-    found = _SNARE_TIME.fullmatch(parts[4].strip())
+    if len(parts) < 13:
+        return BrokenEvent(place, f"a Snare line of {len(parts)} fields; there are 13 or more")
+    found = _SNARE_TIME.fullmatch(parts[3].strip())
     if found is None or found[1] not in _MONTHS:
         when = head.when
     else:
         when = f"{found[4]}-{_MONTHS.index(found[1]) + 1:02}-{int(found[2]):02} {found[3]}"
     values = {
-        "EventID": parts[5],
+        "EventID": parts[4],
         "EventTime": when,
-        "SourceName": parts[6],
-        "Channel": parts[2],
-        "Hostname": parts[10],
-        "Message": " ".join(parts[13:]),
+        "SourceName": parts[5],
+        "Channel": parts[1],
+        "Hostname": parts[9],
+        "Message": " ".join(parts[12:]),
     }
     return _ours(event_of(values, place, times))
 

@@ -24,6 +24,8 @@ HOST = "KMS1.example.com"
 SAMPLE = request(77, AT, "pc1.example.com")
 INFO = f"An activation request has been processed. Info: {','.join(SAMPLE.data)}"
 
+# Names, types and times of NXLog's JSON, Winlogbeat's and Snare's lines are as published examples of each have them;
+# NXLog's structured data and rsyslog's relaying are as their documentation has them.
 #: As NXLog's im_msvistalog has an event.
 NXLOG = {
     "EventTime": "2026-10-05 08:14:22",
@@ -91,6 +93,11 @@ MESSAGES = {
     "RFC 3164 with the text alone": f"<14>Oct  5 08:14:22 {HOST} Microsoft-Windows-Security-SPP[0]: {INFO}",
     "RFC 3164 with an ISO time": f"<14>2026-10-05T08:14:22+00:00 {HOST} nxlog: {json.dumps(NXLOG)}",
     "RFC 3164 with Snare": f"<14>Oct  5 08:14:22 {HOST} {SNARE}",
+    # As rsyslog passes a tab on, with the name as the message's tag or without a head.
+    "RFC 3164 with Snare, by rsyslog": f"<14>Oct  5 08:14:22 {HOST} " + SNARE.replace("\t", "#011"),
+    "RFC 3164 with Snare as its tag": f"<14>Oct  5 08:14:22 {HOST} " + SNARE.replace("\t", ": ", 1),
+    "Snare without a head": f"relay\t{SNARE}",
+    "Snare without a year": f"<14>Oct  5 08:14:22 {HOST} " + SNARE.replace("22 2026", "22.123"),
     "XML alone": SAMPLE.xml,
 }
 

@@ -30,7 +30,8 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_LABEL = re.compile(r"\s*([^\W\d_][\w '’.\-]{0,40}?)(?:\s*:(?=\s|$)|=)\s*(.*?)\s*")
+# A label that is longer than its column has the value right behind it.
+_LABEL = re.compile(r"\s*([^\W\d_][\w '’.\-]{0,40}?)(?:\s*:(?!//)|=)\s*(.*?)\s*")
 _FIRST = re.compile(r"\s*Event\s?\[\d+\]:?\s*")
 _NUMBER = re.compile(r"\d{1,5}")
 _NUMBERS = frozenset(name.lower() for name in (*fields.EVENT_ID, "Event ID"))
@@ -41,7 +42,7 @@ _COMPUTERS = frozenset(name.lower() for name in fields.COMPUTER) | _words("""
 """)
 _TEXTS = _words("""
     message description beschreibung descripción descrizione descrição opis popis beskrivning beskrivelse omschrijving
-    kuvaus leírás описание açıklama 説明 描述 说明 설명
+    beschrijving kuvaus leírás описание açıklama 説明 描述 说明 설명
 """)
 
 

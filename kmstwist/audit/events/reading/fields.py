@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from html import unescape
 from typing import Any
 
 from kmstwist.audit.events.model import KMS_EVENTS, BrokenEvent, EventError, RawEvent, record_number
-from kmstwist.audit.events.reading.times import Times, client_clock
+from kmstwist.audit.events.reading.times import Times, client_clock, has_zone
 from kmstwist.audit.events.reading.xml import parse_event
 from kmstwist.audit.events.understanding import facts_of
 
@@ -64,7 +64,8 @@ SOURCE = (
     "ProviderGuid",
 )
 LOG = ("LogName", "Channel", "winlog.channel", "Log", "EventLog", "log_name")
-MESSAGE = ("Message", "RenderedDescription", "Description", "full_message", "short_message")
+# Graylog cuts its "message" short where there is a full one.
+MESSAGE = ("full_message", "Message", "RenderedDescription", "Description", "short_message")
 STRINGS = (
     "Properties",
     "ReplacementStrings",
@@ -89,10 +90,14 @@ _AROUND = ("_source", "result", "Event", "data", "win")
 # Windows' own time has no other zone, also where a tool leaves the zone out.
 _NO_ZONE = re.compile(r"[\dT :.-]+")
 _THOUSANDS = re.compile(r"\d{2}[,.\u00a0\u202f]\d{3}")
-_ELEMENT = re.compile(r"<(?:Param|Data)\b[^<>]*>([^<]*)</")
+_ELEMENT = re.compile(r"<(?:Param|Data)\b[^<>]*?(?:/>|>([^<]*)</)")
 # What PowerShell writes instead of a value that is too deep for it, or in a column of CSV.
 _DOT_NET = re.compile(r"System\.(?:Diagnostics|Collections|String|Object)\b[\w.`\[\]+, ]*")
 _PARAMETER = re.compile(r"\D*(\d+)\D*")
+# Elements of one name, as evtx_dump tells them apart.
+_REPEATED = re.compile(r"Data(?:_(\d+))?")
+# Fields of Winlogbeat before its version 7, which had none in others but the event's data.
+_FLAT = frozenset({"event_id", "computer_name", "record_number", "source_name", "log_name", "@timestamp"})
 
 
 class Fields:
@@ -107,7 +112,8 @@ class Fields:
         """The value of the first of these fields that there is; None if there is none."""
         for name in names:
             value = self._get(name.lower())
-            if value is not None:
+            # A table has a column for what other events have.
+            if value is not None and value != "":
                 return value
         return None
 
@@ -115,6 +121,10 @@ class Fields:
         """The same as a text; "" if there is none."""
         value = scalar(self.find(names))
         return "" if value is None else str(value).strip()
+
+    def has(self, name: str) -> bool:
+        """Whether there is a field of this name at all, empty or not."""
+        return name.lower() in self._values
 
     def _get(self, name: str) -> Any:
         if name in self._values:
@@ -136,15 +146,32 @@ class Fields:
 def _plain(name: object) -> str:
     """A field's name in small letters, without what a tool puts before every name."""
     plain = str(name).lower()
-    if plain.startswith("winlogbeat_"):
-        # Graylog has no fields in fields.
-        return plain[len("winlogbeat_") :].replace("_", ".", 1).replace("event_data_", "event_data.")
+    if plain.startswith(("winlogbeat_", "winlog_")):
+        return _of_beats(plain.removeprefix("winlogbeat_"))
     return plain[1:] if plain[:1] == "_" and plain not in ("_id", *WHOLE, *_AROUND, "_time") else plain
+
+
+def _of_beats(name: str) -> str:
+    """The name of Winlogbeat's field that Graylog, which has no fields in fields, calls `name`."""
+    if name in _FLAT:
+        return name
+    plain = name.removeprefix("winlog_")
+    if plain.startswith("event_data_"):
+        return f"winlog.event_data.{plain[len('event_data_') :]}"
+    return f"winlog.{plain}" if plain != name else name.replace("_", ".", 1)
+
+
+def named(headings: Iterable[str]) -> frozenset[str]:
+    """The names of these columns, as `Fields` compares them."""
+    return frozenset(map(_plain, headings))
 
 
 def scalar(value: Any) -> Any:
     """A value, without what it is wrapped in."""
     for _ in range(4):
+        if isinstance(value, list) and len(value) == 1:
+            # Elasticsearch's answer has a list for each field.
+            value = value[0]
         if not isinstance(value, dict):
             return value
         value = next((value[name] for name in _WRAPPED if name in value), None)
@@ -155,9 +182,14 @@ def event_of(values: Mapping[str, Any], place: str, times: Times) -> RawEvent | 
     """The event in these fields."""
     fields = Fields(unwrapped(values))
     number = fields.text(EVENT_ID)
+    if (whole := fields.text(WHOLE)).startswith("<Event"):
+        event = parse_event(whole, place)
+        if isinstance(event, RawEvent) or not number:
+            return event
+    elif "\nEventCode=" in whole:
+        fields = Fields(_of_splunk(whole, fields))
+        number = fields.text(EVENT_ID)
     if not number:
-        if (whole := fields.text(WHOLE)).startswith("<Event"):
-            return parse_event(whole, place)
         return _missing(place, "event id", "Id")
     if _THOUSANDS.fullmatch(number):
         number = f"{number[:2]}{number[3:]}"
@@ -175,7 +207,7 @@ def event_of(values: Mapping[str, Any], place: str, times: Times) -> RawEvent | 
         return _missing(place, "time", "TimeCreated")
     # EvtxECmd, and what makes JSON of the event's XML.
     universal = any("SystemTime" in str(name) for name in created) if isinstance(created, dict) else False
-    if (universal or fields.find(("PayloadData1", "MapDescription")) is not None) and _NO_ZONE.fullmatch(when):
+    if (universal or fields.has("PayloadData1") or fields.has("MapDescription")) and _NO_ZONE.fullmatch(when):
         when = f"{when}Z"
     strings, message = _strings(fields.find(STRINGS) or fields.beneath("winlog.event_data")), fields.text(MESSAGE)
     if any(_DOT_NET.fullmatch(text) for text in strings):
@@ -200,10 +232,22 @@ def event_of(values: Mapping[str, Any], place: str, times: Times) -> RawEvent | 
 
 def unwrapped(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The object that has an event's fields, out of what a tool has put around it."""
+    if "_index" in values and not values.get("_source") and isinstance(found := values.get("fields"), dict):
+        # Elasticsearch, asked for fields and not for what it was given.
+        return found
     for outer in _AROUND:
         if isinstance(inner := values.get(outer), dict):
             values = inner
     return values
+
+
+def _of_splunk(text: str, around: Fields) -> dict[str, str]:
+    """The fields in Splunk's text of an event: the host's time, lines of a name and a value, and the message."""
+    head, _, message = text.partition("\nMessage=")
+    first, *lines = head.splitlines()
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    indexed = around.text(("_time",))
+    return {**found, "TimeCreated": indexed if has_zone(indexed) else first, "Message": message}
 
 
 def client_time(event_id: int, strings: Sequence[str], message: str) -> datetime | None:
@@ -229,6 +273,8 @@ def _strings(value: Any, depth: int = 0) -> list[str]:
         return _listed(value, depth)
     if not isinstance(value, dict):
         return [str(value)]
+    if "Data_1" in value:
+        value = {int(found[1] or 0): each for name, each in value.items() if (found := _REPEATED.fullmatch(name))}
     for name in ("EventData", "Data", "data", "#text", "value", "Value"):
         if name in value:
             return _strings(value[name], depth + 1)

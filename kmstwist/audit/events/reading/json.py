@@ -23,7 +23,14 @@ MAX_EVENT = 1 << 20
 # answer a search with, Elasticsearch among them.
 _WRAPPED = re.compile(
     r'\{\s*"(?:value|values|events|records|results|items|data)"\s*:\s*\[|\{\s*"took"[^\[\]]{0,1000}"hits"\s*:\s*\['
+    r'|\{\s*"preview"\s*:[^{}]{0,100}"messages"\s*:[^\0]{0,20000}?"results"\s*:\s*\['
 )
+# Log Analytics answers with tables: the names of the columns, and a list for each row.
+_TABLE = re.compile(
+    r'\{\s*"tables"\s*:\s*\[\s*\{\s*"name"\s*:\s*"[^"]*"\s*,\s*"columns"\s*:\s*(\[[^\[\]]{0,20000}\])\s*,\s*"rows"\s*:\s*\['
+)
+# What is between two rows of such a table.
+_BETWEEN_ROWS = re.compile(r"[\s,]*")
 # What is between two objects: commas, the brackets of a list, and the line that evtx_dump writes above each.
 _BETWEEN = re.compile(r"(?:[\s,\[\]\ufeff\x1e]+|Record \d+\s)*")
 
@@ -32,14 +39,17 @@ def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
     """The events of a text, in its order."""
     decoder = json.JSONDecoder()
     buffer, number, ended = text.read(CHUNK).lstrip(" \t\r\n\ufeff"), 0, False
-    wrapped = _WRAPPED.match(buffer)
+    table = _TABLE.match(buffer)
+    columns = [] if table is None else _columns(table[1])
+    wrapped = table or _WRAPPED.match(buffer)
     position = wrapped.end() if wrapped is not None else 0
     open_list = wrapped is not None
+    gap, behind = (_BETWEEN, ("}", '"')) if table is None else (_BETWEEN_ROWS, ("]", "]"))
     while True:
-        if (between := _BETWEEN.match(buffer, position)) is not None:
+        if (between := gap.match(buffer, position)) is not None:
             position = between.end()
             open_list = (open_list or "[" in between[0]) and between[0].rfind("]") <= between[0].rfind("[")
-        if wrapped is not None and buffer[position : position + 1] in ("}", '"'):
+        if wrapped is not None and buffer[position : position + 1] in behind:
             # What stands behind the list.
             return
         try:
@@ -66,6 +76,8 @@ def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
             return
         number += 1
         place = f"event {number}"
+        if columns and isinstance(found, list):
+            found = dict(zip(columns, found, strict=False))
         if isinstance(found, dict):
             yield event_of(found, place, times)
         elif isinstance(found, str) and found.lstrip().startswith("<Event"):
@@ -74,6 +86,14 @@ def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
             yield BrokenEvent(place, "not an event but " + json.dumps(found)[:40])
         if position > CHUNK:
             buffer, position = buffer[position:], 0
+
+
+def _columns(text: str) -> list[str]:
+    """The names of a table's columns; none where they are not what they should be."""
+    try:
+        return [str(each["name"]) for each in json.loads(text)]
+    except (ValueError, TypeError, KeyError):
+        return []
 
 
 def _said(error: Exception) -> str:

@@ -33,7 +33,7 @@ COMMAND = 'Get-WinEvent -LogName "Key Management Service" | Export-Csv kms.csv'
 # Azure's portal names the zone above the column.
 _UNIVERSAL = " [UTC]"
 
-_NAMED = {name.lower() for name in (*fields.EVENT_ID, *fields.TIME, *fields.MESSAGE, *fields.STRINGS)}
+_NAMED = fields.named((*fields.EVENT_ID, *fields.TIME, *fields.MESSAGE, *fields.STRINGS, *fields.WHOLE))
 
 
 def looks_like_table(head: str) -> bool:
@@ -44,7 +44,7 @@ def looks_like_table(head: str) -> bool:
     if lines[0].startswith("#TYPE"):
         return True
     headings = _split(lines[0], _delimiter(lines[0]))
-    if any(heading.removesuffix(_UNIVERSAL).lower() in _NAMED for heading in headings):
+    if _NAMED & fields.named(heading.removesuffix(_UNIVERSAL) for heading in headings):
         return True
     # Event Viewer's five headings, and a row with an event's number below the fourth.
     rows = [_split(line, _delimiter(lines[0])) for line in lines[1:20]]
@@ -67,7 +67,7 @@ def read_table(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
     telling = list(islice(rows, TELLING))
     good = [row for _, row in telling if not isinstance(row, str)]
     names: Sequence[str] | None = headings
-    if not any(heading.lower() in _NAMED for heading in headings):
+    if not _NAMED & fields.named(headings):
         names = _columns_by_content(good)
         if names is None and good:
             yield BrokenEvent(
@@ -131,13 +131,17 @@ def _delimiter(header: str) -> str:
 
 def _missing(names: Sequence[str]) -> str:
     """The first column that a table of events cannot do without and has not; "" if it has all."""
-    there = {name.lower() for name in names}
+    there = fields.named(names)
+    if there & fields.named(fields.WHOLE):
+        return ""
+    if any(name.startswith("winlog.event_data.") for name in there):
+        there |= fields.named(fields.STRINGS)
     for wanted, shown in (
         (fields.EVENT_ID, "Id"),
         (fields.TIME, "TimeCreated"),
         ((*fields.MESSAGE, *(name for name in fields.STRINGS if name != "Properties")), "Message"),
     ):
-        if not there.intersection(name.lower() for name in wanted):
+        if not there & fields.named(wanted):
             return shown
     return ""
 

@@ -39,10 +39,12 @@ DAMAGED = "the file is damaged or was changed; export the log again"
 CUT_OFF = "the file was cut off; export the log again"
 
 _ISO = re.compile(
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*(Z|UTC|[+-]\d\d:?\d\d)?", re.IGNORECASE | re.ASCII
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?\s*(Z|UTC|GMT|[+-]\d\d:?\d\d)?", re.IGNORECASE | re.ASCII
 )
 _POWERSHELL = re.compile(r"\\?/Date\((-?\d{1,18})(?:[+-]\d{4})?\)\\?/", re.ASCII)
 _SINCE_1970 = re.compile(r"(\d{10})(?:\.(\d{1,9}))?|(\d{10})(\d{3})", re.ASCII)
+# Splunk names the zone of its own user by letters.
+_LETTERED = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?) ([A-Z]{3,5})", re.ASCII)
 _UNIVERSAL = re.compile(r"(?:(?<=\d)Z|\b(?:UTC|GMT))\Z")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _ONE = "|".join(_MONTHS)
@@ -83,6 +85,12 @@ def looks_like_time(text: str) -> bool:
     return len(text) < 60 and (_ISO.fullmatch(text.strip()) is not None or bool(_ways(text.strip()).ways))
 
 
+def has_zone(text: str) -> bool:
+    """Whether a time says in which zone it is, in a way that nobody can take for another."""
+    found = _ISO.fullmatch(text)
+    return _SINCE_1970.fullmatch(text) is not None if found is None else found[4] is not None
+
+
 def client_clock(text: str | None) -> datetime | None:
     """The client's own time in an event, without a zone; None if there is none."""
     found = _CLIENT.match(text or "")
@@ -105,7 +113,7 @@ def iso_to_ms(text: str, zone: tzinfo = UTC) -> int:
     day, clock, fraction, offset = found.groups()
     # Windows has seven digits after the point, Python takes six.
     part = f".{fraction[:6]:0<6}" if fraction else ""
-    offset = "" if offset is None else "Z" if offset in ("Z", "z") or offset.upper() == "UTC" else offset
+    offset = "" if offset is None else "Z" if offset.upper() in ("Z", "UTC", "GMT") else offset
     try:
         when = datetime.fromisoformat(f"{day}T{clock}{part}{offset}")
     except ValueError:
@@ -174,6 +182,8 @@ class Times:
             return int(found[1])
         if (found := _SINCE_1970.fullmatch(text)) is not None:
             return int(f"{found[1] or found[3]}{(found[2] or found[4] or '')[:3]:0<3}")
+        if (found := _LETTERED.fullmatch(text)) is not None:
+            return self._lettered(found[1], found[2])
         readings = self._readings(text)
         ways = readings.ways
         if not ways:
@@ -193,6 +203,13 @@ class Times:
                         f"the event's time is in a calendar that is not sure to the day: {text[:40]!r}; {CURE}"
                     )
         return to_ms(ways[0].when, UTC if _UNIVERSAL.search(text) else self.zone)
+
+    def _lettered(self, text: str, letters: str) -> int:
+        """A time whose zone is named by letters, which other zones have too: it must be the one that is given."""
+        at = iso_to_ms(text, self.zone)
+        if datetime.fromtimestamp(at / 1000, self.zone).tzname() != letters:
+            raise ValueError(f"the event's time is in the zone {letters}; name that zone with --timezone, or {CURE}")
+        return at
 
     def _rank(self, way: Reading) -> int:
         return self._manners.index(way.manner) if way.manner in self._manners else len(self._manners)
