@@ -59,7 +59,7 @@ async def test_where_nothing_listens_it_is_told_at_once() -> None:
 
 @ensureDeferred
 async def test_a_server_that_this_machine_cannot_send_to_is_told_at_once() -> None:
-    with pytest.raises(NoAnswer, match="has no way to the DNS server"):
+    with pytest.raises(NoAnswer, match="has no route to the DNS server"):
         await exchange(reactor, HostPort("255.255.255.255", 53), QUESTION, (30.0,))
 
 
