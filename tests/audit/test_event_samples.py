@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import textwrap
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,18 @@ DATA_ITEM = (
 
 def with_columns(headings: list[str], **known: Any) -> str:
     return rows(headings, [known.get(heading, "") for heading in headings])
+
+
+def shown(width: int, **values: Any) -> str:
+    """PowerShell's Format-List in a window of so many columns."""
+    names = max(map(len, values))
+    out = []
+    for name, value in values.items():
+        lines = []
+        for line in str(value).split("\r\n"):
+            lines += textwrap.wrap(line, width - names - 3, break_on_hyphens=False) or [""]
+        out += [f"{name:<{names}} : {lines[0]}", *(" " * (names + 3) + line for line in lines[1:])]
+    return "\r\n".join(["", "", *out, "", ""])
 
 
 def copied(labels: str, when: str, text: str = TEXT) -> str:
@@ -303,6 +316,41 @@ PUBLISHED: dict[str, str] = {
         TimeGenerated="2026/10/05 10:14:22",
         TimeWritten="2026/10/05 10:14:22",
     ),
+    "list.txt": shown(120, TimeCreated="05.10.2026 10:14:22", ProviderName=SPP, Id=12290, Message=TEXT),
+    "list wrapped.txt": shown(80, TimeCreated="10/5/2026 10:14:22 AM", ProviderName=SPP, Id=12290, Message=TEXT),
+    "list all.txt": shown(
+        100,
+        Message=TEXT,
+        Id=12290,
+        Version=0,
+        Qualifiers=16384,
+        Keywords=-9223372036854775808,
+        RecordId=7,
+        ProviderName=SPP,
+        ProviderId="e23b33b0-c8c9-472c-a5f9-f2bdfea0f156",
+        LogName=LOG,
+        MachineName=HOST,
+        UserId="",
+        TimeCreated="10/5/2026 10:14:22 AM",
+        MatchedQueryIds="{}",
+        Bookmark="System.Diagnostics.Eventing.Reader.EventBookmark",
+        KeywordsDisplayNames="{Classic}",
+        Properties="{System.Diagnostics.Eventing.Reader.EventProperty,\r\nSystem.Diagnostics.Eventing.Reader...}",
+    ),
+    "list eventlog.txt": shown(
+        80,
+        Index=7,
+        EntryType="Information",
+        InstanceId=1073754114,
+        Message=TEXT,
+        Category="(0)",
+        CategoryNumber=0,
+        ReplacementStrings=f"{{0x0, 25, pc1.example.org, {CMID}...}}",
+        Source=SPP,
+        TimeGenerated="05.10.2026 10:14:22",
+        TimeWritten="05.10.2026 10:14:22",
+        UserName="",
+    ),
     "rendered.xml": XML.replace(
         "</System>",
         f"</System><RenderingInfo Culture='en-US'><Message>{TEXT}</Message><Level>Information</Level><Task/>"
@@ -384,8 +432,9 @@ DOCUMENTED: dict[str, str] = {
         "5-10-2026 10:14:22",
     ),
 }
-# What does not say the number of the record.
-NO_RECORD = ("copied", "viewer", "wevtutil", "log analytics", "splunk fields")
+# What does not say who logged the event, and the number of the record.
+NO_HOST = ("viewer", "list.txt", "list wrapped", "list eventlog")
+NO_RECORD = ("copied", "list.txt", "list wrapped", "viewer", "wevtutil", "log analytics", "splunk fields")
 
 
 def read(path: Path, text: str, zone: tzinfo = BERLIN) -> list[RawEvent | BrokenEvent]:
@@ -404,19 +453,36 @@ def test_the_shape_of_a_tool_gives_the_events_facts(tmp_path: Path, shape: str) 
         assert (event.event_id, event.hresult, event.machine, event.cmid) == (12290, 0, "pc1.example.org", CMID)
         assert (event.act_id, event.minutes_left, event.required_count) == (SKU, 43200, 25)
         assert timedelta() <= datetime.fromtimestamp(event.at / 1000, UTC) - WHEN < timedelta(seconds=1)
-        assert event.computer == ("" if shape.startswith("viewer") else HOST)
+        assert event.computer == ("" if shape.startswith(NO_HOST) else HOST)
         with_xml = shape == "copied russian.txt"
         assert event.record_id == (7 if with_xml or not shape.startswith(NO_RECORD) else None)
 
 
 def test_copied_events_one_below_the_other_are_each_read(tmp_path: Path) -> None:
-    for shape, count in (("copied japanese.txt", 2), ("copied russian.txt", 3), ("wevtutil.txt", 3)):
+    for shape, count in (
+        ("copied japanese.txt", 2),
+        ("copied russian.txt", 3),
+        ("wevtutil.txt", 3),
+        ("list all.txt", 3),
+        ("list eventlog.txt", 3),
+    ):
         found = read(tmp_path / shape, PUBLISHED[shape] * count)
         assert [type(each) for each in found] == [RawEvent] * count
     # What stands above a label of the next event is not of this one's text.
     found = read(tmp_path / "a.txt", DOCUMENTED["copied french.txt"] * 3)
     texts = [each.message.removeprefix("Description :\n").strip() for each in found if isinstance(each, RawEvent)]
     assert texts == [TEXT.replace("\r", "")] * 3
+
+
+def test_a_value_that_may_be_left_out_is_not_lost_where_a_list_is_wrapped(tmp_path: Path) -> None:
+    values = ["0x0", "0x00000000", f"{HOST}:1688", CMID, "2026/10/5 8:14", "0", "2", "43200", SKU, "25"]
+    for width in range(90, 135, 7):
+        text = shown(width, TimeCreated="5/10/2026 10:14:22", Id=12288, MachineName="pc1", Message=",".join(values))
+        (found,) = read(tmp_path / "a.txt", text)
+        assert isinstance(found, RawEvent)
+        event = understand(found)
+        assert event is not None
+        assert (event.required_count, event.act_id, event.target) == (25, SKU, f"{HOST}:1688"), text
 
 
 def test_a_zone_named_by_letters_must_be_the_one_that_is_given(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TextIO
 
 from kmstwist.audit.events.model import KMS_EVENTS, BrokenEvent, RawEvent, logged_by_kms, record_number
 from kmstwist.audit.events.reading import fields
+from kmstwist.audit.events.reading.listing import put_together, shown_as_list
 from kmstwist.audit.events.reading.times import Times, looks_like_time
 from kmstwist.audit.events.reading.xml import parse_event
 
@@ -34,6 +35,8 @@ def _words(text: str) -> frozenset[str]:
 _LABEL = re.compile(r"\s*([^\W\d_][\w '’.\-]{0,40}?)(?:\s*:(?!//)|=)\s*(.*?)\s*")
 _FIRST = re.compile(r"\s*Event\s?\[\d+\]:?\s*")
 _NUMBER = re.compile(r"\d{1,5}")
+# With qualifiers above the number.
+_INSTANCE = re.compile(r"\d{1,10}")
 _NUMBERS = frozenset(name.lower() for name in (*fields.EVENT_ID, "Event ID"))
 _RECORDS = frozenset(name.lower() for name in fields.RECORD_ID)
 _COMPUTERS = frozenset(name.lower() for name in fields.COMPUTER) | _words("""
@@ -91,6 +94,8 @@ def _cut(text: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 
 def _is_number(label: str, value: str) -> bool:
+    if label.lower() == "instanceid":
+        return _INSTANCE.fullmatch(value) is not None
     if not _NUMBER.fullmatch(value):
         return False
     return label.lower() in _NUMBERS or int(value) in KMS_EVENTS
@@ -105,6 +110,8 @@ def _event(block: list[str], place: str, times: Times) -> RawEvent | BrokenEvent
     whole = "\n".join(block)
     if (begin := whole.find("<Event ")) >= 0 and (end := whole.find("</Event>", begin)) >= 0:
         return parse_event(whole[begin : end + len("</Event>")], place)
+    if (found_list := shown_as_list(block)) is not None:
+        return _of_list(found_list, place, times)
     number, when, computer, record, below = "", "", "", "", 0
     sources: list[str] = []
     for at, line in enumerate(block):
@@ -148,3 +155,10 @@ def _event(block: list[str], place: str, times: Times) -> RawEvent | BrokenEvent
         record_id=record_number(record),
         source=event.source,
     )
+
+
+def _of_list(values: dict[str, str], place: str, times: Times) -> RawEvent | BrokenEvent:
+    number = fields.Fields(values).text(fields.EVENT_ID)
+    if _INSTANCE.fullmatch(number) and "Message" in values:
+        values["Message"] = put_together(int(number) & 0xFFFF, values["Message"])
+    return fields.event_of(values, place, times)
