@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TextIO
 
 from kmstwist.audit.events.model import KMS_EVENTS, BrokenEvent, RawEvent, logged_by_kms, record_number
@@ -72,9 +73,10 @@ def _cut(text: TextIO) -> Iterator[tuple[int, list[str]]]:
     while line := text.readline(LONGEST):
         number += 1
         line = line.rstrip("\r\n").lstrip("\ufeff")
-        label = _LABEL.fullmatch(line)
-        name = "" if label is None else label[1].lower()
-        begins = _FIRST.fullmatch(line) is not None
+        # Most lines are neither: a log has a million of them.
+        begin_of_line = line.lstrip().lower()
+        name = _labelled(line)[0] if not first or begin_of_line.startswith(first) else ""
+        begins = begin_of_line.startswith("event") and _FIRST.fullmatch(line) is not None
         if begins or (name and name == first and any(map(_is_number_line, block))):
             # Splunk has the time alone above each event.
             above = (
@@ -93,6 +95,14 @@ def _cut(text: TextIO) -> Iterator[tuple[int, list[str]]]:
         yield begin, block
 
 
+@lru_cache(maxsize=128)
+def _labelled(line: str) -> tuple[str, str]:
+    """A line's label in small letters and its value; no label and the line itself where it has none."""
+    # Most of these lines stand in every event.
+    found = _LABEL.fullmatch(line)
+    return ("", line.strip()) if found is None else (found[1].lower(), found[2])
+
+
 def _is_number(label: str, value: str) -> bool:
     if label.lower() == "instanceid":
         return _INSTANCE.fullmatch(value) is not None
@@ -102,8 +112,8 @@ def _is_number(label: str, value: str) -> bool:
 
 
 def _is_number_line(line: str) -> bool:
-    found = _LABEL.fullmatch(line)
-    return found is not None and _is_number(found[1], found[2])
+    name, value = _labelled(line)
+    return name != "" and _is_number(name, value)
 
 
 def _event(block: list[str], place: str, times: Times) -> RawEvent | BrokenEvent:
@@ -115,8 +125,7 @@ def _event(block: list[str], place: str, times: Times) -> RawEvent | BrokenEvent
     number, when, computer, record, below = "", "", "", "", 0
     sources: list[str] = []
     for at, line in enumerate(block):
-        found = _LABEL.fullmatch(line)
-        name, value = ("", line.strip()) if found is None else (found[1].lower(), found[2])
+        name, value = _labelled(line)
         if name in _TEXTS:
             below = at
             break

@@ -151,6 +151,13 @@ class Times:
     zone: tzinfo
     now: int
     _manners: list[Manner] = field(default_factory=list)
+    # Between which any time must be, in whatever zone.
+    _first: datetime = field(init=False)
+    _last: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._first = (_EPOCH + _MILLISECOND * (EARLIEST_MS - AHEAD_MS)).replace(tzinfo=None)
+        self._last = (_EPOCH + _MILLISECOND * (self.now + 2 * AHEAD_MS)).replace(tzinfo=None)
 
     def learn(self, samples: Iterable[tuple[str, datetime | None, int | None]]) -> None:
         """Tell the file's manner from times in it, each with the client's own and the event's number if known."""
@@ -188,12 +195,13 @@ class Times:
         ways = readings.ways
         if not ways:
             raise ValueError(self._unreadable(text))
-        client = client_time()
+        only = len({way.when for way in ways}) == 1
+        client = None if only and readings.sure else client_time()
         if not readings.sure:
             ways = self._accepted(ways, client)
             if len({way.when for way in ways}) != 1:
                 raise ValueError(f"the event's time is written in a manner not known here: {text[:40]!r}; {CURE}")
-        elif len({way.when for way in ways}) > 1:
+        elif not only:
             ways = self._near(ways, client) or sorted(ways, key=self._rank)
             if ways[0].manner[1] == HIJRI:
                 # Several days are possible, of which the client's time must name one.
@@ -232,7 +240,7 @@ class Times:
         return _Readings([way for way in found.ways if self._plausible(way.when)], found.sure)
 
     def _plausible(self, when: datetime) -> bool:
-        return to_ms(when, UTC) + AHEAD_MS >= EARLIEST_MS and to_ms(when, UTC) <= self.now + 2 * AHEAD_MS
+        return self._first <= when <= self._last
 
     def _unreadable(self, text: str) -> str:
         ways = _ways(text).ways
