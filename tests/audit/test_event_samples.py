@@ -351,6 +351,24 @@ PUBLISHED: dict[str, str] = {
         TimeWritten="05.10.2026 10:14:22",
         UserName="",
     ),
+    # Where the text of the event is not installed.
+    "list not found.txt": shown(
+        400,
+        Index=7,
+        InstanceId=1073754114,
+        Message="The description for Event ID '1073754114' in Source 'x' cannot be found.  The local computer may not"
+        " have it.  The following information is part of the event:" + ", ".join(f"'{each}'" for each in ["", *NINE]),
+        Source=SPP,
+        TimeGenerated="05.10.2026 10:14:22",
+    ),
+    "copied not found.txt": copied(
+        "Log Name:|Source:|Date:|Event ID:|Task Category:|Level:|Keywords:|User:|Computer:|Description:",
+        "10/5/2026 10:14:22 AM",
+        "\r\n".join(
+            ["The description for Event ID 12290 from source x cannot be found.", "", "", *NINE, "", "The end."]
+        ),
+    ),
+    "folded.xml": XML.replace("<Event ", "- <Event ").replace("<System>", "\r\n- <System>\r\n  "),
     "rendered.xml": XML.replace(
         "</System>",
         f"</System><RenderingInfo Culture='en-US'><Message>{TEXT}</Message><Level>Information</Level><Task/>"
@@ -433,7 +451,7 @@ DOCUMENTED: dict[str, str] = {
     ),
 }
 # What does not say who logged the event, and the number of the record.
-NO_HOST = ("viewer", "list.txt", "list wrapped", "list eventlog")
+NO_HOST = ("viewer", "list.txt", "list wrapped", "list eventlog", "list not")
 NO_RECORD = ("copied", "list.txt", "list wrapped", "viewer", "wevtutil", "log analytics", "splunk fields")
 
 

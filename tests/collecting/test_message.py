@@ -24,8 +24,8 @@ HOST = "KMS1.example.com"
 SAMPLE = request(77, AT, "pc1.example.com")
 INFO = f"An activation request has been processed. Info: {','.join(SAMPLE.data)}"
 
-# Names, types and times of NXLog's JSON, Winlogbeat's and Snare's lines are as published examples of each have them;
-# NXLog's structured data and rsyslog's relaying are as their documentation has them.
+# Names, types and times of NXLog's JSON and structured data, of Winlogbeat's JSON and Snare's lines, and what rsyslog
+# makes of these, are as published examples of each have them; `@cee:` and a text alone are as documented.
 #: As NXLog's im_msvistalog has an event.
 NXLOG = {
     "EventTime": "2026-10-05 08:14:22",

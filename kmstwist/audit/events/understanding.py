@@ -43,6 +43,9 @@ _DOTTED = re.compile(rf"(?<![\w.@/-]){_LABEL}(?:\.{_LABEL})+(?![\w@/-])")
 _QUOTED = re.compile(r"['‘‚\"“„«‹「『]\s?([^\s'’‘\"”“»›」』]+)\s?['’‘\"”“»›」』]")
 # A comma-separated line that begins with a status code, whatever stands before it.
 _INFO = re.compile(rf"(?<![\w.:/,-])(?:{_CODE_TEXT})\s*,[^\r\n]*")
+# What Windows says in place of a text that is not installed: the strings in quotes at its end, or one to the line.
+_PART_OF = re.compile(r":\s?((?:'[^'\r\n]*',\s?)+'[^'\r\n]*')\s*\Z")
+_PART = re.compile(r"'([^'\r\n]*)'")
 # Neither is text to a database, and no machine writes them.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 # An event's text is a sentence and a line of values; one with more is not searched to its end.
@@ -262,13 +265,19 @@ def _read_text(event_id: int, text: str) -> dict[str, Any]:
 
 
 def _lines_of_values(text: str) -> Iterator[list[str]]:
-    """The comma-separated values in an event's text, whatever language the words before them are in."""
+    """The values in an event's text, whatever language the words before them are in."""
     for found in _INFO.finditer(text):
         values = [value.strip() for value in found[0].split(",")]
         # Something may follow the last value where line ends were lost.
         if (last := _UUID.match(values[-1])) is not None:
             values[-1] = last[0]
         yield values
+    if (quoted := _PART_OF.search(text)) is not None:
+        yield _PART.findall(quoted[1])
+    lines = [line.strip() for line in text.splitlines()]
+    begin = next((at for at, line in enumerate(lines) if _CODE_ALONE.fullmatch(line) is not None), len(lines))
+    if begin < len(lines):
+        yield lines[begin:]
 
 
 def _read_told(event_id: int, strings: Sequence[str]) -> dict[str, Any]:

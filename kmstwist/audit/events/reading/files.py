@@ -66,7 +66,8 @@ def format_of(sample: bytes) -> Format:
         text = text[numbered.end() :]
     if _SYSLOG.match(text):
         raise UnknownFormat("lines of syslog; send them to kmstwist events listen (docs/windows-events.md)")
-    if text.startswith("<"):
+    # A browser's view of XML has a sign to fold each element with, which is copied with it.
+    if text.removeprefix("- ").startswith("<"):
         return Format.XML
     if text.startswith(("[", "{")):
         return Format.JSON
