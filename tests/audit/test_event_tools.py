@@ -228,6 +228,8 @@ def viewer(each: Logged, manner: str) -> list[Any]:
 
 
 Writer = Callable[[list[Logged]], bytes]
+# In the shapes of published examples of each tool, but for these, which are as the products' documentation has them:
+# german.csv (PowerShell with the region's delimiter), viewer.txt in French, kibana.csv, azure.json.
 SHAPES: dict[str, Writer] = {
     "wevtutil.xml": lambda log: "".join(xml(each, []) for each in log).encode(),
     "ten.xml": lambda log: f"<Events>{''.join(xml(each, ['']) for each in log)}</Events>".encode("utf-16"),
