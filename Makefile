@@ -12,7 +12,7 @@ run: setup
 	@$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
 
 test: dev lint types
-	$(BIN)/python -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
+	$(if $(AFTER_FLOOR),KMSTWIST_TESTED="$(OWN)") $(BIN)/python -m pytest -n 4 --dist loadgroup $(PYTEST_ARGS)
 
 setup: $(STAMP)
 dev: $(DEVSTAMP)

@@ -208,8 +208,9 @@ def _step(step: Step, stage: Stage, terminal: Terminal, known: dict[str, str]) -
             terminal.type(before)
     if command.startswith("make run"):
         # The reader has not activated the environment yet; who runs this may have.
-        there = [folder for folder in os.environ["PATH"].split(os.pathsep) if Path(folder).absolute() != BIN.absolute()]
-        where = os.pathsep.join([*there, "/usr/sbin"])
+        on_path = map(Path, os.environ["PATH"].split(os.pathsep))
+        others = [str(folder) for folder in on_path if folder.absolute() != BIN.absolute()]
+        where = os.pathsep.join([*others, "/usr/sbin"])
         venv = os.path.relpath(BIN.parent, ROOT)
         printed = terminal.serve(f"{command} VENV={venv} --old-file={venv}/.installed", shown, ROOT, where)
         shown = [line.replace(".venv/bin/", f"{venv}/bin/") for line in shown]

@@ -131,7 +131,7 @@ def test_a_client_with_another_labs_key_is_told_so_and_the_log_says_it_clearly(l
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--product", "Windows 9"], 'no product "Windows 9"; did you mean'),
+        (["--product", "Windos 11 Pro"], 'no product "Windos 11 Pro"; did you mean "Windows 11 / 10 Pro"?'),
         (["--product", PRODUCT, "--lab-key", "/nowhere/lab.key"], "there is no lab key at /nowhere/lab.key"),
         (["--product", PRODUCT, "--kms-version", "7"], "must be one of 4, 5, 6, not '7'"),
         (["--product", PRODUCT, "--port", "99999"], "is not from 1 to 65535"),
