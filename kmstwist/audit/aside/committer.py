@@ -25,8 +25,9 @@ from twisted.logger import Logger
 from kmstwist.audit.aside import process
 from kmstwist.logevents import AUDIT_ASIDE_ENDED
 
-#: Records of a batch that is a large one; such batches within a second after which the process is started.
-LARGE: Final = 8
+#: Records of a batch that is a large one: the thread commits a smaller one sooner than a message goes there and back.
+#: Such batches within a second after which the process is started.
+LARGE: Final = 24
 MANY: Final = 10
 #: Seconds after the last of them that it stays, and after which another is started in place of one that ended.
 STAYS: Final = 60
@@ -134,7 +135,7 @@ class Aside:
     def commit(
         self, store: Path, identity: tuple[int, int], records: int, statements: Sequence[tuple[str, tuple[Any, ...]]]
     ) -> bool | None:
-        """Have a batch of so many records committed; whether it is stored. None where it was not handed over.
+        """Have a large batch committed, of so many records; whether it is stored. None where it was not handed over.
 
         Raises FileLost.
         """
@@ -144,7 +145,7 @@ class Aside:
             if self._committer is None and self._large >= MANY and not self._pause:
                 self._start(store, identity)
         committer = self._committer
-        if committer is None:
+        if committer is None or records < LARGE:
             return None
         try:
             if not committer.ready():
