@@ -11,8 +11,11 @@ DEVSTAMP := $(VENV)/.installed-dev
 run: setup
 	@$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
 
-test: dev lint types
-	$(if $(AFTER_FLOOR),KMSTWIST_TESTED="$(OWN)") $(BIN)/python -m pytest -n 4 --dist loadgroup $(PYTEST_ARGS)
+# The types are checked while the tests run, which wait for servers a fifth of the time; what they come to stands at the end.
+test: dev lint
+	@found=$$(mktemp) && { $(BIN)/mypy >$$found 2>&1 & } && \
+	  { $(if $(AFTER_FLOOR),KMSTWIST_TESTED="$(AFTER_FLOOR)") $(BIN)/python -m pytest -n 4 --dist loadgroup $(PYTEST_ARGS); tests=$$?; \
+	  wait $$!; types=$$?; cat $$found; rm -f $$found; [ $$tests = 0 ] && [ $$types = 0 ]; }
 
 setup: $(STAMP)
 dev: $(DEVSTAMP)
@@ -79,7 +82,7 @@ pictures: dev
 # The floor, kept by each room's own tests, without the long ones.
 OWN := rpc kms conversation gateway audit
 floor: dev
-	$(BIN)/python -m pytest -q -n 3 --dist loadgroup -m "not long" $(OWN:%=--cov=kmstwist.%) --cov-branch --cov-report= $(OWN:%=tests/%)
+	$(BIN)/python -m pytest -q -n 4 --dist loadgroup -m "not long" $(OWN:%=--cov=kmstwist.%) --cov-branch --cov-report= $(OWN:%=tests/%)
 	$(BIN)/python packaging/coverage_floor.py $(OWN)
 
 man: dev
