@@ -103,12 +103,10 @@ class Storage:
             if stored:
                 return len(batch)
             again = stored is not None
-        if file is not None and (fault := file.fault()):
-            self._lose(fault)
+        self.look()
         engine = self.engine or self.open()
         number = insert_batch(engine, batch, again=True) if again else commit_batch(engine, batch, statements)
-        if self._file is not None and (fault := self._file.fault()):
-            self._lose(fault)
+        self.look()
         return number
 
     def look(self) -> None:

@@ -47,23 +47,39 @@ def refuse_others_folder(folder: Path) -> None:
 
 def refuse_owned(folder: Path, mode: str) -> None:
     """Raise `StartupError` that names the server of this mode ("lab" or "gateway") that has a state folder now."""
+    if (signed := _holder(folder, mode)) is not None:
+        raise _in_use(folder, mode, signed)
+
+
+def owner(folder: Path) -> str | None:
+    """What runs with this state folder, "lab" or "gateway"; None where nothing does, or nobody may look."""
+    return next((mode for mode in ("gateway", "lab") if _holder(folder, mode) is not None), None)
+
+
+def _holder(folder: Path, mode: str) -> bytes | None:
+    """What the server of this mode that has a folder now wrote into its lock; None where none has it."""
     try:
         descriptor = os.open(folder / f"{mode}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        return
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise _in_use(folder, mode, descriptor) from None
+        return _signed(descriptor)
     except OSError:
         # A file system without locks.
-        return
+        return None
     finally:
         os.close(descriptor)
+    return None
 
 
-def _in_use(folder: Path, mode: str, descriptor: int) -> StartupError:
-    pid, _, port = os.pread(descriptor, 64, 0).decode(errors="replace").strip().partition(" ")
+def _signed(descriptor: int) -> bytes:
+    return os.pread(descriptor, 64, 0)
+
+
+def _in_use(folder: Path, mode: str, signed: bytes) -> StartupError:
+    pid, _, port = signed.decode(errors="replace").strip().partition(" ")
     holder = f", process {pid} at port {port}" if pid.isdigit() and port.isdigit() else ""
     return StartupError(
         f"the state folder {folder} is in use by another {mode}{holder}",
@@ -98,7 +114,7 @@ class Ownership:
         until = time.monotonic() + patience
         while not self._taken():
             if time.monotonic() >= until:
-                raise _in_use(folder, mode, self._descriptor)
+                raise _in_use(folder, mode, _signed(self._descriptor))
             time.sleep(_LOOK)
         self.sign()
 
@@ -117,22 +133,3 @@ class Ownership:
                 raise
             # A file system without locks; there is nobody to ask.
         return True
-
-
-def owner(folder: Path) -> str | None:
-    """What runs with this state folder, "lab" or "gateway"; None where nothing does, or nobody may look."""
-    for mode in ("gateway", "lab"):
-        try:
-            descriptor = os.open(folder / f"{mode}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return mode
-        except OSError:
-            # A file system without locks.
-            continue
-        finally:
-            os.close(descriptor)
-    return None
