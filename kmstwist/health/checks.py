@@ -21,7 +21,8 @@ from kmstwist.health.case import SUDO, Case, may_look_into
 from kmstwist.health.libraries import check_libraries
 from kmstwist.health.stores import check_audit, check_central_store
 from kmstwist.startup import StartupError
-from kmstwist.system.portholder import holder_of, user_name
+from kmstwist.system.portholder import holder_of
+from kmstwist.system.privileges import name_of
 from kmstwist.system.rights import rights_in
 
 _MIB = 1 << 20
@@ -152,7 +153,7 @@ def check_files(case: Case) -> Iterator[Finding]:
     except OSError as error:
         yield Finding("files", Health.DEGRADED, f"{folder} cannot be seen: {error.strerror}", SUDO)
         return
-    owner = user_name(state.st_uid)
+    owner = name_of(state.st_uid)
     if not stat.S_ISDIR(state.st_mode):
         yield Finding("files", Health.DOWN, f"{folder} is not a folder", "name another with state_dir")
     elif state.st_mode & 0o077:
@@ -169,7 +170,7 @@ def check_files(case: Case) -> Iterator[Finding]:
             yield Finding(
                 "files",
                 Health.DOWN,
-                f"{path} belongs to {user_name(path.lstat().st_uid)}, its folder to {owner}",
+                f"{path} belongs to {name_of(path.lstat().st_uid)}, its folder to {owner}",
                 f"chown {owner}: {path}",
             )
 

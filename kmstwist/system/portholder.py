@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import pwd
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from kmstwist.system.privileges import name_of
 
 #: The state of a listening socket in /proc/net/tcp.
 _LISTEN = "0A"
@@ -23,7 +24,7 @@ class Holder:
     def others(self) -> list[str]:
         """The names of those users, where this one may not look into their processes."""
         own = os.geteuid()
-        return [] if own == 0 else sorted(user_name(user) for user in self.users if user != own)
+        return [] if own == 0 else sorted(name_of(user) for user in self.users if user != own)
 
 
 def holder_of(port: int, folder: Path = Path("/proc/net")) -> Holder:
@@ -40,14 +41,6 @@ def holder_of(port: int, folder: Path = Path("/proc/net")) -> Holder:
                 users.add(int(columns[7]))
                 inodes.add(int(columns[9]))
     return Holder(frozenset(inodes), frozenset(users))
-
-
-def user_name(uid: int) -> str:
-    """A user's name, or the number of one who has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def our_server(holder: Holder) -> int | None:
