@@ -1,8 +1,8 @@
 """Connection-oriented DCE/RPC without any I/O: bytes in, events and bytes out. No sockets, no clock, no Twisted.
 
-The two ends are `ServerAssociation` (all those of one server share an `RpcServer`) and `ClientAssociation`. Each takes
-what was read from its connection (`receive_data`), says what it amounts to (events), and gives what is to be written
-(`data_to_send`):
+The two ends are `ServerAssociation` (all associations of one server share an `RpcServer`) and `ClientAssociation`. Each
+takes the bytes read from its connection (`receive_data`), returns the events they amount to, and gives the bytes to
+write (`data_to_send`):
 
     server = RpcServer((Interface(SyntaxId.make("…", 1), operations=1),))
     association = ServerAssociation(server, secondary_address="1688", client="10.0.0.7")
@@ -12,9 +12,9 @@ what was read from its connection (`receive_data`), says what it amounts to (eve
     transport.write(association.data_to_send())
 
 Below them: PDUs as objects (`encode`, `decode`), stubs (`StubReader`, `StubWriter`), and the management interface that
-every RPC server has (`mgmt`). Which interface is spoken is the caller's business.
+every RPC server has (`mgmt`). Which interface is spoken is up to the caller.
 
-Everything that users of this package need is named here; its modules are its own.
+Everything that users of this package need is exported here; its modules are private to it.
 """
 
 from kmstwist.rpc import mgmt

@@ -1,7 +1,7 @@
 """Bytes to PDUs (C706 12.6, 14.1; [MS-RPCE] 2.2.2).
 
-Integers follow the sender's data representation (the `drep` in the header), little- or big-endian. Characters and
-floating point appear in no header, so a sender's EBCDIC or VAX float declaration changes nothing here (C706 14.1).
+Integers follow the sender's data representation (the `drep` in the header), little- or big-endian. No header contains
+characters or floating point, so a sender's EBCDIC or VAX float declaration changes nothing here (C706 14.1).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Header(NamedTuple):
 
 
 def decode_header(data: bytes | bytearray | memoryview, offset: int = 0) -> Header:
-    """The header at `offset`, which must be whole (16 bytes). Nothing in it is judged here."""
+    """The header at `offset`, where 16 bytes must be present. This function checks nothing in it."""
     little = bool(data[offset + 4] & 0xF0)
     layout = LITTLE if little else BIG
     frag_length, auth_length, call_id = layout.tail.unpack_from(data, offset + 8)
@@ -70,7 +70,7 @@ def decode_header(data: bytes | bytearray | memoryview, offset: int = 0) -> Head
 
 
 def decode(data: bytes, header: Header | None = None) -> Pdu:
-    """The PDU of one whole fragment, header and all. Raises `PduError` where its body does not fit its header."""
+    """The PDU of one whole fragment, header included. Raises `PduError` if its body does not fit its header."""
     if header is None:
         if len(data) < HEADER_SIZE:
             raise PduError(Reason.RPC_FRAGMENT_LENGTH, f"a PDU of {len(data)} bytes is shorter than its 16-byte header")
@@ -85,7 +85,7 @@ def decode(data: bytes, header: Header | None = None) -> Pdu:
             header.call_id,
         )
     auth = None
-    # A cancel and an orphaned are hints; nothing that they carry is looked at (observed).
+    # Cancel and orphaned PDUs are hints; Windows does not look at their contents (observed).
     if header.auth_length and (header.ptype not in _HINTS or _auth_fits(header)):
         auth, end = _decode_auth(layout, data, header)
     decoder = _DECODERS.get(header.ptype)
@@ -131,7 +131,7 @@ def _decode_auth(layout: Layout, data: bytes, header: Header) -> tuple[AuthVerif
 
 
 def _decode_contexts(little: bool, count: int, body: bytes) -> tuple[tuple[PresentationContext, ...], int]:
-    """The context list of a bind, and how many of `body`'s bytes it has."""
+    """The context list of a bind, and how many bytes of `body` it takes."""
     layout = LITTLE if little else BIG
     contexts: list[PresentationContext] = []
     offset = 0
@@ -149,14 +149,14 @@ def _decode_contexts(little: bool, count: int, body: bytes) -> tuple[tuple[Prese
     return tuple(contexts), offset
 
 
-#: Remembered, since a site's clients send one of very few lists; but no long one, which would be somebody's plaything.
+#: Lists are cached, since a site's clients send one of very few; long lists are not, so that nobody can fill memory.
 _remembered_contexts = lru_cache(maxsize=256)(_decode_contexts)
 _LONGEST_REMEMBERED: Final = 512
 
 
 def _bind(layout: Layout, data: bytes, end: int, header: Header, auth: AuthVerifier | None) -> Bind:
     xmit, recv, group, count = layout.bind.unpack_from(data, HEADER_SIZE)
-    # Three bytes of padding come before the list; a bind without contexts may end before them, as Samba's do.
+    # Three bytes of padding precede the list; a bind without contexts may end before them, as Samba's do.
     body = data[HEADER_SIZE + layout.bind.size + 3 :]
     decode_contexts = _remembered_contexts if len(body) <= _LONGEST_REMEMBERED else _decode_contexts
     contexts, size = decode_contexts(layout.little, count, body)
@@ -190,7 +190,7 @@ def _bind_ack(layout: Layout, data: bytes, end: int, header: Header, auth: AuthV
 
 
 def _bind_nak(layout: Layout, data: bytes, end: int, header: Header, auth: AuthVerifier | None) -> BindNak:
-    # Some servers end the PDU after the reason; the signature [MS-RPCE] 2.2.2.9 may add says nothing we use.
+    # Some servers end the PDU after the reason. We do not use the signature that [MS-RPCE] 2.2.2.9 may add.
     if end == HEADER_SIZE + 2:
         return BindNak(header.call_id, int.from_bytes(data[16:18], "little" if layout.little else "big"), ())
     reason, count = layout.nak.unpack_from(data, HEADER_SIZE)
@@ -222,17 +222,17 @@ def _request(layout: Layout, data: bytes, end: int, header: Header, auth: AuthVe
     )
 
 
-# How the requests of Windows' clients and the responses of its hosts begin: version 5.0, whole, little-endian. The two
-# have their fixed parts in the same places.
+# The first bytes of the requests of Windows clients and the responses of Windows hosts: version 5.0, one fragment,
+# little-endian. Both have their fixed parts in the same places.
 _AFTER_DREP: Final = LITTLE.after_drep.unpack_from
 _WHOLE_REQUEST: Final = bytes((RPC_VERSION, 0, PacketType.REQUEST, WHOLE)) + LITTLE.drep
 _WHOLE_RESPONSE: Final = bytes((RPC_VERSION, 0, PacketType.RESPONSE, WHOLE)) + LITTLE.drep
 
 
 def whole_request(data: bytes) -> Request | None:
-    """The request that these bytes are, as `decode` has it: where they are one, whole and as Windows sends it.
+    """The request in these bytes, as `decode` would return it, if they are exactly one request as Windows sends it.
 
-    None for all else, well-formed or not; it is to go the long way, which costs three times as much (5 µs).
+    None for anything else, well-formed or not; the caller then uses `decode`, which takes three times as long (5 µs).
     """
     if data[:8] != _WHOLE_REQUEST or not REQUEST_HEADER_SIZE <= len(data) <= MAX_FRAGMENT:
         return None
@@ -243,7 +243,7 @@ def whole_request(data: bytes) -> Request | None:
 
 
 def whole_response(data: bytes) -> Response | None:
-    """The same for a response."""
+    """The response in these bytes; see `whole_request`."""
     if data[:8] != _WHOLE_RESPONSE or not RESPONSE_HEADER_SIZE <= len(data) <= MAX_FRAGMENT:
         return None
     size, auth_length, call_id, alloc_hint, context_id, cancels = _AFTER_DREP(data, 8)
@@ -262,7 +262,7 @@ def _response(layout: Layout, data: bytes, end: int, header: Header, auth: AuthV
 def _fault(layout: Layout, data: bytes, end: int, header: Header, auth: AuthVerifier | None) -> Fault:
     if end < FAULT_SIZE - 4:
         raise struct.error
-    if end < FAULT_SIZE:  # C706 12.6.4.7 ends with a reserved field, which some senders leave off.
+    if end < FAULT_SIZE:  # C706 12.6.4.7 ends with a reserved field, which some senders leave out.
         data = data[:end] + bytes(FAULT_SIZE - end)
         end = FAULT_SIZE
     alloc_hint, context_id, cancels, fault_flags, status, _ = layout.fault.unpack_from(data, HEADER_SIZE)

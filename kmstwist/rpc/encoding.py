@@ -32,7 +32,7 @@ from kmstwist.rpc.syntax import SyntaxId, swap_syntax
 
 
 def encode(pdu: Pdu, *, little_endian: bool = True) -> bytes:
-    """The PDU as one fragment. Raises `ValueError` where it exceeds the 65,535 bytes a fragment can have."""
+    """The PDU as one fragment. Raises `ValueError` if it exceeds the 65,535 bytes that a fragment can have."""
     layout = LITTLE if little_endian else BIG
     ptype, make_body = _BODIES[type(pdu)]
     body = make_body(layout, pdu)
@@ -46,23 +46,23 @@ def encode(pdu: Pdu, *, little_endian: bool = True) -> bytes:
         auth_length = len(auth.value)
     size = HEADER_SIZE + len(body)
     if size > 0xFFFF:
-        raise ValueError(f"a fragment of {size} bytes exceeds the 65,535 its length field can say")
+        raise ValueError(f"a fragment of {size} bytes exceeds the 65,535 bytes that its length field allows")
     return layout.header.pack(5, 0, ptype, pdu.flags, layout.drep, size, auth_length, pdu.call_id) + body
 
 
-# The two PDUs of a call's way through a gateway, without an object of their own: 1 µs each in place of 3.
+# The two PDUs that every call through a gateway needs, encoded without a PDU object: 1 µs each instead of 3.
 _REQUEST_START, _RESPONSE_START = LITTLE.request_start, LITTLE.response_start
 _REQUEST, _RESPONSE, _DREP = int(PacketType.REQUEST), int(PacketType.RESPONSE), LITTLE.drep
 
 
 def encode_request(call_id: int, context_id: int, opnum: int, stub: bytes, hint: int, flags: int) -> bytes:
-    """What `encode` makes of a `Request` with these, little-endian."""
+    """The bytes of a `Request` with these fields, little-endian: the same as `encode` gives."""
     size = len(stub) + REQUEST_HEADER_SIZE
     return _REQUEST_START.pack(5, 0, _REQUEST, flags, _DREP, size, 0, call_id, hint, context_id, opnum) + stub
 
 
 def encode_response(call_id: int, context_id: int, stub: bytes, hint: int, flags: int) -> bytes:
-    """What `encode` makes of a `Response` with these, little-endian."""
+    """The bytes of a `Response` with these fields, little-endian: the same as `encode` gives."""
     size = len(stub) + RESPONSE_HEADER_SIZE
     return _RESPONSE_START.pack(5, 0, _RESPONSE, flags, _DREP, size, 0, call_id, hint, context_id, 0, 0) + stub
 

@@ -1,7 +1,7 @@
-"""What both ends of a connection are made of: a machine that is stepped by PDUs, and bytes in and out.
+"""What both ends of a connection share: a machine stepped by PDUs, with bytes in and out.
 
-The inputs of such a machine are classes: those of the PDUs, `PduError` for bytes that are no PDU, and a few of each
-side's own. A PDU that a side's table does not name falls to its state's default row.
+The inputs of such a machine are classes: those of the PDUs, `PduError` for bytes that are not a PDU, and a few more for
+each side. A PDU that a side's table does not list in a state takes that state's default row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EventT = TypeVar("EventT")
 
 
 class Endpoint(Machine[StateT, type], Generic[StateT, EventT]):
-    """One end's association. Feed it with `receive_data`, act on the events, send what `data_to_send` gives."""
+    """One end's association. Feed it with `receive_data`, act on the events, send what `data_to_send` returns."""
 
     __slots__ = ("_reader", "events", "unsent")
 
@@ -25,11 +25,11 @@ class Endpoint(Machine[StateT, type], Generic[StateT, EventT]):
         super().__init__(table, trace)
         self.events: list[EventT] = []
         self._reader = FrameReader(MAX_FRAGMENT)
-        #: PDUs that wait for `data_to_send`; where there are none, it need not be asked.
+        #: PDUs that wait for `data_to_send`; while this is empty, it need not be called.
         self.unsent: list[bytes] = []
 
     def receive_data(self, data: bytes) -> list[EventT]:
-        """Take bytes from the connection; the events they amount to. Never raises, and does nothing once it is over."""
+        """Take bytes from the connection and return their events. Never raises; once it is over, it does nothing."""
         reader = self._reader
         reader.feed(data)
         events = self.events = []
@@ -47,7 +47,7 @@ class Endpoint(Machine[StateT, type], Generic[StateT, EventT]):
         self.step(type(pdu), pdu)
 
     def data_to_send(self) -> bytes:
-        """The bytes to write to the connection; each is given once."""
+        """The bytes to write to the connection; each is returned once."""
         unsent = self.unsent
         if len(unsent) == 1:
             return unsent.pop()
@@ -56,14 +56,14 @@ class Endpoint(Machine[StateT, type], Generic[StateT, EventT]):
         return data
 
     def send(self, pdu: Pdu) -> None:
-        """Put a PDU on the connection."""
+        """Queue a PDU for sending."""
         self.put(encode(pdu))
 
     def put(self, fragment: bytes) -> None:
-        """Put a PDU on the connection, encoded already."""
+        """Queue an encoded PDU for sending."""
         self.unsent.append(fragment)
 
     def close(self, event: EventT) -> None:
-        """Tell the owner, by this event, that the association is over; nothing more is taken from the connection."""
+        """Tell the owner, by this event, that the association is over; ignore further bytes from the connection."""
         self._reader.stop()
         self.events.append(event)

@@ -1,7 +1,7 @@
 """Stubs in fragments, for both sides: how long a fragment may be, cutting a stub, and joining one (C706 12.6.3.1).
 
-A stub that fits goes in one PDU with both flags set. A longer one is cut: the first flag on the first fragment, the
-last flag on the last, and alloc_hint what is left from there on.
+A stub that fits goes in one PDU with both flags set. A longer one is cut: the first fragment has the first flag, the
+last fragment the last flag, and each fragment's alloc_hint is how many bytes are left from its beginning on.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from kmstwist.rpc.pdu import FIRST_FRAG, LAST_FRAG, MAX_FRAGMENT, WHOLE, Request
 
 FragmentT = TypeVar("FragmentT", Request, Response)
 
-#: C706 lets no side ask for less than its MustRecvFragSize; Windows never goes below 2048, offers 5840, and rounds down
-#: to a multiple of 8 (observed: Samba's `raw_protocol` suite holds Windows' answers).
+#: Fragment sizes, in bytes. C706 forbids asking for less than its MustRecvFragSize; Windows never goes below 2048,
+#: offers 5840, and rounds down to a multiple of 8 (observed: Samba's `raw_protocol` suite records Windows' answers).
 MIN_FRAGMENT: Final = 2048
-#: So many fragments may be of any size; beyond them there is one for so many bytes, a quarter of the least that any
-#: side can be made to send.
+#: `_FEW` fragments may have any size. Each fragment beyond them must come with `_SMALL` bytes of the stub: a quarter of
+#: the smallest size that a side can ask for.
 _FEW: Final = 1024
 _SMALL: Final = MIN_FRAGMENT // 4
 
 
 def fragment_size(client_xmit: int, client_recv: int) -> int:
-    """The fragment size, in bytes, that both directions use after a bind that offered these two."""
+    """The fragment size, in bytes, that both directions use after a bind that offered these two sizes."""
     return max(MIN_FRAGMENT, min(client_xmit, client_recv, MAX_FRAGMENT) & ~7)
 
 
 def cut(stub: bytes, room: int) -> Iterable[tuple[bytes, int, int]]:
-    """The pieces of a stub, each of at most `room` bytes: the piece, its fragment flags, its alloc_hint."""
+    """The pieces of a stub, each of at most `room` bytes: the bytes, the fragment flags and the alloc_hint of each."""
     size = len(stub)
     return ((stub, WHOLE, size),) if size <= room else _pieces(stub, size, room)
 
@@ -42,8 +42,8 @@ def _pieces(stub: bytes, size: int, room: int) -> Iterator[tuple[bytes, int, int
 class PartialStub(Generic[FragmentT]):
     """A stub of which fragments are missing; `first` is the fragment that began it.
 
-    One buffer, not a list of pieces: a peer that sends a byte a fragment must not cost an object a byte. Whoever owns
-    it bounds it.
+    It is one buffer, not a list of pieces: a peer that sends one byte in each fragment must not cost an object for each
+    byte. The owner limits its size.
     """
 
     __slots__ = ("first", "fragments", "stub")
@@ -55,13 +55,11 @@ class PartialStub(Generic[FragmentT]):
 
     @property
     def is_crumbled(self) -> bool:
-        """Whether there are far more fragments than its bytes need: work for nothing. Every side sends at least so many
-        bytes in each that it need not stop, but for a few.
-        """
+        """Whether there are far more fragments than the bytes need, which only an attacker sends."""
         return self.fragments > _FEW + len(self.stub) // _SMALL
 
     def add(self, fragment: FragmentT) -> int:
-        """Join a further fragment's bytes; how many there are now."""
+        """Append a further fragment's bytes. Returns how many bytes there are now."""
         self.fragments += 1
         self.stub += fragment.stub
         return len(self.stub)

@@ -41,10 +41,10 @@ class Layout:
         self.nak = struct.Struct(order + "HB")
         self.request = struct.Struct(order + "IHH")
         self.response = struct.Struct(order + "IHBB")
-        # A header and its body's fixed part in one, for the PDUs that every conversation has.
+        # The header and the body's fixed part together, for the PDUs of every conversation.
         self.request_start = struct.Struct(order + "BBBB4sHHIIHH")
         self.response_start = struct.Struct(order + "BBBB4sHHIIHBB")
-        # The same from behind the data representation.
+        # The same, from the byte after the data representation on.
         self.after_drep = struct.Struct(order + "HHIIHH")
         self.fault = struct.Struct(order + "IHBBII")
         self.auth = struct.Struct(order + "BBBxI")

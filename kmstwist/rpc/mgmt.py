@@ -1,8 +1,8 @@
 """The remote management interface that every RPC server answers (C706 appendix Q, `mgmt` v1.0).
 
-Monitoring programs ask it whether a server listens and which interfaces it has. Its five operations are answered here
-from the server's own table and counters; `stop_server_listening` is refused, as Windows refuses it to everybody by
-default, and no principal name is told, since none is registered for an anonymous server.
+Monitoring programs use it to ask whether a server listens and which interfaces it has. Its five operations are answered
+here from the server's own table and counters. `stop_server_listening` is refused, as Windows does by default, and no
+principal name is returned, since an anonymous server has none registered.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ STATUS_UNKNOWN_AUTHN_SERVICE: Final = 1747
 _REFERENT: Final = 0x00020000
 _UUID_INTEGERS: Final = Struct("<IHH")
 _VERSIONS: Final = Struct("<HH")
-#: A principal name's buffer is the caller's to size; past this the size is nonsense.
+#: The caller chooses the size of the buffer for a principal name; more characters than this make no sense.
 _MAX_NAME_SIZE: Final = 0x10000
 
 
 @dataclass(slots=True)
 class Statistics:
-    """What inq_stats tells, in the order C706 lists it (rpc_c_stats_calls_in to rpc_c_stats_pkts_out)."""
+    """What inq_stats returns, in the order of C706 (rpc_c_stats_calls_in to rpc_c_stats_pkts_out)."""
 
     calls_in: int = 0
     calls_out: int = 0
@@ -46,7 +46,7 @@ class Statistics:
     packets_out: int = 0
 
     def as_tuple(self) -> tuple[int, int, int, int]:
-        """The four counters, each as the u32 that fits the wire."""
+        """The four counters, each reduced to the 32 bits that it has on the wire."""
         values = (self.calls_in, self.calls_out, self.packets_in, self.packets_out)
         return tuple(v & 0xFFFFFFFF for v in values)  # type: ignore[return-value]
 
@@ -61,7 +61,7 @@ def answer(
     ndr64: bool = False,
     little_endian: bool = True,
 ) -> bytes:
-    """The response stub of management operation `opnum` (0 to 4). Raises `StubError` where the request's is bad.
+    """The response stub of management operation `opnum` (0 to 4). Raises `StubError` if the request's stub is bad.
 
     `listening` is whether calls of the other interfaces are served at present.
     """
@@ -92,7 +92,7 @@ def answer(
 def _write_interface_ids(writer: StubWriter, interfaces: tuple[Interface, ...]) -> None:
     """rpc_if_id_vector_t: a conformant array of unique pointers to rpc_if_id_t, then the status.
 
-    The management interface itself is not told: the DCE reference code marks it internal.
+    The management interface itself is left out: the DCE reference code marks it as internal.
     """
     interfaces = tuple(interface for interface in interfaces if interface is not MANAGEMENT)
     count = len(interfaces)
@@ -105,7 +105,7 @@ def _write_interface_ids(writer: StubWriter, interfaces: tuple[Interface, ...]) 
 
 
 def decode_interface_ids(stub: bytes, *, ndr64: bool = False, little_endian: bool = True) -> tuple[list[bytes], int]:
-    """What a server's inq_if_ids answered: the interfaces' 20-byte identifiers and the status. Raises `StubError`."""
+    """A server's answer to inq_if_ids: the interfaces' 20-byte identifiers and the status. Raises `StubError`."""
     reader = StubReader(stub, ndr64=ndr64, little_endian=little_endian)
     identifiers: list[bytes] = []
     if reader.pointer():
@@ -124,7 +124,7 @@ def _read_interface_id(reader: StubReader) -> bytes:
 
 
 def decode_listening(stub: bytes, *, ndr64: bool = False, little_endian: bool = True) -> bool:
-    """What a server's is_server_listening answered. Raises `StubError`."""
+    """A server's answer to is_server_listening. Raises `StubError`."""
     reader = StubReader(stub, ndr64=ndr64, little_endian=little_endian)
     status = reader.u32()
     return status == STATUS_OK and reader.u32() != 0

@@ -1,8 +1,8 @@
-"""As much NDR as RequestActivation and the management interface need (C706 14; [MS-RPCE] 2.2.5 for NDR64).
+"""The part of NDR that RequestActivation and the management interface need (C706 14; [MS-RPCE] 2.2.5 for NDR64).
 
-A reader and a writer over one buffer. The two transfer syntaxes differ in one thing here: counts and pointers are 4
-bytes in NDR32 and 8 in NDR64, aligned to their size. Primitive integers keep their size in both. A client's byte order
-is honoured on reading; we write little-endian, as the receiver makes it right (C706 14.1).
+A reader and a writer over one buffer. The two transfer syntaxes differ in one thing here: counts and pointers have 4
+bytes in NDR32 and 8 in NDR64, aligned to their size. Primitive integers have the same size in both. The reader follows
+the client's byte order; the writer is little-endian, since it is the receiver who converts (C706 14.1).
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from kmstwist.reasons import Reason
 
 
 class StubError(Exception):
-    """Stub data that does not unmarshal: the answer is a fault with RPC_X_BAD_STUB_DATA."""
+    """Stub data that cannot be unmarshalled: the answer is a fault with RPC_X_BAD_STUB_DATA."""
 
     reason = Reason.RPC_BAD_STUB
 
 
 class StubReader:
-    """Reads a stub from its beginning. Every method raises `StubError` where the stub ends too soon."""
+    """Reads a stub from its beginning. Every method raises `StubError` if the stub ends too soon."""
 
     __slots__ = ("_offset", "_order", "_stub", "_wide")
 

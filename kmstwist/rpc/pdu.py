@@ -1,11 +1,11 @@
-"""The PDUs of connection-oriented RPC (C706 12.6; [MS-RPCE] 2.2.2): one dataclass a type.
+"""The PDUs of connection-oriented RPC (C706 12.6; [MS-RPCE] 2.2.2): one dataclass for each type.
 
 A PDU here is one fragment. `kmstwist.rpc.fragments` joins the fragments of a call; `kmstwist.rpc.encoding` and
-`kmstwist.rpc.decoding` turn PDUs into bytes and back. An authentication verifier is kept apart from the stub and never
-understood: what to answer to one is the association's decision.
+`kmstwist.rpc.decoding` turn PDUs into bytes and back. An authentication verifier is kept apart from the stub and is not
+interpreted: the association decides how to answer it.
 
-Nobody changes a PDU. Those that every conversation has are not frozen all the same: Python makes a frozen object of
-nine fields in 1.8 µs and another one in 0.4.
+PDUs are never changed. Yet the classes that every conversation uses are not frozen: Python takes 1.8 µs to make a
+frozen object of nine fields, and 0.4 µs to make one that is not.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ REQUEST_HEADER_SIZE: Final = 24
 #: Response header with its fixed body fields, before the stub.
 RESPONSE_HEADER_SIZE: Final = 24
 AUTH_TRAILER_SIZE: Final = 8
-#: What Windows offers as the longest fragment, and so the longest there may be.
+#: The longest fragment that Windows offers, and so the longest that is possible, in bytes.
 MAX_FRAGMENT: Final = 5840
 RPC_VERSION: Final = 5
 RPC_MINOR_VERSIONS: Final = (0, 1)
-#: A fault PDU is always this long here: no stub data follows the status.
+#: The length of a fault PDU in bytes: no stub data follows the status.
 FAULT_SIZE: Final = 32
 
 
 class PacketType(IntEnum):
     """PDU types (C706 chapter 12, "RPC Protocol Data Units"; [MS-RPCE] 2.2.2.10).
 
-    The connectionless ones are named so that a log can name them.
+    The connectionless types are included so that a log line can name them.
     """
 
     REQUEST = 0
@@ -74,7 +74,7 @@ class Flags(IntFlag):
     OBJECT_UUID = 0x80
 
 
-# The flags as plain integers: testing an IntFlag costs a microsecond, and every PDU is tested several times.
+# The flags as plain integers: testing an IntFlag takes a microsecond, and each PDU is tested several times.
 FIRST_FRAG: Final = 0x01
 LAST_FRAG: Final = 0x02
 WHOLE: Final = FIRST_FRAG | LAST_FRAG
@@ -87,7 +87,7 @@ OBJECT_UUID: Final = 0x80
 
 
 class PduError(Exception):
-    """Bytes that are no PDU. `reason` says in which way; `ptype` and `call_id` what could still be read of it."""
+    """Bytes that are not a PDU. `reason` says why; `ptype` and `call_id` are what could still be read of the header."""
 
     def __init__(self, reason: Reason, detail: str, ptype: int | None = None, call_id: int = 0) -> None:
         super().__init__(detail)
@@ -110,7 +110,7 @@ class AuthVerifier:
 
 @dataclass(frozen=True, slots=True)
 class PresentationContext:
-    """One proposed context: an interface in the transfer syntaxes the client can do (p_cont_elem_t)."""
+    """One proposed context: an interface in the transfer syntaxes that the client supports (p_cont_elem_t)."""
 
     context_id: int
     abstract: SyntaxId
@@ -119,7 +119,7 @@ class PresentationContext:
 
 @dataclass(frozen=True, slots=True)
 class ContextOutcome:
-    """The server's answer for one proposed context, in the order proposed (p_result_t)."""
+    """The server's answer to one proposed context (p_result_t); answers are in the order proposed."""
 
     result: int
     reason: int = 0
@@ -141,7 +141,7 @@ class Bind:
 
 @dataclass(slots=True)
 class AlterContext(Bind):
-    """alter_context (C706 12.6.4.1): proposes further contexts on an association. Its sizes and group mean nothing."""
+    """alter_context (C706 12.6.4.1): proposes further contexts on an association. Its sizes and group are ignored."""
 
 
 @dataclass(slots=True)
@@ -165,7 +165,7 @@ class AlterContextResp(BindAck):
 
 @dataclass(frozen=True, slots=True)
 class BindNak:
-    """bind_nak (C706 12.6.4.5): the bind as a whole is refused, with the versions that would be served."""
+    """bind_nak (C706 12.6.4.5): refuses the whole bind, and lists the protocol versions that the server supports."""
 
     call_id: int
     reject_reason: int
@@ -175,7 +175,7 @@ class BindNak:
 
 @dataclass(slots=True)
 class Request:
-    """request (C706 12.6.4.9). `object` is an object UUID's 16 bytes as sent; `little_endian` how the stub is coded."""
+    """request (C706 12.6.4.9). `object` is an object UUID's 16 bytes as sent; `little_endian` the stub's byte order."""
 
     call_id: int
     context_id: int
@@ -204,7 +204,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """fault (C706 12.6.4.7; [MS-RPCE] 2.2.2.8 makes a flag of the byte after cancel_count)."""
+    """fault (C706 12.6.4.7; [MS-RPCE] 2.2.2.8 makes the byte after cancel_count a flag)."""
 
     call_id: int
     context_id: int
@@ -219,7 +219,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class CoCancel:
-    """cancel (C706 12.6.4.6): the client would rather not wait for this call any more."""
+    """cancel (C706 12.6.4.6): the client would like this call to end early."""
 
     call_id: int
     flags: int = WHOLE
@@ -228,7 +228,7 @@ class CoCancel:
 
 @dataclass(frozen=True, slots=True)
 class Orphaned:
-    """orphaned (C706 12.6.4.8): the client has given the call up and wants no answer."""
+    """orphaned (C706 12.6.4.8): the client has given the call up and does not want an answer."""
 
     call_id: int
     flags: int = WHOLE
@@ -254,7 +254,7 @@ class Auth3:
 
 @dataclass(frozen=True, slots=True)
 class OtherPdu:
-    """A PDU type with no meaning on a connection (the connectionless ones, or a number nobody has given out)."""
+    """A PDU of a type that has no meaning on a connection: a connectionless one, or a number not assigned."""
 
     call_id: int
     ptype: int

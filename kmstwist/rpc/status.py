@@ -1,4 +1,4 @@
-"""The numbers connection-oriented RPC answers with: fault statuses, bind rejections, presentation results.
+"""The numbers that answers of connection-oriented RPC carry: fault statuses, bind rejections, presentation results.
 
 Fault statuses are C706 appendix E's (`nca_s_…`) and, where Windows sends its own error instead, Win32 codes
 ([MS-ERREF] 2.2), which reach the client's caller as `0x8007xxxx`.
@@ -22,7 +22,7 @@ class FaultStatus(IntEnum):
     NO_CALL_ACTIVE = 0x000006BD
     #: The call failed after it had begun (RPC_S_CALL_FAILED).
     CALL_FAILED = 0x000006BE
-    #: The call's arguments do not unmarshal (RPC_X_BAD_STUB_DATA).
+    #: The call's arguments cannot be unmarshalled (RPC_X_BAD_STUB_DATA).
     BAD_STUB_DATA = 0x000006F7
     #: The call's authentication is not that of its connection (RPC_S_SEC_PKG_ERROR).
     SECURITY_PACKAGE_ERROR = 0x00000721

@@ -1,7 +1,7 @@
 """Presentation syntax identifiers: the UUID of an interface or transfer syntax with its version (C706 12.6.3.1).
 
 On the wire an identifier is 20 bytes: the UUID's integer fields and the version in the byte order of the PDU. Here it
-is kept in its little-endian wire form, which is what it is compared by; a `uuid.UUID` is made only for people to read.
+is kept and compared in its little-endian wire form; a `uuid.UUID` is made only for people to read.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SyntaxId:
 
 @lru_cache(maxsize=512)
 def syntax_from_wire(wire: bytes) -> SyntaxId:
-    """The identifier of 20 little-endian bytes; remembered, since clients all name the same few."""
+    """The identifier of 20 little-endian bytes; cached, since all clients use the same few."""
     return SyntaxId(wire)
 
 

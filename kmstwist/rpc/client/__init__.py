@@ -1,1 +1,1 @@
-"""The client's side of an association: `association` has the table, `core` what it works on."""
+"""The client's side of an association: `association` has the table, `core` the data and methods it works on."""

@@ -1,6 +1,6 @@
 """What a client does with a server's PDUs: the actions of the association's machine.
 
-Each takes the association and what the input carried.
+Each action takes the association and the input's own data.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from kmstwist.rpc.pdu import (
 from kmstwist.rpc.status import ContextResult
 from kmstwist.rpc.syntax import NDR32, NDR64
 
-#: A response to anything we ask is far smaller, in bytes; a server that sends more is none we asked.
+#: The most bytes of a response. A response to anything we ask is far smaller; a server that sends more breaks the
+#: rules.
 MAX_RESPONSE: Final = 0x10000
 
 
@@ -49,10 +50,10 @@ def send_bind(association: ClientCore, contexts: tuple[PresentationContext, ...]
 
 
 def take_bind_ack(association: ClientCore, pdu: BindAck) -> None:
-    """Note what was accepted."""
+    """Keep the contexts that the server accepted, and the fragment size."""
     association.group = pdu.assoc_group
     association.secondary_address = pdu.secondary_address.decode("ascii", "replace")
-    # The server's sizes bound ours; one that offers less than any may is taken at the minimum.
+    # The server's sizes limit ours; if it offers less than the protocol allows, we use the minimum.
     association.fragment_size = fragment_size(pdu.max_xmit_frag, pdu.max_recv_frag)
     _accept(association, association.proposed, pdu.results)
 
@@ -63,7 +64,7 @@ def take_bind_nak(association: ClientCore, pdu: BindNak) -> None:
 
 
 def take_alter_resp(association: ClientCore, pdu: AlterContextResp) -> None:
-    """Note what else was accepted."""
+    """Keep the further contexts that the server accepted."""
     pending = association.pending.pop(pdu.call_id, None)
     if pending is None or pending.proposed is None:
         _unknown_call(association, pdu.call_id)
@@ -72,7 +73,7 @@ def take_alter_resp(association: ClientCore, pdu: AlterContextResp) -> None:
 
 
 def take_response(association: ClientCore, pdu: Response) -> None:
-    """Join the response's fragments; hand it out when the last has come."""
+    """Join the response's fragments; hand the response to the owner when the last one has arrived."""
     if pdu.call_id in association.orphaned:
         return
     pending = association.pending.get(pdu.call_id)
@@ -101,7 +102,7 @@ def take_response(association: ClientCore, pdu: Response) -> None:
 
 
 def take_fault(association: ClientCore, pdu: Fault) -> None:
-    """Hand the fault out."""
+    """Hand the fault to the owner."""
     if pdu.call_id in association.orphaned:
         return
     if association.pending.pop(pdu.call_id, None) is None:
@@ -116,18 +117,18 @@ def take_shutdown(association: ClientCore, pdu: Shutdown) -> None:
 
 
 def break_off(association: ClientCore, pdu: Pdu) -> None:
-    """The server sent what no server sends here."""
-    text = f"{type(pdu).__name__} is nothing a server may send here"
+    """End the association: the server sent a PDU that no server may send here."""
+    text = f"a server may not send {type(pdu).__name__} here"
     association.end(ServerBroke(Reason.UPSTREAM_PROTOCOL, text))
 
 
 def break_off_malformed(association: ClientCore, error: PduError) -> None:
-    """The server sent bytes that are no PDU."""
+    """End the association: the server sent bytes that are not a PDU."""
     association.end(ServerBroke(Reason.UPSTREAM_PROTOCOL, error.detail))
 
 
 def break_off_violated(association: ClientCore, breach: ServerBroke) -> None:
-    """The server sent a PDU that fits nothing we asked."""
+    """End the association: the server sent a PDU that does not match anything we asked."""
     association.end(breach)
 
 
@@ -147,7 +148,7 @@ def _accept(
             _violate(association, text)
             return
     for proposal, outcome in accepted:
-        # Feature negotiation proposes features in the place of a transfer syntax: in those no call can be made.
+        # Feature negotiation puts features in the place of a transfer syntax; such a context carries no calls.
         if outcome.transfer in (NDR32, NDR64):
             association.contexts.append(AcceptedContext(proposal, outcome.transfer == NDR64))
     association.events.append(Bound(proposed, results))

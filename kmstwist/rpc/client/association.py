@@ -1,10 +1,10 @@
 """The client's side of an association: what the gateway, the lab's clients and the probe speak with a KMS host.
 
-The same shape as `kmstwist.rpc.server`: bytes in, events and bytes out, and one machine whose table `CLIENT` is all
-that can happen; its actions are in `answers`. A client association is `idle` until `bind` is called, `binding` until
-the server has answered, `bound` while calls and alter_contexts may be made, and `closed` after the server broke the
-protocol or refused the bind. It makes one bind, as Windows clients do, and any number of calls, each known by the call
-id it was given.
+It has the same shape as `kmstwist.rpc.server`: bytes in, events and bytes out, and one machine whose table `CLIENT`
+lists everything that can happen; its actions are in `answers`. A client association is `idle` until `bind` is called,
+`binding` until the server has answered, `bound` while calls and alter_contexts may be made, and `closed` after the
+server broke the protocol or refused the bind. It makes one bind, as Windows clients do, and any number of calls, each
+identified by its call id.
 """
 
 from __future__ import annotations
@@ -47,26 +47,26 @@ from kmstwist.rpc.pdu import (
 
 
 class Start:
-    """As an input: we bind."""
+    """The input for our own bind."""
 
 
 class ClientAssociation(ClientCore):
-    """One connection's association, seen from the client. `bind` first; then `call` as often as you like."""
+    """One connection's association, on the client's side. `bind` first; then `call` as often as you like."""
 
     __slots__ = ()
 
     def __init__(self, trace: Trace | None = None) -> None:
-        """`trace` is told of every transition."""
+        """`trace` is called for every transition."""
         super().__init__(CLIENT, trace)
 
     def bind(self, contexts: Sequence[PresentationContext]) -> None:
-        """Propose these contexts. Once, and first of all; else `NoRow` is raised."""
+        """Propose these contexts. Call it once, before anything else; otherwise it raises `NoRow`."""
         if self.state is not _IDLE:
             raise NoRow("client association: a client binds once")
         self.step(Start, tuple(contexts))
 
 
-#: What can happen to a client association: our bind, a PDU of each kind, bytes that are none, a breach of the rules.
+#: What can happen to a client association: our bind, a PDU of each kind, bytes that are not a PDU, a broken rule.
 INPUTS: Final[dict[type, str]] = {
     Start: "We bind.",
     BindAck: "The server acknowledged the bind.",
@@ -75,13 +75,13 @@ INPUTS: Final[dict[type, str]] = {
     Response: "A response, or a fragment of one.",
     Fault: "A fault.",
     Shutdown: "The server wants the connection ended.",
-    PduError: "Bytes that are no PDU.",
+    PduError: "Bytes that are not a PDU.",
     ServerBroke: "The server broke the protocol in a PDU that was well-formed.",
     **dict.fromkeys((Bind, AlterContext, Request, CoCancel, Orphaned, Auth3, OtherPdu), "A PDU that no server sends."),
 }
 
 _IDLE, _BINDING, _BOUND, _CLOSED = ClientState.IDLE, ClientState.BINDING, ClientState.BOUND, ClientState.CLOSED
-#: This table is the association. What it does not name in a state is what no server may send there.
+#: This table is the association. A server may not send in a state what the table does not list for it.
 CLIENT: Final[Table[ClientState, type]] = Table(
     "client association",
     INPUTS,

@@ -1,6 +1,6 @@
-"""The client's side of an association below its rules: what it holds, and what it can be asked to do.
+"""The client's side of an association without its rules: its data, and what its owner can ask of it.
 
-`kmstwist.rpc.client.association` says what happens to a server's PDUs; the rules are in `answers`.
+The table in `kmstwist.rpc.client.association` says what happens to a server's PDUs; its actions are in `answers`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from kmstwist.rpc.pdu import (
 )
 from kmstwist.rpc.syntax import SyntaxId
 
-#: Windows numbers its calls from 2.
+#: The first call id: Windows numbers its calls from 2.
 _FIRST_CALL_ID: Final = 2
 
 
 class ClientState(StrEnum):
-    """Where a client association is."""
+    """The state of a client association."""
 
     IDLE = "idle"
     BINDING = "binding"
@@ -40,7 +40,10 @@ class ClientState(StrEnum):
 
 
 class PendingCall:
-    """A call or alter_context we wait for: `proposed` is what an alter_context proposed, `partial` a response begun."""
+    """A call or alter_context that waits for its answer.
+
+    `proposed` is what an alter_context proposed, `partial` a response of which fragments are missing.
+    """
 
     __slots__ = ("ndr64", "partial", "proposed")
 
@@ -51,7 +54,7 @@ class PendingCall:
 
 
 class ClientCore(Endpoint[ClientState, ClientEvent]):
-    """What a client association holds and does by itself."""
+    """A client association's data, and the methods that do not depend on what the server sends."""
 
     __slots__ = (
         "contexts",
@@ -72,12 +75,12 @@ class ClientCore(Endpoint[ClientState, ClientEvent]):
         self.fragment_size = MAX_FRAGMENT
         self.next_call_id = _FIRST_CALL_ID
         self.pending: dict[int, PendingCall] = {}
-        #: Calls given up; the server may have answered before it knew.
+        #: Calls that were given up; the server may still answer them.
         self.orphaned: set[int] = set()
         self.proposed: tuple[PresentationContext, ...] = ()
 
     def alter(self, contexts: Sequence[PresentationContext]) -> int:
-        """Propose further contexts on the bound association; the id by which a fault would name it."""
+        """Propose further contexts on the bound association. Returns the call id, by which a fault would name it."""
         proposed = tuple(contexts)
         call_id = self.next_call_id
         self.next_call_id = call_id % 0xFFFFFFFF + 1
@@ -93,7 +96,7 @@ class ClientCore(Endpoint[ClientState, ClientEvent]):
         return None
 
     def receive_data(self, data: bytes) -> list[ClientEvent]:
-        """Take bytes from the connection; the events they amount to. Never raises, and does nothing once it is over."""
+        """Take bytes from the connection and return their events. Never raises; once it is over, it does nothing."""
         if self.state is ClientState.BOUND and not self._reader.data:
             response = whole_response(data)
             if response is not None:
@@ -103,7 +106,7 @@ class ClientCore(Endpoint[ClientState, ClientEvent]):
         return super().receive_data(data)
 
     def call(self, context: AcceptedContext, opnum: int, stub: bytes) -> int:
-        """Make a call on an accepted context; the call id that its answer will carry."""
+        """Make a call on an accepted context. Returns the call id that its answer will carry."""
         call_id = self.next_call_id
         self.next_call_id = call_id % 0xFFFFFFFF + 1
         self.pending[call_id] = PendingCall(context.ndr64)
@@ -117,7 +120,7 @@ class ClientCore(Endpoint[ClientState, ClientEvent]):
         return call_id
 
     def orphan(self, call_id: int) -> None:
-        """Give a call up: its answer, should one come, is not wanted (C706 12.6.4.8; [MS-RPCE] 3.3.1.5.10)."""
+        """Give a call up; an answer that still arrives is dropped (C706 12.6.4.8; [MS-RPCE] 3.3.1.5.10)."""
         if self.pending.pop(call_id, None) is not None:
             self.orphaned.add(call_id)
             self.send(Orphaned(call_id))
@@ -129,11 +132,11 @@ class ClientCore(Endpoint[ClientState, ClientEvent]):
 
     @property
     def buffered(self) -> int:
-        """Bytes held of fragments and responses that are not complete."""
+        """How many bytes of incomplete fragments and responses are held."""
         partials = [call.partial for call in self.pending.values() if call.partial is not None]
         return self._reader.pending + sum(len(partial.stub) for partial in partials)
 
     def end(self, event: ClientEvent) -> None:
-        """Tell the owner that the association is over; nothing more is taken from the connection."""
+        """Tell the owner that the association is over; further bytes from the connection are ignored."""
         self.pending.clear()
         self.close(event)

@@ -19,7 +19,7 @@ class AcceptedContext:
 
 @dataclass(slots=True)
 class Bound:
-    """The server acknowledged the bind (or an alter_context): results in the order proposed."""
+    """The server acknowledged the bind (or an alter_context); results are in the order proposed."""
 
     proposed: tuple[PresentationContext, ...]
     results: tuple[ContextOutcome, ...]
@@ -27,14 +27,14 @@ class Bound:
 
 @dataclass(slots=True)
 class BindRejected:
-    """The server refused the bind whole, with this p_reject_reason_t."""
+    """The server refused the whole bind, with this p_reject_reason_t."""
 
     reject_reason: int
 
 
 @dataclass(slots=True)
 class ResponseReceived:
-    """The whole response to a call; its stub is encoded as `ndr64` and `little_endian` say."""
+    """The whole response to a call; `ndr64` and `little_endian` say how its stub is encoded."""
 
     call_id: int
     stub: bytes
@@ -58,7 +58,7 @@ class ShutdownRequested:
 
 @dataclass(slots=True)
 class ServerBroke:
-    """The server broke the protocol; the association is over and the connection of no more use."""
+    """The server broke the protocol; the association is over, and the connection can be closed."""
 
     reason: Reason
     detail: str

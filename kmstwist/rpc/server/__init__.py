@@ -1,1 +1,1 @@
-"""The server's side of an association: `association` has the table, `core` what it works on."""
+"""The server's side of an association: `association` has the table, `core` the data and methods it works on."""

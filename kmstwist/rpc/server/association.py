@@ -1,25 +1,25 @@
 """The server's side of an association: bytes in, events and bytes out (C706 chapter 11, 12.6; [MS-RPCE] 3.3.3).
 
-Why it has this shape. What a server answers depends on two things only: whether the connection is bound, and the PDU.
-So the association is one machine of three states (`unbound`, `bound`, `closed`) whose inputs are the kinds of PDU, and
-`SERVER` is all of it: a reader finds what happens to an alter_context before a bind by looking for that line.
-What may vary *within* a line (a context list that is refused, a fragment that does not fit its call) is decided by the
-action named there, which may step the machine by the two inputs that no PDU stands for: `Accepted` and `Refusal`.
-The actions are in three files: `binding` (contexts), `requests` (calls) and `refusals` (what has no place here).
+Why it has this shape: what a server answers depends only on whether the connection is bound, and on the PDU. So the
+association is one machine whose inputs are the kinds of PDU, and the table `SERVER` is all of it: to find out what
+happens to an alter_context before a bind, look for that line. What varies *within* a line (a context list that is
+refused, a fragment that does not fit its call) is decided by the action named there; the action may step the machine by
+inputs that are not PDUs, such as `Accepted` and `Refusal`. The actions are in four files: `binding` (contexts),
+`requests` (calls), `refusals` (PDUs that a client may not send) and `ending` (half-closed connections).
 
-The rules are C706's; where Windows and Samba agree on something else, theirs, and the action says so:
+The rules are C706's. Where Windows and Samba agree on another rule, that one applies, and the action says so:
 
 - Only a whole bind is ever refused with bind_nak; everything else that breaks the protocol is answered with a fault,
   most with nca_s_proto_error, and the connection is closed ([MS-RPCE] 3.3.3 and 3.3.3.5.1; observed).
-- A fault names its call's context only where the call had one; the flag "did not execute" is set where the call was
-  refused before its fragments were complete or its operation known (C706 12.6.3.1, PFC_DID_NOT_EXECUTE; observed).
-- A cancel is a hint and changes nothing; an orphaned call is executed and its answer dropped. Neither does anything
-  to a call whose fragments are still arriving (observed).
+- A fault names its call's context only if the call had one. The flag "did not execute" is set if the call was refused
+  before its fragments were complete or its operation known (C706 12.6.3.1, PFC_DID_NOT_EXECUTE; observed).
+- A cancel is a hint and changes nothing; an orphaned call is executed and its answer dropped. Neither affects a call
+  whose fragments are still arriving (observed).
 
-"Observed" is what Windows does as Samba's suite `samba.tests.dcerpc.raw_protocol` records it; `tests/system` runs it.
+"Observed" means: Samba's suite `samba.tests.dcerpc.raw_protocol` records that Windows does so; `tests/system` runs it.
 
-No bytes and no order of bytes make this module raise: that is tested, and fuzzed. Management calls are answered here;
-all others are handed out as events and answered whenever their executor is done.
+This module never raises, whatever the bytes and their order: tests and a fuzzer hold it to that. Management calls are
+answered here; all other calls become events, and are answered when whoever executes them is done.
 """
 
 from __future__ import annotations
@@ -60,23 +60,23 @@ from kmstwist.rpc.server.requests import note_orphan, receive_request
 
 
 class ServerAssociation(ServerCore):
-    """One connection's association. Feed it with `receive_data`, act on the events, send what `data_to_send` gives."""
+    """One connection's association. Feed it with `receive_data`, act on the events, send what `data_to_send` has."""
 
     __slots__ = ()
 
     def __init__(self, server: RpcServer, secondary_address: str, client: str = "", trace: Trace | None = None) -> None:
         """`secondary_address` is the port the client connected to, as text (C706 12.6.3.1, port_any_t).
 
-        `client` is what its machine is known by, its IP address over TCP; it may be set until the bind comes. `trace`
-        is told of every transition.
+        `client` identifies the client's machine: over TCP, its IP address; it may be set until the bind arrives.
+        `trace` is called for every transition.
         """
         super().__init__(SERVER, server, secondary_address, client, trace)
 
 
-#: What can happen to an association: a PDU of each kind, bytes that are none, and two conclusions of our own.
+#: What can happen to an association: a PDU of each kind, bytes that are not a PDU, and conclusions of our own.
 INPUTS: Final[dict[type, str]] = {
     Bind: "A bind has arrived.",
-    KnownBind: "A bind has arrived that was acknowledged before, byte for byte.",
+    KnownBind: "A bind has arrived that equals, byte for byte, one acknowledged before.",
     Accepted: "The bind's context list was in order, and it has been acknowledged.",
     AlterContext: "An alter_context has arrived.",
     Request: "A request, or a fragment of one, has arrived.",
@@ -90,7 +90,7 @@ INPUTS: Final[dict[type, str]] = {
     Fault: "A fault, a server's PDU.",
     Auth3: "A third authentication leg has arrived.",
     OtherPdu: "A PDU has arrived that has no meaning on a connection.",
-    PduError: "Bytes have arrived that are no PDU.",
+    PduError: "Bytes have arrived that are not a PDU.",
     Refusal: "The client broke a rule; the answer says which.",
     EndOfInput: "The client has ended its side of the connection, and still reads.",
     Finished: "The last call of a client that has nothing more to send is answered.",
@@ -98,7 +98,7 @@ INPUTS: Final[dict[type, str]] = {
 
 _UNBOUND, _BOUND = ServerState.UNBOUND, ServerState.BOUND
 _FINISHING, _CLOSED = ServerState.FINISHING, ServerState.CLOSED
-#: This table is the association. What it does not name in a state is what no client may send there.
+#: This table is the association. A client may not send in a state what the table does not list for it.
 SERVER: Final[Table[ServerState, type]] = Table(
     "server association",
     INPUTS,

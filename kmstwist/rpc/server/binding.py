@@ -2,7 +2,7 @@
 
 Only a bind is ever answered with bind_nak; an alter_context that breaks a rule is answered with a fault, and both end
 the association ([MS-RPCE] 3.3.3: errors are handled "by closing the connection or sending a bind_nak/fault PDU").
-What is accepted of a context list is `kmstwist.rpc.server.contexts`' to say.
+`kmstwist.rpc.server.contexts` decides which contexts of a list are accepted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from kmstwist.rpc.status import FaultStatus, RejectReason
 
 
 def negotiate_bind(association: ServerCore, pdu: Bind) -> None:
-    """Acknowledge a bind, or refuse it whole (C706 12.6.4.3 to 12.6.4.5)."""
+    """Acknowledge a bind, or refuse it as a whole (C706 12.6.4.3 to 12.6.4.5)."""
     server = association.server
     if not server.groups.may_join(pdu.assoc_group, association.client):
         text = f"the client has no association group {pdu.assoc_group}"
@@ -51,7 +51,7 @@ def negotiate_bind(association: ServerCore, pdu: Bind) -> None:
     association.contexts = outcome.accepted
     association.features = features = outcome.features or 0
     association.fragment_size = size = fragment_size(pdu.max_xmit_frag, pdu.max_recv_frag)
-    # The two capabilities a bind may ask for are echoed, nothing else of its flags ([MS-RPCE] 2.2.2.3; C706 12.6.3.1).
+    # Of a bind's flags, only the two capabilities it may ask for are echoed ([MS-RPCE] 2.2.2.3; C706 12.6.3.1).
     flags = WHOLE | pdu.flags & SUPPORT_HEADER_SIGN | _multiplex(association, pdu, outcome)
     address = association.secondary_address
     ack = encode(BindAck(pdu.call_id, outcome.outcomes, size, size, group or 0, address, flags))
@@ -66,7 +66,7 @@ def negotiate_bind(association: ServerCore, pdu: Bind) -> None:
 
 
 def acknowledge_known(association: ServerCore, known: KnownBind, call_id: bytes) -> None:
-    """Acknowledge a bind as it was acknowledged before, in a group of its own."""
+    """Acknowledge a bind as its equal was acknowledged before, in a group of its own."""
     association.group = group = association.server.groups.join(0, association.client) or 0
     association.contexts = known.contexts
     association.features = known.features
@@ -77,8 +77,8 @@ def acknowledge_known(association: ServerCore, known: KnownBind, call_id: bytes)
 
 
 def alter(association: ServerCore, pdu: AlterContext) -> None:
-    """Add contexts to the association (C706 12.6.4.1). Fragment sizes and group in it mean nothing, as in Windows."""
-    # An empty list is judged before a verifier, a list that is wrong in itself after it, as Samba does.
+    """Add contexts to the association (C706 12.6.4.1). Its fragment sizes and group are ignored, as Windows does."""
+    # As in Samba: an empty list is refused before the verifier is checked, a list with an error in it after that.
     if pdu.auth is not None and pdu.contexts:
         fault = Fault(pdu.call_id, 0, FaultStatus.ACCESS_DENIED, flags=WHOLE | DID_NOT_EXECUTE)
         association.step(Refusal, Refusal(fault, Reason.RPC_AUTHENTICATION, describe_authentication(pdu.auth)))
@@ -89,7 +89,7 @@ def alter(association: ServerCore, pdu: AlterContext) -> None:
         fault = Fault(pdu.call_id, 0, FaultStatus.NCA_PROTOCOL_ERROR, flags=WHOLE | DID_NOT_EXECUTE)
         association.step(Refusal, Refusal(fault, Reason.RPC_BAD_CONTEXT_LIST, str(error)))
         return
-    # Other associations may have the same ones.
+    # A new mapping: other associations may share the old one.
     association.contexts = {**association.contexts, **outcome.accepted}
     size = association.fragment_size
     flags = WHOLE | pdu.flags & SUPPORT_HEADER_SIGN | _multiplex(association, pdu, outcome)
@@ -98,15 +98,15 @@ def alter(association: ServerCore, pdu: AlterContext) -> None:
 
 
 def reject_second_bind(association: ServerCore, pdu: Bind) -> None:
-    """One bind a connection: a second is refused and ends it, as Windows and Samba do."""
+    """Refuse a second bind and end the connection, as Windows and Samba do: a connection has one bind."""
     association.send(BindNak(pdu.call_id, RejectReason.NOT_SPECIFIED))
     association.end(Reason.RPC_SECOND_BIND, "a second bind on a bound connection")
 
 
 def _multiplex(association: ServerCore, pdu: Bind, outcome: Negotiation) -> int:
-    """Agree on concurrent multiplexing if the client asks for it; the flag to answer with.
+    """Agree on concurrent multiplexing if the client asks for it. Returns the flag to answer with.
 
-    As Samba does: by the PDU that adds a context, which need not be the bind; later PDUs are told that it is so.
+    As in Samba, the first PDU that adds a context decides, which need not be the bind; later answers repeat the flag.
     """
     if pdu.flags & CONC_MPX and (outcome.accepted or association.multiplexed):
         association.multiplexed = True
@@ -121,7 +121,7 @@ def _reject(association: ServerCore, pdu: Bind, reject: RejectReason, reason: Re
 def authentication_rejection(auth: AuthVerifier) -> RejectReason:
     """The bind_nak reason for a verifier ([MS-RPCE] 2.2.2.5, 3.3.1.5.2).
 
-    Observed of Windows: levels that do not exist, or need no verifier, are not blamed on the type.
+    Observed in Windows: for a level that does not exist, or needs no verifier, the reason given is not the type.
     """
     return RejectReason.AUTHENTICATION_TYPE_NOT_RECOGNIZED if 2 <= auth.level <= 6 else RejectReason.NOT_SPECIFIED
 

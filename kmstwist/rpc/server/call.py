@@ -1,8 +1,8 @@
 """One call on the server's side, and its one answer.
 
-A call that has arrived whole is executing until it is answered, or orphaned by its client, or its connection ends.
-After any of these an answer has nowhere to go, and the machine below drops it: whoever executes the call need not
-know what became of the client.
+A call that has arrived whole is executing until it is answered, its client orphans it, or its connection ends. After
+that, an answer has nowhere to go, and the machine below drops it: whoever executes the call need not know what happened
+to the client.
 
 A `maybe` call (PFC_MAYBE, C706 12.6.3.1) is executed and never answered.
 """
@@ -18,7 +18,7 @@ from kmstwist.rpc.server.contexts import BoundContext
 
 
 class CallState(StrEnum):
-    """Where a call is."""
+    """The state of a call."""
 
     EXECUTING = "executing"
     ANSWERED = "answered"
@@ -35,14 +35,14 @@ class CallInput(StrEnum):
 class Call(Machine[CallState, CallInput]):
     """A call to execute, as the association's `CallReceived` event carries it.
 
-    `stub` is the whole request stub, encoded as `ndr64` and `little_endian` say; `object` an object UUID's 16 bytes or
-    None. The answer goes back through the association: `association.respond(call, stub)` or `.fault(call, status)`.
+    `stub` is the whole request stub; `ndr64` and `little_endian` say how it is encoded. `object` is the 16 bytes of an
+    object UUID, or None. Answer through the association: `association.respond(call, stub)` or `.fault(call, status)`.
     """
 
     __slots__ = ("call_id", "context", "context_id", "little_endian", "maybe", "ndr64", "object", "opnum", "stub")
 
     def __init__(self, request: Request, context: BoundContext, stub: bytes) -> None:
-        # What `Machine` has, set here: there is a call for each connection.
+        # The attributes of `Machine`, set here without a call to its `__init__`, since every connection makes a call.
         self.table, self.state, self.trace = CALL, CallState.EXECUTING, None
         self.call_id = request.call_id
         self.context_id = request.context_id
@@ -63,8 +63,8 @@ class Call(Machine[CallState, CallInput]):
 CALL: Final[Table[CallState, CallInput]] = Table(
     "call",
     {
-        CallInput.ANSWER: "The call has been executed; its response or fault is sent, if it was executing until now.",
-        CallInput.ORPHAN: "The client wants no answer any more: an orphaned PDU, or the connection's end.",
+        CallInput.ANSWER: "The call has been executed; its response or fault is sent if it was still executing.",
+        CallInput.ORPHAN: "The client no longer wants an answer: an orphaned PDU, or the end of the connection.",
     },
     [
         # state, input, next state, what is done

@@ -1,18 +1,18 @@
-"""What a server accepts of a bind or alter_context: presentation contexts and features.
+"""Which presentation contexts and features of a bind or alter_context a server accepts.
 
 Rules and their sources, as Windows and Samba apply them:
 
-- A context is accepted in the first transfer syntax proposed that we know (NDR32 or NDR64); an unknown interface or no
-  known transfer syntax is refused for that context alone, with a null syntax in its result (C706 12.6.4.4).
-- An interface is accepted once a PDU. A Windows client proposes NDR32 and NDR64 as two contexts of the same interface
-  and uses the one that is accepted; the other is refused with "proposed transfer syntaxes not supported"
+- A context is accepted in the first proposed transfer syntax that we know (NDR32 or NDR64). For an unknown interface,
+  or without a known transfer syntax, that context alone is refused, with a null syntax in its result (C706 12.6.4.4).
+- A PDU gets each interface accepted once. A Windows client proposes NDR32 and NDR64 as two contexts of the same
+  interface and uses the one that is accepted; the other is refused with "proposed transfer syntaxes not supported"
   ([MS-RPCE] 3.3.1.5.6).
 - A context id keeps its meaning for the life of the association: naming it again with another interface or transfer
   syntax is a protocol error (C706 12.6.3.1, p_cont_id).
 - An empty context list, or a context without a transfer syntax, is a protocol error (C706 12.6.3.1: both lists have
   at least one element).
-- Bind time features are asked for as the first transfer syntax of a context, whatever its interface, in a bind only;
-  the answer is negotiate_ack with the bits that both sides know. Asked for twice they are a protocol error
+- A client asks for bind time features by the first transfer syntax of a context, whatever its interface, in a bind
+  only; the answer is negotiate_ack with the bits that both sides know. Asking for them twice is a protocol error
   ([MS-RPCE] 3.3.1.5.3).
 """
 
@@ -33,11 +33,11 @@ from kmstwist.rpc.syntax import (
     feature_bits,
 )
 
-#: Contexts one association may hold; a client that needs more has lost count.
+#: The most contexts that one association may hold; no client needs so many.
 MAX_CONTEXTS: Final = 64
 SUPPORTED_FEATURES: Final = FEATURE_SECURITY_CONTEXT_MULTIPLEXING | FEATURE_KEEP_CONNECTION_ON_ORPHAN
 
-#: Acceptance in each transfer syntax, by the syntax's wire form (bytes remember their hash; that is what counts here).
+#: Acceptance in each transfer syntax, by the syntax's wire form: bytes cache their hash, which makes the look-up fast.
 _TRANSFERS: Final = {syntax.wire: ContextOutcome(ContextResult.ACCEPTANCE, 0, syntax) for syntax in (NDR32, NDR64)}
 _FEATURES: Final = tuple(ContextOutcome(ContextResult.NEGOTIATE_ACK, bits) for bits in range(SUPPORTED_FEATURES + 1))
 _NO_INTERFACE: Final = ContextOutcome(ContextResult.PROVIDER_REJECTION, ProviderReason.ABSTRACT_SYNTAX_NOT_SUPPORTED)
@@ -46,12 +46,12 @@ _NO_ROOM: Final = ContextOutcome(ContextResult.PROVIDER_REJECTION, ProviderReaso
 
 
 class ContextListError(Exception):
-    """A context list that breaks the protocol as a whole: a bind_nak, or a fault for an alter_context."""
+    """A context list that breaks the protocol: it is answered with a bind_nak, or a fault for an alter_context."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundContext:
-    """An accepted context: calls on it are this interface's, encoded in this transfer syntax."""
+    """An accepted context: calls on it belong to this interface and are encoded in this transfer syntax."""
 
     interface: Interface
     ndr64: bool
@@ -59,7 +59,7 @@ class BoundContext:
 
 @dataclass(slots=True)
 class Negotiation:
-    """The outcome of one bind or alter_context: results in the order proposed, the new contexts, agreed features."""
+    """The outcome of one bind or alter_context: results in the order proposed, new contexts, agreed features."""
 
     outcomes: tuple[ContextOutcome, ...]
     accepted: dict[int, BoundContext] = field(default_factory=dict)
@@ -73,9 +73,9 @@ def negotiate(
     *,
     features_allowed: bool,
 ) -> Negotiation:
-    """Judge a context list against the interfaces offered and the contexts already bound on the association.
+    """Check a context list against the interfaces offered and the contexts already bound on the association.
 
-    Raises `ContextListError` where the list breaks the protocol as a whole.
+    Raises `ContextListError` if the list breaks the protocol.
     """
     if not proposed:
         raise ContextListError("the context list is empty")

@@ -1,6 +1,6 @@
-"""The server's side of an association below its rules: what it holds, and what it can do.
+"""The server's side of an association without its rules: its data, and the methods that its actions call.
 
-`kmstwist.rpc.server.association` says when which of it is done; the rules are in `binding`, `requests` and `refusals`.
+The table in `kmstwist.rpc.server.association` says what is done when; the actions are in the files beside it.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ from kmstwist.rpc.server.groups import AssociationGroups
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one server allows, all sizes in bytes.
+    """The limits of one server; all sizes are in bytes.
 
-    `max_request` bounds the stub of one request in fragments (4 MiB is Windows' and Samba's own bound),
-    `max_reassembly` those of all connections together, `max_calls` the calls under way on one multiplexed connection.
+    `max_request` limits the stub of one request in fragments (4 MiB is the limit of Windows and Samba),
+    `max_reassembly` the stubs of all connections together, `max_calls` the calls under way on one multiplexed
+    connection.
     """
 
     max_request: int = 0x400000
@@ -51,11 +52,11 @@ class Limits:
 
 @dataclass(slots=True)
 class RpcServer:
-    """What all associations of one server share: its interfaces, limits, groups and counters."""
+    """What the associations of one server share: its interfaces, limits, groups and counters."""
 
     interfaces: tuple[Interface, ...]
     limits: Limits = field(default_factory=Limits)
-    #: Which Windows the server behaves as, where one differs from another.
+    #: Which version of Windows the server behaves like, where versions differ.
     windows: WindowsVersion = NEWEST_WINDOWS
     groups: AssociationGroups = field(default_factory=AssociationGroups)
     statistics: mgmt.Statistics = field(default_factory=mgmt.Statistics)
@@ -73,7 +74,7 @@ class RpcServer:
 
 
 class ServerState(StrEnum):
-    """Where an association is."""
+    """The state of an association."""
 
     UNBOUND = "unbound"
     BOUND = "bound"
@@ -82,15 +83,15 @@ class ServerState(StrEnum):
 
 
 class Accepted:
-    """As an input: the bind's context list was in order, and it has been acknowledged."""
+    """The input for an acknowledged bind: its context list was in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownBind:
-    """As an input: a bind came that was acknowledged before, byte for byte but for its call id.
+    """The input for a bind that equals one acknowledged before in every byte except those of its call id.
 
-    A site's clients send the same few, so what was negotiated then is kept: the contexts (nobody changes them), and
-    the bind_ack in three parts, between which stand the call id and the group.
+    A site's clients send few different binds, so the outcome of each negotiation is kept: the contexts, which are not
+    changed afterwards, and the bind_ack in three parts. The call id and the group go between the parts.
     """
 
     contexts: dict[int, BoundContext]
@@ -100,21 +101,21 @@ class KnownBind:
     ack: tuple[bytes, bytes, bytes]
 
 
-#: So many binds are known at most, of so many bytes: a list of its own for each connection is somebody's plaything.
+#: The most binds that are kept, and the most bytes of one, so that a client that varies its bind cannot fill memory.
 _KNOWN_BINDS: Final = 256
 _LONGEST_KNOWN: Final = 512
 
 
 class EndOfInput:
-    """As an input: the client has ended its side of the connection."""
+    """The input for a client that has ended its side of the connection."""
 
 
 class Finished:
-    """As an input: the last call of a client that has nothing more to send is answered."""
+    """The input for the answer to the last call of a client that has nothing more to send."""
 
 
 class Refusal(NamedTuple):
-    """As an input: the client broke a rule. It is answered, and the association ends."""
+    """The input for a broken rule: the client is answered, and the association ends."""
 
     answer: BindNak | Fault
     reason: Reason
@@ -122,7 +123,7 @@ class Refusal(NamedTuple):
 
 
 class ServerCore(Endpoint[ServerState, Event]):
-    """What an association holds, and what the machine's actions are made of."""
+    """An association's data, and the methods that the machine's actions call."""
 
     __slots__ = (
         "altered",
@@ -156,29 +157,29 @@ class ServerCore(Endpoint[ServerState, Event]):
         self.fragment_size = MAX_FRAGMENT
         self.group: int | None = None
         self.multiplexed = False
-        #: What came in place of the first PDU, in one piece; empty once there is an answer.
+        #: The bytes that arrived in place of the first PDU, in one piece; empty once they are answered.
         self.bind = b""
-        #: Calls answered, with a response or a fault, those of the management interface included.
+        #: Calls answered with a response or a fault, including those of the management interface.
         self.answered = 0
-        #: Times that contexts were added.
+        #: How often contexts were added.
         self.altered = 0
         self.contexts: dict[int, BoundContext] = {}
         self.calls: dict[int, Call] = {}
-        #: The request of which fragments are missing: one at a time is received.
+        #: The request of which fragments are missing; only one is received at a time.
         self.incoming: PartialStub[Request] | None = None
 
     @property
     def buffered(self) -> int:
-        """Bytes held of fragments and requests that are not complete."""
+        """How many bytes of incomplete fragments and requests are held."""
         return self._reader.pending + (0 if self.incoming is None else len(self.incoming.stub))
 
     @property
     def over(self) -> bool:
-        """Whether the association is over: when what there is to send is sent, the connection is to be closed."""
+        """Whether the association is over: the connection is to be closed once the remaining bytes are sent."""
         return self.state is ServerState.CLOSED
 
     def receive_data(self, data: bytes) -> list[Event]:
-        """Take bytes from the connection; the events they amount to. Never raises, and does nothing once it is over."""
+        """Take bytes from the connection and return their events. Never raises; once it is over, it does nothing."""
         if self.state is ServerState.UNBOUND:
             known = self.server.known_binds.get(self._key(data))
             if known is not None and not self._reader.pending:
@@ -197,7 +198,7 @@ class ServerCore(Endpoint[ServerState, Event]):
         return super().receive_data(data)
 
     def know_bind(self, known: KnownBind) -> None:
-        """Have the same bind acknowledged in the same way from now on; if it came whole, alone, and little-endian."""
+        """Acknowledge equal binds in the same way from now on, if this one arrived whole, alone and little-endian."""
         data, self.bind = self.bind, b""
         size = len(data)
         if HEADER_SIZE <= size <= _LONGEST_KNOWN and size == int.from_bytes(data[8:10], "little") and data[4] & 0xF0:
@@ -207,13 +208,13 @@ class ServerCore(Endpoint[ServerState, Event]):
             binds[self._key(data)] = known
 
     def _key(self, data: bytes) -> bytes:
-        # The port is in the acknowledgement.
+        # The acknowledgement contains the port.
         return self.secondary_address + data[:12] + data[16:]
 
     def end_of_input(self) -> list[Event]:
-        """The client has nothing more to send, and still reads: calls under way are answered, then it is over.
+        """The client has nothing more to send, but still reads: calls under way are answered, then it is over.
 
-        `Ended` is among the events where nothing was under way; else `over` says when it is.
+        If no call was under way, the events contain `Ended`; otherwise ask `over`.
         """
         events = self.events = []
         self.step(EndOfInput)
@@ -251,7 +252,7 @@ class ServerCore(Endpoint[ServerState, Event]):
         self._finish(call)
 
     def connection_lost(self) -> None:
-        """The connection is gone: leave the group, drop what was half received and all answers still to come."""
+        """The connection is gone: leave the group, drop incomplete requests and all answers that are still to come."""
         if self.calls or self.incoming is not None:
             self.drop_calls()
         if self.group is not None:
@@ -264,7 +265,7 @@ class ServerCore(Endpoint[ServerState, Event]):
         self.step(type(pdu), pdu)
 
     def put(self, fragment: bytes) -> None:
-        """Put a PDU on the connection, and count it."""
+        """Queue an encoded PDU for sending, and count it."""
         self.server.statistics.packets_out += 1
         self.unsent.append(fragment)
 
@@ -273,18 +274,18 @@ class ServerCore(Endpoint[ServerState, Event]):
         self.events.append(Refused(reason, detail))
 
     def end(self, reason: Reason, detail: str) -> None:
-        """Tell the owner to close the connection; nothing more is taken from it, and nothing held for it."""
+        """Tell the owner to close the connection; ignore further bytes from it, and drop those that are held."""
         self.drop_calls()
         self.close(Ended(reason, detail))
 
     def forget_incoming(self) -> None:
-        """No request is incomplete any more; its bytes count no longer."""
+        """Drop the incomplete request, and stop counting its bytes."""
         if self.incoming is not None:
             self.server.reassembling -= len(self.incoming.stub)
             self.incoming = None
 
     def drop_calls(self) -> None:
-        """Nobody waits for an answer any more."""
+        """Drop the answers to all calls under way: nobody waits for them any more."""
         for call in self.calls.values():
             call.step(CallInput.ORPHAN)
         self.calls.clear()

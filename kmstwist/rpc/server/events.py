@@ -11,21 +11,21 @@ from kmstwist.rpc.server.call import Call
 
 @dataclass(slots=True)
 class CallReceived:
-    """A call arrived whole: execute it, then `respond` or `fault`."""
+    """A whole call has arrived: execute it, then `respond` or `fault`."""
 
     call: Call
 
 
 @dataclass(slots=True)
 class CallOrphaned:
-    """The client wants no answer to this call any more."""
+    """The client no longer wants an answer to this call."""
 
     call: Call
 
 
 @dataclass(slots=True)
 class Refused:
-    """Something was refused, and the client told; the association goes on."""
+    """Something was refused, and the client was told; the association goes on."""
 
     reason: Reason
     detail: str
@@ -33,7 +33,7 @@ class Refused:
 
 @dataclass(slots=True)
 class Ended:
-    """The association is over: send what there is to send, then close the connection."""
+    """The association is over: send the remaining bytes, then close the connection."""
 
     reason: Reason
     detail: str

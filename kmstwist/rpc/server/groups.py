@@ -1,9 +1,8 @@
-"""Association groups: the connections of one client process that belong together (C706 12.6.4.3,
-assoc_group_id; [MS-RPCE] 3.3.1.5.7 says association for it).
+"""Association groups: the connections of one client process that belong together (C706 12.6.4.3, assoc_group_id).
 
-A bind with group id 0 makes a group, one with a known id joins it if it comes from the same machine, and a group is
-gone with its last connection. No context handle or other state is shared here (KMS has none), so a group is its machine
-and its count of connections.
+[MS-RPCE] 3.3.1.5.7 calls a group an association. A bind with group id 0 makes a group; a bind with a known id joins
+that group if it comes from the same machine; a group ends with its last connection. KMS shares no context handle or
+other state in a group, so a group is only its machine and its number of connections.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ class _Group:
 
 
 class AssociationGroups:
-    """The groups of one server. Memory is bounded by the number of open connections."""
+    """The groups of one server: never more than there are open connections."""
 
     def __init__(self, first_id: int = 0x1000) -> None:
-        """`first_id` (non-zero) is the id the first group gets; a server takes a random one so that ids of before a
-        restart are not taken for its own."""
+        """`first_id` (non-zero) is the id of the first group. A server takes a random one, so that it does not mistake
+        an id from before its restart for one of its own."""
         self._next = first_id & _HIGHEST_ID or 1
         self._groups: dict[int, _Group] = {}
 
@@ -35,8 +34,8 @@ class AssociationGroups:
     def may_join(self, group: int, client: str = "") -> bool:
         """Whether a connection from `client` may belong to this group.
 
-        It may not where the group is not 0 and either not known or another machine's, which over TCP is told by its
-        address ([MS-RPCE] 3.3.1.5.7).
+        It may not if the group is not 0 and is either unknown or belongs to another machine, which over TCP is
+        recognised by its address ([MS-RPCE] 3.3.1.5.7).
         """
         if group == 0:
             return True
@@ -44,7 +43,7 @@ class AssociationGroups:
         return known is not None and known.client == client
 
     def join(self, group: int, client: str = "") -> int | None:
-        """The id of the group that a connection from `client` now belongs to; None where it may not."""
+        """The id of the group that a connection from `client` now belongs to; None if it may not join."""
         groups = self._groups
         if group == 0:
             group = self._next

@@ -1,4 +1,4 @@
-"""What a server answers to what no client may send here: the actions of the association's machine that end it."""
+"""What a server answers to a PDU that a client may not send: the machine's actions that end the association."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from kmstwist.rpc.status import FaultStatus, RejectReason
 
 
 def fault_not_bound(association: ServerCore, pdu: AlterContext | Request) -> None:
-    """A PDU that needs a bound association came before the bind ([MS-RPCE] 3.3.3, state ESTABLISHED)."""
+    """Fault a PDU that needs a bound association but came before the bind ([MS-RPCE] 3.3.3, state ESTABLISHED)."""
     association.send(Fault(pdu.call_id, 0, FaultStatus.NCA_PROTOCOL_ERROR, flags=WHOLE | DID_NOT_EXECUTE))
     name = "alter_context" if isinstance(pdu, AlterContext) else "request"
     association.end(Reason.RPC_NOT_BOUND, f"{name} before any bind")
 
 
 def end_foreign(association: ServerCore, pdu: Pdu) -> None:
-    """No answer: there is none to a server's PDU, and rpc_auth_3 is never answered ([MS-RPCE] 2.2.2.10)."""
-    association.end(Reason.RPC_UNEXPECTED_PDU, f"{type(pdu).__name__} is nothing a client may send here")
+    """End the association without an answer, which neither a server's PDU nor rpc_auth_3 has ([MS-RPCE] 2.2.2.10)."""
+    association.end(Reason.RPC_UNEXPECTED_PDU, f"a client may not send {type(pdu).__name__} here")
 
 
 def reject_malformed(association: ServerCore, error: PduError) -> None:
-    """Before a bind, whatever is of another version, RPC or not, gets a bind_nak that names the version spoken.
+    """Before a bind, answer bytes of another version, RPC or not, with a bind_nak that names the version spoken.
 
-    Observed of Windows, whose answers to a DNS question and an SMB negotiation are what nmap tells its RPC servers by.
-    It is the answer to a bind, too, whose verifier does not fit ([MS-RPCE] 2.2.2.5); one too short gets another one.
+    Observed in Windows: nmap recognises its RPC servers by their answers to a DNS question and an SMB negotiation. A
+    bind whose verifier does not fit gets this answer too ([MS-RPCE] 2.2.2.5); a bind that is too short gets another
+    reason.
     """
     verifier_of_a_bind = error.ptype == PacketType.BIND and error.reason is Reason.RPC_AUTHENTICATION
     if verifier_of_a_bind or error.reason in (Reason.RPC_VERSION, Reason.RPC_NOT_RPC):
@@ -45,14 +46,14 @@ def reject_malformed(association: ServerCore, error: PduError) -> None:
 
 
 def answer_malformed(association: ServerCore, error: PduError) -> None:
-    """Say what can be said to bytes that are no PDU: nothing, unless they began as a bind or a request."""
+    """Answer bytes that are not a PDU, if they began as a bind or a request; otherwise only end the association."""
     if error.ptype == PacketType.BIND and error.reason is not Reason.RPC_NOT_RPC:
         association.send(BindNak(error.call_id, RejectReason.NOT_SPECIFIED))
     elif error.ptype in (PacketType.REQUEST, PacketType.ALTER_CONTEXT) and error.reason not in (
         Reason.RPC_NOT_RPC,
         Reason.RPC_VERSION,
     ):
-        # Observed: a request that is only too long has no such flag.
+        # Observed: a fault for a request that is only too long does not have this flag.
         refused_unread = error.ptype == PacketType.ALTER_CONTEXT or error.reason is Reason.RPC_AUTHENTICATION
         did_not_execute = DID_NOT_EXECUTE if refused_unread else 0
         association.send(Fault(error.call_id, 0, FaultStatus.NCA_PROTOCOL_ERROR, flags=WHOLE | did_not_execute))
@@ -60,6 +61,6 @@ def answer_malformed(association: ServerCore, error: PduError) -> None:
 
 
 def refuse(association: ServerCore, refusal: Refusal) -> None:
-    """Tell the client which rule it broke, and the connection's owner to close it."""
+    """Tell the client which rule it broke, and tell the connection's owner to close it."""
     association.send(refusal.answer)
     association.end(refusal.reason, refusal.detail)

@@ -1,11 +1,11 @@
-"""What a server does with requests and what belongs to them: the actions of the association's machine for calls.
+"""What a server does with requests: the actions of the association's machine for calls.
 
-A request comes whole or in fragments (C706 12.6.4.9). While one is incomplete its bytes are held, within three bounds:
-the call's own, that of all connections together, and the number of calls on a connection. A client that did not
-negotiate concurrent multiplexing in its bind has one call at a time ([MS-RPCE] 3.3.3: without it no request N+1 before
-the answer to N).
+A request arrives whole or in fragments (C706 12.6.4.9). While it is incomplete its bytes are held, within three limits:
+the size of one call, the size of all connections' calls together, and the number of calls on a connection. A client
+that did not negotiate concurrent multiplexing in its bind makes one call at a time ([MS-RPCE] 3.3.3: without it,
+request N+1 must not precede the answer to N).
 
-Which answer a broken rule gets is what Windows does, as Samba's `raw_protocol` suite records it: "observed" below.
+A broken rule gets the answer that Windows gives, as Samba's `raw_protocol` suite records it: "observed" below.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from kmstwist.rpc.status import FaultStatus
 
 
 def receive_request(association: ServerCore, pdu: Request) -> None:
-    """Take a request or a fragment of one."""
+    """Take a request, or a fragment of one."""
     if not pdu.flags & FIRST_FRAG:
         _receive_further(association, pdu)
     elif (association.calls or association.incoming is not None or pdu.flags & PENDING_CANCEL) and (
@@ -59,7 +59,7 @@ def note_orphan(association: ServerCore, pdu: Orphaned) -> None:
 
 
 def _first_fragment_refusal(association: ServerCore, pdu: Request) -> Refusal | None:
-    """What is wrong with the beginning of a new call, given the calls under way; None if nothing is."""
+    """What is wrong with the beginning of a new call, given the calls under way; None if nothing is wrong."""
     calls, incoming = association.calls, association.incoming
     call_id, context_id = pdu.call_id, pdu.context_id
     if incoming is not None:
@@ -83,10 +83,10 @@ def _first_fragment_refusal(association: ServerCore, pdu: Request) -> Refusal | 
 
 
 def _broken_into(association: ServerCore, pdu: Request, first: Request) -> Refusal:
-    """A call begins while another's fragments arrive.
+    """The refusal when a call begins while the fragments of another one are still arriving.
 
-    One call at a time is received, with multiplexing or without ([MS-RPCE] 3.3.3). Observed: without it, the call under
-    way is faulted; with it, the one that begins, in no context, unless it is the same call once more.
+    One call is received at a time, with or without multiplexing ([MS-RPCE] 3.3.3). Observed: without multiplexing, the
+    fault is for the call under way; with it, for the call that begins, without a context, unless it has the same id.
     """
     status, call_id = FaultStatus.NCA_PROTOCOL_ERROR, pdu.call_id
     if call_id == first.call_id:
@@ -106,9 +106,9 @@ def _broken_into(association: ServerCore, pdu: Request, first: Request) -> Refus
 
 
 def _refuse_context(association: ServerCore, pdu: Request) -> None:
-    """A call on a context that is not bound: the one refusal a well-meaning client may meet, so the connection stays.
+    """Fault a call on a context that is not bound. A well-behaved client may make such a call, so the connection stays.
 
-    Observed, of whole requests and of fragments.
+    Observed, for whole requests and for fragments.
     """
     association.send(Fault(pdu.call_id, 0, FaultStatus.NCA_UNKNOWN_INTERFACE, flags=WHOLE | DID_NOT_EXECUTE))
     association.answered += 1
@@ -127,7 +127,7 @@ def _begin_partial(association: ServerCore, pdu: Request) -> None:
 
 
 def _receive_further(association: ServerCore, pdu: Request) -> None:
-    """Join a fragment to its call. The first one's context and operation count, its own mean nothing (observed)."""
+    """Join a fragment to its call. The context and operation of the first fragment count, not its own (observed)."""
     incoming = association.incoming
     if incoming is None or incoming.first.call_id != pdu.call_id:
         _refuse_stray(association, pdu)
@@ -150,14 +150,14 @@ def _receive_further(association: ServerCore, pdu: Request) -> None:
 
 
 def _refuse_stray(association: ServerCore, pdu: Request) -> None:
-    """A fragment that is not first, of a call that has not begun.
+    """Refuse a fragment that is not the first, of a call that has not begun.
 
-    Observed: without multiplexing it is the call under way that is faulted. With it, nothing being received, the
-    fragment is judged by its context.
+    Observed: without multiplexing, the fault is for the call under way. With it, if no call is being received, the
+    answer depends on the fragment's context.
     """
     incoming = association.incoming
     status, reason = FaultStatus.NCA_PROTOCOL_ERROR, Reason.RPC_FRAGMENT_ORDER
-    text = f"a fragment of call {pdu.call_id}, whose first has not come"
+    text = f"a fragment of call {pdu.call_id}, whose first fragment has not arrived"
     if not association.multiplexed and incoming is not None:
         _refuse(association, incoming.first.call_id, status, reason, text, incoming.first.context_id)
     elif not association.multiplexed or incoming is not None:
@@ -171,9 +171,9 @@ def _refuse_stray(association: ServerCore, pdu: Request) -> None:
 
 
 def _check_room(association: ServerCore, pdu: Request, before: int) -> bool:
-    """Whether the call being received, which had `before` bytes, is within its limit and all such calls within theirs.
+    """Whether the call being received, which had `before` bytes, and all such calls together are within their limits.
 
-    alloc_hint reserves nothing ([MS-RPCE] 2.2.2.6); but what it announces beyond the limit need not be waited for.
+    alloc_hint reserves nothing ([MS-RPCE] 2.2.2.6), but a call that announces more than the limit is refused at once.
     """
     server, incoming = association.server, association.incoming
     if incoming is None:
@@ -191,7 +191,7 @@ def _check_room(association: ServerCore, pdu: Request, before: int) -> bool:
         text = f"{incoming.fragments} fragments for {size} bytes are more than any client needs"
     elif server.reassembling > limits.max_reassembly:
         status = FaultStatus.NCA_REMOTE_NO_MEMORY
-        text = f"all requests in fragments together have reached {limits.max_reassembly} bytes"
+        text = f"the requests in fragments of all connections have reached {limits.max_reassembly} bytes"
     else:
         return True
     first = incoming.first
@@ -200,7 +200,7 @@ def _check_room(association: ServerCore, pdu: Request, before: int) -> bool:
 
 
 def _start(association: ServerCore, request: Request, stub: bytes) -> None:
-    """All fragments of a call are here: execute it, if there is such an operation."""
+    """Execute a call of which all fragments have arrived, if its operation exists."""
     context = association.contexts[request.context_id]
     call = Call(request, context, stub)
     association.server.statistics.calls_in += 1
@@ -215,7 +215,7 @@ def _start(association: ServerCore, request: Request, stub: bytes) -> None:
 
 
 def _manage(association: ServerCore, call: Call) -> None:
-    """Answer a call of the management interface, which needs nobody else."""
+    """Answer a call of the management interface."""
     server = association.server
     try:
         stub = mgmt.answer(
@@ -241,5 +241,5 @@ def _refuse(
 
 
 def _refusal(call_id: int, status: int, reason: Reason, detail: str, context_id: int = 0, flags: int = 0) -> Refusal:
-    """The fault that a broken rule is answered with, before the association ends."""
+    """The fault that answers a broken rule before the association ends."""
     return Refusal(Fault(call_id, context_id, status, flags=WHOLE | flags), reason, detail)
