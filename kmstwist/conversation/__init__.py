@@ -1,1 +1,1 @@
-"""A client's connection: bytes in, a call answered, its line written."""
+"""A client's connection: bytes come in, calls are answered, log lines are written."""

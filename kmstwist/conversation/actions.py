@@ -1,6 +1,6 @@
-"""What is done in a conversation, as its table names it: given the conversation and what the input carried.
+"""The actions of a conversation's table. Each takes the conversation and the input's own data.
 
-What a call leads to is done in `core`.
+The actions that every call needs are in `core`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kmstwist.transport.sending import close_when_sent
 
 
 def read_header(conversation: ConversationCore, data: bytes) -> None:
-    """Read the balancer's header, and take what follows it for the client's."""
+    """Read the balancer's header; the bytes after it are the client's."""
     try:
         rest = conversation.learn_client(data)
     except BrokenHeader as error:
@@ -25,7 +25,7 @@ def read_header(conversation: ConversationCore, data: bytes) -> None:
 
 
 def begin(conversation: ConversationCore, data: bytes) -> None:
-    """Take the client's first bytes, and give it the request's time; a header may come from balancers only."""
+    """Take the client's first bytes, and start the request's deadline; only a balancer may send a header."""
     if conversation.log.proxy is None and begins_as_header(data):
         refusal = Cause(Reason.ADMISSION_PROXY, "a PROXY header from an address that is not in proxy_from")
         conversation.step(Input.CUT, refusal)
@@ -34,13 +34,13 @@ def begin(conversation: ConversationCore, data: bytes) -> None:
 
 
 def ask(conversation: ConversationCore, data: bytes) -> None:
-    """Give the client the request's time, and take its bytes."""
+    """Start the request's deadline, and take the client's bytes."""
     conversation.give_time(conversation.shared.times.request)
     conversation.take(data)
 
 
 def linger(conversation: ConversationCore, cause: Cause) -> None:
-    """Let the client read the refusal: closing with its bytes unread would reset the connection and lose it."""
+    """Let the client read the refusal: closing with unread bytes would reset the connection and lose the refusal."""
     conversation.ended_by_us(cause)
     conversation.log.refused(cause)
     for call in list(conversation.calls):
@@ -52,22 +52,22 @@ def linger(conversation: ConversationCore, cause: Cause) -> None:
 
 
 def stop_lingering(conversation: ConversationCore, seconds: float) -> None:
-    """The client has had its moment."""
+    """Close: the client has had its time to read the refusal."""
     conversation.transport.abortConnection()
 
 
 def let_go(conversation: ConversationCore) -> None:
-    """It has read the refusal, and closed."""
+    """Close: the client has read the refusal and closed its side."""
     conversation.transport.loseConnection()
 
 
 def cut_silent(conversation: ConversationCore, seconds: float) -> None:
-    """It has sent nothing for too long."""
+    """Close: the client has sent nothing for too long."""
     cut(conversation, Cause(Reason.CLIENT_IDLE, f"nothing for {seconds:g} s"))
 
 
 def cut_slow(conversation: ConversationCore, seconds: float) -> None:
-    """It has sent no whole request, or, with nothing begun, nothing."""
+    """Close: the client has not completed its request in time, or has sent nothing at all."""
     if conversation.log.bound_at is None or conversation.association.buffered:
         cut(conversation, Cause(Reason.CLIENT_SLOW, f"no whole request within {seconds:g} s of its first byte"))
     else:
@@ -75,29 +75,29 @@ def cut_slow(conversation: ConversationCore, seconds: float) -> None:
 
 
 def cut_old(conversation: ConversationCore, seconds: float) -> None:
-    """It was open for as long as a connection may be."""
+    """Close: the connection has been open for as long as a connection may be."""
     cut(conversation, Cause(Reason.CLIENT_TOTAL, f"open for {conversation.shared.times.total.seconds:g} s"))
 
 
 def close(conversation: ConversationCore, cause: Cause) -> None:
-    """Close it, when what is written has been sent."""
+    """Close the connection when all that was written has been sent."""
     conversation.ended_by_us(cause)
     conversation.transport.loseConnection()
 
 
 def cut(conversation: ConversationCore, cause: Cause) -> None:
-    """Close it at once."""
+    """Close the connection at once."""
     if conversation.log.ended is None:
         conversation.ended_by_us(cause)
     conversation.transport.abortConnection()
 
 
 def expect_no_more(conversation: ConversationCore) -> None:
-    """The client sends nothing more: what it has asked is answered, what it has begun to ask is dropped."""
+    """The client sends nothing more: answer its whole requests, drop an incomplete one."""
     conversation.association.end_of_input()
 
 
 def hang_up(conversation: ConversationCore) -> None:
-    """The last is said on both sides: close, when what is written has been sent."""
+    """Both sides are done: close the connection when all that was written has been sent."""
     conversation.transport.unregisterProducer()
     close_when_sent(conversation.transport, conversation.in_step)

@@ -1,11 +1,11 @@
-"""One call of a client, on its way: judged, answered, recorded, and only then replied to.
+"""One call of a client on its way: it is admitted, answered, recorded, and only then replied to.
 
-Admission judges it; the activator (the gateway or the lab) answers it, now or later; the audit's record of the answer
-is committed; and the reply goes out. A failure anywhere takes the same way, as a fault. Where the audit is off, or lets
-calls be served while its store fails, nothing waits for a record.
+Admission decides whether the client may ask; the activator (the gateway or the lab) answers, now or later; the audit
+commits its record of the answer; and the reply goes out. A failure at any step becomes a fault, which takes the same
+way. If the audit is off, or serves calls while its store fails, no reply waits for a record.
 
-Whoever asked may be gone before that. Then the call is given up: its activator is told, and what still comes for it has
-nowhere to go.
+The client may leave before that. Then the call is given up: the activator is told, and an answer that still arrives is
+dropped.
 """
 
 from __future__ import annotations
@@ -29,42 +29,45 @@ from kmstwist.rpc import Call, FaultStatus
 
 
 class Activator(Protocol):
-    """Whoever answers activation calls: the gateway or the lab."""
+    """What answers activation calls: the gateway or the lab."""
 
     def activate(self, call: ActivationCall) -> Deferred[ActivationAnswer]:
         """Answer one call; the Deferred may fail with an `ActivationFault`."""
 
 
 class Recorder:
-    """The audit as calls see it; where there is no audit, no call waits for it."""
+    """The audit as calls see it; without an audit, no call waits."""
 
     def __init__(self, audit: AuditService | None) -> None:
         self.audit = audit
 
     def record(self, account: ActivationCall) -> Deferred[None] | None:
-        """Record a call as it stands; fires when it is stored, fails with `AuditUnavailable`. None without an audit."""
+        """Record a call in its present state. Fires when it is stored; fails with `AuditUnavailable`.
+
+        None without an audit.
+        """
         audit = self.audit
         return None if audit is None else audit.record(audit.maker.make(account))
 
     def note(self, account: ActivationCall) -> None:
-        """Record something that nobody waits for."""
+        """Record a call without waiting until it is stored."""
         recorded = self.record(account)
         if recorded is not None:
             recorded.addErrback(_left_out)
 
     def note_refusal(self, account: ActivationCall) -> None:
-        """Record a peer that was turned away before it made a call; one that only went away is not worth a record."""
+        """Record a peer that was refused before it made a call; one that merely left is not recorded."""
         if account.reason.startswith(REFUSING):
             self.note(account)
 
 
 def _left_out(failure: Failure) -> None:
-    """The writer has counted it and raised the alarm; there is nobody here to tell."""
+    """Ignore the failure: the writer has counted it and raised the alarm."""
     failure.trap(AuditUnavailable)
 
 
 class Surroundings(Protocol):
-    """What a call needs from the server around it."""
+    """What a call needs from the server."""
 
     clock: IReactorTime
     log: Logger
@@ -84,7 +87,7 @@ class Caller(Protocol):
 
 
 class CallUnderWay:
-    """A call from when it has come whole to its reply. `rpc` is the call as RPC sees it, `account` as all others do."""
+    """A call from its arrival to its reply. `rpc` is the call as RPC sees it, `account` as everything else does."""
 
     __slots__ = ("_answering", "_around", "_caller", "account", "rpc")
 
@@ -97,7 +100,7 @@ class CallUnderWay:
         self._answering: Deferred[ActivationAnswer] | None = None
 
     def begin(self) -> None:
-        """Have the call judged and answered; it may be over at once."""
+        """Have the call admitted and answered; it may be over at once."""
         refusal = self._around.admission.judge(self.account.client)
         if refusal is not None:
             self._fail(refusal.fault())
@@ -106,7 +109,7 @@ class CallUnderWay:
         answering.addCallbacks(self._answered, self._failed)
 
     def give_up(self, reason: Reason, detail: str) -> None:
-        """Nobody waits for the answer any more. An answer that only waits for its record still gets that record."""
+        """Nobody waits for the answer any more. If it is only waiting to be recorded, it is still recorded."""
         self._caller = None
         unanswered = self.account.answered_at is None
         self.account.give_up(reason, detail)
@@ -116,7 +119,7 @@ class CallUnderWay:
             self._answering.cancel()
 
     def refuse_stub(self, detail: str) -> None:
-        """The arguments do not unmarshal: no KMS call, but a fault and a record of it."""
+        """The arguments cannot be unmarshalled: this is not a KMS call; send a fault and record it."""
         self._fail(ActivationFault(FaultStatus.BAD_STUB_DATA, Reason.RPC_BAD_STUB, detail))
 
     def _answered(self, answer: ActivationAnswer) -> None:
@@ -124,14 +127,14 @@ class CallUnderWay:
             return
         try:
             self.account.answered(answer, self._around.clock.seconds())
-            # The reply goes out when its record is committed, and not before.
+            # The reply goes out only when its record is committed.
             recorded = self._around.recorder.record(self.account)
             if recorded is None:
                 self._reply()
             else:
                 recorded.addCallbacks(self._reply, self._not_recorded)
         except Exception:
-            # Here, and not in an errback of its own, which would be one more step of every call.
+            # Handled here: a separate errback would be one more step in every call.
             self._failed(Failure())
 
     def _reply(self, recorded: None = None) -> None:
@@ -141,12 +144,12 @@ class CallUnderWay:
             self._caller.reply(self, stub)
 
     def _failed(self, failure: Failure) -> None:
-        # Where the call was given up, it is that which cancelled the activator.
+        # If the call was given up, that is what cancelled the activator.
         if self._caller is not None:
             self._fail(self._as_fault(failure, "answering a call"))
 
     def _fail(self, fault: ActivationFault) -> None:
-        """Record the fault, and send it, recorded or not: it grants nothing."""
+        """Record the fault and send it, whether it could be recorded or not: it grants nothing."""
         self.account.failed(fault, self._around.clock.seconds())
         recorded = self._around.recorder.record(self.account)
         if recorded is None:
@@ -170,7 +173,7 @@ class CallUnderWay:
             self._caller.fault(self, fault.status)
 
     def _as_fault(self, failure: Failure, doing: str) -> ActivationFault:
-        """What a call that failed is answered with; anything but a fault on purpose is a defect, and is logged so."""
+        """The fault for a call that failed. Anything but a deliberate fault is a defect, and is logged as one."""
         error = failure.value
         if isinstance(error, ActivationFault):
             return error

@@ -1,6 +1,6 @@
-"""A client's question whether the hosts behind answer: no KMS call, and no record of one.
+"""A client's question whether the KMS hosts behind the gateway answer. It is not a KMS call, and is not recorded.
 
-It is under the same rules as a call: who may ask, and how often. While the server serves no calls nothing is asked.
+The same rules apply to it as to a call: who may ask, and how often. While the server serves no calls, no host is asked.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class Asker(Protocol):
     """The conversation that a check belongs to."""
 
     def check_over(self, check: CheckUnderWay, stub: bytes | None, status: int = 0) -> None:
-        """Send the response, or a fault where there is no stub; the check is over."""
+        """Send the response, or a fault if there is no stub; the check is over."""
 
     def check_refused(self, cause: Cause) -> None:
-        """Note why it was refused."""
+        """Note why the check was refused."""
 
 
 class CheckUnderWay:
-    """A check from when it was asked for to its answer. `account` is None: nothing of it is recorded."""
+    """A check from its arrival to its answer. `account` is None: a check is not recorded."""
 
     __slots__ = ("_around", "_asker", "_client", "account", "rpc")
 
@@ -41,7 +41,7 @@ class CheckUnderWay:
         self._around = around
 
     def begin(self) -> None:
-        """Have it judged and answered; it may be over at once."""
+        """Have the check admitted and answered; it may be over at once."""
         around, asker = self._around, self._asker
         if asker is None:
             return
@@ -56,7 +56,7 @@ class CheckUnderWay:
             answer.addCallback(self._answered)
 
     def give_up(self, reason: Reason, detail: str) -> None:
-        """Nobody waits for the answer any more; the check itself is others' too, and goes on."""
+        """Nobody waits for the answer any more. The check itself goes on, since others may wait for it too."""
         self._asker = None
 
     def _answered(self, found: reach.Reach) -> None:

@@ -1,11 +1,11 @@
-"""A client's connection as a machine: what it is at, what can happen to it, and what is done then.
+"""A client's connection as a state machine: its states, what can happen to it, and what is done then.
 
-Why it is a machine. What bytes, an end or a deadline mean depends on what was before: whether the client is known,
-whether it is asking or being answered, whether it has been refused. `CONVERSATION` is all of that.
+Why it is a machine: what bytes, an end or a deadline mean depends on what came before: whether the client's address is
+known, whether it is asking or being answered, whether it has been refused. The table `CONVERSATION` lists all of that.
 
-Around it: the protocol moves bytes, in and out; the RPC association says what they mean; `calls` has the way of each
-call, from admission to its reply; `lines` says when a call's line is written. `states` says what the states and
-inputs mean; `actions` is what is done, with what `core` holds.
+Around it: the protocol moves bytes in and out; the RPC association interprets them; `calls` takes each call from
+admission to its reply; `lines` says when a call's line is written. `states` explains the states and inputs; `actions`
+and `core` do what the table names.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from kmstwist.machine import ANY, SAME, Table, Trace
 from kmstwist.reasons import Reason
 
 _S, _I = State, Input
-#: This table is a client's connection. Calls end (`ANSWERED`) in `calls`; lines are written by the rule of `lines`.
+#: This table is the life of a client's connection. `calls` ends calls (`ANSWERED`); `lines` has the rule for log lines.
 CONVERSATION: Final[Table[State, Input]] = Table(
     "conversation",
     INPUTS,
@@ -65,7 +65,7 @@ CONVERSATION: Final[Table[State, Input]] = Table(
         (_S.OVERDUE, _I.LATE, _S.CLOSING, cut_old),
         (_S.OVERDUE, _I.SAID_LAST, SAME, None),
         (_S.IDLE, _I.BYTES, _S.ASKING, ask),
-        # Calls that came in one piece: the first was answered while the second was read.
+        # Calls that arrived together: the first was answered while the second was being read.
         (_S.IDLE, _I.CALLED, _S.CALLING, ConversationCore.stop_time),
         (_S.IDLE, _I.LATE, _S.CLOSING, cut_silent),
         (_S.LINGERING, _I.LATE, _S.CLOSING, stop_lingering),
@@ -88,12 +88,12 @@ CONVERSATION: Final[Table[State, Input]] = Table(
 
 
 class Conversation(ConversationCore):
-    """One connection's conversation. Step it by what happens (`Input`); it does the rest, and tells it in its line."""
+    """One connection's conversation. Step it with what happens (`Input`); it does the rest, and writes its log line."""
 
     __slots__ = ()
 
     def __init__(self, shared: Conversations, transport: Any, peer: str, port: int, trace: Trace | None = None) -> None:
-        """`transport` is a connection of Twisted's, `peer` the IP address at its other end."""
+        """`transport` is a Twisted transport, `peer` the IP address at its other end."""
         super().__init__(CONVERSATION, shared, transport, peer, port, trace)
 
     @property
@@ -111,5 +111,5 @@ class Conversation(ConversationCore):
         self.step(Input.END, Cause(reason, detail))
 
     def cut(self, reason: Reason, detail: str) -> None:
-        """End the connection at once, whatever is under way."""
+        """End the connection at once, even if calls are under way."""
         self.step(Input.CUT, Cause(reason, detail))

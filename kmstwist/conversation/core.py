@@ -1,8 +1,8 @@
-"""What a conversation is made of, below its table: what it works on, and the actions that the table names.
+"""A conversation without its table: its data, and those of its actions that every call needs.
 
-A connection has deadlines: for its first byte, for a whole request, for the next request after an answer, and one over
-all. Nothing that a client sends within such a time moves its end, so bytes fed one by one buy nothing. Answering a
-call has no deadline here; the activator has its own.
+A connection has deadlines: for its first byte, for a whole request, for the next request after an answer, and for the
+whole connection. Nothing that a client sends extends a deadline, so it gains nothing by sending bytes one by one.
+Answering a call has no deadline here; the activator has its own.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from kmstwist.reasons import Reason
 from kmstwist.rpc import Call, CallOrphaned, CallReceived, Ended, Refused, ServerAssociation, StubError
 from kmstwist.transport.sending import send_at_once
 
-#: A fair size for a PDU, in bytes.
+#: The size of an ordinary PDU, in bytes.
 _ORDINARY: Final = 256
-#: Why a call ends whose client is gone.
+#: Why a call ends when its client is gone.
 _LEFT: Final = Cause(Reason.CLIENT_LOST, "the client left before its answer")
 
 
 class ConversationCore(Machine[State, Input]):
-    """What a conversation works on (the transport, the RPC association, the calls under way), and with what."""
+    """A conversation's data (the transport, the RPC association, the calls under way) and the methods on it."""
 
     __slots__ = (
         "_deadline",
@@ -61,14 +61,14 @@ class ConversationCore(Machine[State, Input]):
         behind_balancer = shared.admission.is_balancer(peer)
         self.log = ConnectionLog(shared.lines, peer, port, peer if behind_balancer else None)
         self.association = ServerAssociation(shared.rpc, shared.port_of(transport), peer, trace)
-        #: Calls under way, by what RPC knows them as.
+        #: Calls under way, by RPC's object for each.
         self.calls: dict[Call, CallUnderWay | CheckUnderWay] = {}
-        #: How many PDUs have come since the last call beyond those that their bytes would be, were they ordinary ones.
+        #: How many more PDUs have come since the last call than their bytes would make at the ordinary size.
         self.noise = 0
         #: Whether all that was written has been sent.
         self.in_step = True
         self._header: HeaderReader | None = None
-        #: The address under which admission counts the connection; None while it does not.
+        #: The address under which admission counts the connection; None while it is not counted.
         self._named: str | None = None
         self._deadline: Deadlines[ConversationCore] | None = None
         self.give_time(shared.times.first_byte)
@@ -79,17 +79,17 @@ class ConversationCore(Machine[State, Input]):
         else:
             self.step(Input.NAMED)
 
-    # What the deadlines tell.
+    # Called by the deadlines.
 
     def late(self, seconds: float) -> None:
-        """The time that was given last is over."""
+        """The deadline that was started last has passed."""
         self.step(Input.LATE, seconds)
 
     def total_over(self, seconds: float) -> None:
-        """The connection's whole time is over."""
+        """The deadline of the whole connection has passed."""
         self.step(Input.TOTAL_OVER, seconds)
 
-    # What a call under way asks of the conversation.
+    # Called by calls under way.
 
     def reply(self, call: CallUnderWay, stub: bytes) -> None:
         """Send a response; the call is over."""
@@ -126,26 +126,26 @@ class ConversationCore(Machine[State, Input]):
         if not self.calls:
             self.step(Input.ANSWERED)
 
-    # The machine's actions that each call comes to; the others are in `actions`.
+    # The machine's actions that every call needs; the others are in `actions`.
 
     def give_request_time(self) -> None:
-        """It has been told of further contexts, and may ask in them: it has as long from now as after its bind."""
+        """The client's further contexts were accepted: start the request's deadline again, as after its bind."""
         self.give_time(self.shared.times.request)
 
     def give_idle_time(self) -> None:
-        """The client has its answer, and may ask again."""
+        """The client has its answer and may ask again: start the idle deadline."""
         self.give_time(self.shared.times.idle)
 
     def stop_time(self) -> None:
-        """The request is whole: it is ours to answer, and the client's time does not run."""
+        """The request is whole, and it is our turn to answer: stop the client's deadline."""
         self.give_time(None)
 
     def give_moment(self) -> None:
-        """The answers are out: one turn of the loop, and they are sent."""
+        """The answers are written: wait one turn of the loop until they are sent."""
         self.give_time(self.shared.times.moment)
 
     def finish(self, went_away: Cause) -> None:
-        """The connection is gone: tell the rest of it, and forget it."""
+        """The connection is gone: write its last lines, and forget it."""
         self.leave()
         log, shared = self.log, self.shared
         end = "client" if log.ended is None else "server"
@@ -161,10 +161,10 @@ class ConversationCore(Machine[State, Input]):
         if shared.when_idle is not None and not shared.connections:
             shared.when_idle()
 
-    # What the machine's actions are made of.
+    # Called by the machine's actions.
 
     def learn_client(self, data: bytes) -> bytes:
-        """Read on in the balancer's header; what follows it. Raises `BrokenHeader`."""
+        """Read more of the balancer's header. Returns the bytes after it. Raises `BrokenHeader`."""
         reader = self._header
         if reader is None or not reader.feed(data):
             return b""
@@ -176,14 +176,14 @@ class ConversationCore(Machine[State, Input]):
         return reader.rest
 
     def count_client(self) -> None:
-        """Count the client's connection, now that its client is known; one too many is cut."""
+        """Count the connection, now that its client is known; close it if the client has too many."""
         self._named = client = self.log.client
         refusal = self.shared.admission.opened(client)
         if refusal is not None:
             self.step(Input.CUT, Cause(refusal.reason, refusal.detail))
 
     def take(self, data: bytes) -> None:
-        """Take the client's bytes: feed the association, act on its events, send what it has to send."""
+        """Take the client's bytes: feed the association, act on its events, send its bytes."""
         log, association = self.log, self.association
         if log.held is not None:
             log.tell("open")
@@ -210,7 +210,7 @@ class ConversationCore(Machine[State, Input]):
         if refusal is not None:
             self.step(Input.CUT, Cause(refusal.reason, refusal.detail))
         if self.state is State.ASKING:
-            # A call answered by the association itself, of the management interface or refused, is one like any other.
+            # A call that the association answered itself (a management call, or a refused one) counts like any other.
             if association.answered > answered:
                 log.checked = True
                 self.step(Input.ANSWERED)
@@ -218,13 +218,13 @@ class ConversationCore(Machine[State, Input]):
                 self.step(Input.ALTERED)
 
     def flush(self) -> None:
-        """Send what the association has to send."""
+        """Send the association's bytes."""
         data = self.association.data_to_send()
         self.log.bytes_out += len(data)
         self.in_step = send_at_once(self.transport, data, self.in_step)
 
     def give_time(self, deadline: Deadlines[ConversationCore] | None) -> None:
-        """Set this deadline in place of the one before."""
+        """Start this deadline in place of the previous one."""
         if self._deadline is not None:
             self._deadline.pop(self, None)
         self._deadline = deadline
@@ -232,20 +232,20 @@ class ConversationCore(Machine[State, Input]):
             deadline.set(self)
 
     def give_up(self, rpc: Call, reason: Reason, detail: str) -> None:
-        """Nobody waits for a call any more."""
+        """Give a call up: nobody waits for its answer any more."""
         call = self.calls.get(rpc)
         if call is not None:
             call.give_up(reason, detail)
             self.call_over(call)
 
     def ended_by_us(self, cause: Cause) -> None:
-        """We close the connection; the transport may do so when it has sent what it has."""
+        """Note that we close the connection, and why; the transport may close after it has sent its bytes."""
         if self.log.ended is None:
             self.transport.unregisterProducer()
         self.log.ended = cause
 
     def leave(self) -> None:
-        """Be forgotten by all who know of the connection."""
+        """Remove the connection from everything that knows of it."""
         self.give_time(None)
         self.shared.times.total.pop(self, None)
         self.shared.connections.discard(self)

@@ -1,4 +1,4 @@
-"""Twisted's factory of clients' connections."""
+"""The Twisted factory for clients' connections."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from kmstwist.conversation.shared import Conversations
 
 
 class KmsFactory(Conversations, Factory):
-    """Makes a `KmsProtocol` for each connection, and is what they share."""
+    """Makes a `KmsProtocol` for each connection, and holds what they share."""
 
     noisy = False
 
     def buildProtocol(self, addr: IAddress | None) -> KmsProtocol:
-        """A protocol for the client at `addr`, or for the load balancer there that will name one."""
+        """A protocol for the client at `addr`, or for the load balancer at `addr` that will name a client."""
         return KmsProtocol(self, plain_address(getattr(addr, "host", "local")), getattr(addr, "port", 0))

@@ -1,15 +1,15 @@
-"""One log line for each call, and one for a connection that made none: what it says, and when it is written.
+"""One log line for each call, and one for a connection without a call: what it says, and when it is written.
 
-The rule. A client that has its answer is gone a moment later, so the line of a call that is over waits for what tells
-how the connection ended. It is written at the first of these:
+The rule: a client that has its answer usually leaves a moment later, so the line of a finished call waits, in order to
+say how the connection ended. It is written at the first of these:
 
 - the connection's end;
 - the client's next bytes, or the end of another of its calls;
-- `LINE_WAITS` seconds after the call's end, since somebody may be watching.
+- `LINE_WAITS` seconds after the call's end, since somebody may be watching the log.
 
-A connection that ends without a line, or after a refusal that no line has told of, has a line of its own.
+A connection that ends without a line, or after a refusal that no line has mentioned, gets a line of its own.
 
-Each line is counted as it is written, so that the log and the counters agree.
+Each line is counted when it is written, so that the log and the counters agree.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reasons import Reason
 from kmstwist.telemetry.counters import Telemetry
 
-#: Seconds that the line of a call that is over waits for the connection's end.
+#: How long, in seconds, the line of a finished call waits for the end of the connection.
 LINE_WAITS: Final = 1.0
-#: Bytes from a client that has bound and not asked: a bind with all of Windows' contexts has 160.
+#: The most bytes from a client that has bound and not asked: a bind with all of Windows' contexts has 160.
 _NO_MORE_THAN_A_BIND: Final = 1024
-#: Ends of a connection that say nothing of what the client did before.
+#: Ends of a connection that do not say what the client did before.
 _WENT_AWAY: Final = (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST, Reason.CLIENT_IDLE)
 
-#: There are three, and whatever strangers make up.
+#: Cached: there are three versions, and whatever numbers strangers make up.
 _text_of: Final = lru_cache(maxsize=64)(Version.__str__)
 
 
@@ -46,7 +46,7 @@ class Cause(NamedTuple):
 
 
 class LineWriter:
-    """What the lines of all connections share: the log, the counters, and the lines that wait."""
+    """What the log lines of all connections share: the log, the counters, and the lines that wait."""
 
     def __init__(self, log: Logger, telemetry: Telemetry, clock: IReactorTime) -> None:
         self.log = log
@@ -56,11 +56,11 @@ class LineWriter:
 
 
 class ConnectionLog:
-    """What there is to tell of one connection. Times are the clock's seconds.
+    """What the log lines of one connection say. Times are the clock's seconds.
 
-    `client` and `port` are the client's, `proxy` the load balancer's address where there is one; `bound_at` is when the
-    client had its bind_ack. A connection may have several lines: each tells the bytes and the time since the line
-    before. `ended` is why we closed the connection, None while we did not.
+    `client` and `port` are the client's, `proxy` is the load balancer's address, if there is one; `bound_at` is when
+    the client's bind was acknowledged. A connection may have several lines: each gives the bytes and the time since the
+    previous one. `ended` is why we closed the connection, and None unless we did.
     """
 
     __slots__ = (
@@ -90,35 +90,35 @@ class ConnectionLog:
         self.bound_at: float | None = None
         self.bytes_in = 0
         self.bytes_out = 0
-        #: Whether a call was answered that asks for no activation: of the management interface, or a check of hosts.
+        #: Whether a call without an activation was answered: a management call, or a check of hosts.
         self.checked = False
         self.ended: Cause | None = None
-        #: How many were written.
+        #: How many lines were written.
         self.lines = 0
         self._told_in = 0
         self._told_out = 0
-        #: A call that is over and whose line waits.
+        #: A finished call whose line waits.
         self.held: ActivationCall | None = None
-        #: A refusal that no line has told of.
+        #: A refusal that no line has mentioned yet.
         self._untold: Cause | None = None
 
-    # What the conversation notes.
+    # Called by the conversation.
 
     def call_over(self, call: ActivationCall) -> None:
-        """A call is over; its line waits."""
+        """A call is over; its line waits from now on."""
         if self.held is not None:
             self.tell("open")
         self.held = call
         self._writer.waiting.set(self)
 
     def refused(self, cause: Cause) -> None:
-        """The client was refused something, and the connection goes on, or its end follows."""
+        """The client was refused something; the connection goes on, or is about to end."""
         self._untold = cause
 
     # When lines are written.
 
     def tell_while_open(self) -> None:
-        """Write the line that waits: the connection goes on."""
+        """Write the line that waits; the connection goes on."""
         self.tell("open")
 
     def tell(self, end: str) -> None:
@@ -137,9 +137,9 @@ class ConnectionLog:
         self._write(call, end)
 
     def tell_of_the_rest(self, end: str, went_away: Cause) -> ActivationCall | None:
-        """At the connection's end, write the line that waits; and one of its own where there is more to tell.
+        """At the connection's end, write the line that waits, and another for the connection if there is more to say.
 
-        What that one tells is given back. `went_away` is how the client left, where it was not we who ended the
+        Returns the account in that other line, or None. `went_away` is how the client left, if we did not end the
         connection.
         """
         self.tell(end)
@@ -147,7 +147,7 @@ class ConnectionLog:
             return None
         cause = self.ended or went_away
         if self._untold is not None and cause.reason in _WENT_AWAY:
-            # Why the client was refused says more than that it then went away.
+            # Why the client was refused is more useful than that it then left.
             cause = self._untold
         if self._untold is None and (unused := self._unused(cause.reason)) is not None:
             self._tell_unused(unused)
@@ -160,7 +160,7 @@ class ConnectionLog:
         return rest
 
     def _unused(self, reason: Reason) -> Reason | None:
-        """What a connection without a call was for, where it is one of those that come every few seconds."""
+        """Why a connection without a call came, if it is of a kind that comes every few seconds."""
         if self.bound_at is not None and reason is Reason.CLIENT_IDLE and self.bytes_in <= _NO_MORE_THAN_A_BIND:
             return Reason.CLIENT_RESERVE
         if (self.checked or not self.bytes_in) and reason in (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST):
@@ -188,7 +188,7 @@ class ConnectionLog:
         self.lines += 1
         answered_at = call.answered_at
         seconds = None if answered_at is None else answered_at - call.started
-        # A line that waited for the connection's end in vain: that is no part of the conversation.
+        # If the line waited in vain for the connection's end, the wait is not part of the conversation.
         now = answered_at if end == "open" and answered_at is not None else writer.clock.seconds()
         bind = None if not first or self.bound_at is None else self.bound_at - self.opened
         total = now - (self.opened if first else call.started)
@@ -220,7 +220,7 @@ class ConnectionLog:
         self._told_in, self._told_out = self.bytes_in, self.bytes_out
 
     def _phase(self, call: ActivationCall) -> str:
-        """How far the connection came whose call has no answer."""
+        """How far the connection got, if its call has no answer."""
         if call.asked:
             return "call"
         return "connected" if self.bound_at is None else "bound"

@@ -1,4 +1,4 @@
-"""A client's connection as Twisted has it. It moves bytes and nothing else; what they mean is the conversation's."""
+"""The Twisted protocol of a client's connection. It only moves bytes; the conversation interprets them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from kmstwist.conversation.states import Input
 from kmstwist.conversation.tracing import transitions_to
 from kmstwist.reasons import Reason
 
-#: Bytes read from one connection, then it is the others' turn: a Windows client's bind or request is 160 to 400, and
-#: the smallest PDU 16, so that a flood of those is 32 a turn.
+#: How many bytes one connection may have read before the others get their turn. A bind or request of a Windows client
+#: has 160 to 400 bytes and the smallest PDU 16, so that a flood of those gets 32 of them into a turn.
 READ: Final = 512
-#: Bytes taken in one turn from what stands between us and the socket (TLS, say), which reads for itself.
+#: How many bytes are taken in one turn from a layer between us and the socket (such as TLS), which reads by itself.
 TAKEN: Final = 2048
-#: So much noise, and a connection is read from in the slow lane.
+#: A connection with this much noise is read from in the slow lane.
 _NOISY: Final = 32
-#: Why nothing is read: the client does not read its answers; its bytes wait for their turn; it waits for its own.
+#: Why reading is paused: the client does not read its answers; bytes already read wait; the connection waits its turn.
 _FULL, _LEFT, _SLOWED = 1, 2, 4
 
 _CLOSED: Final = Cause(Reason.CLIENT_CLOSED, "")
@@ -33,9 +33,9 @@ _LOST: Final = Cause(Reason.CLIENT_LOST, "")
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class KmsProtocol(Protocol):
-    """One client's connection. The peer's address is known before there is a transport."""
+    """One client's connection. The peer's address is known before the transport exists."""
 
-    #: A TCP or Unix connection of Twisted's, which is a consumer and a producer as well as a transport.
+    #: Twisted's TCP or Unix transport, which is also a consumer and a producer.
     transport: Any
     conversation: Conversation
 
@@ -43,22 +43,22 @@ class KmsProtocol(Protocol):
         self._shared = shared
         self._peer = peer
         self._port = port
-        #: What has been read and is for the turns to come.
+        #: Bytes that have been read and wait for later turns.
         self._left = b""
-        #: Why nothing is read at present: the sum of the reasons below.
+        #: Why reading is paused at present: the sum of the reasons above.
         self._held = 0
 
     def connectionMade(self) -> None:
         """Begin the conversation."""
         self.transport.bufferSize = READ
-        # A client that does not read its answers is not read from either, and its time runs.
+        # While a client does not read its answers, we do not read from it, and its deadlines run.
         self.transport.registerProducer(self, True)
         shared, peer, port = self._shared, self._peer, self._port
         trace = transitions_to(shared.log, peer, port) if shared.tracing else None
         self.conversation = Conversation(shared, self.transport, peer, port, trace)
 
     def dataReceived(self, data: bytes) -> None:
-        """The client has sent something."""
+        """The client has sent bytes."""
         if len(data) > TAKEN or self._left:
             self._take_in_turns(data)
             return
@@ -68,7 +68,7 @@ class KmsProtocol(Protocol):
             self._shared.slow_lane.enter(self)
 
     def _take_in_turns(self, data: bytes) -> None:
-        """Take the first of it, and the rest when others have had their turn; nothing is read meanwhile."""
+        """Take the first of the bytes, and the rest in later turns; nothing is read meanwhile."""
         waiting, self._left = bool(self._left), self._left + data
         if not waiting:
             self._hold(_LEFT)
@@ -77,7 +77,7 @@ class KmsProtocol(Protocol):
     def _take_next(self) -> None:
         data, self._left = self._left[:TAKEN], self._left[TAKEN:]
         if not data:
-            # The connection ended in between.
+            # The connection has ended meanwhile.
             return
         self.conversation.step(Input.BYTES, data)
         if self._left:
@@ -105,7 +105,7 @@ class KmsProtocol(Protocol):
         self.conversation.step(Input.SAID_LAST)
 
     def writeConnectionLost(self) -> None:
-        """Our side is closed, as we wanted."""
+        """Our side is closed, as we asked."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
@@ -113,12 +113,12 @@ class KmsProtocol(Protocol):
         self.conversation.step(Input.LOST, _CLOSED if isinstance(reason.value, ConnectionDone) else _LOST)
 
     def pauseProducing(self) -> None:
-        """The transport holds as much as it should for a client that does not read."""
+        """The transport holds as many bytes as it should for a client that does not read."""
         self._hold(_FULL)
 
     def resumeProducing(self) -> None:
-        """The client has read what was held."""
+        """The client has read the bytes that were held."""
         self._release(_FULL)
 
     def stopProducing(self) -> None:
-        """The connection is gone; `connectionLost` says so, too."""
+        """The connection is gone; `connectionLost` is called as well."""

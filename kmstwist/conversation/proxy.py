@@ -1,6 +1,6 @@
 """The PROXY protocol, versions 1 and 2, from the load balancers that the configuration names and from nobody else.
 
-A header says for whom a balancer has connected. It is read only from balancers: to anybody else it would be a way to
+A header says for which client a balancer has connected. It is read only from balancers: anybody else could use it to
 claim any address. Section numbers are those of HAProxy's specification, "The PROXY protocol, versions 1 & 2".
 """
 
@@ -20,7 +20,7 @@ _V1_LONGEST: Final = 107
 _V2_HEAD: Final = struct.Struct(">12sBBH")
 #: The commands of version 2: the balancer's own check, and a client's connection.
 _LOCAL, _PROXY = 0x20, 0x21
-#: What stands in a header of version 2 for a client's address, by its family; 0 is "unspecified", 3 a Unix socket.
+#: The layout of the addresses in a header of version 2, by their family; 0 is "unspecified", 3 a Unix socket.
 _FAMILIES: Final = {1: (IPv4Address, struct.Struct(">4s4sHH")), 2: (IPv6Address, struct.Struct(">16s16sHH"))}
 _UNSPECIFIED, _UNIX = 0, 3
 _UNIX_SIZE: Final = 216
@@ -34,17 +34,17 @@ def begins_as_header(data: bytes) -> bool:
 
 
 class BrokenHeader(Exception):
-    """What a balancer sent first is not a PROXY header."""
+    """The first bytes from a balancer are not a PROXY header."""
 
     def __init__(self) -> None:
         super().__init__("no PROXY header, or a broken one")
 
 
 class HeaderReader:
-    """Reads a header, in as many pieces as it comes.
+    """Reads a header, in however many pieces it arrives.
 
-    Once `feed` has said that it is whole, `client` is the address and the port that it names, None where it names none
-    (the balancer's own check, or a client that it cannot tell), and `rest` is what followed the header.
+    Once `feed` has returned True, `client` is the address and the port in the header, or None if it has none (the
+    balancer's own check, or a client whose address it cannot express), and `rest` is the bytes after the header.
     """
 
     __slots__ = ("_data", "client", "rest")
@@ -55,7 +55,7 @@ class HeaderReader:
         self.rest = b""
 
     def feed(self, data: bytes) -> bool:
-        """Take bytes; whether the header is whole. Raises `BrokenHeader`."""
+        """Take bytes. Returns whether the header is whole. Raises `BrokenHeader`."""
         data = self._data = self._data + data
         if _begins(data, _V1):
             end = data.find(b"\r\n", 0, _V1_LONGEST)
@@ -78,7 +78,7 @@ class HeaderReader:
 
 
 def _begins(data: bytes, start: bytes) -> bool:
-    """Whether the bytes begin with `start`, as far as they have come."""
+    """Whether the bytes that have arrived agree with the beginning `start`."""
     return data[: len(start)] == start[: len(data)]
 
 

@@ -19,7 +19,7 @@ from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.rpc import RpcServer
 from kmstwist.telemetry.counters import Telemetry
 
-#: After a refusal the client gets this many seconds to read it before the connection is cut.
+#: How many seconds a client has to read a refusal before the connection is closed.
 _LINGER: Final = 2.0
 
 
@@ -36,7 +36,7 @@ class Times:
         self.request = queue(timeouts.request)
         #: From an answer to the next byte.
         self.idle = queue(timeouts.idle)
-        #: For the reading of a refusal.
+        #: For the client to read a refusal.
         self.linger = queue(_LINGER)
         #: One turn of the loop.
         self.moment = queue(0.0)
@@ -47,7 +47,7 @@ class Times:
 
 
 class Conversations:
-    """All conversations of a server, and what they share. `activator` is set before a connection is accepted."""
+    """All conversations of a server, and what they share. Set `activator` before a connection is accepted."""
 
     def __init__(
         self,
@@ -65,17 +65,17 @@ class Conversations:
         self.timeouts = timeouts or TimeoutSettings()
         self.log = log or Logger(namespace="kmstwist.server")
         self.activator: Activator
-        #: Asks the hosts behind whether they answer; a lab is its own host.
+        #: Asks the KMS hosts behind the gateway whether they answer; a lab is its own host.
         self.reach: Callable[[], Deferred[Reach]] = lambda: succeed(Reach(Role.LAB))
         self.recorder = recorder or Recorder(None)
         self.telemetry = Telemetry()
         self.lines = LineWriter(self.log, self.telemetry, clock)
         self.connections: set[Any] = set()
-        #: Whether each transition of new connections' machines gets a line in the log.
+        #: Whether each transition of a new connection's machines is logged.
         self.tracing = False
-        #: Where those are who send much and ask nothing.
+        #: The connections that send much and ask nothing.
         self.slow_lane = SlowLane(clock)
-        #: The listening port that the last client came to, and what it is called.
+        #: The listening port of the last client, and its number as text.
         self._port: tuple[Any, str] = None, ""
         self.conversations = 0
         self.activations = 0
@@ -84,7 +84,7 @@ class Conversations:
 
     @property
     def timeouts(self) -> TimeoutSettings:
-        """How long clients may take; what is set here holds for the deadlines that begin after that."""
+        """How long clients may take; a new value applies to the deadlines that start after it is set."""
         return self._timeouts
 
     @timeouts.setter
@@ -93,7 +93,7 @@ class Conversations:
         self.times = Times(self.clock, timeouts)
 
     def port_of(self, transport: Any) -> str:
-        """The port that a client connected to, as text; the system is asked where it is not the last one's."""
+        """The port that a client connected to, as text. The system is asked only if the port has changed."""
         listening = getattr(transport, "server", None)
         last, port = self._port
         if listening is None or listening is not last:

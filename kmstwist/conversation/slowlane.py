@@ -1,8 +1,8 @@
 """The lane for connections that send much and ask nothing: few of them are read from at a time.
 
-A flood of cancels, of fragments of a byte, of operations that do not exist costs the server as much work as it is
-given, on however many connections. So a connection whose PDUs are many, small and no calls is read from only when it is
-its turn here, and the turns of all such connections together take a part of the time that there is. Everybody else is
+A flood of cancels, of one-byte fragments or of calls to operations that do not exist could take all of the server's
+time, over any number of connections. So a connection that sends many small PDUs and no calls is read from only when its
+turn comes here, and the turns of all such connections together take only part of the time. All other connections are
 read from whenever there is something to read.
 """
 
@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: Connections that are read from at each turn, and seconds between two.
+#: How many connections are read from at each turn, and the seconds between two turns.
 _AT_A_TIME: Final = 2
 _EVERY: Final = 0.002
 
@@ -26,7 +26,7 @@ class Slowed(Protocol):
 
 
 class SlowLane:
-    """Those that wait for their turn, in their order."""
+    """The connections that wait for their turn, in order."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""What a client's connection can be at, and what can happen to it."""
+"""The states of a client's connection, and what can happen to it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Final
 
 
 class State(StrEnum):
-    """Where a connection is."""
+    """The state of a connection."""
 
-    #: A load balancer has connected, and has yet to say for whom.
+    #: A load balancer has connected, and has not yet said for which client.
     HEADER = "header"
     #: The client is connected and has sent nothing.
     OPENING = "opening"
@@ -17,17 +17,17 @@ class State(StrEnum):
     ASKING = "asking"
     #: Calls are being answered.
     CALLING = "calling"
-    #: As calling; the client has said its last, and closes when it has its answers.
+    #: As `CALLING`, but the client has closed its side; we close when it has its answers.
     FINISHING = "finishing"
-    #: As calling; the connection's time is over, and it is closed when the answers are out.
+    #: As `CALLING`, but the connection's time is over; we close when the answers are sent.
     OVERDUE = "overdue"
     #: The client has its answer, and has sent nothing since.
     IDLE = "idle"
-    #: The client was refused, and is given a moment to read why.
+    #: The client was refused, and has a moment to read why.
     LINGERING = "lingering"
     #: The connection is being closed.
     CLOSING = "closing"
-    #: It is closed, and all of it is told.
+    #: The connection is closed, and all its lines are written.
     OVER = "over"
 
 
@@ -55,13 +55,13 @@ INPUTS: Final = {
     Input.NAMED: "The client's address is known: the peer's own, or the one that a balancer's header names.",
     Input.REFUSED: "The balancer sent no header, or a broken one.",
     Input.CALLED: "A call has come whole.",
-    Input.ANSWERED: "No call is under way any more; or one was answered by RPC itself.",
-    Input.ALTERED: "The client has been told of further contexts.",
+    Input.ANSWERED: "No call is under way any more, or RPC itself has answered one.",
+    Input.ALTERED: "The client's further contexts have been accepted.",
     Input.BROKE_RULES: "The client broke the rules of RPC, and has been told.",
-    Input.LATE: "The time for what the connection is at is over.",
-    Input.TOTAL_OVER: "The time for the whole connection is over.",
-    Input.SAID_LAST: "The client has closed its side: it sends nothing more, and may still read.",
+    Input.LATE: "The deadline of the connection's present state has passed.",
+    Input.TOTAL_OVER: "The deadline of the whole connection has passed.",
+    Input.SAID_LAST: "The client has closed its side: it sends nothing more, but may still read.",
     Input.END: "The server wants the connection closed.",
-    Input.CUT: "The server wants it closed at once, whatever is under way.",
+    Input.CUT: "The server wants it closed at once, even if calls are under way.",
     Input.LOST: "The connection is gone.",
 }

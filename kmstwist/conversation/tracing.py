@@ -1,4 +1,4 @@
-"""What a client's connection goes through, step by step, for the log at level debug."""
+"""A client's connection step by step, for the log at level debug."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kmstwist.machine import Machine, Trace, transition_text
 
 
 def transitions_to(log: Logger, peer: str, port: int) -> Trace:
-    """Writes a line for every transition of one connection's machines."""
+    """A function that logs every transition of one connection's machines."""
 
     def trace(machine: Machine[Any, Any], before: object, happened: object) -> None:
         TRANSITION.emit(log, client=peer, port=port, step=transition_text(machine, before, happened))
