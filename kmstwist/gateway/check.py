@@ -1,8 +1,8 @@
-"""Checks of the hosts that others ask for over the wire: whether a call would find one, found out now.
+"""Checks that clients ask for over the wire: whether a call would find a host that answers now.
 
-The work is bounded whoever asks, and however often: one check at a time in each worker, whose result is given to all
-who ask while it is under way and for `SHARED_FOR` seconds after. A check probes each host that is not drained, as the
-health check does and with it: a probe that is under way is waited for, and what it finds moves the circuit.
+The work is bounded, whoever asks and however often: each worker makes one check at a time, and gives its result to
+everybody who asks during the check and for `SHARED_FOR` seconds after it. A check probes each host that is not drained.
+It shares its probes with the health check: it waits for a probe that is under way, and its results move the circuit.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from kmstwist.gateway.upstream import Upstream
 from kmstwist.kms.reach import PATIENCE, SHARED_FOR, Reach, Role
 
-#: Who may wait for one check. More than these are told what was found last, or that nothing was.
+#: How many clients may wait for one check. Further ones get the last result, or are told that there is none.
 _WAITING: Final = 1000
 
 
 class HostCheck:
-    """Says how many of the hosts answer."""
+    """Finds out how many of the hosts answer."""
 
     def __init__(self, hosts: Callable[[], Sequence[Upstream]], clock: IReactorTime) -> None:
-        """`hosts` are those that a call may be sent to at the moment."""
+        """`hosts` returns those that a call may be sent to at present."""
         self._hosts = hosts
         self._clock = clock
         self._waiting: list[Deferred[Reach]] = []
@@ -48,7 +48,7 @@ class HostCheck:
         return told
 
     def stop(self) -> None:
-        """Tell all who wait what is known by now."""
+        """Give everybody who waits what is known by now."""
         if self._began is not None:
             self._conclude()
 
@@ -64,7 +64,7 @@ class HostCheck:
 
     def _host_answered(self, well: bool, began: float) -> None:
         if self._began != began:
-            # It was too late for its check.
+            # The answer came too late for its check.
             return
         self._heard += 1
         self._answered += well

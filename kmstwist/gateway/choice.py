@@ -1,10 +1,10 @@
 """Which KMS host a call goes to first, and which after it.
 
-Lower priorities are used up before higher ones, as in an SRV record (RFC 2782). Inside one priority, `sticky` orders
-the hosts by weighted rendezvous hashing of the client's address (Thaler and Ravishankar, "Using Name-Based Mappings to
-Increase Hit Rates", with the logarithmic weights of Schindelhauer and Schomaker): a client's renewals keep reaching the
-same host, whichever gateway or worker it comes through, and when a host goes only its own clients move. `spread` takes
-the host with the fewest calls under way for its weight.
+All hosts of a lower priority come before those of a higher one, as in an SRV record (RFC 2782). Within one priority,
+`sticky` orders the hosts by weighted rendezvous hashing of the client's address (Thaler and Ravishankar, "Using
+Name-Based Mappings to Increase Hit Rates", with the logarithmic weights of Schindelhauer and Schomaker): a client's
+renewals keep reaching the same host through any gateway or worker, and when a host goes away only its own clients move.
+`spread` takes the host with the fewest calls under way for its weight.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Candidate(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is hashed by."""
+        """The name by which it is hashed."""
 
     @property
     def priority(self) -> int:
@@ -44,7 +44,7 @@ def sticky_order(candidates: Iterable[CandidateT], client: str) -> list[Candidat
 
 
 def spread_order(candidates: Iterable[CandidateT], client: str) -> list[CandidateT]:
-    """By priority, then by load for its weight; between equals the rendezvous score decides, not the order of names."""
+    """By priority, then by load divided by weight; the rendezvous score decides between equals."""
     return sorted(
         candidates,
         key=lambda c: (c.priority, (c.load + 1) / c.share, -rendezvous_score(c.name, c.share, client)),
@@ -52,9 +52,9 @@ def spread_order(candidates: Iterable[CandidateT], client: str) -> list[Candidat
 
 
 def rendezvous_score(name: str, weight: float, client: str) -> float:
-    """The client's score for a host: over all clients, the highest is a host's in proportion to its weight."""
+    """The client's score for a host. Over all clients, a host has the highest score in proportion to its weight."""
     digest = blake2b(f"{client}\0{name}".encode(), digest_size=8).digest()
-    # 53 bits, all that a float holds; the half keeps the fraction off 0 and 1, where the logarithm has no use.
+    # 53 bits are all that a float holds; adding a half keeps the fraction between 0 and 1, excluding both.
     fraction = ((int.from_bytes(digest, "big") >> 11) + 0.5) / (1 << 53)
     return -weight / math.log(fraction)
 

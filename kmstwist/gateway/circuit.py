@@ -1,10 +1,10 @@
 """The circuit breaker of one KMS host: whether calls are sent there.
 
-Why it is a machine: whether a failure matters depends on what was known before it. A host is `closed` (calls flow)
-until so many failures in a row trip it; `open` (no calls, unless nothing else is left) until a trial is due;
-`half_open` while a probe tries it; and `warming` while it is given its share of calls step by step after it came back.
-The wait for the next trial doubles with each that fails, and is drawn at random from its upper half, so that several
-gateways do not try a host that just comes up in the same instant.
+Why it is a machine: whether a failure matters depends on what was known before it. A circuit is `closed` (calls flow)
+until a number of failures in a row trips it; `open` (no calls, unless nothing else is left) until a trial is due;
+`half_open` while a probe tries the host; and `warming` while the host gets its share of calls back step by step. The
+wait for the next trial doubles with each failed one, and is drawn at random from its upper half, so that several
+gateways do not all try a host at the moment when it comes up.
 
 Probes and live calls report to the same machine. An RPC fault or a KMS status is an answer: the host is up.
 """
@@ -21,12 +21,12 @@ from kmstwist.gateway.settings import HealthSettings
 from kmstwist.machine import ANY, SAME, Machine, Table
 from kmstwist.pacing.waits import doubled, spread
 
-#: The share of its weight that a host has at the beginning of its slow start.
+#: The part of its weight that a host has at the beginning of its slow start.
 _FIRST_SHARE = 0.1
 
 
 class CircuitState(StrEnum):
-    """What the circuit is at, in the word that `kmstwist upstreams list` shows."""
+    """The circuit's state, in the word that `kmstwist upstreams list` shows."""
 
     CLOSED = "up"
     OPEN = "down"
@@ -39,16 +39,16 @@ SERVING = frozenset({CircuitState.CLOSED, CircuitState.WARMING})
 
 
 class CircuitOwner(Protocol):
-    """Who is told of the circuit's changes: the upstream."""
+    """What hears of the circuit's changes: the upstream."""
 
     def circuit_opened(self, error: Exception | None) -> None:
-        """The host counts as down."""
+        """The host is considered down."""
 
     def circuit_closed(self) -> None:
         """The host is back."""
 
     def try_host(self) -> None:
-        """Probe the host now, and report with `succeeded` or `failed`."""
+        """Probe the host now, and report the result with `succeeded` or `failed`."""
 
 
 class CircuitInput(StrEnum):
@@ -101,14 +101,14 @@ class Circuit(Machine[CircuitState, CircuitInput]):
 
     @property
     def share(self) -> float:
-        """The part of its weight the host has at present, above 0 to 1."""
+        """The part of its weight that the host has at present: more than 0, at most 1."""
         if self.state is not CircuitState.WARMING or not self.settings.slow_start:
             return 1.0
         gone = (self._clock.seconds() - self.since) / self.settings.slow_start
         return min(1.0, max(_FIRST_SHARE, gone))
 
     def mark_change(self) -> None:
-        """Note when the state in force began."""
+        """Note when the present state began."""
         self.since = self._clock.seconds()
 
     def wait_for_trial(self) -> None:
@@ -127,23 +127,23 @@ class Circuit(Machine[CircuitState, CircuitInput]):
         self._timer = self._clock.callLater(seconds, self.step, happens)
 
 
-# The machine's actions: `(circuit, what the input carried)`.
+# The machine's actions: each takes the circuit and the input's own data.
 
 
 def forget_failures(circuit: Circuit) -> None:
-    """A success ends a row of failures."""
+    """Reset the count of failures in a row."""
     circuit.failures = 0
 
 
 def count_failure(circuit: Circuit, error: Exception) -> None:
-    """Count it, and trip if that was enough."""
+    """Count the failure, and trip if there were enough."""
     circuit.failures += 1
     if circuit.failures >= circuit.settings.failures:
         circuit.step(CircuitInput.TRIPPED, error)
 
 
 def open_circuit(circuit: Circuit, error: Exception) -> None:
-    """Tell the owner, and wait for a trial; a host that fails again while it warms waits longer."""
+    """Tell the owner, and wait for a trial; a host that fails again while it warms up waits longer."""
     circuit.owner.circuit_opened(error)
     wait_for_trial(circuit, error)
 
@@ -155,13 +155,13 @@ def wait_for_trial(circuit: Circuit, error: Exception) -> None:
 
 
 def start_trial(circuit: Circuit) -> None:
-    """Have the host probed."""
+    """Probe the host."""
     circuit.mark_change()
     circuit.owner.try_host()
 
 
 def start_warming(circuit: Circuit) -> None:
-    """The host is back: give it calls, few at first."""
+    """Give calls to a host that is back, few at first."""
     circuit.failures = 0
     circuit.mark_change()
     circuit.wait_for_warmth()
@@ -169,7 +169,7 @@ def start_warming(circuit: Circuit) -> None:
 
 
 def finish_warming(circuit: Circuit) -> None:
-    """The host has its whole share again."""
+    """Give the host its whole share again."""
     circuit.mark_change()
     circuit.trials = 0
 
@@ -178,13 +178,13 @@ def finish_warming(circuit: Circuit) -> None:
 INPUTS = {
     CircuitInput.SUCCEEDED: "The host answered a call or a probe.",
     CircuitInput.FAILED: "The host did not answer.",
-    CircuitInput.TRIPPED: "It was one failure too many.",
+    CircuitInput.TRIPPED: "The number of failures in a row reached the limit.",
     CircuitInput.TRIAL_DUE: "The wait after the last failure is over.",
     CircuitInput.WARMED: "The slow start is over.",
 }
 
-#: This table is the circuit. What has no row changes nothing: a timer of an earlier state, a failure of a host that is
-#: known to be down.
+#: This table is the circuit. An input without a row changes nothing: a timer of an earlier state, a failure of a host
+#: that is known to be down.
 CIRCUIT: Table[CircuitState, CircuitInput] = Table(
     "circuit",
     INPUTS,

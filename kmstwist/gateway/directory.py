@@ -1,8 +1,8 @@
-"""The upstreams there are: those configured and those discovered, kept up to date without cutting a call off.
+"""The upstreams, configured and discovered, kept up to date without cutting off a call.
 
-A change of what is wanted is compared with what there is. What stays the same keeps its pool and its circuit; what goes
-is given no more calls and stops when those under way are done; what is new starts. A host that is drained by hand is
-drained by its name: if it goes and comes back, as one found in DNS may, it is still drained.
+A new set of upstreams is compared with the present one. One that stays keeps its pool and its circuit; one that goes
+gets no more calls and stops when its calls under way are done; a new one starts. Draining by hand applies to a name: a
+host that goes and comes back, as one found in DNS may, is still drained.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kmstwist.gateway.upstream import EndpointMaker, Random, Target, Upstream
 
 
 class UnknownUpstream(Exception):
-    """No upstream has that name; the text says which there are."""
+    """No upstream has that name; the text lists the names there are."""
 
 
 class Directory:
@@ -36,7 +36,7 @@ class Directory:
         self._discovered: tuple[Target, ...] = ()
         self._drained: set[str] = set()
         self._upstreams: dict[str, Upstream] = {}
-        #: Whether there is more than one, so that it matters which is asked first.
+        #: Whether there is more than one upstream, so that their order matters.
         self.several = False
         self._retiring: set[Upstream] = set()
         self._running = False
@@ -48,11 +48,11 @@ class Directory:
 
     @property
     def upstreams(self) -> list[Upstream]:
-        """All of them, the first priority first."""
+        """All upstreams, the lowest priority first."""
         return sorted(self._upstreams.values(), key=lambda upstream: (upstream.priority, upstream.name))
 
     def named(self, name: str) -> Upstream:
-        """The upstream of a name. Raises `UnknownUpstream`."""
+        """The upstream with this name. Raises `UnknownUpstream`."""
         upstream = self._upstreams.get(name)
         if upstream is None:
             there = ", ".join(one.name for one in self.upstreams) or "none"
@@ -61,11 +61,11 @@ class Directory:
 
     @property
     def drained(self) -> tuple[str, ...]:
-        """The names of what is drained, of hosts that are not there at present too."""
+        """The names that are drained, including those of hosts that are absent at present."""
         return tuple(sorted(self._drained))
 
     def drain(self, names: Iterable[str]) -> None:
-        """Send no more calls to these until they are undrained, whether they are there now or come later."""
+        """Send no more calls to these names until they are undrained, whether the hosts are present or come later."""
         for name in names:
             self._drained.add(name)
             if name in self._upstreams:
@@ -84,16 +84,16 @@ class Directory:
             upstream.start()
 
     def stop(self) -> None:
-        """Stop every upstream at once, those that were retiring too."""
+        """Stop every upstream at once, including those that are retiring."""
         self._running = False
         for upstream in [*self._upstreams.values(), *self._retiring]:
             upstream.stop()
 
     def in_order(self, client: str, first: str | None) -> list[Upstream]:
-        """Whom to ask for this client, one after the other: the one named `first`, if it is well, then by the policy.
+        """The upstreams to ask for this client, in order: the one named `first`, if it is healthy, then by the policy.
 
-        Of one priority, a host that kept silent a moment ago comes after the others. Those that are down come last, for
-        when nobody else answers; those drained by hand do not come at all.
+        Within one priority, a host that recently did not answer comes after the others. Hosts that are down come last,
+        in case no other answers; hosts drained by hand are left out.
         """
         well: list[Upstream] = []
         down: list[Upstream] = []
@@ -103,7 +103,7 @@ class Directory:
         order = self._order
         if len(well) > 1:
             well = order(well, client)
-            # sort is stable: only those that were silent move, and the one remembered.
+            # sort is stable: only the silent hosts and the remembered one change their places.
             if any(upstream.silent for upstream in well):
                 well.sort(key=lambda upstream: (upstream.priority, upstream.silent))
             if first is not None:
@@ -111,12 +111,12 @@ class Directory:
         return well + order(down, client) if down else well
 
     def discovered(self, targets: Iterable[Target]) -> None:
-        """Take these as the discovered upstreams, instead of those before."""
+        """Replace the discovered upstreams by these."""
         self._discovered = tuple(targets)
         self._update(rebuild=False)
 
     def apply(self, settings: GatewaySettings) -> None:
-        """Take changed settings. Whatever a connection depends on starts afresh; the rest stays."""
+        """Apply changed settings. If a setting affects connections, the upstreams start afresh; otherwise they stay."""
         old, self._settings = self._settings, settings
         self._order = POLICIES[settings.policy]
         rebuild = (old.pool, old.health, old.attempt_timeout) != (
@@ -131,7 +131,7 @@ class Directory:
             one.label: Target(one.label, one.host_port, one.priority, one.weight) for one in self._settings.upstreams
         }
         addresses = {host_key(target.address) for target in configured.values()}
-        # What is configured is meant: DNS may add hosts, not change what the administrator wrote of one.
+        # The configuration takes precedence: DNS may add hosts, but not change what the administrator wrote.
         found = {
             target.name: target
             for target in self._discovered

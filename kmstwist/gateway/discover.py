@@ -1,7 +1,7 @@
-"""Upstreams found in DNS: the SRV records of a domain, asked for again as their time to live says.
+"""Upstreams found in DNS: the SRV records of a domain, asked for again when their time to live is over.
 
-When DNS fails, or names nothing that resolves, the last good answer is kept, and so is the single host whose addresses
-DNS cannot tell this time: hosts do not vanish because a resolver does. A record of our own is never taken, for this
+When DNS fails, or none of its targets resolves, the last good answer is kept; so is a single host whose addresses
+cannot be found this time: a host does not vanish because a resolver fails. Our own record is never taken, since this
 gateway may be published in the same domain.
 """
 
@@ -20,20 +20,20 @@ from kmstwist.gateway.upstream import Random, Target
 from kmstwist.logevents import DISCOVERED, DISCOVERY_FAILED
 from kmstwist.pacing.waits import doubled, spread
 
-#: Seconds between two questions: an answer's time to live counts between these.
+#: The fewest and the most seconds between two questions; between these limits, the answer's time to live decides.
 SHORTEST_TTL = 5.0
 LONGEST_TTL = 86_400.0
-#: Seconds until a failed question is asked again; doubled each time up to the longest.
+#: Seconds until a failed question is asked again: the first wait, doubled each time, up to the longest.
 _FIRST_RETRY = 5.0
 _LONGEST_RETRY = 300.0
 
 
 class DiscoveryFailed(Exception):
-    """DNS gave nothing to use; the text is a sentence."""
+    """DNS gave nothing usable; the text is a sentence."""
 
 
 class Found(Protocol):
-    """What a resolver found: the targets, and for how many seconds that holds."""
+    """What a resolver found: the targets, and for how many seconds they are valid."""
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -45,7 +45,7 @@ class Found(Protocol):
 
     @property
     def unsure(self) -> Container[str]:
-        """Names of targets there are, of whose addresses nothing was learnt."""
+        """The names of targets that exist, but whose addresses could not be found."""
 
 
 #: Looks up the KMS hosts of a domain. Raises `DiscoveryFailed`.
@@ -53,7 +53,7 @@ Resolver = Callable[[str], Awaitable[Found]]
 
 
 class Discoverer:
-    """Asks `resolver` for a domain's hosts, again and again, and hands them to `take`."""
+    """Asks `resolver` for a domain's hosts, again and again, and passes them to `take`."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Discoverer:
         self._last: frozenset[Target] | None = None
 
     def look_in(self, domain: str | None) -> None:
-        """Discover in this domain from now on; None ends it and takes the discovered hosts away."""
+        """Discover in this domain from now on; None stops discovery and removes the discovered hosts."""
         self.stop()
         self._failures = 0
         self._domain = domain
@@ -86,7 +86,7 @@ class Discoverer:
             self._ask()
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         self._domain = None
         if self._timer is not None:
             self._timer.cancel()

@@ -13,15 +13,15 @@ from kmstwist.discovery.lookup.together import together
 from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.upstream import Target
 
-#: A target that does not resolve now may do so soon: seconds until DNS is asked again then.
+#: Seconds until DNS is asked again if a target does not resolve, since it may soon.
 _INCOMPLETE_TTL = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class HostsFound:
-    """The KMS hosts of a domain, and for how many seconds that holds.
+    """The KMS hosts of a domain, and for how many seconds they are valid.
 
-    `unsure` are the names of further hosts that DNS has, whose addresses it could not tell this time.
+    `unsure` are the names of further hosts in DNS whose addresses could not be found this time.
     """
 
     targets: tuple[Target, ...]
@@ -34,7 +34,7 @@ async def find_hosts(
 ) -> HostsFound:
     """The KMS hosts of `domain`; `keep` drops targets that are not wanted, such as ourselves.
 
-    Raises `DiscoveryFailed` where there is none to use.
+    Raises `DiscoveryFailed` if none is usable.
     """
     try:
         answer = await lookup.service(domain)
@@ -64,7 +64,7 @@ async def _resolve(lookup: Lookup, name: str) -> HostAnswer | LookupFailed:
     try:
         return await lookup.host(name)
     except LookupFailed as failed:
-        # The others may do; if none does, that is said of all together.
+        # Other targets may resolve; if none does, one error covers all of them.
         return failed
 
 
@@ -73,7 +73,7 @@ def _name(record: SrvRecord) -> str:
 
 
 def _target(record: SrvRecord, host: HostAnswer) -> Target:
-    # DNS servers turn the order of addresses round with every answer; that alone is no change of the host.
+    # DNS servers rotate the addresses in each answer; another order does not mean that the host has changed.
     addresses = tuple(sorted(host.ipv6) + sorted(host.ipv4))
     where = HostPort(record.target, record.port)
     return Target(_name(record), where, record.priority, record.weight, addresses, discovered=True)

@@ -1,4 +1,4 @@
-"""What the upstreams said to one call, and what of it the client is told."""
+"""The upstreams' answers to one call, and which of them the client gets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
 from kmstwist.transport.errors import ConnectError, FaultError, NoRoomError, TimedOut, UpstreamError
 
-#: What a host says of itself, so that another may say better; the later, the more it tells the client.
+#: Statuses that a host gives about itself, so that another may answer better; later ones tell the client more.
 NOT_FINAL = (
     int(Status.SL_E_VL_KEY_MANAGEMENT_SERVICE_ID_MISMATCH),
     int(Status.SL_E_VL_KEY_MANAGEMENT_SERVICE_NOT_ACTIVATED),
@@ -19,9 +19,9 @@ NOT_FINAL = (
 
 
 class Attempts:
-    """The attempts of one call so far. `got` or `failed` for each; at the end `answer`."""
+    """The attempts of one call so far. Call `got` or `failed` for each, and `answer` at the end."""
 
-    # As of a call that no host was asked for yet; nearly all calls need to set three of these.
+    # The values before any host was asked; nearly all calls need to set only three of these.
     hresult: int | None = None
     upstream = ""
     #: Whether a host said that it cannot answer this client.
@@ -50,17 +50,17 @@ class Attempts:
             self._said += (f"{upstream} said 0x{hresult:08X}",)
 
     def failed(self, upstream: str, error: UpstreamError) -> None:
-        """A host did not answer the call, or with a fault."""
+        """A host did not answer the call, or answered with a fault."""
         self._said += (f"{upstream}: {error.detail}",)
         if self._error is None or _weight(error) >= _weight(self._error[1]):
             self._error = (upstream, error)
 
     def out_of_time(self, seconds: float) -> None:
-        """The call's deadline is over before all hosts were asked."""
+        """The call's deadline passed before all hosts were asked."""
         self._timeout = seconds
 
     def answer(self, facts: RequestFacts | None, *, known: Sized) -> ActivationAnswer:
-        """The best answer, of the upstreams that are `known`. Raises `ActivationFault` where there is none."""
+        """The best answer. `known` are the upstreams there are. Raises `ActivationFault` if there is no answer."""
         if self.hresult is None:
             raise self._fault(known)
         return ActivationAnswer(
@@ -73,10 +73,11 @@ class Attempts:
         )
 
     def _fault(self, known: Sized) -> ActivationFault:
-        """What the client is told when nobody answered.
+        """The fault for the client when no host answered.
 
-        A host's own fault is passed on as it is. Otherwise Windows clients understand "server unavailable" (a host that
-        cannot be reached or is silent), "server too busy" and "call failed" (a host that broke off).
+        A host's own fault is passed on as it is. Otherwise it is one that Windows clients understand: "server
+        unavailable" (a host that cannot be reached or is silent), "server too busy" or "call failed" (a host that broke
+        off).
         """
         if self._error is None:
             if self._timeout is not None:
@@ -104,7 +105,7 @@ def _rank(hresult: int) -> int:
 
 
 def _weight(error: UpstreamError) -> int:
-    """How much a failure tells the client: a host's own fault most, then that it may come back."""
+    """How much a failure tells the client: a host's own fault tells most, then one that allows it to try again."""
     if isinstance(error, FaultError):
         return 2
     return 1 if isinstance(error, PoolBusy | NoRoomError) else 0

@@ -1,4 +1,4 @@
-"""Which addresses are this machine's own."""
+"""Which addresses belong to this machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 
 def is_own_address(address: str) -> bool:
-    """Whether an IP address in text is one of this machine's: only such can be bound."""
+    """Whether an IP address, as text, belongs to this machine: only its own addresses can be bound."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as trial:

@@ -1,11 +1,11 @@
 """A pool of connections to one KMS host, bound before they are needed.
 
-A client's whole conversation then costs one round trip to the host, not three. A connection carries one call at a
-time. The pool keeps a floor of bound connections in reserve, opens more up to a ceiling while calls wait for one, and
-lets no more than a bounded number wait: past that a call fails at once, so that its client can be told to come back.
+A client's whole conversation then costs one round trip to the host instead of three. A connection carries one call at a
+time. The pool keeps at least `floor` bound connections, opens more, up to `ceiling`, while calls wait for one, and lets
+at most `queue` calls wait: beyond that a call fails at once, so that its client can be told to come back.
 
-This file has the way of a call; `reserve` has the connections. The common call takes a connection from the reserve, and
-one Deferred goes from there to whoever asked.
+This file has the way of a call; `reserve` has the connections. Most calls take a connection from the reserve, and one
+Deferred leads from there to the caller.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from kmstwist.transport.errors import FaultError, LostError, UpstreamError
 
 
 class _Attempt:
-    """How far a request came."""
+    """How far a request has got."""
 
     __slots__ = ("answer", "asked", "from_reserve", "late", "message", "timeout")
 
     def __init__(self, message: bytes, timeout: float) -> None:
         self.message = message
         self.timeout = timeout
-        #: Whether it is made on a connection that the reserve had.
+        #: Whether it uses a connection from the reserve.
         self.from_reserve = False
-        #: Whether the host has been asked: what fails after that is the host's failure.
+        #: Whether the host has been asked: any later failure is the host's.
         self.asked = False
         #: Whether the request's time is over.
         self.late = False
@@ -46,7 +46,7 @@ class _Attempt:
 
 
 class AssociationPool(Reserve):
-    """Bound connections to one host. `request` is all its users need."""
+    """Bound connections to one host. Its users need only `request`."""
 
     __slots__ = ("_timeouts",)
 
@@ -61,7 +61,7 @@ class AssociationPool(Reserve):
         timeout: float = 5.0,
         when_failed: Callable[[UpstreamError], None] | None = None,
     ) -> None:
-        """As `Reserve`."""
+        """See `Reserve`."""
         super().__init__(
             endpoint, clock, floor=floor, ceiling=ceiling, queue=queue, timeout=timeout, when_failed=when_failed
         )
@@ -73,12 +73,12 @@ class AssociationPool(Reserve):
         self._timeouts.stop()
 
     def request(self, message: bytes, timeout: float) -> Deferred[tuple[int, bytes]]:
-        """RequestActivation on a connection of the pool within `timeout` seconds, waiting for a connection included.
+        """RequestActivation on a connection of the pool within `timeout` seconds, including the wait for a connection.
 
         Fires with HRESULT and response, fails with `UpstreamError`. Cancelling it gives the call up.
 
-        A connection from the reserve may have been closed by the host an instant before: such a call is made again,
-        once, on another. That is safe, as the host counts a client's CMID once however often it asks.
+        The host may close a connection of the reserve just before the call: the call is then made once more, on another
+        connection. That is safe, since a host counts a client's CMID once, however often the client asks.
         """
         attempt = _Attempt(message, timeout)
         connection = self._take_idle()
@@ -93,7 +93,7 @@ class AssociationPool(Reserve):
         return answer
 
     def _take_idle(self) -> RpcConnection | None:
-        """A connection of the reserve, None where there is none."""
+        """A connection of the reserve, or None if it is empty."""
         idle = self._idle
         while idle:
             connection = idle.pop()
@@ -128,7 +128,7 @@ class AssociationPool(Reserve):
 
     def _failed(self, failure: Failure, attempt: _Attempt) -> Any:
         if attempt.from_reserve and failure.check(LostError) and self.state is not PoolState.STOPPED:
-            # A connection of the reserve was lost under the call: make it again on a new one.
+            # The call lost its connection from the reserve: make it again on a new one.
             attempt.from_reserve = attempt.asked = False
             return self._ask_when_there_is_one(attempt)
         self._timeouts.lift(attempt)
@@ -137,10 +137,10 @@ class AssociationPool(Reserve):
             if attempt.asked or self.busy < self.ceiling:
                 error = no_answer(attempt.timeout)
             else:
-                # The host may be well: all of its connections carry calls, and this one's turn did not come.
+                # The host may be healthy: all its connections carry calls, and this call did not get its turn.
                 error = PoolBusy(f"no connection became free within {attempt.timeout:g} s")
             failure = Failure(error)
-        # Why a call got no connection, the attempt to connect has told. A fault is an answer.
+        # If the call got no connection, the attempt to connect has reported that. A fault is an answer.
         if attempt.asked and isinstance(error, UpstreamError) and not isinstance(error, FaultError):
             self.tell_failed(error)
         return failure

@@ -1,7 +1,7 @@
 """A pool's connections to one KMS host: those in reserve, those that carry calls, those that are being opened.
 
-What is done about them is a machine, `POOL`, at the end of this file: stopped, running, held while the host is down or
-drained, retiring when it is no longer wanted.
+A machine, `POOL` at the end of this file, manages them: it is stopped, running, held while the host is down or drained,
+or retiring when the host is no longer wanted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kmstwist.transport.errors import BindError, LostError, NoRoomError, Upstrea
 
 #: Seconds between attempts to fill the reserve of a host that could not be reached.
 _REFILL_DELAY: Final = 1.0
-#: Seconds that connections beyond the floor are kept while nobody needs them.
+#: Seconds for which connections beyond the floor are kept while no call needs them.
 _SURPLUS_KEPT: Final = 30.0
 
 
@@ -41,7 +41,7 @@ class PoolState(StrEnum):
     RUNNING = "running"
     #: No reserve is kept; a call opens a connection of its own.
     HELD = "held"
-    #: As held, and it stops when no call waits or is under way.
+    #: As `HELD`, but it stops when no call waits or is under way.
     RETIRING = "retiring"
 
 
@@ -89,11 +89,11 @@ class Reserve(Machine[PoolState, PoolInput]):
         timeout: float = 5.0,
         when_failed: Callable[[UpstreamError], None] | None = None,
     ) -> None:
-        """`floor` and `ceiling` count connections, `queue` waiting calls, `timeout` is seconds a connection attempt may
-        take.
+        """`floor` and `ceiling` are numbers of connections, `queue` is the most waiting calls, and `timeout` is how
+        many seconds a connection attempt may take.
 
-        `when_failed` is told of what the host failed at: each attempt to connect, once, however many calls fail for
-        it, and each call that was made. That a call's turn did not come is not the host's failure.
+        `when_failed` is called for each failure of the host: once for a failed attempt to connect, however many calls
+        fail because of it, and once for each failed call. A call that did not get its turn is not the host's failure.
         """
         super().__init__(POOL)
         self._endpoint = endpoint
@@ -129,11 +129,11 @@ class Reserve(Machine[PoolState, PoolInput]):
 
     @property
     def connections(self) -> int:
-        """All connections, those being opened included."""
+        """All connections, including those being opened."""
         return len(self._idle) + len(self.carrying) + len(self._connecting)
 
     def start(self, *, held: bool = False) -> None:
-        """Open the floor's connections; or, `held`, none until `resume`."""
+        """Open `floor` connections; if `held`, none until `resume`."""
         self.step(PoolInput.START_HELD if held else PoolInput.START)
 
     def stop(self) -> None:
@@ -141,7 +141,7 @@ class Reserve(Machine[PoolState, PoolInput]):
         self.step(PoolInput.STOP)
 
     def hold(self) -> None:
-        """Keep no reserve for now; calls under way go on, and a new one opens a connection of its own."""
+        """Keep no reserve for now; calls under way go on, and a new call opens its own connection."""
         self.step(PoolInput.HOLD)
 
     def resume(self) -> None:
@@ -149,14 +149,14 @@ class Reserve(Machine[PoolState, PoolInput]):
         self.step(PoolInput.RESUME)
 
     def retire(self) -> Deferred[None]:
-        """Stop once no call waits or is under way; fires then."""
+        """Stop once no call waits or is under way; the Deferred fires then."""
         self.step(PoolInput.RETIRE)
         return self._retired
 
-    # What calls ask for.
+    # Called for calls.
 
     def open_for_call(self) -> Deferred[RpcConnection]:
-        """A connection opened for this call, or given back by another in the meantime."""
+        """A connection opened for this call, or one that another call gives back in the meantime."""
         if len(self._waiting) >= self.queue:
             return fail(PoolBusy(f"{self.connections} connections in use and {self.queue} calls waiting"))
         waiter: Deferred[RpcConnection] = Deferred(self._waiting.remove)
@@ -191,11 +191,11 @@ class Reserve(Machine[PoolState, PoolInput]):
             self._not_connected(BindError("the host does not have the KMS interface"))
 
     def _not_connected(self, error: UpstreamError) -> None:
-        """A host that cannot be reached fails the calls that wait for it now, not one by one as they time out."""
+        """Fail all waiting calls at once if the host cannot be reached, so that they need not time out one by one."""
         if self.state is PoolState.STOPPED:
             return
         if isinstance(error, NoRoomError) and (self.carrying or self._idle):
-            # There are connections: the host is well, and who waits gets one of them.
+            # There are connections, so the host is healthy: the waiting calls get one of them.
             self._schedule_refill()
             return
         if not (self.carrying or self._connecting):
@@ -206,8 +206,8 @@ class Reserve(Machine[PoolState, PoolInput]):
         self._schedule_refill()
 
     def tell_failed(self, error: UpstreamError) -> None:
-        """The host failed at something."""
-        # What ends because the pool stops is not the host's doing.
+        """Report a failure of the host."""
+        # A connection that ends because the pool stops is not the host's failure.
         if self.state is not PoolState.STOPPED and self._when_failed is not None:
             self._when_failed(error)
 
@@ -219,12 +219,12 @@ class Reserve(Machine[PoolState, PoolInput]):
         self.retire_if_idle()
 
     def release(self, connection: RpcConnection) -> None:
-        """A connection carries no call any more."""
+        """Give back a connection after its call."""
         self.carrying.discard(connection)
         if not connection.alive:
             self._make_up()
         elif self._waiting:
-            # Taken at once, so that no other call can be given it before the waiting one runs.
+            # Taken at once, so that no other call can get it before the waiting one runs.
             self.carrying.add(connection)
             self._waiting.popleft().callback(connection)
         elif self.state is PoolState.RUNNING:
@@ -236,12 +236,12 @@ class Reserve(Machine[PoolState, PoolInput]):
             self.retire_if_idle()
 
     def retire_if_idle(self) -> None:
-        """Where the pool retires, and nothing waits or is under way, stop."""
+        """Stop if the pool is retiring and no call waits or is under way."""
         if self.state is PoolState.RETIRING and not (self.carrying or self._waiting):
             self.step(PoolInput.IDLE)
 
     def _make_up(self) -> None:
-        """A connection is gone: open another if calls wait for one, or the reserve needs it."""
+        """After the loss of a connection, open another if a call or the reserve needs it."""
         if self.state is not PoolState.STOPPED:
             self._connect_for_waiting()
             self._schedule_refill()
@@ -252,7 +252,7 @@ class Reserve(Machine[PoolState, PoolInput]):
         self._sweep = self._clock.callLater(_SURPLUS_KEPT, self._close_surplus)
 
     def _close_surplus(self) -> None:
-        """Close what nobody needed since the surplus began. The reserve is a stack: its bottom is used least."""
+        """Close the connections that no call has needed since the surplus began: the bottom of the reserve's stack."""
         self._sweep = None
         surplus = max(0, min(self._least_idle, len(self._idle)) - self.floor)
         for connection in self._idle[:surplus]:
@@ -271,7 +271,7 @@ class Reserve(Machine[PoolState, PoolInput]):
             self._refill = self._clock.callLater(_REFILL_DELAY, self.fill)
 
     def fill(self) -> None:
-        """Open what the reserve lacks."""
+        """Open the connections that the reserve lacks."""
         self._refill = None
         if self.state is PoolState.RUNNING:
             for _ in range(self.floor - self.connections):
@@ -297,12 +297,12 @@ class Reserve(Machine[PoolState, PoolInput]):
         self._idle.clear()
 
     def begin_retiring(self) -> None:
-        """Close what carries no call, and stop now if nothing does."""
+        """Close the connections without a call, and stop now if there is no call."""
         self.close_reserve()
         self.retire_if_idle()
 
     def end_retiring(self) -> None:
-        """Close everything, and tell whoever had it retire."""
+        """Close everything, and tell the caller of `retire`."""
         self.close_all()
         self._retired.callback(None)
 

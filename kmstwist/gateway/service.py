@@ -1,9 +1,9 @@
 """The gateway as a running service: it carries each call to a KMS host and the host's answer back, byte for byte.
 
 The message is never changed and, in V5 and V6, never looked into. Upstreams are tried one after the other until one
-answers for good, within the one deadline that a client's call has; what is best of the answers goes back.
+gives a final answer, within the deadline of the client's call; the client gets the best of the answers.
 
-The time left is shared among the hosts left, so that hosts that keep silent do not use up what a healthy one needs.
+The time left is divided among the hosts left, so that silent hosts do not use up the time that a healthy one needs.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from kmstwist.transport.errors import UpstreamError
 
 
 class _Errand(Attempts):
-    """A call on its way: the hosts that are left to ask, and what those before said."""
+    """A call on its way: the hosts that are left to ask, and the answers of those that were asked."""
 
     def __init__(self, call: ActivationCall, left: list[Upstream], deadline: float, remembered: str | None) -> None:
         self.call = call
-        #: The hosts that were not asked yet, the next one last.
+        #: The hosts that have not been asked yet, the next one last.
         self.left = left[::-1]
         self.deadline = deadline
         self.remembered = remembered
 
 
 class GatewayService(Service):
-    """Answers activation calls from KMS hosts behind it."""
+    """Answers activation calls with the answers of the KMS hosts behind it."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class GatewayService(Service):
         )
 
     def startService(self) -> None:
-        """Fill the pools, begin to probe and to discover."""
+        """Fill the pools, and start probing and discovery."""
         super().startService()
         self.directory.start()
         self._discoverer.look_in(self.settings.discover)
@@ -82,7 +82,7 @@ class GatewayService(Service):
         return any(upstream.serves for upstream in self.directory.upstreams)
 
     def apply(self, settings: GatewaySettings) -> None:
-        """Take changed settings; no call is cut off."""
+        """Apply changed settings; no call is cut off."""
         old, self.settings = self.settings, settings
         self._remembered.resize(settings.remember_clients, settings.remember_for)
         self.directory.apply(settings)
@@ -100,9 +100,9 @@ class GatewayService(Service):
         return self._ask_next(_Errand(call, hosts, now + self.settings.deadline, remembered), now)
 
     def _ask_next(self, errand: _Errand, now: float) -> Deferred[ActivationAnswer]:
-        """Ask the next host, if there is one to ask and time to do it; else conclude."""
+        """Ask the next host, if one is left and there is time; otherwise conclude."""
         left = errand.left
-        # With an answer there is, the client need not wait for what is known to be down.
+        # If there is an answer, the client need not wait for hosts that are known to be down.
         if not left or (errand.hresult is not None and not left[-1].circuit.healthy):
             return execute(self._conclude, errand)
         seconds = errand.deadline - now
@@ -132,7 +132,7 @@ class GatewayService(Service):
         return self._ask_next(errand, self._clock.seconds())
 
     def _conclude(self, errand: _Errand) -> ActivationAnswer:
-        """The best of the answers. Raises `ActivationFault` where there is none."""
+        """The best of the answers. Raises `ActivationFault` if there is none."""
         if errand.hresult == 0 and (errand.said_no or errand.upstream == errand.remembered):
             self._remembered.set(errand.call.client, errand.upstream)
         return errand.answer(errand.call.facts, known=self.directory)

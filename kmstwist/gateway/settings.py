@@ -1,6 +1,6 @@
 """The `[gateway]` section of the configuration.
 
-Durations are in seconds. Each option's description is what `etc/kmstwist/kmstwist.toml` and the reference say of it.
+Durations are in seconds. The options' descriptions also appear in `etc/kmstwist/kmstwist.toml` and the reference.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kmstwist.sections import Contradictions, Fault, Section
 
 
 def host_key(where: HostPort) -> HostPort:
-    """An address as it is compared: DNS takes no notice of case, and a final dot changes nothing."""
+    """An address in the form for comparisons: DNS ignores case and a final dot."""
     host = str(ip_address(where.host)) if is_address(where.host) else where.host.lower().rstrip(".")
     return HostPort(host, where.port)
 
@@ -52,12 +52,12 @@ class UpstreamSettings(Section):
 
     @property
     def label(self) -> str:
-        """The name it goes by."""
+        """Its name in logs and commands."""
         return self.name or self.address
 
     @property
     def host_port(self) -> HostPort:
-        """Where it is."""
+        """Its host and port."""
         return parse_host_port(self.address)
 
 
@@ -142,7 +142,7 @@ class GatewaySettings(Section):
     @model_validator(mode="after")
     def _consistent(self) -> GatewaySettings:
         faults = list(self._named_twice())
-        # Where one of them is set alone, the deadline bounds the attempt.
+        # If only one of them is set, the deadline limits the attempt.
         if self.attempt_timeout > self.deadline and {"attempt_timeout", "deadline"} <= self.model_fields_set:
             said = (
                 f"attempt_timeout ({self.attempt_timeout:g}) is above deadline ({self.deadline:g}): one silent host "
@@ -154,13 +154,13 @@ class GatewaySettings(Section):
         return self
 
     def _named_twice(self) -> Iterator[Fault]:
-        """What is wrong with each upstream that has the name, or is the host, of one before it."""
+        """A fault for each upstream that repeats the name or the host of an earlier one."""
         labels: set[str] = set()
         hosts: dict[HostPort, str] = {}
         for number, upstream in enumerate(self.upstreams):
             label, table = upstream.label, ("upstreams", str(number))
             host = host_key(upstream.host_port)
-            # Without a name it goes by its address, and another name would not make another host of it.
+            # Without a name, its address is its name, and another name would not make it another host.
             if label in labels and (upstream.name or host not in hosts):
                 said = f"two upstreams are named '{label}'"
                 yield Fault(said, "give each its own name", ((*table, "name"), (*table, "address")))

@@ -20,7 +20,7 @@ from kmstwist.reasons import Reason
 from kmstwist.transport.errors import FaultError, TimedOut, UpstreamError
 from kmstwist.transport.probe import ProbeReport, probe
 
-#: Seconds after a silence in which a host is asked after the others of its priority.
+#: For how many seconds after it did not answer a host is asked after the others of its priority.
 SILENCE_REMEMBERED = 30.0
 
 #: Makes the endpoint of an upstream: (target, timeout in seconds) to endpoint.
@@ -31,7 +31,7 @@ Random = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an upstream is, as configured or discovered. `addresses` are those DNS gave, empty where nobody asked."""
+    """An upstream as configured or discovered. `addresses` are those that DNS gave; empty if it was not asked."""
 
     name: str
     address: HostPort
@@ -43,7 +43,7 @@ class Target:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the calls sent to an upstream."""
+    """The outcomes of the calls sent to an upstream."""
 
     answered: int = 0
     refused: int = 0
@@ -66,7 +66,7 @@ class Upstream:
         self.drained = False
         self.tally = Tally()
         self.last_error = ""
-        #: When it last let a call's time pass without an answer, in the clock's seconds; None once it has answered.
+        #: When a call to it last timed out, in the clock's seconds; None once it has answered.
         self._silent_since: float | None = None
         #: When, by the clock, it came into its state, was probed last (None: never), and went wrong last, and how.
         self.changed = clock.seconds()
@@ -79,7 +79,7 @@ class Upstream:
         self._log = log
         self._next_probe: IDelayedCall | None = None
         self._probing: Deferred[Any] | None = None
-        #: Who wants to know what the probe under way finds.
+        #: The Deferreds that wait for the probe under way.
         self._curious: list[Deferred[bool]] = []
         self.circuit = Circuit(self, settings.health, clock, random)
         self.pool = AssociationPool(
@@ -94,7 +94,7 @@ class Upstream:
 
     @property
     def name(self) -> str:
-        """What it goes by in logs and commands."""
+        """Its name in logs and commands."""
         return self.target.name
 
     @property
@@ -104,7 +104,7 @@ class Upstream:
 
     @property
     def share(self) -> float:
-        """Its weight at present. 0, which only DNS can give, is the smallest chance and not none (RFC 2782)."""
+        """Its weight at present. A weight of 0, which only DNS can give, means the smallest chance (RFC 2782)."""
         return max(self.target.weight, 0.1) * self.circuit.share
 
     @property
@@ -114,12 +114,12 @@ class Upstream:
 
     @property
     def silent(self) -> bool:
-        """Whether it kept silent a moment ago: it is asked when others have been."""
+        """Whether it recently did not answer: it is then asked after the others."""
         return self._silent_since is not None and self._clock.seconds() - self._silent_since < SILENCE_REMEMBERED
 
     @property
     def state(self) -> str:
-        """Its state in a word: up, down, trying, warming or drained."""
+        """Its state in one word: up, down, trying, warming or drained."""
         return "drained" if self.drained else str(self.circuit.state)
 
     @property
@@ -128,7 +128,7 @@ class Upstream:
         return not self.drained and self.circuit.healthy
 
     def age(self, moment: float) -> float:
-        """How many seconds ago a moment of this upstream's clock was."""
+        """How many seconds ago this moment of the upstream's clock was."""
         return self._clock.seconds() - moment
 
     def start(self) -> None:
@@ -137,7 +137,7 @@ class Upstream:
         self._schedule_probe()
 
     def stop(self) -> None:
-        """End everything at once."""
+        """Stop everything at once."""
         if self._next_probe is not None:
             self._next_probe.cancel()
             self._next_probe = None
@@ -147,7 +147,7 @@ class Upstream:
         self.circuit.stop()
 
     def retire(self) -> Deferred[None]:
-        """Stop once the calls under way are done; fires then."""
+        """Stop once the calls under way are done; the Deferred fires then."""
         return self.pool.retire().addCallback(lambda _: self.stop())
 
     def drain(self) -> None:
@@ -163,7 +163,7 @@ class Upstream:
         if self.circuit.healthy:
             self.pool.resume()
 
-    # Whoever asks `pool` tells of what became of it.
+    # Called with the outcome by whoever uses `pool`.
 
     def answered(self, hresult: int) -> None:
         """The host answered a call."""
@@ -172,27 +172,27 @@ class Upstream:
         else:
             self.tally.refused += 1
         self._silent_since = None
-        # Of a host that is well, with nothing to forget, this is nothing new; and nearly every call would say it.
+        # For a healthy host without failures this is not news, and nearly every call would report it.
         circuit = self.circuit
         if circuit.failures or circuit.state is not CircuitState.CLOSED:
             circuit.succeeded()
 
     def not_answered(self, error: UpstreamError) -> None:
-        """The host did not answer a call, or with a fault."""
+        """The host did not answer a call, or answered with a fault."""
         if isinstance(error, FaultError):
-            # A fault is an answer: a client that sends nonsense must not bring a host down.
+            # A fault is an answer: a client that sends nonsense must not make a host count as down.
             self.tally.refused += 1
             self.circuit.succeeded()
         else:
-            # The pool tells the circuit, which must hear of one refused connection once.
+            # The pool tells the circuit, which must hear of a refused connection only once.
             self.tally.failed += 1
             if isinstance(error, TimedOut):
                 self._silent_since = self._clock.seconds()
 
-    # The circuit's owner.
+    # Called by the circuit.
 
     def circuit_opened(self, error: Exception | None) -> None:
-        """Log the change once, and stop trying to fill the reserve: the circuit's trials do the trying."""
+        """Log the change, and stop filling the reserve: the circuit's trials find out when the host is back."""
         self.last_error = error.detail if isinstance(error, UpstreamError) else str(error)
         self.changed = self._clock.seconds()
         self.last_failure = self.changed, self.last_error
@@ -215,7 +215,7 @@ class Upstream:
     # Probes.
 
     def check(self) -> Deferred[bool]:
-        """Probe now, or wait for the probe under way: whether the host answers. Never fails."""
+        """Probe now, or wait for the probe under way. Fires with whether the host answers; never fails."""
         told: Deferred[bool] = Deferred()
         self._curious.append(told)
         self._probe()
@@ -228,7 +228,7 @@ class Upstream:
 
     def _probe_due(self) -> None:
         self._schedule_probe()
-        # While the circuit is open, its own trials ask.
+        # While the circuit is open, its own trials probe the host.
         if self.circuit.state in (CircuitState.CLOSED, CircuitState.WARMING) and self._probing is None:
             self._probe()
 
@@ -247,7 +247,7 @@ class Upstream:
             # The upstream has stopped.
             return
         if report.reason is Reason.UPSTREAM_BUSY and self.circuit.state in (CircuitState.CLOSED, CircuitState.WARMING):
-            # This machine had no room for a connection, which says nothing of the host.
+            # This machine had no room for a connection, which says nothing about the host.
             return
         self.checked = self._clock.seconds()
         if report.health is Health.DOWN:

@@ -1,1 +1,1 @@
-"""Counters and histograms, what they say of the server's health, and log lines to their sinks."""
+"""Counters and histograms, what they say about the server's health, and log lines to where they are written."""

@@ -1,10 +1,10 @@
 """What the server counts, as plain numbers: cheap to count, easy to add up over several workers.
 
 The server calls `Telemetry.conversation` once for every conversation line of its log. A `Snapshot` is all that the
-metrics and the status page need to know of a process at one moment; it travels as JSON from a worker to its supervisor.
+metrics and the status page need to know about a process at one moment; a worker sends it to its supervisor as JSON.
 
-With workers, each process counts for itself and the supervisor adds up: it asks every worker when it is scraped, and
-keeps the last counters of a worker that has ended, so that a restarted worker does not make a counter fall. What a
+With workers, each process counts for itself and the supervisor adds the counts: it asks every worker when it is
+scraped, and keeps the last counters of a worker that has ended, so that a restart does not make a counter fall. What a
 worker counted between the last scrape and its crash is lost.
 """
 
@@ -19,13 +19,13 @@ from typing import Any
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 PHASES = ("bind", "call", "total")
 RESULTS = ("activated", "answered", "refused", "fault", "none")
-#: Reasons that are no cause for complaint: they are not counted as refusals.
+#: Reasons that are not counted as refusals, since nothing is wrong.
 FINE = frozenset({"ok", "client-closed", "client-reserve", "client-check"})
 
 
 @dataclass(slots=True)
 class Histogram:
-    """Durations by bucket, each count that bucket's own, and their sum in seconds."""
+    """Durations by bucket (each count is for that bucket alone), and their sum in seconds."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     sum: float = 0.0
@@ -48,15 +48,15 @@ class Histogram:
 
 @dataclass(slots=True)
 class Counters:
-    """What only ever grows."""
+    """The numbers that only grow."""
 
     conversations: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESULTS, 0))
     reasons: dict[str, int] = field(default_factory=dict)
     phases: dict[str, Histogram] = field(default_factory=lambda: {phase: Histogram() for phase in PHASES})
-    #: Calls to an upstream by what became of them, under "upstream outcome".
+    #: Calls to upstreams by outcome; the keys are "upstream outcome".
     upstream_calls: dict[str, int] = field(default_factory=dict)
     audit: dict[str, int] = field(default_factory=dict)
-    #: Messages of KMS hosts by what became of them; empty where none are listened for.
+    #: Messages of KMS hosts by outcome; empty if the server does not listen for any.
     events: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Counters) -> None:
@@ -81,9 +81,9 @@ class Counters:
 class UpstreamState:
     """One KMS host as the gateway sees it now. `state` is up, warming, trying, down or drained.
 
-    `detail` is why it is down, `last_error` what went wrong last, and `last_error_at` when. `effective_weight` is what
-    its weight comes to at present, less than `weight` while it is warming up. Times are seconds since 1970, None for
-    never: `changed` is when it came into its state, `checked` when it was last probed.
+    `detail` is why it is down, `last_error` is what went wrong last, and `last_error_at` when. `effective_weight` is
+    its weight at present, less than `weight` while it warms up. Times are seconds since 1970, None for never: `changed`
+    is when it entered its state, `checked` when it was last probed.
     """
 
     name: str
@@ -109,7 +109,7 @@ class UpstreamState:
 
 @dataclass(frozen=True, slots=True)
 class LabCount:
-    """A lab host's count of one application's clients: as many as ask in 30 days, at most `most`."""
+    """A lab host's count of one application's clients: those that asked in the last 30 days, at most `most`."""
 
     application: str
     count: int
@@ -118,7 +118,7 @@ class LabCount:
 
 @dataclass(frozen=True, slots=True)
 class LabState:
-    """A lab's own KMS host. Intervals are in minutes; `requests` and `refused` count since its memory began."""
+    """A lab's own KMS host. Intervals are in minutes; `requests` and `refused` count since its state was made."""
 
     host_id: str
     products: int
@@ -138,9 +138,9 @@ class Snapshot:
     counters: Counters = field(default_factory=Counters)
     connections: int = 0
     paused: bool = False
-    #: Whether so few open files are left that nobody is accepted.
+    #: Whether so few open files are left that no connection is accepted.
     out_of_descriptors: bool = False
-    #: Whether clients are still answered, and will not be soon: paused, or stopped.
+    #: Whether clients are still answered, but soon will not be: about to be paused or stopped.
     leaving: bool = False
     upstreams: list[UpstreamState] = field(default_factory=list)
     #: Gauges of the audit: waiting (records) and failing (0 or 1), and where it is forwarded, behind (records) and
@@ -148,11 +148,11 @@ class Snapshot:
     audit: dict[str, int] = field(default_factory=dict)
     #: Gauges of the listener for events: waiting (messages) and failing (0 or 1). Empty where there is none.
     events: dict[str, int] = field(default_factory=dict)
-    #: The central stores that the audit is forwarded to, each with why it cannot be fed, or "" where it can.
+    #: The central stores that the audit is forwarded to, each with why it cannot be fed, or "" if it can.
     central: dict[str, str] = field(default_factory=dict)
-    #: The domains our SRV record was to be published in, each with why it could not be, or "" where it stands there.
+    #: The domains in which to publish our SRV record, each with why it could not be published, or "" if it is there.
     published: dict[str, str] = field(default_factory=dict)
-    #: The KMS hosts that DNS names and the configuration does not, for each domain that is watched.
+    #: For each watched domain, the KMS hosts that are in DNS but not in the configuration.
     strangers: dict[str, list[str]] = field(default_factory=dict)
     workers: int = 1
     workers_wanted: int = 1
@@ -160,7 +160,7 @@ class Snapshot:
     lab: LabState | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The snapshot as JSON has it."""
+        """The snapshot in its JSON form."""
         return asdict(self)
 
     @classmethod
@@ -176,7 +176,7 @@ def _counts(raw: Sequence[Mapping[str, Any]]) -> list[LabCount]:
 
 
 class Telemetry:
-    """Counts conversations; the part of the telemetry that is on the way of every call."""
+    """Counts conversations: the part of the telemetry that every call passes."""
 
     __slots__ = ("counters",)
 
@@ -184,7 +184,7 @@ class Telemetry:
         self.counters = Counters()
 
     def conversation(self, result: str, reason: str, *, bind: float | None, call: float | None, total: float) -> None:
-        """Count one conversation. Durations are in seconds; a phase that was not reached has none."""
+        """Count one conversation. Durations are in seconds; a phase that was not reached has None."""
         counters = self.counters
         counters.conversations[result] = counters.conversations.get(result, 0) + 1
         if reason not in FINE:
@@ -198,7 +198,7 @@ class Telemetry:
 
 
 def together(snapshots: Sequence[Snapshot], *, retired: Counters, wanted: int, mode: str, started: float) -> Snapshot:
-    """All workers as one: numbers are added, an upstream is as well as the worst of its states among the workers.
+    """All workers as one: numbers are added, and an upstream has the worst of its states among the workers.
 
     `retired` are the counters of workers that have ended, `wanted` is how many workers there should be.
     """
@@ -211,7 +211,7 @@ def together(snapshots: Sequence[Snapshot], *, retired: Counters, wanted: int, m
         whole.paused = whole.paused or one.paused
         whole.out_of_descriptors = whole.out_of_descriptors or one.out_of_descriptors
         whole.leaving = whole.leaving or one.leaving
-        # One worker looks after these for all.
+        # One worker takes care of these for all.
         whole.published.update(one.published)
         whole.strangers.update(one.strangers)
         whole.central.update(one.central)

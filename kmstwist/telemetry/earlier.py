@@ -1,4 +1,4 @@
-"""What workers that have ended had counted: the numbers since the start belong to the server, and not to a worker."""
+"""The counts of workers that have ended: numbers since the start are the server's, not one worker's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Earlier:
-    """What workers that have ended had counted, so that the numbers since the start never fall."""
+    """The counts of workers that have ended, so that the numbers since the start never fall."""
 
     _COUNTED = ("conversations", "activations")
 
@@ -15,7 +15,7 @@ class Earlier:
         self._ended: dict[int, dict[str, int]] = {}
 
     def with_those_before(self, number: int, pid: int | None, answer: dict[str, Any]) -> dict[str, Any]:
-        """The answer of a worker, with what those had counted that had its place before it."""
+        """A worker's answer, with the counts of its predecessors added."""
         now = {name: answer[name] for name in self._COUNTED if name in answer}
         if not now:
             return answer

@@ -1,9 +1,9 @@
-"""A limit on floods of log lines: a scanner or a broken client must not fill the disk, nor bury what matters.
+"""A limit on floods of log lines: a scanner or a broken client must not fill the disk or bury what matters.
 
 Each kind of line (its event, its result and its reason code) has a token bucket. Lines beyond it are dropped and
-counted, and a `suppressed` line says how many. A call that was answered is never dropped: one line a conversation is
-the log's contract, and clients that are answered come at the rate of the site's machines. The kinds are few and known,
-so memory is bounded however many clients take part.
+counted, and a `suppressed` line says how many. The line of an answered call is never dropped: the log promises one line
+for each conversation, and there are only as many answered calls as the site's machines make. The kinds are few and
+known, so memory is bounded, however many clients there are.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from kmstwist.pacing.tokens import TokenBucket
 #: Seconds between reports of what was dropped.
 REPORT_INTERVAL = 10.0
 _ANSWERED = frozenset({"activated", "answered", "refused"})
-#: Events that are rare by their nature, or are the report itself.
+#: Events that are always rare, or are the report itself.
 _NEVER = frozenset({SUPPRESSED.name, DEFECT.name})
 
-#: Of Twisted's own messages only these are written unless somebody debugs.
+#: The only messages of Twisted itself that are written unless the level is debug.
 _LOUD = frozenset({LogLevel.warn, LogLevel.error, LogLevel.critical})
 
 Kind = tuple[str, str, str]
@@ -43,8 +43,8 @@ class Bucket(TokenBucket):
 class FloodLimit:
     """Passes events on to an observer, but not a flood of one kind.
 
-    `burst` lines of one kind may come at once, and `rate` a second after that; `seconds` is the clock. `report` is to
-    be called every `REPORT_INTERVAL`.
+    `burst` lines of one kind may come at once, and `rate` per second after that; `seconds` is the clock. Call `report`
+    every `REPORT_INTERVAL` seconds.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class FloodLimit:
         self._buckets: dict[Kind, Bucket] = {}
 
     def configure(self, *, burst: int, rate: float) -> None:
-        """Let so many lines through from now on."""
+        """Let this many lines through from now on."""
         self._burst = burst
         self._rate = rate
 
     def __call__(self, event: TwistedEvent) -> None:
-        """Pass the event on, or count it."""
+        """Pass the event on, or drop and count it."""
         kind = kind_of(event)
         if kind is None or self._has_token(kind):
             self._observer(event)
@@ -87,7 +87,7 @@ class FloodLimit:
         return False
 
     def report(self) -> None:
-        """Say what was dropped since the last report, a line for each kind."""
+        """Log what was dropped since the last report: one line for each kind."""
         now = self._seconds()
         for (event, result, reason), bucket in list(self._buckets.items()):
             dropped, bucket.dropped = bucket.dropped, 0
@@ -103,7 +103,7 @@ class FloodLimit:
 
 
 def kind_of(event: TwistedEvent) -> Kind | None:
-    """What kind of line an event makes; None for those that are never dropped."""
+    """The kind of line that an event makes; None for lines that are never dropped."""
     name = event.get("kms_event")
     if name is None:
         return ("twisted", "", "") if event.get("log_level") in _LOUD else None

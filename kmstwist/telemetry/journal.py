@@ -1,8 +1,8 @@
 """Log lines to systemd's journal with their fields, so that `journalctl KMS_REASON=upstream-timeout` finds them.
 
-The journal's native protocol (systemd's "Native Journal Protocol") is one datagram an entry: `FIELD=value` lines, or
-for a value with a line break the name, its length in eight bytes and the value. No library is needed, and none is in
-the way where there is no systemd.
+In the journal's native protocol (systemd's "Native Journal Protocol") an entry is one datagram: `FIELD=value` lines, or
+for a value with a line break, the name, the length in eight bytes and the value. It needs no library, so kmstwist also
+runs without systemd.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _PRIORITY = {
     LogLevel.error: 3,
     LogLevel.critical: 2,
 }
-#: Characters of a message that is sent alone where the whole entry was too large for a datagram.
+#: How many characters of the message are sent if the whole entry is too large for a datagram.
 _SHORT = 32_000
-#: Bytes of an entry that surely go into one datagram: half of the send buffer Linux gives a socket (`wmem_default`).
+#: How many bytes of an entry always fit in a datagram: half of a socket's send buffer on Linux (`wmem_default`).
 _LARGE = 100_000
-#: Entries that wait while the journal is slower than the clients.
+#: How many entries may wait while the journal is slower than the clients.
 WAITING = outlets.WAITING
 
 
@@ -57,7 +57,7 @@ class Journal(DatagramOutlet):
     def __init__(
         self, identifier: str, reactor: Reactor, path: Path = JOURNAL_SOCKET, log: Logger | None = None
     ) -> None:
-        """`identifier` is what `journalctl -t` selects by. Raises `OSError` where there is no journal at `path`."""
+        """`identifier` is what `journalctl -t` selects by. Raises `OSError` if there is no journal at `path`."""
         super().__init__(path, reactor, "the journal", log)
         self._identifier = identifier
 
@@ -67,7 +67,7 @@ class Journal(DatagramOutlet):
         return WAITING
 
     def send(self, message: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
-        """Send one entry, or have it wait its turn. One too large for a datagram keeps its message only."""
+        """Send one entry, or let it wait its turn. An entry too large for a datagram keeps only its message."""
         head = {"MESSAGE": message, "PRIORITY": _PRIORITY[level], "SYSLOG_IDENTIFIER": self._identifier}
         own = {f"KMS_{_field_name(key)}": value for key, value in fields.items() if value is not None and value != ""}
         entry = encode_entry({**head, "KMS_EVENT": name, **own})
@@ -81,7 +81,7 @@ def _field_name(key: str) -> str:
 
 
 def encode_entry(fields: Mapping[str, object]) -> bytes:
-    """An entry as the journal's native protocol has it."""
+    """An entry in the journal's native protocol."""
     parts = []
     for key, value in fields.items():
         text = f"{value:.1f}" if isinstance(value, float) else str(value)

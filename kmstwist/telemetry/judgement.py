@@ -1,4 +1,4 @@
-"""Is it healthy? One judgement, for the readiness check, the metrics and the status page alike."""
+"""Whether the server is healthy: one judgement for the readiness check, the metrics and the status page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kmstwist.telemetry.counters import Snapshot
 
 
 def judge(snapshot: Snapshot) -> list[Finding]:
-    """What is wrong, the worst first; nothing where all is well."""
+    """What is wrong, the worst first; empty if all is well."""
     findings = []
     if snapshot.workers == 0:
         findings.append(Finding("workers", Health.DOWN, "no worker runs"))

@@ -1,7 +1,7 @@
 """How log events become lines: `key=value` text or JSON, to standard output, a file or syslog.
 
-A value that could break a line, or the reader's parser, is quoted as JSON quotes it: a machine name is what a client
-says it is, and must not be able to write log lines of its own.
+A value that could break a line or a parser is quoted as in JSON: a client chooses its machine name, and must not be
+able to write log lines with it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def format_text(when: str, level: str, name: str, fields: Mapping[str, object]) 
     """One line of text: time, level, event, then `key=value` for every field that has a value."""
     line = f"{when} {level} {name}"
     for key, value in fields.items():
-        # By the types that nearly all values have: this runs twenty times for each call.
+        # The types of nearly all values come first: this runs twenty times for each call.
         kind = type(value)
         if kind is str:
             if value:
@@ -70,14 +70,14 @@ def format_text(when: str, level: str, name: str, fields: Mapping[str, object]) 
     return line
 
 
-# A site has few products, hosts and reasons; what a client may choose is forgotten with the rest.
+# A site has few products, hosts and reasons; the cache is bounded, since a client can choose its machine's name.
 @lru_cache(maxsize=4096)
 def _shown(text: str) -> str:
     return text if _PLAIN.match(text) else json.dumps(text)
 
 
 def format_json(when: str, level: str, name: str, fields: Mapping[str, object]) -> str:
-    """One JSON object a line: `time`, `level`, `event`, then the fields that have a value."""
+    """One line with a JSON object: `time`, `level`, `event`, then the fields that have a value."""
     record: dict[str, object] = {"time": when, "level": level, "event": name}
     for key, value in fields.items():
         if value is not None and value != "":
@@ -89,7 +89,7 @@ FORMATTERS: dict[str, Formatter] = {"text": format_text, "json": format_json}
 
 
 def read_event(event: TwistedEvent) -> tuple[str, Mapping[str, object]]:
-    """The name and fields of an event: one of ours, or a line of Twisted's as `twisted text=…`."""
+    """The name and fields of an event: one of ours, or a message of Twisted's as `twisted text=…`."""
     name = event.get("kms_event")
     if name is not None:
         return str(name), event["kms_fields"]
@@ -100,7 +100,7 @@ def read_event(event: TwistedEvent) -> tuple[str, Mapping[str, object]]:
     return "twisted", fields
 
 
-# A busy second has thousands of lines.
+# Cached, since a busy second has thousands of lines.
 @lru_cache(maxsize=4)
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
@@ -115,7 +115,7 @@ class LineObserver:
         self.configure(formatter, level)
 
     def configure(self, formatter: Formatter, level: str) -> None:
-        """Write lines of another look or another least level from now on."""
+        """Use another format or another lowest level from now on."""
         self._formatter = formatter
         self._rank = _RANK[LEVELS[level]]
 
@@ -124,7 +124,7 @@ class LineObserver:
         level = event.get("log_level") or LogLevel.info
         rank = _RANK[level]
         if rank <= 1 and "kms_event" not in event:
-            # What Twisted says of itself ("Starting factory …") is nothing an administrator waits for.
+            # Administrators do not need Twisted's messages about itself ("Starting factory …").
             rank, level = 0, LogLevel.debug
         if rank < self._rank:
             return
@@ -139,15 +139,15 @@ class LineObserver:
 
 
 class TerminalObserver(LineObserver):
-    """Writes lines for somebody who reads them as they come: the level stands out."""
+    """Writes lines to a terminal, for a person: the level stands out."""
 
     def write_event(self, line: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
-        """Write the line with its colours; JSON as it is."""
+        """Write the line with colours; JSON is left as it is."""
         self._write(coloured(line, level) if line[:1] != "{" else line, level)
 
 
 def coloured(line: str, level: Any) -> str:
-    """A line of text with its time dimmed, and its level in a colour where it is one to look at."""
+    """A line of text with its time dimmed, and its level coloured if it needs attention."""
     when, _, rest = line.partition(" ")
     word, _, rest = rest.partition(" ")
     name, space, rest = rest.partition(" ")
@@ -162,26 +162,26 @@ def wants_colour(descriptor: int, environ: Mapping[str, str]) -> bool:
 
 
 class JournalObserver(LineObserver):
-    """Sends events to systemd's journal, as a line and as fields."""
+    """Sends events to systemd's journal, as a line and as separate fields."""
 
     def __init__(self, formatter: Formatter, level: str, journal: Journal) -> None:
         super().__init__(formatter, level, lambda line, level: None)
         self._journal = journal
 
     def write_event(self, line: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
-        """Send one entry; the journal has a time of its own."""
+        """Send one entry; the journal adds its own time."""
         self._journal.send(line.partition(" ")[2] if line[:1] != "{" else line, level, name, fields)
 
 
 class LogFile:
-    """A log file that is opened again when it was rotated away, or when it is told to.
+    """A log file that is opened again after it was rotated away, or on request.
 
-    Each line is one write to the end of the file, so that lines are whole whoever else writes there. A full disk costs
-    lines, not the server: how many is told as soon as there is room again.
+    Each line is one write to the end of the file, so that lines stay whole even if other processes write there. If the
+    disk is full, lines are lost and the server goes on; as soon as there is room again, a line says how many were lost.
     """
 
     def __init__(self, path: Path, identity: Identity | None = None) -> None:
-        """`identity` is who this process is about to become, and who opens the file. Raises `StartupError`."""
+        """`identity` is the user this process is about to become, as whom the file is opened. Raises `StartupError`."""
         self._path = path
         self._descriptor = self._first_open(identity)
         self._mode = stat.S_IMODE(os.fstat(self._descriptor).st_mode)
@@ -190,7 +190,7 @@ class LogFile:
         self._log = Logger(namespace="kmstwist.server")
 
     def _open(self) -> int:
-        # A named pipe is opened for reading as well: nobody waits for its reader, then, neither here nor in `write`.
+        # Opened for reading as well, so that with a named pipe neither this nor `write` waits for a reader.
         access = os.O_RDWR if self._path.is_fifo() else os.O_WRONLY
         return os.open(self._path, access | os.O_NONBLOCK | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
@@ -198,7 +198,7 @@ class LogFile:
         try:
             with acting_as(identity), suppress(PermissionError):
                 return self._open()
-            # Only root can make it where the other user may not: once, empty, and only where none is.
+            # Where the other user may not create the file, root creates it: once, empty, and only if it is missing.
             with with_rights_for(self._path, identity) as real, suppress(FileExistsError):
                 made = os.open(real, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
                 if identity is not None:
@@ -230,12 +230,12 @@ class LogFile:
             LOG_LOST.emit(self._log, lines=lost, detail=self._why)
 
     def reopen(self) -> None:
-        """Open whatever is at the path now, and close the old file; where that fails, go on with the old one."""
+        """Open the file that is at the path now, and close the old one; if that fails, go on with the old one."""
         new = not self._path.exists()
         try:
             opened = self._open()
             if new:
-                # A daemon's umask is another one than that of its start, and who could read the first may read this.
+                # A daemon's umask may differ from that at its start; the new file gets the mode of the first.
                 os.fchmod(opened, self._mode)
         except OSError as error:
             LOG_REOPEN.emit(self._log, file=str(self._path), detail=error.strerror)
@@ -245,7 +245,7 @@ class LogFile:
 
 
 def blocking_syslog_writer(prefix: str) -> Callable[[str, Any], None]:
-    """A writer to the system log by the C library, for a system whose log has no datagram socket of the usual name."""
+    """A writer to the system log by the C library, for a system whose log has no datagram socket at the usual path."""
     syslog.openlog(prefix, syslog.LOG_PID, syslog.LOG_DAEMON)
 
     def write(line: str, level: Any) -> None:
@@ -287,12 +287,12 @@ def make_observer(
     return LineObserver(FORMATTERS[formatter], level, file.write), file
 
 
-#: What `direct_log` was asked for: twistd names a logger by its import path and calls it without arguments.
+#: The arguments of `direct_log`: twistd is given a logger by its import path and calls it without arguments.
 _directed: dict[str, Any] = {}
 
 
 def direct_log(twistd: MutableMapping[str, Any], settings: LogSettings) -> None:
-    """Have twistd log as the settings say, to wherever its own options say.
+    """Make twistd log in the way the settings say, to where its own options say.
 
     An observer that the administrator named with twistd's `--logger` is left alone.
     """
@@ -303,7 +303,7 @@ def direct_log(twistd: MutableMapping[str, Any], settings: LogSettings) -> None:
 
 
 def directed_observer() -> FloodLimit:
-    """The observer that `direct_log` prepared; made after the fork into the background, when the file is opened."""
+    """The observer that `direct_log` prepared. It is made after the fork into the background, which opens the file."""
     twistd: Mapping[str, Any] = _directed["twistd"]
     settings: LogSettings = _directed["settings"]
     observer, file = make_observer(
@@ -324,7 +324,7 @@ def directed_observer() -> FloodLimit:
 
 
 def limited(observer: LineObserver, settings: LogSettings) -> FloodLimit:
-    """The observer behind a limit on floods, which reports what it drops for as long as the reactor runs."""
+    """The observer behind a limit on floods, which reports what it drops while the reactor runs."""
     running = installed_reactor()
     limit = FloodLimit(observer, time.monotonic, burst=settings.flood_burst, rate=settings.flood_rate)
     reports = LoopingCall(limit.report)
@@ -334,13 +334,13 @@ def limited(observer: LineObserver, settings: LogSettings) -> FloodLimit:
 
 
 def reopen_on_sigusr1(file: LogFile) -> None:
-    """Have SIGUSR1 open the file again: between two events of the reactor, never in the middle of a line."""
+    """Make SIGUSR1 open the file again: between two events of the reactor, never in the middle of a line."""
     running = installed_reactor()
     signal.signal(signal.SIGUSR1, lambda *_: running.callFromThread(file.reopen))
 
 
 def redirect_log(settings: LogSettings) -> None:
-    """Have the log that `direct_log` arranged for be as these settings say from now on."""
+    """Apply these settings to the log that `direct_log` set up, from now on."""
     if "observer" in _directed:
         observer: LineObserver = _directed["observer"]
         limit: FloodLimit = _directed["limit"]

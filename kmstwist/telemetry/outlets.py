@@ -1,9 +1,9 @@
 """Where log lines leave the process, without ever waiting for a reader.
 
-A pipe that nobody reads, a syslog daemon that stands still, a terminal that is stopped: a write to any of them would
-hold the server up, and all clients with it. So a line is handed to an outlet, which writes what its descriptor takes at
-once, keeps a bounded number of lines while it takes nothing, and drops and counts those beyond. As soon as it flows
-again, a `log-lost` line says how many were dropped.
+A pipe that nobody reads, a syslog daemon that hangs, a terminal that is stopped: a write to any of them would block the
+server, and all clients with it. So a line goes to an outlet, which writes what its descriptor takes at once, keeps a
+bounded number of lines while the descriptor takes nothing, and drops and counts further lines. As soon as the
+descriptor takes lines again, a `log-lost` line says how many were dropped.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from zope.interface import implementer
 from kmstwist.logevents import LOG_LOST
 from kmstwist.reactor import Reactor
 
-#: Lines that wait while their reader is slower than the clients.
+#: How many lines may wait while their reader is slower than the clients.
 WAITING: Final = 20_000
-#: Seconds that a reader which takes nothing is waited for when the process ends.
+#: How many seconds the process waits at its end for a reader that takes nothing.
 LAST_MOMENT: Final = 2.0
-#: POSIX: so many bytes go into a pipe that can be written to, without waiting (PIPE_BUF).
+#: How many bytes a pipe that is writable takes without blocking (POSIX, PIPE_BUF).
 _PIECE: Final = select.PIPE_BUF
-#: A terminal can be written to when it takes a few characters.
+#: The same for a terminal, which is writable when it takes a few characters.
 _TERMINAL_PIECE: Final = 256
 
 
 @implementer(IWriteDescriptor)
 class Outlet(ABC):
-    """Takes entries in their order, and waits for nobody. `sent` is what each kind of outlet has to say."""
+    """Takes entries in order, and never blocks. Each kind of outlet defines `sent`."""
 
     def __init__(self, reactor: Reactor, what: str, log: Logger | None) -> None:
-        """`what` is what stands still if entries are lost, as in "the journal"."""
+        """`what` names the reader in the message about lost entries, such as "the journal"."""
         self._reactor = reactor
         self._what = what
         self._log = log or Logger(namespace="kmstwist.server")
@@ -59,10 +59,10 @@ class Outlet(ABC):
 
     @abstractmethod
     def sent(self, entry: bytes) -> bool:
-        """Whether the entry needs no more care: it was taken now, or it cannot be (`lose`)."""
+        """Try to send the entry. Returns whether it is done: it was taken, or it can never be (see `lose`)."""
 
     def put(self, entry: bytes) -> None:
-        """Send an entry, or have it wait its turn."""
+        """Send an entry, or let it wait its turn."""
         if self._waiting:
             self._wait(entry)
         elif not self.sent(entry):
@@ -70,12 +70,12 @@ class Outlet(ABC):
             self._reactor.addWriter(self)
 
     def lose(self, why: str | None) -> None:
-        """An entry is lost."""
+        """Count an entry as lost."""
         self._lost += 1
         self._why = why
 
     def flows(self) -> None:
-        """An entry was taken: say what was lost before."""
+        """An entry was taken: log how many were lost before it."""
         if self._lost:
             lost, self._lost = self._lost, 0
             LOG_LOST.emit(self._log, lines=lost, detail=self._why)
@@ -87,36 +87,36 @@ class Outlet(ABC):
             self.lose(f"{self._what} does not keep up")
 
     def flush(self) -> None:
-        """Send what waits, for as long as it is taken at once."""
+        """Send the entries that wait, as long as they are taken at once."""
         while self._waiting and self.sent(self._waiting[0]):
             self._waiting.popleft()
 
     def finish(self) -> None:
-        """Send what waits, now that the process ends and clients wait for nothing any more."""
+        """Send the entries that wait. Called when the process ends, when no client waits any more."""
         end = time.monotonic() + LAST_MOMENT
-        # What is not taken by then is lost with the process, and there is nobody left to tell.
+        # Entries not taken by then are lost with the process.
         while self._waiting and (left := end - time.monotonic()) > 0:
             select.select([], [self.fileno()], [], left)
             self.flush()
 
-    # What the reactor wants of somebody who waits until a descriptor can be written to.
+    # The reactor's interface for waiting until a descriptor is writable.
 
     @abstractmethod
     def fileno(self) -> int:
         """The descriptor."""
 
     def logPrefix(self) -> str:
-        """What Twisted calls this in its own messages."""
+        """The name that Twisted uses in its own messages."""
         return self._what
 
     def doWrite(self) -> None:
-        """More is taken."""
+        """The descriptor takes more."""
         self.flush()
         if not self._waiting:
             self._reactor.removeWriter(self)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The descriptor was closed under the reactor: what waits cannot be sent any more."""
+        """The descriptor was closed under the reactor: the entries that wait can no longer be sent."""
         self._reactor.removeWriter(self)
         while self._waiting:
             self._waiting.popleft()
@@ -124,16 +124,16 @@ class Outlet(ABC):
 
 
 class StreamOutlet(Outlet):
-    """Lines to a descriptor that others have, too (standard output), which therefore stays a blocking one.
+    """Lines to a descriptor that other processes share (standard output), and that therefore stays blocking.
 
-    The lines of one turn of the loop are one write.
+    The lines of one turn of the loop are written together.
     """
 
     def __init__(self, descriptor: int, reactor: Reactor, log: Logger | None = None) -> None:
         super().__init__(reactor, "the reader of standard output", log)
         self._descriptor = descriptor
         mode = os.fstat(descriptor).st_mode
-        # A file takes everything, and epoll knows no files.
+        # A file takes everything, and epoll does not support files.
         self._is_file = stat.S_ISREG(mode)
         self._piece = _TERMINAL_PIECE if stat.S_ISCHR(mode) else None if self._is_file else _PIECE
         self._poll = select.poll()
@@ -152,7 +152,7 @@ class StreamOutlet(Outlet):
     def _end_turn(self) -> None:
         lines, self._turn = self._turn, []
         if self._waiting:
-            # Counted one by one, as long as they wait.
+            # While lines wait, they are counted one by one.
             for line in lines:
                 self.put(_encoded(line))
             return
@@ -160,7 +160,7 @@ class StreamOutlet(Outlet):
         for line in lines:
             data = _encoded(line)
             if piece and len(piece) + len(data) > _PIECE:
-                # Up to here it is written as a whole, whoever else writes to the same pipe (workers do).
+                # Up to this size a write to a pipe is atomic, even if other processes write to it (workers do).
                 self.put(piece)
                 piece = b""
             piece += data
@@ -168,12 +168,12 @@ class StreamOutlet(Outlet):
             self.put(piece)
 
     def finish(self) -> None:
-        """Send what waits, now that the process ends."""
+        """Send the lines that wait. Called when the process ends."""
         self._end_turn()
         super().finish()
 
     def sent(self, entry: bytes) -> bool:
-        """Write it, or what the reader takes of it."""
+        """Write the entry, or as much of it as the reader takes."""
         try:
             while entry:
                 if not self._is_file and not self._poll.poll(0):
@@ -186,7 +186,7 @@ class StreamOutlet(Outlet):
         return True
 
     def _keep(self, rest: bytes) -> bool:
-        """What is left of an entry is what waits now, so that lines are whole when the reader reads on."""
+        """Keep the rest of an entry waiting, so that lines are whole when the reader reads on."""
         if self._waiting:
             self._waiting[0] = rest
             return False
@@ -204,16 +204,16 @@ def _encoded(line: str) -> bytes:
 
 
 def stdout_outlet(reactor: Reactor) -> StreamOutlet:
-    """Standard output as it is now: twistd puts a file that logs in its place later."""
+    """An outlet for standard output as it is now: twistd later replaces it by a file that logs."""
     sys.stdout.flush()
     return StreamOutlet(sys.stdout.fileno(), reactor)
 
 
 class DatagramOutlet(Outlet):
-    """Entries to a Unix socket, a datagram each."""
+    """Entries to a Unix socket, one datagram for each."""
 
     def __init__(self, path: Path, reactor: Reactor, what: str, log: Logger | None = None) -> None:
-        """Raises `OSError` where nobody listens at `path`."""
+        """Raises `OSError` if nobody listens at `path`."""
         super().__init__(reactor, what, log)
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
@@ -224,7 +224,7 @@ class DatagramOutlet(Outlet):
             raise
 
     def sent(self, entry: bytes) -> bool:
-        """Send it, if the other side takes it now."""
+        """Send the entry, if the other side takes it now."""
         try:
             self._socket.send(entry)
         except BlockingIOError:
@@ -237,7 +237,7 @@ class DatagramOutlet(Outlet):
         return True
 
     def _sent_anew(self, entry: bytes) -> bool:
-        """Whether it was taken on a new connection: a daemon that was restarted has a new socket at the old path."""
+        """Try a new connection: a restarted daemon has a new socket at the same path. Returns whether it was taken."""
         with contextlib.suppress(OSError):
             self._socket.connect(str(self._path))
             self._socket.send(entry)
@@ -260,7 +260,7 @@ SYSLOG_SOCKET: Final = Path("/dev/log")
 
 
 class SyslogOutlet(DatagramOutlet):
-    """Lines to the system log, each with its level's priority, in the form that syslog(3) has (RFC 3164)."""
+    """Lines to the system log, each with its level's priority, in the format of syslog(3) (RFC 3164)."""
 
     def __init__(
         self, identifier: str, reactor: Reactor, path: Path = SYSLOG_SOCKET, log: Logger | None = None
@@ -269,7 +269,7 @@ class SyslogOutlet(DatagramOutlet):
         self._identifier = identifier
 
     def write(self, line: str, level: Any) -> None:
-        """Send a line; syslog adds its own time, so the line's is left off."""
+        """Send a line without its time, since syslog adds its own."""
         text = line.partition(" ")[2] if line[:1] != "{" else line
         priority = syslog.LOG_DAEMON | _SYSLOG[level]
         now = time.localtime()
@@ -279,7 +279,7 @@ class SyslogOutlet(DatagramOutlet):
 
 
 def syslog_outlet(identifier: str, reactor: Reactor) -> SyslogOutlet | None:
-    """The system log's socket; None where there is none, or one of another kind."""
+    """An outlet for the system log's socket; None if there is none, or if it is of another kind."""
     with contextlib.suppress(OSError):
         return SyslogOutlet(identifier, reactor)
     return None

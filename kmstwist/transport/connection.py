@@ -1,8 +1,8 @@
 """A connection to a KMS host: a Twisted protocol that moves bytes for a `ClientAssociation`.
 
-It binds as soon as it is connected. From then on each `call` gives a Deferred that fires with the response or fails
-with an `UpstreamError`; nothing here waits forever by itself only if the caller says how long (`addTimeout`), since
-what is too long differs between a gateway's call and a probe.
+It binds as soon as it is connected. From then on each `call` returns a Deferred that fires with the response or fails
+with an `UpstreamError`. Nothing here has a timeout of its own: the caller sets one (`addTimeout`), since a gateway's
+call and a probe may wait for different times.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ from kmstwist.transport.errors import (
 )
 from kmstwist.transport.sending import send_at_once
 
-#: What the kernel says where there is no room for one more socket.
+#: The kernel's errors when there is no room for one more socket.
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
-#: Bytes read from a host, then it is the others' turn: an answer is some 300, and whoever sends more has to wait.
+#: How many bytes one host may have read before the others get their turn. An answer has about 300.
 _READ: Final = 2048
-#: How often a host may ask for a connection's end while a call is under way; once would do.
+#: How often a host may ask to end the connection while a call is under way; once is enough.
 _MOST_SHUTDOWNS: Final = 8
 
 
@@ -67,18 +67,18 @@ class RpcConnection(Protocol):
         self.association = ClientAssociation()
         self.bound: Deferred[Bound] = Deferred(lambda _: self.abort())
         self.alive = False
-        #: Set while the connection has an owner that wants to know of its end (a pool keeping it in reserve).
+        #: Set while an owner wants to hear when the connection ends (a pool that keeps it in reserve).
         self.when_lost: Callable[[RpcConnection], None] | None = None
         self._contexts = contexts
-        #: Whether the host asked for the connection's end.
+        #: Whether the host has asked to end the connection.
         self._shutting_down = False
         self._shutdowns = 0
         #: Whether all that was written has been sent.
         self._in_step = True
         self._waiting: dict[int, Deferred[ResponseReceived]] = {}
-        #: Those who wait for an activation's answer, which is decoded here.
+        #: The Deferreds that wait for an activation's answer, which is decoded here.
         self._activating: dict[int, Deferred[tuple[int, bytes]]] = {}
-        #: The context of the KMS interface, once it was asked for.
+        #: The context of the KMS interface, once it is needed.
         self._kms: AcceptedContext | None = None
         self._altering: dict[int, Deferred[Bound]] = {}
 
@@ -92,9 +92,9 @@ class RpcConnection(Protocol):
         self._flush()
 
     def dataReceived(self, data: bytes) -> None:
-        """Feed the association and act on what it says."""
+        """Feed the association and act on its events."""
         events = self.association.receive_data(data)
-        # A shutdown that came with a response is known before whoever waits for that response goes on.
+        # A shutdown that arrives together with a response must be known before the response is handed out.
         if len(events) > 1:
             self._shutting_down |= any(type(event) is ShutdownRequested for event in events)
         for event in events:
@@ -103,7 +103,7 @@ class RpcConnection(Protocol):
             self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Fail whatever still waits."""
+        """Fail all calls that still wait."""
         self.alive = False
         self._fail_all(LostError(f"the connection ended: {reason.getErrorMessage().rstrip('.')}"))
         if self.when_lost is not None:
@@ -145,17 +145,17 @@ class RpcConnection(Protocol):
         return answer
 
     def _given_up(self, answer: Deferred[Any]) -> None:
-        """An answer that comes after the caller gave up must not be taken for another call's: the connection goes."""
+        """Drop the connection, so that a late answer cannot be mistaken for another call's."""
         self.abort()
 
     def close(self) -> None:
-        """End the connection in order. Nothing more may be asked on it."""
+        """Close the connection cleanly. No further call may be made on it."""
         self.alive = False
         if self.transport is not None:
             self.transport.loseConnection()
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Drop the connection at once."""
         self.alive = False
         if self.transport is not None:
             self.transport.abortConnection()
@@ -202,9 +202,9 @@ class RpcConnection(Protocol):
                 self._close_if_asked()
 
     def _close_if_asked(self) -> None:
-        """Close once the host has asked for it and the last call is answered.
+        """Close when the host has asked for it and the last call is answered.
 
-        Before the answer is handed out: a pool that gets it must not take the connection for one to keep.
+        This happens before the answer is handed out, so that a pool does not keep the connection.
         """
         if self._shutting_down and not self.association.calls_under_way:
             self.close()
@@ -214,7 +214,7 @@ class RpcConnection(Protocol):
             self.bound.callback(event)
         else:
             self._close_if_asked()
-            # alter_context responses come in the order asked: one connection, one order.
+            # Answers to alter_contexts come in the order in which they were sent.
             altering = self._altering.pop(next(iter(self._altering)))
             altering.callback(event)
 
@@ -235,7 +235,7 @@ class RpcConnection(Protocol):
 
 
 def _give_answer(waiting: Deferred[tuple[int, bytes]], response: ResponseReceived) -> None:
-    """Hand out a response to RequestActivation, decoded."""
+    """Decode a response to RequestActivation, and hand it out."""
     try:
         answer = interface.decode_response(response.stub, ndr64=response.ndr64, little_endian=response.little_endian)
     except StubError as error:
@@ -262,7 +262,7 @@ def connect(
 def open_connection(
     endpoint: IStreamClientEndpoint, contexts: Sequence[PresentationContext] = WINDOWS_CONTEXTS
 ) -> Deferred[RpcConnection]:
-    """Connect only: fires as soon as the bind has been sent; `RpcConnection.bound` tells what became of it."""
+    """Connect only: fires as soon as the bind has been sent; `RpcConnection.bound` fires with its outcome."""
     attempt: Deferred[RpcConnection] = connectProtocol(endpoint, RpcConnection(contexts))
     return attempt.addErrback(_explain_connect)
 
@@ -278,12 +278,12 @@ def call_timed_out(result: object, timeout: float) -> Any:
 
 
 def no_answer(timeout: float) -> TimedOut:
-    """What a call that has no answer after so many seconds fails with."""
+    """The error of a call that has no answer after `timeout` seconds."""
     return TimedOut(f"no answer within {timeout:g} s")
 
 
 def _explain_connect(failure: Failure) -> Failure:
-    """Turn the ways a connection does not come about into one clear clause and a reason code."""
+    """Turn any failure to connect into one clear clause and a reason code."""
     if failure.check(UpstreamError):
         return failure
     if failure.check(TwistedConnectionRefused):
@@ -303,7 +303,7 @@ def _explain_connect(failure: Failure) -> Failure:
 
 def _lacks_room(failure: Failure) -> bool:
     number = getattr(failure.value, "osError", None)
-    # Of an address to ask from that is none of ours, the kernel says the same as of ports that are all taken.
+    # The kernel gives the same error for a source address that is not ours as for ports that are all in use.
     return number in _NO_ROOM or (number == errno.EADDRNOTAVAIL and not failure.check(ConnectBindError))
 
 

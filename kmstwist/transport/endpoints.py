@@ -1,4 +1,4 @@
-"""Endpoints of hosts: by name, or by an address that is known already."""
+"""Endpoints of hosts: by name, or by an address that is already known."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def address_endpoint(
 ) -> IStreamClientEndpoint:
     """The endpoint of an IPv4 or IPv6 address; connecting may take `seconds`.
 
-    Not a `HostnameEndpoint`: that one waits 0.3 seconds for further addresses of a name before it reports a refusal,
-    which would be measured as the host's.
+    This is not a `HostnameEndpoint`, which waits 0.3 seconds for further addresses of a name before it reports a
+    refusal; that time would be counted as the host's.
     """
     kind: Any = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
     bind = None if source is None else (source, 0)
@@ -35,7 +35,7 @@ def endpoint_for(
 ) -> IStreamClientEndpoint:
     """The endpoint of a host by name or address; a name's addresses are tried as RFC 8305 says.
 
-    `source` is the address of this machine to connect from, where it is not left to the system.
+    `source` is the address of this machine to connect from; None leaves the choice to the system.
     """
     if is_address(host):
         return address_endpoint(reactor, host, port, timeout, source)
@@ -44,16 +44,16 @@ def endpoint_for(
 
 
 def addresses_endpoint(reactor: Reactor, addresses: Sequence[str], port: int, seconds: float) -> IStreamClientEndpoint:
-    """The endpoint of a host whose addresses are known; they are tried in their order, for `seconds` each."""
+    """The endpoint of a host whose addresses are known; they are tried in order, for `seconds` each."""
     each = [address_endpoint(reactor, address, port, seconds) for address in addresses]
     return each[0] if len(each) == 1 else FirstToConnect(each)
 
 
 @implementer(IStreamClientEndpoint)
 class FirstToConnect:
-    """A host of several known addresses: connects to the first that can be had.
+    """A host with several known addresses: connects to the first that accepts.
 
-    Where none can, the last one's failure is the failure.
+    If none does, it fails with the failure of the last one.
     """
 
     def __init__(self, endpoints: Sequence[IStreamClientEndpoint]) -> None:
@@ -83,7 +83,7 @@ async def _connected(endpoint: IStreamClientEndpoint, factory: IProtocolFactory)
 
 @implementer(IStreamClientEndpoint)
 class Guarded:
-    """An endpoint that breaks a connection off, before a byte is sent, where `refuse` raises for the peer's address."""
+    """An endpoint that drops a connection before a byte is sent if `refuse` raises for the peer's address."""
 
     def __init__(self, endpoint: IStreamClientEndpoint, refuse: Callable[[Any], None]) -> None:
         self._endpoint = endpoint

@@ -1,4 +1,4 @@
-"""How asking a KMS host can fail, each with the reason code an administrator greps for."""
+"""The ways in which asking a KMS host can fail, each with the reason code that an administrator can search for."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ class UpstreamError(Exception):
 
 
 class ConnectError(UpstreamError):
-    """No connection came about: refused, no route, a name that does not resolve, or no answer in time."""
+    """No connection could be made: refused, no route, a name that does not resolve, or no answer in time."""
 
     reason = Reason.UPSTREAM_REFUSED
 
 
 class SourceError(ConnectError):
-    """The address to ask from is none of this machine's."""
+    """The address to connect from does not belong to this machine."""
 
 
 class NoRoomError(UpstreamError):
-    """This machine has no port, file descriptor or memory left for another connection: the host has no part in it."""
+    """This machine has no port, file descriptor or memory left for another connection; the host is not to blame."""
 
     reason = Reason.UPSTREAM_BUSY
 
 
 class BindError(UpstreamError):
-    """The host is there and speaks RPC, but refused the bind or does not have the KMS interface."""
+    """The host speaks RPC, but refused the bind or does not have the KMS interface."""
 
     reason = Reason.UPSTREAM_BIND_REJECTED
 
 
 class LostError(UpstreamError):
-    """The connection ended while an answer was awaited."""
+    """The connection ended before the answer arrived."""
 
     reason = Reason.UPSTREAM_LOST
 
@@ -64,7 +64,7 @@ class FaultError(UpstreamError):
 
 
 def fault_name(status: int) -> str:
-    """A fault status as a log shows it: its number, and its name where it has one."""
+    """A fault status as a log shows it: its number, and its name if it has one."""
     try:
         return f"0x{status:08x} ({FaultStatus(status).name.lower().replace('_', ' ')})"
     except ValueError:

@@ -1,8 +1,8 @@
-"""Host names looked up as the system does it (`getaddrinfo`: hosts file, search domains, DNS), in threads of their own.
+"""Host names looked up as the system does it (`getaddrinfo`: hosts file, search domains, DNS), in separate threads.
 
 While a DNS server is silent a look-up takes many seconds, and nothing can end it early. Twisted's own resolver makes
-one for each connection, in the reactor's threads, and the end of the process waits for all of them. Here a name is
-looked up once for all who ask at that time, and a process ends without waiting for what nobody needs any more.
+one for each connection, in the reactor's threads, and the process waits for all of them when it ends. Here a name is
+looked up once for everybody who asks at the same time, and the process does not wait for look-ups at its end.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from zope.interface import implementer
 
 from kmstwist.reactor import Reactor
 
-#: Names that are looked up at the same time; further ones wait.
+#: How many names are looked up at the same time; further ones wait.
 _THREADS = 8
 _ADDRESSES: dict[int, Callable[..., IAddress]] = {socket.AF_INET: IPv4Address, socket.AF_INET6: IPv6Address}
 
 
 class _LooseThread(Thread):
-    """A thread that the interpreter does not wait for at its end."""
+    """A thread that the interpreter does not wait for when it ends."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs, daemon=True)
@@ -43,12 +43,12 @@ class _Resolution:
         self.name = name
 
     def cancel(self) -> None:
-        """Nothing ends a look-up early; who gave it up does not listen to what it finds."""
+        """Do nothing: a look-up cannot be ended early; its result is ignored."""
 
 
 @implementer(IHostnameResolver)
 class SharedLookups:
-    """Looks each name up once for all who ask while that goes on."""
+    """Looks each name up once for everybody who asks during the look-up."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class SharedLookups:
         otherwise: IHostnameResolver,
         getaddrinfo: Callable[..., Sequence[tuple[Any, ...]]] = socket.getaddrinfo,
     ) -> None:
-        """`otherwise` is asked for what is not a TCP connection to any kind of address."""
+        """`otherwise` resolves names for anything but a TCP connection to any kind of address."""
         self._reactor = reactor
         self._otherwise = otherwise
         self._getaddrinfo = getaddrinfo
@@ -72,7 +72,7 @@ class SharedLookups:
         addressTypes: Sequence[type[IAddress]] | None = None,
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
-        """As `IHostnameResolver` says: the receiver is told of each address, and when there are no more."""
+        """See `IHostnameResolver`: the receiver is given each address, and told when there are no more."""
         if addressTypes is not None or transportSemantics != "TCP":
             return self._otherwise.resolveHostName(
                 resolutionReceiver, hostName, portNumber, addressTypes, transportSemantics
@@ -104,5 +104,5 @@ def _no_such_name(failure: Failure) -> Sequence[tuple[Any, ...]]:
 
 
 def share_lookups(reactor: Reactor) -> None:
-    """Have the reactor look names up so from now on."""
+    """Make the reactor look names up in this way from now on."""
     reactor.installNameResolver(SharedLookups(reactor, reactor.nameResolver))

@@ -1,7 +1,7 @@
-"""An RPC-level health check of any KMS host, kmstwist or genuine: no activation is asked for.
+"""An RPC-level health check of any KMS host, kmstwist or genuine. It does not ask for an activation.
 
 It connects, binds as a Windows client does, adds the management interface with an alter_context and asks whether the
-server listens. What it learns tells "the port is open" from "a KMS host answers there", which a TCP check does not.
+server listens. Unlike a TCP check, it distinguishes "the port is open" from "a KMS host answers there".
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from kmstwist.transport.errors import FaultError, UpstreamError
 
 @dataclass(slots=True)
 class ContextReport:
-    """What became of one proposed context, in words."""
+    """The outcome of one proposed context, in words."""
 
     proposed: str
     outcome: str
@@ -44,11 +44,11 @@ class ContextReport:
 
 @dataclass(slots=True)
 class ProbeReport:
-    """What a probe found. Durations are milliseconds; a step that was not reached has none."""
+    """What a probe found. Durations are in milliseconds; a step that was not reached has None."""
 
     health: Health = Health.DOWN
     summary: str = ""
-    #: Why it is down; `Reason.OK` where it is not.
+    #: Why the host is down; `Reason.OK` if it is not.
     reason: Reason = Reason.OK
     connect_ms: float | None = None
     bind_ms: float | None = None
@@ -57,14 +57,14 @@ class ProbeReport:
     secondary_address: str = ""
     fragment_size: int = 0
     contexts: list[ContextReport] = field(default_factory=list)
-    #: What a gateway found of the hosts behind it, where that was asked and answered.
+    #: What a gateway found out about the hosts behind it, if it was asked and answered.
     through: Reach | None = None
-    #: Whether it was asked and cannot be known: nothing there could be asked for what is behind it.
+    #: Whether the question failed because the peer cannot be asked about hosts behind it.
     unknown: bool = False
 
     @property
     def is_kms(self) -> bool:
-        """Whether the KMS interface is offered there, whatever is said of it."""
+        """Whether the KMS interface is offered there, whatever the rest of the report says."""
         return any(context.accepted and context.proposed.startswith("KMS") for context in self.contexts)
 
 
@@ -73,7 +73,7 @@ def probe(
 ) -> Deferred[ProbeReport]:
     """Probe the host behind `endpoint`, each step within `timeout` seconds. Fires with a report and never fails.
 
-    `through` has a gateway ask the hosts behind it, which takes it up to `reach.PATIENCE` seconds more.
+    `through` makes a gateway ask the hosts behind it, which takes up to `reach.PATIENCE` seconds more.
     """
     return Deferred.fromCoroutine(_probe(clock, endpoint, timeout, through))
 
@@ -112,7 +112,7 @@ async def _probe(clock: IReactorTime, endpoint: IStreamClientEndpoint, timeout: 
 
 
 async def _ask_management(clock: IReactorTime, connection: RpcConnection, report: ProbeReport, timeout: float) -> None:
-    """Ask is_server_listening. A KMS host that will not say is a warning, not a failure: the KMS interface is there."""
+    """Ask is_server_listening. A KMS host that does not answer it gets a warning: its KMS interface is there."""
     report.health = Health.DEGRADED
     try:
         await connection.alter(MANAGEMENT_CONTEXTS).addTimeout(timeout, clock, onTimeoutCancel=call_timed_out)
@@ -131,7 +131,7 @@ async def _ask_management(clock: IReactorTime, connection: RpcConnection, report
         report.health = Health.HEALTHY
         report.summary = "a KMS host answers and listens"
     else:
-        # A gateway says so of itself; what a genuine host would mean by it is no better for a client.
+        # A gateway says this about itself; from a genuine host it would be no better news for a client.
         report.health, report.reason = Health.DOWN, Reason.UPSTREAM_NONE
         report.summary = (
             "something answers, but no KMS host behind it serves calls now: all are down or drained, or it is paused"
@@ -139,7 +139,7 @@ async def _ask_management(clock: IReactorTime, connection: RpcConnection, report
 
 
 async def _ask_through(clock: IReactorTime, connection: RpcConnection, report: ProbeReport, timeout: float) -> None:
-    """Have a gateway ask the hosts behind it now."""
+    """Make a gateway ask the hosts behind it now."""
     report.unknown = True
     try:
         await connection.alter(REACH_CONTEXTS).addTimeout(timeout, clock, onTimeoutCancel=call_timed_out)
