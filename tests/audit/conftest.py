@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
 
 from tests.audit.making import new_store
 
@@ -14,3 +16,17 @@ def store(tmp_path: Path) -> Iterator[Engine]:
     engine = new_store(tmp_path)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """The names of the log's events."""
+    found: list[str] = []
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        found.append(event.get("kms_event", ""))
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import signal
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -11,14 +13,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import DBAPIError
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from zope.interface import implementer
 
-from kmstwist.audit.aside import committer
+from kmstwist.audit.aside import committer, process
 from kmstwist.audit.aside.committer import LARGE, MANY, STAYS, Aside
 from kmstwist.audit.records import Record
 from kmstwist.audit.storage import Storage, StoreLost
 from kmstwist.audit.store import is_data_fault
+from kmstwist.audit.storefile import StoreFile
 from kmstwist.audit.upkeep.verify import verify
 from kmstwist.logevents import AUDIT_ASIDE_ENDED
 from tests.audit.making import START, opaque
@@ -59,20 +60,6 @@ def busy(tmp_path: Path) -> Iterator[Busy]:
     busy = Busy(tmp_path)
     yield busy
     busy.storage.close()
-
-
-@pytest.fixture
-def told() -> Iterator[list[str]]:
-    """The names of the log's events."""
-    found: list[str] = []
-
-    @implementer(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        found.append(event.get("kms_event", ""))
-
-    globalLogPublisher.addObserver(observe)
-    yield found
-    globalLogPublisher.removeObserver(observe)
 
 
 def alive(pid: int) -> bool:
@@ -154,6 +141,21 @@ def test_a_batch_with_a_record_that_no_store_can_hold_is_refused_whole_and_says_
     assert is_data_fault(raised.value)
     assert count(busy.path) == before
     assert busy.store() == LARGE
+
+
+def test_the_process_looks_at_the_file_again_after_the_commit(busy: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = StoreFile(busy.path)
+    identity = file.identity
+    file.close()
+    # At its start, before the batch, and after it.
+    looks = iter([None, None, "was deleted or moved away"])
+    monkeypatch.setattr(StoreFile, "fault", lambda _: next(looks))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(marshal.dumps([]))
+        ours.shutdown(socket.SHUT_WR)
+        process.serve(theirs, busy.path, identity, 1.0)
+        assert ours.recv(2) == process.READY + process.LOST
 
 
 def test_a_lock_that_another_process_holds_is_reported_and_the_batch_is_stored_later(busy: Busy) -> None:

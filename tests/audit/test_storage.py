@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from twisted.internet.defer import Deferred
 
 from kmstwist.audit import schema
@@ -27,6 +27,7 @@ from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.retention import rewrite
 from kmstwist.audit.upkeep.verify import verify
 from kmstwist.audit.writer import AuditUnavailable
+from kmstwist.logevents import AUDIT_FAILING
 from tests.audit.making import DAY, START, known, new_store, opaque
 from tests.reactors import reactor
 from tests.waiting import PATIENCE
@@ -108,6 +109,21 @@ def test_a_store_that_was_taken_away_is_made_anew(
     assert path.stat().st_mode & 0o077 == 0
     assert storage.engine is not None
     assert verify(storage.engine) == []
+
+
+@pytest.mark.parametrize("harm", [delete, move, replace])
+def test_a_store_that_is_taken_away_while_a_batch_is_committed_holds_none_of_its_answers(
+    storage: Storage, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "audit.sqlite"
+    assert storage.engine is not None
+    # After the look before the batch, and before its commit.
+    event.listen(storage.engine, "checkout", lambda *_: harm(path), once=True)
+    batch = [opaque(START + DAY)]
+    with pytest.raises(StoreLost):
+        storage.prepared(batch)()
+    assert storage.insert(batch, again=True) == 1
+    assert count(path) == 1
 
 
 def test_a_store_that_was_moved_has_all_that_was_committed(storage: Storage, tmp_path: Path) -> None:
@@ -239,12 +255,15 @@ def service(path: Path, **options: Any) -> AuditService:
 
 
 def until(true: Callable[[], bool]) -> Deferred[None]:
-    """Fires once `true()` is."""
+    """Fires once `true()` is; fails where it never is."""
     done: Deferred[None] = Deferred()
+    give_up = reactor.seconds() + PATIENCE
 
     def look() -> None:
         if true():
             done.callback(None)
+        elif reactor.seconds() > give_up:
+            done.errback(AssertionError("it does not come"))
         else:
             reactor.callLater(0.02, look)
 
@@ -325,7 +344,7 @@ def folder_in_its_place(path: Path) -> Callable[[], None]:
 @pytest_twisted.inlineCallbacks
 @pytest.mark.parametrize("harm", [locked, corrupt, folder_in_its_place])
 def test_a_server_that_serves_starts_without_a_store_and_takes_it_when_it_can(
-    tmp_path: Path, harm: Callable[[Path], Callable[[], None]]
+    tmp_path: Path, harm: Callable[[Path], Callable[[], None]], told: list[str]
 ) -> Generator[Any, Any, None]:
     path = tmp_path / "audit.sqlite"
     new_store(tmp_path).dispose()
@@ -335,6 +354,7 @@ def test_a_server_that_serves_starts_without_a_store_and_takes_it_when_it_can(
     audit = service(path)
     audit.startService()
     assert audit.writer.failing
+    assert told == [AUDIT_FAILING.name]
     yield audit.record(opaque(START))
     with pytest.raises(StoreError, match="not open at present"):
         _ = audit.engine

@@ -302,6 +302,24 @@ def test_stop_in_an_outage_tries_once_more_and_says_how_many_records_are_lost(al
     assert alarms[-1]["lost"] == 2
 
 
+def test_stop_in_an_outage_goes_on_trying_until_its_time_is_over_and_no_longer() -> None:
+    bench = Bench()
+    bench.disk.error = DISK_FULL
+    bench.writer.record(opaque(START))
+    bench.commit()
+    stopped = outcome(bench.writer.stop(within=1.25))
+    bench.thread.finish()
+    for pause in (0.5, 0.5):
+        bench.clock.advance(pause)
+        assert stopped == []
+        bench.thread.finish()
+    assert stopped == []
+    bench.clock.advance(0.25)
+    bench.thread.finish()
+    assert stopped == ["committed"]
+    assert (bench.writer.failures, bench.writer.dropped) == (5, 1)
+
+
 def test_a_record_after_the_end_is_turned_away_and_counted() -> None:
     bench = Bench()
     bench.writer.stop()

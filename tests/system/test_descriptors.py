@@ -6,7 +6,8 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,18 @@ def test_idle_web_connections_and_silent_clients_leave_room_for_clients(server: 
     assert "descriptors-out" not in "\n".join(one.lines)
 
 
+def balancer(web: int) -> HTTPConnection:
+    """A connection to the site."""
+    return HTTPConnection("127.0.0.1", web, timeout=PATIENCE)
+
+
+def ready(connection: HTTPConnection) -> tuple[int, str]:
+    """What /readyz says over a connection that stays."""
+    connection.request("GET", "/readyz")
+    with connection.getresponse() as response:
+        return response.status, response.read().decode()
+
+
 def cpu_seconds(pid: int) -> float:
     """The processor time of a process."""
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -67,11 +80,16 @@ def cpu_seconds(pid: int) -> float:
 
 
 def test_where_they_run_out_all_the_same_it_is_said_and_the_loop_does_not_spin(server: tuple[Server, int]) -> None:
-    one, _ = server
-    # From outside, as a leak would: the limit of the process that runs is lowered below what it has open.
-    resource.prlimit(one.process.pid, resource.RLIMIT_NOFILE, (12, FILES))
-    with socket.create_connection(("127.0.0.1", one.port), timeout=PATIENCE):
+    one, web = server
+    with socket.create_connection(("127.0.0.1", one.port), timeout=PATIENCE), closing(balancer(web)) as asking:
+        # A balancer's connection, which it keeps.
+        assert ready(asking) == (200, "healthy\n")
+        # From outside, as a leak would: the limit of the process that runs is lowered below what it has open.
+        resource.prlimit(one.process.pid, resource.RLIMIT_NOFILE, (12, FILES))
         one.wait_for(" error descriptors-out ")
+        status, text = ready(asking)
+        assert (status, text.splitlines()[0]) == (200, "degraded")
+        assert "so few open files are left" in text
         begun, used = time.monotonic(), cpu_seconds(one.process.pid)
         held = [socket.create_connection(("127.0.0.1", one.port), timeout=PATIENCE) for _ in range(20)]
         wait_until(lambda: time.monotonic() - begun > 2)
