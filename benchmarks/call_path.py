@@ -35,8 +35,7 @@ from kmstwist.gateway.service import GatewayService
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.kms.interface import KMS
 from kmstwist.rpc import RpcServer
-from kmstwist.telemetry.flood import FloodLimit
-from kmstwist.telemetry.log import FORMATTERS, LineObserver
+from kmstwist.telemetry.lines import FORMATTERS, FloodLimit, LineObserver
 
 AT_ONCE = 64
 _DONE = Failure(ConnectionDone())

@@ -35,8 +35,7 @@ import kmstwist
 from benchmarks.canned import BIND, REQUEST, CannedHost, receive_pdu
 from kmstwist.process.options import Options
 from kmstwist.server.tap import makeService
-from kmstwist.telemetry.flood import FloodLimit
-from kmstwist.telemetry.log import FORMATTERS, LineObserver
+from kmstwist.telemetry.lines import FORMATTERS, FloodLimit, LineObserver
 
 #: What a reader can follow: goals of the program's layout.
 FILES, MOVES = 20, 55

@@ -2,7 +2,7 @@
 
 A log event has a name that never changes, a level, and named fields; an administrator's `grep`, a parser or an alert
 can rely on all of them. `docs/reference/log.md` is made from this table. Rooms emit events with `LogEvent.emit`; how
-they look on a terminal, in a file or in the journal is decided by `kmstwist.telemetry.log`.
+they look is decided by `kmstwist.telemetry.lines`, and where they go by `kmstwist.telemetry.log`.
 
 Below every room, like `kmstwist.reasons`.
 """

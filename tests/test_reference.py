@@ -13,7 +13,7 @@ from kmstwist.cli.logs.loglines import parse_line
 from kmstwist.cli.reference import LOG_EXAMPLE, PAGES
 from kmstwist.logevents import CONVERSATION, REGISTRY
 from kmstwist.reasons import EXPLANATIONS, Reason
-from kmstwist.telemetry.log import format_text
+from kmstwist.telemetry.lines import format_text
 from tests.system.running import run
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,6 @@ from kmstwist.gateway.circuit import CIRCUIT
 from kmstwist.gateway.reserve import POOL
 from kmstwist.rpc.client.association import CLIENT
 from kmstwist.rpc.server.association import SERVER
-from kmstwist.rpc.server.call import CALL
 
 _HEAD: Final = """\
 # The state machines
@@ -41,12 +40,6 @@ SECTIONS: Final[Sequence[Section]] = (
         "kmstwist/rpc/client/association.py",
         CLIENT,
         "One connection to a KMS host: the gateway's, a lab client's or the probe's.",
-    ),
-    Section(
-        "Call",
-        "kmstwist/rpc/server/call.py",
-        CALL,
-        "One call on the server's side, from its last fragment to its answer.",
     ),
     Section(
         "Circuit",

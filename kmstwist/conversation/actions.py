@@ -10,7 +10,6 @@ from kmstwist.conversation.lines import Cause
 from kmstwist.conversation.proxy import BrokenHeader, begins_as_header
 from kmstwist.conversation.states import Input
 from kmstwist.reasons import Reason
-from kmstwist.transport.sending import close_when_sent
 
 
 def read_header(conversation: ConversationCore, data: bytes) -> None:
@@ -95,9 +94,3 @@ def cut(conversation: ConversationCore, cause: Cause) -> None:
 def expect_no_more(conversation: ConversationCore) -> None:
     """The client sends nothing more: answer its whole requests, drop an incomplete one."""
     conversation.association.end_of_input()
-
-
-def hang_up(conversation: ConversationCore) -> None:
-    """Both sides are done: close the connection when all that was written has been sent."""
-    conversation.transport.unregisterProducer()
-    close_when_sent(conversation.transport, conversation.in_step)

@@ -21,7 +21,6 @@ from kmstwist.conversation.actions import (
     cut_silent,
     cut_slow,
     expect_no_more,
-    hang_up,
     let_go,
     linger,
     read_header,
@@ -33,6 +32,7 @@ from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import INPUTS, Input, State
 from kmstwist.machine import ANY, SAME, Table, Trace
 from kmstwist.reasons import Reason
+from kmstwist.transport.sending import Sender
 
 _S, _I = State, Input
 #: This table is the life of a client's connection. `calls` ends calls (`ANSWERED`); `lines` has the rule for log lines.
@@ -57,7 +57,7 @@ CONVERSATION: Final[Table[State, Input]] = Table(
         (_S.CALLING, _I.ANSWERED, _S.IDLE, ConversationCore.give_idle_time),
         (_S.CALLING, _I.SAID_LAST, _S.FINISHING, expect_no_more),
         (_S.CALLING, _I.TOTAL_OVER, _S.OVERDUE, None),
-        (_S.FINISHING, _I.ANSWERED, _S.CLOSING, hang_up),
+        (_S.FINISHING, _I.ANSWERED, _S.CLOSING, ConversationCore.hang_up),
         (_S.FINISHING, _I.TOTAL_OVER, _S.OVERDUE, None),
         (_S.OVERDUE, _I.BYTES, SAME, ConversationCore.take),
         (_S.OVERDUE, _I.CALLED, SAME, None),
@@ -79,7 +79,7 @@ CONVERSATION: Final[Table[State, Input]] = Table(
         (_S.OVER, ANY, SAME, None),
         (ANY, _I.BROKE_RULES, _S.LINGERING, linger),
         (ANY, _I.TOTAL_OVER, _S.CLOSING, cut_old),
-        (ANY, _I.SAID_LAST, _S.CLOSING, hang_up),
+        (ANY, _I.SAID_LAST, _S.CLOSING, ConversationCore.hang_up),
         (ANY, _I.END, _S.CLOSING, close),
         (ANY, _I.CUT, _S.CLOSING, cut),
         (ANY, _I.LOST, _S.OVER, ConversationCore.finish),
@@ -92,9 +92,17 @@ class Conversation(ConversationCore):
 
     __slots__ = ()
 
-    def __init__(self, shared: Conversations, transport: Any, peer: str, port: int, trace: Trace | None = None) -> None:
-        """`transport` is a Twisted transport, `peer` the IP address at its other end."""
-        super().__init__(CONVERSATION, shared, transport, peer, port, trace)
+    def __init__(
+        self,
+        shared: Conversations,
+        transport: Any,
+        sender: Sender,
+        peer: str,
+        port: int,
+        trace: Trace | None = None,
+    ) -> None:
+        """`transport` is a Twisted transport, `sender` writes to it, `peer` is the IP address at its other end."""
+        super().__init__(CONVERSATION, shared, transport, sender, peer, port, trace)
 
     @property
     def busy(self) -> bool:

@@ -22,7 +22,7 @@ from kmstwist.machine import Machine, Table, Trace
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reasons import Reason
 from kmstwist.rpc import Call, CallOrphaned, CallReceived, Ended, Refused, ServerAssociation, StubError
-from kmstwist.transport.sending import send_at_once
+from kmstwist.transport.sending import Sender
 
 #: The size of an ordinary PDU, in bytes.
 _ORDINARY: Final = 256
@@ -39,9 +39,9 @@ class ConversationCore(Machine[State, Input]):
         "_named",
         "association",
         "calls",
-        "in_step",
         "log",
         "noise",
+        "sender",
         "shared",
         "transport",
     )
@@ -51,6 +51,7 @@ class ConversationCore(Machine[State, Input]):
         table: Table[State, Input],
         shared: Conversations,
         transport: Any,
+        sender: Sender,
         peer: str,
         port: int,
         trace: Trace | None,
@@ -58,6 +59,7 @@ class ConversationCore(Machine[State, Input]):
         super().__init__(table, trace)
         self.shared = shared
         self.transport = transport
+        self.sender = sender
         behind_balancer = shared.admission.is_balancer(peer)
         self.log = ConnectionLog(shared.lines, peer, port, peer if behind_balancer else None)
         self.association = ServerAssociation(shared.rpc, shared.port_of(transport), peer, trace)
@@ -65,8 +67,6 @@ class ConversationCore(Machine[State, Input]):
         self.calls: dict[Call, CallUnderWay | CheckUnderWay] = {}
         #: How many more PDUs have come since the last call than their bytes would make at the ordinary size.
         self.noise = 0
-        #: Whether all that was written has been sent.
-        self.in_step = True
         self._header: HeaderReader | None = None
         #: The address under which admission counts the connection; None while it is not counted.
         self._named: str | None = None
@@ -143,6 +143,10 @@ class ConversationCore(Machine[State, Input]):
     def give_moment(self) -> None:
         """The answers are written: wait one turn of the loop until they are sent."""
         self.give_time(self.shared.times.moment)
+
+    def hang_up(self) -> None:
+        """Both sides are done: close the connection when all that was written has been sent."""
+        self.sender.close()
 
     def finish(self, went_away: Cause) -> None:
         """The connection is gone: write its last lines, and forget it."""
@@ -221,7 +225,7 @@ class ConversationCore(Machine[State, Input]):
         """Send the association's bytes."""
         data = self.association.data_to_send()
         self.log.bytes_out += len(data)
-        self.in_step = send_at_once(self.transport, data, self.in_step)
+        self.sender.send(data)
 
     def give_time(self, deadline: Deadlines[ConversationCore] | None) -> None:
         """Start this deadline in place of the previous one."""

@@ -16,6 +16,7 @@ from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import Input
 from kmstwist.conversation.tracing import transitions_to
 from kmstwist.reasons import Reason
+from kmstwist.transport.sending import Sender
 
 #: How many bytes one connection may have read before the others get their turn. A bind or request of a Windows client
 #: has 160 to 400 bytes and the smallest PDU 16, so that a flood of those gets 32 of them into a turn.
@@ -50,12 +51,13 @@ class KmsProtocol(Protocol):
 
     def connectionMade(self) -> None:
         """Begin the conversation."""
-        self.transport.bufferSize = READ
+        transport = self.transport
+        transport.bufferSize = READ
         # While a client does not read its answers, we do not read from it, and its deadlines run.
-        self.transport.registerProducer(self, True)
+        sender = Sender(transport, producer=self)
         shared, peer, port = self._shared, self._peer, self._port
         trace = transitions_to(shared.log, peer, port) if shared.tracing else None
-        self.conversation = Conversation(shared, self.transport, peer, port, trace)
+        self.conversation = Conversation(shared, transport, sender, peer, port, trace)
 
     def dataReceived(self, data: bytes) -> None:
         """The client has sent bytes."""

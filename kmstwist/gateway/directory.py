@@ -7,15 +7,19 @@ host that goes and comes back, as one found in DNS may, is still drained.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from kmstwist.gateway.choice import POLICIES
+from kmstwist.gateway.choice import POLICIES, sticky_order
 from kmstwist.gateway.circuit import SERVING
 from kmstwist.gateway.settings import GatewaySettings, host_key
 from kmstwist.gateway.upstream import EndpointMaker, Random, Target, Upstream
+
+#: Clients whose order is known at most.
+_KNOWN: Final = 4096
 
 
 class UnknownUpstream(Exception):
@@ -36,6 +40,8 @@ class Directory:
         self._discovered: tuple[Target, ...] = ()
         self._drained: set[str] = set()
         self._upstreams: dict[str, Upstream] = {}
+        #: Whom to ask for a client, one after the other, as `in_order` said, for as long as it would say the same.
+        self.known_orders: dict[str, Sequence[Upstream]] = {}
         #: Whether there is more than one upstream, so that their order matters.
         self.several = False
         self._retiring: set[Upstream] = set()
@@ -89,11 +95,14 @@ class Directory:
         for upstream in [*self._upstreams.values(), *self._retiring]:
             upstream.stop()
 
-    def in_order(self, client: str, first: str | None) -> list[Upstream]:
+    def in_order(self, client: str, first: str | None) -> Sequence[Upstream]:
         """The upstreams to ask for this client, in order: the one named `first`, if it is healthy, then by the policy.
 
         Within one priority, a host that recently did not answer comes after the others. Hosts that are down come last,
         in case no other answers; hosts drained by hand are left out.
+
+        Weighing each host for each call would cost the more the more there are. So while all of them are well, an order
+        that depends on the client only is kept, until one of the hosts changes.
         """
         well: list[Upstream] = []
         down: list[Upstream] = []
@@ -108,7 +117,13 @@ class Directory:
                 well.sort(key=lambda upstream: (upstream.priority, upstream.silent))
             if first is not None:
                 well.sort(key=lambda upstream: upstream.name != first or upstream.silent)
-        return well + order(down, client) if down else well
+        if down:
+            return well + order(down, client)
+        if len(well) == 1 or (order is sticky_order and first is None and all(one.steady for one in well)):
+            if len(self.known_orders) >= _KNOWN:
+                self.known_orders.clear()
+            self.known_orders[client] = well
+        return well
 
     def discovered(self, targets: Iterable[Target]) -> None:
         """Replace the discovered upstreams by these."""
@@ -127,6 +142,7 @@ class Directory:
         self._update(rebuild)
 
     def _update(self, rebuild: bool) -> None:
+        self.known_orders.clear()
         configured = {
             one.label: Target(one.label, one.host_port, one.priority, one.weight) for one in self._settings.upstreams
         }
@@ -155,7 +171,15 @@ class Directory:
         self.several = len(self._upstreams) > 1
 
     def _add(self, target: Target) -> None:
-        upstream = Upstream(target, self._settings, self._make_endpoint, self._clock, self._random, self._log)
+        upstream = Upstream(
+            target,
+            self._settings,
+            self._make_endpoint,
+            self._clock,
+            self._random,
+            self._log,
+            when_changed=self.known_orders.clear,
+        )
         self._upstreams[target.name] = upstream
         if target.name in self._drained:
             upstream.drain()

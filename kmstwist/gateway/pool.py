@@ -11,22 +11,25 @@ Deferred leads from there to the caller.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from kmstwist.gateway.reserve import PoolBusy, PoolState, Reserve
-from kmstwist.pacing.deadlines import Timeouts
+from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.transport.connection import RpcConnection, no_answer
 from kmstwist.transport.errors import FaultError, LostError, UpstreamError
+
+#: Lengths of time that have a queue of their own for good: a call's first host has one of few.
+_LENGTHS: Final = 8
 
 
 class _Attempt:
     """How far a request has got."""
 
-    __slots__ = ("answer", "asked", "from_reserve", "late", "message", "timeout")
+    __slots__ = ("answer", "asked", "deadline", "from_reserve", "late", "message", "timeout")
 
     def __init__(self, message: bytes, timeout: float) -> None:
         self.message = message
@@ -37,6 +40,8 @@ class _Attempt:
         self.asked = False
         #: Whether the request's time is over.
         self.late = False
+        #: Where its deadline stands, while it has one.
+        self.deadline: Deadlines[_Attempt] | None = None
         self.answer: Deferred[tuple[int, bytes]]
 
     def expire(self) -> None:
@@ -48,7 +53,7 @@ class _Attempt:
 class AssociationPool(Reserve):
     """Bound connections to one host. Its users need only `request`."""
 
-    __slots__ = ("_timeouts",)
+    __slots__ = ("_deadlines",)
 
     def __init__(
         self,
@@ -65,12 +70,14 @@ class AssociationPool(Reserve):
         super().__init__(
             endpoint, clock, floor=floor, ceiling=ceiling, queue=queue, timeout=timeout, when_failed=when_failed
         )
-        self._timeouts: Timeouts[_Attempt] = Timeouts(clock, _Attempt.expire)
+        #: Requests under way, by how many seconds they have.
+        self._deadlines: dict[float, Deadlines[_Attempt]] = {}
 
     def stop(self) -> None:
         """Close everything; calls that wait or are under way fail."""
         super().stop()
-        self._timeouts.stop()
+        for deadlines in self._deadlines.values():
+            deadlines.stop()
 
     def request(self, message: bytes, timeout: float) -> Deferred[tuple[int, bytes]]:
         """RequestActivation on a connection of the pool within `timeout` seconds, including the wait for a connection.
@@ -81,27 +88,49 @@ class AssociationPool(Reserve):
         connection. That is safe, since a host counts a client's CMID once, however often the client asks.
         """
         attempt = _Attempt(message, timeout)
-        connection = self._take_idle()
-        if connection is not None:
-            attempt.from_reserve = True
-            answer = self._ask(connection, attempt)
-        else:
-            answer = self._ask_when_there_is_one(attempt)
-        attempt.answer = answer
-        if not answer.called:
-            self._timeouts.set(attempt, timeout)
-        return answer
-
-    def _take_idle(self) -> RpcConnection | None:
-        """A connection of the reserve, or None if it is empty."""
         idle = self._idle
         while idle:
             connection = idle.pop()
             if len(idle) < self._least_idle:
                 self._least_idle = len(idle)
             if connection.alive:
-                return connection
-        return None
+                attempt.from_reserve = True
+                answer = self._ask(connection, attempt)
+                break
+        else:
+            answer = self._ask_when_there_is_one(attempt)
+        attempt.answer = answer
+        if not answer.called:
+            deadlines = self._deadlines.get(timeout)
+            if deadlines is None:
+                deadlines = self._deadlines_of(timeout)
+            deadlines.set(attempt)
+            attempt.deadline = deadlines
+        return answer
+
+    def release(self, connection: RpcConnection) -> None:
+        """Give back a connection after its call: the next waiting call gets it, or the reserve."""
+        self.carrying.discard(connection)
+        if not connection.alive:
+            self._make_up()
+        elif self._waiting:
+            # Taken at once, so that no other call can get it before the waiting one runs.
+            self.carrying.add(connection)
+            self._waiting.popleft().callback(connection)
+        elif self.state is PoolState.RUNNING:
+            self._idle.append(connection)
+            if len(self._idle) > self.floor and self._sweep is None:
+                self._watch_surplus()
+        else:
+            connection.close()
+            self.retire_if_idle()
+
+    def _deadlines_of(self, seconds: float) -> Deadlines[_Attempt]:
+        """The queue of requests that have so many seconds. A length that few have is not kept, and is of no harm."""
+        deadlines = Deadlines(self._clock, seconds, _Attempt.expire)
+        if len(self._deadlines) < _LENGTHS:
+            self._deadlines[seconds] = deadlines
+        return deadlines
 
     def _ask_when_there_is_one(self, attempt: _Attempt) -> Deferred[tuple[int, bytes]]:
         what = (attempt,)
@@ -116,7 +145,8 @@ class AssociationPool(Reserve):
         return answer
 
     def _answered(self, answer: tuple[int, bytes], connection: RpcConnection, attempt: _Attempt) -> tuple[int, bytes]:
-        self._timeouts.lift(attempt)
+        if attempt.deadline is not None:
+            attempt.deadline.pop(attempt, None)
         self.release(connection)
         return answer
 
@@ -131,7 +161,8 @@ class AssociationPool(Reserve):
             # The call lost its connection from the reserve: make it again on a new one.
             attempt.from_reserve = attempt.asked = False
             return self._ask_when_there_is_one(attempt)
-        self._timeouts.lift(attempt)
+        if attempt.deadline is not None:
+            attempt.deadline.pop(attempt, None)
         error = failure.value
         if attempt.late and isinstance(error, CancelledError):
             if attempt.asked or self.busy < self.ceiling:

@@ -61,8 +61,12 @@ class Upstream:
         clock: IReactorTime,
         random: Random,
         log: Logger,
+        *,
+        when_changed: Callable[[], object] = lambda: None,
     ) -> None:
+        """`when_changed` is told of whatever may change its place in the order in which hosts are asked."""
         self.target = target
+        self._when_changed = when_changed
         self.drained = False
         self.tally = Tally()
         self.last_error = ""
@@ -118,6 +122,11 @@ class Upstream:
         return self._silent_since is not None and self._clock.seconds() - self._silent_since < SILENCE_REMEMBERED
 
     @property
+    def steady(self) -> bool:
+        """Whether time alone changes nothing about its place in the order: it is neither warming nor was it silent."""
+        return self.circuit.state is CircuitState.CLOSED and self._silent_since is None
+
+    @property
     def state(self) -> str:
         """Its state in one word: up, down, trying, warming or drained."""
         return "drained" if self.drained else str(self.circuit.state)
@@ -153,13 +162,13 @@ class Upstream:
     def drain(self) -> None:
         """Send no more calls there; those under way go on."""
         self.drained = True
-        self.changed = self._clock.seconds()
+        self._note_change()
         self.pool.hold()
 
     def undrain(self) -> None:
         """Send calls there again."""
         self.drained = False
-        self.changed = self._clock.seconds()
+        self._note_change()
         if self.circuit.healthy:
             self.pool.resume()
 
@@ -188,13 +197,14 @@ class Upstream:
             self.tally.failed += 1
             if isinstance(error, TimedOut):
                 self._silent_since = self._clock.seconds()
+                self._when_changed()
 
     # Called by the circuit.
 
     def circuit_opened(self, error: Exception | None) -> None:
         """Log the change, and stop filling the reserve: the circuit's trials find out when the host is back."""
         self.last_error = error.detail if isinstance(error, UpstreamError) else str(error)
-        self.changed = self._clock.seconds()
+        self._note_change()
         self.last_failure = self.changed, self.last_error
         reason = error.reason if isinstance(error, UpstreamError) else Reason.UPSTREAM_PROTOCOL
         UPSTREAM_DOWN.emit(self._log, upstream=self.name, reason=str(reason), detail=self.last_error)
@@ -203,7 +213,7 @@ class Upstream:
     def circuit_closed(self) -> None:
         """Log the change and fill the reserve."""
         self.last_error = ""
-        self.changed = self._clock.seconds()
+        self._note_change()
         UPSTREAM_UP.emit(self._log, upstream=self.name)
         if not self.drained:
             self.pool.resume()
@@ -211,6 +221,10 @@ class Upstream:
     def try_host(self) -> None:
         """Probe now."""
         self._probe()
+
+    def _note_change(self) -> None:
+        self.changed = self._clock.seconds()
+        self._when_changed()
 
     # Probes.
 

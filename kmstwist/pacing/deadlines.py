@@ -9,7 +9,7 @@ the first of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -63,50 +63,3 @@ class Deadlines(dict[ItemT, float]):
             if self.get(item, now + 1) <= now:
                 del self[item]
                 self._expired(item)
-
-
-#: Lengths that have a queue of their own; what has another length has a timer of its own.
-_LENGTHS = 8
-
-
-class Timeouts(Generic[ItemT]):
-    """Deadlines of any length: those of the few lengths that most have stand in queues, the others have timers."""
-
-    __slots__ = ("_clock", "_expired", "_queues", "_timers")
-
-    def __init__(self, clock: IReactorTime, expired: Callable[[ItemT], None]) -> None:
-        self._clock = clock
-        self._expired = expired
-        self._queues: dict[float, Deadlines[ItemT]] = {}
-        #: What takes each item's deadline away.
-        self._timers: dict[ItemT, Deadlines[ItemT] | IDelayedCall] = {}
-
-    def set(self, item: ItemT, seconds: float) -> None:
-        """Give an item, which has no deadline here, so many seconds."""
-        queue = self._queues.get(seconds)
-        if queue is None and len(self._queues) < _LENGTHS:
-            queue = self._queues[seconds] = Deadlines(self._clock, seconds, self._expire)
-        if queue is not None:
-            queue.set(item)
-            self._timers[item] = queue
-        else:
-            self._timers[item] = self._clock.callLater(seconds, self._expire, item)
-
-    def lift(self, item: ItemT) -> None:
-        """The item needs its deadline no more, or has none."""
-        timer = self._timers.pop(item, None)
-        if isinstance(timer, Deadlines):
-            timer.pop(item, None)
-        elif timer is not None:
-            timer.cancel()
-
-    def stop(self) -> None:
-        """Forget all deadlines."""
-        for item in list(self._timers):
-            self.lift(item)
-        for queue in self._queues.values():
-            queue.stop()
-
-    def _expire(self, item: ItemT) -> None:
-        del self._timers[item]
-        self._expired(item)

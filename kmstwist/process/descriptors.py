@@ -40,6 +40,8 @@ _ENOUGH: Final = 32
 #: Seconds between two looks.
 _EVERY: Final = 0.5
 _NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE})
+#: More than are accepted between two looks: as long as so many are free, nothing is to be heard from the reactor.
+_PLENTY: Final = 8192
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class DescriptorWatch(Service):
         self._looking = LoopingCall(self.look)
         self._looking.clock = clock
         self._since = 0.0
+        self._listens = False
         #: Whether so few are left that nobody is accepted.
         self.out = False
         #: How often that has happened.
@@ -121,13 +124,12 @@ class DescriptorWatch(Service):
     def startService(self) -> None:
         """Begin to look."""
         super().startService()
-        globalLogPublisher.addObserver(self)
         self._looking.start(_EVERY)
 
     def stopService(self) -> None:
         """Look no more; what happens to the listening sockets is not for this to say any longer."""
         super().stopService()
-        globalLogPublisher.removeObserver(self)
+        self._listen(False)
         self._looking.stop()
 
     def __call__(self, event: LogEvent) -> None:
@@ -139,6 +141,7 @@ class DescriptorWatch(Service):
         """Stop accepting where few are left, and begin again where there are enough."""
         lowest = self._look()
         free = -1 if lowest is None else self._limit - lowest
+        self._listen(free < _PLENTY)
         if free < _FEW:
             self._stop_accepting()
         elif self.out and free >= min(_ENOUGH, self._limit // 4):
@@ -146,6 +149,12 @@ class DescriptorWatch(Service):
             DESCRIPTORS_FREE.emit(self._log, seconds=self._clock.seconds() - self._since)
             for each in self._accepting:
                 each.resume()
+
+    def _listen(self, wanted: bool) -> None:
+        """Hear every event of the process, or none: each line would be one more to look at."""
+        if wanted is not self._listens:
+            self._listens = wanted
+            (globalLogPublisher.addObserver if wanted else globalLogPublisher.removeObserver)(self)
 
     def _stop_accepting(self) -> None:
         if self.out:

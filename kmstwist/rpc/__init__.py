@@ -18,8 +18,8 @@ Everything that users of this package need is exported here; its modules are pri
 """
 
 from kmstwist.rpc import mgmt
-from kmstwist.rpc.client.answers import MAX_RESPONSE
 from kmstwist.rpc.client.association import ClientAssociation
+from kmstwist.rpc.client.core import MAX_RESPONSE
 from kmstwist.rpc.client.events import (
     AcceptedContext,
     BindRejected,
@@ -75,10 +75,9 @@ from kmstwist.rpc.server.behaviour import (
     WINDOWS_VERSIONS,
     WindowsVersion,
 )
-from kmstwist.rpc.server.call import Call
-from kmstwist.rpc.server.core import Limits, RpcServer
-from kmstwist.rpc.server.events import CallOrphaned, CallReceived, Ended, Event, Refused
+from kmstwist.rpc.server.events import Call, CallOrphaned, CallReceived, Ended, Event, Refused
 from kmstwist.rpc.server.groups import AssociationGroups
+from kmstwist.rpc.server.shared import Limits, RpcServer
 from kmstwist.rpc.status import ContextResult, FaultStatus, ProviderReason, RejectReason
 from kmstwist.rpc.syntax import (
     FEATURE_KEEP_CONNECTION_ON_ORPHAN,

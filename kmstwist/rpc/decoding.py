@@ -17,12 +17,9 @@ from kmstwist.rpc.pdu import (
     AUTH_TRAILER_SIZE,
     FAULT_SIZE,
     HEADER_SIZE,
-    MAX_FRAGMENT,
     OBJECT_UUID,
     REQUEST_HEADER_SIZE,
     RESPONSE_HEADER_SIZE,
-    RPC_VERSION,
-    WHOLE,
     AlterContext,
     AlterContextResp,
     Auth3,
@@ -220,36 +217,6 @@ def _request(layout: Layout, data: bytes, end: int, header: Header, auth: AuthVe
         auth,
         layout.little,
     )
-
-
-# The first bytes of the requests of Windows clients and the responses of Windows hosts: version 5.0, one fragment,
-# little-endian. Both have their fixed parts in the same places.
-_AFTER_DREP: Final = LITTLE.after_drep.unpack_from
-_WHOLE_REQUEST: Final = bytes((RPC_VERSION, 0, PacketType.REQUEST, WHOLE)) + LITTLE.drep
-_WHOLE_RESPONSE: Final = bytes((RPC_VERSION, 0, PacketType.RESPONSE, WHOLE)) + LITTLE.drep
-
-
-def whole_request(data: bytes) -> Request | None:
-    """The request in these bytes, as `decode` would return it, if they are exactly one request as Windows sends it.
-
-    None for anything else, well-formed or not; the caller then uses `decode`, which takes three times as long (5 µs).
-    """
-    if data[:8] != _WHOLE_REQUEST or not REQUEST_HEADER_SIZE <= len(data) <= MAX_FRAGMENT:
-        return None
-    size, auth_length, call_id, alloc_hint, context_id, opnum = _AFTER_DREP(data, 8)
-    if size != len(data) or auth_length:
-        return None
-    return Request(call_id, context_id, opnum, data[REQUEST_HEADER_SIZE:], alloc_hint)
-
-
-def whole_response(data: bytes) -> Response | None:
-    """The response in these bytes; see `whole_request`."""
-    if data[:8] != _WHOLE_RESPONSE or not RESPONSE_HEADER_SIZE <= len(data) <= MAX_FRAGMENT:
-        return None
-    size, auth_length, call_id, alloc_hint, context_id, cancels = _AFTER_DREP(data, 8)
-    if size != len(data) or auth_length or cancels:
-        return None
-    return Response(call_id, context_id, data[RESPONSE_HEADER_SIZE:], alloc_hint)
 
 
 def _response(layout: Layout, data: bytes, end: int, header: Header, auth: AuthVerifier | None) -> Response:

@@ -20,7 +20,7 @@ from kmstwist.collecting.settings import TLS, EventsSettings
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 from kmstwist.system.extras import install_command
-from kmstwist.telemetry.log import FORMATTERS, LineObserver
+from kmstwist.telemetry.lines import FORMATTERS, LineObserver
 from kmstwist.telemetry.settings import LogSettings
 
 if TYPE_CHECKING:

@@ -1,14 +1,11 @@
-"""How log events become lines: `key=value` text or JSON, to standard output, a file or syslog.
+"""Where log lines go: standard output, a file, systemd's journal or syslog, as twistd's own options say.
 
-A value that could break a line or a parser is quoted as in JSON: a client chooses its machine name, and must not be
-able to write log lines with it.
+How events become lines is in `lines`, how they leave the process without waiting for a reader in `outlets`.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import signal
 import stat
 import sys
@@ -16,28 +13,21 @@ import syslog
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
-from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import LoopingCall
-from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent
-from twisted.logger import LogEvent as TwistedEvent
-from zope.interface import implementer
+from twisted.logger import Logger, LogLevel
 
 from kmstwist.logevents import LOG_LOST, LOG_REOPEN
 from kmstwist.reactor import installed_reactor
 from kmstwist.startup import StartupError
 from kmstwist.system.privileges import Identity, acting_as, future_identity, with_rights_for
-from kmstwist.telemetry.flood import REPORT_INTERVAL, FloodLimit
 from kmstwist.telemetry.journal import Journal, writes_to_journal
+from kmstwist.telemetry.lines import FORMATTERS, REPORT_INTERVAL, FloodLimit, Formatter, LineObserver
 from kmstwist.telemetry.outlets import stdout_outlet, syslog_outlet
 from kmstwist.telemetry.settings import LogSettings
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,*()<>\[\]-]+\Z")
-_RANK = {LogLevel.debug: 0, LogLevel.info: 1, LogLevel.warn: 2, LogLevel.error: 3, LogLevel.critical: 4}
-LEVELS = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
 _SYSLOG = {
     LogLevel.debug: syslog.LOG_DEBUG,
     LogLevel.info: syslog.LOG_INFO,
@@ -48,94 +38,6 @@ _SYSLOG = {
 
 _DIM, _BOLD, _PLAIN_AGAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _COLOURS = {LogLevel.warn: "\x1b[33m", LogLevel.error: "\x1b[1;31m", LogLevel.critical: "\x1b[1;31m"}
-
-Formatter = Callable[[str, str, str, Mapping[str, object]], str]
-
-
-def format_text(when: str, level: str, name: str, fields: Mapping[str, object]) -> str:
-    """One line of text: time, level, event, then `key=value` for every field that has a value."""
-    line = f"{when} {level} {name}"
-    for key, value in fields.items():
-        # The types of nearly all values come first: this runs twenty times for each call.
-        kind = type(value)
-        if kind is str:
-            if value:
-                line += f" {key}={_shown(value)}"
-        elif kind is float:
-            line += f" {key}={value:.1f}"
-        elif kind is int:
-            line += f" {key}={value}"
-        elif value is not None and value != "":
-            line += f" {key}={_shown(f'{value:.1f}' if isinstance(value, float) else str(value))}"
-    return line
-
-
-# A site has few products, hosts and reasons; the cache is bounded, since a client can choose its machine's name.
-@lru_cache(maxsize=4096)
-def _shown(text: str) -> str:
-    return text if _PLAIN.match(text) else json.dumps(text)
-
-
-def format_json(when: str, level: str, name: str, fields: Mapping[str, object]) -> str:
-    """One line with a JSON object: `time`, `level`, `event`, then the fields that have a value."""
-    record: dict[str, object] = {"time": when, "level": level, "event": name}
-    for key, value in fields.items():
-        if value is not None and value != "":
-            record[key] = round(value, 3) if isinstance(value, float) else value
-    return json.dumps(record, default=str)
-
-
-FORMATTERS: dict[str, Formatter] = {"text": format_text, "json": format_json}
-
-
-def read_event(event: TwistedEvent) -> tuple[str, Mapping[str, object]]:
-    """The name and fields of an event: one of ours, or a message of Twisted's as `twisted text=…`."""
-    name = event.get("kms_event")
-    if name is not None:
-        return str(name), event["kms_fields"]
-    fields: dict[str, object] = {"text": formatEvent(event)}
-    failure = event.get("log_failure")
-    if failure is not None:
-        fields["traceback"] = failure.getTraceback()
-    return "twisted", fields
-
-
-# Cached, since a busy second has thousands of lines.
-@lru_cache(maxsize=4)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-@implementer(ILogObserver)
-class LineObserver:
-    """Writes events as lines to a stream; `write` gets each line without its newline, and its level."""
-
-    def __init__(self, formatter: Formatter, level: str, write: Callable[[str, Any], None]) -> None:
-        self._write = write
-        self.configure(formatter, level)
-
-    def configure(self, formatter: Formatter, level: str) -> None:
-        """Use another format or another lowest level from now on."""
-        self._formatter = formatter
-        self._rank = _RANK[LEVELS[level]]
-
-    def __call__(self, event: TwistedEvent) -> None:
-        """Format the event and write it, if its level is wanted."""
-        level = event.get("log_level") or LogLevel.info
-        rank = _RANK[level]
-        if rank <= 1 and "kms_event" not in event:
-            # Administrators do not need Twisted's messages about itself ("Starting factory …").
-            rank, level = 0, LogLevel.debug
-        if rank < self._rank:
-            return
-        name, fields = read_event(event)
-        seconds, microseconds = divmod(round(event.get("log_time", 0.0) * 1_000_000), 1_000_000)
-        when = f"{_second(seconds)}.{microseconds // 1000:03}Z"
-        self.write_event(self._formatter(when, level.name, name, fields), level, name, fields)
-
-    def write_event(self, line: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
-        """Write the finished line."""
-        self._write(line, level)
 
 
 class TerminalObserver(LineObserver):

@@ -48,7 +48,7 @@ from kmstwist.transport.errors import (
     UpstreamError,
     reject_name,
 )
-from kmstwist.transport.sending import send_at_once
+from kmstwist.transport.sending import Sender
 
 #: The kernel's errors when there is no room for one more socket.
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
@@ -73,8 +73,7 @@ class RpcConnection(Protocol):
         #: Whether the host has asked to end the connection.
         self._shutting_down = False
         self._shutdowns = 0
-        #: Whether all that was written has been sent.
-        self._in_step = True
+        self._sender: Sender
         self._waiting: dict[int, Deferred[ResponseReceived]] = {}
         #: The Deferreds that wait for an activation's answer, which is decoded here.
         self._activating: dict[int, Deferred[tuple[int, bytes]]] = {}
@@ -86,8 +85,8 @@ class RpcConnection(Protocol):
         """Bind at once."""
         self.alive = True
         transport: Any = self.transport
-        if transport is not None:
-            transport.bufferSize = _READ
+        transport.bufferSize = _READ
+        self._sender = Sender(transport)
         self.association.bind(self._contexts)
         self._flush()
 
@@ -140,8 +139,7 @@ class RpcConnection(Protocol):
         call_id = association.call(context, interface.REQUEST_ACTIVATION, stub)
         answer: Deferred[tuple[int, bytes]] = Deferred(self._given_up)
         self._activating[call_id] = answer
-        if self.transport is not None:
-            self._in_step = send_at_once(self.transport, association.data_to_send(), self._in_step)
+        self._sender.send(association.data_to_send())
         return answer
 
     def _given_up(self, answer: Deferred[Any]) -> None:
@@ -162,8 +160,8 @@ class RpcConnection(Protocol):
 
     def _flush(self) -> None:
         data = self.association.data_to_send()
-        if data and self.transport is not None:
-            self._in_step = send_at_once(self.transport, data, self._in_step)
+        if data:
+            self._sender.send(data)
 
     def _handle(self, event: ClientEvent) -> None:
         if isinstance(event, ResponseReceived):
@@ -171,7 +169,13 @@ class RpcConnection(Protocol):
                 self._close_if_asked()
             activating = self._activating.pop(event.call_id, None)
             if activating is not None:
-                _give_answer(activating, event)
+                try:
+                    answer = interface.decode_response(event.stub, ndr64=event.ndr64, little_endian=event.little_endian)
+                except StubError as error:
+                    text = f"the response does not unmarshal: {error}"
+                    activating.errback(UpstreamError(text, Reason.UPSTREAM_PROTOCOL))
+                else:
+                    activating.callback(answer)
                 return
             waiting = self._waiting.pop(event.call_id, None)
             if waiting is not None:
@@ -232,16 +236,6 @@ class RpcConnection(Protocol):
                 deferred.errback(error)
         if not self.bound.called:
             self.bound.errback(error)
-
-
-def _give_answer(waiting: Deferred[tuple[int, bytes]], response: ResponseReceived) -> None:
-    """Decode a response to RequestActivation, and hand it out."""
-    try:
-        answer = interface.decode_response(response.stub, ndr64=response.ndr64, little_endian=response.little_endian)
-    except StubError as error:
-        waiting.errback(UpstreamError(f"the response does not unmarshal: {error}", Reason.UPSTREAM_PROTOCOL))
-    else:
-        waiting.callback(answer)
 
 
 def connect(

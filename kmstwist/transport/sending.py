@@ -11,35 +11,56 @@ from __future__ import annotations
 from typing import Any, Final
 
 from twisted.internet import tcp
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 
 _DONE: Final = Failure(CONNECTION_DONE)
 
 
-def send_at_once(transport: Any, data: bytes, in_step: bool) -> bool:
-    """Send data, at once if `in_step` (all that was written before has been sent). Returns whether that is still so.
+class Sender:
+    """Writes to one Twisted transport.
 
     Only a plain TCP connection is written to directly; TLS and other layers get the data in the usual way.
     """
-    if in_step and isinstance(transport, tcp.Connection) and transport.connected and not transport.TLS:
-        sent = transport.writeSomeData(data)
-        # Not a number means an error: the transport will meet it again, and tell the protocol.
-        if sent == len(data):
-            return True
-        if isinstance(sent, int) and sent > 0:
+
+    __slots__ = ("_producer", "_socket", "_transport")
+
+    def __init__(self, transport: Any, producer: IPushProducer | None = None) -> None:
+        """`producer` is paused while the transport holds too much for a peer that does not read."""
+        self._transport = transport
+        plain = isinstance(transport, tcp.Connection) and not transport.TLS
+        #: The socket as long as all that was written has been sent; None from when the transport holds something.
+        self._socket = transport.getHandle() if plain else None
+        self._producer = producer
+        if producer is not None and not plain:
+            transport.registerProducer(producer, True)
+
+    def send(self, data: bytes) -> None:
+        """Send data after all that was sent before."""
+        if self._socket is not None:
+            try:
+                sent = self._socket.send(data)
+            except OSError:
+                # There is no room, or an error that the transport will meet again and tell the protocol.
+                sent = 0
+            if sent == len(data):
+                return
             data = data[sent:]
-    transport.write(data)
-    return False
+            self._socket = None
+            if self._producer is not None:
+                self._transport.registerProducer(self._producer, True)
+        self._transport.write(data)
 
+    def close(self) -> None:
+        """Close the connection cleanly when all that was written has been sent; at once if it has been.
 
-def close_when_sent(transport: Any, in_step: bool) -> None:
-    """Close a connection cleanly when all that was written has been sent; at once if it has been (`in_step`).
-
-    Twisted waits for the socket to be writable first, which takes a turn of the loop and five system calls. Call this
-    only if the client has closed its side: with unread bytes, the system would reset the connection.
-    """
-    if in_step and isinstance(transport, tcp.Connection) and transport.connected and not transport.TLS:
-        transport.connectionLost(_DONE)
-    else:
-        transport.loseConnection()
+        Twisted waits for the socket to be writable first, which takes a turn of the loop and five system calls. Call
+        this only if the client has closed its side: with unread bytes, the system would reset the connection.
+        """
+        transport = self._transport
+        if self._socket is not None and transport.connected:
+            transport.connectionLost(_DONE)
+        else:
+            transport.unregisterProducer()
+            transport.loseConnection()

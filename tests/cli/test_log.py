@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from kmstwist.cli.logs.log import followed, log
 from kmstwist.cli.logs.loglines import parse_line, parse_since
-from kmstwist.telemetry.log import format_json, format_text
+from kmstwist.telemetry.lines import format_json, format_text
 
 LINES = """\
 2026-11-22T07:56:35.215Z info conversation client=10.0.0.7 machine="LAB PC" result=activated code=0x00000000 reason=ok

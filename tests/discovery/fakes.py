@@ -11,7 +11,7 @@ from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed, LookupPr
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.probing import Probed
-from kmstwist.telemetry.log import format_text, read_event
+from kmstwist.telemetry.lines import format_text, read_event
 from tests.logs import logger
 from tests.reactors import in_place_of_one
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kmstwist.gateway.outcome import Attempts
+from kmstwist.gateway.service import Attempts
 from kmstwist.kms.activation import ActivationFault
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus

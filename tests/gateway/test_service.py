@@ -16,6 +16,7 @@ from kmstwist.gateway.upstream import Upstream
 from kmstwist.kms.activation import ActivationAnswer, ActivationFault
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
+from kmstwist.transport.errors import TimedOut
 from tests.gateway.fakes import NOT_ACTIVATED, NOT_COVERED, Site, site_settings
 
 
@@ -478,3 +479,31 @@ def last_of(site: Site) -> str:
     """The host that is asked last for the usual client while all are well."""
     last: Upstream = sticky_order([site.upstream(name) for name in site.hosts], "10.0.0.7")[-1]
     return last.name
+
+
+def test_whom_to_ask_is_kept_for_a_client_until_a_host_changes() -> None:
+    site = Site("a", "b", "c")
+    directory = site.gateway.directory
+    first, second, third = (directory.in_order("10.0.0.7", None)[turn].name for turn in range(3))
+    assert site.answered_by() == first
+    kept = directory.known_orders["10.0.0.7"]
+    assert site.answered_by() == first
+    assert directory.known_orders["10.0.0.7"] is kept
+    directory.drain([first])
+    assert site.answered_by() == second
+    directory.undrain(first)
+    assert site.answered_by() == first
+    site.upstream(first).circuit_opened(None)
+    assert directory.known_orders == {}
+    site.hosts[third].answer = lambda _: None
+    site.upstream(third).not_answered(TimedOut("no answer within 1 s"))
+    assert site.answered_by() == first
+    assert directory.known_orders == {}, "it will be asked in its turn again when some time has passed"
+
+
+def test_not_more_orders_are_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmstwist.gateway.directory._KNOWN", 2)
+    site = Site("a", "b")
+    for number in range(5):
+        assert site.answered_by(f"10.0.0.{number}")
+        assert len(site.gateway.directory.known_orders) <= 2

@@ -32,8 +32,8 @@ from kmstwist.rpc import (
     encode,
     feature_syntax,
 )
-from kmstwist.rpc.decoding import whole_request, whole_response
 from kmstwist.rpc.syntax import swap_syntax
+from kmstwist.rpc.whole import whole_request, whole_response
 from tests.kinds import of_kind
 
 from .peer import KMS_CONTEXT

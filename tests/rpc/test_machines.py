@@ -8,13 +8,21 @@ import pytest
 
 from kmstwist.kms.interface import KMS, WINDOWS_CONTEXTS
 from kmstwist.machine import Machine, NoRow, Table, transition_text
-from kmstwist.rpc import Call, ClientAssociation, Pdu, Request, RpcServer, ServerAssociation
+from kmstwist.rpc import (
+    Bind,
+    CallReceived,
+    ClientAssociation,
+    Orphaned,
+    Pdu,
+    Request,
+    RpcServer,
+    ServerAssociation,
+    encode,
+)
 from kmstwist.rpc.client.association import CLIENT
 from kmstwist.rpc.server.association import SERVER
-from kmstwist.rpc.server.call import CALL, CallInput, CallState
-from kmstwist.rpc.server.contexts import BoundContext
 
-TABLES: dict[str, Table[Any, Any]] = {"server": SERVER, "client": CLIENT, "call": CALL}
+TABLES: dict[str, Table[Any, Any]] = {"server": SERVER, "client": CLIENT}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -59,10 +67,6 @@ def test_a_trace_tells_what_both_ends_go_through() -> None:
     ]
 
 
-def new_call() -> Call:
-    return Call(Request(2, 0, 0, b""), BoundContext(KMS, False), b"")
-
-
 @pytest.mark.parametrize(
     ("story", "sent"),
     [
@@ -74,12 +78,53 @@ def new_call() -> Call:
     ],
 )
 def test_a_call_is_answered_at_most_once_and_not_when_orphaned(story: list[str], sent: int) -> None:
-    call, let_through = new_call(), 0
+    association = ServerAssociation(RpcServer((KMS,)), "1688")
+    association.receive_data(encode(Bind(2, WINDOWS_CONTEXTS)))
+    [event] = association.receive_data(encode(Request(2, 0, 0, b"")))
+    assert type(event) is CallReceived
+    association.data_to_send()
+    answers = 0
     for step in story:
         if step == "answer":
-            before = call.state
-            call.step(CallInput.ANSWER)
-            let_through += call.state is CallState.ANSWERED is not before
+            association.respond(event.call, b"")
+            answers += bool(association.data_to_send())
         else:
-            call.step(CallInput.ORPHAN)
-    assert let_through == sent
+            association.receive_data(encode(Orphaned(2)))
+    assert answers == sent
+
+
+def test_an_answer_to_a_call_is_not_taken_for_that_of_another_of_its_id() -> None:
+    association = ServerAssociation(RpcServer((KMS,)), "1688")
+    association.receive_data(encode(Bind(2, WINDOWS_CONTEXTS)))
+    [first] = association.receive_data(encode(Request(2, 0, 0, b"first")))
+    association.receive_data(encode(Orphaned(2)))
+    [second] = association.receive_data(encode(Request(2, 0, 0, b"second")))
+    assert type(first) is type(second) is CallReceived
+    association.data_to_send()
+    association.respond(first.call, b"")
+    association.fault(first.call, 5)
+    assert association.data_to_send() == b""
+    association.respond(second.call, b"")
+    assert association.data_to_send()
+
+
+def test_a_traced_association_goes_the_way_of_the_table() -> None:
+    lines: list[str] = []
+
+    def trace(machine: Machine[Any, Any], before: object, happened: object) -> None:
+        lines.append(transition_text(machine, before, happened))
+
+    client, server = ClientAssociation(), ServerAssociation(RpcServer((KMS,)), "1688")
+    client.bind(WINDOWS_CONTEXTS)
+    server.receive_data(client.data_to_send())
+    client.receive_data(server.data_to_send())
+    client.trace = server.trace = trace
+    client.call(client.contexts[0], 0, b"")
+    [event] = server.receive_data(client.data_to_send())
+    assert type(event) is CallReceived
+    server.respond(event.call, b"")
+    client.receive_data(server.data_to_send())
+    assert lines == [
+        "server association: bound, Request: bound",
+        "client association: bound, Response: bound",
+    ]

@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel
 
 from kmstwist.logevents import CONVERSATION, DEFECT
-from kmstwist.telemetry.flood import FloodLimit
+from kmstwist.telemetry.lines import FloodLimit
 
 
 def make(burst: int = 3, rate: float = 1.0) -> tuple[FloodLimit, Clock, list[Any]]:

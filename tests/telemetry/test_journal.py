@@ -15,7 +15,8 @@ from twisted.logger import Logger, LogLevel
 from kmstwist.logevents import CONVERSATION
 from kmstwist.telemetry import journal as journal_module
 from kmstwist.telemetry.journal import Journal, encode_entry, writes_to_journal
-from kmstwist.telemetry.log import FORMATTERS, JournalObserver
+from kmstwist.telemetry.lines import FORMATTERS
+from kmstwist.telemetry.log import JournalObserver
 from tests.logs import logger
 from tests.reactors import in_place_of_one
 from tests.waiting import PATIENCE

@@ -39,7 +39,8 @@ _FULL = """
 import resource, sys
 from pathlib import Path
 from twisted.logger import globalLogBeginner
-from kmstwist.telemetry.log import FORMATTERS, LineObserver, LogFile
+from kmstwist.telemetry.lines import FORMATTERS, LineObserver
+from kmstwist.telemetry.log import LogFile
 file = LogFile(Path(sys.argv[1]))
 globalLogBeginner.beginLoggingTo([LineObserver(FORMATTERS["text"], "info", file.write)], redirectStandardIO=False)
 resource.setrlimit(resource.RLIMIT_FSIZE, (25, resource.RLIM_INFINITY))

@@ -6,26 +6,31 @@ The table in `kmstwist.rpc.client.association` says what happens to a server's P
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from kmstwist.machine import Table, Trace
-from kmstwist.rpc.client.events import AcceptedContext, ClientEvent
-from kmstwist.rpc.decoding import whole_response
-from kmstwist.rpc.encoding import encode_request
+from kmstwist.reasons import Reason
+from kmstwist.rpc.client.events import AcceptedContext, ClientEvent, ResponseReceived, ServerBroke
 from kmstwist.rpc.endpoint import Endpoint
 from kmstwist.rpc.fragments import PartialStub, cut
 from kmstwist.rpc.pdu import (
+    FIRST_FRAG,
+    LAST_FRAG,
     MAX_FRAGMENT,
     REQUEST_HEADER_SIZE,
-    WHOLE,
     AlterContext,
     Orphaned,
     PresentationContext,
     Response,
 )
 from kmstwist.rpc.syntax import SyntaxId
+from kmstwist.rpc.whole import encode_request, whole_response
 
+#: The most bytes of a response. A response to anything we ask is far smaller; a server that sends more breaks the
+#: rules.
+MAX_RESPONSE: Final = 0x10000
 #: The first call id: Windows numbers its calls from 2.
 _FIRST_CALL_ID: Final = 2
 
@@ -39,18 +44,16 @@ class ClientState(StrEnum):
     CLOSED = "closed"
 
 
+@dataclass(slots=True)
 class PendingCall:
     """A call or alter_context that waits for its answer.
 
     `proposed` is what an alter_context proposed, `partial` a response of which fragments are missing.
     """
 
-    __slots__ = ("ndr64", "partial", "proposed")
-
-    def __init__(self, ndr64: bool, proposed: tuple[PresentationContext, ...] | None = None) -> None:
-        self.ndr64 = ndr64
-        self.proposed = proposed
-        self.partial: PartialStub[Response] | None = None
+    ndr64: bool
+    proposed: tuple[PresentationContext, ...] | None = None
+    partial: PartialStub[Response] | None = None
 
 
 class ClientCore(Endpoint[ClientState, ClientEvent]):
@@ -101,7 +104,11 @@ class ClientCore(Endpoint[ClientState, ClientEvent]):
             response = whole_response(data)
             if response is not None:
                 events = self.events = []
-                self.step(Response, response)
+                if self.trace:
+                    self.step(Response, response)
+                else:
+                    # It changes no state: this is what the table's row comes to.
+                    self.take_response(response)
                 return events
         return super().receive_data(data)
 
@@ -113,11 +120,48 @@ class ClientCore(Endpoint[ClientState, ClientEvent]):
         context_id = context.proposal.context_id
         room = self.fragment_size - REQUEST_HEADER_SIZE
         if len(stub) <= room:
-            self.unsent.append(encode_request(call_id, context_id, opnum, stub, len(stub), WHOLE))
+            self.unsent.append(encode_request(call_id, context_id, opnum, stub, len(stub)))
         else:
             for piece, flags, hint in cut(stub, room):
                 self.put(encode_request(call_id, context_id, opnum, piece, hint, flags))
         return call_id
+
+    def take_response(self, pdu: Response) -> None:
+        """Join the response's fragments; hand the response to the owner when the last one has arrived."""
+        if pdu.call_id in self.orphaned:
+            return
+        pending = self.pending.get(pdu.call_id)
+        first = bool(pdu.flags & FIRST_FRAG)
+        if pending is None or pending.proposed is not None or first is not (pending.partial is None):
+            self.note_unknown_call(pdu.call_id)
+            return
+        stub = pdu.stub
+        if not (first and pdu.flags & LAST_FRAG):
+            partial = pending.partial
+            if partial is None:
+                partial = pending.partial = PartialStub(pdu)
+            else:
+                partial.add(pdu)
+            size = len(partial.stub)
+            if size > MAX_RESPONSE:
+                self.violate(f"a response of more than {MAX_RESPONSE} bytes")
+                return
+            if partial.is_crumbled:
+                self.violate(f"a response of {size} bytes in {partial.fragments} fragments")
+                return
+            if not pdu.flags & LAST_FRAG:
+                return
+            stub = bytes(partial.stub)
+        del self.pending[pdu.call_id]
+        self.events.append(ResponseReceived(pdu.call_id, stub, pending.ndr64, pdu.little_endian))
+
+    def violate(self, detail: str) -> None:
+        """The server broke the protocol in a PDU that was well-formed."""
+        self.step(ServerBroke, ServerBroke(Reason.UPSTREAM_PROTOCOL, detail))
+
+    def note_unknown_call(self, call_id: int) -> None:
+        """The server answered what was not asked."""
+        self.violate(f"an answer to call {call_id}, which is not under way")
 
     def orphan(self, call_id: int) -> None:
         """Give a call up; an answer that still arrives is dropped (C706 12.6.4.8; [MS-RPCE] 3.3.1.5.10)."""

@@ -44,19 +44,12 @@ from kmstwist.rpc.pdu import (
     Shutdown,
 )
 from kmstwist.rpc.server.binding import acknowledge_known, alter, negotiate_bind, reject_second_bind
-from kmstwist.rpc.server.core import (
-    Accepted,
-    EndOfInput,
-    Finished,
-    KnownBind,
-    Refusal,
-    RpcServer,
-    ServerCore,
-    ServerState,
-)
+from kmstwist.rpc.server.core import ServerCore
 from kmstwist.rpc.server.ending import end_finished, finish
+from kmstwist.rpc.server.inputs import Accepted, EndOfInput, Finished, KnownBind, Refusal, ServerState
 from kmstwist.rpc.server.refusals import answer_malformed, end_foreign, fault_not_bound, refuse, reject_malformed
 from kmstwist.rpc.server.requests import note_orphan, receive_request
+from kmstwist.rpc.server.shared import RpcServer
 
 
 class ServerAssociation(ServerCore):

@@ -24,7 +24,8 @@ from kmstwist.rpc.pdu import (
     Fault,
 )
 from kmstwist.rpc.server.contexts import ContextListError, Negotiation, negotiate
-from kmstwist.rpc.server.core import Accepted, KnownBind, Refusal, ServerCore
+from kmstwist.rpc.server.core import ServerCore
+from kmstwist.rpc.server.inputs import Accepted, KnownBind, Refusal
 from kmstwist.rpc.status import FaultStatus, RejectReason
 
 

@@ -1,125 +1,40 @@
 """The server's side of an association without its rules: its data, and the methods that its actions call.
 
 The table in `kmstwist.rpc.server.association` says what is done when; the actions are in the files beside it.
+The common way of a call is here from one end to the other: a request that comes whole, and its answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 from kmstwist.machine import Table, Trace
 from kmstwist.reasons import Reason
 from kmstwist.rpc import mgmt
-from kmstwist.rpc.decoding import whole_request
-from kmstwist.rpc.encoding import encode_response
 from kmstwist.rpc.endpoint import Endpoint
 from kmstwist.rpc.fragments import PartialStub, cut
-from kmstwist.rpc.interfaces import Interface, InterfaceTable
+from kmstwist.rpc.ndr import StubError
 from kmstwist.rpc.pdu import (
     DID_NOT_EXECUTE,
     HEADER_SIZE,
     MAX_FRAGMENT,
+    MAYBE,
     RESPONSE_HEADER_SIZE,
     WHOLE,
-    BindNak,
     Fault,
     Pdu,
     Request,
 )
-from kmstwist.rpc.server.behaviour import NEWEST_WINDOWS, WindowsVersion
-from kmstwist.rpc.server.call import Call, CallInput, CallState
 from kmstwist.rpc.server.contexts import BoundContext
-from kmstwist.rpc.server.events import Ended, Event, Refused
-from kmstwist.rpc.server.groups import AssociationGroups
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of one server; all sizes are in bytes.
-
-    `max_request` limits the stub of one request in fragments (4 MiB is the limit of Windows and Samba),
-    `max_reassembly` the stubs of all connections together, `max_calls` the calls under way on one multiplexed
-    connection.
-    """
-
-    max_request: int = 0x400000
-    max_reassembly: int = 64 * 1024 * 1024
-    max_calls: int = 32
-
-
-@dataclass(slots=True)
-class RpcServer:
-    """What the associations of one server share: its interfaces, limits, groups and counters."""
-
-    interfaces: tuple[Interface, ...]
-    limits: Limits = field(default_factory=Limits)
-    #: Which version of Windows the server behaves like, where versions differ.
-    windows: WindowsVersion = NEWEST_WINDOWS
-    groups: AssociationGroups = field(default_factory=AssociationGroups)
-    statistics: mgmt.Statistics = field(default_factory=mgmt.Statistics)
-    #: Whether calls are served at present, for those who ask the management interface.
-    listening: Callable[[], bool] = lambda: True
-    #: Stub bytes held for requests of which fragments are missing, over all connections.
-    reassembling: int = 0
-    table: InterfaceTable = field(init=False)
-    #: Binds that were acknowledged, by the port and their bytes without the call id.
-    known_binds: dict[bytes, KnownBind] = field(default_factory=dict, init=False)
-
-    def __post_init__(self) -> None:
-        self.interfaces = (*self.interfaces, mgmt.MANAGEMENT)
-        self.table = InterfaceTable(self.interfaces)
-
-
-class ServerState(StrEnum):
-    """The state of an association."""
-
-    UNBOUND = "unbound"
-    BOUND = "bound"
-    FINISHING = "finishing"
-    CLOSED = "closed"
-
-
-class Accepted:
-    """The input for an acknowledged bind: its context list was in order."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownBind:
-    """The input for a bind that equals one acknowledged before in every byte except those of its call id.
-
-    A site's clients send few different binds, so the outcome of each negotiation is kept: the contexts, which are not
-    changed afterwards, and the bind_ack in three parts. The call id and the group go between the parts.
-    """
-
-    contexts: dict[int, BoundContext]
-    features: int
-    multiplexed: bool
-    fragment_size: int
-    ack: tuple[bytes, bytes, bytes]
-
+from kmstwist.rpc.server.events import Call, CallReceived, Ended, Event, Refused
+from kmstwist.rpc.server.inputs import EndOfInput, Finished, KnownBind, ServerState
+from kmstwist.rpc.server.shared import RpcServer
+from kmstwist.rpc.status import FaultStatus
+from kmstwist.rpc.whole import encode_response, whole_request
 
 #: The most binds that are kept, and the most bytes of one, so that a client that varies its bind cannot fill memory.
 _KNOWN_BINDS: Final = 256
 _LONGEST_KNOWN: Final = 512
-
-
-class EndOfInput:
-    """The input for a client that has ended its side of the connection."""
-
-
-class Finished:
-    """The input for the answer to the last call of a client that has nothing more to send."""
-
-
-class Refusal(NamedTuple):
-    """The input for a broken rule: the client is answered, and the association ends."""
-
-    answer: BindNak | Fault
-    reason: Reason
-    detail: str
 
 
 class ServerCore(Endpoint[ServerState, Event]):
@@ -193,7 +108,11 @@ class ServerCore(Endpoint[ServerState, Event]):
             if request is not None:
                 events = self.events = []
                 self.server.statistics.packets_in += 1
-                self.step(Request, request)
+                if self.calls or self.incoming or self.trace or request.context_id not in self.contexts:
+                    self.step(Request, request)
+                else:
+                    # Nothing to judge and no state to change: what the table's row comes to for nearly every call.
+                    self.start(request, request.stub)
                 return events
         return super().receive_data(data)
 
@@ -220,11 +139,37 @@ class ServerCore(Endpoint[ServerState, Event]):
         self.step(EndOfInput)
         return events
 
+    def start(self, request: Request, stub: bytes) -> None:
+        """Execute a call of which all fragments have arrived, if its operation exists."""
+        context = self.contexts[request.context_id]
+        call = Call(
+            request.call_id,
+            request.context_id,
+            context,
+            request.opnum,
+            stub,
+            context.ndr64,
+            request.little_endian,
+            request.object,
+            bool(request.flags & MAYBE),
+        )
+        self.calls[call.call_id] = call
+        self.server.statistics.calls_in += 1
+        if request.opnum >= context.interface.operations:
+            self.fault(call, FaultStatus.NCA_OP_RANGE, did_not_execute=True)
+            self.note_refusal(Reason.RPC_UNKNOWN_OPERATION, f"there is no operation {request.opnum}")
+        elif context.interface is mgmt.MANAGEMENT:
+            self._manage(call)
+        else:
+            self.events.append(CallReceived(call))
+
     def respond(self, call: Call, stub: bytes) -> None:
-        """Answer a call with a response stub, in as many fragments as the client's fragment size needs."""
-        executing = call.state is CallState.EXECUTING
-        call.step(CallInput.ANSWER)
-        if not executing:
+        """Answer a call with a response stub, in as many fragments as the client's fragment size needs.
+
+        A call is executing until it is answered, its client orphans it, or its connection ends. After that an answer is
+        dropped: whoever executes the call need not know what happened to the client.
+        """
+        if self.calls.get(call.call_id) is not call:
             return
         statistics = self.server.statistics
         statistics.calls_out += 1
@@ -234,7 +179,7 @@ class ServerCore(Endpoint[ServerState, Event]):
             room = self.fragment_size - RESPONSE_HEADER_SIZE
             if len(stub) <= room:
                 statistics.packets_out += 1
-                self.unsent.append(encode_response(call.call_id, context_id, stub, len(stub), WHOLE))
+                self.unsent.append(encode_response(call.call_id, context_id, stub, len(stub)))
             else:
                 for piece, flags, hint in cut(stub, room):
                     self.put(encode_response(call.call_id, context_id, piece, hint, flags))
@@ -242,9 +187,7 @@ class ServerCore(Endpoint[ServerState, Event]):
 
     def fault(self, call: Call, status: int, *, did_not_execute: bool = False) -> None:
         """Answer a call with a fault; `did_not_execute` tells the client that it may safely ask again."""
-        executing = call.state is CallState.EXECUTING
-        call.step(CallInput.ANSWER)
-        if not executing:
+        if self.calls.get(call.call_id) is not call:
             return
         if not call.maybe:
             flags = WHOLE | DID_NOT_EXECUTE if did_not_execute else WHOLE
@@ -286,13 +229,30 @@ class ServerCore(Endpoint[ServerState, Event]):
 
     def drop_calls(self) -> None:
         """Drop the answers to all calls under way: nobody waits for them any more."""
-        for call in self.calls.values():
-            call.step(CallInput.ORPHAN)
         self.calls.clear()
         self.forget_incoming()
 
     def _finish(self, call: Call) -> None:
-        self.calls.pop(call.call_id, None)
+        del self.calls[call.call_id]
         self.answered += 1
         if self.state is ServerState.FINISHING and not self.calls:
             self.step(Finished)
+
+    def _manage(self, call: Call) -> None:
+        """Answer a call of the management interface."""
+        server = self.server
+        try:
+            stub = mgmt.answer(
+                call.opnum,
+                call.stub,
+                server.interfaces,
+                server.statistics,
+                listening=server.listening(),
+                ndr64=call.ndr64,
+                little_endian=call.little_endian,
+            )
+        except StubError as error:
+            self.fault(call, FaultStatus.BAD_STUB_DATA)
+            self.note_refusal(Reason.RPC_BAD_STUB, str(error))
+        else:
+            self.respond(call, stub)

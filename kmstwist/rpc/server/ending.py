@@ -6,7 +6,8 @@ A client may end its side of the connection and still read (RFC 9293 3.6): it ge
 from __future__ import annotations
 
 from kmstwist.reasons import Reason
-from kmstwist.rpc.server.core import Finished, ServerCore
+from kmstwist.rpc.server.core import ServerCore
+from kmstwist.rpc.server.inputs import Finished
 
 
 def finish(association: ServerCore) -> None:

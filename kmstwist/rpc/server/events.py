@@ -1,4 +1,4 @@
-"""What a server association tells the owner of its connection."""
+"""What a server association tells the owner of its connection, and the call that most of it is about."""
 
 from __future__ import annotations
 
@@ -6,7 +6,31 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from kmstwist.reasons import Reason
-from kmstwist.rpc.server.call import Call
+from kmstwist.rpc.server.contexts import BoundContext
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Call:
+    """A call to execute, as the association's `CallReceived` event carries it.
+
+    `stub` is the whole request stub; `ndr64` and `little_endian` say how it is encoded. `object` is the 16 bytes of an
+    object UUID, or None. Answer through the association: `association.respond(call, stub)` or `.fault(call, status)`. A
+    `maybe` call (PFC_MAYBE, C706 12.6.3.1) is executed and never answered.
+    """
+
+    call_id: int
+    context_id: int
+    context: BoundContext
+    opnum: int
+    stub: bytes
+    #: Whether the stubs of this call are NDR64.
+    ndr64: bool = False
+    little_endian: bool = True
+    object: bytes | None = None
+    maybe: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Call {self.call_id} opnum {self.opnum} of {self.context.interface.syntax}>"
 
 
 @dataclass(slots=True)

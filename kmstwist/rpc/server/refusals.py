@@ -14,7 +14,8 @@ from kmstwist.rpc.pdu import (
     PduError,
     Request,
 )
-from kmstwist.rpc.server.core import Refusal, ServerCore
+from kmstwist.rpc.server.core import ServerCore
+from kmstwist.rpc.server.inputs import Refusal
 from kmstwist.rpc.status import FaultStatus, RejectReason
 
 

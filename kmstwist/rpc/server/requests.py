@@ -11,9 +11,7 @@ A broken rule gets the answer that Windows gives, as Samba's `raw_protocol` suit
 from __future__ import annotations
 
 from kmstwist.reasons import Reason
-from kmstwist.rpc import mgmt
 from kmstwist.rpc.fragments import PartialStub
-from kmstwist.rpc.ndr import StubError
 from kmstwist.rpc.pdu import (
     DID_NOT_EXECUTE,
     FIRST_FRAG,
@@ -26,9 +24,9 @@ from kmstwist.rpc.pdu import (
     Request,
 )
 from kmstwist.rpc.server.binding import describe_authentication
-from kmstwist.rpc.server.call import Call, CallInput
-from kmstwist.rpc.server.core import Refusal, ServerCore
-from kmstwist.rpc.server.events import CallOrphaned, CallReceived
+from kmstwist.rpc.server.core import ServerCore
+from kmstwist.rpc.server.events import CallOrphaned
+from kmstwist.rpc.server.inputs import Refusal
 from kmstwist.rpc.status import FaultStatus
 
 
@@ -45,7 +43,7 @@ def receive_request(association: ServerCore, pdu: Request) -> None:
     elif pdu.auth is not None:
         _refuse_authentication(association, pdu, pdu.auth, pdu.context_id)
     elif pdu.flags & LAST_FRAG:
-        _start(association, pdu, pdu.stub)
+        association.start(pdu, pdu.stub)
     else:
         _begin_partial(association, pdu)
 
@@ -54,7 +52,6 @@ def note_orphan(association: ServerCore, pdu: Orphaned) -> None:
     """Drop the answer of an executing call (C706 12.6.4.8). One still being received goes on (observed)."""
     call = association.calls.pop(pdu.call_id, None)
     if call is not None:
-        call.step(CallInput.ORPHAN)
         association.events.append(CallOrphaned(call))
 
 
@@ -146,7 +143,7 @@ def _receive_further(association: ServerCore, pdu: Request) -> None:
     association.server.reassembling += len(pdu.stub)
     if _check_room(association, pdu, before) and pdu.flags & LAST_FRAG:
         association.forget_incoming()
-        _start(association, first, bytes(incoming.stub))
+        association.start(first, bytes(incoming.stub))
 
 
 def _refuse_stray(association: ServerCore, pdu: Request) -> None:
@@ -197,41 +194,6 @@ def _check_room(association: ServerCore, pdu: Request, before: int) -> bool:
     first = incoming.first
     _refuse(association, first.call_id, status, Reason.RPC_REQUEST_TOO_LARGE, text, first.context_id)
     return False
-
-
-def _start(association: ServerCore, request: Request, stub: bytes) -> None:
-    """Execute a call of which all fragments have arrived, if its operation exists."""
-    context = association.contexts[request.context_id]
-    call = Call(request, context, stub)
-    association.server.statistics.calls_in += 1
-    if request.opnum >= context.interface.operations:
-        association.fault(call, FaultStatus.NCA_OP_RANGE, did_not_execute=True)
-        association.note_refusal(Reason.RPC_UNKNOWN_OPERATION, f"there is no operation {request.opnum}")
-    elif context.interface is mgmt.MANAGEMENT:
-        _manage(association, call)
-    else:
-        association.calls[call.call_id] = call
-        association.events.append(CallReceived(call))
-
-
-def _manage(association: ServerCore, call: Call) -> None:
-    """Answer a call of the management interface."""
-    server = association.server
-    try:
-        stub = mgmt.answer(
-            call.opnum,
-            call.stub,
-            server.interfaces,
-            server.statistics,
-            listening=server.listening(),
-            ndr64=call.ndr64,
-            little_endian=call.little_endian,
-        )
-    except StubError as error:
-        association.fault(call, FaultStatus.BAD_STUB_DATA)
-        association.note_refusal(Reason.RPC_BAD_STUB, str(error))
-    else:
-        association.respond(call, stub)
 
 
 def _refuse(
