@@ -1,7 +1,7 @@
 """One scale of health, and one kind of finding on it.
 
-`/readyz`, the status page, the metrics, `kmstwist doctor`, `kmstwist probe` and the control socket all speak it. The
-numbers are the exit codes of monitoring plugins, which have words of their own for the same three steps.
+`/readyz`, the status page, the metrics, `kmstwist doctor`, `kmstwist probe` and the control socket all use it. The
+numbers are the exit codes of monitoring plugins, which have their own words for the same three steps.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _PLUGIN_WORDS = ("OK", "WARNING", "CRITICAL")
 
 
 class Health(IntEnum):
-    """From well to down. What is `DEGRADED` answers its clients, but somebody should look."""
+    """From healthy to down. A `DEGRADED` server answers its clients, but somebody should look at it."""
 
     HEALTHY = 0
     DEGRADED = 1
@@ -23,23 +23,33 @@ class Health(IntEnum):
 
     @property
     def word(self) -> str:
-        """How people and programs are told: healthy, degraded, down."""
+        """The word for people and programs: healthy, degraded, down."""
         return self.name.lower()
 
     @property
     def plugin(self) -> str:
-        """What a monitoring plugin calls it: OK, WARNING, CRITICAL."""
+        """The word of monitoring plugins: OK, WARNING, CRITICAL."""
         return _PLUGIN_WORDS[self]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found: about what, how it is, a sentence, and what to do where it is not as it should be."""
+    """What a check found.
+
+    `check` names the thing examined. `what` is the finding in a clause, `detail` says more (why it is so, or what it
+    means for clients), and `cure` what to do; the last two are empty if there is nothing to say.
+    """
 
     check: str
     health: Health
-    text: str
+    what: str
     cure: str = ""
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        """The finding and its detail in one sentence, without a full stop."""
+        return f"{self.what}: {self.detail}" if self.detail else self.what
 
     @property
     def sentence(self) -> str:
@@ -58,10 +68,10 @@ class Finding:
 
 
 def from_json(row: Mapping[str, Any]) -> Finding:
-    """The finding from the form that `as_json` gives it. Raises `LookupError` for another."""
+    """A finding from its JSON form, its text in one piece. Raises `LookupError` if a part is missing or unknown."""
     return Finding(row["check"], Health[row["health"].upper()], row["finding"], row["cure"])
 
 
 def overall(findings: Iterable[Finding]) -> Health:
-    """The worst of them; healthy where there are none."""
+    """The worst health of these findings; healthy if there are none."""
     return max((finding.health for finding in findings), default=Health.HEALTHY)

@@ -1,4 +1,4 @@
-"""Text made fit to be shown: others' words, such as a machine's or a file's name, and URLs with passwords in them."""
+"""Text made fit to be shown: names that others chose (of machines, of files), URLs with passwords, and clauses."""
 
 from __future__ import annotations
 
@@ -21,8 +21,13 @@ _IN_WORDS = re.compile(r"\b(password\s*=\s*)('(?:[^'\\]|\\.)*'?|\S*)", re.IGNORE
 HIDDEN = "***"
 
 
+def as_sentence(clause: str) -> str:
+    """A clause, which has no full stop, as a sentence with a capital letter and a full stop. "" remains ""."""
+    return f"{clause[0].upper()}{clause[1:]}." if clause else ""
+
+
 def visible(text: str) -> str:
-    """The text with its escapes for what a terminal or a page would obey or hide."""
+    """The text with escapes in place of characters that a terminal or a page would obey or hide."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -72,7 +72,7 @@ def check_told(case: Case) -> Iterator[Finding]:
     """What the running server finds wrong with itself. The central store has a check of its own, and so has a pause."""
     for finding in case.running.findings or ():
         if finding.check not in ("central store", "server"):
-            yield replace(finding, text=f"the server says: {finding.text}")
+            yield replace(finding, what=f"the server says: {finding.what}")
         elif finding.check == "server" and not (case.server or {}).get("paused"):
             yield finding
 

@@ -85,7 +85,7 @@ async def _published(reactor: Reactor, case: Case, domain: str, timeout: float) 
         if not error.says_no:
             cure = f"see what publishing says in the log, and: kmstwist dns --help; kmstwist discover --domain {domain}"
             return [Finding(check, Health.DOWN, str(error), cure)]
-        found = str(error).removesuffix(".")
+        found = error.said
     else:
         # A target of "." is not a host: it says that there is decidedly no such service (RFC 2782).
         hosts = ", ".join(str(HostPort(record.target, record.port)) for record in named)

@@ -88,7 +88,7 @@ def _told_of_central_store(case: Case, found: Examined, waiting: str) -> Finding
             text = finding.text
             if not found.problem:
                 text += " (it can be reached from here: it refuses what is sent, or does not take it in time)"
-            return replace(finding, text=text, cure=finding.cure or _CENTRAL_CURE)
+            return replace(finding, what=text, cure=finding.cure or _CENTRAL_CURE)
     if found.name not in status.get("central", ()):
         if any(finding.check == "audit" for finding in known):
             # Nobody feeds anything from a store that cannot be opened, which is told by itself.

@@ -15,33 +15,34 @@ def judge(snapshot: Snapshot) -> list[Finding]:
         text = f"{snapshot.workers} of {snapshot.workers_wanted} workers answer"
         findings.append(Finding("workers", Health.DEGRADED, text))
     if snapshot.paused:
-        text = "paused by the administrator: clients are told to come back"
-        findings.append(Finding("server", Health.DOWN, text, "kmstwist gateway resume"))
+        told = "clients are told to come back"
+        findings.append(
+            Finding("server", Health.DOWN, "paused by the administrator", "kmstwist gateway resume", detail=told)
+        )
     if snapshot.out_of_descriptors:
         text = "so few open files are left that clients wait to be accepted"
         findings.append(Finding("open files", Health.DEGRADED, text, "raise LimitNOFILE= or ulimit -n"))
     if snapshot.leaving:
-        text = "about to be paused or stopped: clients are answered for some seconds yet"
-        findings.append(Finding("server", Health.DOWN, text))
+        still = "clients are still answered for a few seconds"
+        findings.append(Finding("server", Health.DOWN, "about to be paused or stopped", detail=still))
     if snapshot.mode == "gateway":
         findings += _upstreams(snapshot)
     for domain, problem in snapshot.published.items():
         if problem:
-            text = f"our record in {domain} could not be published: {problem}"
-            findings.append(Finding(f"record in {domain}", Health.DEGRADED, text))
+            text = f"our record in {domain} could not be published"
+            findings.append(Finding(f"record in {domain}", Health.DEGRADED, text, detail=problem))
     for domain, strangers in snapshot.strangers.items():
         if strangers:
-            text = f"DNS names KMS hosts in {domain} that nobody configured: {', '.join(strangers)}"
-            findings.append(Finding(f"hosts in {domain}", Health.DEGRADED, text))
+            text = f"DNS names KMS hosts in {domain} that nobody configured"
+            findings.append(Finding(f"hosts in {domain}", Health.DEGRADED, text, detail=", ".join(strangers)))
     if snapshot.audit.get("failing"):
-        text = f"the audit's store cannot be written; {snapshot.audit.get('waiting', 0)} records wait"
-        findings.append(Finding("audit", Health.DEGRADED, text))
+        waiting = f"{snapshot.audit.get('waiting', 0)} records wait"
+        findings.append(Finding("audit", Health.DEGRADED, "the audit's store cannot be written", detail=waiting))
     for target, problem in snapshot.central.items():
         if problem:
-            text = (
-                f"the central store {target} cannot be fed: {problem}; {snapshot.audit.get('behind', 0)} records wait"
-            )
-            findings.append(Finding("central store", Health.DEGRADED, text))
+            why = f"{problem}; {snapshot.audit.get('behind', 0)} records wait"
+            what = f"the central store {target} cannot be fed"
+            findings.append(Finding("central store", Health.DEGRADED, what, detail=why))
     return sorted(findings, key=lambda finding: -finding.health)
 
 
@@ -49,12 +50,14 @@ def _upstreams(snapshot: Snapshot) -> list[Finding]:
     if snapshot.workers == 0:
         return []
     if not snapshot.upstreams:
-        return [Finding("hosts", Health.DOWN, "no KMS host is known (none configured, or DNS names none)")]
+        none = "none is configured, and DNS names none"
+        return [Finding("hosts", Health.DOWN, "no KMS host is known", detail=none)]
     bad = [
         (one.name, f"{one.name} is {one.state}" + (f" ({one.detail})" if one.detail else ""))
         for one in snapshot.upstreams
         if not one.serves
     ]
     if len(bad) == len(snapshot.upstreams):
-        return [Finding("hosts", Health.DOWN, "no KMS host answers: " + "; ".join(text for _, text in bad))]
+        each = "; ".join(text for _, text in bad)
+        return [Finding("hosts", Health.DOWN, "no KMS host answers", detail=each)]
     return [Finding(f"host {name}", Health.DEGRADED, text) for name, text in bad]

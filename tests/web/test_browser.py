@@ -280,7 +280,7 @@ def test_an_open_page_follows_what_happens(sites: Sites, browser_page: PageMaker
     expect(page.get_by_role("link", name="brand-new-machine")).to_be_visible(timeout=PATIENCE * 1000)
     sites.order("fail")
     expect(page.locator(".pill")).to_have_text("Degraded", timeout=PATIENCE * 1000)
-    expect(page.locator(".banner")).to_contain_text("kms02.lab.example has not answered for ")
+    expect(page.locator(".banner")).to_contain_text("kms02.lab.example has not answered (for ")
     assert "Degraded" in page.title()
     # It was not loaded anew, and the reader is where he was.
     assert page.evaluate("window.same")

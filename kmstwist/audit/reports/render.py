@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kmstwist.audit.reports.model import ColumnInfo, Kind, Report, ReportRow, Urgency, as_day
-from kmstwist.shown import visible
+from kmstwist.shown import as_sentence, visible
 
 _STYLES = {
     Urgency.NONE: "",
@@ -298,7 +298,7 @@ def markdown_pieces(head: Report[ReportRow], rows: Iterable[ReportRow]) -> Itera
     if head.note:
         notes.append(head.note)
     if notes:
-        yield "\n" + " ".join(f"{note[0].upper()}{note[1:]}." for note in notes) + "\n"
+        yield "\n" + " ".join(as_sentence(note) for note in notes) + "\n"
 
 
 def _texts(columns: Sequence[ColumnInfo], row: ReportRow) -> list[str]:

@@ -17,6 +17,7 @@ from kmstwist.audit.sums.keys import KINDS
 from kmstwist.audit.views.calls import code_text, status_of
 from kmstwist.kms.status import explain
 from kmstwist.reasons import EXPLANATIONS, Reason
+from kmstwist.shown import as_sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +64,13 @@ def meaning_of(code: str) -> Meaning:
     status = status_of(code)
     if status is not None:
         published = explain(status)
-        return Meaning("", "") if published is None else Meaning(published.text, _sentence(published.cure))
+        return Meaning("", "") if published is None else Meaning(published.text, as_sentence(published.cure))
     try:
         explanation = EXPLANATIONS[Reason(code)]
     except ValueError:
         # Stored by a later version.
         return Meaning("", "")
-    return Meaning(_sentence(explanation.meaning), _sentence(explanation.cure))
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].removesuffix('.')}." if text else ""
+    return Meaning(as_sentence(explanation.meaning), as_sentence(explanation.cure))
 
 
 def refusals(connection: Connection, since: datetime | None, until: datetime | None) -> list[RefusalRow]:

@@ -82,7 +82,7 @@ def print_table(machines: list[Machine]) -> None:
             client = licence.client
             status = client.advance(now)
             left = "" if client.expires is None else f"{(client.expires - now) / 86_400:.1f}"
-            words = "Licensed by telephone" if licence.by_phone else STATUS_WORDS[status].partition(" (")[0]
+            words = "Licensed by telephone" if licence.by_phone else STATUS_WORDS[status]
             name, cmid = (found.name, str(found.cmid)) if first else ("", "")
             table.add_row(name, licence.product.name, words, left, *((cmid,) if with_cmid else ()))
             first = False
@@ -107,7 +107,7 @@ def print_machine(found: Machine) -> None:
         ("product key", "in the registry" if found.key_in_registry else "cleared from the registry (/cpky)"),
     ]
     for licence in found.licences:
-        status = STATUS_WORDS[licence.client.advance(now)].partition(" (")[0]
+        status = STATUS_WORDS[licence.client.advance(now)]
         left = licence.client.minutes_left(now)
         ends = f", {left / 1440:.1f} days left" if licence.client.expires is not None else ""
         key = f"key …{licence.partial_key}" if licence.partial_key else "no key"

@@ -38,6 +38,7 @@ from kmstwist.lab.machines.troubles import (
 )
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
+from kmstwist.shown import as_sentence
 from kmstwist.transport.connection import call_timed_out, connect
 from kmstwist.transport.endpoints import addresses_endpoint, endpoint_for
 from kmstwist.transport.errors import ConnectError, FaultError, UpstreamError
@@ -226,8 +227,8 @@ async def _try(attempt: _Attempt, host: HostPort) -> Outcome | None:
 
 def _refusal(host: HostPort, hresult: int) -> str:
     known = explain(hresult)
-    told = f" ({known.text.rstrip('.')})" if known else ""
-    return f"{host} refused: 0x{hresult & 0xFFFFFFFF:08X}{told}."
+    told = f" {known.text}" if known else ""
+    return f"{host} refused: 0x{hresult & 0xFFFFFFFF:08X}.{told}"
 
 
 def _processed(licence: Licence, request: Request, outcome: Outcome, message: bytes, asking: Asking) -> MachineEvent:
@@ -252,7 +253,7 @@ def _processed(licence: Licence, request: Request, outcome: Outcome, message: by
 def _finished(attempt: _Attempt, host: HostPort, outcome: Outcome) -> Outcome:
     machine, licence = attempt.machine, attempt.licence
     if not outcome.activated:
-        raise Published(outcome.hresult, _sentence(outcome.detail))
+        raise Published(outcome.hresult, as_sentence(outcome.detail))
     choice = machine.choice_of(licence)
     choice.worked(host)
     machine.cached = choice.cached
@@ -284,7 +285,3 @@ def _code_of(error: UpstreamError) -> int:
     if error.reason is Reason.UPSTREAM_BIND_REJECTED:
         return _UNKNOWN_INTERFACE
     return int(Status.E_RPC_SERVER_UNAVAILABLE)
-
-
-def _sentence(detail: str) -> str:
-    return f"{detail[0].upper()}{detail[1:].rstrip('.')}." if detail else ""

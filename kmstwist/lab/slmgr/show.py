@@ -18,10 +18,15 @@ STATUS_WORDS = {
     LicenseStatus.UNLICENSED: "Unlicensed",
     LicenseStatus.LICENSED: "Licensed",
     LicenseStatus.OOB_GRACE: "Initial grace period",
-    LicenseStatus.OOT_GRACE: "Additional grace period (KMS license expired or hardware out of tolerance)",
-    LicenseStatus.NON_GENUINE_GRACE: "Non-genuine grace period.",
+    LicenseStatus.OOT_GRACE: "Additional grace period",
+    LicenseStatus.NON_GENUINE_GRACE: "Non-genuine grace period",
     LicenseStatus.NOTIFICATION: "Notification",
     LicenseStatus.EXTENDED_GRACE: "Extended grace period",
+}
+#: What slmgr adds to some of these.
+_STATUS_ADDS = {
+    LicenseStatus.OOT_GRACE: " (KMS license expired or hardware out of tolerance)",
+    LicenseStatus.NON_GENUINE_GRACE: ".",
 }
 UPDATE = "Please use slmgr.vbs /ato to activate and update KMS client information in order to update values."
 _WHY_NOTIFIED = {
@@ -93,7 +98,7 @@ def _ids(session: Session, view: View, older: bool) -> list[str]:
 
 def _status(view: View, older: bool) -> list[str]:
     status, minutes = view.status, view.minutes_left
-    lines = [f"License Status: {STATUS_WORDS[status]}"]
+    lines = [f"License Status: {STATUS_WORDS[status]}{_STATUS_ADDS.get(status, '')}"]
     days = minutes // MINUTES_A_DAY if older else -(-minutes // MINUTES_A_DAY)
     left = f"{minutes} minute(s) ({days} day(s))"
     if status is LicenseStatus.LICENSED and minutes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Annotated
 
 from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency
 from kmstwist.audit.views.hosts import Asked
+from kmstwist.findings import Finding
 from kmstwist.telemetry.counters import Snapshot, UpstreamState
 from kmstwist.web.watch import Latency, Standing, at
 
@@ -19,9 +19,9 @@ _URGENCY = {"up": Urgency.GOOD, "warming": Urgency.GOOD, "trying": Urgency.URGEN
 
 @dataclass(frozen=True, slots=True)
 class FindingRow(ReportRow):
-    """Something that is not as it should be, and since when as far as is known.
+    """Something that is wrong, and since when, as far as is known.
 
-    `finding` has been so since then; `detail` says more of it, `cure` what to do, `command` with which command.
+    `finding` says what is wrong and `detail` says more; `cure` says what to do, and `command` is the command for it.
     """
 
     health: Annotated[str, Heading("Health")]
@@ -60,7 +60,7 @@ class HostRow(ReportRow):
 
     @property
     def urgency(self) -> Urgency:
-        """Bad where it does not answer."""
+        """Urgent if the host does not answer."""
         return _URGENCY.get(self.state, Urgency.NONE)
 
 
@@ -79,10 +79,9 @@ class LatencyRow(ReportRow):
 
 
 def finding_row(snapshot: Snapshot, standing: Standing) -> FindingRow:
-    """A finding as a row, in words for whoever waits for it to end."""
+    """A finding as a row of the status page."""
     finding = standing.finding
     hosts = {f"host {one.name}": one for one in snapshot.upstreams}
-    command = ""
     if (host := hosts.get(finding.check)) is not None:
         words = _of_host(host)
     elif finding.check == "hosts" and snapshot.upstreams:
@@ -90,17 +89,19 @@ def finding_row(snapshot: Snapshot, standing: Standing) -> FindingRow:
         words = "no KMS host has answered", detail, _LOOK, _probe(snapshot.upstreams[0])
     elif finding.check == "hosts":
         cure = "Name your KMS host under [[gateway.upstreams]] of the configuration."
-        words = "no KMS host has been known", "None is configured, and DNS names none", cure, ""
+        words = finding.what, finding.detail, cure, ""
     else:
-        cure, command = _CURES.get(finding.check, ("", "")) if not finding.cure else (finding.cure, "")
-        if cure.startswith("kmstwist "):
-            cure, command = "", cure
-        if finding.check.startswith("hosts in "):
-            cure = "Name it under [[gateway.upstreams]] if it is yours; delete its _vlmcs._tcp record if it is not."
-        # What is wrong, then more of it.
-        text, mark, detail = (*re.split(r"(: |; | \()", finding.text, maxsplit=1), "", "")[:3]
-        words = text, detail.removesuffix(")") if mark == " (" else detail, cure, command
+        words = finding.what, finding.detail, *_cure_of(finding)
     return FindingRow(finding.health.word, *words, at(standing.since))
+
+
+def _cure_of(finding: Finding) -> tuple[str, str]:
+    """What to do about a finding, and the command for it."""
+    if finding.check.startswith("hosts in "):
+        return "Name it under [[gateway.upstreams]] if it is yours; delete its _vlmcs._tcp record if it is not.", ""
+    if not finding.cure:
+        return _CURES.get(finding.check, ("", ""))
+    return ("", finding.cure) if finding.cure.startswith("kmstwist ") else (finding.cure, "")
 
 
 def _of_host(host: UpstreamState) -> tuple[str, str, str, str]:
@@ -110,7 +111,7 @@ def _of_host(host: UpstreamState) -> tuple[str, str, str, str]:
     return f"{host.name} has not answered", host.detail, _LOOK, _probe(host)
 
 
-#: What to do about findings that say none.
+#: What to do about findings without a cure of their own.
 _CURES = {
     "audit": ("See what is wrong with it", "kmstwist doctor"),
     "central store": ("See what is wrong with it", "kmstwist doctor"),
