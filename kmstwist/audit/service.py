@@ -147,6 +147,7 @@ class AuditService(Service):
             deferToThreadPool, cast(IReactorFromThreads, reactor), self._pool
         )
         self._storage = Storage(settings.store, settings.busy_timeout, self._opened)
+        self._storage.at_leisure = settings.forwards
         self._privacy: Privacy | None = None
         self._next_try, self._tries = 0.0, 0
         self._loops: list[tuple[LoopingCall, Deferred[Any]]] = []

@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import NoReturn
 
 from sqlalchemy import Engine, event
@@ -37,8 +38,12 @@ from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import Record
 from kmstwist.audit.store import commit_batch, insert_batch, insertions_of
 from kmstwist.audit.storefile import StoreFile
+from kmstwist.audit.upkeep.inside import Inside, faults_of
 from kmstwist.logevents import AUDIT_STORE_LOST, AUDIT_STORE_OPENED
 from kmstwist.system.sqlitecodes import trouble_of
+
+#: Looks that other processes with the same store have to notice that its log is gone, before it is opened anew.
+OTHERS_NOTICE = 2
 
 
 class Storage:
@@ -51,7 +56,14 @@ class Storage:
         self._busy_timeout = busy_timeout
         self._opened = opened
         self._file: StoreFile | None = None
+        self._inside: Inside | None = None
+        #: Whether to examine the store's pages also where nothing is suspected: one of several workers is enough.
+        self.at_leisure = True
         self._lost = False
+        #: Seconds that others who have the store open are given to notice what this one noticed.
+        self._pause = 0
+        #: The damaged file that was examined last, when it had changed last, and what was found.
+        self._damaged: tuple[tuple[int, int, int], str] | None = None
         #: Commits batches while many come.
         self.aside = Aside(busy_timeout)
         self.engine: Engine | None = None
@@ -61,6 +73,8 @@ class Storage:
         engine = open_engine(self._store, busy_timeout=self._busy_timeout)
         if not is_sqlite(engine):
             raise StoreError("the audit's store must be an SQLite file", "name PostgreSQL as the store to forward to")
+        if self._lost:
+            self._raise_if_not_yet(sqlite_path(engine))
         try:
             migrate(engine)
             file = StoreFile(sqlite_path(engine))
@@ -76,6 +90,7 @@ class Storage:
             engine.dispose()
             raise
         self._file, self.engine = file, engine
+        self._inside = Inside(sqlite_path(engine), at_leisure=self.at_leisure)
         if self._lost:
             self._lost = False
             AUDIT_STORE_OPENED.emit(self.log, store=self._store)
@@ -114,15 +129,27 @@ class Storage:
         if self._file is not None and (fault := self._file.fault()):
             self._lose(fault)
 
+    def _look_inside(self) -> None:
+        """Raise StoreLost if somebody else wrote into the store, and it is damaged; it is let go then."""
+        if self._inside is None or self.engine is None:
+            return
+        if fault := self._inside.look():
+            self._lose(fault, damaged=self._inside.damaged)
+        if self._inside.take_doubt():
+            # A log whose order is broken is lost at the next start, from there on, however sound its pages.
+            self._empty_log(self.engine)
+
     def keep(self) -> bool:
         """Look, and open the store if there is none open; whether it was opened. Raises StoreError if it cannot be.
 
         To be called once a second.
         """
         self.aside.tick()
+        self._pause = max(0, self._pause - 1)
         # What was lost may be opened anew at once.
         with suppress(StoreLost):
             self.look()
+            self._look_inside()
         if self.engine is not None:
             return False
         self.open()
@@ -139,28 +166,58 @@ class Storage:
             # Only now: closing a file takes SQLite's locks on it away.
             self._file.close()
             self._file = None
+        if self._inside is not None:
+            self._inside.close()
+            self._inside = None
 
-    def _lose(self, fault: str) -> NoReturn:
+    def _lose(self, fault: str, *, damaged: bool = False) -> NoReturn:
+        """Let go of the store. A `damaged` one is still the one that its log belongs to."""
         assert self.engine is not None
         assert self._file is not None
         engine = self.engine
+        self.aside.end()
+        if self._file.without_log and not self._file.elsewhere and not self._empty_log(engine):
+            # What was committed last is only in the log that is open here.
+            raise StoreUnavailable(f"the audit store {self._store} {fault}; it is saved when nobody reads the store")
         # Threads that still have the engine must not open by it what is at the old place now.
         event.listen(engine, "do_connect", _refuse)
         if self._file.elsewhere:
-            self.aside.end()
             # What was committed last is in the log beside the old place. It belongs to the file that was moved.
-            with suppress(DBAPIError, StoreError, sqlite3.Error), engine.connect() as connection:
-                pragma(connection, "wal_checkpoint(TRUNCATE)")
+            self._empty_log(engine)
             self._file.leave_place()
-            self.close()
-        else:
+        elif self._file.without_log:
+            self._file.put_strangers_away()
+            self._pause = OTHERS_NOTICE
+        elif not damaged:
             with self._file.kept_from_log():
-                self.aside.end()
                 engine.dispose()
-            self.close()
+        self.close()
         self._lost = True
         AUDIT_STORE_LOST.emit(self.log, store=self._store, detail=fault)
         raise StoreLost(f"the audit store {self._store} {fault}")
+
+    @staticmethod
+    def _empty_log(engine: Engine) -> bool:
+        """Bring what is in the log into the store's file; whether that is all. It is not while somebody reads."""
+        with suppress(DBAPIError, StoreError, sqlite3.Error), engine.connect() as connection:
+            ((busy, _, _),) = pragma(connection, "wal_checkpoint(TRUNCATE)")
+            return not busy
+        return False
+
+    def _raise_if_not_yet(self, path: Path) -> None:
+        """Raise StoreUnavailable if a store that was lost is not to be opened as it is now."""
+        if self._pause:
+            raise StoreUnavailable(f"the audit store {self._store} is opened anew in a moment")
+        with suppress(FileNotFoundError):
+            there = path.stat()
+            state = there.st_dev, there.st_ino, there.st_ctime_ns
+            if self._damaged is None or self._damaged[0] != state:
+                fault = faults_of(path)
+                self._damaged = None if fault is None else (state, fault)
+            if self._damaged is not None:
+                raise StoreUnavailable(
+                    f"the audit store {self._store} {self._damaged[1]}", "move it away, or put a backup in its place"
+                )
 
 
 class StoreLost(StoreUnavailable):

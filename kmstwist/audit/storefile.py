@@ -60,6 +60,8 @@ class StoreFile:
         self._beside = self._those_beside()
         #: Whether the file that was opened is whole, but somewhere else now, or nowhere; found by `fault`.
         self.elsewhere = False
+        #: Whether the file is at its place, and its log or the log's index is not; found by `fault`.
+        self.without_log = False
 
     def close(self) -> None:
         """Let go of the file; only after SQLite has."""
@@ -77,7 +79,20 @@ class StoreFile:
         if (there.st_dev, there.st_ino) != self.identity:
             self.elsewhere = self._damage(os.fstat(self._descriptor).st_size) is None
             return "was replaced by another file"
-        return self._damage(there.st_size)
+        return self._damage(there.st_size) or self._missing()
+
+    def _missing(self) -> str | None:
+        """What became of the log and its index, which SQLite has open as long as the store."""
+        for path, known in self._beside.items():
+            # SQLite makes both anew where it has closed the store meanwhile.
+            if _identity(path) != known and _has_open(known):
+                if _identity(self._path) != self.identity:
+                    # Another process has just made the store anew.
+                    return self.fault()
+                self.without_log = True
+                return f"lost {path.name}, which was deleted, moved away or replaced"
+        self._beside = self._those_beside()
+        return None
 
     def _damage(self, size: int) -> str | None:
         before, now = self._header, self._read()
@@ -92,9 +107,6 @@ class StoreFile:
             if other or now.page_size != before.page_size or now.changes < before.changes:
                 return "was overwritten by another"
         self._size, self._header = size, now
-        # Once the file is elsewhere, what lies there may be another process's, which has made the store anew.
-        if _identity(self._path) == self.identity:
-            self._beside |= self._those_beside()
         return None
 
     def _those_beside(self) -> dict[Path, tuple[int, int]]:
@@ -116,6 +128,12 @@ class StoreFile:
             if self._still_there(path):
                 with suppress(OSError):
                     path.unlink()
+
+    def put_strangers_away(self) -> None:
+        """Put aside what lies at the place of a log that is no longer there: SQLite would take it for the store's."""
+        if not self._still_there(self._log):
+            with suppress(OSError):
+                os.rename(self._log, f"{self._log}.lost")
 
     @contextmanager
     def kept_from_log(self) -> Iterator[None]:
@@ -153,3 +171,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _has_open(identity: tuple[int, int]) -> bool:
+    """Whether this process has the file open."""
+    for each in os.scandir("/proc/self/fd"):
+        with suppress(OSError):
+            found = os.stat(each.path)
+            if (found.st_dev, found.st_ino) == identity:
+                return True
+    return False
