@@ -166,6 +166,9 @@ def test_twistd_by_hand_follows_nothing_either(root: Path, plant: Plant, kind: s
         assert clean.returncode == 0, clean.stderr
         assert stat.S_ISREG(pid.lstat().st_mode)
         assert (pid.stat().st_uid, log.stat().st_uid, sock.stat().st_uid) == (NOBODY.pw_uid,) * 3
+        # Only a server that stays root is told not to.
+        assert " starting " in log.read_text()
+        assert " as-root " not in log.read_text()
         plant.check()
     finally:
         if clean.returncode == 0:

@@ -26,6 +26,8 @@ from kmstwist.process.ownership import refuse_others_folder
 from kmstwist.startup import StartupError
 from kmstwist.system.privileges import owner_of
 from tests.etc.test_attacker import KINDS, NOBODY, Plant, theirs
+from tests.system.running import BIN
+from tests.system.running import run as start
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whom the attacker is after")
 #: What lies in a state folder, or may come to lie there: each is planted in turn.
@@ -210,6 +212,9 @@ def test_a_control_socket_that_lies_gets_a_sentence_and_a_terminal_obeys_nothing
 def test_a_server_that_stays_root_refuses_a_state_folder_of_another_users(root: Path) -> None:
     with pytest.raises(StartupError, match=r"belongs to nobody.*twistd --uid=nobody"):
         refuse_others_folder(theirs(root / "state"))
+    started = start([str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--state-dir={root / 'state'}"])
+    assert started.returncode == 1
+    assert started.stderr.startswith(f"kmstwist: the state folder {root / 'state'} belongs to nobody")
     refuse_others_folder(root)
     os.chown(root / "state", 54321, 54321)
     with pytest.raises(StartupError, match=r"belongs to 54321.*start it as that user \(docker run --user 54321\), or"):
