@@ -5,8 +5,10 @@ BIN    := $(VENV)/bin
 PORT   ?= 1688
 STAMP  := $(VENV)/.installed
 DEVSTAMP := $(VENV)/.installed-dev
+KRBSTAMP := $(VENV)/.installed-gssapi
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 
-.PHONY: run test setup dev lint types check coverage floor fuzz differential bench trials docs man completion pictures site deb try-debian clean
+.PHONY: run test setup dev kerberos lint types check coverage floor fuzz differential bench trials docs man completion pictures site deb try-debian clean
 
 run: setup
 	@$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
@@ -18,7 +20,7 @@ test: dev lint
 	  wait $$!; types=$$?; cat $$found; rm -f $$found; [ $$tests = 0 ] && [ $$types = 0 ]; }
 
 setup: $(STAMP)
-dev: $(DEVSTAMP)
+dev: $(DEVSTAMP) kerberos
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -30,18 +32,23 @@ $(BIN)/python:
 
 $(STAMP): $(BIN)/python pyproject.toml setup.cfg
 	@echo "Installing kmstwist and the libraries it needs into $(VENV); the first time this takes half a minute ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --config-settings editable_mode=compat
+	@$(PIP) --editable .
 	@echo "Installed."
 	@touch $@
 
-$(DEVSTAMP): $(STAMP)
-	@echo "Installing what the tests and checks need; the first time this takes a minute ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --config-settings editable_mode=compat
-	@# The extra that has to be built, where what it is built with is there; in a third of the time without optimising.
-	@if command -v krb5-config >/dev/null && command -v cc >/dev/null; then \
-	  CFLAGS="-O0 -g0" $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[gssapi]' \
-	    --config-settings editable_mode=compat || echo "the extra gssapi could not be built: no tests of Kerberos"; fi
-	@touch $@
+# Which is all that `make run` needs, too.
+$(DEVSTAMP): $(BIN)/python pyproject.toml setup.cfg
+	@echo "Installing kmstwist and what the tests and checks need; the first time this takes a minute ..."
+	@$(PIP) --editable '.[dev]'
+	@touch $(STAMP) $@
+
+# The extra that has to be built, where what it is built with is there; in a third of the time without optimising.
+EXTRA := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["gssapi"])
+kerberos: $(DEVSTAMP)
+	@if ! [ $(KRBSTAMP) -nt $(DEVSTAMP) ] && command -v krb5-config >/dev/null && command -v cc >/dev/null; then \
+	  CFLAGS="-O0 -g0" $(PIP) "$$($(BIN)/python -c '$(EXTRA)')" || \
+	    echo "the extra gssapi could not be built: no tests of Kerberos"; \
+	  touch $(KRBSTAMP); fi
 
 lint: dev
 	$(BIN)/ruff check .
@@ -51,7 +58,7 @@ types: dev
 	$(BIN)/mypy
 
 fuzz: dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]' --config-settings editable_mode=compat
+	$(PIP) --editable '.[fuzz]'
 	$(BIN)/python fuzz/run.py --seconds $${FUZZ_SECONDS:-600}
 
 differential: dev
@@ -62,7 +69,7 @@ docs: dev
 
 # The documentation as a site, in build/site. The library for its diagrams comes from the npm registry, where npm is.
 site: dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[site]' --config-settings editable_mode=compat
+	$(PIP) --editable '.[site]'
 	@mkdir -p build/mermaid && if command -v npm >/dev/null; then cd build/mermaid && \
 	  test -d package || { npm pack --silent mermaid@11 >/dev/null && tar xzf mermaid-*.tgz; }; \
 	  else echo "npm is not installed: the diagrams stay as text"; fi
@@ -104,7 +111,7 @@ try-debian:
 	packaging/deb/try-on-debian
 
 bench: dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]' --config-settings editable_mode=compat
+	$(PIP) --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
 # What docs/promises.md says, tried for half an hour: kills, clocks, floods, a soak.

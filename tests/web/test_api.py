@@ -37,10 +37,15 @@ schemathesis.openapi.format(
         st.builds("{}/{}".format, st.ip_addresses(v=6), st.integers(0, 128)),
     ),
 )
-SCHEMA = schemathesis.openapi.from_dict(json.loads(json.dumps(document())))
 
 
-@SCHEMA.parametrize()
+@pytest.fixture
+def api() -> Any:
+    return schemathesis.openapi.from_dict(json.loads(json.dumps(document())))
+
+
+# Through a fixture: the many examples are made by the process that tries them, not wherever tests are collected.
+@schemathesis.pytest.from_fixture("api").parametrize()
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 def test_it_does_what_its_document_says(case: Case[Any], sites: Sites) -> None:
     case.call_and_validate(base_url=sites.urls["busy"].rstrip("/"))
