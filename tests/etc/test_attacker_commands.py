@@ -212,7 +212,9 @@ def test_a_control_socket_that_lies_gets_a_sentence_and_a_terminal_obeys_nothing
 def test_a_server_that_stays_root_refuses_a_state_folder_of_another_users(root: Path) -> None:
     with pytest.raises(StartupError, match=r"belongs to nobody.*twistd --uid=nobody"):
         refuse_others_folder(theirs(root / "state"))
-    started = start([str(BIN / "twistd"), "-n", "--pidfile=", "kms", "--port=0", f"--state-dir={root / 'state'}"])
+    # With an address that is not ours, so that it ends in any case; the folder is looked at first.
+    nowhere = "--listen=tcp:1688:interface=192.0.2.1"
+    started = start([str(BIN / "twistd"), "-n", "--pidfile=", "kms", nowhere, f"--state-dir={root / 'state'}"])
     assert started.returncode == 1
     assert started.stderr.startswith(f"kmstwist: the state folder {root / 'state'} belongs to nobody")
     refuse_others_folder(root)
