@@ -10,9 +10,10 @@ from kmstwist.audit import schema
 from kmstwist.audit.central.forward import register
 from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
+from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.forget import forget
-from kmstwist.audit.upkeep.limits import Limits
+from kmstwist.audit.upkeep.limits import FLOOR, Limits
 from kmstwist.audit.upkeep.retention import Outcome, prune, size_in_use
 from kmstwist.audit.upkeep.verify import verify
 from tests.audit.making import DAY, HOUR, START, known, opaque, refusal, uuid
@@ -84,6 +85,12 @@ def test_no_size_takes_every_record_and_what_is_too_small_is_told(store: Engine)
     assert size(store) <= half
     assert (outcome.over, outcome.at_floor, outcome.too_small) == (False, True, True)
     assert verify(store) == []
+
+
+def test_the_server_s_own_limits_leave_a_thousand_records(store: Engine) -> None:
+    insert_batch(store, [opaque(START + at) for at in range(1100)])
+    list(prune(store, AuditSection(keep_mib=0.001).limits, NOW, step=50))
+    assert count(store, "records") == FLOOR == 1000
 
 
 def imported(store: Engine, times: range) -> None:

@@ -73,6 +73,18 @@ def ready(connection: HTTPConnection) -> tuple[int, str]:
         return response.status, response.read().decode()
 
 
+def waits(client: socket.socket) -> bool:
+    """Whether a client is neither served nor cut."""
+    client.setblocking(False)
+    try:
+        client.recv(1)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def cpu_seconds(pid: int) -> float:
     """The processor time of a process."""
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -95,6 +107,8 @@ def test_where_they_run_out_all_the_same_it_is_said_and_the_loop_does_not_spin(s
         wait_until(lambda: time.monotonic() - begun > 2)
         # A loop that turned without end would have taken most of the time that there was.
         assert cpu_seconds(one.process.pid) - used < 1
+        # Nobody is accepted, to be cut at once: they wait in the kernel's queue.
+        assert [each for each in held if not waits(each)] == []
         resource.prlimit(one.process.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
         one.wait_for(" info descriptors-free ")
         for each in held:
