@@ -27,7 +27,7 @@ from kmstwist.process.pidfile import prepare_pid_file
 from kmstwist.process.workers.adoption import Adoption
 from kmstwist.shown import visible_lines
 from kmstwist.startup import StartupError
-from kmstwist.system.privileges import Identity, future_identity
+from kmstwist.system.privileges import Identity, fault_of_identity, future_identity
 from kmstwist.telemetry.log import direct_log
 
 #: What people write behind `kms` that belongs before it.
@@ -124,6 +124,8 @@ class Options(usage.Options):
         """
         if self._parsing_only:
             return
+        if fault := fault_of_identity(self.twistd):
+            sys.exit(visible_lines(f"kmstwist: {StartupError(*fault)}"))
         adoption = self.adoption
         self.effective = self._loaded_or_told()
         try:

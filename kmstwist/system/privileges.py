@@ -26,6 +26,9 @@ _USED_LATER = ("alembic.command", "alembic.op", "alembic.runtime.environment", "
 #: The users of this process's user namespace (user_namespaces(7)).
 _UID_MAP = Path("/proc/self/uid_map")
 
+#: The kernel's user and group numbers are below it; the highest of 32 bits stands for "no change" (chown(2)).
+_MOST_IDS = 2**32 - 1
+
 #: As many links one after the other as the kernel follows (path_resolution(7)).
 _MOST_LINKS = 40
 
@@ -45,6 +48,25 @@ def future_identity(twistd: Mapping[str, Any]) -> Identity | None:
     if os.geteuid() != 0 or not uid:
         return None
     return identity_of(uid, gid, otherwise=os.getegid())
+
+
+def fault_of_identity(twistd: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Why twistd cannot become whom its `--uid` and `--gid` name, and what to do instead; None where it can.
+
+    It looks users up when it drops root, long after the start, and ends with a traceback where there is none.
+    """
+    uid, gid = twistd.get("uid"), twistd.get("gid")
+    if uid is not None:
+        try:
+            pwd.getpwuid(uid)
+        except (KeyError, OverflowError):
+            return (
+                f"--uid={uid}: no user of this system has that number, and twistd becomes only one that it knows",
+                "add the user, or start this as that user: setpriv --reuid, docker run --user, User= in a unit",
+            )
+    if gid is not None and not 0 <= gid < _MOST_IDS:
+        return f"--gid={gid}: that is not a group's number", "name the group"
+    return None
 
 
 def identity_of(uid: int, gid: int | None = None, *, otherwise: int) -> Identity:
