@@ -25,7 +25,6 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from kmstwist.audit.central.forward import Forwarder, register, target_name, unregister_others
 from kmstwist.audit.central.salt import OWN_CURE, join
@@ -58,6 +57,8 @@ from kmstwist.logevents import (
 )
 from kmstwist.pacing.waits import doubled
 from kmstwist.reactor import Reactor
+from kmstwist.startup import StartupError
+from kmstwist.system.threads import MORE_THREADS, Threads
 
 WATCH_EVERY = 1.0
 RETENTION_EVERY = 3600.0
@@ -141,7 +142,7 @@ class AuditService(Service):
         self._reactor = reactor
         self._clock = cast(IReactorTime, reactor)
         self._now = now
-        self._pool = ThreadPool(minthreads=1, maxthreads=1, name="audit-write")
+        self._pool = Threads(minthreads=1, maxthreads=1, name="audit-write")
         #: Runs a blocking function in the writer's thread; what is given to it runs in its order.
         self._in_thread: Callable[..., Deferred[Any]] = partial(
             deferToThreadPool, cast(IReactorFromThreads, reactor), self._pool
@@ -193,8 +194,8 @@ class AuditService(Service):
     def startService(self) -> None:
         """Open the store, bring its tables up to date (this blocks: nothing is served yet), and begin.
 
-        Raises StoreError with a sentence for the administrator. Under the policy "serve" a store that cannot be used
-        at present is none: it is taken when it can be.
+        Raises StoreError with a sentence for the administrator, StartupError where no thread can be had. Under the
+        policy "serve" a store that cannot be used at present is none: it is taken when it can be.
         """
         self._privacy = Privacy(self.settings.privacy, _salt(self.settings))
         trouble: StoreUnavailable | None = None
@@ -204,9 +205,13 @@ class AuditService(Service):
             if self.settings.on_failure is OnFailure.REFUSE:
                 raise
             trouble = error
-        except (ValueError, OSError, SQLAlchemyError) as error:
+        except (ValueError, OSError, RuntimeError, SQLAlchemyError) as error:
             raise StoreError(f"the audit cannot start: {plain_error(error)}") from error
-        self._pool.start()
+        try:
+            self._pool.start()
+        except RuntimeError as error:
+            self._storage.close()
+            raise StartupError(f"the audit cannot start: {error}", MORE_THREADS) from None
         if trouble is not None:
             self.writer.note_failing(trouble)
         self.writer.start()

@@ -123,8 +123,8 @@ def options_page() -> str:
         "",
         "twistd's own options come before `kms`: `--nodaemon` (`-n`), `--pidfile`, `--logfile`, `--syslog`,",
         "`--prefix`, `--uid`, `--gid`, `--umask`, `--chroot`. SIGUSR1 has the log file opened again.",
-        "The user of `--uid` is one that the system knows, by name or number; for a number without a user, as containers",
-        "have it, start twistd as that user. A name that nobody has ends in twistd's own traceback.",
+        "The user of `--uid` is one that the system knows, by name or number; for a number without a user, as in",
+        "containers, start twistd as that user. A name that nobody has ends in twistd's own traceback.",
     ]
     return "\n".join(lines) + "\n"
 

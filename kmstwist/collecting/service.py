@@ -14,7 +14,6 @@ from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
 
 from kmstwist.audit.engine import StoreError, plain_error
 from kmstwist.collecting.keeper import BATCH, Counts, Store, Waiting
@@ -31,6 +30,8 @@ from kmstwist.logevents import (
 from kmstwist.networks import Network, normalised
 from kmstwist.pacing.waits import doubled
 from kmstwist.reactor import Reactor
+from kmstwist.startup import StartupError
+from kmstwist.system.threads import MORE_THREADS, Threads
 
 if TYPE_CHECKING:
     from twisted.internet.ssl import CertificateOptions
@@ -67,7 +68,7 @@ class Collector(Service):
         self._reactor = reactor
         self._tls = tls
         self._drain = drain
-        self._pool = ThreadPool(1, 1, "events")
+        self._pool = Threads(1, 1, "events")
         self._ports: list[IListeningPort] = []
         self._looking: Deferred[None] | None = None
         self._said: dict[str, float] = {}
@@ -85,7 +86,10 @@ class Collector(Service):
         """Open the ports; one that another process still has is tried again."""
         super().startService()
         self._closing = self._stopping = False
-        self._pool.start()
+        try:
+            self._pool.start()
+        except RuntimeError as error:
+            raise StartupError(f"KMS hosts' events cannot be received: {error}", MORE_THREADS) from None
         for place in self._places:
             self._open(place)
         self._looking = ensureDeferred(self._look())

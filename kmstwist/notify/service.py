@@ -19,7 +19,6 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread, deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from kmstwist.audit.engine import StoreError, plain_error, reading
 from kmstwist.audit.reports.digest import DigestRow, digest
@@ -35,6 +34,7 @@ from kmstwist.notify.memory import Memory, MemoryFault, read_memory, write_memor
 from kmstwist.notify.outbox import Letter
 from kmstwist.notify.settings import NotifySettings, Topic
 from kmstwist.notify.targets import NotSent, Target
+from kmstwist.system.threads import Threads
 from kmstwist.telemetry.counters import Snapshot
 
 #: Gives the server's numbers, at once or in a Deferred.
@@ -85,7 +85,7 @@ class NotifyService(Service):
         self._local = local
         self._log = log or Logger(namespace="kmstwist.notify")
         self._in_thread = reading_thread
-        self._pool: ThreadPool | None = None
+        self._pool: Threads | None = None
         self._sending_thread = sending_thread or self._in_pool
         self._memory = Memory(Ledger(settings.settle))
         self._kept = ""
@@ -101,7 +101,7 @@ class NotifyService(Service):
         """Remember what was told before, and begin to look."""
         super().startService()
         if self._sending_thread == self._in_pool:
-            self._pool = ThreadPool(minthreads=0, maxthreads=1, name="notify")
+            self._pool = Threads(minthreads=0, maxthreads=1, name="notify")
             self._pool.start()
         try:
             self._memory = read_memory(self._file, self._settings.settle)

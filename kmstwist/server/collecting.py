@@ -20,6 +20,7 @@ from kmstwist.collecting.settings import TLS, EventsSettings
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 from kmstwist.system.extras import install_command
+from kmstwist.system.threads import mend_threads
 from kmstwist.telemetry.lines import FORMATTERS, LineObserver
 from kmstwist.telemetry.settings import LogSettings
 
@@ -68,6 +69,7 @@ def collect(reactor: Reactor, settings: EventsSettings, store: str, zone: tzinfo
     collector = make_collector(settings, store, reactor, zone=zone, dns=dns)
     assert collector is not None
     run_on_monotonic_time(reactor)
+    mend_threads(reactor)
     collector.startService()
     reactor.addSystemEventTrigger("before", "shutdown", collector.stopService)
     return Deferred()

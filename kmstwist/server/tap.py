@@ -71,6 +71,7 @@ from kmstwist.server.telling import make_telling, targets_of
 from kmstwist.shown import visible_lines
 from kmstwist.startup import StartupError, put_aside
 from kmstwist.system.privileges import acting_as, load_for, make_folder_for
+from kmstwist.system.threads import mend_threads
 from kmstwist.telemetry.log import redirect_log
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def makeService(options: Options) -> MultiService:
     raise_file_limit()
     reactor = installed_reactor()
     run_on_monotonic_time(reactor)
+    mend_threads(reactor)
     reactor.callWhenRunning(reactor.callLater, 0, put_aside)
     try:
         refuse_open_passwords(options.effective)

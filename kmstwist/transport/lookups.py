@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from threading import Thread
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -20,13 +19,14 @@ from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from kmstwist.reactor import Reactor
+from kmstwist.system.threads import PatientThread
 
 #: How many names are looked up at the same time; further ones wait.
 _THREADS = 8
 _ADDRESSES: dict[int, Callable[..., IAddress]] = {socket.AF_INET: IPv4Address, socket.AF_INET6: IPv6Address}
 
 
-class _LooseThread(Thread):
+class _LooseThread(PatientThread):
     """A thread that the interpreter does not wait for when it ends."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

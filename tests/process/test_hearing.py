@@ -39,7 +39,7 @@ class Scene:
     def __init__(self) -> None:
         self.clock = Clock()
         self.worker = Worker()
-        self.answer: dict[str, Any] | CommandError = NEVER
+        self.answer: dict[str, Any] | CommandError | RuntimeError = NEVER
         self.progress: Iterator[Progress] | Progress = ()
         self.sent: list[tuple[float, signal.Signals]] = []
         self.events: list[str] = []
@@ -57,6 +57,9 @@ class Scene:
         self.hearing.start()
 
     def _ask(self, *_: object) -> Deferred[Any]:
+        if isinstance(self.answer, RuntimeError):
+            # As Twisted's pool does: at once.
+            raise self.answer
         return fail(self.answer) if isinstance(self.answer, CommandError) else succeed(self.answer)
 
     def _progress(self, pid: int) -> Progress:
@@ -78,6 +81,15 @@ def moving() -> Iterator[Progress]:
     while True:
         count += 1
         yield (str(count),)
+
+
+def test_a_worker_is_not_blamed_where_there_is_no_thread_to_ask_it_by(scene: Scene) -> None:
+    scene.answer = RuntimeError("can't start new thread")
+    scene.go_on(10 * HEAR_EVERY)
+    assert scene.sent == scene.events == []
+    scene.answer = SILENT
+    scene.go_on(10 * HEAR_EVERY)
+    assert scene.sent
 
 
 def test_a_start_in_which_nothing_happens_is_killed_soon_and_said(scene: Scene) -> None:

@@ -150,7 +150,11 @@ class Inside:
         if running is None:
             if (self._suspected and now >= self._soonest) or (self._changed_since and now >= self._at_leisure):
                 self._suspected = self._changed_since = False
-                self._examination = _Examination(self._path, now)
+                try:
+                    self._examination = _Examination(self._path, now)
+                except RuntimeError:
+                    # There is no room for a thread at present.
+                    self._suspected = True
             return None
         if running.is_alive():
             return None

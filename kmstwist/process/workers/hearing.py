@@ -134,6 +134,9 @@ class Hearing:
             known = self._known[worker.number] = _Known(pid, self._reactor.seconds())
         try:
             answer = await self._in_thread(ask, self._path(worker), {"command": "status"}, ANSWERS_WITHIN)
+        except RuntimeError:
+            # There is no room for a thread at present, and the worker is not to blame.
+            return
         except NobodyThere:
             if worker.pid == pid:
                 self._unreachable(worker, known)

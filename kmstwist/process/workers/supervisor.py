@@ -38,6 +38,7 @@ from kmstwist.process.refusal import refused
 from kmstwist.process.workers.adoption import Adoption, handed_on
 from kmstwist.process.workers.hearing import ANSWERS_WITHIN, GRACE, Hearing
 from kmstwist.reactor import Reactor
+from kmstwist.system.threads import MORE_THREADS
 from kmstwist.telemetry.earlier import Earlier
 from kmstwist.telemetry.log import redirect_log
 
@@ -281,6 +282,8 @@ class Supervisor(Service):
             try:
                 answer = await deferToThread(ask, self._path(worker), dict(request), ANSWERS_WITHIN)
                 return self._earlier.with_those_before(worker.number, pid, answer)
+            except RuntimeError as error:
+                raise CommandError(f"{error}: the supervisor cannot ask worker {worker.number}", MORE_THREADS) from None
             except NobodyThere:
                 if not self.running or self._reactor.seconds() + _LOOK_AGAIN > give_up:
                     raise
