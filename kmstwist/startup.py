@@ -25,6 +25,11 @@ def collect_rarely() -> None:
     gc.set_threshold(*_THRESHOLDS)
 
 
+def load_undisturbed() -> None:
+    """Have the garbage collector look for nothing until `put_aside`: what a server loads stays."""
+    gc.disable()
+
+
 def put_aside() -> None:
     """Have the collector never look again at what there is: to be called once all is loaded and has started.
 
@@ -32,6 +37,8 @@ def put_aside() -> None:
     up to 80 ms, in which no client is answered. Beside them some 2,000 stay that could be freed, after as long a look.
     """
     gc.freeze()
+    collect_rarely()
+    gc.enable()
 
 
 def speak_plainly() -> None:

@@ -94,6 +94,9 @@ def run_reactor(main: Callable[[Reactor], Coroutine[Any, Any, ResultT]]) -> Resu
 
     Raises `KeyboardInterrupt` where a signal stopped it before.
     """
+    from kmstwist.system.plainreactor import load_without_tls
+
+    load_without_tls()
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 

@@ -127,7 +127,7 @@ def _pieces(name: str) -> Iterator[str]:
     """The name cut at spaces and signs, at capital letters, and between letters and digits."""
     text = name
     for pattern, word in COMPOUNDS:
-        text = pattern.sub(word, text)
+        text = re.sub(pattern, word, text)
     text = _SHORT_YEAR.sub(lambda found: f"20{int(found[1]):02d} ", text)
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
     for part in re.split(r"[\s_/,;:()\[\]+®™\"'-]+", text.casefold()):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 #: Each word in one spelling. Longest first where names are glued together ("win10pro").
 SPELLINGS = {
     "windows": ("win", "w"),
@@ -116,51 +114,49 @@ FOREIGN = {
     "DISM /Online /Set-Edition:EDITION /ProductKey:KEY /AcceptEula",
 }
 _TWO_WORDS = (("power", "point"), ("one", "note"), ("info", "path"), ("share", "point"), ("multi", "point"))
-#: How compounds and abbreviations become one word, in order.
-COMPOUNDS = tuple(
-    (re.compile(pattern), word)
-    for pattern, word in (
-        (r"\((R|TM)\)", " "),
-        # An image of an installation medium, as deployment tools name it.
-        (r"(?i) in .*\.wim$", " "),
-        # The language, as Windows lists what is installed: "- de-de".
-        (r"(?i)(?<![a-z0-9])(en|de|fr|es|it|nl|pt|pl|ru|ja|ko|zh|cs|sv|da|nb|fi|tr|hu)-[a-z]{2}(?![a-z0-9])", " "),
-        (r"(?i)(?<![a-z0-9])c2r(?![a-z0-9])", " "),
-        (r"(?<=[a-zNS])Eval\b", " evaluation"),
-        (r"(?i)\b10\.0\.(?=\d{5})", " "),
-        (r"(?i)_dvd_[0-9a-f]{6,}|\.iso$|\.xrm-ms$", " "),
-        (r"(?i)\b(10|11)\s*(?:/|&|\+|and|or)\s*(?:(?:windows|win|w)\s*)?(?:10|11)\b", r"\1 "),
-        (r"(?i)\bmulti[\s-]*session\b|\bvirtual desktops?\b", " multisession "),
-        (r"(?i)\bfor\s+ws\b", " workstations "),
-        # Home, as DISM names it.
-        (r"^(Core|CoreN|CoreSingleLanguage|CoreCountrySpecific)$", "windows home"),
-        (r"(?i)(?<=standard)core\b|(?<=datacenter)core\b", " "),
-        (r"(?i)(?<=enterprise)( ?)gn\b", " G N"),
-        (r"(?i)\b(sp|service pack)\s*\d\b", " "),
-        (r"(?i)(?<![a-z0-9])(x64|x86|amd64|arm64|(64|32)-?bit)(?![a-z0-9])", " "),
-        (r"(?i)iot", " iot "),
-        (r"(?i)\b(w/o|without|no)\s*hyper[\s-]*v\b", " nohyperv "),
-        (r"(?i)\bwith hyper[\s-]*v\b", " "),
-        (r"(?i)\bhyper[\s-]*v\b", " hyperv "),
-        # As DISM and slmgr name a server without it: ServerStandardV.
-        (r"(?<=Standard)V\b|(?<=Enterprise)V\b|(?<=Datacenter)V\b", " nohyperv "),
-        (r"(?i)(?<=standard)\s?v$|(?<=enterprise)\s?v$|(?<=datacenter)\s?v$", " nohyperv "),
-        (r"(?i)\bia-?64\b", " itanium "),
-        (r"(?i)pro\s*ws\b", "pro workstations "),
-        (r"(?i)\bsfb\b", " skype for business "),
-        # What Azure's catalogue puts behind an image's name.
-        (r"(?i)-(smalldisk|gensecond|g2|gen2)\b", " "),
-        (r"(?i)\bdata\s+cent(er|re)\b", " datacenter "),
-        *(
-            (rf"(?i)(?<![a-z]){first}\s?{second}|(?<=[a-z]){first.title()}{second.title()}", f" {first}{second} ")
-            for first, second in _TWO_WORDS
-        ),
-        (r"(?i)pro(fessional)?\s*(\+|plus(?![a-z])|plus(?=vl|volume))", " proplus "),
-        (r"(Pro|Std)X(?=Volume)", r"\1 "),
-        (r"(?i)\b(win|windows|w)\s*81(?!\d)", "windows 8.1 "),
-        # Editions as DISM names them: EnterpriseS is the LTSC, ServerStandardACor a server without a desktop.
-        (r"(?<=[a-z])A?Cor\b", " "),
-        (r"EnterpriseS(?=N?\b|N?_)", "Enterprise ltsc "),
-        (r"(?i)(?<![a-z0-9])(w|win|ws|srv|server|windows)?\s*2k(?=\d\d?(?!\d))", " windows server 2k"),
-    )
+#: How compounds and abbreviations become one word, in order: a regular expression, and what stands in its place. They
+#: are not compiled here, for most programs that know the catalogue read no names.
+COMPOUNDS = (
+    (r"\((R|TM)\)", " "),
+    # An image of an installation medium, as deployment tools name it.
+    (r"(?i) in .*\.wim$", " "),
+    # The language, as Windows lists what is installed: "- de-de".
+    (r"(?i)(?<![a-z0-9])(en|de|fr|es|it|nl|pt|pl|ru|ja|ko|zh|cs|sv|da|nb|fi|tr|hu)-[a-z]{2}(?![a-z0-9])", " "),
+    (r"(?i)(?<![a-z0-9])c2r(?![a-z0-9])", " "),
+    (r"(?<=[a-zNS])Eval\b", " evaluation"),
+    (r"(?i)\b10\.0\.(?=\d{5})", " "),
+    (r"(?i)_dvd_[0-9a-f]{6,}|\.iso$|\.xrm-ms$", " "),
+    (r"(?i)\b(10|11)\s*(?:/|&|\+|and|or)\s*(?:(?:windows|win|w)\s*)?(?:10|11)\b", r"\1 "),
+    (r"(?i)\bmulti[\s-]*session\b|\bvirtual desktops?\b", " multisession "),
+    (r"(?i)\bfor\s+ws\b", " workstations "),
+    # Home, as DISM names it.
+    (r"^(Core|CoreN|CoreSingleLanguage|CoreCountrySpecific)$", "windows home"),
+    (r"(?i)(?<=standard)core\b|(?<=datacenter)core\b", " "),
+    (r"(?i)(?<=enterprise)( ?)gn\b", " G N"),
+    (r"(?i)\b(sp|service pack)\s*\d\b", " "),
+    (r"(?i)(?<![a-z0-9])(x64|x86|amd64|arm64|(64|32)-?bit)(?![a-z0-9])", " "),
+    (r"(?i)iot", " iot "),
+    (r"(?i)\b(w/o|without|no)\s*hyper[\s-]*v\b", " nohyperv "),
+    (r"(?i)\bwith hyper[\s-]*v\b", " "),
+    (r"(?i)\bhyper[\s-]*v\b", " hyperv "),
+    # As DISM and slmgr name a server without it: ServerStandardV.
+    (r"(?<=Standard)V\b|(?<=Enterprise)V\b|(?<=Datacenter)V\b", " nohyperv "),
+    (r"(?i)(?<=standard)\s?v$|(?<=enterprise)\s?v$|(?<=datacenter)\s?v$", " nohyperv "),
+    (r"(?i)\bia-?64\b", " itanium "),
+    (r"(?i)pro\s*ws\b", "pro workstations "),
+    (r"(?i)\bsfb\b", " skype for business "),
+    # What Azure's catalogue puts behind an image's name.
+    (r"(?i)-(smalldisk|gensecond|g2|gen2)\b", " "),
+    (r"(?i)\bdata\s+cent(er|re)\b", " datacenter "),
+    *(
+        (rf"(?i)(?<![a-z]){first}\s?{second}|(?<=[a-z]){first.title()}{second.title()}", f" {first}{second} ")
+        for first, second in _TWO_WORDS
+    ),
+    (r"(?i)pro(fessional)?\s*(\+|plus(?![a-z])|plus(?=vl|volume))", " proplus "),
+    (r"(Pro|Std)X(?=Volume)", r"\1 "),
+    (r"(?i)\b(win|windows|w)\s*81(?!\d)", "windows 8.1 "),
+    # Editions as DISM names them: EnterpriseS is the LTSC, ServerStandardACor a server without a desktop.
+    (r"(?<=[a-z])A?Cor\b", " "),
+    (r"EnterpriseS(?=N?\b|N?_)", "Enterprise ltsc "),
+    (r"(?i)(?<![a-z0-9])(w|win|ws|srv|server|windows)?\s*2k(?=\d\d?(?!\d))", " windows server 2k"),
 )

@@ -32,8 +32,7 @@ class LabKeyError(ProblemError):
 
 def _derive(secret: bytes, size: int, info: bytes) -> bytes:
     # Only who has a key needs these; a command that has none would start in twice the time.
-    from Crypto.Hash import SHA256
-    from Crypto.Protocol.KDF import HKDF
+    from kmstwist.lab.primitives import HKDF, SHA256
 
     derived: bytes = HKDF(secret, size, _SALT, SHA256, context=info)
     return derived

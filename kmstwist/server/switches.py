@@ -25,7 +25,7 @@ class Switches(BaseModel):
     `pause_at` is when it is to be paused, in seconds since 1970, where somebody asked for that and it has not come yet.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     paused: bool = False
     drained: frozenset[str] = frozenset()

@@ -101,6 +101,7 @@ def test_a_configuration_is_checked_without_sql_keys_or_a_reactor(tmp_path: obje
 _SERVER = """
 import sys
 from pathlib import Path
+import kmstwist.server  # As twistd does before it has a reactor.
 from twisted.internet import reactor
 from twisted.scripts.twistd import run
 told = Path(sys.argv.pop())
@@ -112,6 +113,7 @@ run()
 """
 #: What a server has no use for whose configuration asks for nothing of it.
 _UNASKED = {
+    *("OpenSSL", "cryptography", "twisted.protocols.tls"),
     *("alembic", "apprise", "dns.message", "jinja2", "prometheus_client", "psycopg", "rich", "twisted.web.server"),
     *("kmstwist.collecting.service", "kmstwist.discovery.lookup.resolver", "kmstwist.notify.service"),
     *("kmstwist.process.workers.supervisor", "kmstwist.web.site", "sqlalchemy.dialects.postgresql"),

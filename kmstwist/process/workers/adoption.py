@@ -18,7 +18,7 @@ class Adoption(BaseModel):
     restart, and what one worker does the others must do.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     worker: int
     of: int
