@@ -61,7 +61,8 @@ class AdmissionSettings(Section):
     network_prefix_ipv6: Annotated[int, Field(ge=16, le=128)] = Field(64, description="The same in IPv6.")
     client_connections: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         256,
-        description="Connections one client address may have open, and half of all at most; more are closed at once.",
+        description="Connections one client address may have open, and of 16 or more in all half at most; more are "
+        "closed at once.",
     )
     remembered: Annotated[int, Field(ge=16, le=10_000_000)] = Field(
         65_536, description="Addresses and networks whose rates are remembered at most; bounds the memory."
