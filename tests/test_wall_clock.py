@@ -1,4 +1,4 @@
-"""Every interval is measured by the monotonic clock: the wall clock is read where a moment is told, and nowhere else."""
+"""Intervals are measured by the monotonic clock: the wall clock is read where a moment is told, and nowhere else."""
 
 from __future__ import annotations
 
