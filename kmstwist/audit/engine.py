@@ -26,10 +26,10 @@ from kmstwist.system.extras import install_command
 
 DEFAULT_BUSY_TIMEOUT = 1.0
 
-# A server that fell silent (its machine lost power, the network parted) is found out in a minute, not in two hours.
+# A server that falls silent (its machine lost power, the network failed) is detected within a minute, not two hours.
 _POSTGRESQL = {
     "application_name": "kmstwist",
-    # Of a database without an encoding (SQL_ASCII) the driver would take its texts for bytes.
+    # Without this, the driver returns bytes for text from a database without an encoding (SQL_ASCII).
     "client_encoding": "UTF8",
     "connect_timeout": 10,
     "keepalives_idle": 30,
@@ -40,7 +40,7 @@ _POSTGRESQL = {
 
 #: Seconds that a page of the site waits for a lock in the central store, and for an answer.
 _LOCK_WAIT, _READ_WAIT = 5.0, 120.0
-#: PostgreSQL's codes for a wait that `with_patience` ended, and what happened.
+#: PostgreSQL's codes for a wait that `with_patience` ended, and what they mean.
 _WAITED = {
     "55P03": "somebody has its tables locked, as pg_stat_activity and pg_locks show there",
     "57014": "it is too slow to answer in time",
@@ -52,7 +52,7 @@ class StoreError(ProblemError):
 
 
 class StoreUnavailable(StoreError):
-    """A store that cannot be used at present, and may be later, as it is or when somebody has mended it."""
+    """A store that cannot be used at present, but may be later, by itself or after somebody has repaired it."""
 
 
 # SQLite's result codes (https://www.sqlite.org/rescode.html): busy, locked, I/O error, corrupt, full, not a database.
@@ -60,7 +60,7 @@ _PASSING = frozenset({5, 6, 10, 11, 13, 26})
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether an error is one of the moment (locked, full) or of a damaged file, and none of the configuration."""
+    """Whether an error may pass (locked, full) or comes from a damaged file, rather than from the configuration."""
     if isinstance(error, StatementError):
         code = getattr(error.orig, "sqlite_errorcode", None)
         return code is not None and code & 0xFF in _PASSING
@@ -86,7 +86,7 @@ def store_url(store: str) -> URL:
         url = make_url(store)
     except (ArgumentError, ValueError):
         url = None
-    # What the parser says has parts of a password in it where that is not written as a URL needs it.
+    # The parser's message may quote parts of a password that is not written as a URL needs it.
     if url is None or "@" in (url.host or "") or "@" in (url.database or ""):
         raise StoreError(
             f"{url_without_password(store)!r} is not a URL of a store: an @, / or : in its user or password is written "
@@ -124,17 +124,18 @@ def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> En
 
 
 def with_patience(engine: Engine, *, lock: float, statement: float = 0.0) -> Engine:
-    """The same engine, whose transactions in PostgreSQL wait so many seconds for a lock, and for a statement's end.
+    """The same engine; its transactions in PostgreSQL wait at most `lock` seconds for a lock, `statement` for an
+    answer.
 
-    0 is without end. Without it, a table that somebody has locked is waited for in silence as long as he likes.
+    0 means no limit. Without this, a transaction waits as long as somebody keeps a table locked.
     """
     return engine.execution_options(kmstwist_patience=(lock, statement))
 
 
 def open_reader(path: Path, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> Engine:
-    """An engine that can only read the SQLite store at `path`, also in a folder where nothing can be written.
+    """An engine that can only read the SQLite store at `path`, even in a folder that cannot be written to.
 
-    Opens no connection yet, and never makes the file: until there is one, connecting fails.
+    Opens no connection yet, and never makes the file: without one, connecting fails.
     """
     url = URL.create("sqlite", database=str(path.absolute()))
     engine = create_engine(url, connect_args={"timeout": busy_timeout, "isolation_level": None})
@@ -153,12 +154,12 @@ def open_central_reader(store: str) -> Engine:
 
 
 def _for_reading(_dialect: object, _record: object, arguments: list[Any], named: dict[str, Any]) -> None:
-    """Have SQLite open the file for reading only, as it stands at this moment."""
+    """Make SQLite open the file for reading only, in its present state."""
     path = Path(arguments[0])
     uri = f"file:{quote(str(path))}?mode=ro"
     if path.exists() and not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
-        # SQLite reads a store in WAL mode with the help of a file beside it. Where it can make none, nobody can write
-        # the store either, and it may be told so.
+        # To read a store in WAL mode, SQLite needs a file beside it. If that cannot be made, nobody can write to the
+        # store either, and SQLite may be told that it does not change.
         uri += "&immutable=1"
     arguments[0] = uri
     named["uri"] = True
@@ -177,7 +178,7 @@ def _prepare_any_sqlite(connection: Any, _record: object) -> None:
     for each in ANY:
         cursor.execute(each)
     cursor.close()
-    # SQLite's own knows A to Z only, and a name is one name to PostgreSQL and to Windows, also with an Ä.
+    # SQLite's own function knows only A to Z; PostgreSQL and Windows also fold an Ä.
     connection.create_function("lower", 1, _lower, deterministic=True)
 
 
@@ -188,7 +189,7 @@ def _lower(value: Any) -> Any:
 def _begin_postgresql(connection: Connection) -> None:
     patience = connection.get_execution_options().get("kmstwist_patience")
     if patience is not None:
-        # Of the transaction alone: a pooler between may give the session to another one then.
+        # For the transaction only: a connection pooler may give the session to somebody else afterwards.
         lock, statement = (round(seconds * 1000) for seconds in patience)
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}")
 
@@ -200,7 +201,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection in a read transaction: one consistent view, which waits for no writer."""
+    """A connection in a read transaction: one consistent view, which does not wait for writers."""
     with engine.connect() as connection, connection.begin():
         yield connection
 
@@ -215,7 +216,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 def pragma(connection: Connection, text: str) -> list[Any]:
-    """Run an SQLite PRAGMA outside of any transaction, where several of them only work; its rows, none elsewhere."""
+    """Run an SQLite PRAGMA outside any transaction, as some of them need. Returns its rows; none on PostgreSQL."""
     if connection.dialect.name != "sqlite":
         return []
     driver: Any = connection.connection.dbapi_connection
@@ -224,7 +225,7 @@ def pragma(connection: Connection, text: str) -> list[Any]:
 
 
 def is_sqlite(engine: Engine) -> bool:
-    """Whether the store is the embedded one."""
+    """Whether the store is the embedded SQLite one."""
     return engine.dialect.name == "sqlite"
 
 

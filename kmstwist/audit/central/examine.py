@@ -1,4 +1,4 @@
-"""A look at the central store from a gateway, for whoever asks how it is."""
+"""A look at the central store from a gateway, for checks and commands."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _LOCK_WAIT, _ANSWER_WAIT = 3.0, 10.0
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """The store's name, without user and password; why it cannot be fed, "" if it can; how many records wait for it.
+    """What was found: the store's name (without user and password), `problem` and `behind`.
 
-    `behind` is None where the gateway's own store cannot tell.
+    `problem` says why it cannot be fed, "" if it can; `behind` is how many records wait for it, None if the gateway's
+    own store cannot tell.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Examined:
 
 
 def examine(forward_to: str, store: Path, *, hashes: bool) -> Examined:
-    """Look at the central store as this gateway would feed it, which `hashes` fields or does not.
+    """Look at the central store as this gateway would feed it; `hashes` says whether it hashes fields.
 
     Changes nothing; blocks, some seconds at most.
     """
@@ -53,7 +54,7 @@ def examine(forward_to: str, store: Path, *, hashes: bool) -> Examined:
 
 
 def _salt(file: Path) -> bytes:
-    """This gateway's salt; empty where it has not made one yet. Raises `StoreError`."""
+    """This gateway's salt; empty if it has not made one yet. Raises `StoreError`."""
     try:
         return load_salt(file) if file.exists() else b""
     except SaltError as error:
@@ -69,7 +70,7 @@ def _behind(store: Path, name: str) -> int | None:
         with reading(engine) as connection:
             newest = connection.scalar(select(func.max(schema.records.c.seq))) or 0
     except (SQLAlchemyError, OSError):
-        # The check of that store says what is wrong with it.
+        # Another check says what is wrong with that store.
         return None
     finally:
         engine.dispose()

@@ -1,12 +1,12 @@
 """Forwarding: the records of this gateway's SQLite store, sent on to a PostgreSQL shared by several gateways.
 
-The local store is the spool. The forwarder reads it in the order of commit, inserts into PostgreSQL what is not there
-yet, and then notes how far it came. Noting comes last, so a crash between the two only makes it send some records
-again, which changes nothing (their ids are known). The strangers that the watch remembers are few and change: whenever
-they have, all are sent, and replace what was sent before. An outage of any length costs disk, nothing else: retention
-leaves records alone that have not been forwarded.
+The local store is the spool. The forwarder reads it in the order of commit, inserts into PostgreSQL the records that
+are not there yet, and then notes how far it got. Noting comes last, so a crash between the two only makes it send some
+records again, which changes nothing (their ids are known). The strangers that the watch remembers are few and change:
+after a change all of them are sent, and replace those sent before. An outage of any length costs only disk space:
+retention leaves records alone that have not been forwarded.
 
-It runs in a thread of its own, for PostgreSQL may take its time, and never touches the reactor.
+It runs in its own thread, since PostgreSQL may take long, and never touches the reactor.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ WARN_EVERY, WARN_OTHER = 600.0, 60.0
 
 
 class Forwarder:
-    """Feeds `target` from `spool`. `start` and `stop` are called by one thread; the numbers may be read by any.
+    """Feeds `target` from `spool`. One thread calls `start` and `stop`; any thread may read the numbers.
 
     `sent` counts records new to the target, `rejected` those it cannot hold, `failures` attempts that failed;
-    `connected` says whether the last attempt worked, `problem` why it did not, `behind` how many records were still to
-    be sent at it. `backoff` is the first and the longest pause between attempts, in seconds; `patience` how long a lock
-    and a statement are waited for; `salt` what this gateway's hashed fields are made with.
+    `connected` says whether the last attempt worked, `problem` why it did not, and `behind` how many records were left
+    to send then. `backoff` is the first and the longest pause between attempts, and `patience` how long to wait for a
+    lock and for a statement, all in seconds; `salt` is the key of this gateway's hashed fields.
     """
 
     log = Logger()
@@ -74,7 +74,7 @@ class Forwarder:
     ) -> None:
         self._spool = spool
         lock, statement = patience
-        # A change of large tables takes its time.
+        # A change of large tables takes long.
         self._target = with_patience(target, lock=lock)
         self._sending = with_patience(target, lock=lock, statement=statement)
         self.name = target_name(target)
@@ -108,7 +108,7 @@ class Forwarder:
         self._thread.start()
 
     def stop(self, timeout: float = 10.0) -> None:
-        """End forwarding after the batch under way; what is left is sent after the next start. Blocks."""
+        """End forwarding after the batch under way; the rest is sent after the next start. Blocks."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout)
@@ -156,7 +156,7 @@ class Forwarder:
         self._tell(without_password(plain_error(cause)))
 
     def watch(self) -> None:
-        """Tell of an attempt that does not come to its end. To be called now and then, by another thread than its own.
+        """Report an attempt that does not end. Call this now and then, from another thread.
 
         Blocks as long as a look at the spool takes.
         """
@@ -164,12 +164,11 @@ class Forwarder:
         if began is not None and self._monotonic() - began >= STUCK:
             self.connected = False
             self._tell(
-                f"it has given no answer for {STUCK:.0f} s and longer: it stands still, is very slow, or has its "
-                "tables changed"
+                f"it has not answered for more than {STUCK:.0f} s: it hangs, is very slow, or has its tables changed"
             )
 
     def _tell(self, problem: str) -> None:
-        # Another trouble than the one that the log tells of is news, though not every few seconds.
+        # A problem other than the one in the log is news, but not every few seconds.
         every = WARN_EVERY if problem == self._warned_of else WARN_OTHER
         self.problem = problem
         self._count_behind()
@@ -178,7 +177,7 @@ class Forwarder:
             AUDIT_FORWARD_FAILING.emit(self.log, target=self.name, behind=self.behind, detail=self.problem)
 
     def _count_behind(self) -> None:
-        """Count what waits while nothing can be sent. A local store that fails says so itself."""
+        """Count the records that wait while nothing can be sent. A local store that fails reports that itself."""
         with suppress(SQLAlchemyError, StoreError):
             self.watermark = self.watermark or forwarded_up_to(self._spool, self.name)
             with reading(self._spool) as connection:
@@ -186,7 +185,10 @@ class Forwarder:
             self.behind = max(newest - self.watermark, 0)
 
     def forward_once(self) -> int:
-        """Send one batch; how many records it had (0: all is sent). Blocks; raises SQLAlchemy's errors, StoreError."""
+        """Send one batch. Returns how many records it had; 0 means that all are sent.
+
+        Blocks. Raises SQLAlchemy's errors and StoreError.
+        """
         if not self._joined:
             migrate(self._target)
             join(self._target, self._salt, f"the central store {self.name}")
@@ -202,7 +204,7 @@ class Forwarder:
         if not batch:
             self._look()
             return 0
-        # What events alone tell is made anew in the store that they are imported into.
+        # Records made from events alone are made again in the store that the events are imported into.
         if own := [record for _, record in batch if not record.from_event]:
             self._send(own)
             self._last_contact = self._monotonic()
@@ -211,7 +213,7 @@ class Forwarder:
         return len(batch)
 
     def _look(self) -> None:
-        """See that the target is still there, and still takes records from here, though there are none to send."""
+        """Check that the target is still there and still takes records from here, even if there are none to send."""
         if self._monotonic() - self._last_contact < LOOK_EVERY:
             return
         with reading(self._sending) as connection:
@@ -247,7 +249,7 @@ class Forwarder:
             self._send(batch[middle:])
 
     def _send_cleaned(self, record: Record, error: Exception) -> None:
-        """Send a record PostgreSQL refused for its text (it stores no NUL character) without that text's NULs."""
+        """Send a record that PostgreSQL refused for its text again without NUL characters, which it cannot store."""
         cleaned = replace(
             record,
             client=record.client.replace("\0", ""),
@@ -293,7 +295,7 @@ def forwarded_up_to(spool: Engine, target: str) -> int:
 
 
 def register(spool: Engine, target: str) -> None:
-    """Note at start that this target is to be fed, so that retention spares what it has not got yet."""
+    """Note at start that this target is to be fed, so that retention spares records that it does not have yet."""
     table = schema.forwarding
     insert = insert_for("sqlite", table).on_conflict_do_nothing(index_elements=["target"])
     with writing(spool) as connection:
@@ -306,7 +308,7 @@ def register(spool: Engine, target: str) -> None:
 
 
 def unregister_others(spool: Engine, target: str | None) -> None:
-    """Forget the progress of every other target: retention need not wait for what is no longer fed."""
+    """Forget the progress of every other target: retention need not wait for targets that are no longer fed."""
     table = schema.forwarding
     statement = table.delete() if target is None else table.delete().where(table.c.target != target)
     with writing(spool) as connection:

@@ -9,15 +9,15 @@ from kmstwist.audit.migrate import HEAD, current_revision, revision_fault
 
 
 def why_not(connection: Connection, salt: bytes) -> str:
-    """Why it would take none, with the cure; "" where it would. `salt` is what the records' fields are hashed with.
+    """Why it would not take records, with the cure; "" if it would. `salt` is the key of the records' hashed fields.
 
-    A store that is full is not seen. Changes nothing; raises SQLAlchemy's errors.
+    This does not detect a full store. Changes nothing; raises SQLAlchemy's errors.
     """
     if connection.dialect.name == "postgresql" and connection.scalar(text("SHOW transaction_read_only")) == "on":
-        return "it is read-only at present: a standby, or its transactions are so by default"
+        return "it is read-only at present: it is a standby, or its transactions are read-only by default"
     revision = current_revision(connection)
     if revision is None:
-        # It is new: the forwarder makes the tables.
+        # The store is new: the forwarder will make the tables.
         return ""
     fault = revision_fault(connection)
     if fault and revision > HEAD:

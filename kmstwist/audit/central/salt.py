@@ -1,7 +1,7 @@
-"""One salt for all gateways of a central store: hashes of one machine must be alike, whichever gateway made them.
+"""One salt for all gateways of a central store: the hashes of one machine must be equal, whichever gateway made them.
 
-The salt itself never leaves the gateways but by an administrator's hand (`kmstwist audit salt export` and `import`).
-The central store has its fingerprint, which tells two salts apart and gives none away.
+Only an administrator can move the salt from one gateway to another (`kmstwist audit salt export` and `import`). The
+central store has its fingerprint, which distinguishes two salts and does not reveal them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kmstwist.system.secrets import is_open_to_others
 # A fact about a store: the fingerprint of the salt that its hashed fields were made with.
 FINGERPRINT = "salt fingerprint"
 
-#: Characters of an exported salt, and more.
+#: How many characters of an exported salt's file are read: more than it has.
 _LONGEST_EXPORT = 1000
 
 # What may have hashed fields in it.
@@ -39,7 +39,7 @@ def fingerprint(salt: bytes) -> str:
 
 
 def noted(connection: Connection) -> str | None:
-    """The fingerprint that a store has noted; None where nothing in it was hashed yet."""
+    """The fingerprint that a store has noted; None if nothing in it has been hashed yet."""
     return read_fact(connection, FINGERPRINT)
 
 
@@ -52,9 +52,9 @@ OWN_CURE = "restore that salt, or move the store away with its -wal and -shm fil
 
 
 def join(target: Engine, salt: bytes, name: str, cure: str = CENTRAL_CURE) -> None:
-    """Have a store be fed with fields hashed with `salt`; the first to come decides for all.
+    """Note in a store that its fields are hashed with `salt`; the first gateway decides for all.
 
-    Raises StoreError if it has those of another salt. `name` is the store's, for the sentence.
+    Raises StoreError if they are hashed with another salt. `name` names the store in the message.
     """
     if not salt:
         return
@@ -71,7 +71,7 @@ def join(target: Engine, salt: bytes, name: str, cure: str = CENTRAL_CURE) -> No
 
 
 def another_salt(there: str | None, own: str) -> str:
-    """What is said of a store with the fingerprint `there`, to a gateway with that of its `own` salt."""
+    """The message about a store with the fingerprint `there`, for a gateway whose salt has the fingerprint `own`."""
     return f"another salt (fingerprint {there}) than this gateway's ({own}), so one machine would be counted twice"
 
 
@@ -101,7 +101,7 @@ def privacy_of_central(engine: Engine, salt_file: Path) -> Privacy:
 
 
 def export_salt(salt_file: Path, target: Path) -> str:
-    """Copy the salt to a file of mode 0600 that is not there yet, as a line of text; its fingerprint.
+    """Copy the salt to a new file of mode 0600, as a line of text. Returns the salt's fingerprint.
 
     Raises StoreError.
     """
@@ -114,10 +114,10 @@ def export_salt(salt_file: Path, target: Path) -> str:
 
 
 def import_salt(source: Path, salt_file: Path, store: Engine | None) -> tuple[str, Path | None]:
-    """Put an exported salt in place of this gateway's; its fingerprint, and where the former one is kept.
+    """Put an exported salt in place of this gateway's. Returns its fingerprint, and where the former one is kept.
 
-    `store` is this gateway's store, where there is one, and of no running server. Raises StoreError where its records
-    are hashed with another salt: they would not be found any more.
+    `store` is this gateway's store, if there is one; no server may be using it. Raises StoreError if its records are
+    hashed with another salt: they would no longer be found.
     """
     try:
         with opened_text(source) as file:
@@ -140,7 +140,7 @@ def import_salt(source: Path, salt_file: Path, store: Engine | None) -> tuple[st
             there = noted(connection)
             empty = all(connection.scalar(select(exists(table.select()))) is False for table in _HASHED)
         if there not in (None, fingerprint(salt)) and empty:
-            # Noted at a start, and nothing was stored since.
+            # Noted at a start; nothing has been stored since.
             with writing(store) as connection:
                 put_fact(connection, FINGERPRINT, fingerprint(salt))
         elif there not in (None, fingerprint(salt)):

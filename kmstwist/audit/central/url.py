@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def wrong_in_url(text: str) -> str | None:
-    """What is wrong with a URL of PostgreSQL, without any of it; None where it is one."""
+    """What is wrong with a URL of a PostgreSQL, without quoting any of it; None if nothing is wrong."""
     # Imported here: the settings are read by commands that open no store.
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -14,7 +14,7 @@ def wrong_in_url(text: str) -> str | None:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        # Where a password has a character that must be written as %40 or the like, the port is looked for in it, too.
+        # If a password has a character that must be written as %40 or the like, the parser looks for the port in it.
         return "has a port that is not a number, or a user or password with a character to be written as %XX"
     if "@" in (url.host or "") or "@" in (url.database or ""):
         return "has an @ in its user or password that must be written as %40"

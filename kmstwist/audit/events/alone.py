@@ -1,8 +1,9 @@
-"""Requests that only the KMS host's events tell of: each gets a record of its own, so that every report has it.
+"""Requests that only the KMS host's events report: each gets its own record, so that every report includes it.
 
 A site may have no gateway yet, or machines that ask its host directly. Such a record names no gateway and no address;
-its id follows from the event, so that the same event makes the same record. Where a gateway's record may be about the
-same request there is none: a request counts once. It goes again when the gateway's own record turns up later.
+its id is computed from the event, so that the same event makes the same record. If a gateway's record may be about the
+same request, no such record is made, so that a request counts once; if the gateway's record turns up later, the other
+one is removed.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from kmstwist.audit.rows import from_row, to_row
 from kmstwist.audit.sums import all as sums
 from kmstwist.reasons import Reason
 
-#: Times of gateways' calls that are held in memory at most, for one batch of events.
+#: The most times of gateways' calls that are held in memory, for one batch of events.
 MOST_TIMES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An event 12290 in the store: what tells it there, what it says, and the record it belongs to."""
+    """An event 12290 in the store: its fingerprint, what it says, and the record that it belongs to."""
 
     fingerprint: bytes
     at: int
@@ -40,21 +41,21 @@ class Told:
 
     @property
     def own_id(self) -> bytes:
-        """The id of the record that it makes where it is all there is of its request: a UUID of version 7."""
+        """The id of the record made from this event if nothing else is known of its request: a UUID of version 7."""
         entropy = int.from_bytes(hashlib.blake2b(self.fingerprint, digest_size=10).digest(), "big")
         value = (self.at & ((1 << 48) - 1)) << 80 | 0x7 << 76 | (entropy >> 68) << 64
         return (value | 0b10 << 62 | entropy & ((1 << 62) - 1)).to_bytes(16, "big")
 
     @property
     def has_own(self) -> bool:
-        """Whether its record is the one it made."""
+        """Whether its record is the one made from it."""
         return self.record_id is not None and self.record_id == self.own_id
 
 
 def record_of(told: Told, privacy: Privacy) -> Record | None:
-    """The record of a request that only an event tells of.
+    """The record of a request that only an event reports.
 
-    None where machines' names are not kept: there would be nothing to tell the machines apart by.
+    None if machines' names are not kept: nothing would distinguish the machines.
     """
     event = told.event
     machine = privacy.machine(event.machine)
@@ -80,7 +81,7 @@ def record_of(told: Told, privacy: Privacy) -> Record | None:
 
 
 def count_alone(connection: Connection, events: Sequence[Told], privacy: Privacy) -> int:
-    """Have a record for each of these stored events, whose requests no gateway has; how many have one now."""
+    """Make a record for each of these stored events, whose requests no gateway has. Returns how many have one now."""
     made = [(told, record) for told in events if (record := record_of(told, privacy)) is not None]
     _correct(connection, [record for told, record in made if told.has_own])
     fresh = [(told, record) for told, record in made if not told.has_own]
@@ -95,7 +96,7 @@ def count_alone(connection: Connection, events: Sequence[Told], privacy: Privacy
 
 
 def add(connection: Connection, records: Sequence[Record]) -> None:
-    """Store records, with the sums. An event may have been deleted by its age, and its record not."""
+    """Store records and add them to the sums. An event may have been deleted for its age while its record was not."""
     if not records:
         return
     there = _there(connection, [record.record_id for record in records])
@@ -107,7 +108,7 @@ def add(connection: Connection, records: Sequence[Record]) -> None:
 
 def _there(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
     """Which of these ids some of the stored records have."""
-    # They begin with their time: where a log is read in its order, few records or none are between the first and last.
+    # Ids begin with their time: if a log is read in order, there are few records between the first and the last.
     column, most = schema.records.c.record_id, 2 * len(ids)
     between = select(column).where(column.between(min(ids), max(ids))).limit(most + 1)
     found = {bytes(each) for each in connection.scalars(between)}
@@ -115,7 +116,7 @@ def _there(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
 
 
 def _row(record: Record) -> dict[str, Any]:
-    """As `to_row`, without the columns of which an event tells nothing."""
+    """As `to_row`, without the columns that an event says nothing about."""
     return {
         "record_id": record.record_id,
         "at": record.at,
@@ -145,12 +146,12 @@ def _inserts(dialect: str) -> Any:
     return _INSERTS[dialect]
 
 
-# Kept, because a statement is compiled once.
+# Kept, so that the statement is compiled only once.
 _INSERTS: dict[str, Any] = {}
 
 
 def _correct(connection: Connection, records: Sequence[Record]) -> None:
-    """Bring records that are there up to what is known by now, such as the host that another format names."""
+    """Update stored records with what is known by now, such as the host that another format names."""
     table = schema.records
     wanted = {record.record_id: record for record in records}
     if not wanted:
@@ -163,7 +164,7 @@ def _correct(connection: Connection, records: Sequence[Record]) -> None:
 
 
 def uncount(connection: Connection, told: Told) -> None:
-    """Take out the record that an event made, if it has one: its request is, or may be, a gateway's."""
+    """Remove the record made from an event, if there is one: its request is, or may be, in a gateway's record."""
     if not told.has_own:
         return
     table, events = schema.records, schema.events
@@ -179,9 +180,9 @@ def uncount(connection: Connection, told: Told) -> None:
 
 
 class GatewayTimes:
-    """When gateways had calls, from `first` to `last` (milliseconds since 1970), as far as a batch of events asks.
+    """When gateways had calls, from `first` to `last` (milliseconds since 1970), for a batch of events.
 
-    The hours are looked at first: most stores have either no gateway's calls at a host's times, or one in every hour.
+    It looks at the hours first: most stores have either no gateway's calls at a host's times, or one in every hour.
     """
 
     def __init__(self, connection: Connection, first: int, last: int) -> None:
@@ -189,7 +190,7 @@ class GatewayTimes:
         hours = (first // schema.HOUR_MS, last // schema.HOUR_MS)
         any_call = select(sums_of.c.hour).where(sums_of.c.hour.between(*hours), sums_of.c.gateway != NO_GATEWAY)
         self._times: list[int] = []
-        #: Whether there are too many to be looked at one by one.
+        #: Whether there are too many to look at one by one.
         self._many = False
         if connection.scalar(any_call.limit(1)) is not None:
             times = select(table.c.at).where(
@@ -201,6 +202,6 @@ class GatewayTimes:
             self._many = len(self._times) > MOST_TIMES
 
     def any_within(self, first: int, last: int) -> bool:
-        """Whether a gateway had a call from `first` to `last`; or may have had, where there are too many to know."""
+        """Whether a gateway had a call from `first` to `last`, or may have had one, if there are too many to know."""
         at = bisect_left(self._times, first)
         return self._many or (at < len(self._times) and self._times[at] <= last)

@@ -1,7 +1,7 @@
-"""How far a KMS host's clock seems to be off the gateways', where its events find none of their records.
+"""How far a KMS host's clock seems to differ from the gateways' clocks, if its events match none of their records.
 
-A clock that is off makes each request count twice, under its name and under its address. What speaks for it is that
-nearly all events have a record at the same distance.
+With a wrong clock, each request counts twice: under its machine's name and under its address. The sign of it is that
+nearly all events have a record at the same distance in time.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from sqlalchemy import Connection
 from kmstwist.audit.events import questions
 from kmstwist.audit.events.model import Event
 
-#: Milliseconds: the farthest that is looked for, as far as a window may reach, and the steps in which it is.
+#: The largest difference that is looked for (as much as a window may have), and the steps, in milliseconds.
 FARTHEST, STEP = 3_590_000, 2000
-#: Events that are asked about, and how many must have records near them at least.
+#: How many events are looked at, and how many of them must have records near them.
 MOST, LEAST = 100, 5
-#: The share of them that must have one at the same distance, which no other distance may come near.
+#: The part of them that must have a record at the same distance; no other distance may come close to it.
 SURE = 0.9
 
 

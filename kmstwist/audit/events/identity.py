@@ -1,9 +1,9 @@
-"""Which events are in the store already, in whatever format they came the first time.
+"""Which events are in the store already, whatever format they came in the first time.
 
 Formats differ in what they leave out: Event Viewer's CSV has neither the computer nor the event's number, PowerShell's
-has times to the second, in a zone that the file does not say. What an event says is in all of them, so the first half
-of its fingerprint is made of that alone. Of the events that say the same, it is the one whose number, computer and time
-are the same as far as both have them.
+has times to the second, in a zone that the file does not name. All of them have the event's own values, so the first
+half of its fingerprint is computed from those alone. Among the events with the same values, an event is the one whose
+number, computer and time are equal, as far as both have them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LOW, _HIGH = tuple(f"low{at}" for at in range(_ASKED)), tuple(f"high{at}" for a
 
 @dataclass(slots=True)
 class Known:
-    """An event in the store: its fingerprint, what may tell it from others, and the record it was joined to."""
+    """An event in the store: its fingerprint, what may distinguish it, and the record that it was joined to."""
 
     fingerprint: bytes
     computer: str
@@ -44,7 +44,7 @@ class Known:
     met: bool = False
 
     def is_(self, event: Event, computer: str) -> bool:
-        """Whether it is `event`, which says the same and was logged by `computer` (as it may be stored)."""
+        """Whether it is `event`, which has the same values and was logged by `computer` (as it may be stored)."""
         if not same_computer(self.computer, computer):
             return False
         if self.number is not None and event.record_id is not None:
@@ -52,14 +52,14 @@ class Known:
         apart = abs(self.at - event.at)
         if apart <= SECOND_MS:
             return True
-        # The client's own time is to the minute: two of its requests say the same within a minute only, so a whole
-        # number of quarters is a zone that was not known.
+        # The client's own time is to the minute, so two requests with equal values are within a minute of each other.
+        # A difference of whole quarters of an hour means that the zone was not known.
         over = apart % QUARTER_MS
         return event.client_time is not None and apart <= ZONES_MS and min(over, QUARTER_MS - over) <= SECOND_MS
 
 
 def same_computer(one: str, other: str) -> bool:
-    """Whether two names may be one computer's: a name without its domain is the same, none is anybody's."""
+    """Whether two names may be one computer's. A name without its domain may match; no name matches any."""
     one, other = one.lower(), other.lower()
     if not one or not other or one == other:
         return True
@@ -69,9 +69,9 @@ def same_computer(one: str, other: str) -> bool:
 
 
 def known_events(connection: Connection, events: Sequence[Event], *, first: bool = True) -> dict[bytes, list[Known]]:
-    """The stored events that say what some of `events` say, by the first half of their fingerprint.
+    """The stored events with the values of some of `events`, by the first half of their fingerprint.
 
-    Those stored by the first release are under their whole fingerprint; where not `first`, the store has none of them.
+    Those stored by the first release are under their whole fingerprint; without `first`, the store has none of them.
     """
     found: dict[bytes, list[Known]] = defaultdict(list)
     for facts in _chunks(sorted({event.facts for event in events})):
@@ -120,6 +120,6 @@ def _chunks(values: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 
 def find(known: Iterable[Known], event: Event, computer: str) -> Known | None:
-    """Of the events that say the same, the one that `event` is; the nearest in time if several may be."""
+    """Among the events with the same values, the one that `event` is; the nearest in time if there are several."""
     fitting = [each for each in known if each.is_(event, computer)]
     return min(fitting, key=lambda each: abs(each.at - event.at), default=None)

@@ -1,8 +1,8 @@
-"""Importing files of events: each event once, however often its file is imported, each joined to its record.
+"""Importing files of events: each event once, however often its file is imported, and each joined to its record.
 
-A file's events are all stored before the first is joined: whether there is doubt about one is told by those around it,
-and a file may have them in any order. Those that may be joined wait in a temporary file meanwhile, with the names that
-DNS is asked for; the store may have only a hash of them.
+All of a file's events are stored before the first is joined: only the events around it show whether there is doubt
+about one, and a file may have them in any order. Those that may be joined wait in a temporary file, with the names that
+are looked up in DNS, since the store may have only their hashes.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import Record
 from kmstwist.system.rights import rights_for_named
 
-# Few, so that a running server's commits wait for a moment at most (half a second); not fewer, because each commit
-# waits for the disk, and writes a page for nearly every event: their fingerprints are everywhere in their index.
+# Few events in a batch, so that a running server's commits wait at most half a second. Not fewer, since each commit
+# waits for the disk and writes a page for nearly every event: their fingerprints are spread over their index.
 BATCH = 4000
 # How many of a file's broken events are kept to be shown; all are counted.
 BROKEN_SHOWN = 20
@@ -44,13 +44,12 @@ BROKEN_SHOWN = 20
 
 @dataclass(slots=True)
 class ImportResult:
-    """What came of a file.
+    """The result of importing a file.
 
     `imported` events are new, `known` ones were there already, `other` ones are not KMS's; `joined` found a gateway's
     record, out of `joinable` (the 12290s that had none before), and `alone` are counted from the event, because no
-    gateway has their request. `broken` counts those that could not be read, of
-    which `shown` are the first. `apart` is how many seconds the host's clock seems ahead of the gateways', where
-    that may be why its requests were not joined.
+    gateway has their request. `broken` counts those that could not be read; `shown` are the first of them. `apart` is
+    how many seconds the host's clock seems to be ahead of the gateways', if that may be why requests were not joined.
     """
 
     path: Path
@@ -74,8 +73,8 @@ class ImportResult:
 class Importer:
     """Imports files into a store.
 
-    `resolve` gives the addresses of a machine's name, `zone` is that of times that name none, `now` tells the time in
-    seconds since 1970.
+    `resolve` returns the addresses of a machine's name, `zone` is the zone of times without one, and `now` returns the
+    time in seconds since 1970.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class Importer:
         self._joiner = Joiner(privacy, resolve, window=window)
         self._zone = zone
         self._now = now
-        # Some of those that are counted from the event alone, the latest.
+        # The latest of the records made from events alone.
         self._alone: deque[Event] = deque(maxlen=MOST)
         # Whether the store had any before the import.
         self._had_events = True
@@ -133,9 +132,9 @@ class Importer:
         result: ImportResult,
         progress: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """Import events from wherever they come, counting in `result`; blocks. Raises SQLAlchemy's errors.
+        """Import events from any source, counting in `result`; blocks. Raises SQLAlchemy's errors.
 
-        `progress` is told the share of them that is joined.
+        `progress` is called with the part of them that is joined, from 0 to 1.
         """
         with reading(self._engine) as connection:
             self._had_events = connection.scalar(select(schema.events.c.seq).limit(1)) is not None
@@ -182,7 +181,7 @@ class Importer:
                 else:
                     completed = self._complete(connection, stored, event)
                     result.known += 1
-                # One that stands in a file twice waits already.
+                # An event that is in the file twice waits already.
                 if event.event_id != REQUEST_ANSWERED or stored.met:
                     continue
                 told = Told(stored.fingerprint, stored.at, stored.computer, stored.record_id, event)
@@ -218,7 +217,7 @@ class Importer:
         return find(alike, event, self._computer(event)) if alike else None
 
     def _complete(self, connection: Connection, stored: Known, event: Event) -> bool:
-        """Add what the format that a stored event came in left out, and this one has; whether there was anything."""
+        """Add to a stored event what its first format left out and this one has. Returns whether there was anything."""
         computer = self._computer(event) if not stored.computer else stored.computer
         number = event.record_id if stored.number is None else stored.number
         if (computer, number) == (stored.computer, stored.number):
@@ -232,14 +231,14 @@ class Importer:
         return True
 
     def _computer(self, event: Event) -> str:
-        # A client's own events are logged by the machine they are about.
+        # A client's own events are logged by the machine that they are about.
         return (self._privacy.machine(event.computer) or "") if event.event_id in CLIENT_EVENTS else event.computer
 
     def _join_all(self, waiting: Waiting, result: ImportResult, progress: Callable[[float], None]) -> None:
-        """Join what waits, again for as long as an event that found its record may have ended a doubt about others.
+        """Join the events that wait, in rounds: an event that finds its record may end the doubt about others.
 
-        So nothing is left that importing the file once more would join. Those that DNS knows come first: few others
-        can cast doubt on them. What no gateway has a record of is counted from the event at the end.
+        So no event is left that importing the file again would join. Events whose machines DNS knows come first: few
+        others can cast doubt on them. At the end, events without a gateway's record get records of their own.
         """
         with ExitStack() as files:
             named, done = True, 0
@@ -253,7 +252,7 @@ class Importer:
                             self._joiner.look_up(event)
                     self._join(batch, doubtful, left, result, named=named)
                     done += len(batch)
-                    # Of how many rounds there will be, only the first is certain.
+                    # Only the first round is certain; nobody knows how many there will be.
                     progress(min(1.0, done / waiting.number) if named else 1.0)
                 waiting.close()
                 waiting = doubtful
@@ -301,7 +300,7 @@ class Importer:
             result.alone += count_alone(connection, alone, self._privacy)
 
     def _row(self, event: Event) -> dict[str, Any]:
-        # The fingerprint is taken of the event as it is: a changed policy must not make it another one.
+        # The fingerprint is computed from the original event: a changed policy must not change it.
         return {
             "fingerprint": event.fingerprint,
             "event_id": event.event_id,

@@ -1,8 +1,8 @@
 """Joining a KMS host's event 12290 to the gateway's record of the same request, so that the record gets its facts.
 
-The event knows the machine's name, the record its address. Where DNS turns the one into the other, the record is the
-one from that address, of the same status, nearest in time. Where DNS does not know the name, the record is taken only
-if there is no doubt: the only one of that status within the window, and the event the only one too.
+The event has the machine's name, the record its address. If DNS resolves the name, the record is the one from that
+address with the same status that is nearest in time. If DNS does not know the name, a record is taken only if there is
+no doubt: it must be the only one with that status within the window, and the event must be the only one too.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from kmstwist.audit.records import Record, first_id_at
 from kmstwist.audit.rows import from_values
 from kmstwist.audit.sums import all as sums
 
-# How far the two clocks may be apart, in milliseconds: members of a domain keep within 5 minutes, most within a second.
+# How far the two clocks may differ, in milliseconds: in a domain clocks are within 5 minutes, most within a second.
 WINDOW = 10_000
 
-# The addresses of a machine's name; empty if DNS does not know it.
+# Returns the addresses of a machine's name; empty if DNS does not know it.
 Resolver = Callable[[str], Sequence[str]]
 
 
 class Join(Enum):
-    """What came of trying to join an event: DOUBTFUL may come to be DONE once other events have found their record."""
+    """The result of trying to join an event: DOUBTFUL may become DONE when other events have found their records."""
 
     DONE = "done"
     DOUBTFUL = "doubtful"
@@ -48,16 +48,16 @@ class Joiner:
         self._addresses: dict[str, Sequence[str]] = {}
 
     def look_up(self, event: Event) -> None:
-        """Ask DNS for the event's machine, unless it was asked before. Not to be done while the store is locked."""
+        """Ask DNS for the event's machine, unless it was asked before. Do not call this while the store is locked."""
         if event.machine and event.machine not in self._addresses:
             self._addresses[event.machine] = self._resolve(event.machine)
 
     def knows(self, event: Event) -> bool:
-        """Whether DNS, asked before, knows the event's machine."""
+        """Whether DNS, which was asked before, knows the event's machine."""
         return bool(self._addresses.get(event.machine or ""))
 
     def has_records(self, engine: Engine, events: Sequence[Event]) -> bool:
-        """Whether there is any record without a name about the time of some of the events."""
+        """Whether there is a record without a name near the time of any of the events."""
         table = schema.records
         first, last = min(event.at for event in events), max(event.at for event in events)
         statement = select(table.c.seq).where(
@@ -70,7 +70,7 @@ class Joiner:
             return connection.scalar(statement.limit(1)) is not None
 
     def join(self, connection: Connection, event: Event, fingerprint: bytes) -> Join:
-        """Join an event 12290 that is already stored, with all others that are about its time, and was not joined."""
+        """Join an event 12290 that is stored, with all others near its time, and has not been joined."""
         if (told := self._readable(connection, event)) is not None:
             self._note(connection, fingerprint, told)
             return Join.DONE
@@ -99,7 +99,7 @@ class Joiner:
         questions.belongs().do(connection, {"this": fingerprint, "its": record_id})
 
     def _readable(self, connection: Connection, event: Event) -> bytes | None:
-        """The nearest record of a request that the gateway could read itself, and that no event was joined to yet."""
+        """The nearest record of a request that the gateway could read itself and that no event has been joined to."""
         cmid, machine = self._privacy.cmid(event.cmid), self._privacy.machine(event.machine)
         if cmid is None or machine is None or self._privacy.policy.cmid is Keep.TRUNCATE:
             return None
@@ -112,13 +112,13 @@ class Joiner:
         return questions.unnamed().row(connection, questions.about(event, self.window)) is not None
 
     def _find(self, connection: Connection, event: Event, fingerprint: bytes) -> tuple[Sequence[Any] | None, bool]:
-        """The record that is the likeliest, if there is any, and whether it is sure."""
+        """The likeliest record, if there is any, and whether it is certain."""
         about = questions.about(event, self.window)
         found: Sequence[Sequence[Any]]
         addresses = [self._privacy.client(each) for each in self._addresses.get(event.machine or "", ())]
         if addresses:
             found = connection.execute(questions.unnamed_from(), about | {"addresses": addresses}).all()
-            # A shortened address is many machines'.
+            # A shortened address belongs to many machines.
             sure = self._privacy.policy.client is not Keep.TRUNCATE or len(found) == 1
         else:
             found = questions.unnamed().rows(connection, about)
@@ -127,7 +127,7 @@ class Joiner:
 
 
 def _is_alone(connection: Connection, about: dict[str, Any]) -> bool:
-    """No other event that is still without a gateway's record could be about the same one."""
+    """Whether no other event without a gateway's record could be about the same record."""
     for others in (questions.others_without_record(), questions.others_with_their_own()):
         if (found := others.row(connection, about)) is not None and found[0]:
             return False

@@ -1,4 +1,4 @@
-"""Looking machines' names up, to join events to records by address."""
+"""Looking up machines' names, to join events to records by address."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def addresses_of(name: str) -> Sequence[str]:
-    """The addresses of a machine's name, as this machine's resolver has them; none if it does not know it."""
+    """The addresses of a machine's name from this machine's resolver; none if it does not know the name."""
     try:
         found = socket.getaddrinfo(name, None, proto=socket.IPPROTO_TCP)
     except (OSError, UnicodeError):

@@ -1,4 +1,4 @@
-"""An event as every format has it, and what it says once it is understood."""
+"""An event as the formats have it, and its meaning once it is understood."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ PUBLISHED = 12294
 KMS_EVENTS = frozenset(range(REQUEST_SENT, PUBLISHED + 1))
 CLIENT_EVENTS = frozenset({REQUEST_SENT, ANSWER_PROCESSED})
 
-# Who logs them. Event Viewer leaves out "Microsoft-Windows-"; Windows Vista's source was "…-Licensing-SLC". Others have
-# events of the same numbers: the Volume Shadow Copy Service logs 12289 to 12293 in the Application log.
+# The sources of KMS events. Event Viewer leaves out "Microsoft-Windows-"; Windows Vista's source was
+# "…-Licensing-SLC". Other sources use the same numbers: the Volume Shadow Copy Service logs 12289 to 12293.
 _LOGGED_BY = re.compile(
     r"security-spp|licensing-slc|software ?protection|software licensing|kmsrequests|key management service",
     re.IGNORECASE,
 )
 
 
-# Neither this nor `Event` is frozen, which nobody makes use of: making one would take twice as long.
+# Neither this nor `Event` is frozen: nobody changes one, and making a frozen one takes twice as long.
 @dataclass(slots=True)
 class RawEvent:
     """An event as a file has it: its strings, its text, or both.
 
-    `at` is in milliseconds since 1970 (UTC); `place` says where in the file it stands. `source` is who logged it, and
-    in which log, as far as the format says so.
+    `at` is in milliseconds since 1970 (UTC); `place` is its place in the file. `source` is who logged it, and in which
+    log, as far as the format says.
     """
 
     place: str
@@ -48,31 +48,31 @@ class RawEvent:
 
     @property
     def is_kms(self) -> bool:
-        """Whether it is an event of KMS: by its number, and by who logged it where that is known."""
+        """Whether it is a KMS event: by its number, and by who logged it if that is known."""
         return is_kms(self.event_id, self.source)
 
 
 def is_kms(event_id: int, source: str) -> bool:
-    """Whether an event of this number, logged by `source`, is one of KMS; of an unknown source ("") it may be."""
+    """Whether an event with this number, logged by `source`, is a KMS event; with an unknown source ("") it may be."""
     return event_id in KMS_EVENTS and (not source or logged_by_kms(source))
 
 
 @lru_cache(maxsize=256)
 def logged_by_kms(source: str) -> bool:
-    """Whether `source`, the name of a provider or a log, is one that the events of KMS have."""
+    """Whether `source`, the name of a provider or a log, is one of KMS events."""
     return _LOGGED_BY.search(source) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenEvent:
-    """An event, or a stretch of a file, that could not be read: where, and why."""
+    """An event, or a part of a file, that could not be read: where, and why."""
 
     place: str
     why: str
 
 
 class EventError(ValueError):
-    """An event is not what its kind has; the text says which of its strings, or what is missing."""
+    """An event does not have the values of its kind; the text says which string is wrong, or what is missing."""
 
 
 class _Kept:
@@ -93,7 +93,7 @@ class _Kept:
 
 @dataclass
 class Event:
-    """A KMS event understood. What an event of its kind does not say is None.
+    """A KMS event with its meaning. Values that its kind of event does not have are None.
 
     `computer` logged it ("" where the format leaves it out): the KMS host for 12290 to 12294, the client for
     12288 and 12289. `target` is the host asked (12288), or the DNS domain published in. `client_time` is the text of
@@ -118,9 +118,9 @@ class Event:
 
     @_Kept
     def facts(self) -> bytes:
-        """8 bytes that are the same for what this event says in every format.
+        """8 bytes computed from the event's values, the same for every format.
 
-        A client's own events name it by the computer only, which a format may leave out; so the computer is not a fact.
+        A client's own events name it only by the computer, which a format may leave out, so it is not included.
         """
         told = (
             self.event_id,
@@ -140,7 +140,7 @@ class Event:
 
     @_Kept
     def fingerprint(self) -> bytes:
-        """16 bytes that tell this event from all others: what it says, and where and when it was logged."""
+        """16 bytes that distinguish this event from all others: its values, and where and when it was logged."""
         told = f"{self.computer.lower()}\0{self.record_id}\0{self.at}"
         return self.facts + hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=8).digest()
 
@@ -169,12 +169,12 @@ class Event:
         return hashlib.blake2b("\0".join(told).encode("utf-8", "replace"), digest_size=16).digest()
 
 
-# Zeros before a number differ between Windows' versions and between an event's strings and its text.
+# Leading zeros differ between versions of Windows, and between an event's strings and its text.
 _NUMBERS = re.compile(r"[1-9]\d*|0(?!\d)")
 
 
 def record_number(text: str) -> int | None:
-    """An event's record number; None for what is none (a signed 64-bit integer is the most there is)."""
+    """An event's record number; None if the text is not one (the largest is that of a signed 64-bit integer)."""
     clean = text.strip()
     if not clean.isascii() or not clean.isdecimal() or len(clean) > 19:
         return None

@@ -1,6 +1,6 @@
-"""What is asked of the store to join an event: each statement is made once, because making one costs more than asking.
+"""The queries for joining an event: each statement is made once, since making one costs more than running it.
 
-All take the values of `about`: the records and events of a status about an event's time.
+All take the values of `about`: they are for the records and events with one status near an event's time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kmstwist.audit.rows import COLUMNS
 
 
 def about(event: Event, window: int) -> dict[str, Any]:
-    """The values that say which records and events are about an event's time."""
+    """The parameters that select the records and events near an event's time."""
     return {
         "event_at": event.at,
         "status": event.hresult,
@@ -65,7 +65,7 @@ def unnamed_times() -> Prepared:
 
 @cache
 def unnamed_from() -> Select[Any]:
-    """The two of them from some `addresses` that are nearest in time."""
+    """The two records without a name, from some `addresses`, that are nearest in time."""
     table = schema.records
     return (
         select(*_record())
@@ -77,7 +77,7 @@ def unnamed_from() -> Select[Any]:
 
 @cache
 def readable() -> Prepared:
-    """The nearest record of a `cmid`, `act_id` and `machine` that the gateway could read, and that has no event yet."""
+    """The nearest record with this `cmid`, `act_id` and `machine` that the gateway could read and that has no event."""
     table, events = schema.records, schema.events
     return Prepared(
         select(table.c.record_id)
@@ -95,7 +95,7 @@ def readable() -> Prepared:
 
 @cache
 def others_without_record() -> Prepared:
-    """How many events but `this` have no record."""
+    """How many events other than `this` have no record."""
     events = schema.events
     return Prepared(
         select(func.count()).where(
@@ -110,8 +110,8 @@ def others_without_record() -> Prepared:
 
 @cache
 def others_with_their_own() -> Prepared:
-    """How many events but `this` have the record that they made, and no gateway's."""
-    # By way of the records, whose ids begin with their time.
+    """How many events other than `this` have only the record made from them, and no gateway's."""
+    # Found through the records, whose ids begin with their time.
     events, table = schema.events, schema.records
     return Prepared(
         select(func.count())
@@ -128,14 +128,14 @@ def others_with_their_own() -> Prepared:
 
 @cache
 def belongs() -> Prepared:
-    """That the event `this` belongs to the record `its`."""
+    """Note that the event `this` belongs to the record `its`."""
     events = schema.events
     return Prepared(events.update().where(events.c.fingerprint == bindparam("this")).values(record_id=bindparam("its")))
 
 
 @cache
 def facts() -> Prepared:
-    """What an event tells of its record `its`."""
+    """Add an event's facts to its record `its`."""
     table = schema.records
     names = ("machine", "cmid", "act_id", "license_status", "virtual_machine", "minutes_left", "required_count")
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}

@@ -1,10 +1,10 @@
-"""What an event's strings mean, and the strings in an event's text.
+"""The meaning of an event's strings, and the strings in an event's text.
 
 The values of each event are published in Microsoft's Volume Activation 2.0 Operations Guide ("KMS Events Logged in
-Windows Event Log"); in an event's text they stand after "Info:", separated by commas. Event 12290 has nine. Scripts of
-administrators read the strings of an event by position and find one more before them, whose content is not known. So a
-value is told by what it is, together with those around it, and never by its number alone. What the strings do not tell
-is taken from the text, and the other way round.
+Windows Event Log"); in an event's text they follow "Info:", separated by commas. Event 12290 has nine. Administrators'
+scripts read an event's strings by position and find one more before them, whose meaning is not known. So a value is
+recognised by its form and by its neighbours, never by its position alone. Values missing in the strings are taken from
+the text, and the other way round.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _DOTTED = re.compile(rf"(?<![\w.@/-]){_LABEL}(?:\.{_LABEL})+(?![\w@/-])")
 _QUOTED = re.compile(r"['‘‚\"“„«‹「『]\s?([^\s'’‘\"”“»›」』]+)\s?['’‘\"”“»›」』]")
 # A comma-separated line that begins with a status code, whatever stands before it.
 _INFO = re.compile(rf"(?<![\w.:/,-])(?:{_CODE_TEXT})\s*,[^\r\n]*")
-# What Windows says in place of a text that is not installed: the strings in quotes at its end, or one to the line.
+# What Windows writes in place of a text that is not installed: the strings in quotes at its end, or one on each line.
 _PART_OF = re.compile(r":\s?((?:'[^'\r\n]*',\s?)+'[^'\r\n]*')\s*\Z")
 _PART = re.compile(r"'([^'\r\n]*)'")
-# Neither is text to a database, and no machine writes them.
+# A database does not accept either as text, and no machine writes them.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
-# An event's text is a sentence and a line of values; one with more is not searched to its end.
+# An event's text is a sentence and a line of values; a longer one is not searched to its end.
 _TEXT_READ = 8192
 
 
@@ -76,7 +76,7 @@ def _name(text: str) -> str | None:
 
 
 class Kind(NamedTuple):
-    """What a value is called in a sentence, what it looks like, and how such a text is read (or raises ValueError)."""
+    """A kind of value: its name in messages, its form, and the function that reads it (which may raise ValueError)."""
 
     name: str
     looks: str
@@ -91,7 +91,7 @@ NAME = Kind("name", _NAME_TEXT, _name)
 IDENTIFIER = Kind("UUID", _UUID_TEXT, _uuid)
 TIME = Kind("time", _TIME_TEXT, str)
 
-# For each event its values in their order: the field of `Event` that it goes to ("" for none), and its kind.
+# For each event, its values in order: the field of `Event` that it goes to ("" for none), and its kind.
 _LAYOUTS: dict[int, tuple[tuple[str, Kind], ...]] = {
     REQUEST_ANSWERED: (
         ("hresult", CODE),
@@ -114,7 +114,7 @@ _LAYOUTS: dict[int, tuple[tuple[str, Kind], ...]] = {
         ("license_status", NUMBER),
         ("minutes_left", NUMBER),
         ("act_id", IDENTIFIER),
-        # Left out where the host could not be asked.
+        # Left out if the host could not be asked.
         ("required_count", MAYBE),
     ),
     ANSWER_PROCESSED: (
@@ -129,23 +129,23 @@ _LAYOUTS: dict[int, tuple[tuple[str, Kind], ...]] = {
     ),
 }
 
-# Something may stand before the values, but hardly more than a few strings: an event has ten.
+# There may be something before the values, but hardly more than a few strings: an event has ten.
 _BEFORE = 16
 
 
 def _row_of(layout: Sequence[tuple[str, Kind]]) -> re.Pattern[str]:
-    """What the strings of an event look like with a NUL between them; each value that has a field is a group."""
+    """A pattern for the strings of an event with NULs between them; each value with a field is a group."""
     values = r"\0".join(f"({kind.looks})" if field else f"(?:{kind.looks})" for field, kind in layout)
     return re.compile(rf"(?:[^\0]*\0){{0,{_BEFORE}}}?{values}(?:\0|\Z)")
 
 
-# One step for the many events that are as they should be: a log has a hundred thousand of them.
+# One step for correct events, which nearly all are: a log has a hundred thousand of them.
 _ROWS = {event_id: _row_of(layout) for event_id, layout in _LAYOUTS.items()}
 _READ = {event_id: [(field, kind.read) for field, kind in layout if field] for event_id, layout in _LAYOUTS.items()}
 
 
 def understand(raw: RawEvent) -> Event | None:
-    """What a KMS event says; None for an event of another kind. Raises EventError for one that is broken."""
+    """A KMS event with its meaning; None for an event of another kind. Raises EventError for one that is broken."""
     if not raw.is_kms:
         return None
     facts = facts_of(raw.event_id, raw.strings, raw.message)
@@ -158,7 +158,7 @@ def understand(raw: RawEvent) -> Event | None:
 
 
 def facts_of(event_id: int, strings: Sequence[str], message: str) -> dict[str, Any]:
-    """The fields of `Event` that a KMS event's strings tell, or its text where they do not. Raises EventError."""
+    """The fields of `Event` from a KMS event's strings, or from its text. Raises EventError."""
     if event_id in _LAYOUTS and (facts := _row_facts(event_id, strings)) is not None:
         return facts
     strings = [text.strip() for text in strings]
@@ -184,7 +184,7 @@ def facts_of(event_id: int, strings: Sequence[str], message: str) -> dict[str, A
 
 
 def event_of_text(text: str) -> int | None:
-    """Which event a text is of, by the number and the kinds of the values in it; None where it is not sure."""
+    """Which event a text belongs to, by the number and the kinds of its values; None if that is not certain."""
     for values in _lines_of_values(text[:_TEXT_READ]):
         for event_id, layout in _LAYOUTS.items():
             if len(values) == len(layout):
@@ -197,7 +197,7 @@ def event_of_text(text: str) -> int | None:
 
 
 def _unpacked(strings: Sequence[str]) -> Sequence[str]:
-    """An event's strings, taken apart where a format hands them over as one."""
+    """An event's strings, split if a format has them in one."""
     if len(strings) == 1:
         (only,) = strings
         if "<string>" in only:
@@ -207,13 +207,13 @@ def _unpacked(strings: Sequence[str]) -> Sequence[str]:
 
 
 def _read_aligned(event_id: int, strings: Sequence[str]) -> dict[str, Any]:
-    """The facts in strings of which some in a row are what the event's layout has."""
+    """The facts in strings, if some consecutive ones match the event's layout."""
     facts = _row_facts(event_id, strings)
     return _read_each(event_id, strings) if facts is None else facts
 
 
 def _row_facts(event_id: int, strings: Sequence[str]) -> dict[str, Any] | None:
-    """The same, told from all strings at once; None where they are not what they should be."""
+    """The facts, read from all strings at once; None if they do not match the layout."""
     row = "\0".join(strings)
     if (found := _ROWS[event_id].match(row)) is None or row.count("\0") != len(strings) - 1:
         return None
@@ -225,7 +225,7 @@ def _row_facts(event_id: int, strings: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _read_each(event_id: int, strings: Sequence[str]) -> dict[str, Any]:
-    """The same, value by value, to tell which is not what it should be."""
+    """The facts, read value by value. Raises EventError for the one that is wrong."""
     layout = _LAYOUTS[event_id]
     if len(strings) < len(layout):
         raise EventError(f"event {event_id} has {len(layout)} values and this one {len(strings)}")
@@ -250,7 +250,7 @@ def _read_each(event_id: int, strings: Sequence[str]) -> dict[str, Any]:
     raise EventError(why)
 
 
-# An event's time is read by its facts, and the event by them again.
+# Cached: an event's facts are read for its time, and again for the event.
 @lru_cache(maxsize=16)
 def _read_text(event_id: int, text: str) -> dict[str, Any]:
     if event_id not in _LAYOUTS:
@@ -265,7 +265,7 @@ def _read_text(event_id: int, text: str) -> dict[str, Any]:
 
 
 def _lines_of_values(text: str) -> Iterator[list[str]]:
-    """The values in an event's text, whatever language the words before them are in."""
+    """The values in an event's text, in any language."""
     for found in _INFO.finditer(text):
         values = [value.strip() for value in found[0].split(",")]
         # Something may follow the last value where line ends were lost.
@@ -303,7 +303,7 @@ def _domain(event_id: int, strings: Sequence[str]) -> str:
     for text in strings:
         dotted |= dict.fromkeys(each for each in _DOTTED.findall(text) if not _NUMBER.fullmatch(each.replace(".", "")))
         quoted |= dict.fromkeys(each.rstrip(".") for each in _QUOTED.findall(text) if _DOMAIN.fullmatch(each))
-    # An apostrophe looks like a quote, and so does the end of a sentence like a dot in a name.
+    # An apostrophe looks like a quote, and the end of a sentence like a dot in a name.
     for found in (dotted.keys() & quoted.keys(), dotted, quoted):
         if len(found) == 1:
             return next(iter(found))

@@ -13,7 +13,7 @@ from kmstwist.audit.events.model import Event
 # Bytes of waiting events that are held in memory and not in a file.
 IN_MEMORY = 8 << 20
 
-# In the order in which an event is made of them.
+# The fields of an event, in the order of its constructor.
 _values = attrgetter(*(field.name for field in fields(Event)))
 
 
@@ -31,7 +31,7 @@ class Waiting:
         self.number += 1
 
     def take(self, most: int) -> list[tuple[bytes, Event]]:
-        """The next events, `most` of them at most; none is put after the first is taken."""
+        """The next events, at most `most` of them. Call `put` no more after the first `take`."""
         if not self._begun:
             self._file.seek(0)
             self._begun = True
@@ -39,5 +39,5 @@ class Waiting:
         return [(bytes.fromhex(fingerprint), Event(*values)) for fingerprint, values in rows]
 
     def close(self) -> None:
-        """Let go of them all."""
+        """Delete the file and its events."""
         self._file.close()

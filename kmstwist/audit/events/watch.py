@@ -1,7 +1,7 @@
 """Watching a folder for files of events.
 
-By looking, not by inotify: the folder is most often a share that another machine writes to, where inotify hears
-nothing. A file is imported when it has stopped growing, and again when it has changed; events already there change
+It polls and does not use inotify: the folder is usually a share that another machine writes to, which inotify does not
+notice. A file is imported when it has stopped growing, and again when it has changed; events already stored change
 nothing.
 """
 
@@ -16,9 +16,9 @@ SUFFIXES = frozenset({".evtx", ".xml", ".json", ".jsonl", ".csv", ".txt"})
 
 
 class Watcher:
-    """Hands each settled new file of `folder` to `take`, once for each state the file is found in.
+    """Passes each file of `folder` that has stopped growing to `take`, once for each of its states.
 
-    A file for which `take` raises counts as not taken, and is tried again by the next look.
+    If `take` raises, the file is tried again by the next `scan`.
     """
 
     def __init__(self, folder: Path, take: Callable[[Path], object]) -> None:
@@ -28,7 +28,7 @@ class Watcher:
         self._taken: dict[Path, tuple[int, int]] = {}
 
     def scan(self) -> None:
-        """Look once. Blocks; raises OSError for the folder, and what `take` raises."""
+        """Look at the folder once. Blocks; raises OSError for the folder, and whatever `take` raises."""
         with rights_for_named(self._folder / "*"):
             states = dict(self._states())
         ready = [path for path, state in states.items() if self._seen.get(path) == state != self._taken.get(path)]
@@ -45,6 +45,6 @@ class Watcher:
             try:
                 status = path.stat()
             except FileNotFoundError:
-                # Gone since the folder was listed.
+                # The file has gone since the folder was listed.
                 continue
             yield path, (status.st_size, status.st_mtime_ns)

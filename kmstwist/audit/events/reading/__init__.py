@@ -1,1 +1,1 @@
-"""Reading events in every shape in which Windows and the tools around it write them."""
+"""Reading events in every format that Windows and the tools around it write."""

@@ -1,9 +1,9 @@
 # ruff: noqa: RUF001 - the words are those of other languages
-"""Events as blocks of lines with a label each: what `wevtutil qe /f:text` prints, what Event Viewer copies, what
-PowerShell's Format-List shows, and Splunk's text of an event.
+"""Events as blocks of lines with labels: what `wevtutil qe /f:text` prints, what Event Viewer copies, what PowerShell's
+Format-List shows, and Splunk's text of an event.
 
-The labels are in the language of Windows. So a block's values are told by what they are: the event's number, a time,
-the source. What stands below the last of them is the event's text.
+The labels are in the language of Windows. So a block's values are recognised by their form: the event's number, a time,
+the source. The lines after the last of these are the event's text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kmstwist.audit.events.reading.xml import parse_event
 # Characters of a line, and of an event.
 LONGEST = 1 << 16
 MAX_EVENT = 1 << 18
-# Lines from which it is told whether a text is of such blocks.
+# How many lines are looked at to recognise such blocks.
 TELLING = 200
 
 COMMAND = 'wevtutil qe "Key Management Service" /f:xml'
@@ -51,7 +51,7 @@ _TEXTS = _words("""
 
 
 def looks_like_blocks(head: str) -> bool:
-    """Whether a text that begins so may be of such blocks."""
+    """Whether a text with this beginning may consist of such blocks."""
     lines = head.splitlines()[:TELLING]
     found = [label for line in lines if (label := _LABEL.fullmatch(line[:LONGEST])) is not None]
     numbered = any(_is_number(each[1], each[2]) for each in found)
@@ -60,7 +60,7 @@ def looks_like_blocks(head: str) -> bool:
 
 
 def read_blocks(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
-    """The events of a text, in its order."""
+    """The events of a text, in order."""
     for line, block in _cut(text):
         yield _event(block, f"line {line}", times)
 
@@ -97,8 +97,8 @@ def _cut(text: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 @lru_cache(maxsize=128)
 def _labelled(line: str) -> tuple[str, str]:
-    """A line's label in small letters and its value; no label and the line itself where it has none."""
-    # Most of these lines stand in every event.
+    """A line's label in lower case and its value; "" and the line itself if it has no label."""
+    # Cached: most of these lines are the same in every event.
     found = _LABEL.fullmatch(line)
     return ("", line.strip()) if found is None else (found[1].lower(), found[2])
 

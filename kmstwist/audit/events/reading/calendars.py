@@ -1,6 +1,6 @@
-"""Dates of the calendars that Windows writes times in, where the region's own is not the Gregorian one.
+"""Dates in the other calendars in which Windows writes times, for regions that do not use the Gregorian one.
 
-The years of each are numbers that no other calendar has in the years since there is KMS, which tells them apart.
+For the time since KMS exists, the numbers of the years do not overlap between calendars, which distinguishes them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _PERSIAN_BASE = date(2021, 3, 21).toordinal()
 
 
 def dates(year: int, month: int, day: int) -> Iterator[tuple[str, date]]:
-    """What `year`, `month` and `day` may be: the calendar, and the Gregorian date in it.
+    """What `year`, `month` and `day` may mean: each calendar with the Gregorian date.
 
-    A Hijri date may be a day off either way: which day a month begins is announced, and calculations differ.
+    A Hijri date may be one day off either way: the beginning of a month is announced, and calculations differ.
     """
     if 1601 <= year <= 2200:
         yield from _shifted(GREGORIAN, year, month, day)

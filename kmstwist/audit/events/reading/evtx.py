@@ -21,7 +21,7 @@ class EvtxMissing(ProblemError):
 
 
 def read_evtx(path: Path) -> Iterator[RawEvent | BrokenEvent]:
-    """The events of an EVTX file, in its order. Raises EvtxMissing."""
+    """The events of an EVTX file, in order. Raises EvtxMissing."""
     try:
         from evtx import PyEvtxParser
     except ImportError as error:
@@ -45,7 +45,7 @@ def read_evtx(path: Path) -> Iterator[RawEvent | BrokenEvent]:
             continue
         yield parse_event(_without_declaration(record["data"]), f"event {record['event_record_id']}")
 
-    # The parser passes over a last chunk that is not whole.
+    # The parser skips a last chunk that is incomplete.
     with rights_for_named(path):
         size = path.stat().st_size
     if cut := (size - HEADER) % CHUNK:

@@ -1,8 +1,8 @@
-"""An event from named fields, whichever tool has named them.
+"""An event from named fields, whichever tool named them.
 
 PowerShell's Get-WinEvent and Get-EventLog, Winlogbeat, NXLog, Fluent Bit, Splunk, Graylog, Wazuh, Azure Monitor,
-EvtxECmd and evtx_dump each have names of their own for the same few things. A name with a dot is a field in a field, or
-one whose name has the dot in it. Names are compared without regard to case; GELF has an underscore before them.
+EvtxECmd and evtx_dump each have their own names for the same few things. A name with a dot is a field within a field,
+or a field whose name contains a dot. Case is ignored in names; GELF puts an underscore before them.
 """
 
 from __future__ import annotations
@@ -82,19 +82,19 @@ WHOLE = ("_raw", "event.original", "Xml")
 
 COMMAND = 'Get-WinEvent -LogName "Key Management Service" | ConvertTo-Json'
 
-# What a field is wrapped in: attributes and text of an element of XML, or a value to which PowerShell added more.
+# What a field may be wrapped in: attributes and text of an XML element, or a value to which PowerShell added more.
 _WRAPPED = ("#text", "value", "Value", "$", "Name", "SystemTime", "@Name", "@SystemTime", "#attributes")
-# What the event itself is wrapped in: Elasticsearch and Splunk hand out what they were given inside what they added,
-# evtx_dump writes the whole element, and Wazuh two steps above it.
+# What the event itself may be wrapped in: Elasticsearch and Splunk return the original inside what they added,
+# evtx_dump writes the whole element, and Wazuh two levels above it.
 _AROUND = ("_source", "result", "Event", "data", "win")
-# Windows' own time has no other zone, also where a tool leaves the zone out.
+# Windows' own times are in UTC, even if a tool leaves the zone out.
 _NO_ZONE = re.compile(r"[\dT :.-]+")
 _THOUSANDS = re.compile(r"\d{2}[,.\u00a0\u202f]\d{3}")
 _ELEMENT = re.compile(r"<(?:Param|Data)\b[^<>]*?(?:/>|>([^<]*)</)")
-# What PowerShell writes instead of a value that is too deep for it, or in a column of CSV.
+# What PowerShell writes instead of a value that is nested too deep, or in a column of CSV.
 _DOT_NET = re.compile(r"System\.(?:Diagnostics|Collections|String|Object)\b[\w.`\[\]+, ]*")
 _PARAMETER = re.compile(r"\D*(\d+)\D*")
-# Elements of one name, as evtx_dump tells them apart.
+# How evtx_dump distinguishes elements of one name.
 _REPEATED = re.compile(r"Data(?:_(\d+))?")
 # Fields of Winlogbeat before its version 7, which had none in others but the event's data.
 _FLAT = frozenset({"event_id", "computer_name", "record_number", "source_name", "log_name", "@timestamp"})
@@ -138,13 +138,13 @@ class Fields:
         return None
 
     def beneath(self, name: str) -> dict[str, Any]:
-        """The fields whose names begin with `name` and a dot, without that."""
+        """The fields whose names begin with `name` and a dot, with that prefix removed."""
         return {key[len(name) + 1 :]: value for key, value in self._values.items() if key.startswith(f"{name}.")}
 
 
 @lru_cache(maxsize=512)
 def _plain(name: object) -> str:
-    """A field's name in small letters, without what a tool puts before every name."""
+    """A field's name in lower case, without the prefix that a tool puts before every name."""
     plain = str(name).lower()
     if plain.startswith(("winlogbeat_", "winlog_")):
         return _of_beats(plain.removeprefix("winlogbeat_"))
@@ -167,7 +167,7 @@ def named(headings: Iterable[str]) -> frozenset[str]:
 
 
 def scalar(value: Any) -> Any:
-    """A value, without what it is wrapped in."""
+    """A value, without what a tool wrapped around it."""
     for _ in range(4):
         if isinstance(value, list) and len(value) == 1:
             # Elasticsearch's answer has a list for each field.
@@ -231,9 +231,9 @@ def event_of(values: Mapping[str, Any], place: str, times: Times) -> RawEvent | 
 
 
 def unwrapped(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The object that has an event's fields, out of what a tool has put around it."""
+    """The object with the event's fields, without what a tool put around it."""
     if "_index" in values and not values.get("_source") and isinstance(found := values.get("fields"), dict):
-        # Elasticsearch, asked for fields and not for what it was given.
+        # Elasticsearch, asked for fields and not for the original document.
         return found
     for outer in _AROUND:
         if isinstance(inner := values.get(outer), dict):

@@ -1,4 +1,4 @@
-"""Opening a file of events, whatever it is: the format and the encoding are told from its first bytes."""
+"""Opening a file of events: its format and its encoding are recognised from its first bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kmstwist.audit.events.reading.xml import read_xml, root_of, what_else
 from kmstwist.system.rights import opened
 
 SAMPLE = 1 << 16
-# Bytes in which the end of the element around all events stands.
+# How many bytes at the end of a file are searched for the end of the element around all events.
 TAIL = 1024
 _END = re.compile(rb"</(?:\w+:)?Events\s*>|<Events\b[^<>]*/>")
 
@@ -40,7 +40,7 @@ WAYS = (
 
 
 class Format(StrEnum):
-    """What a file of events is written in."""
+    """The format of a file of events."""
 
     EVTX = "EVTX"
     XML = "XML"
@@ -50,7 +50,7 @@ class Format(StrEnum):
 
 
 class UnknownFormat(ValueError):
-    """The file has no events, or is in none of the formats that are read; the text says which are."""
+    """The file has no events, or its format is not supported; the text lists the formats that are."""
 
 
 def format_of(sample: bytes) -> Format:
@@ -66,7 +66,7 @@ def format_of(sample: bytes) -> Format:
         text = text[numbered.end() :]
     if _SYSLOG.match(text):
         raise UnknownFormat("lines of syslog; send them to kmstwist events listen (docs/windows-events.md)")
-    # A browser's view of XML has a sign to fold each element with, which is copied with it.
+    # A browser's view of XML has a sign for folding each element, which is copied along with the text.
     if text.removeprefix("- ").startswith("<"):
         return Format.XML
     if text.startswith(("[", "{")):
@@ -79,13 +79,13 @@ def format_of(sample: bytes) -> Format:
 
 
 def look_at(path: Path) -> None:
-    """Read a file's beginning. Raises as `read_events` would for a file that is of no format."""
+    """Read a file's beginning. Raises what `read_events` would raise if the format is not supported."""
     with opened(path) as file:
         format_of(file.read(SAMPLE))
 
 
 def encoding_of(sample: bytes) -> str:
-    """The encoding of a text that begins with `sample`: by its mark, else what it can be."""
+    """The encoding of a text that begins with `sample`: from its byte order mark, or else from its bytes."""
     for mark, encoding in _MARKS:
         if sample.startswith(mark):
             return encoding
@@ -101,17 +101,17 @@ def encoding_of(sample: bytes) -> str:
 
 
 def text_of(sample: bytes) -> str:
-    """The text that begins with `sample`; what cannot be decoded is replaced."""
+    """`sample` as text; bytes that cannot be decoded are replaced."""
     return sample.decode(encoding_of(sample), "replace")
 
 
 def read_events(
     path: Path, *, zone: tzinfo = UTC, now: int, progress: Callable[[int], None] | None = None
 ) -> Iterator[RawEvent | BrokenEvent]:
-    """The events of a file, in its order, without holding more than a few of them.
+    """The events of a file, in order, without holding more than a few of them.
 
-    `zone` is that of times that name none, `now` in milliseconds since 1970; `progress` is told the bytes read so far.
-    Raises UnknownFormat, EvtxMissing, NoFile and OSError.
+    `zone` is the zone of times without one, `now` is in milliseconds since 1970; `progress` is called with the bytes
+    read so far. Raises UnknownFormat, EvtxMissing, NoFile and OSError.
     """
     with opened(path) as file:
         sample = file.read(SAMPLE)
@@ -120,7 +120,7 @@ def read_events(
             yield from read_evtx(path)
             return
         file.seek(0)
-        # In a table a value may have line ends of its own.
+        # In a table a value may contain line ends.
         ends = "" if form is Format.TABLE else None
         text = io.TextIOWrapper(file, encoding_of(sample), "replace", newline=ends)
         empty = True
@@ -139,7 +139,7 @@ def read_events(
 
 
 def _has_end(file: BinaryIO) -> bool:
-    """Whether an XML file with an element around its events has its end, in whatever encoding."""
+    """Whether an XML file with an element around its events contains that element's end, in any encoding."""
     file.seek(max(0, file.seek(0, io.SEEK_END) - TAIL))
     return _END.search(file.read().replace(b"\0", b"")) is not None
 

@@ -1,7 +1,7 @@
-"""Events in JSON: a list of objects, one object alone, or one after the other, each from its own line or over several.
+"""Events in JSON: a list of objects, a single object, or one object after the other, each on one or several lines.
 
-PowerShell writes one object for a list of one, and its older version wraps a list that was given a property of its own;
-Winlogbeat, NXLog and `evtx_dump` write one object to the line. What the fields are called: `fields`.
+PowerShell writes a list of one as a single object, and its older version wraps a list that was given a property;
+Winlogbeat, NXLog and `evtx_dump` write one object on each line. `fields` knows the names of the fields.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from kmstwist.audit.events.reading.xml import parse_event
 CHUNK = 1 << 16
 MAX_EVENT = 1 << 20
 
-# What ConvertTo-Json makes of an array that Windows PowerShell 5 has given a property of its own, and what others
-# answer a search with, Elasticsearch among them.
+# What ConvertTo-Json makes of an array to which Windows PowerShell 5 has added a property, and the answers to a search
+# of other tools, such as Elasticsearch.
 _WRAPPED = re.compile(
     r'\{\s*"(?:value|values|events|records|results|items|data)"\s*:\s*\[|\{\s*"took"[^\[\]]{0,1000}"hits"\s*:\s*\['
     r'|\{\s*"preview"\s*:[^{}]{0,100}"messages"\s*:[^\0]{0,20000}?"results"\s*:\s*\['
@@ -29,9 +29,9 @@ _WRAPPED = re.compile(
 _TABLE = re.compile(
     r'\{\s*"tables"\s*:\s*\[\s*\{\s*"name"\s*:\s*"[^"]*"\s*,\s*"columns"\s*:\s*(\[[^\[\]]{0,20000}\])\s*,\s*"rows"\s*:\s*\['
 )
-# What is between two rows of such a table.
+# The text between two rows of such a table.
 _BETWEEN_ROWS = re.compile(r"[\s,]*")
-# What is between two objects: commas, the brackets of a list, and the line that evtx_dump writes above each.
+# The text between two objects: commas, the brackets of a list, and the line that evtx_dump writes above each.
 _BETWEEN = re.compile(r"(?:[\s,\[\]\ufeff\x1e]+|Record \d+\s)*")
 
 
@@ -50,7 +50,7 @@ def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
             position = between.end()
             open_list = (open_list or "[" in between[0]) and between[0].rfind("]") <= between[0].rfind("[")
         if wrapped is not None and buffer[position : position + 1] in behind:
-            # What stands behind the list.
+            # The text after the list.
             return
         try:
             found, position = decoder.raw_decode(buffer, position)
@@ -69,7 +69,7 @@ def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
                 position = next_line + 1
                 continue
             if buffer:
-                # Within a list there is no telling where the next event begins.
+                # Within a list nobody can tell where the next event begins.
                 yield BrokenEvent(f"event {number}", f"no JSON from here on: {_said(error)}")
             elif open_list:
                 yield BrokenEvent("the file's end", f"the list of events is not closed there: {CUT_OFF}")
@@ -89,7 +89,7 @@ def read_json(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
 
 
 def _columns(text: str) -> list[str]:
-    """The names of a table's columns; none where they are not what they should be."""
+    """The names of a table's columns; empty if they are not as expected."""
     try:
         return [str(each["name"]) for each in json.loads(text)]
     except (ValueError, TypeError, KeyError):
@@ -101,7 +101,7 @@ def _said(error: Exception) -> str:
         case RecursionError():
             return "it is nested too deep"
         case json.JSONDecodeError():
-            # Its own line and column are those in what was read last.
+            # The error's line and column refer to the last piece that was read.
             near = error.doc[max(0, error.pos - 20) : error.pos + 20]
             endless = error.pos >= len(error.doc) or error.msg.startswith("Unterminated")
             what = "the file ends within the event" if endless else f"at {near!r}"

@@ -1,8 +1,8 @@
-"""An event as PowerShell's Format-List shows it: names and values with their colons one below the other.
+"""An event as PowerShell's Format-List shows it: names and values, with the colons below each other.
 
-Its order is the object's: Get-WinEvent's list begins with what is chosen or with the text, Get-EventLog's has the text
-in the middle. What is longer than the window is wrapped: at a space, which is lost, or within a word where it has none.
-So the values in the text are put together again in the one way in which each is of its kind.
+The order is the object's: Get-WinEvent's list begins with the chosen properties or with the text, Get-EventLog's has
+the text in the middle. Text longer than the window is wrapped at a space, which is lost, or within a word if there is
+none. So the values in the text are put together again in the only way in which each has the form of its kind.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import product
 from kmstwist.audit.events.model import KMS_EVENTS, EventError
 from kmstwist.audit.events.understanding import facts_of
 
-# Lines that the values in a text may be wrapped into: a window has forty columns at least.
+# The most lines that the values in a text may be wrapped into: a window has at least forty columns.
 _MOST_LINES = 6
 
 _NAME = re.compile(r" *[A-Za-z][\w.-]* *")
@@ -25,7 +25,7 @@ _SHORTENED = frozenset({"ReplacementStrings", "Properties"})
 
 
 def shown_as_list(block: Sequence[str]) -> dict[str, str] | None:
-    """The names and values in these lines; None where they are of no such list."""
+    """The names and values in these lines; None if they are not such a list."""
     first = next((line for line in block if line.strip()), "")
     if (label := _LABELLED.match(first)) is None:
         return None
@@ -46,7 +46,7 @@ def shown_as_list(block: Sequence[str]) -> dict[str, str] | None:
 
 
 def put_together(event_id: int, text: str) -> str:
-    """An event's text without the line ends that Format-List has put into its values; as it is where there are none."""
+    """An event's text without the line ends that Format-List put into its values."""
     if event_id not in KMS_EVENTS:
         return text
     return next((each for each in _ways(text) if _is_told(event_id, each)), text)
@@ -60,7 +60,7 @@ def _ways(text: str) -> Iterator[str]:
         for gaps in product(("", " "), repeat=len(wrapped) - 1):
             joined = wrapped[0] + "".join(f"{gap}{line}" for gap, line in zip(gaps, wrapped[1:], strict=True))
             yield "\n".join((*lines[:begin], joined))
-    # Last, since a value that may be left out would seem to be.
+    # Last, since otherwise an optional value would seem to be left out.
     yield text
 
 

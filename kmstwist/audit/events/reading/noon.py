@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - the words are those of other languages
-"""How languages write the halves of the day, and which words beside a time mean nothing."""
+"""How languages write AM and PM, and which words beside a time have no meaning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Half(Enum):
-    """The half of the day that a time is in, as far as the words beside it say."""
+    """The half of the day that a time is in, as far as the words beside it show."""
 
     FORENOON = "before noon"
     AFTERNOON = "after noon"

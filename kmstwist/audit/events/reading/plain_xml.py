@@ -1,8 +1,8 @@
-"""An event's XML in exactly the form in which Windows writes an event of KMS, read in one step.
+"""An event's XML in exactly the form in which Windows writes a KMS event, read in one step.
 
-A log has a hundred thousand of them, and to build a tree of each takes most of the time that reading does. What has
-anything more in it, or in another order (an entity, a comment, a name of its own for the namespace, a rendered text),
-is not read here but by the parser, which reads these the same way.
+A log has a hundred thousand of them, and building a tree for each takes most of the reading time. An event with
+anything else in it, or in another order (an entity, a comment, a prefix for the namespace, a rendered text), is left to
+the parser, which also reads the plain form, with the same result.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _FIELDS = ("id", "name", "source", "channel", "time", "data", "computer", "recor
 
 
 def read_plain(text: str, place: str) -> RawEvent | None:
-    """The event in the text of one `<Event>` element; None for one that is the parser's to read. Raises ValueError."""
-    # Line ends, which a parser changes in attributes, are not printable, nor are characters that XML does not allow.
+    """The event in the text of one `<Event>` element; None if the parser must read it. Raises ValueError."""
+    # Not printable are line ends, which a parser changes in attributes, and characters that XML does not allow.
     if not text.isprintable() or (found := _EVENT.fullmatch(text)) is None:
         return None
     number, name, source, channel, time, data, computer, record = found.group(*_FIELDS)

@@ -1,8 +1,8 @@
 """Events in tables: Get-WinEvent's and Get-EventLog's Export-Csv, and what Event Viewer saves as CSV or text.
 
-PowerShell's columns are named by the properties, in English everywhere. Event Viewer's headings are in the language of
-Windows, and the column of the text has none; there the columns are told by what is in them. Times are in the manner and
-the zone of the machine that wrote them, which the file does not say.
+PowerShell names its columns after the properties, always in English. Event Viewer's headings are in the language of
+Windows, and the column of the text has none; there the columns are recognised by their contents. Times are in the
+format and the zone of the machine that wrote them, which the file does not name.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from kmstwist.audit.events.model import BrokenEvent, RawEvent, logged_by_kms, re
 from kmstwist.audit.events.reading import fields
 from kmstwist.audit.events.reading.times import DAMAGED, Times
 
-# Rows of a file from which its columns and the manner of its times are told.
+# How many rows of a file are looked at to recognise its columns and the format of its times.
 TELLING = 1000
-# Characters of the longest value; a row of a table has no more than this in a column.
+# The most characters in one value of a row.
 LONGEST = 1 << 17
 
 _DELIMITERS = (",", ";", "\t")
@@ -37,7 +37,7 @@ _NAMED = fields.named((*fields.EVENT_ID, *fields.TIME, *fields.MESSAGE, *fields.
 
 
 def looks_like_table(head: str) -> bool:
-    """Whether a text that begins so may be a table of events."""
+    """Whether a text with this beginning may be a table of events."""
     lines = head.lstrip("\ufeff").splitlines()
     if not lines:
         return False
@@ -52,7 +52,7 @@ def looks_like_table(head: str) -> bool:
 
 
 def read_table(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
-    """The events of a table, with commas, semicolons or tabs; the text must be open with its own line ends."""
+    """The events of a table with commas, semicolons or tabs; the text must be open without newline translation."""
     csv.field_size_limit(LONGEST)
     first = text.readline(LONGEST)
     # Windows PowerShell writes the .NET type above the headings unless told not to.
@@ -89,7 +89,7 @@ def read_table(text: TextIO, times: Times) -> Iterator[RawEvent | BrokenEvent]:
 
 
 def _rows(text: TextIO, delimiter: str, above: int) -> Iterator[tuple[str, list[str] | str]]:
-    """Each row with its place, or why there is none."""
+    """Each row with its place, or why it cannot be read."""
     reader = csv.reader(text, delimiter=delimiter)
     line = above
     while True:
@@ -130,7 +130,7 @@ def _delimiter(header: str) -> str:
 
 
 def _missing(names: Sequence[str]) -> str:
-    """The first column that a table of events cannot do without and has not; "" if it has all."""
+    """The first column that a table of events needs but does not have; "" if it has all."""
     there = fields.named(names)
     if there & fields.named(fields.WHOLE):
         return ""
@@ -147,7 +147,7 @@ def _missing(names: Sequence[str]) -> str:
 
 
 def _columns_by_content(rows: Sequence[Sequence[str]]) -> list[str] | None:
-    """Names for columns without headings that are known: the number, the time, the source and the text."""
+    """Names for columns without known headings: the number, the time, the source and the text."""
     width = max(map(len, rows), default=0)
     best: dict[str, int] = {}
     for name, fits in (

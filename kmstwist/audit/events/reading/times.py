@@ -1,10 +1,10 @@
-"""When an event was logged, from a time in whatever manner the machine that exported it writes times.
+"""When an event was logged, from a time in the format of the machine that exported it.
 
-XML and EVTX leave nothing to tell. CSV and saved text have times in the manner of a region: which of day and month
-comes first, in which calendar, in which half of the day. One time may be read in several ways. The client's own time
-settles it: a KMS host accepts a request only if the client's clock is at most four hours off its own, so only one way
-of reading comes near. Where an event has no such time, the manner is that of the file's other events; where they do
-not tell it either, the one in which the times go best with the events' numbers, and at last the commonest one.
+Times in XML and EVTX are unambiguous. CSV and saved text have times in the format of a region: day or month first, in
+some calendar, with or without AM and PM. One time may be read in several ways. The client's own time decides: a KMS
+host accepts a request only if the client's clock is at most four hours off its own, so only one way of reading comes
+near. If an event has no such time, the file's other events decide; if they do not show it either, the format in which
+the times agree best with the events' numbers is taken, and finally the most common one.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from kmstwist.audit.events.reading.noon import Half, half_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-# Nothing logged events of KMS before Windows Vista.
+# KMS events exist since Windows Vista.
 EARLIEST_MS = int(datetime(2006, 1, 1, tzinfo=UTC).timestamp() * 1000)
-# A day later than now is a zone that was guessed wrong; more is not a time of an event.
+# A time up to a day ahead of now means that the zone was guessed wrong; a later one is not the time of an event.
 AHEAD_MS = 86_400_000
 
-# A request whose clock is further off is refused; a little more, since the client's time has no seconds.
+# A request whose clock is further off is refused. A little more is allowed here: the client's time has no seconds.
 _ACCEPTED = timedelta(hours=4, minutes=2)
 # The same, where the zones of both clocks are uncertain as well.
 _NEAR = timedelta(hours=4 + 26)
 
 CURE = 'export the log as XML, whose times leave nothing to tell: wevtutil qe "Key Management Service" /f:xml'
-# What else must be said of an event that no program writes so.
+# Further advice, for events that no program writes in this way.
 DAMAGED = "the file is damaged or was changed; export the log again"
 CUT_OFF = "the file was cut off; export the log again"
 
@@ -66,7 +66,7 @@ Manner = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One way to read a time: in which manner, and what it is then, without a zone."""
+    """One way to read a time: the format, and the resulting time without a zone."""
 
     manner: Manner
     when: datetime
@@ -74,19 +74,19 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Readings:
-    """All ways to read a time. `sure` is false where it is not known which half of the day the time is in."""
+    """All ways to read a time. `sure` is false if nobody knows whether the time is AM or PM."""
 
     ways: Sequence[Reading]
     sure: bool
 
 
 def looks_like_time(text: str) -> bool:
-    """Whether a text is a date and a time of day, in whatever manner."""
+    """Whether a text is a date and a time of day, in any format."""
     return len(text) < 60 and (_ISO.fullmatch(text.strip()) is not None or bool(_ways(text.strip()).ways))
 
 
 def has_zone(text: str) -> bool:
-    """Whether a time says in which zone it is, in a way that nobody can take for another."""
+    """Whether a time names its zone unambiguously."""
     found = _ISO.fullmatch(text)
     return _SINCE_1970.fullmatch(text) is not None if found is None else found[4] is not None
 
@@ -103,7 +103,9 @@ def client_clock(text: str | None) -> datetime | None:
 
 
 def iso_to_ms(text: str, zone: tzinfo = UTC) -> int:
-    """A time as Windows writes it in XML (`2024-06-01T10:00:00.1234567Z`), in milliseconds; in `zone` if it names none.
+    """A time as Windows writes it in XML (`2024-06-01T10:00:00.1234567Z`), in milliseconds since 1970 (UTC).
+
+    `zone` applies if it names none.
 
     Raises ValueError.
     """
@@ -124,13 +126,13 @@ def iso_to_ms(text: str, zone: tzinfo = UTC) -> int:
 
 
 def to_ms(when: datetime, zone: tzinfo) -> int:
-    """A time in milliseconds since 1970 (UTC), in `zone` if it names none."""
+    """A time in milliseconds since 1970 (UTC); `zone` applies if it has none."""
     since = (when if when.tzinfo is not None else when.replace(tzinfo=zone)) - _EPOCH
     return since // _MILLISECOND
 
 
 def check(at: int, now: int) -> None:
-    """Raise ValueError if nothing can have been logged at `at`; both in milliseconds since 1970."""
+    """Raise ValueError if no event can have been logged at `at`; both times are in milliseconds since 1970."""
     if at < EARLIEST_MS:
         raise ValueError(f"the event's time, {_shown(at)}, is before there was KMS; {CURE}")
     if at > now + AHEAD_MS:
@@ -146,12 +148,12 @@ def _shown(at: int) -> str:
 
 @dataclass(slots=True)
 class Times:
-    """Reads the times of one file. `zone` is that of times that name none; `now` is in milliseconds since 1970."""
+    """Reads the times of one file. `zone` is the zone of times without one; `now` is in milliseconds since 1970."""
 
     zone: tzinfo
     now: int
     _manners: list[Manner] = field(default_factory=list)
-    # Between which any time must be, in whatever zone.
+    # Every time must be between these, in any zone.
     _first: datetime = field(init=False)
     _last: datetime = field(init=False)
 
@@ -160,25 +162,25 @@ class Times:
         self._last = (_EPOCH + _MILLISECOND * (self.now + 2 * AHEAD_MS)).replace(tzinfo=None)
 
     def learn(self, samples: Iterable[tuple[str, datetime | None, int | None]]) -> None:
-        """Tell the file's manner from times in it, each with the client's own and the event's number if known."""
+        """Find out the file's format from times in it, each with the client's time and the event's number if known."""
         ordered = sorted(samples, key=lambda sample: sample[2] or 0)
         read = [(self._readings(text), client) for text, client, _ in ordered if _ISO.fullmatch(text) is None]
         agreed: Counter[Manner] = Counter()
         readable: Counter[Manner] = Counter()
         for readings, client in read:
             near = self._near(readings.ways, client)
-            # What all ways agree with settles nothing.
+            # A time that all ways can read decides nothing.
             agreed.update({way.manner for way in near} if len(near) < len(readings.ways) else ())
             readable.update({way.manner for way in readings.ways})
         first_seen = list(readable)
         steps = {manner: _in_order(read, manner) for manner in first_seen}
-        # `sorted` keeps the order in which the ways of a time stand where nothing else decides.
+        # `sorted` is stable: the order of the ways decides if nothing else does.
         self._manners = sorted(
             first_seen, key=lambda manner: (agreed[manner], readable[manner], steps[manner]), reverse=True
         )
 
     def read(self, value: str, client_time: Callable[[], datetime | None]) -> int:
-        """A time in milliseconds since 1970; `client_time` tells the client's own where its request was accepted.
+        """A time in milliseconds since 1970; `client_time` returns the client's own if its request was accepted.
 
         Raises ValueError with a cure.
         """
@@ -204,7 +206,7 @@ class Times:
         elif not only:
             ways = self._near(ways, client) or sorted(ways, key=self._rank)
             if ways[0].manner[1] == HIJRI:
-                # Several days are possible, of which the client's time must name one.
+                # Several days are possible; the client's time must decide.
                 ways = self._accepted(ways, client)
                 if len({way.when for way in ways}) != 1:
                     raise ValueError(
@@ -213,7 +215,7 @@ class Times:
         return to_ms(ways[0].when, UTC if _UNIVERSAL.search(text) else self.zone)
 
     def _lettered(self, text: str, letters: str) -> int:
-        """A time whose zone is named by letters, which other zones have too: it must be the one that is given."""
+        """A time whose zone is given in letters, which several zones may share: it must be the zone we were given."""
         at = iso_to_ms(text, self.zone)
         if datetime.fromtimestamp(at / 1000, self.zone).tzname() != letters:
             raise ValueError(f"the event's time is in the zone {letters}; name that zone with --timezone, or {CURE}")
@@ -226,7 +228,7 @@ class Times:
         return when.replace(tzinfo=self.zone).astimezone(UTC).replace(tzinfo=None)
 
     def _near(self, ways: Sequence[Reading], client: datetime | None) -> list[Reading]:
-        """The ways, the nearest to the client's time first, that an accepted request may have; none without one."""
+        """The ways that an accepted request allows, the nearest to the client's time first; none without that time."""
         if client is None:
             return []
         apart = [(abs(self._utc(way.when) - client), way) for way in ways]
@@ -251,15 +253,15 @@ class Times:
 
 
 def _in_order(read: Sequence[tuple[_Readings, datetime | None]], manner: Manner) -> int:
-    """How many of the times follow each other in one direction, read in this manner."""
+    """How many of the times follow each other in one direction if they are read in this format."""
     whens = [way.when for readings, _ in read for way in readings.ways if way.manner == manner]
-    # Without numbers the file's own order will do, which may be from the newest to the oldest.
+    # Without numbers, the file's own order is used, which may run from the newest to the oldest.
     steps = [(earlier <= later, earlier >= later) for earlier, later in pairwise(whens)]
     return max(sum(up for up, _ in steps), sum(down for _, down in steps))
 
 
 def _ways(text: str) -> _Readings:
-    """Every way to read a time; the commonest first."""
+    """Every way to read a time, the most common first."""
     plain = _MONTH.sub(_numbered, text if text.isascii() else _plain(text))
     found = max(_DATE.finditer(plain), key=lambda each: max(len(each[1]), len(each[6])), default=None)
     if found is None:
@@ -287,13 +289,13 @@ def _ways(text: str) -> _Readings:
 
 
 def _numbered(found: re.Match[str]) -> str:
-    """A date with the name of its month in English, in numbers."""
+    """A date with an English month name, in numbers."""
     month = _MONTHS.index((found["m"] or found["m2"]).lower()) + 1
     return f"{found['y']}-{month}-{found['d'] or found['d2']}"
 
 
 def _hours(hour: int, half: Half) -> list[int]:
-    """The hour of 24, or both that it may be."""
+    """The hour from 0 to 23, or both that it may be."""
     if hour > 23:
         return []
     if hour > 12 or half is Half.WHOLE:
@@ -310,7 +312,7 @@ def _hours(hour: int, half: Half) -> list[int]:
 def _orders(
     first: str, middle: int, last: str, separator: str | None, half: Half, words: str
 ) -> list[tuple[str, tuple[str, int, int]]]:
-    """Year, month and day in each order they may be in, the commonest first."""
+    """Year, month and day in each possible order, the most common first."""
     one, three = int(first), int(last)
     year_first = ("year, month, day", (first, middle, three))
     day_first = ("day, month, year", (last, middle, one))
@@ -326,13 +328,13 @@ def _orders(
 def _dates(year: str, month: int, day: int) -> list[tuple[str, date]]:
     number = int(year)
     if len(year) == 2:
-        # Of this century, whichever calendar's it is.
+        # A year of this century, in any calendar.
         return [each for century in (2000, 2500, 1400) for each in dates(century + number, month, day)]
     return list(dates(number, month, day)) if len(year) > 2 else []
 
 
 def _plain(text: str) -> str:
-    """A text with ASCII digits, one kind of space, and no marks of the direction of writing."""
+    """A text with ASCII digits, one kind of space, and no marks for the writing direction."""
     kept = []
     for character in text:
         if character.isdigit():

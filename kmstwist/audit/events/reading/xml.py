@@ -1,9 +1,9 @@
 """Events in XML: as `wevtutil qe ... /f:xml` writes them, one after the other with or without an element around them,
 as Event Viewer saves them with their rendered text, and as `evtx_dump` writes them.
 
-The text is cut at the events and each is parsed alone, so that a broken one costs itself and not the file. Nothing
-outside the events is parsed at all; within them, document types and entities are refused. An event in which nothing
-can be declared, as in every one that Windows writes, goes to the parser in C: a log has a hundred thousand of them.
+The text is cut at the events and each is parsed separately, so that a broken one does not affect the others. Nothing
+outside the events is parsed; within them, document types and entities are refused. An event without declarations, as
+Windows writes them, goes to the parser in C: a log has a hundred thousand of them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from kmstwist.audit.events.reading.times import DAMAGED, iso_to_ms
 CHUNK = 1 << 16
 # An event of the KMS log has about 1500 characters; Windows allows 64 KiB of data.
 MAX_EVENT = 1 << 20
-# Events parsed together at most.
+# The most events that are parsed together.
 TOGETHER = 16
 
 _BEGIN = re.compile(r"<Event(?=[\s>])")
 _END = "</Event>"
 _ROOT = re.compile(r"<([A-Za-z_][\w:.-]*)")
-# What the elements around something else say it is.
+# Other kinds of files, by their first element.
 _OTHERS = {
     "html": "a web page",
     "objs": "what Export-Clixml writes",
@@ -40,13 +40,13 @@ _OTHERS = {
 
 
 def root_of(head: str) -> str:
-    """The name of the first element in a text that begins so; "" if there is none."""
+    """The name of the first element in the beginning of a text; "" if there is none."""
     found = _ROOT.search(head)
     return "" if found is None else found[1]
 
 
 def what_else(root: str) -> str:
-    """What a file whose first element is `root`, and which has no events, is instead."""
+    """What a file without events is, by its first element `root`."""
     return _OTHERS.get(root.lower(), f"XML that begins with <{root}>")
 
 
@@ -77,7 +77,7 @@ def _plain(text: str, line: int) -> RawEvent | BrokenEvent | None:
 
 
 def _parse_all(events: Sequence[tuple[int, str]]) -> Iterator[RawEvent | BrokenEvent]:
-    """The events in texts, each with its line; parsed together where they can be, which is faster."""
+    """The events in texts, each with its line; parsed together if possible, which is faster."""
     together = "".join([text for _, text in events])
     if "<!" not in together:
         try:
@@ -118,7 +118,7 @@ def _cut(text: TextIO) -> Iterator[tuple[int, str | BrokenEvent]]:
                 continue
             keep = at
         else:
-            # The beginning of an event may be cut off at the end of what was read.
+            # The beginning of an event may be cut off at the end of the piece that was read.
             keep = buffer.rfind("<", at)
             keep = len(buffer) if keep < 0 or len(buffer) - keep > len("<Event ") else keep
             line += buffer.count("\n", at, keep)
@@ -149,7 +149,7 @@ def parse_event(text: str, place: str) -> RawEvent | BrokenEvent:
 
 
 def _near(text: str, position: tuple[int, int]) -> str:
-    """What stands where the parser gave up; its own line and column are those in the event."""
+    """The text at which the parser stopped; `position` is the line and the column in the event."""
     line, column = position
     lines = text.splitlines()
     there = lines[line - 1][max(0, column - 20) : column + 20] if line <= len(lines) else ""
@@ -173,7 +173,7 @@ def _parsed(text: str) -> Element:
 
 
 def _read(root: Element, place: str) -> RawEvent:
-    # By one look at each element: its name without the namespace, whichever that is.
+    # Each element by its name without the namespace, which may vary.
     parts = {element.tag.rpartition("}")[2]: element for element in root}
     if (system := parts.get("System")) is None:
         raise ValueError("the event has no System element")

@@ -1,4 +1,4 @@
-"""The zone of times that name none, where nobody has said another: that of this machine."""
+"""The default zone of times without one: this machine's."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 
 class SystemZone(tzinfo):
-    """The zone this machine is set to: each time has the offset that was in force then, not that of today."""
+    """The zone this machine is set to: each time has the offset that applied then, not today's."""
 
     def utcoffset(self, when: datetime | None) -> timedelta | None:
         """How far local time was ahead of UTC at the local time `when`."""
         return None if when is None else self._known(when).utcoffset()
 
     def dst(self, when: datetime | None) -> timedelta | None:
-        """Not known: the system tells the offset as a whole."""
+        """None: the system gives only the whole offset."""
         return None
 
     def tzname(self, when: datetime | None) -> str | None:
-        """What the zone was called at the local time `when`."""
+        """The zone's name at the local time `when`."""
         return None if when is None else self._known(when).tzname()
 
     def _known(self, when: datetime) -> datetime:
@@ -25,5 +25,5 @@ class SystemZone(tzinfo):
         try:
             return naive.astimezone()
         except (ValueError, OverflowError, OSError):
-            # Years that the system's own clock does not reach.
+            # The system's own clock does not support such years.
             return naive.replace(tzinfo=UTC)
