@@ -34,6 +34,7 @@ from kmstwist.notify.memory import Memory, MemoryFault, read_memory, write_memor
 from kmstwist.notify.outbox import Letter
 from kmstwist.notify.settings import NotifySettings, Topic
 from kmstwist.notify.targets import NotSent, Target
+from kmstwist.reactor import Reactor
 from kmstwist.system.threads import Threads
 from kmstwist.telemetry.counters import Snapshot
 
@@ -65,7 +66,7 @@ class NotifyService(Service):
         source: Source,
         store: Store | None,
         file: Path,
-        reactor: Any,
+        reactor: Reactor,
         seconds: Callable[[], float],
         *,
         local: Callable[[float], datetime] = lambda moment: datetime.fromtimestamp(moment).astimezone(),

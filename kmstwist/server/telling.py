@@ -1,17 +1,18 @@
-"""Telling people, as a part of the server: the targets of `[notify]`, tried before the server starts."""
+"""Notifying people, as a part of the server: the targets of `[notify]`, checked before the server starts."""
 
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kmstwist.clock import now
 from kmstwist.configuration.derived import state_dir
 from kmstwist.configuration.model import Config
 from kmstwist.notify.settings import NotifySettings
+from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 
-# Loaded where somebody is to be told.
+# Loaded only if there are targets.
 if TYPE_CHECKING:
     from twisted.application.service import Service
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def targets_of(settings: NotifySettings) -> list[Target]:
-    """The targets; none where nobody is to be told. Raises `StartupError`."""
+    """The targets; empty if nobody is to be notified. Raises `StartupError`."""
     if not settings.targets:
         return []
     from kmstwist.notify.targets import TargetError, make_targets
@@ -32,9 +33,9 @@ def targets_of(settings: NotifySettings) -> list[Target]:
 
 
 def make_telling(
-    config: Config, targets: list[Target], source: Source, store: Store | None, reactor: Any
+    config: Config, targets: list[Target], source: Source, store: Store | None, reactor: Reactor
 ) -> list[Service]:
-    """The service that tells people, or none."""
+    """The service that notifies people; empty without targets."""
     if not targets:
         return []
     from kmstwist.notify.memory import FILE_NAME

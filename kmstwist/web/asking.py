@@ -206,7 +206,7 @@ class Asker:
         with _troubled(), reading(self._store()) as connection:
             return ask(self._asking(connection, status, old_will_do))
 
-    def _asking(self, connection: Any, status: Status, old_will_do: bool = False) -> Asking:
+    def _asking(self, connection: Connection | None, status: Status, old_will_do: bool = False) -> Asking:
         return Asking(connection, status, at(status.now), self._kept, old_will_do)
 
     async def _in_turn(self, turns: DeferredSemaphore, gone: Event, work: Callable[[], T]) -> T:

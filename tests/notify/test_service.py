@@ -6,7 +6,7 @@ import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Engine
@@ -21,6 +21,7 @@ from kmstwist.notify.outbox import FIRST_S
 from kmstwist.notify.service import EVERY, NotifyService
 from kmstwist.notify.settings import NotifySettings
 from kmstwist.notify.targets import NotSent, Target
+from kmstwist.reactor import Reactor
 from kmstwist.telemetry.counters import Snapshot, UpstreamState
 from tests.audit.making import DAY, known, new_store
 
@@ -52,7 +53,7 @@ class Site:
             lambda: Snapshot("gateway", 0.0, upstreams=[UpstreamState("kms1", self.state)]),
             self.store,
             self.folder / FILE_NAME,
-            self.clock,
+            cast(Reactor, self.clock),
             lambda: BEGIN + self.clock.seconds(),
             local=lambda moment: datetime.fromtimestamp(moment, UTC),
             reading_thread=execute,
