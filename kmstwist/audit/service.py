@@ -26,6 +26,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from kmstwist.audit.aside.access import StoreAccess
 from kmstwist.audit.central.forward import Forwarder, register, target_name, unregister_others
 from kmstwist.audit.central.salt import OWN_CURE, join
 from kmstwist.audit.engine import (
@@ -143,12 +144,10 @@ class AuditService(Service):
         self._clock = cast(IReactorTime, reactor)
         self._now = now
         self._pool = Threads(minthreads=1, maxthreads=1, name="audit-write")
-        #: Runs a blocking function in the writer's thread; what is given to it runs in its order.
-        self._in_thread: Callable[..., Deferred[Any]] = partial(
-            deferToThreadPool, cast(IReactorFromThreads, reactor), self._pool
-        )
         self._storage = Storage(settings.store, settings.busy_timeout, self._opened)
         self._storage.at_leisure = settings.forwards
+        thread = partial(deferToThreadPool, cast(IReactorFromThreads, reactor), self._pool)
+        self._access = StoreAccess(self._storage, reactor, thread, settings.busy_timeout)
         self._privacy: Privacy | None = None
         self._next_try, self._tries = 0.0, 0
         self._loops: list[tuple[LoopingCall, Deferred[Any]]] = []
@@ -156,8 +155,8 @@ class AuditService(Service):
         self.writer = AuditWriter(
             self._storage.insert,
             clock=self._clock,
-            in_thread=self._in_thread,
-            prepare=self._storage.prepared,
+            in_thread=self._access.run,
+            commit=self._access.commit,
             on_failure=settings.on_failure,
             gather=settings.gather,
             batch=settings.batch,
@@ -173,7 +172,7 @@ class AuditService(Service):
 
     def remember_strangers(self, domain: str, found: Sequence[Sighting]) -> None:
         """Store whom the watch found in a domain, for the report. What cannot be stored is logged, and left out."""
-        stored = self._in_thread(self._remember, domain, found, int(self._now() * 1000))
+        stored = self._access.run(self._remember, domain, found, int(self._now() * 1000))
         stored.addErrback(self._strangers_failed)
 
     def _remember(self, domain: str, found: Sequence[Sighting], at: int) -> None:
@@ -240,8 +239,8 @@ class AuditService(Service):
         await self.writer.stop(self.settings.drain)
         if self.forwarder is not None:
             # The writer's thread is free by now, and joining the other must not hold the reactor.
-            await self._in_thread(self.forwarder.stop)
-        await self._in_thread(self._storage.close)
+            await self._access.run(self.forwarder.stop)
+        await self._access.run(self._storage.close)
         self._pool.stop()
 
     # -- the store, in the writer's thread
@@ -272,9 +271,10 @@ class AuditService(Service):
 
     def _watch(self) -> Deferred[None]:
         """Look at the store, and open it if it is not open."""
+        self._access.tick()
         if self._storage.engine is None and self._clock.seconds() < self._next_try:
             return succeed(None)
-        return self._in_thread(self._keep).addCallbacks(self._kept, self._not_kept)
+        return self._access.run(self._keep).addCallbacks(self._kept, self._not_kept)
 
     def _keep(self) -> bool:
         opened = self._storage.keep()
@@ -308,7 +308,7 @@ class AuditService(Service):
         steps = prune(engine, limits, int(self._now() * 1000), outcome=outcome)
         deleted = 0
         try:
-            while self.running and (rows := await self._in_thread(partial(next, steps, None))) is not None:
+            while self.running and (rows := await self._access.run(partial(next, steps, None))) is not None:
                 deleted += rows
                 breath: Deferred[None] = Deferred()
                 self._clock.callLater(RETENTION_BREATH, breath.callback, None)

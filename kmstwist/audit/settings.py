@@ -15,7 +15,7 @@ from kmstwist.problem import WrongValue
 from kmstwist.sections import Section
 
 #: Seconds, records in a batch, and records that wait at most.
-GATHER = 0.003
+GATHER = 0.0
 BATCH = 2000
 QUEUE = 100_000
 
@@ -77,7 +77,9 @@ class AuditSection(Section):
         examples=[2048],
     )
     gather: Annotated[float, Field(ge=0, le=1)] = Field(
-        GATHER, description="Seconds in which records are gathered to be stored together, while many come."
+        GATHER,
+        description="Seconds in which records are gathered to be stored together, while many come. With 0, those that "
+        "came meanwhile are stored as soon as the store is free.",
     )
     batch: Annotated[int, Field(ge=1, le=100_000)] = Field(BATCH, description="Records stored together at most.")
     queue: Annotated[int, Field(ge=1, le=10_000_000)] = Field(

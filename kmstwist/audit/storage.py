@@ -6,7 +6,7 @@ a second besides. A store that is lost is let go. It is opened anew as soon as t
 made anew, one that was replaced by a sound one is taken; one that was damaged stays where it is until somebody moves it
 away, or puts a sound one in its place.
 
-Everything here blocks. One thread uses it, but for `engine`, which any may read, and `prepared`, which does not block.
+Everything here blocks. One thread uses it, but for `engine`, which any may read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,7 +21,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 from twisted.logger import Logger
 
-from kmstwist.audit.aside.committer import Aside, FileLost
+from kmstwist.audit.aside.committer import Committer
 from kmstwist.audit.bulk import Statement
 from kmstwist.audit.engine import (
     StoreError,
@@ -36,7 +35,7 @@ from kmstwist.audit.engine import (
 )
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import Record
-from kmstwist.audit.store import commit_batch, insert_batch, insertions_of
+from kmstwist.audit.store import commit_batch, insert_batch
 from kmstwist.audit.storefile import StoreFile
 from kmstwist.audit.upkeep.inside import Inside, faults_of
 from kmstwist.logevents import AUDIT_STORE_LOST, AUDIT_STORE_OPENED
@@ -64,8 +63,7 @@ class Storage:
         self._pause = 0
         #: The damaged file that was examined last, when it had changed last, and what was found.
         self._damaged: tuple[tuple[int, int, int], str] | None = None
-        #: Commits batches while many come.
-        self.aside = Aside(busy_timeout)
+        self._committer: Committer | None = None
         self.engine: Engine | None = None
 
     def open(self) -> Engine:
@@ -96,28 +94,14 @@ class Storage:
             AUDIT_STORE_OPENED.emit(self.log, store=self._store)
         return engine
 
-    def prepared(self, batch: Sequence[Record]) -> Callable[[], int]:
-        """What inserts a batch, with all done that need not wait for the store: this is for the reactor's thread."""
-        return partial(self.insert, batch, statements=insertions_of(batch))
-
     def insert(
         self, batch: Sequence[Record], *, again: bool = False, statements: Sequence[Statement] | None = None
     ) -> int:
         """Commit a batch, as `store.insert_batch` does, to a store that is still there afterwards.
 
         Raises as that does; StoreLost for a store that is not, StoreError for one that cannot be opened. `statements`
-        are the batch's `insertions_of`, where they have been made: such a batch may be committed by a process aside.
+        are the batch's `insertions_of`, where they have been made.
         """
-        file = self._file
-        if file is not None and statements is not None and not again and self.engine is not None:
-            try:
-                stored = self.aside.commit(sqlite_path(self.engine), file.identity, len(batch), statements)
-            except FileLost:
-                # It looks at the file as is done here, and last looked later.
-                self._lose(file.fault() or "was truncated or overwritten")
-            if stored:
-                return len(batch)
-            again = stored is not None
         self.look()
         engine = self.engine or self.open()
         number = insert_batch(engine, batch, again=True) if again else commit_batch(engine, batch, statements)
@@ -139,12 +123,28 @@ class Storage:
             # A log whose order is broken is lost at the next start, from there on, however sound its pages.
             self._empty_log(self.engine)
 
+    def lose(self) -> NoReturn:
+        """Let go of a store that the process aside found lost. Raises StoreLost."""
+        assert self._file is not None
+        self._lose(self._file.fault() or "was truncated or overwritten")
+
+    def start_committer(self) -> Committer | None:
+        """Start the process that commits batches to this store, where there is one. Raises OSError."""
+        if self._file is None or self.engine is None:
+            return None
+        self._committer = Committer(sqlite_path(self.engine), self._file.identity, self._busy_timeout)
+        return self._committer
+
+    def end_committer(self) -> int | None:
+        """Have no such process, and no connection of one to the store; its exit status, where there was one."""
+        committer, self._committer = self._committer, None
+        return None if committer is None else committer.end()
+
     def keep(self) -> bool:
         """Look, and open the store if there is none open; whether it was opened. Raises StoreError if it cannot be.
 
         To be called once a second.
         """
-        self.aside.tick()
         self._pause = max(0, self._pause - 1)
         # What was lost may be opened anew at once.
         with suppress(StoreLost):
@@ -158,7 +158,7 @@ class Storage:
     def close(self) -> None:
         """Let go of the store."""
         # First: the last that has it open puts the log into the file, and that is to be this process.
-        self.aside.end()
+        self.end_committer()
         engine, self.engine = self.engine, None
         if engine is not None:
             engine.dispose()
@@ -175,7 +175,7 @@ class Storage:
         assert self.engine is not None
         assert self._file is not None
         engine = self.engine
-        self.aside.end()
+        self.end_committer()
         if self._file.without_log and not self._file.elsewhere and not self._empty_log(engine):
             # What was committed last is only in the log that is open here.
             raise StoreUnavailable(f"the audit store {self._store} {fault}; it is saved when nobody reads the store")

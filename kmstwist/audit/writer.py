@@ -38,8 +38,8 @@ from kmstwist.logevents import (
 )
 from kmstwist.pacing.waits import doubled
 
-# Records of a batch after which the next one is gathered. A batch costs as much as some ten records; few clients gain
-# nothing by waiting for each other, and with 64 at once it costs a fifth of a conversation's time not to.
+# Records of a batch after which the next one is gathered, where that is configured. Few clients gain nothing by waiting
+# for each other.
 BUSY = 8
 RETRY_FIRST, RETRY_MOST = 0.5, 30.0
 ALARM_EVERY = 60.0
@@ -66,10 +66,10 @@ Entry = tuple[Record, "Deferred[None] | None"]
 class AuditWriter:
     """Collects records into batches and has them committed.
 
-    `insert` stores a batch; `prepare` makes what stores one for the first time; `in_thread` runs either in the one
-    thread that writes. The public numbers are for metrics: records `committed`, `failures` of batches,
-    records `dropped` because the queue was full, `refused` by policy, and `rejected` because the store cannot hold what
-    they say; `failing` while the store does not work.
+    `insert` stores a batch, and `in_thread` runs it in the one thread that writes; `commit` stores one for the first
+    time, where that is done in another way. The public numbers are for metrics: records `committed`, `failures` of
+    batches, records `dropped` because the queue was full, `refused` by policy, and `rejected` because the store cannot
+    hold what they say; `failing` while the store does not work.
     """
 
     log = Logger()
@@ -80,14 +80,14 @@ class AuditWriter:
         *,
         clock: IReactorTime,
         in_thread: InThread,
-        prepare: Callable[[Sequence[Record]], Callable[[], int]] | None = None,
+        commit: Callable[[Sequence[Record]], Deferred[Any]] | None = None,
         on_failure: OnFailure = OnFailure.SERVE,
         gather: float = GATHER,
         batch: int = BATCH,
         queue: int = QUEUE,
     ) -> None:
         self._insert = insert
-        self._prepare = prepare or (lambda batch: partial(insert, batch))
+        self._commit_first = commit or partial(in_thread, insert)
         self._clock = clock
         self._in_thread = in_thread
         self._on_failure = on_failure
@@ -211,7 +211,7 @@ class AuditWriter:
                 return
 
     async def _commit(self, records: list[Record], again: bool) -> None:
-        await self._in_thread(partial(self._insert, records, again=True) if again else self._prepare(records))
+        await (self._in_thread(partial(self._insert, records, again=True)) if again else self._commit_first(records))
         self.committed += len(records)
 
     async def _store_apart(self, batch: list[Entry], error: Exception) -> None:

@@ -14,20 +14,30 @@ from tests.waiting import PATIENCE
 #: Stores batches in its own thread, and then by the process aside; says so after each.
 _PROGRAM = """
 import os, sys
-from kmstwist.audit.aside.committer import LARGE
-from kmstwist.audit.storage import Storage
-from tests.audit.making import START, opaque
+from pathlib import Path
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import react
+from kmstwist.audit.aside.access import MANY
+from tests.audit.busy import Busy
 
-storage = Storage(sys.argv[1], 1.0, lambda engine: None)
-storage.open()
-at = START
-while storage.aside.committed < 5:
-    before = storage.aside.committed
-    batch = [opaque(at + number) for number in range(LARGE)]
-    at += LARGE
-    storage.prepared(batch)()
-    os.write(1, b"aside\\n" if storage.aside.committed > before else b"here\\n")
-storage.close()
+async def store():
+    busy = Busy(Path(sys.argv[1]))
+    aside = 0
+    while aside < 5:
+        # As many in a second as have the process started.
+        for _ in range(MANY):
+            before = busy.access.stored_aside
+            await busy.store(busy.batch(1))
+            by_the_process = busy.access.stored_aside > before
+            aside += by_the_process
+            os.write(1, b"aside\\n" if by_the_process else b"here\\n")
+            if aside == 5:
+                break
+        busy.access.tick()
+    await busy.close()
+    busy.pool.stop()
+
+react(lambda reactor: ensureDeferred(store()))
 """
 _SYNC = re.compile(r"\bf(?:data)?sync\(\d+<[^>]*/audit\.sqlite-wal>")
 _SAID = re.compile(r'\bwrite\(1<[^>]*>, "(here|aside)\\n"')
@@ -38,7 +48,7 @@ def test_each_batch_has_been_synced_before_its_calls_are_answered(tmp_path: Path
     trace = tmp_path / "trace"
     strace = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync,write", "-o", str(trace)]
     done = subprocess.run(
-        [*strace, sys.executable, "-c", _PROGRAM, str(tmp_path / "audit.sqlite")],
+        [*strace, sys.executable, "-c", _PROGRAM, str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=PATIENCE,

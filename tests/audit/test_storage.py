@@ -121,7 +121,7 @@ def test_a_store_that_is_taken_away_while_a_batch_is_committed_holds_none_of_its
     event.listen(storage.engine, "checkout", lambda *_: harm(path), once=True)
     batch = [opaque(START + DAY)]
     with pytest.raises(StoreLost):
-        storage.prepared(batch)()
+        storage.insert(batch)
     assert storage.insert(batch, again=True) == 1
     assert count(path) == 1
 

@@ -1,0 +1,205 @@
+"""Access to the store, for one at a time: the writer's thread, or a process aside while many records come.
+
+Why a process. SQLite's driver takes the interpreter's lock a few times for each statement, and a thread that asks for
+it beside a reactor that works waits each time, and the reactor with it: some 45 times for a batch. Another process has
+a lock of its own; the reactor sends it a batch and hears one byte.
+
+Why not always. It takes memory, and a server that is asked now and then gains nothing from it. So it is there while
+many records come, and can be done without at every moment: what it did not store, the thread stores.
+"""
+
+from __future__ import annotations
+
+import marshal
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from kmstwist.audit.aside import process
+from kmstwist.audit.aside.committer import Committer
+from kmstwist.audit.bulk import Statement
+from kmstwist.audit.records import Record
+from kmstwist.audit.storage import Storage, StoreLost
+from kmstwist.audit.store import insertions_of
+from kmstwist.logevents import AUDIT_ASIDE_ENDED
+from kmstwist.reactor import Reactor
+from kmstwist.transport.sending import Sender
+
+#: Records within a second for which a process is started.
+MANY: Final = 200
+#: Seconds without as many after which it ends; and after which another may be started in place of one that failed.
+STAYS: Final = 60
+#: Seconds that it may take to answer beside those for another process's lock: a stopped one never does.
+HANGS: Final = 10.0
+
+
+class StoreAccess:
+    """Has the store used by one at a time, in the order of the calls.
+
+    `thread` runs a blocking function in the writer's thread; `patience` is SQLite's, in seconds. All methods are for
+    the reactor's thread.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, storage: Storage, reactor: Reactor, thread: Callable[..., Deferred[Any]], patience: float
+    ) -> None:
+        self._storage = storage
+        self._reactor = reactor
+        self._thread = thread
+        self._patience = patience
+        self._turn = DeferredLock()
+        self._channel: _Channel | None = None
+        #: Records in this second, and the seconds since there were many.
+        self._records = 0
+        self._quiet = 0
+        #: Seconds to go until a process may be started.
+        self._pause = 0
+        #: How many records such processes have stored.
+        self.stored_aside = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The process that is there."""
+        return None if self._channel is None else self._channel.committer.pid
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Run a blocking function that uses the store in the writer's thread; fires with its result."""
+        done: Deferred[Any] = self._turn.run(self._thread, function, *arguments)
+        return done
+
+    def commit(self, batch: Sequence[Record]) -> Deferred[Any]:
+        """Commit a batch; fires when it is on the disk, fails as `Storage.insert` does."""
+        # Made here, so that whoever commits it has nearly nothing to do but to wait for SQLite.
+        done: Deferred[Any] = self._turn.run(self._commit, batch, insertions_of(batch))
+        return done
+
+    def _commit(self, batch: Sequence[Record], statements: Sequence[Statement]) -> Deferred[Any]:
+        self._records += len(batch)
+        channel = self._channel
+        if channel is not None and channel.ready:
+            try:
+                message = marshal.dumps(list(statements))
+            except ValueError:
+                # Not every value can be sent; SQLite's driver may take it.
+                pass
+            else:
+                return channel.ask(message).addBoth(self._answered, batch)
+        return self._thread(self._storage.insert, batch, statements=statements)
+
+    def _answered(self, said: bytes | Failure, batch: Sequence[Record]) -> Deferred[Any] | None:
+        if said == process.STORED:
+            self.stored_aside += len(batch)
+            return None
+        if said == process.LOST:
+            # It looks at the file as the server does, and looked last.
+            return self._thread(self._storage.lose)
+        # If it ended, the batch may be stored; if it could not store it, the thread learns why.
+        return self._thread(self._storage.insert, batch, again=True)
+
+    # -- the process
+
+    def tick(self) -> None:
+        """A second has gone by: start a process where many records came, end it where few do, or where it hangs."""
+        many, self._records = self._records >= MANY, 0
+        self._quiet = 0 if many else self._quiet + 1
+        self._pause = max(0, self._pause - 1)
+        channel = self._channel
+        if channel is None:
+            if many and not self._pause:
+                # For as long as it takes: none may be started besides.
+                self._pause = STAYS
+                self.run(self._storage.start_committer).addCallbacks(self._started, self._not_started)
+        elif channel.asked_at is not None:
+            if self._reactor.seconds() - channel.asked_at > self._patience + HANGS:
+                channel.hung = True
+                channel.committer.kill()
+        elif self._quiet >= STAYS:
+            self.run(self._storage.end_committer)
+
+    def _started(self, committer: Committer | None) -> None:
+        self._pause = 0
+        if committer is not None:
+            channel = self._channel = _Channel(committer, self._reactor.seconds, self._ready, self._gone)
+            factory = ServerFactory()
+            factory.protocol = lambda: channel
+            self._reactor.adoptStreamConnection(committer.channel.fileno(), socket.AF_UNIX, factory)
+
+    def _not_started(self, failure: Failure) -> None:
+        failure.trap(OSError)
+        self._failed(None, str(failure.value))
+
+    def _ready(self, channel: _Channel) -> None:
+        """It has opened the file. Take it where that is still the server's, as one more look shows."""
+
+        def taken(_: object) -> None:
+            channel.ready = True
+
+        self.run(self._storage.look).addCallbacks(taken, lambda failure: failure.trap(StoreLost))
+
+    def _gone(self, channel: _Channel) -> None:
+        self._channel = None
+        if not channel.committer.told_to_end:
+            ended = self._thread(self._storage.end_committer)
+            ended.addCallback(self._failed, "it hung" if channel.hung else "it ended")
+
+    def _failed(self, status: int | None, detail: str) -> None:
+        self._pause = STAYS
+        AUDIT_ASIDE_ENDED.emit(self.log, status=status, detail=detail)
+
+
+class _Channel(Protocol):
+    """The socket to a process aside: a batch is sent, one byte comes back."""
+
+    def __init__(
+        self,
+        committer: Committer,
+        seconds: Callable[[], float],
+        opened: Callable[[_Channel], None],
+        gone: Callable[[_Channel], None],
+    ) -> None:
+        self.committer = committer
+        self._seconds = seconds
+        self._opened = opened
+        self._gone = gone
+        self._sender: Sender | None = None
+        self._answer: Deferred[bytes] | None = None
+        #: When it was asked what it has not answered yet.
+        self.asked_at: float | None = None
+        #: Whether it takes batches, and whether it was killed because it did not answer.
+        self.ready = False
+        self.hung = False
+
+    def connectionMade(self) -> None:
+        """Have it sent to."""
+        self._sender = Sender(self.transport)
+
+    def ask(self, message: bytes) -> Deferred[bytes]:
+        """Send a batch; fires with what the process says of it, fails if it ends."""
+        assert self._sender is not None
+        answer: Deferred[bytes] = Deferred()
+        self._answer, self.asked_at = answer, self._seconds()
+        self._sender.send(message)
+        return answer
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take its byte."""
+        answer, self._answer, self.asked_at = self._answer, None, None
+        if answer is None:
+            self._opened(self)
+        else:
+            answer.callback(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It ended, by itself or because it was told to."""
+        self.ready = False
+        answer, self._answer, self.asked_at = self._answer, None, None
+        self._gone(self)
+        if answer is not None:
+            answer.errback(reason)

@@ -1,0 +1,60 @@
+"""A store to which as many records come as have the process aside started."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from kmstwist.audit.aside.access import MANY, StoreAccess
+from kmstwist.audit.records import Record
+from kmstwist.audit.storage import Storage
+from tests.audit.making import START, opaque
+from tests.reactors import reactor
+
+BATCH = 24
+
+
+class Busy:
+    """A store to which as many records come as have the process started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "audit.sqlite"
+        self.storage = Storage(str(self.path), 0.05, lambda _engine: None)
+        self.storage.open()
+        self.pool = ThreadPool(1, 1)
+        self.pool.start()
+        self.access = StoreAccess(self.storage, reactor, partial(deferToThreadPool, reactor, self.pool), 0.05)
+        self.stored = 0
+
+    def batch(self, number: int = BATCH) -> list[Record]:
+        self.stored += number
+        return [opaque(START + self.stored + at) for at in range(number)]
+
+    async def store(self, batch: list[Record] | None = None) -> None:
+        """Have a batch stored as the server has."""
+        await self.access.commit(self.batch() if batch is None else batch)
+
+    async def until_there(self) -> int:
+        """Store batches until the process does; its pid."""
+        before = self.access.stored_aside
+        await self.store(self.batch(MANY))
+        self.access.tick()
+        while self.access.stored_aside == before:
+            await self.store()
+        assert self.access.pid is not None
+        return self.access.pid
+
+    async def until_gone(self) -> None:
+        """Wait until the server knows that there is no such process."""
+        while self.access.pid is not None:
+            await deferLater(reactor, 0.01)
+        await self.access.run(lambda: None)
+
+    def close(self) -> Deferred[None]:
+        """End as the server does."""
+        return self.access.run(self.storage.close)
