@@ -243,11 +243,11 @@ def test_bad_input_gets_its_answer_and_one_log_line_with_its_reason(
     assert [line["reason"] for line in lab.all_conversations() if line["port"] == port] == [case.reason]
 
 
-def test_a_request_in_fragments_is_refused_beyond_the_configured_size(
+def test_requests_in_fragments_are_refused_beyond_the_configured_size_each_and_all_together(
     start_server: StartServer, tmp_path: Path
 ) -> None:
     config = tmp_path / "kmstwist.toml"
-    config.write_text("[server.limits]\nrequest_bytes = 2000\n")
+    config.write_text("[server.limits]\nrequest_bytes = 2000\nreassembly_bytes = 1900\n")
     server = start_server(f"--config={config}")
     with server.connect() as connection:
         connection.sendall(BIND + encode(Request(2, 0, 0, bytes(1500), flags=FIRST_FRAG)))
@@ -257,6 +257,11 @@ def test_a_request_in_fragments_is_refused_beyond_the_configured_size(
     assert last.status == DENIED
     line = server.conversation(reason="rpc-request-too-large")
     assert line["detail"] == "the request has reached 2001 bytes, 2000 are allowed"
+    half = BIND + encode(Request(2, 0, 0, bytes(1000), flags=FIRST_FRAG))
+    with server.connect() as one, server.connect() as other:
+        one.sendall(half)
+        other.sendall(half)
+        assert server.wait_for("the requests in fragments of all connections have reached 1900 bytes")
 
 
 def test_half_open_connections_are_closed_in_time_in_bounded_memory_while_others_are_served(
