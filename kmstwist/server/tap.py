@@ -97,7 +97,9 @@ _LOADED_LATER = (
     "kmstwist.process.workers.supervisor",
     "kmstwist.server.collecting",
     "kmstwist.transport.lookups",
+    "kmstwist.web.passwords",
     "kmstwist.web.service",
+    "kmstwist.web.site",
 )
 
 

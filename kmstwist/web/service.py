@@ -1,27 +1,51 @@
-"""The site's listener in the service tree."""
+"""The site's listener in the service tree.
+
+The site itself is made when somebody asks it, or a moment after the start: all that it is made of takes 0.15 s to load,
+in which KMS clients would be kept waiting.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from kmstwist.addresses import HostPort
 from kmstwist.clock import now
 from kmstwist.logevents import WEB
 from kmstwist.reactor import Reactor
-from kmstwist.startup import StartupError
-from kmstwist.web.asking import Store
-from kmstwist.web.passwords import PasswordFileError, load_users
+from kmstwist.startup import StartupError, put_aside
 from kmstwist.web.settings import WebSettings, web_address
-from kmstwist.web.site import CONNECTIONS, make_site
-from kmstwist.web.watch import Source
+
+if TYPE_CHECKING:
+    from kmstwist.web.asking import Store
+    from kmstwist.web.site import StatusSite
+    from kmstwist.web.watch import Source
+
+#: Seconds after the start at which the site begins to be loaded.
+_SOON = 0.3
+#: What is loaded one after the other, so that clients are answered in between.
+_PARTS = (
+    "twisted.web.server",
+    "prometheus_client.twisted",
+    "kmstwist.web.asking",
+    "kmstwist.web.passwords",
+    "kmstwist.audit.reports.catalogue",
+    "kmstwist.web.views.catalogue",
+    "kmstwist.audit.reports.render",
+    "kmstwist.web.rendering",
+    "kmstwist.web.site",
+)
 
 
 class WebService(Service):
@@ -42,14 +66,14 @@ class WebService(Service):
         """
         assert settings.listen is not None
         self._address = web_address(settings.listen)
-        try:
-            users = None if settings.users is None else load_users(Path(settings.users))
-        except PasswordFileError as error:
-            raise StartupError.of(error, "[web] users") from None
+        self._users = None if settings.users is None else _users(Path(settings.users))
         try_address(self._address)
-        self._guarded = users is not None
-        self._site = make_site(source, now, users, store, counted=counted, notice=settings.notice, reactor=reactor)
-        self._site.most = CONNECTIONS if most is None else most
+        self._notice = settings.notice
+        self._source, self._store, self._counted = source, store, counted
+        self._most = most
+        self._site: StatusSite | None = None
+        self._parts: Iterator[str] = iter(_PARTS)
+        self._loading: IDelayedCall | None = None
         self._reactor = reactor
         self._log = Logger(namespace="kmstwist.web")
         self.port: Any = None
@@ -59,20 +83,49 @@ class WebService(Service):
         super().privilegedStartService()
         address = self._address
         try:
-            # The interface asks for factories of one kind of protocol; Twisted's own sites have several.
-            site: Any = self._site
-            self.port = self._reactor.listenTCP(address.port, site, interface=address.host)
+            self.port = self._reactor.listenTCP(address.port, _Door(self), interface=address.host)
         except CannotListenError as error:
             raise _not_had(address, error.socketError) from None
 
     def startService(self) -> None:
         """Say where it is."""
         super().startService()
-        self._site.begin()
+        self._loading = self._reactor.callLater(_SOON, self._load)
         if self.port is not None:
             host: Any = self.port.getHost()
             name = f"[{host.host}]" if ":" in host.host else host.host
-            WEB.emit(self._log, url=f"http://{name}:{host.port}/", users="yes" if self._guarded else "no")
+            WEB.emit(self._log, url=f"http://{name}:{host.port}/", users="no" if self._users is None else "yes")
+
+    def _load(self) -> None:
+        """Load what the site is made of, a part at a time, and then make it."""
+        self._loading = None
+        if self._site is not None:
+            return
+        if (part := next(self._parts, None)) is None:
+            self.site()
+            put_aside()
+        else:
+            import_module(part)
+            self._loading = self._reactor.callLater(0, self._load)
+
+    def site(self) -> StatusSite:
+        """The site; it is made when it is asked for first, and looks at the server every few seconds from then on."""
+        if self._site is None:
+            from kmstwist.web.site import CONNECTIONS, make_site
+
+            self._site = site = make_site(
+                self._source,
+                now,
+                self._users,
+                self._store,
+                counted=self._counted,
+                notice=self._notice,
+                reactor=self._reactor,
+            )
+            site.most = CONNECTIONS if self._most is None else self._most
+            site.doStart()
+            site.begin()
+        return self._site
 
     def pause(self) -> None:
         """Accept nothing; new clients wait in the kernel's queue."""
@@ -87,12 +140,40 @@ class WebService(Service):
     def stopService(self) -> Deferred[None] | None:
         """Close the port."""
         super().stopService()
-        self._site.end()
+        if self._loading is not None:
+            self._loading.cancel()
+            self._loading = None
+        if self._site is not None:
+            self._site.end()
+            self._site.doStop()
         if self.port is None:
             return None
         port, self.port = self.port, None
         stopped: Deferred[None] | None = port.stopListening()
         return stopped
+
+
+class _Door(ServerFactory):
+    """What is behind the port: the site, which may not be there yet."""
+
+    noisy = False
+
+    def __init__(self, service: WebService) -> None:
+        self._service = service
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Have the site take a connection."""
+        return self._service.site().buildProtocol(addr) if self._service.running else None
+
+
+def _users(file: Path) -> dict[str, str]:
+    """The names in the file of users, with their hashes. Raises `StartupError`."""
+    from kmstwist.web.passwords import PasswordFileError, load_users
+
+    try:
+        return load_users(file)
+    except PasswordFileError as error:
+        raise StartupError.of(error, "[web] users") from None
 
 
 def try_address(address: HostPort) -> None:

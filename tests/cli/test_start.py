@@ -17,6 +17,7 @@ from kmstwist.cli.lab.lab import lab
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.main import kmstwist
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey
+from tests.ports import free_port
 
 _RUN = """
 import contextlib, io, sys
@@ -124,7 +125,8 @@ _UNASKED = {
     ("options", "unasked"),
     [
         ([], {"kmstwist.gateway.service", "kmstwist.transport.connection"}),
-        (["--upstream=127.0.0.1:9"], {"Crypto", "kmstwist.lab.host"}),
+        # It loads its site when it listens already.
+        (["--upstream=127.0.0.1:9", f"--web=127.0.0.1:{free_port()}"], {"Crypto", "kmstwist.lab.host"}),
     ],
     ids=["lab", "gateway"],
 )
