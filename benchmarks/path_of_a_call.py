@@ -1,15 +1,16 @@
 """The way of one activation through the program: which files it enters, and how often it moves from one to another.
 
-    python -m benchmarks.path_of_a_call [--files] [--moves] [--no-audit] [--whole]
+    python -m benchmarks.path_of_a_call [--files] [--moves] [--no-audit] [--whole] [--load]
 
 A gateway with everything on (audit, admission, counters, log) runs in this process, made by `makeService` as twistd
 makes it. Before it is a client with a blocking socket, behind it a host that answers from memory; both are threads that
 enter no file of the program. The gateway has answered a few calls when activations are counted: each from the request
 on a bound connection to its answer, and the connection's end, when its line is written; with `--whole` the whole
-conversation, connection and bind included. The shortest way of some is reported: into the others fell a look at the
-store or at the descriptors, which come by the clock. What is counted are the calls of Python functions in files of the
-package, in the reactor's thread and in the audit's: the files they are in, and how often a call is in another file than
-the call before it in its thread.
+conversation, connection and bind included. With `--load` it has answered so many before that a process aside commits
+the records, as it does for a busy server; what that process does is not counted. The shortest way of some is reported:
+into the others fell a look at the store or at the descriptors, which come by the clock. What is counted are the calls
+of Python functions in files of the package, in the reactor's thread and in the audit's: the files they are in, and how
+often a call is in another file than the call before it in its thread.
 
 Fewer files and moves are easier to read, and each move is a call that costs time.
 """
@@ -22,6 +23,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -41,6 +43,8 @@ from kmstwist.telemetry.lines import FORMATTERS, FloodLimit, LineObserver
 FILES, MOVES = 20, 55
 _PACKAGE = str(Path(kmstwist.__file__).parent) + os.sep
 _WARM_UP, _COUNTED = 20, 5
+#: Seconds of requests after which a process aside commits their records.
+_BUSY = 5.0
 
 
 class Way:
@@ -81,7 +85,7 @@ class Way:
         return sum(before != after for steps in self.steps.values() for before, after in pairwise(steps))
 
 
-def walk(*, audit: bool = True, whole: bool = False) -> Way:
+def walk(*, audit: bool = True, whole: bool = False, load: bool = False) -> Way:
     """The way of one activation through a gateway that runs here. Once a process: it runs the reactor."""
     reactor: Any = _reactor
     way = Way()
@@ -111,6 +115,8 @@ def walk(*, audit: bool = True, whole: bool = False) -> Way:
         def client() -> None:
             sys.setprofile(None)
             try:
+                if load:
+                    _keep_busy(port)
                 for turn in range(_WARM_UP + _COUNTED):
                     counted = turn >= _WARM_UP
                     way.on = counted and whole
@@ -145,6 +151,28 @@ def walk(*, audit: bool = True, whole: bool = False) -> Way:
     return min(ways, key=lambda one: sum(one.files.values()))
 
 
+def _keep_busy(port: int) -> None:
+    """Ask, as some clients at once, until a process aside commits what is asked."""
+
+    def ask() -> None:
+        sys.setprofile(None)
+        until = time.monotonic() + _BUSY
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
+            peer.sendall(BIND)
+            receive_pdu(peer)
+            while time.monotonic() < until:
+                peer.sendall(REQUEST)
+                receive_pdu(peer)
+
+    clients = [threading.Thread(target=ask) for _ in range(8)]
+    for each in clients:
+        each.start()
+    for each in clients:
+        each.join()
+    if not any(Path(f"/proc/self/task/{task}/children").read_text() for task in os.listdir("/proc/self/task")):
+        raise RuntimeError("this machine is too busy: no process aside was started")
+
+
 def main() -> None:
     """Print the sums, and with `--files` the files with their calls."""
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
@@ -152,8 +180,9 @@ def main() -> None:
     arguments.add_argument("--moves", action="store_true", help="list the calls in their order, a line for each move")
     arguments.add_argument("--no-audit", action="store_true", help="with the audit off")
     arguments.add_argument("--whole", action="store_true", help="connection and bind, too")
+    arguments.add_argument("--load", action="store_true", help="while a process aside commits the records")
     chosen, _ = arguments.parse_known_args()
-    way = walk(audit=not chosen.no_audit, whole=chosen.whole)
+    way = walk(audit=not chosen.no_audit, whole=chosen.whole, load=chosen.load)
     files = way.files
     if chosen.files:
         for file, calls in sorted(files.items()):

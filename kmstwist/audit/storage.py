@@ -22,7 +22,6 @@ from sqlalchemy.exc import DBAPIError
 from twisted.logger import Logger
 
 from kmstwist.audit.aside.committer import Committer
-from kmstwist.audit.bulk import Statement
 from kmstwist.audit.engine import (
     StoreError,
     StoreUnavailable,
@@ -94,17 +93,14 @@ class Storage:
             AUDIT_STORE_OPENED.emit(self.log, store=self._store)
         return engine
 
-    def insert(
-        self, batch: Sequence[Record], *, again: bool = False, statements: Sequence[Statement] | None = None
-    ) -> int:
+    def insert(self, batch: Sequence[Record], *, again: bool = False) -> int:
         """Commit a batch, as `store.insert_batch` does, to a store that is still there afterwards.
 
-        Raises as that does; StoreLost for a store that is not, StoreError for one that cannot be opened. `statements`
-        are the batch's `insertions_of`, where they have been made.
+        Raises as that does; StoreLost for a store that is not, StoreError for one that cannot be opened.
         """
         self.look()
         engine = self.engine or self.open()
-        number = insert_batch(engine, batch, again=True) if again else commit_batch(engine, batch, statements)
+        number = insert_batch(engine, batch, again=True) if again else commit_batch(engine, batch)
         self.look()
         return number
 

@@ -80,11 +80,7 @@ def _is_opaque(record: Record) -> bool:
 
 
 def insertions_of(batch: Sequence[Record]) -> list[Statement]:
-    """The statements that store a batch, with all its sums, by SQLite's driver.
-
-    They are made in the reactor's thread, so that the writer's has nearly nothing to do but to wait for SQLite: two
-    threads that both want the interpreter's lock hand it to and fro, twice for each conversation.
-    """
+    """The statements that store a batch, with all its sums, by SQLite's driver."""
     statements = []
     for opaque, some in groupby(batch, _is_opaque):
         if opaque:
@@ -94,13 +90,14 @@ def insertions_of(batch: Sequence[Record]) -> list[Statement]:
     return statements + sums.additions(batch)
 
 
-def commit_batch(engine: Engine, batch: Sequence[Record], statements: Sequence[Statement] | None = None) -> int:
-    """As `insert_batch` to an SQLite store; raises the same errors. `statements` are its `insertions_of`."""
+def commit_batch(engine: Engine, batch: Sequence[Record]) -> int:
+    """As `insert_batch` to an SQLite store; raises the same errors."""
+    statements = insertions_of(batch)
     connection = engine.raw_connection()
     try:
         driver = cast(sqlite3.Connection, connection.dbapi_connection)
         driver.execute("BEGIN IMMEDIATE")
-        for text, parameters in insertions_of(batch) if statements is None else statements:
+        for text, parameters in statements:
             driver.execute(text, parameters)
         driver.execute("COMMIT")
     except sqlite3.Error as error:

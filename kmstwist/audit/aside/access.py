@@ -2,7 +2,7 @@
 
 Why a process. SQLite's driver takes the interpreter's lock a few times for each statement, and a thread that asks for
 it beside a reactor that works waits each time, and the reactor with it: some 45 times for a batch. Another process has
-a lock of its own; the reactor sends it a batch and hears one byte.
+a lock of its own; the reactor sends it a batch's records, and hears one byte.
 
 Why not always. It takes memory, and a server that is asked now and then gains nothing from it. So it is there while
 many records come, and can be done without at every moment: what it did not store, the thread stores.
@@ -22,10 +22,9 @@ from twisted.python.failure import Failure
 
 from kmstwist.audit.aside import process
 from kmstwist.audit.aside.committer import Committer
-from kmstwist.audit.bulk import Statement
 from kmstwist.audit.records import Record
+from kmstwist.audit.rows import values_of
 from kmstwist.audit.storage import Storage, StoreLost
-from kmstwist.audit.store import insertions_of
 from kmstwist.logevents import AUDIT_ASIDE_ENDED
 from kmstwist.reactor import Reactor
 from kmstwist.transport.sending import Sender
@@ -76,22 +75,21 @@ class StoreAccess:
 
     def commit(self, batch: Sequence[Record]) -> Deferred[Any]:
         """Commit a batch; fires when it is on the disk, fails as `Storage.insert` does."""
-        # Made here, so that whoever commits it has nearly nothing to do but to wait for SQLite.
-        done: Deferred[Any] = self._turn.run(self._commit, batch, insertions_of(batch))
+        done: Deferred[Any] = self._turn.run(self._commit, batch)
         return done
 
-    def _commit(self, batch: Sequence[Record], statements: Sequence[Statement]) -> Deferred[Any]:
+    def _commit(self, batch: Sequence[Record]) -> Deferred[Any]:
         self._records += len(batch)
         channel = self._channel
         if channel is not None and channel.ready:
             try:
-                message = marshal.dumps(list(statements))
+                message = marshal.dumps(list(map(values_of, batch)))
             except ValueError:
                 # Not every value can be sent; SQLite's driver may take it.
                 pass
             else:
                 return channel.ask(message).addBoth(self._answered, batch)
-        return self._thread(self._storage.insert, batch, statements=statements)
+        return self._thread(self._storage.insert, batch)
 
     def _answered(self, said: bytes | Failure, batch: Sequence[Record]) -> Deferred[Any] | None:
         if said == process.STORED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -23,13 +24,12 @@ class Committer:
         self.channel.setblocking(False)
         #: Whether it was told to end: it does not by itself then.
         self.told_to_end = False
+        program = [sys.executable, "-I", "-S", str(Path(process.__file__).resolve())]
+        where = os.pathsep.join(filter(os.path.isabs, sys.path))
         with theirs:
             try:
                 self._process: subprocess.Popen[bytes] = subprocess.Popen(
-                    [
-                        *(sys.executable, "-I", "-S", str(Path(process.__file__).resolve())),
-                        *(str(store.absolute()), *map(str, identity), str(patience)),
-                    ],
+                    [*program, str(store.absolute()), *map(str, identity), str(patience), where],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                 )

@@ -1,20 +1,21 @@
 """The process that commits batches for a server: a program of its own, run as a file by `committer`.
 
-    python -I -S process.py STORE DEVICE INODE SECONDS
+    python -I -S process.py STORE DEVICE INODE SECONDS PATH
 
-Standard input is a socket. The server sends batches, each a list of statements with their parameters (`marshal`), and
-waits for one byte to each: whether the batch is on the disk, in the file of this device and inode, which is still the
+Standard input is a socket. The server sends batches, each a list of records as rows (`marshal`), and waits for one byte
+to each: whether the batch is on the disk, in the file of this device and inode, which is still the
 one at its place, and whole. Where it is not stored the server tries by itself, and learns why. SECONDS is how long
 another process's lock is waited for. The process ends when the server closes the socket, or ends itself, however that
 comes about; a server that is told to stop still has records to store, so that the signals that say so are nothing to
 this process.
 
-It loads what it needs and no more: neither Twisted nor SQLAlchemy.
+PATH is the server's `sys.path`, so that both are of one installation. Twisted is not loaded.
 """
 
 from __future__ import annotations
 
 import marshal
+import os
 import signal
 import socket
 import sqlite3
@@ -36,6 +37,8 @@ def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patienc
     """Commit what comes, until the other end is closed."""
     # Only here, where this file is run: the server has it anyway.
     from kmstwist.audit.aside.connecting import ANY, WRITING
+    from kmstwist.audit.rows import from_values
+    from kmstwist.audit.store import insertions_of
     from kmstwist.audit.storefile import StoreFile
 
     # Opened before SQLite opens it and closed after: see there.
@@ -49,10 +52,10 @@ def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patienc
         requests: Any = channel.makefile("rb")
         while True:
             try:
-                statements = marshal.load(requests)  # noqa: S302 - by the server that started this process, over a socket without a name
+                rows = marshal.load(requests)  # noqa: S302 - by the server that started this process, over a socket without a name
             except EOFError:
                 return
-            channel.sendall(_answer(file, store, statements))
+            channel.sendall(_answer(file, store, insertions_of([from_values(row) for row in rows])))
 
 
 def _answer(file: StoreFile, store: sqlite3.Connection, statements: list[tuple[str, tuple[Any, ...]]]) -> bytes:
@@ -82,7 +85,7 @@ def main(arguments: list[str]) -> None:
     """Run on standard input."""
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    path, device, inode, patience = arguments
+    path, device, inode, patience, _ = arguments
     with socket.socket(fileno=sys.stdin.fileno()) as channel:
         try:
             serve(channel, Path(path), (int(device), int(inode)), float(patience))
@@ -92,6 +95,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    # Run as a file, without what is installed: the standard library first, and then this package.
-    sys.path.append(str(Path(__file__).resolve().parents[3]))
+    sys.path[:] = sys.argv[5].split(os.pathsep)
     main(sys.argv[1:])
