@@ -38,6 +38,8 @@ def format_text(when: str, level: str, name: str, fields: Mapping[str, object]) 
     """One line of text: time, level, event, then `key=value` for every field that has a value."""
     line = f"{when} {level} {name}"
     for key, value in fields.items():
+        if value is None:
+            continue
         # The types of nearly all values come first: this runs twenty times for each call.
         kind = type(value)
         if kind is str:
@@ -47,7 +49,7 @@ def format_text(when: str, level: str, name: str, fields: Mapping[str, object]) 
             line += f" {key}={value:.1f}"
         elif kind is int:
             line += f" {key}={value}"
-        elif value is not None and value != "":
+        elif value != "":
             line += f" {key}={_shown(f'{value:.1f}' if isinstance(value, float) else str(value))}"
     return line
 

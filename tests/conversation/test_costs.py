@@ -16,7 +16,7 @@ from benchmarks.harness import calls
 from benchmarks.rpc_conversations import both_ends, conversation
 
 
-@pytest.mark.parametrize(("audit", "most"), [(False, 186), (True, 211)], ids=["no audit", "audit"])
+@pytest.mark.parametrize(("audit", "most"), [(False, 173), (True, 198)], ids=["no audit", "audit"])
 def test_a_conversation_through_a_gateway_makes_so_many_calls(tmp_path: Path, audit: bool, most: int) -> None:
     gateway = Gateway(tmp_path, audit=audit)
     # What is looked up or made once is there after the first clients.
@@ -26,7 +26,7 @@ def test_a_conversation_through_a_gateway_makes_so_many_calls(tmp_path: Path, au
     assert gateway.lines == 2 * AT_ONCE
 
 
-@pytest.mark.parametrize(("converse", "most"), [(conversation, 32), (both_ends, 48)], ids=["server", "both ends"])
+@pytest.mark.parametrize(("converse", "most"), [(conversation, 25), (both_ends, 38)], ids=["server", "both ends"])
 def test_the_associations_alone_make_so_many_calls(converse: Callable[[], bytes], most: int) -> None:
     converse()
     counted = calls(converse)

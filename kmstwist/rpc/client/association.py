@@ -22,6 +22,7 @@ from kmstwist.rpc.client.answers import (
     take_bind_ack,
     take_bind_nak,
     take_fault,
+    take_response,
     take_shutdown,
 )
 from kmstwist.rpc.client.core import ClientCore, ClientState
@@ -96,7 +97,7 @@ CLIENT: Final[Table[ClientState, type]] = Table(
         (_BINDING, PduError, _CLOSED, break_off_malformed),
         (_BINDING, ANY, _CLOSED, break_off),
         (_BOUND, AlterContextResp, SAME, take_alter_resp),
-        (_BOUND, Response, SAME, ClientCore.take_response),
+        (_BOUND, Response, SAME, take_response),
         (_BOUND, Fault, SAME, take_fault),
         (_BOUND, Shutdown, SAME, take_shutdown),
         (_BOUND, PduError, _CLOSED, break_off_malformed),

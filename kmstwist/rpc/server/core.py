@@ -11,14 +11,13 @@ from typing import Final
 from kmstwist.machine import Table, Trace
 from kmstwist.reasons import Reason
 from kmstwist.rpc import mgmt
-from kmstwist.rpc.endpoint import Endpoint
+from kmstwist.rpc.endpoint import Endpoint, encode_response, whole_request
 from kmstwist.rpc.fragments import PartialStub, cut
 from kmstwist.rpc.ndr import StubError
 from kmstwist.rpc.pdu import (
     DID_NOT_EXECUTE,
     HEADER_SIZE,
     MAX_FRAGMENT,
-    MAYBE,
     RESPONSE_HEADER_SIZE,
     WHOLE,
     Fault,
@@ -30,7 +29,6 @@ from kmstwist.rpc.server.events import Call, CallReceived, Ended, Event, Refused
 from kmstwist.rpc.server.inputs import EndOfInput, Finished, KnownBind, ServerState
 from kmstwist.rpc.server.shared import RpcServer
 from kmstwist.rpc.status import FaultStatus
-from kmstwist.rpc.whole import encode_response, whole_request
 
 #: The most binds that are kept, and the most bytes of one, so that a client that varies its bind cannot fill memory.
 _KNOWN_BINDS: Final = 256
@@ -103,17 +101,15 @@ class ServerCore(Endpoint[ServerState, Event]):
                 self.step(KnownBind, known, data[12:16])
                 return events
             self.bind = b"" if self._reader.pending else data
-        elif self.state is ServerState.BOUND and not self._reader.data:
-            request = whole_request(data)
-            if request is not None:
-                events = self.events = []
+        elif self.state is ServerState.BOUND and not (self._reader.data or self.calls or self.incoming or self.trace):
+            whole = whole_request(data)
+            if whole is not None and (context := self.contexts.get(whole[1])) is not None:
+                # Nothing to judge and no state to change: what the table's row comes to for nearly all requests.
+                call_id, context_id, opnum, stub, _ = whole
+                self.events = []
                 self.server.statistics.packets_in += 1
-                if self.calls or self.incoming or self.trace or request.context_id not in self.contexts:
-                    self.step(Request, request)
-                else:
-                    # Nothing to judge and no state to change: what the table's row comes to for nearly every call.
-                    self.start(request, request.stub)
-                return events
+                self.start(Call(call_id, context_id, context, opnum, stub, context.ndr64))
+                return self.events
         return super().receive_data(data)
 
     def know_bind(self, known: KnownBind) -> None:
@@ -139,26 +135,15 @@ class ServerCore(Endpoint[ServerState, Event]):
         self.step(EndOfInput)
         return events
 
-    def start(self, request: Request, stub: bytes) -> None:
-        """Execute a call of which all fragments have arrived, if its operation exists."""
-        context = self.contexts[request.context_id]
-        call = Call(
-            request.call_id,
-            request.context_id,
-            context,
-            request.opnum,
-            stub,
-            context.ndr64,
-            request.little_endian,
-            request.object,
-            bool(request.flags & MAYBE),
-        )
+    def start(self, call: Call) -> None:
+        """Execute a call, all fragments of which are here, if there is such an operation."""
+        interface = call.context.interface
         self.calls[call.call_id] = call
         self.server.statistics.calls_in += 1
-        if request.opnum >= context.interface.operations:
+        if call.opnum >= interface.operations:
             self.fault(call, FaultStatus.NCA_OP_RANGE, did_not_execute=True)
-            self.note_refusal(Reason.RPC_UNKNOWN_OPERATION, f"there is no operation {request.opnum}")
-        elif context.interface is mgmt.MANAGEMENT:
+            self.note_refusal(Reason.RPC_UNKNOWN_OPERATION, f"there is no operation {call.opnum}")
+        elif interface is mgmt.MANAGEMENT:
             self._manage(call)
         else:
             self.events.append(CallReceived(call))

@@ -16,6 +16,7 @@ from kmstwist.rpc.pdu import (
     DID_NOT_EXECUTE,
     FIRST_FRAG,
     LAST_FRAG,
+    MAYBE,
     PENDING_CANCEL,
     WHOLE,
     AuthVerifier,
@@ -25,7 +26,7 @@ from kmstwist.rpc.pdu import (
 )
 from kmstwist.rpc.server.binding import describe_authentication
 from kmstwist.rpc.server.core import ServerCore
-from kmstwist.rpc.server.events import CallOrphaned
+from kmstwist.rpc.server.events import Call, CallOrphaned
 from kmstwist.rpc.server.inputs import Refusal
 from kmstwist.rpc.status import FaultStatus
 
@@ -43,7 +44,7 @@ def receive_request(association: ServerCore, pdu: Request) -> None:
     elif pdu.auth is not None:
         _refuse_authentication(association, pdu, pdu.auth, pdu.context_id)
     elif pdu.flags & LAST_FRAG:
-        association.start(pdu, pdu.stub)
+        _start(association, pdu, pdu.stub)
     else:
         _begin_partial(association, pdu)
 
@@ -143,7 +144,7 @@ def _receive_further(association: ServerCore, pdu: Request) -> None:
     association.server.reassembling += len(pdu.stub)
     if _check_room(association, pdu, before) and pdu.flags & LAST_FRAG:
         association.forget_incoming()
-        association.start(first, bytes(incoming.stub))
+        _start(association, first, bytes(incoming.stub))
 
 
 def _refuse_stray(association: ServerCore, pdu: Request) -> None:
@@ -194,6 +195,25 @@ def _check_room(association: ServerCore, pdu: Request, before: int) -> bool:
     first = incoming.first
     _refuse(association, first.call_id, status, Reason.RPC_REQUEST_TOO_LARGE, text, first.context_id)
     return False
+
+
+def _start(association: ServerCore, request: Request, stub: bytes) -> None:
+    """All fragments of a call are here: execute it."""
+    context = association.contexts[request.context_id]
+    maybe = bool(request.flags & MAYBE)
+    association.start(
+        Call(
+            request.call_id,
+            request.context_id,
+            context,
+            request.opnum,
+            stub,
+            context.ndr64,
+            request.little_endian,
+            request.object,
+            maybe,
+        )
+    )
 
 
 def _refuse(
