@@ -31,7 +31,7 @@ READERS = {
     "kmstwist.lab.demo.demonstration": "the time in a lab client's request",
     "kmstwist.lab.fleet.wire": "the time in a lab client's request",
     "kmstwist.cli.lab.activate": "since when a lab client is installed",
-    "kmstwist.cli.lab.asking": "the time in a lab client's request",
+    "kmstwist.cli.lab.contacting": "the time in a lab client's request",
     "kmstwist.cli.audit.report": "the period of a report",
     "kmstwist.cli.audit.audit": "how old a record may be",
     "kmstwist.cli.dns.dns": "the time in a signature of DNS (TSIG)",

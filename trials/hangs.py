@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from kmstwist.process.asking import CommandError, ask, socket_path
+from kmstwist.process.control_client import CommandError, ask, socket_path
 from tests.system.gateway_process import start_gateway, start_lab, upstream
 from tests.system.running import Server
 from tests.waiting import wait_until

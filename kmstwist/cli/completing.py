@@ -43,7 +43,7 @@ def _quietly(complete: Complete) -> Complete:
         from kmstwist.audit.engine import StoreError
         from kmstwist.configuration.mistakes import ConfigError
         from kmstwist.lab.keys import LabKeyError
-        from kmstwist.process.asking import CommandError
+        from kmstwist.process.control_client import CommandError
 
         stores = (StoreError, SQLAlchemyError, SqliteError)
         try:
@@ -85,7 +85,7 @@ def products(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 @_quietly
 def upstreams(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The KMS hosts behind the server that runs; those of the configuration where none does."""
-    from kmstwist.process.asking import CommandError, ask, socket_path
+    from kmstwist.process.control_client import CommandError, ask, socket_path
 
     found = whereabouts(port=ctx.params.get("port"), run_dir=ctx.params.get("run_dir"))
     try:

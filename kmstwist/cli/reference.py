@@ -17,7 +17,7 @@ from kmstwist.logevents import CONVERSATION, REGISTRY
 from kmstwist.process.options import Options
 from kmstwist.reasons import EXPLANATIONS, Reason
 from kmstwist.telemetry.counters import Snapshot, UpstreamState
-from kmstwist.web.metrics.exposition import AN_ESTATE, SnapshotCollector
+from kmstwist.web.metrics.exposition import EXAMPLE_TOTALS, SnapshotCollector
 
 _MADE = "<!-- Made from the program by `make docs`. -->\n"
 
@@ -99,7 +99,7 @@ def metrics_page() -> str:
     nobody = UpstreamState("kms1", "up")
     snapshot = Snapshot(mode="gateway", started=0.0, upstreams=[nobody], audit={"waiting": 0, "failing": 0})
     snapshot.events["waiting"] = 0
-    for family in SnapshotCollector(snapshot, AN_ESTATE).collect():
+    for family in SnapshotCollector(snapshot, EXAMPLE_TOTALS).collect():
         name = family.name + ("_total" if family.type == "counter" else "")
         labels = ", ".join(f"`{label}`" for label in getattr(family, "_labelnames", ()))
         lines.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")

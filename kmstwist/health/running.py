@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kmstwist.findings import Finding, from_json
-from kmstwist.process.asking import CommandError, NotAllowed, ask, connect, control_sockets, socket_path
+from kmstwist.process.control_client import CommandError, NotAllowed, ask, connect, control_sockets, socket_path
 from kmstwist.system.portholder import Holder, holder_of
 
 _PATIENCE = 5.0

@@ -22,7 +22,7 @@ from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from kmstwist.kms.catalogue import APPLICATION_NAMES
 from kmstwist.lab.errors import LabFileError
 from kmstwist.lab.host import LabHost, Memory
-from kmstwist.lab.kept import HostSettings
+from kmstwist.lab.host_settings import HostSettings
 from kmstwist.lab.store import LabStore
 from kmstwist.logevents import LAB_STORE
 

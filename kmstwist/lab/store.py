@@ -28,7 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.errors import LabFileError
 from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, HostEvent, Memory
-from kmstwist.lab.kept import HostSettings, StoredEvent
+from kmstwist.lab.host_settings import HostSettings, StoredEvent
 from kmstwist.lab.sqlitefile import SqliteFile
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 

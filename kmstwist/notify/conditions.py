@@ -1,8 +1,8 @@
-"""What is not as it should be at one moment, as conditions that begin and end.
+"""What is wrong at one moment, as conditions that begin and end.
 
-Two sources tell: the server's snapshot, every few seconds, and the count of the estate, every hour. Each condition has
-a key that stays the same while it lasts, whatever its text becomes. Whether a condition is over can be said only where
-its source has looked: after a start, DNS has not been asked yet, and nothing is over for that.
+There are two sources: the server's snapshot, every few seconds, and the audit's totals, every hour. Each condition has
+a key that stays the same while it lasts, even if its text changes. A condition is over only if its source has looked
+again: after a start, DNS has not been asked yet, so no condition about DNS ends.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kmstwist.audit.views.estate import Estate
+from kmstwist.audit.views.totals import Totals
 from kmstwist.findings import Health
 from kmstwist.notify.settings import Topic
 from kmstwist.telemetry.counters import Snapshot
 from kmstwist.telemetry.judgement import judge
 
-#: Every client renews within 7 days; in a day more, one of them must have.
+#: In seconds: every client renews within 7 days, so in 8 days at least one must have.
 NOBODY_S = 8 * 86_400.0
 #: The key of the condition that no KMS host answers, and how those of single hosts begin.
 ALL_HOSTS, ONE_HOST = "hosts", "host "
@@ -25,7 +25,7 @@ _STRANGER, _RECORD = "stranger ", "record in "
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that is not as it should be: a sentence without its full stop, and what to do about it."""
+    """Something that is wrong: `text` is a sentence without its full stop, `cure` what to do about it."""
 
     key: str
     topic: Topic
@@ -35,12 +35,12 @@ class Condition:
 
 
 def of_server(snapshot: Snapshot) -> list[Condition]:
-    """What the server's own numbers say."""
+    """The conditions that the server's snapshot shows."""
     return [*_judged(snapshot), *_strangers(snapshot)]
 
 
 def server_looked(snapshot: Snapshot) -> Callable[[str], bool]:
-    """Whether the snapshot could have had a condition, by its key."""
+    """A function that says whether this snapshot could have shown a condition, by its key."""
 
     def looked(key: str) -> bool:
         if key.startswith(_STRANGER):
@@ -58,13 +58,13 @@ def server_looked(snapshot: Snapshot) -> Callable[[str], bool]:
     return looked
 
 
-def of_estate(estate: Estate) -> list[Condition]:
-    """What the count of the estate says."""
-    return [*_counts(estate), *_nobody(estate)]
+def of_totals(totals: Totals) -> list[Condition]:
+    """The conditions that the audit's totals show."""
+    return [*_counts(totals), *_nobody(totals)]
 
 
-def estate_looked(key: str) -> bool:
-    """Whether a count of the estate could have had a condition, by its key."""
+def totals_looked(key: str) -> bool:
+    """Whether the totals could have shown a condition, by its key."""
     return key.startswith(("count ", "activations"))
 
 
@@ -72,7 +72,7 @@ def _judged(snapshot: Snapshot) -> Iterator[Condition]:
     there = set()
     for finding in judge(snapshot):
         if finding.check.startswith("hosts in "):
-            # Strangers are told one by one.
+            # Strangers are reported one by one.
             continue
         there.add(finding.check)
         topic = Topic.STATE
@@ -83,7 +83,7 @@ def _judged(snapshot: Snapshot) -> Iterator[Condition]:
             topic = Topic.AUDIT
         yield Condition(finding.check, topic, finding.text, cure, finding.health is Health.DOWN)
     if ALL_HOSTS in there:
-        # Each of them is down, too, and is over by itself.
+        # Each host is down, too, and each comes back by itself.
         for one in snapshot.upstreams:
             if not one.serves:
                 detail = f" ({one.detail})" if one.detail else ""
@@ -99,8 +99,8 @@ def _strangers(snapshot: Snapshot) -> Iterator[Condition]:
             yield Condition(f"{_STRANGER}{domain} {host}", Topic.STRANGERS, text, cure)
 
 
-def _counts(estate: Estate) -> Iterator[Condition]:
-    for count in estate.counts:
+def _counts(totals: Totals) -> Iterator[Condition]:
+    for count in totals.counts:
         kind = f"{count.application} clients that need a count of {count.needed}"
         if count.most < count.needed:
             yield Condition(
@@ -119,10 +119,10 @@ def _counts(estate: Estate) -> Iterator[Condition]:
             )
 
 
-def _nobody(estate: Estate) -> Iterator[Condition]:
-    latest = max((success.at for success in estate.successes), default=None)
-    if latest is not None and estate.at - latest > NOBODY_S:
-        days = int((estate.at - latest) // 86_400)
+def _nobody(totals: Totals) -> Iterator[Condition]:
+    latest = max((success.at for success in totals.successes), default=None)
+    if latest is not None and totals.at - latest > NOBODY_S:
+        days = int((totals.at - latest) // 86_400)
         yield Condition(
             "activations",
             Topic.COUNT,

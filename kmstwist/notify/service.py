@@ -24,10 +24,10 @@ from kmstwist.audit.engine import StoreError, plain_error, reading
 from kmstwist.audit.reports.digest import DigestRow, digest
 from kmstwist.audit.reports.machines import expiring
 from kmstwist.audit.reports.model import Query, Report
-from kmstwist.audit.views.estate import Estate, estate
+from kmstwist.audit.views.totals import Totals, totals
 from kmstwist.logevents import DEFECT, NOTIFIED, NOTIFY_BLIND, NOTIFY_FAILING, NOTIFY_LOST, NOTIFY_MEMORY
 from kmstwist.notify.calendar import is_quiet, latest_digest
-from kmstwist.notify.conditions import Condition, estate_looked, of_estate, of_server, server_looked
+from kmstwist.notify.conditions import Condition, of_server, of_totals, server_looked, totals_looked
 from kmstwist.notify.ledger import Ledger
 from kmstwist.notify.letters import Text, about_changes, about_expiring, about_week
 from kmstwist.notify.memory import Memory, MemoryFault, read_memory, write_memory
@@ -94,7 +94,7 @@ class NotifyService(Service):
         self._sending: Deferred[None] | None = None
         self._counted: float | None = None
         self._listed: float | None = None
-        self._estate: Estate | None = None
+        self._totals: Totals | None = None
         self._loop = LoopingCall(self._look)
         self._loop.clock = reactor
 
@@ -149,21 +149,21 @@ class NotifyService(Service):
     def _compare(self, snapshot: Snapshot, now: float, quiet: bool) -> None:
         found: list[Condition] = of_server(snapshot)
         looked = server_looked(snapshot)
-        counted = self._estate is not None
-        if self._estate is not None:
-            found += of_estate(self._estate)
+        counted = self._totals is not None
+        if self._totals is not None:
+            found += of_totals(self._totals)
         present = {condition.key: condition for condition in found if condition.topic in self._wanted}
         changes = self._memory.ledger.step(
-            now, present, lambda key: counted if estate_looked(key) else looked(key), quiet=quiet
+            now, present, lambda key: counted if totals_looked(key) else looked(key), quiet=quiet
         )
         if changes:
             self._put(about_changes(self._called, changes, now), now)
 
     async def _count(self, now: float) -> None:
-        """Count the estate, where it is time."""
+        """Read the totals, if it is time."""
         if Topic.COUNT in self._wanted and self._store is not None and _is_due(self._counted, now):
             self._counted = now
-            self._estate = await self._read("the count of clients", estate, now)
+            self._totals = await self._read("the count of clients", totals, now)
 
     async def _list_expiring(self, now: float) -> None:
         """Look for machines that expire, where it is time. In quiet hours that is later."""

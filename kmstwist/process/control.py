@@ -27,7 +27,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from kmstwist.logevents import CONTROL_UNAVAILABLE, DEFECT
-from kmstwist.process.asking import CommandError
+from kmstwist.process.control_client import CommandError
 from kmstwist.process.localport import survive_without_name
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError

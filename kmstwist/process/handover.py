@@ -25,8 +25,8 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from kmstwist.logevents import HANDING_OVER
-from kmstwist.process.asking import CommandError, connect, read_answer
 from kmstwist.process.control import Answer, Command
+from kmstwist.process.control_client import CommandError, connect, read_answer
 from kmstwist.process.listening import Listeners
 from kmstwist.startup import StartupError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kmstwist.configuration.mistakes import ConfigError
-from kmstwist.process.asking import CommandError
+from kmstwist.process.control_client import CommandError
 
 
 def refused(error: ConfigError) -> CommandError:

@@ -33,7 +33,7 @@ def make_lab(config: Config, reactor: Reactor) -> LabService:
     from kmstwist.kms.catalogue import products
     from kmstwist.lab.errors import LabFileError
     from kmstwist.lab.host import LabHost
-    from kmstwist.lab.kept import HostSettings
+    from kmstwist.lab.host_settings import HostSettings
     from kmstwist.lab.keys import LabKey, LabKeyError
     from kmstwist.lab.service import LabService
     from kmstwist.lab.store import STORE_FILE_NAME, LabStore

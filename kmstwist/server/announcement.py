@@ -23,7 +23,7 @@ from kmstwist.configuration.model import Config
 from kmstwist.configuration.whereabouts import Whereabouts
 from kmstwist.lab.keys import LabKeyError
 from kmstwist.logevents import AS_ROOT, GATEWAY, HINT, LAB, STARTING, TOOK_OVER
-from kmstwist.process.asking import socket_path
+from kmstwist.process.control_client import socket_path
 from kmstwist.process.handover import TakeOver
 from kmstwist.process.listening import Listeners
 from kmstwist.process.readiness import Notifier, one_listens

@@ -13,8 +13,8 @@ from kmstwist.clock import now
 from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.logevents import LEAVING, PAUSED, STILL_SWITCHED, SWITCHES_LOST, UPSTREAM_DRAIN
-from kmstwist.process.asking import CommandError
 from kmstwist.process.control import Command
+from kmstwist.process.control_client import CommandError
 from kmstwist.process.refusal import refused
 from kmstwist.server.reload import Reloader
 from kmstwist.server.switches import Switches, SwitchesError, SwitchesFile

@@ -16,7 +16,7 @@ from kmstwist.startup import StartupError
 
 # A gateway has no use for them.
 if TYPE_CHECKING:
-    from kmstwist.lab.kept import HostSettings
+    from kmstwist.lab.host_settings import HostSettings
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

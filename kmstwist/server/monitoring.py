@@ -19,8 +19,8 @@ from kmstwist.clock import now
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.findings import overall
 from kmstwist.kms.catalogue import APPLICATION_NAMES
-from kmstwist.process.asking import ask, socket_path
 from kmstwist.process.control import Command
+from kmstwist.process.control_client import ask, socket_path
 from kmstwist.process.descriptors import DescriptorWatch
 from kmstwist.reactor import Reactor
 from kmstwist.server.naming import Naming
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kmstwist.gateway.upstream import Upstream
     from kmstwist.lab.host import LabHost
     from kmstwist.lab.service import LabService
-    from kmstwist.web.asking import Store
+    from kmstwist.web.asker import Store
     from kmstwist.web.service import WebService
     from kmstwist.web.watch import Source
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from kmstwist.configuration.derived import listening_ports, run_dir, server_name, state_dir
 from kmstwist.configuration.model import Config
-from kmstwist.process.asking import socket_path
 from kmstwist.process.control import Command, refuse_second
+from kmstwist.process.control_client import socket_path
 from kmstwist.process.handover import HandOver, TakeOver
 from kmstwist.process.listening import Listeners
 from kmstwist.process.options import Options

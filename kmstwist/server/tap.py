@@ -28,8 +28,8 @@ from kmstwist.conversation.calls import Recorder
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.kms.interface import KMS
 from kmstwist.kms.reach import REACH
-from kmstwist.process.asking import socket_path
 from kmstwist.process.control import ControlService
+from kmstwist.process.control_client import socket_path
 from kmstwist.process.descriptors import Budget, DescriptorWatch
 from kmstwist.process.handover import NotHandedOver, TakeOver
 from kmstwist.process.inherited import inherited_endpoints

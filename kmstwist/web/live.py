@@ -18,8 +18,8 @@ from zope.interface import implementer
 
 from kmstwist.logevents import DEFECT
 from kmstwist.pacing.deadlines import Deadlines
-from kmstwist.web.answers import ReadOnly, send_sentence
-from kmstwist.web.asking import Asker
+from kmstwist.web.asker import Asker
+from kmstwist.web.responses import ReadOnly, send_sentence
 from kmstwist.web.spool import PATIENCE
 from kmstwist.web.watch import Status
 

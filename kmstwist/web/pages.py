@@ -12,12 +12,12 @@ from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET, Request
 
 from kmstwist.findings import Health
-from kmstwist.web.answers import ReadOnly, failed, log_defect, send
 from kmstwist.web.api.downloads import KINDS, Download, whole
-from kmstwist.web.asked import Mistakes, read_words, understand
-from kmstwist.web.asking import Answer, Asker, Gone, StoreTrouble
+from kmstwist.web.asker import Answer, Asker, Gone, StoreTrouble
 from kmstwist.web.rendering import BELONGS, NAVIGATION, WITHOUT_AUDIT, here, render
+from kmstwist.web.responses import ReadOnly, failed, log_defect, send
 from kmstwist.web.static import addresses
+from kmstwist.web.validating import Mistakes, read_words, understand
 from kmstwist.web.view import TOLD, NoAudit, NotThere, Question, View, WrongParameter
 from kmstwist.web.watch import Status, at
 

@@ -32,12 +32,12 @@ from kmstwist.audit.reports.model import (
 from kmstwist.audit.reports.render import as_text, csv_pieces, json_pieces, markdown_pieces, worth_showing
 from kmstwist.audit.reports.times import parse_when
 from kmstwist.reasons import Reason
-from kmstwist.web.answers import ReadOnly, failed, log_defect, send, send_sentence
-from kmstwist.web.asked import Mistakes, read_words
-from kmstwist.web.asking import Asker, Gone, StoreTrouble
+from kmstwist.web.asker import Asker, Gone, StoreTrouble
 from kmstwist.web.pages import AUDIT_OFF, common, problem_page
 from kmstwist.web.rendering import LONG, render, url
+from kmstwist.web.responses import ReadOnly, failed, log_defect, send, send_sentence
 from kmstwist.web.spool import Crowded, Spool, Spooled
+from kmstwist.web.validating import Mistakes, read_words
 from kmstwist.web.watch import Status, at
 
 #: Rows a page shows at most; the other formats have all.

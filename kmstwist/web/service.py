@@ -28,7 +28,7 @@ from kmstwist.startup import StartupError, put_aside
 from kmstwist.web.settings import WebSettings, web_address
 
 if TYPE_CHECKING:
-    from kmstwist.web.asking import Store
+    from kmstwist.web.asker import Store
     from kmstwist.web.site import StatusSite
     from kmstwist.web.watch import Source
 
@@ -38,7 +38,7 @@ _SOON = 0.3
 _PARTS = (
     "twisted.web.server",
     "prometheus_client.twisted",
-    "kmstwist.web.asking",
+    "kmstwist.web.asker",
     "kmstwist.web.passwords",
     "kmstwist.audit.reports.catalogue",
     "kmstwist.web.views.catalogue",

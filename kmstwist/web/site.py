@@ -19,20 +19,20 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 
-from kmstwist.audit.views.estate import Estate
+from kmstwist.audit.views.totals import Totals
 from kmstwist.findings import Health
 from kmstwist.logevents import DEFECT
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reactor import installed_reactor
-from kmstwist.web.answers import ReadOnly, SafeRequest, failed, send, send_sentence
 from kmstwist.web.api.openapi import document
-from kmstwist.web.asking import Answer, Asker, Store
+from kmstwist.web.asker import Answer, Asker, Store
 from kmstwist.web.live import Live
-from kmstwist.web.metrics.estate import Estates
 from kmstwist.web.metrics.exposition import registry_for
+from kmstwist.web.metrics.totals import LatestTotals
 from kmstwist.web.pages import Api, Missing, Page
 from kmstwist.web.passwords import LoginFactory, PasswordChecker
 from kmstwist.web.reports import Reports
+from kmstwist.web.responses import ReadOnly, SafeRequest, failed, send, send_sentence
 from kmstwist.web.spool import Spool
 from kmstwist.web.static import Static
 from kmstwist.web.view import Question, View
@@ -100,22 +100,20 @@ class Ready(FromStatus):
 class Metrics(FromStatus):
     """/metrics, in Prometheus' formats."""
 
-    def __init__(self, watch: Watch, estates: Estates) -> None:
+    def __init__(self, watch: Watch, latest: LatestTotals) -> None:
         super().__init__(watch)
-        self._estates = estates
+        self._totals = latest
 
     def show(self, request: Request, status: Status) -> None:
         """Let prometheus_client answer from a registry of this snapshot, and of the latest count of clients."""
         gone: list[Any] = []
         request.notifyFinish().addErrback(gone.append)
 
-        def answer(estate: Estate | None) -> None:
+        def answer(totals: Totals | None) -> None:
             if not gone:
-                MetricsResource(registry_for(status.snapshot, estate)).render(request)
+                MetricsResource(registry_for(status.snapshot, totals)).render(request)
 
-        self._estates.latest().addCallback(answer).addErrback(
-            lambda failure: None if gone else failed(request, failure)
-        )
+        self._totals.latest().addCallback(answer).addErrback(lambda failure: None if gone else failed(request, failure))
 
 
 class OpenApi(ReadOnly):
@@ -333,7 +331,7 @@ def make_site(
     root.putChild(b"events", live)
     root.putChild(b"livez", Alive())
     root.putChild(b"readyz", Ready(watch))
-    root.putChild(b"metrics", Metrics(watch, Estates(counted or store, seconds)))
+    root.putChild(b"metrics", Metrics(watch, LatestTotals(counted or store, seconds)))
     if users is not None:
         root = _Guard(root, PasswordChecker(users))
     return StatusSite(root, asker, live, reactor, spool)

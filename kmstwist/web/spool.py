@@ -17,7 +17,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from kmstwist.pacing.deadlines import Deadlines
-from kmstwist.web.asking import Gone
+from kmstwist.web.asker import Gone
 
 #: Bytes of text that are compressed together, and are sent at a time.
 _BLOCK = 1 << 17

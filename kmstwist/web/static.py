@@ -9,7 +9,7 @@ from importlib import resources
 from twisted.web.server import NOT_DONE_YET, Request
 
 from kmstwist.charts import asset
-from kmstwist.web.answers import ReadOnly, send, send_sentence
+from kmstwist.web.responses import ReadOnly, send, send_sentence
 
 _KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _OURS = ("site.css", "site.js", "icon.svg")

@@ -30,13 +30,13 @@ from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.verify import verify
 from kmstwist.audit.views.activity import By, Range, days, shares, steps
 from kmstwist.audit.views.calls import Which, code_text, latest_calls, machine_calls
-from kmstwist.audit.views.estate import estate
 from kmstwist.audit.views.first_look import first_look
 from kmstwist.audit.views.hosts import asked, machines_of
 from kmstwist.audit.views.inventory import cmids_of, networks
 from kmstwist.audit.views.machines import Order, State, Wanted, count_machines, list_machines, next_machines
 from kmstwist.audit.views.overview import numbers, today
 from kmstwist.audit.views.refusals import met, refusals
+from kmstwist.audit.views.totals import totals
 from kmstwist.cli.main import kmstwist
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.reasons import Reason
@@ -191,7 +191,7 @@ def test_the_estate_has_the_same_numbers_in_both_databases(stores: tuple[Engine,
     found = []
     for engine in stores:
         with reading(engine) as connection:
-            found.append(estate(connection, NOW))
+            found.append(totals(connection, NOW))
     assert found[0] == found[1]
     assert found[0].clients
     assert found[0].counts

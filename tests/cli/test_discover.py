@@ -154,7 +154,7 @@ def test_a_closed_port_of_a_dns_server_is_told_without_waiting() -> None:
 
 
 def test_a_machine_without_a_dns_server_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kmstwist.discovery.client.machine.RESOLV_CONF", "/nonexistent")
+    monkeypatch.setattr("kmstwist.discovery.client.system_dns.RESOLV_CONF", "/nonexistent")
     result = CliRunner().invoke(discover, [])
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: This machine has no DNS server configured")

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from kmstwist.addresses import HostPort
-from kmstwist.discovery.client.machine import NoDnsServer, system_addresses, system_search_list, system_servers
+from kmstwist.discovery.client.system_dns import NoDnsServer, system_addresses, system_search_list, system_servers
 from kmstwist.discovery.lookup.answers import LookupFailed
 from kmstwist.discovery.lookup.resolver import Lookup
 from tests.discovery.fakes import result
@@ -21,7 +21,7 @@ from tests.reactors import in_place_of_one
 @pytest.fixture
 def resolv_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "resolv.conf"
-    monkeypatch.setattr("kmstwist.discovery.client.machine.RESOLV_CONF", str(path))
+    monkeypatch.setattr("kmstwist.discovery.client.system_dns.RESOLV_CONF", str(path))
     return path
 
 

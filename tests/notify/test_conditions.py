@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from kmstwist.audit.reports.digest import About, DigestRow
 from kmstwist.audit.reports.model import Report
-from kmstwist.audit.views.estate import Count, Estate, Success
-from kmstwist.notify.conditions import Condition, of_estate, of_server, server_looked
+from kmstwist.audit.views.totals import Count, Success, Totals
+from kmstwist.notify.conditions import Condition, of_server, of_totals, server_looked
 from kmstwist.notify.ledger import Ledger
 from kmstwist.notify.letters import LISTED, LONGEST, about_changes, about_expiring, about_week
 from kmstwist.notify.settings import NotifySettings, Topic
@@ -111,17 +111,17 @@ def test_counts_are_told_only_where_unknown_clients_make_no_difference() -> None
     low = Count("Windows", 25, 3, 24, 24)
     perhaps = Count("Windows", 25, 3, 26, 25)
     falling = Count("Office", 5, 6, 6, 4)
-    assert [each.key for each in of_estate(Estate(0.0, counts=[low]))] == ["count Windows 25 low"]
-    assert of_estate(Estate(0.0, counts=[perhaps])) == []
-    assert [each.key for each in of_estate(Estate(0.0, counts=[falling]))] == ["count Office 5 falling"]
+    assert [each.key for each in of_totals(Totals(0.0, counts=[low]))] == ["count Windows 25 low"]
+    assert of_totals(Totals(0.0, counts=[perhaps])) == []
+    assert [each.key for each in of_totals(Totals(0.0, counts=[falling]))] == ["count Office 5 falling"]
 
 
 def test_a_week_and_a_day_without_a_success_is_told() -> None:
     week = 7 * 86_400
-    assert of_estate(Estate(2.0 * week, successes=[Success("kms1", "x", week)])) == []
-    (told,) = of_estate(Estate(2.0 * week + 90_000, successes=[Success("kms1", "x", week)]))
+    assert of_totals(Totals(2.0 * week, successes=[Success("kms1", "x", week)])) == []
+    (told,) = of_totals(Totals(2.0 * week + 90_000, successes=[Success("kms1", "x", week)]))
     assert told.text == "no client was activated for 8 days, and every client renews within 7"
-    assert of_estate(Estate(1e9)) == []
+    assert of_totals(Totals(1e9)) == []
 
 
 def test_a_client_cannot_write_our_messages() -> None:

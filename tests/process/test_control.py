@@ -17,8 +17,8 @@ from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import Effective
 from kmstwist.problem import Problem
-from kmstwist.process.asking import CommandError, ask, socket_path
 from kmstwist.process.control import ControlFactory, ControlService
+from kmstwist.process.control_client import CommandError, ask, socket_path
 from kmstwist.process.workers.supervisor import merged
 from kmstwist.server.reload import Reloader
 from tests.logs import logger

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kmstwist.configuration.model import Config
-from kmstwist.lab.kept import HostSettings
+from kmstwist.lab.host_settings import HostSettings
 from kmstwist.lab.store import STORE_FILE_NAME, LabStore
 from kmstwist.server.lab_settings import as_set_with_slmgr, with_settings
 

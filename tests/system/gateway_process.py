@@ -21,7 +21,7 @@ from kmstwist.kms.interface import KMS_INTERFACE
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.keys import LabKey
-from kmstwist.process.asking import CommandError, ask, socket_path
+from kmstwist.process.control_client import CommandError, ask, socket_path
 from kmstwist.rpc import CallReceived, Interface, Response, RpcServer, ServerAssociation, encode
 from kmstwist.transport.connection import RpcConnection, call_timed_out, connect
 from kmstwist.transport.errors import UpstreamError

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from kmstwist.lab.keys import LabKey
-from kmstwist.process.asking import CommandError
+from kmstwist.process.control_client import CommandError
 from kmstwist.rpc import FaultStatus
 from kmstwist.transport.errors import FaultError
 from tests.ports import free_port

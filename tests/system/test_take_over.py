@@ -15,8 +15,8 @@ from twisted.internet.threads import deferToThread
 
 from kmstwist.lab.keys import LabKey
 from kmstwist.process import handover
-from kmstwist.process.asking import socket_path
 from kmstwist.process.control import ControlService
+from kmstwist.process.control_client import socket_path
 from kmstwist.process.handover import HandOver, NotHandedOver, TakeOver
 from kmstwist.process.listening import Listeners, port_endpoint
 from tests.reactors import reactor

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from kmstwist.web.answers import HEADERS
+from kmstwist.web.responses import HEADERS
 from kmstwist.web.static import addresses, contents
 from tests.waiting import PATIENCE
 from tests.web.conftest import Sites

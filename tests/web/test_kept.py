@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from kmstwist.audit.store import insert_batch
 from kmstwist.findings import Health
 from kmstwist.telemetry.counters import Counters, Snapshot
-from kmstwist.web.asking import Answer, Asker
+from kmstwist.web.asker import Answer, Asker
 from kmstwist.web.pages import Page
 from kmstwist.web.view import Asking, Kept
 from kmstwist.web.views.catalogue import VIEWS

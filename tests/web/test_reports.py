@@ -33,7 +33,7 @@ from kmstwist.cli.audit.report import report
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.server.monitoring import store_of_workers
 from kmstwist.telemetry.counters import Counters, Snapshot
-from kmstwist.web.asking import SLOW, Asker, Store
+from kmstwist.web.asker import SLOW, Asker, Store
 from kmstwist.web.passwords import hash_password
 from kmstwist.web.reports import HTML_ROWS, Reports
 from kmstwist.web.site import make_site

@@ -19,7 +19,7 @@ from twisted.web.test.requesthelper import DummyRequest
 from kmstwist.findings import Health
 from kmstwist.telemetry.counters import Counters, Snapshot
 from kmstwist.web.api.downloads import Download
-from kmstwist.web.asking import Gone
+from kmstwist.web.asker import Gone
 from kmstwist.web.site import make_site
 from kmstwist.web.spool import PATIENCE, Crowded, Spool
 from kmstwist.web.views.catalogue import VIEWS

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import insert_for
-from kmstwist.audit.central.look import why_not
+from kmstwist.audit.central.acceptance import why_not
 from kmstwist.audit.central.salt import join
 from kmstwist.audit.engine import StoreError, plain_error, reading, with_patience, writing
 from kmstwist.audit.migrate import migrate, revision_fault

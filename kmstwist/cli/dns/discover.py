@@ -46,7 +46,7 @@ def discover(**options: Any) -> None:
     Hosts that the configuration does not name are flagged, and its DNS servers are asked.
     """
     from kmstwist.cli.common import run_reactor
-    from kmstwist.discovery.client.machine import NoDnsServer
+    from kmstwist.discovery.client.system_dns import NoDnsServer
     from kmstwist.discovery.lookup import names
     from kmstwist.discovery.lookup.resolver import Lookup, tries
 
@@ -75,7 +75,7 @@ def discover(**options: Any) -> None:
 
 
 def _settings(options: dict[str, Any]) -> ClientSettings:
-    from kmstwist.discovery.client.machine import system_search_list
+    from kmstwist.discovery.client.system_dns import system_search_list
     from kmstwist.discovery.lookup import names
     from kmstwist.discovery.lookup.search import ClientSettings
 

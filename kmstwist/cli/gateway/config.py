@@ -41,7 +41,7 @@ def where(
     KMSTWIST_SERVER__PORT and so on), then the configuration file, then the default. `twistd kms` follows it too, but
     reads no configuration file that is not named.
     """
-    from kmstwist.process.asking import socket_path
+    from kmstwist.process.control_client import socket_path
     from kmstwist.shown import url_without_password
 
     with told():

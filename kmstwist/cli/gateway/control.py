@@ -62,7 +62,7 @@ def _shown(answer: Any) -> Any:
 
 def ask_server(port: int | None, run_dir: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
     """Send a command to the server and give its answer; what it says against it is an error for the user."""
-    from kmstwist.process.asking import CommandError, NobodyThere, ask, socket_path
+    from kmstwist.process.control_client import CommandError, NobodyThere, ask, socket_path
     from kmstwist.system.rights import rights_in
 
     with told():

@@ -182,7 +182,7 @@ def activate_machines(
 ) -> int:
     """Have every product of these machines activate, one after the other; the exit status."""
     from kmstwist.cli.common import run_reactor
-    from kmstwist.cli.lab.asking import asking_on
+    from kmstwist.cli.lab.contacting import asking_on
     from kmstwist.lab.machines.activation import activate
 
     folder = state_folder(state_dir)

@@ -147,7 +147,7 @@ def print_attempts(attempts: list[Attempt]) -> None:
 def live_for(found: Machine, seconds: float, key: LabKey, timeout: float) -> list[Attempt]:
     """Have a machine live for so many seconds, with a bar of how far it is; its attempts."""
     from kmstwist.cli.common import run_reactor
-    from kmstwist.cli.lab.asking import asking_on
+    from kmstwist.cli.lab.contacting import asking_on
     from kmstwist.lab.machines.living import live
 
     with Progress(console=Console(stderr=True), transient=True) as progress:

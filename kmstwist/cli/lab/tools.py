@@ -156,7 +156,7 @@ def _ask_nobody(machine: Machine, licence: Licence) -> NoReturn:
 def _with_host(session: Session, command: Callable[[Session], Coroutine[Any, Any, Output]], timeout: float) -> Output:
     # A reactor, TLS and DNS: most of what a command would start with that only looks at a machine.
     from kmstwist.cli.common import run_reactor
-    from kmstwist.cli.lab.asking import asking_on
+    from kmstwist.cli.lab.contacting import asking_on
     from kmstwist.lab.machines.activation import activate
     from kmstwist.reactor import Reactor
 

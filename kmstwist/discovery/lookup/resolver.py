@@ -18,7 +18,7 @@ import dns.rdatatype
 import dns.rrset
 
 from kmstwist.addresses import HostPort
-from kmstwist.discovery.client.machine import system_servers
+from kmstwist.discovery.client.system_dns import system_servers
 from kmstwist.discovery.lookup.answers import (
     MAX_ALIASES,
     HostAnswer,
@@ -28,9 +28,9 @@ from kmstwist.discovery.lookup.answers import (
     SrvAnswer,
     Zone,
 )
-from kmstwist.discovery.lookup.asking import HEAD_START, Race, Standing
 from kmstwist.discovery.lookup.exchange import NoAnswer, Silence, exchange
 from kmstwist.discovery.lookup.names import DEFAULT_TIMEOUTS, service_name
+from kmstwist.discovery.lookup.servers import HEAD_START, Race, Standing
 from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.lookup.together import together
 from kmstwist.reactor import Reactor

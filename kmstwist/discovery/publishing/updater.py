@@ -13,7 +13,7 @@ from typing import Protocol
 import dns.update
 
 from kmstwist.addresses import HostPort, is_address
-from kmstwist.discovery.client.machine import system_addresses
+from kmstwist.discovery.client.system_dns import system_addresses
 from kmstwist.discovery.lookup.answers import IsAlias, LookupFailed, LookupProblem
 from kmstwist.discovery.lookup.exchange import NoAnswer, exchange
 from kmstwist.discovery.lookup.names import DEFAULT_TIMEOUTS, DNS_PORT

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 from kmstwist.addresses import HostPort
-from kmstwist.discovery.client.machine import NoDnsServer, system_search_list
+from kmstwist.discovery.client.system_dns import NoDnsServer, system_search_list
 from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
 from kmstwist.discovery.lookup.names import NameInvalid
 from kmstwist.discovery.lookup.names import domain as valid_domain

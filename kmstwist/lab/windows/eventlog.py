@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from kmstwist.lab.kept import StoredEvent
+from kmstwist.lab.host_settings import StoredEvent
 from kmstwist.lab.machines.events import ACQUISITION_FAILED, LOG, PROVIDER, MachineEvent
 from kmstwist.lab.machines.machine import Machine
 from kmstwist.lab.machines.regions import Region, region

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from kmstwist.logevents import WORKER_SILENT, WORKER_STUCK, WORKER_UNREACHABLE
 from kmstwist.pacing.waits import doubled
-from kmstwist.process.asking import CommandError, NobodyThere, ask
+from kmstwist.process.control_client import CommandError, NobodyThere, ask
 
 #: Seconds between two questions to a worker whether it answers, and for its answer to those and to commands.
 HEAR_EVERY = 3.0

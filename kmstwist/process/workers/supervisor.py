@@ -30,8 +30,8 @@ from kmstwist.configuration.derived import server_name
 from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.logevents import WORKER_ENDED, WORKER_NOT_STARTED, WORKER_STARTED
 from kmstwist.pacing.waits import doubled
-from kmstwist.process.asking import CommandError, NoAnswer, NobodyThere, ask, socket_path
 from kmstwist.process.control import Command
+from kmstwist.process.control_client import CommandError, NoAnswer, NobodyThere, ask, socket_path
 from kmstwist.process.listening import Listeners
 from kmstwist.process.options import Options
 from kmstwist.process.refusal import refused

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from kmstwist.audit.reports.model import Report, ReportRow
 from kmstwist.audit.reports.render import as_data, to_csv
 from kmstwist.reactor import installed_reactor
-from kmstwist.web.asking import Asker
+from kmstwist.web.asker import Asker
 from kmstwist.web.spool import PATIENCE
 from kmstwist.web.view import Question, View
 from kmstwist.web.watch import Status

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from kmstwist import __version__
-from kmstwist.audit.views.estate import Clients, Count, Estate, Success
+from kmstwist.audit.views.totals import Clients, Count, Success, Totals
 from kmstwist.findings import overall
 from kmstwist.telemetry.counters import BUCKETS, Snapshot
 from kmstwist.telemetry.judgement import judge
@@ -19,11 +19,11 @@ STATES = ("up", "warming", "trying", "down", "drained")
 
 
 class SnapshotCollector(Collector):
-    """Gives one snapshot's metrics, and those of the estate where it was counted."""
+    """Collects the metrics of one snapshot, and those of the totals, if there are any."""
 
-    def __init__(self, snapshot: Snapshot, estate: Estate | None = None) -> None:
+    def __init__(self, snapshot: Snapshot, totals: Totals | None = None) -> None:
         self._snapshot = snapshot
-        self._estate = estate
+        self._totals = totals
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""
@@ -33,8 +33,8 @@ class SnapshotCollector(Collector):
         yield from self._audit()
         yield from self._events()
         yield from self._naming()
-        if self._estate is not None:
-            yield from estate_metrics(self._estate)
+        if self._totals is not None:
+            yield from totals_metrics(self._totals)
 
     def _process(self) -> Iterator[Metric]:
         snapshot = self._snapshot
@@ -171,12 +171,12 @@ def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[str
     return family
 
 
-def estate_metrics(estate: Estate) -> Iterator[Metric]:
+def totals_metrics(totals: Totals) -> Iterator[Metric]:
     """The metrics about activation itself."""
     yield GaugeMetricFamily(
         "kmstwist_clients_counted_timestamp_seconds",
         "When the audit was counted for the metrics about clients, since 1970; once a minute, when somebody asks.",
-        value=estate.at,
+        value=totals.at,
     )
     clients = GaugeMetricFamily(
         "kmstwist_clients",
@@ -192,26 +192,26 @@ def estate_metrics(estate: Estate) -> Iterator[Metric]:
     silent = GaugeMetricFamily(
         "kmstwist_clients_silent", "Those of them that made no call for 14 days.", labels=("application",)
     )
-    for each in estate.clients:
+    for each in totals.clients:
         for state, number in each.states.items():
             clients.add_metric((each.application, state), number)
         for days, number in each.expiring.items():
             expiring.add_metric((each.application, str(days)), number)
         silent.add_metric((each.application,), each.silent)
     yield from (clients, expiring, silent)
-    yield from _counts(estate)
+    yield from _counts(totals)
     success = GaugeMetricFamily(
         "kmstwist_last_success_timestamp_seconds",
         "Start of the last hour in which a KMS host activated a client of a product, since 1970; none for longer ago "
         'than 180 days. The host is "lab" for a lab\'s own, the product "unknown" where it could not be read.',
         labels=("host", "product"),
     )
-    for last in estate.successes:
+    for last in totals.successes:
         success.add_metric((last.host or "lab", last.product or "unknown"), last.at)
     yield success
 
 
-def _counts(estate: Estate) -> Iterator[Metric]:
+def _counts(totals: Totals) -> Iterator[Metric]:
     labels = ("application", "needed")
     told = {
         "least": (
@@ -230,13 +230,13 @@ def _counts(estate: Estate) -> Iterator[Metric]:
     }
     for attribute, (name, meaning) in told.items():
         family = GaugeMetricFamily(name, meaning, labels=labels)
-        for count in estate.counts:
+        for count in totals.counts:
             family.add_metric((count.application, str(count.needed)), getattr(count, attribute))
         yield family
 
 
 #: One of each, for who needs to know what there can be.
-AN_ESTATE = Estate(
+EXAMPLE_TOTALS = Totals(
     0.0,
     (Clients("Windows", {"activated": 1}, {7: 0}, 0),),
     (Count("Windows", 25, 1, 1, 1),),
@@ -244,10 +244,10 @@ AN_ESTATE = Estate(
 )
 
 
-def registry_for(snapshot: Snapshot, estate: Estate | None = None, *, process: bool = True) -> CollectorRegistry:
-    """A registry of this snapshot's metrics, the estate's, and the process's own (memory, CPU, open files)."""
+def registry_for(snapshot: Snapshot, totals: Totals | None = None, *, process: bool = True) -> CollectorRegistry:
+    """A registry with the metrics of this snapshot, of the totals, and of the process (memory, CPU, open files)."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(SnapshotCollector(snapshot, estate))
+    registry.register(SnapshotCollector(snapshot, totals))
     if process:
         ProcessCollector(registry=registry)
     return registry
@@ -269,4 +269,4 @@ def metric_names() -> set[str]:
         audit=dict.fromkeys(("waiting", "failing", "behind", "connected"), 0),
     )
     snapshot.published["corp.example"], snapshot.strangers["corp.example"] = "", []
-    return {sample.name for metric in registry_for(snapshot, AN_ESTATE).collect() for sample in metric.samples}
+    return {sample.name for metric in registry_for(snapshot, EXAMPLE_TOTALS).collect() for sample in metric.samples}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.lab.kept import HostSettings
+from kmstwist.lab.host_settings import HostSettings
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.session import Output
 from kmstwist.lab.slmgr.host import HOST_ID, OFFICE_HOST_ID, HostSession, run

@@ -1,4 +1,4 @@
-"""How the estate stands, in numbers: worked out by hand, and held against the reports that count one by one."""
+"""The site's totals: worked out by hand, and compared with the reports that count one by one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kmstwist.audit.reports.count import CountRow
 from kmstwist.audit.reports.machines import ClientRow, SilentRow
 from kmstwist.audit.reports.model import Query
 from kmstwist.audit.store import insert_batch
-from kmstwist.audit.views.estate import Clients, Count, Estate, Success, estate
+from kmstwist.audit.views.totals import Clients, Count, Success, Totals, totals
 from kmstwist.reasons import Reason
 from tests.audit.making import DAY, HOUR, OFFICE, START, known, new_store, opaque, refusal
 from tests.kinds import of_kind
@@ -29,13 +29,13 @@ NOW_MS = START + 200 * DAY
 NOW = datetime.fromtimestamp(NOW_MS / 1000, UTC)
 
 
-def count(store: Engine) -> Estate:
+def count(store: Engine) -> Totals:
     with reading(store) as connection:
-        return estate(connection, NOW)
+        return totals(connection, NOW)
 
 
 def test_an_empty_store_has_nothing_to_tell(store: Engine) -> None:
-    assert count(store) == Estate(NOW.timestamp(), [], [], [])
+    assert count(store) == Totals(NOW.timestamp(), [], [], [])
 
 
 def test_each_client_is_in_one_state(store: Engine) -> None:

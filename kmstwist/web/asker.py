@@ -1,7 +1,7 @@
-"""Asking a view, in a thread: the store is read and the page is made there, and the reactor goes on serving clients.
+"""Asking a view, in a thread: it reads the store and makes the page, and the reactor goes on serving clients.
 
-Quick views and slow ones have turns of their own. So a report over a large estate holds nobody up but other reports,
-and all of them together leave threads to others, who resolve names in them.
+Quick views and slow ones have separate turns. So a report over a large store delays only other reports, and all of them
+together leave threads for others, which resolve names in them.
 """
 
 from __future__ import annotations

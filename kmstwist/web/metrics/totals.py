@@ -11,15 +11,15 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from kmstwist.audit.engine import StoreError, reading
-from kmstwist.audit.views.estate import Estate, estate
-from kmstwist.web.asking import Store
+from kmstwist.audit.views.totals import Totals, totals
+from kmstwist.web.asker import Store
 from kmstwist.web.watch import at
 
 #: Seconds for which a count is good enough; a client renews every seven days.
 EVERY = 60.0
 
 
-class Estates:
+class LatestTotals:
     """Gives the latest count. `store` is None where the audit is off; `seconds` is the time since 1970.
 
     Who asks first waits for the count. Later ones get the last one at once, and where it is old, have it counted anew.
@@ -34,13 +34,13 @@ class Estates:
         self._store = store
         self._seconds = seconds
         self._in_thread = in_thread
-        self._last: Estate | None = None
+        self._last: Totals | None = None
         self._tried: float | None = None
-        self._waiting: list[Deferred[Estate | None]] | None = None
+        self._waiting: list[Deferred[Totals | None]] | None = None
 
-    def latest(self) -> Deferred[Estate | None]:
+    def latest(self) -> Deferred[Totals | None]:
         """The count; None where there is no store that can be read."""
-        answer: Deferred[Estate | None] = Deferred()
+        answer: Deferred[Totals | None] = Deferred()
         now = self._seconds()
         old = self._tried is None or not 0 <= now - self._tried < EVERY
         if self._store is not None and self._waiting is None and old:
@@ -54,11 +54,11 @@ class Estates:
             answer.callback(self._last)
         return answer
 
-    def _count(self, store: Store, now: float) -> Estate:
+    def _count(self, store: Store, now: float) -> Totals:
         with reading(store()) as connection:
-            return estate(connection, at(now))
+            return totals(connection, at(now))
 
-    def _counted(self, found: Estate) -> None:
+    def _counted(self, found: Totals) -> None:
         self._answer(found)
 
     def _failed(self, failure: Failure) -> None:
@@ -71,7 +71,7 @@ class Estates:
         for each in waiting:
             each.errback(failure)
 
-    def _answer(self, found: Estate | None) -> None:
+    def _answer(self, found: Totals | None) -> None:
         waiting, self._last, self._waiting = self._waiting or [], found, None
         for each in waiting:
             each.callback(found)

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
-from kmstwist.discovery.lookup.asking import LAST_FOR, Race, Standing
+from kmstwist.discovery.lookup.servers import LAST_FOR, Race, Standing
 
 ONE, TWO, THREE = (HostPort(f"192.0.2.{number}", 53) for number in (1, 2, 3))
 AWAY = (LookupProblem.TIMEOUT, LookupProblem.CLOSED, LookupProblem.NO_ROUTE)

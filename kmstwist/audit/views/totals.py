@@ -1,7 +1,7 @@
-"""How the site's activation stands, in numbers for metrics and notifications: few statements, few rows each.
+"""The site's totals, for metrics and notifications: few statements with few rows each.
 
-The database adds up: a hundred thousand machines come out as some dozens of rows. Labels are bounded: applications and
-thresholds are those of the catalogue, and of KMS hosts with their products only the latest are told.
+The database adds up: a hundred thousand machines become some dozens of rows. Labels are bounded: applications and
+thresholds are those of the catalogue, and only the latest pairs of a KMS host and a product are included.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from kmstwist.audit.reports.model import ACTIVATION_LASTS, DAY_MS, HOST_REMEMBER
 from kmstwist.audit.schema import HOUR_MS
 from kmstwist.kms.catalogue import APPLICATION_NAMES, products
 
-#: The application of a client whose request could not be read, and was not told by an imported event.
+#: The application of a client whose request could not be read, and which no imported event names.
 UNKNOWN = "unknown"
 #: The states of a client; each is in one.
 ACTIVATED, EXPIRING, EXPIRED, NEVER = "activated", "expiring", "expired", "never"
 STATES = (ACTIVATED, EXPIRING, EXPIRED, NEVER)
-#: Days within which clients are counted that lose their activation.
+#: Within how many days a client's activation must end for it to be counted as expiring.
 WITHIN = (7, 30)
-#: Pairs of a KMS host and a product that are told at most, the latest success first.
+#: The most pairs of a KMS host and a product that are included, the latest success first.
 SUCCESSES = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """One application's clients: a machine's activation of one product each.
+    """One application's clients; a client is a machine's activation of one product.
 
     `states` counts all of them. A client is expiring if its activation ends within 30 days, unless it is renewed;
     `expiring` counts those by days. `silent` ones made no call for 14 days.
@@ -50,8 +50,8 @@ class Clients:
 class Count:
     """The count that a KMS host would have for clients of an application that need `needed`.
 
-    `least` are the distinct clients of 30 days that are known to be of the application, `most` those and all whose
-    application is not known. `later` is what `most` comes to in 30 days if nobody new comes.
+    `least` counts the distinct clients of 30 days that are known to be of the application, `most` adds all whose
+    application is not known. `later` is what `most` will be in 30 days without new clients.
     """
 
     application: str
@@ -74,8 +74,8 @@ class Success:
 
 
 @dataclass(frozen=True, slots=True)
-class Estate:
-    """All of it, as it stood at `at` (seconds since 1970)."""
+class Totals:
+    """All totals, as of `at` (seconds since 1970)."""
 
     at: float
     clients: Sequence[Clients] = ()
@@ -83,9 +83,9 @@ class Estate:
     successes: Sequence[Success] = ()
 
 
-def estate(connection: Connection, now: datetime) -> Estate:
+def totals(connection: Connection, now: datetime) -> Totals:
     """Count everything."""
-    return Estate(now.timestamp(), _clients(connection, now), counts(connection, now), _successes(connection, now))
+    return Totals(now.timestamp(), _clients(connection, now), counts(connection, now), _successes(connection, now))
 
 
 def _named(app: Column[str], *more: tuple[ColumnElement[bool], str]) -> ColumnElement[str]:
@@ -128,7 +128,7 @@ def counts(connection: Connection, now: datetime) -> list[Count]:
     """The counts of every application whose clients say what they need, the largest need first."""
     table, machines = schema.machine_cmids, schema.machines
     horizon, until, renewing = to_ms(now - HOST_REMEMBERS), to_ms(now), to_ms(now - 2 * RENEWAL_EVERY)
-    # Nothing but a Windows client needs so many, also where an imported event does not name the application.
+    # Only a Windows client needs so many, so this holds even if an imported event does not name the application.
     application = _named(table.c.app, (table.c.required_count == WINDOWS_CLIENTS_NEED, "Windows")).label("application")
     seen = (table.c.last_answered > horizon) & (table.c.last_answered <= until)
     # Clients that renew are still there in 30 days; a host forgets the others by then.
@@ -147,7 +147,7 @@ def counts(connection: Connection, now: datetime) -> list[Count]:
     perhaps, perhaps_later = map(int, connection.execute(opaque).one())
     unread, unread_later = of_application.pop(UNKNOWN, (0, 0))
     perhaps, perhaps_later = perhaps + unread, perhaps_later + unread_later
-    # A client may say that it needs anything: what no product needs is left out.
+    # A client may claim any need: numbers that no product needs are left out.
     thresholds = {product.threshold for product in products()}
     classes = select(application, table.c.required_count).where(seen, table.c.required_count.in_(thresholds)).distinct()
     return [
