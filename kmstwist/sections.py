@@ -5,6 +5,7 @@ Each room has its own section; `kmstwist.configuration` puts them together.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Self, cast
@@ -14,6 +15,10 @@ from pydantic.fields import FieldInfo
 
 from kmstwist.networks import Network, parse_network
 from kmstwist.problem import Problem
+
+# pydantic hands each model to the plugins that it finds among the installed packages, and reads what each of those says
+# of itself to find any. What is in the configuration, passwords among it, is none of their business.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 Seconds = Annotated[float, Field(ge=0.1, le=86_400)]
 CidrNetwork = Annotated[Network, BeforeValidator(parse_network)]
