@@ -161,6 +161,8 @@ class ConversationCore(Machine[State, Input]):
         rest = log.tell_of_the_rest(end, went_away)
         if rest is not None:
             shared.recorder.note_refusal(rest)
+        # The protocol, which has the conversation: no cycle is left, and the collector has nothing to look for.
+        self.sender.producer = None
         shared.conversations += 1
         if shared.when_idle is not None and not shared.connections:
             shared.when_idle()

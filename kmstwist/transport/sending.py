@@ -24,7 +24,7 @@ class Sender:
     Only a plain TCP connection is written to directly; TLS and other layers get the data in the usual way.
     """
 
-    __slots__ = ("_producer", "_socket", "_transport")
+    __slots__ = ("_socket", "_transport", "producer")
 
     def __init__(self, transport: Any, producer: IPushProducer | None = None) -> None:
         """`producer` is paused while the transport holds too much for a peer that does not read."""
@@ -32,7 +32,7 @@ class Sender:
         plain = isinstance(transport, tcp.Connection) and not transport.TLS
         #: The socket as long as all that was written has been sent; None from when the transport holds something.
         self._socket = transport.getHandle() if plain else None
-        self._producer = producer
+        self.producer = producer
         if producer is not None and not plain:
             transport.registerProducer(producer, True)
 
@@ -48,8 +48,8 @@ class Sender:
                 return
             data = data[sent:]
             self._socket = None
-            if self._producer is not None:
-                self._transport.registerProducer(self._producer, True)
+            if self.producer is not None:
+                self._transport.registerProducer(self.producer, True)
         self._transport.write(data)
 
     def close(self) -> None:

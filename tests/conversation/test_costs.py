@@ -6,6 +6,7 @@ makes it cheaper puts the number down. What the numbers come to in microseconds 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,18 @@ def test_a_conversation_through_a_gateway_makes_so_many_calls(tmp_path: Path, au
     counted = calls(gateway.converse) / AT_ONCE
     assert most * 0.8 < counted <= most
     assert gateway.lines == 2 * AT_ONCE
+
+
+def test_a_conversation_leaves_nothing_for_the_garbage_collector(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, audit=True)
+    gateway.converse()
+    gc.collect()
+    gc.disable()
+    try:
+        gateway.converse()
+        assert gc.collect() < AT_ONCE, "each conversation leaves a cycle, and clients wait for the collector"
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(("converse", "most"), [(conversation, 25), (both_ends, 38)], ids=["server", "both ends"])

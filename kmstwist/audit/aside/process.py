@@ -85,6 +85,10 @@ def main(arguments: list[str]) -> None:
     """Run on standard input."""
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
+    from kmstwist.audit import store as _loaded  # noqa: F401 - what is put aside next
+    from kmstwist.startup import put_aside
+
+    put_aside()
     path, device, inode, patience, _ = arguments
     with socket.socket(fileno=sys.stdin.fileno()) as channel:
         try:
