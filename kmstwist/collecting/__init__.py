@@ -1,1 +1,1 @@
-"""Events as they come over the network: syslog and JSON lines from the KMS hosts, into the audit's store."""
+"""Events over the network: syslog and JSON lines from the KMS hosts, into the audit's store."""

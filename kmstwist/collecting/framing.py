@@ -1,24 +1,26 @@
-"""From a stream of bytes to messages: by lines, or by their counted length (RFC 6587 3.4.1), as each message begins.
+"""From a stream of bytes to messages: by lines, or by a length in front (RFC 6587 3.4.1); each message's beginning
+decides.
 
-Senders differ, and one may change with its configuration: rsyslog counts or ends lines as it is told to, NXLog ends
-JSON with a line end. A count is digits, a space and the `<` of a syslog message; no other message begins so.
+Senders differ, and one may change with its configuration: rsyslog counts or ends lines as it is configured to, NXLog
+ends JSON with a line end. A count is digits, a space and the `<` of a syslog message; no other message begins like
+that.
 """
 
 from __future__ import annotations
 
 import re
 
-#: The longest message in bytes. Windows allows an event 64 KiB of data; JSON may double what it escapes.
+#: The most bytes of a message. Windows allows 64 KiB of data in an event; escaping in JSON may double them.
 MOST = 256 * 1024
 
 _COUNT = re.compile(rb"([1-9]\d{0,6}) (?=<)")
-# A message of which this much is there and that does not begin with a count ends with its line.
+# If this many bytes are there and do not begin with a count, the message ends with its line.
 _DECIDED = 9
 _ENDS = re.compile(rb"[\n\0]")
 
 
 class Frames:
-    """Cuts one stream. `too_long` counts messages that were longer than `MOST`, and are left out."""
+    """Cuts one stream. `too_long` counts messages longer than `most` bytes, which are dropped."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
@@ -30,7 +32,7 @@ class Frames:
         self.too_long = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take what came, and give the messages that are whole by now."""
+        """Take bytes, and return the messages that are whole by now."""
         self._buffer += data
         found: list[bytes] = []
         at = 0
@@ -44,7 +46,7 @@ class Frames:
         return found
 
     def end(self) -> bytes:
-        """What is left when the stream ends: a last line without its end; "" for a part of a counted message."""
+        """The rest when the stream ends: a last line without its line end; "" for part of a counted message."""
         rest = bytes(self._buffer)
         self._buffer.clear()
         self._looked = 0

@@ -1,8 +1,8 @@
-"""What was received, until it is in the store.
+"""Received messages, until they are in the store.
 
-Bounded by messages and by bytes. What cannot be stored waits; when there is no more room, those who send over TCP are
-not read any more, so that they keep what is theirs, and datagrams are dropped and counted. Nothing is taken out before
-the store has it.
+Their number and their bytes are limited. Messages that cannot be stored wait; when there is no more room, TCP
+connections are no longer read, so that the senders keep their messages, and datagrams are dropped and counted. A
+message is removed only after it has been stored.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from kmstwist.collecting.message import read_message
 
 MOST_MESSAGES = 20_000
 MOST_BYTES = 32 << 20
-#: Messages stored together.
+#: How many messages are stored together.
 BATCH = 1000
 
 
 @dataclass(slots=True)
 class Counts:
-    """What became of messages: `received` are all, `new`, `known`, `other` and `broken` what was made of them.
+    """The outcomes of messages: `received` counts all, `new`, `known`, `other` and `broken` what they contained.
 
-    Not taken were `refused` ones, from no configured sender, and `dropped` ones, for which there was no room, or which
-    were too long.
+    `refused` counts messages from senders that are not configured, `dropped` those that were too long or for which
+    there was no room; neither kind was taken.
     """
 
     received: int = 0
@@ -46,7 +46,7 @@ class Counts:
     dropped: int = 0
 
     def add(self, other: Counts) -> None:
-        """Count those of `other` too."""
+        """Add the counts of `other`."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
@@ -71,17 +71,17 @@ class Waiting:
         self.held += len(message)
 
     def first(self, most: int) -> list[tuple[bytes, str]]:
-        """The first messages, which stay."""
+        """The first messages, without removing them."""
         return [self.queue[at] for at in range(min(most, len(self.queue)))]
 
     def done(self, number: int) -> None:
-        """The first `number` messages are in the store."""
+        """Remove the first `number` messages, which are in the store now."""
         for _ in range(number):
             self.held -= len(self.queue.popleft()[0])
 
 
 class Store:
-    """The audit's store as messages go into it; its calls block. `now` is in seconds since 1970."""
+    """The audit's store for messages; its calls block. `now` returns the seconds since 1970."""
 
     def __init__(self, store: str, zone: tzinfo, resolve: Resolver, now: Callable[[], float]) -> None:
         self._store = store
@@ -91,9 +91,9 @@ class Store:
         self._engine: Engine | None = None
 
     def take_in(self, messages: Sequence[tuple[bytes, str]]) -> tuple[Counts, list[BrokenEvent]]:
-        """Store the events in messages; what became of them, and some that are broken.
+        """Store the events in messages. Returns the outcomes, and some of the broken events.
 
-        Raises StoreError, OSError and SQLAlchemy's errors, after which all may be tried again.
+        Raises StoreError, OSError and SQLAlchemy's errors; after any of them, all messages may be tried again.
         """
         if self._engine is None:
             self._engine = open_engine(self._store)

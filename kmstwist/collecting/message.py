@@ -1,8 +1,8 @@
-"""A message to the event in it: syslog of both kinds (RFC 5424, RFC 3164), JSON and XML, bare or within syslog.
+"""From a message to its event: syslog of both kinds (RFC 5424, RFC 3164), JSON and XML, alone or within syslog.
 
-What stands where differs by sender. NXLog has an event's fields as structured data of RFC 5424, or as JSON or Snare's
-tabbed line in the message; Winlogbeat and rsyslog have JSON, the latter behind `@cee:`, or the event's own XML. Where
-nothing but the text came, the number of values in it tells which event of the KMS it is.
+Senders put things in different places. NXLog sends an event's fields as structured data of RFC 5424, or as JSON or as
+Snare's tabbed line in the message; Winlogbeat and rsyslog send JSON, rsyslog after `@cee:`, or the event's own XML. If
+only the text came, the number of its values shows which KMS event it is.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _ELEMENT = re.compile(r"\[([^\s\]=\"]+)")
 _PARAMETER = re.compile(r'\s+([^\s\]="]+)="((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPED = re.compile(r'\\(["\\\]])')
 _TAG = re.compile(r"([^\s\[:]+)(?:\[\d+\])?:?\s*")
-# How a body begins that is JSON.
+# The beginning of a body in JSON.
 _STRUCTURED = ("{", "@cee:")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SNARE_TIME = re.compile(r"\w{3} (\w{3}) {1,2}(\d{1,2}) (\d\d:\d\d:\d\d) (\d{4})", re.ASCII)
 _SNARE = "MSWinEventLog"
-#: Names under which those who pass messages on put the message that they got.
+#: The fields in which relays put the message that they received.
 _WITHIN = ("message", "msg", "Message", "event.original", "raw", "rawmsg")
 
-# JSON in JSON, once for each that passed it on; more is nobody's.
+# The most levels of JSON in JSON: one for each relay.
 _DEPTH = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Syslog:
-    """A message's head: when, where and by whom it was logged, as far as it says, and its structured data."""
+    """A message's header: when, where and by whom it was logged, as far as it says, and its structured data."""
 
     when: str = ""
     host: str = ""
@@ -53,7 +53,7 @@ class _Syslog:
 
 
 def read_message(message: bytes, place: str, times: Times) -> RawEvent | BrokenEvent | None:
-    """The event in a message; None for one that is not about KMS at all."""
+    """The event in a message; None if it is not about KMS at all."""
     text = message.decode("utf-8", "replace").strip("\ufeff\0 \t\r\n")
     head, body = _head(text, times)
     return _event(head, body.strip("\ufeff \t\r\n"), place, times, _DEPTH)
@@ -83,7 +83,7 @@ def _ours(event: RawEvent | BrokenEvent) -> RawEvent | BrokenEvent | None:
 
 
 def _head(text: str, times: Times) -> tuple[_Syslog, str]:
-    """A message's head, and the rest of it."""
+    """A message's header, and the rest of the message."""
     priority = _PRIORITY.match(text)
     if priority is None:
         return _Syslog(), text
@@ -120,11 +120,11 @@ def _structured(text: str, at: int) -> tuple[dict[str, str], int]:
 
 
 def _with_year(month: str, day: int, clock: str, times: Times) -> str:
-    """The time of RFC 3164, which has no year: that of the last time it was such a day."""
+    """A time of RFC 3164, which has no year, in the latest year in which it is not in the future."""
     if month not in _MONTHS:
         return ""
     now = datetime.fromtimestamp(times.now / 1000, UTC)
-    # A day ahead is a zone's difference.
+    # A time up to a day ahead comes from another time zone.
     for year in (now.year + 1, now.year, now.year - 1):
         text = f"{year}-{_MONTHS.index(month) + 1:02}-{day:02} {clock}"
         try:
@@ -149,7 +149,7 @@ def _of_json(head: _Syslog, body: str, place: str, times: Times, depth: int) -> 
     if not _fields_in(values).text(EVENT_ID):
         for inner in _inner(values):
             return _event(_Syslog(head.when, head.host), inner, place, times, depth - 1) if depth else None
-        # Not an event of Windows at all.
+        # This is not a Windows event at all.
         return None
     return _of_fields(head, values, place, times)
 
@@ -159,7 +159,7 @@ def _fields_in(values: Mapping[str, Any]) -> Fields:
 
 
 def _inner(values: Mapping[str, Any]) -> Iterator[str]:
-    """The message that was passed on in a field of another one."""
+    """The message that a relay put in a field of its own message."""
     fields = Fields(values)
     for name in _WITHIN:
         text = fields.text((name,))
@@ -180,7 +180,7 @@ def _of_fields(head: _Syslog, values: Mapping[str, Any], place: str, times: Time
 
 
 def _of_snare(head: _Syslog, parts: list[str], place: str, times: Times) -> RawEvent | BrokenEvent | None:
-    """Snare's line: of its fields, the log, time, event id, source, computer and text; its counter is its own."""
+    """An event from Snare's line: the log, time, event id, source, computer and text; Snare's counter is ignored."""
     if len(parts) < 13:
         return BrokenEvent(place, f"a Snare line of {len(parts)} fields; there are 13 or more")
     found = _SNARE_TIME.fullmatch(parts[3].strip())
@@ -200,7 +200,7 @@ def _of_snare(head: _Syslog, parts: list[str], place: str, times: Times) -> RawE
 
 
 def _of_text(head: _Syslog, body: str, place: str, times: Times) -> RawEvent | BrokenEvent | None:
-    """An event of which only the text came, by a sender that names its source."""
+    """An event from its text alone, from a sender that names its source."""
     if not logged_by_kms(head.source) or not head.when:
         return None
     event_id = event_of_text(body)

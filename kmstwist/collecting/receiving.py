@@ -1,4 +1,4 @@
-"""Connections and datagrams of those who send events."""
+"""Connections and datagrams from the senders of events."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from twisted.python.failure import Failure
 
 from kmstwist.collecting.framing import MOST, Frames
 
-#: Seconds without a byte after which a connection gives way to a new one of its own sender, where there are too many.
+#: After how many seconds without a byte a connection may be closed for a new one of the same sender, if there are too
+#: many.
 SILENT = 60.0
 
 
 class Taker(Protocol):
-    """Who takes messages in."""
+    """What takes messages in."""
 
     connections: set[Stream]
     #: How many there may be.
@@ -29,16 +30,16 @@ class Taker(Protocol):
         """Whether no more is to be read."""
 
     def seconds(self) -> float:
-        """The time, from wherever it is counted."""
+        """The time in seconds, from any beginning."""
 
     def may_send(self, address: str) -> bool:
-        """Whether what comes from this address is taken."""
+        """Whether messages from this address are taken."""
 
     def take(self, message: bytes, sender: str) -> None:
         """Take a message in."""
 
     def drop(self, number: int, sender: str, reason: str) -> None:
-        """Count messages that could not be taken, and say so."""
+        """Count messages that could not be taken, and log that."""
 
 
 class Stream(protocol.Protocol):
@@ -51,7 +52,7 @@ class Stream(protocol.Protocol):
     def __init__(self, collector: Taker, sender: str) -> None:
         self._collector = collector
         self.sender = sender
-        #: When it brought something last, in the order of all, and in the collector's seconds.
+        #: When bytes last came: its place in the order of all connections, and the collector's seconds.
         self.heard, self.heard_at = 0, 0.0
         self._frames = Frames()
         self._too_long = 0
@@ -61,14 +62,14 @@ class Stream(protocol.Protocol):
         """Begin to read, unless there is no room."""
         self._collector.connections.add(self)
         self.heard, self.heard_at = next(self._time), self._collector.seconds()
-        # A sender that lost its power never ends its connection.
+        # A sender that loses its power never closes its connection.
         with suppress(AttributeError):
             self.transport.setTcpKeepAlive(1)  # type: ignore[attr-defined]
         if self._collector.full:
             self.pause()
 
     def dataReceived(self, data: bytes) -> None:
-        """Take the messages that are whole."""
+        """Take the messages that are whole by now."""
         self.heard, self.heard_at = next(self._time), self._collector.seconds()
         for message in self._frames.feed(data):
             self._collector.take(message, self.sender)
@@ -77,13 +78,13 @@ class Stream(protocol.Protocol):
             self._too_long = self._frames.too_long
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
-        """The last line may have no end."""
+        """Take the last line, which may have no line end."""
         if rest := self._frames.end():
             self._collector.take(rest, self.sender)
         self._collector.connections.discard(self)
 
     def pause(self) -> None:
-        """Read no more, so that the sender keeps what it has."""
+        """Stop reading, so that the sender keeps its messages."""
         if not self._paused:
             self._paused = True
             self.transport.pauseProducing()  # type: ignore[attr-defined]
@@ -96,12 +97,12 @@ class Stream(protocol.Protocol):
                 self.transport.resumeProducing()  # type: ignore[attr-defined]
 
     def finish(self) -> None:
-        """End the connection; what came with it is taken."""
+        """Close the connection; messages that have arrived are taken."""
         self.transport.loseConnection()
 
 
 class Streams(protocol.ServerFactory):
-    """Takes the connections of those who may send."""
+    """Takes the connections of permitted senders."""
 
     noisy = False
 
@@ -109,7 +110,7 @@ class Streams(protocol.ServerFactory):
         self._collector = collector
 
     def buildProtocol(self, addr: IAddress | None) -> Stream | None:
-        """A stream; None, which closes the connection, for one who may not send, or one too many."""
+        """A stream; None, which closes the connection, if the sender is not permitted or there are too many."""
         address: str = addr.host  # type: ignore[union-attr]
         if not self._collector.may_send(address):
             return None
@@ -119,8 +120,11 @@ class Streams(protocol.ServerFactory):
         return Stream(self._collector, address)
 
     def _make_room(self, address: str) -> bool:
-        """Whether one connection was ended: of the sender that has most, for one of a sender that has fewer; or one of
-        the sender's own, of which nothing has come for a while: it may have forgotten it."""
+        """Close a connection to make room. Returns whether one was closed.
+
+        It is one of the sender with the most connections, if this sender has fewer; or one of this sender's own that
+        has been silent for a while, since the sender may have forgotten it.
+        """
         connections = self._collector.connections
         number = Counter(each.sender for each in connections)
         busiest, most = number.most_common(1)[0]
@@ -143,7 +147,7 @@ class Datagrams(protocol.DatagramProtocol):
         self._collector = collector
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """Take it, where there is room."""
+        """Take the message, if there is room."""
         if not self._collector.may_send(addr[0]):
             return
         if self._collector.full or len(datagram) > MOST:

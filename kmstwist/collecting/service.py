@@ -1,4 +1,4 @@
-"""The listener for events as a part of a server: its ports, its senders' connections, and the way into the store."""
+"""The listener for events, as a part of a server: its ports, its connections, and the way into the store."""
 
 from __future__ import annotations
 
@@ -36,18 +36,20 @@ from kmstwist.system.threads import MORE_THREADS, Threads
 if TYPE_CHECKING:
     from twisted.internet.ssl import CertificateOptions
 
-#: Connections at one time, unless somebody says how many.
+#: The default of the most connections at one time.
 CONNECTIONS = 100
-#: Seconds from one look at what has come to the next. Longer than a gateway takes to store its record of a request, so
-#: that a request's record is there before its event.
+#: Seconds between two looks at the messages that wait. This is longer than a gateway takes to store its record of a
+#: request, so that a request's record is there before its event.
 EVERY = 2.0
 #: The longest pause between attempts at a store that fails, and between two lines about one matter, in seconds.
 RETRY_MOST, SAY_EVERY = 60.0, 600.0
 
 
 class Collector(Service):
-    """Listens at `places` for what `senders` send, and stores the events in it. `drain` is how long (seconds) the end
-    may wait for the store, `connections` how many there may be at one time."""
+    """Listens at `places` for messages from `senders`, and stores the events in them.
+
+    `drain` is how many seconds stopping may wait for the store, `connections` the most connections at one time.
+    """
 
     log = Logger()
 
@@ -72,7 +74,7 @@ class Collector(Service):
         self._ports: list[IListeningPort] = []
         self._looking: Deferred[None] | None = None
         self._said: dict[str, float] = {}
-        # The ports are closed; what was received is stored, and that is all.
+        # Set when the ports are closed: received messages are stored, and nothing more is taken.
         self._closing = self._stopping = False
         self.connections: set[Stream] = set()
         self.most = connections
@@ -83,7 +85,7 @@ class Collector(Service):
     # -- life
 
     def startService(self) -> None:
-        """Open the ports; one that another process still has is tried again."""
+        """Open the ports; a port that another process still has is tried again."""
         super().startService()
         self._closing = self._stopping = False
         try:
@@ -116,7 +118,7 @@ class Collector(Service):
         EVENTS_LISTENING.emit(self.log, at=str(place))
 
     def stopService(self) -> Deferred[None]:
-        """Close the ports, take in what was received, and store it."""
+        """Close the ports, and store the messages that were received."""
         super().stopService()
         self._closing = True
         return ensureDeferred(self._stop())
@@ -129,7 +131,7 @@ class Collector(Service):
             connection.finish()
         ends_at = self._reactor.seconds() + min(1.0, self._drain)
         while self.connections and self._reactor.seconds() < ends_at:
-            # What they had under way comes with their end.
+            # Bytes still under way arrive when the connections end.
             await deferLater(self._reactor, 0.02, lambda: None)
         self._stopping = True
         if self._looking is not None:
@@ -146,7 +148,7 @@ class Collector(Service):
         return self._reactor.seconds()
 
     def may_send(self, address: str) -> bool:
-        """Whether what comes from this address is taken."""
+        """Whether messages from this address are taken."""
         host = normalised(address)
         if host is not None and any(host in network for network in self._senders):
             return True
@@ -161,7 +163,7 @@ class Collector(Service):
         return self.waiting.full
 
     def take(self, message: bytes, sender: str) -> None:
-        """Take a message in; those of streams even when there is no room, for no more are read then."""
+        """Take a message in; from a stream even if there is no room, since reading stops then."""
         self.counts.received += 1
         self.waiting.put(message, sender)
         if self.waiting.full:
@@ -169,7 +171,7 @@ class Collector(Service):
                 connection.pause()
 
     def drop(self, number: int, sender: str, reason: str) -> None:
-        """Count messages that could not be taken, and say so. Of a refused connection nobody knows how many."""
+        """Count messages that could not be taken, and log that. For a refused connection the number is unknown."""
         self.counts.dropped += number
         if self._may_say(f"{reason} {sender}"):
             EVENTS_DROPPED.emit(self.log, peer=sender, reason=reason)
@@ -191,7 +193,7 @@ class Collector(Service):
                 await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:
-        # In small steps, so that the end need not wait for a long one.
+        # In small steps, so that stopping need not wait for a long one.
         ends = self._reactor.seconds() + seconds
         while (left := ends - self._reactor.seconds()) > 0:
             if self._stopping and not self.problem:
@@ -201,7 +203,7 @@ class Collector(Service):
                 return
 
     async def _take_in(self) -> bool:
-        """Store the first of what waits; whether that worked."""
+        """Store the first messages that wait. Returns whether that worked."""
         messages = self.waiting.first(BATCH)
         try:
             counts, broken = await self._in_thread(lambda: self._store.take_in(messages))

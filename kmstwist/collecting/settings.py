@@ -23,7 +23,7 @@ _LISTEN = re.compile(r"(tcp|udp|tls):(.+)")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to listen: `kind` is tcp, udp or tls."""
+    """An address and port to listen at; `kind` is tcp, udp or tls."""
 
     kind: str
     at: HostPort

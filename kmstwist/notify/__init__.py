@@ -1,1 +1,1 @@
-"""Telling people: what has happened, once, and that it is over; by mail, chat or webhook, through Apprise."""
+"""Notifications: that something has happened, once, and that it is over; by mail, chat or webhook, through Apprise."""

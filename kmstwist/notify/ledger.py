@@ -1,6 +1,7 @@
-"""What has been told: each condition once when it has lasted, once when it is over; each machine once while it expires.
+"""What people have been told: each condition once when it has lasted and once when it is over; each machine that
+expires once.
 
-Pure: times are handed in, in seconds since 1970, and what it knows can be kept as JSON over a restart.
+This is pure: times are passed in, in seconds since 1970, and its state can be kept as JSON over a restart.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from typing import Any
 from kmstwist.notify.conditions import Condition
 from kmstwist.notify.settings import Topic
 
-#: Machines that are remembered as told at most.
+#: The most machines that are remembered as reported.
 MACHINES = 10_000
-#: Seconds for which a condition is kept whose source does not look any more.
+#: For how many seconds a condition is kept if its source no longer looks.
 FORGOTTEN_S = 30 * 86_400.0
 
 
 @dataclass(slots=True)
 class Told:
-    """A condition that began at `since`; `told` says that people know. `gone` is since when it is not there any more,
-    `seen` when its source looked last.
+    """A condition that began at `since`; `told` says whether people know of it. `gone` is since when it is over, `seen`
+    when its source last looked.
     """
 
     condition: Condition
@@ -33,7 +34,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is to be told: what began, what is over with when it began, and what else still holds."""
+    """What to tell people: what began, what is over (with when it began), and what else still lasts."""
 
     begun: Sequence[Condition] = ()
     over: Sequence[tuple[Condition, float]] = ()
@@ -56,7 +57,7 @@ class Ledger:
     def step(
         self, now: float, present: Mapping[str, Condition], looked: Callable[[str], bool], *, quiet: bool = False
     ) -> Changes:
-        """Compare with what is so now. In `quiet` hours nothing is told, and what still holds after them is then."""
+        """Compare with the present conditions. In `quiet` hours nothing is told; what lasts is told after them."""
         for key, condition in present.items():
             known = self.conditions.get(key)
             if known is None:
@@ -78,7 +79,7 @@ class Ledger:
                     over.append((known.condition, known.since))
                     del self.conditions[key]
             else:
-                # A clock that was set back does not make it younger than it is.
+                # A clock that is set back must not make a condition look younger.
                 known.since = min(known.since, now)
                 if not known.told and now - known.since >= self.settle and not quiet:
                     known.told = True
@@ -92,15 +93,15 @@ class Ledger:
         return Changes(begun, over, still)
 
     def newly_expiring(self, machines: Sequence[str]) -> list[str]:
-        """Those of the machines that expire now that were not told yet; they are, from now on."""
+        """The machines among those that expire now that have not been reported; from now on they count as reported."""
         known = set(self.machines)
         fresh = [name for name in machines if name not in known]
-        # Who is no longer among them has renewed, or is gone; should it come back, that is news.
+        # A machine that is no longer among them has renewed or is gone; if it comes back, that is news.
         self.machines = list(dict.fromkeys(machines))[:MACHINES]
         return fresh
 
     def to_json(self) -> dict[str, Any]:
-        """What to keep over a restart."""
+        """The state to keep over a restart."""
         return {
             "conditions": [asdict(told) for told in self.conditions.values()],
             "machines": self.machines,
@@ -109,7 +110,7 @@ class Ledger:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any], settle: float) -> Ledger:
-        """What was kept. Raises `ValueError`, `KeyError` or `TypeError` for what is none of ours."""
+        """The state from its JSON form. Raises `ValueError`, `KeyError` or `TypeError` for anything else."""
         ledger = cls(settle)
         for each in raw["conditions"]:
             inner = each["condition"]

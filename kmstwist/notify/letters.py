@@ -1,4 +1,4 @@
-"""What people read: a title and a text of some lines, short enough for a chat."""
+"""The messages that people read: a title and a text of some lines, short enough for a chat."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kmstwist.notify.conditions import ALL_HOSTS, ONE_HOST, Condition
 from kmstwist.notify.ledger import Changes
 from kmstwist.shown import visible
 
-#: Names that a message lists of each kind; it says how many more there are.
+#: How many names of each kind a message lists; it says how many more there are.
 LISTED = 20
-#: Characters of a line: a machine's name is the client's to choose.
+#: The most characters of a line, since clients choose the names of machines.
 LONGEST = 300
 
 
@@ -97,7 +97,7 @@ def _begun(conditions: Sequence[Condition]) -> Iterator[str]:
 
 
 def _without_parts(conditions: Sequence[Condition]) -> list[Condition]:
-    """Where no host answers, that is said once and not again for each."""
+    """If no host answers, say so once and not again for each host."""
     none = any(each.key == ALL_HOSTS for each in conditions)
     return [each for each in conditions if not (none and each.key.startswith(ONE_HOST))]
 

@@ -1,4 +1,4 @@
-"""What is kept over a restart: what was told, and what still waits to be sent. One small file in the state folder."""
+"""The state kept over a restart: what was told, and what waits to be sent. One small file in the state folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kmstwist.notify.ledger import Ledger
 from kmstwist.notify.outbox import Outbox
 
 FILE_NAME = "notify.json"
-#: No memory of ours is larger.
+#: The most bytes that we read of the file; ours is never larger.
 _LARGEST = 16 << 20
 
 
@@ -32,7 +32,7 @@ class Memory:
 
 
 def read_memory(path: Path, settle: float) -> Memory:
-    """What was kept; an empty memory where there is no file. Raises `MemoryFault` for a file that is none of ours."""
+    """The stored memory; an empty one without a file. Raises `MemoryFault` for a file that is not ours."""
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
@@ -50,7 +50,7 @@ def read_memory(path: Path, settle: float) -> Memory:
 
 
 def write_memory(path: Path, text: str) -> None:
-    """Keep it, whole or not at all, for our user alone. Raises `MemoryFault`."""
+    """Write the file, whole or not at all, for our user alone. Raises `MemoryFault`."""
     new = path.with_name(f"{path.name}.new")
     try:
         # Made anew: a link that somebody put there is not followed.

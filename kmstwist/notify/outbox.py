@@ -1,6 +1,6 @@
-"""Messages on their way: each goes to each target, and where that fails is tried again, later and later.
+"""Messages on their way: each goes to each target; after a failure it is tried again, at growing intervals.
 
-Pure: times are handed in, in seconds since 1970, and what waits can be kept as JSON over a restart.
+This is pure: times are passed in, in seconds since 1970, and the state can be kept as JSON over a restart.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any
 from kmstwist.notify.letters import Text
 from kmstwist.pacing.waits import doubled
 
-#: Messages that wait at most; the oldest go first.
+#: The most messages that wait; beyond that, the oldest are dropped.
 WAITING = 200
-#: Seconds until the second try, which double from try to try up to the longest; and after how long it is given up.
+#: Seconds until the second try, doubled with each try up to the longest wait; and when a message is given up.
 FIRST_S, LONGEST_S, GIVEN_UP_S = 30.0, 3600.0, 3 * 86_400.0
 
 
 @dataclass(slots=True)
 class Try:
-    """How often a target was tried for a message in vain, and when it is to be next."""
+    """How often sending to a target has failed, and when the next try is due."""
 
     failed: int = 0
     at: float = 0.0
@@ -42,19 +42,19 @@ class Outbox:
     letters: list[Letter] = field(default_factory=list)
 
     def put(self, text: Text, targets: Collection[str], now: float) -> list[Letter]:
-        """Send a message to all targets; the messages that are given up to make room for it."""
+        """Queue a message for all targets. Returns the messages that are dropped to make room for it."""
         self.letters.append(Letter(text, now, {target: Try() for target in targets}))
         lost, self.letters = self.letters[:-WAITING], self.letters[-WAITING:]
         return lost
 
     def next(self, now: float, targets: Collection[str]) -> tuple[Letter, str] | None:
-        """The oldest message that is to be tried now, and where; a target never gets a later one first."""
+        """The oldest message that is due, and its target; a target gets its messages in order."""
         held: set[str] = set()
         for letter in self.letters:
             for target, tried in letter.waiting.items():
                 if target in held or target not in targets:
                     continue
-                # A clock that was set back must not hold a message for as long.
+                # A clock that is set back must not delay a message by that much.
                 if tried.at <= now or tried.at - now > LONGEST_S:
                     return letter, target
                 held.add(target)
@@ -66,7 +66,7 @@ class Outbox:
         self._tidy()
 
     def failed(self, letter: Letter, target: str, now: float) -> float | None:
-        """A target could not be told: seconds until the next try, None where it is given up."""
+        """Sending to a target failed. Returns the seconds until the next try; None if it is given up."""
         tried = letter.waiting[target]
         tried.failed += 1
         if now - letter.written >= GIVEN_UP_S:
@@ -77,7 +77,7 @@ class Outbox:
         return wait
 
     def forget_others(self, targets: Collection[str]) -> None:
-        """Take out what waits for targets that are not there any more."""
+        """Drop messages for targets that are no longer configured."""
         for letter in self.letters:
             letter.waiting = {target: tried for target, tried in letter.waiting.items() if target in targets}
         self._tidy()
@@ -86,12 +86,12 @@ class Outbox:
         self.letters = [letter for letter in self.letters if letter.waiting]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """What to keep over a restart."""
+        """The state to keep over a restart."""
         return [asdict(letter) for letter in self.letters]
 
     @classmethod
     def from_json(cls, raw: list[Mapping[str, Any]]) -> Outbox:
-        """What was kept. Raises `ValueError`, `KeyError` or `TypeError` for what is none of ours."""
+        """The state from its JSON form. Raises `ValueError`, `KeyError` or `TypeError` for anything else."""
         return cls(
             [
                 Letter(

@@ -1,7 +1,7 @@
-"""The service behind `[notify]`: it looks every few seconds, tells what changed, and sends what waits.
+"""The service behind `[notify]`: it looks every few seconds, reports changes, and sends the messages that wait.
 
-Nothing here holds the reactor: the store is read in a thread of the reactor's, messages are sent in one of their own
-(a mail server may take its time), and the memory is written in a third place, always whole.
+Nothing here blocks the reactor: the store is read in one of the reactor's threads, messages are sent in a separate one
+(a mail server may take long), and the memory is written in a third, always whole.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from kmstwist.reactor import Reactor
 from kmstwist.system.threads import Threads
 from kmstwist.telemetry.counters import Snapshot
 
-#: Gives the server's numbers, at once or in a Deferred.
+#: Returns the server's snapshot, at once or in a Deferred.
 Source = Callable[[], "Snapshot | Deferred[Snapshot]"]
-#: Gives the audit's store. Raises `StoreError` where there is none at present.
+#: Returns the audit's store. Raises `StoreError` if there is none at present.
 Store = Callable[[], Engine]
 
 #: Seconds between two looks at the server, and at the audit.
@@ -51,9 +51,10 @@ T = TypeVar("T")
 
 
 class NotifyService(Service):
-    """Tells people. `seconds` is the time since 1970, `local` makes local time of it; `store` is None without an audit.
+    """Notifies people. `seconds` returns the time since 1970, `local` converts it; `store` is None without an audit.
 
-    `reading_thread` and `sending_thread` run a function in a thread; by default the reactor's, and one of its own.
+    `reading_thread` and `sending_thread` run a function in a thread: by default one of the reactor's, and a separate
+    one.
     """
 
     name = "notify"
@@ -99,7 +100,7 @@ class NotifyService(Service):
         self._loop.clock = reactor
 
     def startService(self) -> None:
-        """Remember what was told before, and begin to look."""
+        """Read the memory, and start looking."""
         super().startService()
         if self._sending_thread == self._in_pool:
             self._pool = Threads(minthreads=0, maxthreads=1, name="notify")
@@ -113,7 +114,7 @@ class NotifyService(Service):
         self._loop.start(EVERY, now=True).addErrback(self._defect)
 
     def stopService(self) -> Deferred[None]:
-        """Stop looking. What is being sent is let come to its end, in its thread; what waits is kept."""
+        """Stop looking. A message being sent is finished in its thread; messages that wait are kept."""
         super().stopService()
         if self._loop.running:
             self._loop.stop()
@@ -166,7 +167,7 @@ class NotifyService(Service):
             self._totals = await self._read("the count of clients", totals, now)
 
     async def _list_expiring(self, now: float) -> None:
-        """Look for machines that expire, where it is time. In quiet hours that is later."""
+        """Look for machines that expire, if it is time; in quiet hours this is postponed."""
         if Topic.EXPIRING in self._wanted and self._store is not None and _is_due(self._listed, now):
             self._listed = now
             machines = await self._read("expiring machines", _expiring, now)
@@ -179,7 +180,7 @@ class NotifyService(Service):
         ledger = self._memory.ledger
         due = latest_digest(self._settings.digest_day, self._settings.digest_at, here)
         if not ledger.digest:
-            # The first one is due in the week after this was set up.
+            # The first summary is due in the week after this was set up.
             ledger.digest = due
         if ledger.digest < due:
             made = await self._read("the weekly summary", _digest, now)
@@ -240,7 +241,7 @@ class NotifyService(Service):
         return deferToThreadPool(self._reactor, self._pool, function, *args)
 
     def _keep(self) -> None:
-        """Write what has changed. One write at a time; what changes meanwhile is written after it."""
+        """Write the memory if it has changed. One write at a time; later changes are written after it."""
         text = self._memory.to_text()
         if not self._writing and text != self._kept and self.running:
             Deferred.fromCoroutine(self._write(text)).addErrback(self._defect)
@@ -252,7 +253,7 @@ class NotifyService(Service):
         except MemoryFault as fault:
             NOTIFY_MEMORY.emit(self._log, file=str(self._file), detail=str(fault))
         finally:
-            # Not tried again before something else has changed.
+            # Tried again only after the next change.
             self._kept, self._writing = text, False
 
     def _defect(self, failure: Failure) -> None:

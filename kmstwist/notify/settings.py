@@ -1,4 +1,4 @@
-"""The `[notify]` section of the configuration: who is told, of what, and when not."""
+"""The `[notify]` section of the configuration: who is notified, about what, and when not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sun
 
 
 class Topic(StrEnum):
-    """What can be told."""
+    """What people can be notified about."""
 
     #: The server: paused, a worker missing, its record not in DNS.
     STATE = "state"
@@ -39,14 +39,14 @@ class Topic(StrEnum):
 
 
 def scheme_of(url: str) -> str:
-    """The kind of a target: what stands before :// in its URL. The rest may hold secrets and is never shown."""
+    """The kind of a target: the part before :// in its URL. The rest may hold secrets and is never shown."""
     found = _SCHEME.fullmatch(url)
     return found.group(1).lower() if found else ""
 
 
 def _url(text: str) -> str:
     if not scheme_of(text):
-        # Without what was written: it may hold a password.
+        # The value is not quoted: it may hold a password.
         raise ValueError(
             "must be a URL as Apprise reads it, such as mailtos://USER:PASSWORD@example.com?to=admin@example.com"
         )

@@ -1,7 +1,7 @@
-"""The targets: what Apprise makes of their URLs, and sending to them. Sending blocks; it is done in a thread.
+"""The targets: Apprise's services for their URLs, and sending to them. Sending blocks; it is done in a thread.
 
-A URL's host, path and parameters may each be a secret, whatever Apprise's own idea of that is. So a target goes by its
-number and kind, and what a service says of a failure is shown without any part of the URL that could be one.
+A URL's host, path and parameters may each be a secret, even where Apprise does not treat them as one. So a target is
+named by its number and kind, and a service's error is shown without any part of the URL that could be secret.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from kmstwist.problem import ProblemError
 from kmstwist.shown import HIDDEN, visible
 from kmstwist.system.extras import install_command
 
-#: Seconds that a service may take to be connected, and to answer.
+#: How many seconds connecting to a service, and its answer, may take.
 CONNECT_S, ANSWER_S = 10.0, 20.0
-#: Parts of a URL so short tell nothing, and are in every other word.
+#: Parts of a URL this short are not secrets, and occur in many words.
 _SHORTEST = 4
 _DETAIL = 300
 #: Kinds whose URL begins with the name of a machine, which is not a secret, and helps to find a fault.
@@ -36,12 +36,12 @@ class TargetError(ProblemError):
 
 
 class NotSent(Exception):
-    """A target did not take a message; the text says why, without what is secret."""
+    """A target did not take a message; the text says why, without secrets."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One target. `id` tells it from others over a restart, and tells nothing of its URL."""
+    """One target. `id` identifies it over a restart, and reveals nothing of its URL."""
 
     name: str
     id: str
@@ -52,7 +52,7 @@ class Target:
         return f"<{self.name}>"
 
     def send(self, text: Text) -> None:
-        """Send a message, and wait for what becomes of it. Raises `NotSent`."""
+        """Send a message, and wait for the outcome. Raises `NotSent`."""
         said = _captured()
         logger = _logger()
         logger.addHandler(said)
@@ -98,7 +98,7 @@ def make_targets(urls: Sequence[str]) -> list[Target]:
 
 
 def _logger() -> logging.Logger:
-    """Apprise's own log: it may name URLs, and goes nowhere but to whoever sends."""
+    """Apprise's own log: it may name URLs, so only the sender gets it."""
     logger = logging.getLogger("apprise")
     logger.propagate = False
     if not logger.handlers:
@@ -114,7 +114,7 @@ def _captured() -> logging.StreamHandler[io.StringIO]:
 
 
 def _clean(said: str, url: str) -> str:
-    """What a service said, in one line, without any part of the URL that may be a secret."""
+    """A service's message in one line, without any part of the URL that may be a secret."""
     text = " ".join(said.split())
     for part in _secrets(url):
         text = text.replace(part, HIDDEN)
@@ -123,7 +123,7 @@ def _clean(said: str, url: str) -> str:
 
 
 def _secrets(url: str) -> list[str]:
-    """Every part of a URL but its kind, and for some kinds the machine's name, the longest first."""
+    """Every part of a URL except its kind and, for some kinds, the machine's name; the longest first."""
     scheme, _, rest = url.partition("://")
     found = set()
     authority = _AUTHORITY.match(rest)

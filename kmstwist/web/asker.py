@@ -26,11 +26,11 @@ from kmstwist.logevents import DEFECT
 from kmstwist.web.view import Asking, Kept, NoAudit, Question, View
 from kmstwist.web.watch import Status, Watch, at
 
-#: Gives the audit's store. Raises `StoreError` where there is none at present.
+#: Returns the audit's store. Raises `StoreError` if there is none at present.
 Store = Callable[[], Engine]
-#: Views asked at the same time: quick ones, and slow ones beside them.
+#: How many views are asked at the same time: quick ones, and slow ones in addition.
 QUICK, SLOW = 3, 2
-#: Those that say something without a store too.
+#: The views that have an answer without a store, too.
 _WITHOUT_STORE = frozenset({"overview", "latency", "hosts", "host", "lab"})
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class Gone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A view's answer, what troubles the store ("" if nothing does), and how many seconds old its oldest part is."""
+    """A view's answer, what is wrong with the store ("" if nothing), and the age of its oldest part in seconds."""
 
     value: Any
     trouble: str = ""
@@ -54,10 +54,7 @@ class Answer:
 
 
 class Asker:
-    """Asks views. `store` is None where the audit is off.
-
-    `notice` stands above every page, "" for nothing.
-    """
+    """Asks views. `store` is None if the audit is off; `notice` is shown above every page, "" for nothing."""
 
     def __init__(
         self,
@@ -88,10 +85,10 @@ class Asker:
         *,
         old_will_do: bool = False,
     ) -> T:
-        """What `make` makes, in a thread, of the view's answer.
+        """What `make` makes of the view's answer, in a thread.
 
-        Where `old_will_do`, what takes long to count may be some minutes old; it is counted anew afterwards. Raises
-        `Gone`, `NoAudit`, `StoreTrouble` and what the view raises.
+        With `old_will_do`, slow counts may be some minutes old; they are renewed afterwards. Raises `Gone`, `NoAudit`,
+        `StoreTrouble` and whatever the view raises.
         """
 
         def work() -> T:
@@ -103,7 +100,7 @@ class Asker:
             self.keep_ready()
 
     def keep_ready(self) -> None:
-        """Count anew what is due, one thing after the other, while pages are answered."""
+        """Renew the counts that are due, one after the other, while pages are served."""
         if self._store is not None and not self._renewing and self._kept.due():
             self._renewing = True
             Deferred.fromCoroutine(self._renew()).addErrback(self._defect)
@@ -127,7 +124,7 @@ class Asker:
         asked: Sequence[tuple[View[Any], Question]],
         make: Callable[[View[Any], Question, Status, Answer], T],
     ) -> None:
-        """Ask views and make their pages, one after the other, so that who looks first need not wait."""
+        """Ask views and make their pages, one after the other, so that the first visitor need not wait."""
         for view, question in asked:
             if self._ended:
                 return
@@ -136,12 +133,12 @@ class Asker:
                 await self.ask(view, question, status, Event(), partial(make, view, question, status))
 
     def end(self) -> None:
-        """Count nothing anew any more."""
+        """Stop renewing counts."""
         self._ended = True
 
     @property
     def changes(self) -> int:
-        """How often something that was counted anew had become something else."""
+        """How often a renewed count had changed."""
         return self._kept.changes
 
     def _defect(self, failure: Failure) -> None:
@@ -160,7 +157,7 @@ class Asker:
         return await self._in_turn(self._slow, gone, work)
 
     async def read(self, work: Callable[[Connection], T], gone: Event) -> T:
-        """What `work` makes of the store, as a slow view. Raises `Gone`, `StoreTrouble` and what `work` raises."""
+        """The result of `work` on the store, in a slow view's turn. Raises `Gone`, `StoreTrouble`, and `work`'s own."""
         store = self._store
         if store is None:
             raise NoAudit
@@ -172,7 +169,7 @@ class Asker:
         return await self._in_turn(self._slow, gone, in_thread)
 
     def newest(self) -> Deferred[int]:
-        """The sequence number of the newest record, in a thread; 0 where there is none to be read."""
+        """The sequence number of the newest record, read in a thread; 0 if there is none."""
 
         def work() -> int:
             if self._store is None:
@@ -212,7 +209,7 @@ class Asker:
     async def _in_turn(self, turns: DeferredSemaphore, gone: Event, work: Callable[[], T]) -> T:
         await turns.acquire()
         try:
-            # The turn ends with the thread's work and not with the client's patience: a thread cannot be called off.
+            # The turn ends with the thread's work, not when the client leaves: a thread cannot be stopped.
             if gone.is_set():
                 raise Gone
             made: T = await self._in_thread(work)

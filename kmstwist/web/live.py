@@ -1,6 +1,6 @@
-"""/events: tells open pages that something changed, by server-sent events; they then fetch themselves anew.
+"""/events: tells open pages by server-sent events that something changed; they then reload their contents.
 
-Nothing is looked at while nobody listens. A listener that does not read is told nothing until it has read.
+Without listeners nothing is checked. A listener that does not read gets nothing more until it has read.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from kmstwist.web.responses import ReadOnly, send_sentence
 from kmstwist.web.spool import PATIENCE
 from kmstwist.web.watch import Status
 
-#: Seconds between two looks while somebody listens, and looks after which a sign of life is sent.
+#: Seconds between two checks while somebody listens, and after how many checks a sign of life is sent.
 LOOK, QUIET = 2.0, 8
-#: Listeners at once; more are sent away, and their pages stay as they are.
+#: The most listeners at one time; further ones are refused, and their pages stay as they are.
 MOST = 100
 
 
@@ -64,7 +64,7 @@ class Live(ReadOnly):
         self._listeners: list[Listener] = []
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
-        #: Those that do not read, with when they are sent away.
+        #: The listeners that do not read, and when they are disconnected.
         self._late: Deadlines[Listener] = Deadlines(
             clock, PATIENCE, lambda late: late.request.channel.forceAbortClient()
         )
@@ -78,7 +78,7 @@ class Live(ReadOnly):
             send_sentence(request, 503, f"{MOST} pages are live already; this one stays as it was loaded")
             return NOT_DONE_YET
         request.setHeader("Content-Type", "text/event-stream; charset=utf-8")
-        # For a reverse proxy that would gather what is to be told at once.
+        # So that a reverse proxy does not buffer the events.
         request.setHeader("X-Accel-Buffering", "no")
         if request.method == b"HEAD":
             request.finish()
@@ -128,7 +128,7 @@ class Live(ReadOnly):
 
 
 def _fingerprint(status: Status, newest: int, changes: int) -> str:
-    """What changes with anything that pages show, and with nothing else."""
+    """A text that changes when anything that pages show changes, and only then."""
     snapshot = status.snapshot
     return json.dumps(
         [

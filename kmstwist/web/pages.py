@@ -25,7 +25,7 @@ AUDIT_OFF = "the audit is off (enabled = false in [audit]): there are no records
 
 
 class Answering(ReadOnly):
-    """What answers from a view, in its own time."""
+    """A resource that answers from a view, asynchronously."""
 
     isLeaf = True
 
@@ -47,7 +47,7 @@ class Answering(ReadOnly):
             if gone.is_set():
                 log_defect(request, failure)
             elif request.startedWriting:
-                # Half an answer was sent: the client must not take it for a whole one.
+                # Part of the answer was sent: the client must not mistake it for a whole one.
                 log_defect(request, failure)
                 request.channel.loseConnection()
             else:
@@ -75,15 +75,15 @@ class Answering(ReadOnly):
             send(request, code, kind, body)
 
     async def answer(self, request: Request, status: Status, gone: Event) -> tuple[int, str, bytes]:
-        """The status, the media type ("" for what was sent already) and the body."""
+        """The status, the media type ("" if everything has been sent already) and the body."""
         raise NotImplementedError
 
     def mistaken(self, status: Status, mistakes: Mistakes) -> tuple[int, str, bytes]:
-        """What to answer to parameters that cannot be answered."""
+        """The response to wrong parameters."""
         raise NotImplementedError
 
     def trouble(self, status: Status, code: int, sentence: str) -> tuple[int, str, bytes]:
-        """What to answer where there is no answer."""
+        """The response if there is no answer."""
         raise NotImplementedError
 
 
@@ -108,7 +108,7 @@ class Page(Answering):
             raise Mistakes({error.name: str(error)}, words) from None
 
     def mistaken(self, status: Status, mistakes: Mistakes) -> tuple[int, str, bytes]:
-        """The same page with its form as it was filled in, and what is wrong beside each field."""
+        """The same page with its form as it was filled in, and each mistake beside its field."""
         known = self._view.question.model_fields
         here = {name: text for name, text in mistakes.sentences.items() if name in known}
         others = [f"{name} {text}" if name else text for name, text in mistakes.sentences.items() if name not in known]
@@ -165,7 +165,7 @@ class Api(Answering):
     async def answer(self, request: Request, status: Status, gone: Event) -> tuple[int, str, bytes]:
         """Ask, and write in the same thread."""
         view, asker = self._view, self._asker
-        # A program that sends an empty parameter means it: it is taken as the document says.
+        # A program that sends an empty parameter means it: it is checked as the OpenAPI document says.
         words = read_words(request.args or {}, empty=True)
         question, form = understand(view, words)
         try:
@@ -204,12 +204,12 @@ _ERROR = TypeAdapter(dict[str, Any])
 
 
 def error_json(sentence: str, fields: Mapping[str, str]) -> bytes:
-    """What the API answers where something is wrong."""
+    """The API's response to an error."""
     return _ERROR.dump_json({"error": sentence, "fields": dict(fields)}, indent=1) + b"\n"
 
 
 def common(asker: Asker, status: Status, name: str) -> dict[str, Any]:
-    """What every page is told."""
+    """The values that every template gets."""
     snapshot = status.snapshot
     place = BELONGS.get(name, "" if name == "overview" else name)
     return {
@@ -232,7 +232,7 @@ def common(asker: Asker, status: Status, name: str) -> dict[str, Any]:
 
 
 def problem_page(asker: Asker, status: Status, code: int, sentence: str, name: str = "nothing") -> bytes:
-    """A page for what is not there, or cannot be shown now."""
+    """A page about something that does not exist, or that cannot be shown now."""
     titles = {404: "Not found", 503: "Cannot be shown now"}
     return render(
         "problem.html", **common(asker, status, name), title=titles.get(code, "Error"), sentence=sentence, code=code

@@ -1,4 +1,4 @@
-"""Who may look: a file of users with scrypt hashes, one a line, `name:scrypt$N$r$p$salt$hash`."""
+"""Who may log in: a file of users with scrypt hashes, one on each line, `name:scrypt$N$r$p$salt$hash`."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from kmstwist.pacing.bounded import BoundedMap
 from kmstwist.problem import ProblemError
 from kmstwist.system.secrets import is_open_to_others
 
-#: scrypt's cost (RFC 7914): 16 MiB and some 50 ms a guess.
+#: scrypt's cost (RFC 7914): 16 MiB and about 50 ms for each guess.
 _N, _R, _P = 2**14, 8, 1
 _HASH_SIZE = 32
 _SALT_SIZE = 16
-#: Failed logins that one address may have at once, and a minute after those.
+#: How many failed logins one address may have at once, and how many per minute after those.
 _FAILURES_AT_ONCE, _FAILURES_A_MINUTE = 10, 6.0
-#: Seconds for which a login that was right is remembered, and how many of them, and addresses that failed.
+#: For how many seconds a correct login is remembered, and how many logins and how many failing addresses are.
 _RIGHT_FOR = 300.0
 _REMEMBERED = 4096
-#: Characters of a name that are logged.
+#: How many characters of a name are logged.
 _SHOWN = 64
 _NAME = re.compile(r"[^\s:#][^\s:]*\Z")
 
@@ -47,7 +47,7 @@ class PasswordFileError(ProblemError):
 
 
 def hash_password(password: str, random: Callable[[int], bytes] = os.urandom) -> str:
-    """The line's second half for a password. `random` gives the salt."""
+    """The second half of the line for a password. `random` returns the salt."""
     salt = random(_SALT_SIZE)
     digest = _scrypt(password, salt, _N, _R, _P)
     return "$".join(("scrypt", str(_N), str(_R), str(_P), _text(salt), _text(digest)))
@@ -95,20 +95,20 @@ def load_users(path: Path) -> dict[str, str]:
 
 
 def refuse_bad_name(name: str) -> None:
-    """Raises `ValueError` for a name that is none."""
+    """Raise `ValueError` for a text that is not a user name."""
     if not _NAME.match(name):
         raise ValueError(f"{name!r} is not a user name: it has no spaces and no colon")
 
 
 def with_user(text: str, name: str, hashed: str) -> str:
-    """The file's text with a user added, or given another password. Raises `ValueError` for a name that is none."""
+    """The file's text with a user added, or with another password. Raises `ValueError` for a bad name."""
     refuse_bad_name(name)
     kept = [line for line in text.splitlines() if not line.startswith(f"{name}:")]
     return "\n".join([*kept, f"{name}:{hashed}"]) + "\n"
 
 
 class Login(UsernamePassword):
-    """A name and a password, where they came from, and what the header they came in is known by."""
+    """A name and a password, the client's address, and a hash of the header they came in."""
 
     def __init__(self, username: bytes, password: bytes, client: str, mark: bytes) -> None:
         super().__init__(username, password)
@@ -126,7 +126,7 @@ class LoginFactory(BasicCredentialFactory):
 
 
 def client_of(request: Request) -> str:
-    """The address that a request's logins are counted under: in IPv6 its network, of which one client has all."""
+    """The address that a request's logins are counted under; for IPv6 its network, since one client has all of it."""
     host = getattr(request.getClientAddress(), "host", "local")
     address = normalised(str(host))
     if address is None or address.version == 4:
@@ -138,17 +138,17 @@ _SECRET = os.urandom(32)
 
 
 def mark_of(request: Request) -> bytes:
-    """What a request's login is remembered by; nobody can learn a password from it."""
+    """The hash by which a request's login is remembered; it does not reveal the password."""
     return hmac.digest(_SECRET, request.getHeader(b"authorization") or b"", "sha256")
 
 
 @implementer(ICredentialsChecker)
 class PasswordChecker:
-    """Checks a name and password; the work is done in a thread, one at a time, since it is meant to be slow.
+    """Checks a name and password in a thread, one at a time, since the check is deliberately slow.
 
-    Who guesses is slowed: an address has a few failures at once and then few a minute, and beyond those it is refused
-    without any work. A login that was right is remembered for a while, so that it costs nothing the next time and is
-    let in from an address that is slowed.
+    Guessing is limited: an address may fail a few times at once and then a few times per minute; beyond that it is
+    refused without a check. A correct login is remembered for a while, so that it costs nothing the next time and works
+    even from an address that is limited.
     """
 
     credentialInterfaces = (IUsernamePassword,)
@@ -166,11 +166,11 @@ class PasswordChecker:
         self._failures = TokenBuckets(_FAILURES_A_MINUTE, _FAILURES_AT_ONCE, _REMEMBERED, seconds)
         self._right: BoundedMap[bytes, bool] = BoundedMap(_REMEMBERED, _RIGHT_FOR, seconds)
         self._one_at_a_time = DeferredLock()
-        # An unknown name costs the same time as a known one.
+        # An unknown name takes the same time as a known one.
         self._nobody = hash_password("nobody", lambda size: bytes(size))
 
     def slowed(self, request: Request) -> bool:
-        """Whether a request with a login is to be refused at once: its address has guessed too often."""
+        """Whether a request with a login is to be refused at once, since its address has failed too often."""
         if request.getHeader(b"authorization") is None or self._right.get(mark_of(request)):
             return False
         client = client_of(request)
@@ -189,7 +189,7 @@ class PasswordChecker:
         hashed = self._users.get(name.decode("utf-8", "replace"))
         if mark and self._right.get(mark):
             return succeed(name)
-        # Taken now and given back if it was right: guesses side by side are as many as one after the other.
+        # Taken now and given back if the login was correct, so that parallel guesses count like sequential ones.
         if client and not self._failures.take(client):
             return fail(UnauthorizedLogin())
 

@@ -1,4 +1,4 @@
-"""From an answer to a page: Jinja templates with escaping always on, and the words for numbers, times and codes."""
+"""From an answer to a page: Jinja templates with escaping always on, and the formats of numbers, times and codes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from kmstwist import __version__
 from kmstwist.audit.reports.model import as_day
 from kmstwist.reasons import EXPLANATIONS
 
-#: Characters from which on a name is broken where it does not fit.
+#: From how many characters on a name may be broken if it does not fit.
 LONG = 30
-#: What stands for no value.
+#: The sign for a missing value.
 NOTHING = "\N{EN DASH}"
-#: The pages in the order in which people look: path, name, and which of gateway and lab has it where one has.
+#: The pages in the menu's order: path, name, and the mode (gateway or lab) if only one of them has the page.
 NAVIGATION = (
     ("", "Overview", ""),
     ("machines", "Machines", ""),
@@ -34,9 +34,9 @@ NAVIGATION = (
     ("duplicates", "Shared CMIDs", ""),
     ("strangers", "Strangers", "gateway"),
 )
-#: Those that there are without an audit, too.
+#: The pages that exist without an audit, too.
 WITHOUT_AUDIT = frozenset({"", "hosts", "lab"})
-#: Which of them a page about one thing belongs to.
+#: The page to which a page about one thing belongs.
 BELONGS = {"machine": "machines", "code": "refusals", "host": "hosts", "product": "products", "network": "networks"}
 
 
@@ -72,12 +72,12 @@ def environment() -> Environment:
 def render(template: str, **context: Any) -> bytes:
     """A page."""
     text = environment().get_template(template).render(**context)
-    # The templates are written for people; the lines they leave empty are nobody's.
+    # The templates are written for people; the empty lines that they leave are removed.
     return re.sub(r"\n\s*", "\n", text).encode()
 
 
 def url(path: str, **parameters: Any) -> str:
-    """A page's address with parameters; what is empty is left out."""
+    """A page's address with parameters; empty ones are left out."""
     given = {name: value for name, value in parameters.items() if value not in (None, "", False)}
     query = urlencode({name: str(value).lower() if value is True else value for name, value in given.items()})
     return f"/{path}?{query}" if query else f"/{path}"
@@ -98,7 +98,7 @@ def percent(value: float | None) -> str:
 
 
 def milliseconds(value: float | None, calls: int = 1) -> str:
-    """A duration; none where nothing was answered is not the same as one that was too long to be told."""
+    """A duration. None without any call means no value; None with calls means a time beyond the histogram's bounds."""
     if value is None:
         return "over 10 s" if calls else NOTHING
     return f"{value / 1000:g} s" if value >= 1000 else f"{value:.3g} ms"
@@ -113,12 +113,12 @@ def minutes(value: int) -> str:
 
 
 def time_tag(when: datetime | None, now: datetime | None = None) -> Markup | str:
-    """A moment, in UTC; a small script turns it into the reader's zone. With `now`, how long ago it was is told."""
+    """A moment in UTC; a small script converts it to the reader's zone. With `now`, it is shown as a time ago."""
     if when is None:
         return NOTHING
     told = when.astimezone(UTC)
     if now is None:
-        # Without the script it is UTC that stands there; the script tells it on hovering.
+        # Without the script the text is in UTC; with it, UTC is shown on hovering.
         return Markup('<time datetime="{}" data-kind="moment">{}</time>').format(
             _iso(told), f"{told:%Y-%m-%d %H:%M} UTC"
         )
@@ -128,9 +128,9 @@ def time_tag(when: datetime | None, now: datetime | None = None) -> Markup | str
 
 
 def step_tag(when: datetime) -> Markup:
-    """When a step of a chart begins, in few characters: there are hundreds of them on a page.
+    """The beginning of a chart's step, in few characters, since a page has hundreds of them.
 
-    The table around it says what the script makes of it (`data-times`).
+    The table around it tells the script how to show it (`data-times`).
     """
     told = when.astimezone(UTC)
     return Markup("<time datetime={}>{}</time>").format(_iso(told), f"{told:%m-%d %H:%M}")
@@ -158,7 +158,7 @@ def ago(when: datetime, now: datetime) -> str:
 
 
 def since(when: datetime, now: datetime) -> str:
-    """How long it has been so since a moment."""
+    """The time since a moment, as people say it."""
     return duration(max(now - when, timedelta(0)))
 
 
@@ -190,8 +190,8 @@ def is_reason(code: str) -> bool:
 
 
 def isolate(text: str) -> Markup:
-    """A name from outside, in a direction of its own: its marks of writing direction turn nothing around it."""
-    # A long one may be broken anywhere, so that it pushes nothing out of sight; a short one never is.
+    """A name from outside, isolated, so that its marks for the writing direction do not affect the text around it."""
+    # A long name may be broken anywhere, so that it pushes nothing out of sight; a short one is never broken.
     if len(text) > LONG:
         return Markup('<bdi class="break">{}</bdi>').format(text)
     return Markup("<bdi>{}</bdi>").format(text)

@@ -1,6 +1,6 @@
-"""The audit's reports on the site: /reports/ lists them, /reports/NAME asks one, with the command line's questions.
+"""The audit's reports on the site: /reports/ lists them, /reports/NAME shows one, with the command line's parameters.
 
-The other formats are byte for byte what the command prints, without the store that the command names.
+The other formats are byte for byte what the command prints, except for the store's name.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from kmstwist.web.spool import Crowded, Spool, Spooled
 from kmstwist.web.validating import Mistakes, read_words
 from kmstwist.web.watch import Status, at
 
-#: Rows a page shows at most; the other formats have all.
+#: The most rows that a page shows; the other formats have all.
 HTML_ROWS = 50
 #: As on the command line.
 _MOST_DAYS = 3650
@@ -57,7 +57,7 @@ _RENDERED: Mapping[str, tuple[str, Callable[[Report[ReportRow], Iterable[ReportR
     "markdown": ("text/markdown", markdown_pieces),
 }
 _FORMATS = ("html", *_RENDERED)
-#: The parameters in the order in which people think of them, with an example of each.
+#: The parameters in the form's order, with an example of each.
 FIELDS = {
     "since": "7d or 2026-06-01",
     "until": "12h or 2026-06-30",
@@ -72,7 +72,7 @@ FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class ReportQuestion:
-    """What a request asks: the report, the query for it, the answer's format, and the words it was given in."""
+    """A request's question: the report, its query, the answer's format, and the texts that were given."""
 
     definition: ReportDefinition
     query: Query
@@ -81,7 +81,7 @@ class ReportQuestion:
 
 
 def understand_report(definition: ReportDefinition, args: Mapping[bytes, list[bytes]], now: datetime) -> ReportQuestion:
-    """The question in a request's parameters; an empty one is as good as none. Raises `Mistakes`."""
+    """The question in a request's parameters; empty ones are ignored. Raises `Mistakes`."""
     words = read_words(args)
     asked = dict(words)
     form = asked.pop("format", "html")
@@ -119,7 +119,7 @@ def _value(name: str, text: str, now: datetime) -> Any:
 
 
 class Reports(ReadOnly):
-    """/reports/ and all that is under it."""
+    """/reports/ and everything under it."""
 
     isLeaf = True
 
@@ -200,7 +200,7 @@ class Reports(ReadOnly):
     def _made(
         self, connection: Connection, question: ReportQuestion, status: Status, gone: Event
     ) -> tuple[str, bytes | Spooled]:
-        """The answer's media type and body. For a thread: it blocks. Raises `Crowded`, `Gone` and `Mistakes`."""
+        """The answer's media type and body. Blocks: call it in a thread. Raises `Crowded`, `Gone` and `Mistakes`."""
         definition = question.definition
         page = question.form == "html"
         try:
@@ -250,7 +250,7 @@ class Reports(ReadOnly):
         )
 
 
-#: What is shown of a column leads to the page of the thing that it names.
+#: The columns whose values link to the page of the thing that they name.
 _PAGES = {
     "machine": "machine",
     "product": "product",
@@ -263,7 +263,7 @@ _PAGES = {
 
 
 def _cell(row: ReportRow, column: ColumnInfo) -> tuple[str, str, str]:
-    """A value as it is written, how its cell looks, and where it leads ("" for nowhere)."""
+    """A value as text, the class of its cell, and its link ("" for none)."""
     value = getattr(row, column.name)
     text = as_text(value, column.kind)
     looks = ["n"] if column.kind in (Kind.NUMBER, Kind.SHARE, Kind.CODE) else []

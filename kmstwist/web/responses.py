@@ -1,4 +1,4 @@
-"""How the site answers: one set of headers for everything, whole bodies, and plain words where something went wrong."""
+"""How the site responds: one set of headers for every response, whole bodies, and a plain sentence after an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from kmstwist.logevents import DEFECT
 
-#: Everything comes from here, nothing from inside a page: no script or style that somebody else put there is obeyed.
+#: Scripts and styles come from this site only and are never inline, so that none that somebody injects is executed.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -22,24 +22,24 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-#: What somebody reads who gives no name and password, or wrong ones.
+#: The text for somebody without a name and password, or with wrong ones.
 LOGIN = (
     "A name and a password are needed here. On the server, `kmstwist web password NAME` adds a user, or gives one "
     "another password; a restart lets it in."
 )
-#: Bytes that the body of a request may have, which nothing reads.
+#: The most bytes of a request's body, which is never read.
 BODY = 1 << 16
 _log = Logger(namespace="kmstwist.web")
 
 
 class _InWords:
-    """What asks for a login, in more than one word."""
+    """A resource that asks for a login, with a text that says more than "Unauthorized"."""
 
     def __init__(self, resource: Any) -> None:
         self._resource = resource
 
     def render(self, request: Request) -> Any:
-        """As it does."""
+        """Render the resource, with our text."""
         body = self._resource.render(request)
         if request.code == 401 and isinstance(body, bytes) and body:
             request.setHeader("Content-Type", "text/plain; charset=utf-8")
@@ -48,7 +48,7 @@ class _InWords:
 
 
 class SafeRequest(Request):
-    """A request whose answer has the headers whoever gives it, and that never tells what software made it."""
+    """A request whose response always has our headers, and never says which software made it."""
 
     _refused = False
 
@@ -63,11 +63,11 @@ class SafeRequest(Request):
         super().process()
 
     def render(self, resrc: Any) -> None:
-        """Answer with it."""
+        """Render a resource."""
         super().render(_InWords(resrc))
 
     def gotLength(self, length: int | None) -> None:
-        """Take the body that is to come; a long one is refused before it is there, for nothing here reads any."""
+        """Prepare for the body. A long one is refused before it arrives, since nothing here reads bodies."""
         self._refused = length is None or length > BODY
         super().gotLength(0 if self._refused else length)
         if self._refused:
@@ -76,21 +76,21 @@ class SafeRequest(Request):
             channel.loseConnection()
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Keep a short body, as others expect."""
+        """Keep a short body, as Twisted expects."""
         if not self._refused:
             super().handleContentChunk(data)
 
     def setHeader(self, name: AnyStr, value: AnyStr) -> None:
-        """Set any but the one that names the software and its version."""
+        """Set a header, except the one that names the software and its version."""
         if name not in ("Server", b"Server"):
             super().setHeader(name, value)
 
 
 class ReadOnly(Resource):
-    """What can be looked at and not changed: GET and HEAD. Other methods are refused in our own words."""
+    """A resource that can only be read: GET and HEAD. Other methods are refused with our own text."""
 
     def render(self, request: Request) -> Any:
-        """Look at the method first."""
+        """Check the method, then render."""
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader("Allow", "GET, HEAD")
             send_sentence(request, 405, "this site can only be looked at: GET and HEAD")
@@ -103,10 +103,10 @@ class ReadOnly(Resource):
 
 
 def send(request: Request, status: int, kind: str, body: bytes) -> None:
-    """Answer with a whole body in UTF-8 of the media type `kind`, and finish. The client must still be there."""
+    """Respond with a whole UTF-8 body of the media type `kind`, and finish. The client must still be connected."""
     request.setResponseCode(status)
     for name, value in HEADERS.items():
-        # Where there is no SafeRequest around, as in tests.
+        # Without a SafeRequest, as in tests.
         if not request.responseHeaders.hasHeader(name):
             request.setHeader(name, value)
     request.setHeader("Content-Type", f"{kind}; charset=utf-8")
@@ -117,16 +117,16 @@ def send(request: Request, status: int, kind: str, body: bytes) -> None:
 
 
 def send_sentence(request: Request, status: int, sentence: str) -> None:
-    """Answer with one line of plain text."""
+    """Respond with one line of plain text."""
     send(request, status, "text/plain", f"{sentence}\n".encode())
 
 
 def log_defect(request: Request, failure: Failure) -> None:
-    """Log what should not have happened while answering."""
+    """Log a defect that showed up during a response."""
     DEFECT.emit(_log, detail=f"answering {request.path!r}", traceback=failure.getTraceback())
 
 
 def failed(request: Request, failure: Failure) -> None:
-    """Log a defect, and tell the client that there is one."""
+    """Log a defect, and tell the client that there was one."""
     log_defect(request, failure)
     send_sentence(request, 500, "kmstwist could not answer this; its log says why")

@@ -12,7 +12,7 @@ from kmstwist.audit.central.url import wrong_in_url
 from kmstwist.problem import WrongValue
 from kmstwist.sections import Section
 
-#: The port where `listen` names none.
+#: The port if `listen` names none.
 DEFAULT_PORT = 9688
 
 

@@ -1,4 +1,4 @@
-"""The site: its pages and their API, /livez, /readyz and /metrics, for whoever the file of users names."""
+"""The site: its pages and their API, /livez, /readyz and /metrics, for the users in the file of users."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from kmstwist.web.view import Question, View
 from kmstwist.web.views.catalogue import VIEWS
 from kmstwist.web.watch import EVERY, Source, Status, Watch
 
-#: Connections to the site at once where nothing else is said; a browser has six at most.
+#: The default of the most connections to the site at one time; a browser opens at most six.
 CONNECTIONS = 500
-#: Seconds for a whole request, however it trickles in, and between two.
+#: The most seconds for a whole request, even if it comes byte by byte, and between two requests.
 _REQUEST = 15.0
 #: Seconds after the start at which the first pages are made.
 _WARM = 1.0
@@ -54,7 +54,7 @@ _WARMED: tuple[tuple[str, dict[str, str]], ...] = (
 
 
 class Alive(ReadOnly):
-    """/livez: the process answers. For a supervisor that restarts what does not."""
+    """/livez: the process answers. For a supervisor that restarts a process that does not."""
 
     isLeaf = True
 
@@ -65,7 +65,7 @@ class Alive(ReadOnly):
 
 
 class FromStatus(ReadOnly):
-    """What is made from how things stand."""
+    """A resource made from the server's status."""
 
     isLeaf = True
 
@@ -74,7 +74,7 @@ class FromStatus(ReadOnly):
         self._watch = watch
 
     def render_GET(self, request: Request) -> int:
-        """Look, then show it."""
+        """Get the status, then show it."""
         gone: list[Any] = []
         request.notifyFinish().addErrback(gone.append)
         asked: Deferred[Any] = self._watch.status(fresh=True)
@@ -88,10 +88,10 @@ class FromStatus(ReadOnly):
 
 
 class Ready(FromStatus):
-    """/readyz: whether clients are answered. 200 or 503, and what is wrong, a line each. For a load balancer."""
+    """/readyz: whether clients are answered. 200 or 503, with a line for each finding. For a load balancer."""
 
     def show(self, request: Request, status: Status) -> None:
-        """Judge."""
+        """Respond with the health and the findings."""
         lines = [status.health.word, *(each.finding.sentence for each in status.standing)]
         code = 503 if status.health is Health.DOWN else 200
         send(request, code, "text/plain", ("\n".join(lines) + "\n").encode())
@@ -105,7 +105,7 @@ class Metrics(FromStatus):
         self._totals = latest
 
     def show(self, request: Request, status: Status) -> None:
-        """Let prometheus_client answer from a registry of this snapshot, and of the latest count of clients."""
+        """Let prometheus_client respond from a registry with this snapshot and the latest totals."""
         gone: list[Any] = []
         request.notifyFinish().addErrback(gone.append)
 
@@ -128,14 +128,14 @@ class OpenApi(ReadOnly):
 
 
 class Root(ReadOnly):
-    """Everything at the top: the pages, and what was added with `putChild`."""
+    """The root: the pages, and the resources added with `putChild`."""
 
     def __init__(self, asker: Asker) -> None:
         super().__init__()
         self._asker = asker
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """A page by its name; the overview has none."""
+        """A page by its name; the overview's name is empty."""
         name = path.decode(errors="replace") or "overview"
         view = VIEWS.get(name)
         if view is None or not view.template or request.postpath or path == b"overview":
@@ -154,7 +154,7 @@ class ApiRoot(ReadOnly):
         self.putChild(b"openapi.json", OpenApi())
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """What is not there."""
+        """The response for an endpoint that does not exist."""
         return Missing(self._asker)
 
     def getChildWithDefault(self, path: bytes, request: Request) -> Resource:
@@ -164,7 +164,7 @@ class ApiRoot(ReadOnly):
 
 @implementer(IRealm)
 class _Realm:
-    """Everybody who may look sees the same."""
+    """All users see the same site."""
 
     def __init__(self, root: Resource) -> None:
         self._root = root
@@ -176,7 +176,7 @@ class _Realm:
 
 
 class _Slowed(ReadOnly):
-    """What an address gets that has guessed passwords too often."""
+    """The response for an address that has guessed passwords too often."""
 
     isLeaf = True
 
@@ -188,7 +188,7 @@ class _Slowed(ReadOnly):
 
 
 class _Guard(HTTPAuthSessionWrapper):
-    """Asks for a password everywhere but at /livez, which tells nothing and which supervisors ask without one."""
+    """Asks for a password everywhere except at /livez, which reveals nothing and which supervisors read without one."""
 
     def __init__(self, root: Resource, checker: PasswordChecker) -> None:
         super().__init__(Portal(_Realm(root), [checker]), [LoginFactory(b"kmstwist")])
@@ -202,8 +202,10 @@ class _Guard(HTTPAuthSessionWrapper):
 
 
 class StatusSite(Site):
-    """The site's factory: it logs no requests (a scrape every few seconds would bury the conversations), and it bounds
-    how many connections there are, and how long one may be there without a whole request.
+    """The site's factory.
+
+    It logs no requests (a scrape every few seconds would bury the conversations), and it limits the number of
+    connections and how long one may last without a whole request.
     """
 
     noisy = False
@@ -216,18 +218,18 @@ class StatusSite(Site):
         self._live = live
         self._spool = spool
         self._warming: IDelayedCall | None = None
-        #: How many connections there may be.
+        #: The most connections at one time.
         self.most = CONNECTIONS
-        #: Those there are, by the client's address and port, with their transports.
+        #: The transports of the connections, by the client's address and port.
         self._connections: dict[Any, Any] = {}
-        #: Those that had an answer since they asked last.
+        #: The connections whose last request has been answered.
         self._answers: set[Any] = set()
         self._silent: Deadlines[Any] = Deadlines(reactor, _REQUEST, self._cut)
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
 
     def begin(self) -> None:
-        """Begin to look every few seconds, so that it is known since when things are as they are."""
+        """Start to look every few seconds, so that the site knows since when each finding has lasted."""
         self._looking.start(EVERY)
         self._warming = self._reactor.callLater(_WARM, self._warm)
 
@@ -236,7 +238,7 @@ class StatusSite(Site):
         return self._asker.watch.status()
 
     def _warm(self) -> None:
-        """Make the pages once that take longest, and those that people look at first."""
+        """Make the slowest pages once, and those that people look at first."""
 
         def make(view: View[Any], question: Question, status: Status, answer: Answer) -> None:
             Page(self._asker, view).html(status, answer, question, {})
@@ -280,7 +282,7 @@ class StatusSite(Site):
         return protocol
 
     def asked(self, request: Any) -> None:
-        """A request is whole: its answer takes as long as it takes, and then there is time for another."""
+        """A whole request has arrived: its answer has no deadline; the next request's deadline starts after it."""
         addr = request.getClientAddress()
         self._silent.pop(addr, None)
         request.notifyFinish().addCallbacks(lambda _: self._answered(addr), lambda _: None)
@@ -293,7 +295,7 @@ class StatusSite(Site):
     def _cut(self, addr: Any) -> None:
         transport = self._connections.get(addr)
         if transport is not None and addr in self._answers:
-            # A slow client may still be reading its answer: what the kernel has of it stays its own.
+            # A slow client may still be reading its answer: the bytes that the kernel has are still sent.
             self._answers.discard(addr)
             self._silent.set(addr)
             transport.loseConnection()
@@ -314,10 +316,10 @@ def make_site(
     notice: str = "",
     reactor: IReactorTime | None = None,
 ) -> StatusSite:
-    """The site. `seconds` is the time since 1970; `users`, where given, are names with their scrypt hashes.
+    """The site. `seconds` returns the time since 1970; `users`, if given, maps names to scrypt hashes.
 
-    `store` gives the audit's store; None where the audit is off. `counted` is the one whose clients the metrics count:
-    this server's own, where the pages show that of several. `notice` stands above every page.
+    `store` returns the audit's store; None if the audit is off. `counted` returns the store that the metrics count:
+    this server's own, if the pages show one of several servers. `notice` is shown above every page.
     """
     watch = Watch(source, seconds)
     asker = Asker(watch, store, notice=notice)

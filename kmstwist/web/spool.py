@@ -1,8 +1,8 @@
 """Long answers, compressed in memory until the client has read them.
 
-A report of hundreds of thousands of rows is read from the store in one go, for a transaction must not wait for a slow
-client; and it must not be in memory as it is, for it is a hundred megabytes. Compressed it is a tenth of that. All that
-wait together have a limit, and a client that reads nothing loses its place.
+A report of hundreds of thousands of rows is read from the store at once, since a transaction must not wait for a slow
+client; it must not be in memory as plain text, since that is a hundred megabytes. Compressed it is a tenth of that. The
+answers that wait have a common limit, and a client that does not read is disconnected.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from zope.interface import implementer
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.web.asker import Gone
 
-#: Bytes of text that are compressed together, and are sent at a time.
+#: How many bytes of text are compressed, and sent, at a time.
 _BLOCK = 1 << 17
-#: Compressed bytes that may wait at a time.
+#: The most compressed bytes that may wait at one time.
 MOST = 1 << 27
-#: Seconds in which a client has to take a block.
+#: Within how many seconds a client must take a block.
 PATIENCE = 60.0
 
 
@@ -41,7 +41,7 @@ class Spooled:
 
 
 class Spool:
-    """All answers that wait. `reactor` tells the time."""
+    """All answers that wait. `reactor` gives the time."""
 
     def __init__(self, reactor: IReactorTime, most: int = MOST) -> None:
         self._most = most
@@ -49,7 +49,7 @@ class Spool:
         self._late: Deadlines[Sending] = Deadlines(reactor, PATIENCE, _cut)
 
     def fill(self, pieces: Iterable[str], gone: Event) -> Spooled:
-        """Take a text in, in a thread. Raises `Gone` and `Crowded`, and what making the pieces raises."""
+        """Compress a text; call it in a thread. Raises `Gone`, `Crowded`, and whatever making the pieces raises."""
         spooled = Spooled()
         self._waiting.add(spooled)
         try:
@@ -74,16 +74,16 @@ class Spool:
         spooled.length += len(block)
         spooled.blocks.append(zlib.compress(block, 1))
         spooled.size += len(spooled.blocks[-1])
-        # A snapshot, for other threads fill theirs meanwhile.
+        # A copy, since other threads fill theirs meanwhile.
         if sum(each.size for each in tuple(self._waiting)) > self._most:
             raise Crowded("too many long reports are being read at the same time; ask again in a minute")
 
     def drop(self, spooled: Spooled) -> None:
-        """The answer was read, or nobody waits for it."""
+        """Drop an answer that was read, or that nobody waits for."""
         self._waiting.discard(spooled)
 
     def send(self, request: Request, spooled: Spooled, kind: str, gone: Event) -> Deferred[None]:
-        """Answer with it, as fast as the client reads; done once it is sent or the client is gone."""
+        """Send an answer as fast as the client reads. Fires when it is sent or the client is gone."""
         request.setHeader("Content-Type", f"{kind}; charset=utf-8")
         request.setHeader("Content-Length", str(spooled.length))
         sending = Sending(request, spooled, gone, self._late)
@@ -114,7 +114,7 @@ class Sending:
         self._over = False
 
     def resumeProducing(self) -> None:
-        """The client has read what there was."""
+        """The client has read the last block."""
         if self._over or self._gone.is_set():
             return
         self._late.set(self)
@@ -139,5 +139,5 @@ class Sending:
 
 
 def _cut(sending: Sending) -> None:
-    """Send away a client that reads nothing."""
+    """Disconnect a client that does not read."""
     sending.request.channel.forceAbortClient()

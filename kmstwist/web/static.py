@@ -18,7 +18,7 @@ _CHARTS = ("uplot.css", "uplot.js", "charts.css", "charts.js")
 
 @cache
 def contents(name: str) -> bytes:
-    """A file's bytes. Raises `KeyError` for one that there is not."""
+    """A file's bytes. Raises `KeyError` if there is no such file."""
     if name in _CHARTS:
         return asset(name).encode()
     if name in _OURS:
@@ -28,7 +28,7 @@ def contents(name: str) -> bytes:
 
 @cache
 def addresses() -> dict[str, str]:
-    """Each file's address, with a sign of what is in it: a new version has another one."""
+    """Each file's address, with a hash of its contents: a new version has another address."""
     return {name: f"/static/{name}?v={hashlib.sha256(contents(name)).hexdigest()[:12]}" for name in (*_OURS, *_CHARTS)}
 
 
@@ -38,7 +38,7 @@ class Static(ReadOnly):
     isLeaf = True
 
     def render_GET(self, request: Request) -> int:
-        """Send the file; only what is listed here can be had."""
+        """Send the file; only the files listed here are available."""
         name = b"/".join(request.postpath or ()).decode(errors="replace")
         try:
             body = contents(name)

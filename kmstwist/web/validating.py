@@ -1,4 +1,4 @@
-"""What a request asks of a view: its parameters checked, and each mistake a sentence beside its field."""
+"""Checking a request's parameters for a view; each mistake becomes a sentence beside its field."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pydantic_core import ErrorDetails
 
 from kmstwist.web.view import Question, View
 
-#: What a whole table can be downloaded as.
+#: The formats in which a whole table can be downloaded.
 FORMATS = ("csv", "json")
 
 
 class Mistakes(Exception):
-    """Parameters that cannot be answered: a sentence for each field, and the words they were given in."""
+    """Wrong parameters: a sentence for each field, and the texts that were given."""
 
     def __init__(self, sentences: Mapping[str, str], words: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{name}: {text}" if name else text for name, text in sentences.items()))
@@ -26,7 +26,7 @@ class Mistakes(Exception):
 def read_words(args: Mapping[bytes, list[bytes]], *, empty: bool = False) -> dict[str, str]:
     """The parameters as text. Raises `Mistakes`.
 
-    Without `empty` those that are so are left out: a form sends all its fields, whether filled in or not.
+    Without `empty`, empty ones are left out: a form sends all its fields, whether filled in or not.
     """
     words: dict[str, str] = {}
     wrong: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A view: one question about the site's server and what it recorded, however it is asked and answered.
+"""A view: one question about the server and its records, independent of how it is asked and answered.
 
 The same view is a page, an endpoint of the API and the source of a download. Its question is a pydantic model, so that
 its parameters are checked, explained and documented in one place; its answer is a dataclass.
@@ -21,18 +21,18 @@ from kmstwist.audit.reports.model import ReportRow
 from kmstwist.web.watch import Status
 
 T = TypeVar("T")
-#: Seconds from which on a page tells how old its numbers are.
+#: From how many seconds on a page says how old its numbers are.
 TOLD = 10.0
 
 
 class Question(BaseModel):
-    """The parameters of a view; those of another one are refused."""
+    """The parameters of a view; unknown ones are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 class NotThere(Exception):
-    """What was asked for does not exist; the text is a sentence."""
+    """The thing asked for does not exist; the text is a sentence."""
 
 
 class NoAudit(Exception):
@@ -40,7 +40,7 @@ class NoAudit(Exception):
 
 
 class WrongParameter(ValueError):
-    """A parameter that cannot be answered, found out while asking; `name` is which."""
+    """A parameter that turned out to be wrong while the view was asked; `name` says which."""
 
     def __init__(self, name: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -49,20 +49,20 @@ class WrongParameter(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A value, when the work on it began and how long that took (seconds)."""
+    """A value, when its computation began, and how long that took (seconds)."""
 
     value: Any
     began: float
     took: float
 
     def lasts(self, now: float) -> bool:
-        """Whether it is as good as new: for ten times as long as it took, a second at least, a minute at most."""
+        """Whether it is still fresh: for ten times as long as it took, at least a second and at most a minute."""
         return now < self.began + self.took + min(60.0, max(1.0, 10 * self.took))
 
 
 @dataclass(slots=True)
 class _Entry:
-    """An answer that is kept, and how to work it out; whoever has the lock does."""
+    """An answer that is kept, and how to compute it; whoever has the lock computes it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     made: _Made | None = None
@@ -74,26 +74,27 @@ class _Entry:
 class Kept:
     """Answers that take long, kept for a while.
 
-    A page may show one that is older: its reader waits for nothing, is told how old it is, and it is made anew
-    meanwhile (`due`, `renew`). What takes long and was asked for today is made anew every few minutes, so that it is
-    there when somebody looks; at 400 times as long as it takes, that is a small part of a processor.
+    A page may show an older one: its reader need not wait and sees how old it is, and it is renewed meanwhile (`due`,
+    `renew`). An answer that takes long and was asked for today is renewed every few minutes, so that it is ready when
+    somebody looks; an interval of 400 times the computation keeps this to a small part of a processor.
 
-    There are never more than `MOST`: those that were asked for longest ago go.
+    There are never more than `MOST`: those that were asked for longest ago are dropped.
     """
 
     MOST = 100
-    #: Seconds: the oldest answer that a page shows; what takes so long is kept ready, so often, for so long.
+    #: In seconds: the greatest age that a page shows; from which computing time on an answer is kept ready, how often
+    #: it is renewed, and for how long after it was asked for.
     OLDEST, LONG, EVERY, TODAY = 900.0, 0.05, 120.0, 86_400.0
 
     def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
         self._entries: dict[Hashable, _Entry] = {}
         self._lock = threading.Lock()
-        #: How often an answer that was made anew is another one, or took the place of one that was shown as old.
+        #: How often a renewed answer had changed, or replaced one that was shown as old.
         self.changes = 0
 
     def get(self, name: Hashable, asking: Asking, work: Callable[[Asking], T]) -> T:
-        """What `work` gives, or gave a while ago. Called in threads: one does the work, the others wait."""
+        """The result of `work`, or an earlier one. Called in threads: one does the work, the others wait."""
         with self._lock:
             entry = self._entries.pop(name, None) or _Entry()
             self._entries[name] = entry
@@ -121,7 +122,7 @@ class Kept:
             return entry.made
 
     def due(self) -> list[Hashable]:
-        """The answers that are to be made anew."""
+        """The names of the answers that should be renewed."""
         now = self._seconds()
         with self._lock:
             entries = list(self._entries.items())
@@ -134,7 +135,7 @@ class Kept:
         return now - made.began > max(self.EVERY, 400 * made.took)
 
     def renew(self, name: Hashable, asking: Asking) -> None:
-        """Make one anew. For a thread."""
+        """Renew one answer. Call it in a thread."""
         entry = self._entries.get(name)
         if entry is None:
             return
@@ -142,17 +143,16 @@ class Kept:
         made = self._fresh(entry, asking)
         if before is None or made is before:
             return
-        # Who was told that it is old is told that it is new.
+        # A reader who saw an old answer must learn of the new one.
         if made.value != before.value or (wanted and made.began - before.began >= TOLD):
             self.changes += 1
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What a view may ask: the audit's store (None where it is off), how things stand, the time.
+    """What a view may use: the audit's store (None if it is off), the server's status, the time.
 
-    Where `old_will_do`, answers that are kept may be older than they are good for: `ages` has how old each is that was
-    used, in seconds.
+    With `old_will_do`, kept answers may be too old to be fresh; `ages` has the age of each one used, in seconds.
     """
 
     store: Connection | None
@@ -170,7 +170,7 @@ class Asking:
         return self.store
 
     def keep(self, name: Hashable, work: Callable[[Asking], T]) -> T:
-        """What `work` makes of the store, or made of it a while ago. It may be called later, with another `Asking`."""
+        """The result of `work`, or an earlier one. `work` may be called again later, with another `Asking`."""
         return self.kept.get(name, self, work)
 
 
@@ -182,10 +182,10 @@ Pieces = Callable[[Asking, Any, Sequence[str]], tuple[Sequence[ReportRow], Seque
 
 @dataclass(frozen=True, slots=True)
 class View(Generic[Q]):
-    """One view. `name` is its path; without a `template` it has no page; without `rows` no download.
+    """One view. `name` is its path; without a `template` it has no page, without `rows` no download.
 
-    `row_type` is the table's row; `rows` takes them out of an answer. A table that may be long is downloaded in
-    `pieces`. A `slow` view waits for its turn among its own kind, so that quick ones need not wait for it.
+    `row_type` is the table's row; `rows` takes the rows out of an answer. A table that may be long is downloaded in
+    `pieces`. A `slow` view waits only for other slow views, so that quick ones need not wait for it.
     """
 
     name: str

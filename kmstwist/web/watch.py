@@ -1,8 +1,8 @@
-"""What the site remembers between two questions: since when things are as they are, and how quick answers were.
+"""The site's short memory: since when each finding has lasted, and how quick answers were.
 
-A snapshot tells what is now. `Watch` takes one every few seconds, and keeps what a page needs of the earlier ones: when
-each finding was first made, and the latency histogram of every five minutes of the last day. It keeps this in memory:
-after a restart it begins anew, and the pages say so.
+A snapshot shows the present. `Watch` takes one every few seconds, and keeps what a page needs of the earlier ones: when
+each finding was first made, and the latency histogram of every five minutes of the last day. This is kept in memory:
+after a restart it starts again, and the pages say so.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from kmstwist.findings import Finding, Health, overall
 from kmstwist.telemetry.counters import Histogram, Snapshot
 from kmstwist.telemetry.judgement import judge
 
-#: Gives what is to be shown, at once or in a Deferred.
+#: Returns the snapshot to show, at once or in a Deferred.
 Source = Callable[[], "Snapshot | Deferred[Snapshot]"]
 
-#: Seconds for which a snapshot is good enough for another page.
+#: For how many seconds a snapshot is good enough for another page.
 FRESH = 1.0
 #: Seconds between two snapshots when nobody asks.
 EVERY = 5.0
@@ -33,7 +33,7 @@ STEP, STEPS = 300.0, 288
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A finding, and since when it holds as far as is known (seconds since 1970)."""
+    """A finding, and since when it has lasted, as far as is known (seconds since 1970)."""
 
     finding: Finding
     since: float
@@ -55,7 +55,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How things stand. `since` is when the health became what it is, `watched` when the watch began."""
+    """The server's status. `since` is when its health last changed, `watched` when the watch began."""
 
     snapshot: Snapshot
     now: float
@@ -73,7 +73,7 @@ class _Step:
 
 
 class Watch:
-    """Asks the source, and remembers. `seconds` gives the time since 1970."""
+    """Asks the source, and remembers. `seconds` returns the time since 1970."""
 
     def __init__(self, source: Source, seconds: Callable[[], float]) -> None:
         self._source = source
@@ -86,9 +86,9 @@ class Watch:
         self._steps: deque[_Step] = deque(maxlen=STEPS + 1)
 
     def status(self, *, fresh: bool = False) -> Deferred[Status]:
-        """How things stand now, or where it need not be `fresh` at most a second ago.
+        """The status now, or, unless it must be `fresh`, of at most a second ago.
 
-        Several who ask at once are answered together.
+        Several callers at one time share one answer.
         """
         answer: Deferred[Status] = Deferred()
         now = self._seconds()
@@ -115,7 +115,7 @@ class Watch:
         self._since = {key: self._since.get(key, now) for key in keys}
         health = overall(findings)
         if self._health is None or self._health[0] is not health:
-            # What was so when the watch began has been so since the start, for all it knows.
+            # As far as the watch knows, the first health has lasted since the start.
             self._health = health, self._began if self._health is None else now
         self._remember(snapshot, now)
         standing = [
@@ -145,14 +145,14 @@ def at(seconds: float) -> datetime:
 
 
 def _key(finding: Finding) -> str:
-    """What makes a finding the same one later: what it is about, and how bad it is."""
+    """The key by which a later finding is recognised as the same: its subject and its health."""
     return f"{finding.health} {finding.check}"
 
 
 def _changed(snapshot: Snapshot, finding: Finding) -> float | None:
-    """When the KMS host that a finding is about changed to what it is; None where it is about none.
+    """When the KMS host that a finding is about entered its state; None if it is not about a host.
 
-    Where all are away, it has been so since the last one went.
+    If no host answers, the time is when the last one went down.
     """
     if finding.check == "hosts":
         return max((upstream.changed for upstream in snapshot.upstreams if upstream.changed is not None), default=None)
@@ -163,7 +163,7 @@ def _changed(snapshot: Snapshot, finding: Finding) -> float | None:
 
 
 def _between(before: _Step, after: _Step) -> Latency:
-    # A worker that came back counts from nothing again.
+    # A restarted worker counts from zero again.
     counts = [max(0, late - early) for early, late in zip(before.counts, after.counts, strict=True)]
     histogram = Histogram(counts)
     return Latency(before.at, sum(counts), histogram.quantile(0.5), histogram.quantile(0.95), histogram.quantile(0.99))

@@ -1,1 +1,1 @@
-"""What programs get of the site: the OpenAPI document and whole tables."""
+"""The site for programs: the OpenAPI document and whole tables."""

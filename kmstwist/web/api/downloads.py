@@ -25,14 +25,14 @@ KINDS = {"csv": "text/csv", "json": "application/json"}
 
 
 def table_csv(view: View[Any], rows: Sequence[ReportRow], *, heading: bool = True) -> bytes:
-    """Rows as CSV, the columns' names in the first line; as the reports of the command line."""
+    """Rows as CSV with the columns' names in the first line, as the command line's reports."""
     assert view.row_type is not None
     text = to_csv(Report(view.name, view.title, view.row_type, rows))
     return text.encode() if heading else text.partition("\r\n")[2].encode()
 
 
 def table_json(view: View[Any], rows: Sequence[ReportRow], *, first: bool = True) -> bytes:
-    """Rows as JSON objects with commas between them; the brackets are for whoever puts the pieces together."""
+    """Rows as JSON objects with commas between them; the caller adds the brackets."""
     assert view.row_type is not None
     columns = Report(view.name, view.title, view.row_type, rows).columns
     objects = (
@@ -44,7 +44,7 @@ def table_json(view: View[Any], rows: Sequence[ReportRow], *, first: bool = True
 
 
 def whole(view: View[Any], form: str, rows: Sequence[ReportRow]) -> bytes:
-    """A table that is not long."""
+    """A whole table that is not long."""
     if form == "csv":
         return table_csv(view, rows)
     return b'{"rows": [\n' + table_json(view, rows) + b"\n]}\n"
@@ -54,7 +54,7 @@ def whole(view: View[Any], form: str, rows: Sequence[ReportRow]) -> bytes:
 class Download:
     """Sends a long table piece by piece. No thread, turn or transaction is held while the client reads.
 
-    One that has not taken a piece in a minute is sent away.
+    A client that does not take a piece within a minute is disconnected.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Download:
         self._asker = asker
         self._view = view
         self._question = question
-        # The time stands still, or rows would change sides between two pieces.
+        # One fixed time, since otherwise rows would move between two pieces.
         self._status = replace(status)
         self._gone = gone
         self._reading: Deferred[None] | None = None
@@ -84,7 +84,7 @@ class Download:
             self._late = self._clock.callLater(PATIENCE, self._cut)
 
     def resumeProducing(self) -> None:
-        """The client has read what there was."""
+        """The client has read the last piece."""
         waiting, self._reading = self._reading, None
         late, self._late = self._late, None
         if late is not None and late.active():
@@ -103,7 +103,7 @@ class Download:
             self._request.channel.forceAbortClient()
 
     async def send(self, request: Request, form: str) -> None:
-        """Send everything. What goes wrong before the first byte is raised, so that the client can be told."""
+        """Send everything. Errors before the first byte are raised, so that the client can be told."""
         make = table_csv if form == "csv" else table_json
         rows, after = await self._piece(())
         if self._gone.is_set():
@@ -129,7 +129,7 @@ class Download:
         finally:
             if not self._gone.is_set():
                 request.unregisterProducer()
-                # What is left in the buffer is the connection's, which is closed in time.
+                # The connection sends the rest of the buffer, and is closed in time.
                 self.resumeProducing()
         if not self._gone.is_set():
             request.finish()

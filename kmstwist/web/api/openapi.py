@@ -12,7 +12,7 @@ from kmstwist.web.view import View
 from kmstwist.web.views.catalogue import VIEWS
 
 _REFERENCE = "#/components/schemas/{model}"
-#: Any text but a zero byte, which no name has.
+#: Any text without a zero byte, which no name contains.
 _TEXT = "^[^\\u0000]*$"
 _ERROR = {
     "type": "object",
@@ -92,7 +92,7 @@ def _parameters(view: View[Any], schemas: dict[str, Any]) -> list[dict[str, Any]
     found = []
     for name, given in schema["properties"].items():
         one = {key: value for key, value in given.items() if key not in ("title", "description", "examples")}
-        # A parameter that may be left out is none; it cannot be given as null.
+        # An optional parameter is left out; it cannot be given as null.
         if "anyOf" in one:
             one = {**one.pop("anyOf")[0], **{key: value for key, value in one.items() if value is not None}}
         one = {key: value for key, value in one.items() if key != "default" or value is not None}

@@ -1,1 +1,1 @@
-"""What Prometheus is told: the process's own numbers, and those about activation."""
+"""The metrics for Prometheus: the process's own numbers, and those about activation."""

@@ -1,4 +1,4 @@
-"""A snapshot as Prometheus metrics, by prometheus_client. Every metric's name and help stands here, once."""
+"""A snapshot as Prometheus metrics, by prometheus_client. All names and helps of metrics are defined here."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def _counts(totals: Totals) -> Iterator[Metric]:
         yield family
 
 
-#: One of each, for who needs to know what there can be.
+#: Totals with one of each kind, for listing all metrics.
 EXAMPLE_TOTALS = Totals(
     0.0,
     (Clients("Windows", {"activated": 1}, {7: 0}, 0),),
@@ -254,7 +254,7 @@ def registry_for(snapshot: Snapshot, totals: Totals | None = None, *, process: b
 
 
 def metric_names() -> set[str]:
-    """Every series name that a scrape can have, for checking rules and dashboards against."""
+    """Every series name that a scrape can have, for checking rules and dashboards."""
     from kmstwist.telemetry.counters import Telemetry, UpstreamState
 
     telemetry = Telemetry()

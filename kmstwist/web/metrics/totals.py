@@ -1,4 +1,4 @@
-"""The numbers about activation itself, counted in a thread at most once a minute, whoever asks and however often."""
+"""The totals for the metrics, counted in a thread at most once a minute, whoever asks and however often."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from kmstwist.audit.views.totals import Totals, totals
 from kmstwist.web.asker import Store
 from kmstwist.web.watch import at
 
-#: Seconds for which a count is good enough; a client renews every seven days.
+#: For how many seconds totals are good enough; a client renews every seven days.
 EVERY = 60.0
 
 
 class LatestTotals:
-    """Gives the latest count. `store` is None where the audit is off; `seconds` is the time since 1970.
+    """Returns the latest totals. `store` is None if the audit is off; `seconds` returns the time since 1970.
 
-    Who asks first waits for the count. Later ones get the last one at once, and where it is old, have it counted anew.
+    The first to ask waits for the count. Later ones get the last totals at once; if those are old, they are renewed.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class LatestTotals:
         self._waiting: list[Deferred[Totals | None]] | None = None
 
     def latest(self) -> Deferred[Totals | None]:
-        """The count; None where there is no store that can be read."""
+        """The totals; None without a store that can be read."""
         answer: Deferred[Totals | None] = Deferred()
         now = self._seconds()
         old = self._tried is None or not 0 <= now - self._tried < EVERY
@@ -62,7 +62,7 @@ class LatestTotals:
         self._answer(found)
 
     def _failed(self, failure: Failure) -> None:
-        """What is not known any more is not told; the health and the log say that the store is in trouble."""
+        """Drop the old totals; the health and the log say that the store cannot be read."""
         failure.trap(StoreError, SQLAlchemyError)
         self._answer(None)
 

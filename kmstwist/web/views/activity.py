@@ -12,11 +12,11 @@ from kmstwist.audit.views.activity import By, DayRow, Range, ShareRow, StepRow, 
 from kmstwist.web.view import Asking, Question, View
 from kmstwist.web.views.parameters import MOST_ROWS, Nothing
 
-#: Rows of a page: fewer than elsewhere, for there is a calendar on it.
+#: Rows of a page: fewer than elsewhere, since the page also has a calendar.
 SHOWN = 20
 #: Weeks of the calendar.
 WEEKS = 53
-#: By network is counted from the records themselves: no more than some weeks of them.
+#: Counts by network come from the records themselves, so at most some weeks are counted.
 NETWORK_DAYS = 31
 
 

@@ -28,7 +28,7 @@ from kmstwist.audit.views.refusals import Meaning, meaning_of
 from kmstwist.web.view import Asking, NotThere, View, WrongParameter
 from kmstwist.web.views.parameters import PIECE, Moment, Named, Paged
 
-#: A page with more rows before it than that may be found quicker from the end.
+#: With more rows than this before it, a page may be found quicker from the end.
 FAR = 2000
 #: Calls that one machine's page shows; earlier ones are a page further.
 TIMELINE = 50
@@ -104,7 +104,7 @@ def machines(asking: Asking, question: MachinesQuestion) -> Machines:
         far = question.offset > FAR
         total = _count(asking, wanted) if far else None
         rows = list_machines(asking.connection, wanted, question.rows, question.offset, total=total)
-        # A page that is not full is the last one, and says itself how many there are.
+        # A page that is not full is the last one, so the total is known.
         if total is None:
             known = rows and len(rows) < question.rows
             total = question.offset + len(rows) if known else _count(asking, wanted)

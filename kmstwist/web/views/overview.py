@@ -1,4 +1,4 @@
-"""The first page: is it well and since when, how much, how quick, and what wants attention."""
+"""The first page: the health and since when, how much, how quick, and what needs attention."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class SpanQuestion(Question):
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All that the first page shows. What the audit knows is None or empty where it is off.
+    """Everything on the first page. The audit's parts are None or empty if it is off.
 
-    `health` is healthy, degraded or down, `since` when it became so as far as is known.
+    `health` is healthy, degraded or down; `since` is when it became so, as far as is known.
     """
 
     mode: str
@@ -106,7 +106,7 @@ def _today(asking: Asking) -> Today:
 
 
 def _hosts(asking: Asking) -> list[HostRow]:
-    """All hosts; where there are many, those that are not well stand first."""
+    """All hosts; if there are many, those with problems come first."""
     rows = host_rows(asking.status.snapshot, None if asking.store is None else _asked(asking))
     return rows if len(rows) <= HOSTS else sorted(rows, key=lambda row: row.urgency is Urgency.GOOD)
 

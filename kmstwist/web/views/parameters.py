@@ -12,9 +12,9 @@ from pydantic import BeforeValidator, Field, field_validator
 from kmstwist.audit.reports.times import parse_when
 from kmstwist.web.view import Question
 
-#: Rows of a page, where nothing else is asked for.
+#: The default number of rows of a page.
 ROWS = 40
-#: Rows that a download takes out of the store at a time.
+#: How many rows a download reads from the store at a time.
 PIECE = 2000
 #: The most rows of one answer. A download has all.
 MOST_ROWS = 500
@@ -77,7 +77,7 @@ _MOMENT: dict[str, Any] = {"json_schema_extra": {"format": "moment-or-age"}}
 
 
 def exactly(text: object) -> object:
-    """A flag as JSON has it, and nothing that only resembles one."""
+    """A flag exactly as JSON has it."""
     if isinstance(text, str) and text not in ("true", "false"):
         raise ValueError(f"{text!r} is neither true nor false")
     return text
@@ -116,7 +116,7 @@ class Between(Question):
     @classmethod
     def _is_a_time(cls, text: str) -> str:
         if text:
-            # Any time will do here: whether it can be read does not depend on it.
+            # Any `now` is good enough for checking.
             parse_when(text, datetime(2026, 1, 1, tzinfo=UTC))
         return text
 

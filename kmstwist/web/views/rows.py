@@ -36,8 +36,8 @@ class FindingRow(ReportRow):
 class HostRow(ReportRow):
     """A KMS host behind the gateway, or one that only the records know (`state` is "" then).
 
-    `share` is the part of the calls that it gets among those of its priority; 0 while it gets none. `command` drains
-    or resumes it. `granted`, `refused`, `mean_ms` are the audit's, of the days asked for, None where it is off.
+    `share` is its part of the calls among the hosts of its priority; 0 while it gets none. `command` drains or resumes
+    it. `granted`, `refused` and `mean_ms` come from the audit, for the days asked for; None if the audit is off.
     """
 
     name: Annotated[str, Heading("KMS host", Kind.NAME)]
@@ -68,7 +68,7 @@ class HostRow(ReportRow):
 class LatencyRow(ReportRow):
     """The answers from `at` on: within how many milliseconds half, 95 % and 99 % of them came.
 
-    A time is None where there was no answer, and where it took more than 10 seconds.
+    A time is None if there was no answer, or if it took more than 10 seconds.
     """
 
     at: Annotated[datetime, Heading("From", Kind.TIME)]
@@ -129,9 +129,9 @@ def latency_row(latency: Latency) -> LatencyRow:
 
 
 def host_rows(snapshot: Snapshot, audit: Mapping[str, Asked] | None) -> list[HostRow]:
-    """The hosts that are asked now in their order, then those that only the records know.
+    """The present hosts in order, then those that only the records know.
 
-    `audit` has each one's calls, None where there is no audit or its store cannot be read: no number is told then.
+    `audit` has each host's calls; None without an audit, or if its store cannot be read: the numbers are None then.
     """
     asked = audit or {}
     none = None if audit is None else 0
