@@ -8,12 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kmstwist.problem import Problem
+from kmstwist.shown import visible
+
+#: Mistakes that are told. A file of another kind, or a list that a program made, may have any number.
+MOST = 50
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; `mistakes` are all that is wrong with it. Its text has a line for each."""
+    """The configuration cannot be used; `mistakes` are what is wrong with it, the first `MOST`, and how many more there
+    are. Its text has a line for each, whatever a value holds that is quoted there."""
 
     def __init__(self, mistakes: Sequence[Problem]) -> None:
+        more = len(mistakes) - MOST
+        mistakes = [Problem(visible(each.what), visible(each.cure), visible(each.where)) for each in mistakes[:MOST]]
+        if more > 0:
+            mistakes.append(Problem(f"there are {more} more mistakes"))
         super().__init__("\n".join(map(str, mistakes)))
         self.mistakes = tuple(mistakes)
 

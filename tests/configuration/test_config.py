@@ -162,6 +162,19 @@ def test_a_mistake_is_one_sentence(write: Any, text: str, sentence: str) -> None
     assert sentence in mistake
 
 
+def test_of_very_many_mistakes_the_first_are_told_and_how_many_more_there_are(write: Any) -> None:
+    said = mistakes(write(f"[gateway]\nupstreams = [{', '.join(['1'] * 200)}]\n"))
+    assert len(said) == 51
+    assert said[0].endswith("not 1")
+    assert said[-1] == "there are 150 more mistakes"
+
+
+def test_a_value_that_is_quoted_makes_no_second_line(write: Any) -> None:
+    (said,) = mistakes(write('[admission]\nallow = ["10.0.0.0/8\\n2026-01-01 info started\\u202e"]\n'))
+    assert r"10.0.0.0/8\n2026-01-01 info started\u202e" in said
+    assert said.isprintable()
+
+
 def test_all_that_values_say_against_each_other_is_said_at_once_each_at_its_own_line(write: Any) -> None:
     file = write(
         """\
