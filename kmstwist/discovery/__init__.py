@@ -1,1 +1,1 @@
-"""DNS: finding KMS hosts, publishing ourselves, noticing strangers."""
+"""DNS: finding KMS hosts, publishing our own record, noticing strangers."""

@@ -1,7 +1,7 @@
 """Which of the KMS hosts that DNS names are known, and which are strangers.
 
-A host has many names: its own, aliases (CNAME), its addresses. The configuration may hold one and the SRV record
-another, so the names that are known are looked up too, where a comparison as text does not settle it.
+A host has many names: its own, aliases (CNAME), its addresses. The configuration may have one and the SRV record
+another, so the known names are looked up too, unless a comparison as text is enough.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from kmstwist.discovery.lookup.together import together
 async def strangers_among(
     lookup: Lookup, domain: str, hosts: Mapping[str, HostAnswer | LookupFailed], known: Collection[str]
 ) -> frozenset[str]:
-    """The names of `hosts`, the SRV targets of `domain` and what they resolve to, that are none of the known hosts.
+    """The names among `hosts` (the SRV targets of `domain` and what they resolve to) that are not known hosts.
 
     `known` holds names and addresses in the form of `identity`; one without a dot is taken to be in `domain`. DNS is
-    asked about the known names, and no host is contacted. Never raises for what DNS does.
+    asked about the known names, and no host is contacted. A failure of DNS never raises.
     """
     everyone = {*known, *(f"{name}.{domain}" for name in known if "." not in name and ":" not in name)}
     doubtful = [target for target, host in hosts.items() if everyone.isdisjoint(_identities(target, host))]

@@ -1,7 +1,7 @@
-"""What this room needs of a probe at RPC level: whoever can tell whether a KMS host answers at an address.
+"""The probe that this room uses to find out whether a KMS host answers at an address.
 
-The probe itself is `kmstwist.transport`'s; `rpc_prober` fits it to what is needed here. It is passed in wherever it is
-used, so that a test can do without a network.
+The probe itself is in `kmstwist.transport`; `rpc_prober` adapts it. It is passed in wherever it is used, so that a test
+needs no network.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Probed:
 
 
 Prober = Callable[[str, int], Awaitable[Probed]]
-"""Probe an address and a port. Never fails: what is wrong is in its result."""
+"""Probes an address and a port. Never fails: its result says what is wrong."""
 
 
 def rpc_prober(reactor: Reactor, seconds: float) -> Prober:
-    """A prober at RPC level, each step of which may take `seconds`."""
+    """A prober at the level of RPC; each of its steps may take `seconds`."""
 
     async def prober(address: str, port: int) -> Probed:
         return from_report(await probe(reactor, address_endpoint(reactor, address, port, seconds), seconds))

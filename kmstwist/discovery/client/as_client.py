@@ -1,8 +1,8 @@
-"""What a Windows client with given settings does to find its KMS host: step by step, done for real, timed.
+"""What a Windows client with given settings does to find its KMS host: each step is really done, and timed.
 
-The order of the steps is `kmstwist.discovery.lookup.search`'s. Where the walk ends is told in Microsoft's result codes
-("Resolve Windows activation error codes"): an administrator finds the same on the client. A step talks to DNS, or
-probes a host as far as a client's first call would get; nothing is activated.
+`kmstwist.discovery.lookup.search` has the order of the steps. The result is given in Microsoft's codes ("Resolve
+Windows activation error codes"), which an administrator also finds on the client. A step asks DNS, or probes a host as
+far as a client's first call would get; nothing is activated.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: what the client does, what came of it, and the seconds it took (None where nothing was waited for)."""
+    """One step: what the client does, the outcome, and the seconds it took (None if there was nothing to wait for)."""
 
     action: Action
     what: str
@@ -64,7 +64,7 @@ class Journey:
 
     @property
     def ending(self) -> str:
-        """Where it ends, in a sentence."""
+        """The result in a sentence."""
         if self.host is not None:
             by_address = self.name == self.host.host
             return f"The client asks {self.host if by_address else f'{self.name} at {self.host}'}, which answers."
@@ -124,7 +124,7 @@ async def _discover(walk: _Walk, settings: ClientSettings) -> Journey:
         if isinstance(answer, LookupFailed):
             code = _code(answer)
             if not answer.says_no:
-                # A name that cannot be looked up now is no reason to take the next suffix's answer for it.
+                # If a name cannot be looked up now, the client does not go on to the next suffix.
                 return walk.end(None, code)
             continue
         records = try_order(available(answer.records), walk.random)
@@ -158,9 +158,9 @@ async def _query(walk: _Walk, domain: SearchDomain) -> SrvAnswer | LookupFailed:
 
 
 async def _contact(walk: _Walk, host: HostPort, names: Sequence[str]) -> tuple[str, HostPort] | None:
-    """Try a host's addresses one after the other, as the client's RPC run time does; the first that answers wins.
+    """Try a host's addresses one after the other, as the client's RPC runtime does; the first that answers wins.
 
-    `names` are the full names it is looked up by, in order.
+    `names` are the full names to look up, in order.
     """
     addresses = (host.host,) if is_address(host.host) else await _addresses(walk, host.host, names)
     for address in addresses:
@@ -174,7 +174,7 @@ async def _contact(walk: _Walk, host: HostPort, names: Sequence[str]) -> tuple[s
 
 
 async def _addresses(walk: _Walk, host: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The addresses of the first of the names that has any; none where the client asks DNS in vain."""
+    """The addresses of the first of the names that has any; empty if none has."""
     for name in names:
         begun = walk.seconds()
         try:
@@ -182,7 +182,7 @@ async def _addresses(walk: _Walk, host: str, names: Sequence[str]) -> tuple[str,
         except LookupFailed as failed:
             walk.done(Action.RESOLVE, name, str(failed), False, begun)
             if not failed.says_no:
-                # As with SRV records: what cannot be looked up now is no reason to take another name's answer for it.
+                # As with SRV records: if a name cannot be looked up now, the client does not go on to the next one.
                 break
         else:
             through = f" (through {', '.join(answer.aliases)})" if answer.aliases else ""

@@ -2,7 +2,7 @@
 
 Windows is set up with `slmgr.vbs`, Office with `ospp.vbs`, both run by `cscript` from an elevated prompt. The order
 matters: the client setup key first (it makes the product a KMS client), then the host or the way to find it, then the
-activation, then what came of it. Options are Microsoft's ("Slmgr.vbs options for obtaining volume activation
+activation, then the result. Options are Microsoft's ("Slmgr.vbs options for obtaining volume activation
 information", "Tools to manage volume activation of Office").
 """
 
@@ -30,16 +30,16 @@ _OWN_DOMAINS = "forget a lookup domain set earlier, so that the client's own dom
 # Conditions in PowerShell: that nothing is left to do.
 _HAS_KEY = "$product"
 _LICENSED = "$product.LicenseStatus -eq 1"
-#: What a task of Ansible's prints where it changed something; no script of Microsoft's prints it in any language.
+#: What an Ansible task prints if it changed something; no Microsoft script prints it in any language.
 _CHANGED = "kmstwist: changed"
 
 
 class SetupImpossible(ValueError):
-    """No commands can do what is asked; the text is a sentence with the cure."""
+    """No commands can do what was asked; the text is a sentence with the cure."""
 
 
 class KmsProduct(Protocol):
-    """What is needed of a product of the catalogue."""
+    """The properties needed of a product of the catalogue."""
 
     @property
     def name(self) -> str:
@@ -60,10 +60,10 @@ class KmsProduct(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One call of a script: its arguments, and what it does in a few words. `asks_only` where it changes nothing.
+    """One call of a script: its arguments, and its purpose in a few words.
 
-    `done` is a condition in PowerShell that holds where nothing is left to do. In it, `$product` is the CIM instance
-    that has the key, null where none has it, and `$service` that of the licensing service.
+    `done` is a condition in PowerShell that is true if there is nothing left to do. In it, `$product` is the CIM
+    instance that has the key, or null, and `$service` is the instance of the licensing service.
     """
 
     script: str
@@ -93,7 +93,7 @@ class Setup:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know before running it."""
+        """What one must know before running the commands."""
         return (
             "Run as administrator.",
             f"The product activates when the KMS host counts {self.product.threshold} machines or more.",
@@ -129,7 +129,7 @@ def _windows(product: KmsProduct, host: HostPort | None, domain: str | None) -> 
         if domain is not None:
             finding.append(Command(SLMGR, ("/skms-domain", domain), _ONE_DOMAIN, done=_looks_in("$service", domain)))
         else:
-            # A domain set earlier stays in force otherwise, and the client's own are not looked in.
+            # Otherwise a domain set earlier stays in force, and the client does not look in its own domains.
             finding.append(Command(SLMGR, ("/ckms-domain",), _OWN_DOMAINS, done=_looks_in("$service", "")))
     return (
         key,
@@ -140,7 +140,7 @@ def _windows(product: KmsProduct, host: HostPort | None, domain: str | None) -> 
 
 
 def _set_to(instance: str, host: HostPort) -> str:
-    """That a host is set by hand. The port that is not set is the standard one."""
+    """The condition that this host is set by hand. Without a port, the standard one applies."""
     port = f"{instance}.KeyManagementServicePort"
     is_port = (
         f"({port} -eq {host.port})" if host.port != DEFAULT_PORT else f"((-not {port}) -or ({port} -eq {DEFAULT_PORT}))"
@@ -153,7 +153,7 @@ def _no_host(instance: str) -> str:
 
 
 def _looks_in(instance: str, domain: str) -> str:
-    """That the domain is the one to look in; "": that none is set."""
+    """The condition that this is the domain to look in; with "", that none is set."""
     is_set = f"{instance}.KeyManagementServiceLookupDomain"
     return f"{is_set} -eq '{domain}'" if domain else f"-not {is_set}"
 
@@ -211,7 +211,7 @@ def as_powershell(setup: Setup) -> str:
 def as_ansible(setup: Setup) -> str:
     """A list of Ansible tasks (collection `ansible.windows`), one a command, each failing by itself.
 
-    A task looks first whether anything is left to do, and says "changed" only where it did it.
+    A task first checks whether there is anything left to do, and reports "changed" only if it changed something.
     """
     lines = [f"# {text}" for text in (setup.title + ".", *setup.notes)]
     for command in setup.commands:
@@ -227,7 +227,7 @@ def as_ansible(setup: Setup) -> str:
             continue
         lines += ["  register: kms_client", f"  changed_when: \"'{_CHANGED}' in kms_client.stdout\""]
         if command.script == OSPP:
-            # Unlike slmgr, ospp ends with status 0 whatever became of it, and prints what went wrong.
+            # Unlike slmgr, ospp always ends with status 0, and prints what went wrong.
             lines.append("  failed_when: kms_client.rc != 0 or 'ERROR CODE' in kms_client.stdout")
     return "\n".join(lines)
 

@@ -1,7 +1,6 @@
-"""Our SRV record in the words of each DNS server, for an administrator who enters it by hand.
+"""Our SRV record in the syntax of each DNS server, for an administrator who enters it by hand.
 
-Where dynamic updates are not wanted, or not allowed, these are the exact lines. Each adds our record beside those that
-are there.
+Use these lines where dynamic updates are not wanted or not allowed. Each adds our record to those that are there.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def powershell(publication: Publication, zone: str, server: HostPort | None = No
 
 
 def dnsmasq(publication: Publication, zone: str, server: HostPort | None = None) -> str:
-    """The line for dnsmasq.conf: target, port, priority, weight. dnsmasq answers with a TTL of its own (local-ttl)."""
+    """The line for dnsmasq.conf: target, port, priority, weight. dnsmasq answers with its own TTL (local-ttl)."""
     return (
         f"srv-host={publication.name},{publication.target},{publication.port},"
         f"{publication.priority},{publication.weight}"
@@ -45,7 +44,7 @@ def dnsmasq(publication: Publication, zone: str, server: HostPort | None = None)
 
 
 def unbound(publication: Publication, zone: str, server: HostPort | None = None) -> str:
-    """The lines for unbound.conf. Records of this name in the real zone are hidden from unbound's clients by it."""
+    """The lines for unbound.conf. They hide records of this name in the real zone from unbound's clients."""
     return f'server:\n    local-data: "{publication}"'
 
 

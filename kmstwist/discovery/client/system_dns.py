@@ -1,4 +1,4 @@
-"""What this machine itself is configured with: DNS servers, the search list, and names (`/etc/hosts`, say)."""
+"""This machine's own DNS configuration: its DNS servers, its search list, and the names it knows (as in /etc/hosts)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESOLV_CONF = "/etc/resolv.conf"
 
 
 class NoDnsServer(LookupFailed):
-    """This machine is configured with no DNS server, so nothing can be looked up; the text is a sentence."""
+    """This machine has no DNS server configured, so nothing can be looked up; the text is a sentence."""
 
     def __init__(self) -> None:
         Exception.__init__(self, f"This machine has no DNS server configured in {RESOLV_CONF}; name one.")
@@ -32,7 +32,7 @@ class NoDnsServer(LookupFailed):
 
 
 def system_servers() -> tuple[HostPort, ...]:
-    """The DNS servers this machine is configured with (resolv.conf). Raises `NoDnsServer` where there is none."""
+    """The DNS servers this machine is configured with (resolv.conf). Raises `NoDnsServer` if there is none."""
     return tuple(HostPort(str(server), DNS_PORT) for server in _system().nameservers)
 
 
@@ -51,8 +51,7 @@ def system_search_list() -> tuple[str, ...]:
 async def system_addresses(reactor: Reactor, name: str, seconds: float) -> Sequence[str]:
     """The addresses that the system itself has for a host's name (`getaddrinfo`), in its order.
 
-    Empty where it has none. The look-up goes on in a thread of the reactor's, and what comes after so many seconds is
-    not waited for.
+    Empty if it has none. The look-up runs in one of the reactor's threads; after `seconds` its result is ignored.
     """
     found = _Addresses()
     reactor.nameResolver.resolveHostName(found, name)
@@ -66,7 +65,7 @@ async def system_addresses(reactor: Reactor, name: str, seconds: float) -> Seque
 class _Addresses:
     def __init__(self) -> None:
         self._found: list[str] = []
-        # What comes after the time is up is for nobody, and no error.
+        # A result after the time is up is ignored, and is not an error.
         self.complete: Deferred[Sequence[str]] = Deferred(lambda deferred: None)
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
@@ -94,5 +93,5 @@ def _system() -> system_resolver.Resolver:
 
 @lru_cache(maxsize=1)
 def _read(inode: int, changed_ns: int, size: int) -> system_resolver.Resolver:
-    """The machine's configuration, read once for what tells one state of its file from another."""
+    """The machine's configuration, read once for each state of its file, which the arguments identify."""
     return system_resolver.Resolver(RESOLV_CONF)

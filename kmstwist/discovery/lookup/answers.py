@@ -1,8 +1,7 @@
-"""What asking DNS brings: SRV records, addresses, a zone, or the reason why nothing came.
+"""The results of asking DNS: SRV records, addresses, a zone, or the reason for a failure.
 
-What an administrator needs to know from a failed lookup is which of the different failures it was: that the name does
-not exist is an answer, that the server failed or kept silent is none. `LookupFailed` keeps them apart and says it in a
-sentence.
+An administrator needs to know which kind of failure it was: that a name does not exist is an answer, that the server
+failed or did not answer is not. `LookupFailed` distinguishes them and explains each in a sentence.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from kmstwist.discovery.lookup.names import MAX_LENGTH
 from kmstwist.discovery.lookup.srv import SrvRecord
 
 MAX_ALIASES = 8
-"""CNAMEs followed for one name; a longer chain is taken for a loop."""
+"""The most CNAMEs followed for one name; a longer chain is considered a loop."""
 
 MAX_LABEL = 63
 """Characters between two dots of a name (RFC 1035 2.3.4)."""
@@ -60,9 +59,9 @@ _SAID = {
 
 
 class LookupFailed(Exception):
-    """A lookup brought no record; the text is a sentence, `said` the same without its full stop, `problem` the kind.
+    """A lookup found no record; the text is a sentence, `said` the same without its full stop, `problem` the kind.
 
-    `server` is who said so or kept silent, None where there is none to ask.
+    `server` is the server that said so or did not answer; None if there is no server to ask.
     """
 
     said: str
@@ -83,7 +82,7 @@ class LookupFailed(Exception):
 
 
 class IsAlias(LookupFailed):
-    """The name is an alias (CNAME), where one that is none is needed; `leads_to` is the name it stands for."""
+    """The name is an alias (CNAME), which is not allowed here; `leads_to` is the name it stands for."""
 
     def __init__(self, name: str, leads_to: str, server: HostPort) -> None:
         self.said = f"{name} is an alias (CNAME) of {leads_to}, says the DNS server {server}"
@@ -98,7 +97,7 @@ class IsAlias(LookupFailed):
 class SrvAnswer:
     """The SRV records of one name, in the answer's order; `owner` differs from `name` where CNAMEs led elsewhere.
 
-    `written` is the owner in the zone's own upper and lower case, as far as the server tells.
+    `written` is the owner in the zone's own upper and lower case, as far as the server shows it.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """One DNS message out, one back: over UDP, and over TCP where the answer is too long for UDP.
 
-Over Twisted and not in a thread with `dns.query`: the withdrawal on an orderly stop then ends when its time is up, a
-cancelled update leaves no thread behind, and the waiting can be tested in virtual time.
+It uses Twisted and not `dns.query` in a thread: so the withdrawal on an orderly stop ends when its time is up, a
+cancelled update leaves no thread behind, and the waits can be tested in virtual time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kmstwist.reactor import Reactor
 from kmstwist.transport.endpoints import address_endpoint
 
 _HEADER_SIZE = 12
-#: Bytes of a datagram that are read: twice what any server sends without being asked for more.
+#: The most bytes of a datagram that are read: twice what a server sends unless it is asked for more.
 _MOST_BYTES = 8192
 _FLAG_RESPONSE = 0x80
 _FLAG_TRUNCATED = 0x02
@@ -39,7 +39,7 @@ class Silence(Enum):
 
 
 class NoAnswer(Exception):
-    """The server took no message, or gave no answer in time; the text is a sentence, `why` tells which it was."""
+    """The server took no message, or did not answer in time; the text is a sentence, `why` says which it was."""
 
     def __init__(self, why: Silence, server: HostPort, seconds: float) -> None:
         super().__init__(why.value.format(server=server, seconds=seconds))
@@ -47,7 +47,7 @@ class NoAnswer(Exception):
 
     @property
     def refused(self) -> bool:
-        """Whether that was known at once, and not by waiting."""
+        """Whether this was known at once, without a timeout."""
         return self.why is not Silence.TIMED_OUT
 
 
@@ -66,7 +66,7 @@ async def exchange(reactor: Reactor, server: HostPort, message: bytes, timeouts:
 
 
 async def exchange_over_tcp(reactor: Reactor, server: HostPort, message: bytes, seconds: float) -> bytes:
-    """As `exchange`, over TCP from the first, within so many seconds. Raises `NoAnswer`."""
+    """As `exchange`, but over TCP only, within `seconds`. Raises `NoAnswer`."""
     return await _told(_over_tcp(reactor, server, message, seconds), server, seconds, Silence.CLOSED)
 
 
@@ -114,7 +114,7 @@ class _Asking(ConnectedDatagramProtocol):
             self.answer.errback(ConnectionRefusedError())
 
     def stopProtocol(self) -> None:
-        # The epoll reactor closes a connected UDP socket by itself where others report the refusal.
+        # The epoll reactor closes a connected UDP socket itself; other reactors report the refusal.
         self.connectionRefused()
 
 

@@ -1,8 +1,8 @@
-"""Names as DNS has them: checking what an administrator typed, and writing names one way.
+"""DNS names: checking what an administrator typed, and writing names in one form.
 
-Everything in this room handles names as lower-case ASCII without the final dot; internationalised names become their
-IDNA form here, once. KMS hosts are published under `_vlmcs._tcp.<domain>` and listen on TCP 1688 (Microsoft, "Volume
-Activation Planning Guide").
+Everything in this room uses names as lower-case ASCII without the final dot; internationalised names are converted to
+their IDNA form here, once. KMS hosts are published under `_vlmcs._tcp.<domain>` and listen on TCP 1688 (Microsoft,
+"Volume Activation Planning Guide").
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9])?")
 
 
 class NameInvalid(WrongValue):
-    """What was given is not a usable name."""
+    """The text is not a usable name."""
 
 
 def normal(name: str) -> str:
-    """A DNS name in the one form used here: lower case, IDNA, no final dot.
+    """A DNS name in the form used here: lower case, IDNA, no final dot.
 
     Raises `NameInvalid` for an empty name, one over 255 bytes, and one with an empty or a too long label.
     """
-    # Here, because every start checks names of its configuration, most of them none.
+    # A fast check first: every start checks the names in its configuration.
     import dns.exception
     import dns.name
 
@@ -52,8 +52,8 @@ def normal(name: str) -> str:
 def domain(name: str) -> str:
     """A DNS domain to look in or publish in, checked to consist of host-name labels (RFC 952, underscores allowed).
 
-    `_vlmcs._tcp.corp.example` is understood as its domain. Raises `NameInvalid`, also for what is nearly that, and for
-    a domain so long that no record of ours can stand in it.
+    `_vlmcs._tcp.corp.example` is understood as its domain. Raises `NameInvalid`, also for a name that only resembles
+    that, and for a domain that is too long for our record.
     """
     text = _checked_labels(name, "a DNS domain, such as corp.example").removeprefix(SERVICE + ".")
     labels = text.split(".")
@@ -125,5 +125,5 @@ def _checked_labels(name: str, wanted: str) -> str:
 
 
 def identity(host: str) -> str:
-    """A host's name or address in the one form that is compared. Raises `NameInvalid`."""
+    """A host's name or address in the form for comparisons. Raises `NameInvalid`."""
     return str(ip_address(host)) if is_address(host) else normal(host)

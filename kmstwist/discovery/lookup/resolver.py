@@ -37,7 +37,7 @@ from kmstwist.reactor import Reactor
 
 
 def tries(seconds: float) -> tuple[float, ...]:
-    """So many seconds as two tries, the second the longer: a datagram may get lost."""
+    """These seconds divided into two tries, the second one longer: a datagram may get lost."""
     return (seconds * 0.4, seconds * 0.6)
 
 
@@ -56,7 +56,7 @@ _RCODES = {
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What a server said: that the name exists, or does not; and what it has."""
+    """A server's reply: whether the name exists, and its records."""
 
     exists: bool
     answers: Sequence[dns.rrset.RRset]
@@ -95,15 +95,15 @@ class Lookup:
         return SrvAnswer(name, _text(found.name), records, server, found.name.to_text(omit_final_dot=True))
 
     async def host(self, name: str) -> HostAnswer:
-        """The addresses of a host. Raises `LookupFailed` where it has neither an IPv6 nor an IPv4 address.
+        """The addresses of a host. Raises `LookupFailed` if it has neither an IPv6 nor an IPv4 address.
 
-        One kind being absent is no failure: a host with IPv6 only works.
+        It is not a failure if one kind is missing: a host with only IPv6 works.
         """
         six, four = await together(self._addresses(name, kind) for kind in (dns.rdatatype.AAAA, dns.rdatatype.A))
         found = [outcome for outcome in (six, four) if isinstance(outcome, _Addresses)]
         if not found:
             failures = [outcome for outcome in (six, four) if isinstance(outcome, LookupFailed)]
-            # Silence on one kind is the worse news: it says that nothing is known.
+            # A missing answer for one kind is worse: it means that nothing is known.
             raise next((failure for failure in failures if not failure.says_no), failures[-1])
         return HostAnswer(
             name=name,
@@ -114,7 +114,7 @@ class Lookup:
         )
 
     async def zone_of(self, name: str) -> Zone:
-        """The zone that holds `name`, which need not exist itself.
+        """The zone that contains `name`, which need not exist itself.
 
         A negative answer names the zone in its authority section (RFC 2308 section 3). Raises `LookupFailed`, and
         `IsAlias` for an alias: what a server says then is the zone of the name it leads to, if that.
@@ -149,7 +149,7 @@ class Lookup:
                 aliases.append(_text(owner))
                 if len(aliases) > MAX_ALIASES:
                     raise self._failed(LookupProblem.ALIAS_LOOP, name, kind, reply.server)
-            # The name that does not exist may be where the aliases lead to (RFC 2308 section 2.1).
+            # The name that does not exist may be the one that the aliases lead to (RFC 2308 section 2.1).
             if not reply.exists:
                 raise self._failed(LookupProblem.NO_SUCH_NAME, _text(owner), kind, reply.server)
             found = reply.records(owner, kind)
@@ -204,7 +204,7 @@ class _Addresses:
 
 
 def _text(name: dns.name.Name) -> str:
-    # dnspython writes what does not print as \\DDD (RFC 1035 5.1): a name may hold any bytes, and ends in terminals.
+    # dnspython writes unprintable bytes as \\DDD (RFC 1035 5.1), since a name may hold any bytes and reach a terminal.
     return "" if name == dns.name.root else name.canonicalize().to_text(omit_final_dot=True)
 
 

@@ -1,9 +1,9 @@
-"""Which DNS server is asked when: in their order, the next one beside the first where that one keeps silent.
+"""Which DNS server is asked when: in order, and the next one in addition if the first does not answer soon.
 
-As in every stub resolver the next server is asked when one fails, never because one said that a name does not exist. A
-server that is silent is not given up: what it says late counts as long as no other has answered. And a server that gave
-no answer is asked last for a while (as systemd-resolved and dnsmasq do), so that a dead one costs one wait and not one
-for each name.
+As in every stub resolver, the next server is asked when one fails, never because one said that a name does not exist. A
+silent server is not given up: a late answer counts as long as no other server has answered. A server that did not
+answer is asked last for a while (as in systemd-resolved and dnsmasq), so that a dead one costs one wait in all and not
+one for each name.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from twisted.python.failure import Failure
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
 
-#: Seconds for which a server that gave no answer is asked after the others.
+#: For how many seconds a server that did not answer is asked after the others.
 LAST_FOR = 60.0
 
-#: Seconds that a silent server has for itself before the next is asked as well; Windows' own resolver gives one, too
+#: After how many seconds without an answer the next server is asked as well; Windows' own resolver waits one, too
 #: (Microsoft, "DNS client resolution timeouts", KB 2834226).
 HEAD_START = 1.0
 
-#: What says that a server is away; a SERVFAIL or a refusal is about the one name.
+#: The failures that mean that a server is away; a SERVFAIL or a refusal is about one name only.
 _AWAY = {LookupProblem.TIMEOUT, LookupProblem.CLOSED, LookupProblem.NO_ROUTE}
 
 Ask = Callable[[HostPort], Coroutine[Any, Any, dns.message.Message]]
-"""Asks one server, and raises `LookupFailed` where that brings no answer."""
+"""Asks one server; raises `LookupFailed` if it does not answer."""
 
 
 class Standing:
-    """Which servers have given no answer lately. `clock` provides time (`IReactorTime`)."""
+    """Which servers did not answer recently. `clock` provides time (`IReactorTime`)."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -47,18 +47,18 @@ class Standing:
         return sorted(dict.fromkeys(servers), key=lambda server: self._away_since.get(server, oldest))
 
     def away(self, server: HostPort) -> None:
-        """The server has given no answer."""
+        """Note that the server did not answer."""
         self._away_since.setdefault(server, self._clock.seconds())
 
     def there(self, server: HostPort) -> None:
-        """The server has answered."""
+        """Note that the server answered."""
         self._away_since.pop(server, None)
 
 
 class Race:
     """One question to several servers: the first that answers wins. `run` is called once.
 
-    A server has `head_start` seconds before the next is asked beside it.
+    After `head_start` seconds without an answer, the next server is asked as well.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Race:
         self._won: Deferred[tuple[dns.message.Message, HostPort]] = Deferred(lambda given_up: self._end())
 
     def run(self) -> Deferred[tuple[dns.message.Message, HostPort]]:
-        """The answer and who gave it. Fails with the `LookupFailed` of the first that was asked, where all fail."""
+        """Fires with the answer and its server. If all fail, fails with the `LookupFailed` of the first one asked."""
         self._next()
         return self._won
 
@@ -100,7 +100,7 @@ class Race:
 
     def _no_answer(self, failure: Failure, server: HostPort) -> None:
         if self._over:
-            # Given up by us.
+            # We cancelled this question.
             return
         del self._asked[server]
         if not isinstance(failure.value, LookupFailed):
@@ -113,7 +113,7 @@ class Race:
         else:
             self._standing.there(server)
         if self._left:
-            # One that has lost needs no head start; one asked before it may still be waited for.
+            # A server that has failed needs no head start; an earlier one may still answer.
             if self._waiting is not None:
                 self._waiting.cancel()
                 self._waiting = None

@@ -14,7 +14,7 @@ AT_ONCE = 50
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, _T]], at_once: int = AT_ONCE) -> list[_T]:
-    """The results of all, in their order; the first error is raised as itself, and the rest is given up."""
+    """The results of all coroutines, in order. The first error is raised, and the rest is cancelled."""
     turns = DeferredSemaphore(at_once)
     waiting = list(coroutines)
     running: list[Deferred[_T]] = [turns.run(Deferred.fromCoroutine, coroutine) for coroutine in waiting]
@@ -24,9 +24,9 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, _T]], at_once: int =
         error: Any = first.subFailure.value
         raise error from None
     finally:
-        # The last first: to give one up that has its turn would give the next one a turn.
+        # The last first: cancelling one that has its turn would give the next one a turn.
         for rest in reversed(running):
             rest.cancel()
         for coroutine in waiting:
-            # One that never had its turn would be complained of.
+            # Python warns of a coroutine that never ran.
             coroutine.close()

@@ -1,8 +1,8 @@
-"""Keys by Kerberos for our updates (GSS-TSIG, RFC 3645), as an Active Directory zone with secure updates wants them.
+"""Kerberos keys for our updates (GSS-TSIG, RFC 3645), as an Active Directory zone with secure updates requires them.
 
-The key is agreed upon with the DNS server in TKEY messages (RFC 2930) that carry Kerberos' tokens, and signs an update.
-The package `gssapi` is an optional extra: it is looked for only where a configuration asks for this. It may talk to the
-KDC in any of its steps, and takes its time for that, so they are done in a thread.
+The key is negotiated with the DNS server in TKEY messages (RFC 2930) that carry Kerberos tokens, and signs one update.
+The package `gssapi` is an optional extra: it is loaded only if a configuration needs it. It may talk to the KDC in any
+step, which may take long, so the steps run in a thread.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from kmstwist.system.extras import install_command
 
 _T = TypeVar("_T")
 
-#: Seconds that a key is asked to be kept by the server; it is used at once, and for one update.
+#: For how many seconds the server is asked to keep a key; it is used at once, for one update.
 LIFETIME = 300
-#: Kerberos needs one token each way; a server that goes on asking is told no.
+#: The most rounds: Kerberos needs one token each way, and a server that asks for more is refused.
 _MOST_TOKENS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class GssKey:
-    """A key agreed upon with one server; `key` what dnspython signs with."""
+    """A key negotiated with one server; `key` is dnspython's object for signing."""
 
     name: str
     key: dns.tsig.Key
@@ -53,7 +53,7 @@ class GssKey:
 
 
 class Kerberos:
-    """Agrees on keys as `principal`, by its keytab; without a keytab, by the tickets of the user (kinit)."""
+    """Negotiates keys as `principal`, with its keytab; without a keytab, with the user's tickets (kinit)."""
 
     def __init__(self, keytab: Path | None = None, principal: str | None = None) -> None:
         """Raises `KeyFileInvalid` where the keytab cannot be read, or the package gssapi is not installed."""
@@ -105,7 +105,7 @@ class Kerberos:
             creds=gssapi.Credentials(name=name, usage="initiate", store=store),
             usage="initiate",
             mech=gssapi.MechType.kerberos,
-            # What RFC 3645 3.1.1 asks for, but for delegation: the server is to do nothing in our name.
+            # The flags of RFC 3645 3.1.1 without delegation: the server needs to do nothing in our name.
             flags=flag.mutual_authentication | flag.integrity | flag.replay_detection | flag.out_of_sequence_detection,
         )
 
@@ -136,9 +136,9 @@ def _question(name: dns.name.Name, token: bytes | None, now: int) -> dns.message
 
 
 def _token(answer: bytes, server: HostPort) -> bytes:
-    """The server's token. Raises `UpdateFailed` where it sends none."""
+    """The server's token. Raises `UpdateFailed` if it does not send one."""
     try:
-        # It is signed with the key that is not agreed upon before its own token is read.
+        # The answer is signed with the key that its own token completes, so it cannot be verified before.
         message = dns.message.from_wire(answer, keyring=False)
     except dns.exception.DNSException as error:
         raise UpdateFailed(Reason.DNS_BAD_ANSWER, f"The DNS server {server} gave no DNS answer: {error}.") from None
@@ -156,7 +156,7 @@ def _token(answer: bytes, server: HostPort) -> bytes:
 
 
 def _verify(answer: bytes, key: dns.tsig.Key, server: HostPort) -> None:
-    """The last answer is signed with the new key (RFC 3645 3.1.3.1). Raises `UpdateFailed`."""
+    """Check that the last answer is signed with the new key (RFC 3645 3.1.3.1). Raises `UpdateFailed`."""
     try:
         verified = dns.message.from_wire(answer, keyring=key)
     except dns.exception.DNSException as error:
@@ -168,6 +168,6 @@ def _verify(answer: bytes, key: dns.tsig.Key, server: HostPort) -> None:
 
 
 def _plain(error: Any) -> str:
-    """What Kerberos itself said, without what GSSAPI says before it."""
+    """Kerberos' own message, without GSSAPI's in front of it."""
     said = error.get_all_statuses(error.min_code, False) if error.min_code else []
     return "; ".join(dict.fromkeys(said)).rstrip(".") or str(error).rstrip(".")

@@ -41,8 +41,8 @@ class PublisherService(Service):
     """Keeps the given records published.
 
     `clock` provides time (`IReactorTime`); `updater` does the updates; `random` returns a number in [0, 1). Durations
-    in seconds. `withdraw` says whether an orderly stop takes the records out, `stop_within` how long it may take.
-    `problems` has the domains where it was tried, each with why our record does not stand there, or "" where it does.
+    in seconds. `withdraw` says whether an orderly stop removes the records, `stop_within` how long that may take.
+    `problems` has each domain that was tried, with why our record is not there, or "" if it is.
     """
 
     name = "dns-publisher"
@@ -128,7 +128,7 @@ class PublisherService(Service):
             self._schedule(self._refresh, publication, 1)
 
     async def _published(self, publication: Publication) -> UpdateDone:
-        """Publish, and say before what is wrong with the host's name: clients may have another DNS than we."""
+        """Publish; before that, log what is wrong with the host's name. Clients may use another DNS than we do."""
         problem = await self._updater.target_problem(publication)
         if problem:
             DNS_TARGET_UNUSABLE.emit(
@@ -141,7 +141,7 @@ class PublisherService(Service):
         return await self._updater.publish(publication)
 
     async def _attempted(self, update: Awaitable[UpdateDone]) -> UpdateDone:
-        """A defect in one update must not end the publishing for good: it is logged whole, and tried again."""
+        """Run an update so that a defect in it does not end publishing: it is logged completely, and tried again."""
         try:
             return await update
         except (UpdateFailed, CancelledError):

@@ -1,7 +1,7 @@
-"""The TSIG key that signs our updates (RFC 8945), out of a key file as BIND's `tsig-keygen` writes it.
+"""The TSIG key that signs our updates (RFC 8945), from a key file as BIND's `tsig-keygen` writes it.
 
-The secret goes from the file into the signature and nowhere else: `TsigKey` shows its name and algorithm only, in
-`repr` too, and no error names the file's content.
+The secret goes from the file into the signature and nowhere else: `TsigKey` shows only its name and algorithm, also in
+`repr`, and no error quotes the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ALGORITHMS = {
     for algorithm in dns.tsig.mac_sizes
     if algorithm != dns.tsig.GSS_TSIG
 }
-# BIND writes the oldest algorithm so; on the wire it is hmac-md5.sig-alg.reg.int (RFC 8945 section 6).
+# BIND's name for the oldest algorithm; on the wire it is hmac-md5.sig-alg.reg.int (RFC 8945 section 6).
 ALGORITHMS["hmac-md5"] = dns.tsig.HMAC_MD5
 
 _TOKENS = re.compile(r'"(?P<quoted>[^"]*)"|(?P<mark>[{};])|(?P<word>[^\s{};"]+)')
@@ -34,16 +34,16 @@ _MAKE_ONE = "make one with: tsig-keygen NAME"
 
 
 class KeyFileInvalid(WrongValue):
-    """The key file cannot be used. Nothing of the secret is said."""
+    """The key file cannot be used. The text reveals nothing of the secret."""
 
 
 class TsigKey:
-    """A TSIG key: `name` and `algorithm` as text, `key` what dnspython signs with."""
+    """A TSIG key: `name` and `algorithm` as text, `key` as dnspython's object for signing."""
 
     def __init__(self, name: str, algorithm: str, secret: bytes) -> None:
         self.name = normal(name)
         self.algorithm = algorithm
-        # dnspython's own Key shows its secret in repr, so it is kept from being shown.
+        # dnspython's own Key shows its secret in repr, so it is made only when it is needed.
         self._key = dns.tsig.Key(dns.name.from_text(self.name), secret, ALGORITHMS[algorithm])
 
     def __repr__(self) -> str:
@@ -51,14 +51,14 @@ class TsigKey:
 
     @property
     def key(self) -> dns.tsig.Key:
-        """The key as dnspython wants it. Never to be printed: its repr holds the secret."""
+        """The key as dnspython needs it. Never print it: its repr contains the secret."""
         return self._key
 
 
 def read_key_file(path: Path, name: str | None = None) -> TsigKey:
     """The key in a file of the form `key "name" { algorithm hmac-sha256; secret "..."; };`.
 
-    `name` chooses where the file holds several. The file must not be readable by everyone, nor writable by its group.
+    `name` chooses one if the file holds several. The file must not be readable by everyone or writable by its group.
     Raises `KeyFileInvalid`.
     """
     try:

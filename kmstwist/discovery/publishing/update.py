@@ -1,8 +1,8 @@
-"""The messages of a dynamic update (RFC 2136), and what the server's answer to one means.
+"""The messages of a dynamic update (RFC 2136), and the meaning of the server's answer.
 
-Pure: a publication and a key in, bytes out; bytes in, nothing or an `UpdateFailed` out. One update adds exactly our SRV
-record to the record set, or takes exactly it out. It never replaces or deletes the set: other KMS hosts' records are
-not ours to touch.
+This is pure: a publication and a key in, bytes out; bytes in, nothing or an `UpdateFailed` out. One update adds exactly
+our SRV record to the record set, or removes exactly that record. It never replaces or deletes the set: the records of
+other KMS hosts are left alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.reasons import Reason
 
 FUDGE = 300
-"""Seconds that the clocks may differ (RFC 8945 section 10)."""
+"""How many seconds the clocks may differ (RFC 8945 section 10)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Publication:
 
 
 class SigningKey(Protocol):
-    """What an update is signed with: a key of a file, or one that was agreed upon with the server."""
+    """A key that signs an update: from a file, or negotiated with the server."""
 
     @property
     def name(self) -> str:
@@ -69,12 +69,12 @@ class SigningKey(Protocol):
 
     @property
     def key(self) -> dns.tsig.Key:
-        """The key as dnspython wants it."""
+        """The key as dnspython needs it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedMessage:
-    """An update ready to send, and what its answer must fit to. Without a key it is unsigned."""
+    """An update ready to send, with what its answer is checked against. Without a key it is unsigned."""
 
     wire: bytes
     id: int
@@ -83,7 +83,7 @@ class SignedMessage:
 
 
 class UpdateFailed(Exception):
-    """An update was not done; the text is a sentence, `reason` the code for the log."""
+    """An update failed; the text is a sentence, `reason` the code for the log."""
 
     def __init__(self, reason: Reason, sentence: str) -> None:
         super().__init__(sentence)
@@ -95,8 +95,8 @@ def addition(
 ) -> dns.update.UpdateMessage:
     """The update that adds our record to the record set (RFC 2136 2.5.1). Adding it twice changes nothing.
 
-    `owner` is the record set's name in the zone's upper and lower case, which an update with another would change.
-    `instead_of` are records that the same update takes out: clients never see neither.
+    `owner` is the record set's name in the zone's upper and lower case, which another spelling would change.
+    `instead_of` are records that the same update removes, so that clients always see one or the other.
     """
     message = dns.update.UpdateMessage(zone + ".")
     for record in instead_of:
@@ -106,17 +106,17 @@ def addition(
 
 
 def removal(zone: str, publication: Publication, owner: str = "") -> dns.update.UpdateMessage:
-    """The update that takes our record, and no other, out of the record set (RFC 2136 2.5.4). `owner` as before."""
+    """The update that removes our record, and no other, from the record set (RFC 2136 2.5.4). See `addition`."""
     message = dns.update.UpdateMessage(zone + ".")
     message.delete((owner or publication.name) + ".", "SRV", str(publication.record))
     return message
 
 
 def never(zone: str, publication: Publication, owner: str = "") -> dns.update.UpdateMessage:
-    """An addition like ours, of a host whose name is beyond doubt, that changes nothing.
+    """An addition like ours that can never be carried out, to find out whether the server would allow it.
 
-    What it presupposes cannot be (that the zone's own name is there, and is not): a server says so, if it does not
-    refuse the addition as such.
+    Its prerequisites contradict each other (the zone's own name exists and does not exist): the server says so, unless
+    it refuses additions altogether.
     """
     message = addition(zone, dataclasses.replace(publication, target="host.invalid"), owner)
     message.present(zone + ".")
@@ -131,7 +131,7 @@ def sign(message: dns.update.UpdateMessage, key: SigningKey | None, now: float) 
     unsigned = message.to_wire()
     message.use_tsig(key.key, fudge=FUDGE)
     assert message.tsig is not None
-    # dnspython signs as of the system's time when it writes the message; signing here leaves the time to the caller.
+    # dnspython signs with the system's time when it writes the message; signing here lets the caller give the time.
     signature, _ = dns.tsig.sign(unsigned, key.key, message.tsig[0], int(now), b"")
     message.tsig.clear()
     message.tsig.add(signature)
@@ -140,10 +140,9 @@ def sign(message: dns.update.UpdateMessage, key: SigningKey | None, now: float) 
 
 
 def check_answer(answer: bytes, sent: SignedMessage, server: str, zone: str, now: float) -> None:
-    """Read the answer to an update; returns only if the server says that it was done.
+    """Read the answer to an update; return only if the server says that it was done.
 
-    `server` is for the sentences. An answer to a signed update counts only if it is signed with the same key. Raises
-    `UpdateFailed`.
+    `server` is used in messages. The answer to a signed update must be signed with the same key. Raises `UpdateFailed`.
     """
     key = sent.key
     try:
@@ -178,7 +177,7 @@ def check_answer(answer: bytes, sent: SignedMessage, server: str, zone: str, now
 
 
 def _clock_sentence(answer: dns.message.Message, server: str, now: float) -> str:
-    # The server tells its own time in the signature's "other data", 6 bytes (RFC 8945 section 5.2.3).
+    # The signature's "other data" contains the server's own time in 6 bytes (RFC 8945 section 5.2.3).
     other = answer.tsig[0].other if answer.tsig else b""
     if len(other) != 6:
         return f"The DNS server {server} says that our clock is more than {FUDGE} seconds off its own (BADTIME)."

@@ -1,7 +1,7 @@
 """Publishing and withdrawing our SRV record: find the zone and its primary server, look, then update.
 
 All records of one name and type share one TTL (RFC 2181 5.2), so BIND gives the whole set the TTL of the record that is
-added last. To leave other hosts' records as they are, ours takes the TTL of the set it joins.
+added last. To leave other hosts' records unchanged, ours takes the TTL of the set that it joins.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from kmstwist.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class UpdateDone:
-    """What was done where: `publication` as it stands in DNS, with the TTL it has there.
+    """What was done: `publication` is the record as it is in DNS, with its TTL there.
 
-    `stood` is whether the record was there before. `others` are the records of other hosts in the set; `outdated` are
+    `stood` says whether the record was there before. `others` are the records of other hosts in the set; `outdated` are
     earlier records of ours, with the same host and port but another priority or weight, which stay until they are
-    withdrawn; `replaced` are such records that were taken out.
+    withdrawn; `replaced` are such records that were removed.
     """
 
     publication: Publication
@@ -55,7 +55,7 @@ class UpdateDone:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A record set as it stands: its zone, the primary's name and address that answers, and its name's own case."""
+    """The present record set: its zone, the primary's name and the address that answers, and its name's own case."""
 
     zone: str
     primary: str
@@ -64,7 +64,7 @@ class _Found:
     owner: str = ""
 
     def without(self, publication: Publication) -> list[SrvRecord]:
-        """The records but ours."""
+        """The records other than ours."""
         return [record for record in self.records if record.data != publication.record.data]
 
     def earlier(self, publication: Publication) -> tuple[SrvRecord, ...]:
@@ -74,20 +74,20 @@ class _Found:
 
 
 class Publishes(Protocol):
-    """What the publishing service needs of whoever does the updates."""
+    """The updates that the publishing service needs."""
 
     async def publish(self, publication: Publication) -> UpdateDone:
         """Add the record. Raises `UpdateFailed`."""
 
     async def withdraw(self, publication: Publication) -> UpdateDone:
-        """Take the record out. Raises `UpdateFailed`."""
+        """Remove the record. Raises `UpdateFailed`."""
 
     async def target_problem(self, publication: Publication) -> str:
-        """Why clients that are sent to the record's host find nothing, in a sentence; "" where DNS knows no reason."""
+        """Why clients cannot find the record's host, in a sentence; "" if DNS shows no problem."""
 
 
 class Updater:
-    """Does updates over the network, signed with `key`, or one that Kerberos agrees on with the server, if any.
+    """Does updates over the network, signed with `key` (if any), or with one that Kerberos negotiates.
 
     `lookup` finds the zone and its primary server, unless `server` (a name or an address) is given, which is then asked
     for the zone too. `wall_clock` returns seconds since 1970 UTC, for the signature; `timeouts` as in `exchange`. With
