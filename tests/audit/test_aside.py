@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from sqlalchemy.exc import DBAPIError
+from twisted.internet.task import deferLater
 
 from kmstwist.audit.aside import access, process
 from kmstwist.audit.aside.access import MANY, STAYS
@@ -26,6 +27,7 @@ from kmstwist.logevents import AUDIT_ASIDE_ENDED
 from tests.audit.busy import BATCH, Busy
 from tests.audit.making import START, opaque
 from tests.audit.test_storage import copy_over, count, cut, delete, move, replace
+from tests.reactors import reactor
 
 
 @pytest.fixture
@@ -106,6 +108,23 @@ async def test_a_process_that_hangs_is_killed_and_its_batch_is_stored_once_all_t
     await stored
     assert not alive(pid)
     assert AUDIT_ASIDE_ENDED.name in told
+    assert count(busy.path) == busy.stored
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_process_that_hangs_before_it_is_ready_is_killed(
+    busy: Busy, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await busy.store(busy.batch(MANY))
+    busy.access.tick()
+    while busy.access.pid is None:
+        await deferLater(reactor, 0)
+    os.kill(busy.access.pid, signal.SIGSTOP)
+    await busy.store()
+    monkeypatch.setattr(access, "HANGS", -0.05)
+    busy.access.tick()
+    await busy.until_gone()
+    assert told == [AUDIT_ASIDE_ENDED.name]
     assert count(busy.path) == busy.stored
 
 

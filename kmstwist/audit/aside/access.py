@@ -22,9 +22,10 @@ from twisted.python.failure import Failure
 
 from kmstwist.audit.aside import process
 from kmstwist.audit.aside.committer import Committer
+from kmstwist.audit.engine import StoreUnavailable
 from kmstwist.audit.records import Record
 from kmstwist.audit.rows import values_of
-from kmstwist.audit.storage import Storage, StoreLost
+from kmstwist.audit.storage import Storage
 from kmstwist.logevents import AUDIT_ASIDE_ENDED
 from kmstwist.reactor import Reactor
 from kmstwist.transport.sending import Sender
@@ -139,10 +140,12 @@ class StoreAccess:
         def taken(_: object) -> None:
             channel.ready = True
 
-        self.run(self._storage.look).addCallbacks(taken, lambda failure: failure.trap(StoreLost))
+        # What is wrong with it is found by the next batch, too, and told there.
+        self.run(self._storage.look).addCallbacks(taken, lambda failure: failure.trap(StoreUnavailable))
 
     def _gone(self, channel: _Channel) -> None:
         self._channel = None
+        channel.committer.channel.close()
         if not channel.committer.told_to_end:
             ended = self._thread(self._storage.end_committer)
             ended.addCallback(self._failed, "it hung" if channel.hung else "it ended")
@@ -168,8 +171,8 @@ class _Channel(Protocol):
         self._gone = gone
         self._sender: Sender | None = None
         self._answer: Deferred[bytes] | None = None
-        #: When it was asked what it has not answered yet.
-        self.asked_at: float | None = None
+        #: When it was asked what it has not answered yet: to be ready, first of all.
+        self.asked_at: float | None = seconds()
         #: Whether it takes batches, and whether it was killed because it did not answer.
         self.ready = False
         self.hung = False

@@ -49,8 +49,8 @@ class Committer:
     def end(self) -> int:
         """Let it end, and wait for that; its exit status."""
         self.told_to_end = True
-        # The reactor has a descriptor of its own of this socket, and reads its end from there.
-        with self.channel, suppress(OSError):
+        # The reactor reads the end, and closes it.
+        with suppress(OSError):
             self.channel.shutdown(socket.SHUT_RDWR)
         try:
             return self._process.wait(_END)
