@@ -28,6 +28,10 @@ REFUSING = ("admission-", "audit-", "lab-", "rpc-", "server-")
 _NO_HOST = tuple(word for word in REFUSING if word != "lab-")
 
 
+class AuditUnavailable(Exception):
+    """The record could not be stored and the policy is to refuse: the call must not be answered."""
+
+
 # Not frozen, which nobody makes use of: making a record would take twice as long (5.2 µs, 2.4 so).
 @dataclass(slots=True)
 class Phases:

@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from kmstwist.audit.engine import plain_error
-from kmstwist.audit.records import Record, id_text
+from kmstwist.audit.records import AuditUnavailable, Record, id_text
 from kmstwist.audit.settings import BATCH, GATHER, QUEUE, OnFailure
 from kmstwist.audit.store import is_data_fault
 from kmstwist.logevents import (
@@ -43,10 +43,6 @@ from kmstwist.pacing.waits import doubled
 BUSY = 8
 RETRY_FIRST, RETRY_MOST = 0.5, 30.0
 ALARM_EVERY = 60.0
-
-
-class AuditUnavailable(Exception):
-    """The record could not be stored and the policy is to refuse: the call must not be answered."""
 
 
 class Insert(Protocol):

@@ -15,12 +15,8 @@ from kmstwist.audit.migrate import check, migrate
 from kmstwist.audit.products.named import Named
 from kmstwist.audit.service import AuditService, AuditSettings, try_settings
 from kmstwist.audit.settings import AuditSection, OnFailure
-from kmstwist.lab.filemodes import keep_folder_to_owner
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
-
-#: How the names of all files begin that a server keeps in its state folder.
-_STATE_FILES = ("audit", "control-", "gateway", "lab", "machines", "switches", "notify", "kmstwist")
 
 #: Seconds that a start waits for who has the store locked, as a predecessor under load has.
 _PATIENCE = 10.0
@@ -61,8 +57,6 @@ def make_audit(
     Of several workers one `forwards` to the central store, for all of them. `names` are the site's for products.
     `drain` is how long (seconds) the end may wait for a store that fails.
     """
-    # An earlier version, or a hand, may have made it readable to others.
-    keep_folder_to_owner(state_dir, _STATE_FILES)
     if not section.enabled:
         return None
     store = section.store_path(state_dir, lab=lab)

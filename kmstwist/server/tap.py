@@ -50,7 +50,6 @@ from kmstwist.reactor import Reactor, installed_reactor
 from kmstwist.rpc import WINDOWS_VERSIONS, AssociationGroups, Limits, RpcServer
 from kmstwist.server.activators import make_gateway, make_lab, share_of
 from kmstwist.server.announcement import Announcement
-from kmstwist.server.auditing import make_audit
 from kmstwist.server.budget import budget_for, say_what_does_not_fit, share
 from kmstwist.server.commands import Commands
 from kmstwist.server.lab_settings import as_set_with_slmgr
@@ -95,6 +94,7 @@ _LOADED_LATER = (
     "kmstwist.notify.service",
     "kmstwist.notify.targets",
     "kmstwist.process.workers.supervisor",
+    "kmstwist.server.auditing",
     "kmstwist.server.collecting",
     "kmstwist.transport.lookups",
     "kmstwist.web.passwords",
@@ -250,6 +250,10 @@ def _answering(factory: KmsFactory, gateway: GatewayService | None, lab: LabServ
 
 
 def _make_audit(config: Config, reactor: Reactor, *, lab: bool, forwards: bool) -> AuditService | None:
+    if not config.audit.enabled:
+        return None
+    from kmstwist.server.auditing import make_audit
+
     return make_audit(
         config.audit,
         state_dir(config),

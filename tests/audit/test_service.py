@@ -17,11 +17,11 @@ from twisted.protocols.basic import LineReceiver
 from kmstwist.audit import schema
 from kmstwist.audit.engine import StoreError, open_engine, reading, writing
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
+from kmstwist.audit.records import AuditUnavailable
 from kmstwist.audit.service import AuditService, AuditSettings
 from kmstwist.audit.settings import OnFailure
 from kmstwist.audit.store import stored_privacy
 from kmstwist.audit.upkeep.limits import Limits
-from kmstwist.audit.writer import AuditUnavailable
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
 from tests.audit.making import DAY, START, opaque
 from tests.reactors import reactor

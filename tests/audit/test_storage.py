@@ -20,13 +20,13 @@ from twisted.internet.defer import Deferred
 from kmstwist.audit import schema
 from kmstwist.audit.engine import StoreError, StoreUnavailable, open_engine, reading, writing
 from kmstwist.audit.migrate import migrate
+from kmstwist.audit.records import AuditUnavailable
 from kmstwist.audit.service import AuditService, AuditSettings
 from kmstwist.audit.settings import OnFailure
 from kmstwist.audit.storage import Storage, StoreLost
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.retention import rewrite
 from kmstwist.audit.upkeep.verify import verify
-from kmstwist.audit.writer import AuditUnavailable
 from kmstwist.logevents import AUDIT_FAILING
 from tests.audit.making import DAY, START, known, new_store, opaque
 from tests.reactors import reactor

@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
-from kmstwist.audit.records import Record, id_text
+from kmstwist.audit.records import AuditUnavailable, Record, id_text
 from kmstwist.audit.settings import OnFailure
-from kmstwist.audit.writer import BUSY, AuditUnavailable, AuditWriter
+from kmstwist.audit.writer import BUSY, AuditWriter
 from tests.audit.making import START, opaque
 
 

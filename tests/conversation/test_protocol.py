@@ -21,8 +21,7 @@ from twisted.python.failure import Failure
 from kmstwist.addresses import plain_address
 from kmstwist.admission.admission import Admission
 from kmstwist.admission.settings import AdmissionSettings
-from kmstwist.audit.records import RecordIds, RecordMaker
-from kmstwist.audit.writer import AuditUnavailable
+from kmstwist.audit.records import AuditUnavailable, RecordIds, RecordMaker
 from kmstwist.conversation.calls import Recorder
 from kmstwist.conversation.conversation import CONVERSATION
 from kmstwist.conversation.factory import KmsFactory
