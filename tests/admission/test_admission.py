@@ -115,6 +115,15 @@ def test_an_exempt_client_has_no_rate_and_no_cap() -> None:
     assert [judge.opened("10.9.0.1") for _ in range(5)] == [None] * 5
 
 
+def test_a_network_is_as_large_as_the_configuration_says() -> None:
+    judge = admission(network_rate=60, network_burst=2, network_prefix_ipv4=16, network_prefix_ipv6=32)
+    for addresses in (
+        ("10.1.1.1", "10.1.2.1", "10.1.3.1", "10.2.1.1"),
+        ("fd00::1", "fd00:0:1::1", "fd00:0:2::1", "fd00:1::1"),
+    ):
+        assert [admitted(judge, address) for address in addresses] == [True, True, False, True]
+
+
 def test_an_ipv6_client_cannot_escape_its_network_s_rate_by_changing_its_address() -> None:
     judge = admission(network_rate=60, network_burst=5)
     assert sum(admitted(judge, f"fd00::{n:x}") for n in range(1, 100)) == 5
