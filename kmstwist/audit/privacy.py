@@ -12,10 +12,14 @@ import secrets
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kmstwist.audit.records import Record
 from kmstwist.networks import network_around, parse_address
 from kmstwist.problem import ProblemError, WrongValue
+
+# The configuration is read by commands that have no use for records.
+if TYPE_CHECKING:
+    from kmstwist.audit.records import Record
 
 SALT_BYTES = 32
 HASH_PREFIX = "h:"
