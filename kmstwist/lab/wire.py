@@ -1,4 +1,4 @@
-"""Lab clients over real connections: one conversation an activation, as a Windows client has it."""
+"""Lab clients over real connections: one conversation for each activation, as with a Windows client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kmstwist.transport.errors import UpstreamError
 
 @dataclass(frozen=True, slots=True)
 class WireOutcome:
-    """What an activation over the wire came to, and how many milliseconds each step took."""
+    """The outcome of an activation over the wire, and how many milliseconds each step took."""
 
     outcome: Outcome
     connect_ms: float
@@ -50,7 +50,7 @@ async def _activate(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One client and what its asking came to: an outcome, or why there was no answer."""
+    """One client and its outcome, or why there was no answer."""
 
     client: LabClient
     result: WireOutcome | UpstreamError
@@ -62,9 +62,9 @@ def activate_all(
     at_once: int,
     answered: Callable[[], None],
 ) -> Deferred[list[Asked]]:
-    """Have every client ask, `at_once` at a time, in order; `answered` is called as each is done.
+    """Let every client ask, `at_once` at a time, in order; `answered` is called as each is done.
 
-    The first asks alone: where it gets no answer the others are not sent after it, and the list has one entry.
+    The first asks alone: if it gets no answer, the others do not ask, and the list has one entry.
     """
     return Deferred.fromCoroutine(_activate_all(clients, ask, at_once, answered))
 

@@ -1,8 +1,8 @@
-"""Checks a scenario document: everything that is wrong with it.
+"""Finds all mistakes in a scenario document.
 
-Two kinds: what a key may hold is checked by the model; what one part says of another (a site that is not there, an
-outage after the end) here, on the document as it was read, so that mistakes of one kind never hide those of the other.
-A part of the wrong type is the model's business and passed over here.
+There are two kinds. The model checks the value of each key. References between parts (a site that does not exist, an
+outage after the end) are checked here, on the document as it was read, so that mistakes of one kind never hide those of
+the other. Parts of the wrong type are left to the model.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _TABLES = ("host", "gateway", "site", "machines")
 
 
 def structural_mistakes(error: ValidationError) -> list[Problem]:
-    """What the model says, in our words."""
+    """The model's errors, in our words."""
     return [replace(_said(detail), where=_place(detail["loc"])) for detail in causes(error.errors())]
 
 
 def cross_mistakes(document: dict[str, Any], max_machines: int) -> list[Problem]:
-    """What no single key's rule can say."""
+    """The mistakes that concern more than one key."""
     return list(_cross(document, max_machines))
 
 
@@ -60,7 +60,7 @@ def _cross(document: dict[str, Any], max_machines: int) -> Iterator[Problem]:
 
 
 def _unknown_to_all(document: dict[str, Any], hosts: list[str], gateways: list[str]) -> Iterator[Problem]:
-    """Hosts and gateways that nobody is told of; said only where no name is mistyped, which would explain it."""
+    """Hosts and gateways that nothing refers to; reported only if no name is mistyped, which would explain it."""
     told = set(_servers_told_of(document))
     if not told <= {*hosts, *gateways}:
         return
@@ -71,7 +71,7 @@ def _unknown_to_all(document: dict[str, Any], hosts: list[str], gateways: list[s
 
 
 def _servers_told_of(document: dict[str, Any]) -> Iterator[str]:
-    """The names of hosts and gateways wherever somebody is told of them."""
+    """The names of hosts and gateways wherever something refers to them."""
     for _, site in _entries(document, "site"):
         for tables in (site, *_tables(site.get("dns_changes"))):
             yield from _strings([record.get("host") for record in _tables(tables.get("srv"))])
@@ -114,7 +114,7 @@ def _groups(
         joined = _number(joins.get("from_day", 0)) or 0.0
         yield from _before_end(f"{place}, joins", "from_day", joined, days)
         if joins.get("share", 1) != 1:
-            yield Problem("every machine of the group joins", "take `share` away and lower `count`", f"{place}, joins")
+            yield Problem("every machine of the group joins", "remove `share` and lower `count`", f"{place}, joins")
         if isinstance(leaves, dict) and (left := _number(leaves.get("from_day", 0))) is not None:
             yield from _before_end(f"{place}, leaves", "from_day", left, days)
             if left < joined + (_number(joins.get("over_days", 0)) or 0.0):
@@ -124,7 +124,7 @@ def _groups(
         if general is not None:
             yield from _before_end(place, "generalise_on_day", general, days)
             if group.get("cloned") is not True:
-                cure = "add cloned = true, or take it away"
+                cure = "add cloned = true, or remove it"
                 yield Problem("the group is not cloned", cure, f"{place}, generalise_on_day")
     if total > max_machines:
         said = f"{total:,} machines are more than the {max_machines:,} that fit"
@@ -132,7 +132,7 @@ def _groups(
 
 
 def _products(place: str, names: list[str]) -> Iterator[Problem]:
-    # One product has several names; those that have none are the model's business.
+    # One product has several names; unknown names are left to the model.
     found = [product for name in names if (product := _found(name)) is not None]
     for product in dict.fromkeys(found):
         if found.count(product) > 1:
@@ -205,7 +205,7 @@ def _number(value: object) -> float | None:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """Where a mistake is, as the file shows it: `[[host]] number 2, outages number 1, days`."""
+    """The place of a mistake in terms of the file: `[[host]] number 2, outages number 1, days`."""
     parts: list[str] = []
     for item in location:
         if isinstance(item, int):

@@ -1,8 +1,8 @@
 """Virtual time for a fleet: an `IReactorTime` whose pending calls are in a heap.
 
-It behaves as Twisted's `task.Clock` does, and is here for one reason: that clock sorts the list of all pending calls
-whenever one is added or run, which with a call for each of 100,000 machines takes milliseconds an event. In a heap it
-takes microseconds.
+It behaves like Twisted's `task.Clock`, and exists for one reason: that clock sorts the list of all pending calls
+whenever one is added or run, which takes milliseconds for each event if there is a call for each of 100,000 machines. A
+heap takes microseconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 @implementer(IDelayedCall)
 class VirtualCall:
-    """A call that will be made at a moment of virtual time."""
+    """A call to be made at a moment of virtual time."""
 
     __slots__ = ("_args", "_clock", "_function", "_keywords", "_state", "_time")
 
@@ -46,18 +46,18 @@ class VirtualCall:
         return self._state is _PENDING
 
     def cancel(self) -> None:
-        """Unmake the call; raises `AlreadyCalled` or `AlreadyCancelled` where it is too late."""
+        """Cancel the call; raises `AlreadyCalled` or `AlreadyCancelled` if it is too late."""
         self._refuse_if_over()
         self._state = _CANCELLED
 
     def reset(self, secondsFromNow: float) -> None:
-        """Make the call that many seconds from now instead."""
+        """Make the call `seconds` from now instead."""
         self._refuse_if_over()
         self._time = self._clock.seconds() + secondsFromNow
         self._clock._enter(self)
 
     def delay(self, secondsLater: float) -> None:
-        """Make the call that many seconds later than planned."""
+        """Make the call `seconds` later than planned."""
         self._refuse_if_over()
         self._time += secondsLater
         self._clock._enter(self)
@@ -78,14 +78,15 @@ _PENDING, _CALLED, _CANCELLED = "pending", "called", "cancelled"
 
 @implementer(IReactorTime)
 class VirtualClock:
-    """A clock that stands at `now` (seconds) until it is advanced, and then makes the calls that are due, in order.
+    """A clock that stays at `now` (seconds) until it is advanced, and then makes the calls that are due, in order.
 
-    Calls for the same moment are made in the order they were asked for; one that was put off, as if asked for then.
+    Calls for the same moment are made in the order in which they were scheduled; a delayed one counts as scheduled when
+    it was delayed.
     """
 
     def __init__(self, now: float = 0.0) -> None:
         self._now = now
-        # A call that was put off is entered again; its older entries no longer tell its time and are passed over.
+        # A delayed call is entered again; its older entries no longer match its time and are skipped.
         self._heap: list[tuple[float, int, VirtualCall]] = []
         self._entered = 0
 
@@ -94,7 +95,7 @@ class VirtualClock:
         return self._now
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any) -> VirtualCall:
-        """Have `callable` called with these arguments in `delay` seconds; `ValueError` for a time that has passed."""
+        """Schedule a call in `delay` seconds. Raises `ValueError` for a negative delay."""
         if delay < 0:
             raise ValueError(f"a call cannot be made {-delay:g} seconds ago")
         call = VirtualCall(self, self._now + delay, callable, args, kw)
@@ -102,7 +103,7 @@ class VirtualClock:
         return call
 
     def call_at(self, moment: float, function: Callable[..., object], *args: Any) -> VirtualCall:
-        """As `callLater`, for a moment: no sum or difference of floats comes between that and the call's time."""
+        """Schedule a call at a moment, exactly: unlike with `callLater`, no floats are added or subtracted."""
         call = VirtualCall(self, max(moment, self._now), function, args, {})
         self._enter(call)
         return call
@@ -112,13 +113,13 @@ class VirtualClock:
         return [call for time, _, call in sorted(self._heap) if call.active() and call.getTime() == time]
 
     def advance(self, amount: float) -> None:
-        """Move on by some seconds, then make the calls that are due: they all see the new time, as in `task.Clock`."""
+        """Advance by some seconds, then make the calls that are due: all see the new time, as in `task.Clock`."""
         self._now += amount
         while self._heap and self._heap[0][0] <= self._now:
             self._make_next()
 
     def run_until(self, moment: float) -> None:
-        """Move on to a moment and make each call on the way at its own time."""
+        """Advance to a moment, and make each call on the way at its own time."""
         heap = self._heap
         while heap and heap[0][0] <= moment:
             self._now = max(self._now, heap[0][0])

@@ -1,4 +1,4 @@
-"""One licence of a fleet: a machine's product with its `LabClient`, its working hours and what is recorded of it."""
+"""One licence of a fleet: a machine's product with its `LabClient`, its working hours and its recorded state."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class WorkingHours:
 
 
 class Member:
-    """A machine's licence for one product. Times are Unix seconds; `leaves` and the lost ones infinity for never.
+    """A machine's licence for one product. Times are Unix seconds; infinity means never.
 
     `pending` is its next call on the virtual clock. `counted` is the state under which the record counts it at present
-    (None before it joins and after it leaves). `lost_at` is when a licence it had ran out first, `notified_at` when it
-    first came into notification mode, `restored_at` when it was licensed again after the last of these.
+    (None before it joins and after it leaves). `lost_at` is when a licence first ran out, `notified_at` when it first
+    entered notification mode, `restored_at` when it was licensed again after the last of these.
     """
 
     __slots__ = (
@@ -98,7 +98,7 @@ class Member:
         return moment if self.hours is None else self.hours.on_from(moment)
 
     def generalise(self, cmid: UUID, now: float) -> None:
-        """What sysprep /generalize does: a client machine id of its own, and grace anew."""
+        """The effect of sysprep /generalize: a new client machine id, and a new grace period."""
         old = self.lab
         self.lab = LabClient(
             old.machine_name,

@@ -1,7 +1,7 @@
-"""A fleet's result as one HTML page: charts that answer to the mouse and the keyboard, nothing loaded from anywhere.
+"""A fleet's result as one HTML page: charts for the mouse and the keyboard, without anything loaded from elsewhere.
 
-The page holds all it needs, uPlot too (`kmstwist.charts`), so that it can be mailed to people who want to look at three
-charts. Each chart has its numbers as a table.
+The page contains everything, including uPlot (`kmstwist.charts`), so that it can be sent by mail. Each chart also has
+its numbers as a table.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kmstwist.lab.fleet.record import HOUR, STATES, FleetResult
 from kmstwist.lab.fleet.report import STATE_WORDS, compared, figures, rows, text
 
 MAX_LISTED_LOSSES = 500
-#: Rows of a chart's table; a longer run's rows are several days each.
+#: The most rows of a chart's table; in a longer run each row covers several days.
 MAX_TABLE_ROWS = 370
 
 _STATE_COLOURS = {
@@ -43,7 +43,7 @@ def page(results: Sequence[FleetResult]) -> str:
     return _template().render(
         title=" and ".join(result.scenario.name for result in results),
         policy=f"default-src 'none'; style-src {_allowed(style)}; script-src {_allowed(script)}",
-        # What stands in these elements must be byte for byte what was allowed.
+        # The contents of these elements must be byte for byte those that the policy allows.
         style=Markup(style),  # noqa: S704 - our own files
         script=Markup(script),  # noqa: S704 - our own files
         data=_script_safe(json.dumps({run.ident: run.data for run in runs}, separators=(",", ":"))),
@@ -79,7 +79,7 @@ class _Run:
 
     @property
     def cards(self) -> list[tuple[str, str, str, str]]:
-        """The key figures: a value, what it is, more about it, and whether it is good or bad."""
+        """The key figures: value, label, details, and whether it is good or bad."""
         figure, result = self.figures, self.result
         licensed, there = figure.at_end[LicenseStatus.LICENSED], sum(figure.at_end.values())
         lost = figure.lost + figure.never_licensed
@@ -111,7 +111,7 @@ class _Run:
 
     @property
     def charts(self) -> list[dict[str, Any]]:
-        """The charts, each with its table; none of the counts where no host ever counted anybody."""
+        """The charts, each with its table; without the counts if no host ever counted a client."""
         titles = {
             "states": ("Licences by state", "at the end of"),
             "requests": ("Requests in each hour", "in"),
@@ -138,7 +138,7 @@ class _Run:
 
     @property
     def losses(self) -> list[tuple[str, ...]]:
-        """The first of those who lost something."""
+        """The first members that lost their activation or went into notification."""
 
         def cell(moment: float | None) -> str:
             return "" if moment is None else text(moment).replace("T", " ").rstrip("Z")
@@ -195,7 +195,7 @@ def _data(result: FleetResult) -> dict[str, Any]:
 
 
 def _series(name: str, colour: str, values: list[int]) -> dict[str, Any]:
-    """A series with its values as runs: how often, what, how often, what."""
+    """A series in run-length encoding: number, value, number, value."""
     runs: list[int] = []
     for value in values:
         if runs and runs[-1] == value:
@@ -206,7 +206,7 @@ def _series(name: str, colour: str, values: list[int]) -> dict[str, Any]:
 
 
 def _script_safe(text: str) -> Markup:
-    """JSON that cannot end the script element it stands in."""
+    """JSON that cannot end the script element that contains it."""
     return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704 - that is what it is for
 
 

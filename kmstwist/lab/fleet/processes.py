@@ -1,4 +1,4 @@
-"""A scenario's hosts and gateways as real `twistd kms` processes on loopback, which come and go as it says."""
+"""A scenario's hosts and gateways as real `twistd kms` processes on loopback, started and stopped as it says."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from kmstwist.lab.keys import KEY_FILE_NAME, LabKey
 from kmstwist.reactor import Reactor
 
 START_TIMEOUT = 30.0
-"""Seconds that a process may take until it listens."""
+"""The most seconds until a process listens."""
 
 _PORTS = range(12_000, 32_000)
 _TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
 class ProcessFailed(Exception):
-    """A server process did not come up; the text has its last words."""
+    """A server process did not start; the text has its last line of output."""
 
 
 class ServerProcess(ProcessProtocol):
@@ -45,11 +45,11 @@ class ServerProcess(ProcessProtocol):
 
     @property
     def runs(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process runs."""
         return self.transport is not None
 
     def start(self) -> Deferred[None]:
-        """Start it, after its end if it is still ending; fires when it listens, fails with `ProcessFailed`."""
+        """Start the process, after the end of the last one. Fires when it listens; fails with `ProcessFailed`."""
         if self.transport is not None and self._ended is not None:
             started: Deferred[None] = Deferred()
 
@@ -79,7 +79,7 @@ class ServerProcess(ProcessProtocol):
         return listening
 
     def stop(self) -> Deferred[None]:
-        """End it in order; fires when it has ended, at once if it had."""
+        """Stop the process cleanly. Fires when it has ended."""
         ended = self._ended
         if self.transport is None or ended is None:
             done: Deferred[None] = Deferred()
@@ -93,7 +93,7 @@ class ServerProcess(ProcessProtocol):
         return ended
 
     def outReceived(self, data: bytes) -> None:
-        """Wait for the line that says that it listens; keep the last words for the case that it does not."""
+        """Wait for the line `listening`; keep the last lines in case it does not come."""
         self._said = (self._said + data)[-4000:]
         if b"listening" in self._said and self._listening is not None and not self._listening.called:
             self._listening.callback(None)
@@ -101,7 +101,7 @@ class ServerProcess(ProcessProtocol):
     errReceived = outReceived
 
     def processEnded(self, reason: Failure) -> None:
-        """It is gone, wanted or not."""
+        """The process has ended, expected or not."""
         self.transport = None
         if self._listening is not None and not self._listening.called:
             self._listening.errback(ProcessFailed(self._last_words()))
@@ -117,7 +117,7 @@ class ServerProcess(ProcessProtocol):
 
 
 def processes_of(scenario: Scenario, reactor: Reactor, folder: Path, secret: bytes) -> dict[str, ServerProcess]:
-    """A process for each host and gateway, none of them started. All labs share one key, made of `secret`."""
+    """A process for each host and gateway, not started yet. All labs share one key, made from `secret`."""
     names = [*(host.name for host in scenario.hosts), *(gateway.name for gateway in scenario.gateways)]
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     made: dict[str, ServerProcess] = {}
@@ -150,9 +150,9 @@ def _gateway_options(gateway: Gateway, ports: dict[str, int]) -> list[str]:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports nobody listens on, below those that systems give to outgoing connections.
+    """Free ports, below those that systems use for outgoing connections.
 
-    A host that is away for a time comes back to its port: none of the fleet's own connections may have taken it.
+    A host that was away comes back to its port, so the fleet's own connections must not take it.
     """
     draw = random.SystemRandom()
     ports: list[int] = []

@@ -1,7 +1,7 @@
-"""What is recorded of a fleet while it runs, and the result that is made of it.
+"""The record of a fleet while it runs, and the result made from it.
 
-States are kept as the changes in each hour and summed up at the end: recording costs nothing while nothing changes, and
-a change is recorded at its own moment even when its machine is looked at only later.
+States are kept as the changes in each hour and added up at the end: recording costs nothing while nothing changes, and
+a change is recorded at its own moment even if its machine is looked at only later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STATES = (LicenseStatus.LICENSED, LicenseStatus.OOB_GRACE, LicenseStatus.OOT_GRA
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A licence that ran out (`lost_at`), or came into notification mode (`notified_at`); Unix seconds, None for no.
+    """A licence that ran out (`lost_at`) or entered notification mode (`notified_at`); Unix seconds, None for never.
 
     `restored_at` is when it was licensed again for good, `state` its state at the end.
     """
@@ -43,7 +43,7 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """When a host's count for an application first sufficed for clients that need `required`."""
+    """When a host's count for an application first reached the `required` number."""
 
     host: str
     application: str
@@ -62,7 +62,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class FleetResult:
-    """What a run came to. All lists have one entry for each of `hours` hours since `begins` (Unix seconds).
+    """The result of a run. All lists have one entry for each of `hours` hours since `begins` (Unix seconds).
 
     `states` is, by product family and state, how many licences are in it at the end of each hour; `requests` how many
     requests each host and gateway got; `unanswered` how many attempts got no answer; `counts` each host's client
@@ -119,7 +119,7 @@ class Record:
         return min(self.hours - 1, int((moment - self.begins) // HOUR))
 
     def joined(self, member: Member, now: float) -> None:
-        """A member begins to count."""
+        """Start counting a member."""
         member.counted = member.lab.status
         self._changes[member.lab.product.family][member.counted][self.hour_of(now)] += 1
         self._in_all += 1
@@ -127,7 +127,7 @@ class Record:
         self._all_licensed_at = None
 
     def left(self, member: Member, now: float) -> None:
-        """A member counts no longer."""
+        """Stop counting a member."""
         self.settle(member, now)
         assert member.counted is not None
         self._changes[member.lab.product.family][member.counted][self.hour_of(now)] -= 1
@@ -136,7 +136,7 @@ class Record:
         member.counted = None
 
     def settle(self, member: Member, now: float) -> None:
-        """Let a member's licence come to `now`, and record each change of its state at its own moment."""
+        """Advance a member's licence to `now`, and record each change of its state at its own moment."""
         lab = member.lab
         while (expires := lab.expires) is not None and expires <= now:
             lab.advance(expires)
@@ -147,7 +147,7 @@ class Record:
     def answered(
         self, member: Member, server: SimulatedServer, outcome: Outcome, now: float, counted_at: str | None = None
     ) -> None:
-        """An attempt got an answer; `counted_at` names the host that counted it, where its host id does not."""
+        """Record an answer; `counted_at` names the host that counted it, if its host id does not."""
         self._outcomes[outcome.hresult] += 1
         lab = member.lab
         if outcome.status is not member.counted:
@@ -157,12 +157,12 @@ class Record:
             self._thresholds.setdefault(key, now)
 
     def unanswered(self, code: int, now: float) -> None:
-        """An attempt got no answer."""
+        """Record an attempt without an answer."""
         self._outcomes[code] += 1
         self._unanswered[self.hour_of(now)] += 1
 
     def end_hour(self, hour: int) -> None:
-        """An hour is over: keep the hosts' counts."""
+        """Record the hosts' counts at the end of an hour."""
         for name, host in self._world.hosts.items():
             series = self._counts[name]
             for app_id, application in APPLICATION_NAMES.items():

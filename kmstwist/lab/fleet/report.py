@@ -31,9 +31,10 @@ STATE_KEYS = {
 class Figures:
     """The figures of a run that people compare. Moments are Unix seconds, None for never.
 
-    `lost` counts activations that ran out after 180 days, `reduced` licences that came into notification mode,
-    `not_restored` those of both that never were licensed again, `never_on` licences of machines that were never on;
-    `peak_requests` the most requests one host or gateway got in an hour, `peak_host` which, and `peak_at` when.
+    `lost` counts activations that ran out after 180 days, `reduced` licences that entered notification mode,
+    `not_restored` those of both that were never licensed again, `never_on` licences of machines that were never on.
+    `peak_requests` is the most requests that one host or gateway got in an hour, `peak_host` says which, `peak_at`
+    when.
     """
 
     machines: int
@@ -86,7 +87,7 @@ def figures(result: FleetResult) -> Figures:
 
 
 def rows(result: FleetResult) -> list[tuple[str, str]]:
-    """The summary, as pairs of a heading and what stands beside it."""
+    """The summary, as pairs of a heading and a text."""
     figure = figures(result)
 
     def when(moment: float | None) -> str:
@@ -136,7 +137,7 @@ def _never_on(figure: Figures) -> list[tuple[str, str]]:
 
 
 def document(result: FleetResult) -> dict[str, Any]:
-    """The whole result as JSON values; moments in ISO 8601, series with one entry an hour."""
+    """The whole result as JSON values: moments in ISO 8601, series with one entry for each hour."""
     figure = figures(result)
     return {
         "scenario": result.scenario.name,
@@ -199,7 +200,7 @@ def write_json(result: FleetResult, file: IO[str]) -> None:
 
 
 def write_csv(result: FleetResult, file: IO[str]) -> None:
-    """Write one line an hour: the states of all licences, each host's requests and counts."""
+    """Write one line for each hour: the states of all licences, each host's requests and counts."""
     writer = csv.writer(file)
     columns: list[tuple[str, list[int]]] = [(STATE_KEYS[state], result.total(state)) for state in STATES]
     columns += [(f"requests {name}", series) for name, series in result.requests.items()]

@@ -1,7 +1,7 @@
-"""What a fleet's scenario file may say, and how its mistakes are told: all of them at once, each with place and cure.
+"""The contents of a fleet's scenario file. All its mistakes are reported at once, each with its place and its cure.
 
-Times are days since the scenario's start, whole or not. `docs/fleet.md` explains every key to the people who write
-these files; the ready scenarios in `kmstwist/lab/scenarios` are examples of each.
+Times are days since the scenario's start, with fractions. `docs/fleet.md` explains every key to the people who write
+these files; the ready scenarios in `kmstwist/lab/scenarios` are examples.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from kmstwist.toml import read_toml
 MAX_MACHINES = 1_000_000
 MAX_DAYS = 4000
 FIRST_YEAR, LAST_YEAR = 1980, 2999
-"""When a scenario may begin: within what FILETIME, Unix time and ISO 8601 all can tell, to its end."""
+"""The years in which a scenario may begin, so that FILETIME, Unix time and ISO 8601 can express all its times."""
 
 Day = Annotated[float, Field(ge=0, le=MAX_DAYS, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[\w .:()+&,'/-]+$")]
@@ -38,7 +38,7 @@ WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun"
 
 
 class ScenarioError(Exception):
-    """A scenario cannot be used; `mistakes` are all that is wrong with it."""
+    """A scenario cannot be used; `mistakes` lists everything that is wrong with it."""
 
     def __init__(self, source: str, mistakes: Sequence[Problem]) -> None:
         self.source = source
@@ -85,7 +85,7 @@ class _Strict(BaseModel):
 
 
 class Outage(_Strict):
-    """From when, and for how many days, something is away."""
+    """From which day on, and for how many days, something is away."""
 
     from_day: Day
     days: Annotated[float, Field(gt=0, le=MAX_DAYS, allow_inf_nan=False)]
@@ -103,7 +103,7 @@ class Host(_Strict):
 
 
 class Gateway(_Strict):
-    """A gateway before some of the hosts; it asks the first of them that is up and covers the product."""
+    """A gateway in front of some hosts; it asks the first one that is up and covers the product."""
 
     name: Name
     upstreams: Annotated[tuple[Name, ...], Field(min_length=1)]
@@ -126,7 +126,7 @@ class DnsChange(_Strict):
 
 
 class Site(_Strict):
-    """A place with its DNS and its link: a round trip's seconds, the share of attempts lost, when the link is down."""
+    """A place with its DNS and its link: the round trip in seconds, the share of lost attempts, and the outages."""
 
     name: Name
     srv: tuple[Srv, ...] = ()
@@ -145,7 +145,7 @@ class Spread(_Strict):
 
 
 class OfficeHours(_Strict):
-    """When the group's machines are switched on, in UTC; each `spread_minutes` at most later than the first one."""
+    """When the group's machines are switched on, in UTC; each is at most `spread_minutes` later than the first."""
 
     opens: ClockTime = time(8)
     closes: ClockTime = time(18)
@@ -190,7 +190,7 @@ class Group(_Strict):
 
     @property
     def catalogue(self) -> tuple[Product, ...]:
-        """The products, as the catalogue has them."""
+        """The products, from the catalogue."""
         return tuple(find(name) for name in self.products)
 
 
@@ -219,7 +219,7 @@ class Scenario(_Strict):
         return sum(group.count for group in self.groups)
 
     def scaled_to(self, machines: int) -> Scenario:
-        """The same scenario with at most that many machines, every group cut in proportion (to 1 at least)."""
+        """The same scenario with at most `most` machines; every group is reduced in proportion (to at least 1)."""
         if self.machine_count <= machines:
             return self
         share = machines / self.machine_count
@@ -228,7 +228,7 @@ class Scenario(_Strict):
 
 
 def parse(document: dict[str, Any], source: str) -> Scenario:
-    """The scenario in a parsed TOML document; raises `ScenarioError` with all that is wrong in it."""
+    """The scenario in a parsed TOML document; raises `ScenarioError` with all its mistakes."""
     mistakes: list[Problem] = []
     scenario = None
     try:
@@ -270,7 +270,7 @@ def ready_scenarios() -> tuple[str, ...]:
 
 
 def ready_text(name: str) -> str:
-    """The file of a ready scenario, as a starting point for one's own; raises `KeyError` where there is none."""
+    """The file of a ready scenario, as a starting point for a new one; raises `KeyError` for an unknown name."""
     if name not in ready_scenarios():
         raise KeyError(name)
     return resources.files("kmstwist.lab").joinpath(f"scenarios/{name}.toml").read_text(encoding="utf-8")

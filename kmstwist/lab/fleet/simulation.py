@@ -1,11 +1,11 @@
-"""A fleet in virtual time: machines are `LabClient`s and hosts `LabHost`s; here is only what brings them together.
+"""A fleet in virtual time: machines are `LabClient`s and hosts are `LabHost`s; this module brings them together.
 
 Each member has one call pending on the virtual clock, its next attempt. An attempt finds a host (by hand, remembered,
 DNS), lets the host decide, lets the client process the answer, and asks the client when it wants to try again.
 
-Where a machine cannot reach any host, its attempts go on failing until the world changes; they are then made one after
-the other without a round through the clock. The client's own code still decides each of them: only the waiting is left
-out. Without that, 100,000 machines and a host away for half a year would be 250 million events.
+While a machine cannot reach any host, its attempts fail until the world changes; they are made one after the other
+without going through the clock. The client's own code still decides each of them; only the waiting is skipped. Without
+this, 100,000 machines and a host that is away for half a year would be 250 million events.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _NO_NAME = int(Status.E_DNS_NAME_ERROR)
 _NO_DNS = int(Status.E_DNS_SERVER_FAILURE)
 
 Watcher = Callable[[Member, float, Outcome], None]
-"""Told of each attempt: who, when, and what it came to."""
+"""Called for each attempt, with the member, the time and the outcome."""
 
 
 class Fleet:
-    """A scenario, ready to run. `watch` is told of every attempt (for tests, and for looking at single machines)."""
+    """A scenario, ready to run. `watch` is called for every attempt (for tests, and to follow single machines)."""
 
     def __init__(self, scenario: Scenario, watch: Watcher | None = None) -> None:
         self.scenario = scenario
@@ -49,7 +49,7 @@ class Fleet:
         weekday = datetime.fromtimestamp(self.begins, UTC).weekday()
         self.members: list[Member] = []
         for group in scenario.groups:
-            # Each group draws from a source of its own: adding one leaves the others as they were.
+            # Each group has its own source of random numbers, so that adding a group does not change the others.
             group_random = repeatable(f"{scenario.seed} {group.name}")
             site = self.world.sites[group.site]
             self.members += members_of(group, site, self.world.servers, self.begins, weekday, group_random)
@@ -58,9 +58,9 @@ class Fleet:
         self._watch = watch
 
     def run(self, progress: Callable[[float], None] | None = None) -> FleetResult:
-        """Let all the time pass; `progress` is called each virtual hour with the share of it that has passed."""
+        """Run to the end; `progress` is called each virtual hour with the part that has passed, from 0 to 1."""
         self._enter()
-        # What is made here in millions is never part of a cycle; looking for cycles among it costs a tenth of the time.
+        # The millions of objects made here are never part of a cycle; searching for cycles takes a tenth of the time.
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -102,7 +102,7 @@ class Fleet:
             self._plan(member)
 
     def generalise(self, group_name: str, now: float) -> list[Member]:
-        """Run sysprep /generalize on a group's machines; its members, which have to ask anew."""
+        """Run sysprep /generalize on a group's machines. Returns its members, which have to ask again."""
         fresh: dict[str, UUID] = {}
         generalised: list[Member] = []
         for member in self.members:
@@ -170,7 +170,7 @@ class Fleet:
         return next(server for server in member.site.discover(now) if server.reachable(now))
 
     def _fail(self, member: Member, now: float) -> None:
-        """An attempt without an answer, and all those after it of which that is sure already."""
+        """Record an attempt without an answer, and all later ones that are certain to fail as well."""
         lab, site = member.lab, member.site
         code = _NO_HOST
         if site.link_down.holds(now) and member.choice.known is None:
@@ -194,7 +194,7 @@ class Fleet:
             member.pending = self.clock.call_at(now, self._attempt, member)
 
     def _could_reach(self, member: Member, now: float) -> bool:
-        """Whether a host would have answered had the link not lost the attempt."""
+        """Whether a host would have answered if the link had not lost the attempt."""
         if member.site.link_down.holds(now):
             return False
         known = member.choice.known

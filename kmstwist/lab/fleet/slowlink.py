@@ -1,7 +1,7 @@
-"""A slow link before an endpoint: every byte takes half a round trip longer, either way, over a real connection.
+"""A slow link in front of an endpoint: over a real connection, every byte takes half a round trip longer, both ways.
 
-Connecting takes a round trip, too. Who waits at the other end sees what a server sees of clients far away: connections
-that stay open for several round trips.
+Connecting takes a round trip, too. The server sees the same as from distant clients: connections that stay open for
+several round trips.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 
 class _Delay:
-    """What is done later, in the order in which it was asked for."""
+    """Runs functions later, in the order in which they were added."""
 
     def __init__(self, clock: IReactorTime, seconds: float) -> None:
         self._clock = clock
@@ -28,7 +28,7 @@ class _Delay:
         self._coming: deque[Callable[[], object]] = deque()
 
     def then(self, action: Callable[[], object]) -> None:
-        """Do something half a round trip from now, after all that was to be done before."""
+        """Run a function half a round trip from now, after all earlier ones."""
         # A clock may make calls for one moment in any order; the queue keeps ours.
         self._coming.append(action)
         self._clock.callLater(self._seconds, self._next)
@@ -38,7 +38,7 @@ class _Delay:
 
 
 class _SlowProtocol(ProtocolWrapper):
-    """Stands between a transport and its protocol, and holds back what passes."""
+    """Sits between a transport and its protocol, and delays the bytes both ways."""
 
     def __init__(self, factory: _SlowFactory, wrapped: IProtocol) -> None:
         super().__init__(factory, wrapped)
@@ -46,23 +46,23 @@ class _SlowProtocol(ProtocolWrapper):
         self._inward = _Delay(factory.clock, factory.delay)
 
     def dataReceived(self, data: bytes) -> None:
-        """What came arrives later."""
+        """Deliver received bytes later."""
         self._inward.then(lambda: super(_SlowProtocol, self).dataReceived(data))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """So does the end, after all that came before it."""
+        """Deliver the end of the connection later, after all bytes."""
         self._inward.then(lambda: super(_SlowProtocol, self).connectionLost(reason))
 
     def write(self, data: bytes) -> None:
-        """What is sent leaves later."""
+        """Send bytes later."""
         self._outward.then(lambda: super(_SlowProtocol, self).write(data))
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
-        """The same for several pieces."""
+        """Send several pieces later."""
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
-        """The end follows what was sent before it."""
+        """Close the connection after all bytes have been sent."""
         self._outward.then(super().loseConnection)
 
 

@@ -1,14 +1,14 @@
-"""A fleet on the wire: the same machines, against real server processes, its days pressed into seconds.
+"""A fleet on the wire: the same machines against real server processes, with days compressed into seconds.
 
-Machines, sites and DNS are those of the simulation, and so is the record; only the asking is real, and the time: a
-moment of the scenario is what the reactor's clock says, stretched. Clients keep the scenario's time for their licences
-and put the real time into their requests, for the hosts are real and have 4 hours of patience; a wrong clock, a
-machine's or a host's, is wrong by as much as the scenario says. An attempt counts for the moment that it was due at,
-however long its turn and its answer took: so pressing the time loses no retry. A slow link's round trips take their
-real time, too: connections stay open as long as those of clients far away do.
+Machines, sites, DNS and the record are those of the simulation; only the requests and the time are real: the scenario's
+time is the reactor's clock, stretched. Clients use the scenario's time for their licences and put the real time into
+their requests, since the hosts are real and accept 4 hours of difference; a wrong clock of a machine or a host is wrong
+by as much as the scenario says. An attempt counts for the moment at which it was due, however long it waited and its
+answer took, so compressing the time loses no retry. The round trips of a slow link take their real time, too, so that
+connections stay open as long as those of distant clients.
 
-What real hosts cannot do in a minute is forget: their count covers 30 days of their own time. So a run here is a test
-of load and of endurance, with outages in it, and no substitute for the one in virtual time.
+Real hosts cannot forget clients within a minute: their count covers 30 days of their own time. So a run here tests load
+and endurance, with outages, and does not replace the run in virtual time.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from kmstwist.transport.errors import UpstreamError
 
 MAX_MACHINES = 5000
 AT_ONCE = 64
-"""Conversations that a site has open at the same time."""
+"""The most conversations that a site has open at the same time."""
 TIMEOUT = 10.0
-"""Seconds that a connection, and then a call, may take."""
+"""The most seconds for a connection, and then for a call."""
 
 _LOOK_AGAIN = 0.05
 _NO_HOST = int(Status.SL_E_VL_BINDING_SERVICE_UNAVAILABLE)
@@ -54,10 +54,10 @@ _log = Logger(namespace="kmstwist.lab.fleet")
 
 @dataclass(slots=True)
 class WireFigures:
-    """What only a run on the wire can tell. Times are seconds; `answers` has one for each answered request.
+    """The figures that only a run on the wire has. Times are seconds; `answers` has one for each answered request.
 
-    `errors` is how often connections and calls failed, by the transport's reason code; `latest` how long an attempt
-    waited at most for its turn; `troubles` has a sentence for each server that did not come back after an outage.
+    `errors` is how often connections and calls failed, by the transport's reason code; `latest` is the longest that an
+    attempt waited for its turn; `troubles` has a sentence for each server that did not come back after an outage.
     """
 
     seconds: float
@@ -67,7 +67,7 @@ class WireFigures:
     latest: float = 0.0
 
     def quantile(self, share: float) -> float:
-        """The answer time that this share of all answers did not exceed."""
+        """The time within which this share of all answers came."""
         ordered = sorted(self.answers)
         return ordered[min(len(ordered) - 1, ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
@@ -81,7 +81,7 @@ class WireResult:
 
 
 class WireFleet:
-    """A scenario to be run on the wire in so many seconds. `random` gives random bytes, for the key and the IVs."""
+    """A scenario to be run on the wire in `seconds`. `random` returns random bytes, for the key and the IVs."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class WireFleet:
         self._cipher = LabCipher(LabKey(secret), random)
         self._processes = processes_of(scenario, reactor, folder, secret)
         self._contacts = {site.name: _contact_from(site, reactor) for site in scenario.sites}
-        # A site's own, so that one behind a slow link takes no turn from another.
+        # One for each site, so that a site behind a slow link does not delay the others.
         self._turns = {site.name: DeferredSemaphore(AT_ONCE) for site in scenario.sites}
         self._figures = WireFigures(seconds)
         self._started = 0.0
@@ -141,7 +141,7 @@ class WireFleet:
         return WireResult(fleet.record.result(self._scenario, fleet.members), self._figures)
 
     async def _finish(self) -> None:
-        """Wait for what was due before the end and had no turn yet, at most as long again as the run took."""
+        """Wait for attempts that were due before the end but had no turn yet, at most as long as the run took."""
         patience = self._started + 2 * self._seconds + TIMEOUT
         while (self._under_way or self._calls) and self._reactor.seconds() < patience:
             await self._pause(_LOOK_AGAIN)
@@ -158,7 +158,7 @@ class WireFleet:
         return min(self._fleet.ends, self._fleet.begins + passed)
 
     def _at(self, moment: float, function: Callable[..., object], *args: object) -> Any:
-        """Have a function called at a moment of the scenario; the reactor's call, None if that is after the end."""
+        """Schedule a function at a moment of the scenario. Returns the reactor's call; None for one after the end."""
         if moment >= self._fleet.ends or self._over:
             return None
         delay = max(0.0, (moment - self._now) / self._pace)
@@ -228,11 +228,11 @@ class WireFleet:
         self._under_way -= 1
 
     def _is_out(self, member: Member) -> bool:
-        """Whether nothing more is to come of a member: it left, or the time is over."""
+        """Whether a member is finished: it has left, or the time is over."""
         return self._over or member.counted is None
 
     async def _ask(self, member: Member, due: float, moment: float) -> None:
-        """An attempt that is due at a `moment` of the scenario, whose turn was to come at `due` on the real clock."""
+        """Make the attempt that is due at a `moment` of the scenario, which is `due` on the real clock."""
         if self._is_out(member):
             return
         self._figures.latest = max(self._figures.latest, self._reactor.seconds() - due)
@@ -258,11 +258,11 @@ class WireFleet:
         self._plan(member)
 
     async def _try(self, member: Member, server: SimulatedServer, moment: float) -> bool:
-        """Ask one server over the wire; whether it answered."""
+        """Ask one server over the wire. Returns whether it answered."""
         real = self._reactor.seconds()
         error = clock_error_at(member.clock_error, self._fleet.begins, moment) if member.clock_error else 0.0
         asking = member.lab
-        # By the real clock, as the servers have it, and told so.
+        # Requests carry the real time, which is the servers', too.
         message = self._cipher.seal_request(asking.request(moment, self._wall() - moment + error))
         try:
             contact = self._contacts[member.site.name]
@@ -273,7 +273,7 @@ class WireFleet:
         self._figures.answers.append(self._reactor.seconds() - real)
         record = self._fleet.record
         server.requests[record.hour_of(moment)] += 1
-        # A machine that was generalised meanwhile has started anew, and the answer is for the one it was.
+        # The machine was generalised meanwhile: the answer belongs to its earlier identity.
         if not self._is_out(member) and member.lab is asking:
             outcome = asking.process_message(self._cipher, answer.hresult, answer.message, moment)
             if outcome.activated:
@@ -284,7 +284,7 @@ class WireFleet:
     def _counted_at(self, server: SimulatedServer) -> str:
         """The name of the host that counted a request: all of a run's hosts have one key, and so one host id.
 
-        Behind a gateway with several hosts it is not known which answered: the count is told as the gateway's.
+        Behind a gateway with several hosts it is not known which one answered: the count is recorded for the gateway.
         """
         gateway = next((one for one in self._scenario.gateways if one.name == server.name), None)
         return gateway.upstreams[0] if gateway is not None and len(gateway.upstreams) == 1 else server.name
@@ -295,5 +295,5 @@ def _contact_from(site: Site, reactor: Reactor) -> Contact:
     round_trip = site.round_trip_seconds
     if not round_trip:
         return contact_over_tcp(reactor, TIMEOUT)
-    # A call goes and comes once, and so does a bind behind a connection.
+    # A call takes one round trip, and so does the bind after the connection.
     return contact_over_tcp(reactor, TIMEOUT + 2 * round_trip, lambda endpoint: SlowLink(endpoint, reactor, round_trip))

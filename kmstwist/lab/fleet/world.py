@@ -1,8 +1,7 @@
-"""What a fleet's machines find around them: hosts, gateways, DNS, links, and when each of them is away.
+"""The surroundings of a fleet's machines: hosts, gateways, DNS, links, and when each of them is away.
 
-Hosts are `LabHost`s and decide as they do on the wire. Everything here asks the virtual clock and changes only at
-moments known beforehand (`World.next_change`), which is what lets a fleet pass quickly over a time in which nothing
-can be reached.
+Hosts are `LabHost`s and decide as they do on the wire. Everything here follows the virtual clock and changes only at
+moments known beforehand (`World.next_change`), so that a fleet can skip a time in which nothing can be reached.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ class Times:
             self.moments.append(start + outage.days * DAY)
 
     def holds(self, now: float) -> bool:
-        """Whether it holds at a moment; a span's first moment belongs to it, its last does not."""
+        """Whether a moment is in one of the spans; a span's first moment belongs to it, its last does not."""
         return bool(self.moments) and bisect_right(self.moments, now) % 2 == 1
 
 
 class SimulatedHost:
-    """A host of the scenario: a `LabHost`, and when it is away. `requests` counts those it got, hour by hour."""
+    """A host of the scenario: a `LabHost`, and when it is away. `requests` counts its requests in each hour."""
 
     def __init__(self, spec: Host, key: LabKey, seconds: Callable[[], float], begins: float, hours: int) -> None:
         self.name = spec.name
@@ -66,13 +65,13 @@ class SimulatedHost:
         return not self.away.holds(now)
 
     def ask(self, request: Request, now: float, hour: int) -> tuple[int, Response | None]:
-        """Its answer; only while it is reachable."""
+        """Its answer; call this only while it is reachable."""
         self.requests[hour] += 1
         return self.lab.decide(request)
 
 
 class SimulatedGateway:
-    """A gateway of the scenario: it asks its hosts in order, past those that are away or do not cover the product."""
+    """A gateway of the scenario: it asks its hosts in order; those that are away or lack the product are skipped."""
 
     def __init__(self, spec: Gateway, hosts: dict[str, SimulatedHost], begins: float, hours: int) -> None:
         self.name = spec.name
@@ -81,11 +80,11 @@ class SimulatedGateway:
         self._upstreams = [hosts[name] for name in spec.upstreams]
 
     def reachable(self, now: float) -> bool:
-        """Whether it is there and so is a host behind it; without one, its fault is not an answer either."""
+        """Whether it and a host behind it are up; without a host it sends only a fault, which is not an answer."""
         return not self.away.holds(now) and any(host.reachable(now) for host in self._upstreams)
 
     def ask(self, request: Request, now: float, hour: int) -> tuple[int, Response | None]:
-        """The answer of the first host that is up and covers the product; only while it is reachable."""
+        """The answer of the first host that is up and covers the product; call this only while it is reachable."""
         self.requests[hour] += 1
         answer: tuple[int, Response | None] = (_NOT_COVERED, None)
         for host in self._upstreams:
@@ -113,7 +112,7 @@ class SimulatedSite:
         self._random = random
 
     def discover(self, now: float) -> list[SimulatedServer]:
-        """What DNS says now, in an order drawn by RFC 2782; empty if the name does not exist."""
+        """The present SRV targets, in an order drawn by RFC 2782; empty if the name does not exist."""
         records = self._records[bisect_right(self.changes, now)]
         if len(records) == 1:
             return [self._servers[records[0].target]]
@@ -159,7 +158,7 @@ class World:
         self._moments = sorted(moments)
 
     def next_change(self, now: float) -> float:
-        """The next moment at which anything comes, goes or changes (a group's CMIDs too); infinity if nothing will."""
+        """The next moment at which anything changes, including a group's CMIDs; infinity if nothing will."""
         at = bisect_right(self._moments, now)
         return self._moments[at] if at < len(self._moments) else FOREVER
 

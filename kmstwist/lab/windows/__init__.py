@@ -1,1 +1,1 @@
-"""What Windows around a lab machine answers: its WMI classes, its registry, its event log, and the scripts that ask."""
+"""The Windows around a lab machine: its WMI classes, its registry, its event log, and the scripts that query them."""

@@ -1,7 +1,6 @@
 """A lab machine's instances of the licensing service's WMI classes, with the properties that they have on Windows.
 
-Of a property that a lab machine has no value for the instance has what Windows has then: nothing, or 4294967295 for a
-number that is not known.
+A property for which a lab machine has no value is as on Windows: nothing, or 4294967295 for an unknown number.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ _CAPTIONS = {
 
 @dataclass(slots=True)
 class Instance:
-    """An instance of a class: its properties in their order, looked up in any case; `licence` is whose it is."""
+    """An instance of a class: its properties in order, found in any case; `licence` is the licence it describes."""
 
     class_name: str
     properties: dict[str, Value]
     licence: Licence | None = field(default=None, repr=False)
 
     def get(self, name: str) -> Value:
-        """A property's value; None for one that the instance does not have, as PowerShell gives it."""
+        """A property's value; None, as in PowerShell, for one that the instance does not have."""
         return next((value for key, value in self.properties.items() if key.lower() == name.lower()), None)
 
     def has(self, name: str) -> bool:
@@ -50,7 +49,7 @@ class Instance:
 
 
 def instances(machine: Machine, key: LabKey, now: float) -> list[Instance]:
-    """All instances of a machine: one of each licence, of the service, of the system and of the computer."""
+    """All instances of a machine: one for each licence, the service, the system and the computer."""
     found = [Instance(PRODUCT, product(View(machine, licence, now), key), licence) for licence in machine.licences]
     return [*found, Instance(SERVICE, service(machine)), Instance(SYSTEM, _system(machine)), _computer(machine)]
 

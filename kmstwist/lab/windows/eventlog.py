@@ -26,7 +26,7 @@ _PROVIDER_ID = "{E23B33B0-C8C9-472C-A5F9-F2BDFEA0F156}"
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:
-    """An event in a log: its number there, when (Unix seconds), its id, its strings and its text."""
+    """An event in a log: its record number, its time (Unix seconds), its id, its strings and its text."""
 
     record_id: int
     at: float
@@ -49,7 +49,7 @@ class LoggedEvent:
 
 
 def of_machine(machine: Machine, events: Iterable[MachineEvent], first: int = 1) -> list[LoggedEvent]:
-    """A machine's events as its log has them, numbered from `first`."""
+    """A machine's events in its log, numbered from `first`."""
     return [
         LoggedEvent(number, event.at, event.number, machine.full_name, LOG, event.fields, event.text, event.product)
         for number, event in enumerate(events, first)
@@ -57,7 +57,7 @@ def of_machine(machine: Machine, events: Iterable[MachineEvent], first: int = 1)
 
 
 def of_host(events: Iterable[StoredEvent]) -> list[LoggedEvent]:
-    """The lab host's events as its log has them."""
+    """The lab host's events in its log."""
     return [
         LoggedEvent(
             event.record_id,
@@ -73,7 +73,7 @@ def of_host(events: Iterable[StoredEvent]) -> list[LoggedEvent]:
 
 
 def as_text(events: Sequence[LoggedEvent], shown_in: Region) -> str:
-    """The events for a person, each with an empty line after it."""
+    """The events for people, each followed by an empty line."""
     parts = []
     for event in events:
         about = f"  ({event.about})" if event.about else ""
@@ -82,7 +82,7 @@ def as_text(events: Sequence[LoggedEvent], shown_in: Region) -> str:
 
 
 def as_json(events: Sequence[LoggedEvent], shown_in: Region) -> str:
-    """What `Get-WinEvent | ConvertTo-Json` gives, for one event a list too."""
+    """The output of `Get-WinEvent | ConvertTo-Json`; a list even for a single event."""
     return json.dumps([_properties(event) for event in events], indent=2, ensure_ascii=False) + "\n"
 
 
@@ -104,7 +104,7 @@ def _properties(event: LoggedEvent) -> dict[str, Any]:
 
 
 def as_csv(events: Sequence[LoggedEvent], shown_in: Region) -> str:
-    """What `Get-WinEvent | Select-Object Id, RecordId, MachineName, TimeCreated, Message | Export-Csv` gives."""
+    """The output of `Get-WinEvent | Select-Object Id, RecordId, MachineName, TimeCreated, Message | Export-Csv`."""
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(["Id", "RecordId", "MachineName", "TimeCreated", "Message"])
@@ -115,7 +115,7 @@ def as_csv(events: Sequence[LoggedEvent], shown_in: Region) -> str:
 
 
 def as_xml(events: Sequence[LoggedEvent], shown_in: Region) -> str:
-    """What `wevtutil qe /f:xml` gives, with the root element that makes a document of it."""
+    """The output of `wevtutil qe /f:xml`, with a root element that makes it a document."""
     return "".join(["<Events>\n", *(f"{_element(event)}\n" for event in events), "</Events>\n"])
 
 
@@ -143,5 +143,5 @@ FORMATS: dict[str, Callable[[Sequence[LoggedEvent], Region], str]] = {
 
 
 def exported(events: Sequence[LoggedEvent], form: str, shown_in: str) -> str:
-    """Events in a form of `FORMATS`, with times in text and CSV as in a region."""
+    """Events in one of the `FORMATS`; text and CSV have times in the format of a region."""
     return FORMATS[form](events, region(shown_in))

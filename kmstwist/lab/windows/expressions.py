@@ -24,7 +24,7 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 
 
 class Expressions(ABC):
-    """Reads expressions; what they hold of pipelines is read by a `Reader`."""
+    """Reads expressions; the pipelines in them are read by a `Reader`."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -247,7 +247,7 @@ class Expressions(ABC):
 
     @abstractmethod
     def _pipeline(self) -> Code:
-        """What gives a list: an expression or a command, and commands that it is piped through."""
+        """A pipeline, which gives a list: an expression or a command, and the commands that it is piped through."""
 
     @abstractmethod
     def _statements(self, end: str) -> Code:

@@ -1,7 +1,7 @@
-"""As much of PowerShell's language as scripts need that ask a machine for its licences.
+"""The part of PowerShell's language that scripts need to query a machine's licences.
 
 Pipelines, variables, properties, comparisons, strings with variables in them, the usual statements and calls of
-programs: what is read becomes functions of a `Shell`. What is not understood is refused with its place, never guessed.
+programs become functions of a `Shell`. Anything else is refused with its place, never guessed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Reader(Statements):
         return code
 
     def _pipeline(self) -> Code:
-        """What gives a list: an expression or a command, and commands that it is piped through."""
+        """A pipeline, which gives a list: an expression or a command, and the commands that it is piped through."""
         self._skip()
         first = self._control()
         if first is None:

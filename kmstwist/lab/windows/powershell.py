@@ -1,4 +1,4 @@
-"""Runs what `language` has read: values, comparisons, and the commands that scripts ask a machine's licences with."""
+"""Runs the scripts that `language` has read: values, comparisons, and the commands that query a machine's licences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kmstwist.lab.windows.wql import WqlError, condition, query
 
 
 class World(Protocol):
-    """What a script can reach: the machine's instances, and its programs."""
+    """The things that a script can reach: the machine's instances, its registry and its programs."""
 
     def instances(self, class_name: str) -> list[Instance]:
         """The instances of a class; fails with `PowerShellError` for a class that the lab does not have."""
@@ -25,17 +25,17 @@ class World(Protocol):
         """Call an instance's method; fails with `PowerShellError`."""
 
     def program(self, name: str, arguments: Sequence[str]) -> tuple[list[str], int] | None:
-        """Run one of the machine's programs; its lines and what it ends with, or None for one it does not have."""
+        """Run one of the machine's programs. Returns its lines and exit status; None if there is no such program."""
 
     def registry(self, key: str) -> dict[str, str | int]:
         """The values in a key of the registry; fails with `PowerShellError` for one that is not there."""
 
     def set_registry(self, key: str, name: str, value: str | None) -> None:
-        """Set a value in a key of the registry, or take it away; fails with `PowerShellError`."""
+        """Set a value in a key of the registry, or remove it; fails with `PowerShellError`."""
 
 
 class Interpreter(Values):
-    """A PowerShell for one machine. `modern` is that of today (pwsh), else Windows' own (5.1)."""
+    """A PowerShell for one machine. `modern` means PowerShell 7 (pwsh), otherwise it is Windows' own (5.1)."""
 
     def __init__(self, world: World, *, modern: bool = False, variables: dict[str, Any] | None = None) -> None:
         self._world = world
@@ -82,7 +82,7 @@ class Interpreter(Values):
         }
 
     def run(self, text: str) -> tuple[list[str], int]:
-        """The lines that a script prints, and what it ends with. Raises `PowerShellError`."""
+        """Run a script. Returns the lines it prints and its exit status. Raises `PowerShellError`."""
         try:
             lines = printing.as_lines(Reader(text).script()(self))
         except WqlError as error:
@@ -90,7 +90,7 @@ class Interpreter(Values):
         return lines, int(self._variables["lastexitcode"] or 0)
 
     def command(self, name: str, arguments: Arguments, items: list[Any] | None) -> list[Any]:
-        """Run a command on what is piped to it."""
+        """Run a command on its pipeline input."""
         known = self._commands.get(_ALIASES.get(name.lower(), name.lower()))
         if known is None:
             words = [
@@ -115,7 +115,7 @@ class Interpreter(Values):
         self._world.invoke(instance, method, arguments)
 
     def _words(self, arguments: Arguments) -> list[str]:
-        """Arguments as a program gets them."""
+        """Arguments in the form in which a program gets them."""
         words = []
         for name, code in arguments:
             if code is not None:
@@ -209,7 +209,7 @@ class Interpreter(Values):
         return [dict(self._selected(item, name) for name in names) for item in items]
 
     def _selected(self, item: Any, name: Any) -> tuple[str, Any]:
-        """A property that is selected, or calculated by a table of a name and an expression."""
+        """A selected property, or one calculated by a table with a name and an expression."""
         if not isinstance(name, dict):
             return _written(item, str(name)), self.member(item, str(name))
         parts = {key[:1].lower(): value for key, value in name.items()}
@@ -329,6 +329,6 @@ def _narrowed(instance: Instance, names: Iterable[str]) -> Instance:
 
 
 def _written(item: Any, name: str) -> str:
-    """A property's name as its class writes it."""
+    """A property's name in its class's spelling."""
     keys = item.properties if isinstance(item, Instance) else item if isinstance(item, dict) else ()
     return next((key for key in keys if key.lower() == name.lower()), name)

@@ -11,11 +11,11 @@ from kmstwist.lab.machines.regions import DEFAULT, region
 from kmstwist.lab.windows.cim import Instance
 
 _MOST_COLUMNS = 4
-"""Properties that PowerShell prints as a table unless told; more become a list."""
+"""Up to how many properties PowerShell prints as a table by default; more become a list."""
 
 
 def properties(item: Any) -> dict[str, Any] | None:
-    """The properties of what has some, else None."""
+    """The properties of a value that has some, else None."""
     if isinstance(item, Instance):
         return dict(item.properties)
     return item if isinstance(item, dict) else None
@@ -35,12 +35,12 @@ def shown(value: Any) -> str:
 
 def _with_time(moment: datetime) -> str:
     text = region(DEFAULT).text(moment)
-    # Other than VBScript, PowerShell writes midnight out.
+    # Unlike VBScript, PowerShell writes midnight out.
     return text if " " in text else f"{text} 12:00:00 AM"
 
 
 def as_lines(values: list[Any]) -> list[str]:
-    """What reaches the end of a pipeline: texts as they are, things as a table or a list."""
+    """The values at the end of a pipeline as lines: texts as they are, objects as a table or a list."""
     lines: list[str] = []
     things: list[Any] = []
     for value in values:
@@ -61,7 +61,7 @@ def _things(items: list[Any]) -> list[str]:
 
 
 def as_list(items: list[Any], names: list[str]) -> list[str]:
-    """Format-List: a property a line, things apart by an empty one."""
+    """Format-List: one property on each line, and an empty line between objects."""
     lines = [""]
     for item in items:
         found = properties(item)
@@ -95,7 +95,7 @@ def as_table(items: list[Any], names: list[str], *, headed: bool = True) -> list
 
 
 def as_json(items: list[Any], *, modern: bool, packed: bool = False) -> list[str]:
-    """ConvertTo-Json: one thing as itself, several as a list; in the manner of PowerShell 7 or of Windows' own."""
+    """ConvertTo-Json: one object as itself, several as a list; in the style of PowerShell 7 or of Windows' own."""
     values = [_plain(item, modern) for item in items]
     value = values[0] if len(values) == 1 else values
     if packed:
@@ -134,7 +134,7 @@ def _chosen(found: dict[str, Any], names: list[str]) -> dict[str, Any]:
 
 
 def formatted(value: Any, form: str) -> str:
-    """A value's ToString with a form; hexadecimal and plain numbers."""
+    """A value's ToString with a format: hexadecimal and plain numbers."""
     found = re.fullmatch(r"([xXdDnN])(\d*)", form)
     if found is None or not isinstance(value, (int, float)):
         return shown(value)
@@ -145,7 +145,7 @@ def formatted(value: Any, form: str) -> str:
 
 
 def composed(form: str, values: list[Any]) -> str:
-    """The operator -f: values put into their places."""
+    """The operator -f: a text with values in its placeholders."""
 
     def put(found: re.Match[str]) -> str:
         at = int(found[1])

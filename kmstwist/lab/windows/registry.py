@@ -1,8 +1,8 @@
 r"""The values of a lab machine's registry that set its licensing, as Puppet, group policies and scripts write them.
 
-They are under `HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\SoftwareProtectionPlatform`: those of the machine in
-the key itself, those of an application in a key of its id below, those of a product in a key of its id below that.
-What is written there holds for the machine at once; on Windows the licensing service is started again for it.
+They are under `HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\SoftwareProtectionPlatform`: the machine's in the key
+itself, an application's in a subkey named by its id, a product's in a subkey of that, named by its id. Values written
+there apply to the machine at once; on Windows one restarts the licensing service for that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ROOT = re.compile(
 
 
 class RegistryError(Exception):
-    """What is asked of the registry is not there, or not of its kind; the text is what `reg` says."""
+    """A registry value does not exist, or is not of its kind; the text is that of `reg`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def entries(machine: Machine) -> list[Entry]:
 
 
 def write(machine: Machine, below: str, name: str, text: str) -> None:
-    """Set a value; `RegistryError` for one that means nothing to licensing, or whose text is not of its kind."""
+    """Set a value. Raises `RegistryError` if licensing does not use it, or if its text is not of its kind."""
     if name.lower() == "disablekeymanagementservicehostcaching":
         machine.caching = not _number(text)
         if not machine.caching:
@@ -70,7 +70,7 @@ def write(machine: Machine, below: str, name: str, text: str) -> None:
 
 
 def remove(machine: Machine, below: str, name: str) -> None:
-    """Take a value away; `RegistryError` where it is not there."""
+    """Remove a value. Raises `RegistryError` if it does not exist."""
     if not any(entry.below == below and entry.name.lower() == name.lower() for entry in entries(machine)):
         raise RegistryError("The system was unable to find the specified registry key or value.")
     if name.lower() == "disablekeymanagementservicehostcaching":

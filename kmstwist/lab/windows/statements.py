@@ -80,7 +80,7 @@ class Statements(Expressions):
         raise self._bad("a bracket is not closed")
 
     def _control(self) -> Code | None:
-        """A statement that gives what its blocks give, also behind an equals sign; None for anything else."""
+        """A statement with the values of its blocks, also after an equals sign; None for anything else."""
         if self._keyword("if"):
             return self._if()
         if self._keyword(r"foreach(?=\s*\()"):

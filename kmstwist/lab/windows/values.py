@@ -1,4 +1,4 @@
-"""PowerShell's values: what is true, what is equal, what a property of a list is; and a script's variables."""
+"""PowerShell's values: truth, equality, properties of lists; and a script's variables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kmstwist.lab.windows.shell import Arguments, PowerShellError
 
 
 class Matched(str):
-    """A line that Select-String found: the text, and what its pattern matched in it."""
+    """A line that Select-String found: the text, and its pattern's match."""
 
     found: re.Match[str]
 
@@ -38,7 +38,7 @@ def as_groups(found: re.Match[str]) -> dict[str, Any]:
 
 
 class Values(ABC):
-    """What the functions call that a script was read into: values, variables and commands."""
+    """The values, variables and commands that the functions of a script run on."""
 
     def __init__(self, variables: dict[str, Any] | None = None) -> None:
         self._variables: dict[str, Any] = {"true": True, "false": False, "null": None, "lastexitcode": 0}
@@ -47,14 +47,14 @@ class Values(ABC):
 
     @abstractmethod
     def command(self, name: str, arguments: Arguments, items: list[Any] | None) -> list[Any]:
-        """Run a command on what is piped to it."""
+        """Run a command on its pipeline input."""
 
     @abstractmethod
     def invoke(self, instance: Instance, method: str, arguments: list[str]) -> None:
         """Call an instance's method."""
 
     def leave(self, values: list[Any], *, ends: bool) -> list[Any]:
-        """End the script: with a code if it `ends` by exit, else with what it gives at last."""
+        """End the script: with a code if it `ends` by exit, otherwise with its last values."""
         self.stopped = True
         if not ends:
             return values
@@ -66,20 +66,20 @@ class Values(ABC):
         raise PowerShellError(self.text(what))
 
     def assign(self, name: str, values: list[Any]) -> list[Any]:
-        """Set a variable to what a pipeline gave."""
+        """Set a variable to a pipeline's values."""
         self._variables[_plain(name)] = self.single(values)
         return []
 
     def variable(self, name: str) -> Any:
-        """A variable's value, nothing for one that was never set."""
+        """A variable's value; nothing if it was never set."""
         return self._variables.get(_plain(name))
 
     def single(self, values: list[Any]) -> Any:
-        """What a pipeline gave, as a value: nothing, one thing, or the list."""
+        """A pipeline's values as one value: nothing, the only one, or the list."""
         return None if not values else values[0] if len(values) == 1 else values
 
     def spread(self, value: Any) -> list[Any]:
-        """A value as what it puts into a pipeline."""
+        """The values that a value puts into a pipeline."""
         return [] if value is None else list(value) if isinstance(value, list) else [value]
 
     def truth(self, value: Any) -> bool:
@@ -91,7 +91,7 @@ class Values(ABC):
         return " ".join(printing.shown(one) for one in self.spread(value))
 
     def cast(self, kind: str, value: Any) -> Any:
-        """A value as another type."""
+        """A value converted to another type."""
         if kind in ("int", "int32", "uint32", "long", "int64"):
             return int(float(value or 0))
         if kind == "void":
@@ -117,7 +117,7 @@ class Values(ABC):
         return int(found) if found.is_integer() else found
 
     def member(self, value: Any, name: str) -> Any:
-        """A property of a value, or of each thing in a list."""
+        """A property of a value, or of each value in a list."""
         if name.lower() in ("count", "length") and not _has(value, name):
             # One thing counts as one, and nothing as none.
             by_length = isinstance(value, list) or (isinstance(value, str) and name.lower() == "length")
@@ -166,7 +166,7 @@ class Values(ABC):
         return simple[name.lower()](*texts)
 
     def compare(self, operator: str, left: Any, right: Any) -> Any:
-        """A comparison; of a list on the left, those that hold."""
+        """A comparison; with a list on the left, the values for which it is true."""
         if operator == "join":
             return self.text(right).join(printing.shown(one) for one in self.spread(left))
         if operator in "+-*/%":

@@ -16,7 +16,7 @@ _QUERY = re.compile(r"^\s*select\s+(.+?)\s+from\s+(\w+)(?:\s+where\s+(.+))?\s*$"
 
 
 class WqlError(ValueError):
-    """A filter or a query is not one that is understood here; the text says where."""
+    """A filter or a query that is not understood; the text says where."""
 
 
 def query(text: str) -> tuple[list[str], str, Test]:
@@ -109,7 +109,7 @@ class _Parser:
 
 
 def comparable(value: Value) -> str | int | None:
-    """A value as it is compared: numbers as numbers, texts in any case."""
+    """A value in the form for comparisons: numbers as numbers, texts in one case."""
     if value is None or isinstance(value, int):
         return None if value is None else int(value)
     text = value.isoformat() if isinstance(value, datetime) else value
