@@ -1,4 +1,4 @@
-"""What several verbs share: a reactor for one coroutine, and how failures are told."""
+"""Code that several verbs share: parameter types, and a reactor for one coroutine."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class HostPortType(click.ParamType[HostPort]):
     name = "HOST[:PORT]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> HostPort:
-        """The address, or a usage error that says what would be one."""
+        """The address, or a usage error that says how to write one."""
         if isinstance(value, HostPort):
             return value
         try:
             found = parse_host_port(value)
             if ":" in found.host and not str(value).startswith("[") and value.rpartition(":")[2].isdigit():
-                # An address in itself, whose last part may have been meant for a port.
+                # An IPv6 address, whose last part may have been meant as a port.
                 address, _, port = value.rpartition(":")
                 if is_address(address):
                     told = f"taken for {found}; for port {port} of another address write [{address}]:{port}"
@@ -50,7 +50,7 @@ class NetworkType(click.ParamType[Any]):
     name = "ADDRESS[/BITS]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The network, of one address where no size is named."""
+        """The network; without a size, that of one address."""
         if not isinstance(value, str):
             return value
         try:
@@ -63,7 +63,7 @@ NETWORK = NetworkType()
 
 
 class FiniteRange(click.FloatRange):
-    """A number within limits. Click's own range lets `nan` in, which is neither too small nor too large."""
+    """A number within limits. Click's own range accepts `nan`, which is neither too small nor too large."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number, or a usage error."""
@@ -73,12 +73,12 @@ class FiniteRange(click.FloatRange):
         return number
 
 
-#: Seconds to wait: more than none, and no more than an hour.
+#: Seconds to wait: more than 0, at most an hour.
 SECONDS = FiniteRange(0, 3600, min_open=True)
 
 
 class AnyPath(click.Path):
-    """A path. Whether this user may read it is found out, and told with its cure, where it is used."""
+    """A path. Whether this user may read it is checked where it is used, which gives a message with a cure."""
 
     def __init__(
         self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True, allow_dash: bool = False
@@ -90,9 +90,9 @@ ANY_PATH = AnyPath()
 
 
 def run_reactor(main: Callable[[Reactor], Coroutine[Any, Any, ResultT]]) -> ResultT:
-    """Run `main(reactor)` to its end on Twisted's reactor and give its result; its exception is raised here.
+    """Run `main(reactor)` on Twisted's reactor and return its result; its exception is raised here.
 
-    Raises `KeyboardInterrupt` where a signal stopped it before.
+    Raises `KeyboardInterrupt` if a signal stopped it.
     """
     from kmstwist.system.plainreactor import load_without_tls
 
@@ -113,7 +113,7 @@ def run_reactor(main: Callable[[Reactor], Coroutine[Any, Any, ResultT]]) -> Resu
             reactor.stop()
 
     interrupted: list[bool] = []
-    # When a signal stops the reactor, its connections end, and what `main` makes of that is not a result.
+    # When a signal stops the reactor, its connections end; the result of `main` is meaningless then.
     reactor.addSystemEventTrigger("before", "shutdown", lambda: interrupted.append(not outcome))
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(main(reactor)).addBoth(finish))
     reactor.run()

@@ -1,7 +1,7 @@
-"""What the shell offers for values: names that this machine's server and its audit know, and those of the program.
+"""Completions for values: names that this machine's server and its audit know, and the program's own.
 
-A key was pressed for them, so they are quick and silent: what cannot be read offers nothing, for there is nowhere to
-say why. The store is opened for reading only.
+They must be quick and silent, since they follow a key press: if something cannot be read, nothing is offered. The store
+is opened for reading only.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from kmstwist.system.rights import rights_in
 if TYPE_CHECKING:
     from sqlalchemy import Column
 
-#: Names offered at most.
+#: The most names offered.
 OFFERED = 100
-#: Seconds that a server or a store may take.
+#: The most seconds that a server or a store may take.
 PATIENCE = 1.0
 
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 def _matching(names: Iterable[str], begun: str) -> list[str]:
-    """Those that begin so, in any case: names of machines and products are compared without it."""
+    """The names with this beginning, ignoring case, as for machines and products."""
     begun = begun.casefold()
     return [name for name in names if name and name.casefold().startswith(begun)][:OFFERED]
 
@@ -84,7 +84,7 @@ def products(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 
 @_quietly
 def upstreams(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """The KMS hosts behind the server that runs; those of the configuration where none does."""
+    """The KMS hosts behind the running server; without one, those of the configuration."""
     from kmstwist.process.control_client import CommandError, ask, socket_path
 
     found = whereabouts(port=ctx.params.get("port"), run_dir=ctx.params.get("run_dir"))
@@ -139,7 +139,7 @@ def lab_machines(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 
 
 def _recorded(ctx: click.Context, column: Column[Any], begun: str) -> list[str]:
-    """What stands in a column of the audit and begins so."""
+    """The values of a column of the audit with this beginning."""
     from pathlib import Path
 
     from sqlalchemy import select

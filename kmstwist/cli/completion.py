@@ -1,7 +1,8 @@
-"""Completion for shells: `kmstwist completion bash` prints what a shell reads, and `etc/completion/` has it made.
+"""Completion for shells: `kmstwist completion bash` prints the script, and `etc/completion/` contains all scripts.
 
-Click's own script serves zsh. Those for bash and fish are our own: bash takes words apart at `:`, which the names of
-KMS hosts have, and inserts a name with spaces as several words; in fish Click's cuts a name at its first comma.
+For zsh, Click's own script is used. Those for bash and fish are our own: bash splits words at `:`, which occurs in the
+names of KMS hosts, and inserts a name with spaces as several words; for fish, Click's script cuts a name at its first
+comma.
 """
 
 from __future__ import annotations
@@ -75,10 +76,10 @@ complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 
 
 class Quiet(ShellComplete):
-    """Offers nothing where what was typed cannot be understood: options' defaults may need a file that is not there."""
+    """Offers nothing if the line cannot be parsed: options' defaults may need a file that does not exist."""
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
-        """What to offer."""
+        """The completions to offer."""
         try:
             return super().get_completions(args, incomplete)
         except click.ClickException:
@@ -96,16 +97,16 @@ class Fish(Quiet, FishComplete):
 
 
 class Bash(Quiet, BashComplete):
-    """Completion for bash: the line up to the cursor is taken apart here, as a shell does."""
+    """Completion for bash: the line up to the cursor is split here, as a shell does."""
 
     source_template = _BASH
 
     @staticmethod
     def _check_version() -> None:
-        """Whatever bash there is here need not be the one that reads the script."""
+        """Do not check bash's version: the bash here need not be the one that reads the script."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one at the cursor, and that one as far as it is typed."""
+        """The words before the cursor's, and the beginning of that word."""
         line = os.environ["COMP_WORDS"]
         words = split_arg_string(line)
         begun = bool(words) and not (line[-1].isspace() and not line[:-1].endswith("\\") and is_closed(line))
@@ -113,7 +114,7 @@ class Bash(Quiet, BashComplete):
 
 
 def is_closed(line: str) -> bool:
-    """Whether every quote in the line has its end."""
+    """Whether every quote in the line is closed."""
     quote = ""
     escaped = False
     for each in line:
@@ -137,15 +138,15 @@ SHELLS: dict[str, tuple[type[ShellComplete], str]] = {
 
 
 def register() -> None:
-    """Have click complete in our way."""
+    """Make click use our completion."""
     for made, _ in SHELLS.values():
         add_completion_class(made)
 
 
 def script(shell: str) -> str:
-    """What a shell reads, to complete `kmstwist`."""
+    """The script for a shell."""
     made, _ = SHELLS[shell]
-    # The script asks the command itself each time; nothing of it stands in the script but its name.
+    # The script asks the command itself each time; it contains only the command's name.
     return made(click.Command("kmstwist"), {}, "kmstwist", VARIABLE).source().strip() + "\n"
 
 

@@ -35,11 +35,11 @@ class HostChoice(Generic[HostT]):
         return self.by_hand is None
 
     def worked(self, host: HostT) -> None:
-        """A host activated the client: it is asked first from now on."""
+        """Note that a host activated the client: it is asked first from now on."""
         if self.caching and self.by_hand is None:
             self.cached = host
 
     def unreachable(self, host: HostT) -> None:
-        """A host was not reached: it is remembered no longer."""
+        """Forget a host that was not reached."""
         if self.cached == host:
             self.cached = None

@@ -1,11 +1,11 @@
 """The protection of the lab's messages: standard constructions with the lab's own keys.
 
 Version 4 is the body and its AES-128-CMAC. Version 5 is version word, random IV and the body under AES-128-CBC with
-PKCS #7 padding. Version 6 adds an HMAC-SHA256, cut to 16 bytes, over all that goes before it (encrypt-then-MAC). The
+PKCS #7 padding. Version 6 adds an HMAC-SHA256, cut to 16 bytes, over everything before it (encrypt-then-MAC). The
 version word is in clear and again inside the body, and both must agree.
 
-Version 5 has no MAC, as its original has none: there a message is known for the lab's by its padding, length and inner
-version, 8 bytes in a request that a message under any other key has right with a chance of 2⁻⁶⁴.
+Version 5 has no MAC, since its original has none: there a message is recognised as the lab's by its padding, length and
+inner version: 8 bytes in a request, which a message under another key has by chance with a probability of 2⁻⁶⁴.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _HEAD_SIZE = VERSION_SIZE + IV_SIZE
 V4_REQUEST_SIZE = REQUEST_BODY_SIZE + MAC_SIZE
 V5_REQUEST_SIZE = _HEAD_SIZE + 240
 V6_REQUEST_SIZE = V5_REQUEST_SIZE + MAC_SIZE
-# A genuine client's V6 request has the size of a V5 one. It cannot be the lab's, but it is not malformed either,
-# and who sends it is to be told so.
+# A genuine client's V6 request has the size of a V5 one. It cannot be the lab's, but it is not malformed either, and
+# its sender should be told so.
 _REQUEST_SIZES = {4: (V4_REQUEST_SIZE,), 5: (V5_REQUEST_SIZE,), 6: (V6_REQUEST_SIZE, V5_REQUEST_SIZE)}
 MAX_MESSAGE_SIZE = 1024
-"""No message of any version comes near it; longer ones are refused before any cryptography."""
+"""The most bytes of a message, far more than any version needs; longer ones are refused before any cryptography."""
 
 
 class NotOurs(MessageError):
-    """A message of a right shape that this lab's keys did not protect: a genuine client's, another lab's, altered."""
+    """A well-formed message not protected by this lab's keys: a genuine client's, another lab's, or an altered one."""
 
 
 class _Mode(Protocol):
@@ -48,10 +48,10 @@ class _Mode(Protocol):
 
 
 class LabCipher:
-    """Seals and opens messages with one lab's keys; `random` gives that number of unpredictable bytes, for IVs.
+    """Seals and opens messages with one lab's keys; `random` returns that many unpredictable bytes, for IVs.
 
     The `seal` methods raise `ValueError` for values that do not fit and for versions other than 4, 5 and 6; the `open`
-    methods `MessageError` for what has not the shape of a message, and `NotOurs` for what does not verify.
+    methods raise `MessageError` for bytes that are not a message, and `NotOurs` for a message that does not verify.
     """
 
     def __init__(self, key: LabKey, random: Callable[[int], bytes]) -> None:
@@ -166,7 +166,7 @@ def _wrong_length(version: Version, message: bytes, what: str) -> MessageError:
 
 
 def _refusal(version: Version, message: bytes) -> MessageError:
-    """Why what was opened is not a body: in version 5 another's message shows so; others were authentic till here."""
+    """Why the opened bytes are not a body: in version 5 this shows a foreign message; others were authentic so far."""
     if version.major == 5:
         return NotOurs("this V5 message does not decipher with the lab's key")
     return _wrong_length(version, message, "this kind of message")

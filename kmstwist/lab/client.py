@@ -1,7 +1,7 @@
 """A lab client: one simulated machine's licence, with the published behaviour of a KMS client.
 
-Pure: `request` makes the next request, `process` takes the answer, both at a moment that is passed in as Unix seconds.
-Seconds are kept everywhere; the minutes of the wire (intervals, time left) are converted where they enter and leave.
+This is pure: `request` makes the next request, `process` takes the answer, both at a time that is passed in as Unix
+seconds. All times are in seconds; the minutes of the wire (intervals, time left) are converted at the boundary.
 
 The timeline (Microsoft's planning guides): 30 days of initial grace, asking every 120 minutes until the host's count is
 at least the product's threshold; then licensed for 180 days, renewing every 7 days, each renewal starting the 180 days
@@ -25,7 +25,7 @@ from kmstwist.lab.host import DEFAULT_ACTIVATION_INTERVAL, DEFAULT_RENEWAL_INTER
 from kmstwist.lab.keys import HOST_ID_PREFIX
 
 GRACE_PERIOD = 30 * 86_400
-"""Seconds of grace, both before the first activation and after one expired."""
+"""Seconds of grace, before the first activation and after one has expired."""
 ACTIVATION_PERIOD = 180 * 86_400
 """Seconds that an activation lasts."""
 
@@ -38,11 +38,11 @@ _NO_UUID = UUID(int=0)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an answer came to.
+    """The outcome of an answer.
 
-    `hresult` is 0 if the client is licensed by it; `count` the host's count where there was one; `status` the licence
-    state after it, which a failure leaves as it was; `next_attempt` when the client asks again (Unix seconds); `detail`
-    a sentence where the code does not say enough.
+    `hresult` is 0 if the client is licensed by it; `count` is the host's count, if there was one; `status` is the
+    licence state after it, which a failure does not change; `next_attempt` is when the client asks again (Unix
+    seconds); `detail` is a clause if the code does not say enough.
     """
 
     hresult: int
@@ -116,7 +116,7 @@ class LabClient:
         self._asked: Request | None = None
 
     def advance(self, now: float) -> LicenseStatus:
-        """Let time pass until `now`: the licence state then, after any that ended in between."""
+        """Let time pass until `now`. Returns the licence state then."""
         if self.expires is not None and now >= self.expires:
             if self.status is LicenseStatus.LICENSED:
                 self.status = LicenseStatus.OOT_GRACE
@@ -153,7 +153,7 @@ class LabClient:
         """Take the answer to the last request: a response with `hresult` 0, else a status code and None.
 
         A status code is also how a caller reports that no host answered (`0xC004F074`, `0x800706BA`, ...). An answer
-        that does not fit the request changes nothing and comes to `0x8007000D`.
+        that does not match the request changes nothing and gives `0x8007000D`.
         """
         self.advance(now)
         asked, self._asked = self._asked, None
@@ -181,7 +181,7 @@ class LabClient:
         return cipher.seal_request(self.request(now))
 
     def process_message(self, cipher: LabCipher, hresult: int, message: bytes, now: float) -> Outcome:
-        """Take the answer off the wire: `process` for a message under the lab's keys."""
+        """Take an answer from the wire: `process` for a message under the lab's keys."""
         if hresult != _OK:
             return self.process(hresult, None, now)
         try:

@@ -1,4 +1,4 @@
-"""What goes wrong with the lab's files, apart from what opens them."""
+"""The errors of the lab's files, apart from the code that opens them."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from kmstwist.problem import ProblemError
 
 
 class LabFileError(ProblemError):
-    """A file of the lab's cannot be opened, read or written."""
+    """A file of the lab cannot be opened, read or written."""

@@ -1,4 +1,4 @@
-"""Files and folders that are their owner's alone."""
+"""Files and folders that only their owner may use."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def keep_to_owner(path: Path, *, make: bool = False) -> None:
-    """Take from others what they may do with a file or folder of ours; `make` an empty file where there is none.
+    """Remove others' permissions on a file or folder of ours; with `make`, create an empty file if there is none.
 
-    A symbolic link at the place is not followed. What belongs to somebody else, or cannot be opened, is left as it is:
-    whoever uses it next says why.
+    A symbolic link is not followed. A file that belongs to somebody else, or cannot be opened, is left as it is: the
+    code that uses it next reports why.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
@@ -28,9 +28,9 @@ def keep_to_owner(path: Path, *, make: bool = False) -> None:
 
 
 def keep_folder_to_owner(folder: Path, names: Collection[str]) -> None:
-    """Tighten a folder in which nothing lies but files whose names begin with one of `names`.
+    """Tighten a folder that contains only files whose names begin with one of `names`.
 
-    Any other folder may be there for others as well.
+    Any other folder may also serve other purposes.
     """
     try:
         found = [entry.name for entry in os.scandir(folder)]

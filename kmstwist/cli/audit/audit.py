@@ -1,4 +1,4 @@
-"""`kmstwist audit`: looking after the audit's store: vacuum, backup, verify, forget."""
+"""`kmstwist audit`: maintenance of the audit's store: vacuum, backup, verify, forget."""
 
 from __future__ import annotations
 

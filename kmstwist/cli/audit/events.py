@@ -128,7 +128,7 @@ def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, fold
             return deferToThread(watcher.scan).addErrback(excuse)
 
         def excuse(failure: Failure) -> None:
-            # A share that is away, or a store that is busy for long, comes back.
+            # A share that is away, or a store that is busy, will come back.
             failure.trap(OSError, OutputError, SQLAlchemyError)
             say(f"{folder}: {plain_error(failure.value or failure)}; trying again in {every:g} s", err=True)
 
@@ -214,7 +214,7 @@ def _importer(engine: object, zone: tzinfo, window: float, dns: bool) -> Importe
 
 
 def _refuse_all_unreadable(files: Sequence[Path]) -> None:
-    """Raise `ClickException` where no file can be read at all, before a store is made for them."""
+    """Raise `ClickException` if no file can be read at all, before a store is made for them."""
     from kmstwist.audit.events.reading.files import look_at
 
     faults = [_fault(path, partial(look_at, path)) for path in files]
@@ -229,7 +229,7 @@ def _unread(unread: Sequence[Path], files: Sequence[Path]) -> str:
 
 
 def _fault(path: Path, read: Callable[[], object]) -> str | None:
-    """What is wrong with a file, and the cure, where reading it fails."""
+    """What is wrong with a file that could not be read, and the cure."""
     from kmstwist.audit.events.reading.evtx import EvtxMissing
     from kmstwist.audit.events.reading.files import UnknownFormat
     from kmstwist.system.rights import NoFile

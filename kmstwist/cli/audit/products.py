@@ -1,4 +1,4 @@
-"""`kmstwist products`: what products are called that are known by their activation ids."""
+"""`kmstwist products`: names for products that are known only by their activation ids."""
 
 from __future__ import annotations
 

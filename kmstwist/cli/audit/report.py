@@ -21,7 +21,7 @@ PIPE_WIDTH = 240
 
 
 def _listed(ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
-    """List the reports where none is named. That asks no store, and so does not look for the one that is configured."""
+    """A command that lists the reports if none is named. Listing needs no store, and does not look for one."""
     if name is None and not ctx.resilient_parsing:
         width = max(map(len, SUMMARIES))
         for known, summary in SUMMARIES.items():
@@ -84,7 +84,7 @@ def report(name: str, store: str, form: str, limit: int, fail_if_any: bool, **qu
     except click.ClickException as error:
         if not fail_if_any or isinstance(error, click.UsageError):
             raise
-        # 1, the status of other errors, has a meaning here.
+        # Not 1, the status of other errors, which has a meaning here.
         error.show()
         sys.exit(2)
     if fail_if_any and any_rows:
@@ -92,7 +92,7 @@ def report(name: str, store: str, form: str, limit: int, fail_if_any: bool, **qu
 
 
 def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]) -> bool:
-    """Show it; whether it has any row."""
+    """Show a report. Returns whether it has any row."""
     from rich.console import Console
 
     from kmstwist.audit.engine import reading
@@ -129,7 +129,7 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
             click.echo(to_markdown(answer), nl=False)
             say(f"\n{source}")
         case _:
-            # What is not a terminal has room for every column.
+            # Without a terminal there is room for every column.
             console = Console(width=None if Console().is_terminal else PIPE_WIDTH)
             console.print(to_table(answer, limit=limit or None, width=console.width))
             for hint in hints:

@@ -25,7 +25,7 @@ def salt_file_option(command: Any) -> Any:
 
 
 def salt_beside(store: str, salt_file: Path | None) -> Path:
-    """The salt file of a gateway: the one named, or that beside its own store."""
+    """The salt file of a gateway: the one given, or the one beside its own store."""
     own = default_store() if "://" in store or not store else store
     return salt_file or Path(own).with_name("audit.salt")
 

@@ -1,4 +1,4 @@
-"""The option `--store` of the commands that work on the audit, and the opening of what it names."""
+"""The option `--store` of the commands that work on the audit, and opening the store that it names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATIENCE = 30.0
 
 
 def default_store() -> str:
-    """Where the server that this machine is configured for keeps its audit. Raises `ClickException`."""
+    """Where this machine's configured server keeps its audit. Raises `ClickException`."""
     with told():
         return whereabouts().store.value
 
@@ -47,13 +47,13 @@ def newest_record(connection: Connection) -> datetime | None:
     from kmstwist.audit.reports.model import maybe_moment
     from kmstwist.audit.schema import records
 
-    # An id begins with its record's time: the index leads to the newest, and of many millions only one is looked at.
+    # An id begins with its record's time, so the index leads to the newest record directly.
     at = connection.execute(select(records.c.at).order_by(records.c.record_id.desc()).limit(1)).scalar()
     return maybe_moment(at)
 
 
 def told_source(store: str, newest: datetime | None, now: datetime) -> str:
-    """A sentence that says which store was read, why that one, and how new its newest record is."""
+    """A sentence that says which store was read, why that one, and how old its newest record is."""
     if newest is None:
         age = "it has no records"
     else:
@@ -87,11 +87,10 @@ def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator[Engine]:
-    """The store, which must exist and be of this version; any error of it as a sentence for the user.
+    """Open the store, which must exist and be of this version; its errors become sentences for the user.
 
-    A command that `makes` one needs none: where there is no file, it becomes a store. Unless the command `writes`, a
-    file is opened for reading only: nothing is changed in it or made beside it, and a copy on a read-only medium will
-    do.
+    With `makes`, a missing file becomes a new store. Unless the command `writes`, a file is opened for reading only:
+    nothing is changed in it or made beside it, so a copy on a read-only medium works.
     """
     import sqlite3
 
@@ -144,7 +143,7 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
 
 
 def _may_look(path: Path) -> bool:
-    """Whether this user may know what is in the file's folder, as far as there is one."""
+    """Whether this user may look into the file's folder; true if there is none."""
     try:
         path.lstat()
     except PermissionError:
@@ -155,7 +154,7 @@ def _may_look(path: Path) -> bool:
 
 
 def _cure(error: BaseException) -> str:
-    """What to do about an error of SQLite's or of the system's."""
+    """What to do about an error of SQLite or of the system."""
     trouble = trouble_of(error)
     if trouble is Trouble.DAMAGED:
         return "; restore it from a backup (docs/backup.md)"
@@ -165,7 +164,7 @@ def _cure(error: BaseException) -> str:
 
 
 def progress_bar(*columns: ProgressColumn) -> Progress:
-    """A progress bar on standard error that leaves nothing behind; invisible where that is not a terminal."""
+    """A progress bar on standard error that leaves nothing behind; invisible unless that is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -74,7 +74,7 @@ def doctor(
 
 
 def _examine(where: Whereabouts) -> Case:
-    """What is to be examined. Raises `ConfigError`."""
+    """The case to examine. Raises `ConfigError`."""
     from kmstwist.health.case import Case
     from kmstwist.health.running import find_server
     from kmstwist.lab.keys import LabKeyError
@@ -100,7 +100,7 @@ def _ask_others(case: Case, timeout: float) -> list[Finding]:
 
 
 def _print(findings: list[Finding]) -> None:
-    """A line for each finding, its cure below it, and the sum at the end."""
+    """A line for each finding, with its cure below it, and the totals at the end."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

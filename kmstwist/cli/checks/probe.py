@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from kmstwist.reactor import Reactor
     from kmstwist.transport.probe import ProbeReport
 
-#: What a monitoring plugin ends with where it could not find out.
+#: The exit status of a monitoring plugin that could not find out.
 _UNKNOWN = 3
-#: Characters of a secondary address that are shown: a port number has five, the name of a pipe a few more.
+#: How many characters of a secondary address are shown: a port number has five, the name of a pipe a few more.
 _LONGEST = 64
 
 
 @click.command()
 @click.argument("host", type=HOST_PORT)
 @click.option("--timeout", type=FiniteRange(0.1, 300), default=5.0, show_default=True, help="Seconds a step may take.")
-@click.option("--through", is_flag=True, help="Have a gateway there ask its hosts now: the whole way is checked.")
+@click.option("--through", is_flag=True, help="Make a gateway there ask its hosts now: this checks the whole path.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
 def probe(ctx: click.Context, host: HostPort, timeout: float, through: bool, as_json: bool) -> None:
@@ -86,6 +86,6 @@ def _print(host: HostPort, report: ProbeReport) -> None:
 
 
 def _shown(text: str) -> str:
-    """A peer's text, which a terminal must not obey, and no longer than a line."""
+    """A peer's text, made harmless for a terminal and cut to one line."""
     shortened = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
     return visible(shortened)

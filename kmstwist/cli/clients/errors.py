@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kmstwist.kms.status import Explanation
 
 
-# A signed code is a code, not an option.
+# A negative number is a code, not an option.
 @click.command(context_settings={"ignore_unknown_options": True})
 @json_option
 @click.argument("codes", metavar="[CODE]...", nargs=-1)
@@ -55,7 +55,7 @@ def errors(as_json: bool, codes: tuple[str, ...]) -> None:
         raise click.exceptions.Exit(1)
 
 
-#: What stands before a code in lines of slmgr and ospp, in their languages.
+#: The words before a code in lines of slmgr and ospp, in their languages.
 _BEFORE_A_CODE = (
     "error",
     "code",
@@ -69,12 +69,12 @@ _BEFORE_A_CODE = (
     "slmgr",
     "ospp",
 )
-#: The events of the licensing services, whose numbers are no codes: a code stands inside them.
+#: The events of the licensing services: their numbers are not codes, but their texts contain one.
 _EVENTS = frozenset({900, 902, 903, 1003, 1014, 1058, 1066, 8198, 8200, 8208, 12288, 12289, 12290, 12293, 12310, 12321})
 
 
 def _is_pasted(words: tuple[str, ...]) -> bool:
-    """Whether the arguments are a line that was pasted without quotes: words around a code with its prefix."""
+    """Whether the arguments are a line pasted without quotes: words around a code with its prefix."""
     return any("0x" in word.casefold() for word in words) and (
         words[0].casefold().rstrip(":") in _BEFORE_A_CODE or _plain_words(words) >= 3
     )
@@ -96,7 +96,7 @@ def _facts(explanation: Explanation) -> dict[str, Any]:
 
 
 def _explain(code: int, facts: list[dict[str, Any]] | None) -> bool:
-    """Print what is known of a code, or add it to the facts for JSON; whether anything is known."""
+    """Print what is known about a code, or add it to the facts for JSON. Returns whether anything is known."""
     from kmstwist.kms.status import explain, near_codes
 
     explanation = explain(code)
@@ -116,7 +116,7 @@ def _explain(code: int, facts: list[dict[str, Any]] | None) -> bool:
 
 
 def _elsewhere(code: int) -> str:
-    """Who knows a code that is not known here."""
+    """Where to look for a code that is not known here."""
     if code in _EVENTS:
         return "it is the number of an event; give the code that stands in the event's text"
     if code >> 16 == 0x8007 or code < 0x1_0000:
@@ -125,7 +125,7 @@ def _elsewhere(code: int) -> str:
 
 
 def _wrapped(label: str, text: str) -> None:
-    """A labelled text, folded under itself where a terminal is narrower than it."""
+    """A text with a label, wrapped with an indent if the terminal is too narrow."""
     import sys
     from textwrap import wrap
 

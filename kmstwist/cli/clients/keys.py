@@ -43,7 +43,7 @@ def keys(search: tuple[str, ...], form: str) -> None:
 
 
 def _is_near(wanted: str, name: str) -> bool:
-    """Whether each word of the search is spelt much like one of the name; a year or version must be there itself."""
+    """Whether each word of the search is spelt similarly to one of the name; a year or version must match exactly."""
     from difflib import get_close_matches
 
     words = name.casefold().replace(",", " ").replace(":", " ").split()
@@ -84,9 +84,9 @@ def _print_table(rows: _Rows) -> None:
     table.add_column("Family", no_wrap=True)
     table.add_column("Product", overflow="fold")
     table.add_column("Count", justify="right", no_wrap=True)
-    # A key that is cut or folded is not a key.
+    # A key must not be cut or wrapped.
     table.add_column("Client setup key", no_wrap=True, min_width=29)
     for family, name, threshold, gvlk in rows:
         table.add_row(family, name, str(threshold), gvlk)
-    # Without a terminal there is no width to fit into.
+    # Without a terminal there is no width to respect.
     Console(width=None if sys.stdout.isatty() else 120).print(table)

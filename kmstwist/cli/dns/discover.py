@@ -1,4 +1,4 @@
-"""`kmstwist discover`: which KMS hosts DNS names, what answers there, and what a client would make of it."""
+"""`kmstwist discover`: which KMS hosts are in DNS, what answers there, and how a client would use them."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _config(file: Path | None) -> Config:
 
 
 def _known(hosts: tuple[str, ...], config: Config) -> frozenset[str] | None:
-    """The hosts that are ours; None where neither the options nor the configuration name any."""
+    """The hosts that are ours; None if neither the options nor the configuration name any."""
     import socket
 
     from kmstwist.configuration.derived import known_hosts
@@ -174,10 +174,10 @@ def _found_table(found: tuple[FoundDomain, ...], probed: bool) -> None:
 
     from kmstwist.cli.dns.discover_output import tables
 
-    # Without a terminal there is no width to fit into.
+    # Without a terminal there is no width to respect.
     console = Console(width=None if sys.stdout.isatty() else 160)
     for part in tables(found, probed, console):
-        # What is not a table stays a line, however long a name in it is.
+        # Lines outside tables are not wrapped, however long a name in them is.
         console.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
 
 

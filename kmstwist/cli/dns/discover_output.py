@@ -1,4 +1,4 @@
-"""What `kmstwist discover` prints: tables for people, plain data for JSON."""
+"""The output of `kmstwist discover`: tables for people, plain data for JSON."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed
 from kmstwist.discovery.probing import Probed
 from kmstwist.discovery.survey import FoundDomain, FoundHost
 
-#: Characters that what answers needs to be read with ease.
+#: How many characters the column of answers needs to be readable.
 _SPEAKS_WIDTH = 30
 
 
 def as_data(found: tuple[FoundDomain, ...]) -> list[dict[str, Any]]:
-    """The survey as plain data; every key is always there, null where there is nothing."""
+    """The survey as plain data; every key is always present, with null for no value."""
     return [
         {
             "domain": part.domain.name,
@@ -61,9 +61,9 @@ def _host_data(host: FoundHost) -> dict[str, Any]:
 
 
 def tables(found: tuple[FoundDomain, ...], probed: bool, console: Console) -> Iterator[RenderableType]:
-    """For each domain a line, and its hosts in the order a client would try them.
+    """A line for each domain, and its hosts in the order in which a client would try them.
 
-    They are a table where the console has room for one; elsewhere each host has lines of its own.
+    The hosts are a table if the console is wide enough; otherwise each host has lines of its own.
     """
     for part in found:
         yield f"{part.domain.name} ({part.domain.origin})"
@@ -74,7 +74,7 @@ def tables(found: tuple[FoundDomain, ...], probed: bool, console: Console) -> It
             yield '  The record\'s target is ".": this domain says that it has no KMS host.'
             continue
         table = _table(part.hosts, probed)
-        # Measured as if there were room without end: rich never measures more than it is given.
+        # Measured with unlimited width: rich never reports more than the width it is given.
         if console.measure(table, options=console.options.update(width=10_000)).minimum <= console.width:
             yield table
         else:
@@ -115,7 +115,7 @@ def _table(hosts: tuple[FoundHost, ...], probed: bool) -> Table:
             _percent(float(host.probability)),
         ]
         for result in _results(host, probed):
-            # As Text: what DNS holds is not to be read as rich's markup.
+            # As Text, since text from DNS must not be read as rich's markup.
             table.add_row(*(Text(cell) for cell in (*first, *result)))
             first = [""] * len(first)
     return table
@@ -138,7 +138,7 @@ def _percent(probability: float) -> str:
 
 
 def journey_data(journey: Journey) -> dict[str, Any]:
-    """A client's walk as plain data."""
+    """A client's steps as plain data."""
     return {
         "steps": [
             {
@@ -158,7 +158,7 @@ def journey_data(journey: Journey) -> dict[str, Any]:
 
 
 def journey_lines(journey: Journey) -> Iterator[str]:
-    """A client's walk in numbered lines, each with what came of it and the time it took."""
+    """A client's steps in numbered lines, each with its outcome and the time it took."""
     for number, step in enumerate(journey.steps, 1):
         took = "" if step.seconds is None else f" [{step.seconds * 1000:.1f} ms]"
         yield f"{number:>2}. {step.action.value:<7} {step.what}{took}"

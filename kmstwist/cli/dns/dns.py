@@ -140,7 +140,7 @@ def _publications(options: dict[str, Any]) -> tuple[list[Publication], HostPort 
 
 
 def _port(given: int | None) -> int:
-    """The port that clients are to come to: the one given, that of the record that is configured, or the server's."""
+    """The port for clients: the one given, that of the configured record, or the server's."""
     if given is not None:
         return given
     with told():
@@ -170,7 +170,7 @@ def _update(verb: str, options: dict[str, Any]) -> None:
 
 
 def _key(options: dict[str, Any]) -> TsigKey | Kerberos | None:
-    """What signs the updates. Raises `KeyFileInvalid`."""
+    """The key that signs the updates. Raises `KeyFileInvalid`."""
     by_kerberos = options["gss"] or options["keytab"] or options["principal"]
     if options["key_file"] and by_kerberos:
         raise click.UsageError("--key-file signs by TSIG, --gss and --keytab by Kerberos: give one of the two.")
@@ -192,14 +192,14 @@ async def _update_all(
     timeouts: tuple[float, ...],
     options: dict[str, Any],
 ) -> list[str]:
-    """Do each domain, say each success, and return the sentences of the failures."""
+    """Update each domain, report each success, and return the sentences of the failures."""
     from kmstwist.addresses import is_address
     from kmstwist.discovery.lookup.resolver import Lookup
     from kmstwist.discovery.publishing.update import UpdateFailed
     from kmstwist.discovery.publishing.updater import Updater
     from kmstwist.transport.lookups import share_lookups
 
-    # A look-up of the server's name by the system is not to hold up the end of the command.
+    # A look-up of the server's name by the system must not delay the end of the command.
     share_lookups(reactor)
     lookup = Lookup(reactor, [server] if server and is_address(server.host) else [], timeouts)
     updater = Updater(reactor, lookup, key, time.time, server, timeouts, options.get("replace_own", False))
@@ -217,13 +217,13 @@ async def _update_all(
 
 
 async def _check_target(updater: Updater, publication: Publication) -> None:
-    """Raises `UpdateFailed` where clients that are sent to the record's host would find nothing."""
+    """Raise `UpdateFailed` if clients could not find the record's host."""
     from kmstwist.discovery.publishing.update import UpdateFailed
     from kmstwist.reasons import Reason
 
     problem = await updater.target_problem(publication)
     if problem:
-        raise UpdateFailed(Reason.DNS_TARGET, f"{problem} Nothing is published; --anyway publishes it nonetheless.")
+        raise UpdateFailed(Reason.DNS_TARGET, f"{problem} Nothing is published; --anyway publishes it all the same.")
 
 
 def _tell(verb: str, done: UpdateDone) -> None:

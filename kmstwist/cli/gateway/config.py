@@ -1,4 +1,4 @@
-"""`kmstwist config`: check a configuration file, show what is in force, have a running server take a changed one."""
+"""`kmstwist config`: check a configuration file, show the effective one, make a running server reload it."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def show(as_json: bool, file: Path | None, options: tuple[str, ...]) -> None:
 @json_option
 @server_options
 def reload(as_json: bool, port: int | None, run_dir: Path | None) -> None:
-    """Have the running server take its changed configuration.
+    """Make the running server apply its changed configuration.
 
     No connection is dropped.
     """

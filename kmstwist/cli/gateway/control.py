@@ -1,4 +1,4 @@
-"""What the verbs that talk to a running server share: where its control socket is."""
+"""Code shared by the verbs that talk to a running server through its control socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ASKED = "kmstwist.asked"
 
 
 def server_options(command: CommandT) -> CommandT:
-    """Add the options by which the running server is named."""
+    """Add the options that identify the running server."""
     port = click.option(
         "--port", type=click.IntRange(0, 65535), help=f"The port the server was given.  {AS_CONFIGURED}"
     )
@@ -31,7 +31,7 @@ def server_options(command: CommandT) -> CommandT:
 
 
 def _understanding(command: CommandT) -> CommandT:
-    """Have a command say so where its server's answer is not what it should be: another version's, or an impostor's."""
+    """Make a command report a malformed answer, which comes from another version or an impostor."""
 
     @wraps(command)
     def understanding(*args: Any, **kwargs: Any) -> Any:
@@ -50,7 +50,7 @@ def _understanding(command: CommandT) -> CommandT:
 
 
 def _shown(answer: Any) -> Any:
-    """An answer whose texts a terminal can show: who answers may be anybody who has the service's user."""
+    """An answer with its texts made harmless for a terminal: anybody with the service's user may answer."""
     if isinstance(answer, str):
         return visible_lines(answer)
     if isinstance(answer, list):
@@ -61,7 +61,7 @@ def _shown(answer: Any) -> Any:
 
 
 def ask_server(port: int | None, run_dir: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Send a command to the server and give its answer; what it says against it is an error for the user."""
+    """Send a command to the server and return its answer; a refusal becomes an error for the user."""
     from kmstwist.process.control_client import CommandError, NobodyThere, ask, socket_path
     from kmstwist.system.rights import rights_in
 
@@ -86,6 +86,6 @@ def ask_server(port: int | None, run_dir: Path | None, request: Mapping[str, Any
 
 
 def warn_if_not_kept(answer: Mapping[str, Any]) -> None:
-    """Tell, of a switch that is done, that it will not outlive a restart of the server."""
+    """Warn that a switch will not survive a restart of the server."""
     if answer["not_kept"]:
         click.echo(f"This will not hold after a restart: {answer['not_kept']}.", err=True)

@@ -29,7 +29,7 @@ def status(as_json: bool, port: int | None, run_dir: Path | None) -> None:
         return
     paused = ", paused: clients are told to come back later" if answer["paused"] else ""
     if answer["leaving"]:
-        paused = ", about to be paused or stopped: /readyz says 503, and clients are answered for some seconds yet"
+        paused = ", about to be paused or stopped: /readyz says 503, and clients are still answered for a few seconds"
     click.echo(f"A {answer['mode']}{paused}.")
     if "health" in answer:
         click.echo(f"Health: {answer['health']}")

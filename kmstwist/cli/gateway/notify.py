@@ -15,7 +15,7 @@ from kmstwist.cli.where import config_option, told, whereabouts
 
 @click.group(cls=LazyGroup)
 def notify() -> None:
-    """Who is told when something is wrong ([notify]).
+    """Notifications when something is wrong ([notify]).
 
     The targets are in [notify] of the configuration.
     """
@@ -27,7 +27,7 @@ def notify() -> None:
 def test(as_json: bool, file: Path | None) -> None:
     """Send a test message to every target, and report the result of each.
 
-    The status is 1 where a target could not be reached.
+    The status is 1 if a target could not be reached.
     """
     from kmstwist.notify.letters import about_test
     from kmstwist.notify.targets import NotSent, TargetError, make_targets

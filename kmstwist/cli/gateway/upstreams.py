@@ -30,7 +30,7 @@ def upstreams() -> None:
 def list_(as_json: bool, port: int | None, run_dir: Path | None) -> None:
     """Show every upstream with its state and its calls.
 
-    That is its connections, and what became of its calls.
+    The table also has its connections and the outcomes of its calls.
     """
     found = ask_server(port, run_dir, {"command": "upstreams"})["upstreams"]
     if as_json:
@@ -72,9 +72,9 @@ _NUMBERS = ("priority", "weight", "idle", "busy", "waiting", "answered", "refuse
 
 
 def show_table(found: list[dict[str, Any]], console: Console) -> None:
-    """Print the table; where the terminal is too narrow for the details, they stand below it. Nothing is cut.
+    """Print the table; if the terminal is too narrow for the details, they follow below it. Nothing is cut.
 
-    What is not a terminal has no width: each upstream is a line.
+    Without a terminal there is no width to respect: each upstream is one line.
     """
     table = _table(found, details=True)
     fits = not console.is_terminal or _width(table, console) <= console.width
@@ -89,7 +89,7 @@ def show_table(found: list[dict[str, Any]], console: Console) -> None:
 
 
 def _width(table: Table, console: Console) -> int:
-    """The columns that the table wants, however many the console has."""
+    """The width that the table needs, independent of the console."""
     return Measurement.get(console, console.options.update(width=10_000), table).maximum
 
 

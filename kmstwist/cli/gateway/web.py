@@ -55,7 +55,7 @@ def password(name: str, file: Path, password: str | None) -> None:
 
 
 def _asked_for() -> str:
-    """The password, typed twice at a terminal; without one it is the line that comes in."""
+    """The password: typed twice at a terminal, or else a line from standard input."""
     if not sys.stdin.isatty():
         if piped := sys.stdin.readline().rstrip("\r\n"):
             return piped

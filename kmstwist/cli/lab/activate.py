@@ -150,16 +150,16 @@ def activate(
 
 
 def _sources(network: IPv4Network | IPv6Network | None, count: int) -> list[str | None]:
-    """The address that each of so many clients asks from; None leaves it to the system."""
+    """The address that each client asks from; None leaves the choice to the system."""
     if network is None:
         return [None] * count
-    # Neither the network's own address nor the last one, which is the broadcast address of IPv4.
+    # Without the network's own address and the last one, which is the broadcast address in IPv4.
     first, usable = (1, network.num_addresses - 2) if network.num_addresses > 2 else (0, network.num_addresses)
     return [str(network[first + number % usable]) for number in range(count)]
 
 
 def _where(ctx: click.Context, host: str | None, port: int | None) -> HostPort:
-    """Whom to ask: the host's own port counts, and it is a usage error if --port was given and is another."""
+    """The host to ask, with its own port if it has one; a different --port is a usage error."""
     if host is None:
         return HostPort("127.0.0.1", default_port(port))
     try:
@@ -203,7 +203,7 @@ def _state(result: WireOutcome | UpstreamError) -> tuple[str, str]:
 
 
 def _facts(entry: Asked) -> dict[str, object]:
-    """What came of one client's attempt; what it did not learn is null."""
+    """The outcome of one client's attempt; values that it did not get are null."""
     result, client = entry.result, entry.client
     text, _ = _state(result)
     answered = isinstance(result, WireOutcome)
@@ -255,7 +255,7 @@ def _print_table(asked: list[Asked]) -> None:
 
 
 def _print_whole(client: LabClient, result: WireOutcome) -> None:
-    """All that one client learnt."""
+    """Everything that one client got."""
     outcome = result.outcome
     text, colour = _state(result)
     console = Console(highlight=False)

@@ -1,4 +1,4 @@
-"""What the lab's commands share: the state folder, the lab's key, the machines, and how failures are told."""
+"""Code that the lab's commands share: the state folder, the lab's key, the machines, and messages for failures."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def lab_key_option(command: CommandT) -> CommandT:
 
 
 def state_folder(given: Path | None) -> Path:
-    """The state folder given, else the one that is configured; the command acts as its owner from now on."""
+    """The state folder: the one given, or the configured one. The command acts as its owner from now on."""
     return where.keep_rights_in(given or where.state_dir(None))
 
 
@@ -68,7 +68,7 @@ def load_key(lab_key: Path | None, folder: Path) -> LabKey:
 
 
 def load_lab_key(lab_key: Path | None, folder: Path) -> LabKey:
-    """The lab's key: the one that was named, else the one in the state folder. Raises `LabKeyError`."""
+    """The lab's key: the one given, or the one in the state folder. Raises `LabKeyError`."""
     if lab_key is None:
         return LabKey.load(folder / KEY_FILE_NAME)
     with rights_for_named(lab_key):
@@ -76,12 +76,12 @@ def load_lab_key(lab_key: Path | None, folder: Path) -> LabKey:
 
 
 def key_if_any(lab_key: Path | None, folder: Path) -> LabKey | None:
-    """The lab's key, where there is one."""
+    """The lab's key, or None."""
     return load_key(lab_key, folder) if lab_key is not None or (folder / KEY_FILE_NAME).exists() else None
 
 
 def checked_machine_name(name: str) -> str:
-    """A name that a machine may have; `Refused` for others."""
+    """A valid machine name; raises `Refused` for others."""
     if not _MACHINE_NAME.fullmatch(name) or len(name) > MAX_MACHINE_NAME:
         raise Refused(
             f'"{name}" is not a machine name: letters, digits, hyphens and underscores, at most '
@@ -92,7 +92,7 @@ def checked_machine_name(name: str) -> str:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Tell the lab's own errors in a sentence."""
+    """Turn the lab's own errors into messages of the command."""
     try:
         yield
     except LabKeyError as error:
@@ -103,7 +103,7 @@ def told() -> Iterator[None]:
 
 @contextmanager
 def held_machines(folder: Path, *names: str) -> Iterator[MachineStore]:
-    """The machines of a state folder, and these of them for nobody else until the command has ended."""
+    """The machines of a state folder, with these of them locked until the command has ended."""
 
     def waiting() -> None:
         click.echo("Another command is using this machine; waiting until it has ended.", err=True)
@@ -114,7 +114,7 @@ def held_machines(folder: Path, *names: str) -> Iterator[MachineStore]:
 
 @contextmanager
 def machine_store(folder: Path) -> Iterator[MachineStore]:
-    """The machines of a state folder, for the time of a command."""
+    """The machines of a state folder, open during a command."""
     from kmstwist.lab.machines.store import MACHINES_FILE_NAME, MachineStore
 
     with told():

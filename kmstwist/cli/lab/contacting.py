@@ -1,4 +1,4 @@
-"""Having a lab machine ask a host, over real connections: apart from what most of the lab's commands do."""
+"""Letting a lab machine ask a host over real connections; separate, since most of the lab's commands need none."""
 
 from __future__ import annotations
 

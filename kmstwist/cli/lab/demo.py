@@ -1,4 +1,4 @@
-"""`kmstwist demo`: everything at once and for a while, to look at."""
+"""`kmstwist demo`: a temporary demonstration of everything."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def demo(machines: int, web_port: int | None) -> None:
         async def main(reactor: Reactor) -> None:
             from twisted.internet.defer import Deferred
 
-            # A terminal that is closed ends it as Ctrl-C does.
+            # Closing the terminal has the same effect as Ctrl-C.
             signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reactor.stop))
             reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(demonstration.stop()))
             await demonstration.start(reactor)
@@ -74,7 +74,7 @@ def demo(machines: int, web_port: int | None) -> None:
             await Deferred()
 
         try:
-            # The reactor is stopped by a signal: nothing comes of `main`.
+            # A signal stops the reactor: `main` has no result.
             with suppress(KeyboardInterrupt):
                 run_reactor(main)
         except ProcessFailed as failed:
@@ -110,7 +110,7 @@ def _free(wanted: int | None) -> int:
 
 @contextmanager
 def _ended_in_order() -> Iterator[None]:
-    """Whatever ends the command, its folder is removed."""
+    """A temporary folder that is removed however the command ends."""
 
     def end(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)

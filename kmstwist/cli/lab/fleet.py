@@ -30,7 +30,7 @@ _WIRE_MACHINES = 1000
 
 
 def _writable(_ctx: click.Context, _param: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse a file that could not be written before a run of minutes, not after it."""
+    """Refuse a file that cannot be written before the run, which takes minutes, and not after it."""
     if path is not None and not path.parent.is_dir():
         raise click.ClickException(f"{path} cannot be written (there is no folder {path.parent}): name another file")
     if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):

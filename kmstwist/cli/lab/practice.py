@@ -180,13 +180,13 @@ def hostkey(state_dir: Path | None, lab_key: Path | None) -> None:
 def activate_machines(
     names: Sequence[str], state_dir: Path | None, lab_key: Path | None, timeout: float, *, as_json: bool
 ) -> int:
-    """Have every product of these machines activate, one after the other; the exit status."""
+    """Activate every product of these machines, one after the other. Returns the exit status."""
     from kmstwist.cli.common import run_reactor
     from kmstwist.cli.lab.contacting import asking_on
     from kmstwist.lab.machines.activation import activate
 
     folder = state_folder(state_dir)
-    # Whether the machines are there comes first: they are what was typed.
+    # Check first whether the machines exist: their names were typed.
     with machine_store(folder) as store:
         for name in names:
             store.get(name)

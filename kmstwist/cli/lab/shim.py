@@ -1,4 +1,4 @@
-"""`kmstwist lab shim`: programs of Windows' names that act on a lab machine, for scripts and playbooks to be tried on.
+"""`kmstwist lab shim`: programs with Windows' names that act on a lab machine, for trying out scripts and playbooks.
 
 The folder holds `cscript`, `slmgr`, `powershell` and the like, each a few lines of shell that call this program again
 (`lab shimmed`). Put it before the PATH, and a script that calls them acts on the lab machine.
@@ -66,7 +66,7 @@ _RAW = {"ignore_unknown_options": True, "help_option_names": []}
 @click.command()
 @click.argument("folder", type=AnyPath(file_okay=False))
 @click.option("--machine", required=True, help="The lab machine that the programs act on.")
-@click.option("--quiet", is_flag=True, help="Have them print nothing of the lab's own on standard error.")
+@click.option("--quiet", is_flag=True, help="Do not let them print the lab's own notes on standard error.")
 @timeout_option
 @state_dir_option
 @lab_key_option
@@ -99,7 +99,7 @@ def shim(folder: Path, machine: str, quiet: bool, timeout: float, state_dir: Pat
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a program; `ClickException` where something else has its name. Nothing is followed."""
+    """Write a program; raises `ClickException` if another file has its name. Links are not followed."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o755)
     except FileExistsError:
@@ -152,9 +152,9 @@ def _print(lines: Sequence[str]) -> None:
 
 
 class Desk:
-    """A Windows of which there is what scripts ask: its scripts, its WMI and its registry, for one lab machine.
+    """The part of Windows that scripts query: its scripts, its WMI and its registry, for one lab machine.
 
-    `several` says that more than one program may be run: each then gets a process of its own, for a reactor runs once.
+    `several` says that more than one program may be run: each then gets its own process, since a reactor runs once.
     """
 
     def __init__(self, bench: tools.Bench, machine: str, *, quiet: bool, several: bool) -> None:
@@ -164,7 +164,7 @@ class Desk:
         self._several = several
 
     def program(self, name: str, arguments: Sequence[str]) -> tuple[list[str], int] | None:
-        """Run a program; its lines and what it ends with, or None for one that is not there."""
+        """Run a program. Returns its lines and exit status; None if there is no such program."""
         base = re.split(r"[\\/]", name)[-1].lower().removesuffix(".exe")
         if base in ("cscript", "wscript"):
             return self._cscript(arguments)
@@ -176,7 +176,7 @@ class Desk:
 
     @property
     def name(self) -> str:
-        """The machine's name as Windows writes it."""
+        """The machine's name in Windows' spelling."""
         return self._machine.upper()
 
     def _cscript(self, arguments: Sequence[str]) -> tuple[list[str], int]:

@@ -1,1 +1,1 @@
-"""A demonstration: a lab, a gateway before it, its site, and a year of records made by the fleet with its real code."""
+"""A demonstration: a lab, a gateway in front of it, its site, and a year of records made by the fleet's real code."""

@@ -1,8 +1,8 @@
-"""The demonstration while it runs: the year's KMS hosts, a gateway before them, its site, and some calls.
+"""The running demonstration: the year's KMS hosts, a gateway in front of them, its site, and some calls.
 
 Everything is in one folder and on loopback. The gateway begins with the year's records. Machines of that year then go
-on renewing, one every few seconds, so that the open page is seen to change. They come from an address of their own
-with a PROXY protocol header before each connection, as from a load balancer: so each keeps its address.
+on renewing, one every few seconds, so that the open page changes. Their connections come from one loopback address with
+a PROXY protocol header, as from a load balancer, so that each machine keeps its address.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from kmstwist.transport.errors import UpstreamError
 NOTICE = "A demonstration: machines and KMS hosts are made up, and nothing here grants a licence."
 #: Seconds between two calls.
 PACE = 3.0
-#: Where the machines' calls come from. Whoever else calls the gateway needs no header.
+#: The address that the machines' calls come from. Other callers of the gateway need no header.
 _FROM = "127.0.0.2"
 _TIMEOUT = 10.0
-#: Machines that ask each host before it is shown: as many as it counts at most for Windows clients.
+#: How many machines ask each host before the site is shown: as many as it counts at most for Windows clients.
 _COUNTED = 50
 _AT_ONCE = 8
 _log = Logger(namespace="kmstwist.lab.demo")
@@ -113,7 +113,7 @@ class Demonstration:
         """Stop everything; nothing runs after that."""
         if self._calling is not None and self._calling.running:
             self._calling.stop()
-        # The gateway first: it would complain of hosts that are gone.
+        # The gateway first: otherwise it would report its hosts as down.
         for process in reversed(self._processes):
             await process.stop()
 
@@ -130,7 +130,7 @@ class Demonstration:
         )
 
     async def _count(self, hosts: dict[str, ServerProcess]) -> None:
-        """Have machines ask the hosts, for a host that has just begun counts nobody and would satisfy nobody."""
+        """Let machines ask the hosts, since a new host has a count of 0 and would activate no client."""
         turns = DeferredSemaphore(_AT_ONCE)
         asking = []
         for number, host in enumerate(hosts.values()):
@@ -161,7 +161,7 @@ class Demonstration:
             message = member.lab.seal_request(self._cipher, now())
             answer = await contact(HostPort("127.0.0.1", port), message)
         except UpstreamError as error:
-            # Whoever looks may have ended a server, to see what the site says then.
+            # The user may have stopped a server, to see what the site shows then.
             _log.debug("{machine} was not answered: {error}", machine=member.lab.machine_name, error=error)
             return
         member.lab.process_message(self._cipher, answer.hresult, answer.message, now())

@@ -1,7 +1,7 @@
 """A fleet's year as a gateway's audit would have recorded it.
 
-Machines, hosts, outages and answers are the fleet's own; only what a simulation in virtual time has none of is added:
-addresses (a network of 200 machines each) and how long an answer took. Every machine's name says that it is the lab's.
+Machines, hosts, outages and answers come from the fleet; only things that a simulation in virtual time lacks are added:
+addresses (in networks of 200 machines) and how long an answer took. Every machine's name says that it is the lab's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kmstwist.lab.fleet.world import repeatable
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
 
-#: The group whose requests the gateway cannot read, as it is with real clients.
+#: The group whose requests the gateway cannot read, as with real clients.
 OPAQUE = "lab-dmz"
 #: Records that are given on together.
 BATCH = 40_000
@@ -41,9 +41,9 @@ def year(ends: datetime) -> Scenario:
 
 
 class History:
-    """Runs the scenario and gives its records on, a batch at a time, in the order of time.
+    """Runs the scenario and passes its records on, in batches, in the order of time.
 
-    `entropy` gives random bytes for the records' ids.
+    `entropy` returns random bytes for the records' ids.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class History:
             self._licensed.discard(key)
         if outcome.hresult == _NO_HOST:
             if member.site.link_down.holds(now) or self._away.holds(now):
-                # It never came as far as the gateway.
+                # The attempt did not reach the gateway.
                 return
             self._batch.append(self._record(member, now, was_licensed, reason=Reason.UPSTREAM_REFUSED))
         else:
@@ -111,7 +111,7 @@ class History:
     ) -> Record:
         lab = member.lab
         at = int(now * 1000)
-        # A count that is too low stands in a good answer: the client's own conclusion is not a status of the host's.
+        # A count that is too low comes in a good answer: the client's conclusion is not a status of the host.
         status = None if outcome is None else 0 if outcome.count is not None else outcome.hresult
         facts = self._facts.get(id(lab))
         if facts is None:
