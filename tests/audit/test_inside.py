@@ -74,6 +74,16 @@ def test_a_page_that_somebody_wrote_over_is_found_and_the_policy_holds_until_it_
     assert not (tmp_path / "audit.sqlite-wal.lost").exists()
 
 
+def test_a_page_that_was_written_over_is_found_while_records_come(storage: Storage, tmp_path: Path) -> None:
+    path = tmp_path / "audit.sqlite"
+    write(path, page_of_records(path), bytes(4096))
+    storage.insert([opaque(START + 2 * DAY)])
+    storage.keep()
+    wait_for_examination(storage)
+    with pytest.raises(StoreUnavailable, match="is damaged"):
+        storage.keep()
+
+
 def test_a_log_that_was_written_over_is_not_taken_into_the_store(storage: Storage, tmp_path: Path) -> None:
     log = tmp_path / "audit.sqlite-wal"
     for frame in range((log.stat().st_size - 32) // 4120):

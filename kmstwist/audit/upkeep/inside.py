@@ -76,6 +76,11 @@ class _Index:
         return cls(65536 if page_size == 1 else page_size, number(16), data[32:40], number(96), number(128))
 
     @property
+    def emptied(self) -> tuple[bytes, int] | None:
+        """How far the log was emptied into the store; None while it is being emptied."""
+        return None if self.begun > self.taken else (self.salts, self.taken)
+
+    @property
     def length(self) -> int:
         """How many bytes the log has at least; 0 where nothing needs it any more."""
         return 0 if self.taken >= self.frames else _LOG_HEADER + self.frames * (_FRAME_HEADER + self.page_size)
@@ -112,10 +117,10 @@ class Inside:
         changed = self._times()
         short = before is not None and _size(self._log) < before.length
         index = self._read_index()
-        if index is not None and index == before:
-            if short:
+        if before is not None and index is not None:
+            if short and index == before:
                 return "lost its log: that was truncated"
-            self._compare(changed, index)
+            self._compare(changed, before, index)
         self._changed_since |= changed[0] != self._changed[0]
         self._changed, self._index = changed, index
         return self._examined()
@@ -134,15 +139,18 @@ class Inside:
             os.close(each)
         self._descriptors.clear()
 
-    def _compare(self, changed: tuple[int, int], index: _Index) -> None:
+    def _compare(self, changed: tuple[int, int], before: _Index, index: _Index) -> None:
         if self._doubtful == index:
             self._suspected = self._log_in_doubt = True
         self._doubtful = None
-        if index == self._index:
-            # While pages are taken out of the log, the file changes.
-            self._suspected |= changed[0] != self._changed[0] and index.begun <= index.taken
-            if changed[1] != self._changed[1]:
-                self._doubtful = index
+        last = self._index
+        if last is None:
+            return
+        if changed[0] != self._changed[0] and last.emptied == before.emptied == index.emptied is not None:
+            # Records may have been committed, but SQLite wrote nothing into the store's file.
+            self._suspected = True
+        if changed[1] != self._changed[1] and last == before == index:
+            self._doubtful = index
 
     def _examined(self) -> str | None:
         now = self._seconds()
