@@ -8,8 +8,11 @@ from types import TracebackType
 
 from kmstwist.problem import ProblemError
 
-#: New objects after which the garbage collector looks for cycles among them; and how often among older ones, too.
-_THRESHOLDS = (50_000, 20, 20)
+#: New objects after which the garbage collector looks for cycles among them: while a program loads, which makes some
+#: 100,000 that stay, and later.
+_LOADING, _LATER = 200_000, 50_000
+#: How often it looks among older ones, too.
+_OLDER = 20, 20
 
 
 class StartupError(ProblemError):
@@ -20,14 +23,9 @@ def collect_rarely() -> None:
     """Have the garbage collector look for cycles rarely.
 
     After every 700 new objects, as Python has it, a tenth of a start goes into looking at modules, which stay. Cycles
-    are rare in what follows (a failure with its traceback), and 50,000 objects are some 10 MB.
+    are rare in what follows (a failure with its traceback), and 200,000 objects are some 40 MB.
     """
-    gc.set_threshold(*_THRESHOLDS)
-
-
-def load_undisturbed() -> None:
-    """Have the garbage collector look for nothing until `put_aside`: what a server loads stays."""
-    gc.disable()
+    gc.set_threshold(_LOADING, *_OLDER)
 
 
 def put_aside() -> None:
@@ -37,8 +35,7 @@ def put_aside() -> None:
     up to 80 ms, in which no client is answered. Beside them some 2,000 stay that could be freed, after as long a look.
     """
     gc.freeze()
-    collect_rarely()
-    gc.enable()
+    gc.set_threshold(_LATER, *_OLDER)
 
 
 def speak_plainly() -> None:
