@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import socket
 import sqlite3
 import tempfile
@@ -15,6 +17,8 @@ from trials.floods import BIND, CALL
 from trials.judging import Judgement
 
 _CLIENTS = 6
+#: Seconds that a server lives: before it has a process aside that commits for it, and while it has one.
+_ALONE, _ASIDE = (0.3, 1.5), (3.0, 6.0)
 
 
 class Crowd:
@@ -58,9 +62,15 @@ def recorded(store: Path) -> int:
         return count
 
 
+def aside_of(server: int) -> list[int]:
+    """The processes aside that commit records for a server."""
+    tasks = Path(f"/proc/{server}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
 def run(seconds: float) -> list[Judgement]:
-    """As many kills as fit."""
-    kills, answered, port = 0, 0, None
+    """As many kills as fit: of the server, and of the process aside before in some."""
+    kills, asides, answered, port = 0, 0, 0, None
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="kmstwist-trial-") as folder:
         state = Path(folder) / "state"
@@ -69,12 +79,18 @@ def run(seconds: float) -> list[Judgement]:
                 port = server.port
                 crowd = Crowd(port)
                 # When it is killed must not be where it always is in its work.
-                time.sleep(random.uniform(0.3, 1.5))  # noqa: S311
+                time.sleep(random.uniform(*(_ASIDE if kills % 3 == 0 else _ALONE)))  # noqa: S311
+                aside = aside_of(server.process.pid)
+                asides += bool(aside)
+                if kills % 2:
+                    for each in aside:
+                        os.kill(each, signal.SIGKILL)
+                    time.sleep(random.uniform(0, 0.2))  # noqa: S311
                 server.kill()
                 answered += crowd.end()
                 kills += 1
         with Server(state, port=port) as server:
             server.stop()
         found = recorded(state / "lab-audit.sqlite")
-    text = f"{kills} kills, {answered} calls answered, {found} recorded"
+    text = f"{kills} kills, {asides} of them with a process aside, {answered} calls answered, {found} recorded"
     return [Judgement("an answered call is in the audit, whenever the server is killed", found >= answered > 0, text)]
