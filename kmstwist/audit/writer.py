@@ -145,8 +145,11 @@ class AuditWriter:
             return succeed(None)
         committed: Deferred[None] = Deferred()
         pending.append((record, committed))
-        if len(pending) == 1 or len(pending) >= self._batch:
+        if len(pending) >= self._batch:
             self._wake()
+        elif len(pending) == 1 and self._pause is not None:
+            # With it is stored what comes in the same turn of the loop.
+            self._clock.callLater(0, self._wake)
         return committed
 
     def _turn_away(self, why: str) -> Deferred[None]:
@@ -162,15 +165,13 @@ class AuditWriter:
 
     async def _run(self) -> None:
         while True:
-            if not self._pending and not self._stopping:
-                await self._wait(None)
-            if len(self._pending) < self._batch and not self._stopping:
-                # What comes in this turn of the loop, or in a moment more where that is much.
-                await self._wait(self._gather if self._last_batch >= BUSY else 0.0)
             if not self._pending:
                 if self._stopping:
                     return
+                await self._wait(None)
                 continue
+            if self._gather and self._last_batch >= BUSY and len(self._pending) < self._batch and not self._stopping:
+                await self._wait(self._gather)
             batch = [self._pending.popleft() for _ in range(min(len(self._pending), self._batch))]
             self._in_flight = self._last_batch = len(batch)
             await self._store(batch)
