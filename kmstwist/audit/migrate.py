@@ -22,11 +22,11 @@ from kmstwist.audit.storefile import MAGIC
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-#: The revision this version of kmstwist works with, the last one in `migrations`. Written down, so that a start with a
-#: store that is new or up to date, as nearly every start is, need not load Alembic, which takes a fifth of a second.
+#: The revision this version of kmstwist works with, the last one in `migrations`. It is written here so that a start
+#: with a store that is new or up to date, which is nearly every start, need not load Alembic (a fifth of a second).
 HEAD = "0004"
 
-#: What to do about a file that is no store any more.
+#: What to do about a file that is not a store any more.
 _SPOILT = "move it away, and a new one is made, or put a backup in its place"
 
 # Any number that no other program on the same database uses: "kmstwist" in ASCII, as a signed 64-bit integer.
@@ -60,7 +60,7 @@ def check(engine: Engine) -> None:
 
 
 def current_revision(connection: Connection) -> str | None:
-    """The revision the store's tables are at; None for a store without any."""
+    """The revision of the store's tables; None for a store without tables."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -68,7 +68,7 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def revision_fault(connection: Connection) -> str | None:
-    """Why the store's tables are not those this version of kmstwist works with, and the cure; None if they are."""
+    """Why this version of kmstwist cannot work with the store's tables, and the cure; None if it can."""
     current = current_revision(connection)
     if current == HEAD:
         return None
@@ -96,7 +96,7 @@ def _is_known(revision: str) -> bool:
 
 
 def _unfinished(connection: Connection, revision: str | None) -> str | None:
-    """What is wrong with tables that no released version made; None for all others."""
+    """What is wrong with tables that an unreleased version made; None for all others."""
     cure = "a version under development made it; move it away, and a new one is made, or restore a backup"
     found = _columns(connection)
     if revision is None:
@@ -154,7 +154,7 @@ def _upgrade(connection: Connection) -> None:
 
 @contextmanager
 def _checked(engine: Engine) -> Iterator[Connection]:
-    """A connection to a store that this version can upgrade, locked. Raises StoreError for any other."""
+    """A locked connection to a store that this version can upgrade. Raises StoreError for any other store."""
     name = sqlite_path(engine) if is_sqlite(engine) else engine.url.render_as_string()
     try:
         with _locked(engine) as connection:
@@ -176,8 +176,8 @@ def _checked(engine: Engine) -> Iterator[Connection]:
 
 
 def _was_one(engine: Engine, error: DBAPIError | OSError) -> bool:
-    """Whether a server has had this store before: what keeps it out now (a folder or a file system that can only be
-    read, a folder in the file's place) is no mistake of the configuration."""
+    """Whether a server has used this store before: then the obstacle (a read-only folder or file system, a folder in
+    the file's place) is not a mistake in the configuration."""
     if not is_sqlite(engine):
         return False
     out = isinstance(error, OSError) or trouble_of(error) in (Trouble.READONLY, Trouble.CANNOT_OPEN)
@@ -188,7 +188,7 @@ def _was_one(engine: Engine, error: DBAPIError | OSError) -> bool:
 def _locked(engine: Engine) -> Iterator[Connection]:
     if not is_sqlite(engine):
         with engine.connect() as connection:
-            # Held by the session, so it goes with the connection even if this process is killed.
+            # The session holds the lock, so it ends with the connection even if this process is killed.
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
             connection.commit()
             try:
@@ -219,7 +219,7 @@ def _lock_of(path: Path) -> Path:
 
 
 def _is_something_else(path: Path) -> bool:
-    """Whether a file is none of SQLite's. One that a server has locked before was a store, whatever it is now."""
+    """Whether a file is not SQLite's. A file that a server has locked before was a store, whatever it is now."""
     try:
         with path.open("rb") as file:
             start = file.read(len(MAGIC))

@@ -26,7 +26,7 @@ HASH_PREFIX = "h:"
 
 
 class Keep(StrEnum):
-    """What becomes of a field."""
+    """How a field is stored."""
 
     FULL = "full"
     TRUNCATE = "truncate"
@@ -73,12 +73,12 @@ class PrivacyPolicy:
 
 
 class Privacy:
-    """A policy at work. `salt` keys the hashes: `SALT_BYTES` random bytes."""
+    """Applies a policy. `salt` is the key of the hashes: `SALT_BYTES` random bytes."""
 
     def __init__(self, policy: PrivacyPolicy, salt: bytes) -> None:
         self.policy = policy
         self._salt = salt
-        #: Whether all is stored as it is, so that nothing need be applied.
+        #: Whether everything is stored as it is, so that nothing need be applied.
         self.idle = policy == PrivacyPolicy()
 
     def apply(self, record: Record) -> Record:
@@ -91,16 +91,16 @@ class Privacy:
             peer=self.address(record.peer, self.policy.peer),
             machine=self.machine(record.machine),
             cmid=self.cmid(record.cmid),
-            # A detail is a sentence that may name the client; it goes where the client's address may not stay.
+            # A detail is a sentence that may name the client, so it is dropped unless the address is stored in full.
             detail=record.detail if self.policy.client is Keep.FULL and self.policy.machine is Keep.FULL else "",
         )
 
     def client(self, address: str) -> str:
-        """A client's address as it may be stored."""
+        """A client's address in the form to store."""
         return self.address(address, self.policy.client) or ""
 
     def address(self, address: str | None, keep: Keep) -> str | None:
-        """An address as `keep` has it."""
+        """An address, treated as `keep` says."""
         if address is None:
             return None
         match keep:
@@ -114,7 +114,7 @@ class Privacy:
         return None
 
     def machine(self, name: str | None) -> str | None:
-        """A machine's name as it may be stored."""
+        """A machine's name in the form to store."""
         if not name:
             return None
         match self.policy.machine:
@@ -128,7 +128,7 @@ class Privacy:
         return None
 
     def cmid(self, cmid: str | None) -> str | None:
-        """A client machine id as it may be stored."""
+        """A client machine id in the form to store."""
         if cmid is None:
             return None
         match self.policy.cmid:
@@ -160,8 +160,8 @@ class SaltError(ProblemError):
 def load_salt(path: Path) -> bytes:
     """The salt in the file at `path`, made at first use with mode 0600.
 
-    Raises `SaltError` if the file is not `SALT_BYTES` long or others may read it: a new salt would make
-    every hash stored so far a stranger, so a damaged one is never replaced silently.
+    Raises `SaltError` if the file is not `SALT_BYTES` long or others may read it. A damaged salt is never replaced
+    silently: with a new one, no hash stored so far would match any more.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

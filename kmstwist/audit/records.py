@@ -18,7 +18,7 @@ from kmstwist.reasons import Reason
 # A KMS client concludes this by itself when the count in a good answer is below its N-Policy.
 COUNT_INSUFFICIENT = 0xC004F038
 
-# The gateway and the KMS version of a request that only the KMS host's event tells of: it names none.
+# The gateway and the KMS version in the record of a request that only an event reports: an event names neither.
 NO_GATEWAY = ""
 FROM_EVENT = 0
 
@@ -32,7 +32,7 @@ class AuditUnavailable(Exception):
     """The record could not be stored and the policy is to refuse: the call must not be answered."""
 
 
-# Not frozen, which nobody makes use of: making a record would take twice as long (5.2 µs, 2.4 so).
+# Not frozen: nobody changes a record, and making a frozen one takes twice as long (5.2 µs instead of 2.4).
 @dataclass(slots=True)
 class Phases:
     """How long each part of a call took, in milliseconds; None for a part that was not reached.
@@ -47,7 +47,7 @@ class Phases:
 
 @dataclass(slots=True)
 class Record:
-    """What happened to one call, or to one peer that was refused before it made any.
+    """What happened to one call, or to one peer that was refused before it made a call.
 
     `at` is in milliseconds since 1970 (UTC). `client` is the address the call came from as admission saw it; `peer`
     the PROXY protocol's proxy, where there was one. `version` is the KMS major version (4, 5 or 6), None when no
@@ -95,12 +95,12 @@ class Record:
 
     @property
     def from_event(self) -> bool:
-        """Only the KMS host's event tells of the call."""
+        """Whether only the KMS host's event reports the call."""
         return self.gateway == NO_GATEWAY
 
     @property
     def answered(self) -> bool:
-        """The KMS host (or the lab) gave a good answer, whatever the client makes of its count."""
+        """Whether the KMS host (or the lab) gave a good answer, even if its count is too low for the client."""
         return self.hresult == 0
 
 
@@ -138,10 +138,7 @@ def first_id_at(at: int) -> bytes:
 
 
 class RecordMaker:
-    """Makes the records of one gateway: knows its name, its clock and its ids.
-
-    `now` gives the time in seconds since 1970.
-    """
+    """Makes the records of one gateway. `now` returns the time in seconds since 1970."""
 
     def __init__(self, gateway: str, now: Callable[[], float], ids: RecordIds) -> None:
         self._gateway = gateway
@@ -149,7 +146,7 @@ class RecordMaker:
         self._ids = ids
 
     def make(self, call: ActivationCall) -> Record:
-        """The record of a call as it stands, or of a peer that was turned away before it made one."""
+        """The record of a call in its present state, or of a peer that was refused before it made one."""
         at = int(self._now() * 1000)
         answer, answered_at, facts = call.answer, call.answered_at, call.facts
         return Record(
@@ -173,7 +170,7 @@ class RecordMaker:
 
 
 def _columns(facts: RequestFacts) -> dict[str, Any]:
-    """What could be read of the request's body, as a record has it."""
+    """The readable facts of the request's body, as a record's fields."""
     return {
         "machine": facts.machine_name or None,
         "cmid": str(facts.cmid),

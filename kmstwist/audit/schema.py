@@ -1,8 +1,8 @@
 """The audit's tables.
 
-`records` holds everything that happened, one row each. Reports do not read it: at ten million rows that would take
-minutes. The tables after it are kept up in the same transaction as each batch of records, and are what reports read:
-`machines` and `machine_cmids` say how things stand, `hourly_activity` and `hourly_failures` what happened when.
+`records` has one row for everything that happened. Reports do not read it: with ten million rows that would take
+minutes. The tables after it are updated in the same transaction as each batch of records, and reports read those:
+`machines` and `machine_cmids` have the present state, `hourly_activity` and `hourly_failures` what happened when.
 
 All times are integers: milliseconds since 1970 (UTC), `hour` whole hours since then. A record's id begins with its
 time, so the unique index on it is the index by time as well. `migrations/` builds these tables; a test holds the two
@@ -32,9 +32,9 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class caseless(FunctionElement[str]):
-    """A name to be found in whatever case, by an index of its own: compare it with the name in lower case.
+    """A name found in any case by its own index: compare it with the name in lower case.
 
-    SQLite's index knows A to Z only: a name with other letters in it has to be looked for by `lower` there.
+    SQLite's index knows only A to Z: a name with other letters must be searched with `lower` there.
     """
 
     inherit_cache = True
@@ -108,9 +108,9 @@ _BY_MACHINE = Index(
 
 
 def complete_for(dialect: str) -> None:
-    """Add what only another database than SQLite is told of the tables.
+    """Add the options of the tables for databases other than SQLite.
 
-    SQLAlchemy loads a dialect that a table has an option for: most gateways would load PostgreSQL's for nothing.
+    SQLAlchemy loads each dialect that a table has an option for: most gateways would load PostgreSQL's for nothing.
     """
     if dialect == "postgresql":
         _BY_MACHINE.dialect_kwargs["postgresql_where"] = records.c.machine.is_not(None)

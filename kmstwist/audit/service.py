@@ -63,13 +63,13 @@ from kmstwist.system.threads import MORE_THREADS, Threads
 
 WATCH_EVERY = 1.0
 RETENTION_EVERY = 3600.0
-# Between two steps of retention: leaves the writer's thread to the records most of the time.
+# Seconds between two steps of retention, so that the writer's thread is free for records most of the time.
 RETENTION_BREATH = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """What an administrator chooses about the audit.
+    """The audit's settings.
 
     `store` is the SQLite file; `forward_to` a `postgresql://` URL to feed from it, and `forwards` whether this process
     is the one that does (of several on one store, one is); `salt_file` where the key of hashed fields is kept (beside
@@ -94,7 +94,7 @@ class AuditSettings:
 
 
 def try_settings(settings: AuditSettings) -> None:
-    """Raise `StoreError`, a sentence, where the audit could not start with these; the store itself is not looked at."""
+    """Raise `StoreError` if the audit could not start with these settings; the store itself is not checked."""
     target = _target(settings)
     if target is not None:
         target.dispose()
@@ -102,7 +102,7 @@ def try_settings(settings: AuditSettings) -> None:
 
 
 def _target(settings: AuditSettings) -> Engine | None:
-    """The central store, where there is one to forward to. Raises `StoreError` where it cannot be one."""
+    """The central store to forward to, or None. Raises `StoreError` if it is not a PostgreSQL."""
     if settings.forward_to is None:
         return None
     target = open_engine(settings.forward_to)
@@ -116,7 +116,7 @@ def _salt_file(settings: AuditSettings) -> Path:
 
 
 def _salt(settings: AuditSettings) -> bytes:
-    """The key of hashed fields, made where it is missing; empty where nothing is hashed. Raises `StoreError`."""
+    """The key of hashed fields, made if it is missing; empty if nothing is hashed. Raises `StoreError`."""
     if not settings.privacy.hashes:
         return b""
     try:
@@ -126,7 +126,7 @@ def _salt(settings: AuditSettings) -> bytes:
 
 
 class AuditService(Service):
-    """Owns everything the audit runs on. `reactor` gives the time and threads; `writer` has the numbers for metrics."""
+    """Owns all parts of the audit. `reactor` provides time and threads; `writer` has the numbers for metrics."""
 
     log = Logger()
 
@@ -138,7 +138,7 @@ class AuditService(Service):
         entropy: Callable[[int], bytes] = os.urandom,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`now` is the time in seconds since 1970, as records have it."""
+        """`now` returns the time in seconds since 1970."""
         self.settings = settings
         self._reactor = reactor
         self._clock = cast(IReactorTime, reactor)
@@ -165,13 +165,13 @@ class AuditService(Service):
         self.forwarder: Forwarder | None = None
 
     def record(self, record: Record) -> Deferred[None]:
-        """Store a record, as privacy has it; fires when it is committed (`AuditWriter.record`)."""
+        """Store a record, after applying the privacy policy; fires when it is committed (`AuditWriter.record`)."""
         privacy = self._privacy
         assert privacy is not None, "the audit records only while it runs"
         return self.writer.record(record if privacy.idle else privacy.apply(record))
 
     def remember_strangers(self, domain: str, found: Sequence[Sighting]) -> None:
-        """Store whom the watch found in a domain, for the report. What cannot be stored is logged, and left out."""
+        """Store the strangers found in a domain, for the report. Failures are logged, and the strangers left out."""
         stored = self._access.run(self._remember, domain, found, int(self._now() * 1000))
         stored.addErrback(self._strangers_failed)
 
@@ -238,7 +238,7 @@ class AuditService(Service):
         self._loops = []
         await self.writer.stop(self.settings.drain)
         if self.forwarder is not None:
-            # The writer's thread is free by now, and joining the other must not hold the reactor.
+            # The writer's thread is free by now, and joining the other one must not block the reactor.
             await self._access.run(self.forwarder.stop)
         await self._access.run(self._storage.close)
         self._pool.stop()
@@ -246,7 +246,7 @@ class AuditService(Service):
     # -- the store, in the writer's thread
 
     def _opened(self, engine: Engine) -> None:
-        """What a store that was opened needs: the policy it is kept under, and what has been forwarded of it."""
+        """Set up an opened store: note its policy, and start forwarding."""
         file = _salt_file(self.settings).absolute()
         salt = _salt(self.settings)
         join(engine, salt, f"the store {self.settings.store}", OWN_CURE)

@@ -12,7 +12,7 @@ from kmstwist.audit.engine import writing
 
 
 class Sighting(Protocol):
-    """A KMS host that an SRV record in DNS named."""
+    """A KMS host found in an SRV record."""
 
     @property
     def host(self) -> str:
@@ -38,7 +38,7 @@ class Sighting(Protocol):
 def remember(engine: Engine, gateway: str, domain: str, found: Sequence[Sighting], at: int) -> None:
     """Note that these, and no others, were a domain's strangers at this time (milliseconds since 1970).
 
-    Whoever stood there before and is not among them has gone. One that comes back keeps the time it was first seen.
+    Earlier ones that are not among them are marked as gone. One that comes back keeps the time it was first seen.
     """
     table = schema.strangers
     ours = and_(table.c.gateway == gateway, table.c.domain == domain)

@@ -1,1 +1,1 @@
-"""What products are called: ids and the names that a site, Windows or the lab gives them."""
+"""Products' names: their ids, and the names that a site, Windows or the lab gives them."""

@@ -1,9 +1,9 @@
 """The names of products by their activation ids, as the store has them.
 
-A genuine request tells an activation id and no name. Three name it, the first that does: the site's configuration
-(`[products]`, noted in the store by the server), what was imported from the text of `slmgr` or `ospp`, and, for the
-lab's own ids, the catalogue. All are looked up when a report is asked for, so that a name given today stands on the
-activations of last year too.
+A genuine request has an activation id and no name. The name comes from the first of these that has one: the site's
+configuration (`[products]`, noted in the store by the server), names imported from the text of `slmgr` or `ospp`, and,
+for the lab's own ids, the catalogue. Names are looked up when a report is made, so that a name given today also appears
+with last year's activations.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CONFIGURED, IMPORTED = "products configured", "products imported"
 
 @dataclass(frozen=True)
 class Names:
-    """What products are called. `given` are the site's own names, by activation ids in lower case."""
+    """The names of products. `given` are the site's own names, by activation ids in lower case."""
 
     given: Mapping[str, Named] = field(default_factory=dict)
 
@@ -43,7 +43,7 @@ class Names:
         return cls(found)
 
     def of(self, act_id: str | None) -> str | None:
-        """What the product of this id is called; None if nobody has said."""
+        """The name of the product with this id; None if it has none."""
         if act_id is None:
             return None
         named = self.given.get(act_id) or _lab(act_id)
@@ -62,13 +62,13 @@ class Names:
     def column(
         self, connection: Connection, ids: Column[Any], product: Column[Any], *of: ColumnElement[bool]
     ) -> ColumnElement[Any]:
-        """What products are called, as a column: `ids` has their activation ids, `product` what else is known.
+        """The names of products as a column: `ids` has their activation ids, `product` the recorded names.
 
-        Good for the rows for which `of` is so.
+        It is valid for the rows that satisfy the conditions `of`.
         """
         known = connection.scalars(select(ids).where(ids.is_not(None), *of).distinct())
         called = {each: name for each in known if (name := self.of(each)) is not None}
-        # A name that the site gave stands before the one that the request was recorded under.
+        # A name that the site gave takes precedence over the recorded one.
         return func.coalesce(case(called, value=ids), product) if called else product
 
 
@@ -112,7 +112,7 @@ def _written(names: Iterable[Named]) -> str:
 
 
 def note_configured(engine: Engine, names: Iterable[Named]) -> None:
-    """Note in the store what the configuration calls products."""
+    """Note the configuration's names of products in the store."""
     noted = _written(names)
     with reading(engine) as connection:
         there = read_fact(connection, CONFIGURED)
@@ -122,7 +122,7 @@ def note_configured(engine: Engine, names: Iterable[Named]) -> None:
 
 
 def add_imported(engine: Engine, names: Iterable[Named]) -> tuple[int, int]:
-    """Add names to the imported ones; how many are new, and how many another name than before."""
+    """Add names to the imported ones. Returns how many are new, and how many have changed."""
     with writing(engine) as connection:
         there = {named.act_id: named for named in _read(read_fact(connection, IMPORTED))}
         given = {named.act_id: named for named in names}

@@ -1,8 +1,8 @@
 """Products in the text that `slmgr /dlv all` and `ospp /dstatusall` print, in any language.
 
 Windows' labels are translated and the values are not. A licence's description ends in its channel
-(`..., VOLUME_KMSCLIENT channel`); the name stands in the line before it, and its activation id in the line after it
-(slmgr) or before the name (ospp). The application's id, the CMID and all else stand farther off.
+(`..., VOLUME_KMSCLIENT channel`); the name is in the line before it, and the activation id in the line after it (slmgr)
+or before the name (ospp). The application's id, the CMID and everything else are farther away.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from uuid import UUID
 from kmstwist.audit.products.named import Named
 from kmstwist.kms.catalogue import APP_ID_OF_FAMILY, APPLICATION_NAMES, UnknownProduct, find
 
-#: Bytes of such a text that are read at most; `slmgr /dlv all` prints some 300 KB.
+#: The most bytes of such a text that are read; `slmgr /dlv all` prints about 300 KB.
 MOST = 16 << 20
 
 _CHANNEL = re.compile(r",\s*([A-Z][A-Z0-9_]*)(?:\([^)]*\))?\s+channel$")
@@ -29,12 +29,12 @@ _APPLICATIONS = {str(app) for app in APPLICATION_NAMES}
 
 
 class NoProducts(ValueError):
-    """A text has no products that activate by KMS; the text says what it has, and how to get one that has."""
+    """A text contains no products that activate by KMS; the message says what it contains, and how to get another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """What a text has: the products that activate by KMS, and how many others."""
+    """The contents of a text: the products that activate by KMS, and how many others."""
 
     names: Sequence[Named]
     others: int

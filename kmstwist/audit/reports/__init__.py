@@ -1,4 +1,4 @@
-"""The reports administrators are asked for: queries with typed rows, and their rendering.
+"""The reports that administrators are asked for: queries with typed rows, and their rendering.
 
 Each report is a function of a connection and a `Query`, in the module of its subject; `catalogue.REPORTS` lists them.
 The command line and the status site show the same rows. None reads the raw records (see `kmstwist.audit.schema`).

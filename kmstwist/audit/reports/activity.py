@@ -17,8 +17,8 @@ from kmstwist.audit.reports.model import Bucket, Heading, Kind, Query, Report, R
 class ActivityRow(ReportRow):
     """The calls of one hour, day, upstream or product.
 
-    `answer_ms` is the mean time to an answer, in milliseconds with three places. What only a KMS host's events tell of
-    has no such time, and no bytes.
+    `answer_ms` is the mean time to an answer, in milliseconds with three decimals. Calls that only a KMS host's events
+    report have no such time, and no bytes.
     """
 
     bucket: Annotated[str, Heading("By", Kind.NAME)]
@@ -43,7 +43,7 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
         case Bucket.UPSTREAM:
             bucket = table.c.upstream
         case Bucket.PRODUCT:
-            # What only events tell of is added up by the id.
+            # Calls that only events report are added up by the product's id.
             bucket = Names.stored(connection).column(connection, table.c.product, table.c.product)
     timely = query.by in (Bucket.HOUR, Bucket.DAY)
     conditions = on_hours(table, query)
@@ -62,7 +62,7 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
             func.sum(table.c.answer_calls).label("answer_calls"),
             func.sum(table.c.bytes_in).label("bytes_in"),
             func.sum(table.c.bytes_out).label("bytes_out"),
-            # A KMS host's events tell of no bytes.
+            # A KMS host's events do not contain byte counts.
             func.max(table.c.gateway).label("gateway"),
         )
         .where(*conditions)
@@ -76,7 +76,7 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
             granted=int(row.granted),
             failed=int(row.calls - row.granted),
             share=int(row.granted) / int(row.calls),
-            # The sum's last bits hang on the order in which a database adds: whole microseconds are the same from each.
+            # The last bits of a sum depend on the order in which a database adds; whole microseconds do not.
             answer_ms=round(float(row.answer_ms) / int(row.answer_calls), 3) if row.answer_calls else None,
             bytes_in=int(row.bytes_in) if row.gateway else None,
             bytes_out=int(row.bytes_out) if row.gateway else None,

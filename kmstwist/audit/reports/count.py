@@ -1,13 +1,13 @@
-"""The count a KMS host would have: distinct clients of the last 30 days, and what becomes of it.
+"""The count that a KMS host would have: distinct clients of the last 30 days, with a forecast.
 
-A host keeps one count for each application: Windows clients and servers are counted together, Office apart (Microsoft's
-planning guide, "Activation thresholds"). A client is content with the count it needs: 25 for Windows clients, 5 for
-servers and for Office. A host forgets a client 30 days after its last call, and never knew one whose calls were
-refused here or found no host.
+A host keeps one count for each application: Windows clients and servers are counted together, Office separately
+(Microsoft's planning guide, "Activation thresholds"). A client activates at the count that it needs: 25 for Windows
+clients, 5 for servers and for Office. A host forgets a client 30 days after its last call, and does not know clients
+whose calls were refused here or reached no host.
 
-An imported event tells what a client needs and its product, but not its application: who needs 25 is a Windows client;
-who needs 5 is a server or Office, which its product's name tells. Without a name it stands in a class without an
-application.
+An imported event has what a client needs and its product, but not its application: one that needs 25 is a Windows
+client; one that needs 5 is a server or Office, which its product's name shows. Without a name it is in a class without
+an application.
 
 The forecast assumes no new clients: those that called within two renewal intervals go on renewing, those that did not
 will leave on the day the host forgets them.
@@ -40,17 +40,17 @@ from kmstwist.audit.reports.model import (
 )
 from kmstwist.audit.reports.same_machine import counted_twice, likely_same
 
-# Nothing but a Windows client needs so many.
+# Only a Windows client needs so many.
 WINDOWS_CLIENTS_NEED = 25
 
 
 @dataclass(frozen=True, slots=True)
 class CountRow(ReportRow):
-    """The clients of one application that need a count of `needed`; None for those that did not say.
+    """The clients of one application that need a count of `needed`; None for clients whose need is not known.
 
-    `clients` are those of this class, of whom `quiet` do not renew any more; `count` is the application's, of all its
-    classes, and so are the forecasts. `reached` says whether the count is at least what is needed, None where clients
-    whose application is not known may make the difference; `falls_below` when, by the forecast, it no longer is.
+    `clients` counts those of this class, of which `quiet` no longer renew; `count` and the forecasts are for the whole
+    application, with all its classes. `reached` says whether the count is high enough, None if clients of unknown
+    applications may make the difference; `falls_below` is when, by the forecast, it will be too low.
     """
 
     application: Annotated[str, Heading("App", Kind.NAME)]
@@ -66,7 +66,7 @@ class CountRow(ReportRow):
 
     @property
     def urgency(self) -> Urgency:
-        """Below the threshold, about to be, or well."""
+        """How urgent it is: below the threshold, about to be, or fine."""
         if self.reached is None:
             return Urgency.NONE
         if not self.reached:
@@ -82,7 +82,7 @@ def count(connection: Connection, query: Query) -> Report[CountRow]:
     """Distinct clients (CMIDs, or addresses where none could be read) by application and need, with a forecast."""
     horizon = to_ms(query.now - HOST_REMEMBERS)
     cmids, machines = schema.machine_cmids, schema.machines
-    # A host counts those that it saw: who was refused here, or found no host, is none of them.
+    # A host counts only clients that it saw, not those that were refused here or reached no host.
     read = (
         select(cmids.c.app, cmids.c.cmid, cmids.c.required_count, func.max(cmids.c.last_answered))
         .where(cmids.c.last_answered > horizon, cmids.c.last_answered <= to_ms(query.now))

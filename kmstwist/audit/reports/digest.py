@@ -1,4 +1,4 @@
-"""What a week brought, in one list: who expires, who fell silent, which machines are new, what was refused and why."""
+"""A summary of a week in one list: who expires, who fell silent, which machines are new, what was refused and why."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from kmstwist.audit.reports.machines import EXPIRING_DAYS, SILENT_DAYS, expiring
 from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, moment, to_ms
 from kmstwist.reasons import Reason
 
-#: Days that a digest looks back, where it is not told how many.
+#: How many days a digest looks back by default.
 DIGEST_DAYS = 7
 
 
 class About(StrEnum):
-    """What a row tells."""
+    """The kind of a row."""
 
     #: Its activation ended in these days, or ends within 30 more if it is not renewed. `when` is the end.
     EXPIRES = "expires"
@@ -55,7 +55,7 @@ class DigestRow(ReportRow):
 
 
 def digest(connection: Connection, query: Query) -> Report[DigestRow]:
-    """All of it for the last `query.days` days, the most urgent first."""
+    """The digest of the last `query.days` days, the most urgent first."""
     days = DIGEST_DAYS if query.days is None else query.days
     rows = [
         *_expiring(connection, query, days),
@@ -67,7 +67,7 @@ def digest(connection: Connection, query: Query) -> Report[DigestRow]:
 
 
 def _expiring(connection: Connection, query: Query, days: int) -> Iterator[DigestRow]:
-    # As it would have been told at the beginning of these days: who has expired since is among them.
+    # As of the beginning of these days, so that machines that have expired since are included.
     then = replace(query, now=query.now - timedelta(days=days), days=EXPIRING_DAYS + days)
     for row in expiring(connection, then).rows:
         assert row.expires is not None
@@ -105,7 +105,7 @@ def _refused(connection: Connection, query: Query, days: int) -> Iterator[Digest
     )
     for rows in ordered:
         first = rows[0]
-        # A count that is too low is a good answer, and its status says it all.
+        # An answer with a count that is too low is a good one, and its status says enough.
         status = "" if first.status is None else f"0x{first.status:08X}"
         reason = "" if first.reason == Reason.OK and status else first.reason
         # A client is counted in each of its networks; it is in one.

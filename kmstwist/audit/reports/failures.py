@@ -21,8 +21,8 @@ from kmstwist.reasons import EXPLANATIONS, Reason
 class FailureRow(ReportRow):
     """All failures of one kind in one network.
 
-    `status` is None where the call ended without one. `reason` is "" where the call itself went well, and the host's
-    answer is the failure.
+    `status` is None if the call ended without one. `reason` is "" if the call itself succeeded and the host's answer is
+    the failure.
     """
 
     status: Annotated[int | None, Heading("Status", Kind.CODE)]
@@ -37,13 +37,13 @@ class FailureRow(ReportRow):
 
     @property
     def urgency(self) -> Urgency:
-        """A failure is nothing good."""
+        """Always urgent."""
         return Urgency.SOON
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow(ReportRow):
-    """A client refused by kmstwist itself, for one reason. `machine` is its name, "" where it gave none.
+    """A client refused by kmstwist itself, for one reason. `machine` is its name, "" if it gave none.
 
     Machines that share an address have a row each.
     """
@@ -68,7 +68,7 @@ def failures(connection: Connection, query: Query) -> Report[FailureRow]:
         select(
             *key,
             calls.label("calls"),
-            # What only the host's event tells of has a name and no address.
+            # A call that only the host's event reports has a name and no address.
             func.count(func.coalesce(func.nullif(table.c.client, ""), table.c.machine).distinct()).label("clients"),
             func.min(table.c.first_at).label("first_at"),
             func.max(table.c.last_at).label("last_at"),
@@ -150,7 +150,7 @@ def _conditions(connection: Connection, query: Query) -> list[ColumnElement[bool
 
 
 def _explained(status: int | None, reason: str) -> tuple[str, str]:
-    """The published meaning of the status; where kmstwist itself gave it, or there is none, that of the reason."""
+    """The published meaning of the status; if kmstwist itself gave it, or there is none, the meaning of the reason."""
     published = None if status is None else explain(status)
     if published is None or reason.startswith(REFUSING):
         return _reason_explained(reason)

@@ -1,4 +1,4 @@
-"""From a query's words to conditions on the tables."""
+"""From a query's parameters to conditions on the tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class QueryError(WrongValue):
 
 
 class plain_order(FunctionElement[str]):
-    """A text to sort by, one that both databases sort alike: by its characters' numbers, whatever the locale."""
+    """A text that both databases sort in the same way: by code points, whatever the locale."""
 
     inherit_cache = True
     type = String()
@@ -46,7 +46,7 @@ def _by_number(element: plain_order, compiler: SQLCompiler, **options: Any) -> s
 
 
 class _like(FunctionElement[bool]):
-    """A pattern of A to Z and signs, in whatever case: SQLite's own LIKE does that, in a tenth of `lower`'s time."""
+    """A pattern of A to Z and signs that ignores case: SQLite's own LIKE does that, ten times as fast as `lower`."""
 
     inherit_cache = True
     type = Boolean()
@@ -66,7 +66,7 @@ def _as_postgresql_does(element: _like, compiler: SQLCompiler, **options: Any) -
 def pattern(column: Column[str], text: str, *, as_is: bool = False) -> ColumnElement[bool]:
     """Text in which `*` stands for any text, compared without regard to case.
 
-    With `as_is` the column's own case is known to be that of the text.
+    `as_is` says that the column is already in the text's case.
     """
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
     if as_is:
@@ -93,7 +93,7 @@ def on_machines(connection: Connection, table: Table, query: Query) -> list[Colu
 
 
 def is_product(connection: Connection, table: Table, text: str) -> ColumnElement[bool]:
-    """That a row is about the product of a name, in which `*` stands for any text, or of an activation id."""
+    """The condition that a row is about a product, by its name (`*` stands for any text) or its activation id."""
     ids = [text.lower(), *Names.stored(connection).like(text)]
     return or_(pattern(table.c.product, text), table.c.act_id.in_(ids))
 
@@ -104,13 +104,13 @@ def on_hours(table: Table, query: Query) -> list[ColumnElement[bool]]:
     if query.since is not None:
         found.append(table.c.hour >= to_ms(query.since) // schema.HOUR_MS)
     if query.until is not None:
-        # Up to and without the moment itself: a whole hour's end does not take the next hour in.
+        # The moment itself is excluded, so that a whole hour's end does not include the next hour.
         found.append(table.c.hour <= (to_ms(query.until) - 1) // schema.HOUR_MS)
     return found
 
 
 def within(connection: Connection, table: Table, network: str) -> ColumnElement[bool]:
-    """That a row's network lies in `network`. Raises QueryError if that is none."""
+    """The condition that a row's network is in `network`. Raises QueryError if that is not a network."""
     try:
         wanted = network_of(network)
     except WrongValue as error:
@@ -123,7 +123,7 @@ def _networks(table: Table) -> Select[tuple[str]]:
     """The networks of a table, each once."""
     if table is not schema.machines:
         return select(table.c.network).distinct()
-    # From one to the next by the index: there are far fewer of them than machines.
+    # The index leads from one to the next: there are far fewer networks than machines.
     first = select(func.min(table.c.network).label("network")).cte("networks", recursive=True)
     following = select(func.min(table.c.network)).where(table.c.network > first.c.network).scalar_subquery()
     every = first.union_all(select(following).where(first.c.network.is_not(None)))
@@ -147,7 +147,7 @@ def _stored_network(stored: str) -> Network | None:
 def application_name(app: str, names: Names = LAB_ONLY) -> str:
     """The application of an id as stored: "Windows", "Office"; "" if it is unknown.
 
-    An imported event tells the product's id in its place, which has an application where the product has a name.
+    An imported event has the product's id in its place, which has an application if the product has a name.
     """
     return _APPLICATIONS.get(app, "") or names.application(app)
 

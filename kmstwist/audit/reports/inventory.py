@@ -1,4 +1,4 @@
-"""What runs where, the numbers a licence review asks for: `products` and `networks`."""
+"""Which products run where, the numbers for a licence review: `products` and `networks`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kmstwist.audit.sums.keys import UNKNOWN_NETWORK
 class ProductRow(ReportRow):
     """The machines that run a product; `active` of them called in the last 30 days, `virtual` said they are VMs.
 
-    `networks` are those they are in, None where no address tells.
+    `networks` counts the networks they are in, None if no address is known.
     """
 
     product: Annotated[str, Heading("Product")]
@@ -77,7 +77,7 @@ def networks(connection: Connection, query: Query) -> Report[NetworkRow]:
 
 
 def network_rows(connection: Connection, query: Query, *more: ColumnElement[bool]) -> list[NetworkRow]:
-    """The rows of `networks`, of machines for which `more` is so."""
+    """The rows of `networks`, for machines that satisfy the conditions `more`."""
     table = schema.machines
     names = Names.stored(connection)
     only = [*on_machines(connection, table, query), *more]

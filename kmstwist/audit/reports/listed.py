@@ -1,4 +1,4 @@
-"""What each report is about, in a line: for who lists them, which is done without loading what makes them."""
+"""The subject of each report in a line, so that reports can be listed without loading the code that makes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each machine stands: `clients`, `expiring`, `silent`."""
+"""The state of each machine: `clients`, `expiring`, `silent`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def urgency_of(days_left: int | None) -> Urgency:
         return Urgency.LOST
     if days_left < 30:
         return Urgency.URGENT
-    # A machine that renews every 7 days never comes below 173.
+    # A machine that renews every 7 days never has fewer than 173 days left.
     return Urgency.SOON if days_left < 150 else Urgency.GOOD
 
 
@@ -98,7 +98,7 @@ class SilentRow(ReportRow):
 
 
 M = TypeVar("M", ClientRow, SilentRow)
-#: Rows that are taken out of the store at a time.
+#: How many rows are read from the store at a time.
 _PIECE = 2000
 
 
@@ -113,7 +113,7 @@ def clients_at_length(connection: Connection, query: Query, limit: int | None = 
 
 
 def expiring(connection: Connection, query: Query) -> Report[ClientRow]:
-    """The machines whose activation expires within `query.days` days if nothing changes; the first to expire first."""
+    """The machines whose activation expires within `query.days` days if nothing changes; the earliest first."""
     return _whole(expiring_at_length(connection, query))
 
 

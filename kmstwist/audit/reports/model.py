@@ -1,4 +1,4 @@
-"""What every report is made of: a question, typed rows, and columns that know how to be shown."""
+"""The parts of every report: a question, typed rows, and columns that know how to be shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, get_type_hints
 
-# Commands read what can be asked from here, also those that ask no store.
+# Commands that use no store also import this module.
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -21,15 +21,15 @@ DAY_MS = 86_400_000
 
 
 class Kind(StrEnum):
-    """What a column's values are: says how they are aligned and written."""
+    """The kind of a column's values, which decides how they are aligned and written."""
 
     TEXT = "text"
-    # A name, an address, an id: of no use cut in two.
+    # A name, an address, an id: never broken over lines.
     NAME = "name"
     NUMBER = "number"
     # A moment, a `datetime` in UTC.
     TIME = "time"
-    # The same, of which people need the day only.
+    # The same, if people need only the day.
     DATE = "date"
     # A status code, an integer written in hexadecimal.
     CODE = "code"
@@ -40,7 +40,7 @@ class Kind(StrEnum):
 
 
 class Urgency(StrEnum):
-    """How much a row wants somebody's attention."""
+    """How urgently a row needs attention."""
 
     NONE = "none"
     GOOD = "good"
@@ -73,11 +73,11 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """What all rows share."""
+    """The base of all rows."""
 
     @property
     def urgency(self) -> Urgency:
-        """How much this row wants attention."""
+        """How urgently this row needs attention."""
         return Urgency.NONE
 
 
@@ -88,7 +88,7 @@ R = TypeVar("R", bound=ReportRow, covariant=True)
 class Report(Generic[R]):
     """A report's answer: its rows, in the order to be shown in, and their columns.
 
-    `note` is what a reader must know to read the rows right, a sentence without its full stop; "" if there is nothing.
+    `note` is what a reader must know to understand the rows, a sentence without its full stop; "" if there is nothing.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Report(Generic[R]):
 
     @property
     def columns(self) -> Sequence[ColumnInfo]:
-        """The columns, in order. Worked out anew each time: ask once, not for each row."""
+        """The columns, in order. Computed on each access: ask once, not for each row."""
         return [
             ColumnInfo(name, mark.title, mark.kind, mark.spare)
             for name, hint in get_type_hints(self.row_type, include_extras=True).items()
@@ -109,7 +109,7 @@ class Report(Generic[R]):
 
 
 class Bucket(StrEnum):
-    """What the activity report adds up by."""
+    """The ways in which the activity report adds up."""
 
     HOUR = "hour"
     DAY = "day"
@@ -138,9 +138,9 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class LongReport(Generic[R]):
-    """A report whose rows are read while they are used, never all at once; `head` has none, and all the rest.
+    """A report whose rows are read while they are used, never all at once; `head` is the report without its rows.
 
-    `total` is how many rows there are; `rows` may be fewer where not all were asked for.
+    `total` is how many rows there are; `rows` may have fewer if not all were asked for.
     """
 
     head: Report[R]
@@ -150,9 +150,9 @@ class LongReport(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class ReportDefinition:
-    """A report to be asked for: its name, what it answers, how, and which of a query's fields it heeds.
+    """The definition of a report: its name, its subject, its function, and the query fields that it uses.
 
-    One that has a row for each machine can be asked `at_length`, for as many rows as are wanted (None for all).
+    A report with a row for each machine can be asked `at_length`, for a number of rows (None for all).
     """
 
     name: str

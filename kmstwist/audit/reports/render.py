@@ -1,4 +1,4 @@
-"""Showing a report: as a table for people, as CSV, JSON or Markdown for what comes next."""
+"""Showing a report: as a table for people, as CSV, JSON or Markdown for further use."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _UTC = "times are in UTC"
 _BATCH = 500
 
 # What makes a spreadsheet take a text for a formula, in Latin and in full width (OWASP, "CSV Injection").
-# A spreadsheet of a country that writes 1,5 takes ; for what separates the cells, and most take a tab for it.
+# Where people write 1,5 a spreadsheet separates cells at a semicolon, and most spreadsheets do so at a tab.
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 _FORMULA = re.compile(f"^[;\t\r\n ]*[{_SIGNS}]|^[;\t\r\n]")
 _FORMULA_WITHIN = re.compile(f"([;\t\r\n] *)(?=[{_SIGNS}])")
@@ -47,7 +47,7 @@ _TEXTS = frozenset({Kind.TEXT, Kind.NAME})
 
 
 def as_text(value: Any, kind: Kind) -> str:
-    """A value as people read it: moments in UTC, nothing that a terminal would obey, "" for none."""
+    """A value for people: moments in UTC, control characters made visible, "" for None."""
     if value is None:
         return ""
     match kind:
@@ -70,7 +70,7 @@ def as_text(value: Any, kind: Kind) -> str:
 
 
 def as_data(value: Any, kind: Kind) -> Any:
-    """A value as programs read it: moments in ISO 8601 with their zone, codes in hexadecimal, the rest as it is."""
+    """A value for programs: moments in ISO 8601 with their zone, codes in hexadecimal, the rest unchanged."""
     if value is None:
         return None
     match kind:
@@ -83,7 +83,7 @@ def as_data(value: Any, kind: Kind) -> Any:
 
 
 def worth_showing(report: Report[ReportRow], rows: Sequence[ReportRow]) -> list[ColumnInfo]:
-    """The columns that people need to see: of those that can be spared, the ones that have something in these rows."""
+    """The columns for people: spare columns are left out if they are empty in all these rows."""
     return [
         column
         for column in report.columns
@@ -174,7 +174,7 @@ def _layout(columns: Sequence[ColumnInfo], cells: Sequence[Sequence[str]], width
 
 
 def _need(column: ColumnInfo, texts: Sequence[str]) -> int:
-    """How wide a column must be. Text can be wrapped, down to a width at which it is still read with ease."""
+    """How wide a column must be. Text can be wrapped, down to a width that is still easy to read."""
     longest = max(map(cell_len, texts), default=0)
     if column.kind is not Kind.TEXT:
         return longest
@@ -201,14 +201,14 @@ def _notes(report: Report[ReportRow], rows: int, kept: Sequence[ColumnInfo], lef
 def to_csv(report: Report[ReportRow]) -> str:
     """CSV (RFC 4180) with the columns' names in the first line.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe before it, and so does what would be one where
-    the spreadsheet ends a cell at a semicolon or a tab: machine names are the clients'.
+    A text that a spreadsheet would read as a formula gets an apostrophe in front, also after a semicolon or a tab,
+    where a spreadsheet may begin a new cell: clients choose the names of machines.
     """
     return "".join(csv_pieces(report, report.rows))
 
 
 def csv_pieces(head: Report[ReportRow], rows: Iterable[ReportRow]) -> Iterator[str]:
-    """What `to_csv` gives, piece by piece, for rows that are not all there at once."""
+    """The output of `to_csv`, piece by piece, for rows that are not in memory all at once."""
     columns = head.columns
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\r\n")
@@ -230,9 +230,9 @@ def _batches(rows: Iterable[ReportRow]) -> Iterator[list[ReportRow]]:
 def _data(
     columns: Sequence[ColumnInfo], rows: Sequence[ReportRow], text: Callable[[str], str] = str
 ) -> Iterator[list[Any]]:
-    """The values of each column, as programs read them, and texts as `text` has them.
+    """The values of each column for programs, with texts passed through `text`.
 
-    By columns and not by rows, for of some reports there are 100,000 rows.
+    By columns and not by rows, which is faster: some reports have 100,000 rows.
     """
     for column in columns:
         kind = column.kind
@@ -246,7 +246,7 @@ def _data(
 def to_json(report: Report[ReportRow], *, read: Mapping[str, Any] | None = None) -> str:
     """JSON: the report's name, title and note, its columns, and an object for each row.
 
-    `read` is what there is to say of where the report was read from.
+    `read` describes where the report was read from.
     """
     return "".join(json_pieces(report, report.rows, read=read))
 
@@ -254,7 +254,7 @@ def to_json(report: Report[ReportRow], *, read: Mapping[str, Any] | None = None)
 def json_pieces(
     head: Report[ReportRow], rows: Iterable[ReportRow], *, read: Mapping[str, Any] | None = None
 ) -> Iterator[str]:
-    """What `to_json` gives, piece by piece, for rows that are not all there at once."""
+    """The output of `to_json`, piece by piece, for rows that are not in memory all at once."""
     columns = head.columns
     opening = json.dumps(
         {
@@ -272,7 +272,7 @@ def json_pieces(
     names = [json.dumps(each.name) for each in columns]
     between = "\n"
     for some in _batches(rows):
-        # Laid out by hand: the library's own layout takes several times as long.
+        # Formatted by hand: the library's own indentation takes several times as long.
         values = [[json.dumps(value, ensure_ascii=False) for value in each] for each in _data(columns, some)]
         for row, *texts in zip(some, *values, strict=True):
             lines = [f"      {name}: {text}" for name, text in zip(names, texts, strict=True)]
@@ -288,7 +288,7 @@ def to_markdown(report: Report[ReportRow]) -> str:
 
 
 def markdown_pieces(head: Report[ReportRow], rows: Iterable[ReportRow]) -> Iterator[str]:
-    """What `to_markdown` gives, piece by piece, for rows that are not all there at once."""
+    """The output of `to_markdown`, piece by piece, for rows that are not in memory all at once."""
     columns = head.columns
     yield f"## {head.title}\n\n{_markdown_line([column.title for column in columns])}\n"
     yield f"{_markdown_line(['---:' if column.kind in _RIGHT else '---' for column in columns])}\n"

@@ -1,8 +1,8 @@
-"""Calls that stand under an address, and are probably those of a machine that is known by its name.
+"""Calls recorded under an address that are probably those of a machine known by its name.
 
-A genuine V5 or V6 request has no name that the gateway could read. Once an imported event has named a machine's call,
-its later calls still stand under its address until their own events are imported. Reports do not join the two: the
-address may be another machine's by then. They say that they may be one.
+A genuine V5 or V6 request has no name that the gateway could read. After an imported event has named a machine's call,
+its later calls are still recorded under its address until their own events are imported. Reports do not join the two,
+since the address may belong to another machine by then. They only say that the two may be one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ CURE = "import the KMS host's events to know"
 
 @dataclass(frozen=True, slots=True)
 class SameMachine:
-    """`machine_at` has the machine that an address is probably that of; `seen` when a machine's address called last.
+    """`machine_at` maps an address to its probable machine; `seen` is when a machine's address last called.
 
-    Both are about addresses that called since their machine did, and that only one machine had; times are in
+    Both contain only addresses that have called since their machine did and that only one machine has had; times are in
     milliseconds since 1970.
     """
 
@@ -32,7 +32,7 @@ class SameMachine:
 def likely_same(connection: Connection) -> SameMachine:
     """The addresses that called without a name after a machine known by its name did."""
     table = schema.machines
-    # Met here and not by a join, for which SQLite would first build an index of a hundred thousand addresses.
+    # Matched here and not by a join, for which SQLite would first build an index of a hundred thousand addresses.
     unnamed = select(table.c.machine, table.c.last_seen).where(table.c.named == 0)
     # Row by row: there may be hundreds of thousands.
     last_calls: dict[str, int] = dict(iter(connection.execute(unnamed)))

@@ -1,1 +1,1 @@
-"""Looking after a store: retention, forgetting, backup, verification."""
+"""Maintenance of a store: retention, forgetting, backup, verification."""

@@ -1,4 +1,4 @@
-"""Backing a live SQLite store up."""
+"""Backing up a live SQLite store."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sqlalchemy import Engine
 from kmstwist.audit.engine import StoreError, sqlite_path
 from kmstwist.system.rights import rights_for_named
 
-# Copied between two words on progress.
+# How many pages are copied between two calls of `progress`.
 PAGES = 10_000
 
 
 def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
     """Copy a live SQLite store to the file `target`, consistent as of one moment, without stopping the server.
 
-    `progress` is told the pages still to copy and their total. Raises StoreError, leaving no file behind, if `target`
-    exists or cannot be written.
+    `progress` is called with the pages still to copy and their total. Raises StoreError, leaving no file behind, if
+    `target` exists or cannot be written.
     """
     source_path = sqlite_path(engine)
 
@@ -56,7 +56,7 @@ def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | 
             with rights_for_named(target):
                 copy.execute("PRAGMA journal_mode=DELETE")
     except BaseException as error:
-        # Half a backup is none, whether it failed or was interrupted.
+        # A partial backup is removed, whether the copy failed or was interrupted.
         with rights_for_named(target):
             target.unlink(missing_ok=True)
         if isinstance(error, sqlite3.Error):

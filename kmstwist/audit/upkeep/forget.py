@@ -3,9 +3,9 @@
 A machine is named by its name, its CMID or its address. The hourly totals stay: they are about nobody. How many calls
 of each hour were forgotten is noted, so that `verify` knows why an hour has fewer records than its sum says.
 
-Overwriting deleted rows is not enough: SQLite leaves copies of rows in pages it once divided. So a store that is not
-large is rewritten as a whole; for a large one, which would hold the server's records up for too long, that is left to
-the administrator.
+Overwriting deleted rows is not enough: SQLite leaves copies of rows in pages that it once split. So a store that is not
+large is rewritten as a whole; for a large one, which would block the server's records too long, that is left to the
+administrator.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FORGOTTEN = "forgotten"
 STEP = 1000
 #: Bytes up to which a store is rewritten at once: a second or two of a slow disk.
 REWRITTEN_UP_TO = 256 << 20
-#: How many addresses, or machines, are told at most.
+#: The most addresses, or machines, that are listed.
 TOLD = 10
 
 
@@ -41,9 +41,9 @@ TOLD = 10
 class Forgotten:
     """How many rows of each kind went, and what is left to do.
 
-    `wiped` says that the bytes are gone from the unused parts of the store's file too. `addresses` are those the
-    machine called from under which calls that name no machine are still kept; `machines_there` the names of machines
-    whose address was asked for, which are kept: a record that names its machine belongs to that name.
+    `wiped` says that the bytes are gone from the unused parts of the store's file too. `addresses` are the machine's
+    addresses for which calls without a machine's name are still kept; `machines_there` are the names of machines whose
+    address was asked for, and which are kept: a record with a name belongs to that name.
     """
 
     records: int
@@ -56,15 +56,15 @@ class Forgotten:
 
     @property
     def nothing(self) -> bool:
-        """No trace of the machine was found."""
+        """Whether no trace of the machine was found."""
         return not (self.records or self.events or self.machines or self.failures)
 
 
 def forget(engine: Engine, machine: str, privacy: Privacy) -> Forgotten:
     """Remove a machine's traces: `machine` is its name, CMID or address, as an administrator knows it.
 
-    It is looked for as `privacy` stored it. What privacy truncated stands for many machines and cannot be told apart;
-    it is left alone. Blocks.
+    It is searched in the form in which `privacy` stored it. Truncated values belong to many machines and cannot be
+    distinguished, so they are left alone. Blocks.
     """
     names = _as_stored(machine, privacy)
     with engine.connect() as plain:
@@ -78,7 +78,7 @@ def forget(engine: Engine, machine: str, privacy: Privacy) -> Forgotten:
 
 
 def _wipe(engine: Engine) -> bool:
-    """Rewrite the store if it is not large; whether nothing of what was deleted is left in its files."""
+    """Rewrite the store if it is not large. Returns whether nothing deleted is left in its files."""
     with reading(engine) as connection:
         size = size_in_use(connection)
     if size <= REWRITTEN_UP_TO:
@@ -104,7 +104,7 @@ def _as_stored(machine: str, privacy: Privacy) -> set[str]:
 
 def _forget(connection: Connection, names: set[str]) -> Forgotten:
     cmids, machines, events = schema.machine_cmids, schema.machines, schema.events
-    # A machine asked for by one of its names is known by all of them.
+    # A machine that is given by one of its names is forgotten under all of them.
     known = names | set(connection.scalars(select(cmids.c.machine).where(cmids.c.cmid.in_(names))))
     addresses, number = _forget_records(connection, known)
     of_events = or_(named(events, known), events.c.cmid.in_(names))

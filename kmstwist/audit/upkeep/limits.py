@@ -1,10 +1,10 @@
-"""How much of the audit is kept: what retention goes by, apart from it: a configuration needs no SQL."""
+"""How much of the audit is kept: retention's limits, in their own module, since a configuration needs no SQL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Records, and imported events, that no size takes away.
+#: How many records, and how many imported events, are kept whatever the size limit.
 FLOOR = 1000
 DAY_MS = 86_400_000
 

@@ -1,11 +1,11 @@
-"""Retention: what is older than a limit, or beyond a size, goes; a little at a time, off the hot path.
+"""Retention: deleting what is older than a limit, or beyond a size, a little at a time.
 
 Each step is one short transaction, run between the writer's batches in the writer's own thread, so that a long clean-up
-never makes an activation wait for more than one step. By age, everything about a time goes: records, sums, events and
-machines not seen since. By size, the oldest records and imported events go, each down to a floor; the sums, which are
-small, stay, and so do the reports. Only where that is not enough, machines of which no record is left go, those first
-that called longest ago, and then failures of hours of which no record is left. What frees nothing is not gone on with.
-Records that have not been forwarded to the central store yet are left alone by both.
+never makes an activation wait for more than one step. By age, everything about a time is deleted: records, sums, events
+and machines not seen since. By size, the oldest records and imported events are deleted, each down to a floor; the
+sums, which are small, stay, and so do the reports. If that is not enough, machines without a record are deleted, those
+that called longest ago first, and then failures of hours without a record. Deleting stops when it frees nothing.
+Neither deletes records that have not been forwarded to the central store yet.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.upkeep.limits import DAY_MS, Limits
 
 STEP = 2000
-# Steps that free nothing, after which no more are made: going on would only lose what is kept.
+# After this many steps that free nothing, no more are made: they would only lose data.
 IN_VAIN = 5
 FREED_PAGES = 500
 
 
 @dataclass(slots=True)
 class Outcome:
-    """How pruning by size ended: the bytes in use, whether they are too many, whether only the floor is left."""
+    """The result of pruning by size: the bytes in use, whether they are too many, whether only the floor is left."""
 
     size: int = 0
     over: bool = False
@@ -39,17 +39,17 @@ class Outcome:
 
     @property
     def too_small(self) -> bool:
-        """The limit is too small for what is to be kept."""
+        """Whether the limit is too small for the data that must be kept."""
         return self.over or self.at_floor
 
 
 def prune(
     engine: Engine, limits: Limits, now_ms: int, *, step: int = STEP, outcome: Outcome | None = None
 ) -> Iterator[int]:
-    """Delete what the limits say, one short transaction for each item of the iterator: how many rows it deleted.
+    """Delete what the limits say, in one short transaction for each item: the number of rows it deleted.
 
-    Blocks in each step; the caller puts other work between them. `now_ms` is milliseconds since 1970. `outcome` is told
-    how pruning by size ended.
+    Blocks in each step; the caller can do other work between them. `now_ms` is milliseconds since 1970. `outcome` gets
+    the result of pruning by size.
     """
     if limits.days is not None:
         yield from _prune_age(engine, now_ms - int(limits.days * DAY_MS), step)
@@ -73,7 +73,7 @@ def _prune_age(engine: Engine, before: int, step: int) -> Iterator[int]:
         yield deleted
     records = schema.records
     with reading(engine) as connection:
-        # Of a time whose records wait to be forwarded the sums stay as well, and agree with them.
+        # If records of a time wait to be forwarded, its sums stay as well, so that they agree.
         waiting = connection.scalar(select(records.c.at).order_by(records.c.record_id).limit(1))
     summed = before if waiting is None else min(before, waiting)
     events = schema.events
@@ -210,9 +210,9 @@ def _hand_back(engine: Engine) -> Iterator[int]:
 
 
 def rewrite(engine: Engine) -> bool:
-    """Rewrite the whole store as small as it can be; whether nothing of the old one is left in its files.
+    """Rewrite the whole store in the smallest form. Returns whether nothing of the old one is left in its files.
 
-    That is so unless somebody was reading the old one all the while. Writers wait meanwhile; blocks.
+    Something is left if somebody was reading the old store all the time. Writers wait meanwhile; blocks.
     """
     with engine.connect() as connection:
         if not is_sqlite(engine):

@@ -1,8 +1,8 @@
-"""Is a store whole, and do its sums follow from its records?
+"""Verification: whether a store is whole, and whether its sums agree with its records.
 
-The sums are computed anew from the records, by the same definitions that the server adds by (`sums`), into a temporary
-store, so that memory stays small whatever the size. Then the two are compared row by row, as far as the records that
-are kept can tell: retention deletes records and keeps sums.
+The sums are computed again from the records, by the server's own definitions (`sums`), into a temporary store, so that
+memory stays small whatever the size. Then the two are compared row by row, as far as the remaining records allow:
+retention deletes records and keeps sums.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from kmstwist.audit.upkeep.forget import forgotten_calls
 
 # Records added up at a time, and rows compared at a time.
 BATCH, COMPARED = 10_000, 1000
-# How many faults are told; a store that is wrong throughout would fill the screen.
+# The most faults that are listed; a completely wrong store would fill the screen.
 TOLD = 20
 
 # A fact about the store, written by a migration: later records (milliseconds since 1970) are in the sums row by row.
@@ -43,9 +43,9 @@ Progress = Callable[[int, int], None]
 
 
 def verify(engine: Engine, progress: Progress | None = None) -> list[str]:
-    """What is wrong with the store, a sentence each, at most `TOLD` of the sums; an empty list for a sound one.
+    """The faults of a store, one sentence for each, at most `TOLD` of the sums; an empty list for a sound store.
 
-    Blocks; writes nothing to the store, and a temporary file beside.
+    Blocks; writes nothing to the store, only a temporary file beside it.
     """
     with reading(engine) as connection:
         if fault := revision_fault(connection):
@@ -117,7 +117,7 @@ def _batches(connection: Connection) -> Iterator[Sequence[Record]]:
 
 
 def _wrong_hours(each: SummaryTable, stored: Connection, anew: Connection, known: _Known) -> dict[int, str]:
-    """Compare the calls of each hour, from the first hour that is whole; what is wrong, by the hour."""
+    """Compare the calls of each hour, from the first complete hour on. Returns the faults by hour."""
     first = known.totals_after // schema.HOUR_MS + 1
     there, right = _calls(stored, each, first), _calls(anew, each, first)
     if each.about(()) is None:
@@ -138,7 +138,7 @@ def _calls(connection: Connection, each: SummaryTable, first: int) -> Counter[in
 
 
 def _wrong_rows(each: SummaryTable, stored: Connection, anew: Connection, known: _Known) -> Iterator[str]:
-    """Compare the rows that the kept records tell, one by one."""
+    """Compare, one by one, the rows that the remaining records determine."""
     for rows in _by_key(each, stored):
         right = _same(each, anew, rows)
         for row in rows:
@@ -171,7 +171,7 @@ def _same(each: SummaryTable, connection: Connection, rows: list[Row]) -> dict[A
 
 
 def _tells(each: SummaryTable, row: Row, known: _Known) -> bool:
-    """Whether all that a row sums up is kept and was counted in it."""
+    """Whether all records of a row are kept and were counted in it."""
     if each.hourly:
         hour = row["hour"]
         return hour > known.rows_after // schema.HOUR_MS and hour not in known.told and not known.forgotten[hour]

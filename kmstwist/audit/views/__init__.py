@@ -1,5 +1,5 @@
-"""What the status site shows of the audit: read-only queries that answer for one page at a time.
+"""The audit's queries for the status site: read-only, one page at a time.
 
-They stand beside the reports: a report is asked for whole, a view for as many rows as a page has, in any order. All
-block, and are called in a thread. Times are milliseconds since 1970 in the store, `datetime` in UTC in what is given.
+They complement the reports: a report is read whole, a view gives as many rows as a page has, in any order. All block,
+and are called in a thread. Times are milliseconds since 1970 in the store, and `datetime` in UTC in the results.
 """

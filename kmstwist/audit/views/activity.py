@@ -28,7 +28,7 @@ class Range(StrEnum):
 
 
 class By(StrEnum):
-    """What calls are added up by."""
+    """The ways in which calls are added up."""
 
     PRODUCT = "product"
     NETWORK = "network"
@@ -80,7 +80,7 @@ class ShareRow(ReportRow):
 
 
 def steps(connection: Connection, span: Range, now: datetime) -> list[StepRow]:
-    """Each step of the range, those without a call too; the last one is not over yet."""
+    """Each step of the range, including those without a call; the last one is not over yet."""
     back, width = RANGES[span]
     this = to_ms(now) // HOUR_MS
     last = this - this % width
@@ -151,7 +151,7 @@ def _activity(connection: Connection, by: By, since: datetime, until: datetime) 
 
 
 def _networks(connection: Connection, since: datetime, until: datetime) -> _Numbers:
-    # No sum is kept by network: those of a few weeks are counted anew.
+    # There are no sums by network: the records of a few weeks are counted.
     table = schema.records
     granted = case(
         ((table.c.hresult == 0) & func.coalesce(table.c["count"] >= table.c.required_count, True), 1), else_=0

@@ -23,7 +23,7 @@ from kmstwist.reasons import Reason
 
 
 class Became(StrEnum):
-    """What became of a call, in words for who knows Windows."""
+    """The outcome of a call, in words for people who know Windows."""
 
     ACTIVATED = "activated"
     RENEWED = "renewed"
@@ -62,7 +62,7 @@ class CallRow(ReportRow):
 
     @property
     def urgency(self) -> Urgency:
-        """Good where the machine got what it wanted."""
+        """Good if the machine was activated."""
         match self.became:
             case Became.ACTIVATED | Became.RENEWED | Became.ANSWERED:
                 return Urgency.GOOD
@@ -76,7 +76,7 @@ class CallRow(ReportRow):
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """Which calls: all of them where nothing is said. `code` is a reason or a status in hexadecimal."""
+    """A filter for calls; empty fields match all. `code` is a reason, or a status in hexadecimal."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -88,7 +88,7 @@ class Which:
 
 
 def latest_calls(connection: Connection, which: Which, limit: int, before: int | None = None) -> list[CallRow]:
-    """The latest calls first; those before the call `before` where it is given."""
+    """The latest calls first; only those before the call `before`, if it is given."""
     records = schema.records
     if which.code and not _ever_ended_with(connection, which.code):
         return []
@@ -106,9 +106,9 @@ def latest_calls(connection: Connection, which: Which, limit: int, before: int |
 
 
 def machine_calls(connection: Connection, machine: str, limit: int, until: datetime | None = None) -> list[CallRow]:
-    """One machine's calls and the Windows events that name it, the latest first; before `until` where it is given.
+    """One machine's calls and the Windows events that name it, the latest first; before `until`, if it is given.
 
-    Those of one moment always come in the same order, however many are asked for.
+    Those of one moment always come in the same order, whatever the limit.
     """
     records, events = schema.records, schema.events
     until_ms = None if until is None else to_ms(until)
@@ -127,8 +127,8 @@ def machine_calls(connection: Connection, machine: str, limit: int, until: datet
 
 
 def is_named(table: Any, machine: str) -> ColumnElement[bool]:
-    """That a row names this machine, in whatever case; `machine` is in lower case."""
-    # SQLite's index of names knows no letters but A to Z. Where a name has others, all that have one are looked at.
+    """The condition that a row names this machine, in any case; `machine` is in lower case."""
+    # SQLite's index of names knows only A to Z. For a name with other letters, all such names are compared.
     spelled = _spelled(machine) if machine.isascii() else []
     same = schema.caseless(table.c.machine).in_(spelled) if spelled else func.lower(table.c.machine) == machine
     named: ColumnElement[bool] = table.c.machine.is_not(None) & same
@@ -136,7 +136,7 @@ def is_named(table: Any, machine: str) -> ColumnElement[bool]:
 
 
 def _spelled(machine: str) -> list[str]:
-    """How a name of A to Z may be written but for its case: the sign for kelvin is a k, too. Empty for too many."""
+    """The spellings of a name of A to Z apart from case: the kelvin sign is a k, too. Empty if there are too many."""
     parts = machine.split("k")
     if len(parts) > 5:
         return []
@@ -174,7 +174,7 @@ def _conditions(connection: Connection, which: Which) -> list[ColumnElement[bool
 
 
 def _ever_ended_with(connection: Connection, code: str) -> bool:
-    """Whether a call ended with a code, as the sums have it: to look through all records for nothing takes long."""
+    """Whether any call ended with a code, according to the sums: searching all records in vain takes long."""
     if code == Reason.OK:
         return True
     table, status = schema.hourly_failures, status_of(code)
@@ -209,7 +209,7 @@ def code_text(status: int) -> str:
 
 
 def code_of(row: Row[Any]) -> str:
-    """The status or reason that a stored record is shown with, "" for success."""
+    """The status or reason shown for a stored record, "" for success."""
     return _code(row, _became(row))
 
 
@@ -278,5 +278,5 @@ def _event_row(row: Row[Any], names: Names) -> CallRow:
 
 
 def newest(rows: Iterable[CallRow]) -> int:
-    """The highest sequence number among rows; 0 where there is none."""
+    """The highest sequence number among rows; 0 without rows."""
     return max((row.seq for row in rows), default=0)

@@ -1,4 +1,4 @@
-"""What somebody who looks at the reports for the first time must be told, a line each."""
+"""Hints for somebody who reads the reports for the first time, one line for each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kmstwist.audit.products.names import Names, unnamed_ids
 from kmstwist.audit.records import NO_GATEWAY
 from kmstwist.audit.store import PRIVACY, read_fact
 
-# What only a gateway can tell.
+# The reports that need a gateway's records.
 OF_GATEWAYS = frozenset({"networks", "refused", "strangers"})
 
 
 def first_look(connection: Connection, report: str = "", *, of_a_network: bool = False) -> Iterator[str]:
-    """What the store has no names for, and the cure: machines whose requests could not be read, and products.
+    """Which machines and products have no names in the store, with the cure.
 
-    For a `report` of what only gateways tell, or one `of_a_network`, also that there is none.
+    For a `report` that needs a gateway's records, or one `of_a_network`, also that there are none.
     """
     if (report in OF_GATEWAYS or of_a_network) and _hosts_alone(connection):
         what = "for a report of one network" if of_a_network else f"for {report}"
@@ -43,11 +43,11 @@ def first_look(connection: Connection, report: str = "", *, of_a_network: bool =
 
 
 def _hosts_alone(connection: Connection) -> bool:
-    """Whether the store has calls, and all of them from KMS hosts' events."""
+    """Whether the store has calls, all of them from KMS hosts' events."""
     activity, failures = schema.hourly_activity, schema.hourly_failures
     by_gateway = (
         select(activity.c.hour).where(activity.c.gateway != NO_GATEWAY).limit(1),
-        # A refusal that was no call has an address.
+        # A refusal without a call has an address.
         select(failures.c.hour).where(failures.c.client != "").limit(1),
     )
     any_call = connection.scalar(select(activity.c.hour).limit(1)) is not None

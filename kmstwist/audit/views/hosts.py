@@ -1,4 +1,4 @@
-"""What each KMS host was asked, as the audit has it."""
+"""The calls of each KMS host, from the audit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kmstwist.audit.schema import HOUR_MS
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The calls a host got in a time: `mean_ms` is the mean time to its answer in milliseconds."""
+    """The calls that a host got: `mean_ms` is the mean time to its answer in milliseconds."""
 
     granted: int
     refused: int
@@ -41,7 +41,7 @@ def asked(connection: Connection, since: datetime) -> dict[str, Asked]:
         name: Asked(
             int(granted),
             int(calls - granted),
-            # As in the report of activity: the same from each database.
+            # Whole microseconds, as in the activity report: the same from each database.
             round(float(ms) / int(timed), 3) if timed else None,
             moment(int(hour) * HOUR_MS),
         )

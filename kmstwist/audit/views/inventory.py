@@ -1,4 +1,4 @@
-"""Networks with what is in them, and one machine's ids: what the site lists beside its machines."""
+"""The networks with their machines and products, and one machine's CMIDs, for the site."""
 
 from __future__ import annotations
 

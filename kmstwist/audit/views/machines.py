@@ -1,4 +1,4 @@
-"""The list of machines, searched, filtered, sorted, and a page of it at a time."""
+"""The list of machines: searched, filtered, sorted, one page at a time."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from kmstwist.audit.reports.model import (
 from kmstwist.audit.sums.keys import UNKNOWN_NETWORK, machine_key
 from kmstwist.audit.views.calls import code_of, code_text, status_of
 
-#: Pairs of an address and a time that are looked for in one statement.
+#: How many pairs of an address and a time are searched in one statement.
 _AT_ONCE = 50
 _LASTS_MS = ACTIVATION_LASTS // timedelta(milliseconds=1)
 
 
 class State(StrEnum):
-    """Which machines: a state that somebody may want to look at."""
+    """The states by which machines can be filtered."""
 
     ALL = "all"
     EXPIRING = "expiring"
@@ -53,7 +53,7 @@ class State(StrEnum):
 
 
 class Order(StrEnum):
-    """What the list can be sorted by; the other way round with a minus sign before it."""
+    """The orders of the list; a minus sign in front reverses one."""
 
     MACHINE = "machine"
     ADDRESS = "address"
@@ -101,7 +101,7 @@ class MachineRow(ReportRow):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which machines, in which order. `search` is looked for in names, addresses, CMIDs and products."""
+    """A filter and an order for machines. `search` is searched in names, addresses, CMIDs and products."""
 
     now: datetime
     search: str = ""
@@ -133,7 +133,7 @@ def list_machines(
         limit = min(limit, total - offset)
         backwards = (after := total - offset - limit) < offset
         begin = after if backwards else offset
-    # Found by their keys first: to sort whole rows takes several times as long.
+    # The keys are found and sorted first: sorting whole rows takes several times as long.
     table = schema.machines
     keys = (
         select(table.c.machine, table.c.app, table.c.slot)
@@ -176,14 +176,14 @@ def machine_rows(connection: Connection, machine: str, now: datetime) -> list[Ma
 
 
 def _machine_rows(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> list[MachineRow]:
-    """Stored rows as they are shown."""
+    """Stored rows as rows of the list."""
     codes = _codes(connection, [row for row in rows if row.last_success != row.last_seen])
     names = Names.stored(connection)
     return [_machine_row(row, codes.get((row.machine, row.last_seen)), now, names) for row in rows]
 
 
 def _codes(connection: Connection, rows: Sequence[Row[Any]]) -> dict[tuple[str, int], str]:
-    """What the last call of each row ended with; its record says so while it is kept."""
+    """The code with which the last call of each row ended, as long as its record is kept."""
     if not rows:
         return {}
     records = schema.records
@@ -204,7 +204,7 @@ def _machine_row(row: Row[Any], code: str | None, now: datetime, names: Names) -
     success = None if row.last_success is None else moment(row.last_success)
     expires = None if success is None else success + ACTIVATION_LASTS
     if code is None:
-        # All went well, or the record is gone, and the status tells as much as is known.
+        # The call succeeded, or its record is gone and the status is all that is known.
         code = code_text(row.last_status) if row.last_status else ""
     return MachineRow(
         machine=row.machine,
@@ -226,7 +226,7 @@ def _machine_row(row: Row[Any], code: str | None, now: datetime, names: Names) -
 
 
 def state_condition(state: State, now: datetime, days: int | None = None) -> ColumnElement[bool] | None:
-    """What makes a row one of a state; None for all rows."""
+    """The condition for a state; None for all rows."""
     table = schema.machines
     lapsed = to_ms(now - ACTIVATION_LASTS)
     match state:
@@ -248,13 +248,13 @@ def state_condition(state: State, now: datetime, days: int | None = None) -> Col
 
 
 def _failing() -> ColumnElement[bool]:
-    """The last call was not granted."""
+    """The condition that the last call was not granted."""
     table = schema.machines
     return or_(table.c.last_success.is_(None), table.c.last_success < table.c.last_seen)
 
 
 def _ended_with(reason: str) -> ColumnElement[bool]:
-    """The last call ended for this reason, as its record has it."""
+    """The condition that the last call ended for this reason, according to its record."""
     table, records = schema.machines, schema.records
     # Found by the index of addresses and times, for the few machines whose last call failed.
     record = (
@@ -274,7 +274,7 @@ def _where(connection: Connection, wanted: Wanted) -> list[ColumnElement[bool]]:
         found.append(state)
     if wanted.search:
         text = wanted.search if "*" in wanted.search else f"*{wanted.search}*"
-        # These are kept in lower case: to compare them as they are takes half the time.
+        # These are stored in lower case: comparing them directly takes half the time.
         lower = (table.c.machine, table.c.address, table.c.cmid)
         found.append(
             or_(*(pattern(column, text.lower(), as_is=True) for column in lower), pattern(table.c.product, text))
@@ -312,7 +312,7 @@ def _order(wanted: Wanted, *, backwards: bool = False) -> Iterator[ColumnElement
     first = columns[wanted.order]
     if isinstance(first.type, String):
         first = plain_order(first)
-    # What is not known comes first: a machine that never activated is the most urgent one.
+    # Unknown times come first: a machine that never activated is the most urgent one.
     yield first.desc().nulls_last() if wanted.falling != backwards else first.asc().nulls_first()
     for key in map(plain_order, (table.c.machine, table.c.app, table.c.slot)):
         yield key.desc() if backwards else key

@@ -1,4 +1,4 @@
-"""What the site's first page counts: the numbers that want attention, each of which leads to a list."""
+"""The counts on the site's first page: numbers that need attention, each with a link to a list."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Today:
 
 
 def numbers(connection: Connection, now: datetime) -> Numbers:
-    """All of them, in two passes over the tables."""
+    """All the numbers, in two passes over the tables."""
     table, cmids = schema.machines, schema.machine_cmids
     states = (State.EXPIRING, State.EXPIRED, State.NEVER, State.SILENT, State.UNNAMED)
     conditions = [state_condition(state, now) for state in states]

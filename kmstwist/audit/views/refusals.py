@@ -1,4 +1,4 @@
-"""What was refused or failed, each kind once with its meaning and its cure, and whom it met."""
+"""Refused and failed calls: each kind once with its meaning and its cure, and the machines it affected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kmstwist.shown import as_sentence
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a code means and what to do about it; "" where that is not known."""
+    """A code's meaning and what to do about it; "" if that is not known."""
 
     meaning: str
     cure: str
@@ -43,13 +43,13 @@ class RefusalRow(ReportRow):
 
     @property
     def urgency(self) -> Urgency:
-        """A refusal is nothing good."""
+        """Always urgent."""
         return Urgency.SOON
 
 
 @dataclass(frozen=True, slots=True)
 class MetRow(ReportRow):
-    """A machine (or an address that named none) that a code met."""
+    """A machine (or an address without a name) that got a code."""
 
     machine: Annotated[str, Heading("Machine", Kind.NAME)]
     address: Annotated[str, Heading("Address", Kind.NAME)]
@@ -81,7 +81,7 @@ def refusals(connection: Connection, since: datetime | None, until: datetime | N
         select(
             code.label("code"),
             func.sum(table.c.calls).label("calls"),
-            # What only the host's event tells of has neither an address nor a network.
+            # A call that only the host's event reports has neither an address nor a network.
             func.count(func.nullif(table.c.client, "").distinct()).label("clients"),
             func.count(case((table.c.client != "", table.c.network)).distinct()).label("networks"),
             func.min(table.c.first_at).label("first_at"),
@@ -113,7 +113,7 @@ def refusals(connection: Connection, since: datetime | None, until: datetime | N
 def met(
     connection: Connection, code: str, since: datetime | None, until: datetime | None, limit: int, offset: int = 0
 ) -> tuple[int, list[MetRow]]:
-    """How many machines a code met, and a page of them, the last one met first."""
+    """How many machines got a code, and a page of them, the latest first."""
     table = schema.hourly_failures
     key = (table.c.client, table.c.machine, table.c.network)
     last = func.max(table.c.last_at)
@@ -123,7 +123,7 @@ def met(
             func.sum(table.c.calls).label("calls"),
             func.min(table.c.first_at).label("first_at"),
             last.label("last_at"),
-            # How many groups there are: to count them by themselves would take as long again.
+            # The number of groups in the same query: counting them separately would take as long again.
             func.count().over().label("number"),
         )
         .where(_code() == _stored(code), *_where_it_is(code), *_times(since, until))
@@ -152,7 +152,7 @@ def _code() -> ColumnElement[Any]:
     """What tells the kinds apart: the reason where we refused ourselves or there is no status, else the status."""
     table = schema.hourly_failures
     ours = [table.c.reason.startswith(word, autoescape=True) for word in REFUSING]
-    # A fault of the gateway's own making says less than the reason for it.
+    # A fault that the gateway made itself says less than its reason.
     told = (table.c.kind == "none") | ((table.c.kind == "fault") & (table.c.reason != Reason.OK))
     for each in ours:
         told = told | each
@@ -162,7 +162,7 @@ def _code() -> ColumnElement[Any]:
 
 
 def _where_it_is(code: str) -> list[ColumnElement[bool]]:
-    """What leads to the rows of a code by the index, as `_code` alone does not."""
+    """Conditions that find the rows of a code by the index, which `_code` alone cannot use."""
     table, status = schema.hourly_failures, status_of(code)
     return [table.c.reason == code] if status is None else [table.c.kind.in_(KINDS), table.c.status == status]
 
