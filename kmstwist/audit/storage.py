@@ -60,6 +60,8 @@ class Storage:
         self._lost = False
         #: Seconds that others who have the store open are given to notice what this one noticed.
         self._pause = 0
+        #: The file that was damaged where it is: it is examined before it is opened again.
+        self._distrusted: tuple[int, int] | None = None
         #: The damaged file that was examined last, when it had changed last, and what was found.
         self._damaged: tuple[tuple[int, int, int], str] | None = None
         self._committer: Committer | None = None
@@ -175,6 +177,8 @@ class Storage:
         if self._file.without_log and not self._file.elsewhere and not self._empty_log(engine):
             # What was committed last is only in the log that is open here.
             raise StoreUnavailable(f"the audit store {self._store} {fault}; it is saved when nobody reads the store")
+        whole = self._file.elsewhere or self._file.without_log
+        self._distrusted = None if whole else self._file.identity
         # Threads that still have the engine must not open by it what is at the old place now.
         event.listen(engine, "do_connect", _refuse)
         if self._file.elsewhere:
@@ -206,6 +210,8 @@ class Storage:
             raise StoreUnavailable(f"the audit store {self._store} is opened anew in a moment")
         with suppress(FileNotFoundError):
             there = path.stat()
+            if (there.st_dev, there.st_ino) != self._distrusted:
+                return
             state = there.st_dev, there.st_ino, there.st_ctime_ns
             if self._damaged is None or self._damaged[0] != state:
                 fault = faults_of(path)
