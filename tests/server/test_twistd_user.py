@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from twisted.python import usage
 
 from kmstwist.server.tap import Options
 from kmstwist.system.privileges import fault_of_identity
@@ -24,7 +25,8 @@ def test_who_is_nobody_of_this_system_is_refused_in_a_sentence(
     asked: dict[str, int], said: str, tmp_path: Path
 ) -> None:
     options = Options()
-    options.parent = asked
+    options.parent = usage.Options()
+    options.parent.update(asked)
     with pytest.raises(SystemExit) as ended:
         options.parseOptions([f"--state-dir={tmp_path / 'state'}"])
     assert str(ended.value).startswith(f"kmstwist: {said}")
