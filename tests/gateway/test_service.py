@@ -128,6 +128,19 @@ def test_the_second_visit_goes_straight_to_the_host_that_answered() -> None:
     assert len(site.hosts[first].messages) == asked
 
 
+def test_of_more_clients_than_are_remembered_the_latest_are() -> None:
+    site = Site("a", "b", remember_clients=1)
+    first = first_of(site)
+    # A client that the same host is asked first for.
+    another = next(each for each in (f"10.0.1.{n}" for n in range(1, 100)) if first_of(site, each) == first)
+    site.hosts[first].answer = lambda _: (NOT_COVERED, b"")
+    asked = len(site.hosts[first].messages)
+    for client, more in (("10.0.0.7", 1), ("10.0.0.7", 0), (another, 1), ("10.0.0.7", 1)):
+        assert site.answered_by(client) == other_than(site, first)
+        asked += more
+        assert len(site.hosts[first].messages) == asked
+
+
 def test_what_was_remembered_is_forgotten_after_its_time() -> None:
     site = Site("a", "b", remember_for=60.0)
     first = first_of(site)
