@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import Logger, LogLevel
 
 from kmstwist.logevents import CONVERSATION, DEFECT
-from kmstwist.telemetry.lines import FloodLimit
+from kmstwist.telemetry.lines import FORMATTERS, FloodLimit, LineObserver
+from kmstwist.telemetry.log import limited
+from kmstwist.telemetry.settings import LogSettings
 
 
 def make(burst: int = 3, rate: float = 1.0) -> tuple[FloodLimit, Clock, list[Any]]:
@@ -83,3 +87,13 @@ def test_a_changed_limit_holds_for_the_kinds_that_are_known_already() -> None:
     for _ in range(20):
         line(limit, result="none", reason="rpc-not-rpc")
     assert len(passed) == 3 + 10
+
+
+def test_a_log_s_limit_is_the_configured_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmstwist.telemetry.log.installed_reactor", MemoryReactorClock)
+    written: list[str] = []
+    observer = LineObserver(FORMATTERS["text"], "info", lambda text, level: written.append(text))
+    limit = limited(observer, LogSettings(flood_burst=4, flood_rate=0.01))
+    for _ in range(10):
+        line(limit, result="none", reason="rpc-not-rpc")
+    assert len(written) == 4
