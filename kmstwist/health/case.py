@@ -1,4 +1,4 @@
-"""What `kmstwist doctor` examines, and what every check asks of it."""
+"""The case that `kmstwist doctor` examines, and functions that its checks share."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 from kmstwist.configuration.model import Config
 from kmstwist.health.running import Running
 
-#: What to do where this user may not see enough.
+#: What to do if this user may not see enough.
 SUDO = "run kmstwist doctor with sudo"
-#: Nothing is known of any server.
+#: Nothing is known about any server.
 NOBODY = Running()
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is examined, and what is known of the server that runs."""
+    """The configuration and the state folder to examine, and what is known about the running server."""
 
     config: Config
     file: Path | None
@@ -27,12 +27,12 @@ class Case:
 
     @property
     def server(self) -> dict[str, Any] | None:
-        """The running server's own status, None where none answers."""
+        """The running server's own status; None if none answers."""
         return self.running.status
 
 
 def may_look_into(folder: Path) -> bool:
-    """Whether this user may see what is in a folder; true where there is no such folder."""
+    """Whether this user may list a folder; true if there is no such folder."""
     try:
         os.stat(folder / ".")
         return not folder.is_dir() or os.access(folder, os.R_OK | os.X_OK)

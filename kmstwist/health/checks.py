@@ -1,6 +1,6 @@
-"""What `kmstwist doctor` looks at on this machine: each check is a function that gives findings, each with its cure.
+"""The checks of `kmstwist doctor` on this machine: each is a function that yields findings with their cures.
 
-Nothing is changed and nothing is activated. The checks that ask other machines are in `kmstwist.health.network_checks`.
+They change nothing and activate nothing. The checks that ask other machines are in `kmstwist.health.network_checks`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TIMEX_SIZE, _STATUS_AT = 208, 40
 
 
 def check_server(case: Case) -> Iterator[Finding]:
-    """Whether a server runs, as its control socket tells."""
+    """Whether a server runs, according to its control socket."""
     running = case.running
     if running.hidden:
         yield Finding("server", Health.DEGRADED, f"cannot tell whether one runs: {running.why}", SUDO)
@@ -69,7 +69,7 @@ def check_server(case: Case) -> Iterator[Finding]:
 
 
 def check_told(case: Case) -> Iterator[Finding]:
-    """What the running server finds wrong with itself. The central store has a check of its own, and so has a pause."""
+    """The running server's own findings, except for the central store and a pause, which have their own checks."""
     for finding in case.running.findings or ():
         if finding.check not in ("central store", "server"):
             yield replace(finding, what=f"the server says: {finding.what}")
@@ -78,7 +78,7 @@ def check_told(case: Case) -> Iterator[Finding]:
 
 
 def check_port(case: Case) -> Iterator[Finding]:
-    """Whether the port can be had, where no server has it; whose it is that is taken, the network is asked."""
+    """Whether the port is free, if no server runs; the network checks find out who uses a port that is taken."""
     server = case.config.server
     if case.server is not None or server.listen or not server.port or port_fault(server.port) is not None:
         return
@@ -86,7 +86,7 @@ def check_port(case: Case) -> Iterator[Finding]:
 
 
 def port_fault(port: int) -> StartupError | None:
-    """Why a port cannot be opened; None where it can."""
+    """Why a port cannot be opened; None if it can."""
     from kmstwist.process.listening import try_port
 
     try:
@@ -97,13 +97,13 @@ def port_fault(port: int) -> StartupError | None:
 
 
 def check_unseen(case: Case) -> Iterator[Finding]:
-    """What this user may not look into: the checks of it are left out."""
+    """Folders that this user may not look into: their checks are left out."""
     if not may_look_into(case.state_dir):
         yield Finding("rights", Health.DEGRADED, f"this user may not look into {case.state_dir}", SUDO)
 
 
 def socket_unit(port: int) -> str:
-    """The socket unit by which systemd listens on `port`; empty where there is none, or no systemd."""
+    """The socket unit with which systemd listens on `port`; "" if there is none, or no systemd."""
     if not Path("/run/systemd/system").is_dir():
         return ""
     told = subprocess.run(
@@ -116,7 +116,7 @@ def socket_unit(port: int) -> str:
 
 
 def find_socket_unit(listed: str, port: int) -> str:
-    """The unit that `systemctl list-sockets` says listens on `port`; empty where none does."""
+    """The unit that listens on `port` according to `systemctl list-sockets`; "" if none does."""
     for line in listed.splitlines():
         address, unit, *_ = [*line.split(), "", ""]
         if address.endswith(f":{port}") or address == str(port):
@@ -125,7 +125,7 @@ def find_socket_unit(listed: str, port: int) -> str:
 
 
 def check_configuration(case: Case) -> Iterator[Finding]:
-    """Whether the server can start with it: a file may be right in itself, and an upstream the gateway itself."""
+    """Whether the server can start with it: in a valid file, an upstream may still be the gateway itself."""
     from kmstwist.configuration.derived import refuse_ourselves
 
     try:
@@ -176,7 +176,7 @@ def check_files(case: Case) -> Iterator[Finding]:
 
 
 def check_lab_key(case: Case) -> Iterator[Finding]:
-    """The lab's key, where a lab is configured."""
+    """The lab's key, if a lab is configured."""
     from kmstwist.lab.keys import KEY_FILE_NAME, LabKey, LabKeyError
 
     path = Path(case.config.lab.key) if case.config.lab.key else case.state_dir / KEY_FILE_NAME
@@ -192,7 +192,7 @@ def check_lab_key(case: Case) -> Iterator[Finding]:
 
 
 def check_space(case: Case) -> Iterator[Finding]:
-    """Free space where the state is kept, and where the audit's store is, if that is another file system."""
+    """Free space in the state folder's file system, and in that of the audit's store, if it is another one."""
     folders = [case.state_dir]
     if case.config.audit.enabled:
         store = case.config.audit.store_path(case.state_dir, lab=not case.config.gateway.configured)
@@ -210,7 +210,7 @@ def check_space(case: Case) -> Iterator[Finding]:
 
 
 def check_clock(case: Case) -> Iterator[Finding]:
-    """Whether the machine's clock is kept by a time source. A KMS client must be within 4 hours of its host.
+    """Whether a time source keeps the machine's clock. A KMS client must be within 4 hours of its host.
 
     How far off a KMS host's clock is cannot be seen without an activation.
     """
@@ -229,7 +229,7 @@ def check_clock(case: Case) -> Iterator[Finding]:
 
 
 def kernel_clock_status() -> int | None:
-    """The status bits of adjtimex(2), or None where the kernel does not tell."""
+    """The status bits of adjtimex(2), or None if the kernel does not return them."""
     library = ctypes.CDLL(None, use_errno=True)
     buffer = ctypes.create_string_buffer(_TIMEX_SIZE)
     if library.adjtimex(buffer) < 0:
@@ -238,7 +238,7 @@ def kernel_clock_status() -> int | None:
 
 
 def check_name(case: Case) -> Iterator[Finding]:
-    """Whether clients could be told this machine's name."""
+    """Whether this machine's name can be published for clients."""
     publish = case.config.dns.publish
     if not publish.domains or publish.host:
         return

@@ -1,4 +1,4 @@
-"""How old the libraries are that came with kmstwist, and that no distribution patches."""
+"""The age of the libraries that came with kmstwist and that no distribution patches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _YEAR = 365 * 86400
 def check_libraries(case: object) -> Iterator[Finding]:
     """Whether they were put there over a year ago. `case` does not matter."""
     found = list(_put_there())
-    # Where there is no environment of kmstwist's own, its libraries are the distribution's, which patches them.
+    # Without an environment of its own, kmstwist uses the distribution's libraries, which the distribution patches.
     if sys.prefix != sys.base_prefix and found and now() - max(found) > _YEAR:
         yield _old(len(found), max(found))
 

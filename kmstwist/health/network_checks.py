@@ -1,4 +1,4 @@
-"""What `kmstwist doctor` asks other machines, and the server over its own ports. No activation is asked for."""
+"""The checks of `kmstwist doctor` over the network: other machines, and this server's ports. They activate nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from kmstwist.web.settings import web_address
 
 
 async def network_findings(reactor: Reactor, case: Case, timeout: float) -> list[Finding]:
-    """All of them at the same time; each step may take `timeout` seconds."""
+    """The findings of all checks, run at the same time; each step may take `timeout` seconds."""
     gateway = case.config.gateway
     asked = [_upstream(reactor, one.label, parse_host_port(one.address), timeout) for one in gateway.upstreams]
     if gateway.discover is not None:
@@ -138,7 +138,7 @@ def _lookup(reactor: Reactor, case: Case, timeout: float) -> Lookup:
 
 
 async def _taken_port(reactor: Reactor, case: Case, timeout: float) -> list[Finding]:
-    """Whose a port is that cannot be opened. Nobody is called another program before it was asked."""
+    """Who uses a port that cannot be opened. It is called another program only after it was asked."""
     port = case.config.server.port
     fault = port_fault(port)
     if fault is None:
@@ -175,7 +175,7 @@ async def _web(reactor: Reactor, address: HostPort, timeout: float, *, told: boo
         response = await agent.request(b"GET", url.encode()).addTimeout(timeout, reactor)
         body = (await readBody(response)).decode(errors="replace").splitlines()
     except Exception as error:
-        # Whatever it was (refused, silent, no HTTP), it is one finding, with the error's own words.
+        # Any failure (refused, silent, no HTTP) is one finding, with the error's own words.
         detail = "connection refused" if isinstance(error, ConnectError) else str(error) or type(error).__name__
         return [Finding("health", Health.DOWN, f"{url}: {detail}", "see the log for the line 'web'")]
     if response.code == 401:

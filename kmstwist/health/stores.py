@@ -1,4 +1,4 @@
-"""What `kmstwist doctor` says of the audit's stores: this gateway's own, and the central one that it feeds."""
+"""The checks of `kmstwist doctor` for the audit's stores: this gateway's own, and the central one that it feeds."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def check_audit(case: Case) -> Iterator[Finding]:
 
 
 def check_central_store(case: Case) -> Iterator[Finding]:
-    """The central store, where there is one: whether it takes records from here, and how many it has not got yet."""
+    """The central store, if there is one: whether it takes records from here, and how many wait for it."""
     section = case.config.audit
     if not section.enabled or section.forward_to is None:
         return
@@ -91,7 +91,7 @@ def _told_of_central_store(case: Case, found: Examined, waiting: str) -> Finding
             return replace(finding, what=text, cure=finding.cure or _CENTRAL_CURE)
     if found.name not in status.get("central", ()):
         if any(finding.check == "audit" for finding in known):
-            # Nobody feeds anything from a store that cannot be opened, which is told by itself.
+            # Nothing is fed from a store that cannot be opened, which has its own finding.
             return None
         text = f"the running server does not feed {found.name}: the configuration was changed since its start"
         return Finding("central store", Health.DEGRADED, text, "restart it")

@@ -1,12 +1,12 @@
 """The lab's KMS host: counts, clock check and intervals as Microsoft documents them, under the lab's own keys.
 
-Pure: no socket, no clock, no disk. `answer` takes a message off the wire; `decide` takes a request without any
-cryptography, for simulated fleets. What has to survive a restart is handed out by `take_changes` and given back as
-`memory`; `kmstwist.lab.store` keeps it.
+This is pure: no socket, no clock, no disk. `answer` takes a message from the wire; `decide` takes a request without any
+cryptography, for simulated fleets. `take_changes` returns the state that must survive a restart, and `memory` takes it
+back; `kmstwist.lab.store` keeps it.
 
 How it counts: for each application (Windows; Office) the host remembers the client machine ids that asked in the last
 30 days; of these the latest, at most twice the largest N-Policy asked for, and at most 50. Their number is the count.
-So a host that only servers or Office ask counts to 10. Thanks to the bound a request costs the same with 5 clients as
+So a host with only servers or Office counts to 10. Because of this limit a request costs the same with 5 clients as
 with 100,000.
 """
 
@@ -53,7 +53,7 @@ _CLOCK_TICKS = MAX_CLOCK_DIFFERENCE * filetime.TICKS_PER_SECOND
 
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
-    """A client that counts: when it last asked (Unix seconds), as which machine, for which N-Policy."""
+    """A counted client: when it last asked (Unix seconds), its machine's name, its N-Policy."""
 
     cmid: UUID
     last_seen: float
@@ -93,7 +93,7 @@ class ApplicationMemory:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a host remembers, or what of it changed: whole applications, and the counters; `events` are the new ones."""
+    """A host's state, or its changes: whole applications, and the counters; `events` are the new ones."""
 
     applications: dict[UUID, ApplicationMemory] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
@@ -110,13 +110,13 @@ class _Application:
         self.largest = largest
 
     def note(self, client: ClientRecord) -> int:
-        """Count a client that asks now; the count with it."""
+        """Count a client that asks now. Returns the count including it."""
         self.forget_before(client.last_seen - COUNT_PERIOD)
         self.remember(client)
         return len(self.clients)
 
     def remember(self, client: ClientRecord) -> None:
-        """Keep a client as the latest, and no more of the others than may count."""
+        """Keep a client as the latest, and drop others beyond the limit."""
         self.largest = max(self.largest, client.required_count)
         self.clients[client.cmid] = client
         self.clients.move_to_end(client.cmid)
@@ -125,7 +125,7 @@ class _Application:
 
     @property
     def cap(self) -> int:
-        """The most clients that count."""
+        """The most clients that are counted."""
         return min(MAX_COUNT, 2 * self.largest)
 
     def forget_before(self, moment: float) -> None:
@@ -195,7 +195,7 @@ class LabHost:
     def answer(self, message: bytes, client: str = "") -> ActivationAnswer:
         """Answer a whole message; `client` is the address that sent it, for the log's sentence.
 
-        No message makes it raise: what cannot be read is answered with `0x8007000D`.
+        It never raises: a message that cannot be read is answered with `0x8007000D`.
         """
         try:
             request = self._cipher.open_request(message)
@@ -280,9 +280,9 @@ class LabHost:
         return tuple(application.clients.values()) if application else ()
 
     def take_changes(self) -> Memory | None:
-        """What changed since this was last called, as independent data to save; None if nothing did.
+        """The changes since the last call, as an independent copy to save; None without changes.
 
-        It holds each changed application whole, at most 50 clients: the cost of saving is bounded however many asked.
+        It holds each changed application whole, at most 50 clients, so the cost of saving is bounded.
         """
         if not self._counters_changed:
             return None

@@ -1,4 +1,4 @@
-"""What a lab host keeps beside its memory, apart from the file it is kept in."""
+"""A lab host's settings and events, apart from the file that keeps them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class HostSettings:
     """What an administrator sets at a KMS host with slmgr: intervals in minutes, TCP port, and two choices for DNS.
 
     `publishes` is whether it publishes its SRV record (`/sdns`), `low_priority` whether it yields to other work
-    (`/cpri`). None: not set, the default holds.
+    (`/cpri`). None means not set: the default applies.
     """
 
     activation_interval: int | None = None
@@ -22,7 +22,7 @@ class HostSettings:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event 12290 as it is kept: its number in the log, when (Unix seconds), and the line of its fields."""
+    """A stored event 12290: its number in the log, its time (Unix seconds), and the line of its fields."""
 
     record_id: int
     at: float

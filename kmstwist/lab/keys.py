@@ -1,8 +1,8 @@
 """The lab's secret and the keys derived from it; there is no other way to give the lab a key.
 
-The secret is 32 random bytes made at the lab's first start and kept in one file, which a lab client on another machine
-is given a copy of. Everything the lab protects messages with is derived from it by HKDF (RFC 5869), so that a lab's
-messages mean something to that lab alone, and no genuine client or host can take them for its own.
+The secret is 32 random bytes made at the lab's first start and kept in one file; a lab client on another machine needs
+a copy of it. All keys that protect messages are derived from it by HKDF (RFC 5869), so that only that lab understands
+its messages, and no genuine client or host can mistake them for its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LabKeyError(ProblemError):
 
 
 def _derive(secret: bytes, size: int, info: bytes) -> bytes:
-    # Only who has a key needs these; a command that has none would start in twice the time.
+    # Imported here: without a key they are not needed, and a command would take twice as long to start.
     from kmstwist.lab.primitives import HKDF, SHA256
 
     derived: bytes = HKDF(secret, size, _SALT, SHA256, context=info)
@@ -76,7 +76,7 @@ class LabKey:
     def load(cls, path: Path) -> LabKey:
         """The key in a file; `LabKeyError` if it is missing, unreadable, of another size or open to other users.
 
-        Only a file that can be a key is judged by its mode: for any other, `chmod` could do harm.
+        The mode is checked only for a file that can be a key: for any other, advising `chmod` could do harm.
         """
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -148,7 +148,7 @@ def _publish(path: Path, secret: bytes) -> None:
 
 
 def default_state_dir(environ: Mapping[str, str] | None = None, uid: int | None = None) -> Path:
-    """Where the lab keeps its key and memory unless told otherwise.
+    """The default folder for the lab's key and memory.
 
     `/var/lib/kmstwist` for root, else `$XDG_STATE_HOME/kmstwist`, by default `~/.local/state/kmstwist` (XDG Base
     Directory Specification: a relative value is ignored). `LabKeyError` if the user has no home directory.

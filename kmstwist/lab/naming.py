@@ -1,6 +1,6 @@
-"""What Windows calls a product of the catalogue: the names that slmgr, ospp and WMI print for it.
+"""Windows' names for the catalogue's products, as slmgr, ospp and WMI print them.
 
-The shapes are those of outputs that administrators posted: `Windows(R), Enterprise edition` since Windows 8,
+The forms come from outputs that administrators posted: `Windows(R), Enterprise edition` since Windows 8,
 `Windows(R) 7, Enterprise edition` before, `Office 21, Office21ProPlus2021VL_KMS_Client_AE edition`.
 """
 

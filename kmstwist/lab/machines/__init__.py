@@ -1,1 +1,1 @@
-"""Lab machines: simulated Windows and Office clients that last, for practising the administrator's commands on."""
+"""Lab machines: lasting simulated Windows and Office clients, for practising the administrator's commands."""

@@ -1,8 +1,8 @@
 """A lab machine activates: it finds a host as Windows does, asks over a real connection, and logs what happened.
 
-The host set by hand, else the remembered one, else those of the SRV record in the order of RFC 2782. A host that cannot
-be reached, or that refuses, is logged (event 12288 with that attempt's code) and the next is tried; the first that
-grants an answer decides. Where none does, the machine shows 0xC004F074, and its log the reasons.
+It asks the host set by hand, else the remembered one, else those of the SRV record in the order of RFC 2782. A host
+that cannot be reached, or that refuses, is logged (event 12288 with that attempt's code) and the next is tried; the
+first answer decides. If there is none, the machine shows 0xC004F074, and its log has the reasons.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from kmstwist.transport.errors import ConnectError, FaultError, UpstreamError
 
 
 class Answer(NamedTuple):
-    """A host's HRESULT and answer, and the address it was reached at, where that is known."""
+    """A host's HRESULT and answer, and the address at which it was reached, if known."""
 
     hresult: int
     message: bytes
@@ -53,7 +53,7 @@ class Answer(NamedTuple):
 
 
 class Contact(Protocol):
-    """Brings a message to a host."""
+    """Sends a message to a host."""
 
     def __call__(self, host: HostPort, message: bytes, machine: Machine | None = None) -> Awaitable[Answer]:
         """The host's answer; fails with an `UpstreamError`.
@@ -63,7 +63,7 @@ class Contact(Protocol):
 
 
 Over = Callable[[IStreamClientEndpoint], IStreamClientEndpoint]
-"""Makes of an endpoint the same one at the far end of a link."""
+"""Puts a link in front of an endpoint."""
 
 _UNKNOWN_INTERFACE = 0x800706B5
 _ACCESS_DENIED_FAULT = 5
@@ -74,7 +74,7 @@ _GENUINE_NEEDED = (NOT_GENUINE, NON_GENUINE_GRACE)
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What an activation needs of the world: keys, a way to find hosts, a way to ask one, the time.
+    """What an activation needs: keys, a way to find hosts, a way to ask one, the time.
 
     `ahead` is how many seconds the hosts' time is ahead of `now`, for a machine that lives in the past.
     """
@@ -128,7 +128,7 @@ async def _endpoint(reactor: Reactor, host: HostPort, machine: Machine | None, t
 
 @dataclass(slots=True)
 class _Attempt:
-    """One attempt to activate: whose, and what hosts said on the way."""
+    """One attempt to activate: its machine and licence, and the hosts' refusals so far."""
 
     machine: Machine
     licence: Licence
@@ -262,7 +262,7 @@ def _finished(attempt: _Attempt, host: HostPort, outcome: Outcome) -> Outcome:
     if choice.discovers:
         licence.found = host
     if trouble_of(licence) in _GENUINE_NEEDED:
-        # The host granted it, and yet it stays what it was.
+        # The host granted it, but the licence state does not change.
         licence.client.status, licence.client.expires = attempt.before
         return replace(outcome, status=licence.client.status)
     licence.trouble = ""

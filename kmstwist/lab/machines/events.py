@@ -39,11 +39,11 @@ class MachineEvent:
 
     @property
     def fields(self) -> list[str]:
-        """The event's strings, as a format that keeps them apart has them."""
+        """The event's strings, for a format that has them separately."""
         return [field.strip() for field in self.info.split(",")]
 
     def older(self, seconds: float) -> MachineEvent:
-        """The same event so much earlier, with the client's time in it."""
+        """The same event, earlier by this time, including the client's time in it."""
         place = _TIME_FIELD.get(self.number)
         if place is None:
             return replace(self, at=self.at - seconds)
@@ -61,7 +61,7 @@ class MachineEvent:
 
 
 def request_sent(now: float, hresult: int, host: HostPort, request: Request, product: str) -> MachineEvent:
-    """Event 12288: a request went to a host, or (`hresult` not 0) could not be brought there."""
+    """Event 12288: a request was sent to a host, or (`hresult` not 0) could not be sent."""
     fields = (
         event_code(hresult),
         _NO_FLAGS,
@@ -91,10 +91,10 @@ def acquisition_failed(now: float, hresult: int, product: str) -> MachineEvent:
 
 
 def event_code(hresult: int) -> str:
-    """A status code as events have it."""
+    """A status code in the form of events."""
     return f"0x{hresult & 0xFFFFFFFF:08X}"
 
 
 def event_time(moment: datetime) -> str:
-    """A client's time as events have it: to the minute, in UTC."""
+    """A client's time in the form of events: to the minute, in UTC."""
     return moment.astimezone(UTC).strftime(_TIME_FORMAT)

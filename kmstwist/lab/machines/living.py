@@ -1,7 +1,8 @@
-"""A lab machine lives through some days at once: it asks whenever it is due, as one does that is switched on.
+"""A lab machine lives through some days at once: it asks whenever it is due, like a machine that is switched on.
 
-Attempts are real conversations with a real host; only the waiting between them is left out. The machine's own moments
-are those of the days it lives through. Its requests carry the present time: a host refuses clocks 4 hours off.
+Attempts are real conversations with a real host; only the waiting between them is skipped. The machine's own times are
+those of the days it lives through. Its requests carry the present time, since a host refuses clocks that are 4 hours
+off.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ class Attempt:
 async def live(
     machine: Machine, seconds: float, asking: Asking, progress: Callable[[float], None] = lambda share: None
 ) -> list[Attempt]:
-    """Let the last `seconds` have passed with the machine switched on; its attempts in their order.
+    """Let `seconds` pass with the machine switched on. Returns its attempts in order.
 
-    `progress` is called with the share that has passed. The caller lets the machine's events be that much older.
+    `progress` is called with the part that has passed. The caller makes the machine's events that much older.
     """
     ends = asking.now()
     begins = ends - seconds
@@ -45,7 +46,7 @@ async def live(
         error = await _ask(machine, licence, at, asking)
         attempts.append(Attempt((at - begins) / _DAY, licence.product.name, error))
         if licence.client.next_attempt <= at:
-            # It may not ask a KMS host at all (/act-type) and will not later.
+            # It may not ask a KMS host at all (/act-type), and this will not change.
             asking_ones.remove(licence)
         progress((at - begins) / seconds)
     for licence in machine.licences:

@@ -1,6 +1,6 @@
 """One lab machine: its identity, its licences, its KMS settings and its event log.
 
-What a licence does is `LabClient`'s business; here is what a machine has around it. Moments are Unix seconds.
+`LabClient` has the behaviour of a licence; this module has everything else of a machine. Moments are Unix seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FIRST_REARMS = 1001
 """How often a newly installed Windows of today can be rearmed; for others see `Naming.rearms`."""
 NO_UUID = UUID(int=0)
 MACHINE = "machine"
-"""The scope of the settings that hold for all of a machine's products."""
+"""The scope of the settings that apply to all of a machine's products."""
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class Licence:
 
     @property
     def naming(self) -> Naming:
-        """What Windows calls the product."""
+        """Windows' name for the product."""
         return naming_of(self.product)
 
     @property
@@ -84,8 +84,8 @@ class Licence:
 
 @dataclass(slots=True)
 class Machine:
-    """A machine. `domain` is its primary DNS suffix, `dns_server` whom it asks (None: as this computer does), `region`
-    the one in whose form it prints dates.
+    """A machine. `domain` is its primary DNS suffix, `dns_server` the server it asks (None: as this computer does),
+    `region` decides the format of its dates.
     """
 
     name: str
@@ -107,7 +107,7 @@ class Machine:
 
     @property
     def full_name(self) -> str:
-        """The name with the DNS suffix, as it stands in requests."""
+        """The name with the DNS suffix, as in requests."""
         return f"{self.name}.{self.domain}" if self.domain else self.name
 
     @property
@@ -170,7 +170,7 @@ class Machine:
                 licence.found = licence.host_address = None
 
     def generalise(self, cmid: UUID, now: float) -> None:
-        """What sysprep /generalize does: a client machine id of its own, all grace anew, no remembered host.
+        """The effect of sysprep /generalize: a new client machine id, new grace periods, no remembered host.
 
         The caller counts the rearm and refuses when none is left.
         """
@@ -178,7 +178,7 @@ class Machine:
         self.cached = None
 
     def age(self, seconds: float) -> None:
-        """Let all licences be that many seconds older, as if the time had passed."""
+        """Make all licences `seconds` older, as if the time had passed."""
         for licence in self.licences:
             client = licence.client
             client.next_attempt -= seconds
@@ -188,9 +188,9 @@ class Machine:
                 client.last_success -= seconds
 
     def setting(self, licence: Licence, read: Callable[[KmsSettings], object]) -> KmsSettings:
-        """The settings in force for a licence: the product's, its application's, the machine's; the first that has it.
+        """A licence's effective value: from the product's settings, its application's or the machine's, in this order.
 
-        `read` tells whether settings have what is wanted (a value that is not None).
+        `read` returns the value from settings; None means that they do not set it.
         """
         for scope in (str(licence.act_id), str(licence.product.app_id), MACHINE):
             settings = self.settings.get(scope)
@@ -229,7 +229,7 @@ class Machine:
 
 
 def unlicense(licence: Licence) -> None:
-    """Take a licence's key away: unlicensed, and no time runs."""
+    """Remove a licence's key: it is unlicensed, and no time runs."""
     client = licence.client
     client.status = LicenseStatus.UNLICENSED
     client.expires = None

@@ -34,7 +34,7 @@ def host_installation_id(key: LabKey) -> str:
 
 
 def confirmation_id(key: LabKey, installation: str) -> str:
-    """What the lab's telephone answers to an installation id; raises `Published` where that is mistyped."""
+    """The confirmation id for an installation id; raises `Published` if that is mistyped."""
     checked = _checked(installation, INSTALLATION_GROUPS, INSTALLATION_DIGITS)
     parts = _groups(key, (b"confirmation", checked.encode()), CONFIRMATION_GROUPS, CONFIRMATION_DIGITS)
     return "-".join([PREFIX, *parts])
@@ -49,7 +49,7 @@ def check_confirmation(key: LabKey, machine: Machine, licence: Licence, confirma
 
 
 def deposit(key: LabKey, machine: Machine, licence: Licence, confirmation: str) -> None:
-    """Activate a licence for good with a confirmation id; raises `Published` where it is not the licence's."""
+    """Activate a licence for good with a confirmation id; raises `Published` if it is not this licence's."""
     check_confirmation(key, machine, licence, confirmation)
     licence.client.status = LicenseStatus.LICENSED
     licence.client.expires = None

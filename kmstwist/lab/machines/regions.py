@@ -1,7 +1,7 @@
-"""Dates as a machine's region prints them: the short date and the long time that Windows has for it by default.
+"""Dates in the format of a machine's region: Windows' default short date and long time for it.
 
-slmgr and ospp print a moment in the machine's local time and in its region's form, without a time zone. As VBScript
-does it, a moment at midnight is printed as its date alone.
+slmgr and ospp print a moment in the machine's local time and its region's format, without a time zone. As in VBScript,
+a moment at midnight is printed as its date alone.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Region:
         return f"{self.date(moment)} {self._fill(self.time_pattern, moment)}"
 
     def whole(self, seconds: float) -> str:
-        """As `local`, midnight written out: as .NET writes a moment."""
+        """As `local`, but with midnight written out, as in .NET."""
         moment = datetime.fromtimestamp(int(seconds))
         return f"{self.date(moment)} {self._fill(self.time_pattern, moment)}"
 

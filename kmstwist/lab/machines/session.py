@@ -1,4 +1,4 @@
-"""What a command on a lab machine has to work with, what it gives, and the words both tools share."""
+"""The input and output of a command on a lab machine, and functions that both tools share."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _KEY = re.compile(r"[A-Z0-9]{5}(-[A-Z0-9]{5}){4}")
 
 @dataclass(slots=True)
 class Output:
-    """What a command gave: the `lines` that Windows prints, the lab's own `notes` beside them, and the `code` that the
-    script ends with on Windows (an HRESULT; 0 for success).
+    """A command's output: the `lines` that Windows prints, the lab's own `notes`, and the `code` with which the script
+    ends on Windows (an HRESULT; 0 for success).
     """
 
     lines: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Output:
 
 
 class Misused(Exception):
-    """A command line that the tool does not take; `output` is what it prints then."""
+    """A command line that the tool does not accept; `output` is what it prints then."""
 
     def __init__(self, output: Output) -> None:
         super().__init__("\n".join([*output.lines[:1], *output.notes]))
@@ -44,9 +44,9 @@ class Misused(Exception):
 
 @dataclass(slots=True)
 class Session:
-    """One command's surroundings. `clock` gives Unix seconds; `activate` has a licence of the machine ask a host, and
-    raises `Published` where none grants it; `history` gives the machine's events, the oldest first; `shown_in` is the
-    region for dates, the machine's own unless given.
+    """What one command works with. `clock` returns Unix seconds; `activate` lets a licence of the machine ask a host,
+    and raises `Published` if none grants it; `history` returns the machine's events, the oldest first; `shown_in` is
+    the region for dates, by default the machine's own.
     """
 
     machine: Machine
@@ -99,7 +99,7 @@ def client_key(text: str, lab_key: LabKey) -> Product:
 
 
 def read_licence_file(path: str) -> list[Product]:
-    """The products that a lab licence file names, one a line; `Refused` for what is none.
+    """The products that a lab licence file names, one on each line; raises `Refused` for anything else.
 
     Windows' licence files are Microsoft's and mean nothing here.
     """
@@ -121,7 +121,7 @@ def read_licence_file(path: str) -> list[Product]:
 
 
 def dns_domain(text: str) -> str:
-    """A DNS domain to discover hosts in, as DNS has it; `Refused` for what is none."""
+    """A DNS domain to discover hosts in, in DNS's form; raises `Refused` for anything else."""
     if is_address(text.strip().rstrip(".")):
         raise Refused(f"'{text}' is not a DNS domain, but an address; write a domain such as corp.example.")
     try:
@@ -139,7 +139,7 @@ def lookup_domain(text: str) -> tuple[str, list[str]]:
 
 
 def read_act_id(text: str) -> str:
-    """An activation id as it is compared: it may be written in braces and in any case."""
+    """An activation id in the form for comparisons: it may be written in braces and in any case."""
     return text.strip().strip("{}").lower()
 
 
@@ -155,7 +155,7 @@ def known_act_ids(machine: Machine) -> str:
 
 
 def noted(error: Published) -> list[str]:
-    """What the lab adds to a failure: what it knows of it, and the cure."""
+    """The lab's notes on a failure: details, and the cure."""
     notes = [error.more] if error.more else []
     if error.cure and not error.has_own_cure:
         notes.append(f"Cure: {error.cure}.")

@@ -1,7 +1,7 @@
 """The lab machines between commands: one SQLite file in the state folder.
 
-A machine is small, so it is read and written whole; only its events are added to. A command reads a machine, may wait
-for a host's answer, and writes it: meanwhile it holds the machine, so that another command's change is not undone.
+A machine is small, so it is read and written whole; only its events are appended. A command reads a machine, may wait
+for a host's answer, and writes it: meanwhile it locks the machine, so that another command's change is not undone.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ _Row = Row[tuple[object, ...]]
 
 
 class MachineStore(SqliteFile):
-    """The file of a lab's machines, made with its folder if there is none; `LabFileError` if it is of no use."""
+    """The file of a lab's machines, made with its folder if it is missing; raises `LabFileError` if it is unusable."""
 
     _holds = ("machines", "were")
     _metadata = tables.metadata
     _schema_version = SCHEMA_VERSION
 
     def _upgrade(self, connection: Connection, version: int) -> None:
-        # A machine of before keeps what it has; only what is new of it is added.
+        # An existing machine keeps its values; only new columns are added.
         for table, columns in tables.ADDED.items():
             for column in columns:
                 connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column}")
 
     @contextmanager
     def held(self, names: Iterable[str], waiting: Callable[[], None]) -> Iterator[None]:
-        """Keep every other process from holding the machines of these names; `waiting` is called if one has to wait.
+        """Lock the machines with these names against other processes; `waiting` is called if this has to wait.
 
-        A machine's lock is one byte of a file beside the store, at a place that follows from its name. The system
-        takes it back when the process ends, however it ends.
+        A machine's lock is one byte of a file beside the store, at an offset computed from its name. The system
+        releases it when the process ends, in any way.
         """
         path = self._path.with_suffix(".lock")
         try:
@@ -62,7 +62,7 @@ class MachineStore(SqliteFile):
                 "check that its folder and file belong to you, or name another with --state-dir",
             ) from None
         with file:
-            # In one order, so that two commands on the same machines never wait for each other.
+            # In a fixed order, so that two commands on the same machines cannot deadlock.
             for place in sorted({crc32(_key(name).encode()) for name in names}):
                 try:
                     fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
@@ -72,7 +72,7 @@ class MachineStore(SqliteFile):
             yield
 
     def add(self, machine: Machine) -> None:
-        """Keep a new machine; `Refused` if there is one of its name."""
+        """Store a new machine; raises `Refused` if its name is taken."""
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(tables.machines).values(_machine_row(machine)))
@@ -86,7 +86,7 @@ class MachineStore(SqliteFile):
             raise self._explained(error) from error
 
     def save(self, machine: Machine) -> None:
-        """Replace a machine that is there, and add its new events."""
+        """Replace a stored machine, and append its new events."""
         key = _key(machine.name)
         try:
             with self._engine.begin() as connection:
@@ -102,7 +102,7 @@ class MachineStore(SqliteFile):
             raise self._explained(error) from error
 
     def get(self, name: str) -> Machine:
-        """The machine of this name, in any case; `Refused` if there is none."""
+        """The machine with this name, in any case; raises `Refused` if there is none."""
         key = _key(name)
         try:
             with self._engine.connect() as connection:
@@ -127,7 +127,7 @@ class MachineStore(SqliteFile):
             raise self._explained(error) from error
 
     def delete(self, name: str) -> None:
-        """Delete a machine with all it has; `Refused` if there is none of this name."""
+        """Delete a machine with all its data; raises `Refused` if there is none with this name."""
         machine = self.get(name)
         key = _key(machine.name)
         try:
@@ -160,7 +160,7 @@ class MachineStore(SqliteFile):
             return int(connection.execute(query).scalar_one())
 
     def age_events(self, name: str, seconds: float) -> None:
-        """Let all events that a machine has be that many seconds older."""
+        """Make all events of a machine `seconds` older."""
         key = _key(name)
         try:
             with self._engine.begin() as connection:
@@ -236,7 +236,7 @@ class MachineStore(SqliteFile):
 def _with_parts(
     connection: Connection, rows: Iterable[_Row], key: str | None = None
 ) -> Iterator[tuple[_Row, tuple[list[_Row], list[_Row]]]]:
-    """Machines' rows, each with those of its licences and settings; of the machine of this `key` only, if given."""
+    """The rows of machines with those of their licences and settings; only of the machine with this `key`, if given."""
     found: list[dict[str, list[_Row]]] = []
     for query in (select(tables.licences).order_by(tables.licences.c.position), select(tables.settings)):
         [table] = query.get_final_froms()

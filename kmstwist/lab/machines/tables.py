@@ -8,7 +8,7 @@ metadata = MetaData()
 machines = Table(
     "machine",
     metadata,
-    # Names are compared as Windows compares them: in any case.
+    # Names are compared without regard to case, as in Windows.
     Column("key", String, primary_key=True),
     Column("name", String, nullable=False),
     Column("cmid", Uuid, nullable=False),
@@ -69,7 +69,7 @@ events = Table(
     Column("product", String, nullable=False),
 )
 
-#: What version 2 has more than version 1.
+#: The columns that version 2 added to version 1.
 ADDED = {
     "machine": ("region VARCHAR NOT NULL DEFAULT 'en-US'",),
     "machine_licence": (

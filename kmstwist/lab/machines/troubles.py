@@ -1,7 +1,7 @@
-"""Troubles to practise on: states of a lab machine that show a code which an outage or a full count never would.
+"""Troubles to practise on: states of a lab machine with a code that an outage or a low count never shows.
 
-A trouble is put on a product (`lab machine trouble NAME TROUBLE`) and lasts until what cures it on Windows is done, or
-it is taken away again (`none`).
+A trouble is put on a product (`lab machine trouble NAME TROUBLE`) and lasts until its cure on Windows is carried out,
+or until it is removed again (`none`).
 """
 
 from __future__ import annotations
@@ -98,11 +98,11 @@ TROUBLES = {
     )
 }
 NONE = "none"
-"""Instead of a trouble's name: none any more."""
+"""The word that ends a trouble, in place of its name."""
 
 
 def trouble_lines() -> list[str]:
-    """All troubles, one a line: name, code, and what is seen."""
+    """All troubles, one on each line: name, code, and what is seen."""
     width = max(map(len, TROUBLES))
     return [f"  {one.name:<{width}}  0x{one.code:08X}  {one.seen}" for one in TROUBLES.values()]
 
@@ -113,7 +113,7 @@ def trouble_of(licence: Licence) -> Trouble | None:
 
 
 def afflict(machine: Machine, licence: Licence, trouble: Trouble, now: float) -> None:
-    """Put a trouble on a product that has a key; `Refused` for one that has none."""
+    """Put a trouble on a product; raises `Refused` if it has no key."""
     if licence.partial_key is None:
         raise Refused(f"{licence.product.name} on {machine.name} has no key: install one first (slmgr /ipk).")
     relieve(machine, licence, now)
@@ -129,7 +129,7 @@ def afflict(machine: Machine, licence: Licence, trouble: Trouble, now: float) ->
 
 
 def relieve(machine: Machine, licence: Licence, now: float) -> None:
-    """Take a licence's trouble away; a state that it brought gives way to grace anew."""
+    """End a licence's trouble; if the trouble changed its state, a new grace period begins."""
     trouble = trouble_of(licence)
     licence.trouble = ""
     settings = machine.scope(str(licence.act_id))

@@ -1,4 +1,4 @@
-"""A licence on a lab machine as Windows' licensing service shows it: one truth for slmgr, ospp and WMI."""
+"""A licence on a lab machine as Windows' licensing service shows it: one source for slmgr, ospp and WMI."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ class View:
         status = self.status
         trouble = trouble_of(self.licence)
         if trouble is not None and trouble.status is not None and status is LicenseStatus.NOTIFICATION:
-            # A copy that was in grace for not being genuine ends as one that is not.
+            # A non-genuine copy stays non-genuine at the end of its grace.
             after_grace = trouble.status is LicenseStatus.NON_GENUINE_GRACE
             return int(Status.SL_E_NOT_GENUINE) if after_grace else trouble.code
         return int(_REASONS[status])
 
     @property
     def minutes_left(self) -> int:
-        """Whole minutes until the state ends; 0 where it does not."""
+        """Whole minutes until the state ends; 0 if it does not end."""
         return self.licence.client.minutes_left(self.now)
 
     @property
     def product_id(self) -> str:
-        """The lab's product id, which says that it is the lab's."""
+        """The lab's product id, which shows that it is the lab's."""
         return f"LAB-{str(self.licence.act_id).upper()[:13]}"
 
     @property
