@@ -13,10 +13,11 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 run: setup
 	@$(BIN)/twistd -n --pidfile= kms --port=$(PORT)
 
-# The types are checked while the tests run, which wait for servers a fifth of the time; what they come to stands at the end.
+# The types are checked while the tests run; what they come to stands at the end. Six at a time, for tests wait for servers
+# half of the time.
 test: dev lint
 	@found=$$(mktemp) && { $(BIN)/mypy >$$found 2>&1 & } && \
-	  { $(if $(AFTER_FLOOR),KMSTWIST_TESTED="$(AFTER_FLOOR)") $(BIN)/python -m pytest -n 4 --dist loadgroup $(PYTEST_ARGS); tests=$$?; \
+	  { $(if $(AFTER_FLOOR),KMSTWIST_TESTED="$(AFTER_FLOOR)") $(BIN)/python -m pytest -n 6 --dist loadgroup $(PYTEST_ARGS); tests=$$?; \
 	  wait $$!; types=$$?; cat $$found; rm -f $$found; [ $$tests = 0 ] && [ $$types = 0 ]; }
 
 setup: $(STAMP)

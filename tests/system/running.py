@@ -10,13 +10,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 
 from tests.ports import free_port
+from tests.system.forked import start
 from tests.waiting import PATIENCE
 
 BIN = Path(sys.executable).parent
+#: Output as wide as here and without colours, wherever the tests run.
+_PLAIN = {"COLUMNS": "120", "NO_COLOR": "1"}
 _FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)')
 
 
@@ -33,21 +38,14 @@ class Server:
         self.state_dir = state_dir
         self.lines: list[str] = []
         self._new: queue.Queue[str | None] = queue.Queue()
-        self.process = subprocess.Popen(
-            [
-                str(BIN / "twistd"),
-                "-n",
-                "--pidfile=",
-                "kms",
-                f"--port={self.port}",
-                f"--state-dir={state_dir}",
-                *options,
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=state_dir.parent,
-        )
+        command = [str(BIN / "twistd"), "-n", "--pidfile=", "kms"]
+        command += [f"--port={self.port}", f"--state-dir={state_dir}", *options]
+        said, says = os.pipe()
+        self._said = os.fdopen(said, encoding="utf-8")
+        try:
+            self.process = start(command, state_dir.parent, os.environ, says, says)
+        finally:
+            os.close(says)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         try:
@@ -59,9 +57,9 @@ class Server:
             raise
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._new.put(line.rstrip("\n"))
+        with self._said:
+            for line in self._said:
+                self._new.put(line.rstrip("\n"))
         self._new.put(None)
 
     def wait_for(self, pattern: str, times: int = 1) -> str:
@@ -140,7 +138,20 @@ def kmstwist(*arguments: str, env: dict[str, str] | None = None) -> subprocess.C
     """
     if arguments[:1] == ("probe",) or arguments[:2] == ("lab", "activate"):
         arguments = (*arguments, *(() if "--timeout" in arguments else ("--timeout", f"{PATIENCE:g}")))
-    return run([str(BIN / "kmstwist"), *arguments], env=env)
+    command = [str(BIN / "kmstwist"), *arguments]
+    environment = {**os.environ, **_PLAIN, **(env or {})}
+    with TemporaryFile() as out, TemporaryFile() as err:
+        process = start(command, Path.cwd(), environment, out.fileno(), err.fileno())
+        try:
+            status = process.wait(600)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        printed = []
+        for file in (out, err):
+            file.seek(0)
+            printed.append(TextIOWrapper(file).read())
+    return subprocess.CompletedProcess(command, status, *printed)
 
 
 def run(
@@ -154,5 +165,5 @@ def run(
         timeout=600,
         check=False,
         cwd=cwd,
-        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **(env or {})},
+        env={**os.environ, **_PLAIN, **(env or {})},
     )
