@@ -56,7 +56,7 @@ _LEVELS = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn
 CONVERSATION = LogEvent(
     "conversation",
     "info",
-    "A client's call and what became of it; or a connection that ended without one. One line for each.",
+    "A client's call and its outcome; or a connection that ended without one. One line for each.",
     {
         "client": "the client's IP address",
         "port": "the client's TCP port",

@@ -1,12 +1,12 @@
 """Admission: who may ask, how often, and over how many connections.
 
-A client outside the allowed networks may connect and bind, and its call is answered with "access denied": a connection
-that is merely cut looks to Windows like a network fault, while the status appears in the client's event log. Past its
-rate a client is told "server too busy", which makes Windows come back later. Connections past a cap are cut, because
-a flood of them is not a client.
+A client outside the allowed networks may connect and bind, and its call is answered with "access denied": to Windows a
+connection that is merely closed looks like a network fault, while the status appears in the client's event log. Above
+its rate a client gets "server too busy", which makes Windows come back later. Connections above a limit are closed,
+because no client needs so many.
 
-One verdict for each address, whether the gateway or the lab answers. Addresses behind a load balancer are the ones its
-PROXY header names.
+The decision depends on the address, and is the same for the gateway and the lab. Behind a load balancer, the address is
+the one in its PROXY header.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from kmstwist.networks import network_around, normalised
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
 
-#: PDUs that count as one call in the rates: a call is a bind and a request, so nobody needs more than these.
+#: How many PDUs count as one call in the rates: a call is a bind and a request, so no client needs more.
 _PACKETS_PER_CALL: Final = 10
-#: Connections in all, from which on one client gets half of them at most. Of fewer, somebody said that they are enough.
+#: From this many connections in all, one client gets at most half of them. A smaller number was set deliberately.
 _SHARED_FROM: Final = 16
 #: How many PDUs from an address that may not ask are answered at once, and per minute: its binds, and the refusals
 #: of its calls.
@@ -50,7 +50,7 @@ class Refusal:
 
 
 class _Known(NamedTuple):
-    """What the settings say of an address."""
+    """What the settings say about an address."""
 
     #: The address as it is judged, and the network it is counted in; None for other peers, such as those of a Unix
     #: socket.
@@ -65,7 +65,7 @@ _PAUSED = Refusal(FaultStatus.SERVER_TOO_BUSY, Reason.SERVER_PAUSED, "paused by 
 
 
 class Admission:
-    """Judges connections and calls by the settings, which may change while it runs."""
+    """Admits or refuses connections and calls by the settings, which may change while it runs."""
 
     def __init__(self, settings: AdmissionSettings, clock: IReactorTime, *, connections: int) -> None:
         """`connections` is how many may be open in all."""
@@ -81,7 +81,7 @@ class Admission:
         self._use(settings)
 
     def apply(self, settings: AdmissionSettings, *, connections: int) -> None:
-        """Take changed settings. Where there are any, buckets start full again."""
+        """Apply changed settings; buckets start full again."""
         self._connections = connections
         if settings != self._settings:
             self._use(settings)
@@ -119,12 +119,12 @@ class Admission:
 
     @property
     def open_connections(self) -> int:
-        """Connections that are counted at present."""
+        """How many connections are counted at present."""
         return self._total
 
     @property
     def remembered(self) -> int:
-        """Addresses and networks whose rates are remembered at present."""
+        """How many addresses and networks have a bucket at present."""
         return len(self._clients) + len(self._networks)
 
     def is_balancer(self, peer: str) -> bool:
@@ -132,14 +132,14 @@ class Admission:
         return self._known(peer).balancer
 
     def opened(self, client: str) -> Refusal | None:
-        """Count a client's connection; why it must be closed, or None. `closed` follows in both cases."""
+        """Count a client's connection. Returns why it must be closed, or None. Call `closed` later in both cases."""
         self._total += 1
         self._open[client] += 1
         if self._total > self._connections:
             return Refusal(
                 FaultStatus.SERVER_TOO_BUSY, Reason.SERVER_CONNECTIONS, f"{self._connections} connections are open"
             )
-        # Where there are fewer in all than somebody thought of, one client does not get them all either.
+        # If fewer connections are possible than configured, one client must not get all of them.
         cap = self._settings.client_connections
         if self._connections >= _SHARED_FROM:
             cap = min(cap, self._connections // 2)
@@ -158,9 +158,9 @@ class Admission:
             self._open[client] -= 1
 
     def judge_packets(self, client: str, number: int) -> Refusal | None:
-        """Why a connection that has brought so many PDUs is closed, whatever they are; None where it goes on.
+        """Why a connection is closed after this many PDUs of any kind; None if it goes on.
 
-        A flood of what is not a call costs as much as one of calls, so it is under the same rates.
+        A flood of other PDUs costs as much as one of calls, so the same rates apply.
         """
         known = self._known(client)
         settings = self._settings
@@ -183,7 +183,7 @@ class Admission:
         return None
 
     def judge(self, client: str) -> Refusal | None:
-        """Why a client's call is refused, or None where it is admitted."""
+        """Why a client's call is refused; None if it is admitted."""
         known = self._known(client)
         address = known.address
         if not known.allowed:

@@ -1,4 +1,4 @@
-"""Which networks a client's address is in: rules by the most specific network, IPv4 and IPv6."""
+"""Rules by network, for IPv4 and IPv6: the most specific network that contains an address decides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kmstwist.networks import Address, Network
 
 
 class NetworkTable:
-    """Networks, each with what holds in it; `find` gives what holds for an address by its longest prefix."""
+    """Networks, each with a value; `find` returns the value of the longest prefix that contains an address."""
 
     def __init__(self, networks: Mapping[Network, bool]) -> None:
         # For each family the prefix lengths in use, longest first, each with its networks by number.
@@ -20,11 +20,11 @@ class NetworkTable:
 
     @classmethod
     def of(cls, networks: Iterable[Network]) -> NetworkTable:
-        """A table in which all of these hold True."""
+        """A table in which all of these networks have the value True."""
         return cls(dict.fromkeys(networks, True))
 
     def find(self, address: Address) -> bool | None:
-        """What holds for an address, or None where no network has it."""
+        """The value for an address, or None if no network contains it."""
         number = int(address)
         for shift, networks in self._tables[address.version]:
             value = networks.get(number >> shift)

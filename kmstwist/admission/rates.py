@@ -1,7 +1,7 @@
 """Token buckets, one for each address or network that asks, in bounded memory.
 
-A bucket holds `burst` calls at most and is filled at `per_minute`; a call takes one. A bucket that was forgotten for
-want of room is full again: whoever appears anew is not punished for the crowd.
+A bucket holds at most `burst` calls and is filled at `per_minute`; a call takes one. A bucket that was dropped for lack
+of room starts full again, so that a client is not punished for a crowd.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class TokenBuckets:
         self._burst = float(burst)
         self._size = size
         self._seconds = seconds
-        #: The one that was asked longest ago first. It is forgotten first, and is likely to be full by then.
+        #: The one that was used longest ago comes first; it is dropped first, and is probably full by then.
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def take(self, key: str, number: float = 1.0) -> bool:
-        """Take as many tokens; whether there were so many."""
+        """Take tokens. Returns whether there were enough."""
         if not self._rate:
             return True
         now = self._seconds()

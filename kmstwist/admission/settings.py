@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from kmstwist.sections import CidrNetwork, Contradictions, Fault, Section
 
-#: Private, link-local and loopback addresses (RFC 1918, 3927, 4193, 4291): who may ask unless something else is said.
+#: Private, link-local and loopback addresses (RFC 1918, 3927, 4193, 4291): those that may ask by default.
 PRIVATE_NETWORKS = (
     "10.0.0.0/8",
     "172.16.0.0/12",
@@ -72,8 +72,8 @@ class AdmissionSettings(Section):
     def _unambiguous(self) -> AdmissionSettings:
         both = set(self.allow) & set(self.deny)
         if both and "allow" not in self.model_fields_set:
-            # To deny a network that is allowed by default is to take it out. Set past the model's freezing, so that
-            # what is shown as in force is a configuration that can be written down.
+            # Denying a network that is allowed by default removes it from allow. The frozen model is changed here, so
+            # that the configuration shown as in force is a valid one.
             object.__setattr__(self, "allow", tuple(network for network in self.allow if network not in both))
         elif both:
             raise Contradictions(

@@ -258,7 +258,7 @@ class AuditService(Service):
         if not self.settings.forwards:
             return
         if self.forwarder is not None:
-            # It reads a store that is no more.
+            # It reads a store that no longer exists.
             self.forwarder.stop()
         target = _target(self.settings)
         if target is None:

@@ -1,4 +1,4 @@
-"""Charts for every page the program makes: uPlot, as its authors ship it, and the little that makes it ours.
+"""Charts for every page that the program makes: uPlot, as its authors ship it, and our own script and style sheet.
 
 The status site serves these files; the fleet's report holds them inside itself. `uplot.js` and `uplot.css` are uPlot
 1.6.32 unchanged (MIT licence, see `assets/uplot.LICENSE`); `charts.js` draws what stands in a page's tables.
@@ -11,7 +11,7 @@ from importlib import resources
 
 #: The version of uPlot in `assets`.
 UPLOT = "1.6.32"
-#: What a page that holds uPlot has to say of it.
+#: The notice that a page with uPlot must contain.
 NOTICE = f"uPlot {UPLOT}, Copyright (c) 2022 Leon Sorokin, MIT licence"
 
 
@@ -22,12 +22,12 @@ def asset(name: str) -> str:
 
 
 def script() -> str:
-    """Both scripts as one, to stand inside a page."""
+    """Both scripts as one, for use inside a page."""
     # Without the first line, a comment with an address: a page that names no other place can be searched for any.
     library = asset("uplot.js").partition("*/")[2].lstrip()
     return f"/* {NOTICE} */\n{library}\n{asset('charts.js')}"
 
 
 def style() -> str:
-    """Both sheets as one, to stand inside a page."""
+    """Both style sheets as one, for use inside a page."""
     return f"{asset('uplot.css')}\n{asset('charts.css')}"

@@ -81,7 +81,7 @@ class LazyGroup(click.Group):
         return sorted([*self.verbs, *super().list_commands(ctx)])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a verb, or None where there is no such verb."""
+        """The command of a verb, or None if there is no such verb."""
         verb = self.verbs.get(cmd_name)
         if verb is None:
             return super().get_command(ctx, cmd_name)
@@ -92,7 +92,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is called; where there is none of that name, the one that may be meant is named."""
+        """The command to call; for an unknown name, the error suggests the one that may be meant."""
         name = str(args[0])
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             near = get_close_matches(name.casefold(), self._listed(ctx), 1, 0.6)

@@ -46,7 +46,7 @@ def whereabouts(*, config: Path | None = None, **options: Any) -> Whereabouts:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Tell what is wrong with the configuration, or that there is no place for a state folder, in a sentence."""
+    """Turn mistakes in the configuration, or a missing state folder, into one sentence for the user."""
     from kmstwist.configuration.mistakes import ConfigError
     from kmstwist.lab.keys import LabKeyError
 

@@ -1,1 +1,1 @@
-"""How often, how long and how much: waits, token buckets, deadlines, bounded memories of who came."""
+"""How often, how long and how much: waits, token buckets, deadlines, bounded mappings."""

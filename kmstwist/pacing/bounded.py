@@ -1,6 +1,6 @@
-"""A mapping that forgets: whatever was used longest ago past a size, and whatever is too old.
+"""A mapping that forgets: beyond a size, the entries that were used longest ago, and all entries that are too old.
 
-What is kept for each client address must not grow with the addresses that appear: there are more of them than memory.
+Data kept for each client address must not grow with the number of addresses: there are more of them than memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class BoundedMap(Generic[KeyT, ValueT]):
         return len(self._entries)
 
     def get(self, key: KeyT) -> ValueT | None:
-        """The entry, which becomes the latest used; None where there is none, or none any more."""
+        """The entry, which becomes the latest used; None if there is none, or if it is too old."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -47,7 +47,7 @@ class BoundedMap(Generic[KeyT, ValueT]):
         self._entries.pop(key, None)
 
     def resize(self, size: int, ttl: float) -> None:
-        """Change the bounds; what is beyond them is dropped."""
+        """Change the limits; entries beyond them are dropped."""
         self._size = size
         self._ttl = ttl
         self._shrink()

@@ -1,9 +1,9 @@
-"""Deadlines of one length, by the thousand, with one timer for all of them.
+"""Thousands of deadlines of one length, with one timer for all of them.
 
-Most deadlines of a server are set and lifted again long before they are due: a client is done in milliseconds and would
-have had thirty seconds. A timer of the reactor's for each would cost more than the rest of such a wait. Deadlines of
-one length come due in the order in which they were set; so they stand in one queue, and the reactor has one timer, for
-the first of them.
+Most deadlines of a server are set and lifted again long before they are due: a client is done in milliseconds and could
+have taken thirty seconds. A reactor's timer for each would cost more than the rest of such a wait. Deadlines of one
+length come due in the order in which they were set, so they are in one queue, and the reactor has one timer, for the
+first of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Deadlines(dict[ItemT, float]):
         self._timer: IDelayedCall | None = None
 
     def set(self, item: ItemT) -> None:
-        """Give the item its time, from now on; a deadline that it has here already is lifted."""
+        """Start a deadline for the item; an earlier one for it is lifted."""
         self.pop(item, None)
         self[item] = self._clock.seconds() + self.seconds
         if self._timer is None:
@@ -48,7 +48,7 @@ class Deadlines(dict[ItemT, float]):
             self._timer = None
 
     def _look(self) -> None:
-        """Tell of what is due, and set the timer for what is next."""
+        """Call `expired` for the deadlines that are due, and set the timer for the next one."""
         self._timer = None
         now = self._clock.seconds()
         late = []
@@ -59,7 +59,7 @@ class Deadlines(dict[ItemT, float]):
                 break
             late.append(item)
         for item in late:
-            # Whoever was told first may have lifted the deadline of another.
+            # An earlier call may have lifted the deadline of another item.
             if self.get(item, now + 1) <= now:
                 del self[item]
                 self._expired(item)

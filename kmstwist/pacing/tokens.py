@@ -1,4 +1,4 @@
-"""A token bucket: so many at once, and so many a second after that."""
+"""A token bucket: a number of tokens at once, and a number per second after that."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TokenBucket:
     filled: float
 
     def take(self, now: float, rate: float, burst: float, number: float = 1.0) -> bool:
-        """Fill it at `rate` a second up to `burst`, and take as many tokens; whether there were so many."""
+        """Fill it at `rate` per second up to `burst`, and take tokens. Returns whether there were enough."""
         self.tokens = min(burst, self.tokens + (now - self.filled) * rate)
         self.filled = now
         if self.tokens < number:

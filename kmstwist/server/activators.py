@@ -1,4 +1,4 @@
-"""Who answers the calls: the lab or the gateway, made from the configuration."""
+"""What answers the calls: the lab or the gateway, made from the configuration."""
 
 from __future__ import annotations
 
@@ -69,8 +69,7 @@ def make_lab(config: Config, reactor: Reactor) -> LabService:
 
 
 def make_gateway(config: Config, reactor: Reactor, asking: Asking, *, workers: int = 1) -> GatewayService:
-    """The gateway in front of the configured upstreams. Raises `StartupError` where one of them is this gateway
-    itself."""
+    """The gateway in front of the configured upstreams. Raises `StartupError` if one of them is this gateway itself."""
     from kmstwist.gateway.discover import without_ourselves
     from kmstwist.gateway.service import GatewayService
     from kmstwist.transport.endpoints import Guarded, addresses_endpoint, endpoint_for
@@ -83,7 +82,7 @@ def make_gateway(config: Config, reactor: Reactor, asking: Asking, *, workers: i
     share_lookups(reactor)
 
     def not_ourselves(peer: Any) -> None:
-        # A name may lead here, too: clients' name for the gateway is easily written where the host's belongs.
+        # A name may lead here, too: it is easy to write the gateway's name in place of the host's.
         if listens_at(config, peer.host, peer.port):
             raise ConnectError("that is this gateway itself; name the licensed KMS host")
 
@@ -91,7 +90,7 @@ def make_gateway(config: Config, reactor: Reactor, asking: Asking, *, workers: i
         return any(listens_at(config, address, port) for port in own_ports)
 
     def endpoint(target: Target, timeout: float) -> IStreamClientEndpoint:
-        # A host by its name, or by the addresses that DNS gave for it, so that the name is not asked for twice.
+        # A host by its name, or by the addresses that DNS gave for it, so that the name is not looked up twice.
         if not target.addresses:
             return endpoint_for(reactor, target.address.host, target.address.port, timeout)
         return addresses_endpoint(reactor, target.addresses, target.address.port, timeout)

@@ -1,4 +1,4 @@
-"""What is said when the server starts: to people the lines they read first, to systemd that it is ready."""
+"""The announcements when the server starts: for people the first log lines, for systemd that it is ready."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _WRAPPED = ("haproxy:", "ssl:")
 
 
 class Announcement(MultiService):
-    """Says what runs when it is started."""
+    """Logs what runs when the server starts."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Announcement(MultiService):
         ready = (lambda: True) if answers else (lambda: one_listens(_worker_sockets(config)))
         Notifier(reactor, answers=ready).setServiceParent(self)
         self._config = config
-        # Asked now and not when it is told: the default is another one for the user that a daemon becomes.
+        # Evaluated now: the user that a daemon becomes has another default.
         self._state_dir = state_dir(config)
         self._usual_folder, self._usual_port = _untold()
         self._lab = lab
@@ -71,7 +71,7 @@ class Announcement(MultiService):
         self._predecessor = predecessor
 
     def startService(self) -> None:
-        """Say what runs, and what to try next."""
+        """Log what runs, and what to try next."""
         super().startService()
         lab = self._lab
         STARTING.emit(
@@ -116,7 +116,7 @@ class Announcement(MultiService):
         self._reactor.callWhenRunning(say)
 
     def _activate_command(self, where: HostPort) -> str:
-        """The command that shows what a lab does, to be typed on this machine."""
+        """The command to try a lab on this machine."""
         words = ["lab", "activate"]
         if self._state_dir != self._usual_folder:
             words.append(f"--state-dir {shlex.quote(str(self._state_dir.absolute()))}")
@@ -136,13 +136,13 @@ class Announcement(MultiService):
 
 
 def _worker_sockets(config: Config) -> list[Path]:
-    """The workers' control sockets: a worker that has its own answers clients too."""
+    """The workers' control sockets: a worker that has its own also answers clients."""
     name = server_name(config)
     return [socket_path(workers_dir(config), name, number) for number in range(1, config.server.workers + 1)]
 
 
 def kmstwist_command() -> str:
-    """How the `kmstwist` command is typed here: by its path where it is not on PATH."""
+    """How to type the `kmstwist` command here: with its path if it is not on PATH."""
     if shutil.which("kmstwist"):
         return "kmstwist"
     beside = Path(sys.executable).parent / "kmstwist"
@@ -150,7 +150,7 @@ def kmstwist_command() -> str:
 
 
 def _untold() -> tuple[Path | None, int | None]:
-    """The state folder and the port of a command that is told nothing; None where it must be told."""
+    """The state folder and the port that a command uses without options; None if it needs options."""
     usual = Whereabouts()
     try:
         return usual.state_dir.value, usual.port.value

@@ -23,7 +23,7 @@ _PATIENCE = 10.0
 
 
 def try_store(section: AuditSection, state_dir: Path, *, lab: bool) -> None:
-    """Raise `StartupError` where the audit could not start; what is in its store stays as it is."""
+    """Raise `StartupError` if the audit could not start; its store is not changed."""
     if section.enabled:
         _with_store(section.store_path(state_dir, lab=lab), check)
         _settings(section, state_dir, lab=lab)
@@ -61,7 +61,7 @@ def make_audit(
         return None
     store = section.store_path(state_dir, lab=lab)
     if _serves(section):
-        # Clients are not to wait for it.
+        # Clients must not wait for it.
         _with_store(store, _migrate_or_serve, DEFAULT_BUSY_TIMEOUT)
     else:
         _with_store(store, migrate)
@@ -82,7 +82,7 @@ def _migrate_or_serve(engine: Engine) -> None:
 def _settings(
     section: AuditSection, state_dir: Path, *, lab: bool, forwards: bool = True, drain: float = 10.0
 ) -> AuditSettings:
-    """What the configuration says of the audit, tried. Raises `StartupError`."""
+    """The audit's settings from the configuration, checked. Raises `StartupError`."""
     settings = AuditSettings(
         store=str(section.store_path(state_dir, lab=lab)),
         gateway=section.gateway or socket.gethostname(),

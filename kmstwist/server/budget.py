@@ -33,12 +33,12 @@ def budget_for(config: Config, adoption: Adoption) -> Budget:
 
 
 def share(total: int, workers: int) -> int:
-    """What one of several workers may have of a total, rounded up."""
+    """One worker's share of a total, rounded up."""
     return -(-total // workers)
 
 
 def say_what_does_not_fit(config: Config, budget: Budget, workers: int) -> None:
-    """Warn where fewer clients fit than somebody configured or, where nobody did, fewer than a site may need."""
+    """Warn if fewer clients fit than configured or, without a configured number, fewer than a site may need."""
     limits = config.server.limits
     wanted = limits.connections
     fit = min(wanted, budget.clients * workers)

@@ -1,4 +1,4 @@
-"""What the control socket's commands do in a server: list and drain upstreams, pause, reload."""
+"""The control socket's commands in a server: list and drain upstreams, pause, reload."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from kmstwist.gateway.service import GatewayService
     from kmstwist.gateway.upstream import Upstream
 
-#: How many seconds a pause can be put off.
+#: The most seconds by which a pause can be delayed.
 LONGEST_AFTER = 3600.0
 
 
 class Commands:
-    """The commands of one server process. `table` is what the control socket is given."""
+    """The commands of one server process. `table` has them for the control socket."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Commands:
         }
 
     def status(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """How much goes on."""
+        """The server's numbers."""
         return {
             "mode": "lab" if self._gateway is None else "gateway",
             "paused": self._admission.paused,
@@ -114,7 +114,7 @@ class Commands:
         return self._switch(request, drained=False)
 
     def pause(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer every call with "too busy"; with `after`, only when so many seconds are over."""
+        """Answer every call with "too busy"; with `after`, only after this many seconds."""
         after = float(request.get("after", 0))
         if not after or self._admission.paused:
             return self._pause(True)
@@ -159,7 +159,7 @@ class Commands:
         self._pausing = self._clock.callLater(seconds, self._pause, True)
 
     def _stay(self) -> None:
-        """Take back that it is about to be paused."""
+        """Cancel a pause that is about to come."""
         self._admission.leaving = False
         if self._pausing is not None and self._pausing.active():
             self._pausing.cancel()
@@ -173,7 +173,7 @@ class Commands:
         return {"paused": paused, "not_kept": self._keep()}
 
     def _keep(self) -> str:
-        """Keep what is switched for after a restart; why that cannot be, or nothing."""
+        """Store the switches for a restart. Returns why that failed, or ""."""
         if self._switches is None:
             return ""
         drained = () if self._gateway is None else self._gateway.directory.drained

@@ -1,4 +1,4 @@
-"""The web listener in the service tree, and where its numbers come from: this process, or all workers."""
+"""The web listener as a part of the server, and the source of its numbers: this process, or all workers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from kmstwist.web.service import WebService
     from kmstwist.web.watch import Source
 
-#: Seconds a worker may take to tell its numbers; one that is busier is left out of this answer.
+#: The most seconds for a worker's answer; one that takes longer is left out.
 _PATIENCE = 2.0
 
 
@@ -72,7 +72,7 @@ class Observation:
         self.descriptors: DescriptorWatch | None = None
 
     def snapshot(self) -> Snapshot:
-        """All numbers as they are now."""
+        """All numbers at present."""
         counters = self._factory.telemetry.counters
         snapshot = Snapshot(
             mode="lab" if self._gateway is None else "gateway",
@@ -201,7 +201,7 @@ class WorkersObservation:
         #: Whether the whole server is about to stop.
         self.leaving = False
         self._retired = Counters()
-        #: What each worker told last, with its process id.
+        #: Each worker's last answer, with its process id.
         self._last: dict[int, tuple[int, Snapshot]] = {}
         self.descriptors: DescriptorWatch | None = None
 

@@ -1,4 +1,4 @@
-"""Running slmgr and ospp on a lab machine, or on the lab host, and telling what came of it."""
+"""Running slmgr and ospp on a lab machine, or on the lab host, and printing the result."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def install(root: Path, start: bool) -> None:
     _run(["systemctl", "daemon-reload"])
     if not start:
         return
-    # What runs already is the version of before, until it is started again; calls under way are finished first.
+    # The old version runs until it is restarted; calls under way are finished first.
     running = _running()
     if running:
         _run(["systemctl", "restart", *running])
