@@ -45,7 +45,7 @@ def whereabouts(*, config: Path | None = None, **options: Any) -> Whereabouts:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def config_errors_explained() -> Iterator[None]:
     """Turn mistakes in the configuration, or a missing state folder, into one sentence for the user."""
     from kmstwist.configuration.mistakes import ConfigError
     from kmstwist.lab.keys import LabKeyError
@@ -60,7 +60,7 @@ def told() -> Iterator[None]:
 
 def state_dir(given: Path | None) -> Path:
     """The state folder to work on. Raises `ClickException`."""
-    with told():
+    with config_errors_explained():
         return whereabouts(state_dir=given).state_dir.value
 
 
@@ -76,5 +76,5 @@ def keep_rights_in(folder: Path) -> Path:
 
 def default_port(given: int | None) -> int:
     """The server's port. Raises `ClickException`."""
-    with told():
+    with config_errors_explained():
         return whereabouts(port=given).port.value

@@ -213,11 +213,11 @@ def test_the_configuration_stands_before_what_was_imported(store: Engine) -> Non
     note_configured(store, [Named(CLIENT, "Configured", "Windows")])
     with reading(store) as connection:
         names = Names.stored(connection)
-    assert (names.of(CLIENT), names.of(SERVER), names.of(OFFICE)) == ("Configured", "Also", None)
+    assert (names.name_of(CLIENT), names.name_of(SERVER), names.name_of(OFFICE)) == ("Configured", "Also", None)
     # One that is taken out of the configuration has its other name again.
     note_configured(store, [])
     with reading(store) as connection:
-        assert Names.stored(connection).of(CLIENT) == "Imported"
+        assert Names.stored(connection).name_of(CLIENT) == "Imported"
 
 
 def test_importing_names_again_changes_nothing_and_says_so(store: Engine) -> None:

@@ -42,7 +42,7 @@ class Names:
             found |= {named.act_id: named for named in _read(read_fact(connection, fact))}
         return cls(found)
 
-    def of(self, act_id: str | None) -> str | None:
+    def name_of(self, act_id: str | None) -> str | None:
         """The name of the product with this id; None if it has none."""
         if act_id is None:
             return None
@@ -67,7 +67,7 @@ class Names:
         It is valid for the rows that satisfy the conditions `of`.
         """
         known = connection.scalars(select(ids).where(ids.is_not(None), *of).distinct())
-        called = {each: name for each in known if (name := self.of(each)) is not None}
+        called = {each: name for each in known if (name := self.name_of(each)) is not None}
         # A name that the site gave takes precedence over the recorded one.
         return func.coalesce(case(called, value=ids), product) if called else product
 
@@ -152,4 +152,4 @@ def unnamed_ids(connection: Connection, names: Names) -> int:
     found = connection.scalars(
         select(table.c.act_id).where(table.c.product.is_(None), table.c.act_id.is_not(None)).distinct()
     )
-    return sum(names.of(each) is None for each in found)
+    return sum(names.name_of(each) is None for each in found)

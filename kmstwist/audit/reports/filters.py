@@ -154,4 +154,4 @@ def application_name(app: str, names: Names = LAB_ONLY) -> str:
 
 def product_name(product: str | None, act_id: str | None, names: Names = LAB_ONLY) -> str:
     """What to call a product: its name, the site's own first, else its activation id, else that it is not readable."""
-    return names.of(act_id) or product or act_id or NOT_READABLE
+    return names.name_of(act_id) or product or act_id or NOT_READABLE

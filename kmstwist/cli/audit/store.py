@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kmstwist.cli.output import say
-from kmstwist.cli.where import told, whereabouts
+from kmstwist.cli.where import config_errors_explained, whereabouts
 from kmstwist.configuration.whereabouts import STORE_VARIABLE
 from kmstwist.shown import url_without_password, without_password
 from kmstwist.system.rights import rights_in
@@ -29,13 +29,13 @@ PATIENCE = 30.0
 
 def default_store() -> str:
     """Where this machine's configured server keeps its audit. Raises `ClickException`."""
-    with told():
+    with config_errors_explained():
         return whereabouts().store.value
 
 
 def origin_of(store: str) -> str:
     """What named this store: an option, a variable, a line of the configuration, or the default."""
-    with told():
+    with config_errors_explained():
         found = whereabouts().store
     return found.origin if found.value == store else "--store"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kmstwist.cli.common import SECONDS
-from kmstwist.cli.where import config_option, told, whereabouts
+from kmstwist.cli.where import config_errors_explained, config_option, whereabouts
 from kmstwist.reactor import Reactor
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _settings(options: dict[str, Any]) -> ClientSettings:
 def _config(file: Path | None) -> Config:
     where = whereabouts(config=file)
     if where.may_read:
-        with told():
+        with config_errors_explained():
             return where.effective.config
     from kmstwist.configuration.model import Config
 

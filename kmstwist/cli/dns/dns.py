@@ -12,7 +12,7 @@ import click
 from kmstwist.cli.common import ANY_PATH, SECONDS
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say_json
-from kmstwist.cli.where import AS_CONFIGURED, told, whereabouts
+from kmstwist.cli.where import AS_CONFIGURED, config_errors_explained, whereabouts
 from kmstwist.reactor import Reactor
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _port(given: int | None) -> int:
     """The port for clients: the one given, that of the configured record, or the server's."""
     if given is not None:
         return given
-    with told():
+    with config_errors_explained():
         where = whereabouts()
         return where.effective.config.dns.publish.port or where.port.value
 

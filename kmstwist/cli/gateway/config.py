@@ -12,7 +12,7 @@ from kmstwist.cli.common import ANY_PATH
 from kmstwist.cli.gateway.control import ask_server, server_options
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
-from kmstwist.cli.where import config_option, told, whereabouts
+from kmstwist.cli.where import config_errors_explained, config_option, whereabouts
 from kmstwist.configuration.whereabouts import CONFIG_VARIABLE, DEFAULT_CONFIG
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def where(
     from kmstwist.process.control_client import socket_path
     from kmstwist.shown import url_without_password
 
-    with told():
+    with config_errors_explained():
         found = whereabouts(config=file, port=port, run_dir=run_dir, state_dir=state_dir, store=store)
         rows = {
             "configuration file": (found.config.value or "none", found.config.origin),

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from kmstwist.cli.common import ANY_PATH
-from kmstwist.cli.where import AS_CONFIGURED, told, whereabouts
+from kmstwist.cli.where import AS_CONFIGURED, config_errors_explained, whereabouts
 from kmstwist.shown import visible_lines
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -65,7 +65,7 @@ def ask_server(port: int | None, run_dir: Path | None, request: Mapping[str, Any
     from kmstwist.process.control_client import CommandError, NobodyThere, ask, socket_path
     from kmstwist.system.rights import rights_in
 
-    with told():
+    with config_errors_explained():
         where = whereabouts(port=port, run_dir=run_dir)
         folder, number = where.run_dir, where.name
     try:

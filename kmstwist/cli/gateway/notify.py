@@ -10,7 +10,7 @@ import click
 
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say_json
-from kmstwist.cli.where import config_option, told, whereabouts
+from kmstwist.cli.where import config_errors_explained, config_option, whereabouts
 
 
 @click.group(cls=LazyGroup)
@@ -32,7 +32,7 @@ def test(as_json: bool, file: Path | None) -> None:
     from kmstwist.notify.letters import about_test
     from kmstwist.notify.targets import NotSent, TargetError, make_targets
 
-    with told():
+    with config_errors_explained():
         effective = whereabouts(config=file).effective
     config = effective.config
     try:

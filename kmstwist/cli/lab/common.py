@@ -63,7 +63,7 @@ def state_folder(given: Path | None) -> Path:
 
 def load_key(lab_key: Path | None, folder: Path) -> LabKey:
     """The lab's key."""
-    with told():
+    with lab_errors_explained():
         return load_lab_key(lab_key, folder)
 
 
@@ -91,7 +91,7 @@ def checked_machine_name(name: str) -> str:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def lab_errors_explained() -> Iterator[None]:
     """Turn the lab's own errors into messages of the command."""
     try:
         yield
@@ -117,7 +117,7 @@ def machine_store(folder: Path) -> Iterator[MachineStore]:
     """The machines of a state folder, open during a command."""
     from kmstwist.lab.machines.store import MACHINES_FILE_NAME, MachineStore
 
-    with told():
+    with lab_errors_explained():
         store = MachineStore(folder / MACHINES_FILE_NAME)
         try:
             yield store

@@ -16,13 +16,13 @@ from kmstwist.cli.lab.common import (
     checked_machine_name,
     held_machines,
     key_if_any,
+    lab_errors_explained,
     lab_key_option,
     load_key,
     machine_store,
     state_dir_option,
     state_folder,
     timeout_option,
-    told,
 )
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say_json
@@ -79,7 +79,7 @@ def new(
 
     It has their published client keys.
     """
-    with told():
+    with lab_errors_explained():
         made = Machine(
             _checked_name(name),
             uuid4(),

@@ -12,13 +12,13 @@ from kmstwist.cli import completing
 from kmstwist.cli.lab import tools
 from kmstwist.cli.lab.common import (
     held_machines,
+    lab_errors_explained,
     lab_key_option,
     load_key,
     machine_store,
     state_dir_option,
     state_folder,
     timeout_option,
-    told,
 )
 from kmstwist.cli.output import say_json
 from kmstwist.lab.machines.errors import Published
@@ -118,7 +118,7 @@ def events(
     reads: so an import can be rehearsed.
     """
     folder = state_folder(state_dir)
-    with told():
+    with lab_errors_explained():
         if machine.lower() == HOST:
             logged, shown_in = _host_events(folder, last), DEFAULT
             none = "The lab host has logged no event yet: no client has asked it."

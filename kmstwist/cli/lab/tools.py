@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import click
 
-from kmstwist.cli.lab.common import held_machines, load_key, machine_store, state_folder, told
+from kmstwist.cli.lab.common import held_machines, lab_errors_explained, load_key, machine_store, state_folder
 from kmstwist.kms.status import Status
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines import regions
@@ -184,7 +184,7 @@ def _on_host(bench: Bench, option: slmgr_options.Option, arguments: list[str]) -
 
     folder = bench.folder
     key: LabKey = load_key(bench.lab_key, folder)
-    with told():
+    with lab_errors_explained():
         regions.region(bench.region or regions.DEFAULT)
         store = LabStore(folder / STORE_FILE_NAME)
         try:
