@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,15 +41,21 @@ def _pythons() -> list[str]:
     return [sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"]
 
 
+@cache
+def _python() -> str | None:
+    """A Python of this version that another user can run the program with."""
+    for python in _pythons():
+        with suppress(OSError):
+            if _run(python, "--version").returncode == 0:
+                return python
+    return None
+
+
 def as_nobody(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run `kmstwist` as a user who is nobody's friend; skips where that user can run no Python of this version."""
-    for python in _pythons():
-        try:
-            if _run(python, "--version").returncode == 0:
-                return _run(python, *arguments, **env)
-        except OSError:
-            continue
-    pytest.skip("an ordinary user cannot run this Python")
+    if (python := _python()) is None:
+        pytest.skip("an ordinary user cannot run this Python")
+    return _run(python, *arguments, **env)
 
 
 @pytest.fixture
