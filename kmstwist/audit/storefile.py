@@ -58,6 +58,8 @@ class StoreFile:
         self._log = path.with_name(f"{path.name}-wal")
         self._index = path.with_name(f"{path.name}-shm")
         self._beside = self._those_beside()
+        self._index_size = 0
+        self._keep_index_long()
         #: Whether the file that was opened is whole, but somewhere else now, or nowhere; found by `fault`.
         self.elsewhere = False
         #: Whether the file is at its place, and its log or the log's index is not; found by `fault`.
@@ -92,7 +94,20 @@ class StoreFile:
                 self.without_log = True
                 return f"lost {path.name}, which was deleted, moved away or replaced"
         self._beside = self._those_beside()
+        self._keep_index_long()
         return None
+
+    def _keep_index_long(self) -> None:
+        """Make an index that was truncated as long again as it was.
+
+        SQLite has it mapped, and the kernel ends a process that reads behind a file's end (SIGBUS). What is empty SQLite
+        makes anew from the log.
+        """
+        with suppress(OSError):
+            size = os.stat(self._index).st_size
+            if size < self._index_size:
+                os.truncate(self._index, self._index_size)
+            self._index_size = max(size, self._index_size)
 
     def _damage(self, size: int) -> str | None:
         before, now = self._header, self._read()

@@ -114,6 +114,14 @@ def test_a_truncated_log_is_found_and_what_is_whole_is_gone_on_with(storage: Sto
     assert verify(storage.engine) == []
 
 
+def test_an_index_that_was_truncated_is_made_anew_and_ends_no_process(storage: Storage, tmp_path: Path) -> None:
+    os.truncate(tmp_path / "audit.sqlite-shm", 0)
+    assert storage.insert([opaque(START + 2 * DAY)]) == 1
+    assert count(tmp_path / "audit.sqlite") == 2021
+    assert storage.engine is not None
+    assert verify(storage.engine) == []
+
+
 def delete(path: Path) -> None:
     path.unlink()
 
