@@ -100,8 +100,8 @@ class StoreFile:
     def _keep_index_long(self) -> None:
         """Make an index that was truncated as long again as it was.
 
-        SQLite has it mapped, and the kernel ends a process that reads behind a file's end (SIGBUS). What is empty SQLite
-        makes anew from the log.
+        SQLite has it mapped, and the kernel ends a process that reads behind a file's end (SIGBUS). SQLite makes what
+        is empty anew from the log.
         """
         with suppress(OSError):
             size = os.stat(self._index).st_size
