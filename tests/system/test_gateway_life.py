@@ -230,6 +230,8 @@ async def test_what_is_not_finished_by_the_drain_time_is_cut(tmp_path: Path) -> 
         call.addErrback(outcome.append)
         assert await deferToThread(gateway.stop) == 0
         assert len(outcome) == 1
+        # By the end of the drain time, and not by that of the call itself.
+        assert "not finished within the drain time" in "\n".join(gateway.lines)
     await held.host.stop()
 
 
