@@ -121,7 +121,11 @@ def main() -> None:
         from twisted.scripts.twistd import run as program
     else:
         from kmstwist.cli.main import main as program
-    sys.exit(program())
+    try:
+        sys.exit(program())
+    finally:
+        # Ending takes longer for what has read more, and a second signal to end would be the status then.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 if __name__ == "__main__":
