@@ -94,9 +94,6 @@ def run_reactor(main: Callable[[Reactor], Coroutine[Any, Any, ResultT]]) -> Resu
 
     Raises `KeyboardInterrupt` if a signal stopped it.
     """
-    from kmstwist.system.plainreactor import load_without_tls
-
-    load_without_tls()
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 

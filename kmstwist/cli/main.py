@@ -39,7 +39,7 @@ VERBS = {
     ),
     "lab": Verb("lab.lab:lab", "Rehearse volume activation with simulated clients."),
     "log": Verb("logs.log:log", "Show kmstwist's log, filtered and explained."),
-    "notify": Verb("gateway.notify:notify", "Who is told when something is wrong ([notify])."),
+    "notify": Verb("gateway.notify:notify", "Notifications when something is wrong ([notify])."),
     "probe": Verb("checks.probe:probe", "Check that a KMS host answers at HOST[:PORT]."),
     "products": Verb(
         "audit.products:products",

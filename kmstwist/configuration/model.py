@@ -34,12 +34,9 @@ MAX_CLOCK_ERROR = 5_000_000
 
 def _endpoint(text: str) -> str:
     # Imported here: this module is read by commands that open no port.
-    from kmstwist.system.plainreactor import prepare_endpoint
-
-    text = _address_as_endpoint(text)
-    prepare_endpoint(text)
     from twisted.internet.endpoints import serverFromString
 
+    text = _address_as_endpoint(text)
     no_reactor: Any = None
     if not text.startswith("systemd:"):  # Its sockets are there only in the process that systemd starts.
         try:

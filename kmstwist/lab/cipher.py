@@ -14,10 +14,13 @@ from collections.abc import Callable
 from hmac import compare_digest
 from typing import Protocol
 
+from Crypto.Cipher import AES
+from Crypto.Hash import CMAC, HMAC, SHA256
+from Crypto.Util.Padding import pad, unpad
+
 from kmstwist.kms.messages import MAC_SIZE, REQUEST_BODY_SIZE, MessageError, Request, Response
 from kmstwist.kms.version import VERSION_SIZE, Version
 from kmstwist.lab.keys import LabKey
-from kmstwist.lab.primitives import AES, CMAC, HMAC, SHA256, pad, unpad
 
 BLOCK_SIZE = 16
 IV_SIZE = 16

@@ -32,7 +32,8 @@ class LabKeyError(ProblemError):
 
 def _derive(secret: bytes, size: int, info: bytes) -> bytes:
     # Imported here: without a key they are not needed, and a command would take twice as long to start.
-    from kmstwist.lab.primitives import HKDF, SHA256
+    from Crypto.Hash import SHA256
+    from Crypto.Protocol.KDF import HKDF
 
     derived: bytes = HKDF(secret, size, _SALT, SHA256, context=info)
     return derived

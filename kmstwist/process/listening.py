@@ -32,7 +32,6 @@ from kmstwist.process.localport import survive_without_name
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 from kmstwist.startup import StartupError
-from kmstwist.system.plainreactor import prepare_endpoint
 from kmstwist.system.portholder import holder_of, our_server
 from kmstwist.system.privileges import Identity, acting_as
 
@@ -74,7 +73,6 @@ def adopted_endpoint(reactor: Reactor, descriptor: int, where: str | None = None
 
 def described_endpoint(reactor: IReactorTime, description: str) -> tuple[IStreamServerEndpoint, str]:
     """The endpoint a `--listen` describes. Raises `StartupError` where it is not an endpoint description."""
-    prepare_endpoint(description)
     try:
         return serverFromString(reactor, description), description
     except IndexError:

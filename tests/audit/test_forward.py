@@ -460,7 +460,7 @@ def test_an_answer_that_does_not_come_is_an_outage(store: Engine, target: Engine
             waiting.wait_until(lambda: holder.scalar(text(waits)) == 1)
             clock.advance(STUCK)
             forwarder.watch()
-            assert "no answer for 90 s and longer" in forwarder.problem
+            assert "it has not answered for more than 90 s" in forwarder.problem
             assert (forwarder.connected, forwarder.behind) == (False, len(SOME))
             holder.execute(text("SELECT pg_advisory_unlock_all()"))
             holder.commit()
