@@ -36,6 +36,8 @@ FAR_MS = 20
 #: Clients there, and conversations of one that is alone.
 FAR_CLIENTS, FAR_ALONE = (1, 8, 32), 30
 IDLE = 5000
+#: Seconds until a process aside is there.
+SETTLING = 5.0
 _RESULT = re.compile(r"done (\d+) errors (\d+) .* rate (\d+) p50us (\d+) p99us (\d+) ")
 
 
@@ -168,6 +170,8 @@ def idle(tools: Path, system: System, host_port: int) -> str:
     with ExitStack() as stack:
         running = stack.enter_context(system.started(tools, host_port))
         measure(tools, running, 64, 2000)
+        # So much load has a process aside started, which takes memory of its own.
+        time.sleep(SETTLING)
         before = running.memory()
         for _ in range(number):
             peer = stack.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=10))
