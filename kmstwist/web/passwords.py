@@ -9,12 +9,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword, UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.web.guard import BasicCredentialFactory
@@ -25,6 +26,7 @@ from kmstwist.admission.rates import TokenBuckets
 from kmstwist.logevents import LOGIN_FAILED
 from kmstwist.networks import network_around, normalised
 from kmstwist.pacing.bounded import BoundedMap
+from kmstwist.pacing.turns import Turns
 from kmstwist.problem import ProblemError
 from kmstwist.system.secrets import is_open_to_others
 
@@ -146,6 +148,8 @@ def mark_of(request: Request) -> bytes:
 class PasswordChecker:
     """Checks a name and password in a thread, one at a time, since the check is deliberately slow.
 
+    Addresses take turns, so that somebody with one login does not wait for all guesses of another.
+
     Guessing is limited: an address may fail a few times at once and then a few times per minute; beyond that it is
     refused without a check. A correct login is remembered for a while, so that it costs nothing the next time and works
     even from an address that is limited.
@@ -165,7 +169,7 @@ class PasswordChecker:
         self._log = log or Logger(namespace="kmstwist.web")
         self._failures = TokenBuckets(_FAILURES_A_MINUTE, _FAILURES_AT_ONCE, _REMEMBERED, seconds)
         self._right: BoundedMap[bytes, bool] = BoundedMap(_REMEMBERED, _RIGHT_FOR, seconds)
-        self._one_at_a_time = DeferredLock()
+        self._turns: Turns[bool] = Turns()
         # An unknown name takes the same time as a known one.
         self._nobody = hash_password("nobody", lambda size: bytes(size))
 
@@ -204,7 +208,5 @@ class PasswordChecker:
                 self._right.set(mark, True)
             return name
 
-        work = self._one_at_a_time.run(
-            self._in_thread, verify, given.decode("utf-8", "replace"), hashed or self._nobody
-        )
-        return work.addCallback(checked)
+        look = partial(self._in_thread, verify, given.decode("utf-8", "replace"), hashed or self._nobody)
+        return self._turns.run(client, look).addCallback(checked)

@@ -107,6 +107,21 @@ def test_only_one_password_is_looked_at_at_a_time() -> None:
     assert len(door.work) == 2
 
 
+def test_addresses_take_turns_so_that_nobody_waits_for_all_guesses_of_another() -> None:
+    door = Door()
+    for password, client in (("a", "192.0.2.7"), ("b", "192.0.2.7"), ("c", "192.0.2.7"), ("d", "192.0.2.8")):
+        request = door.request(password, client)
+        login = LoginFactory(b"kmstwist").decode(request.getHeader(b"authorization").split(b" ")[1], request)
+        door.checker.requestAvatarId(login).addErrback(lambda failure: failure.trap(UnauthorizedLogin))
+    looked_at = []
+    while door.work:
+        [(done, given)] = door.work
+        door.work.clear()
+        looked_at.append(given)
+        done.callback(False)
+    assert looked_at == ["a", "b", "d", "c"]
+
+
 def test_who_gives_no_password_reads_how_one_is_had() -> None:
     site = make_site(lambda: Snapshot("gateway", 0.0, Counters()), Clock().seconds, {}, reactor=Clock())
     address = IPv4Address("TCP", "127.0.0.1", 40_000)
