@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.conftest import find_program
+from tests.waiting import PATIENCE
 
 #: Makes a page with a width and a scheme; gives it with the list of what the browser complained of.
 PageMaker = Callable[..., tuple[Page, list[str]]]
@@ -42,7 +43,7 @@ def browser_page(chromium: Any) -> Iterator[PageMaker]:
         )
         made.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE * 1000)
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -41,7 +41,8 @@ def named(kdc: Kdc, tmp_path: Path) -> Iterator[Named]:
 
 
 def kmstwist_dns(kdc: Kdc, verb: str, named: Named, *options: str) -> subprocess.CompletedProcess[str]:
-    given = ("--domain=corp.test", "--host=gw.corp.test", f"--server={named.server}", *options)
+    # A machine that does much else lets the server and the key distribution centre wait.
+    given = ("--domain=corp.test", "--host=gw.corp.test", f"--server={named.server}", "--timeout=60", *options)
     command = [str(BIN / "kmstwist"), "dns", verb, *given]
     return subprocess.run(command, env=kdc.environment, capture_output=True, text=True, timeout=PATIENCE)
 

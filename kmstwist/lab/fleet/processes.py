@@ -19,7 +19,7 @@ from kmstwist.lab.fleet.scenario import Gateway, Host, Scenario
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKey
 from kmstwist.reactor import Reactor
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 120.0
 """The most seconds until a process listens."""
 
 _PORTS = range(12_000, 32_000)
