@@ -202,7 +202,7 @@ STAGES: Mapping[str, Stage] = {
     "docs/ansible": Stage(skip="tests/etc/test_ansible.py runs the roles; the page's inventory is the reader's"),
     "docs/notify": Stage(
         tools={"systemctl": "#!/bin/sh\n", "receiver": _RECEIVER},
-        before=("receiver >/dev/null 2>&1 &",),
+        before=("receiver >/dev/null 2>&1 & echo $! > /run/receiver.pid",),
         toml=_CONFIG,
         toml_blocks=1,
         instead={
