@@ -108,23 +108,6 @@ class AssociationPool(Reserve):
             attempt.deadline = deadlines
         return answer
 
-    def release(self, connection: RpcConnection) -> None:
-        """Give back a connection after its call: the next waiting call gets it, or the reserve."""
-        self.carrying.discard(connection)
-        if not connection.alive:
-            self._make_up()
-        elif self._waiting:
-            # Taken at once, so that no other call can get it before the waiting one runs.
-            self.carrying.add(connection)
-            self._waiting.popleft().callback(connection)
-        elif self.state is PoolState.RUNNING:
-            self._idle.append(connection)
-            if len(self._idle) > self.floor and self._sweep is None:
-                self._watch_surplus()
-        else:
-            connection.close()
-            self.retire_if_idle()
-
     def _deadlines_of(self, seconds: float) -> Deadlines[_Attempt]:
         """The queue of requests that have so many seconds. A length that few have is not kept, and is of no harm."""
         deadlines = Deadlines(self._clock, seconds, _Attempt.expire)

@@ -219,8 +219,21 @@ class Reserve(Machine[PoolState, PoolInput]):
         self.retire_if_idle()
 
     def release(self, connection: RpcConnection) -> None:
-        """Give back a connection after its call; the pool decides what it is used for next."""
-        raise NotImplementedError
+        """Give back a connection after its call: the next waiting call gets it, or the reserve."""
+        self.carrying.discard(connection)
+        if not connection.alive:
+            self._make_up()
+        elif self._waiting:
+            # Taken at once, so that no other call can get it before the waiting one runs.
+            self.carrying.add(connection)
+            self._waiting.popleft().callback(connection)
+        elif self.state is PoolState.RUNNING:
+            self._idle.append(connection)
+            if len(self._idle) > self.floor and self._sweep is None:
+                self._watch_surplus()
+        else:
+            connection.close()
+            self.retire_if_idle()
 
     def retire_if_idle(self) -> None:
         """Stop if the pool is retiring and no call waits or is under way."""
