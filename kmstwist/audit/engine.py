@@ -23,6 +23,7 @@ from kmstwist.audit.aside.connecting import ANY, MAKING, WRITING
 from kmstwist.problem import ProblemError
 from kmstwist.shown import url_without_password
 from kmstwist.system.extras import install_command
+from kmstwist.system.sqlitefiles import log_of
 
 DEFAULT_BUSY_TIMEOUT = 1.0
 
@@ -157,7 +158,7 @@ def _for_reading(_dialect: object, _record: object, arguments: list[Any], named:
     """Make SQLite open the file for reading only, in its present state."""
     path = Path(arguments[0])
     uri = f"file:{quote(str(path))}?mode=ro"
-    if path.exists() and not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+    if path.exists() and not os.access(path.parent, os.W_OK) and not log_of(path).exists():
         # To read a store in WAL mode, SQLite needs a file beside it. If that cannot be made, nobody can write to the
         # store either, and SQLite may be told that it does not change.
         uri += "&immutable=1"

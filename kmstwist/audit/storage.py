@@ -210,9 +210,10 @@ class Storage:
             raise StoreUnavailable(f"the audit store {self._store} is opened anew in a moment")
         with suppress(FileNotFoundError):
             there = path.stat()
-            if (there.st_dev, there.st_ino) != self._distrusted:
+            identity = there.st_dev, there.st_ino
+            if identity != self._distrusted:
                 return
-            state = there.st_dev, there.st_ino, there.st_ctime_ns
+            state = (*identity, there.st_ctime_ns)
             if self._damaged is None or self._damaged[0] != state:
                 fault = faults_of(path)
                 self._damaged = None if fault is None else (state, fault)

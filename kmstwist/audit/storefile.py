@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from kmstwist.system.sqlitefiles import index_of, log_of, page_size_of
+
 #: How each SQLite file begins: 15 letters and a NUL.
 MAGIC = b"SQLite format 3" + bytes(1)
 _HEADER = 100
@@ -36,10 +38,9 @@ class _Header:
         def number(at: int, size: int = 4) -> int:
             return int.from_bytes(data[at : at + size], "big")
 
-        page_size = number(16, 2)
         # The number of pages is right only if the last change has noted it.
         pages = number(28) if number(24) == number(92) else 0
-        return cls(65536 if page_size == 1 else page_size, number(24), pages, data[60:64] + data[68:72])
+        return cls(page_size_of(number(16, 2)), number(24), pages, data[60:64] + data[68:72])
 
 
 class StoreFile:
@@ -55,8 +56,8 @@ class StoreFile:
         self._bytes: bytes | None = None
         self._header: _Header | None = None
         self._header = self._read()
-        self._log = path.with_name(f"{path.name}-wal")
-        self._index = path.with_name(f"{path.name}-shm")
+        self._log = log_of(path)
+        self._index = index_of(path)
         self._beside = self._those_beside()
         self._index_size = 0
         self._keep_index_long()

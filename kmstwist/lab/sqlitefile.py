@@ -12,6 +12,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from kmstwist.lab.errors import LabFileError
 from kmstwist.lab.filemodes import keep_to_owner
+from kmstwist.system.sqlitefiles import index_of, log_of
 
 _LOCK_TIMEOUT_SECONDS = 5
 
@@ -31,7 +32,7 @@ class SqliteFile(ABC):
         self._engine = _wal_engine(path)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            for each in (path, log_of(path), index_of(path)):
                 # Those of an earlier version were readable with the umask's mode.
                 keep_to_owner(each, make=each == path)
             with self._engine.begin() as connection:

@@ -29,6 +29,8 @@ from kmstwist.pacing.tokens import TokenBucket
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,*()<>\[\]-]+\Z")
 _RANK = {LogLevel.debug: 0, LogLevel.info: 1, LogLevel.warn: 2, LogLevel.error: 3, LogLevel.critical: 4}
+#: The only messages of Twisted itself that are written unless the level is debug.
+_LOUD = frozenset({LogLevel.warn, LogLevel.error, LogLevel.critical})
 LEVELS = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
 
 Formatter = Callable[[str, str, str, Mapping[str, object]], str]
@@ -107,7 +109,7 @@ class LineObserver:
         """Format the event and write it, if its level is wanted."""
         level = event.get("log_level") or LogLevel.info
         rank = _RANK[level]
-        if rank <= 1 and "kms_event" not in event:
+        if level not in _LOUD and "kms_event" not in event:
             # Administrators do not need Twisted's messages about itself ("Starting factory …").
             rank, level = 0, LogLevel.debug
         if rank < self._rank:
@@ -127,9 +129,6 @@ REPORT_INTERVAL = 10.0
 _ANSWERED = frozenset({"activated", "answered", "refused"})
 #: Events that are always rare, or are the report itself.
 _NEVER = frozenset({SUPPRESSED.name, DEFECT.name})
-
-#: The only messages of Twisted itself that are written unless the level is debug.
-_LOUD = frozenset({LogLevel.warn, LogLevel.error, LogLevel.critical})
 
 Kind = tuple[str, str, str]
 

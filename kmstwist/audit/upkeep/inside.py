@@ -26,6 +26,7 @@ from time import monotonic
 from urllib.parse import quote
 
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
+from kmstwist.system.sqlitefiles import index_of, log_of, page_size_of
 
 #: Seconds, at least, from the end of one examination to the next where nothing is suspected.
 LEISURE = 60.0
@@ -72,8 +73,7 @@ class _Index:
             # In the machine's own order.
             return int.from_bytes(data[at : at + size], byteorder)
 
-        page_size = number(14, 2)
-        return cls(65536 if page_size == 1 else page_size, number(16), data[32:40], number(96), number(128))
+        return cls(page_size_of(number(14, 2)), number(16), data[32:40], number(96), number(128))
 
     @property
     def emptied(self) -> tuple[bytes, int] | None:
@@ -92,8 +92,8 @@ class Inside:
     def __init__(self, path: Path, *, at_leisure: bool = True, seconds: Callable[[], float] = monotonic) -> None:
         """`at_leisure`: whether to examine also where nothing is suspected; of several workers, one does for all."""
         self._path = path
-        self._log = path.with_name(f"{path.name}-wal")
-        self._index_path = path.with_name(f"{path.name}-shm")
+        self._log = log_of(path)
+        self._index_path = index_of(path)
         self._seconds = seconds
         #: Of the index. Kept open until SQLite has closed it: closing one takes SQLite's locks on it away.
         self._descriptors: dict[tuple[int, int], int] = {}
