@@ -20,8 +20,6 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IStreamServerEndpoint
 from twisted.internet.protocol import Factory, ProcessProtocol
-from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -31,14 +29,14 @@ from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.logevents import WORKER_ENDED, WORKER_NOT_STARTED, WORKER_STARTED
 from kmstwist.pacing.waits import doubled
 from kmstwist.process.control import Command
-from kmstwist.process.control_client import CommandError, NoAnswer, NobodyThere, ask, socket_path
+from kmstwist.process.control_client import socket_path
 from kmstwist.process.listening import Listeners
 from kmstwist.process.options import Options
 from kmstwist.process.refusal import refused
 from kmstwist.process.workers.adoption import Adoption, handed_on
-from kmstwist.process.workers.hearing import ANSWERS_WITHIN, GRACE, Hearing
+from kmstwist.process.workers.hearing import GRACE, Hearing
+from kmstwist.process.workers.passing_on import PassingOn
 from kmstwist.reactor import Reactor
-from kmstwist.system.threads import MORE_THREADS
 from kmstwist.telemetry.earlier import Earlier
 from kmstwist.telemetry.log import redirect_log
 
@@ -46,11 +44,6 @@ _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 #: A worker that lived so many seconds was well: the next wait is the first again.
 _LIVED_WELL = 30.0
-#: Seconds within which a worker that is being started is still given a command, and between the attempts.
-_STARTS_WITHIN = 60.0
-_LOOK_AGAIN = 0.2
-#: Commands that only ask: what those say that answer is worth having.
-_QUESTIONS = frozenset({"status", "upstreams"})
 #: Where the inherited ports begin in a worker, after its standard streams; the configuration follows them.
 _FIRST_DESCRIPTOR = 3
 
@@ -99,6 +92,9 @@ class Supervisor(Service):
         self._earlier = Earlier()
         self._hearing = Hearing(
             self.workers, self._path, self._signal, lambda: self.drain, self._heard, reactor, self._log
+        )
+        self._passing_on = PassingOn(
+            self.workers, self._path, self._earlier.with_those_before, lambda: bool(self.running), reactor
         )
 
     def privilegedStartService(self) -> None:
@@ -156,7 +152,7 @@ class Supervisor(Service):
 
     def keep_name(self) -> Deferred[dict[str, Any]]:
         """Have the workers leave the name in DNS as it is when they end."""
-        return self._pass_on({"command": "keep-name"})
+        return self._passing_on.pass_on({"command": "keep-name"})
 
     def reopen_logs(self) -> None:
         """Have the workers open their log file again, as this process has."""
@@ -231,63 +227,14 @@ class Supervisor(Service):
     def commands(self) -> Mapping[str, Command]:
         """The control socket's commands: each is passed on to all workers, and their answers are put together."""
         names = ("status", "upstreams", "drain", "undrain", "pause", "resume")
-        return {**dict.fromkeys(names, self._pass_on), "reload": self._reload}
+        return {**dict.fromkeys(names, self._passing_on.pass_on), "reload": self._reload}
 
     def _reload(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
         try:
             self._take_on()
         except ConfigError as error:
             raise refused(error) from None
-        return self._pass_on(request)
-
-    def _pass_on(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
-        asked = [Deferred.fromCoroutine(self._ask(worker, request)) for worker in self.workers]
-
-        def together(results: list[tuple[bool, Any]]) -> dict[str, Any]:
-            failed = [result for good, result in results if not good]
-            answers = [answer for good, answer in results if good]
-            if failed:
-                failed[0].trap(CommandError)
-                if request.get("command") not in _QUESTIONS or not answers:
-                    raise CommandError(failed[0].getErrorMessage())
-            answer: dict[str, Any] = merged(answers)
-            if failed:
-                answer["silent"] = failed[0].getErrorMessage()
-            return answer
-
-        return DeferredList(asked, consumeErrors=True).addCallback(together)
-
-    async def _ask(self, worker: Worker, request: Mapping[str, Any]) -> dict[str, Any]:
-        """A worker's answer to a command. What one that is being started cannot be told now, it is told later."""
-        try:
-            return await self._told(worker, request, ANSWERS_WITHIN)
-        except NobodyThere:
-            done = ""
-            if request.get("command") not in _QUESTIONS:
-                # One that ends before is followed by one that begins with what is in force.
-                told = Deferred.fromCoroutine(self._told(worker, request, _STARTS_WITHIN))
-                told.addErrback(lambda failure: failure.trap(CommandError))
-                done = "; the others have done it, and this one will when it has started"
-            raise CommandError(f"worker {worker.number} does not answer yet{done}", "the log says why") from None
-        except NoAnswer:
-            raise CommandError(
-                f"worker {worker.number} gave no answer within {ANSWERS_WITHIN:g} s; it is replaced if it hangs"
-            ) from None
-
-    async def _told(self, worker: Worker, request: Mapping[str, Any], within: float) -> dict[str, Any]:
-        """The answer, of a worker that is being started if it comes soon enough. Raises `CommandError`."""
-        give_up = self._reactor.seconds() + within
-        while True:
-            pid = worker.pid
-            try:
-                answer = await deferToThread(ask, self._path(worker), dict(request), ANSWERS_WITHIN)
-                return self._earlier.with_those_before(worker.number, pid, answer)
-            except RuntimeError as error:
-                raise CommandError(f"{error}: the supervisor cannot ask worker {worker.number}", MORE_THREADS) from None
-            except NobodyThere:
-                if not self.running or self._reactor.seconds() + _LOOK_AGAIN > give_up:
-                    raise
-            await deferLater(self._reactor, _LOOK_AGAIN)
+        return self._passing_on.pass_on(request)
 
     def _path(self, worker: Worker) -> Path:
         return socket_path(self._run_dir, server_name(self._started), worker.number)
@@ -304,20 +251,3 @@ def worker_command(options: Options) -> list[str]:
     if twistd.get("reactor"):
         command.append(f"--reactor={twistd['reactor']}")
     return [*command, "kms", *options.arguments]
-
-
-def merged(answers: Sequence[Any]) -> Any:
-    """Several workers' answers as one: numbers are summed, lists of upstreams are put together by name, and texts that
-    differ stand side by side."""
-    first = answers[0]
-    if isinstance(first, dict):
-        same = {"priority", "weight"}
-        return {key: first[key] if key in same else merged([answer[key] for answer in answers]) for key in first}
-    if isinstance(first, list):
-        names = [item["name"] for item in first]
-        return [merged([item for answer in answers for item in answer if item["name"] == name]) for name in names]
-    if isinstance(first, bool):
-        return any(answers)
-    if isinstance(first, int):
-        return sum(answers)
-    return "/".join(sorted({str(answer) for answer in answers}))

@@ -1,0 +1,165 @@
+"""Passing a control command on to every worker, and putting their answers together.
+
+What is switched last holds: each worker hears the commands that change something one after the other, in the order in
+which they came. One that is being started hears them when it answers, after whoever gave them was told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+
+from kmstwist.process.control_client import CommandError, NoAnswer, NobodyThere, ask
+from kmstwist.process.workers.hearing import ANSWERS_WITHIN
+from kmstwist.system.threads import MORE_THREADS
+
+#: Seconds within which a worker that is being started is still given a command, and between the attempts.
+_STARTS_WITHIN = 60.0
+_LOOK_AGAIN = 0.2
+#: Commands that only ask: what those say that answer is worth having.
+_QUESTIONS = frozenset({"status", "upstreams"})
+
+
+class Told(Protocol):
+    """A worker, as far as it is given commands."""
+
+    number: int
+    pid: int | None
+
+
+class _Line:
+    """What stands between a worker and the commands for it."""
+
+    def __init__(self) -> None:
+        #: Held by the command that the worker is being told; the later ones wait.
+        self.turn = DeferredLock()
+        #: Whether nobody was there when it was asked last.
+        self.absent = False
+
+
+class PassingOn:
+    """Tells workers commands; an answer takes at most `ANSWERS_WITHIN` seconds."""
+
+    def __init__(
+        self,
+        workers: Sequence[Told],
+        path: Callable[[Any], Path],
+        answered: Callable[[int, int | None, dict[str, Any]], dict[str, Any]],
+        goes_on: Callable[[], bool],
+        reactor: IReactorTime,
+        in_thread: Callable[..., Deferred[dict[str, Any]]] = deferToThread,
+    ) -> None:
+        """`path` is where a worker's control socket is; `answered` is given its number, its process id and its answer,
+        and returns what it comes to; `goes_on` tells whether workers that end are still replaced."""
+        self._workers = workers
+        self._path = path
+        self._answered = answered
+        self._goes_on = goes_on
+        self._reactor = reactor
+        self._in_thread = in_thread
+        self._lines = {worker.number: _Line() for worker in workers}
+
+    def pass_on(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        """All workers' answers as one. It fails with `CommandError` where one did not do it, or none answered."""
+        asked = [self._ask(worker, request) for worker in self._workers]
+
+        def together(results: list[tuple[bool, Any]]) -> dict[str, Any]:
+            failed = [result for good, result in results if not good]
+            answers = [answer for good, answer in results if good]
+            if failed:
+                failed[0].trap(CommandError)
+                if not _only_asks(request) or not answers:
+                    raise CommandError(failed[0].getErrorMessage())
+            answer: dict[str, Any] = merged(answers)
+            if failed:
+                answer["silent"] = failed[0].getErrorMessage()
+            return answer
+
+        return DeferredList(asked, consumeErrors=True).addCallback(together)
+
+    def _ask(self, worker: Told, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        """A worker's answer, or a failure in time. What it could not be told in time it is told later."""
+        line = self._lines[worker.number]
+        if _only_asks(request):
+            told = self._tell(worker, request, ANSWERS_WITHIN)
+        else:
+            told = line.turn.run(self._tell, worker, request, _STARTS_WITHIN)
+        answer: Deferred[dict[str, Any]] = Deferred()
+
+        def late() -> None:
+            answer.errback(_absent(worker, request) if line.absent else _silent(worker))
+
+        give_up = self._reactor.callLater(ANSWERS_WITHIN, late)
+
+        def done(result: Any) -> None:
+            if give_up.active():
+                give_up.cancel()
+                answer.callback(result)
+
+        told.addCallback(done)
+        # Of what goes wrong after that, the log of the worker tells.
+        told.addErrback(lambda failure: done(failure) if give_up.active() else failure.trap(CommandError))
+        return answer
+
+    def _tell(self, worker: Told, request: Mapping[str, Any], within: float) -> Deferred[dict[str, Any]]:
+        return Deferred.fromCoroutine(self._told(worker, request, within))
+
+    async def _told(self, worker: Told, request: Mapping[str, Any], within: float) -> dict[str, Any]:
+        """The answer, of a worker that is being started if it comes soon enough. Raises `CommandError`."""
+        line = self._lines[worker.number]
+        give_up = self._reactor.seconds() + within
+        while True:
+            pid = worker.pid
+            try:
+                answer = await self._in_thread(ask, self._path(worker), dict(request), ANSWERS_WITHIN)
+                line.absent = False
+                return self._answered(worker.number, pid, answer)
+            except RuntimeError as error:
+                raise CommandError(f"{error}: the supervisor cannot ask worker {worker.number}", MORE_THREADS) from None
+            except NoAnswer:
+                line.absent = False
+                raise _silent(worker) from None
+            except NobodyThere:
+                line.absent = True
+                if not self._goes_on() or self._reactor.seconds() + _LOOK_AGAIN > give_up:
+                    raise _absent(worker, request) from None
+            await deferLater(self._reactor, _LOOK_AGAIN)
+
+
+def _only_asks(request: Mapping[str, Any]) -> bool:
+    return request.get("command") in _QUESTIONS
+
+
+def _absent(worker: Told, request: Mapping[str, Any]) -> CommandError:
+    # One that ends before it is told is followed by one that begins with what is in force.
+    later = "" if _only_asks(request) else "; the others have done it, and this one will when it has started"
+    return CommandError(f"worker {worker.number} does not answer yet{later}", "the log says why")
+
+
+def _silent(worker: Told) -> CommandError:
+    return CommandError(
+        f"worker {worker.number} gave no answer within {ANSWERS_WITHIN:g} s; it is replaced if it hangs"
+    )
+
+
+def merged(answers: Sequence[Any]) -> Any:
+    """Several workers' answers as one: numbers are summed, lists of upstreams are put together by name, and texts that
+    differ stand side by side."""
+    first = answers[0]
+    if isinstance(first, dict):
+        same = {"priority", "weight"}
+        return {key: first[key] if key in same else merged([answer[key] for answer in answers]) for key in first}
+    if isinstance(first, list):
+        names = [item["name"] for item in first]
+        return [merged([item for answer in answers for item in answer if item["name"] == name]) for name in names]
+    if isinstance(first, bool):
+        return any(answers)
+    if isinstance(first, int):
+        return sum(answers)
+    return "/".join(sorted({str(answer) for answer in answers}))
