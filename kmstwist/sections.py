@@ -65,7 +65,10 @@ class Contradictions(ValueError):
 
 
 class Section(BaseModel):
-    """A table of the configuration file: it takes no names it does not know, and never changes."""
+    """A table of the configuration file: it takes no names it does not know, and never changes.
+
+    The docstring of each one says what its section is for, in the installed file and in the reference.
+    """
 
     # What checks values is made when something is checked first: once for the whole file, not for each section too.
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)

@@ -27,7 +27,7 @@ Rate = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class AdmissionSettings(Section):
-    """`[admission]`: who may ask, how often, and over how many connections. Holds for the lab too."""
+    """Who may ask, how often, and over how many connections. Holds for the lab too."""
 
     allow: tuple[CidrNetwork, ...] = Field(
         tuple(map(ip_network, PRIVATE_NETWORKS)),

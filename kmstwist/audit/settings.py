@@ -35,7 +35,7 @@ _DAYS_MAX = (1 << 53) // DAY_MS
 
 
 class PrivacySettings(Section):
-    """`[audit.privacy]`: how each field is stored: full, truncate, hash or drop. What is dropped is never stored."""
+    """How each field is stored: full, truncate, hash or drop. What is dropped is never stored."""
 
     client: Literal["full", "truncate", "hash"] = Field("full", description="The client's address.")
     peer: Literal["full", "truncate", "hash", "drop"] = Field("full", description="A load balancer's address.")
@@ -48,7 +48,7 @@ class PrivacySettings(Section):
 
 
 class AuditSection(Section):
-    """`[audit]`: a record of every activation call and every refusal."""
+    """A record of every activation call and every refusal."""
 
     enabled: bool = Field(True, description="Whether calls are recorded. An answer goes out once its record is stored.")
     store: str | None = Field(

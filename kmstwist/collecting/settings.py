@@ -61,7 +61,7 @@ def _zone(text: str) -> str:
 
 
 class EventsSettings(Section):
-    """`[events]`: the KMS hosts' events as they come, by syslog or as JSON lines."""
+    """The KMS hosts' events as they come, by syslog or as JSON lines."""
 
     listen: tuple[Annotated[str, AfterValidator(_place)], ...] = Field(
         (),

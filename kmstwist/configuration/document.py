@@ -184,9 +184,11 @@ _RESTART = " Changing it needs a restart."
 
 
 def _prose(model: type[BaseModel], place: Place) -> str:
-    """A model's docstring without the name of its section in front, and whether a change of it needs a restart."""
+    """What a section is for, and whether a change of it needs a restart.
+
+    The text is the model's docstring, which pydantic takes for a model's description too.
+    """
     text = " ".join((model.__doc__ or "").split())
-    after = text.partition(": ")[2] or text
     outer: type[BaseModel] | None = Config
     restart = ""
     for name in place:
@@ -194,7 +196,7 @@ def _prose(model: type[BaseModel], place: Place) -> str:
         info = outer.model_fields[name]
         restart = restart or (_RESTART if needs_restart(info) else "")
         outer = model_in(info.annotation)
-    return after[:1].upper() + after[1:] + restart
+    return text + restart
 
 
 def _described(info: FieldInfo) -> str:

@@ -63,7 +63,7 @@ Endpoint = Annotated[str, AfterValidator(_endpoint)]
 
 
 class LimitSettings(Section):
-    """`[server.limits]`: what one server takes on."""
+    """What one server takes on."""
 
     connections: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
         20_000, description="Connections open at the same time; more are closed at once. Shared out among workers."
@@ -80,7 +80,7 @@ class LimitSettings(Section):
 
 
 class ServerSettings(Section):
-    """`[server]`: where kmstwist listens and keeps its files."""
+    """Where kmstwist listens and keeps its files."""
 
     port: Annotated[int, Field(ge=0, le=65535), RESTART] = Field(1688, description="TCP port, for IPv4 and IPv6.")
     listen: Annotated[tuple[Endpoint, ...], RESTART] = Field(
@@ -107,7 +107,7 @@ class ServerSettings(Section):
 
 
 class LabSettings(Section):
-    """`[lab]`: how the lab's host behaves while no upstream is configured. The lab grants no licences."""
+    """How the lab's host behaves while no upstream is configured. The lab grants no licences."""
 
     activation_interval: Minutes = Field(
         120, description="Minutes between the attempts of a client that is not activated yet."

@@ -10,7 +10,7 @@ from kmstwist.sections import Seconds, Section
 
 
 class TimeoutSettings(Section):
-    """`[server.timeouts]`: how long a client may take for each phase, in seconds. Nothing it sends buys it more."""
+    """How long a client may take for each phase, in seconds. Nothing it sends buys it more."""
 
     first_byte: Seconds = Field(10.0, description="From the connection to the first byte.")
     request: Seconds = Field(30.0, description="From a first byte to the whole request, the bind included.")

@@ -48,11 +48,7 @@ def rpc_prober(reactor: Reactor, seconds: float) -> Prober:
 
 def from_report(report: ProbeReport) -> Probed:
     """A probe's report in the terms of this room."""
-    encodings = [
-        context.proposed.removeprefix("KMS in ")
-        for context in report.contexts
-        if context.accepted and context.proposed.startswith("KMS in ")
-    ]
+    encodings = [context.encoding for context in report.contexts if context.accepted and context.encoding]
     speaks = f"{report.summary} ({', '.join(encodings)})" if encodings else report.summary
     steps = (("connect", report.connect_ms), ("bind", report.bind_ms), ("management", report.management_ms))
     return Probed(

@@ -42,7 +42,7 @@ Word16 = Annotated[int, Field(ge=0, le=65535)]
 
 
 class PublishSettings(Section):
-    """`[dns.publish]`: our SRV record in these domains, kept there with dynamic updates (RFC 2136).
+    """Our SRV record in these domains, kept there with dynamic updates (RFC 2136).
 
     Off while `domains` is empty. `key_file` is a TSIG key file as `tsig-keygen` writes it, `key_name` chooses where it
     holds several. `server` is the zone's primary, found by the zone's SOA record if left out. `refresh` is how often
@@ -131,7 +131,7 @@ class PublishSettings(Section):
 
 
 class WatchSettings(Section):
-    """`[dns.watch]`: look in these domains, every `interval` seconds, for KMS hosts the configuration does not name.
+    """Look in these domains, every `interval` seconds, for KMS hosts the configuration does not name.
 
     `hosts` are known KMS hosts, in addition to the upstreams and ourselves. Off while `domains` is
     empty.
@@ -149,7 +149,7 @@ class WatchSettings(Section):
 
 
 class DnsSettings(Section):
-    """`[dns]`: which DNS servers are asked, for all that is looked up."""
+    """Which DNS servers are asked, for all that is looked up."""
 
     servers: tuple[DnsServer, ...] = Field(
         (),

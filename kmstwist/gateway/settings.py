@@ -39,7 +39,7 @@ Word16 = Annotated[int, Field(ge=0, le=65535)]
 
 
 class UpstreamSettings(Section):
-    """`[[gateway.upstreams]]`: one of the site's own licensed KMS hosts. Repeat the table for each."""
+    """One of the site's own licensed KMS hosts. Repeat the table for each."""
 
     address: Address = Field(description="HOST or HOST:PORT of the KMS host; the port is 1688 unless given.")
     name: Label = Field("", description="Its name in logs and commands; its address if left out.")
@@ -62,7 +62,7 @@ class UpstreamSettings(Section):
 
 
 class PoolSettings(Section):
-    """`[gateway.pool]`: the connections kept to each upstream. With several workers, each has its share."""
+    """The connections kept to each upstream. With several workers, each has its share."""
 
     floor: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="Connections kept bound in reserve.")
     ceiling: Annotated[int, Field(ge=1, le=10000)] = Field(64, description="Connections at most.")
@@ -79,7 +79,7 @@ class PoolSettings(Section):
 
 
 class HealthSettings(Section):
-    """`[gateway.health]`: how an upstream is found to be down, and how it comes back."""
+    """How an upstream is found to be down, and how it comes back."""
 
     interval: Annotated[float, Field(ge=1, le=86400)] = Field(
         30.0, description="Seconds between probes (RPC bind and management call, no activation)."
@@ -109,7 +109,7 @@ class HealthSettings(Section):
 
 
 class GatewaySettings(Section):
-    """`[gateway]`: the site's own licensed KMS hosts, and how calls reach them. Without any, kmstwist is a lab."""
+    """The site's own licensed KMS hosts, and how calls reach them. Without any, kmstwist is a lab."""
 
     upstreams: tuple[UpstreamSettings, ...] = Field(
         (), description="The KMS hosts, each a [[gateway.upstreams]] table."

@@ -84,7 +84,7 @@ Target = Annotated[str, AfterValidator(_url)]
 
 
 class NotifySettings(Section):
-    """`[notify]`: who is told, by mail, chat or webhook, when something is not as it should be."""
+    """Who is told, by mail, chat or webhook, when something is not as it should be."""
 
     targets: tuple[Target, ...] = Field(
         (),

@@ -10,7 +10,7 @@ from kmstwist.sections import Section
 
 
 class LogSettings(Section):
-    """`[server.log]`: what log lines look like, and which are written; where they go is set by twistd's own options."""
+    """What log lines look like, and which are written; where they go is set by twistd's own options."""
 
     format: Literal["text", "json"] = Field("text", description="text (key=value) or json.")
     level: Literal["debug", "info", "warn", "error"] = Field(

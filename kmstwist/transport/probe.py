@@ -35,11 +35,12 @@ from kmstwist.transport.errors import FaultError, UpstreamError
 
 @dataclass(slots=True)
 class ContextReport:
-    """The outcome of one proposed context, in words."""
+    """The outcome of one proposed context, in words; `encoding` is NDR32 or NDR64 if it proposed the KMS interface."""
 
     proposed: str
     outcome: str
     accepted: bool
+    encoding: str = ""
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class ProbeReport:
     @property
     def is_kms(self) -> bool:
         """Whether the KMS interface is offered there, whatever the rest of the report says."""
-        return any(context.accepted and context.proposed.startswith("KMS") for context in self.contexts)
+        return any(context.accepted and context.encoding for context in self.contexts)
 
 
 def probe(
@@ -181,15 +182,16 @@ def _describe_bind(report: ProbeReport, connection: RpcConnection, bound: Bound)
     report.fragment_size = connection.association.fragment_size
     for proposed, outcome in zip(bound.proposed, bound.results, strict=True):
         accepted = outcome.result in (ContextResult.ACCEPTANCE, ContextResult.NEGOTIATE_ACK)
-        report.contexts.append(ContextReport(_proposal(proposed), _outcome(outcome), accepted))
+        encoding = _ENCODINGS.get(proposed.transfers[0], "") if proposed.abstract == KMS_INTERFACE else ""
+        words = f"KMS in {encoding}" if encoding else _proposal(proposed)
+        report.contexts.append(ContextReport(words, _outcome(outcome), accepted, encoding))
+
+
+_ENCODINGS = {NDR32: "NDR32", NDR64: "NDR64"}
 
 
 def _proposal(context: PresentationContext) -> str:
     transfer = context.transfers[0]
-    if transfer == NDR32:
-        return "KMS in NDR32"
-    if transfer == NDR64:
-        return "KMS in NDR64"
     bits = feature_bits(transfer)
     return f"bind time features {bits:#x}" if bits is not None else str(transfer)
 

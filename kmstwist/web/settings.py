@@ -32,7 +32,7 @@ def _checked(text: str) -> str:
 
 
 class WebSettings(Section):
-    """`[web]`: a listener of its own for health (/livez, /readyz), metrics (/metrics), status (/) and /reports/."""
+    """A listener of its own for health (/livez, /readyz), metrics (/metrics), status (/) and /reports/."""
 
     listen: Annotated[str, AfterValidator(_checked)] | None = Field(
         None,

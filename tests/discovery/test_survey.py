@@ -75,8 +75,8 @@ def test_a_probe_s_report_becomes_words_and_steps() -> None:
         connect_ms=1.5,
         bind_ms=2.0,
         contexts=[
-            ContextReport("KMS in NDR32", "rejected", False),
-            ContextReport("KMS in NDR64", "accepted", True),
+            ContextReport("KMS in NDR32", "rejected", False, "NDR32"),
+            ContextReport("KMS in NDR64", "accepted", True, "NDR64"),
             ContextReport("bind time features 0x3", "accepted 0x3", True),
         ],
     )

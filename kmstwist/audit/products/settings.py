@@ -25,7 +25,7 @@ def _activation_id(text: str) -> str:
 
 
 class NamedProduct(Section):
-    """`[[products.named]]`: what one product is called in reports and on the status site."""
+    """What one product is called in reports and on the status site."""
 
     id: Annotated[str, AfterValidator(_activation_id)] = Field(
         description="The product's activation id, as slmgr /dlv, ospp /dstatusall and reports show it.",
@@ -42,7 +42,7 @@ class NamedProduct(Section):
 
 
 class ProductsSettings(Section):
-    """`[products]`: the site's own names for products."""
+    """The site's own names for products."""
 
     named: tuple[NamedProduct, ...] = Field((), description="The names, each a [[products.named]] table.")
 

@@ -20,7 +20,10 @@ CHANGED = "changed CMID"
 
 @dataclass(frozen=True, slots=True)
 class DuplicateRow(ReportRow):
-    """A CMID with its machines, or a machine with its CMIDs; `others` lists them, the latest seen first."""
+    """A CMID with its machines, or a machine with its CMIDs; `others` lists them, the latest seen first.
+
+    `names` are the same as data, for a page that makes links of them.
+    """
 
     finding: Annotated[str, Heading("Finding")]
     subject: Annotated[str, Heading("Subject", Kind.NAME)]
@@ -28,6 +31,7 @@ class DuplicateRow(ReportRow):
     number: Annotated[int, Heading("Number", Kind.NUMBER)]
     others: Annotated[str, Heading("Machines or CMIDs")]
     last_seen: Annotated[datetime, Heading("Last seen", Kind.DATE)]
+    names: tuple[str, ...]
 
     @property
     def urgency(self) -> Urgency:
@@ -124,4 +128,5 @@ def _row(finding: str, subject: str, members: list[Row[Any]], others: list[str],
         number=len(distinct),
         others=", ".join(distinct),
         last_seen=moment(members[0].last_seen),
+        names=tuple(distinct),
     )
