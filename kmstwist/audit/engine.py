@@ -7,7 +7,6 @@ writers wait for each other instead of failing half way.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +16,13 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from kmstwist.audit.aside.connecting import ANY, MAKING, WRITING
-from kmstwist.problem import ProblemError
+from kmstwist.audit.aside.connecting import ANY, DEFAULT_BUSY_TIMEOUT, MAKING, WRITING
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.shown import url_without_password
 from kmstwist.system.extras import install_command
 from kmstwist.system.sqlitefiles import log_of
-
-DEFAULT_BUSY_TIMEOUT = 1.0
 
 # A server that falls silent (its machine lost power, the network failed) is detected within a minute, not two hours.
 _POSTGRESQL = {
@@ -41,39 +38,6 @@ _POSTGRESQL = {
 
 #: Seconds that a page of the site waits for a lock in the central store, and for an answer.
 _LOCK_WAIT, _READ_WAIT = 5.0, 120.0
-#: PostgreSQL's codes for a wait that `with_patience` ended, and what they mean.
-_WAITED = {
-    "55P03": "somebody has its tables locked, as pg_stat_activity and pg_locks show there",
-    "57014": "it is too slow to answer in time",
-}
-
-
-class StoreError(ProblemError):
-    """A store that cannot be used: which, why, and what to do about it."""
-
-
-class StoreUnavailable(StoreError):
-    """A store that cannot be used at present, but may be later, by itself or after somebody has repaired it."""
-
-
-# SQLite's result codes (https://www.sqlite.org/rescode.html): busy, locked, I/O error, corrupt, full, not a database.
-_PASSING = frozenset({5, 6, 10, 11, 13, 26})
-
-
-def may_pass(error: BaseException) -> bool:
-    """Whether an error may pass (locked, full) or comes from a damaged file, rather than from the configuration."""
-    if isinstance(error, StatementError):
-        code = getattr(error.orig, "sqlite_errorcode", None)
-        return code is not None and code & 0xFF in _PASSING
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-
-
-def plain_error(error: BaseException) -> str:
-    """What a database's error says, without the statement and the links SQLAlchemy adds to it."""
-    original = error.orig if isinstance(error, StatementError) and error.orig is not None else error
-    said = " ".join(str(original).split()) or type(original).__name__
-    waited = _WAITED.get(str(getattr(original, "sqlstate", None)))
-    return said if waited is None else f"{waited} ({said})"
 
 
 def store_url(store: str) -> URL:

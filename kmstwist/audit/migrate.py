@@ -17,7 +17,8 @@ from sqlalchemy import Column, Connection, Engine, MetaData, PrimaryKeyConstrain
 from sqlalchemy.exc import DBAPIError
 
 from kmstwist.audit import schema
-from kmstwist.audit.engine import StoreError, StoreUnavailable, is_sqlite, may_pass, plain_error, sqlite_path
+from kmstwist.audit.engine import is_sqlite, sqlite_path
+from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, may_pass, plain_error
 from kmstwist.audit.storefile import MAGIC
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 

@@ -27,17 +27,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kmstwist.audit.aside.access import StoreAccess
+from kmstwist.audit.aside.connecting import DEFAULT_BUSY_TIMEOUT
 from kmstwist.audit.central.forward import Forwarder, register, target_name, unregister_others
 from kmstwist.audit.central.salt import OWN_CURE, join
-from kmstwist.audit.engine import (
-    DEFAULT_BUSY_TIMEOUT,
-    StoreError,
-    StoreUnavailable,
-    is_sqlite,
-    open_engine,
-    plain_error,
-    store_url,
-)
+from kmstwist.audit.engine import is_sqlite, open_engine, store_url
+from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, plain_error
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.products.named import Named
 from kmstwist.audit.products.names import note_configured

@@ -22,17 +22,9 @@ from sqlalchemy.exc import DBAPIError
 from twisted.logger import Logger
 
 from kmstwist.audit.aside.committer import Committer
-from kmstwist.audit.engine import (
-    StoreError,
-    StoreUnavailable,
-    is_sqlite,
-    may_pass,
-    open_engine,
-    plain_error,
-    pragma,
-    sqlite_path,
-)
+from kmstwist.audit.engine import is_sqlite, open_engine, pragma, sqlite_path
 from kmstwist.audit.migrate import migrate
+from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, may_pass, plain_error
 from kmstwist.audit.records import Record
 from kmstwist.audit.store import commit_batch, insert_batch
 from kmstwist.audit.storefile import StoreFile

@@ -18,7 +18,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import Statement, chunks, execute_many, insert_for, insert_text, insertions
-from kmstwist.audit.engine import StoreError, reading, writing
+from kmstwist.audit.engine import reading, writing
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.records import Record
 from kmstwist.audit.rows import COLUMNS, SOURCES, from_row, to_row, values_of

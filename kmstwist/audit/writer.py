@@ -25,7 +25,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from kmstwist.audit.engine import plain_error
+from kmstwist.audit.plain.faults import plain_error
 from kmstwist.audit.records import AuditUnavailable, Record, id_text
 from kmstwist.audit.settings import BATCH, GATHER, QUEUE, OnFailure
 from kmstwist.audit.store import is_data_fault

@@ -40,7 +40,7 @@ def _quietly(complete: Complete) -> Complete:
 
         from sqlalchemy.exc import SQLAlchemyError
 
-        from kmstwist.audit.engine import StoreError
+        from kmstwist.audit.plain.faults import StoreError
         from kmstwist.configuration.mistakes import ConfigError
         from kmstwist.lab.keys import LabKeyError
         from kmstwist.process.control_client import CommandError

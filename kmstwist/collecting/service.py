@@ -15,7 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from kmstwist.audit.engine import StoreError, plain_error
+from kmstwist.audit.plain.faults import StoreError, plain_error
 from kmstwist.collecting.keeper import BATCH, Counts, Store, Waiting
 from kmstwist.collecting.receiving import Datagrams, Stream, Streams
 from kmstwist.collecting.settings import TLS, UDP, Place

@@ -22,8 +22,9 @@ def check_audit(case: Case) -> Iterator[Finding]:
     """The audit's store: whether it opens, and whether it is as new as this program."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from kmstwist.audit.engine import open_reader, plain_error, reading
+    from kmstwist.audit.engine import open_reader, reading
     from kmstwist.audit.migrate import HEAD, current_revision
+    from kmstwist.audit.plain.faults import plain_error
 
     section = case.config.audit
     if not section.enabled:

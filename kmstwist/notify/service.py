@@ -20,7 +20,8 @@ from twisted.internet.threads import deferToThread, deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from kmstwist.audit.engine import StoreError, plain_error, reading
+from kmstwist.audit.engine import reading
+from kmstwist.audit.plain.faults import StoreError, plain_error
 from kmstwist.audit.reports.digest import DigestRow, digest
 from kmstwist.audit.reports.machines import expiring
 from kmstwist.audit.reports.model import Query, Report

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from kmstwist.audit.engine import DEFAULT_BUSY_TIMEOUT, StoreError, StoreUnavailable, open_engine
+from kmstwist.audit.aside.connecting import DEFAULT_BUSY_TIMEOUT
+from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import check, migrate
+from kmstwist.audit.plain.faults import StoreError, StoreUnavailable
 from kmstwist.audit.products.named import Named
 from kmstwist.audit.service import AuditService, AuditSettings, try_settings
 from kmstwist.audit.settings import AuditSection, OnFailure

@@ -236,7 +236,7 @@ def own_store(audit: AuditService | None) -> Store | None:
     """The store of this process's audit, for the reports; None where the audit is off."""
     if audit is None:
         return None
-    from kmstwist.audit.engine import StoreError
+    from kmstwist.audit.plain.faults import StoreError
 
     def store() -> Engine:
         if not audit.running:
@@ -277,7 +277,8 @@ def _central_store(settings: WebSettings) -> Store | None:
     """The central store that the reports are to show, opened for reading only; None where none is named."""
     if settings.store is None:
         return None
-    from kmstwist.audit.engine import StoreError, open_central_reader
+    from kmstwist.audit.engine import open_central_reader
+    from kmstwist.audit.plain.faults import StoreError
 
     try:
         engine = open_central_reader(settings.store)

@@ -20,7 +20,8 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from kmstwist.audit.engine import StoreError, plain_error, reading
+from kmstwist.audit.engine import reading
+from kmstwist.audit.plain.faults import StoreError, plain_error
 from kmstwist.audit.reports.model import ReportRow
 from kmstwist.logevents import DEFECT
 from kmstwist.web.view import Asking, Kept, NoAudit, Question, View

@@ -29,9 +29,10 @@ from kmstwist.audit.central.forward import (
     unregister_others,
 )
 from kmstwist.audit.central.salt import privacy_of_central
-from kmstwist.audit.engine import StoreError, open_central_reader, open_engine, reading, with_patience, writing
+from kmstwist.audit.engine import open_central_reader, open_engine, reading, with_patience, writing
 from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.migrate import ADVISORY_LOCK, migrate
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.model import Query

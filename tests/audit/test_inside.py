@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from kmstwist.audit.engine import StoreUnavailable
+from kmstwist.audit.plain.faults import StoreUnavailable
 from kmstwist.audit.storage import OTHERS_NOTICE, Storage, StoreLost
 from kmstwist.audit.upkeep import inside
 from kmstwist.audit.upkeep.inside import Inside

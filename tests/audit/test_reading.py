@@ -15,7 +15,7 @@ from sqlalchemy import Engine, create_engine
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import insert_text, insertions
-from kmstwist.audit.engine import StoreError, open_central_reader, open_engine, reading, sqlite_path, store_url
+from kmstwist.audit.engine import open_central_reader, open_engine, reading, sqlite_path, store_url
 from kmstwist.audit.events.identity import Known, same_computer
 from kmstwist.audit.events.model import BrokenEvent, Event, EventError, RawEvent
 from kmstwist.audit.events.reading.blocks import read_blocks
@@ -27,6 +27,7 @@ from kmstwist.audit.events.reading.times import Times, check, client_clock, iso_
 from kmstwist.audit.events.reading.xml import parse_event, read_xml
 from kmstwist.audit.events.understanding import event_of_text, facts_of
 from kmstwist.audit.migrate import revision_fault
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy
 from kmstwist.audit.products.settings import ProductsSettings
 from kmstwist.audit.records import Record

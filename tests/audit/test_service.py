@@ -15,7 +15,8 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 
 from kmstwist.audit import schema
-from kmstwist.audit.engine import StoreError, open_engine, reading, writing
+from kmstwist.audit.engine import open_engine, reading, writing
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
 from kmstwist.audit.records import AuditUnavailable
 from kmstwist.audit.service import AuditService, AuditSettings

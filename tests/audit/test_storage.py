@@ -18,8 +18,9 @@ from sqlalchemy import Engine, event
 from twisted.internet.defer import Deferred
 
 from kmstwist.audit import schema
-from kmstwist.audit.engine import StoreError, StoreUnavailable, open_engine, reading, writing
+from kmstwist.audit.engine import open_engine, reading, writing
 from kmstwist.audit.migrate import migrate
+from kmstwist.audit.plain.faults import StoreError, StoreUnavailable
 from kmstwist.audit.records import AuditUnavailable
 from kmstwist.audit.service import AuditService, AuditSettings
 from kmstwist.audit.settings import OnFailure

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from twisted.internet.defer import Deferred, execute, maybeDeferred
 from twisted.internet.task import Clock
 
-from kmstwist.audit.engine import StoreError
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.store import insert_batch
 from kmstwist.notify.letters import Text
 from kmstwist.notify.memory import FILE_NAME

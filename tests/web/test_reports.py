@@ -23,7 +23,8 @@ from twisted.web.client import Agent, readBody
 from twisted.web.http_headers import Headers
 from twisted.web.test.requesthelper import DummyRequest
 
-from kmstwist.audit.engine import StoreError, open_reader
+from kmstwist.audit.engine import open_reader
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.reports.catalogue import REPORTS
 from kmstwist.audit.reports.model import Bucket
 from kmstwist.audit.settings import AuditSection

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from kmstwist.audit.engine import StoreError
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.views.totals import Totals
 from kmstwist.web.metrics.totals import EVERY, LatestTotals
 

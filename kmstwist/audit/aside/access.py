@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.audit.aside import process
 from kmstwist.audit.aside.committer import Committer
-from kmstwist.audit.engine import StoreUnavailable
+from kmstwist.audit.plain.faults import StoreUnavailable
 from kmstwist.audit.records import Record
 from kmstwist.audit.rows import values_of
 from kmstwist.audit.storage import Storage

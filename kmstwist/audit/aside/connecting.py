@@ -10,3 +10,5 @@ MAKING: Final = ("PRAGMA auto_vacuum=INCREMENTAL", "PRAGMA journal_mode=WAL")
 #: One that writes: a commit is on the disk when it returns.
 WRITING: Final = ("PRAGMA synchronous=FULL",)
 ANY: Final = ("PRAGMA cache_size=-65536", "PRAGMA temp_store=MEMORY")
+#: Seconds that a connection waits for another process's lock, where nothing else is said.
+DEFAULT_BUSY_TIMEOUT: Final = 1.0

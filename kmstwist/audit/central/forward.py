@@ -26,8 +26,9 @@ from kmstwist.audit import schema
 from kmstwist.audit.bulk import insert_for
 from kmstwist.audit.central.acceptance import why_not
 from kmstwist.audit.central.salt import join
-from kmstwist.audit.engine import StoreError, plain_error, reading, with_patience, writing
+from kmstwist.audit.engine import reading, with_patience, writing
 from kmstwist.audit.migrate import migrate, revision_fault
+from kmstwist.audit.plain.faults import StoreError, plain_error
 from kmstwist.audit.records import Record, id_text
 from kmstwist.audit.store import insert_new, is_data_fault, read_records
 from kmstwist.logevents import AUDIT_FORWARD_FAILING, AUDIT_FORWARD_REJECTED, AUDIT_FORWARDING

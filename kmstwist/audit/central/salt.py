@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, exists, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import insert_for
-from kmstwist.audit.engine import StoreError, reading, writing
+from kmstwist.audit.engine import reading, writing
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.store import put_fact, read_fact
 from kmstwist.system.rights import NoFile, opened_text, rights_for_named, rights_in

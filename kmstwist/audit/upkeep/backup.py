@@ -10,7 +10,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from kmstwist.audit.engine import StoreError, sqlite_path
+from kmstwist.audit.engine import sqlite_path
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.system.rights import rights_for_named
 
 # How many pages are copied between two calls of `progress`.

@@ -110,8 +110,8 @@ def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, fold
     from twisted.internet.threads import deferToThread
     from twisted.python.failure import Failure
 
-    from kmstwist.audit.engine import plain_error
     from kmstwist.audit.events.watch import Watcher
+    from kmstwist.audit.plain.faults import plain_error
     from kmstwist.cli.output import OutputError
     from kmstwist.clock import run_on_monotonic_time
 

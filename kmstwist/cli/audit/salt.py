@@ -45,7 +45,7 @@ def salt() -> None:
 def export(store: str, salt_file: Path | None, file: Path) -> None:
     """Copy this gateway's salt to FILE, for another gateway to import. Whoever has it can undo the hashes."""
     from kmstwist.audit.central.salt import export_salt
-    from kmstwist.audit.engine import StoreError
+    from kmstwist.audit.plain.faults import StoreError
 
     try:
         found = export_salt(salt_beside(store, salt_file), file)
@@ -64,7 +64,7 @@ def import_(store: str, salt_file: Path | None, file: Path) -> None:
     So do the other gateways of the central store.
     """
     from kmstwist.audit.central.salt import import_salt
-    from kmstwist.audit.engine import StoreError
+    from kmstwist.audit.plain.faults import StoreError
     from kmstwist.process.ownership import owner
 
     place = salt_beside(store, salt_file)

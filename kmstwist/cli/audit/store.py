@@ -96,8 +96,9 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
 
     from sqlalchemy.exc import SQLAlchemyError
 
-    from kmstwist.audit.engine import StoreError, is_sqlite, open_engine, open_reader, plain_error, sqlite_path
+    from kmstwist.audit.engine import is_sqlite, open_engine, open_reader, sqlite_path
     from kmstwist.audit.migrate import migrate, revision_fault
+    from kmstwist.audit.plain.faults import StoreError, plain_error
 
     shown = url_without_password(store)
     rights = ExitStack()

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
-from kmstwist.audit.engine import StoreError, reading
+from kmstwist.audit.engine import reading
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.views.totals import Totals, totals
 from kmstwist.web.asker import Store
 from kmstwist.web.watch import at
