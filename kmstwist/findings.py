@@ -36,8 +36,9 @@ class Health(IntEnum):
 class Finding:
     """What a check found.
 
-    `check` names the thing examined. `what` is the finding in a clause, `detail` says more (why it is so, or what it
-    means for clients), and `cure` what to do; the last two are empty if there is nothing to say.
+    `check` names the thing examined, and `subject` which one of several it is (the name of a host, a domain). `what` is
+    the finding in a clause, `detail` says more (why it is so, or what it means for clients). `cure` says what to do,
+    and `command` is the command that does it. All but the first three are empty if there is nothing to say.
     """
 
     check: str
@@ -45,6 +46,18 @@ class Finding:
     what: str
     cure: str = ""
     detail: str = ""
+    subject: str = ""
+    command: str = ""
+
+    @property
+    def name(self) -> str:
+        """The thing examined, for people and programs: "host kms1"."""
+        return f"{self.check} {self.subject}" if self.subject else self.check
+
+    @property
+    def remedy(self) -> str:
+        """The cure in words, or the command where it says enough."""
+        return self.cure or self.command
 
     @property
     def text(self) -> str:
@@ -54,21 +67,24 @@ class Finding:
     @property
     def sentence(self) -> str:
         """The text and the cure in one line."""
-        return f"{self.text} ({self.cure})" if self.cure else self.text
+        return f"{self.text} ({self.remedy})" if self.remedy else self.text
 
     def as_json(self) -> dict[str, str]:
         """For `--json` and the control socket."""
         return {
-            "check": self.check,
+            "check": self.name,
             "health": self.health.word,
             "verdict": self.health.plugin,
             "finding": self.text,
-            "cure": self.cure,
+            "cure": self.remedy,
         }
 
 
 def from_json(row: Mapping[str, Any]) -> Finding:
-    """A finding from its JSON form, its text in one piece. Raises `LookupError` if a part is missing or unknown."""
+    """A finding from its JSON form: its name, its text and its remedy are in one piece each.
+
+    Raises `LookupError` if a part is missing or unknown.
+    """
     return Finding(row["check"], Health[row["health"].upper()], row["finding"], row["cure"])
 
 

@@ -20,7 +20,7 @@ def test_a_monitoring_plugin_reads_the_same_scale_in_its_own_words_and_exit_code
 
 
 def test_a_finding_names_its_cure_in_its_sentence_and_in_json() -> None:
-    finding = Finding("server", Health.DOWN, "it is paused", "kmstwist gateway resume")
+    finding = Finding("server", Health.DOWN, "it is paused", command="kmstwist gateway resume")
     assert finding.sentence == "it is paused (kmstwist gateway resume)"
     assert Finding("server", Health.HEALTHY, "it runs").sentence == "it runs"
     assert finding.as_json() == {
@@ -30,3 +30,7 @@ def test_a_finding_names_its_cure_in_its_sentence_and_in_json() -> None:
         "finding": "it is paused",
         "cure": "kmstwist gateway resume",
     }
+    one = Finding(
+        "host", Health.DOWN, "it does not answer", "look at it", subject="kms1", command="kmstwist probe kms1"
+    )
+    assert (one.name, one.as_json()["check"], one.remedy) == ("host kms1", "host kms1", "look at it")

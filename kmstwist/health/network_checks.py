@@ -22,6 +22,7 @@ from kmstwist.health.case import Case
 from kmstwist.health.checks import port_fault, socket_unit
 from kmstwist.reactor import Reactor
 from kmstwist.system.portholder import holder_of
+from kmstwist.telemetry.judgement import HOST, RECORD, STRANGERS
 from kmstwist.transport.endpoints import endpoint_for
 from kmstwist.transport.probe import probe
 from kmstwist.web.settings import web_address
@@ -53,9 +54,9 @@ async def network_findings(reactor: Reactor, case: Case, timeout: float) -> list
 async def _upstream(reactor: Reactor, name: str, address: HostPort, timeout: float) -> list[Finding]:
     report = await probe(reactor, endpoint_for(reactor, address.host, address.port, timeout), timeout)
     if report.health is Health.HEALTHY:
-        return [Finding(f"host {name}", Health.HEALTHY, f"{report.summary}, in {report.connect_ms or 0:.0f} ms")]
+        return [Finding(HOST, Health.HEALTHY, f"{report.summary}, in {report.connect_ms or 0:.0f} ms", subject=name)]
     cure = f"check that it is up and that TCP {address.port} is open all the way; kmstwist probe {address} tells more"
-    return [Finding(f"host {name}", report.health, f"{address}: {report.summary}", cure)]
+    return [Finding(HOST, report.health, f"{address}: {report.summary}", cure, subject=name)]
 
 
 async def _discovered(reactor: Reactor, case: Case, domain: str, timeout: float) -> list[Finding]:
@@ -63,28 +64,30 @@ async def _discovered(reactor: Reactor, case: Case, domain: str, timeout: float)
         found = await find_hosts(domain, _lookup(reactor, case, timeout))
     except DiscoveryFailed as error:
         cure = f"see what DNS has: kmstwist discover --domain {domain}"
-        return [Finding(f"domain {domain}", Health.DOWN, str(error), cure)]
+        return [Finding("domain", Health.DOWN, str(error), cure, subject=domain)]
     names = ", ".join(str(target.address) for target in found.targets)
-    findings = [Finding(f"domain {domain}", Health.HEALTHY, f"DNS names {names}")]
+    findings = [Finding("domain", Health.HEALTHY, f"DNS names {names}", subject=domain)]
     for target in found.targets:
         findings += await _upstream(reactor, target.name, target.address, timeout)
     return findings
 
 
 async def _published(reactor: Reactor, case: Case, domain: str, timeout: float) -> list[Finding]:
-    check, name = f"record in {domain}", service_name(domain)
+    name = service_name(domain)
     try:
         host, port = own_record(case.config)
     except NameInvalid as invalid:
         # With such a name the server does not start.
-        return [Finding(check, Health.DOWN, str(invalid), "name this gateway with host in [dns.publish]")]
+        return [
+            Finding(RECORD, Health.DOWN, str(invalid), "name this gateway with host in [dns.publish]", subject=domain)
+        ]
     named: tuple[SrvRecord, ...] = ()
     try:
         named = available((await _lookup(reactor, case, timeout).service(domain)).records)
     except LookupFailed as error:
         if not error.says_no:
             cure = f"see what publishing says in the log, and: kmstwist dns --help; kmstwist discover --domain {domain}"
-            return [Finding(check, Health.DOWN, str(error), cure)]
+            return [Finding(RECORD, Health.DOWN, str(error), cure, subject=domain)]
         found = error.said
     else:
         # A target of "." is not a host: it says that there is decidedly no such service (RFC 2782).
@@ -92,15 +95,17 @@ async def _published(reactor: Reactor, case: Case, domain: str, timeout: float) 
         found = f"{name} names {hosts or 'no host: its target is .'}"
     ours = [record for record in named if record.target == host]
     if any(port in (record.port, None) for record in ours):
-        return [Finding(check, Health.HEALTHY, found)]
+        return [Finding(RECORD, Health.HEALTHY, found, subject=domain)]
     publish = case.config.dns.publish
     wanted = SrvRecord(publish.priority, publish.weight, port or DEFAULT_PORT, host)
     by_hand = f"kmstwist dns publish {wanted.options(domain)}"
     if ours:
         cure = f"{by_hand}; and remove the other: kmstwist dns withdraw {ours[0].options(domain)}"
-        return [Finding(check, Health.DEGRADED, f"{found}, but clients should come to {host}:{port}", cure)]
+        return [
+            Finding(RECORD, Health.DEGRADED, f"{found}, but clients should come to {host}:{port}", cure, subject=domain)
+        ]
     cure = f"see why in the log: kmstwist log --event 'dns-*' --since 1d --explain; or by hand: {by_hand}"
-    return [Finding(check, Health.DOWN, f"our record, for {host}, is not there: {found}", cure)]
+    return [Finding(RECORD, Health.DOWN, f"our record, for {host}, is not there: {found}", cure, subject=domain)]
 
 
 def own_record(config: Config) -> tuple[str, int | None]:
@@ -117,7 +122,12 @@ async def _strangers(reactor: Reactor, case: Case, domain: str, timeout: float) 
     config = case.config
     if config.gateway.discover == domain:
         return [
-            Finding(f"hosts in {domain}", Health.HEALTHY, "the gateway takes all hosts that DNS names there as its own")
+            Finding(
+                STRANGERS,
+                Health.HEALTHY,
+                "the gateway takes all hosts that DNS names there as its own",
+                subject=domain,
+            )
         ]
     # The system may take its time to tell its own full name, which nobody waits for here but us.
     known = known_hosts(config, config.dns.publish.host or socket.getfqdn())
@@ -125,12 +135,18 @@ async def _strangers(reactor: Reactor, case: Case, domain: str, timeout: float) 
         found = await strangers_in(Lookup(reactor, config.dns.server_addresses), domain, known)
     except LookupFailed as error:
         cure = f"see what DNS has: kmstwist discover --domain {domain}"
-        return [Finding(f"hosts in {domain}", Health.DEGRADED, f"not known whether there are strangers: {error}", cure)]
+        return [
+            Finding(STRANGERS, Health.DEGRADED, f"not known whether there are strangers: {error}", cure, subject=domain)
+        ]
     if not found:
-        return [Finding(f"hosts in {domain}", Health.HEALTHY, "DNS names no KMS host that the configuration does not")]
+        return [
+            Finding(STRANGERS, Health.HEALTHY, "DNS names no KMS host that the configuration does not", subject=domain)
+        ]
     hosts = ", ".join(str(HostPort(stranger.host, stranger.port)) for stranger in found)
     cure = "find out whose it is: it takes clients away, and may not be licensed. If it is yours: hosts in [dns.watch]"
-    return [Finding(f"hosts in {domain}", Health.DEGRADED, f"DNS names hosts that nobody configured: {hosts}", cure)]
+    return [
+        Finding(STRANGERS, Health.DEGRADED, f"DNS names hosts that nobody configured: {hosts}", cure, subject=domain)
+    ]
 
 
 def _lookup(reactor: Reactor, case: Case, timeout: float) -> Lookup:

@@ -1,33 +1,44 @@
 """What is wrong at one moment, as conditions that begin and end.
 
 There are two sources: the server's snapshot, every few seconds, and the audit's totals, every hour. Each condition has
-a key that stays the same while it lasts, even if its text changes. A condition is over only if its source has looked
-again: after a start, DNS has not been asked yet, so no condition about DNS ends.
+a `Key`, which stays the same while it lasts, even if its text changes. A condition is over only if its source has
+looked again: after a start, DNS has not been asked yet, so no condition about DNS ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kmstwist.audit.views.totals import Totals
 from kmstwist.findings import Health
 from kmstwist.notify.settings import Topic
 from kmstwist.telemetry.counters import Snapshot
-from kmstwist.telemetry.judgement import judge
+from kmstwist.telemetry.judgement import HOST, HOSTS, RECORD, STRANGERS, judge
 
 #: In seconds: every client renews within 7 days, so in 8 days at least one must have.
 NOBODY_S = 8 * 86_400.0
-#: The key of the condition that no KMS host answers, and how those of single hosts begin.
-ALL_HOSTS, ONE_HOST = "hosts", "host "
-_STRANGER, _RECORD = "stranger ", "record in "
+_STRANGER, _COUNT, _ACTIVATIONS = "stranger", "count", "activations"
+
+
+class Key(NamedTuple):
+    """What a condition is about: its kind, the host or domain, and the one of several there."""
+
+    kind: str
+    subject: str = ""
+    one: str = ""
+
+
+#: The key of the condition that no KMS host answers.
+ALL_HOSTS = Key(HOSTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """Something that is wrong: `text` is a sentence without its full stop, `cure` what to do about it."""
 
-    key: str
+    key: Key
     topic: Topic
     text: str
     cure: str = ""
@@ -39,21 +50,21 @@ def of_server(snapshot: Snapshot) -> list[Condition]:
     return [*_judged(snapshot), *_strangers(snapshot)]
 
 
-def server_looked(snapshot: Snapshot) -> Callable[[str], bool]:
+def server_looked(snapshot: Snapshot) -> Callable[[Key], bool]:
     """A function that says whether this snapshot could have shown a condition, by its key."""
 
-    def looked(key: str) -> bool:
-        if key.startswith(_STRANGER):
-            return key.removeprefix(_STRANGER).partition(" ")[0] in snapshot.strangers
-        if key.startswith(_RECORD):
-            return key.removeprefix(_RECORD) in snapshot.published
-        if key == "central store":
+    def looked(key: Key) -> bool:
+        if key.kind == _STRANGER:
+            return key.subject in snapshot.strangers
+        if key.kind == RECORD:
+            return key.subject in snapshot.published
+        if key.kind == "central store":
             return bool(snapshot.central)
-        if key == "audit":
+        if key.kind == "audit":
             return bool(snapshot.audit)
-        if key == ALL_HOSTS or key.startswith(ONE_HOST):
+        if key.kind in (HOSTS, HOST):
             return snapshot.workers > 0 and bool(snapshot.upstreams)
-        return not key.startswith(("count ", "activations"))
+        return not totals_looked(key)
 
     return looked
 
@@ -63,32 +74,32 @@ def of_totals(totals: Totals) -> list[Condition]:
     return [*_counts(totals), *_nobody(totals)]
 
 
-def totals_looked(key: str) -> bool:
+def totals_looked(key: Key) -> bool:
     """Whether the totals could have shown a condition, by its key."""
-    return key.startswith(("count ", "activations"))
+    return key.kind in (_COUNT, _ACTIVATIONS)
 
 
 def _judged(snapshot: Snapshot) -> Iterator[Condition]:
-    there = set()
+    all_down = False
     for finding in judge(snapshot):
-        if finding.check.startswith("hosts in "):
+        if finding.check == STRANGERS:
             # Strangers are reported one by one.
             continue
-        there.add(finding.check)
         topic = Topic.STATE
-        cure = finding.cure or "kmstwist doctor"
-        if finding.check == ALL_HOSTS or finding.check.startswith(ONE_HOST):
-            topic, cure = Topic.HOSTS, finding.cure or "kmstwist upstreams list; kmstwist doctor"
+        cure = finding.remedy or "kmstwist doctor"
+        if finding.check in (HOSTS, HOST):
+            topic, cure = Topic.HOSTS, finding.remedy or "kmstwist upstreams list; kmstwist doctor"
+            all_down = all_down or finding.check == HOSTS
         elif finding.check in ("audit", "central store"):
             topic = Topic.AUDIT
-        yield Condition(finding.check, topic, finding.text, cure, finding.health is Health.DOWN)
-    if ALL_HOSTS in there:
+        yield Condition(Key(finding.check, finding.subject), topic, finding.text, cure, finding.health is Health.DOWN)
+    if all_down:
         # Each host is down, too, and each comes back by itself.
         for one in snapshot.upstreams:
             if not one.serves:
                 detail = f" ({one.detail})" if one.detail else ""
                 text = f"{one.name} is {one.state}{detail}"
-                yield Condition(f"{ONE_HOST}{one.name}", Topic.HOSTS, text, "kmstwist upstreams list; kmstwist doctor")
+                yield Condition(Key(HOST, one.name), Topic.HOSTS, text, "kmstwist upstreams list; kmstwist doctor")
 
 
 def _strangers(snapshot: Snapshot) -> Iterator[Condition]:
@@ -96,7 +107,7 @@ def _strangers(snapshot: Snapshot) -> Iterator[Condition]:
         for host in found:
             text = f"DNS names a KMS host in {domain} that nobody configured: {host}"
             cure = f"kmstwist report strangers; kmstwist discover --domain {domain}"
-            yield Condition(f"{_STRANGER}{domain} {host}", Topic.STRANGERS, text, cure)
+            yield Condition(Key(_STRANGER, domain, host), Topic.STRANGERS, text, cure)
 
 
 def _counts(totals: Totals) -> Iterator[Condition]:
@@ -104,14 +115,14 @@ def _counts(totals: Totals) -> Iterator[Condition]:
         kind = f"{count.application} clients that need a count of {count.needed}"
         if count.most < count.needed:
             yield Condition(
-                f"count {count.application} {count.needed} low",
+                Key(_COUNT, f"{count.application} {count.needed}", "low"),
                 Topic.COUNT,
                 f"in 30 days at most {count.most} clients were seen that a KMS host counts for {kind}",
                 "kmstwist report count; clients that reach the KMS host another way are not in this number",
             )
         elif count.later < count.needed:
             yield Condition(
-                f"count {count.application} {count.needed} falling",
+                Key(_COUNT, f"{count.application} {count.needed}", "falling"),
                 Topic.COUNT,
                 f"the count for {kind} is {count.most}, and will be {count.later} within 30 days if those that "
                 f"stopped renewing stay away",
@@ -124,7 +135,7 @@ def _nobody(totals: Totals) -> Iterator[Condition]:
     if latest is not None and totals.at - latest > NOBODY_S:
         days = int((totals.at - latest) // 86_400)
         yield Condition(
-            "activations",
+            Key(_ACTIVATIONS),
             Topic.COUNT,
             f"no client was activated for {days} days, and every client renews within 7",
             f"kmstwist doctor; kmstwist log --since {days}d --explain",

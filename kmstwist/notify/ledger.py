@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kmstwist.notify.conditions import Condition
+from kmstwist.notify.conditions import Condition, Key
 from kmstwist.notify.settings import Topic
 
 #: The most machines that are remembered as reported.
@@ -49,13 +49,13 @@ class Ledger:
     """`settle` is how many seconds something must last, or be over."""
 
     settle: float = 0.0
-    conditions: dict[str, Told] = field(default_factory=dict)
+    conditions: dict[Key, Told] = field(default_factory=dict)
     machines: list[str] = field(default_factory=list)
     #: The day of the last weekly summary, as 2026-11-23; "" for none yet.
     digest: str = ""
 
     def step(
-        self, now: float, present: Mapping[str, Condition], looked: Callable[[str], bool], *, quiet: bool = False
+        self, now: float, present: Mapping[Key, Condition], looked: Callable[[Key], bool], *, quiet: bool = False
     ) -> Changes:
         """Compare with the present conditions. In `quiet` hours nothing is told; what lasts is told after them."""
         for key, condition in present.items():
@@ -114,7 +114,7 @@ class Ledger:
         ledger = cls(settle)
         for each in raw["conditions"]:
             inner = each["condition"]
-            condition = Condition(**{**inner, "topic": Topic(inner["topic"])})
+            condition = Condition(**{**inner, "key": Key(*inner["key"]), "topic": Topic(inner["topic"])})
             ledger.conditions[condition.key] = Told(**{**each, "condition": condition})
         ledger.machines = [str(name) for name in raw["machines"]]
         ledger.digest = str(raw["digest"])

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from kmstwist.audit.reports.digest import About, DigestRow
 from kmstwist.audit.reports.model import Report, as_day
-from kmstwist.notify.conditions import ALL_HOSTS, ONE_HOST, Condition
+from kmstwist.notify.conditions import ALL_HOSTS, Condition
 from kmstwist.notify.ledger import Changes
 from kmstwist.shown import visible
+from kmstwist.telemetry.judgement import HOST
 
 #: How many names of each kind a message lists; it says how many more there are.
 LISTED = 20
@@ -35,7 +36,7 @@ def about_changes(name: str, changes: Changes, now: float) -> Text:
         lines += ["Over:"] if begun else []
         lines += [f"{_line(each.text)} (it lasted {_span(now - since)})" for each, since in over]
     told_of_all = any(each.key == ALL_HOSTS for each in begun)
-    still = [each for each in _without_parts(changes.still) if not (told_of_all and each.key.startswith(ONE_HOST))]
+    still = [each for each in _without_parts(changes.still) if not (told_of_all and each.key.kind == HOST)]
     if still:
         lines += ["", "Still so:", *(_line(each.text) for each in still[:LISTED])]
     if begun:
@@ -99,7 +100,7 @@ def _begun(conditions: Sequence[Condition]) -> Iterator[str]:
 def _without_parts(conditions: Sequence[Condition]) -> list[Condition]:
     """If no host answers, say so once and not again for each host."""
     none = any(each.key == ALL_HOSTS for each in conditions)
-    return [each for each in conditions if not (none and each.key.startswith(ONE_HOST))]
+    return [each for each in conditions if not (none and each.key.kind == HOST)]
 
 
 def _without_parts_over(changes: Changes) -> list[tuple[Condition, float]]:

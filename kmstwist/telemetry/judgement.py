@@ -5,6 +5,9 @@ from __future__ import annotations
 from kmstwist.findings import Finding, Health
 from kmstwist.telemetry.counters import Snapshot
 
+#: What is examined: all KMS hosts together, one of them, our record in a domain, and the other hosts named there.
+HOSTS, HOST, RECORD, STRANGERS = "hosts", "host", "record in", "hosts in"
+
 
 def judge(snapshot: Snapshot) -> list[Finding]:
     """What is wrong, the worst first; empty if all is well."""
@@ -17,7 +20,9 @@ def judge(snapshot: Snapshot) -> list[Finding]:
     if snapshot.paused:
         told = "clients are told to come back"
         findings.append(
-            Finding("server", Health.DOWN, "paused by the administrator", "kmstwist gateway resume", detail=told)
+            Finding(
+                "server", Health.DOWN, "paused by the administrator", detail=told, command="kmstwist gateway resume"
+            )
         )
     if snapshot.out_of_descriptors:
         text = "so few open files are left that clients wait to be accepted"
@@ -30,11 +35,11 @@ def judge(snapshot: Snapshot) -> list[Finding]:
     for domain, problem in snapshot.published.items():
         if problem:
             text = f"our record in {domain} could not be published"
-            findings.append(Finding(f"record in {domain}", Health.DEGRADED, text, detail=problem))
+            findings.append(Finding(RECORD, Health.DEGRADED, text, detail=problem, subject=domain))
     for domain, strangers in snapshot.strangers.items():
         if strangers:
             text = f"DNS names KMS hosts in {domain} that nobody configured"
-            findings.append(Finding(f"hosts in {domain}", Health.DEGRADED, text, detail=", ".join(strangers)))
+            findings.append(Finding(STRANGERS, Health.DEGRADED, text, detail=", ".join(strangers), subject=domain))
     if snapshot.audit.get("failing"):
         waiting = f"{snapshot.audit.get('waiting', 0)} records wait"
         findings.append(Finding("audit", Health.DEGRADED, "the audit's store cannot be written", detail=waiting))
@@ -51,7 +56,7 @@ def _upstreams(snapshot: Snapshot) -> list[Finding]:
         return []
     if not snapshot.upstreams:
         none = "none is configured, and DNS names none"
-        return [Finding("hosts", Health.DOWN, "no KMS host is known", detail=none)]
+        return [Finding(HOSTS, Health.DOWN, "no KMS host is known", detail=none)]
     bad = [
         (one.name, f"{one.name} is {one.state}" + (f" ({one.detail})" if one.detail else ""))
         for one in snapshot.upstreams
@@ -59,5 +64,5 @@ def _upstreams(snapshot: Snapshot) -> list[Finding]:
     ]
     if len(bad) == len(snapshot.upstreams):
         each = "; ".join(text for _, text in bad)
-        return [Finding("hosts", Health.DOWN, "no KMS host answers", detail=each)]
-    return [Finding(f"host {name}", Health.DEGRADED, text) for name, text in bad]
+        return [Finding(HOSTS, Health.DOWN, "no KMS host answers", detail=each)]
+    return [Finding(HOST, Health.DEGRADED, text, subject=name) for name, text in bad]

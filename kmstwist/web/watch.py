@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from kmstwist.findings import Finding, Health, overall
 from kmstwist.telemetry.counters import Histogram, Snapshot
-from kmstwist.telemetry.judgement import judge
+from kmstwist.telemetry.judgement import HOST, HOSTS, judge
 
 #: Returns the snapshot to show, at once or in a Deferred.
 Source = Callable[[], "Snapshot | Deferred[Snapshot]"]
@@ -146,7 +146,7 @@ def at(seconds: float) -> datetime:
 
 def _key(finding: Finding) -> str:
     """The key by which a later finding is recognised as the same: its subject and its health."""
-    return f"{finding.health} {finding.check}"
+    return f"{finding.health} {finding.name}"
 
 
 def _changed(snapshot: Snapshot, finding: Finding) -> float | None:
@@ -154,10 +154,10 @@ def _changed(snapshot: Snapshot, finding: Finding) -> float | None:
 
     If no host answers, the time is when the last one went down.
     """
-    if finding.check == "hosts":
+    if finding.check == HOSTS:
         return max((upstream.changed for upstream in snapshot.upstreams if upstream.changed is not None), default=None)
     for upstream in snapshot.upstreams:
-        if finding.check == f"host {upstream.name}":
+        if finding.check == HOST and finding.subject == upstream.name:
             return upstream.changed
     return None
 

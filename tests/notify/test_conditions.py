@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from kmstwist.audit.reports.digest import About, DigestRow
 from kmstwist.audit.reports.model import Report
 from kmstwist.audit.views.totals import Count, Success, Totals
-from kmstwist.notify.conditions import Condition, of_server, of_totals, server_looked
+from kmstwist.notify.conditions import Condition, Key, of_server, of_totals, server_looked
 from kmstwist.notify.ledger import Ledger
 from kmstwist.notify.letters import LISTED, LONGEST, about_changes, about_expiring, about_week
 from kmstwist.notify.settings import NotifySettings, Topic
@@ -26,7 +26,7 @@ def snapshot(*upstreams: UpstreamState, **changes: object) -> Snapshot:
     return made
 
 
-def keys(of: Snapshot) -> dict[str, Topic]:
+def keys(of: Snapshot) -> dict[Key, Topic]:
     return {each.key: each.topic for each in of_server(of)}
 
 
@@ -45,12 +45,12 @@ def test_each_thing_has_a_topic_that_can_be_asked_for() -> None:
         strangers={"corp.test": ["rogue:1688"]},
     )
     assert keys(ill) == {
-        "server": Topic.STATE,
-        "host kms2": Topic.HOSTS,
-        "audit": Topic.AUDIT,
-        "central store": Topic.AUDIT,
-        "record in corp.test": Topic.STATE,
-        "stranger corp.test rogue:1688": Topic.STRANGERS,
+        Key("server"): Topic.STATE,
+        Key("host", "kms2"): Topic.HOSTS,
+        Key("audit"): Topic.AUDIT,
+        Key("central store"): Topic.AUDIT,
+        Key("record in", "corp.test"): Topic.STATE,
+        Key("stranger", "corp.test", "rogue:1688"): Topic.STRANGERS,
     }
     assert set(NotifySettings().wanted) == set(Topic)
 
@@ -70,7 +70,7 @@ def test_nothing_is_over_before_its_source_has_looked() -> None:
         snapshot(UP, audit={"failing": 0}, central={"db": ""}, published={"corp.test": ""}, strangers={"corp.test": []})
     )
     assert [key for key in keys(ill) if not well(key)] == []
-    assert not well("count Windows 25 low")
+    assert not well(Key("count", "Windows 25", "low"))
 
 
 def ledger_of(*snapshots: Snapshot) -> list[str]:
@@ -111,9 +111,9 @@ def test_counts_are_told_only_where_unknown_clients_make_no_difference() -> None
     low = Count("Windows", 25, 3, 24, 24)
     perhaps = Count("Windows", 25, 3, 26, 25)
     falling = Count("Office", 5, 6, 6, 4)
-    assert [each.key for each in of_totals(Totals(0.0, counts=[low]))] == ["count Windows 25 low"]
+    assert [each.key for each in of_totals(Totals(0.0, counts=[low]))] == [Key("count", "Windows 25", "low")]
     assert of_totals(Totals(0.0, counts=[perhaps])) == []
-    assert [each.key for each in of_totals(Totals(0.0, counts=[falling]))] == ["count Office 5 falling"]
+    assert [each.key for each in of_totals(Totals(0.0, counts=[falling]))] == [Key("count", "Office 5", "falling")]
 
 
 def test_a_week_and_a_day_without_a_success_is_told() -> None:
@@ -125,8 +125,8 @@ def test_a_week_and_a_day_without_a_success_is_told() -> None:
 
 
 def test_a_client_cannot_write_our_messages() -> None:
-    nasty = Condition("x", Topic.STATE, "a\nb\x1b[31m" + "c" * 500)
-    changes = Ledger(0).step(0, {"x": nasty}, lambda key: True)
+    nasty = Condition(Key("x"), Topic.STATE, "a\nb\x1b[31m" + "c" * 500)
+    changes = Ledger(0).step(0, {nasty.key: nasty}, lambda key: True)
     text = about_changes("gw", changes, 0)
     assert text.body.count("\n") == 0
     assert "\x1b" not in text.body + text.title

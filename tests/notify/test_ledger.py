@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmstwist.notify.conditions import Condition
+from kmstwist.notify.conditions import Condition, Key
 from kmstwist.notify.ledger import MACHINES, Changes, Ledger
 from kmstwist.notify.settings import Topic
 
-DOWN = Condition("host kms1", Topic.HOSTS, "kms1 is down")
-OTHER = Condition("host kms2", Topic.HOSTS, "kms2 is down")
+DOWN = Condition(Key("host", "kms1"), Topic.HOSTS, "kms1 is down")
+OTHER = Condition(Key("host", "kms2"), Topic.HOSTS, "kms2 is down")
 
 
-def everywhere(key: str) -> bool:
+def everywhere(key: Key) -> bool:
     return True
 
 
@@ -25,7 +25,7 @@ def step(
     ledger: Ledger,
     now: float,
     *present: Condition,
-    looked: Callable[[str], bool] = everywhere,
+    looked: Callable[[Key], bool] = everywhere,
     quiet: bool = False,
 ) -> Changes:
     return ledger.step(now, {each.key: each for each in present}, looked, quiet=quiet)

@@ -114,7 +114,7 @@ def _print(findings: list[Finding]) -> None:
         text = Text(visible_lines(finding.text))
         if finding.cure:
             text.append(f"\ncure: {visible_lines(finding.cure)}", "bold")
-        table.add_row(Text(mark, style), finding.check, text)
+        table.add_row(Text(mark, style), finding.name, text)
     console = Console(highlight=False)
     console.print(table)
     wrong = [finding for finding in findings if finding.health]

@@ -12,6 +12,7 @@ from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency
 from kmstwist.audit.views.hosts import Asked
 from kmstwist.findings import Finding
 from kmstwist.telemetry.counters import Snapshot, UpstreamState
+from kmstwist.telemetry.judgement import HOST, HOSTS, STRANGERS
 from kmstwist.web.watch import Latency, Standing, at
 
 _URGENCY = {"up": Urgency.GOOD, "warming": Urgency.GOOD, "trying": Urgency.URGENT, "down": Urgency.LOST}
@@ -81,13 +82,13 @@ class LatencyRow(ReportRow):
 def finding_row(snapshot: Snapshot, standing: Standing) -> FindingRow:
     """A finding as a row of the status page."""
     finding = standing.finding
-    hosts = {f"host {one.name}": one for one in snapshot.upstreams}
-    if (host := hosts.get(finding.check)) is not None:
+    hosts = {one.name: one for one in snapshot.upstreams}
+    if finding.check == HOST and (host := hosts.get(finding.subject)) is not None:
         words = _of_host(host)
-    elif finding.check == "hosts" and snapshot.upstreams:
+    elif finding.check == HOSTS and snapshot.upstreams:
         detail = "; ".join(f"{one.name}: {one.detail or one.state}" for one in snapshot.upstreams)
         words = "no KMS host has answered", detail, _LOOK, _probe(snapshot.upstreams[0])
-    elif finding.check == "hosts":
+    elif finding.check == HOSTS:
         cure = "Name your KMS host under [[gateway.upstreams]] of the configuration."
         words = finding.what, finding.detail, cure, ""
     else:
@@ -97,11 +98,11 @@ def finding_row(snapshot: Snapshot, standing: Standing) -> FindingRow:
 
 def _cure_of(finding: Finding) -> tuple[str, str]:
     """What to do about a finding, and the command for it."""
-    if finding.check.startswith("hosts in "):
+    if finding.check == STRANGERS:
         return "Name it under [[gateway.upstreams]] if it is yours; delete its _vlmcs._tcp record if it is not.", ""
-    if not finding.cure:
+    if not finding.remedy:
         return _CURES.get(finding.check, ("", ""))
-    return ("", finding.cure) if finding.cure.startswith("kmstwist ") else (finding.cure, "")
+    return finding.cure, finding.command
 
 
 def _of_host(host: UpstreamState) -> tuple[str, str, str, str]:
