@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from twisted.internet.task import deferLater
 
 from kmstwist.audit.aside import access, process
 from kmstwist.audit.aside.access import MANY, STAYS
+from kmstwist.audit.rows import values_of
 from kmstwist.audit.storage import StoreLost
 from kmstwist.audit.store import is_data_fault
 from kmstwist.audit.storefile import StoreFile
@@ -163,10 +163,25 @@ def test_the_process_looks_at_the_file_again_after_the_commit(busy: Busy, monkey
         patched.setattr(StoreFile, "fault", lambda _: next(looks))
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            ours.sendall(marshal.dumps([]))
+            ours.sendall(process.message([]))
             ours.shutdown(socket.SHUT_WR)
             process.serve(theirs, busy.path, identity, 1.0)
             assert ours.recv(2) == process.READY + process.LOST
+
+
+def test_of_a_batch_that_did_not_come_whole_nothing_is_stored(busy: Busy) -> None:
+    file = StoreFile(busy.path)
+    identity = file.identity
+    file.close()
+    whole, cut = busy.batch(2), busy.batch(2)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(process.message(list(map(values_of, whole))))
+        ours.sendall(process.message(list(map(values_of, cut)))[:-1])
+        ours.shutdown(socket.SHUT_WR)
+        process.serve(theirs, busy.path, identity, 1.0)
+        assert ours.recv(3) == process.READY + process.STORED
+    assert count(busy.path) == len(whole)
 
 
 @pytest_twisted.ensureDeferred

@@ -10,7 +10,6 @@ many records come, and can be done without at every moment: what it did not stor
 
 from __future__ import annotations
 
-import marshal
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -84,7 +83,7 @@ class StoreAccess:
         channel = self._channel
         if channel is not None and channel.ready:
             try:
-                message = marshal.dumps(list(map(values_of, batch)))
+                message = process.message(list(map(values_of, batch)))
             except ValueError:
                 # Not every value can be sent; SQLite's driver may take it.
                 pass

@@ -2,7 +2,7 @@
 
     python -I -S process.py STORE DEVICE INODE SECONDS PATH
 
-Standard input is a socket. The server sends batches, each a list of records as rows (`marshal`), and waits for one byte
+Standard input is a socket. The server sends batches, each a list of records as rows (`message`), and waits for one byte
 to each: whether the batch is on the disk, in the file of this device and inode, which is still the
 one at its place, and whole. Where it is not stored the server tries by itself, and learns why. SECONDS is how long
 another process's lock is waited for. The process ends when the server closes the socket, or ends itself, however that
@@ -19,7 +19,9 @@ import os
 import signal
 import socket
 import sqlite3
+import struct
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +33,26 @@ READY: Final = b"r"
 STORED: Final = b"s"
 NOT_STORED: Final = b"n"
 LOST: Final = b"l"
+
+#: How long a batch is, before it: marshal asks a file for each value by itself, which takes 7 µs a record.
+_LENGTH: Final = struct.Struct("!I")
+
+
+def message(rows: list[tuple[Any, ...]]) -> bytes:
+    """A batch as the server sends it. Raises ValueError where not every value can be sent."""
+    batch = marshal.dumps(rows)
+    return _LENGTH.pack(len(batch)) + batch
+
+
+def _batches(channel: socket.socket) -> Iterator[list[tuple[Any, ...]]]:
+    """The batches that come, until the other end is closed."""
+    with channel.makefile("rb") as stream:
+        while len(length := stream.read(_LENGTH.size)) == _LENGTH.size:
+            (number,) = _LENGTH.unpack(length)
+            batch = stream.read(number)
+            if len(batch) < number:
+                return
+            yield marshal.loads(batch)  # noqa: S302 - by the server that started this process, over a socket without a name
 
 
 def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patience: float) -> None:
@@ -49,12 +71,7 @@ def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patienc
         if file.identity != identity or file.fault():
             return
         channel.sendall(READY)
-        requests: Any = channel.makefile("rb")
-        while True:
-            try:
-                rows = marshal.load(requests)  # noqa: S302 - by the server that started this process, over a socket without a name
-            except EOFError:
-                return
+        for rows in _batches(channel):
             channel.sendall(_answer(file, store, insertions_of([from_values(row) for row in rows])))
 
 
