@@ -103,12 +103,17 @@ def server_name(config: Config) -> str:
     One that listens on Unix sockets alone is told by the path of the first; one whose sockets others open, by `port`.
     """
     port = first_port(config)
-    if port is None:
+    return unix_name(config) or str(config.server.port if port is None else port)
+
+
+def unix_name(config: Config) -> str | None:
+    """What tells a server that listens on Unix sockets alone from others; None for any other."""
+    if first_port(config) is None:
         for text in config.server.listen:
             if text.startswith("unix:"):
                 path = re.split(r"(?<!\\):", text)[1].removeprefix("address=").replace("\\:", ":")
                 return f"unix-{hashlib.sha256(path.encode()).hexdigest()[:12]}"
-    return str(config.server.port if port is None else port)
+    return None
 
 
 def listens_at(config: Config, address: str, port: int) -> bool:
@@ -176,17 +181,16 @@ def refuse_open_passwords(effective: Effective) -> None:
         return
     lines = [number for number, line in enumerate(text.splitlines(), 1) if _states_password(line)]
     for place in (("audit", "forward_to"), ("web", "store")):
-        named, _, number = effective.origins.get(place, "").rpartition(":")
         url = getattr(getattr(effective.config, place[0]), place[1])
-        if named == str(file) and isinstance(url, str) and url_without_password(url) != url:
-            lines.append(int(number))
-    targets = effective.origins.get(("notify", "targets"), "").rpartition(":")
-    if not lines and effective.config.notify.targets and targets[0] == str(file):
+        if place in effective.lines and isinstance(url, str) and url_without_password(url) != url:
+            lines.append(effective.lines[place])
+    targets = effective.lines.get(("notify", "targets"))
+    if not lines and effective.config.notify.targets and targets is not None:
         raise StartupError(
             "the URLs of [notify] targets may hold passwords and tokens, and the file is open to others "
             f"(mode {stat.S_IMODE(mode):04o})",
             f"chmod 0640 {file}",
-            f"{file}:{targets[2]}",
+            f"{file}:{targets}",
         )
     if lines:
         raise StartupError(

@@ -43,11 +43,16 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """A configuration, and where each of its values comes from: "default", a file's line, or an option."""
+    """A configuration, and where each of its values comes from.
+
+    `origins` say it in words: "default", a file and its line, or an option. `lines` are the lines in `file` of those
+    values that stand there.
+    """
 
     config: Config
     file: Path | None = None
     origins: Mapping[Place, str] = field(default_factory=dict)
+    lines: Mapping[Place, int] = field(default_factory=dict)
 
     def values(self) -> Iterator[tuple[Place, Any, str]]:
         """Every value with its place and its origin, in the model's order."""
@@ -95,7 +100,9 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
         where = places.get(place) or f"{_where(file, lines, place)}: {_dotted(place)}"
         said = "several workers need a gateway, and no upstream is named: a lab's count lives in one process"
         raise ConfigError([Problem(said, where=where)])
-    return Effective(config, file, _origins(config, raw, file, lines, places))
+    in_file = [place for place, _ in leaves(config) if place not in places and _given(raw, place)]
+    origins = {**places, **{place: _where(file, lines, place) for place in in_file}}
+    return Effective(config, file, origins, {place: line for place in in_file if (line := _line_of(lines, place))})
 
 
 def _texts(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
@@ -147,18 +154,6 @@ def _set(raw: dict[str, Any], override: Override) -> None:
             return
         table = inner
     table[override.place[-1]] = override.value
-
-
-def _origins(
-    config: Config, raw: Mapping[str, Any], file: Path | None, lines: Mapping[Place, int], places: Mapping[Place, str]
-) -> dict[Place, str]:
-    origins: dict[Place, str] = {}
-    for place, _ in leaves(config):
-        if place in places:
-            origins[place] = places[place]
-        elif _given(raw, place):
-            origins[place] = _where(file, lines, place)
-    return origins
 
 
 def _given(raw: Mapping[str, Any], place: Place) -> bool:

@@ -130,10 +130,10 @@ class Whereabouts:
     def name(self) -> Found[str]:
         """What names the server's control socket: its port, where it has one."""
         if self._listens_as_told:
-            from kmstwist.configuration.derived import server_name
+            from kmstwist.configuration.derived import unix_name
 
-            told = server_name(self.effective.config)
-            if told.startswith("unix-"):
+            told = unix_name(self.effective.config)
+            if told is not None:
                 return Found(told, self._listen_origin)
         return Found(str(self.port.value), self.port.origin)
 

@@ -42,13 +42,10 @@ class Reloader:
         restart = [place for place in changes(self._started, new.config) if needs_restart(place)]
         self._apply(new.config)
         self.effective = new
-        told = {
-            "file": "" if new.file is None else str(new.file),
-            "changed": ",".join(map(".".join, changed)),
-            "restart": ",".join(map(".".join, restart)),
-        }
-        CONFIG_APPLIED.emit(self._log, **told)
-        return told
+        file = "" if new.file is None else str(new.file)
+        names, later = list(map(".".join, changed)), list(map(".".join, restart))
+        CONFIG_APPLIED.emit(self._log, file=file, changed=",".join(names), restart=",".join(later))
+        return {"file": file, "changed": names, "restart": later}
 
     def reload_quietly(self) -> None:
         """As `reload`, for a signal, which waits for no answer: the log has it."""

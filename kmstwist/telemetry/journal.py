@@ -13,12 +13,12 @@ import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from twisted.logger import Logger, LogLevel
 
 from kmstwist.reactor import Reactor
 from kmstwist.telemetry import outlets
+from kmstwist.telemetry.lines import Level
 from kmstwist.telemetry.outlets import DatagramOutlet
 
 JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
@@ -66,7 +66,7 @@ class Journal(DatagramOutlet):
         """How many entries may wait."""
         return WAITING
 
-    def send(self, message: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
+    def send(self, message: str, level: Level, name: str, fields: Mapping[str, object]) -> None:
         """Send one entry, or let it wait its turn. An entry too large for a datagram keeps only its message."""
         head = {"MESSAGE": message, "PRIORITY": _PRIORITY[level], "SYSLOG_IDENTIFIER": self._identifier}
         own = {f"KMS_{_field_name(key)}": value for key, value in fields.items() if value is not None and value != ""}

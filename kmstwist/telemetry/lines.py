@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar, Final, Protocol
 
 from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent
 from twisted.logger import LogEvent as TwistedEvent
@@ -33,12 +33,21 @@ _RANK = {LogLevel.debug: 0, LogLevel.info: 1, LogLevel.warn: 2, LogLevel.error: 
 _LOUD = frozenset({LogLevel.warn, LogLevel.error, LogLevel.critical})
 LEVELS = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}
 
+
+class Level(Protocol):
+    """One of Twisted's levels (`LogLevel.info`), whose own type is unknown to type checkers."""
+
+    @property
+    def name(self) -> str:
+        """The level's name, as it stands in a line."""
+
+
 Formatter = Callable[[str, str, str, Mapping[str, object]], str]
 
 
 def format_text(when: str, level: str, name: str, fields: Mapping[str, object]) -> str:
-    """One line of text: time, level, event, then `key=value` for every field that has a value."""
-    line = f"{when} {level} {name}"
+    """One line of text: time (unless it is ""), level, event, then `key=value` for every field that has a value."""
+    line = f"{when} {level} {name}" if when else f"{level} {name}"
     for key, value in fields.items():
         if value is None:
             continue
@@ -71,7 +80,14 @@ def format_json(when: str, level: str, name: str, fields: Mapping[str, object]) 
     return json.dumps(record, default=str)
 
 
-FORMATTERS: dict[str, Formatter] = {"text": format_text, "json": format_json}
+def format_without_time(when: str, level: str, name: str, fields: Mapping[str, object]) -> str:
+    """A line of text for syslog and the journal, which add the time themselves."""
+    return format_text("", level, name, fields)
+
+
+FORMATTERS: Final[Mapping[str, Formatter]] = {"text": format_text, "json": format_json}
+#: The same for what adds the time itself.
+WITHOUT_TIME: Final[Mapping[str, Formatter]] = {"text": format_without_time, "json": format_json}
 
 
 def read_event(event: TwistedEvent) -> tuple[str, Mapping[str, object]]:
@@ -96,7 +112,10 @@ def _second(seconds: int) -> str:
 class LineObserver:
     """Writes events as lines to a stream; `write` gets each line without its newline, and its level."""
 
-    def __init__(self, formatter: Formatter, level: str, write: Callable[[str, Any], None]) -> None:
+    #: How this kind of observer formats lines, under the names of the configuration's formats.
+    formatters: ClassVar[Mapping[str, Formatter]] = FORMATTERS
+
+    def __init__(self, formatter: Formatter, level: str, write: Callable[[str, Level], None]) -> None:
         self._write = write
         self.configure(formatter, level)
 
@@ -119,7 +138,7 @@ class LineObserver:
         when = f"{_second(seconds)}.{microseconds // 1000:03}Z"
         self.write_event(self._formatter(when, level.name, name, fields), level, name, fields)
 
-    def write_event(self, line: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
+    def write_event(self, line: str, level: Level, name: str, fields: Mapping[str, object]) -> None:
         """Write the finished line."""
         self._write(line, level)
 

@@ -24,7 +24,16 @@ from kmstwist.reactor import installed_reactor
 from kmstwist.startup import StartupError
 from kmstwist.system.privileges import Identity, acting_as, future_identity, with_rights_for
 from kmstwist.telemetry.journal import Journal, writes_to_journal
-from kmstwist.telemetry.lines import FORMATTERS, REPORT_INTERVAL, FloodLimit, Formatter, LineObserver
+from kmstwist.telemetry.lines import (
+    FORMATTERS,
+    REPORT_INTERVAL,
+    WITHOUT_TIME,
+    FloodLimit,
+    Formatter,
+    Level,
+    LineObserver,
+    format_text,
+)
 from kmstwist.telemetry.outlets import stdout_outlet, syslog_outlet
 from kmstwist.telemetry.settings import LogSettings
 
@@ -37,25 +46,26 @@ _SYSLOG = {
 }
 
 _DIM, _BOLD, _PLAIN_AGAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
-_COLOURS = {LogLevel.warn: "\x1b[33m", LogLevel.error: "\x1b[1;31m", LogLevel.critical: "\x1b[1;31m"}
+_COLOURS = {"warn": "\x1b[33m", "error": "\x1b[1;31m", "critical": "\x1b[1;31m"}
+
+
+def format_coloured(when: str, level: str, name: str, fields: Mapping[str, object]) -> str:
+    """A line of text with its time dimmed, and its level coloured if it needs attention."""
+    colour = _COLOURS.get(level)
+    shown = level if colour is None else f"{colour}{level}{_PLAIN_AGAIN}"
+    return format_text(f"{_DIM}{when}{_PLAIN_AGAIN}", shown, f"{_BOLD}{name}{_PLAIN_AGAIN}", fields)
 
 
 class TerminalObserver(LineObserver):
-    """Writes lines to a terminal, for a person: the level stands out."""
+    """Writes lines to a terminal, for a person: the level stands out. JSON is left as it is."""
 
-    def write_event(self, line: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
-        """Write the line with colours; JSON is left as it is."""
-        self._write(coloured(line, level) if line[:1] != "{" else line, level)
+    formatters = {**FORMATTERS, "text": format_coloured}
 
 
-def coloured(line: str, level: Any) -> str:
-    """A line of text with its time dimmed, and its level coloured if it needs attention."""
-    when, _, rest = line.partition(" ")
-    word, _, rest = rest.partition(" ")
-    name, space, rest = rest.partition(" ")
-    colour = _COLOURS.get(level)
-    shown = word if colour is None else f"{colour}{word}{_PLAIN_AGAIN}"
-    return f"{_DIM}{when}{_PLAIN_AGAIN} {shown} {_BOLD}{name}{_PLAIN_AGAIN}{space}{rest}"
+class SyslogObserver(LineObserver):
+    """Writes lines for syslog, which adds its own time."""
+
+    formatters = WITHOUT_TIME
 
 
 def wants_colour(descriptor: int, environ: Mapping[str, str]) -> bool:
@@ -64,15 +74,17 @@ def wants_colour(descriptor: int, environ: Mapping[str, str]) -> bool:
 
 
 class JournalObserver(LineObserver):
-    """Sends events to systemd's journal, as a line and as separate fields."""
+    """Sends events to systemd's journal, as a line without its time and as separate fields."""
+
+    formatters = WITHOUT_TIME
 
     def __init__(self, formatter: Formatter, level: str, journal: Journal) -> None:
         super().__init__(formatter, level, lambda line, level: None)
         self._journal = journal
 
-    def write_event(self, line: str, level: Any, name: str, fields: Mapping[str, object]) -> None:
+    def write_event(self, line: str, level: Level, name: str, fields: Mapping[str, object]) -> None:
         """Send one entry; the journal adds its own time."""
-        self._journal.send(line.partition(" ")[2] if line[:1] != "{" else line, level, name, fields)
+        self._journal.send(line, level, name, fields)
 
 
 class LogFile:
@@ -146,13 +158,12 @@ class LogFile:
         self._descriptor = opened
 
 
-def blocking_syslog_writer(prefix: str) -> Callable[[str, Any], None]:
+def blocking_syslog_writer(prefix: str) -> Callable[[str, Level], None]:
     """A writer to the system log by the C library, for a system whose log has no datagram socket at the usual path."""
     syslog.openlog(prefix, syslog.LOG_PID, syslog.LOG_DAEMON)
 
-    def write(line: str, level: Any) -> None:
-        # syslog adds its own time.
-        syslog.syslog(_SYSLOG[level], line.partition(" ")[2] if line[:1] != "{" else line)
+    def write(line: str, level: Level) -> None:
+        syslog.syslog(_SYSLOG[level], line)
 
     return write
 
@@ -172,19 +183,19 @@ def make_observer(
     if use_syslog:
         daemon = syslog_outlet(prefix, running)
         if daemon is None:
-            return LineObserver(FORMATTERS[formatter], level, blocking_syslog_writer(prefix)), None
+            return SyslogObserver(WITHOUT_TIME[formatter], level, blocking_syslog_writer(prefix)), None
         running.addSystemEventTrigger("after", "shutdown", daemon.finish)
-        return LineObserver(FORMATTERS[formatter], level, daemon.write), None
+        return SyslogObserver(WITHOUT_TIME[formatter], level, daemon.write), None
     if logfile == "-" or (not logfile and foreground):
         if writes_to_journal():
             with suppress(OSError):
                 journal = Journal(prefix, running)
                 running.addSystemEventTrigger("after", "shutdown", journal.finish)
-                return JournalObserver(FORMATTERS[formatter], level, journal), None
+                return JournalObserver(WITHOUT_TIME[formatter], level, journal), None
         stdout = stdout_outlet(running)
         running.addSystemEventTrigger("after", "shutdown", stdout.finish)
         kind = TerminalObserver if wants_colour(sys.stdout.fileno(), os.environ) else LineObserver
-        return kind(FORMATTERS[formatter], level, stdout.write), None
+        return kind(kind.formatters[formatter], level, stdout.write), None
     file = LogFile(Path(os.path.abspath(logfile or "twistd.log")), identity)
     return LineObserver(FORMATTERS[formatter], level, file.write), file
 
@@ -246,5 +257,5 @@ def redirect_log(settings: LogSettings) -> None:
     if "observer" in _directed:
         observer: LineObserver = _directed["observer"]
         limit: FloodLimit = _directed["limit"]
-        observer.configure(FORMATTERS[settings.format], settings.level)
+        observer.configure(observer.formatters[settings.format], settings.level)
         limit.configure(burst=settings.flood_burst, rate=settings.flood_rate)

@@ -19,7 +19,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.interfaces import IWriteDescriptor
 from twisted.logger import Logger, LogLevel
@@ -28,6 +28,7 @@ from zope.interface import implementer
 
 from kmstwist.logevents import LOG_LOST
 from kmstwist.reactor import Reactor
+from kmstwist.telemetry.lines import Level
 
 #: How many lines may wait while their reader is slower than the clients.
 WAITING: Final = 20_000
@@ -268,13 +269,12 @@ class SyslogOutlet(DatagramOutlet):
         super().__init__(path, reactor, "the system log", log)
         self._identifier = identifier
 
-    def write(self, line: str, level: Any) -> None:
-        """Send a line without its time, since syslog adds its own."""
-        text = line.partition(" ")[2] if line[:1] != "{" else line
+    def write(self, line: str, level: Level) -> None:
+        """Send a line, which has no time of its own: the entry has one in front."""
         priority = syslog.LOG_DAEMON | _SYSLOG[level]
         now = time.localtime()
         when = f"{time.strftime('%b', now)} {now.tm_mday:2} {time.strftime('%H:%M:%S', now)}"
-        entry = f"<{priority}>{when} {self._identifier}[{os.getpid()}]: {text}"
+        entry = f"<{priority}>{when} {self._identifier}[{os.getpid()}]: {line}"
         self.put(entry.encode("utf-8", errors="backslashreplace"))
 
 

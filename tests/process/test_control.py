@@ -121,8 +121,8 @@ def test_a_changed_configuration_is_applied_and_what_needs_a_restart_is_named() 
     applied: list[Config] = []
     new = config(server={"port": 1700, "timeouts": {"idle": 5}}, admission={"client_rate": 3})
     told = reloader(Config(), new, applied).reload()
-    assert told["changed"] == "server.timeouts.idle,admission.client_rate"
-    assert told["restart"] == "server.port"
+    assert told["changed"] == ["server.timeouts.idle", "admission.client_rate"]
+    assert told["restart"] == ["server.port"]
     assert applied == [new]
 
 
@@ -131,13 +131,13 @@ def test_a_section_that_needs_a_restart_stands_for_all_that_is_in_it() -> None:
         audit={"enabled": False}, dns={"servers": ["::1"], "watch": {"domains": ["a.b"]}}, web={"listen": "[::1]:1"}
     )
     told = reloader(Config(), new, []).reload()
-    assert (told["changed"], told["restart"]) == ("dns.servers", "audit.enabled,dns.watch.domains,web.listen")
+    assert (told["changed"], told["restart"]) == (["dns.servers"], ["audit.enabled", "dns.watch.domains", "web.listen"])
 
 
 def test_what_needs_a_restart_is_said_until_it_is_in_force_or_changed_back() -> None:
     loaded = [config(web={"listen": "[::1]:1"}), config(web={"listen": "[::1]:1"}), config()]
     one = Reloader(Effective(Config()), lambda: Effective(loaded.pop(0)), lambda new: None)
-    assert [one.reload()["restart"] for _ in range(3)] == ["web.listen", "web.listen", ""]
+    assert [one.reload()["restart"] for _ in range(3)] == [["web.listen"], ["web.listen"], []]
 
 
 def test_a_bad_configuration_is_refused_and_the_old_one_stays() -> None:
@@ -198,6 +198,9 @@ def test_workers_answers_are_put_together() -> None:
     assert merged([worker("up", 2), worker("down", 3)]) == {
         "paused": False,
         "upstreams": [{"name": "kms1", "state": "down/up", "weight": 100, "busy": 5}],
+    }
+    assert merged([{"changed": ["web.listen"]}, {"changed": ["web.listen", "dns.servers"]}, {"changed": []}]) == {
+        "changed": ["web.listen", "dns.servers"]
     }
 
 

@@ -239,9 +239,9 @@ async def test_a_reload_changes_the_dns_servers_that_are_asked(tmp_path: Path, s
         text = f'[dns]\nservers = ["{named.server}"]\n[gateway]\ndiscover = "{ZONE}"\n'
         (tmp_path / "kmstwist.toml").write_text(text)
         assert await control(gateway, "reload") == {
-            "changed": "gateway.discover,dns.servers",
+            "changed": ["gateway.discover", "dns.servers"],
             "file": str(tmp_path / "kmstwist.toml"),
-            "restart": "",
+            "restart": [],
         }
         assert list(await until(gateway, lambda found: bool(found))) == [f"kms1.{ZONE}:1"]
 

@@ -15,7 +15,7 @@ from twisted.logger import Logger, LogLevel
 from kmstwist.logevents import CONVERSATION
 from kmstwist.telemetry import journal as journal_module
 from kmstwist.telemetry.journal import Journal, encode_entry, writes_to_journal
-from kmstwist.telemetry.lines import FORMATTERS
+from kmstwist.telemetry.lines import WITHOUT_TIME
 from kmstwist.telemetry.log import JournalObserver
 from tests.logs import logger
 from tests.reactors import in_place_of_one
@@ -32,7 +32,7 @@ def journald(tmp_path: Path) -> Iterator[socket.socket]:
 
 def test_a_conversation_becomes_an_entry_with_fields(journald: socket.socket, tmp_path: Path) -> None:
     observer = JournalObserver(
-        FORMATTERS["text"], "info", Journal("kmstwist", in_place_of_one(MemoryReactor()), tmp_path / "socket")
+        WITHOUT_TIME["text"], "info", Journal("kmstwist", in_place_of_one(MemoryReactor()), tmp_path / "socket")
     )
     CONVERSATION.emit(
         Logger(observer=observer), client="10.0.0.7", result="fault", reason="upstream-timeout", call_ms=1.25

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from twisted.logger import LogLevel
 
-from kmstwist.telemetry.log import LogFile, coloured, wants_colour
+from kmstwist.telemetry.log import LogFile, format_coloured, wants_colour
 
 
 def test_a_reopened_file_leaves_the_old_one_whole(tmp_path: Path) -> None:
@@ -87,8 +86,7 @@ def test_a_reopened_file_may_be_read_by_who_could_read_the_first(tmp_path: Path)
 
 
 def test_lines_have_colours_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = "2026-11-22T07:56:33.301Z warn gateway a=b c=d"
-    assert coloured(line, LogLevel.warn) == (
+    assert format_coloured("2026-11-22T07:56:33.301Z", "warn", "gateway", {"a": "b", "c": "d"}) == (
         "\x1b[2m2026-11-22T07:56:33.301Z\x1b[0m \x1b[33mwarn\x1b[0m \x1b[1mgateway\x1b[0m a=b c=d"
     )
     ours, theirs = os.openpty()

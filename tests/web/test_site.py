@@ -93,7 +93,8 @@ def test_it_lives_is_ready_and_shows_itself(lab: tuple[Server, str]) -> None:
     status, page, headers = get(url)
     assert (
         status,
-        "Clients are answered, and nothing asks for attention. Healthy since" in page,
+        # Whether the seven above, which were not activated, are counted already is not this test's matter.
+        re.search(r"<p>Clients are answered[^.]*\. Healthy since", page) is not None,
         "it grants no licences" in page,
     ) == (200, True, True)
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")

@@ -181,6 +181,7 @@ def listen(
     from kmstwist.collecting.settings import EventsSettings
     from kmstwist.server.collecting import collect
     from kmstwist.startup import StartupError
+    from kmstwist.validation import causes, problem_of
 
     try:
         settings = EventsSettings(
@@ -190,9 +191,7 @@ def listen(
             client_ca=None if client_ca is None else str(client_ca),
         )
     except ValidationError as error:
-        raise click.UsageError(
-            "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
-        ) from None
+        raise click.UsageError("; ".join(str(problem_of(each)) for each in causes(error.errors()))) from None
     with opened(store, writes=True, makes=True):
         pass
     try:

@@ -146,11 +146,11 @@ def reload(as_json: bool, port: int | None, run_dir: Path | None) -> None:
     """
     answer = ask_server(port, run_dir, {"command": "reload"})
     if as_json:
-        say_json({what: [name for name in answer[what].split(",") if name] for what in ("changed", "restart")})
+        say_json({what: answer[what] for what in ("changed", "restart")})
         return
     if not (answer["changed"] or answer["restart"]):
         click.echo("Nothing has changed.")
     if answer["changed"]:
-        click.echo(f"In force: {answer['changed'].replace(',', ', ')}.")
+        click.echo(f"In force: {', '.join(answer['changed'])}.")
     if answer["restart"]:
-        click.echo(f"Only after a restart: {answer['restart'].replace(',', ', ')}.")
+        click.echo(f"Only after a restart: {', '.join(answer['restart'])}.")

@@ -113,8 +113,7 @@ def read_licence_file(path: str) -> list[Product]:
     try:
         products = [find(line) for line in lines if line.strip() and not line.lstrip().startswith("#")]
     except UnknownProduct as error:
-        text = str(error)
-        raise Refused(f"{path} is not a lab licence file: {text if text.endswith('?') else text + '.'}") from None
+        raise Refused(f"{path} is not a lab licence file ({error}).") from None
     if not products:
         raise Refused(f"{path} names no product; a lab licence file has the name of a product on each line.")
     return products

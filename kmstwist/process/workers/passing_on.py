@@ -149,13 +149,18 @@ def _silent(worker: Told) -> CommandError:
 
 
 def merged(answers: Sequence[Any]) -> Any:
-    """Several workers' answers as one: numbers are summed, lists of upstreams are put together by name, and texts that
-    differ stand side by side."""
+    """Several workers' answers as one.
+
+    Numbers are summed, lists of upstreams are put together by name, lists of texts have each text once, and texts that
+    differ stand side by side.
+    """
     first = answers[0]
     if isinstance(first, dict):
         same = {"priority", "weight"}
         return {key: first[key] if key in same else merged([answer[key] for answer in answers]) for key in first}
     if isinstance(first, list):
+        if all(isinstance(item, str) for answer in answers for item in answer):
+            return list(dict.fromkeys(item for answer in answers for item in answer))
         names = [item["name"] for item in first]
         return [merged([item for answer in answers for item in answer if item["name"] == name]) for name in names]
     if isinstance(first, bool):
