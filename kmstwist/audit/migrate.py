@@ -6,9 +6,6 @@ advisory lock in PostgreSQL), so the second finds the work done.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,14 +16,10 @@ from sqlalchemy.exc import DBAPIError
 from kmstwist.audit import schema
 from kmstwist.audit.engine import is_sqlite, sqlite_path
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, may_pass, plain_error
-from kmstwist.audit.storefile import MAGIC
+from kmstwist.audit.plain.look import ALL_COLUMNS, HEAD, by_table, lock_of, locked, new_tables, own_number
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-#: The revision this version of kmstwist works with, the last one in `migrations`. It is written here so that a start
-#: with a store that is new or up to date, which is nearly every start, need not load Alembic (a fifth of a second).
-HEAD = "0004"
-
 #: What to do about a file that is not a store any more.
 _SPOILT = "move it away, and a new one is made, or put a backup in its place"
 
@@ -49,8 +42,7 @@ def migrate(engine: Engine) -> None:
                 _upgrade(connection)
             connection.commit()
             if is_sqlite(engine) and not connection.exec_driver_sql("PRAGMA user_version").scalar_one():
-                # Tells this file from every other store (`storefile`).
-                connection.exec_driver_sql(f"PRAGMA user_version = {secrets.randbelow(2**31 - 1) + 1}")
+                connection.exec_driver_sql(own_number())
                 connection.commit()
 
 
@@ -115,22 +107,22 @@ def _unfinished(connection: Connection, revision: str | None) -> str | None:
 
 def _columns(connection: Connection) -> dict[str, set[str]]:
     """The store's tables, each with the names of its columns."""
-    found: dict[str, set[str]] = {}
     if connection.dialect.name == "sqlite":
-        # In one question, for every start asks it twice.
-        asked = "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'"
-        for table, column in connection.exec_driver_sql(asked):
-            found.setdefault(table, set()).add(column)
-        return found
+        return by_table((table, column) for table, column in connection.exec_driver_sql(ALL_COLUMNS))
     look = inspect(connection)
-    for table in look.get_table_names():
-        if table in schema.metadata.tables:
-            found[table] = {each["name"] for each in look.get_columns(table)}
-    return found
+    return {
+        table: {each["name"] for each in look.get_columns(table)}
+        for table in look.get_table_names()
+        if table in schema.metadata.tables
+    }
 
 
 def _make(connection: Connection) -> None:
     """Make the tables of a new store, as all revisions one after the other would (a test compares the two)."""
+    if connection.dialect.name == "sqlite":
+        for statement in new_tables():
+            connection.exec_driver_sql(statement)
+        return
     # That none of them is there was looked at.
     schema.metadata.create_all(connection, checkfirst=False)
     revisions = Table(
@@ -182,7 +174,7 @@ def _was_one(engine: Engine, error: DBAPIError | OSError) -> bool:
     if not is_sqlite(engine):
         return False
     out = isinstance(error, OSError) or trouble_of(error) in (Trouble.READONLY, Trouble.CANNOT_OPEN)
-    return out and _lock_of(sqlite_path(engine)).exists()
+    return out and lock_of(sqlite_path(engine)).exists()
 
 
 @contextmanager
@@ -199,31 +191,5 @@ def _locked(engine: Engine) -> Iterator[Connection]:
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
                 connection.commit()
         return
-    path = sqlite_path(engine)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock_path = _lock_of(path)
-    if not lock_path.exists() and _is_something_else(path):
-        raise StoreError(f"the audit store {path} is not a database", "name another file, or move this one away")
-    lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # Made here and not by SQLite, whose file would be readable with the umask's mode.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        os.close(lock)
-
-
-def _lock_of(path: Path) -> Path:
-    return path.with_name(path.name + ".lock")
-
-
-def _is_something_else(path: Path) -> bool:
-    """Whether a file is not SQLite's. A file that a server has locked before was a store, whatever it is now."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(MAGIC))
-    except FileNotFoundError:
-        return False
-    return bool(start) and start != MAGIC
+    with locked(sqlite_path(engine)), engine.connect() as connection:
+        yield connection

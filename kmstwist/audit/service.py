@@ -11,38 +11,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
-from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from kmstwist.audit.aside.access import StoreAccess
-from kmstwist.audit.aside.connecting import DEFAULT_BUSY_TIMEOUT
-from kmstwist.audit.central.forward import Forwarder, register, target_name, unregister_others
-from kmstwist.audit.central.salt import OWN_CURE, join
-from kmstwist.audit.engine import is_sqlite, open_engine, store_url
-from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, plain_error
-from kmstwist.audit.privacy import Privacy, PrivacyPolicy, SaltError, load_salt
-from kmstwist.audit.products.named import Named
-from kmstwist.audit.products.names import note_configured
+from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, not_open, plain_error
+from kmstwist.audit.plain.settings import AuditSettings, salt_of
+from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import Record, RecordIds, RecordMaker
-from kmstwist.audit.settings import BATCH, GATHER, QUEUE, OnFailure
-from kmstwist.audit.sightings import Sighting, remember
-from kmstwist.audit.storage import Storage
-from kmstwist.audit.store import write_policy
+from kmstwist.audit.settings import OnFailure
 from kmstwist.audit.upkeep.limits import Limits
-from kmstwist.audit.upkeep.retention import Outcome, prune
-from kmstwist.audit.writer import RETRY_MOST, AuditWriter
+from kmstwist.audit.writer import RETRY_MOST, AuditWriter, InThread
 from kmstwist.logevents import (
     AUDIT_RETENTION,
     AUDIT_RETENTION_FAILING,
@@ -52,8 +38,17 @@ from kmstwist.logevents import (
 )
 from kmstwist.pacing.waits import doubled
 from kmstwist.reactor import Reactor
-from kmstwist.startup import StartupError
+from kmstwist.startup import StartupError, put_aside
 from kmstwist.system.threads import MORE_THREADS, Threads
+
+# These load SQLAlchemy.
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from kmstwist.audit.aside.access import StoreAccess
+    from kmstwist.audit.central.forward import Forwarder
+    from kmstwist.audit.sightings import Sighting
+    from kmstwist.audit.upkeep.served import ServedStore
 
 WATCH_EVERY = 1.0
 RETENTION_EVERY = 3600.0
@@ -61,66 +56,21 @@ RETENTION_EVERY = 3600.0
 RETENTION_BREATH = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class AuditSettings:
-    """The audit's settings.
-
-    `store` is the SQLite file; `forward_to` a `postgresql://` URL to feed from it, and `forwards` whether this process
-    is the one that does (of several on one store, one is); `salt_file` where the key of hashed fields is kept (beside
-    the store by default); `names` what the site calls products; `drain` how long the end may wait for a store that
-    fails. Times are in seconds.
-    """
-
-    store: str
-    gateway: str = "kmstwist"
-    on_failure: OnFailure = OnFailure.SERVE
-    privacy: PrivacyPolicy = field(default_factory=PrivacyPolicy)
-    salt_file: Path | None = None
-    limits: Limits = field(default_factory=Limits)
-    forward_to: str | None = None
-    forwards: bool = True
-    busy_timeout: float = DEFAULT_BUSY_TIMEOUT
-    gather: float = GATHER
-    batch: int = BATCH
-    queue: int = QUEUE
-    names: Sequence[Named] = ()
-    drain: float = 10.0
-
-
 def try_settings(settings: AuditSettings) -> None:
     """Raise `StoreError` if the audit could not start with these settings; the store itself is not checked."""
-    target = _target(settings)
-    if target is not None:
-        target.dispose()
-    _salt(settings)
+    if settings.forward_to is not None:
+        from kmstwist.audit.upkeep.served import target_of
 
-
-def _target(settings: AuditSettings) -> Engine | None:
-    """The central store to forward to, or None. Raises `StoreError` if it is not a PostgreSQL."""
-    if settings.forward_to is None:
-        return None
-    target = open_engine(settings.forward_to)
-    if is_sqlite(target):
-        raise StoreError("the audit forwards to PostgreSQL", "give forward_to a postgresql:// URL")
-    return target
-
-
-def _salt_file(settings: AuditSettings) -> Path:
-    return settings.salt_file or Path(str(store_url(settings.store).database)).with_name("audit.salt")
-
-
-def _salt(settings: AuditSettings) -> bytes:
-    """The key of hashed fields, made if it is missing; empty if nothing is hashed. Raises `StoreError`."""
-    if not settings.privacy.hashes:
-        return b""
-    try:
-        return load_salt(_salt_file(settings))
-    except SaltError as error:
-        raise StoreError.of(error) from None
+        target_of(settings.forward_to).dispose()
+    salt_of(settings)
 
 
 class AuditService(Service):
-    """Owns all parts of the audit. `reactor` provides time and threads; `writer` has the numbers for metrics."""
+    """Owns all parts of the audit. `reactor` provides time and threads; `writer` has the numbers for metrics.
+
+    With `later`, the store is opened when the server listens already, since SQLAlchemy takes a third of a start to
+    load: its thread loads it, and then opens the store. Records that come meanwhile wait for that, and their calls.
+    """
 
     log = Logger()
 
@@ -129,34 +79,36 @@ class AuditService(Service):
         settings: AuditSettings,
         reactor: Reactor,
         *,
+        later: bool = False,
         entropy: Callable[[int], bytes] = os.urandom,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`now` returns the time in seconds since 1970."""
         self.settings = settings
+        self._later = later
         self._reactor = reactor
         self._clock = cast(IReactorTime, reactor)
         self._now = now
         self._pool = Threads(minthreads=1, maxthreads=1, name="audit-write")
-        self._storage = Storage(settings.store, settings.busy_timeout, self._opened)
-        self._storage.at_leisure = settings.forwards
-        thread = partial(deferToThreadPool, cast(IReactorFromThreads, reactor), self._pool)
-        self._access = StoreAccess(self._storage, reactor, thread, settings.busy_timeout)
+        self._thread: InThread = partial(deferToThreadPool, cast(IReactorFromThreads, reactor), self._pool)
+        self._served: ServedStore | None = None
+        self._access: StoreAccess | None = None
         self._privacy: Privacy | None = None
         self._next_try, self._tries = 0.0, 0
         self._loops: list[tuple[LoopingCall, Deferred[Any]]] = []
+        self._beginning: IDelayedCall | None = None
+        self._retains = False
         self.maker = RecordMaker(settings.gateway, now, RecordIds(entropy))
         self.writer = AuditWriter(
-            self._storage.insert,
+            self._insert,
             clock=self._clock,
-            in_thread=self._access.run,
-            commit=self._access.commit,
+            in_thread=self._run,
+            commit=self._commit,
             on_failure=settings.on_failure,
             gather=settings.gather,
             batch=settings.batch,
             queue=settings.queue,
         )
-        self.forwarder: Forwarder | None = None
 
     def record(self, record: Record) -> Deferred[None]:
         """Store a record, after applying the privacy policy; fires when it is committed (`AuditWriter.record`)."""
@@ -166,50 +118,69 @@ class AuditService(Service):
 
     def remember_strangers(self, domain: str, found: Sequence[Sighting]) -> None:
         """Store the strangers found in a domain, for the report. Failures are logged, and the strangers left out."""
-        stored = self._access.run(self._remember, domain, found, int(self._now() * 1000))
-        stored.addErrback(self._strangers_failed)
+        self._run(self._remember, domain, found).addErrback(self._strangers_failed)
 
-    def _remember(self, domain: str, found: Sequence[Sighting], at: int) -> None:
-        remember(self.engine, self.settings.gateway, domain, found, at)
+    def _remember(self, domain: str, found: Sequence[Sighting]) -> None:
+        self._store().remember(domain, found)
 
     def _strangers_failed(self, failure: Failure) -> None:
-        failure.trap(SQLAlchemyError, StoreError)
+        failure.trap(StoreError)
         AUDIT_STRANGERS_FAILING.emit(self.log, detail=plain_error(cast(Exception, failure.value)))
 
     @property
     def engine(self) -> Engine:
         """The store, for reading reports in other threads. Raises StoreError while there is none."""
-        engine = self._storage.engine
-        if engine is None:
-            raise StoreError(f"the audit store {self.settings.store} is not open at present", "the log says why")
-        return engine
+        return self._store().engine
+
+    @property
+    def forwarder(self) -> Forwarder | None:
+        """What feeds the central store, where there is one."""
+        return None if self._served is None else self._served.forwarder
 
     def startService(self) -> None:
         """Open the store, bring its tables up to date (this blocks: nothing is served yet), and begin.
 
         Raises StoreError with a sentence for the administrator, StartupError where no thread can be had. Under the
-        policy "serve" a store that cannot be used at present is none: it is taken when it can be.
+        policy "serve" a store that cannot be used at present is none: it is taken when it can be. So is one that is
+        opened `later`.
         """
-        self._privacy = Privacy(self.settings.privacy, _salt(self.settings))
-        trouble: StoreUnavailable | None = None
-        try:
-            self._storage.open()
-        except StoreUnavailable as error:
-            if self.settings.on_failure is OnFailure.REFUSE:
-                raise
-            trouble = error
-        except (ValueError, OSError, RuntimeError, SQLAlchemyError) as error:
-            raise StoreError(f"the audit cannot start: {plain_error(error)}") from error
+        self._privacy = Privacy(self.settings.privacy, salt_of(self.settings))
+        trouble = None if self._later else self._open()
         try:
             self._pool.start()
         except RuntimeError as error:
-            self._storage.close()
+            if self._served is not None:
+                self._served.storage.close()
             raise StartupError(f"the audit cannot start: {error}", MORE_THREADS) from None
         if trouble is not None:
             self.writer.note_failing(trouble)
         self.writer.start()
         super().startService()
-        self._begin(self._watch, WATCH_EVERY, now=False)
+        if self._later:
+            # When all else has started.
+            self._beginning = self._reactor.callLater(0, self._begin_to_watch)
+        else:
+            self._begin(self._watch, WATCH_EVERY, now=False)
+            self._begin_to_retain()
+
+    def _open(self) -> StoreUnavailable | None:
+        """Open the store; why it cannot be opened at present, where calls are served all the same."""
+        self._served = served = self._load()
+        self._access = served.access(self._reactor, self._thread)
+        try:
+            served.open()
+        except StoreUnavailable as error:
+            if self.settings.on_failure is OnFailure.REFUSE:
+                raise
+            return error
+        return None
+
+    def _begin_to_watch(self) -> None:
+        self._beginning = None
+        self._begin(self._watch, WATCH_EVERY, now=True)
+
+    def _begin_to_retain(self) -> None:
+        self._retains = True
         self._begin(self._retain, RETENTION_EVERY, now=True)
 
     def _begin(self, work: Callable[[], Deferred[None]], every: float, *, now: bool) -> None:
@@ -223,6 +194,9 @@ class AuditService(Service):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
+        if self._beginning is not None:
+            self._beginning.cancel()
+            self._begin_to_watch()
         if not self._loops:
             return
         for loop, ended in self._loops:
@@ -233,81 +207,86 @@ class AuditService(Service):
         await self.writer.stop(self.settings.drain)
         if self.forwarder is not None:
             # The writer's thread is free by now, and joining the other one must not block the reactor.
-            await self._access.run(self.forwarder.stop)
-        await self._access.run(self._storage.close)
+            await self._run(self.forwarder.stop)
+        if self._served is not None:
+            await self._run(self._served.storage.close)
         self._pool.stop()
 
     # -- the store, in the writer's thread
 
-    def _opened(self, engine: Engine) -> None:
-        """Set up an opened store: note its policy, and start forwarding."""
-        file = _salt_file(self.settings).absolute()
-        salt = _salt(self.settings)
-        join(engine, salt, f"the store {self.settings.store}", OWN_CURE)
-        write_policy(engine, self.settings.privacy, file)
-        note_configured(engine, self.settings.names)
-        self._start_forwarding(engine, salt)
+    def _run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Run a blocking function in the writer's thread; fires with its result."""
+        # The thread takes one after the other. Where a process aside stores batches, too, it has to have its turn.
+        return self._thread(function, *arguments) if self._access is None else self._access.run(function, *arguments)
 
-    def _start_forwarding(self, engine: Engine, salt: bytes) -> None:
-        if not self.settings.forwards:
-            return
-        if self.forwarder is not None:
-            # It reads a store that no longer exists.
-            self.forwarder.stop()
-        target = _target(self.settings)
-        if target is None:
-            unregister_others(engine, None)
-            return
-        register(engine, target_name(target))
-        unregister_others(engine, target_name(target))
-        self.forwarder = Forwarder(engine, target, salt=salt, now=self._now)
-        self.forwarder.start()
+    def _commit(self, batch: Sequence[Record]) -> Deferred[Any]:
+        return self._thread(self._insert, batch) if self._access is None else self._access.commit(batch)
+
+    def _insert(self, batch: Sequence[Record], *, again: bool = False) -> int:
+        return self._store().storage.insert(batch, again=again)
+
+    def _store(self) -> ServedStore:
+        """The store, open or not. Raises StoreError while nothing is loaded."""
+        if self._served is None:
+            raise not_open(self.settings.store)
+        return self._served
+
+    def _load(self) -> ServedStore:
+        """Load what works with the store, which takes a while."""
+        from kmstwist.audit.upkeep.served import ServedStore
+
+        return ServedStore(self.settings, self._now)
 
     def _watch(self) -> Deferred[None]:
         """Look at the store, and open it if it is not open."""
-        self._access.tick()
-        if self._storage.engine is None and self._clock.seconds() < self._next_try:
+        if self._access is not None:
+            self._access.tick()
+        is_open = self._served is not None and self._served.storage.engine is not None
+        if not is_open and self._clock.seconds() < self._next_try:
             return succeed(None)
-        return self._access.run(self._keep).addCallbacks(self._kept, self._not_kept)
+        return self._run(self._keep).addCallbacks(self._kept, self._not_kept)
 
     def _keep(self) -> bool:
-        opened = self._storage.keep()
-        if self.forwarder is not None:
-            self.forwarder.watch()
-        return opened
+        if self._served is None:
+            self._served = self._load()
+        return self._served.keep()
 
     def _kept(self, opened: bool) -> None:
         self._tries = 0
+        if self._access is None:
+            self._access = self._store().access(self._reactor, self._thread)
+            # What was loaded stays.
+            put_aside()
         if opened:
             self.writer.note_working()
+        if not self._retains and self.running:
+            self._begin_to_retain()
 
     def _not_kept(self, failure: Failure) -> None:
-        failure.trap(StoreError, SQLAlchemyError, OSError)
+        failure.trap(StoreError, OSError)
         # A look at a store that is locked takes a second of the writer's time.
         self._tries += 1
         self._next_try = self._clock.seconds() + doubled(1.0, RETRY_MOST, self._tries)
         self.writer.note_failing(cast(Exception, failure.value))
 
     def _retain(self) -> Deferred[None]:
-        engine = self._storage.engine
-        if self.settings.limits == Limits() or engine is None:
+        if self.settings.limits == Limits() or self._served is None or self._served.storage.engine is None:
             return succeed(None)
-        return ensureDeferred(self._prune(engine, self.settings.limits))
+        return ensureDeferred(self._prune(self._served, self.settings.limits))
 
     def _defect(self, failure: Failure) -> None:
         DEFECT.emit(self.log, detail="the audit's watch or retention", traceback=failure.getTraceback())
 
-    async def _prune(self, engine: Engine, limits: Limits) -> None:
-        outcome = Outcome()
-        steps = prune(engine, limits, int(self._now() * 1000), outcome=outcome)
+    async def _prune(self, served: ServedStore, limits: Limits) -> None:
+        steps, outcome = served.retention()
         deleted = 0
         try:
-            while self.running and (rows := await self._access.run(partial(next, steps, None))) is not None:
+            while self.running and (rows := await self._run(partial(next, steps, None))) is not None:
                 deleted += rows
                 breath: Deferred[None] = Deferred()
                 self._clock.callLater(RETENTION_BREATH, breath.callback, None)
                 await breath
-        except (SQLAlchemyError, StoreError) as error:
+        except StoreError as error:
             AUDIT_RETENTION_FAILING.emit(self.log, detail=plain_error(error))
             return
         if deleted:

@@ -25,10 +25,9 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from kmstwist.audit.plain.faults import plain_error
+from kmstwist.audit.plain.faults import StoreError, plain_error
 from kmstwist.audit.records import AuditUnavailable, Record, id_text
 from kmstwist.audit.settings import BATCH, GATHER, QUEUE, OnFailure
-from kmstwist.audit.store import is_data_fault
 from kmstwist.logevents import (
     AUDIT_DROPPED,
     AUDIT_FAILING,
@@ -186,7 +185,7 @@ class AuditWriter:
                 await self._commit([record for record, _ in batch], again)
             except Exception as error:
                 self.failures += 1
-                if is_data_fault(error):
+                if not isinstance(error, StoreError) and _is_data_fault(error):
                     await self._store_apart(batch, error)
                     return
                 self._begin_failing(error)
@@ -311,6 +310,13 @@ class _Pause:
         self._timer = None
         if not self.over.called:
             self.over.callback(None)
+
+
+def _is_data_fault(error: Exception) -> bool:
+    # Here, because the writer is there before SQLAlchemy is.
+    from kmstwist.audit.store import is_data_fault
+
+    return is_data_fault(error)
 
 
 def _fire(batch: list[Entry]) -> list[Entry]:

@@ -23,8 +23,9 @@ def check_audit(case: Case) -> Iterator[Finding]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from kmstwist.audit.engine import open_reader, reading
-    from kmstwist.audit.migrate import HEAD, current_revision
+    from kmstwist.audit.migrate import current_revision
     from kmstwist.audit.plain.faults import plain_error
+    from kmstwist.audit.plain.look import HEAD
 
     section = case.config.audit
     if not section.enabled:

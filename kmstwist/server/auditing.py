@@ -7,18 +7,20 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-
-from sqlalchemy import Engine
+from typing import TYPE_CHECKING
 
 from kmstwist.audit.aside.connecting import DEFAULT_BUSY_TIMEOUT
-from kmstwist.audit.engine import open_engine
-from kmstwist.audit.migrate import check, migrate
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable
+from kmstwist.audit.plain.look import is_ready
+from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.products.named import Named
-from kmstwist.audit.service import AuditService, AuditSettings, try_settings
+from kmstwist.audit.service import AuditService, try_settings
 from kmstwist.audit.settings import AuditSection, OnFailure
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 #: Seconds that a start waits for who has the store locked, as a predecessor under load has.
 _PATIENCE = 10.0
@@ -27,11 +29,17 @@ _PATIENCE = 10.0
 def try_store(section: AuditSection, state_dir: Path, *, lab: bool) -> None:
     """Raise `StartupError` if the audit could not start; its store is not changed."""
     if section.enabled:
-        _with_store(section.store_path(state_dir, lab=lab), check)
+        store = section.store_path(state_dir, lab=lab)
+        if not is_ready(store, make=False):
+            from kmstwist.audit.migrate import check
+
+            _with_store(store, check)
         _settings(section, state_dir, lab=lab)
 
 
 def _with_store(store: Path, look: Callable[[Engine], None], patience: float = _PATIENCE) -> None:
+    from kmstwist.audit.engine import open_engine
+
     try:
         store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         engine = open_engine(str(store), busy_timeout=patience)
@@ -61,24 +69,30 @@ def make_audit(
     """
     if not section.enabled:
         return None
-    store = section.store_path(state_dir, lab=lab)
-    if _serves(section):
+    ready = _make_ready(section, section.store_path(state_dir, lab=lab))
+    settings = _settings(section, state_dir, lab=lab, forwards=forwards, drain=drain)
+    # Only an opened store tells whether its hashes are of another salt, or a central one cannot be fed from it.
+    later = ready and not settings.privacy.hashes and settings.forward_to is None
+    return AuditService(replace(settings, names=names), reactor, later=later)
+
+
+def _make_ready(section: AuditSection, store: Path) -> bool:
+    """Bring the store up to date; whether it needed no more than a look. Raises `StartupError`."""
+    if is_ready(store, make=True):
+        return True
+    from kmstwist.audit.migrate import migrate
+
+    def migrate_or_serve(engine: Engine) -> None:
+        # A store that cannot be used at present is left to the service, which says so and goes on.
+        with suppress(StoreUnavailable):
+            migrate(engine)
+
+    if section.on_failure is OnFailure.SERVE:
         # Clients must not wait for it.
-        _with_store(store, _migrate_or_serve, DEFAULT_BUSY_TIMEOUT)
+        _with_store(store, migrate_or_serve, DEFAULT_BUSY_TIMEOUT)
     else:
         _with_store(store, migrate)
-    settings = _settings(section, state_dir, lab=lab, forwards=forwards, drain=drain)
-    return AuditService(replace(settings, names=names), reactor)
-
-
-def _serves(section: AuditSection) -> bool:
-    return section.on_failure is OnFailure.SERVE
-
-
-def _migrate_or_serve(engine: Engine) -> None:
-    """As `migrate`; a store that cannot be used at present is left to the service, which says so and goes on."""
-    with suppress(StoreUnavailable):
-        migrate(engine)
+    return False
 
 
 def _settings(

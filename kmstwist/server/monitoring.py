@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.addresses import HostPort
 from kmstwist.admission.admission import Admission
+from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.settings import AuditSection
 from kmstwist.clock import now
 from kmstwist.conversation.factory import KmsFactory
@@ -236,7 +238,6 @@ def own_store(audit: AuditService | None) -> Store | None:
     """The store of this process's audit, for the reports; None where the audit is off."""
     if audit is None:
         return None
-    from kmstwist.audit.plain.faults import StoreError
 
     def store() -> Engine:
         if not audit.running:
@@ -253,10 +254,15 @@ def store_of_workers(section: AuditSection, state_dir: Path) -> Store | None:
     """
     if not section.enabled:
         return None
-    from kmstwist.audit.engine import open_reader
 
-    engine = open_reader(section.store_path(state_dir))
-    return lambda: engine
+    @cache
+    def store() -> Engine:
+        # Here, because a supervisor is there sooner without SQLAlchemy.
+        from kmstwist.audit.engine import open_reader
+
+        return open_reader(section.store_path(state_dir))
+
+    return store
 
 
 def make_web(
@@ -278,7 +284,6 @@ def _central_store(settings: WebSettings) -> Store | None:
     if settings.store is None:
         return None
     from kmstwist.audit.engine import open_central_reader
-    from kmstwist.audit.plain.faults import StoreError
 
     try:
         engine = open_central_reader(settings.store)

@@ -83,6 +83,8 @@ __all__ = ["Options", "makeService"]
 
 #: What is loaded where the configuration asks for it, so that a server is soon there that has no use for it.
 _LOADED_LATER = (
+    "kmstwist.audit.migrate",
+    "kmstwist.audit.upkeep.served",
     "kmstwist.discovery.lookup.resolver",
     "kmstwist.discovery.publishing.publisher",
     "kmstwist.discovery.publishing.tsig",

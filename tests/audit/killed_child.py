@@ -9,7 +9,9 @@ import os
 from pathlib import Path
 
 # What the fork server is to have loaded: everything but the reactor.
+import kmstwist.audit.plain.settings
 import kmstwist.audit.service
+import kmstwist.audit.upkeep.served
 
 IN_HAND = 200
 
@@ -19,7 +21,7 @@ def serve(store: str, pipe: int, life: int) -> None:
     from kmstwist.kms.activation import ActivationAnswer, ActivationCall
     from tests.reactors import reactor
 
-    settings = kmstwist.audit.service.AuditSettings(store=str(Path(store)), gateway=f"life{life}")
+    settings = kmstwist.audit.plain.settings.AuditSettings(store=str(Path(store)), gateway=f"life{life}")
     audit = kmstwist.audit.service.AuditService(settings, reactor)
     call = ActivationCall((6 << 16).to_bytes(4, "little") + bytes(256), "10.0.0.7", 50000)
     call.answered(ActivationAnswer(0, bytes(180), upstream="kms1"), 0.0)

@@ -28,12 +28,13 @@ from kmstwist.audit.events.reading.xml import parse_event, read_xml
 from kmstwist.audit.events.understanding import event_of_text, facts_of
 from kmstwist.audit.migrate import revision_fault
 from kmstwist.audit.plain.faults import StoreError
+from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy
 from kmstwist.audit.products.settings import ProductsSettings
 from kmstwist.audit.records import Record
 from kmstwist.audit.reports.duplicates import duplicates
 from kmstwist.audit.reports.model import Query
-from kmstwist.audit.service import AuditSettings, try_settings
+from kmstwist.audit.service import try_settings
 from kmstwist.audit.store import insert_batch, stored_privacy, write_policy
 from kmstwist.audit.views.first_look import first_look
 from tests.audit.making import DAY, START, at_first_release, known, opaque, uuid

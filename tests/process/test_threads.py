@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.audit.service import AuditService, AuditSettings
+from kmstwist.audit.plain.settings import AuditSettings
+from kmstwist.audit.service import AuditService
 from kmstwist.startup import StartupError
 from kmstwist.system.threads import PatientThread, Threads
 from tests.reactors import reactor

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
-from kmstwist.audit.service import AuditSettings
 from kmstwist.audit.settings import OnFailure
 from kmstwist.audit.upkeep.limits import Limits
 from kmstwist.configuration.reading import load

@@ -23,6 +23,11 @@ class StoreUnavailable(StoreError):
     """A store that cannot be used at present, but may be later, by itself or after somebody has repaired it."""
 
 
+def not_open(store: str) -> StoreUnavailable:
+    """There is no open store at present."""
+    return StoreUnavailable(f"the audit store {store} is not open at present", "the log says why")
+
+
 def may_pass(error: BaseException) -> bool:
     """Whether an error may pass (locked, full) or comes from a damaged file, rather than from the configuration."""
     code = getattr(_original(error), "sqlite_errorcode", None)
