@@ -1,6 +1,6 @@
-"""Machines on paper: a Mermaid diagram and a table in Markdown for each, made from the tables that the program runs on.
+"""Machines on paper: a Mermaid diagram and a Markdown table for each, made from the tables that the program runs on.
 
-In a diagram, inputs that lead the same way share an arrow, and what changes nothing is left out.
+In a diagram, inputs that lead to the same state share an arrow, and rows that change nothing are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from kmstwist.machine import ANY, SAME, Table, Wildcard, name_of
 
 
 class Section(NamedTuple):
-    """One machine of a page: its title, the file it is in, its table, and what is to be said first."""
+    """One machine of a page: its title, the file it is in, its table, and a sentence about it."""
 
     title: str
     place: str
@@ -49,10 +49,12 @@ def render(section: Section) -> str:
 
 
 def _arrows(table: Table[Any, Any]) -> dict[tuple[str, str], list[str]]:
-    """The diagram's arrows, each with the inputs on it; a default row's are not spelled out."""
+    """The diagram's arrows, each with its inputs. A state's own row leaves a default row out."""
     arrows: dict[tuple[str, str], list[str]] = {}
+    rows = {(state, happened) for state, happened, _, _ in table.rows}
     for state, happened, target, action in table.rows:
-        for start in table.states if isinstance(state, Wildcard) else (state,):
+        others = (one for one in table.states if rows.isdisjoint({(one, happened), (one, ANY)}))
+        for start in others if isinstance(state, Wildcard) else (state,):
             end = start if isinstance(target, Wildcard) else target
             if start is not end or action is not None:
                 label = "any other" if happened is ANY else name_of(happened)

@@ -167,3 +167,23 @@ def test_a_diagram_and_its_tables_say_what_the_rows_say() -> None:
     assert "| locked | any other | the same | Write down what was done. |\n" in page
     assert "| locked | turn | shut | Nothing. |\n" in page
     assert page.endswith("- `turn`: Somebody turns the key.\n")
+
+
+def test_a_diagram_draws_no_arrow_from_a_state_that_another_row_decides_for() -> None:
+    table: Table[Door, Hand] = Table(
+        "door",
+        INPUTS,
+        [
+            (Door.SHUT, Hand.PUSH, Door.OPEN, note),
+            (Door.OPEN, ANY, SAME, None),
+            (ANY, Hand.TURN, Door.LOCKED, None),
+            (ANY, Hand.PUSH, Door.LOCKED, note),
+        ],
+    )
+    drawn = render(Section("The door", "tests/test_machine.py", table, "A door.")).partition("| state |")[0]
+    assert [line.strip() for line in drawn.splitlines() if "-->" in line] == [
+        "[*] --> shut",
+        "shut --> open: push",
+        "shut --> locked: turn",
+        "locked --> locked: push",
+    ]

@@ -1,4 +1,4 @@
-"""`docs/machines.md`: every state machine of the program, drawn and listed from the table that it runs on."""
+"""`docs/machines.md`: every state machine of the program, drawn and listed from its table."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _HEAD: Final = """\
 
 <!-- Made from the program by `make docs`. -->
 
-What the code itself runs on: tables of rows, which `kmstwist/machine.py` runs. In a diagram, inputs that lead the same
-way share an arrow, and what changes nothing is left out; the table has every row. "Any other" is a state's default row:
-every input that has no row of its own.
+The program's state machines are tables of rows, which `kmstwist/machine.py` runs; this page shows those tables. In a
+diagram, inputs that lead to the same state share an arrow, and rows that change nothing are left out; the table has
+every row. "Any other" is a default row: it applies to every state or input without a row of its own, and a row for one
+state comes before a row for one input.
 """
 
 SECTIONS: Final[Sequence[Section]] = (
@@ -33,7 +34,7 @@ SECTIONS: Final[Sequence[Section]] = (
         "Server association",
         "kmstwist/rpc/server/association.py",
         SERVER,
-        "One connection, as a KMS client finds it. What is answered to each mistake is in [rpc.md](rpc.md).",
+        "One connection from a KMS client, seen by the server. [rpc.md](rpc.md) lists the answer to each mistake.",
     ),
     Section(
         "Client association",
@@ -51,7 +52,7 @@ SECTIONS: Final[Sequence[Section]] = (
         "Pool",
         "kmstwist/gateway/reserve.py",
         POOL,
-        "What the pool of connections to one KMS host does about its reserve.",
+        "The pool of connections to one KMS host, and when it keeps a reserve of them.",
     ),
 )
 
