@@ -89,8 +89,11 @@ class Observation:
             for upstream in self._gateway.directory.upstreams:
                 tally = upstream.tally
                 snapshot.upstreams.append(self._upstream(upstream))
-                for outcome in ("answered", "refused", "failed"):
-                    counters.upstream_calls[f"{upstream.name} {outcome}"] = getattr(tally, outcome)
+                counters.upstream_calls[upstream.name] = {
+                    "answered": tally.answered,
+                    "refused": tally.refused,
+                    "failed": tally.failed,
+                }
         if self._lab is not None:
             snapshot.lab = _lab_state(self._lab.host)
         if self._audit is not None:

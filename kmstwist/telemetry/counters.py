@@ -53,18 +53,18 @@ class Counters:
     conversations: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESULTS, 0))
     reasons: dict[str, int] = field(default_factory=dict)
     phases: dict[str, Histogram] = field(default_factory=lambda: {phase: Histogram() for phase in PHASES})
-    #: Calls to upstreams by outcome; the keys are "upstream outcome".
-    upstream_calls: dict[str, int] = field(default_factory=dict)
+    #: The calls to each upstream, by outcome.
+    upstream_calls: dict[str, dict[str, int]] = field(default_factory=dict)
     audit: dict[str, int] = field(default_factory=dict)
     #: Messages of KMS hosts by outcome; empty if the server does not listen for any.
     events: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Counters) -> None:
         """Add another process's counters to these."""
-        for name in ("conversations", "reasons", "upstream_calls", "audit", "events"):
-            mine: dict[str, int] = getattr(self, name)
-            for key, value in getattr(other, name).items():
-                mine[key] = mine.get(key, 0) + value
+        for name in ("conversations", "reasons", "audit", "events"):
+            _add(getattr(self, name), getattr(other, name))
+        for upstream, calls in other.upstream_calls.items():
+            _add(self.upstream_calls.setdefault(upstream, {}), calls)
         for phase, theirs in other.phases.items():
             histogram = self.phases[phase]
             histogram.counts = [a + b for a, b in zip(histogram.counts, theirs.counts, strict=True)]
@@ -75,6 +75,11 @@ class Counters:
         """The counters from their JSON form."""
         phases = {phase: Histogram(list(one["counts"]), one["sum"]) for phase, one in raw["phases"].items()}
         return cls(**{**raw, "phases": phases})
+
+
+def _add(mine: dict[str, int], theirs: Mapping[str, int]) -> None:
+    for key, value in theirs.items():
+        mine[key] = mine.get(key, 0) + value
 
 
 @dataclass(frozen=True, slots=True)

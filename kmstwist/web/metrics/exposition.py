@@ -100,9 +100,9 @@ class SnapshotCollector(Collector):
             "Calls sent to a KMS host, by what became of them.",
             labels=("upstream", "outcome"),
         )
-        for key, count in self._snapshot.counters.upstream_calls.items():
-            name, _, outcome = key.rpartition(" ")
-            calls.add_metric((name, outcome), count)
+        for name, counts in self._snapshot.counters.upstream_calls.items():
+            for outcome, count in counts.items():
+                calls.add_metric((name, outcome), count)
         yield from (state, connections, waiting, calls)
 
     def _audit(self) -> Iterator[Metric]:
@@ -259,7 +259,7 @@ def metric_names() -> set[str]:
 
     telemetry = Telemetry()
     telemetry.conversation("fault", "upstream-timeout", bind=0.1, call=0.1, total=0.1)
-    telemetry.counters.upstream_calls["a answered"] = 1
+    telemetry.counters.upstream_calls["a"] = {"answered": 1}
     telemetry.counters.audit["committed"] = 1
     snapshot = Snapshot(
         "gateway",
