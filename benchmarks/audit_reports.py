@@ -39,7 +39,7 @@ from kmstwist.audit import schema
 from kmstwist.audit.engine import open_engine, reading, writing
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import Phases, Record, RecordIds
-from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.model import Bucket, Query
 from kmstwist.audit.reports.render import to_csv
 from kmstwist.audit.store import insert_batch

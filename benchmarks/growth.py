@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import harness
 from benchmarks.call_path import Gateway
-from benchmarks.estate import Size, fill, generate
+from benchmarks.large_store import Size, fill, generate
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.store import commit_batch
 

@@ -3,7 +3,7 @@
     python -m benchmarks.site --records 1000000 --machines 100000 --folder /tmp
     python -m benchmarks.site --store /tmp/large.sqlite
 
-Makes a store (`benchmarks.estate`), or takes one that is there, and serves the site in a process of its own, whose
+Makes a store (`benchmarks.large_store`), or takes one that is there, and serves the site in a process of its own, whose
 reactor notes the longest time between two turns. Each page is asked several times over HTTP, once the server has made
 what it makes at its start: the first time, and the median of the others. Time is the processor's, of all threads of the
 server: other work on the machine hardly changes it. Then reports and downloads are asked, all at once, while somebody
@@ -29,7 +29,7 @@ from statistics import median
 from threading import Thread
 from typing import Any
 
-from benchmarks.estate import add_size, fill, size_of
+from benchmarks.large_store import add_size, fill, size_of
 
 MACHINE = "pc-000001.corp.example.com"
 PAGES = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, NamedTuple
 
-from kmstwist.machine import ANY, SAME, Table, Wildcard, name_of
+from kmstwist.statemachine import ANY, SAME, Table, Wildcard, name_of
 
 
 class Section(NamedTuple):

@@ -28,7 +28,7 @@ from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, may_pass, 
 from kmstwist.audit.records import Record
 from kmstwist.audit.store import commit_batch, insert_batch
 from kmstwist.audit.storefile import StoreFile
-from kmstwist.audit.upkeep.inside import Inside, faults_of
+from kmstwist.audit.upkeep.integrity import Inside, faults_of
 from kmstwist.logevents import AUDIT_STORE_LOST, AUDIT_STORE_OPENED
 from kmstwist.system.sqlitecodes import trouble_of
 

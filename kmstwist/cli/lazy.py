@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from kmstwist.cli.words import in_our_words
+from kmstwist.cli.usage_errors import in_our_words
 from kmstwist.shown import visible_lines
 
 #: The exit status of what Ctrl-C ended, as shells have it: 128 and the number of SIGINT.

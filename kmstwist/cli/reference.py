@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import click
 
-from kmstwist.cli.machines import machines_page
 from kmstwist.cli.main import kmstwist
+from kmstwist.cli.statemachines import machines_page
 from kmstwist.configuration.document import commented_toml, reference_page
 from kmstwist.logevents import CONVERSATION, REGISTRY
 from kmstwist.process.options import Options

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 from twisted.logger import Logger
 
 from kmstwist.configuration.derived import refuse_ourselves
-from kmstwist.configuration.lines import Place
 from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.model import Config
+from kmstwist.configuration.places import Place
 from kmstwist.configuration.reading import Effective, leaves
 from kmstwist.logevents import CONFIG_REFUSED
 from kmstwist.problem import Problem

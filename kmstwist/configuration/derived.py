@@ -15,7 +15,7 @@ from pathlib import Path
 from kmstwist.addresses import HostPort, is_address
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.reading import Effective
-from kmstwist.discovery.lookup.names import identity
+from kmstwist.discovery.lookup.dns_names import identity
 from kmstwist.gateway.ownaddress import is_own_address
 from kmstwist.lab.keys import KEY_FILE_NAME, LabKeyError, default_state_dir
 from kmstwist.shown import has_password, url_without_password

@@ -16,9 +16,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from kmstwist.configuration.environment import variable
-from kmstwist.configuration.lines import Place
 from kmstwist.configuration.model import Config
 from kmstwist.configuration.options import OPTIONS
+from kmstwist.configuration.places import Place
 from kmstwist.configuration.reading import Effective, model_in, secret_at
 from kmstwist.sections import needs_restart
 from kmstwist.shown import HIDDEN, url_without_password

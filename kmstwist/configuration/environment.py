@@ -20,9 +20,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from kmstwist.configuration.lines import Place
 from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.model import Config
+from kmstwist.configuration.places import Place
 from kmstwist.configuration.reading import Override, model_in
 from kmstwist.problem import Problem, WrongValue
 from kmstwist.toml import read_toml

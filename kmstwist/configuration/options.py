@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kmstwist.configuration.lines import Place
+from kmstwist.configuration.places import Place
 
 
 @dataclass(frozen=True, slots=True)

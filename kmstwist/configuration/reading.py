@@ -20,9 +20,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from kmstwist.configuration.lines import Place, line_numbers
 from kmstwist.configuration.mistakes import ConfigError, not_toml
 from kmstwist.configuration.model import Config
+from kmstwist.configuration.places import Place, line_numbers
 from kmstwist.problem import Problem
 from kmstwist.sections import Contradictions, Fault, is_secret
 from kmstwist.shown import HIDDEN

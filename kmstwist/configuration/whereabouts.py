@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from kmstwist.addresses import DEFAULT_PORT
 
 if TYPE_CHECKING:
-    from kmstwist.configuration.lines import Place
+    from kmstwist.configuration.places import Place
     from kmstwist.configuration.reading import Effective
 
 #: The configuration that an installed server runs with.

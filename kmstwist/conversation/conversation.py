@@ -30,8 +30,8 @@ from kmstwist.conversation.core import ConversationCore
 from kmstwist.conversation.lines import Cause
 from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import INPUTS, Input, State
-from kmstwist.machine import ANY, SAME, Table, Trace
 from kmstwist.reasons import Reason
+from kmstwist.statemachine import ANY, SAME, Table, Trace
 from kmstwist.transport.sending import Sender
 
 _S, _I = State, Input

@@ -18,10 +18,10 @@ from kmstwist.conversation.states import Input, State
 from kmstwist.kms import interface
 from kmstwist.kms.activation import ActivationCall
 from kmstwist.kms.reach import REACH
-from kmstwist.machine import Machine, Table, Trace
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reasons import Reason
 from kmstwist.rpc import Call, CallOrphaned, CallReceived, Ended, Refused, ServerAssociation, StubError
+from kmstwist.statemachine import Machine, Table, Trace
 from kmstwist.transport.sending import Sender
 
 #: The size of an ordinary PDU, in bytes.

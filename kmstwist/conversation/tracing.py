@@ -7,7 +7,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from kmstwist.logevents import TRANSITION
-from kmstwist.machine import Machine, Trace, transition_text
+from kmstwist.statemachine import Machine, Trace, transition_text
 
 
 def transitions_to(log: Logger, peer: str, port: int) -> Trace:

@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 
 from kmstwist.addresses import is_address
 from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed
+from kmstwist.discovery.lookup.concurrently import together
 from kmstwist.discovery.lookup.resolver import Lookup
-from kmstwist.discovery.lookup.together import together
 
 
 async def strangers_among(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from kmstwist.addresses import HostPort
-from kmstwist.discovery.lookup import names
-from kmstwist.discovery.lookup.names import DEFAULT_TIMEOUTS
+from kmstwist.discovery.lookup import dns_names
+from kmstwist.discovery.lookup.dns_names import DEFAULT_TIMEOUTS
 from kmstwist.problem import WrongValue
 from kmstwist.sections import RESTART, Section
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 
 def _server(text: str) -> str:
-    return str(names.host_port(text, names.DNS_PORT))
+    return str(dns_names.host_port(text, dns_names.DNS_PORT))
 
 
 def _server_address(text: str) -> str:
-    return str(names.dns_server(text))
+    return str(dns_names.dns_server(text))
 
 
-Domain = Annotated[str, AfterValidator(names.domain)]
-TargetName = Annotated[str, AfterValidator(names.host_name)]
+Domain = Annotated[str, AfterValidator(dns_names.domain)]
+TargetName = Annotated[str, AfterValidator(dns_names.host_name)]
 PrimaryServer = Annotated[str, AfterValidator(_server)]
 DnsServer = Annotated[str, AfterValidator(_server_address)]
-HostName = Annotated[str, AfterValidator(lambda text: names.host_port(text, names.KMS_PORT).host)]
+HostName = Annotated[str, AfterValidator(lambda text: dns_names.host_port(text, dns_names.KMS_PORT).host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Word16 = Annotated[int, Field(ge=0, le=65535)]
 
@@ -103,7 +103,7 @@ class PublishSettings(Section):
         """
         from kmstwist.discovery.publishing.update import Publication
 
-        target = names.host_name(host)
+        target = dns_names.host_name(host)
         return tuple(
             Publication(domain, target, port, self.priority, self.weight, self.ttl)
             for domain in dict.fromkeys(self.domains)
@@ -163,4 +163,4 @@ class DnsSettings(Section):
     @property
     def server_addresses(self) -> tuple[HostPort, ...]:
         """`servers` as addresses and ports."""
-        return tuple(names.dns_server(server) for server in self.servers)
+        return tuple(dns_names.dns_server(server) for server in self.servers)

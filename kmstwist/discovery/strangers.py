@@ -19,9 +19,9 @@ from twisted.python.failure import Failure
 
 from kmstwist.discovery.known import resolved, strangers_among
 from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed
+from kmstwist.discovery.lookup.concurrently import together
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.srv import available
-from kmstwist.discovery.lookup.together import together
 from kmstwist.logevents import DEFECT, DNS_STRANGER, DNS_STRANGER_GONE, DNS_WATCH_FAILED
 from kmstwist.reasons import Reason
 

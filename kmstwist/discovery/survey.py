@@ -11,10 +11,10 @@ from fractions import Fraction
 
 from kmstwist.discovery.known import resolved, strangers_among
 from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed, SrvAnswer
+from kmstwist.discovery.lookup.concurrently import together
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.search import SearchDomain
 from kmstwist.discovery.lookup.srv import RandomSource, SrvRecord, available, first_probabilities, try_order
-from kmstwist.discovery.lookup.together import together
 from kmstwist.discovery.probing import Probed, Prober
 
 

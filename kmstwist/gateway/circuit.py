@@ -18,8 +18,8 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from kmstwist.gateway.settings import HealthSettings
-from kmstwist.machine import ANY, SAME, Machine, Table
 from kmstwist.pacing.waits import doubled, spread
+from kmstwist.statemachine import ANY, SAME, Machine, Table
 
 #: The part of its weight that a host has at the beginning of its slow start.
 _FIRST_SHARE = 0.1

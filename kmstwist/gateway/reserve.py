@@ -15,8 +15,8 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
-from kmstwist.machine import ANY, SAME, Machine, Table
 from kmstwist.reasons import Reason
+from kmstwist.statemachine import ANY, SAME, Machine, Table
 from kmstwist.transport.connection import RpcConnection, connect
 from kmstwist.transport.errors import BindError, LostError, NoRoomError, UpstreamError
 

@@ -11,13 +11,13 @@ from kmstwist.addresses import DEFAULT_PORT, HostPort, parse_host_port
 from kmstwist.configuration.derived import known_hosts, listening_ports, own_address
 from kmstwist.configuration.model import Config
 from kmstwist.discovery.lookup.answers import LookupFailed
-from kmstwist.discovery.lookup.names import NameInvalid, host_name, service_name
+from kmstwist.discovery.lookup.dns_names import NameInvalid, host_name, service_name
 from kmstwist.discovery.lookup.resolver import Lookup, tries
 from kmstwist.discovery.lookup.srv import SrvRecord, available
 from kmstwist.discovery.strangers import strangers_in
 from kmstwist.findings import Finding, Health
 from kmstwist.gateway.discover import DiscoveryFailed
-from kmstwist.gateway.lookup import find_hosts
+from kmstwist.gateway.hosts_in_dns import find_hosts
 from kmstwist.health.case import Case
 from kmstwist.health.checks import port_fault, socket_unit
 from kmstwist.reactor import Reactor

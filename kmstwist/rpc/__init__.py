@@ -18,7 +18,7 @@ Everything that users of this package need is exported here; its modules are pri
 """
 
 from kmstwist.rpc import mgmt
-from kmstwist.rpc.client.answers import MAX_RESPONSE
+from kmstwist.rpc.client.actions import MAX_RESPONSE
 from kmstwist.rpc.client.association import ClientAssociation
 from kmstwist.rpc.client.events import (
     AcceptedContext,

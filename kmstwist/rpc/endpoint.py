@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final, Generic, TypeVar
 
-from kmstwist.machine import Machine, StateT, Table, Trace
 from kmstwist.rpc.encoding import encode
 from kmstwist.rpc.framing import FrameReader
 from kmstwist.rpc.layout import LITTLE
@@ -22,6 +21,7 @@ from kmstwist.rpc.pdu import (
     Pdu,
     PduError,
 )
+from kmstwist.statemachine import Machine, StateT, Table, Trace
 
 EventT = TypeVar("EventT")
 

@@ -11,14 +11,14 @@ from kmstwist.configuration.derived import lab_key_file, listening_ports, listen
 from kmstwist.configuration.model import Config
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.reactor import Reactor
-from kmstwist.server.naming import Asking
+from kmstwist.server.dns import Asking
 from kmstwist.startup import StartupError
 
 # A server is a lab or a gateway, and loads only what it is.
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamClientEndpoint
 
-    from kmstwist.gateway.lookup import HostsFound
+    from kmstwist.gateway.hosts_in_dns import HostsFound
     from kmstwist.gateway.service import GatewayService
     from kmstwist.gateway.upstream import Target
     from kmstwist.lab.service import LabService
@@ -97,7 +97,7 @@ def make_gateway(config: Config, reactor: Reactor, asking: Asking, *, workers: i
 
     async def look_up(domain: str) -> HostsFound:
         # Here, because most gateways are told their hosts.
-        from kmstwist.gateway.lookup import find_hosts
+        from kmstwist.gateway.hosts_in_dns import find_hosts
 
         return await find_hosts(domain, asking.lookup, lambda targets: without_ourselves(targets, own_ports, ours))
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogBeginner
 
-from kmstwist.audit.events.lookup import addresses_of
+from kmstwist.audit.events.hostnames import addresses_of
 from kmstwist.audit.events.reading.zone import SystemZone
 from kmstwist.clock import now, run_on_monotonic_time
 from kmstwist.collecting.keeper import Store

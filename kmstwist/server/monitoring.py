@@ -25,7 +25,7 @@ from kmstwist.process.control import Command
 from kmstwist.process.control_client import ask, socket_path
 from kmstwist.process.descriptors import DescriptorWatch
 from kmstwist.reactor import Reactor
-from kmstwist.server.naming import Naming
+from kmstwist.server.dns import Naming
 from kmstwist.startup import StartupError
 from kmstwist.telemetry.counters import Counters, LabCount, LabState, Snapshot, UpstreamState, together
 from kmstwist.telemetry.judgement import judge

@@ -52,6 +52,7 @@ from kmstwist.server.activators import make_gateway, make_lab, share_of
 from kmstwist.server.announcement import Announcement
 from kmstwist.server.budget import budget_for, say_what_does_not_fit, share
 from kmstwist.server.commands import Commands
+from kmstwist.server.dns import Asking, Naming, make_naming
 from kmstwist.server.lab_settings import as_set_with_slmgr
 from kmstwist.server.monitoring import (
     Observation,
@@ -61,12 +62,11 @@ from kmstwist.server.monitoring import (
     store_of_workers,
     with_health,
 )
-from kmstwist.server.naming import Asking, Naming, make_naming
+from kmstwist.server.notifying import make_notifying, targets_of
 from kmstwist.server.parts import LameDuck, Part, Parts
 from kmstwist.server.reload import Reloader
 from kmstwist.server.succession import hand_over, own, predecessor_of, take_place
 from kmstwist.server.switches import SwitchesFile
-from kmstwist.server.telling import make_telling, targets_of
 from kmstwist.shown import visible_lines
 from kmstwist.startup import StartupError, put_aside
 from kmstwist.system.privileges import acting_as, load_for, make_folder_for
@@ -90,7 +90,7 @@ _LOADED_LATER = (
     "kmstwist.discovery.publishing.tsig",
     "kmstwist.discovery.publishing.updater",
     "kmstwist.discovery.strangers",
-    "kmstwist.gateway.lookup",
+    "kmstwist.gateway.hosts_in_dns",
     "kmstwist.gateway.service",
     "kmstwist.lab.service",
     "kmstwist.notify.service",
@@ -140,7 +140,7 @@ def _make_root(options: Options, config: Config, reactor: Reactor) -> MultiServi
             f"the folder {folder} cannot be made: {error.strerror}", "make it, or name another"
         ) from None
     if is_supervisor:
-        from kmstwist.process.workers.reach import refuse_python_out_of_reach
+        from kmstwist.process.workers.startable import refuse_python_out_of_reach
 
         refuse_python_out_of_reach(identity)
     with acting_as(identity):
@@ -228,7 +228,7 @@ def _make_server(
         Part([observation.descriptors], observation.commands),
         Part(naming.services),
         Part(site),
-        Part(make_telling(config, targets, observation.snapshot, own_store(audit), reactor)),
+        Part(make_notifying(config, targets, observation.snapshot, own_store(audit), reactor)),
         Part([signals]),
         Part([SupervisorWatch(reactor, signals.stop)] if worker is not None else []),
         Part([duck]),
@@ -322,7 +322,7 @@ def _make_supervisor(
         Part([supervisor], {**supervisor.commands, "status": status}),
         Part([workers.descriptors]),
         Part(site),
-        Part(make_telling(config, targets, workers.snapshot, store, reactor)),
+        Part(make_notifying(config, targets, workers.snapshot, store, reactor)),
         Part([ControlService(path, parts.commands, reactor, identity=options.identity)]),
         Part([signals]),
         Part([duck]),

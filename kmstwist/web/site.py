@@ -36,7 +36,7 @@ from kmstwist.web.responses import ReadOnly, SafeRequest, failed, send, send_sen
 from kmstwist.web.spool import Spool
 from kmstwist.web.static import Static
 from kmstwist.web.view import Question, View
-from kmstwist.web.views.catalogue import VIEWS
+from kmstwist.web.views.all import VIEWS
 from kmstwist.web.watch import EVERY, Source, Status, Watch
 
 #: The default of the most connections to the site at one time; a browser opens at most six.

@@ -21,7 +21,7 @@ from kmstwist.audit.privacy import Privacy, PrivacyPolicy
 from kmstwist.audit.products.named import Named
 from kmstwist.audit.products.names import note_configured
 from kmstwist.audit.records import COUNT_INSUFFICIENT, Phases, Record
-from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.filters import NOT_READABLE
 from kmstwist.audit.reports.model import Bucket, Query
 from kmstwist.audit.reports.render import to_csv, to_json, to_markdown
@@ -187,7 +187,7 @@ def test_a_report_has_the_same_rows_from_both_databases(stores: tuple[Engine, En
     assert found
 
 
-def test_the_estate_has_the_same_numbers_in_both_databases(stores: tuple[Engine, Engine]) -> None:
+def test_a_large_store_has_the_same_numbers_in_both_databases(stores: tuple[Engine, Engine]) -> None:
     found = []
     for engine in stores:
         with reading(engine) as connection:

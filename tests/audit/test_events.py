@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from kmstwist.audit.events.watch import Watcher
+from kmstwist.audit.events.watch_folder import Watcher
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
 from tests.audit.exports import as_csv, as_evtx, as_xml, request
 from tests.audit.importing import AT, FORMATS, SAMPLES, bring_in, rows

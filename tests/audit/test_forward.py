@@ -34,7 +34,7 @@ from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.migrate import ADVISORY_LOCK, migrate
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
-from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.model import Query
 from kmstwist.audit.reports.render import to_json
 from kmstwist.audit.sightings import remember

@@ -19,7 +19,7 @@ from kmstwist.audit.privacy import Privacy, PrivacyPolicy
 from kmstwist.audit.products.named import Named
 from kmstwist.audit.products.names import Names, add_imported, note_configured
 from kmstwist.audit.products.printed import NoProducts, read_printed
-from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.filters import pattern
 from kmstwist.audit.reports.model import Bucket, Query, Report
 from kmstwist.audit.schema import machines

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from kmstwist.audit.engine import reading
 from kmstwist.audit.records import Phases, Record
-from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.filters import QueryError
 from kmstwist.audit.reports.model import Bucket, Query, Report, Urgency
 from kmstwist.audit.reports.render import to_csv, to_json, to_markdown, to_table

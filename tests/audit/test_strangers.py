@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from kmstwist.audit.engine import reading
-from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.model import Query, Urgency, moment
 from kmstwist.audit.sightings import remember
 from kmstwist.discovery.strangers import Stranger

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from kmstwist.audit.engine import reading
 from kmstwist.audit.records import Record
-from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.count import CountRow
 from kmstwist.audit.reports.machines import ClientRow, SilentRow
 from kmstwist.audit.reports.model import Query

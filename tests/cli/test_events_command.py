@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import reading
-from kmstwist.audit.events.lookup import addresses_of
+from kmstwist.audit.events.hostnames import addresses_of
 from kmstwist.audit.events.reading.zone import SystemZone
 from kmstwist.audit.store import insert_batch
 from kmstwist.cli.audit.events import events

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
-from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.sightings import remember
 from kmstwist.audit.store import insert_batch
 from kmstwist.cli.audit.report import report

@@ -16,10 +16,10 @@ from kmstwist.cli.main import kmstwist
 from kmstwist.cli.reference import PAGES
 from kmstwist.configuration.derived import refuse_open_passwords
 from kmstwist.configuration.document import commented_toml, effective_toml
-from kmstwist.configuration.lines import line_numbers
 from kmstwist.configuration.mistakes import ConfigError
 from kmstwist.configuration.model import Config, LabSettings, ServerSettings
 from kmstwist.configuration.options import OPTIONS
+from kmstwist.configuration.places import line_numbers
 from kmstwist.configuration.reading import Override, load
 from kmstwist.kms.catalogue import FAMILIES
 from kmstwist.process.options import Options

@@ -18,5 +18,5 @@ def test_a_benchmark_that_is_asked_for_runs(name: str) -> None:
 
 def test_only_what_measures_is_run() -> None:
     assert "growth" in runner.find()
-    assert "estate" not in runner.find(), "a maker of stores, which has to be told where"
+    assert "large_store" not in runner.find(), "a maker of stores, which has to be told where"
     assert runner.main(["nothing"]) == 2

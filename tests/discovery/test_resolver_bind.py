@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed, LookupProblem
-from kmstwist.discovery.lookup.names import DEFAULT_TIMEOUTS
+from kmstwist.discovery.lookup.dns_names import DEFAULT_TIMEOUTS
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.search import Origin, SearchDomain
 from kmstwist.discovery.lookup.srv import SrvRecord

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from kmstwist.discovery.lookup.names import NameInvalid
+from kmstwist.discovery.lookup.dns_names import NameInvalid
 from kmstwist.discovery.publishing.tsig import KeyFileInvalid
 from kmstwist.discovery.publishing.update import Publication
 from kmstwist.discovery.settings import DnsSettings, PublishSettings

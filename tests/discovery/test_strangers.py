@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from kmstwist.discovery.lookup.answers import LookupProblem, SrvAnswer
-from kmstwist.discovery.lookup.names import identity
+from kmstwist.discovery.lookup.dns_names import identity
 from kmstwist.discovery.strangers import Stranger, StrangerWatch, strangers_in
 from tests.discovery.fakes import FakeLookup, Log, failed, record, result
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from kmstwist.audit.events.model import RawEvent
 from kmstwist.audit.events.reading.files import read_events
 from kmstwist.audit.events.reading.times import Times
-from kmstwist.audit.events.watch import SUFFIXES
+from kmstwist.audit.events.watch_folder import SUFFIXES
 from kmstwist.collecting.framing import Frames
 from kmstwist.collecting.message import read_message
 from tests.audit.exports import request

@@ -9,7 +9,7 @@ from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed, LookupProblem, SrvAnswer
 from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.gateway.discover import DiscoveryFailed, without_ourselves
-from kmstwist.gateway.lookup import HostsFound, find_hosts
+from kmstwist.gateway.hosts_in_dns import HostsFound, find_hosts
 from kmstwist.gateway.ownaddress import is_own_address
 from kmstwist.gateway.settings import GatewaySettings, UpstreamSettings
 from kmstwist.gateway.upstream import Target

@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.testing import MemoryReactorClock
 
 from kmstwist.process.options import Options
-from kmstwist.process.workers.reach import refuse_python_out_of_reach
+from kmstwist.process.workers.startable import refuse_python_out_of_reach
 from kmstwist.process.workers.supervisor import Supervisor
 from kmstwist.startup import StartupError
 from kmstwist.system.privileges import identity_of

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from kmstwist.kms.interface import KMS, WINDOWS_CONTEXTS
-from kmstwist.machine import Machine, NoRow, Table, transition_text
 from kmstwist.rpc import (
     Bind,
     CallReceived,
@@ -21,6 +20,7 @@ from kmstwist.rpc import (
 )
 from kmstwist.rpc.client.association import CLIENT
 from kmstwist.rpc.server.association import SERVER
+from kmstwist.statemachine import Machine, NoRow, Table, transition_text
 
 TABLES: dict[str, Table[Any, Any]] = {"server": SERVER, "client": CLIENT}
 

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.all import REPORTS
 from tests.browsing import PageMaker, browser_page, chromium
 from tests.waiting import PATIENCE
 from tests.web.conftest import Sites

@@ -19,7 +19,7 @@ from kmstwist.telemetry.counters import Counters, Snapshot
 from kmstwist.web.asker import Answer, Asker
 from kmstwist.web.pages import Page
 from kmstwist.web.view import Asking, Kept
-from kmstwist.web.views.catalogue import VIEWS
+from kmstwist.web.views.all import VIEWS
 from kmstwist.web.watch import Status, Watch
 from tests.audit.making import known, new_store
 

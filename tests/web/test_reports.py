@@ -25,7 +25,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from kmstwist.audit.engine import open_reader
 from kmstwist.audit.plain.faults import StoreError
-from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.model import Bucket
 from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.sightings import remember

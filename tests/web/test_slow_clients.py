@@ -22,7 +22,7 @@ from kmstwist.web.api.downloads import Download
 from kmstwist.web.asker import Gone
 from kmstwist.web.site import make_site
 from kmstwist.web.spool import PATIENCE, Crowded, Spool
-from kmstwist.web.views.catalogue import VIEWS
+from kmstwist.web.views.all import VIEWS
 from kmstwist.web.watch import Status
 
 #: Text that compresses to about half of its length.

@@ -22,7 +22,6 @@ from sqlalchemy import Connection, Engine, select
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import execute_many, insert_for
 from kmstwist.audit.engine import reading, writing
-from kmstwist.audit.events.alone import GatewayTimes, Told, add, count_alone, record_of, uncount
 from kmstwist.audit.events.clocks import MOST, clocks_apart
 from kmstwist.audit.events.identity import Known, find, known_events
 from kmstwist.audit.events.join import WINDOW, Join, Joiner, Resolver
@@ -30,6 +29,7 @@ from kmstwist.audit.events.model import CLIENT_EVENTS, REQUEST_ANSWERED, BrokenE
 from kmstwist.audit.events.reading.files import read_events
 from kmstwist.audit.events.reading.times import check
 from kmstwist.audit.events.understanding import understand
+from kmstwist.audit.events.unmatched import GatewayTimes, Told, add, count_alone, record_of, uncount
 from kmstwist.audit.events.waiting import Waiting
 from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import Record

@@ -13,7 +13,7 @@ from kmstwist.audit.products.names import Names
 from kmstwist.audit.reports.filters import NOT_READABLE, application_name, on_machines
 from kmstwist.audit.reports.model import HOST_REMEMBERS, Heading, Kind, Query, Report, ReportRow, moment, to_ms
 from kmstwist.audit.reports.same_machine import counted_twice, likely_same
-from kmstwist.audit.sums.keys import UNKNOWN_NETWORK
+from kmstwist.audit.sums.grouping import UNKNOWN_NETWORK
 
 
 @dataclass(frozen=True, slots=True)

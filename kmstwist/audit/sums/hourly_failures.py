@@ -10,7 +10,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.records import Record
-from kmstwist.audit.sums.keys import IN_THE_HOUR, named, network_of, outcome, the_hour_of
+from kmstwist.audit.sums.grouping import IN_THE_HOUR, named, network_of, outcome, the_hour_of
 from kmstwist.audit.sums.table import Row, SummaryTable
 
 

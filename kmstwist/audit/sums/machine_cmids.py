@@ -8,7 +8,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.records import Record
-from kmstwist.audit.sums.keys import machine_key, same_machine
+from kmstwist.audit.sums.grouping import machine_key, same_machine
 from kmstwist.audit.sums.table import Row, SummaryTable
 
 

@@ -23,7 +23,7 @@ from kmstwist.audit.rows import from_row
 from kmstwist.audit.store import put_fact, read_fact
 from kmstwist.audit.sums import hourly_activity
 from kmstwist.audit.sums.all import SUMS
-from kmstwist.audit.sums.keys import named
+from kmstwist.audit.sums.grouping import named
 from kmstwist.audit.sums.table import SummaryTable
 from kmstwist.audit.upkeep.retention import rewrite, size_in_use
 

@@ -13,7 +13,7 @@ from kmstwist.audit.records import COUNT_INSUFFICIENT, REFUSING
 from kmstwist.audit.reports.filters import plain_order
 from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency, moment, to_ms
 from kmstwist.audit.schema import HOUR_MS
-from kmstwist.audit.sums.keys import KINDS
+from kmstwist.audit.sums.grouping import KINDS
 from kmstwist.audit.views.calls import code_text, status_of
 from kmstwist.kms.status import explain
 from kmstwist.reasons import EXPLANATIONS, Reason

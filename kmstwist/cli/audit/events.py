@@ -110,7 +110,7 @@ def watch(store: str, zone: tzinfo, window: float, dns: bool, every: float, fold
     from twisted.internet.threads import deferToThread
     from twisted.python.failure import Failure
 
-    from kmstwist.audit.events.watch import Watcher
+    from kmstwist.audit.events.watch_folder import Watcher
     from kmstwist.audit.plain.faults import plain_error
     from kmstwist.cli.output import OutputError
     from kmstwist.clock import run_on_monotonic_time
@@ -203,8 +203,8 @@ def listen(
 def _importer(engine: object, zone: tzinfo, window: float, dns: bool) -> Importer:
     from sqlalchemy import Engine
 
+    from kmstwist.audit.events.hostnames import addresses_of
     from kmstwist.audit.events.importer import Importer
-    from kmstwist.audit.events.lookup import addresses_of
     from kmstwist.audit.store import stored_privacy
 
     assert isinstance(engine, Engine)

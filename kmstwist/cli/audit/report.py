@@ -96,7 +96,7 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
     from rich.console import Console
 
     from kmstwist.audit.engine import reading
-    from kmstwist.audit.reports.catalogue import REPORTS
+    from kmstwist.audit.reports.all import REPORTS
     from kmstwist.audit.reports.filters import QueryError
     from kmstwist.audit.reports.render import to_csv, to_json, to_markdown, to_table
     from kmstwist.audit.views.first_look import first_look

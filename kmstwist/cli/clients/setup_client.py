@@ -30,7 +30,7 @@ def setup_client(product: str, host: str | None, discover: bool, domain: str | N
     machine, as administrator.
     """
     from kmstwist.discovery.client import setup
-    from kmstwist.discovery.lookup import names
+    from kmstwist.discovery.lookup import dns_names
     from kmstwist.kms.catalogue import UnknownProduct, find
 
     if discover == (host is not None):
@@ -41,12 +41,12 @@ def setup_client(product: str, host: str | None, discover: bool, domain: str | N
         chosen = find(product)
         plan = setup.set_up(
             chosen,
-            names.host_port(host, names.KMS_PORT) if host is not None else None,
-            names.domain(domain) if domain is not None else None,
+            dns_names.host_port(host, dns_names.KMS_PORT) if host is not None else None,
+            dns_names.domain(domain) if domain is not None else None,
         )
     except UnknownProduct as unknown:
         raise click.ClickException(f"{unknown}.".replace("?.", "?")) from None
-    except (names.NameInvalid, setup.SetupImpossible) as invalid:
+    except (dns_names.NameInvalid, setup.SetupImpossible) as invalid:
         raise click.ClickException(str(invalid)) from None
     text = setup.FORMS[form](plan)
     if not as_json:

@@ -47,15 +47,15 @@ def discover(**options: Any) -> None:
     """
     from kmstwist.cli.common import run_reactor
     from kmstwist.discovery.client.system_dns import NoDnsServer
-    from kmstwist.discovery.lookup import names
+    from kmstwist.discovery.lookup import dns_names
     from kmstwist.discovery.lookup.resolver import Lookup, tries
 
     try:
         settings = _settings(options)
         config = _config(options["file"])
         known = _known(options["known"], config)
-        servers = [names.dns_server(server) for server in options["servers"]] or config.dns.server_addresses
-    except (names.NameInvalid, NoDnsServer) as invalid:
+        servers = [dns_names.dns_server(server) for server in options["servers"]] or config.dns.server_addresses
+    except (dns_names.NameInvalid, NoDnsServer) as invalid:
         raise click.ClickException(str(invalid)) from None
 
     def lookup(reactor: Reactor) -> Lookup:
@@ -76,21 +76,21 @@ def discover(**options: Any) -> None:
 
 def _settings(options: dict[str, Any]) -> ClientSettings:
     from kmstwist.discovery.client.system_dns import system_search_list
-    from kmstwist.discovery.lookup import names
+    from kmstwist.discovery.lookup import dns_names
     from kmstwist.discovery.lookup.search import ClientSettings
 
     def domain(option: str) -> str | None:
-        return names.domain(options[option]) if options[option] else None
+        return dns_names.domain(options[option]) if options[option] else None
 
     def host(option: str) -> Any:
-        return names.host_port(options[option], names.KMS_PORT) if options[option] else None
+        return dns_names.host_port(options[option], dns_names.KMS_PORT) if options[option] else None
 
     client_only = ("skms", "skms_domain", "cached", "primary_suffix", "ad_domain", "connection_suffix", "devolution")
     given = [option for option in client_only if options[option]]
     if given and not options["as_client"]:
         raise click.UsageError(f"--{given[0].replace('_', '-')} describes a client: add --as-client.")
-    suffixes = tuple(names.domain(name) for name in options["connection_suffix"])
-    search_list = tuple(names.domain(name) for name in options["domains"])
+    suffixes = tuple(dns_names.domain(name) for name in options["connection_suffix"])
+    search_list = tuple(dns_names.domain(name) for name in options["domains"])
     own_domains = domain("primary_suffix"), domain("ad_domain")
     if not (search_list or suffixes or any(own_domains) or options["skms"] or options["skms_domain"]):
         search_list = system_search_list()
@@ -125,10 +125,10 @@ def _known(hosts: tuple[str, ...], config: Config) -> frozenset[str] | None:
     import socket
 
     from kmstwist.configuration.derived import known_hosts
-    from kmstwist.discovery.lookup import names
-    from kmstwist.discovery.lookup.names import identity
+    from kmstwist.discovery.lookup import dns_names
+    from kmstwist.discovery.lookup.dns_names import identity
 
-    known = {identity(names.host_port(host, names.KMS_PORT).host) for host in hosts}
+    known = {identity(dns_names.host_port(host, dns_names.KMS_PORT).host) for host in hosts}
     if config.gateway.upstreams or config.dns.watch.domains or config.dns.publish.domains:
         known |= known_hosts(config, config.dns.publish.host or socket.getfqdn())
     return frozenset(known) or None

@@ -106,12 +106,12 @@ def show(form: str, zone: str | None, as_json: bool, **options: Any) -> None:
     As lines or as commands.
     """
     from kmstwist.discovery.client import snippets
-    from kmstwist.discovery.lookup import names
+    from kmstwist.discovery.lookup import dns_names
 
     try:
         publications, server = _publications(options)
-        within = names.domain(zone) if zone else None
-    except names.NameInvalid as invalid:
+        within = dns_names.domain(zone) if zone else None
+    except dns_names.NameInvalid as invalid:
         raise click.ClickException(str(invalid)) from None
     records: list[dict[str, object]] = []
     for publication in publications:
@@ -129,13 +129,13 @@ def show(form: str, zone: str | None, as_json: bool, **options: Any) -> None:
 def _publications(options: dict[str, Any]) -> tuple[list[Publication], HostPort | None]:
     import socket
 
-    from kmstwist.discovery.lookup import names
+    from kmstwist.discovery.lookup import dns_names
     from kmstwist.discovery.publishing.update import Publication
 
-    target = names.host_name(options["host"] or socket.getfqdn())
+    target = dns_names.host_name(options["host"] or socket.getfqdn())
     values = (_port(options["port"]), options["priority"], options["weight"], options["ttl"])
-    domains = dict.fromkeys(names.domain(domain) for domain in options["domains"])
-    server = names.host_port(options["server"], names.DNS_PORT) if options["server"] else None
+    domains = dict.fromkeys(dns_names.domain(domain) for domain in options["domains"])
+    server = dns_names.host_port(options["server"], dns_names.DNS_PORT) if options["server"] else None
     return [Publication(domain, target, *values) for domain in domains], server
 
 
@@ -150,7 +150,7 @@ def _port(given: int | None) -> int:
 
 def _update(verb: str, options: dict[str, Any]) -> None:
     from kmstwist.cli.common import run_reactor
-    from kmstwist.discovery.lookup.names import NameInvalid
+    from kmstwist.discovery.lookup.dns_names import NameInvalid
     from kmstwist.discovery.lookup.resolver import tries
     from kmstwist.discovery.publishing.tsig import KeyFileInvalid
 

@@ -11,7 +11,7 @@ import click
 from kmstwist.addresses import AddressError, HostPort, parse_host_port
 from kmstwist.cli import completing
 from kmstwist.cli.common import HOST_PORT, FiniteRange
-from kmstwist.cli.lab import shown
+from kmstwist.cli.lab import machine_output
 from kmstwist.cli.lab.common import (
     checked_machine_name,
     held_machines,
@@ -26,7 +26,7 @@ from kmstwist.cli.lab.common import (
 )
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say_json
-from kmstwist.discovery.lookup.names import DNS_PORT
+from kmstwist.discovery.lookup.dns_names import DNS_PORT
 from kmstwist.kms.catalogue import UnknownProduct, find
 from kmstwist.kms.messages import MAX_MACHINE_NAME
 from kmstwist.kms.version import Version
@@ -105,7 +105,7 @@ def new(
         made.install_key(made.add_product(product, made.created), made.created)
     with machine_store(state_folder(state_dir)) as store:
         store.add(made)
-    shown.print_machine(made)
+    machine_output.print_machine(made)
 
 
 @machine.command("list")
@@ -118,9 +118,9 @@ def list_machines(as_json: bool, state_dir: Path | None, lab_key: Path | None) -
     with machine_store(folder) as store:
         machines = store.all()
     if as_json:
-        shown.print_json(machines, key_if_any(lab_key, folder))
+        machine_output.print_json(machines, key_if_any(lab_key, folder))
     else:
-        shown.print_table(machines)
+        machine_output.print_table(machines)
 
 
 @machine.command()
@@ -137,9 +137,9 @@ def show(name: str, as_json: bool, state_dir: Path | None, lab_key: Path | None)
     with machine_store(folder) as store:
         found = store.get(name)
     if as_json:
-        shown.print_json(found, key_if_any(lab_key, folder))
+        machine_output.print_json(found, key_if_any(lab_key, folder))
     else:
-        shown.print_machine(found)
+        machine_output.print_machine(found)
 
 
 @machine.command()
@@ -254,14 +254,14 @@ def age(name: str, days: float, on: bool, timeout: float, state_dir: Path | None
         store.age_events(name, seconds)
         if key is not None:
             try:
-                attempts = shown.live_for(found, seconds, key, timeout)
+                attempts = machine_output.live_for(found, seconds, key, timeout)
             finally:
                 store.save(found)
-            shown.print_attempts(attempts)
+            machine_output.print_attempts(attempts)
         else:
             found.age(seconds)
             store.save(found)
-        shown.print_machine(found)
+        machine_output.print_machine(found)
 
 
 @machine.command(epilog="\b\n" + "\n".join(["Troubles:", *trouble_lines()]))

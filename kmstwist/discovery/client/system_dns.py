@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
-from kmstwist.discovery.lookup.names import DNS_PORT
+from kmstwist.discovery.lookup.dns_names import DNS_PORT
 from kmstwist.reactor import Reactor
 
 RESOLV_CONF = "/etc/resolv.conf"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kmstwist.addresses import HostPort
-from kmstwist.discovery.lookup.names import MAX_LENGTH
+from kmstwist.discovery.lookup.dns_names import MAX_LENGTH
 from kmstwist.discovery.lookup.srv import SrvRecord
 
 MAX_ALIASES = 8

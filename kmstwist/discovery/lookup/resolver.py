@@ -28,11 +28,11 @@ from kmstwist.discovery.lookup.answers import (
     SrvAnswer,
     Zone,
 )
+from kmstwist.discovery.lookup.concurrently import together
+from kmstwist.discovery.lookup.dns_names import DEFAULT_TIMEOUTS, service_name
 from kmstwist.discovery.lookup.exchange import NoAnswer, Silence, exchange
-from kmstwist.discovery.lookup.names import DEFAULT_TIMEOUTS, service_name
 from kmstwist.discovery.lookup.servers import HEAD_START, Race, Standing
 from kmstwist.discovery.lookup.srv import SrvRecord
-from kmstwist.discovery.lookup.together import together
 from kmstwist.reactor import Reactor
 
 

@@ -56,7 +56,7 @@ class ClientSettings:
     """The settings of a Windows client that decide where it looks for a KMS host.
 
     `host` is the one set by hand, `cached` the one that worked last, `caching` whether it is kept (the default).
-    `lookup_domain` is `/skms-domain`'s. Domain names are as `kmstwist.discovery.lookup.names.domain` returns them.
+    `lookup_domain` is `/skms-domain`'s. Domain names are as `kmstwist.discovery.lookup.dns_names.domain` returns them.
     """
 
     host: HostPort | None = None

@@ -15,7 +15,7 @@ from pathlib import Path
 import dns.name
 import dns.tsig
 
-from kmstwist.discovery.lookup.names import NameInvalid, normal
+from kmstwist.discovery.lookup.dns_names import NameInvalid, normal
 from kmstwist.problem import WrongValue
 from kmstwist.system.secrets import is_open_to_others
 

@@ -19,7 +19,7 @@ import dns.rcode
 import dns.tsig
 import dns.update
 
-from kmstwist.discovery.lookup.names import service_name
+from kmstwist.discovery.lookup.dns_names import service_name
 from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.reasons import Reason
 

@@ -15,8 +15,8 @@ import dns.update
 from kmstwist.addresses import HostPort, is_address
 from kmstwist.discovery.client.system_dns import system_addresses
 from kmstwist.discovery.lookup.answers import IsAlias, LookupFailed, LookupProblem
+from kmstwist.discovery.lookup.dns_names import DEFAULT_TIMEOUTS, DNS_PORT
 from kmstwist.discovery.lookup.exchange import NoAnswer, exchange
-from kmstwist.discovery.lookup.names import DEFAULT_TIMEOUTS, DNS_PORT
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.publishing.gss import Kerberos

@@ -8,8 +8,8 @@ from random import Random
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.client.system_dns import NoDnsServer, system_search_list
 from kmstwist.discovery.lookup.answers import LookupFailed, LookupProblem
-from kmstwist.discovery.lookup.names import NameInvalid
-from kmstwist.discovery.lookup.names import domain as valid_domain
+from kmstwist.discovery.lookup.dns_names import NameInvalid
+from kmstwist.discovery.lookup.dns_names import domain as valid_domain
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.search import ClientSettings, search_domains
 from kmstwist.discovery.lookup.srv import available, try_order

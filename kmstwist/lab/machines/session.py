@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 from kmstwist.addresses import is_address
-from kmstwist.discovery.lookup.names import NameInvalid, domain
+from kmstwist.discovery.lookup.dns_names import NameInvalid, domain
 from kmstwist.kms.catalogue import Product, UnknownProduct, find, find_gvlk
 from kmstwist.kms.status import Status
 from kmstwist.lab.client import Outcome

@@ -12,7 +12,7 @@ from kmstwist.lab.machines import phone
 from kmstwist.lab.machines.errors import TOO_MANY_REARMS, Published, Refused
 from kmstwist.lab.machines.machine import unlicense
 from kmstwist.lab.machines.session import Output, Session, client_key, noted, read_act_id
-from kmstwist.lab.ospp import services, settings, show
+from kmstwist.lab.ospp import services, set_host, show
 from kmstwist.lab.ospp.licences import office_products
 from kmstwist.lab.ospp.options import Option
 from kmstwist.lab.ospp.texts import (
@@ -212,6 +212,6 @@ _COMMANDS: dict[str, Callable[[Session, str, Output], None]] = {
     "ddescr": _ddescr,
     "dhistorykms": _dhistorykms,
     "dcmid": _dcmid,
-    **settings.COMMANDS,
+    **set_host.COMMANDS,
     **services.COMMANDS,
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kmstwist.lab.machines.commandline import is_option, meant
 from kmstwist.lab.machines.session import Misused, Output
-from kmstwist.lab.machines.words import is_option, meant
 from kmstwist.lab.ospp.texts import BEGIN, END, UNSUPPORTED
 
 

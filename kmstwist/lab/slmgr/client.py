@@ -22,7 +22,7 @@ from kmstwist.lab.machines.session import (
     noted,
     read_licence_file,
 )
-from kmstwist.lab.slmgr import directory, settings, show
+from kmstwist.lab.slmgr import active_directory, set_host, show
 from kmstwist.lab.slmgr.options import Option
 from kmstwist.lab.slmgr.texts import FILE_NOT_OPENED, error_line
 
@@ -273,6 +273,6 @@ _COMMANDS: dict[str, Callable[[Session, list[str], Output], None]] = {
     "upk": _upk,
     "dti": _dti,
     "atp": _atp,
-    **settings.COMMANDS,
-    **directory.COMMANDS,
+    **set_host.COMMANDS,
+    **active_directory.COMMANDS,
 }

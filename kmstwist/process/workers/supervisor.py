@@ -37,7 +37,7 @@ from kmstwist.process.workers.adoption import Adoption, handed_on
 from kmstwist.process.workers.hearing import GRACE, Hearing
 from kmstwist.process.workers.passing_on import PassingOn
 from kmstwist.reactor import Reactor
-from kmstwist.telemetry.earlier import Earlier
+from kmstwist.telemetry.ended_workers import Earlier
 from kmstwist.telemetry.log import redirect_log
 
 _FIRST_WAIT = 0.5

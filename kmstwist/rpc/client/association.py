@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from kmstwist.machine import ANY, SAME, NoRow, Table, Trace
-from kmstwist.rpc.client.answers import (
+from kmstwist.rpc.client.actions import (
     break_off,
     break_off_malformed,
     break_off_violated,
@@ -44,6 +43,7 @@ from kmstwist.rpc.pdu import (
     Response,
     Shutdown,
 )
+from kmstwist.statemachine import ANY, SAME, NoRow, Table, Trace
 
 
 class Start:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from kmstwist.machine import Table, Trace
 from kmstwist.rpc.client.events import AcceptedContext, ClientEvent, ResponseReceived
 from kmstwist.rpc.endpoint import Endpoint, encode_request, whole_response
 from kmstwist.rpc.fragments import PartialStub, cut
@@ -23,6 +22,7 @@ from kmstwist.rpc.pdu import (
     Response,
 )
 from kmstwist.rpc.syntax import SyntaxId
+from kmstwist.statemachine import Table, Trace
 
 #: The first call id: Windows numbers its calls from 2.
 _FIRST_CALL_ID: Final = 2

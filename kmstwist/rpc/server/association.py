@@ -26,7 +26,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from kmstwist.machine import ANY, SAME, Table, Trace
 from kmstwist.rpc.pdu import (
     AlterContext,
     AlterContextResp,
@@ -50,6 +49,7 @@ from kmstwist.rpc.server.inputs import Accepted, EndOfInput, Finished, KnownBind
 from kmstwist.rpc.server.refusals import answer_malformed, end_foreign, fault_not_bound, refuse, reject_malformed
 from kmstwist.rpc.server.requests import note_orphan, receive_request
 from kmstwist.rpc.server.shared import RpcServer
+from kmstwist.statemachine import ANY, SAME, Table, Trace
 
 
 class ServerAssociation(ServerCore):

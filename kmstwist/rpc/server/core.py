@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from kmstwist.machine import Table, Trace
 from kmstwist.reasons import Reason
 from kmstwist.rpc import mgmt
 from kmstwist.rpc.endpoint import Endpoint, encode_response, whole_request
@@ -29,6 +28,7 @@ from kmstwist.rpc.server.events import Call, CallReceived, Ended, Event, Refused
 from kmstwist.rpc.server.inputs import EndOfInput, Finished, KnownBind, ServerState
 from kmstwist.rpc.server.shared import RpcServer
 from kmstwist.rpc.status import FaultStatus
+from kmstwist.statemachine import Table, Trace
 
 #: The most binds that are kept, and the most bytes of one, so that a client that varies its bind cannot fill memory.
 _KNOWN_BINDS: Final = 256

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from kmstwist import __version__
 from kmstwist.web.view import View
-from kmstwist.web.views.catalogue import VIEWS
+from kmstwist.web.views.all import VIEWS
 
 _REFERENCE = "#/components/schemas/{model}"
 #: Any text without a zero byte, which no name contains.

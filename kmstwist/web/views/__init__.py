@@ -1,1 +1,1 @@
-"""The views of the site, each in the module of its subject; `kmstwist.web.views.catalogue` lists them."""
+"""The views of the site, each in the module of its subject; `kmstwist.web.views.all` lists them."""

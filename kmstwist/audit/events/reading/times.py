@@ -18,8 +18,8 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from datetime import time as time_of_day
 from itertools import pairwise
 
+from kmstwist.audit.events.reading.am_pm import Half, half_of
 from kmstwist.audit.events.reading.calendars import HIJRI, dates
-from kmstwist.audit.events.reading.noon import Half, half_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

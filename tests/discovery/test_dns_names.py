@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmstwist.addresses import HostPort
-from kmstwist.discovery.lookup import names
+from kmstwist.discovery.lookup import dns_names
 
 
 @pytest.mark.parametrize(
@@ -19,13 +19,13 @@ from kmstwist.discovery.lookup import names
     ],
 )
 def test_a_domain_is_written_one_way(written: str, meant: str) -> None:
-    assert names.domain(written) == meant
+    assert dns_names.domain(written) == meant
 
 
 @pytest.mark.parametrize("wrong", ["", ".", "a..b", "has space.example", "a" * 64 + ".example", "-x.example", "1.2.3"])
 def test_what_is_no_domain_is_refused_in_a_sentence(wrong: str) -> None:
-    with pytest.raises(names.NameInvalid) as caught:
-        names.domain(wrong)
+    with pytest.raises(dns_names.NameInvalid) as caught:
+        dns_names.domain(wrong)
     assert caught.value.problem.what
     assert not str(caught.value).endswith(".")
 
@@ -41,15 +41,15 @@ def test_what_is_no_domain_is_refused_in_a_sentence(wrong: str) -> None:
     ],
 )
 def test_what_is_nearly_the_service_s_name_is_told_the_domain_that_is_meant(wrong: str, meant: str) -> None:
-    with pytest.raises(names.NameInvalid, match=f"give the domain only, such as {meant}$"):
-        names.domain(wrong)
+    with pytest.raises(dns_names.NameInvalid, match=f"give the domain only, such as {meant}$"):
+        dns_names.domain(wrong)
 
 
 def test_a_domain_must_leave_room_for_the_service_before_it() -> None:
     longest = ".".join(["a" * 63] * 3 + ["b" * 49])
-    assert len(names.service_name(names.domain(longest))) == 253
-    with pytest.raises(names.NameInvalid, match="it has 254 characters, and DNS allows 253"):
-        names.domain(longest + "b")
+    assert len(dns_names.service_name(dns_names.domain(longest))) == 253
+    with pytest.raises(dns_names.NameInvalid, match="it has 254 characters, and DNS allows 253"):
+        dns_names.domain(longest + "b")
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_a_domain_must_leave_room_for_the_service_before_it() -> None:
     [("10.0.0.7", "A or AAAA record"), ("2001:db8::7", "A or AAAA record"), ("gw", "gw.corp.example")],
 )
 def test_an_srv_target_must_be_a_full_name_and_the_cure_is_told(wrong: str, cure: str) -> None:
-    with pytest.raises(names.NameInvalid, match=cure):
-        names.host_name(wrong)
+    with pytest.raises(dns_names.NameInvalid, match=cure):
+        dns_names.host_name(wrong)
 
 
 @pytest.mark.parametrize(
@@ -72,15 +72,15 @@ def test_an_srv_target_must_be_a_full_name_and_the_cure_is_told(wrong: str, cure
     ],
 )
 def test_a_host_with_or_without_a_port_is_read(written: str, meant: HostPort) -> None:
-    assert names.host_port(written, 53) == meant
+    assert dns_names.host_port(written, 53) == meant
 
 
 @pytest.mark.parametrize(
     "wrong", ["", ":1688", "kms:0", "kms:65536", "kms:x", "[::1", "1.2.3.4.5", "a:b:c", "10.0.0.300"]
 )
 def test_what_is_no_host_and_port_is_refused_in_a_sentence(wrong: str) -> None:
-    with pytest.raises(names.NameInvalid) as caught:
-        names.host_port(wrong, 53)
+    with pytest.raises(dns_names.NameInvalid) as caught:
+        dns_names.host_port(wrong, 53)
     assert caught.value.problem.what
     assert not str(caught.value).endswith(".")
 
@@ -88,8 +88,8 @@ def test_what_is_no_host_and_port_is_refused_in_a_sentence(wrong: str) -> None:
 @given(st.text(max_size=80))
 def test_any_text_is_a_name_or_refused_and_a_name_stays_itself(text: str) -> None:
     try:
-        name = names.domain(text)
-    except names.NameInvalid:
+        name = dns_names.domain(text)
+    except dns_names.NameInvalid:
         return
-    assert names.domain(name) == name
+    assert dns_names.domain(name) == name
     assert name.isascii()

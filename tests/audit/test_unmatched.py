@@ -14,7 +14,7 @@ from kmstwist.audit import schema
 from kmstwist.audit.engine import reading
 from kmstwist.audit.events.importer import Importer, ImportResult
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy
-from kmstwist.audit.reports.catalogue import REPORTS
+from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.model import Bucket, Query, Report
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.sums.all import SUMS

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from kmstwist.discovery.lookup.together import together
+from kmstwist.discovery.lookup.concurrently import together
 from tests.discovery.fakes import result
 
 

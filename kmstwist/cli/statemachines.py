@@ -17,10 +17,10 @@ _HEAD: Final = """\
 
 <!-- Made from the program by `make docs`. -->
 
-The program's state machines are tables of rows, which `kmstwist/machine.py` runs; this page shows those tables. In a
-diagram, inputs that lead to the same state share an arrow, and rows that change nothing are left out; the table has
-every row. "Any other" is a default row: it applies to every state or input without a row of its own, and a row for one
-state comes before a row for one input.
+The program's state machines are tables of rows, which `kmstwist/statemachine.py` runs; this page shows those tables.
+In a diagram, inputs that lead to the same state share an arrow, and rows that change nothing are left out; the table
+has every row. "Any other" is a default row: it applies to every state or input without a row of its own, and a row for
+one state comes before a row for one input.
 """
 
 SECTIONS: Final[Sequence[Section]] = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kmstwist.telemetry.earlier import Earlier
+from kmstwist.telemetry.ended_workers import Earlier
 
 
 def test_what_a_worker_that_was_killed_had_counted_stays_counted() -> None:

@@ -32,7 +32,7 @@ def targets_of(settings: NotifySettings) -> list[Target]:
         raise StartupError(str(error)) from None
 
 
-def make_telling(
+def make_notifying(
     config: Config, targets: list[Target], source: Source, store: Store | None, reactor: Reactor
 ) -> list[Service]:
     """The service that notifies people; empty without targets."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.answers import HostAnswer, LookupFailed
+from kmstwist.discovery.lookup.concurrently import together
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.srv import SrvRecord, available
-from kmstwist.discovery.lookup.together import together
 from kmstwist.gateway.discover import DiscoveryFailed
 from kmstwist.gateway.upstream import Target
 

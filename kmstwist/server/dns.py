@@ -14,8 +14,8 @@ from twisted.application.service import Service
 from kmstwist.addresses import HostPort
 from kmstwist.configuration.derived import known_hosts
 from kmstwist.configuration.model import Config
-from kmstwist.discovery.lookup import names
-from kmstwist.discovery.lookup.names import NameInvalid
+from kmstwist.discovery.lookup import dns_names
+from kmstwist.discovery.lookup.dns_names import NameInvalid
 from kmstwist.discovery.settings import PublishSettings
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
@@ -115,7 +115,7 @@ def _publisher(
     from kmstwist.discovery.publishing.publisher import PublisherService
     from kmstwist.discovery.publishing.updater import Updater
 
-    server = names.host_port(publish.server, names.DNS_PORT) if publish.server else None
+    server = dns_names.host_port(publish.server, dns_names.DNS_PORT) if publish.server else None
     updater = Updater(reactor, lookup, publish.key(), time.time, server, publish.timeouts, publish.replace_own)
     return PublisherService(
         reactor,

@@ -11,8 +11,8 @@ import pytest
 
 from kmstwist.audit.plain.faults import StoreUnavailable
 from kmstwist.audit.storage import OTHERS_NOTICE, Storage, StoreLost
-from kmstwist.audit.upkeep import inside
-from kmstwist.audit.upkeep.inside import Inside
+from kmstwist.audit.upkeep import integrity
+from kmstwist.audit.upkeep.integrity import Inside
 from kmstwist.audit.upkeep.verify import verify
 from tests.audit.making import DAY, START, opaque
 from tests.audit.test_storage import count
@@ -170,7 +170,7 @@ def test_a_log_that_was_taken_away_is_not_let_go_while_somebody_reads(storage: S
 def test_what_sqlite_itself_writes_is_not_suspected(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inside, "_Examination", None)
+    monkeypatch.setattr(integrity, "_Examination", None)
     assert storage.engine is not None
     for at in range(5):
         storage.insert([opaque(START + 2 * DAY + at)])

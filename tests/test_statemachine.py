@@ -7,7 +7,7 @@ from enum import StrEnum
 import pytest
 
 from kmstwist.diagram import Section, render
-from kmstwist.machine import ANY, SAME, Action, Machine, NoRow, Table, Trace, name_of, transition_text
+from kmstwist.statemachine import ANY, SAME, Action, Machine, NoRow, Table, Trace, name_of, transition_text
 
 
 class Door(StrEnum):
@@ -160,8 +160,8 @@ def test_classes_serve_as_inputs_and_are_called_by_their_names() -> None:
 
 
 def test_a_diagram_and_its_tables_say_what_the_rows_say() -> None:
-    page = render(Section("The door", "tests/test_machine.py", DOOR, "A door with a lock."))
-    assert page.startswith("## The door\n\nA door with a lock. Code: `tests/test_machine.py`.\n\n```mermaid\n")
+    page = render(Section("The door", "tests/test_statemachine.py", DOOR, "A door with a lock."))
+    assert page.startswith("## The door\n\nA door with a lock. Code: `tests/test_statemachine.py`.\n\n```mermaid\n")
     assert "    [*] --> shut\n    shut --> open: push\n    shut --> locked: turn\n" in page
     assert "    locked --> locked: any other\n" in page
     assert "| locked | any other | the same | Write down what was done. |\n" in page
@@ -180,7 +180,7 @@ def test_a_diagram_draws_no_arrow_from_a_state_that_another_row_decides_for() ->
             (ANY, Hand.PUSH, Door.LOCKED, note),
         ],
     )
-    drawn = render(Section("The door", "tests/test_machine.py", table, "A door.")).partition("| state |")[0]
+    drawn = render(Section("The door", "tests/test_statemachine.py", table, "A door.")).partition("| state |")[0]
     assert [line.strip() for line in drawn.splitlines() if "-->" in line] == [
         "[*] --> shut",
         "shut --> open: push",

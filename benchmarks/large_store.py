@@ -1,6 +1,6 @@
 """A store as a large organisation has it: a year of calls by many machines, networks, products and hosts, from a seed.
 
-    python -m benchmarks.estate /tmp/large.sqlite --records 1000000 --machines 100000
+    python -m benchmarks.large_store /tmp/large.sqlite --records 1000000 --machines 100000
 
 The same arguments make the same store. Calls are stored as the server stores them, so that all its sums are there too.
 Half the machines' requests can be read, as in the lab, the others are opaque, as in front of a genuine host: those are
