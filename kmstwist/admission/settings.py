@@ -27,45 +27,46 @@ Rate = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class AdmissionSettings(Section):
-    """Who may ask, how often, and over how many connections. Holds for the lab too."""
+    """Who may ask, how often, and over how many connections. This applies to the lab too."""
 
     allow: tuple[CidrNetwork, ...] = Field(
         tuple(map(ip_network, PRIVATE_NETWORKS)),
-        description="Networks that may ask. The most specific network of allow and deny decides; others are denied.",
+        description="Networks that may ask. The most specific network of allow and deny decides; addresses in neither "
+        "are denied.",
     )
     deny: tuple[CidrNetwork, ...] = Field(
         (),
-        description="Networks that may not; their clients get 'access denied'. One that is allowed by default is taken "
-        "out of allow.",
+        description="Networks that may not ask; their clients get 'access denied'. A network that is allowed by "
+        "default is removed from allow.",
     )
     exempt: tuple[CidrNetwork, ...] = Field(
         tuple(map(ip_network, LOOPBACK)),
-        description="Networks whose clients have no rate and no cap of their own.",
+        description="Networks whose clients have no limits of their own on calls and connections.",
     )
     proxy_from: tuple[CidrNetwork, ...] = Field(
         (),
-        description="Load balancers that must put a PROXY protocol header (v1 or v2) before each connection. From "
-        "anybody else such a header is refused.",
+        description="Load balancers that must begin each connection with a PROXY protocol header (v1 or v2). Such a "
+        "header from any other address is refused.",
     )
-    client_rate: Rate = Field(0.0, description="Calls a minute for one client address; 0 means no limit.")
+    client_rate: Rate = Field(0.0, description="Calls a minute from one client address; 0 means no limit.")
     client_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        20, description="Calls a client address may make at once before its rate counts."
+        20, description="Calls that a client address may make at once before its rate applies."
     )
-    network_rate: Rate = Field(0.0, description="Calls a minute for one client network; 0 means no limit.")
+    network_rate: Rate = Field(0.0, description="Calls a minute from one client network; 0 means no limit.")
     network_burst: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        500, description="Calls a client network may make at once before its rate counts."
+        500, description="Calls that a client network may make at once before its rate applies."
     )
     network_prefix_ipv4: Annotated[int, Field(ge=8, le=32)] = Field(
-        24, description="What a client network is in IPv4: the prefix's length."
+        24, description="The prefix length of a client network in IPv4."
     )
     network_prefix_ipv6: Annotated[int, Field(ge=16, le=128)] = Field(64, description="The same in IPv6.")
     client_connections: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         256,
-        description="Connections one client address may have open, and of 16 or more in all half at most; more are "
-        "closed at once.",
+        description="Connections that one client address may have open; if the server allows 16 or more in all, at "
+        "most half of those. Further ones are closed at once.",
     )
     remembered: Annotated[int, Field(ge=16, le=10_000_000)] = Field(
-        65_536, description="Addresses and networks whose rates are remembered at most; bounds the memory."
+        65_536, description="The most addresses and networks whose rates are remembered; this limits the memory."
     )
 
     @model_validator(mode="after")

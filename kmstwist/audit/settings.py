@@ -35,7 +35,7 @@ _DAYS_MAX = (1 << 53) // DAY_MS
 
 
 class PrivacySettings(Section):
-    """How each field is stored: full, truncate, hash or drop. What is dropped is never stored."""
+    """How each field is stored: full, truncate, hash or drop. A dropped field is never stored."""
 
     client: Literal["full", "truncate", "hash"] = Field("full", description="The client's address.")
     peer: Literal["full", "truncate", "hash", "drop"] = Field("full", description="A load balancer's address.")
@@ -50,7 +50,7 @@ class PrivacySettings(Section):
 class AuditSection(Section):
     """A record of every activation call and every refusal."""
 
-    enabled: bool = Field(True, description="Whether calls are recorded. An answer goes out once its record is stored.")
+    enabled: bool = Field(True, description="Whether calls are recorded. An answer is sent once its record is stored.")
     store: str | None = Field(
         None,
         description="The SQLite file. By default audit.sqlite in the state folder, lab-audit.sqlite in a lab.",
@@ -60,30 +60,32 @@ class AuditSection(Section):
         None, description="This gateway's name in the records. By default the host name.", examples=["gateway1"]
     )
     on_audit_failure: Literal["serve", "refuse"] = Field(
-        "serve", description="What becomes of calls while records cannot be stored: serve, with an alarm, or refuse."
+        "serve",
+        description="What happens to calls while records cannot be stored: serve answers them and raises an "
+        "alarm, refuse refuses them.",
     )
     forward_to: str | None = Field(
         None,
-        description="A central PostgreSQL for several gateways, as postgresql://USER@HOST/DATABASE.",
+        description="A central PostgreSQL database for several gateways, as postgresql://USER@HOST/DATABASE.",
         examples=["postgresql://kmstwist@db.example.com/kmstwist"],
     )
     keep_days: Annotated[float, Field(gt=0, le=_DAYS_MAX)] | None = Field(
-        None, description="Days after which records are deleted. By default they are kept.", examples=[800]
+        None, description="Days after which records are deleted. By default they are kept for good.", examples=[800]
     )
     keep_mib: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="MiB past which the oldest records and imported events are deleted, down to the newest 1000 of "
-        "each. By default there is none.",
+        description="MiB beyond which the oldest records and imported events are deleted, down to the newest 1000 of "
+        "each. By default there is no limit.",
         examples=[2048],
     )
     gather: Annotated[float, Field(ge=0, le=1)] = Field(
         GATHER,
-        description="Seconds in which records are gathered to be stored together, while many come. With 0, those that "
-        "came meanwhile are stored as soon as the store is free.",
+        description="Seconds in which records are gathered to be stored together, while many arrive. With 0, waiting "
+        "records are stored as soon as the store is free.",
     )
-    batch: Annotated[int, Field(ge=1, le=100_000)] = Field(BATCH, description="Records stored together at most.")
+    batch: Annotated[int, Field(ge=1, le=100_000)] = Field(BATCH, description="The most records stored together.")
     queue: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
-        QUEUE, description="Records that may wait for a store that fails; more are counted and lost."
+        QUEUE, description="Records that may wait while the store fails; further ones are lost and counted."
     )
     privacy: PrivacySettings = PrivacySettings.untouched()
 

@@ -61,7 +61,7 @@ def _zone(text: str) -> str:
 
 
 class EventsSettings(Section):
-    """The KMS hosts' events as they come, by syslog or as JSON lines."""
+    """Receives the KMS hosts' events as they are logged, by syslog or as JSON lines."""
 
     listen: tuple[Annotated[str, AfterValidator(_place)], ...] = Field(
         (),
@@ -70,7 +70,7 @@ class EventsSettings(Section):
     )
     senders: tuple[CidrNetwork, ...] = Field(
         (),
-        description="Who may send: the KMS hosts, or who collects for them. All others are refused.",
+        description="Who may send: the KMS hosts, or the collectors that send for them. All others are refused.",
         examples=[("10.0.0.20", "10.0.0.21")],
     )
     certificate: str | None = Field(
@@ -85,7 +85,7 @@ class EventsSettings(Section):
     )
     timezone: Annotated[str, AfterValidator(_zone)] | None = Field(
         None,
-        description="The zone of times that name none, as NXLog's. By default this machine's.",
+        description="The time zone of times without one, such as NXLog's. By default this machine's.",
         examples=["Europe/Berlin"],
     )
 

@@ -31,7 +31,7 @@ _HEAD = """\
 # Check it with:       kmstwist config check /etc/kmstwist/kmstwist.toml
 # Apply a change with: kmstwist config reload   (or SIGHUP; no connection is dropped)
 #
-# What is commented out shows the default, or an example where there is none. Durations are in seconds unless stated
+# A commented option shows its default, or an example where it has none. Durations are in seconds unless stated
 # otherwise. Options on the command line override this file.
 """
 

@@ -63,19 +63,19 @@ Endpoint = Annotated[str, AfterValidator(_endpoint)]
 
 
 class LimitSettings(Section):
-    """What one server takes on."""
+    """How much one server accepts at a time."""
 
     connections: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
         20_000, description="Connections open at the same time; more are closed at once. Shared out among workers."
     )
     request_bytes: Annotated[int, Field(ge=1024, le=0x7FFF_FFFF)] = Field(
         4 * 1024 * 1024,
-        description="Bytes of one request that comes in fragments; a larger one is refused. KMS requests need no more "
-        "than 300 and come whole.",
+        description="Bytes of one request that arrives in fragments; a larger one is refused. A KMS request needs no "
+        "more than 300 and arrives in one fragment.",
     )
     reassembly_bytes: Annotated[int, Field(ge=1024, le=0x7FFF_FFFF)] = Field(
         64 * 1024 * 1024,
-        description="Bytes of all requests that are still incomplete together. Shared out among workers.",
+        description="Bytes of all incomplete requests together. Shared out among workers.",
     )
 
 
@@ -88,18 +88,20 @@ class ServerSettings(Section):
     )
     state_dir: Annotated[str | None, RESTART] = Field(
         None,
-        description="Folder for files that must outlive the process. By default /var/lib/kmstwist, or the user's own.",
+        description="Folder for files that must outlive the process. By default /var/lib/kmstwist, or the user's own "
+        "state folder.",
     )
     run_dir: Annotated[str | None, RESTART] = Field(
         None, description="Folder for the control socket. By default the state folder."
     )
     workers: Annotated[int, Field(ge=1, le=256), RESTART] = Field(
-        1, description="Processes that share the port; a gateway only."
+        1, description="Processes that share the port; for a gateway only."
     )
     windows: Literal["2012r2", "2025"] = Field(
         "2025",
         description="The Windows Server version whose RPC answers to give where versions differ, for tests and "
-        "monitoring that expect those of a certain one. No Windows or Office client notices.",
+        "monitoring that expect the answers of a certain version. Windows and Office clients do not notice the "
+        "difference.",
     )
     timeouts: TimeoutSettings = TimeoutSettings.untouched()
     limits: LimitSettings = LimitSettings.untouched()
@@ -118,18 +120,20 @@ class LabSettings(Section):
         ge=-MAX_CLOCK_ERROR,
         le=MAX_CLOCK_ERROR,
         allow_inf_nan=False,
-        description="Minutes the lab host's clock is ahead (negative: behind); beyond 240 it refuses all clients.",
+        description="Minutes by which the lab host's clock is ahead (negative: behind); beyond 240 it refuses all "
+        "clients.",
     )
     key: Annotated[str | None, RESTART] = Field(
         None,
-        description="The lab.key of another lab, for several labs that the same clients ask. By default a key of its "
-        "own, made at the first start.",
+        description="The lab.key of another lab, if several labs serve the same clients. By default the lab makes a "
+        "key of its own when it first starts.",
         examples=["/var/lib/kmstwist/shared/lab.key"],
     )
     products: Annotated[tuple[Literal["Windows", "Windows Server", "Office"], ...], RESTART] = Field(
         FAMILIES,  # type: ignore[arg-type]  # a test holds the two lists of families together
         min_length=1,
-        description="Product families the lab host covers; clients of others are told that it does not.",
+        description="Product families that the lab host covers; clients of other families are told that it does not "
+        "cover them.",
     )
 
 

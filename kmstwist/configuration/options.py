@@ -49,7 +49,7 @@ OPTIONS = (
     ),
     Option("state-dir", ("server", "state_dir"), str, "Folder for files that must outlive the process."),
     Option("run-dir", ("server", "run_dir"), str, "Folder for the control socket. [the state folder]"),
-    Option("workers", ("server", "workers"), int, "Processes that share the port; a gateway only. [1]"),
+    Option("workers", ("server", "workers"), int, "Processes that share the port; for a gateway only. [1]"),
     Option("log-format", ("server", "log", "format"), str, "How log lines look: text (key=value) or json. [text]"),
     Option(
         "log-level",
@@ -78,7 +78,9 @@ OPTIONS = (
         "A licensed KMS host to be a gateway for, as HOST or HOST:PORT. Replaces the file's.",
         repeated=True,
     ),
-    Option("discover", ("gateway", "discover"), str, "Find KMS hosts by _vlmcs._tcp SRV records of this domain."),
+    Option(
+        "discover", ("gateway", "discover"), str, "Find KMS hosts through the _vlmcs._tcp SRV records of this domain."
+    ),
     Option(
         "dns-server",
         ("dns", "servers"),
@@ -92,7 +94,7 @@ OPTIONS = (
         "upstream-timeout",
         ("gateway", "attempt_timeout"),
         float,
-        "Seconds one upstream may take for an answer before the next is tried. [5]",
+        "Seconds that one upstream may take to answer before the next is tried. [5]",
     ),
     Option(
         "activation-interval",
@@ -106,27 +108,32 @@ OPTIONS = (
         int,
         "Lab: minutes between the renewals of an activated client. [10080]",
     ),
-    Option("lab-key", ("lab", "key"), str, "Lab: the lab.key of another lab, for several that the same clients ask."),
+    Option("lab-key", ("lab", "key"), str, "Lab: the lab.key of another lab, if several labs serve the same clients."),
     Option(
         "lab-products",
         ("lab", "products"),
         _families,
-        "Lab: product families its host covers, with commas: Windows, Windows Server, Office. [all]",
+        "Lab: product families that its host covers, separated by commas: Windows, Windows Server, Office. [all]",
     ),
     Option(
         "lab-clock-error",
         ("lab", "clock_error"),
         float,
-        "Lab: minutes its host's clock is ahead, to see clients refused for it (0xC004F06C). [0]",
+        "Lab: minutes by which its host's clock is ahead, to see it refuse clients (0xC004F06C). [0]",
     ),
-    Option("web", ("web", "listen"), str, "Health, metrics and status page at this address, such as 127.0.0.1:9688."),
+    Option(
+        "web",
+        ("web", "listen"),
+        str,
+        "Serve health, metrics and the status page at this address, such as 127.0.0.1:9688.",
+    ),
     Option("allow", ("admission", "allow"), str, "A network that may ask. Replaces the private ones.", repeated=True),
     Option("deny", ("admission", "deny"), str, "A network that may not ask.", repeated=True),
     Option(
         "proxy-from",
         ("admission", "proxy_from"),
         str,
-        "A load balancer that puts a PROXY protocol header before its connections.",
+        "A load balancer that begins its connections with a PROXY protocol header.",
         repeated=True,
     ),
 )

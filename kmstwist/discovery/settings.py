@@ -44,21 +44,21 @@ Word16 = Annotated[int, Field(ge=0, le=65535)]
 class PublishSettings(Section):
     """Our SRV record in these domains, kept there with dynamic updates (RFC 2136).
 
-    Off while `domains` is empty. `key_file` is a TSIG key file as `tsig-keygen` writes it, `key_name` chooses where it
-    holds several. `server` is the zone's primary, found by the zone's SOA record if left out. `refresh` is how often
-    the record is published again: a Windows KMS host does it once every 24 hours.
+    Off while `domains` is empty. `key_file` is a TSIG key file as `tsig-keygen` writes it; `key_name` names one of its
+    keys if it holds several. `server` is the zone's primary, found through the zone's SOA record if left out. `refresh`
+    is how often the record is published again: a Windows KMS host publishes its own every 24 hours.
     """
 
     domains: tuple[Domain, ...] = Field(
-        (), description="The DNS domains our record is published in. Empty: none.", examples=[("corp.example.com",)]
+        (), description="The DNS domains in which to publish our record. Empty: none.", examples=[("corp.example.com",)]
     )
     host: TargetName | None = Field(
         None,
-        description="The name clients are sent to. By default this machine's own full name.",
+        description="The name to which clients are sent. By default this machine's full name.",
         examples=["kms.corp.example.com"],
     )
     port: Port | None = Field(
-        None, description="The port clients are sent to. By default the one we listen on.", examples=[1688]
+        None, description="The port to which clients are sent. By default the one on which we listen.", examples=[1688]
     )
     priority: Word16 = Field(0, description="Clients ask hosts with a lower number first (RFC 2782).")
     weight: Word16 = Field(100, description="A host's share among those of the same priority (RFC 2782).")
@@ -67,11 +67,11 @@ class PublishSettings(Section):
         None, description="A TSIG key file, as tsig-keygen writes it.", examples=["/etc/kmstwist/tsig.key"]
     )
     key_name: str | None = Field(
-        None, description="Which key of the file, where it holds several.", examples=["kmstwist"]
+        None, description="Which key of the file to use, if it holds several.", examples=["kmstwist"]
     )
     keytab: Path | None = Field(
         None,
-        description="Instead of key_file: a keytab, to sign by Kerberos (GSS-TSIG) as Active Directory wants it.",
+        description="Instead of key_file: a keytab, to sign with Kerberos (GSS-TSIG), as Active Directory requires.",
         examples=["/etc/kmstwist/kmstwist.keytab"],
     )
     principal: str | None = Field(
@@ -80,12 +80,18 @@ class PublishSettings(Section):
         examples=["kmstwist@CORP.EXAMPLE.COM"],
     )
     server: PrimaryServer | None = Field(
-        None, description="The zone's primary. By default the one its SOA record names.", examples=["10.0.0.53"]
+        None,
+        description="The zone's primary server. By default the one that its SOA record names.",
+        examples=["10.0.0.53"],
     )
-    refresh: Annotated[float, Field(ge=60)] = Field(86400.0, description="How often the record is published again.")
-    retry_first: Annotated[float, Field(gt=0)] = Field(30.0, description="How soon a failed update is tried again.")
+    refresh: Annotated[float, Field(ge=60)] = Field(
+        86400.0, description="Seconds after which the record is published again."
+    )
+    retry_first: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="Seconds after which a failed update is first tried again."
+    )
     retry_longest: Annotated[float, Field(gt=0)] = Field(
-        3600.0, description="How long the waits between failed updates may grow."
+        3600.0, description="The longest wait between failed updates, in seconds."
     )
     replace_own: bool = Field(
         False,
@@ -93,7 +99,7 @@ class PublishSettings(Section):
     )
     withdraw_on_stop: bool = Field(False, description="Whether the record is removed when kmstwist stops.")
     timeouts: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = Field(
-        DEFAULT_TIMEOUTS, description="How long each try of an update waits for the DNS server."
+        DEFAULT_TIMEOUTS, description="Seconds for which each attempt of an update waits for the DNS server."
     )
 
     def publications(self, host: str, port: int) -> tuple[Publication, ...]:
@@ -131,7 +137,7 @@ class PublishSettings(Section):
 
 
 class WatchSettings(Section):
-    """Look in these domains, every `interval` seconds, for KMS hosts the configuration does not name.
+    """Look in these domains, every `interval` seconds, for KMS hosts that the configuration does not name.
 
     `hosts` are known KMS hosts, in addition to the upstreams and ourselves. Off while `domains` is
     empty.
@@ -145,11 +151,11 @@ class WatchSettings(Section):
         description="Known KMS hosts, in addition to the upstreams and ourselves.",
         examples=[("kms9.corp.example.com",)],
     )
-    interval: Annotated[float, Field(ge=60)] = Field(21600.0, description="How often to look.")
+    interval: Annotated[float, Field(ge=60)] = Field(21600.0, description="Seconds between two looks.")
 
 
 class DnsSettings(Section):
-    """Which DNS servers are asked, for all that is looked up."""
+    """The DNS servers to ask, for every lookup."""
 
     servers: tuple[DnsServer, ...] = Field(
         (),

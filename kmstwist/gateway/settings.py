@@ -42,9 +42,9 @@ class UpstreamSettings(Section):
     """One of the site's own licensed KMS hosts. Repeat the table for each."""
 
     address: Address = Field(description="HOST or HOST:PORT of the KMS host; the port is 1688 unless given.")
-    name: Label = Field("", description="Its name in logs and commands; its address if left out.")
+    name: Label = Field("", description="Its name in logs and commands; by default its address.")
     priority: Word16 = Field(
-        0, description="Lower is asked first, as in an SRV record; others when all lower are down."
+        0, description="Lower is asked first, as in an SRV record; higher ones only when all lower ones are down."
     )
     weight: Annotated[int, Field(ge=1, le=65535)] = Field(
         100, description="Its share of the clients among the hosts of the same priority."
@@ -64,10 +64,12 @@ class UpstreamSettings(Section):
 class PoolSettings(Section):
     """The connections kept to each upstream. With several workers, each has its share."""
 
-    floor: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="Connections kept bound in reserve.")
-    ceiling: Annotated[int, Field(ge=1, le=10000)] = Field(64, description="Connections at most.")
+    floor: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="Bound connections kept in reserve.")
+    ceiling: Annotated[int, Field(ge=1, le=10000)] = Field(64, description="The most connections to one upstream.")
     queue: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
-        2048, description="Calls that may wait for a connection; past it the next upstream, or 'server too busy'."
+        2048,
+        description="Calls that may wait for a connection; further calls go to the next upstream, or get 'server"
+        " too busy'.",
     )
 
     @model_validator(mode="after")
@@ -84,19 +86,21 @@ class HealthSettings(Section):
     interval: Annotated[float, Field(ge=1, le=86400)] = Field(
         30.0, description="Seconds between probes (RPC bind and management call, no activation)."
     )
-    timeout: Annotated[float, Field(ge=0.1, le=300)] = Field(5.0, description="Seconds a step of a probe may take.")
+    timeout: Annotated[float, Field(ge=0.1, le=300)] = Field(
+        5.0, description="Seconds that each step of a probe may take."
+    )
     failures: Annotated[int, Field(ge=1, le=1000)] = Field(
         2,
         description="Failures in a row, of probes, calls or connections, after which the upstream counts as down.",
     )
     backoff_first: Annotated[float, Field(ge=0.1, le=3600)] = Field(
-        1.0, description="Seconds until an upstream that went down is tried again; doubled each time it fails."
+        1.0, description="Seconds until an upstream that went down is tried again; doubled after each failure."
     )
     backoff_longest: Annotated[float, Field(ge=0.1, le=86400)] = Field(
-        60.0, description="Seconds between such trials at most."
+        60.0, description="The most seconds between such attempts."
     )
     slow_start: Annotated[float, Field(ge=0, le=86400)] = Field(
-        30.0, description="Seconds in which an upstream that came back is given its share of clients step by step."
+        30.0, description="Seconds over which an upstream that came back regains its share of clients step by step."
     )
 
     @model_validator(mode="after")
@@ -115,7 +119,7 @@ class GatewaySettings(Section):
         (), description="The KMS hosts, each a [[gateway.upstreams]] table."
     )
     discover: Domain | None = Field(
-        None, description="Find KMS hosts as clients do, by _vlmcs._tcp SRV records of this DNS domain."
+        None, description="Find KMS hosts as clients do, through the _vlmcs._tcp SRV records of this DNS domain."
     )
     policy: Literal["sticky", "spread"] = Field(
         "sticky",
@@ -123,18 +127,20 @@ class GatewaySettings(Section):
         "spread: the host with the fewest calls under way, by weight.",
     )
     deadline: Annotated[float, Field(ge=0.1, le=300)] = Field(
-        10.0, description="Seconds a client's call may take in all, whatever number of upstreams it tries."
+        10.0, description="Seconds that a client's call may take in all, however many upstreams are tried."
     )
     attempt_timeout: Annotated[float, Field(ge=0.1, le=300)] = Field(
-        5.0, description="Seconds one upstream may take for an answer before the next is tried."
+        5.0, description="Seconds that one upstream may take to answer before the next is tried."
     )
     remember_for: Annotated[float, Field(ge=0, le=31_536_000)] = Field(
         1_209_600.0,
-        description="Seconds after its last visit to remember which host answers a client where others said that they "
-        "cannot (product not covered, host not activated). Clients renew every 7 days; the default is 14.",
+        description="Seconds, from a client's last visit, to remember which host answers it when others said that they"
+        " cannot (product not covered, host not activated). Clients renew every 7 days; the default is 14 days.",
     )
     remember_clients: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
-        100_000, description="Clients remembered so at most; past it the one that asked longest ago is forgotten."
+        100_000,
+        description="Clients for which a host is remembered at most; beyond that, the client that asked "
+        "longest ago is forgotten.",
     )
     pool: PoolSettings = PoolSettings.untouched()
     health: HealthSettings = HealthSettings.untouched()

@@ -84,37 +84,37 @@ Target = Annotated[str, AfterValidator(_url)]
 
 
 class NotifySettings(Section):
-    """Who is told, by mail, chat or webhook, when something is not as it should be."""
+    """Whom to notify, by mail, chat or webhook, when something is wrong."""
 
     targets: tuple[Target, ...] = Field(
         (),
         repr=False,
         json_schema_extra=SECRET,
         examples=[("mailtos://kmstwist:PASSWORD@mail.example.com?to=admin@example.com",)],
-        description="URLs as Apprise reads them, one for each target; needs the extra notify. They may hold passwords "
-        "and tokens, and are never shown. Off while there is none.",
+        description="URLs as Apprise reads them, one for each target; they need the extra notify. They may contain "
+        "passwords and tokens, and are never shown. Empty: nobody is notified.",
     )
     topics: tuple[Literal["state", "hosts", "audit", "strangers", "count", "expiring", "digest"], ...] = Field(
         ("state", "hosts", "audit", "strangers", "count", "expiring", "digest"),
         min_length=1,
-        description="What is told: the server's own state, KMS hosts that do not answer, the audit failing, KMS hosts "
-        "in DNS that nobody configured, counts below what clients need, activations that end within 7 days, the weekly "
-        "summary.",
+        description="What to notify about: the server's own state, KMS hosts that do not answer, a failing audit, KMS "
+        "hosts in DNS that nobody configured, counts below what clients need, activations that end within 7 days, the"
+        " weekly summary.",
     )
     name: str | None = Field(
         None,
         max_length=100,
         examples=["gateway-dmz"],
-        description="What this server is called in messages. By default its host name.",
+        description="This server's name in messages. By default its host name.",
     )
     settle: Annotated[float, Field(ge=0, le=86_400)] = Field(
-        300.0, description="Seconds that something must last, or be over, before people are told."
+        300.0, description="Seconds for which a problem must last, or be over, before people are notified."
     )
     quiet: Annotated[str, AfterValidator(_hours)] | None = Field(
         None,
         examples=["22:00-07:00"],
-        description="Hours in which nothing is sent, by the machine's own clock. What is still wrong when they end is "
-        "sent then.",
+        description="Hours in which nothing is sent, by the machine's own clock. Problems that still exist when they "
+        "end are sent then.",
     )
     digest_day: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = Field(
         "monday", description="The day of the weekly summary."

@@ -32,33 +32,33 @@ def _checked(text: str) -> str:
 
 
 class WebSettings(Section):
-    """A listener of its own for health (/livez, /readyz), metrics (/metrics), status (/) and /reports/."""
+    """A separate listener for health (/livez, /readyz), metrics (/metrics), status (/) and /reports/."""
 
     listen: Annotated[str, AfterValidator(_checked)] | None = Field(
         None,
         examples=["127.0.0.1:9688"],
-        description="IP address and port, for example '127.0.0.1:9688'; off if left out. Addresses other than "
-        "loopback need users.",
+        description="IP address and port, for example '127.0.0.1:9688'; off if left out. Addresses other than loopback"
+        " require users.",
     )
     users: str | None = Field(
         None,
         examples=["/etc/kmstwist/web-users"],
         description="File of the users who may log in, made with kmstwist web password; without it, anybody who can "
-        "connect may look.",
+        "connect may read everything.",
     )
 
     notice: str = Field(
         "",
         max_length=200,
         examples=["Test system"],
-        description="A sentence above every page, to tell one server's site from another's.",
+        description="A sentence at the top of every page, to tell one server's site from another's.",
     )
 
     store: str | None = Field(
         None,
         examples=["postgresql://kmstwist_reader@db.example.com/kmstwist"],
-        description="The central store that the reports show, as postgresql://USER@HOST/DATABASE, with a role that may "
-        "only read. By default the gateway's own store.",
+        description="The central store that the reports show, as postgresql://USER@HOST/DATABASE, with a role that may"
+        " only read. By default the reports show the gateway's own store.",
     )
 
     @field_validator("store")

@@ -101,7 +101,7 @@ def test_a_restart_with_a_mistake_in_the_configuration_leaves_the_daemon_as_it_w
     assert result.returncode == 1
     assert "gateway.deadlin: no such option" in result.stderr
     assert result.stderr.splitlines()[-1] == (
-        f"kmstwist: KMS gateway goes on as it was (pid {before}); the line above says why it did not restart"
+        f"kmstwist: KMS gateway keeps running as before (pid {before}); the line above says why it did not restart"
     )
     assert init("status").stdout == f"kmstwist: KMS gateway is running (pid {before})\n"
     assert kmstwist("probe", f"127.0.0.1:{init.port}").returncode == 0
@@ -117,7 +117,7 @@ def test_a_restart_at_another_port_ends_the_daemon_first(plain_init: InitScript)
     assert result.returncode == 0
     assert f"no kmstwist runs with the control socket {init.root}/state/control-{init.port}.sock" in result.stderr
     assert result.stdout.splitlines() == [
-        "kmstwist: the one that runs is stopped first",
+        "kmstwist: the running daemon is stopped first",
         "kmstwist: KMS gateway stopped",
         "kmstwist: KMS gateway started",
     ]

@@ -36,7 +36,7 @@ class NamedProduct(Section):
     )
     family: Literal["Windows", "Windows Server", "Office"] | None = Field(
         None,
-        description="What it is: a Windows client, a Windows server or Office. The report count needs it.",
+        description="Its family: a Windows client, a Windows server or Office. The report count needs it.",
         examples=["Windows"],
     )
 
