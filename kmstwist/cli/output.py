@@ -13,7 +13,7 @@ import click
 
 from kmstwist.shown import visible_lines
 
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+CommandT = TypeVar("CommandT", bound=Callable[..., object])
 
 
 def json_option(command: CommandT) -> CommandT:

@@ -12,7 +12,7 @@ import click
 from kmstwist.cli.common import ANY_PATH
 from kmstwist.configuration.whereabouts import CONFIG_VARIABLE, DEFAULT_CONFIG, Whereabouts
 
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+CommandT = TypeVar("CommandT", bound=Callable[..., object])
 
 _META = "kmstwist.config"
 #: What the help says where an option is left out.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FORMS = ("bind", "nsupdate", "powershell", "dnsmasq", "unbound")
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+_F = TypeVar("_F", bound=Callable[..., object])
 
 
 def _record_options(command: _F) -> _F:

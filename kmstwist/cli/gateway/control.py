@@ -13,7 +13,7 @@ from kmstwist.cli.common import ANY_PATH
 from kmstwist.cli.where import AS_CONFIGURED, config_errors_explained, whereabouts
 from kmstwist.shown import visible_lines
 
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+CommandT = TypeVar("CommandT", bound=Callable[..., object])
 _ASKED = "kmstwist.asked"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 
-from kmstwist.lab.windows.shell import Code, PowerShellError
+from kmstwist.lab.windows.shell import Code, Pipeline, PowerShellError
 
 SPACE = re.compile(r"(?:[ \t\r]|`\r?\n|<#.*?#>|#[^\n]*)+", re.DOTALL)
 LINES = re.compile(r"(?:[ \t\r\n;]|`\r?\n|<#.*?#>|#[^\n]*)+", re.DOTALL)
@@ -167,7 +167,7 @@ class Expressions(ABC):
     def _table(self) -> Code:
         """A hashtable: names with values, on lines or between semicolons."""
         self._at += 2
-        entries: list[tuple[str, Code]] = []
+        entries: list[tuple[str, Pipeline]] = []
         while True:
             self._skip(LINES)
             if self._take("}"):
@@ -183,7 +183,7 @@ class Expressions(ABC):
             else:
                 entries.append((next(part for part in found.groups() if part is not None), self._pipeline()))
 
-    def _held_block(self) -> Code:
+    def _held_block(self) -> Pipeline:
         """A script block as a value."""
         self._at += 1
         body = self._statements("}")
@@ -246,11 +246,11 @@ class Expressions(ABC):
         return lambda shell: "".join(part if isinstance(part, str) else shell.text(part(shell)) for part in parts)
 
     @abstractmethod
-    def _pipeline(self) -> Code:
+    def _pipeline(self) -> Pipeline:
         """A pipeline, which gives a list: an expression or a command, and the commands that it is piped through."""
 
     @abstractmethod
-    def _statements(self, end: str) -> Code:
+    def _statements(self, end: str) -> Pipeline:
         """Statements up to a text that ends them."""
 
 

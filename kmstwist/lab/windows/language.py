@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from kmstwist.lab.windows.expressions import LINES, OPERATOR, SPACE
-from kmstwist.lab.windows.shell import Code
+from kmstwist.lab.windows.shell import Code, Pipeline
 from kmstwist.lab.windows.statements import Statements
 
 _WORD = re.compile(r"[^\s|;(){}'\",]+")
@@ -18,14 +18,14 @@ _WORD = re.compile(r"[^\s|;(){}'\",]+")
 class Reader(Statements):
     """Reads a script from its first character to its last."""
 
-    def script(self) -> Code:
+    def script(self) -> Pipeline:
         """The whole script; raises `PowerShellError`."""
         code = self._statements("")
         if self._at < len(self._text):
             raise self._bad("this is not understood")
         return code
 
-    def _pipeline(self) -> Code:
+    def _pipeline(self) -> Pipeline:
         """A pipeline, which gives a list: an expression or a command, and the commands that it is piped through."""
         self._skip()
         first = self._control()
@@ -41,7 +41,7 @@ class Reader(Statements):
             self._skip(LINES)
             first = self._command([first])
 
-    def _listed(self, code: Code) -> Code:
+    def _listed(self, code: Code) -> Pipeline:
         return lambda shell: shell.spread(code(shell))
 
     def _begins_command(self) -> bool:
@@ -50,7 +50,7 @@ class Reader(Statements):
             character == "&" or (character.isalpha() and not OPERATOR.match(self._text, self._at)) or character in "?%"
         )
 
-    def _command(self, before: list[Code]) -> Code:
+    def _command(self, before: list[Pipeline]) -> Pipeline:
         self._take("&")
         self._skip()
         if self._text[self._at : self._at + 1] in ("'", '"', "$"):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from kmstwist.lab.windows import printing
 from kmstwist.lab.windows.cim import Instance
 from kmstwist.lab.windows.language import Reader
 from kmstwist.lab.windows.shell import Arguments, Code, Parameters, PowerShellError
-from kmstwist.lab.windows.values import Matched, Values
+from kmstwist.lab.windows.values import Matched, Values, number
 from kmstwist.lab.windows.wql import WqlError, condition, query
 
 
@@ -37,11 +37,11 @@ class World(Protocol):
 class Interpreter(Values):
     """A PowerShell for one machine. `modern` means PowerShell 7 (pwsh), otherwise it is Windows' own (5.1)."""
 
-    def __init__(self, world: World, *, modern: bool = False, variables: dict[str, Any] | None = None) -> None:
+    def __init__(self, world: World, *, modern: bool = False, variables: dict[str, object] | None = None) -> None:
         self._world = world
         self._modern = modern
         super().__init__(variables)
-        self._commands: dict[str, Callable[[Parameters, list[Any]], list[Any]]] = {
+        self._commands: dict[str, Callable[[Parameters, list[object]], Sequence[object]]] = {
             "get-ciminstance": self._get_instances,
             "get-wmiobject": self._get_instances,
             "invoke-cimmethod": self._invoke,
@@ -87,9 +87,9 @@ class Interpreter(Values):
             lines = printing.as_lines(Reader(text).script()(self))
         except WqlError as error:
             raise PowerShellError(f"Invalid query: {error}") from None
-        return lines, int(self._variables["lastexitcode"] or 0)
+        return lines, int(number(self._variables["lastexitcode"]))
 
-    def command(self, name: str, arguments: Arguments, items: list[Any] | None) -> list[Any]:
+    def command(self, name: str, arguments: Arguments, items: list[object] | None) -> list[object]:
         """Run a command on its pipeline input."""
         known = self._commands.get(_ALIASES.get(name.lower(), name.lower()))
         if known is None:
@@ -105,9 +105,9 @@ class Interpreter(Values):
                     "program; the lab's shim knows a part of PowerShell only"
                 )
             lines, self._variables["lastexitcode"] = ended
-            given: list[Any] = list(lines)
+            given: list[object] = list(lines)
         else:
-            given = known(self._parameters(arguments), items or [])
+            given = list(known(self._parameters(arguments), items or []))
         return [] if (">", None) in arguments else given
 
     def invoke(self, instance: Instance, method: str, arguments: list[str]) -> None:
@@ -141,7 +141,7 @@ class Interpreter(Values):
 
     # Commands.
 
-    def _get_instances(self, given: Parameters, items: list[Any]) -> list[Any]:
+    def _get_instances(self, given: Parameters, items: list[object]) -> list[object]:
         asked = given.take("query")
         if asked is not None:
             names, class_name, test = query(str(asked))
@@ -151,9 +151,11 @@ class Interpreter(Values):
             test = condition(str(wanted)) if wanted is not None else _any
             names = [str(name) for name in self.spread(given.take("property", at=1))]
         found = [instance for instance in self._world.instances(class_name) if test(instance)]
-        return [_narrowed(instance, names) for instance in found] if names and names != ["*"] else found
+        if names and names != ["*"]:
+            return [_narrowed(instance, names) for instance in found]
+        return [*found]
 
-    def _invoke(self, given: Parameters, items: list[Any]) -> list[Any]:
+    def _invoke(self, given: Parameters, items: list[object]) -> list[object]:
         method = str(given.take("methodname", "name", at=len(given.others) - 1, default=""))
         targets = items or self.spread(given.take("inputobject", at=0))
         asked = given.take("query")
@@ -167,15 +169,15 @@ class Interpreter(Values):
                 self._world.invoke(target, method, [self.text(value) for value in values])
         return [{"ReturnValue": 0} for _ in targets]
 
-    def _each(self, block: Code, item: Any) -> list[Any]:
+    def _each(self, block: Code, item: object) -> list[object]:
         before = self._variables.get("_")
         self._variables["_"] = item
         try:
-            return list(block(self))
+            return self.spread(block(self))
         finally:
             self._variables["_"] = before
 
-    def _where(self, given: Parameters, items: list[Any]) -> list[Any]:
+    def _where(self, given: Parameters, items: list[object]) -> list[object]:
         block = given.take("filterscript", at=0)
         if callable(block):
             return [item for item in items if self.truth(self.single(self._each(block, item)))]
@@ -194,12 +196,12 @@ class Interpreter(Values):
             )
         ]
 
-    def _select(self, given: Parameters, items: list[Any]) -> list[Any]:
+    def _select(self, given: Parameters, items: list[object]) -> list[object]:
         first, last = given.take("first"), given.take("last")
         if first is not None:
-            items = items[: int(first)]
+            items = items[: int(number(first))]
         if last is not None:
-            items = items[-int(last) :]
+            items = items[-int(number(last)) :]
         expanded = given.take("expandproperty")
         if expanded is not None:
             return [value for item in items for value in self.spread(self.member(item, str(expanded)))]
@@ -208,7 +210,7 @@ class Interpreter(Values):
             return items
         return [dict(self._selected(item, name) for name in names) for item in items]
 
-    def _selected(self, item: Any, name: Any) -> tuple[str, Any]:
+    def _selected(self, item: object, name: object) -> tuple[str, object]:
         """A selected property, or one calculated by a table with a name and an expression."""
         if not isinstance(name, dict):
             return _written(item, str(name)), self.member(item, str(name))
@@ -219,36 +221,38 @@ class Interpreter(Values):
         )
         return self.text(label), value
 
-    def _for_each(self, given: Parameters, items: list[Any]) -> list[Any]:
+    def _for_each(self, given: Parameters, items: list[object]) -> list[object]:
         block = given.take("process", at=0)
         if callable(block):
             return [value for item in items for value in self._each(block, item)]
         return [value for item in items for value in self.spread(self.member(item, str(block)))]
 
-    def _sort(self, given: Parameters, items: list[Any]) -> list[Any]:
+    def _sort(self, given: Parameters, items: list[object]) -> list[object]:
         names = [str(name) for name in self.spread(given.take("property", at=0))]
 
-        def key(item: Any) -> tuple[str, ...]:
+        def key(item: object) -> tuple[str, ...]:
             values = [self.member(item, name) for name in names] or [item]
             return tuple(f"{value:020}" if isinstance(value, int) else self.text(value).lower() for value in values)
 
         return sorted(items, key=key, reverse=given.take("descending") is not None)
 
-    def _get_values(self, given: Parameters, items: list[Any]) -> list[Any]:
+    def _get_values(self, given: Parameters, items: list[object]) -> list[object]:
+        return [self._values_of_key(given)]
+
+    def _values_of_key(self, given: Parameters) -> dict[str, str | int]:
         values = self._world.registry(str(given.take("path", "literalpath", at=0)))
         names = [str(name).lower() for name in self.spread(given.take("name", at=1))]
-        return [{name: value for name, value in values.items() if not names or name.lower() in names}]
+        return {name: value for name, value in values.items() if not names or name.lower() in names}
 
-    def _get_value(self, given: Parameters, items: list[Any]) -> list[Any]:
-        [values] = self._get_values(given, items)
-        return list(values.values())
+    def _get_value(self, given: Parameters, items: list[object]) -> list[object]:
+        return [*self._values_of_key(given).values()]
 
-    def _set_value(self, given: Parameters, items: list[Any]) -> list[Any]:
+    def _set_value(self, given: Parameters, items: list[object]) -> list[object]:
         key, name = (str(given.take(*names, at=at)) for at, names in enumerate((("path", "literalpath"), ("name",))))
         self._world.set_registry(key, name, self.text(given.take("value", at=2)))
         return []
 
-    def _remove_value(self, given: Parameters, items: list[Any]) -> list[Any]:
+    def _remove_value(self, given: Parameters, items: list[object]) -> list[object]:
         self._world.set_registry(str(given.take("path", "literalpath", at=0)), str(given.take("name", at=1)), None)
         return []
 
@@ -259,7 +263,7 @@ class Interpreter(Values):
             return False
         return True
 
-    def _select_string(self, given: Parameters, items: list[Any]) -> list[Any]:
+    def _select_string(self, given: Parameters, items: list[object]) -> list[object]:
         patterns = [str(one) for one in self.spread(given.take("pattern", at=0))]
         plain = given.take("simplematch") is not None
         tests = [re.compile(re.escape(one) if plain else one, re.IGNORECASE) for one in patterns]
@@ -328,7 +332,7 @@ def _narrowed(instance: Instance, names: Iterable[str]) -> Instance:
     return Instance(instance.class_name, kept, instance.licence)
 
 
-def _written(item: Any, name: str) -> str:
+def _written(item: object, name: str) -> str:
     """A property's name in its class's spelling."""
     keys = item.properties if isinstance(item, Instance) else item if isinstance(item, dict) else ()
     return next((key for key in keys if key.lower() == name.lower()), name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from typing import Any
 
 from kmstwist.lab.machines.regions import DEFAULT, region
 from kmstwist.lab.windows.cim import Instance
@@ -14,14 +13,14 @@ _MOST_COLUMNS = 4
 """Up to how many properties PowerShell prints as a table by default; more become a list."""
 
 
-def properties(item: Any) -> dict[str, Any] | None:
+def properties(item: object) -> dict[str, object] | None:
     """The properties of a value that has some, else None."""
     if isinstance(item, Instance):
         return dict(item.properties)
     return item if isinstance(item, dict) else None
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as text."""
     if value is None:
         return ""
@@ -39,10 +38,10 @@ def _with_time(moment: datetime) -> str:
     return text if " " in text else f"{text} 12:00:00 AM"
 
 
-def as_lines(values: list[Any]) -> list[str]:
+def as_lines(values: list[object]) -> list[str]:
     """The values at the end of a pipeline as lines: texts as they are, objects as a table or a list."""
     lines: list[str] = []
-    things: list[Any] = []
+    things: list[object] = []
     for value in values:
         if properties(value) is not None:
             things.append(value)
@@ -53,14 +52,14 @@ def as_lines(values: list[Any]) -> list[str]:
     return lines + _things(things)
 
 
-def _things(items: list[Any]) -> list[str]:
+def _things(items: list[object]) -> list[str]:
     if not items:
         return []
     many = any(len(properties(item) or ()) > _MOST_COLUMNS for item in items)
     return as_list(items, []) if many else as_table(items, [])
 
 
-def as_list(items: list[Any], names: list[str]) -> list[str]:
+def as_list(items: list[object], names: list[str]) -> list[str]:
     """Format-List: one property on each line, and an empty line between objects."""
     lines = [""]
     for item in items:
@@ -74,7 +73,7 @@ def as_list(items: list[Any], names: list[str]) -> list[str]:
     return [*lines, "", ""]
 
 
-def as_table(items: list[Any], names: list[str], *, headed: bool = True) -> list[str]:
+def as_table(items: list[object], names: list[str], *, headed: bool = True) -> list[str]:
     """Format-Table: numbers to the right, texts to the left."""
     rows = [_chosen(found, names) for item in items if (found := properties(item)) is not None]
     if not rows:
@@ -94,7 +93,7 @@ def as_table(items: list[Any], names: list[str], *, headed: bool = True) -> list
     return ["", *heading, *(line(row) for row in texts), "", ""]
 
 
-def as_json(items: list[Any], *, modern: bool, packed: bool = False) -> list[str]:
+def as_json(items: list[object], *, modern: bool, packed: bool = False) -> list[str]:
     """ConvertTo-Json: one object as itself, several as a list; in the style of PowerShell 7 or of Windows' own."""
     values = [_plain(item, modern) for item in items]
     value = values[0] if len(values) == 1 else values
@@ -104,7 +103,7 @@ def as_json(items: list[Any], *, modern: bool, packed: bool = False) -> list[str
     return (text if modern else re.sub(r'^(\s*"[^"]+":) ', r"\1  ", text, flags=re.MULTILINE)).split("\n")
 
 
-def _plain(item: Any, modern: bool) -> Any:
+def _plain(item: object, modern: bool) -> object:
     found = properties(item)
     if found is not None:
         return {name: _plain(value, modern) for name, value in found.items()}
@@ -113,7 +112,7 @@ def _plain(item: Any, modern: bool) -> Any:
     return item
 
 
-def as_csv(items: list[Any]) -> list[str]:
+def as_csv(items: list[object]) -> list[str]:
     """ConvertTo-Csv without its line of types."""
     rows = [found for item in items if (found := properties(item)) is not None]
     if not rows:
@@ -122,10 +121,10 @@ def as_csv(items: list[Any]) -> list[str]:
     return [",".join('"' + cell.replace('"', '""') + '"' for cell in line) for line in lines]
 
 
-def _chosen(found: dict[str, Any], names: list[str]) -> dict[str, Any]:
+def _chosen(found: dict[str, object], names: list[str]) -> dict[str, object]:
     if not names:
         return found
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, object] = {}
     for name in names:
         pattern = re.compile(re.escape(name).replace(r"\*", ".*"), re.IGNORECASE)
         matching = [key for key in found if pattern.fullmatch(key)]
@@ -133,7 +132,7 @@ def _chosen(found: dict[str, Any], names: list[str]) -> dict[str, Any]:
     return chosen
 
 
-def formatted(value: Any, form: str) -> str:
+def formatted(value: object, form: str) -> str:
     """A value's ToString with a format: hexadecimal and plain numbers."""
     found = re.fullmatch(r"([xXdDnN])(\d*)", form)
     if found is None or not isinstance(value, (int, float)):
@@ -144,7 +143,7 @@ def formatted(value: Any, form: str) -> str:
     return f"{int(value):0{width}d}" if found[1] in "dD" else f"{value:,.{width}f}"
 
 
-def composed(form: str, values: list[Any]) -> str:
+def composed(form: str, values: list[object]) -> str:
     """The operator -f: a text with values in its placeholders."""
 
     def put(found: re.Match[str]) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from kmstwist.lab.windows.expressions import LINES, NAME, Expressions
-from kmstwist.lab.windows.shell import Code, PowerShellError, Shell
+from kmstwist.lab.windows.shell import Code, Pipeline, PowerShellError, Shell
 
 _ASSIGNED = re.compile(r"\s*(\+?)=(?!=)\s*")
 _ENDS = ("", "\n", ";", "}")
@@ -15,8 +14,8 @@ _ENDS = ("", "\n", ";", "}")
 class Statements(Expressions):
     """Reads statements; their pipelines are read by a `Reader`."""
 
-    def _statements(self, end: str) -> Code:
-        codes: list[Code] = []
+    def _statements(self, end: str) -> Pipeline:
+        codes: list[Pipeline] = []
         while True:
             self._skip(LINES)
             if self._at >= len(self._text) or (end and self._sees(end)):
@@ -28,8 +27,8 @@ class Statements(Expressions):
             if self._at < len(self._text) and self._text[self._at] not in "\n;}" + end and not ends_itself:
                 raise self._bad("this is not understood")
 
-        def run(shell: Shell) -> list[Any]:
-            given: list[Any] = []
+        def run(shell: Shell) -> list[object]:
+            given: list[object] = []
             for code in codes:
                 if shell.stopped:
                     break
@@ -38,14 +37,14 @@ class Statements(Expressions):
 
         return run
 
-    def _block(self) -> Code:
+    def _block(self) -> Pipeline:
         self._skip(LINES)
         self._need("{")
         body = self._statements("}")
         self._need("}")
         return body
 
-    def _statement(self) -> Code:
+    def _statement(self) -> Pipeline:
         if self._keyword("exit") or self._keyword("return"):
             is_exit = self._text[self._at - 4 : self._at].lower() == "exit"
             self._skip()
@@ -79,7 +78,7 @@ class Statements(Expressions):
                 return
         raise self._bad("a bracket is not closed")
 
-    def _control(self) -> Code | None:
+    def _control(self) -> Pipeline | None:
         """A statement with the values of its blocks, also after an equals sign; None for anything else."""
         if self._keyword("if"):
             return self._if()
@@ -91,14 +90,14 @@ class Statements(Expressions):
             return self._try()
         return None
 
-    def _if(self) -> Code:
+    def _if(self) -> Pipeline:
         self._need("(")
         test = self._pipeline()
         self._need(")")
         body = self._block()
         mark = self._at
         self._skip(LINES)
-        other: Code = lambda shell: []  # noqa: E731
+        other: Pipeline = lambda shell: []  # noqa: E731
         if self._keyword("elseif"):
             other = self._if()
         elif self._keyword("else"):
@@ -107,7 +106,7 @@ class Statements(Expressions):
             self._at = mark
         return lambda shell: body(shell) if shell.truth(shell.single(test(shell))) else other(shell)
 
-    def _foreach(self) -> Code:
+    def _foreach(self) -> Pipeline:
         self._need("(")
         self._skip()
         found = NAME.match(self._text, self._at)
@@ -122,8 +121,8 @@ class Statements(Expressions):
         body = self._block()
         name = found[1] or found[2]
 
-        def run(shell: Shell) -> list[Any]:
-            given: list[Any] = []
+        def run(shell: Shell) -> list[object]:
+            given: list[object] = []
             for item in items(shell):
                 if not shell.stopped:
                     shell.assign(name, [item])
@@ -132,13 +131,13 @@ class Statements(Expressions):
 
         return run
 
-    def _switch(self) -> Code:
+    def _switch(self) -> Pipeline:
         self._need("(")
         subject = self._pipeline()
         self._need(")")
         self._skip(LINES)
         self._need("{")
-        cases: list[tuple[Code | None, Code]] = []
+        cases: list[tuple[Code | None, Pipeline]] = []
         while True:
             self._skip(LINES)
             if self._take("}"):
@@ -146,8 +145,8 @@ class Statements(Expressions):
             wanted = None if self._keyword("default") else self._case()
             cases.append((wanted, self._block()))
 
-        def run(shell: Shell) -> list[Any]:
-            given: list[Any] = []
+        def run(shell: Shell) -> list[object]:
+            given: list[object] = []
             for item in subject(shell):
                 fitting = [
                     body for wanted, body in cases if wanted and shell.truth(shell.compare("eq", item, wanted(shell)))
@@ -167,10 +166,10 @@ class Statements(Expressions):
             return lambda shell: word
         return self._expression()
 
-    def _try(self) -> Code:
+    def _try(self) -> Pipeline:
         body = self._block()
-        caught: Code | None = None
-        at_last: Code | None = None
+        caught: Pipeline | None = None
+        at_last: Pipeline | None = None
         while True:
             mark = self._at
             self._skip(LINES)
@@ -185,16 +184,16 @@ class Statements(Expressions):
                 self._at = mark
                 break
 
-        def run(shell: Shell) -> list[Any]:
+        def run(shell: Shell) -> list[object]:
             try:
-                given: list[Any] = body(shell)
+                given: list[object] = body(shell)
             except (PowerShellError, ValueError) as error:
                 if caught is None:
                     raise
                 shell.assign("_", [str(error)])
                 given = caught(shell)
             finally:
-                last: list[Any] = at_last(shell) if at_last else []
+                last: list[object] = at_last(shell) if at_last else []
             return given + last
 
         return run

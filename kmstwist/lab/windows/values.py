@@ -7,7 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from kmstwist.lab.windows import printing
 from kmstwist.lab.windows.cim import Instance
@@ -26,12 +26,12 @@ class Matched(str):
         return made
 
     @property
-    def properties(self) -> dict[str, Any]:
+    def properties(self) -> dict[str, object]:
         """Its properties as PowerShell's scripts ask for them."""
         return {"Line": str(self), "Matches": as_groups(self.found), "Pattern": self.found.re.pattern}
 
 
-def as_groups(found: re.Match[str]) -> dict[str, Any]:
+def as_groups(found: re.Match[str]) -> dict[str, object]:
     """A match with its groups."""
     values = [found[0], *found.groups()]
     return {"Value": found[0], "Groups": [{"Value": value or ""} for value in values]}
@@ -40,20 +40,20 @@ def as_groups(found: re.Match[str]) -> dict[str, Any]:
 class Values(ABC):
     """The values, variables and commands that the functions of a script run on."""
 
-    def __init__(self, variables: dict[str, Any] | None = None) -> None:
-        self._variables: dict[str, Any] = {"true": True, "false": False, "null": None, "lastexitcode": 0}
+    def __init__(self, variables: dict[str, object] | None = None) -> None:
+        self._variables: dict[str, object] = {"true": True, "false": False, "null": None, "lastexitcode": 0}
         self._variables |= variables or {}
         self.stopped = False
 
     @abstractmethod
-    def command(self, name: str, arguments: Arguments, items: list[Any] | None) -> list[Any]:
+    def command(self, name: str, arguments: Arguments, items: list[object] | None) -> list[object]:
         """Run a command on its pipeline input."""
 
     @abstractmethod
     def invoke(self, instance: Instance, method: str, arguments: list[str]) -> None:
         """Call an instance's method."""
 
-    def leave(self, values: list[Any], *, ends: bool) -> list[Any]:
+    def leave(self, values: list[object], *, ends: bool) -> list[object]:
         """End the script: with a code if it `ends` by exit, otherwise with its last values."""
         self.stopped = True
         if not ends:
@@ -61,39 +61,39 @@ class Values(ABC):
         self._variables["lastexitcode"] = self.cast("int", self.single(values))
         return []
 
-    def fail(self, what: Any) -> NoReturn:
+    def fail(self, what: object) -> NoReturn:
         """End with an error."""
         raise PowerShellError(self.text(what))
 
-    def assign(self, name: str, values: list[Any]) -> list[Any]:
+    def assign(self, name: str, values: list[object]) -> list[object]:
         """Set a variable to a pipeline's values."""
         self._variables[_plain(name)] = self.single(values)
         return []
 
-    def variable(self, name: str) -> Any:
+    def variable(self, name: str) -> object:
         """A variable's value; nothing if it was never set."""
         return self._variables.get(_plain(name))
 
-    def single(self, values: list[Any]) -> Any:
+    def single(self, values: list[object]) -> object:
         """A pipeline's values as one value: nothing, the only one, or the list."""
         return None if not values else values[0] if len(values) == 1 else values
 
-    def spread(self, value: Any) -> list[Any]:
+    def spread(self, value: object) -> list[object]:
         """The values that a value puts into a pipeline."""
         return [] if value is None else list(value) if isinstance(value, list) else [value]
 
-    def truth(self, value: Any) -> bool:
+    def truth(self, value: object) -> bool:
         """Whether a value counts as true."""
         return self.truth(value[0]) if isinstance(value, list) and len(value) == 1 else bool(value)
 
-    def text(self, value: Any) -> str:
+    def text(self, value: object) -> str:
         """A value in a string."""
         return " ".join(printing.shown(one) for one in self.spread(value))
 
-    def cast(self, kind: str, value: Any) -> Any:
+    def cast(self, kind: str, value: object) -> object:
         """A value converted to another type."""
         if kind in ("int", "int32", "uint32", "long", "int64"):
-            return int(float(value or 0))
+            return int(number(value))
         if kind == "void":
             return None
         if kind in ("bool", "boolean"):
@@ -102,13 +102,13 @@ class Values(ABC):
             return self.text(value)
         return self.spread(value) if kind.endswith("[]") or kind == "array" else value
 
-    def _calculate(self, operator: str, left: Any, right: Any) -> Any:
+    def _calculate(self, operator: str, left: object, right: object) -> object:
         if operator == "+" and isinstance(left, list):
             return [*left, *self.spread(right)]
         if operator == "+" and (isinstance(left, str) or left is None):
             return right if left is None else left + self.text(right)
         try:
-            a, b = float(left or 0), float(right or 0)
+            a, b = number(left), number(right)
         except (TypeError, ValueError):
             raise PowerShellError(f"{self.text(left)!r} and {self.text(right)!r} are not numbers") from None
         if operator in "/%" and b == 0:
@@ -116,12 +116,13 @@ class Values(ABC):
         found = {"+": a + b, "-": a - b, "*": a * b, "/": a / (b or 1), "%": math.fmod(a, b or 1)}[operator]
         return int(found) if found.is_integer() else found
 
-    def member(self, value: Any, name: str) -> Any:
+    def member(self, value: object, name: str) -> object:
         """A property of a value, or of each value in a list."""
         if name.lower() in ("count", "length") and not _has(value, name):
             # One thing counts as one, and nothing as none.
-            by_length = isinstance(value, list) or (isinstance(value, str) and name.lower() == "length")
-            return len(value) if by_length else 0 if value is None else 1
+            if isinstance(value, list) or (isinstance(value, str) and name.lower() == "length"):
+                return len(value)
+            return 0 if value is None else 1
         if isinstance(value, list):
             return self.single([found for one in value for found in self.spread(self.member(one, name))])
         if isinstance(value, Instance):
@@ -132,14 +133,14 @@ class Values(ABC):
             return next((found for key, found in value.items() if key.lower() == name.lower()), None)
         return None
 
-    def indexed(self, value: Any, index: Any) -> Any:
+    def indexed(self, value: object, index: object) -> object:
         """One of a list."""
         if isinstance(value, dict):
             return value.get(index)
         items = self.spread(value) if not isinstance(value, str) else list(value)
         return items[index] if isinstance(index, int) and -len(items) <= index < len(items) else None
 
-    def method(self, value: Any, name: str, arguments: list[Any]) -> Any:
+    def method(self, value: object, name: str, arguments: list[object]) -> object:
         """Call a method of an instance or of a string."""
         if isinstance(value, list):
             return self.single([found for one in value for found in self.spread(self.method(one, name, arguments))])
@@ -149,7 +150,7 @@ class Values(ABC):
             self.invoke(value, name, [self.text(argument) for argument in arguments])
             return {"ReturnValue": 0}
         text, texts = self.text(value), [self.text(argument) for argument in arguments]
-        simple: dict[str, Callable[..., Any]] = {
+        simple: dict[str, Callable[..., object]] = {
             "tolower": text.lower,
             "toupper": text.upper,
             "substring": lambda at, many="": text[int(at) :][: int(many) if many else None],
@@ -165,7 +166,7 @@ class Values(ABC):
             raise PowerShellError(f"the lab's shim does not know the method {name}()")
         return simple[name.lower()](*texts)
 
-    def compare(self, operator: str, left: Any, right: Any) -> Any:
+    def compare(self, operator: str, left: object, right: object) -> object:
         """A comparison; with a list on the left, the values for which it is true."""
         if operator == "join":
             return self.text(right).join(printing.shown(one) for one in self.spread(left))
@@ -184,14 +185,14 @@ class Values(ABC):
         if isinstance(left, list):
             return [one for one in left if _holds(operator, one, right)]
         if operator == "match" and (found := re.search(self.text(right), self.text(left), re.IGNORECASE)):
-            groups: dict[str, Any] = dict(enumerate([found[0], *found.groups()]))  # type: ignore[arg-type]
+            groups: dict[str, object] = dict(enumerate([found[0], *found.groups()]))  # type: ignore[arg-type]
             self._variables["matches"] = groups | found.groupdict()
         return _holds(operator, left, right)
 
 
-def _calculated(name: str, arguments: list[Any]) -> Any:
+def _calculated(name: str, arguments: list[object]) -> object:
     """A static method of [math]."""
-    numbers = [float(argument or 0) for argument in arguments]
+    numbers = [number(argument) for argument in arguments]
     if name == "round":
         rounded = round(numbers[0], int(numbers[1]) if len(numbers) > 1 else 0)
     else:
@@ -207,7 +208,7 @@ def _calculated(name: str, arguments: list[Any]) -> Any:
     return int(rounded) if float(rounded).is_integer() else rounded
 
 
-def _has(value: Any, name: str) -> bool:
+def _has(value: object, name: str) -> bool:
     found = printing.properties(value)
     return found is not None and any(key.lower() == name.lower() for key in found)
 
@@ -216,7 +217,7 @@ def _plain(name: str) -> str:
     return name.lower().split(":")[-1] if name.lower().split(":")[0] in ("global", "script", "local") else name.lower()
 
 
-def _holds(operator: str, left: Any, right: Any) -> bool:
+def _holds(operator: str, left: object, right: object) -> bool:
     if operator.startswith("not"):
         return not _holds(operator[3:], left, right)
     if operator == "ne":
@@ -228,18 +229,31 @@ def _holds(operator: str, left: Any, right: Any) -> bool:
         return re.search(printing.shown(right), printing.shown(left), re.IGNORECASE) is not None
     if left is None or right is None:
         return operator == "eq" and left is right
-    a, b = _ordered(left, right)
-    return bool({"eq": a == b, "gt": a > b, "lt": a < b, "ge": a >= b, "le": a <= b}[operator])
+    order = _order(left, right)
+    return {"eq": order == 0, "gt": order > 0, "lt": order < 0, "ge": order >= 0, "le": order <= 0}[operator]
 
 
-def _ordered(left: Any, right: Any) -> tuple[Any, Any]:
+def _order(left: object, right: object) -> int:
+    """1 where the left is the greater, -1 where it is the smaller, 0 where they are equal."""
     if isinstance(left, bool) or isinstance(right, bool):
-        return bool(left), bool(right)
-    if isinstance(left, (int, float)):
+        return bool(left) - bool(right)
+    if isinstance(left, int | float) and isinstance(right, int | float | str):
         try:
-            return left, float(right)
-        except (TypeError, ValueError):
+            other = float(right)
+        except ValueError:
             pass
+        else:
+            return (left > other) - (left < other)
     if isinstance(left, datetime) and isinstance(right, datetime):
-        return left, right
-    return printing.shown(left).lower(), printing.shown(right).lower()
+        return (left > right) - (left < right)
+    text, other_text = printing.shown(left).lower(), printing.shown(right).lower()
+    return (text > other_text) - (text < other_text)
+
+
+def number(value: object) -> float:
+    """A value as a number, 0 for nothing. Raises `TypeError` or `ValueError` for what is not one."""
+    if not value:
+        return 0.0
+    if isinstance(value, int | float | str):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} is not a number")
