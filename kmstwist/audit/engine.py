@@ -7,12 +7,10 @@ writers wait for each other instead of failing half way.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -22,7 +20,7 @@ from kmstwist.audit.aside.connecting import ANY, DEFAULT_BUSY_TIMEOUT, MAKING, W
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.shown import url_without_password
 from kmstwist.system.extras import install_command
-from kmstwist.system.sqlitefiles import log_of
+from kmstwist.system.sqlitefiles import uri_for_reading
 
 # A server that falls silent (its machine lost power, the network failed) is detected within a minute, not two hours.
 _POSTGRESQL = {
@@ -120,13 +118,7 @@ def open_central_reader(store: str) -> Engine:
 
 def _for_reading(_dialect: object, _record: object, arguments: list[Any], named: dict[str, Any]) -> None:
     """Make SQLite open the file for reading only, in its present state."""
-    path = Path(arguments[0])
-    uri = f"file:{quote(str(path))}?mode=ro"
-    if path.exists() and not os.access(path.parent, os.W_OK) and not log_of(path).exists():
-        # To read a store in WAL mode, SQLite needs a file beside it. If that cannot be made, nobody can write to the
-        # store either, and SQLite may be told that it does not change.
-        uri += "&immutable=1"
-    arguments[0] = uri
+    arguments[0] = uri_for_reading(Path(arguments[0]))
     named["uri"] = True
 
 

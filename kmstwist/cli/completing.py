@@ -38,17 +38,14 @@ def _quietly(complete: Complete) -> Complete:
     def quiet(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         from sqlite3 import Error as SqliteError
 
-        from sqlalchemy.exc import SQLAlchemyError
-
         from kmstwist.audit.plain.faults import StoreError
         from kmstwist.configuration.mistakes import ConfigError
         from kmstwist.lab.keys import LabKeyError
         from kmstwist.process.control_client import CommandError
 
-        stores = (StoreError, SQLAlchemyError, SqliteError)
         try:
             return complete(ctx, param, incomplete)
-        except (*stores, OSError, CommandError, ConfigError, LabKeyError, click.ClickException):
+        except (StoreError, SqliteError, OSError, CommandError, ConfigError, LabKeyError, click.ClickException):
             return []
 
     return quiet
@@ -123,19 +120,11 @@ def recorded_products(ctx: click.Context, param: click.Parameter, incomplete: st
 @_quietly
 def lab_machines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The machines of the lab."""
-    from sqlalchemy import select
-
-    from kmstwist.audit.engine import open_reader, reading
-    from kmstwist.lab.machines.store import MACHINES_FILE_NAME
-    from kmstwist.lab.machines.tables import machines
+    from kmstwist.lab.machines.store import MACHINES_FILE_NAME, names_in
 
     path = whereabouts(state_dir=ctx.params.get("state_dir")).state_dir.value / MACHINES_FILE_NAME
-    engine = open_reader(path, busy_timeout=PATIENCE)
-    try:
-        with rights_in(path.absolute().parent), reading(engine) as connection:
-            return _matching(connection.scalars(select(machines.c.name).order_by(machines.c.key)), incomplete)
-    finally:
-        engine.dispose()
+    with rights_in(path.absolute().parent):
+        return _matching(names_in(path, PATIENCE), incomplete)
 
 
 def _recorded(ctx: click.Context, column: Column[Any], begun: str) -> list[str]:
@@ -143,8 +132,10 @@ def _recorded(ctx: click.Context, column: Column[Any], begun: str) -> list[str]:
     from pathlib import Path
 
     from sqlalchemy import select
+    from sqlalchemy.exc import SQLAlchemyError
 
     from kmstwist.audit.engine import open_central_reader, open_reader, reading
+    from kmstwist.audit.plain.faults import StoreError, plain_error
     from kmstwist.audit.reports.filters import pattern
 
     store = whereabouts(store=ctx.params.get("store")).store.value
@@ -155,5 +146,7 @@ def _recorded(ctx: click.Context, column: Column[Any], begun: str) -> list[str]:
             wanted = pattern(column, f"{begun.replace('*', '')}*")
             statement = select(column).where(column.is_not(None), wanted).distinct().order_by(column).limit(OFFERED)
             return _matching(connection.scalars(statement), begun)
+    except SQLAlchemyError as error:
+        raise StoreError(plain_error(error)) from error
     finally:
         engine.dispose()

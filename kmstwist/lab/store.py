@@ -6,30 +6,16 @@ Plain blocking functions, for a worker thread: `load` once at the start, `save` 
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import asdict
 from datetime import UTC
 from uuid import UUID
-
-from sqlalchemy import (
-    Column,
-    Float,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Uuid,
-    delete,
-    func,
-    insert,
-    select,
-)
-from sqlalchemy.exc import DBAPIError
 
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.lab.errors import LabFileError
 from kmstwist.lab.host import ApplicationMemory, ClientRecord, Counters, HostEvent, Memory
 from kmstwist.lab.host_settings import HostSettings, StoredEvent
-from kmstwist.lab.sqlitefile import SqliteFile
+from kmstwist.lab.sqlitefile import SqliteFile, insert
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 STORE_FILE_NAME = "lab.sqlite"
@@ -42,41 +28,27 @@ _FAILED = "failed"
 _RUNNING = "running "
 _MAX_INTEGER = 2**63 - 1
 
-_metadata = MetaData()
-_clients = Table(
-    "lab_client",
-    _metadata,
-    Column("app_id", Uuid, primary_key=True),
-    Column("cmid", Uuid, primary_key=True),
-    Column("last_seen", Float, nullable=False),
-    Column("machine_name", String, nullable=False),
-    Column("required_count", Integer, nullable=False),
-)
-_applications = Table(
-    "lab_application",
-    _metadata,
-    Column("app_id", Uuid, primary_key=True),
-    Column("largest_required", Integer, nullable=False),
-)
-_counters = Table(
-    "lab_counter",
-    _metadata,
-    Column("name", String, primary_key=True),
-    Column("value", Integer, nullable=False),
-)
-_settings = Table(
-    "lab_setting",
-    _metadata,
-    Column("name", String, primary_key=True),
-    Column("value", Integer, nullable=False),
-)
-_events = Table(
-    "lab_event",
-    _metadata,
-    Column("id", Integer, primary_key=True),
-    Column("at", Float, nullable=False),
-    Column("info", String, nullable=False),
-    sqlite_autoincrement=True,
+# An id is kept as 32 hexadecimal digits.
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS lab_client (
+        app_id CHAR(32) NOT NULL,
+        cmid CHAR(32) NOT NULL,
+        last_seen FLOAT NOT NULL,
+        machine_name VARCHAR NOT NULL,
+        required_count INTEGER NOT NULL,
+        PRIMARY KEY (app_id, cmid)
+    )""",
+    """CREATE TABLE IF NOT EXISTS lab_application (
+        app_id CHAR(32) NOT NULL PRIMARY KEY,
+        largest_required INTEGER NOT NULL
+    )""",
+    "CREATE TABLE IF NOT EXISTS lab_counter (name VARCHAR NOT NULL PRIMARY KEY, value INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS lab_setting (name VARCHAR NOT NULL PRIMARY KEY, value INTEGER NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS lab_event (
+        id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+        at FLOAT NOT NULL,
+        info VARCHAR NOT NULL
+    )""",
 )
 
 
@@ -103,25 +75,24 @@ class LabStore(SqliteFile):
     """The file of one lab host's memory, made with its folder if there is none; `LabFileError` if it is of no use."""
 
     _holds = ("memory", "was")
-    _metadata = _metadata
+    _tables = _TABLES
     _schema_version = SCHEMA_VERSION
 
     def load(self) -> Memory:
         """All that was saved; `LabFileError` if it cannot be read."""
         clients: dict[UUID, list[ClientRecord]] = {}
         counters = Counters()
-        try:
-            with self._engine.connect() as connection:
-                for row in connection.execute(select(_clients).order_by(_clients.c.last_seen)):
-                    record = ClientRecord(row.cmid, row.last_seen, row.machine_name, row.required_count)
-                    clients.setdefault(row.app_id, []).append(record)
-                applications = {
-                    row.app_id: ApplicationMemory(row.largest_required, tuple(clients.get(row.app_id, ())))
-                    for row in connection.execute(select(_applications))
-                }
-                values = {row.name: row.value for row in connection.execute(select(_counters))}
-        except (DBAPIError, ValueError) as error:
-            raise self._explained(error) from error
+        with self._reading() as connection:
+            for row in connection.execute("SELECT * FROM lab_client ORDER BY last_seen"):
+                record = ClientRecord(UUID(row["cmid"]), row["last_seen"], row["machine_name"], row["required_count"])
+                clients.setdefault(UUID(row["app_id"]), []).append(record)
+            applications = {
+                (app_id := UUID(row["app_id"])): ApplicationMemory(
+                    row["largest_required"], tuple(clients.get(app_id, ()))
+                )
+                for row in connection.execute("SELECT * FROM lab_application")
+            }
+            values: dict[str, int] = dict(map(tuple, connection.execute("SELECT name, value FROM lab_counter")))
         counters.total = values.get(_TOTAL, 0)
         counters.failed = values.get(_FAILED, 0)
         for status in LicenseStatus:
@@ -132,8 +103,8 @@ class LabStore(SqliteFile):
         """Replace what changed, all or nothing; `LabFileError` if it cannot be written."""
         clients = [
             {
-                "app_id": app_id,
-                "cmid": record.cmid,
+                "app_id": app_id.hex,
+                "cmid": record.cmid.hex,
                 "last_seen": record.last_seen,
                 "machine_name": record.machine_name,
                 "required_count": record.required_count,
@@ -142,42 +113,33 @@ class LabStore(SqliteFile):
             for record in application.clients
         ]
         applications = [
-            {"app_id": app_id, "largest_required": application.largest_required}
+            {"app_id": app_id.hex, "largest_required": application.largest_required}
             for app_id, application in changes.applications.items()
         ]
-        values = {_TOTAL: changes.counters.total, _FAILED: changes.counters.failed} | {
+        counters = {_TOTAL: changes.counters.total, _FAILED: changes.counters.failed} | {
             status.name.lower(): changes.counters.by_status[status] for status in LicenseStatus
         }
-        try:
-            with self._engine.begin() as connection:
-                for table in (_clients, _applications):
-                    connection.execute(delete(table).where(table.c.app_id.in_(changes.applications)))
-                if applications:
-                    connection.execute(insert(_applications), applications)
-                if clients:
-                    connection.execute(insert(_clients), clients)
-                connection.execute(delete(_counters))
-                connection.execute(
-                    insert(_counters),
-                    [{"name": name, "value": min(value, _MAX_INTEGER)} for name, value in values.items()],
-                )
-                if changes.events:
-                    rows = [{"at": event.at, "info": request_processed(event)} for event in changes.events]
-                    connection.execute(insert(_events), rows)
-                    latest = select(func.max(_events.c.id)).scalar_subquery()
-                    connection.execute(delete(_events).where(_events.c.id <= latest - MAX_EVENTS))
-        except DBAPIError as error:
-            raise self._explained(error) from error
+        changed = [(app_id.hex,) for app_id in changes.applications]
+        with self._writing() as connection:
+            connection.executemany("DELETE FROM lab_client WHERE app_id = ?", changed)
+            connection.executemany("DELETE FROM lab_application WHERE app_id = ?", changed)
+            insert(connection, "lab_application", applications)
+            insert(connection, "lab_client", clients)
+            connection.execute("DELETE FROM lab_counter")
+            values = [{"name": name, "value": min(value, _MAX_INTEGER)} for name, value in counters.items()]
+            insert(connection, "lab_counter", values)
+            if changes.events:
+                rows = [{"at": event.at, "info": request_processed(event)} for event in changes.events]
+                insert(connection, "lab_event", rows)
+                older = "DELETE FROM lab_event WHERE id <= (SELECT max(id) FROM lab_event) - ?"
+                connection.execute(older, (MAX_EVENTS,))
 
     def events(self, last: int | None = None) -> list[StoredEvent]:
         """The events that the host logged, the oldest first; only the `last` ones if given."""
-        query = select(_events).order_by(_events.c.id.desc()).limit(last)
-        try:
-            with self._engine.connect() as connection:
-                rows = connection.execute(query).all()
-        except DBAPIError as error:
-            raise self._explained(error) from error
-        return [StoredEvent(row.id, row.at, row.info) for row in reversed(rows)]
+        query = "SELECT id, at, info FROM lab_event ORDER BY id DESC LIMIT ?"
+        with self._reading() as connection:
+            rows = connection.execute(query, (-1 if last is None else last,)).fetchall()
+        return [StoredEvent(*row) for row in reversed(rows)]
 
     def load_settings(self) -> HostSettings:
         """The settings that were made; `LabFileError` if they cannot be read."""
@@ -196,11 +158,8 @@ class LabStore(SqliteFile):
         self._replace_settings(_RUNNING, settings)
 
     def _settings(self, prefix: str) -> HostSettings:
-        try:
-            with self._engine.connect() as connection:
-                values = {row.name: row.value for row in connection.execute(select(_settings))}
-        except (DBAPIError, ValueError) as error:
-            raise self._explained(error) from error
+        with self._reading() as connection:
+            values: dict[str, int] = dict(map(tuple, connection.execute("SELECT name, value FROM lab_setting")))
 
         def flag(name: str) -> bool | None:
             return bool(values[prefix + name]) if prefix + name in values else None
@@ -216,17 +175,11 @@ class LabStore(SqliteFile):
     def _replace_settings(self, prefix: str, settings: HostSettings) -> None:
         values = asdict(settings)
         rows = [{"name": prefix + name, "value": int(value)} for name, value in values.items() if value is not None]
-        try:
-            with self._engine.begin() as connection:
-                names = [prefix + name for name in values]
-                connection.execute(delete(_settings).where(_settings.c.name.in_(names)))
-                if rows:
-                    connection.execute(insert(_settings), rows)
-        except DBAPIError as error:
-            raise self._explained(error) from error
+        with self._writing() as connection:
+            connection.executemany("DELETE FROM lab_setting WHERE name = ?", [(prefix + name,) for name in values])
+            insert(connection, "lab_setting", rows)
 
-    def _explained(self, error: Exception) -> LabFileError:
-        cause = str(error.orig if isinstance(error, DBAPIError) else error)
+    def _explained(self, error: sqlite3.Error | ValueError) -> LabFileError:
         trouble = trouble_of(error)
         cure = str(trouble)
         if trouble is Trouble.BUSY:
@@ -234,4 +187,4 @@ class LabStore(SqliteFile):
         elif trouble in (Trouble.DAMAGED, Trouble.NO_STORE, Trouble.OTHER):
             what = str(trouble) or "it is damaged, or it is not one of kmstwist's files"
             cure = f"{what}; move it away, and the lab starts with a count of 0"
-        return LabFileError(f"the lab's memory {self._path} cannot be used ({cause})", cure)
+        return LabFileError(f"the lab's memory {self._path} cannot be used ({error})", cure)

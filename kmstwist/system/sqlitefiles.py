@@ -5,7 +5,9 @@ Source: https://www.sqlite.org/fileformat.html, sections 1.3.2 and 4.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from urllib.parse import quote
 
 
 def log_of(path: Path) -> Path:
@@ -21,3 +23,13 @@ def index_of(path: Path) -> Path:
 def page_size_of(written: int) -> int:
     """A page's size in bytes, from the two bytes in which SQLite writes it: 65,536 does not fit there, and is 1."""
     return 65536 if written == 1 else written
+
+
+def uri_for_reading(path: Path) -> str:
+    """By what SQLite opens the file for reading only, as it is, also in a folder that nobody can write to."""
+    uri = f"file:{quote(str(path))}?mode=ro"
+    if path.exists() and not os.access(path.parent, os.W_OK) and not log_of(path).exists():
+        # To read a store in WAL mode, SQLite needs a file beside it. If that cannot be made, nobody can write to the
+        # store either, and SQLite may be told that it does not change.
+        uri += "&immutable=1"
+    return uri

@@ -1,76 +1,72 @@
-"""The tables of the file in which lab machines are kept."""
+"""The tables of the file in which lab machines are kept. An id is kept as 32 hexadecimal digits."""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Integer, MetaData, String, Table, Uuid
+from typing import Final
 
-metadata = MetaData()
-machines = Table(
-    "machine",
-    metadata,
+MAKING: Final = (
     # Names are compared without regard to case, as in Windows.
-    Column("key", String, primary_key=True),
-    Column("name", String, nullable=False),
-    Column("cmid", Uuid, nullable=False),
-    Column("previous_cmid", Uuid, nullable=False),
-    Column("created", Float, nullable=False),
-    Column("rearms_left", Integer, nullable=False),
-    Column("domain", String),
-    Column("dns_host", String),
-    Column("dns_port", Integer),
-    Column("virtual", Boolean, nullable=False),
-    Column("kms_version", Integer, nullable=False),
-    Column("caching", Boolean, nullable=False),
-    Column("cached_host", String),
-    Column("cached_port", Integer),
-    Column("key_in_registry", Boolean, nullable=False),
-    Column("region", String, nullable=False, server_default="en-US"),
-)
-licences = Table(
-    "machine_licence",
-    metadata,
-    Column("machine", String, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("product", String, nullable=False),
-    Column("partial_key", String),
-    Column("installs", Integer, nullable=False),
-    Column("rearms_left", Integer, nullable=False),
-    Column("by_phone", Boolean, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("expires", Float),
-    Column("next_attempt", Float, nullable=False),
-    Column("last_success", Float),
-    Column("host_id", String),
-    Column("activation_interval", Integer, nullable=False),
-    Column("renewal_interval", Integer, nullable=False),
-    Column("trouble", String, nullable=False, server_default=""),
-    Column("found_host", String),
-    Column("found_port", Integer),
-    Column("host_address", String),
-)
-settings = Table(
-    "machine_setting",
-    metadata,
-    Column("machine", String, primary_key=True),
-    Column("scope", String, primary_key=True),
-    Column("host", String),
-    Column("port", Integer),
-    Column("lookup_domain", String),
-    Column("act_type", Integer),
-)
-events = Table(
-    "machine_event",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("machine", String, nullable=False, index=True),
-    Column("at", Float, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("info", String, nullable=False),
-    Column("product", String, nullable=False),
+    """CREATE TABLE IF NOT EXISTS machine (
+        "key" VARCHAR NOT NULL PRIMARY KEY,
+        name VARCHAR NOT NULL,
+        cmid CHAR(32) NOT NULL,
+        previous_cmid CHAR(32) NOT NULL,
+        created FLOAT NOT NULL,
+        rearms_left INTEGER NOT NULL,
+        domain VARCHAR,
+        dns_host VARCHAR,
+        dns_port INTEGER,
+        "virtual" BOOLEAN NOT NULL,
+        kms_version INTEGER NOT NULL,
+        caching BOOLEAN NOT NULL,
+        cached_host VARCHAR,
+        cached_port INTEGER,
+        key_in_registry BOOLEAN NOT NULL,
+        region VARCHAR DEFAULT 'en-US' NOT NULL
+    )""",
+    """CREATE TABLE IF NOT EXISTS machine_licence (
+        machine VARCHAR NOT NULL,
+        position INTEGER NOT NULL,
+        product VARCHAR NOT NULL,
+        partial_key VARCHAR,
+        installs INTEGER NOT NULL,
+        rearms_left INTEGER NOT NULL,
+        by_phone BOOLEAN NOT NULL,
+        status INTEGER NOT NULL,
+        expires FLOAT,
+        next_attempt FLOAT NOT NULL,
+        last_success FLOAT,
+        host_id VARCHAR,
+        activation_interval INTEGER NOT NULL,
+        renewal_interval INTEGER NOT NULL,
+        trouble VARCHAR DEFAULT '' NOT NULL,
+        found_host VARCHAR,
+        found_port INTEGER,
+        host_address VARCHAR,
+        PRIMARY KEY (machine, position)
+    )""",
+    """CREATE TABLE IF NOT EXISTS machine_setting (
+        machine VARCHAR NOT NULL,
+        scope VARCHAR NOT NULL,
+        host VARCHAR,
+        port INTEGER,
+        lookup_domain VARCHAR,
+        act_type INTEGER,
+        PRIMARY KEY (machine, scope)
+    )""",
+    """CREATE TABLE IF NOT EXISTS machine_event (
+        id INTEGER NOT NULL PRIMARY KEY,
+        machine VARCHAR NOT NULL,
+        at FLOAT NOT NULL,
+        number INTEGER NOT NULL,
+        info VARCHAR NOT NULL,
+        product VARCHAR NOT NULL
+    )""",
+    "CREATE INDEX IF NOT EXISTS ix_machine_event_machine ON machine_event (machine)",
 )
 
 #: The columns that version 2 added to version 1.
-ADDED = {
+ADDED: Final = {
     "machine": ("region VARCHAR NOT NULL DEFAULT 'en-US'",),
     "machine_licence": (
         "trouble VARCHAR NOT NULL DEFAULT ''",

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
 
 from kmstwist.addresses import HostPort
 from kmstwist.kms.messages import LicenseStatus
@@ -121,9 +122,10 @@ def test_many_machines_are_read_with_three_questions(store: MachineStore) -> Non
         machine.scope(MACHINE).port = 1000 + number
         store.add(machine)
     asked: list[str] = []
-    event.listen(store._engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    assert store._connection is not None
+    store._connection.set_trace_callback(asked.append)
     machines = store.all()
-    assert len(asked) == 3
+    assert len([each for each in asked if each.startswith("SELECT")]) == 3
     assert [machine.name for machine in machines] == [f"PC{number:02}" for number in range(40)]
     for number, machine in enumerate(machines):
         assert [licence.product for licence in machine.licences] == [OFFICE, WINDOWS]
@@ -176,9 +178,9 @@ def test_a_file_that_is_none_is_told_with_the_cure(tmp_path: Path) -> None:
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "machines.sqlite"
     store = MachineStore(path)
-    with store._engine.begin() as connection:
-        connection.exec_driver_sql("PRAGMA user_version = 99")
     store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
     with pytest.raises(LabFileError, match="newer kmstwist"):
         MachineStore(path)
 
@@ -215,12 +217,12 @@ def test_machines_of_before_are_brought_up_to_date_and_keep_what_they_have(tmp_p
     path = tmp_path / "machines.sqlite"
     store = MachineStore(path)
     store.add(desk.machine)
-    with store._engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE machine DROP COLUMN region")
-        for column in ("trouble", "found_host", "found_port", "host_address"):
-            connection.exec_driver_sql(f"ALTER TABLE machine_licence DROP COLUMN {column}")
-        connection.exec_driver_sql("PRAGMA user_version = 1")
     store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE machine DROP COLUMN region")
+        for column in ("trouble", "found_host", "found_port", "host_address"):
+            connection.execute(f"ALTER TABLE machine_licence DROP COLUMN {column}")
+        connection.execute("PRAGMA user_version = 1")
     again = MachineStore(path)
     machine = again.get("PC1")
     again.close()
