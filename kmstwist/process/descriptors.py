@@ -135,7 +135,7 @@ class DescriptorWatch(Service):
     def __call__(self, event: LogEvent) -> None:
         """Hear the reactor say that a connection could not be accepted: it would try again at once, without end."""
         if event.get("log_namespace") == "twisted.internet.tcp" and _cannot_accept(event.get("log_format") or ""):
-            self._stop_accepting()
+            self.stop_accepting()
 
     def look(self) -> None:
         """Stop accepting where few are left, and begin again where there are enough."""
@@ -143,7 +143,7 @@ class DescriptorWatch(Service):
         free = -1 if lowest is None else self._limit - lowest
         self._listen(free < _PLENTY)
         if free < _FEW:
-            self._stop_accepting()
+            self.stop_accepting()
         elif self.out and free >= min(_ENOUGH, self._limit // 4):
             self.out = False
             DESCRIPTORS_FREE.emit(self._log, seconds=self._clock.seconds() - self._since)
@@ -156,7 +156,8 @@ class DescriptorWatch(Service):
             self._listens = wanted
             (globalLogPublisher.addObserver if wanted else globalLogPublisher.removeObserver)(self)
 
-    def _stop_accepting(self) -> None:
+    def stop_accepting(self) -> None:
+        """Accept nobody until enough are free again."""
         if self.out:
             return
         self.out = True

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import (
     AdoptedStreamServerEndpoint,
@@ -28,6 +29,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.logevents import LISTENING, STOPPED
+from kmstwist.process.accepting import Acceptor
 from kmstwist.process.localport import survive_without_name
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
@@ -173,6 +175,9 @@ class Listeners:
         self._identity = identity
         self._left = False
         self.ports: list[tuple[str, Any]] = []
+        self._acceptors: list[Acceptor] = []
+        #: Called when no client can be accepted for want of descriptors or memory.
+        self.no_room: Callable[[], object] = lambda: None
 
     def open(self, factory: Factory) -> None:
         """Open every endpoint. Raises `StartupError` where one cannot be opened."""
@@ -188,19 +193,21 @@ class Listeners:
     def _opened(self, port: IListeningPort, where: str) -> None:
         survive_without_name(port)
         self.ports.append((where, port))
+        if isinstance(port, tcp.Port):
+            acceptor = Acceptor(port, lambda: self.no_room())
+            acceptor.start()
+            self._acceptors.append(acceptor)
 
     def pause(self) -> None:
         """Accept nothing; new clients wait in the kernel's queue."""
-        for _, port in self.ports:
-            if port.connected:
-                port.stopReading()
+        for acceptor in self._acceptors:
+            acceptor.stop()
 
     def resume(self) -> None:
         """Accept again after a pause, unless another process does."""
         if not self._left:
-            for _, port in self.ports:
-                if port.connected:
-                    port.startReading()
+            for acceptor in self._acceptors:
+                acceptor.start()
 
     def leave(self) -> None:
         """Accept nothing any more, and let the sockets be when they are closed: another process has them, too."""
@@ -208,7 +215,9 @@ class Listeners:
         self.pause()
 
     def close(self) -> Deferred[Any]:
-        """Stop listening."""
+        """Stop listening; those who are connected are served on."""
+        self.pause()
+        self._acceptors.clear()
         # A port of Twisted's shuts its socket down before it closes it, which ends it for every process that has it.
         # So one that was left to another process is left open until this one's end.
         ports = [] if self._left else self.ports

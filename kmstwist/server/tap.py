@@ -194,6 +194,7 @@ def _make_server(
     observation = Observation(factory, admission, gateway, audit, naming, now(), lab, collector)
     site = make_web(config.web, observation.snapshot, reactor, own_store(audit), budget.web) if worker is None else []
     observation.descriptors = DescriptorWatch(budget.limit, [listening.listeners, *site], reactor)
+    listening.listeners.no_room = observation.descriptors.stop_accepting
     parts = Parts()
     reloader = Reloader(options.effective, options.load, parts.apply)
     own_commands = Commands(factory, admission, gateway, reloader, reactor)

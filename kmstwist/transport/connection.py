@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import connectProtocol
 from twisted.internet.error import ConnectBindError, DNSLookupError, NoRouteError
@@ -48,6 +49,7 @@ from kmstwist.transport.errors import (
     UpstreamError,
     reject_name,
 )
+from kmstwist.transport.fdset import join_set
 from kmstwist.transport.sending import Sender
 
 #: The kernel's errors when there is no room for one more socket.
@@ -86,6 +88,8 @@ class RpcConnection(Protocol):
         self.alive = True
         transport: Any = self.transport
         transport.bufferSize = _READ
+        if isinstance(transport, tcp.Connection):
+            join_set(transport)
         self._sender = Sender(transport)
         self.association.bind(self._contexts)
         self._flush()

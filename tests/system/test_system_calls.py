@@ -60,5 +60,6 @@ def test_a_conversation_makes_so_many_system_calls(tmp_path: Path) -> None:
     assert 2.9 < each["sendto"] <= 3.1, each
     # The loop waits, and watches a connection from its beginning to its end.
     assert each["epoll_ctl"] <= 2.1, each
-    assert each["epoll_wait"] <= 5.05, each
-    assert sum(each.values()) <= 23, each
+    # Each of the three events of a client is asked for twice: by the loop, and within the set of connections.
+    assert each["epoll_wait"] <= 8.05, each
+    assert sum(each.values()) <= 25, each

@@ -1,0 +1,218 @@
+"""The descriptors of many connections as one descriptor of the reactor's.
+
+For each descriptor on which something happens, Twisted's reactors set up a context for the log, and look at it a dozen
+times: 4 µs for each of a conversation's events, as measured. A set of ours has an epoll object of its own. The reactor
+sees one descriptor, which is readable when something happened on any of the set's; these are then called in one turn.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final, Protocol, cast
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from kmstwist.reactor import Reactor
+
+#: Descriptors at most that are called in one turn of the reactor: then its timers and other descriptors have theirs.
+AT_ONCE: Final = 64
+_IN: Final = select.EPOLLIN
+_OUT: Final = select.EPOLLOUT
+_DONE: Final = Failure(CONNECTION_DONE)
+_LOST: Final = Failure(CONNECTION_LOST)
+
+
+class HalfCloseable(Protocol):
+    """A descriptor of the set: one of Twisted's `FileDescriptor`s, whose two directions can end by themselves."""
+
+    def fileno(self) -> int:
+        """Its number; -1 once it is closed."""
+
+    def doRead(self) -> Exception | None:
+        """Read. Returns why there is nothing more to read, if so."""
+
+    def doWrite(self) -> Exception | None:
+        """Write. Returns why nothing more can be written, if so."""
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """The other side has said its last."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is gone."""
+
+
+@implementer(IReactorFDSet, IReadDescriptor)
+class DescriptorSet:
+    """Stands for the reactor where descriptors are added and removed, and for all of them in the reactor."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        """`reactor` is the one that waits. There is one set for each: ask `set_of` for it."""
+        self._reactor = reactor
+        self._epoll = select.epoll()
+        self._readers: dict[int, HalfCloseable] = {}
+        self._writers: dict[int, HalfCloseable] = {}
+        #: The number of each, which it may not know any more when it is removed.
+        self._numbers: dict[Any, int] = {}
+        self._log = Logger(namespace="kmstwist.server")
+        reactor.addReader(cast(IReadDescriptor, self))
+
+    def callLater(
+        self, delay: float, function: Callable[..., Any], *arguments: object, **named: object
+    ) -> IDelayedCall:
+        """As the reactor's: a connection that is aborted ends a moment later, and it knows no other reactor."""
+        return self._reactor.callLater(delay, function, *arguments)
+
+    # IReactorFDSet.
+
+    def addReader(self, reader: IReadDescriptor) -> None:
+        """Call its `doRead` when it is readable."""
+        self._add(cast(HalfCloseable, reader), self._readers, self._writers, _IN, _OUT)
+
+    def addWriter(self, writer: IWriteDescriptor) -> None:
+        """Call its `doWrite` when it is writable."""
+        self._add(cast(HalfCloseable, writer), self._writers, self._readers, _OUT, _IN)
+
+    def removeReader(self, reader: IReadDescriptor) -> None:
+        """Let it be, if it is there."""
+        self._remove(cast(HalfCloseable, reader), self._readers, self._writers, _OUT)
+
+    def removeWriter(self, writer: IWriteDescriptor) -> None:
+        """Let it be, if it is there."""
+        self._remove(cast(HalfCloseable, writer), self._writers, self._readers, _IN)
+
+    def removeAll(self) -> list[Any]:
+        """Let all be. Returns them."""
+        found = list(self._numbers)
+        for descriptor in found:
+            self.removeReader(descriptor)
+            self.removeWriter(descriptor)
+        return found
+
+    def getReaders(self) -> list[Any]:
+        """Those that are read from."""
+        return list(self._readers.values())
+
+    def getWriters(self) -> list[Any]:
+        """Those that are written to."""
+        return list(self._writers.values())
+
+    def _add(
+        self,
+        descriptor: HalfCloseable,
+        mine: dict[int, HalfCloseable],
+        others: dict[int, HalfCloseable],
+        event: int,
+        other: int,
+    ) -> None:
+        number = descriptor.fileno()
+        if number in mine:
+            return
+        if number in others:
+            self._epoll.modify(number, event | other)
+        else:
+            self._epoll.register(number, event)
+            self._numbers[descriptor] = number
+        mine[number] = descriptor
+
+    def _remove(
+        self, descriptor: HalfCloseable, mine: dict[int, HalfCloseable], others: dict[int, HalfCloseable], other: int
+    ) -> None:
+        number = self._numbers.get(descriptor, -1)
+        if mine.pop(number, None) is None:
+            return
+        if number in others:
+            self._epoll.modify(number, other)
+        else:
+            self._epoll.unregister(number)
+            del self._numbers[descriptor]
+
+    # IReadDescriptor.
+
+    def fileno(self) -> int:
+        """The epoll object's number."""
+        return self._epoll.fileno()
+
+    def logPrefix(self) -> str:
+        """What Twisted's log says of it."""
+        return "clients"
+
+    def doRead(self) -> None:
+        """Call those on which something happened."""
+        readers = self._readers
+        for number, event in self._epoll.poll(0, AT_ONCE):
+            if event != _IN:
+                self._called_for_more(number, event)
+                continue
+            descriptor = readers.get(number)
+            # It may have been removed by one before it.
+            if descriptor is not None:
+                self._read(descriptor)
+
+    def _called_for_more(self, number: int, event: int) -> None:
+        """Something beside bytes that can be read: room to write, an end of both directions, an error."""
+        descriptor = self._readers.get(number)
+        # An end and an error are found by reading, so that nothing that came before them is lost.
+        if descriptor is not None and event & ~_OUT:
+            self._read(descriptor)
+        descriptor = self._writers.get(number)
+        if descriptor is not None and event & _OUT:
+            try:
+                why = descriptor.doWrite()
+            except Exception:
+                self._failed(descriptor)
+                return
+            if why is not None:
+                self._lost(descriptor, why)
+        elif descriptor is not None and number not in self._readers:
+            # Nobody reads, so the reactor would be woken without end.
+            self._lost(descriptor, CONNECTION_LOST)
+
+    def _read(self, descriptor: HalfCloseable) -> None:
+        try:
+            why = descriptor.doRead()
+            if why is CONNECTION_DONE:
+                self.removeReader(cast(IReadDescriptor, descriptor))
+                descriptor.readConnectionLost(_DONE)
+            elif why is not None:
+                self._lost(descriptor, why)
+        except Exception:
+            self._failed(descriptor)
+
+    def _failed(self, descriptor: HalfCloseable) -> None:
+        failure = Failure()
+        self._log.failure("a connection is ended by a fault of the program", failure)
+        if descriptor.fileno() >= 0:
+            self._end(descriptor, failure)
+
+    def _lost(self, descriptor: HalfCloseable, why: Exception) -> None:
+        self._end(descriptor, _DONE if why is CONNECTION_DONE else _LOST if why is CONNECTION_LOST else Failure(why))
+
+    def _end(self, descriptor: HalfCloseable, reason: Failure) -> None:
+        self.removeReader(cast(IReadDescriptor, descriptor))
+        self.removeWriter(cast(IWriteDescriptor, descriptor))
+        descriptor.connectionLost(reason)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor has ended: so have they all."""
+        for descriptor in self.removeAll():
+            descriptor.connectionLost(reason)
+
+
+@cache
+def set_of(reactor: Reactor) -> DescriptorSet:
+    """The reactor's set, made when it is asked for first."""
+    return DescriptorSet(reactor)
+
+
+def join_set(connection: tcp.Connection) -> None:
+    """Move a connection that Twisted's reactor calls to the reactor's set."""
+    connection.stopReading()
+    connection.reactor = set_of(cast(Reactor, connection.reactor))
+    connection.startReading()
