@@ -8,12 +8,12 @@ goes straight to the driver. PostgreSQL takes SQLAlchemy's own way, which sends 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from itertools import chain
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Column, Connection, Executable, Table, bindparam, select
 from sqlalchemy.dialects import sqlite
@@ -48,40 +48,66 @@ def execute_many(connection: Connection, statement: Insert, rows: Sequence[dict[
     `statement` must be one object kept between calls (it is compiled once) and have no bound values of its own.
     """
     if connection.dialect.name == "sqlite":
-        for text, parameters in compiled_insertions(statement, rows):
-            _execute(connection, text, parameters)
+        for one in compiled_insertions(statement, rows):
+            _execute(connection, one.text, one.parameters)
     else:
         connection.execute(statement, rows)
 
 
 # What follows is for SQLite's own driver.
 
-#: A statement with its parameters, as the driver executes it.
-Statement = tuple[str, tuple[Any, ...]]
+
+class Statement(NamedTuple):
+    """A statement with its parameters, as the driver executes it.
+
+    Where it changes fewer than `rows` rows, `rest` is executed after it, with the same parameters.
+    """
+
+    text: str
+    parameters: tuple[Any, ...]
+    rows: int
+    rest: str | None = None
+
+
+def execute_all(driver: sqlite3.Connection, statements: Iterable[Statement]) -> None:
+    """Execute them."""
+    for text, parameters, rows, rest in statements:
+        changed = driver.execute(text, parameters).rowcount
+        if rest is not None and changed < rows:
+            driver.execute(rest, parameters)
+
+
 #: Rows in one statement, the most first.
 _PIECES = (64, 32, 16, 8, 4, 2, 1)
 
 
-def insertions(text: str, rows: Sequence[Sequence[Any]]) -> list[Statement]:
+def insertions(text: str, rows: Sequence[Sequence[Any]], rest: str | None = None) -> list[Statement]:
     """What executes an INSERT of one row, whose parameters are its row's values, for each of `rows`.
+
+    `rest` is another INSERT, for the rows that this one leaves as they are.
 
     Many rows in one statement: SQLite takes 3 µs for each in place of 5, and its driver lets go of the interpreter's
     lock, and waits for it, once for all of them. Beside a reactor that works that is half the time.
     """
     statements = []
     done, number = 0, len(rows)
+    texts = _in_pieces(text, len(rows[0]))
+    rests = _in_pieces(rest, len(rows[0])) if rest is not None else {}
     for piece in _PIECES:
         while number - done >= piece:
             parameters = tuple(chain.from_iterable(rows[done : done + piece]))
-            statements.append((_in_pieces(text, len(rows[0]))[piece], parameters))
+            statements.append(Statement(texts[piece], parameters, piece, rests.get(piece)))
             done += piece
     return statements
 
 
-def compiled_insertions(statement: Insert, rows: Sequence[dict[str, Any]]) -> list[Statement]:
-    """The same for a statement and rows as `execute_many` takes them."""
-    text, values = _compiled(statement, tuple(rows[0]))
-    return insertions(text, list(map(values, rows)))
+def compiled_insertions(
+    statement: Insert, rows: Sequence[dict[str, Any]], rest: Insert | None = None
+) -> list[Statement]:
+    """The same for statements and rows as `execute_many` takes them."""
+    columns = tuple(rows[0])
+    text, values = _compiled(statement, columns)
+    return insertions(text, list(map(values, rows)), None if rest is None else _compiled(rest, columns)[0])
 
 
 @cache

@@ -45,6 +45,7 @@ _values: Final = attrgetter(*SOURCES.values())
 # Row has a method of the last one's name.
 _all_but_count: Final = attrgetter(*COLUMNS[:-1])
 _VIRTUAL: Final = COLUMNS.index("virtual_machine")
+_REASONS: Final = {each.value: each for each in Reason}
 
 
 def values_of(record: Record) -> tuple[Any, ...]:
@@ -89,31 +90,32 @@ def from_values(values: Sequence[Any]) -> Record:
         required_count,
         count,
     ) = values
+    # In the order of a record's fields: by their names it takes three times as long (2.2 µs instead of 0.8).
     return Record(
-        record_id=bytes(record_id),
-        at=at,
-        gateway=gateway,
-        client=client,
-        peer=peer,
-        version=version,
-        upstream=upstream,
-        hresult=hresult,
-        fault=fault,
-        reason=Reason(reason),
-        detail=detail,
-        phases=Phases(receive_ms, answer_ms),
-        bytes_in=bytes_in,
-        bytes_out=bytes_out,
-        machine=machine,
-        cmid=cmid,
-        app_id=app_id,
-        act_id=act_id,
-        product=product,
-        license_status=license_status,
-        virtual_machine=None if virtual_machine is None else bool(virtual_machine),
-        minutes_left=minutes_left,
-        required_count=required_count,
-        count=count,
+        bytes(record_id),
+        at,
+        gateway,
+        client,
+        _REASONS[reason],
+        peer,
+        version,
+        upstream,
+        hresult,
+        fault,
+        detail,
+        Phases(receive_ms, answer_ms),
+        bytes_in,
+        bytes_out,
+        machine,
+        cmid,
+        app_id,
+        act_id,
+        product,
+        license_status,
+        None if virtual_machine is None else bool(virtual_machine),
+        minutes_left,
+        required_count,
+        count,
     )
 
 

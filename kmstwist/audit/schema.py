@@ -143,7 +143,7 @@ machines = Table(
     Column("last_status", BigInteger, nullable=False),
     Column("calls", BigInteger, nullable=False),
     Column("successes", BigInteger, nullable=False),
-    # Changes only where a machine moves, so that it costs a call nothing.
+    # Is written only where a machine moves, so that it costs a call nothing (`SummaryTable.seldom`).
     Index("ix_machines_network", "network"),
 )
 

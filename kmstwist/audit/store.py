@@ -9,20 +9,20 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Engine, bindparam, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import Statement, chunks, execute_many, insert_for, insert_text, insertions
+from kmstwist.audit.bulk import Statement, chunks, execute_all, execute_many, insert_for, insert_text, insertions
 from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.records import Record
-from kmstwist.audit.rows import COLUMNS, SOURCES, from_row, to_row, values_of
+from kmstwist.audit.rows import COLUMNS, from_row, to_row, values_of
 from kmstwist.audit.sums import all as sums
 
 # A fact about the store: how privacy had its records stored.
@@ -49,58 +49,47 @@ def insert_batch(engine: Engine, batch: Sequence[Record], *, again: bool = False
 # transaction, events and results: 500 µs) and, for each record, a dictionary and the values it does not have: SQLite's
 # driver takes 0.3 µs to bind a NULL, and a genuine client's record has thirteen of them.
 
-#: The columns of a record that was made of an answer to an opaque message (V5, V6), and what they are in a record.
-_OPAQUE: Final = {
-    name: SOURCES[name]
-    for name in (
-        *("record_id", "at", "gateway", "client", "version", "upstream", "hresult", "reason", "detail"),
-        *("receive_ms", "answer_ms", "bytes_in", "bytes_out"),
-    )
-}
-_opaque_values: Final = attrgetter(*_OPAQUE.values())
+#: The columns of a record that was made of an answer to an opaque message (V5, V6).
+_OPAQUE: Final = (
+    *("record_id", "at", "gateway", "client", "version", "upstream", "hresult", "reason", "detail"),
+    *("receive_ms", "answer_ms", "bytes_in", "bytes_out"),
+)
+_opaque_values: Final = itemgetter(*map(COLUMNS.index, _OPAQUE))
+_other_values: Final = itemgetter(*(at for at, name in enumerate(COLUMNS) if name not in _OPAQUE))
+_NO_OTHERS: Final = (None,) * (len(COLUMNS) - len(_OPAQUE))
 _ALL: Final = insert_text(schema.records, COLUMNS)
-_OPAQUE_ONLY: Final = insert_text(schema.records, tuple(_OPAQUE))
+_OPAQUE_ONLY: Final = insert_text(schema.records, _OPAQUE)
 
 
-def _is_opaque(record: Record) -> bool:
+def _is_opaque(row: tuple[Any, ...]) -> bool:
     """Whether it has values in the columns of `_OPAQUE` only."""
-    return (
-        record.machine is None
-        and record.cmid is None
-        and record.product is None
-        and record.count is None
-        and record.fault is None
-        and record.peer is None
-        and record.app_id is None
-        and record.act_id is None
-        and record.license_status is None
-        and record.virtual_machine is None
-        and record.minutes_left is None
-        and record.required_count is None
-    )
+    return bool(_other_values(row) == _NO_OTHERS)
 
 
-def insertions_of(batch: Sequence[Record]) -> list[Statement]:
-    """The statements that store a batch, with all its sums, by SQLite's driver."""
+def insertions_of(batch: Sequence[Record], rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
+    """The statements that store a batch, with all its sums, by SQLite's driver; `rows` are the records' values."""
     statements = []
-    for opaque, some in groupby(batch, _is_opaque):
+    for opaque, some in groupby(rows, _is_opaque):
         if opaque:
             statements += insertions(_OPAQUE_ONLY, list(map(_opaque_values, some)))
         else:
-            statements += insertions(_ALL, list(map(values_of, some)))
+            statements += insertions(_ALL, list(some))
     return statements + sums.additions(batch)
+
+
+def commit(driver: sqlite3.Connection, statements: Sequence[Statement]) -> None:
+    """Execute them in one transaction, which the caller rolls back on any exception."""
+    driver.execute("BEGIN IMMEDIATE")
+    execute_all(driver, statements)
+    driver.execute("COMMIT")
 
 
 def commit_batch(engine: Engine, batch: Sequence[Record]) -> int:
     """As `insert_batch` to an SQLite store; raises the same errors."""
-    statements = insertions_of(batch)
+    statements = insertions_of(batch, list(map(values_of, batch)))
     connection = engine.raw_connection()
     try:
-        driver = cast(sqlite3.Connection, connection.dbapi_connection)
-        driver.execute("BEGIN IMMEDIATE")
-        for text, parameters in statements:
-            driver.execute(text, parameters)
-        driver.execute("COMMIT")
+        commit(cast(sqlite3.Connection, connection.dbapi_connection), statements)
     except sqlite3.Error as error:
         raise DBAPIError.instance(_ALL, None, error, sqlite3.Error, dialect=engine.dialect) from error
     finally:

@@ -18,6 +18,7 @@ from kmstwist.audit.engine import open_engine, reading
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import Record
 from kmstwist.audit.store import commit_batch, insert_batch, is_data_fault, read_records
+from kmstwist.audit.sums.machines import MACHINES
 from tests.audit.making import HOUR, START, known, opaque, refusal
 from tests.audit.test_sums import records_and_facts
 
@@ -75,6 +76,41 @@ def test_a_value_that_few_records_have_is_stored(name: str) -> None:
     common, own = both_ways([opaque(START - 1), record, refusal(START + 1)])
     assert common == own
     assert any(_FIELDS[name] in row for row in own["records"])
+
+
+def test_a_machine_that_moves_to_another_network_is_found_there_and_nothing_is_counted_twice() -> None:
+    earlier = [known(START + at, f"pc{at}", f"10.0.0.{at}") for at in range(5)]
+    # One moves, one is reported late from where it was before, one is new; the others stay.
+    later = [known(START + HOUR + at, f"pc{at}", f"10.0.0.{at}") for at in (0, 2, 5)]
+    moved, late = known(START + HOUR, "pc1", "192.0.2.1"), known(START - HOUR, "pc3", "192.0.2.3")
+    common, own = both_ways(earlier, [*later, moved, late], [known(START + 2 * HOUR, "pc1", "192.0.2.1")])
+    assert common == own
+    columns = [column.name for column in schema.machines.c]
+    found = {row[0]: dict(zip(columns, row, strict=True)) for row in own["machines"]}
+    assert {name: (row["network"], row["calls"]) for name, row in found.items()} == {
+        "pc0": ("10.0.0.0/24", 2),
+        "pc1": ("192.0.2.0/24", 3),
+        "pc2": ("10.0.0.0/24", 2),
+        "pc3": ("10.0.0.0/24", 2),
+        "pc4": ("10.0.0.0/24", 1),
+        "pc5": ("10.0.0.0/24", 1),
+    }
+
+
+def test_the_index_of_networks_is_written_only_where_a_machine_moves(tmp_path: Path) -> None:
+    engine = open_engine(str(tmp_path / "a.sqlite"))
+    migrate(engine)
+    (common,) = MACHINES.additions([opaque(START)])
+    assert common.rest is not None
+
+    def takes_out_of_an_index(text: str) -> bool:
+        with reading(engine) as connection:
+            explained = connection.exec_driver_sql(f"EXPLAIN {text}", common.parameters)
+            return "IdxDelete" in {row.opcode for row in explained}
+
+    assert takes_out_of_an_index(common.rest)
+    assert not takes_out_of_an_index(common.text)
+    engine.dispose()
 
 
 def test_records_stand_in_the_order_in_which_they_came(tmp_path: Path) -> None:

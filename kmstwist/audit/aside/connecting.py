@@ -7,8 +7,9 @@ from typing import Final
 #: One that may make the store. Has effect only before the first table: retention then hands freed pages back in small
 #: steps. And where the log is WAL, it is for good.
 MAKING: Final = ("PRAGMA auto_vacuum=INCREMENTAL", "PRAGMA journal_mode=WAL")
-#: One that writes: a commit is on the disk when it returns.
-WRITING: Final = ("PRAGMA synchronous=FULL",)
+#: One that writes: a commit is on the disk when it returns. The log is emptied into the store after 4,000 pages, 16 MB:
+#: in a storm the pages of its machines are written again and again, and of those in the log only the last goes there.
+WRITING: Final = ("PRAGMA synchronous=FULL", "PRAGMA wal_autocheckpoint=4000")
 ANY: Final = ("PRAGMA cache_size=-65536", "PRAGMA temp_store=MEMORY")
 #: Seconds that a connection waits for another process's lock, where nothing else is said.
 DEFAULT_BUSY_TIMEOUT: Final = 1.0

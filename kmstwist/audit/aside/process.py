@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from kmstwist.audit.bulk import Statement
     from kmstwist.audit.storefile import StoreFile
 
 READY: Final = b"r"
@@ -72,25 +73,24 @@ def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patienc
             return
         channel.sendall(READY)
         for rows in _batches(channel):
-            channel.sendall(_answer(file, store, insertions_of([from_values(row) for row in rows])))
+            channel.sendall(_answer(file, store, insertions_of(list(map(from_values, rows)), rows)))
 
 
-def _answer(file: StoreFile, store: sqlite3.Connection, statements: list[tuple[str, tuple[Any, ...]]]) -> bytes:
+def _answer(file: StoreFile, store: sqlite3.Connection, statements: list[Statement]) -> bytes:
     if file.fault():
         return LOST
-    stored = _commit(store, statements)
+    stored = _is_committed(store, statements)
     # What is in the way of a commit may be that, too.
     if file.fault():
         return LOST
     return STORED if stored else NOT_STORED
 
 
-def _commit(store: sqlite3.Connection, statements: list[tuple[str, tuple[Any, ...]]]) -> bool:
+def _is_committed(store: sqlite3.Connection, statements: list[Statement]) -> bool:
+    from kmstwist.audit.store import commit
+
     try:
-        store.execute("BEGIN IMMEDIATE")
-        for text, parameters in statements:
-            store.execute(text, parameters)
-        store.execute("COMMIT")
+        commit(store, statements)
     except (sqlite3.Error, OverflowError, UnicodeError):
         # The server tries the same, and reports what that comes to.
         store.rollback()

@@ -59,4 +59,5 @@ MACHINES = SummaryTable(
     first="first_seen",
     last="last_seen",
     times=("last_success", "last_answered"),
+    seldom=("network",),
 )

@@ -7,7 +7,8 @@ become one row. A column is
 - `added`: the records' values are added up,
 - `first` or `last`: the time of the first or the last record,
 - one of `times`: the time of the last record that has a value there, NULL where none has,
-- or, in all other cases, what the last record says.
+- or, in all other cases, what the last record says; `seldom` if an index stands on it and it is nearly always what it
+  was: SQLite writes an index anew for each row that an upsert sets the column of, even to what it was.
 
 Everything that is done to the sums follows from these: a batch is added up in memory (`summed`) and merged into the
 table with one upsert for each row (`merge`), a record is taken out again (`withdraw`), a machine is forgotten
@@ -23,7 +24,7 @@ from functools import cache, cached_property
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, and_, bindparam, case, delete, select
+from sqlalchemy import Connection, Table, and_, bindparam, case, delete, or_, select
 from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -55,6 +56,7 @@ class SummaryTable:
     first: str | None = None
     last: str | None = None
     times: tuple[str, ...] = ()
+    seldom: tuple[str, ...] = ()
     #: What an hourly table counts, in words: the records, and their sum.
     counted: tuple[str, str] = ("records", "calls")
 
@@ -124,21 +126,49 @@ class SummaryTable:
     def additions(self, records: Iterable[Record]) -> list[Statement]:
         """What does the same by SQLite's driver."""
         rows = self.summed(records)
-        return compiled_insertions(self._upsert_for("sqlite"), rows) if rows else []
+        if not rows:
+            return []
+        if self.seldom:
+            return compiled_insertions(self._common_upsert, rows, self._rare_upsert)
+        return compiled_insertions(self._upsert_for("sqlite"), rows)
 
     def _upsert_for(self, dialect: str) -> Insert:
         if dialect not in self._upserts:
-            self._upserts[dialect] = self._upsert(dialect)
+            insert = insert_for(dialect, self.table)
+            self._upserts[dialect] = insert.on_conflict_do_update(
+                index_elements=list(self.key), set_=self._changes(insert)
+            )
         return self._upserts[dialect]
+
+    @cached_property
+    def _common_upsert(self) -> Insert:
+        """SQLite's for new rows, and for those in which no column of `seldom` changes; it leaves the others."""
+        insert = insert_for("sqlite", self.table)
+        upsert: Insert = insert.on_conflict_do_update(
+            index_elements=list(self.key),
+            set_={name: value for name, value in self._changes(insert).items() if name not in self.seldom},
+            where=and_(*(self.table.c[name].is_not_distinct_from(insert.excluded[name]) for name in self.seldom)),
+        )
+        return upsert
+
+    @cached_property
+    def _rare_upsert(self) -> Insert:
+        """What takes the others after it, and leaves what it took."""
+        insert = insert_for("sqlite", self.table)
+        upsert: Insert = insert.on_conflict_do_update(
+            index_elements=list(self.key),
+            set_=self._changes(insert),
+            where=or_(*(self.table.c[name].is_distinct_from(insert.excluded[name]) for name in self.seldom)),
+        )
+        return upsert
 
     @cached_property
     def _upserts(self) -> dict[str, Insert]:
         # Each when it is needed first: PostgreSQL's takes a while to load, and most gateways have none.
         return {}
 
-    def _upsert(self, dialect: str) -> Insert:
+    def _changes(self, insert: Any) -> dict[str, Any]:
         """`together` in SQL."""
-        insert = insert_for(dialect, self.table)
         new, old = insert.excluded, self.table.c
         changes: dict[str, Any] = {name: old[name] + new[name] for name in self.added}
         if self.first is not None:
@@ -148,8 +178,7 @@ class SummaryTable:
         if self.last is not None:
             for name in (self.last, *self.said_last):
                 changes[name] = case((new[self.last] >= old[self.last], new[name]), else_=old[name])
-        upsert: Insert = insert.on_conflict_do_update(index_elements=list(self.key), set_=changes)
-        return upsert
+        return changes
 
     # -- taking out
 
