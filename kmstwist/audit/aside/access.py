@@ -27,12 +27,15 @@ from kmstwist.audit.rows import values_of
 from kmstwist.audit.storage import Storage
 from kmstwist.logevents import AUDIT_ASIDE_ENDED
 from kmstwist.reactor import Reactor
+from kmstwist.transport.fdset import join_set
 from kmstwist.transport.sending import Sender
 
 #: Records within a second for which a process is started.
 MANY: Final = 200
 #: Seconds without as many after which it ends; and after which another may be started in place of one that failed.
 STAYS: Final = 60
+#: Bytes that are read at once from a process that answers a batch with one.
+_ANSWER: Final = 64
 #: Seconds that it may take to answer beside those for another process's lock: a stopped one never does.
 HANGS: Final = 10.0
 
@@ -178,7 +181,11 @@ class _Channel(Protocol):
 
     def connectionMade(self) -> None:
         """Have it sent to."""
-        self._sender = Sender(self.transport)
+        transport: Any = self.transport
+        # Twisted makes room for 64 KiB before each read.
+        transport.bufferSize = _ANSWER
+        join_set(transport)
+        self._sender = Sender(transport)
 
     def ask(self, message: bytes) -> Deferred[bytes]:
         """Send a batch; fires with what the process says of it, fails if it ends."""
