@@ -135,10 +135,6 @@ class Admission:
         """Count a client's connection. Returns why it must be closed, or None. Call `closed` later in both cases."""
         self._total += 1
         self._open[client] += 1
-        if self._total > self._connections:
-            return Refusal(
-                FaultStatus.SERVER_TOO_BUSY, Reason.SERVER_CONNECTIONS, f"{self._connections} connections are open"
-            )
         # If fewer connections are possible than configured, one client must not get all of them.
         cap = self._settings.client_connections
         if self._connections >= _SHARED_FROM:
@@ -146,6 +142,10 @@ class Admission:
         if self._open[client] > cap and not self._known(client).exempt:
             return Refusal(
                 FaultStatus.SERVER_TOO_BUSY, Reason.ADMISSION_CONNECTIONS, f"{cap} connections of this client are open"
+            )
+        if self._total > self._connections:
+            return Refusal(
+                FaultStatus.SERVER_TOO_BUSY, Reason.SERVER_CONNECTIONS, f"{self._connections} connections are open"
             )
         return None
 

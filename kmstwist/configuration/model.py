@@ -66,7 +66,9 @@ class LimitSettings(Section):
     """How much one server accepts at a time."""
 
     connections: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
-        20_000, description="Connections open at the same time; more are closed at once. Shared out among workers."
+        20_000,
+        description="Connections open at the same time; one more gets the place of a silent one. Shared out among "
+        "workers.",
     )
     request_bytes: Annotated[int, Field(ge=1024, le=0x7FFF_FFFF)] = Field(
         4 * 1024 * 1024,

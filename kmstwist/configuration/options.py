@@ -69,7 +69,7 @@ OPTIONS = (
         "max-connections",
         ("server", "limits", "connections"),
         int,
-        "Connections open at the same time; more are closed at once. [20000]",
+        "Connections open at the same time; one more gets the place of a silent one. [20000]",
     ),
     Option(
         "upstream",

@@ -89,6 +89,18 @@ class ConversationCore(Machine[State, Input]):
         """The deadline of the whole connection has passed."""
         self.step(Input.TOTAL_OVER, seconds)
 
+    # Called by the conversation of a client for which there is no room.
+
+    @property
+    def counted(self) -> bool:
+        """Whether admission counts the connection, so that another can have its place."""
+        return self._named is not None
+
+    def make_room(self, detail: str) -> None:
+        """Give the place to a client that has just come."""
+        self.give_time(None)
+        self.step(Input.CUT, Cause(Reason.SERVER_CONNECTIONS, f"{detail}, and this one had waited longest"))
+
     # Called by calls under way.
 
     def reply(self, call: CallUnderWay, stub: bytes) -> None:
@@ -182,11 +194,19 @@ class ConversationCore(Machine[State, Input]):
         return reader.rest
 
     def count_client(self) -> None:
-        """Count the connection, now that its client is known; close it if the client has too many."""
+        """Count the connection, now that its client is known; close it if the client has too many.
+
+        If there are too many in all, the one that has waited longest for its client's next bytes is closed for it.
+        """
         self._named = client = self.log.client
         refusal = self.shared.admission.opened(client)
-        if refusal is not None:
+        if refusal is None:
+            return
+        going = self.shared.times.longest_waited(self) if refusal.reason is Reason.SERVER_CONNECTIONS else None
+        if going is None:
             self.step(Input.CUT, Cause(refusal.reason, refusal.detail))
+        else:
+            going.make_room(refusal.detail)
 
     def take(self, data: bytes) -> None:
         """Take the client's bytes: feed the association, act on its events, send its bytes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -44,6 +45,15 @@ class Times:
         self.total: Deadlines[Any] = Deadlines(
             clock, timeouts.total, lambda conversation: conversation.total_over(timeouts.total)
         )
+
+    def longest_waited(self, newcomer: Any) -> Any | None:
+        """The counted conversation that can best be spared for the newcomer; None where all have calls under way.
+
+        Those that have sent nothing come first, then those that have their answer, then those whose request is not
+        whole; of each the one that has had most time.
+        """
+        waiting = itertools.chain(self.first_byte, self.idle, self.request)
+        return next((one for one in waiting if one.counted and one is not newcomer), None)
 
 
 class Conversations:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections import deque
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Seconds after the start at which the site begins to be loaded.
 _SOON = 0.3
+#: Seconds until it is tried again where no file could be opened.
+_LATER = 2.0
 #: What is loaded one after the other, so that clients are answered in between.
 _PARTS = (
     "twisted.web.server",
@@ -72,7 +74,7 @@ class WebService(Service):
         self._source, self._store, self._counted = source, store, counted
         self._most = most
         self._site: StatusSite | None = None
-        self._parts: Iterator[str] = iter(_PARTS)
+        self._parts = deque(_PARTS)
         self._loading: IDelayedCall | None = None
         self._reactor = reactor
         self._log = Logger(namespace="kmstwist.web")
@@ -101,11 +103,18 @@ class WebService(Service):
         self._loading = None
         if self._site is not None:
             return
-        if (part := next(self._parts, None)) is None:
-            self.site()
-            put_aside()
+        try:
+            if self._parts:
+                import_module(self._parts[0])
+                self._parts.popleft()
+            else:
+                self.site()
+                put_aside()
+                return
+        except OSError:
+            # Out of descriptors, of which the log tells already.
+            self._loading = self._reactor.callLater(_LATER, self._load)
         else:
-            import_module(part)
             self._loading = self._reactor.callLater(0, self._load)
 
     def site(self) -> StatusSite:

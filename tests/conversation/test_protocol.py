@@ -600,8 +600,14 @@ def test_an_orphaned_call_is_cancelled_and_the_connection_goes_on(
     assert [line["reason"] for line in lines] == ["client-orphaned", "ok"]
 
 
-def test_more_connections_than_allowed_are_closed_at_once(factory: KmsFactory, lines: list[dict[str, Any]]) -> None:
+def test_more_connections_than_allowed_are_closed_at_once_while_all_have_calls_under_way(
+    factory: KmsFactory, activator: Activator, lines: list[dict[str, Any]]
+) -> None:
+    activator.answer = Deferred
     open_now = [Conversation(factory) for _ in range(3)]
+    for conversation in open_now:
+        conversation.bind()
+        conversation.call()
     refused = Conversation(factory)
     assert refused.transport.aborted
     assert not any(conversation.transport.aborted for conversation in open_now)
@@ -609,6 +615,52 @@ def test_more_connections_than_allowed_are_closed_at_once(factory: KmsFactory, l
     assert [line["reason"] for line in lines] == ["server-connections"]
     open_now[0].close()
     assert not Conversation(factory).transport.aborted
+
+
+def test_a_connection_that_has_nothing_under_way_makes_room_for_a_client_that_comes(
+    factory: KmsFactory, activator: Activator, clock: Clock, lines: list[dict[str, Any]]
+) -> None:
+    asking, answered, silent = (Conversation(factory) for _ in range(3))
+    asking.bind()
+    answered.bind()
+    answered.call()
+    activator.answer = Deferred
+    # Of those that have sent nothing the oldest goes first, then those with an answer, then those that do not ask.
+    for going in (silent, answered, asking):
+        clock.advance(1)
+        came = Conversation(factory)
+        assert going.transport.aborted
+        came.bind()
+        came.call()
+        assert not came.transport.aborted
+        going.close(ConnectionLost)
+    assert [(line["client"], line["reason"]) for line in lines] == [
+        ("10.0.0.7", "ok"),
+        ("10.0.0.7", "server-connections"),
+        ("10.0.0.7", "server-connections"),
+    ]
+
+
+def test_clients_that_come_at_once_each_have_the_place_of_another(factory: KmsFactory, clock: Clock) -> None:
+    silent = [Conversation(factory) for _ in range(3)]
+    # Twisted tells of an aborted connection's end in a later turn only.
+    came = [Conversation(factory) for _ in range(2)]
+    assert [each.transport.aborted for each in silent] == [True, True, False]
+    for each in silent[:2]:
+        each.close(ConnectionLost)
+    assert not any(each.transport.aborted for each in came)
+    assert len(factory.connections) == 3
+
+
+def test_a_client_with_too_many_connections_takes_nobodys_place(
+    factory: KmsFactory, lines: list[dict[str, Any]]
+) -> None:
+    factory.admission.apply(AdmissionSettings.model_validate({**ADMISSION, "client_connections": 2}), connections=3)
+    open_now = [Conversation(factory), Conversation(factory), Conversation(factory, "10.0.0.8")]
+    refused = Conversation(factory)
+    refused.close(ConnectionLost)
+    assert [line["reason"] for line in lines] == ["admission-connections"]
+    assert [each.transport.aborted for each in (*open_now, refused)] == [False, False, False, True]
 
 
 def test_a_client_that_finds_no_interface_of_its_own_is_named_so(
