@@ -62,7 +62,7 @@ def _arrows(table: Table[Any, Any]) -> dict[tuple[str, str], list[str]]:
     return arrows
 
 
-def _first_sentence(action: Any) -> str:
+def _first_sentence(action: object) -> str:
     """The first paragraph of an action's docstring in one line."""
     if action is None:
         return "Nothing."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
 
 from kmstwist.problem import WrongValue
 
@@ -11,7 +10,7 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 
-def parse_network(value: Any) -> Any:
+def parse_network(value: object) -> object:
     """A network in CIDR notation, or one address, as canonical text. Raises `WrongValue` where it is neither.
 
     An IPv4-mapped IPv6 network is the IPv4 one it stands for, since that is how clients' addresses are judged.

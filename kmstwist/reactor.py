@@ -6,8 +6,10 @@ processes or looks names up asks for a `Reactor`.
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Protocol, TypeVar, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IReactorCore,
     IReactorFDSet,
@@ -35,6 +37,16 @@ class Reactor(
     IReactorPluggableNameResolver,
 ):
     """What every reactor on Linux provides, and this program uses."""
+
+
+T = TypeVar("T")
+
+
+class InThread(Protocol):
+    """Runs a function in a thread, as `deferToThread` does; a test's own runs it when the test says so."""
+
+    def __call__(self, function: Callable[..., T], /, *args: object) -> Deferred[T]:
+        """Run it with these arguments. The Deferred has its result or its error."""
 
 
 def installed_reactor() -> Reactor:

@@ -112,7 +112,7 @@ class Machine(Generic[StateT, InputT]):
         self.state = table.initial
         self.trace = trace
 
-    def step(self, happened: InputT, *what: Any) -> None:
+    def step(self, happened: InputT, *what: object) -> None:
         """Take an input: go to its row's next state, then do its action with `what`. Raises `NoRow`."""
         before = self.state
         try:

@@ -36,7 +36,7 @@ def _checked(document: dict[str, Any]) -> dict[str, Any]:
 
     Of those that are not decimal Python takes any, and cannot show it.
     """
-    within: list[Any] = [document]
+    within: list[object] = [document]
     while within:
         each = within.pop()
         if isinstance(each, dict):

@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic_core import ErrorDetails
 
@@ -78,12 +77,12 @@ def problem_of(details: ErrorDetails, given: str | None = None) -> Problem:
     return Problem(f"{wanted}, not {given}" if given else wanted)
 
 
-def _has_unit(value: Any) -> bool:
+def _has_unit(value: object) -> bool:
     """Whether it is a number with a unit behind it, as in "30s"."""
     return isinstance(value, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*[a-zA-Z]+\s*", value) is not None
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as a file has it, shortened."""
     not_finite = isinstance(value, float) and not math.isfinite(value)
     text = str(value) if not_finite else json.dumps(value, default=str)

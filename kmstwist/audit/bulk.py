@@ -64,7 +64,7 @@ class Statement(NamedTuple):
     """
 
     text: str
-    parameters: tuple[Any, ...]
+    parameters: tuple[object, ...]
     rows: int
     rest: str | None = None
 
@@ -81,7 +81,7 @@ def execute_all(driver: sqlite3.Connection, statements: Iterable[Statement]) -> 
 _PIECES = (64, 32, 16, 8, 4, 2, 1)
 
 
-def insertions(text: str, rows: Sequence[Sequence[Any]], rest: str | None = None) -> list[Statement]:
+def insertions(text: str, rows: Sequence[Sequence[object]], rest: str | None = None) -> list[Statement]:
     """What executes an INSERT of one row, whose parameters are its row's values, for each of `rows`.
 
     `rest` is another INSERT, for the rows that this one leaves as they are.

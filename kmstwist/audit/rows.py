@@ -48,9 +48,9 @@ _VIRTUAL: Final = COLUMNS.index("virtual_machine")
 _REASONS: Final = {each.value: each for each in Reason}
 
 
-def values_of(record: Record) -> tuple[Any, ...]:
+def values_of(record: Record) -> tuple[object, ...]:
     """The record's values, in the order of `COLUMNS`."""
-    values: tuple[Any, ...] = _values(record)
+    values: tuple[object, ...] = _values(record)
     if record.virtual_machine is not None:
         values = (*values[:_VIRTUAL], int(record.virtual_machine), *values[_VIRTUAL + 1 :])
     return values

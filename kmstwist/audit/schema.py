@@ -11,8 +11,6 @@ together.
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -42,12 +40,12 @@ class caseless(FunctionElement[str]):
 
 
 @compiles(caseless)
-def _by_collation(element: caseless, compiler: SQLCompiler, **options: Any) -> str:
+def _by_collation(element: caseless, compiler: SQLCompiler, **options: object) -> str:
     return f"{compiler.process(element.clauses, **options)} COLLATE NOCASE"
 
 
 @compiles(caseless, "postgresql")
-def _in_lower_case(element: caseless, compiler: SQLCompiler, **options: Any) -> str:
+def _in_lower_case(element: caseless, compiler: SQLCompiler, **options: object) -> str:
     return f"lower({compiler.process(element.clauses, **options)})"
 
 

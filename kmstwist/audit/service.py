@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
@@ -28,7 +28,7 @@ from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import Record, RecordIds, RecordMaker
 from kmstwist.audit.settings import OnFailure
 from kmstwist.audit.upkeep.limits import Limits
-from kmstwist.audit.writer import RETRY_MOST, AuditWriter, InThread
+from kmstwist.audit.writer import RETRY_MOST, AuditWriter
 from kmstwist.logevents import (
     AUDIT_RETENTION,
     AUDIT_RETENTION_FAILING,
@@ -37,7 +37,7 @@ from kmstwist.logevents import (
     DEFECT,
 )
 from kmstwist.pacing.waits import doubled
-from kmstwist.reactor import Reactor
+from kmstwist.reactor import InThread, Reactor
 from kmstwist.startup import StartupError, put_aside
 from kmstwist.system.threads import MORE_THREADS, Threads
 
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from kmstwist.audit.central.forward import Forwarder
     from kmstwist.audit.sightings import Sighting
     from kmstwist.audit.upkeep.served import ServedStore
+
+ResultT = TypeVar("ResultT")
 
 WATCH_EVERY = 1.0
 RETENTION_EVERY = 3600.0
@@ -95,7 +97,7 @@ class AuditService(Service):
         self._access: StoreAccess | None = None
         self._privacy: Privacy | None = None
         self._next_try, self._tries = 0.0, 0
-        self._loops: list[tuple[LoopingCall, Deferred[Any]]] = []
+        self._loops: list[tuple[LoopingCall, Deferred[object]]] = []
         self._beginning: IDelayedCall | None = None
         self._retains = False
         self.maker = RecordMaker(settings.gateway, now, RecordIds(entropy))
@@ -214,12 +216,12 @@ class AuditService(Service):
 
     # -- the store, in the writer's thread
 
-    def _run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+    def _run(self, function: Callable[..., ResultT], /, *arguments: object) -> Deferred[ResultT]:
         """Run a blocking function in the writer's thread; fires with its result."""
         # The thread takes one after the other. Where a process aside stores batches, too, it has to have its turn.
         return self._thread(function, *arguments) if self._access is None else self._access.run(function, *arguments)
 
-    def _commit(self, batch: Sequence[Record]) -> Deferred[Any]:
+    def _commit(self, batch: Sequence[Record]) -> Deferred[object]:
         return self._thread(self._insert, batch) if self._access is None else self._access.commit(batch)
 
     def _insert(self, batch: Sequence[Record], *, again: bool = False) -> int:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -36,6 +36,7 @@ from kmstwist.logevents import (
     AUDIT_REJECTED,
 )
 from kmstwist.pacing.waits import doubled
+from kmstwist.reactor import InThread
 
 # Records of a batch after which the next one is gathered, where that is configured. Few clients gain nothing by waiting
 # for each other.
@@ -50,9 +51,6 @@ class Insert(Protocol):
     def __call__(self, batch: Sequence[Record], *, again: bool = False) -> int:
         """Store the batch, all of it or nothing; how many records were new."""
 
-
-# Runs a blocking function outside the reactor's thread, one at a time and in the order they were given.
-InThread = Callable[..., "Deferred[Any]"]
 
 # A record, and the Deferred of the call that waits for it; None once the call has gone on without.
 Entry = tuple[Record, "Deferred[None] | None"]
@@ -75,7 +73,7 @@ class AuditWriter:
         *,
         clock: IReactorTime,
         in_thread: InThread,
-        commit: Callable[[Sequence[Record]], Deferred[Any]] | None = None,
+        commit: Callable[[Sequence[Record]], Deferred[object]] | None = None,
         on_failure: OnFailure = OnFailure.SERVE,
         gather: float = GATHER,
         batch: int = BATCH,

@@ -44,12 +44,12 @@ class HostPortType(click.ParamType[HostPort]):
 HOST_PORT = HostPortType()
 
 
-class NetworkType(click.ParamType[Any]):
+class NetworkType(click.ParamType[object]):
     """An address or a network on the command line."""
 
     name = "ADDRESS[/BITS]"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         """The network; without a size, that of one address."""
         if not isinstance(value, str):
             return value
@@ -102,9 +102,9 @@ def run_reactor(main: Callable[[Reactor], Coroutine[Any, Any, ResultT]]) -> Resu
 
     reactor = installed_reactor()
     run_on_monotonic_time(reactor)
-    outcome: list[Any] = []
+    outcome: list[ResultT | Failure] = []
 
-    def finish(result: Any) -> None:
+    def finish(result: ResultT | Failure) -> None:
         outcome.append(result)
         if reactor.running:
             reactor.stop()
@@ -119,5 +119,4 @@ def run_reactor(main: Callable[[Reactor], Coroutine[Any, Any, ResultT]]) -> Resu
     result = outcome[0]
     if isinstance(result, Failure):
         result.raiseException()
-    kept: ResultT = result
-    return kept
+    return result

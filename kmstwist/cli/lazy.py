@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
         except click.ClickException as error:
             raise in_our_words(error) from None
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Run the verb; an error's words are shown as they are, and a terminal obeys none of them."""
         try:
             return super().invoke(ctx)

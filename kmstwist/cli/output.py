@@ -21,7 +21,7 @@ def json_option(command: CommandT) -> CommandT:
     return click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")(command)
 
 
-def say_json(facts: Any) -> None:
+def say_json(facts: object) -> None:
     """Print facts as every command does that has `--json`: one document, in lines that a person can read, too."""
     click.echo(json.dumps(facts, indent=2))
 

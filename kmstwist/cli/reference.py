@@ -109,7 +109,7 @@ def metrics_page() -> str:
 def options_page() -> str:
     """The options of `twistd kms`."""
     lines = ["# Options of `twistd kms`", "", _MADE, "| option | default | meaning |", "| --- | --- | --- |"]
-    parameters = cast(Sequence[Sequence[Any]], Options.optParameters)
+    parameters = cast(Sequence[Sequence[object]], Options.optParameters)
     for name, short, default, text, *_ in parameters:
         shown = f"`--{name}`" + (f", `-{short}`" if short else "")
         lines.append(f"| {shown} | {'' if default is None else f'`{default}`'} | {text} |")

@@ -36,7 +36,7 @@ _HEAD = """\
 """
 
 
-def toml_value(value: Any) -> str:
+def toml_value(value: object) -> str:
     """A value as TOML writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -61,7 +61,7 @@ def effective_toml(effective: Effective) -> str:
         if value is None:
             lines.append(f"# {place[-1]} is not set  # {origin}")
         else:
-            shown = _hidden(value) if secret_at(place) else toml_value(_shown(value))
+            shown = toml_value(_hidden(value) if secret_at(place) else _shown(value))
             lines.append(f"{place[-1]} = {shown}  # {origin}")
     return "\n".join(lines) + "\n"
 
@@ -71,23 +71,21 @@ def effective_json(effective: Effective) -> list[dict[str, Any]]:
     return [
         {
             "option": ".".join(place),
-            "value": [f"{url.partition('://')[0]}://{HIDDEN}" for url in value]
-            if secret_at(place) and value is not None
-            else _plain(value),
+            "value": _plain(_hidden(value) if secret_at(place) else value),
             "origin": origin,
         }
         for place, value, origin in sections_first(effective)
     ]
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: object) -> object:
     """A value without the passwords of URLs in it."""
     if isinstance(value, str):
         return url_without_password(value)
     return tuple(map(_shown, value)) if isinstance(value, tuple) else value
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """A value as JSON has it, without the passwords of URLs in it."""
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -98,14 +96,14 @@ def _plain(value: Any) -> Any:
     return url_without_password(str(value))
 
 
-def _hidden(urls: tuple[str, ...]) -> str:
+def _hidden(urls: object) -> tuple[str, ...] | None:
     """URLs of which nothing but their kind is shown."""
-    return toml_value(tuple(f"{url.partition('://')[0]}://{HIDDEN}" for url in urls))
+    return tuple(f"{url.partition('://')[0]}://{HIDDEN}" for url in urls) if isinstance(urls, tuple) else None
 
 
-def sections_first(effective: Effective) -> Iterator[tuple[Place, Any, str]]:
+def sections_first(effective: Effective) -> Iterator[tuple[Place, object, str]]:
     """The values, those of a section before those of the sections in it, as TOML needs them."""
-    by_section: dict[Place, list[tuple[Place, Any, str]]] = {}
+    by_section: dict[Place, list[tuple[Place, object, str]]] = {}
     for entry in effective.values():
         by_section.setdefault(entry[0][:-1], []).append(entry)
     for section in sorted(by_section, key=lambda place: _section_order(place)):
@@ -169,7 +167,7 @@ _EXAMPLES: dict[str, Any] = {
 }
 
 
-def _shown_default(name: str, info: FieldInfo) -> Any:
+def _shown_default(name: str, info: FieldInfo) -> object:
     default = info.get_default(call_default_factory=True)
     if default not in (None, (), "", PydanticUndefined):
         return default

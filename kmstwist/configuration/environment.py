@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -41,7 +41,7 @@ def variable(place: Place) -> str:
     return PREFIX + "__".join(place).upper()
 
 
-def settable(model: type[BaseModel] = Config, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+def settable(model: type[BaseModel] = Config, place: Place = ()) -> Iterator[tuple[Place, object]]:
     """Every value that a variable can set: its place and its type. The tables of a list are set as a whole."""
     for name, info in model.model_fields.items():
         inner = model_in(info.annotation)
@@ -105,7 +105,7 @@ def _content(path: str) -> str:
         raise ValueError(f"{path} is not UTF-8 text") from None
 
 
-def _value(text: str, kind: Any) -> Any:
+def _value(text: str, kind: object) -> object:
     """The value in the shape that a file would give it; raises `ValueError` for text that is none."""
     item = _list_of(kind)
     if item is not None:
@@ -124,7 +124,7 @@ def _value(text: str, kind: Any) -> Any:
     return text
 
 
-def _list(text: str, item: Any) -> list[Any]:
+def _list(text: str, item: object) -> list[object]:
     if text.lstrip().startswith("["):
         try:
             found = read_toml(f"list = {text}")["list"]
@@ -145,7 +145,7 @@ def _list(text: str, item: Any) -> list[Any]:
     return [{first: part} for part in parts]
 
 
-def _list_of(kind: Any) -> Any:
+def _list_of(kind: object) -> object:
     """The type of a list's items, or None for what is not a list."""
     if get_origin(kind) is Annotated:
         return _list_of(get_args(kind)[0])
@@ -156,7 +156,7 @@ def _list_of(kind: Any) -> Any:
     return None
 
 
-def _plain(kind: Any) -> set[Any]:
+def _plain(kind: object) -> set[object]:
     """The plain types that a value may be of."""
     if get_origin(kind) is Annotated:
         return _plain(get_args(kind)[0])

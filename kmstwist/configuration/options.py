@@ -22,7 +22,7 @@ class Option:
 
     name: str
     place: Place
-    convert: Callable[[str], Any]
+    convert: Callable[[str], object]
     help: str
     short: str | None = None
     repeated: bool = False

@@ -37,7 +37,7 @@ class Override:
     """A value given by an option of the command line, in the shape a file would give it."""
 
     place: Place
-    value: Any
+    value: object
     option: str
 
 
@@ -54,13 +54,13 @@ class Effective:
     origins: Mapping[Place, str] = field(default_factory=dict)
     lines: Mapping[Place, int] = field(default_factory=dict)
 
-    def values(self) -> Iterator[tuple[Place, Any, str]]:
+    def values(self) -> Iterator[tuple[Place, object, str]]:
         """Every value with its place and its origin, in the model's order."""
         for place, value in leaves(self.config):
             yield place, value, self.origins.get(place, DEFAULT)
 
 
-def leaves(model: BaseModel, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+def leaves(model: BaseModel, place: Place = ()) -> Iterator[tuple[Place, object]]:
     """The values of a model and of the sections in it, in order."""
     for name in type(model).model_fields:
         value = getattr(model, name)
@@ -105,7 +105,7 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
     return Effective(config, file, origins, {place: line for place in in_file if (line := _line_of(lines, place))})
 
 
-def _texts(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
+def _texts(value: object, place: Place = ()) -> Iterator[tuple[Place, str]]:
     """The texts in what a file says, each with its place."""
     if isinstance(value, str):
         yield place, value
@@ -114,7 +114,7 @@ def _texts(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
             yield from _texts(inner, (*place, str(name)))
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     try:
         json.dumps(value, default=str, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -157,7 +157,7 @@ def _set(raw: dict[str, Any], override: Override) -> None:
 
 
 def _given(raw: Mapping[str, Any], place: Place) -> bool:
-    table: Any = raw
+    table: object = raw
     for name in place:
         if not isinstance(table, dict) or name not in table:
             return False
@@ -268,7 +268,7 @@ def _table(place: Place) -> str:
     return ".".join(itertools.takewhile(lambda part: not part.isdigit(), place))
 
 
-def _shown(value: Any, place: Place) -> str:
+def _shown(value: object, place: Place) -> str:
     return HIDDEN if secret_at(place) else shown(value)
 
 
@@ -312,7 +312,7 @@ def secret_at(place: Place) -> bool:
     return info is not None and is_secret(info)
 
 
-def model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: object) -> type[BaseModel] | None:
     """The model that an annotation is, or that its items are."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation

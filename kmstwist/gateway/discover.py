@@ -8,7 +8,7 @@ gateway may be published in the same domain.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -70,7 +70,7 @@ class Discoverer:
         self._log = log
         self._domain: str | None = None
         self._timer: IDelayedCall | None = None
-        self._asking: Deferred[Any] | None = None
+        self._asking: Deferred[object] | None = None
         self._failures = 0
         self._last: frozenset[Target] | None = None
 

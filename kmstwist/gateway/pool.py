@@ -11,7 +11,7 @@ Deferred leads from there to the caller.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
@@ -133,13 +133,15 @@ class AssociationPool(Reserve):
         self.release(connection)
         return answer
 
-    def _not_answered(self, failure: Failure, connection: RpcConnection, attempt: _Attempt) -> Any:
+    def _not_answered(
+        self, failure: Failure, connection: RpcConnection, attempt: _Attempt
+    ) -> Deferred[tuple[int, bytes]] | Failure:
         if not failure.check(FaultError):
             connection.abort()
         self.release(connection)
         return self._failed(failure, attempt)
 
-    def _failed(self, failure: Failure, attempt: _Attempt) -> Any:
+    def _failed(self, failure: Failure, attempt: _Attempt) -> Deferred[tuple[int, bytes]] | Failure:
         if attempt.from_reserve and failure.check(LostError) and self.state is not PoolState.STOPPED:
             # The call lost its connection from the reserve: make it again on a new one.
             attempt.from_reserve = attempt.asked = False

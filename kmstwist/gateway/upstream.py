@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from kmstwist.addresses import HostPort
 from kmstwist.findings import Health
@@ -82,7 +82,7 @@ class Upstream:
         self._random = random
         self._log = log
         self._next_probe: IDelayedCall | None = None
-        self._probing: Deferred[Any] | None = None
+        self._probing: Deferred[ProbeReport] | None = None
         #: The Deferreds that wait for the probe under way.
         self._curious: list[Deferred[bool]] = []
         self.circuit = Circuit(self, settings.health, clock, random)
@@ -252,7 +252,7 @@ class Upstream:
         self._probing = probe(self._clock, self._endpoint, self._settings.health.timeout)
         self._probing.addBoth(self._probed)
 
-    def _probed(self, report: Any) -> None:
+    def _probed(self, report: ProbeReport | Failure) -> None:
         self._probing = None
         curious, self._curious = self._curious, []
         for told in curious:

@@ -8,7 +8,6 @@ next requests.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredLock, succeed
@@ -79,11 +78,11 @@ class LabService(Service):
         self._saver.stop()
         return self._save().addBoth(lambda _: self._store.close())
 
-    def _save(self) -> Deferred[Any]:
+    def _save(self) -> Deferred[object]:
         # One save at a time: the last one at the end must not overtake the one before it.
         return self._saving.run(self._save_changes)
 
-    def _save_changes(self) -> Deferred[Any]:
+    def _save_changes(self) -> Deferred[object]:
         changes = self.host.take_changes()
         if changes is None:
             return succeed(None)

@@ -35,7 +35,7 @@ from kmstwist.notify.memory import Memory, MemoryFault, read_memory, write_memor
 from kmstwist.notify.outbox import Letter
 from kmstwist.notify.settings import NotifySettings, Topic
 from kmstwist.notify.targets import NotSent, Target
-from kmstwist.reactor import Reactor
+from kmstwist.reactor import InThread, Reactor
 from kmstwist.system.threads import Threads
 from kmstwist.telemetry.counters import Snapshot
 
@@ -72,8 +72,8 @@ class NotifyService(Service):
         seconds: Callable[[], float],
         *,
         local: Callable[[float], datetime] = lambda moment: datetime.fromtimestamp(moment).astimezone(),
-        reading_thread: Callable[..., Deferred[Any]] = deferToThread,
-        sending_thread: Callable[..., Deferred[Any]] | None = None,
+        reading_thread: InThread = deferToThread,
+        sending_thread: InThread | None = None,
         log: Logger | None = None,
     ) -> None:
         self._settings = settings
@@ -237,7 +237,7 @@ class NotifyService(Service):
     def _sent_all(self, _: object) -> None:
         self._sending = None
 
-    def _in_pool(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+    def _in_pool(self, function: Callable[..., T], /, *args: object) -> Deferred[T]:
         assert self._pool is not None
         return deferToThreadPool(self._reactor, self._pool, function, *args)
 

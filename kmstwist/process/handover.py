@@ -55,7 +55,7 @@ class HandOver:
         self,
         listeners: Listeners,
         drain: Callable[[], float],
-        prepare: Callable[[], Any],
+        prepare: Callable[[], object],
         end: Callable[[], object],
         log: Logger | None = None,
     ) -> None:

@@ -47,7 +47,7 @@ _TWISTDS = frozenset(
         "--umask",
     )
 )
-_WANTED: dict[Any, str] = {int: "a whole number", float: "a number"}
+_WANTED: dict[object, str] = {int: "a whole number", float: "a number"}
 
 
 class Options(usage.Options):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from kmstwist.kms.catalogue import APPLICATION_NAMES
 from kmstwist.process.control import Command
 from kmstwist.process.control_client import ask, socket_path
 from kmstwist.process.descriptors import DescriptorWatch
-from kmstwist.reactor import Reactor
+from kmstwist.reactor import InThread, Reactor
 from kmstwist.server.dns import Naming
 from kmstwist.startup import StartupError
 from kmstwist.telemetry.counters import Counters, LabCount, LabState, Snapshot, UpstreamState, together
@@ -198,7 +198,7 @@ class WorkersObservation:
         name: int | str,
         workers: int,
         started: float,
-        in_thread: Callable[..., Any] = deferToThread,
+        in_thread: InThread = deferToThread,
     ) -> None:
         self._paths = {number: socket_path(run_dir, name, number) for number in range(1, workers + 1)}
         self._started = started

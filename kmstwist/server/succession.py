@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from kmstwist.configuration.derived import listening_ports, run_dir, server_name, state_dir
 from kmstwist.configuration.model import Config
@@ -54,7 +53,7 @@ def own(config: Config, mode: str, predecessor: TakeOver | None, reactor: Reacto
 def hand_over(
     listeners: Listeners,
     drain: Callable[[], float],
-    keep_name: Callable[[], Any],
+    keep_name: Callable[[], object],
     signals: Signals,
     duck: LameDuck,
 ) -> Mapping[str, Command]:

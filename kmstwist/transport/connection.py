@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, fail
@@ -146,7 +146,7 @@ class RpcConnection(Protocol):
         self._sender.send(association.data_to_send())
         return answer
 
-    def _given_up(self, answer: Deferred[Any]) -> None:
+    def _given_up(self, answer: Deferred[tuple[int, bytes]]) -> None:
         """Drop the connection, so that a late answer cannot be mistaken for another call's."""
         self.abort()
 
@@ -265,12 +265,12 @@ def open_connection(
     return attempt.addErrback(_explain_connect)
 
 
-def bind_timed_out(result: object, timeout: float) -> Any:
+def bind_timed_out(result: object, timeout: float) -> NoReturn:
     """For `Deferred.addTimeout` on `RpcConnection.bound`."""
     raise TimedOut(f"no answer to the bind within {timeout:g} s")
 
 
-def call_timed_out(result: object, timeout: float) -> Any:
+def call_timed_out(result: object, timeout: float) -> NoReturn:
     """For `Deferred.addTimeout` on a call or an alter_context."""
     raise no_answer(timeout)
 

@@ -85,7 +85,7 @@ async def _connected(endpoint: IStreamClientEndpoint, factory: IProtocolFactory)
 class Guarded:
     """An endpoint that drops a connection before a byte is sent if `refuse` raises for the peer's address."""
 
-    def __init__(self, endpoint: IStreamClientEndpoint, refuse: Callable[[Any], None]) -> None:
+    def __init__(self, endpoint: IStreamClientEndpoint, refuse: Callable[[object], None]) -> None:
         self._endpoint = endpoint
         self._refuse = refuse
 
@@ -98,7 +98,7 @@ class Guarded:
 class _GuardedFactory(Factory):
     noisy = False
 
-    def __init__(self, factory: IProtocolFactory, refuse: Callable[[Any], None]) -> None:
+    def __init__(self, factory: IProtocolFactory, refuse: Callable[[object], None]) -> None:
         self._factory = factory
         self._refuse = refuse
 

@@ -24,6 +24,7 @@ from kmstwist.audit.engine import reading
 from kmstwist.audit.plain.faults import StoreError, plain_error
 from kmstwist.audit.reports.model import ReportRow
 from kmstwist.logevents import DEFECT
+from kmstwist.reactor import InThread
 from kmstwist.web.view import Asking, Kept, NoAudit, Question, View
 from kmstwist.web.watch import Status, Watch, at
 
@@ -61,7 +62,7 @@ class Asker:
         self,
         watch: Watch,
         store: Store | None,
-        in_thread: Callable[..., Deferred[Any]] = deferToThread,
+        in_thread: InThread = deferToThread,
         *,
         notice: str = "",
     ) -> None:

@@ -134,10 +134,10 @@ class Page(Answering):
         counted = at(status.now - answer.age) if answer.age >= TOLD else None
         given = {name: text for name, text in words.items() if name in view.question.model_fields}
 
-        def changed(**changes: Any) -> str:
+        def changed(**changes: object) -> str:
             return here(path, given, **changes)
 
-        def download(form: str, **changes: Any) -> str:
+        def download(form: str, **changes: object) -> str:
             return here(f"api/{view.name}", {**given, "page": None, "rows": None}, format=form, **changes)
 
         return render(

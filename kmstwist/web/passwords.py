@@ -28,6 +28,7 @@ from kmstwist.networks import network_around, normalised
 from kmstwist.pacing.bounded import BoundedMap
 from kmstwist.pacing.turns import Turns
 from kmstwist.problem import ProblemError
+from kmstwist.reactor import InThread
 from kmstwist.system.secrets import is_open_to_others
 
 #: scrypt's cost (RFC 7914): 16 MiB and about 50 ms for each guess.
@@ -160,7 +161,7 @@ class PasswordChecker:
     def __init__(
         self,
         users: Mapping[str, str],
-        in_thread: Callable[..., Deferred[bool]] = deferToThread,
+        in_thread: InThread = deferToThread,
         seconds: Callable[[], float] = time.monotonic,
         log: Logger | None = None,
     ) -> None:

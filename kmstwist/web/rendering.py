@@ -69,14 +69,14 @@ def environment() -> Environment:
     return made
 
 
-def render(template: str, **context: Any) -> bytes:
+def render(template: str, **context: object) -> bytes:
     """A page."""
     text = environment().get_template(template).render(**context)
     # The templates are written for people; the empty lines that they leave are removed.
     return re.sub(r"\n\s*", "\n", text).encode()
 
 
-def url(path: str, **parameters: Any) -> str:
+def url(path: str, **parameters: object) -> str:
     """A page's address with parameters; empty ones are left out."""
     given = {name: value for name, value in parameters.items() if value not in (None, "", False)}
     query = urlencode({name: str(value).lower() if value is True else value for name, value in given.items()})

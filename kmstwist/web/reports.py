@@ -102,7 +102,7 @@ def understand_report(definition: ReportDefinition, args: Mapping[bytes, list[by
     return ReportQuestion(definition, Query(now=now, **values), form, asked)
 
 
-def _value(name: str, text: str, now: datetime) -> Any:
+def _value(name: str, text: str, now: datetime) -> object:
     match name:
         case "since" | "until":
             return parse_when(text, now)

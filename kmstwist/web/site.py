@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client.twisted import MetricsResource
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -75,9 +75,9 @@ class FromStatus(ReadOnly):
 
     def render_GET(self, request: Request) -> int:
         """Get the status, then show it."""
-        gone: list[Any] = []
+        gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
-        asked: Deferred[Any] = self._watch.status(fresh=True)
+        asked: Deferred[Status] = self._watch.status(fresh=True)
         asked.addCallback(lambda status: None if gone else self.show(request, status))
         asked.addErrback(lambda failure: None if gone else failed(request, failure))
         return NOT_DONE_YET
@@ -106,7 +106,7 @@ class Metrics(FromStatus):
 
     def show(self, request: Request, status: Status) -> None:
         """Let prometheus_client respond from a registry with this snapshot and the latest totals."""
-        gone: list[Any] = []
+        gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
 
         def answer(totals: Totals | None) -> None:
@@ -221,10 +221,10 @@ class StatusSite(Site):
         #: The most connections at one time.
         self.most = CONNECTIONS
         #: The transports of the connections, by the client's address and port.
-        self._connections: dict[Any, Any] = {}
+        self._connections: dict[object, ITCPTransport] = {}
         #: The connections whose last request has been answered.
-        self._answers: set[Any] = set()
-        self._silent: Deadlines[Any] = Deadlines(reactor, _REQUEST, self._cut)
+        self._answers: set[object] = set()
+        self._silent: Deadlines[object] = Deadlines(reactor, _REQUEST, self._cut)
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
 
@@ -267,7 +267,7 @@ class StatusSite(Site):
         protocol: Any = super().buildProtocol(addr)
         made, lost = protocol.makeConnection, protocol.connectionLost
 
-        def make_connection(transport: Any) -> None:
+        def make_connection(transport: ITCPTransport) -> None:
             self._connections[addr] = transport
             self._silent.set(addr)
             made(transport)
@@ -287,12 +287,12 @@ class StatusSite(Site):
         self._silent.pop(addr, None)
         request.notifyFinish().addCallbacks(lambda _: self._answered(addr), lambda _: None)
 
-    def _answered(self, addr: Any) -> None:
+    def _answered(self, addr: object) -> None:
         if addr in self._connections:
             self._answers.add(addr)
             self._silent.set(addr)
 
-    def _cut(self, addr: Any) -> None:
+    def _cut(self, addr: object) -> None:
         transport = self._connections.get(addr)
         if transport is not None and addr in self._answers:
             # A slow client may still be reading its answer: the bytes that the kernel has are still sent.

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
 
 from kmstwist.findings import Finding, Health, overall
 from kmstwist.telemetry.counters import Histogram, Snapshot
@@ -103,7 +104,7 @@ class Watch:
         asked.addCallback(self._told).addBoth(self._answer)
         return answer
 
-    def _answer(self, result: Any) -> None:
+    def _answer(self, result: Status | Failure) -> None:
         waiting, self._asking = self._asking or [], None
         for each in waiting:
             each.callback(result)

@@ -60,7 +60,9 @@ class Site:
             sending_thread=self.send,
         )
 
-    def send(self, function: object, text: Text) -> Deferred[None]:
+    def send(self, function: object, *given: Any) -> Deferred[Any]:
+        (text,) = given
+
         def take() -> None:
             if self.broken:
                 raise NotSent(self.broken)

@@ -41,7 +41,8 @@ class Scene:
             in_thread=self._ask,
         )
 
-    def _ask(self, _ask: object, path: Path, request: dict[str, Any], _timeout: float) -> Deferred[dict[str, Any]]:
+    def _ask(self, _ask: object, *given: Any) -> Deferred[Any]:
+        path, request, _timeout = given
         worker = self.workers[path]
         if worker.fault is not None:
             return fail(worker.fault)

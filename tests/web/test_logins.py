@@ -33,7 +33,8 @@ class Door:
             logger(lambda event: self.lines.append(event["kms_fields"])),
         )
 
-    def _in_thread(self, verify: object, password: str, hashed: str) -> Deferred[bool]:
+    def _in_thread(self, verify: object, *given: Any) -> Deferred[Any]:
+        password, hashed = given
         self.work.append((Deferred(), password if hashed == "the hash of secret" else "of nobody"))
         return self.work[-1][0]
 

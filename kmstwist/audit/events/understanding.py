@@ -80,7 +80,7 @@ class Kind(NamedTuple):
 
     name: str
     looks: str
-    read: Callable[[str], Any]
+    read: Callable[[str], object]
 
 
 CODE = Kind("status code", _CODE_TEXT, _code)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
 from sqlalchemy import Boolean, Column, Connection, Select, String, Table, func, or_, select
 from sqlalchemy.ext.compiler import compiles
@@ -36,12 +35,12 @@ class plain_order(FunctionElement[str]):
 
 
 @compiles(plain_order)
-def _as_it_is(element: plain_order, compiler: SQLCompiler, **options: Any) -> str:
+def _as_it_is(element: plain_order, compiler: SQLCompiler, **options: object) -> str:
     return compiler.process(element.clauses, **options)
 
 
 @compiles(plain_order, "postgresql")
-def _by_number(element: plain_order, compiler: SQLCompiler, **options: Any) -> str:
+def _by_number(element: plain_order, compiler: SQLCompiler, **options: object) -> str:
     return f'{compiler.process(element.clauses, **options)} COLLATE "C"'
 
 
@@ -53,13 +52,13 @@ class _like(FunctionElement[bool]):
 
 
 @compiles(_like)
-def _as_sqlite_does(element: _like, compiler: SQLCompiler, word: str = "LIKE", **options: Any) -> str:
+def _as_sqlite_does(element: _like, compiler: SQLCompiler, word: str = "LIKE", **options: object) -> str:
     column, text = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} {word} {text} ESCAPE '\\'"
 
 
 @compiles(_like, "postgresql")
-def _as_postgresql_does(element: _like, compiler: SQLCompiler, **options: Any) -> str:
+def _as_postgresql_does(element: _like, compiler: SQLCompiler, **options: object) -> str:
     return _as_sqlite_does(element, compiler, "ILIKE", **options)
 
 

@@ -46,7 +46,7 @@ _RIGHT = frozenset({Kind.NUMBER, Kind.SHARE, Kind.CODE})
 _TEXTS = frozenset({Kind.TEXT, Kind.NAME})
 
 
-def as_text(value: Any, kind: Kind) -> str:
+def as_text(value: object, kind: Kind) -> str:
     """A value for people: moments in UTC, control characters made visible, "" for None."""
     if value is None:
         return ""
@@ -60,6 +60,7 @@ def as_text(value: Any, kind: Kind) -> str:
         case Kind.CODE:
             return "ok" if value == 0 else f"0x{value:08X}"
         case Kind.SHARE:
+            assert isinstance(value, float | int)
             return f"{100 * value:.1f}"
         case Kind.FLAG:
             return "yes" if value else "no"
@@ -69,13 +70,14 @@ def as_text(value: Any, kind: Kind) -> str:
             return visible(str(value))
 
 
-def as_data(value: Any, kind: Kind) -> Any:
+def as_data(value: object, kind: Kind) -> object:
     """A value for programs: moments in ISO 8601 with their zone, codes in hexadecimal, the rest unchanged."""
     if value is None:
         return None
     match kind:
         case Kind.TIME | Kind.DATE:
-            return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value.isoformat()
+            assert isinstance(value, datetime)
+            return value.isoformat(timespec="seconds")
         case Kind.CODE:
             return f"0x{value:08X}"
         case _:
@@ -229,7 +231,7 @@ def _batches(rows: Iterable[ReportRow]) -> Iterator[list[ReportRow]]:
 
 def _data(
     columns: Sequence[ColumnInfo], rows: Sequence[ReportRow], text: Callable[[str], str] = str
-) -> Iterator[list[Any]]:
+) -> Iterator[list[object]]:
     """The values of each column for programs, with texts passed through `text`.
 
     By columns and not by rows, which is faster: some reports have 100,000 rows.

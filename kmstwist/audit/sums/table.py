@@ -72,7 +72,7 @@ class SummaryTable:
         return tuple(column.name for column in self.table.c if column.name not in ruled)
 
     @cached_property
-    def key_of(self) -> Callable[[Row], Any]:
+    def key_of(self) -> Callable[[Row], object]:
         """Takes a row's key, a tuple in the order of `key`."""
         return itemgetter(*self.key)
 
@@ -80,7 +80,7 @@ class SummaryTable:
 
     def summed(self, records: Iterable[Record]) -> list[Row]:
         """The rows that the records make, in the order of their keys."""
-        groups: dict[Any, list[Row]] = {}
+        groups: dict[object, list[Row]] = {}
         of, key_of = self.of, self.key_of
         for record in records:
             row = of(record)
@@ -111,7 +111,7 @@ class SummaryTable:
         return row
 
     @cached_property
-    def _added_values(self) -> list[tuple[str, Callable[[Row], Any]]]:
+    def _added_values(self) -> list[tuple[str, Callable[[Row], object]]]:
         return [(name, itemgetter(name)) for name in self.added]
 
     def merge(self, connection: Connection, records: Iterable[Record]) -> None:

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from itertools import islice
 from math import isclose
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select, tuple_
 
@@ -160,10 +159,10 @@ def _by_key(each: SummaryTable, connection: Connection) -> Iterator[list[Row]]:
         yield [dict(row) for row in part]
 
 
-def _same(each: SummaryTable, connection: Connection, rows: list[Row]) -> dict[Any, Row]:
+def _same(each: SummaryTable, connection: Connection, rows: list[Row]) -> dict[object, Row]:
     """The rows of the same keys in another store."""
     columns = tuple_(*(each.table.c[name] for name in each.key))
-    found: dict[Any, Row] = {}
+    found: dict[object, Row] = {}
     for keys in chunks([each.key_of(row) for row in rows]):
         for row in connection.execute(select(each.table).where(columns.in_(keys))).mappings():
             found[each.key_of(dict(row))] = dict(row)
@@ -211,7 +210,7 @@ def _wrong_at_last(each: SummaryTable, row: Row, right: Row, stored: Connection)
     return f"has {name} {row[name]}, and its last record {right[name]}"
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _equal(one: object, other: object) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         # Added up in another order, a sum of fractions differs in its last digits.
         return isclose(one, other, rel_tol=1e-6, abs_tol=1e-6)

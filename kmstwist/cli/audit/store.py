@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -72,7 +72,7 @@ def plain_age(seconds: float) -> str:
     return "less than a minute ago"
 
 
-def store_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def store_option(command: Callable[..., object]) -> Callable[..., object]:
     """Give a command the option `--store`, passed on as `store`."""
     return click.option(
         "--store",

@@ -34,7 +34,7 @@ def _understanding(command: CommandT) -> CommandT:
     """Make a command report a malformed answer, which comes from another version or an impostor."""
 
     @wraps(command)
-    def understanding(*args: Any, **kwargs: Any) -> Any:
+    def understanding(*args: object, **kwargs: object) -> object:
         meta = click.get_current_context().meta
         try:
             return command(*args, **kwargs)

@@ -33,7 +33,7 @@ _PIPED_WIDTH = 200
 def print_json(machines: Machine | list[Machine], key: LabKey | None) -> None:
     """A machine, or a list of them. Installation ids are there if the lab's key is."""
     if isinstance(machines, Machine):
-        value: Any = _as_object(machines, key)
+        value: object = _as_object(machines, key)
     else:
         value = [_as_object(machine, key) for machine in machines]
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=datetime.isoformat))

@@ -82,7 +82,7 @@ class PublisherService(Service):
         for publication in self._publications:
             self._begin(publication, attempt=1)
 
-    def stopService(self) -> Deferred[Any]:
+    def stopService(self) -> Deferred[list[None]]:
         """Stop refreshing; withdraw the records if asked to. Fires when that is done or its time is up; never fails."""
         super().stopService()
         for call in self._next.values():

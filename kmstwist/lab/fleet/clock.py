@@ -27,7 +27,7 @@ class VirtualCall:
         clock: VirtualClock,
         time: float,
         function: Callable[..., object],
-        args: tuple[Any, ...],
+        args: tuple[object, ...],
         keywords: dict[str, Any],
     ) -> None:
         self._clock = clock
@@ -94,7 +94,7 @@ class VirtualClock:
         """The virtual time."""
         return self._now
 
-    def callLater(self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any) -> VirtualCall:
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> VirtualCall:
         """Schedule a call in `delay` seconds. Raises `ValueError` for a negative delay."""
         if delay < 0:
             raise ValueError(f"a call cannot be made {-delay:g} seconds ago")
@@ -102,7 +102,7 @@ class VirtualClock:
         self._enter(call)
         return call
 
-    def call_at(self, moment: float, function: Callable[..., object], *args: Any) -> VirtualCall:
+    def call_at(self, moment: float, function: Callable[..., object], *args: object) -> VirtualCall:
         """Schedule a call at a moment, exactly: unlike with `callLater`, no floats are added or subtracted."""
         call = VirtualCall(self, max(moment, self._now), function, args, {})
         self._enter(call)

@@ -8,7 +8,7 @@ import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
@@ -112,7 +112,7 @@ class ServerProcess(ProcessProtocol):
         said = self._said.decode(errors="replace").strip().splitlines()
         return f"{self.name} did not start: {said[-1] if said else 'it said nothing'}"
 
-    def _too_late(self, result: object, timeout: float) -> Any:
+    def _too_late(self, result: object, timeout: float) -> NoReturn:
         raise ProcessFailed(f"{self.name} does not listen after {timeout:g} seconds")
 
 

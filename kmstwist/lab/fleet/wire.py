@@ -18,9 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -109,9 +109,9 @@ class WireFleet:
         self._figures = WireFigures(seconds)
         self._started = 0.0
         self._over = False
-        self._calls: set[Any] = set()
+        self._calls: set[IDelayedCall] = set()
         self._under_way = 0
-        self._next: dict[Member, Any] = {}
+        self._next: dict[Member, IDelayedCall | None] = {}
 
     def run(self, progress: Callable[[float], None]) -> Deferred[WireResult]:
         """Start the servers, let the time pass, stop the servers. Fails with `ProcessFailed` if one does not start."""
@@ -157,7 +157,7 @@ class WireFleet:
         passed: float = (self._reactor.seconds() - self._started) * self._pace
         return min(self._fleet.ends, self._fleet.begins + passed)
 
-    def _at(self, moment: float, function: Callable[..., object], *args: object) -> Any:
+    def _at(self, moment: float, function: Callable[..., object], *args: object) -> IDelayedCall | None:
         """Schedule a function at a moment of the scenario. Returns the reactor's call; None for one after the end."""
         if moment >= self._fleet.ends or self._over:
             return None

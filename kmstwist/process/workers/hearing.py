@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from kmstwist.logevents import WORKER_SILENT, WORKER_STUCK, WORKER_UNREACHABLE
 from kmstwist.pacing.waits import doubled
 from kmstwist.process.control_client import CommandError, NobodyThere, ask
+from kmstwist.reactor import InThread
 
 #: Seconds between two questions to a worker whether it answers, and for its answer to those and to commands.
 HEAR_EVERY = 3.0
@@ -82,7 +83,7 @@ class Hearing:
         reactor: IReactorTime,
         log: Logger,
         progress: Callable[[int], Progress] | None = None,
-        in_thread: Callable[..., Deferred[dict[str, Any]]] = deferToThread,
+        in_thread: InThread = deferToThread,
     ) -> None:
         """`path` is where a worker's control socket is, `end` sends it a signal, `drain` gives the seconds that it
         needs to end in order, and `answered` is told what it says of itself, with its process id."""

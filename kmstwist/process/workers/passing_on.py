@@ -14,9 +14,11 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
 
 from kmstwist.process.control_client import CommandError, NoAnswer, NobodyThere, ask
 from kmstwist.process.workers.hearing import ANSWERS_WITHIN
+from kmstwist.reactor import InThread
 from kmstwist.system.threads import MORE_THREADS
 
 #: Seconds within which a worker that is being started is still given a command, and between the attempts.
@@ -53,7 +55,7 @@ class PassingOn:
         answered: Callable[[int, int | None, dict[str, Any]], dict[str, Any]],
         goes_on: Callable[[], bool],
         reactor: IReactorTime,
-        in_thread: Callable[..., Deferred[dict[str, Any]]] = deferToThread,
+        in_thread: InThread = deferToThread,
     ) -> None:
         """`path` is where a worker's control socket is; `answered` is given its number, its process id and its answer,
         and returns what it comes to; `goes_on` tells whether workers that end are still replaced."""
@@ -97,7 +99,7 @@ class PassingOn:
 
         give_up = self._reactor.callLater(ANSWERS_WITHIN, late)
 
-        def done(result: Any) -> None:
+        def done(result: dict[str, Any] | Failure) -> None:
             if give_up.active():
                 give_up.cancel()
                 answer.callback(result)

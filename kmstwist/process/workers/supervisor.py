@@ -125,7 +125,7 @@ class Supervisor(Service):
         kill = self._reactor.callLater(self.drain + GRACE, self._kill)
         self._hearing.stop()
 
-        def done(_: object) -> Deferred[Any]:
+        def done(_: object) -> Deferred[object]:
             if kill.active():
                 kill.cancel()
             self._hearing.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.defer import Deferred
@@ -13,6 +12,7 @@ from twisted.python.failure import Failure
 from kmstwist.audit.engine import reading
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.views.totals import Totals, totals
+from kmstwist.reactor import InThread
 from kmstwist.web.asker import Store
 from kmstwist.web.watch import at
 
@@ -30,7 +30,7 @@ class LatestTotals:
         self,
         store: Store | None,
         seconds: Callable[[], float],
-        in_thread: Callable[..., Deferred[Any]] = deferToThread,
+        in_thread: InThread = deferToThread,
     ) -> None:
         self._store = store
         self._seconds = seconds

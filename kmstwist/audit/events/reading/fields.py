@@ -108,7 +108,7 @@ class Fields:
         system = self._values.get("system")
         self._system = {str(name).lower(): value for name, value in system.items()} if isinstance(system, dict) else {}
 
-    def find(self, names: Sequence[str]) -> Any:
+    def find(self, names: Sequence[str]) -> object:
         """The value of the first of these fields that there is; None if there is none."""
         for name in names:
             value = self._get(name.lower())
@@ -126,7 +126,7 @@ class Fields:
         """Whether there is a field of this name at all, empty or not."""
         return name.lower() in self._values
 
-    def _get(self, name: str) -> Any:
+    def _get(self, name: str) -> object:
         if name in self._values:
             return self._values[name]
         for alike in (name, f"{name}_attributes"):
@@ -166,7 +166,7 @@ def named(headings: Iterable[str]) -> frozenset[str]:
     return frozenset(map(_plain, headings))
 
 
-def scalar(value: Any) -> Any:
+def scalar(value: object) -> object:
     """A value, without what a tool wrapped around it."""
     for _ in range(4):
         if isinstance(value, list) and len(value) == 1:
