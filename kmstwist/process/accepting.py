@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from twisted.internet import tcp
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IReactorFDSet, IReadDescriptor
@@ -59,7 +58,12 @@ class Accepted(tcp.Connection):
         if self.disconnected:
             return
         protocol, skt = self.protocol, self.socket
-        FileDescriptor.connectionLost(self, reason)
+        self.disconnected, self.connected = 1, 0
+        if self.producer is not None:
+            self.producer.stopProducing()
+            self.producer = None
+        self.reactor.removeReader(self)
+        self.reactor.removeWriter(self)
         if isinstance(reason.value, ConnectionAborted):
             skt.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         # It is nobody else's, so closing it says all that shutting it down before would.

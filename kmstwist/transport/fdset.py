@@ -8,12 +8,12 @@ sees one descriptor, which is readable when something happened on any of the set
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from twisted.internet import tcp
-from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReadDescriptor, IWriteDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReadDescriptor
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -29,25 +29,6 @@ _DONE: Final = Failure(CONNECTION_DONE)
 _LOST: Final = Failure(CONNECTION_LOST)
 
 
-class HalfCloseable(Protocol):
-    """A descriptor of the set: one of Twisted's `FileDescriptor`s, whose two directions can end by themselves."""
-
-    def fileno(self) -> int:
-        """Its number; -1 once it is closed."""
-
-    def doRead(self) -> Exception | None:
-        """Read. Returns why there is nothing more to read, if so."""
-
-    def doWrite(self) -> Exception | None:
-        """Write. Returns why nothing more can be written, if so."""
-
-    def readConnectionLost(self, reason: Failure) -> None:
-        """The other side has said its last."""
-
-    def connectionLost(self, reason: Failure) -> None:
-        """It is gone."""
-
-
 @implementer(IReactorFDSet, IReadDescriptor)
 class DescriptorSet:
     """Stands for the reactor where descriptors are added and removed, and for all of them in the reactor."""
@@ -56,36 +37,60 @@ class DescriptorSet:
         """`reactor` is the one that waits. There is one set for each: ask `set_of` for it."""
         self._reactor = reactor
         self._epoll = select.epoll()
-        self._readers: dict[int, HalfCloseable] = {}
-        self._writers: dict[int, HalfCloseable] = {}
+        self._readers: dict[int, Any] = {}
+        self._writers: dict[int, Any] = {}
         #: The number of each, which it may not know any more when it is removed.
         self._numbers: dict[Any, int] = {}
         self._log = Logger(namespace="kmstwist.server")
         reactor.addReader(cast(IReadDescriptor, self))
 
-    def callLater(
-        self, delay: float, function: Callable[..., Any], *arguments: object, **named: object
-    ) -> IDelayedCall:
+    def callLater(self, delay: float, function: Callable[..., Any], *arguments: object) -> IDelayedCall:
         """As the reactor's: a connection that is aborted ends a moment later, and it knows no other reactor."""
         return self._reactor.callLater(delay, function, *arguments)
 
-    # IReactorFDSet.
+    # IReactorFDSet. What is added is one of Twisted's `FileDescriptor`s, whose two directions can end by themselves.
 
-    def addReader(self, reader: IReadDescriptor) -> None:
+    def addReader(self, reader: Any) -> None:
         """Call its `doRead` when it is readable."""
-        self._add(cast(HalfCloseable, reader), self._readers, self._writers, _IN, _OUT)
+        number = reader.fileno()
+        if number in self._readers:
+            return
+        self._readers[number] = reader
+        self._watch(reader, number, self._writers, _IN)
 
-    def addWriter(self, writer: IWriteDescriptor) -> None:
+    def addWriter(self, writer: Any) -> None:
         """Call its `doWrite` when it is writable."""
-        self._add(cast(HalfCloseable, writer), self._writers, self._readers, _OUT, _IN)
+        number = writer.fileno()
+        if number in self._writers:
+            return
+        self._writers[number] = writer
+        self._watch(writer, number, self._readers, _OUT)
 
-    def removeReader(self, reader: IReadDescriptor) -> None:
-        """Let it be, if it is there."""
-        self._remove(cast(HalfCloseable, reader), self._readers, self._writers, _OUT)
+    def _watch(self, descriptor: Any, number: int, others: Mapping[int, Any], event: int) -> None:
+        if number in others:
+            self._epoll.modify(number, _IN | _OUT)
+        else:
+            self._epoll.register(number, event)
+            self._numbers[descriptor] = number
 
-    def removeWriter(self, writer: IWriteDescriptor) -> None:
+    def removeReader(self, reader: Any) -> None:
         """Let it be, if it is there."""
-        self._remove(cast(HalfCloseable, writer), self._writers, self._readers, _IN)
+        number = self._numbers.get(reader)
+        if number is not None and self._readers.pop(number, None) is not None:
+            self._let_be(reader, number, self._writers, _OUT)
+
+    def removeWriter(self, writer: Any) -> None:
+        """Let it be, if it is there."""
+        number = self._numbers.get(writer)
+        if number is not None and self._writers.pop(number, None) is not None:
+            self._let_be(writer, number, self._readers, _IN)
+
+    def _let_be(self, descriptor: Any, number: int, others: Mapping[int, Any], event: int) -> None:
+        if number in others:
+            self._epoll.modify(number, event)
+        else:
+            self._epoll.unregister(number)
+            del self._numbers[descriptor]
 
     def removeAll(self) -> list[Any]:
         """Let all be. Returns them."""
@@ -102,36 +107,6 @@ class DescriptorSet:
     def getWriters(self) -> list[Any]:
         """Those that are written to."""
         return list(self._writers.values())
-
-    def _add(
-        self,
-        descriptor: HalfCloseable,
-        mine: dict[int, HalfCloseable],
-        others: dict[int, HalfCloseable],
-        event: int,
-        other: int,
-    ) -> None:
-        number = descriptor.fileno()
-        if number in mine:
-            return
-        if number in others:
-            self._epoll.modify(number, event | other)
-        else:
-            self._epoll.register(number, event)
-            self._numbers[descriptor] = number
-        mine[number] = descriptor
-
-    def _remove(
-        self, descriptor: HalfCloseable, mine: dict[int, HalfCloseable], others: dict[int, HalfCloseable], other: int
-    ) -> None:
-        number = self._numbers.get(descriptor, -1)
-        if mine.pop(number, None) is None:
-            return
-        if number in others:
-            self._epoll.modify(number, other)
-        else:
-            self._epoll.unregister(number)
-            del self._numbers[descriptor]
 
     # IReadDescriptor.
 
@@ -174,30 +149,27 @@ class DescriptorSet:
             # Nobody reads, so the reactor would be woken without end.
             self._lost(descriptor, CONNECTION_LOST)
 
-    def _read(self, descriptor: HalfCloseable) -> None:
+    def _read(self, descriptor: Any) -> None:
         try:
             why = descriptor.doRead()
             if why is CONNECTION_DONE:
-                self.removeReader(cast(IReadDescriptor, descriptor))
+                self.removeReader(descriptor)
                 descriptor.readConnectionLost(_DONE)
             elif why is not None:
                 self._lost(descriptor, why)
         except Exception:
             self._failed(descriptor)
 
-    def _failed(self, descriptor: HalfCloseable) -> None:
+    def _failed(self, descriptor: Any) -> None:
         failure = Failure()
         self._log.failure("a connection is ended by a fault of the program", failure)
         if descriptor.fileno() >= 0:
-            self._end(descriptor, failure)
+            descriptor.connectionLost(failure)
 
-    def _lost(self, descriptor: HalfCloseable, why: Exception) -> None:
-        self._end(descriptor, _DONE if why is CONNECTION_DONE else _LOST if why is CONNECTION_LOST else Failure(why))
-
-    def _end(self, descriptor: HalfCloseable, reason: Failure) -> None:
-        self.removeReader(cast(IReadDescriptor, descriptor))
-        self.removeWriter(cast(IWriteDescriptor, descriptor))
-        descriptor.connectionLost(reason)
+    def _lost(self, descriptor: Any, why: Exception) -> None:
+        descriptor.connectionLost(
+            _DONE if why is CONNECTION_DONE else _LOST if why is CONNECTION_LOST else Failure(why)
+        )
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor has ended: so have they all."""

@@ -50,8 +50,9 @@ class Reactor(Clock):
 class End:
     """A socket of a pair, as a transport of Twisted's."""
 
-    def __init__(self, skt: socket.socket) -> None:
+    def __init__(self, skt: socket.socket, fds: Any) -> None:
         self.skt = skt
+        self.fds = fds
         self.said: list[Any] = []
         self.why: Exception | None = None
         self.fault: Exception | None = None
@@ -81,6 +82,8 @@ class End:
 
     def connectionLost(self, reason: Failure) -> None:
         self.said.append(("lost", reason.type))
+        self.fds.removeReader(self)
+        self.fds.removeWriter(self)
         self.skt.close()
 
 
@@ -101,7 +104,7 @@ class Scene:
             ours.setblocking(False)
             other.settimeout(PATIENCE)
             self.others.append(other)
-            self.ends.append(End(ours))
+            self.ends.append(End(ours, self.set))
             self.set.addReader(self.ends[-1])
         return self.ends[-1], self.others[-1]
 
@@ -200,7 +203,7 @@ def test_a_reset_is_told_as_the_connection_s_loss(scene: Scene) -> None:
     ours, _ = listening.accept()
     listening.close()
     ours.setblocking(False)
-    end = End(ours)
+    end = End(ours, scene.set)
     scene.ends.append(end)
     scene.set.addReader(end)
     other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
