@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -33,7 +34,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from kmstwist.process.accepting import AT_ONCE, Acceptor
+from kmstwist.process.accepting import AT_ONCE, Accepted, Acceptor
 from kmstwist.process.listening import Listeners
 from tests.waiting import PATIENCE
 
@@ -361,3 +362,35 @@ def test_an_address_of_one_link_is_named_with_it() -> None:
     scene = Scene((socket.socket(), ("fe80::1", 1000, 0, socket.if_nametoindex("lo"))), family=socket.AF_INET6)
     scene.acceptor.doRead()
     assert scene.built == ["fe80::1%lo"]
+
+
+@ensureDeferred
+async def test_a_connection_that_is_over_leaves_nothing_for_the_garbage_collector() -> None:
+    listeners, echoes, port = await opened(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"))
+    address = port.getHost().host, port.getHost().port
+
+    def converse() -> None:
+        for sent in (b"hello", b"close"):
+            hold(address, socket.AF_INET, sent)
+
+    async def left() -> list[Any]:
+        """What is only found by the collector after a few connections."""
+        await thread(converse)
+        for echo in echoes.made:
+            await echo.ended
+        echoes.made.clear()
+        gc.collect()
+        await thread(converse)
+        for echo in echoes.made:
+            await echo.ended
+        echoes.made.clear()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            gc.collect()
+            return [each for each in gc.garbage if isinstance(each, Accepted | Echo | socket.socket)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+
+    assert await left() == []
+    await listeners.close()
