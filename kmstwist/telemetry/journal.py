@@ -19,7 +19,7 @@ from twisted.logger import Logger, LogLevel
 from kmstwist.reactor import Reactor
 from kmstwist.telemetry import outlets
 from kmstwist.telemetry.lines import Level
-from kmstwist.telemetry.outlets import DatagramOutlet
+from kmstwist.telemetry.outlets import SocketOutlet
 
 JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
 _PRIORITY = {
@@ -47,7 +47,7 @@ def writes_to_journal(environ: Mapping[str, str] | None = None, descriptor: int 
     return stream == f"{state.st_dev}:{state.st_ino}"
 
 
-class Journal(DatagramOutlet):
+class Journal(SocketOutlet):
     """Sends entries to the journal's socket, and never waits for it.
 
     While the journal is slower than the clients, entries wait here, up to `WAITING` of them, and are sent as soon as it
@@ -59,6 +59,7 @@ class Journal(DatagramOutlet):
     ) -> None:
         """`identifier` is what `journalctl -t` selects by. Raises `OSError` if there is no journal at `path`."""
         super().__init__(path, reactor, "the journal", log)
+        self.connect()
         self._identifier = identifier
 
     @property

@@ -9,15 +9,14 @@ import os
 import signal
 import stat
 import sys
-import syslog
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 
 from kmstwist.logevents import LOG_LOST, LOG_REOPEN
 from kmstwist.reactor import installed_reactor
@@ -34,16 +33,8 @@ from kmstwist.telemetry.lines import (
     LineObserver,
     format_text,
 )
-from kmstwist.telemetry.outlets import stdout_outlet, syslog_outlet
+from kmstwist.telemetry.outlets import SyslogOutlet, stdout_outlet
 from kmstwist.telemetry.settings import LogSettings
-
-_SYSLOG = {
-    LogLevel.debug: syslog.LOG_DEBUG,
-    LogLevel.info: syslog.LOG_INFO,
-    LogLevel.warn: syslog.LOG_WARNING,
-    LogLevel.error: syslog.LOG_ERR,
-    LogLevel.critical: syslog.LOG_CRIT,
-}
 
 _DIM, _BOLD, _PLAIN_AGAIN = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _COLOURS = {"warn": "\x1b[33m", "error": "\x1b[1;31m", "critical": "\x1b[1;31m"}
@@ -158,16 +149,6 @@ class LogFile:
         self._descriptor = opened
 
 
-def blocking_syslog_writer(prefix: str) -> Callable[[str, Level], None]:
-    """A writer to the system log by the C library, for a system whose log has no datagram socket at the usual path."""
-    syslog.openlog(prefix, syslog.LOG_PID, syslog.LOG_DAEMON)
-
-    def write(line: str, level: Level) -> None:
-        syslog.syslog(_SYSLOG[level], line)
-
-    return write
-
-
 def make_observer(
     formatter: str,
     level: str,
@@ -181,9 +162,7 @@ def make_observer(
     """The observer that twistd's own `--logfile`, `--syslog` and `--nodaemon` ask for, and its file if it has one."""
     running = installed_reactor()
     if use_syslog:
-        daemon = syslog_outlet(prefix, running)
-        if daemon is None:
-            return SyslogObserver(WITHOUT_TIME[formatter], level, blocking_syslog_writer(prefix)), None
+        daemon = SyslogOutlet(prefix, running)
         running.addSystemEventTrigger("after", "shutdown", daemon.finish)
         return SyslogObserver(WITHOUT_TIME[formatter], level, daemon.write), None
     if logfile == "-" or (not logfile and foreground):

@@ -9,6 +9,7 @@ descriptor takes lines again, a `log-lost` line says how many were dropped.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -18,8 +19,9 @@ import syslog
 import time
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from twisted.internet.interfaces import IWriteDescriptor
 from twisted.logger import Logger, LogLevel
@@ -86,6 +88,15 @@ class Outlet(ABC):
             self._waiting.append(entry)
         else:
             self.lose(f"{self._what} does not keep up")
+
+    def _keep(self, rest: bytes) -> bool:
+        """Keep the rest of an entry waiting, so that lines are whole when the reader reads on."""
+        if self._waiting:
+            self._waiting[0] = rest
+            return False
+        self._waiting.append(rest)
+        self._reactor.addWriter(self)
+        return True
 
     def flush(self) -> None:
         """Send the entries that wait, as long as they are taken at once."""
@@ -186,15 +197,6 @@ class StreamOutlet(Outlet):
         self.flows()
         return True
 
-    def _keep(self, rest: bytes) -> bool:
-        """Keep the rest of an entry waiting, so that lines are whole when the reader reads on."""
-        if self._waiting:
-            self._waiting[0] = rest
-            return False
-        self._waiting.append(rest)
-        self._reactor.addWriter(self)
-        return True
-
     def fileno(self) -> int:
         """The descriptor."""
         return self._descriptor
@@ -210,44 +212,74 @@ def stdout_outlet(reactor: Reactor) -> StreamOutlet:
     return StreamOutlet(sys.stdout.fileno(), reactor)
 
 
-class DatagramOutlet(Outlet):
-    """Entries to a Unix socket, one datagram for each."""
+class SocketOutlet(Outlet):
+    """Entries to a Unix socket: a datagram for each, or where `kinds` has streams, too, with a zero byte after each.
+
+    A daemon that was restarted has a new socket at the same path.
+    """
+
+    kinds: ClassVar[tuple[socket.SocketKind, ...]] = (socket.SOCK_DGRAM,)
 
     def __init__(self, path: Path, reactor: Reactor, what: str, log: Logger | None = None) -> None:
-        """Raises `OSError` if nobody listens at `path`."""
         super().__init__(reactor, what, log)
         self._path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-        try:
-            self._socket.connect(str(path))
-        except OSError:
+        self._socket: socket.socket | None = None
+
+    def connect(self) -> socket.socket:
+        """Connect to whoever listens now. Raises `OSError` if nobody does."""
+        if self._socket is not None:
+            # The reactor knows it by its number, which the next one need not have.
+            self._reactor.removeWriter(self)
             self._socket.close()
-            raise
+        self._socket = None
+        made = connected_to(self._path, self.kinds)
+        self._socket = made
+        if self._waiting:
+            self._reactor.addWriter(self)
+        return made
 
     def sent(self, entry: bytes) -> bool:
         """Send the entry, if the other side takes it now."""
+        if (now := self._socket) is not None:
+            # What fails is tried once more, with the daemon that is there now.
+            with contextlib.suppress(OSError):
+                return self._sent_to(now, entry)
         try:
-            self._socket.send(entry)
+            return self._sent_to(self.connect(), entry)
+        except OSError as error:
+            self.lose(error.strerror)
+            return True
+
+    def _sent_to(self, to: socket.socket, entry: bytes) -> bool:
+        stream = to.type is socket.SOCK_STREAM
+        if stream and not entry.endswith(b"\0"):
+            entry += b"\0"
+        try:
+            taken = to.send(entry)
         except BlockingIOError:
             return False
-        except (ConnectionRefusedError, ConnectionResetError, OSError) as error:
-            if not self._sent_anew(entry):
-                self.lose(error.strerror)
-                return True
+        if taken < len(entry):
+            return self._keep(entry[taken:])
         self.flows()
         return True
 
-    def _sent_anew(self, entry: bytes) -> bool:
-        """Try a new connection: a restarted daemon has a new socket at the same path. Returns whether it was taken."""
-        with contextlib.suppress(OSError):
-            self._socket.connect(str(self._path))
-            self._socket.send(entry)
-            return True
-        return False
-
     def fileno(self) -> int:
         """The socket's descriptor."""
-        return self._socket.fileno()
+        return -1 if self._socket is None else self._socket.fileno()
+
+
+def connected_to(path: Path, kinds: Sequence[socket.SocketKind]) -> socket.socket:
+    """A socket of the first of these kinds that whoever listens at `path` has. Raises `OSError`."""
+    first, *others = kinds
+    made = socket.socket(socket.AF_UNIX, first | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    try:
+        made.connect(str(path))
+    except OSError as error:
+        made.close()
+        if error.errno != errno.EPROTOTYPE or not others:
+            raise
+        return connected_to(path, others)
+    return made
 
 
 _SYSLOG: Final = {
@@ -260,8 +292,13 @@ _SYSLOG: Final = {
 SYSLOG_SOCKET: Final = Path("/dev/log")
 
 
-class SyslogOutlet(DatagramOutlet):
-    """Lines to the system log, each with its level's priority, in the format of syslog(3) (RFC 3164)."""
+class SyslogOutlet(SocketOutlet):
+    """Lines to the system log, each with its level's priority, in the format of syslog(3) (RFC 3164).
+
+    Where there is no system log (yet), lines are lost and counted.
+    """
+
+    kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
 
     def __init__(
         self, identifier: str, reactor: Reactor, path: Path = SYSLOG_SOCKET, log: Logger | None = None
@@ -276,10 +313,3 @@ class SyslogOutlet(DatagramOutlet):
         when = f"{time.strftime('%b', now)} {now.tm_mday:2} {time.strftime('%H:%M:%S', now)}"
         entry = f"<{priority}>{when} {self._identifier}[{os.getpid()}]: {line}"
         self.put(entry.encode("utf-8", errors="backslashreplace"))
-
-
-def syslog_outlet(identifier: str, reactor: Reactor) -> SyslogOutlet | None:
-    """An outlet for the system log's socket; None if there is none, or if it is of another kind."""
-    with contextlib.suppress(OSError):
-        return SyslogOutlet(identifier, reactor)
-    return None

@@ -147,6 +147,57 @@ def test_a_syslog_that_was_restarted_is_written_to_again(tmp_path: Path) -> None
         assert after.recv(65536).endswith(b"info conversation client=10.0.0.7")
 
 
+def test_a_syslog_that_comes_after_us_and_stands_still_holds_nobody_up(tmp_path: Path) -> None:
+    path, reactor, told = tmp_path / "log", Reactor(), []
+    log = logger(lambda event: told.append(event["kms_fields"]["lines"]))
+    outlet = SyslogOutlet("kmstwist", in_place_of_one(reactor), path, log)
+    for number in range(3):
+        outlet.write(f"info conversation number={number}", LogLevel.info)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslogd:
+        syslogd.bind(str(path))
+        for number in range(5000):
+            outlet.write(f"info conversation number={number}", LogLevel.info)
+        assert (told, reactor.getWriters()) == ([3], [outlet])
+
+
+def test_a_syslog_that_listens_for_streams_gets_every_line_and_holds_nobody_up(tmp_path: Path) -> None:
+    path, reactor = tmp_path / "log", Reactor()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as syslogd:
+        syslogd.bind(str(path))
+        syslogd.listen()
+        outlet = SyslogOutlet("kmstwist", in_place_of_one(reactor), path)
+        for number in range(5000):
+            outlet.write(f"info conversation number={number}", LogLevel.info)
+        assert reactor.getWriters() == [outlet]
+        reader, _ = syslogd.accept()
+        with reader:
+            reader.setblocking(False)
+            came = b""
+            while reactor.getWriters():
+                came += read(reader.fileno())
+                outlet.doWrite()
+            came += read(reader.fileno())
+    entries = came.split(b"\0")
+    assert [entry.rpartition(b"=")[2] for entry in entries] == [*(b"%d" % number for number in range(5000)), b""]
+
+
+def test_a_syslog_of_streams_that_was_restarted_is_written_to_again(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as before:
+        before.bind(str(path))
+        before.listen()
+        outlet = SyslogOutlet("kmstwist", in_place_of_one(Reactor()), path)
+        outlet.write("info conversation client=10.0.0.6", LogLevel.info)
+    path.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as after:
+        after.bind(str(path))
+        after.listen()
+        outlet.write("info conversation client=10.0.0.7", LogLevel.info)
+        reader, _ = after.accept()
+        with reader:
+            assert reader.recv(65536).endswith(b"info conversation client=10.0.0.7\0")
+
+
 def test_a_named_pipe_in_a_file_s_place_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "log")
     file = LogFile(tmp_path / "log")
