@@ -66,6 +66,10 @@ class StoreFile:
         #: Whether the file is at its place, and its log or the log's index is not; found by `fault`.
         self.without_log = False
 
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._descriptor
+
     def close(self) -> None:
         """Let go of the file; only after SQLite has."""
         os.close(self._descriptor)

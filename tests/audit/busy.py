@@ -22,13 +22,13 @@ BATCH = 24
 class Busy:
     """A store to which as many records come as have the process started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience: float = 0.05) -> None:
         self.path = folder / "audit.sqlite"
-        self.storage = Storage(str(self.path), 0.05, lambda _engine: None)
+        self.storage = Storage(str(self.path), patience, lambda _engine: None)
         self.storage.open()
         self.pool = ThreadPool(1, 1)
         self.pool.start()
-        self.access = StoreAccess(self.storage, reactor, partial(deferToThreadPool, reactor, self.pool), 0.05)
+        self.access = StoreAccess(self.storage, reactor, partial(deferToThreadPool, reactor, self.pool), patience)
         self.stored = 0
 
     def batch(self, number: int = BATCH) -> list[Record]:

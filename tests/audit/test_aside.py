@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -193,6 +194,58 @@ async def test_a_lock_that_another_process_holds_is_reported_and_the_batch_is_st
         with pytest.raises(DBAPIError, match="locked"):
             await busy.store(batch)
     assert await busy.access.run(partial(busy.storage.insert, batch, again=True)) == BATCH
+    assert count(busy.path) == busy.stored
+
+
+@contextmanager
+def turn_of_another(path: Path) -> Iterator[int]:
+    """Have the turn, as another worker's process; its descriptor."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def waits_for_a_turn(pid: int) -> bool:
+    """Whether the kernel says so: `1: -> FLOCK ADVISORY WRITE 123 ...`."""
+    locks = map(str.split, Path("/proc/locks").read_text().splitlines())
+    return any(each[1:3] == ["->", "FLOCK"] and each[5] == str(pid) for each in locks)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_process_waits_for_its_turn_and_gives_it_back(tmp_path: Path) -> None:
+    busy = Busy(tmp_path, patience=60)
+    try:
+        pid = await busy.until_there()
+        with turn_of_another(busy.path) as descriptor:
+            before = busy.access.stored_aside
+            stored = busy.access.commit(busy.batch())
+            while not waits_for_a_turn(pid):
+                await deferLater(reactor, 0.01)
+            assert count(busy.path) == busy.stored - BATCH
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            await stored
+            assert busy.access.stored_aside == before + BATCH
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert count(busy.path) == busy.stored
+    finally:
+        await busy.close()
+        busy.pool.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_turn_that_another_never_gives_back_is_not_waited_for_and_the_thread_stores_the_batch(
+    busy: Busy,
+) -> None:
+    await busy.until_there()
+    before = busy.access.stored_aside
+    with turn_of_another(busy.path):
+        await busy.store()
+    assert busy.access.stored_aside == before
+    await busy.store()
+    assert busy.access.stored_aside == before + BATCH
     assert count(busy.path) == busy.stored
 
 

@@ -73,25 +73,27 @@ def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patienc
             return
         channel.sendall(READY)
         for rows in _batches(channel):
-            channel.sendall(_answer(file, store, insertions_of(list(map(from_values, rows)), rows)))
+            channel.sendall(_answer(file, store, insertions_of(list(map(from_values, rows)), rows), patience))
 
 
-def _answer(file: StoreFile, store: sqlite3.Connection, statements: list[Statement]) -> bytes:
+def _answer(file: StoreFile, store: sqlite3.Connection, statements: list[Statement], patience: float) -> bytes:
     if file.fault():
         return LOST
-    stored = _is_committed(store, statements)
+    stored = _is_committed(file, store, statements, patience)
     # What is in the way of a commit may be that, too.
     if file.fault():
         return LOST
     return STORED if stored else NOT_STORED
 
 
-def _is_committed(store: sqlite3.Connection, statements: list[Statement]) -> bool:
+def _is_committed(file: StoreFile, store: sqlite3.Connection, statements: list[Statement], patience: float) -> bool:
+    from kmstwist.audit.aside.turns import turn
     from kmstwist.audit.store import commit
 
     try:
-        commit(store, statements)
-    except (sqlite3.Error, OverflowError, UnicodeError):
+        with turn(file, patience):
+            commit(store, statements)
+    except (sqlite3.Error, OverflowError, UnicodeError, TimeoutError):
         # The server tries the same, and reports what that comes to.
         store.rollback()
         return False
