@@ -22,11 +22,11 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, not_open, plain_error
 from kmstwist.audit.plain.settings import AuditSettings, salt_of
 from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import Record, RecordIds, RecordMaker
-from kmstwist.audit.settings import OnFailure
 from kmstwist.audit.upkeep.limits import Limits
 from kmstwist.audit.writer import RETRY_MOST, AuditWriter
 from kmstwist.logevents import (

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from kmstwist.audit.central.url import wrong_in_url
+from kmstwist.audit.plain.defaults import BATCH, GATHER, LAB_STORE_FILE_NAME, QUEUE, STORE_FILE_NAME, OnFailure
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
 from kmstwist.audit.upkeep.limits import DAY_MS, FLOOR, Limits
 from kmstwist.problem import WrongValue
 from kmstwist.sections import Section
 
-#: Seconds, records in a batch, and records that wait at most.
-GATHER = 0.0
-BATCH = 2000
-QUEUE = 100_000
-
-
-class OnFailure(StrEnum):
-    """What becomes of calls whose record cannot be stored: the option `on_audit_failure`."""
-
-    SERVE = "serve"
-    REFUSE = "refuse"
-
-
-STORE_FILE_NAME = "audit.sqlite"
-#: A lab's records are of a rehearsal and must not stand among those of a gateway with the same state folder.
-LAB_STORE_FILE_NAME = "lab-audit.sqlite"
 _MEBIBYTE = 1 << 20
 _DAYS_MAX = (1 << 53) // DAY_MS
 

@@ -25,9 +25,9 @@ from twisted.internet.defer import Deferred, ensureDeferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from kmstwist.audit.plain.defaults import BATCH, GATHER, QUEUE, OnFailure
 from kmstwist.audit.plain.faults import StoreError, plain_error
 from kmstwist.audit.records import AuditUnavailable, Record, id_text
-from kmstwist.audit.settings import BATCH, GATHER, QUEUE, OnFailure
 from kmstwist.logevents import (
     AUDIT_DROPPED,
     AUDIT_FAILING,

@@ -174,7 +174,7 @@ class Whereabouts:
 
         Where nobody says whether a gateway runs or a lab, it is the gateway's, or a lab's where there is only that.
         """
-        from kmstwist.audit.settings import LAB_STORE_FILE_NAME, STORE_FILE_NAME
+        from kmstwist.audit.plain.defaults import LAB_STORE_FILE_NAME, STORE_FILE_NAME
 
         if self._given[_STORE] is None and (named := self._environ.get(STORE_VARIABLE)):
             return Found(named, STORE_VARIABLE)

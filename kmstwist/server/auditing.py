@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kmstwist.audit.aside.connecting import DEFAULT_BUSY_TIMEOUT
+from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable
 from kmstwist.audit.plain.look import is_ready
 from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.products.named import Named
 from kmstwist.audit.service import AuditService, try_settings
-from kmstwist.audit.settings import AuditSection, OnFailure
+from kmstwist.audit.settings import AuditSection
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from kmstwist.web.site import StatusSite
     from kmstwist.web.watch import Source
 
-#: Seconds after the start at which the site begins to be loaded.
-_SOON = 0.3
+#: Seconds after the start at which the site begins to be loaded. Mostly the audit's thread has loaded its part by then.
+_SOON = 0.6
 #: Seconds until it is tried again where no file could be opened.
 _LATER = 2.0
 #: What is loaded one after the other, so that clients are answered in between.

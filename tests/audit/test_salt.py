@@ -10,9 +10,10 @@ from sqlalchemy import Engine
 from kmstwist.audit.central.salt import export_salt, fingerprint, import_salt, join, noted, privacy_of_central
 from kmstwist.audit.central.url import wrong_in_url
 from kmstwist.audit.engine import reading
+from kmstwist.audit.plain.defaults import LAB_STORE_FILE_NAME, STORE_FILE_NAME
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import SALT_BYTES, Keep, PrivacyPolicy, load_salt
-from kmstwist.audit.settings import LAB_STORE_FILE_NAME, STORE_FILE_NAME, AuditSection
+from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.store import insert_batch
 from tests.audit.making import START, opaque
 

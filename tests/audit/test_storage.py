@@ -20,11 +20,11 @@ from twisted.internet.defer import Deferred
 from kmstwist.audit import schema
 from kmstwist.audit.engine import open_engine, reading, writing
 from kmstwist.audit.migrate import migrate
+from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable
 from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.records import AuditUnavailable
 from kmstwist.audit.service import AuditService
-from kmstwist.audit.settings import OnFailure
 from kmstwist.audit.storage import Storage, StoreLost
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.retention import rewrite

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
-from kmstwist.audit.settings import OnFailure
 from kmstwist.audit.upkeep.limits import Limits
 from kmstwist.configuration.reading import load
 from kmstwist.server.auditing import make_audit

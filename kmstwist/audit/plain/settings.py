@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kmstwist.audit.aside.connecting import DEFAULT_BUSY_TIMEOUT
+from kmstwist.audit.plain.defaults import BATCH, GATHER, QUEUE, OnFailure
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.products.named import Named
-from kmstwist.audit.settings import BATCH, GATHER, QUEUE, OnFailure
 from kmstwist.audit.upkeep.limits import Limits
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -19,12 +19,13 @@ from kmstwist.cli.common import AnyPath, FiniteRange
 from kmstwist.cli.lab.common import CommandT
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
-from kmstwist.lab.fleet.record import FleetResult
-from kmstwist.lab.fleet.report import compared, document, rows, write_csv, write_json
-from kmstwist.lab.fleet.scenario import Scenario, ScenarioError, find_scenario, ready_scenarios, ready_text
-from kmstwist.lab.fleet.simulation import Fleet
-from kmstwist.reactor import Reactor
 from kmstwist.system.rights import rights_for_named
+
+# What runs a fleet takes three times as long to load as a command's help.
+if TYPE_CHECKING:
+    from kmstwist.lab.fleet.record import FleetResult
+    from kmstwist.lab.fleet.scenario import Scenario
+    from kmstwist.reactor import Reactor
 
 _WIRE_MACHINES = 1000
 
@@ -65,6 +66,8 @@ def scenarios(as_json: bool, name: str | None) -> None:
 
     With a NAME, that one is printed, to make your own from.
     """
+    from kmstwist.lab.fleet.scenario import ready_scenarios, ready_text
+
     if name is not None:
         try:
             text = ready_text(name)
@@ -126,6 +129,8 @@ def run(
     Exits with 0 whatever happened to the machines; if a scenario cannot be run, all its mistakes are shown. With
     --wire it has 1,000 machines unless --machines says otherwise, and 5,000 at most.
     """
+    from kmstwist.lab.fleet.report import write_csv, write_json
+
     if wire:
         result = _run_on_wire(scenario, machines or _WIRE_MACHINES, seed, wire_seconds)
     else:
@@ -153,6 +158,8 @@ def compare(
 
     They are files, or names of ready ones.
     """
+    from kmstwist.lab.fleet.report import document
+
     wanted = [_scenario(name, machines, seed) for name in (first, second)]
     results = [_run(scenario) for scenario in wanted]
     if as_json:
@@ -164,6 +171,8 @@ def compare(
 
 
 def _print_compared(results: list[FleetResult]) -> None:
+    from kmstwist.lab.fleet.report import compared
+
     table = Table(box=None, header_style="bold")
     table.add_column("")
     for result in results:
@@ -175,6 +184,8 @@ def _print_compared(results: list[FleetResult]) -> None:
 
 
 def _scenario(name: str, machines: int | None = None, seed: int | None = None) -> Scenario:
+    from kmstwist.lab.fleet.scenario import ScenarioError, find_scenario
+
     try:
         found = find_scenario(name)
     except ScenarioError as error:
@@ -185,6 +196,8 @@ def _scenario(name: str, machines: int | None = None, seed: int | None = None) -
 
 
 def _run(scenario: Scenario) -> FleetResult:
+    from kmstwist.lab.fleet.simulation import Fleet
+
     with _bar(scenario) as (progress, bar):
         return Fleet(scenario).run(lambda share: progress.update(bar, completed=share))
 
@@ -231,6 +244,8 @@ def _bar(scenario: Scenario) -> Iterator[tuple[Progress, TaskID]]:
 
 
 def _print_summary(result: FleetResult) -> None:
+    from kmstwist.lab.fleet.report import rows
+
     console = Console(highlight=False)
     console.print(f"[bold]{escape(result.scenario.name)}[/] (seed {result.scenario.seed})")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

@@ -23,7 +23,7 @@ from zope.interface import implementer
 from kmstwist.addresses import HostPort
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import migrate
-from kmstwist.audit.settings import STORE_FILE_NAME
+from kmstwist.audit.plain.defaults import STORE_FILE_NAME
 from kmstwist.audit.store import insert_batch
 from kmstwist.clock import now
 from kmstwist.kms.messages import LicenseStatus

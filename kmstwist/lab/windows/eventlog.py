@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 from kmstwist.lab.host_settings import StoredEvent
 from kmstwist.lab.machines.events import ACQUISITION_FAILED, LOG, PROVIDER, MachineEvent
@@ -120,6 +119,9 @@ def as_xml(events: Sequence[LoggedEvent], shown_in: Region) -> str:
 
 
 def _element(event: LoggedEvent) -> str:
+    # Here, because it loads a client for HTTP, and most commands print no XML.
+    from xml.sax.saxutils import escape, quoteattr
+
     created = f"{event.moment:%Y-%m-%dT%H:%M:%S}.{event.moment.microsecond:06d}0Z"
     data = "".join(f"<Data>{escape(string)}</Data>" for string in event.strings)
     level = 2 if event.level == "Error" else 4
