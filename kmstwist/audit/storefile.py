@@ -58,9 +58,8 @@ class StoreFile:
         self._header = self._read()
         self._log = log_of(path)
         self._index = index_of(path)
-        self._beside = self._those_beside()
         self._index_size = 0
-        self._keep_index_long()
+        self._beside, self._index_size = self._those_beside()
         #: Whether the file that was opened is whole, but somewhere else now, or nowhere; found by `fault`.
         self.elsewhere = False
         #: Whether the file is at its place, and its log or the log's index is not; found by `fault`.
@@ -90,29 +89,31 @@ class StoreFile:
 
     def _missing(self) -> str | None:
         """What became of the log and its index, which SQLite has open as long as the store."""
-        for path, known in self._beside.items():
-            # SQLite makes both anew where it has closed the store meanwhile.
-            if _identity(path) != known and _has_open(known):
-                if _identity(self._path) != self.identity:
-                    # Another process has just made the store anew.
-                    return self.fault()
-                self.without_log = True
-                return f"lost {path.name}, which was deleted, moved away or replaced"
-        self._beside = self._those_beside()
-        self._keep_index_long()
+        found, index_size = self._those_beside()
+        if found != self._beside:
+            for path, known in self._beside.items():
+                # SQLite makes both anew where it has closed the store meanwhile.
+                if found.get(path) != known and _has_open(known):
+                    if _identity(self._path) != self.identity:
+                        # Another process has just made the store anew.
+                        return self.fault()
+                    self.without_log = True
+                    return f"lost {path.name}, which was deleted, moved away or replaced"
+            self._beside = found
+        self._keep_index_long(index_size)
         return None
 
-    def _keep_index_long(self) -> None:
-        """Make an index that was truncated as long again as it was.
+    def _keep_index_long(self, size: int) -> None:
+        """Make an index that was truncated to `size` as long again as it was.
 
         SQLite has it mapped, and the kernel ends a process that reads behind a file's end (SIGBUS). SQLite makes what
         is empty anew from the log.
         """
-        with suppress(OSError):
-            size = os.stat(self._index).st_size
-            if size < self._index_size:
+        if size < self._index_size:
+            with suppress(OSError):
                 os.truncate(self._index, self._index_size)
-            self._index_size = max(size, self._index_size)
+        else:
+            self._index_size = size
 
     def _damage(self, size: int) -> str | None:
         before, now = self._header, self._read()
@@ -129,10 +130,17 @@ class StoreFile:
         self._size, self._header = size, now
         return None
 
-    def _those_beside(self) -> dict[Path, tuple[int, int]]:
-        """Which files the log and its index are."""
-        found = ((path, _identity(path)) for path in (self._log, self._index))
-        return {path: identity for path, identity in found if identity is not None}
+    def _those_beside(self) -> tuple[dict[Path, tuple[int, int]], int]:
+        """Which files the log and its index are, where they are there, and how long the index is."""
+        found = {}
+        size = self._index_size
+        for path in (self._log, self._index):
+            with suppress(OSError):
+                there = os.stat(path)
+                found[path] = there.st_dev, there.st_ino
+                if path is self._index:
+                    size = there.st_size
+        return found, size
 
     def _still_there(self, path: Path) -> bool:
         """Whether the log, or its index, is still what lies at its place."""
