@@ -88,8 +88,8 @@ TRANSITION = LogEvent(
 UNUSED = LogEvent(
     "unused",
     "debug",
-    "A connection on which nothing was asked: a gateway's reserve (client-reserve), or a check that the "
-    "server answers, by a balancer or a probe (client-check). It does not count as a refusal.",
+    "A connection without a request: a gateway's reserve (client-reserve), or a check that the server answers, by a "
+    "balancer or a probe (client-check). It does not count as a refusal.",
     {
         "client": "the client's IP address",
         "port": "the client's TCP port",
@@ -119,7 +119,7 @@ DESCRIPTORS_FEW = LogEvent(
     "descriptors-few",
     "warn",
     "The process may not open as many files as the configuration's connections need. It accepts fewer connections, so "
-    "that the store, the KMS hosts' connections and the site have theirs. Where server.limits.connections is not set, "
+    "that the store, the KMS hosts' connections and the site have enough. If server.limits.connections is not set, "
     "this is logged if fewer than a thousand fit.",
     {
         "limit": "how many open files a process may have (RLIMIT_NOFILE)",
@@ -131,13 +131,13 @@ DESCRIPTORS_FEW = LogEvent(
 DESCRIPTORS_OUT = LogEvent(
     "descriptors-out",
     "error",
-    "So few open files are left that no connection is accepted until there are more; new clients wait.",
+    "So few file descriptors are left that no connection is accepted until there are more; new clients wait.",
     {"limit": "how many there may be", "cure": "what to do"},
 )
 DESCRIPTORS_FREE = LogEvent(
     "descriptors-free",
     "info",
-    "There are enough open files again; connections are accepted.",
+    "There are enough file descriptors again; connections are accepted.",
     {"seconds": "for how long no connection was accepted"},
 )
 LAB = LogEvent(
@@ -158,7 +158,7 @@ GATEWAY = LogEvent(
     {
         "upstreams": "the KMS hosts behind it",
         "discover": "the domain whose SRV records name more",
-        "policy": "how one is chosen for a client",
+        "policy": "how a host is chosen for a client",
         "deadline_s": "how long a client's call may take in all",
     },
 )
@@ -168,8 +168,8 @@ LISTENING = LogEvent(
 WEB = LogEvent(
     "web",
     "info",
-    "Health, metrics and the status page can be looked at.",
-    {"url": "where", "users": "yes: a name and a password are asked for"},
+    "Health, metrics and the status page are served.",
+    {"url": "where", "users": "yes: a name and a password are required"},
 )
 LOGIN_FAILED = LogEvent(
     "login-failed",
@@ -186,7 +186,7 @@ STOPPED = LogEvent(
     "stopped",
     "info",
     "kmstwist has stopped.",
-    {"conversations": "how many conversations it had", "activations": "how many calls it answered with success"},
+    {"conversations": "how many conversations there were", "activations": "how many calls it answered with success"},
 )
 HANDING_OVER = LogEvent(
     "handing-over",
@@ -219,7 +219,7 @@ LOG_LOST = LogEvent(
 LOG_REOPEN = LogEvent(
     "log-reopen",
     "error",
-    "The log file could not be opened again after its rotation; kmstwist goes on writing to the old one.",
+    "The log file could not be opened again after its rotation; kmstwist keeps writing to the old one.",
     {"file": "the log file", "detail": "why"},
 )
 MANAGER_DEAF = LogEvent(
@@ -245,7 +245,7 @@ AUDIT_FAILING = LogEvent(
     "error",
     "The audit's store cannot be written. At most once a minute while it lasts.",
     {
-        "policy": "what becomes of calls meanwhile: serve (answered, stored later) or refuse",
+        "policy": "what happens to calls meanwhile: serve (answered, stored later) or refuse",
         "waiting": "how many records wait",
         "detail": "why",
     },
@@ -254,20 +254,20 @@ AUDIT_STORE_LOST = LogEvent(
     "audit-store-lost",
     "error",
     "The audit's store is no longer the file that was opened. Until it is back, calls are treated as [audit] "
-    "on_audit_failure says; a store that was moved away is made anew.",
+    "on_audit_failure says; if the store was moved away, a new one is made.",
     {"store": "the store's file", "detail": "what happened to it"},
 )
 AUDIT_STORE_OPENED = LogEvent(
     "audit-store-opened",
     "info",
-    "The audit has a store again at its place, the one that was put there or a new one.",
+    "The audit has a store again: the one that was put in its place, or a new one.",
     {"store": "the store's file"},
 )
 AUDIT_ASIDE_ENDED = LogEvent(
     "audit-aside-ended",
     "warn",
-    "The process that commits records while many come could not be started, hung, or ended by itself. Nothing is lost: "
-    "the server commits them, and tries another process in a minute.",
+    "The process that commits records while many arrive could not be started, hung, or ended by itself. Nothing is "
+    "lost: the server commits them, and tries another process in a minute.",
     {"status": "its exit status, where it was started", "detail": "why"},
 )
 AUDIT_RECOVERED = LogEvent(
@@ -319,18 +319,18 @@ AUDIT_RETENTION_FAILING = LogEvent(
     "audit-retention-failing", "warn", "The audit's retention failed; it tries again in an hour.", {"detail": "why"}
 )
 EVENTS_LISTENING = LogEvent(
-    "events-listening", "info", "Events of KMS hosts are taken here.", {"at": "kind, address and port"}
+    "events-listening", "info", "Events of KMS hosts are received here.", {"at": "kind, address and port"}
 )
 EVENTS_REFUSED = LogEvent(
     "events-refused",
     "warn",
-    "Somebody sends events and is not a configured sender. Logged once in ten minutes for each.",
+    "An address that is not a configured sender sends events. Logged once in ten minutes for each.",
     {"peer": "the address"},
 )
 EVENTS_DROPPED = LogEvent(
     "events-dropped",
     "warn",
-    "Events were sent and could not be taken. Logged once in ten minutes for each sender and reason.",
+    "Events were sent but could not be accepted. Logged once in ten minutes for each sender and reason.",
     {
         "peer": "the sender's address",
         "reason": "too-long: a message above the limit; no-room: more came than could be stored; connections: the "
@@ -340,13 +340,14 @@ EVENTS_DROPPED = LogEvent(
 EVENTS_BROKEN = LogEvent(
     "events-broken",
     "warn",
-    "Messages held no event that can be read. Logged once in ten minutes, for the first.",
-    {"number": "how many of those stored together", "where": "the first one's sender", "detail": "why"},
+    "Messages contained no event that can be read. Logged once in ten minutes, for the first.",
+    {"number": "how many of those processed together", "where": "the first one's sender", "detail": "why"},
 )
 EVENTS_FAILING = LogEvent(
     "events-failing",
     "warn",
-    "Events cannot be taken or stored at present; what waits is kept and tried again. Logged once in ten minutes.",
+    "Events cannot be received or stored at present; those that wait are kept and tried again. Logged once in ten "
+    "minutes.",
     {"waiting": "messages that wait", "detail": "why"},
 )
 EVENTS_LOST = LogEvent(
@@ -358,13 +359,13 @@ EVENTS_LOST = LogEvent(
 AUDIT_TOO_LARGE = LogEvent(
     "audit-too-large",
     "warn",
-    "keep_mib is too small for what the audit must keep. Logged once an hour, as retention runs.",
+    "keep_mib is too small for what the audit must keep. Logged once an hour, when retention runs.",
     {"size": "the bytes in use", "limit": "the bytes that keep_mib allows", "detail": "what is left, and the cure"},
 )
 AUDIT_STRANGERS_FAILING = LogEvent(
     "audit-strangers-failing",
     "warn",
-    "What the watch for strangers found could not be stored; the report of strangers lacks what it found this time.",
+    "The strangers that the watch found could not be stored; the report of strangers lacks what it found this time.",
     {"detail": "why"},
 )
 DISCOVERED = LogEvent(
@@ -381,13 +382,13 @@ DISCOVERY_FAILED = LogEvent(
     "upstreams-not-found",
     "warn",
     "DNS names no KMS host that can be used; those found before are kept.",
-    {"domain": "the domain whose SRV records were asked for", "detail": "why", "kept": "the hosts that are kept"},
+    {"domain": "the domain whose SRV records were asked for", "detail": "why", "kept": "the hosts that stay in use"},
 )
 UPSTREAM_DRAIN = LogEvent(
     "upstream-drain",
     "info",
-    "The administrator drained a KMS host, or took it back.",
-    {"upstream": "the KMS host", "state": "drained, or its state after it was taken back"},
+    "The administrator drained a KMS host, or put it back into use.",
+    {"upstream": "the KMS host", "state": "drained, or its state after it was put back into use"},
 )
 PAUSED = LogEvent(
     "paused",
@@ -398,17 +399,18 @@ PAUSED = LogEvent(
 LEAVING = LogEvent(
     "leaving",
     "info",
-    "/readyz says 503 from now on, so that balancers send clients elsewhere; they are still answered for a while.",
-    {"seconds": "for how many seconds", "then": "what comes after them: pause or stop"},
+    "/readyz returns 503 from now on, so that balancers send clients elsewhere; clients are still answered for a "
+    "while.",
+    {"seconds": "for how many seconds", "then": "what follows: pause or stop"},
 )
 STILL_SWITCHED = LogEvent(
     "still-switched",
     "warn",
-    "What the administrator switched by hand before the restart still holds.",
+    "What the administrator switched by hand before the restart is still in effect.",
     {
         "paused": "yes: clients are told 'too busy'",
         "drained": "KMS hosts that get no calls",
-        "cure": "how it is switched back",
+        "cure": "how to switch it back",
     },
 )
 SWITCHES_LOST = LogEvent(
@@ -441,8 +443,8 @@ WORKER_STARTED = LogEvent(
 WORKER_NOT_STARTED = LogEvent(
     "worker-not-started",
     "error",
-    "A worker process cannot be started at present: no process, memory or file descriptor can be had, or Python is not "
-    "there. It is tried again.",
+    "A worker process cannot be started at present: processes, memory or file descriptors have run out, or Python is "
+    "missing. It will be tried again.",
     {"worker": "its number", "detail": "why", "again_s": "seconds until it is tried again"},
 )
 WORKER_ENDED = LogEvent(
@@ -475,8 +477,8 @@ WORKER_STUCK = LogEvent(
 WORKER_UNREACHABLE = LogEvent(
     "worker-unreachable",
     "warn",
-    "A worker process cannot be asked because its control socket is gone; it ends in order, and another takes its "
-    "place.",
+    "A worker process cannot be asked because its control socket is gone; it ends in an orderly way, and another takes"
+    " its place.",
     {"worker": "its number", "worker_pid": "its process id", "path": "where the control socket was"},
 )
 DEFECT = LogEvent(
@@ -506,7 +508,7 @@ NOTIFY_FAILING = LogEvent(
 NOTIFY_LOST = LogEvent(
     "notify-lost",
     "error",
-    "A message was given up: it could not be sent for three days, or too many wait.",
+    "A message was given up: it could not be sent for three days, or too many messages wait.",
     {
         "target": "the target's number and kind; absent where the message is for several",
         "subject": "the message's title",
@@ -522,7 +524,8 @@ NOTIFY_BLIND = LogEvent(
 NOTIFY_MEMORY = LogEvent(
     "notify-memory",
     "warn",
-    "Which messages were sent, and which still wait, cannot be saved or read: after a restart some may be sent again.",
+    "The note of which messages were sent, and which still wait, cannot be saved or read. After a restart, some "
+    "messages may be sent again.",
     {"file": "the file in the state folder", "detail": "why"},
 )
 DNS_PUBLISHED = LogEvent(
@@ -554,7 +557,7 @@ DNS_PUBLISH_FAILED = LogEvent(
 DNS_TARGET_UNUSABLE = LogEvent(
     "dns-target-unusable",
     "warn",
-    "The host that our SRV record names has no address in DNS, or is an alias; the record is published nonetheless.",
+    "The host that our SRV record names has no address in DNS, or is an alias; the record is published all the same.",
     {"domain": "the domain", "host": "the host's name", "reason": "the reason code", "detail": "why, in a sentence"},
 )
 DNS_OUTDATED = LogEvent(
@@ -566,7 +569,7 @@ DNS_OUTDATED = LogEvent(
 DNS_WITHDRAWN = LogEvent(
     "dns-withdrawn",
     "info",
-    "Our SRV record was removed from DNS, as kmstwist stops.",
+    "Our SRV record was removed from DNS, because kmstwist stops.",
     {"domain": "the domain", "record": "the record", "zone": "its zone", "server": "the DNS server that did it"},
 )
 DNS_WITHDRAW_FAILED = LogEvent(
@@ -578,7 +581,7 @@ DNS_WITHDRAW_FAILED = LogEvent(
 DNS_STRANGER = LogEvent(
     "dns-stranger",
     "warn",
-    "DNS names a KMS host that the configuration does not; once, when it appears.",
+    "DNS names a KMS host that the configuration does not. Logged once, when it appears.",
     {
         "domain": "the domain",
         "host": "its name",
@@ -598,6 +601,6 @@ DNS_STRANGER_GONE = LogEvent(
 DNS_WATCH_FAILED = LogEvent(
     "dns-watch-failed",
     "warn",
-    "DNS did not answer the watch for strangers; what was known stays, and it looks again on schedule.",
+    "DNS did not answer the watch for strangers. What was known stays, and the watch looks again on schedule.",
     {"domain": "the domain", "problem": "the kind of failure", "detail": "why, in a sentence"},
 )

@@ -134,11 +134,11 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "a request or alter_context came before any bind", "a broken client or a scanner"
     ),
     Reason.RPC_SECOND_BIND: Explanation(
-        "a second bind on a connection that is bound already",
+        "a second bind on a connection that is already bound",
         "a broken client; alter_context adds contexts, bind does not",
     ),
     Reason.RPC_BAD_CONTEXT_LIST: Explanation(
-        "a presentation context list that is empty, repeats feature negotiation or contradicts an earlier one",
+        "a presentation context list that is empty, negotiates features twice or contradicts an earlier one",
         "a broken client or a scanner",
     ),
     Reason.RPC_AUTHENTICATION: Explanation(
@@ -146,8 +146,9 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "a tool that insists on authentication (some scanners do); KMS clients never authenticate",
     ),
     Reason.RPC_ASSOC_GROUP: Explanation(
-        "a bind named an association group that does not exist (any more), or that another address made",
-        "harmless if rare: the client's other connection ended first, or another worker has it; it will bind afresh",
+        "a bind named an association group that does not (or no longer) exist, or that another address made",
+        "harmless if rare: the client's other connection ended first, or another worker has it; the client will bind "
+        "again",
     ),
     Reason.RPC_FRAGMENT_ORDER: Explanation(
         "a fragment of a request without its first one, or one that changes the call's context or operation",
@@ -161,8 +162,8 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "a broken client; it may send requests one after the other",
     ),
     Reason.RPC_REQUEST_TOO_LARGE: Explanation(
-        "a request in fragments exceeds the configured total, or all such requests together the server's budget",
-        "no KMS request comes near it; look at what the peer is",
+        "a request in fragments exceeds the configured size, or all such requests together exceed the server's limit",
+        "no KMS request comes near these limits; look at what the peer is",
     ),
     Reason.RPC_TOO_MANY_CALLS: Explanation(
         "too many calls under way on one connection", "a runaway client; KMS clients make one call at a time"
@@ -172,24 +173,25 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "a broken client or a scanner",
     ),
     Reason.RPC_UNKNOWN_OPERATION: Explanation(
-        "an operation number the interface does not have", "a scanner, or a client of another interface"
+        "an operation number that the interface does not have", "a scanner, or a client of another interface"
     ),
     Reason.RPC_BAD_STUB: Explanation(
         "the call's arguments do not unmarshal (a count that lies, too few bytes)", "a broken client or a scanner"
     ),
     Reason.RPC_NO_CALL: Explanation("a cancel for a call that was never begun", "a broken client"),
     Reason.RPC_NO_INTERFACE: Explanation(
-        "the peer bound, but to no interface this server has", "a scanner or another RPC service's client on this port"
+        "the peer bound, but to no interface that this server has",
+        "a scanner or another RPC service's client on this port",
     ),
     Reason.CLIENT_CLOSED: Explanation(
-        "the client closed the connection, as clients do when they have their answer", "nothing to do"
+        "the client closed the connection, as clients do once they have their answer", "nothing to do"
     ),
     Reason.CLIENT_LOST: Explanation(
-        "the client's connection broke (reset, or closed in mid-call)",
+        "the client's connection broke (it was reset, or closed during a call)",
         "if it is frequent, look at the network in between",
     ),
     Reason.CLIENT_ORPHANED: Explanation(
-        "the client gave its call up before the answer came", "see whether answers are slow"
+        "the client gave up its call before the answer came", "check whether answers are slow"
     ),
     Reason.CLIENT_RESERVE: Explanation(
         "the client bound a connection and asked for nothing on it, as a gateway's reserve does; it was closed",
@@ -201,36 +203,38 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "nothing to do",
     ),
     Reason.CLIENT_IDLE: Explanation(
-        "nothing came from the client for the idle timeout",
+        "the client sent nothing within the idle timeout",
         "a monitoring probe that only connects, or a slow or dead client",
     ),
     Reason.CLIENT_SLOW: Explanation(
         "the client sent something, but no whole request within the request timeout",
-        "a client that feeds bytes slowly, by design or over a very bad line; look at what it is",
+        "a client that sends its bytes slowly, on purpose or over a very bad line; look at what it is",
     ),
     Reason.CLIENT_TOTAL: Explanation(
-        "the connection was open for the total timeout",
+        "the connection was open for as long as the total timeout allows",
         "nothing to do: KMS clients are done in a second, and a gateway's reserved connection is opened again",
     ),
     Reason.ADMISSION_NETWORK: Explanation(
-        "the client's address is in no network that may ask; it was told 'access denied' (0x80070005)",
-        "if it is one of yours, add its network to allow in [admission]",
+        "the client's address is in no network that may ask; the client was told 'access denied' (0x80070005)",
+        "if the client is one of yours, add its network to allow in [admission]",
     ),
     Reason.ADMISSION_RATE: Explanation(
-        "the client's address asked more often than its rate allows; it was told 'too busy' and comes back",
+        "the client's address asked more often than its rate allows; the client was told 'too busy' and will come back",
         "look for a loop on that machine; many machines behind one address (NAT) need a higher client_rate, or exempt",
     ),
     Reason.ADMISSION_NETWORK_RATE: Explanation(
-        "the client's network asked more often than its rate allows; its clients are told 'too busy' and come back",
-        "see which machines there ask; raise network_rate if there really are that many",
+        "the client's network asked more often than its rate allows; its clients are told 'too busy' and will come "
+        "back",
+        "find out which machines there ask; raise network_rate if there really are that many",
     ),
     Reason.ADMISSION_CONNECTIONS: Explanation(
         "the client's address has too many connections open",
-        "see what that machine does; raise client_connections if many machines share the address",
+        "find out what that machine does; raise client_connections if many machines share the address",
     ),
     Reason.ADMISSION_PROXY: Explanation(
-        "a PROXY protocol header from an address that is not a named load balancer, or none from one that is",
-        "name the balancer in proxy_from in [admission], and have it send the header (HAProxy: send-proxy-v2)",
+        "a PROXY protocol header came from an address that is not a configured load balancer, or none came from one "
+        "that is",
+        "name the balancer in proxy_from in [admission], and let it send the header (HAProxy: send-proxy-v2)",
     ),
     Reason.LAB_FOREIGN_MESSAGE: Explanation(
         "the message is not protected with this lab's key: a real Windows or Office client, or a client of another lab",
@@ -240,18 +244,18 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "the message is not a KMS request: wrong length or unknown version", "look at what the client is"
     ),
     Reason.LAB_UNKNOWN_PRODUCT: Explanation(
-        "the lab host's key does not cover the product asked for",
+        "the lab host's key does not cover the product",
         "start the lab with that product family, or ask for another",
     ),
     Reason.LAB_CLOCK: Explanation(
         "the client's clock is more than 4 hours off the host's", "set the client's clock, and look at its time source"
     ),
     Reason.UPSTREAM_REFUSED: Explanation(
-        "the KMS host refused the connection or no route leads to it",
+        "the KMS host refused the connection, or there is no route to it",
         "check that the host is up, and that a firewall lets TCP 1688 through",
     ),
     Reason.UPSTREAM_LOST: Explanation(
-        "the KMS host closed the connection in mid-call",
+        "the KMS host closed the connection during a call",
         "look at the host's Software Protection service and its event log",
     ),
     Reason.UPSTREAM_TIMEOUT: Explanation(
@@ -262,8 +266,8 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "the KMS host answered with an RPC fault; it was passed on", "look the fault's status up: kmstwist errors CODE"
     ),
     Reason.UPSTREAM_PROTOCOL: Explanation(
-        "what the upstream sent is not RPC, or answers another call",
-        "check that the upstream's address and port are a KMS host's",
+        "the upstream sent something that is not RPC, or that answers another call",
+        "check that the upstream's address and port belong to a KMS host",
     ),
     Reason.UPSTREAM_STATUS: Explanation(
         "the KMS host answered with a status of its own instead of an activation; it was passed on",
@@ -275,18 +279,18 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.UPSTREAM_BUSY: Explanation(
         "every connection to the KMS hosts is in use and the queue is full, or this machine has no port, file "
         "descriptor or memory left for another",
-        "raise the pool's limits, or this machine's, or add a host",
+        "raise the pool's limits or this machine's, or add a host",
     ),
     Reason.UPSTREAM_DNS: Explanation(
         "the upstream's name does not resolve",
         "check that the name is right: host the name as the gateway's resolver sees it",
     ),
     Reason.UPSTREAM_NONE: Explanation(
-        "no KMS host was asked: none has been found in DNS yet, all are drained, or the call's time was over",
-        "kmstwist upstreams list shows them; kmstwist upstreams undrain NAME takes one back",
+        "no KMS host was asked: none has been found in DNS yet, all are drained, or the call's time had run out",
+        "kmstwist upstreams list shows them; kmstwist upstreams undrain NAME puts one back into use",
     ),
     Reason.SERVER_PAUSED: Explanation(
-        "the administrator paused kmstwist; clients are told 'too busy' and come back",
+        "the administrator paused kmstwist; clients are told 'too busy' and will come back",
         "kmstwist gateway resume",
     ),
     Reason.DNS_REFUSED: Explanation(
@@ -294,15 +298,15 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "allow the key in the zone's update-policy or allow-update, for _vlmcs._tcp and type SRV",
     ),
     Reason.DNS_KEY: Explanation(
-        "the DNS server does not know our TSIG key, or has another secret or algorithm for it",
+        "the DNS server does not know our TSIG key, or has a different secret or algorithm for it",
         "compare the key's name, algorithm and secret in our key file and in the server's configuration",
     ),
     Reason.DNS_CLOCK: Explanation(
-        "our clock and the DNS server's are more than 300 seconds apart, so that no signature is valid",
+        "our clock and the DNS server's are more than 300 seconds apart, so no signature is valid",
         "look at the time source of both machines",
     ),
     Reason.DNS_KERBEROS: Explanation(
-        "Kerberos gave no key to sign our update with",
+        "Kerberos gave no key for signing our update",
         "try it by hand: kinit -k -t KEYTAB PRINCIPAL, then kvno DNS/<the server's full name>; look at both clocks",
     ),
     Reason.DNS_NOT_ZONE: Explanation(
@@ -333,18 +337,18 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "publish in the domain that the alias leads to, or remove the alias from the zone",
     ),
     Reason.DNS_TARGET: Explanation(
-        "our record names what an SRV record may not name: a host without an address, an alias, or something that is "
-        "not a host name",
-        "give the host its address in DNS first, or name it by the name that has one (--host, host in [dns.publish])",
+        "our record names something that an SRV record may not name: a host without an address, an alias, or something"
+        " that is not a host name",
+        "give the host an address in DNS first, or use the name that has one (--host, host in [dns.publish])",
     ),
     Reason.DNS_STRANGER: Explanation(
         "DNS names a KMS host that the configuration does not",
-        "find out whose it is: it takes clients away, and may not be licensed. If it is yours, add it to the "
+        "find out whose host it is: it takes clients away, and may not be licensed. If it is yours, add it to the "
         "configuration",
     ),
     Reason.AUDIT_UNAVAILABLE: Explanation(
         "the call's record could not be stored, and on_audit_failure is refuse; the client was told 'too busy'",
-        "see the audit-failing line for why; mend the store, or set on_audit_failure to serve",
+        "the audit-failing line says why; repair the store, or set on_audit_failure to serve",
     ),
     Reason.SERVER_STOPPING: Explanation("kmstwist is stopping", "nothing to do; clients try again later"),
     Reason.SERVER_CONNECTIONS: Explanation(
@@ -352,6 +356,6 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "find out what holds so many connections open, or raise the limit",
     ),
     Reason.SERVER_ERROR: Explanation(
-        "a defect in kmstwist; the log holds its traceback", "please report it with the traceback"
+        "a defect in kmstwist; the log has its traceback", "please report it with the traceback"
     ),
 }

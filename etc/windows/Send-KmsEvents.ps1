@@ -4,31 +4,31 @@
 Hands new events of this KMS host to kmstwist, and remembers how far it came.
 
 .DESCRIPTION
-Run once an hour by the scheduled task beside this file (kmstwist-events.xml). Writes new events of the log
-"Key Management Service" as a file into a folder, most often a share that "kmstwist events watch" looks at, or sends
-them to "kmstwist events listen" over TCP. How far it came is noted after that has worked, so nothing is left out; what
-is sent twice changes nothing.
+The scheduled task beside this file (kmstwist-events.xml) runs it once an hour. It writes new events of the log
+"Key Management Service" as a file into a folder, usually a share that "kmstwist events watch" watches, or sends them to
+"kmstwist events listen" over TCP. It notes how far it came only after that has worked, so no event is left out; an
+event that is sent twice changes nothing.
 
 .PARAMETER Folder
-The folder to write files into, such as \\gateway1\kms-events.
+The folder in which to write files, such as \\gateway1\kms-events.
 
 .PARAMETER Server
-The machine to send events to, in place of a folder.
+The machine to which to send events, instead of a folder.
 
 .PARAMETER Port
 The TCP port there.
 
 .PARAMETER Tls
-Send over TLS; the server's certificate must be good for the name given as Server.
+Send over TLS; the server's certificate must be valid for the name given as Server.
 
 .PARAMETER LogName
 The log to read. On a collector of forwarded events it is ForwardedEvents.
 
 .PARAMETER StateFile
-Where it is noted how far this came.
+The file that notes how far the script came.
 
 .PARAMETER Most
-Events handed over at a time; what is left comes with the next run.
+The most events to hand over at a time; the rest follow in the next run.
 
 .EXAMPLE
 .\Send-KmsEvents.ps1 -Folder \\gateway1\kms-events

@@ -17,7 +17,7 @@ from kmstwist.startup import collect_rarely
 
 #: All verbs.
 VERBS = {
-    "audit": Verb("audit.audit:audit", "Look after the audit's store."),
+    "audit": Verb("audit.audit:audit", "Maintain the audit's store."),
     "completion": Verb("completion:completion", "Print what SHELL reads to complete kmstwist's command lines."),
     "config": Verb("gateway.config:config", "The configuration file of `twistd kms`."),
     "demo": Verb("lab.demo:demo", "Show the status site with a year of records."),
@@ -29,7 +29,7 @@ VERBS = {
     "dns": Verb("dns.dns:dns", "Publish this gateway in DNS, so that KMS clients find it."),
     "errors": Verb(
         "clients.errors:errors",
-        "Explain each CODE of activation, and what to do about it.",
+        "Explain each activation error CODE, and what to do about it.",
     ),
     "events": Verb("audit.events:events", "Import the KMS host's own events, which name the machines."),
     "gateway": Verb("gateway.gateway:gateway", "A running gateway (or lab) on this machine."),
@@ -43,11 +43,11 @@ VERBS = {
     "probe": Verb("checks.probe:probe", "Check that a KMS host answers at HOST[:PORT]."),
     "products": Verb(
         "audit.products:products",
-        "Give names to products that are known by their ids only.",
+        "Give names to products that are known only by their ids.",
     ),
     "report": Verb("audit.report:report", "Show one of the audit's reports; without NAME, list them."),
     "serve": Verb("serve:serve", "Run the server here, until Ctrl-C: `twistd -n kms`."),
-    "service": Verb("service.service:service", "The systemd service, where no package has installed it."),
+    "service": Verb("service.service:service", "The systemd service, if no package has installed it."),
     "setup-client": Verb(
         "clients.setup_client:setup_client",
         "Print the commands that make a machine a KMS client.",
@@ -64,9 +64,8 @@ VERBS = {
 def kmstwist(ctx: click.Context, file: Path | None) -> None:
     """A KMS gateway in front of the site's own licensed hosts, and a lab to rehearse volume activation.
 
-    The server itself is `twistd kms`; this command asks, rehearses and explains. Which server and which store a
-    command works on is decided by its options, by the environment, by the configuration file, or by the default, in
-    this order;
+    `twistd kms` is the server itself; this command queries it, rehearses and explains. Options, the environment, the
+    configuration file and the defaults, in this order, decide which server and which store a command works on;
     `kmstwist config where` shows it.
     """
     remember_config(ctx, file)

@@ -164,7 +164,7 @@ def test_a_strange_question_is_answered_with_what_is_wrong(question: str, sites:
 def test_a_page_after_the_last_one_says_so_and_not_that_there_is_nothing(page: str, sites: Sites) -> None:
     answer = get(sites.urls["busy"], f"/{page}?page=999999")
     assert status(answer) == 200
-    assert b"There are not so many pages." in answer
+    assert b"There are not that many pages." in answer
 
 
 def test_a_page_with_all_it_needs_is_under_200_kb_and_asks_for_nothing_elsewhere(sites: Sites) -> None:

@@ -31,7 +31,7 @@ def _bytes(_context: click.Context, _option: click.Parameter, text: str | None) 
 
 @click.group(cls=LazyGroup)
 def audit() -> None:
-    """Look after the audit's store."""
+    """Maintain the audit's store."""
 
 
 @audit.command()
@@ -95,7 +95,7 @@ def backup(store: str, target: Path) -> None:
 @json_option
 @store_option
 def verify(as_json: bool, store: str) -> None:
-    """Check that the store is whole and its sums are right.
+    """Check that the store is sound and its sums are right.
 
     They must agree with its records.
     """

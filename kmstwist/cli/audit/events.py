@@ -40,7 +40,7 @@ _zone_option = click.option(
     "zone",
     metavar="ZONE",
     callback=_zone,
-    help="The time zone of times that name none, as in CSV files.  [default: this machine's]",
+    help="The time zone of times without one, as in CSV files.  [default: this machine's]",
 )
 _window_option = click.option(
     "--window",
@@ -56,7 +56,7 @@ _dns_option = click.option("--dns/--no-dns", default=True, show_default=True, he
 def events() -> None:
     """Import the KMS host's own events, which name the machines.
 
-    Requests of V5 and V6 do not say in clear which machine they come from; these events do.
+    V5 and V6 requests do not show which machine they come from; these events do.
     """
 
 
@@ -173,7 +173,7 @@ def listen(
 ) -> None:
     """Receive the events that KMS hosts send, until interrupted.
 
-    They come by syslog or as JSON lines. A server does the same where [events] in its configuration says so.
+    They come by syslog or as JSON lines. A server receives them itself if [events] in its configuration says so.
     """
     from pydantic import ValidationError
     from twisted.internet.task import react

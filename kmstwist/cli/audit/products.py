@@ -13,7 +13,7 @@ from kmstwist.cli.output import json_option, say, say_json
 
 @click.group(cls=LazyGroup)
 def products() -> None:
-    """Give names to products that are known by their ids only.
+    """Give names to products that are known only by their ids.
 
     Genuine requests and the KMS host's events identify products by their ids.
     """
@@ -25,7 +25,7 @@ def products() -> None:
 def import_(store: str, files: tuple[Path, ...]) -> None:
     """Import the names in FILE.
 
-    That is what `slmgr /dlv all` or `ospp /dstatusall` printed, in any language. Names in the configuration
+    FILE has what `slmgr /dlv all` or `ospp /dstatusall` printed, in any language. Names in the configuration
     ([products]) take precedence over imported ones.
     """
     from kmstwist.audit.events.reading.files import text_of

@@ -63,7 +63,7 @@ def _listed(ctx: click.Context, _param: click.Parameter, name: str | None) -> st
     help="This KMS host; * stands for any text.",
 )
 @click.option("--days", type=click.IntRange(0, 3650), help="For expiring (default 30), silent (14) and digest (7).")
-@click.option("--by", type=click.Choice([str(each) for each in Bucket]), help="For activity: add up by this.")
+@click.option("--by", type=click.Choice([str(each) for each in Bucket]), help="For activity: what to group by.")
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @click.option(
     "--limit",
@@ -75,7 +75,7 @@ def _listed(ctx: click.Context, _param: click.Parameter, name: str | None) -> st
 @click.option(
     "--fail-if-any",
     is_flag=True,
-    help="Exit with status 1 if the report has any row, with 2 if it cannot be made; for cron and CI.",
+    help="Exit with status 1 if the report has any row, and with 2 if it cannot be made; for cron and CI.",
 )
 def report(name: str, store: str, form: str, limit: int, fail_if_any: bool, **question: Any) -> None:
     """Show one of the audit's reports; without NAME, list them."""

@@ -34,7 +34,7 @@ def salt_beside(store: str, salt_file: Path | None) -> Path:
 def salt() -> None:
     """The salt of hashed fields.
 
-    All gateways of one central store need the same.
+    All gateways of one central store need the same salt.
     """
 
 
@@ -61,7 +61,7 @@ def export(store: str, salt_file: Path | None, file: Path) -> None:
 def import_(store: str, salt_file: Path | None, file: Path) -> None:
     """Hash with the salt in FILE from the next start on.
 
-    So do the other gateways of the central store.
+    Then it is the same as at the other gateways of the central store.
     """
     from kmstwist.audit.central.salt import import_salt
     from kmstwist.audit.plain.faults import StoreError

@@ -33,9 +33,9 @@ def doctor(
 ) -> None:
     """Check all that a server needs, and say what to do.
 
-    It looks at configuration, ports, permissions, DNS, KMS hosts, clock, audit and disk. Changes nothing and asks
-    for no activation. Exits with 0 if all is well, 1 if something is odd, 2 if something is bad: the codes of
-    monitoring plugins. Best run as root, or as the user kmstwist runs as.
+    It checks the configuration, ports, permissions, DNS, KMS hosts, clock, audit and disk. It changes nothing and asks
+    for no activation. Exits with 0 if all is well, 1 if something is odd, 2 if something is wrong: the codes of
+    monitoring plugins. Run it as root, or as the user that kmstwist runs as.
     """
     from kmstwist.configuration.mistakes import ConfigError
     from kmstwist.health.checks import LOCAL_CHECKS, UNCONFIGURED_CHECKS

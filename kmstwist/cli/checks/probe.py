@@ -26,18 +26,18 @@ _LONGEST = 64
 @click.command()
 @click.argument("host", type=HOST_PORT)
 @click.option("--timeout", type=FiniteRange(0.1, 300), default=5.0, show_default=True, help="Seconds a step may take.")
-@click.option("--through", is_flag=True, help="Make a gateway there ask its hosts now: this checks the whole path.")
+@click.option("--through", is_flag=True, help="Let a gateway there ask its hosts now, which checks the whole path.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
 def probe(ctx: click.Context, host: HostPort, timeout: float, through: bool, as_json: bool) -> None:
     """Check that a KMS host answers at HOST[:PORT].
 
-    It may be genuine or kmstwist. No activation is asked for. Connects, binds as a Windows client does, asks the
-    management interface whether the server listens. Exits with 0 if all is well, 1 if the host answers but
-    something is odd, 2 if it does not answer: the codes of monitoring plugins.
+    It may be a genuine host or kmstwist. The command connects, binds as a Windows client does, and asks the management
+    interface whether the server listens; it asks for no activation. Exits with 0 if all is well, 1 if the host answers
+    but something is odd, 2 if it does not answer: the codes of monitoring plugins.
 
-    With --through a gateway is asked to look at the hosts behind it now: 0 if all answered, 1 if some, 2 if none, 3 if
-    nothing behind it could be asked, as at a genuine host, a lab or an older gateway.
+    With --through, a gateway checks the hosts behind it now. Exits with 0 if all answered, 1 if some did, 2 if none
+    did, and 3 if nothing behind it could be asked: at a genuine host, a lab or an older gateway.
     """
     from kmstwist.transport.endpoints import endpoint_for
     from kmstwist.transport.probe import probe as run_probe

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 @json_option
 @click.argument("codes", metavar="[CODE]...", nargs=-1)
 def errors(as_json: bool, codes: tuple[str, ...]) -> None:
-    """Explain each CODE of activation, and what to do about it.
+    """Explain each activation error CODE, and what to do about it.
 
-    A CODE is given as 0xC004F074, C004F074, 1722, -1073418124 or RPC_S_SERVER_UNAVAILABLE. A whole line of what
-    slmgr, ospp or an event prints will do, too. Without any, list those that are known.
+    Write a CODE as 0xC004F074, C004F074, 1722, -1073418124 or RPC_S_SERVER_UNAVAILABLE. A whole line from slmgr, ospp
+    or an event works, too. Without a CODE, list all known codes.
     """
     from kmstwist.kms.status import codes_in, known_codes, parse_code
 

@@ -12,9 +12,9 @@ import click
 def keys(search: tuple[str, ...], form: str) -> None:
     """List the client setup keys (GVLK) that Microsoft publishes.
 
-    All, or those that match SEARCH. SEARCH is any words of a product's name, family or key, or a name as people and
-    Microsoft's tools write it, such as "server 2019 std" or ProPlus2021Volume; where none matches, near spellings
-    are listed. The keys make a machine ask a KMS host; they activate nothing without one.
+    Without SEARCH, list all. SEARCH is any words of a product's name, family or key, or a name as people and
+    Microsoft's tools write it, such as "server 2019 std" or ProPlus2021Volume; if none matches, similar names are
+    listed. The keys make a machine ask a KMS host; without one they activate nothing.
     """
     from kmstwist.kms.catalogue import UnknownProduct, find
     from kmstwist.kms.catalogue import search as search_products

@@ -19,14 +19,14 @@ FORMS = ("cmd", "powershell", "ansible")
     help="The product, as `kmstwist keys` lists it.",
 )
 @click.option("--host", metavar="HOST[:PORT]", help="The KMS host (or gateway) to set by hand; port 1688 if left out.")
-@click.option("--discover", is_flag=True, help="Let the client find its host by DNS instead.")
+@click.option("--discover", is_flag=True, help="Let the client find its host through DNS instead.")
 @click.option("--domain", metavar="D", help="With --discover: look in this DNS domain only.")
 @click.option("--as", "form", type=click.Choice(FORMS), default="cmd", show_default=True, help="For which shell.")
 @json_option
 def setup_client(product: str, host: str | None, discover: bool, domain: str | None, form: str, as_json: bool) -> None:
     """Print the commands that make a machine a KMS client.
 
-    They are the exact slmgr or ospp commands, in order. Nothing is run here: paste the lines on the Windows
+    They are the exact slmgr or ospp commands, in order. This command runs nothing: paste the lines on the Windows
     machine, as administrator.
     """
     from kmstwist.discovery.client import setup

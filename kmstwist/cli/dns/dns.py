@@ -54,9 +54,9 @@ def _update_options(command: _F) -> _F:
     for option in reversed(
         (
             click.option("--key-file", type=ANY_PATH, help="TSIG key file, from tsig-keygen."),
-            click.option("--key-name", metavar="NAME", help="Which key, where the file holds several."),
-            click.option("--gss", is_flag=True, help="Sign by Kerberos (GSS-TSIG) with your tickets (kinit)."),
-            click.option("--keytab", type=ANY_PATH, help="Sign by Kerberos with this keytab."),
+            click.option("--key-name", metavar="NAME", help="Which key, if the file holds several."),
+            click.option("--gss", is_flag=True, help="Sign with Kerberos (GSS-TSIG) and your tickets (kinit)."),
+            click.option("--keytab", type=ANY_PATH, help="Sign with Kerberos and this keytab."),
             click.option("--principal", metavar="NAME", help="Which Kerberos principal; the keytab's first."),
             click.option("--timeout", type=SECONDS, default=5.0, show_default=True),
         )
@@ -78,8 +78,8 @@ def dns() -> None:
 def publish(**options: Any) -> None:
     """Add our SRV record to each domain by a dynamic update.
 
-    Other hosts' records stay as they are. Nothing is published where DNS says that our host's name has no address,
-    or is an alias: clients sent there would find nothing.
+    Other hosts' records stay as they are. Nothing is published if DNS says that our host's name has no address, or is
+    an alias: clients sent there would find nothing.
     """
     _update("published", options)
 

@@ -37,7 +37,7 @@ def where(
 ) -> None:
     """Show which server and store commands work on, and why.
 
-    The one rule of all commands: an option counts first, then the environment (KMSTWIST_CONFIG, KMSTWIST_AUDIT_STORE,
+    All commands follow one rule: an option comes first, then the environment (KMSTWIST_CONFIG, KMSTWIST_AUDIT_STORE,
     KMSTWIST_SERVER__PORT and so on), then the configuration file, then the default. `twistd kms` follows it too, but
     reads no configuration file that is not named.
     """
@@ -66,7 +66,7 @@ def where(
 @json_option
 @click.argument("file", type=_FILE, required=False)
 def check(as_json: bool, file: Path | None) -> None:
-    """Check FILE, or the one in force; report every mistake. Each comes with its place and its cure."""
+    """Check FILE, or the one in force; report every mistake. Each mistake has its place and its cure."""
     from kmstwist.configuration.derived import refuse_open_passwords, refuse_ourselves
     from kmstwist.configuration.installed import refuse_missing
     from kmstwist.configuration.mistakes import ConfigError

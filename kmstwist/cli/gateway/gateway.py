@@ -22,7 +22,7 @@ def gateway() -> None:
 @json_option
 @server_options
 def status(as_json: bool, port: int | None, run_dir: Path | None) -> None:
-    """Show how the server is, and how busy."""
+    """Show the server's health, and how busy it is."""
     answer = ask_server(port, run_dir, {"command": "status"})
     if as_json:
         say_json(answer)
@@ -47,10 +47,10 @@ def status(as_json: bool, port: int | None, run_dir: Path | None) -> None:
     type=FiniteRange(0, 3600),
     default=0.0,
     metavar="SECONDS",
-    help="Make /readyz say 503 now, and pause this many seconds later: a balancer sees it before a client does.",
+    help="Let /readyz return 503 now, and pause this many seconds later, so that a balancer sees it before clients do.",
 )
 def pause(port: int | None, run_dir: Path | None, after: float) -> None:
-    """Answer every call with "too busy", so that clients come back later. It stays so until resume."""
+    """Answer every call with "too busy", so that clients come back later. This lasts until resume."""
     answer = ask_server(port, run_dir, {"command": "pause", "after": after})
     if after and not answer["paused"]:
         click.echo(

@@ -46,7 +46,7 @@ def list_(as_json: bool, port: int | None, run_dir: Path | None) -> None:
 @click.argument("name", shell_complete=completing.upstreams)
 @server_options
 def drain(name: str, port: int | None, run_dir: Path | None) -> None:
-    """Send no more calls to the upstream NAME. Calls under way are finished; it stays so until undrain."""
+    """Send no more calls to the upstream NAME. Calls under way are finished. This lasts until undrain."""
     answer = ask_server(port, run_dir, {"command": "drain", "upstream": name})
     [upstream] = answer["upstreams"]
     busy = upstream["busy"]

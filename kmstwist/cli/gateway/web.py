@@ -20,7 +20,7 @@ DEFAULT_FILE = Path("/etc/kmstwist/web-users")
 def web() -> None:
     """The status site, metrics and health checks ([web]).
 
-    What they listen on is set in [web] of the configuration.
+    [web] in the configuration says where they listen.
     """
 
 

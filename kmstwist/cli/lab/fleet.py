@@ -45,10 +45,10 @@ def _out(option: str, help_text: str) -> Callable[[CommandT], CommandT]:
 
 
 _JSON = _out("json", "Write the whole result as JSON.")
-_CSV = _out("csv", "Write one line an hour: states, requests, counts.")
+_CSV = _out("csv", "Write one line for each hour: states, requests, counts.")
 _HTML = _out("html", "Write one page with charts.")
 _MACHINES = click.option(
-    "--machines", type=click.IntRange(1), help="Cut the scenario to this many machines, every group in proportion."
+    "--machines", type=click.IntRange(1), help="Reduce the scenario to this many machines, every group in proportion."
 )
 _SEED = click.option("--seed", type=click.IntRange(0), help="A seed other than the scenario's.")
 
@@ -64,7 +64,7 @@ def fleet() -> None:
 def scenarios(as_json: bool, name: str | None) -> None:
     """List the ready scenarios, or print one to start from.
 
-    With a NAME, that one is printed, to make your own from.
+    With a NAME, print that scenario, to make your own from.
     """
     from kmstwist.lab.fleet.scenario import ready_scenarios, ready_text
 
@@ -112,7 +112,7 @@ def scenarios(as_json: bool, name: str | None) -> None:
     type=FiniteRange(1, 3600),
     default=60,
     show_default=True,
-    help="With --wire: how long all the scenario's days take.",
+    help="With --wire: how many seconds all days of the scenario take.",
 )
 def run(
     scenario: str,
@@ -126,8 +126,8 @@ def run(
 ) -> None:
     """Run a scenario and report what happened.
 
-    Exits with 0 whatever happened to the machines; if a scenario cannot be run, all its mistakes are shown. With
-    --wire it has 1,000 machines unless --machines says otherwise, and 5,000 at most.
+    Exits with 0 whatever happened to the machines; if a scenario cannot be run, all its mistakes are shown. With --wire
+    it has 1,000 machines unless --machines says otherwise, and at most 5,000.
     """
     from kmstwist.lab.fleet.report import write_csv, write_json
 
@@ -156,7 +156,7 @@ def compare(
 ) -> None:
     """Run two scenarios and show their key figures side by side.
 
-    They are files, or names of ready ones.
+    Name scenario files, or ready scenarios.
     """
     from kmstwist.lab.fleet.report import document
 

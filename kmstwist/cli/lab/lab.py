@@ -9,7 +9,7 @@ from kmstwist.cli.lazy import LazyGroup, Verb
 #: The commands of the group, imported when they are asked for.
 _COMMANDS = {
     "activate": Verb("lab.activate:activate", "Activate simulated clients, and show how the count climbs."),
-    "machine": Verb("lab.machine:machine", "Lasting simulated clients, for practising slmgr and ospp."),
+    "machine": Verb("lab.machine:machine", "Keep simulated machines, to practise slmgr and ospp."),
     "slmgr": Verb("lab.practice:slmgr", "Run slmgr on a lab MACHINE; the lab host's name is `host`."),
     "ospp": Verb("lab.practice:ospp", "Run ospp on a lab MACHINE with Office."),
     "events": Verb(
@@ -18,7 +18,7 @@ _COMMANDS = {
     ),
     "confirm": Verb(
         "lab.practice:confirm",
-        "The lab's telephone: a confirmation id for an installation id.",
+        "Print the confirmation id for an installation id.",
     ),
     "hostkey": Verb("lab.practice:hostkey", "Print the lab's own host key, to practise slmgr /ipk with."),
     "shim": Verb("lab.shim:shim", "Write a FOLDER of programs that act on a lab machine."),

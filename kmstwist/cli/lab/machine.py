@@ -44,7 +44,7 @@ _NEW_MACHINE_HELP = "May be repeated: Windows and Office on one machine."
 
 @click.group(cls=LazyGroup)
 def machine() -> None:
-    """Lasting simulated clients, for practising slmgr and ospp."""
+    """Keep simulated machines, to practise slmgr and ospp."""
 
 
 @machine.command()
@@ -58,11 +58,11 @@ def machine() -> None:
     help=f"A product's name. {_NEW_MACHINE_HELP}",
 )
 @click.option("--domain", help="The machine's DNS domain, in which it discovers KMS hosts.")
-@click.option("--dns", metavar="HOST[:PORT]", help="The DNS server it asks; by default as this computer does.")
+@click.option("--dns", metavar="HOST[:PORT]", help="The DNS server that it asks; by default those of this computer.")
 @click.option("--host", type=HOST_PORT, help="Set the KMS host by hand, as slmgr /skms does.")
 @click.option("--kms-version", type=click.Choice(["4", "5", "6"]), default="6", show_default=True)
 @click.option("--physical", is_flag=True, help="Not a virtual machine.")
-@click.option("--region", default=DEFAULT_REGION, show_default=True, help="The region in whose form it prints dates.")
+@click.option("--region", default=DEFAULT_REGION, show_default=True, help="The region whose date format it prints.")
 @state_dir_option
 def new(
     name: str,
@@ -159,7 +159,7 @@ def registry(
     as_json: bool,
     state_dir: Path | None,
 ) -> None:
-    r"""Show, or set, a machine's registry values of licensing.
+    r"""Show or set a machine's registry values for licensing.
 
     Puppet, group policies and scripts write them. They are under HKLM\\SOFTWARE\\Microsoft\\Windows
     NT\\CurrentVersion\\SoftwareProtectionPlatform: KeyManagementServiceName, KeyManagementServicePort,
@@ -195,12 +195,12 @@ def registry(
 @machine.command()
 @click.argument("source")
 @click.argument("name", shell_complete=completing.lab_machines)
-@click.option("--generalize", is_flag=True, help="Run sysprep /generalize first, as one should.")
+@click.option("--generalize", is_flag=True, help="Run sysprep /generalize first, as you should.")
 @state_dir_option
 def clone(source: str, name: str, generalize: bool, state_dir: Path | None) -> None:
     """Copy a machine, with its CMID.
 
-    That is the mistake that an image without sysprep /generalize is.
+    This is the mistake of an image without sysprep /generalize.
     """
     with machine_store(state_folder(state_dir)) as store:
         copy = store.get(source)
@@ -242,9 +242,9 @@ def generalize_machine(name: str, state_dir: Path | None) -> None:
 def age(name: str, days: float, on: bool, timeout: float, state_dir: Path | None, lab_key: Path | None) -> None:
     """Make a machine DAYS older, to see what happens then.
 
-    As if it had been off, or with --on switched on. Switched on it asks at once and then every 2 hours until it is
-    licensed, renews after 7 days, and tries again every 2 hours where that fails, over real connections; only the
-    waiting is left out. Its log has every attempt.
+    Without --on, it is switched off meanwhile. With --on, it asks at once and then every 2 hours until it is licensed,
+    renews after 7 days, and tries again every 2 hours if that fails. The connections are real; only the waiting is left
+    out. Its log has every attempt.
     """
     folder = state_folder(state_dir)
     seconds = days * 86_400

@@ -58,8 +58,8 @@ def slmgr(
 ) -> None:
     """Run slmgr on a lab MACHINE; the lab host's name is `host`.
 
-    Prints on standard output what slmgr.vbs prints on Windows, and what the lab has to say on standard error. Exits
-    with 0 where slmgr.vbs does, else with 1: a shell cannot carry the HRESULT that it ends with.
+    Prints what slmgr.vbs prints on Windows to standard output, and the lab's own notes to standard error. Exits with 0
+    where slmgr.vbs does, and otherwise with 1: a shell cannot pass on the HRESULT with which it ends.
 
     With a COMPUTER before the option, as Windows has it, MACHINE manages that one over the network; the lab takes any
     user and password.
@@ -113,9 +113,9 @@ def events(
 ) -> None:
     """Print a machine's event log.
 
-    It has 12288 for each request sent, 12289 for each answer processed. The log of `host`, the lab host, has 12290
-    for each request processed, of which the latest 20,000 are kept. What --format writes, `kmstwist events import`
-    reads: so an import can be rehearsed.
+    It has event 12288 for each request sent and 12289 for each answer processed. The log of `host`, the lab host, has
+    12290 for each request processed, and keeps the latest 20,000. `kmstwist events import` reads what --format writes,
+    so that you can rehearse an import.
     """
     folder = state_folder(state_dir)
     with lab_errors_explained():
@@ -155,7 +155,7 @@ def _host_events(folder: Path, last: int | None) -> list[LoggedEvent]:
 @state_dir_option
 @lab_key_option
 def confirm(installation_id: tuple[str, ...], state_dir: Path | None, lab_key: Path | None) -> None:
-    """The lab's telephone: a confirmation id for an installation id.
+    """Print the confirmation id for an installation id.
 
     Both are the lab's own.
     """

@@ -94,9 +94,9 @@ def log(
     """Show kmstwist's log, filtered and explained.
 
     It is FILE, or the one in /var/log, or systemd's journal; - is standard input. In /var/log it is
-    kmstwist/kmstwist.log, or kmstwist.log where rsyslog writes it: the one written last. Text and JSON lines are
-    understood, and lines that syslog or journalctl passed on. Conditions of one kind are alternatives; of different
-    kinds, all must hold.
+    kmstwist/kmstwist.log, or rsyslog's kmstwist.log: the one that was written last. The command reads text and JSON
+    lines, also as syslog or journalctl passed them on. Conditions of one kind are alternatives; conditions of different
+    kinds must all hold.
     """
     from rich.console import Console
 

@@ -41,9 +41,9 @@ def _root_option(command: click.decorators.FC) -> click.decorators.FC:
 
 @click.group(cls=LazyGroup)
 def service() -> None:
-    """The systemd service, where no package has installed it.
+    """The systemd service, if no package has installed it.
 
-    It is for a kmstwist that pip, pipx or uv installed. The Debian package brings its own.
+    For a kmstwist that pip, pipx or uv installed. The Debian package has a service of its own.
     """
 
 
@@ -51,10 +51,10 @@ def service() -> None:
 @_root_option
 @click.option("--start/--no-start", default=True, show_default=True, help="Start it now, and after each boot.")
 def install(root: Path, start: bool) -> None:
-    """Write what the service needs, and make its user.
+    """Write what the service needs, and create its user.
 
-    These are the units, the configuration, the manual pages and the shells' completion. What is there already and
-    was not written by this command stays as it is. Run it again after an upgrade.
+    These are the units, the configuration, the manual pages and the shell completion. Files that this command did not
+    write stay as they are. Run it again after an upgrade.
     """
     prefix = Path(sys.prefix)
     here = _is_here(keep_rights_in(root))
@@ -92,7 +92,7 @@ def install(root: Path, start: bool) -> None:
 def remove(root: Path, purge: bool) -> None:
     """Stop the service, and remove what `install` wrote.
 
-    The user and the state folder with the audit stay, and without --purge the configuration.
+    The user and the state folder with the audit stay, and so does the configuration without --purge.
     """
     here = _is_here(keep_rights_in(root))
     if here and Path("/run/systemd/system").is_dir() and _is_ours(root / "etc/systemd/system" / _UNIT):

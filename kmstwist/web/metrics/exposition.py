@@ -38,23 +38,27 @@ class SnapshotCollector(Collector):
 
     def _process(self) -> Iterator[Metric]:
         snapshot = self._snapshot
-        info = GaugeMetricFamily("kmstwist_build_info", "What runs.", labels=("version", "python", "mode"))
+        info = GaugeMetricFamily("kmstwist_build_info", "The program that runs.", labels=("version", "python", "mode"))
         info.add_metric((__version__, platform.python_version(), snapshot.mode), 1)
         yield info
-        yield GaugeMetricFamily("kmstwist_start_time_seconds", "When it started, since 1970.", value=snapshot.started)
+        yield GaugeMetricFamily(
+            "kmstwist_start_time_seconds", "When it started, in seconds since 1970.", value=snapshot.started
+        )
         yield GaugeMetricFamily(
             "kmstwist_health", "0 healthy, 1 degraded, 2 down.", value=int(overall(judge(snapshot)))
         )
         yield GaugeMetricFamily("kmstwist_paused", "1 while paused by the administrator.", value=int(snapshot.paused))
         yield GaugeMetricFamily("kmstwist_workers", "Processes that answer clients.", value=snapshot.workers)
-        yield GaugeMetricFamily("kmstwist_workers_wanted", "Processes there should be.", value=snapshot.workers_wanted)
+        yield GaugeMetricFamily(
+            "kmstwist_workers_wanted", "Processes that should answer clients.", value=snapshot.workers_wanted
+        )
 
     def _conversations(self) -> Iterator[Metric]:
         counters = self._snapshot.counters
         yield GaugeMetricFamily("kmstwist_connections", "Open client connections.", value=self._snapshot.connections)
         yield _counter(
             "kmstwist_conversations",
-            "Conversations with clients, as the log's lines.",
+            "Conversations with clients, one for each line of the log.",
             "result",
             counters.conversations,
         )
@@ -97,7 +101,7 @@ class SnapshotCollector(Collector):
             waiting.add_metric((upstream.name,), upstream.waiting)
         calls = CounterMetricFamily(
             "kmstwist_upstream_calls",
-            "Calls sent to a KMS host, by what became of them.",
+            "Calls sent to a KMS host, by their outcome.",
             labels=("upstream", "outcome"),
         )
         for name, counts in self._snapshot.counters.upstream_calls.items():
@@ -122,14 +126,16 @@ class SnapshotCollector(Collector):
                 "1 while the central store takes records, 0 while it cannot be fed.",
                 value=gauges["connected"],
             )
-        yield _counter("kmstwist_audit_records", "Records by what became of them.", "outcome", counters)
+        yield _counter("kmstwist_audit_records", "Records by their outcome.", "outcome", counters)
 
     def _events(self) -> Iterator[Metric]:
         gauges, counters = self._snapshot.events, self._snapshot.counters.events
         if not gauges:
             return
         yield GaugeMetricFamily(
-            "kmstwist_events_waiting", "Messages of KMS hosts that are not stored yet.", value=gauges.get("waiting", 0)
+            "kmstwist_events_waiting",
+            "Messages from KMS hosts that are not stored yet.",
+            value=gauges.get("waiting", 0),
         )
         yield GaugeMetricFamily(
             "kmstwist_events_failing",
@@ -137,13 +143,16 @@ class SnapshotCollector(Collector):
             value=gauges.get("failing", 0),
         )
         yield _counter(
-            "kmstwist_events_messages", "Messages of KMS hosts: received, and what became of them.", "outcome", counters
+            "kmstwist_events_messages",
+            "Messages from KMS hosts, by their outcome: received, and what happened to them.",
+            "outcome",
+            counters,
         )
 
     def _naming(self) -> Iterator[Metric]:
         yield _gauge(
             "kmstwist_dns_published",
-            "1 where our SRV record is in this domain, 0 where it could not be published.",
+            "1 if our SRV record is in this domain, 0 if it could not be published.",
             "domain",
             {domain: int(not problem) for domain, problem in self._snapshot.published.items()},
         )
@@ -180,8 +189,8 @@ def totals_metrics(totals: Totals) -> Iterator[Metric]:
     )
     clients = GaugeMetricFamily(
         "kmstwist_clients",
-        "Machines' activations of a product: activated for more than 30 days yet, expiring within them, expired, "
-        "or never activated.",
+        "Machines' activations of a product: activated for more than 30 days to come, expiring within 30 days, "
+        "expired, or never activated.",
         labels=("application", "state"),
     )
     expiring = GaugeMetricFamily(
@@ -216,17 +225,17 @@ def _counts(totals: Totals) -> Iterator[Metric]:
     told = {
         "least": (
             "kmstwist_client_count",
-            "Distinct clients that were answered in 30 days, as a KMS host counts them.",
+            "Distinct clients answered in the last 30 days, as a KMS host counts them.",
         ),
         "most": (
             "kmstwist_client_count_most",
-            "The same, and all whose application is not known: the count is not more than that.",
+            "The same, plus all whose application is not known: the count is at most this.",
         ),
         "later": (
             "kmstwist_client_count_in_30_days",
-            "What kmstwist_client_count_most comes to in 30 days, if nobody new comes.",
+            "What kmstwist_client_count_most will be in 30 days, without new clients.",
         ),
-        "needed": ("kmstwist_client_count_needed", "The count from which on a KMS host activates such clients."),
+        "needed": ("kmstwist_client_count_needed", "The count from which a KMS host activates such clients."),
     }
     for attribute, (name, meaning) in told.items():
         family = GaugeMetricFamily(name, meaning, labels=labels)
