@@ -2,11 +2,11 @@
 
 The server makes an `ActivationCall` of each RequestActivation it receives and hands it to an activator. The activator
 answers with an `ActivationAnswer`, or raises (through its Deferred) an `ActivationFault`, which the client sees as an
-RPC fault. The message itself stays bytes: only the lab, and V4 messages, which are in clear, are ever looked into, and
-what was learnt there travels beside the message as a `RequestFacts`, never instead of it.
+RPC fault. The message itself stays bytes. Only the lab's own messages and V4 messages, which are in clear, are read;
+what they say travels beside the message as a `RequestFacts`, and never replaces it.
 
-The call is the account of itself, too. It is read once, when it has come; what becomes of it is noted on its way
-(`answered`, `failed`, `give_up`); and at the end its log line, the counters and the audit's record are made from it.
+The call is also its own account. It is read once, when it arrives, and its outcome is noted on the way (`answered`,
+`failed`, `give_up`). At the end, its log line, the counters and the audit's record are made from it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kmstwist.reasons import Reason
 __all__ = ["ActivationAnswer", "ActivationCall", "ActivationFault", "RequestFacts"]
 
 
-# Not frozen, which nobody makes use of: that would cost a call a microsecond.
+# Not frozen: nothing relies on that, and it would cost each call a microsecond.
 @dataclass(slots=True)
 class ActivationAnswer:
     """What RequestActivation returns.
@@ -41,7 +41,7 @@ class ActivationAnswer:
 
 
 class ActivationFault(Exception):
-    """The call is to be answered with an RPC fault of this status (C706 appendix E, [MS-ERREF] 2.2)."""
+    """Answer the call with an RPC fault of this status (C706 appendix E, [MS-ERREF] 2.2)."""
 
     def __init__(self, status: int, reason: Reason, detail: str, upstream: str | None = None) -> None:
         super().__init__(detail)
@@ -52,22 +52,22 @@ class ActivationFault(Exception):
 
 
 class ActivationCall:
-    """One RequestActivation call as it reached the server, and what became of it.
+    """One RequestActivation call as it reached the server, and its outcome.
 
-    What was asked: `message` is the KMS request, version word first, exactly as received; `client` the client's IP
+    The request: `message` is the KMS request, version word first, exactly as received; `client` the client's IP
     address in text (an IPv4-mapped one as IPv4) and `client_port` its TCP port; `proxy` the load balancer's address
     where the client's is the one that a PROXY header named. `version` and `facts` are what the message says in clear,
     None where it says nothing.
 
-    What became of it: `result` is the answer in a word ("activated", "answered", "refused", "fault", or "none" while
+    The outcome: `result` is the answer in a word ("activated", "answered", "refused", "fault", or "none" while
     there is no answer), with `answer` or `fault` behind it; `reason` and `detail` say why. `hresult` is the status of
-    the KMS answer that the client gets, `fault_status` that of the RPC fault, None where it gets none of the kind;
-    `upstream` the KMS host that answered, or the last one tried. `started` is when the call had come whole and
-    `answered_at` when it was answered, in the clock's seconds; `receive_ms` is how long it took to come since the
-    connection was made.
+    the KMS answer that the client gets and `fault_status` that of the RPC fault, each None if the client gets no such
+    answer; `upstream` is the KMS host that answered, or the last one tried. `started` is when the whole call had
+    arrived and `answered_at` when it was answered, in the clock's seconds; `receive_ms` is how many milliseconds after
+    the connection was made the call arrived.
 
-    A peer that made no call, or one that cannot be read, has such an account, too: without a message, and not `asked`
-    where it made no call.
+    There is such an account for a call that cannot be read, too, without a message, and for a peer that made no call,
+    with `asked` false.
     """
 
     __slots__ = (
@@ -134,10 +134,10 @@ class ActivationCall:
     def _asked(self) -> tuple[object, ...]:
         return self.message, self.client, self.client_port, self.proxy
 
-    # What becomes of it.
+    # The outcome.
 
     def answered(self, answer: ActivationAnswer, now: float) -> None:
-        """It was answered, with a response or a KMS status."""
+        """The call was answered, with a response or a KMS status."""
         self.answer = answer
         self.hresult = answer.hresult
         self.upstream = answer.upstream
@@ -155,7 +155,7 @@ class ActivationCall:
             self.result = "answered"
 
     def failed(self, fault: ActivationFault, now: float) -> None:
-        """It was answered with a fault, in place of any answer there was."""
+        """The call was answered with a fault, which replaces any answer there was."""
         self.fault = fault
         self.hresult = None
         self.fault_status = fault.status
@@ -166,7 +166,7 @@ class ActivationCall:
         self.result = "fault"
 
     def give_up(self, reason: Reason, detail: str) -> None:
-        """The client gave the call up; what it was answered meanwhile never reached it."""
+        """The client gave up the call; an answer made meanwhile never reached it."""
         self.answered_at = None
         self.hresult = self.fault_status = None
         self.reason = reason

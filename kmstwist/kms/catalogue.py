@@ -28,7 +28,7 @@ APPLICATION_NAMES = {WINDOWS: "Windows", OFFICE_2010: "Office 2010", OFFICE: "Of
 FAMILIES = tuple(APP_ID_OF_FAMILY)
 
 _SUGGESTIONS = 6
-#: A shorter word than this is close to too many.
+#: A word shorter than this is close to too many others.
 _LETTERS_OF_A_SLIP = 4
 
 
@@ -48,9 +48,9 @@ def _application(row: dict[str, str]) -> UUID:
 
 
 class UnknownProduct(ProblemError, LookupError):
-    """No product, or more than one, answers to a name; the cure names some of those that may be meant.
+    """No product, or more than one, has this name; the cure names some of those that may be meant.
 
-    `meant` are all products that fit the name as far as it goes; empty where it fits none.
+    `meant` are all products that the name fits as far as it goes; empty if it fits none.
     """
 
     def __init__(self, what: str, cure: str = "", where: str = "", meant: Sequence[Product] = ()) -> None:
@@ -86,10 +86,10 @@ def _by_gvlk() -> dict[str, Product]:
 
 
 def find(name: str) -> Product:
-    """The product that a name means, as people and tools write it; `UnknownProduct` where that is not clear.
+    """The product that a name means, as people and tools write it. Raises `UnknownProduct` if that is not clear.
 
-    "Windows Server 2019 Standard", "server 2019 std", "2012r2 dc" and `ProPlus2021Volume` are names. What fits several
-    products, or none, is told with up to six of those that may be meant.
+    "Windows Server 2019 Standard", "server 2019 std", "2012r2 dc" and `ProPlus2021Volume` are names. For a name
+    that fits several products, or none, the error suggests up to six that may be meant.
     """
     if (product := _by_name().get(names.normal(name))) is not None:
         return product
@@ -106,7 +106,7 @@ def find(name: str) -> Product:
         raise UnknownProduct(*_choice(name, possible), meant=possible)
     if asked and asked <= names.LINES:
         of_line = list(dict.fromkeys(product for words, product in _variants() if asked <= _line(product, words)))
-        # Words of lines that no product has together, such as "office server", name none.
+        # Words of lines that no one product has, such as "office server", name no product.
         if of_line:
             raise UnknownProduct(*_choice(name, of_line), meant=of_line)
     raise UnknownProduct(f'the catalogue has no product "{name}"', _suggestion(name, asked))
@@ -132,9 +132,9 @@ def _choice(name: str, meant: list[Product]) -> tuple[str, str]:
 
 
 def _suggestion(name: str, asked: frozenset[str]) -> str:
-    """The products that a name may mean where its slips are set right; else those that share most with it.
+    """The products that a name may mean once its misspellings are corrected, else those that share most words with it.
 
-    Of its own year or release, where the catalogue has that.
+    Only those of its own year or release, if the catalogue has that.
     """
     right = frozenset(_set_right(word) for word in asked)
     for means in (names.means, names.fits, names.could_be):
@@ -161,7 +161,7 @@ def _nearest(name: str, asked: frozenset[str], numbers: set[str]) -> list[str]:
 
 
 def _set_right(word: str) -> str:
-    """The word of the catalogue that a mistyped one is close to; itself where none is."""
+    """The word of the catalogue that a misspelt one is close to, or the word itself if there is none."""
     if len(word) < _LETTERS_OF_A_SLIP or not word.isalpha():
         return word
     return next(iter(difflib.get_close_matches(word, _vocabulary(), n=1, cutoff=0.75)), word)
@@ -183,7 +183,7 @@ def find_gvlk(key: str) -> Product | None:
 
 
 def search(text: str) -> list[Product]:
-    """The products whose name, family or key contain every word of the text, in any case; all of them for no words."""
+    """The products whose name, family or key contain every word of the text, whatever its case; all products for ""."""
     words = text.casefold().split()
     return [
         product

@@ -1,7 +1,7 @@
 """FILETIME, the time of KMS messages: 100-nanosecond ticks since 1601-01-01 UTC ([MS-DTYP] 2.3.3), unsigned 64 bits.
 
-A tick is finer than Python's microsecond and its range wider than `datetime`'s, so messages keep the integer (it has
-to be echoed exactly) and convert only for people to read.
+A tick is finer than Python's microsecond and its range wider than `datetime`'s. So messages keep the integer, which a
+host must echo exactly, and convert it only for people to read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _UNIX_EPOCH_SECONDS = 11_644_473_600
 
 
 def to_datetime(filetime: int) -> datetime:
-    """The moment of a FILETIME, in UTC, cut to the microsecond; past the year 9999, the last moment of it."""
+    """The moment of a FILETIME, in UTC, cut to the microsecond; beyond the year 9999, the last moment of that year."""
     microseconds = filetime // 10
     if microseconds >= _LATEST_MICROSECONDS:
         return _LATEST
@@ -28,14 +28,14 @@ def to_datetime(filetime: int) -> datetime:
 
 
 def from_datetime(moment: datetime) -> int:
-    """The FILETIME of an aware datetime; before 1601, zero. `ValueError` for a naive one, whose meaning is a guess."""
+    """The FILETIME of an aware datetime; 0 before 1601. Raises `ValueError` for a naive one."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone; a FILETIME is UTC")
     return max(0, (moment - _EPOCH) // _MICROSECOND * 10)
 
 
 def from_unix(seconds: float) -> int:
-    """The FILETIME of Unix seconds, rounded to the microsecond (a float has no more today), kept within 64 bits."""
+    """The FILETIME of Unix seconds, rounded to the microsecond (a float is no finer today), kept within 64 bits."""
     return min(MAX_FILETIME, max(0, (round(seconds * 1_000_000) + _UNIX_EPOCH_SECONDS * 1_000_000) * 10))
 
 

@@ -48,9 +48,9 @@ WINDOWS_CONTEXTS: Final = (
 #: The management interface, for an alter_context on an association that was bound with those.
 MANAGEMENT_CONTEXTS: Final = (PresentationContext(3, MGMT_INTERFACE, (NDR32,)),)
 
-#: The referent id MIDL's runtimes give the first pointer; any non-zero number serves (C706 14.3).
+#: The referent id that MIDL's runtimes give the first pointer; any number but 0 will do (C706 14.3).
 _REFERENT: Final = 0x00020000
-#: The sizes a request states are u32; no KMS message comes near this, and a larger one is refused unread.
+#: The sizes in a request are u32; no KMS message comes near this many bytes, and a larger one is refused unread.
 MAX_MESSAGE_SIZE: Final = 0x400000
 
 _HEAD32 = struct.Struct("<II")
@@ -65,7 +65,7 @@ def encode_request(message: bytes, *, ndr64: bool = False) -> bytes:
 
 
 def decode_request(stub: bytes, *, ndr64: bool = False, little_endian: bool = True) -> bytes:
-    """The message a request stub carries. Raises `StubError` where its counts contradict each other or its length.
+    """The message that a request stub carries. Raises `StubError` if its counts contradict each other or its length.
 
     Bytes past the message are ignored, as NDR's own runtimes do.
     """

@@ -1,6 +1,6 @@
-"""The ids the lab gives to products: UUIDs of version 5 in a namespace of the project's own.
+"""The ids that the lab gives to products: UUIDs of version 5 in a namespace of the project's own.
 
-Genuine activation ids are Microsoft's and mean a licence; the lab's mean a line of the catalogue and nothing else.
+Genuine activation ids are Microsoft's and stand for a licence; the lab's stand for a line of the catalogue only.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from uuid import UUID
 from kmstwist.kms.filetime import to_datetime
 from kmstwist.kms.version import Version
 
-# Python loads a codec when it is first used, and by then a daemon may have given up the right to read the file.
+# Python loads a codec when it is first used. By then a daemon may have given up the right to read that file.
 codecs.lookup("utf-16-le")
 
 MACHINE_NAME_SIZE = 128
@@ -38,7 +38,7 @@ _RESPONSE_TAIL = struct.Struct("<16sQIII")
 
 
 class MessageError(ValueError):
-    """The bytes are no KMS message of this kind; the text is a sentence that says why."""
+    """The bytes are not a KMS message of this kind; the text is a sentence that says why."""
 
 
 class LicenseStatus(IntEnum):
@@ -55,7 +55,7 @@ class LicenseStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """What is readable in a request: all of it in V4 and in the lab's own messages, nothing in a genuine V5 or V6."""
+    """What can be read in a request: all of it in V4 and in the lab's own messages, nothing in genuine V5 or V6."""
 
     machine_name: str
     cmid: UUID
@@ -99,7 +99,7 @@ class Request:
         return to_datetime(self.client_time)
 
     def pack(self) -> bytes:
-        """The body, 236 bytes; `ValueError` for a value that its field cannot hold."""
+        """The body, 236 bytes. Raises `ValueError` for a value that its field cannot hold."""
         try:
             return _REQUEST.pack(
                 self.version.word,
@@ -120,7 +120,7 @@ class Request:
 
     @classmethod
     def unpack(cls, body: bytes) -> Request:
-        """The request in a body of exactly 236 bytes; `MessageError` for any other length."""
+        """The request in a body of exactly 236 bytes. Raises `MessageError` for any other length."""
         if len(body) != REQUEST_BODY_SIZE:
             raise MessageError(f"a request body has {REQUEST_BODY_SIZE} bytes; this one has {len(body)}")
         word, vm_info, status, minutes, app, act, kms, cmid, required, time, previous, name = _REQUEST.unpack(body)
@@ -140,7 +140,7 @@ class Request:
         )
 
     def facts(self, product: str | None = None) -> RequestFacts:
-        """What an audit record holds of this request; `product` is the name of `act_id` where it is known."""
+        """What an audit record keeps of this request; `product` is the name of `act_id`, if it is known."""
         return RequestFacts(
             machine_name=self.machine_name,
             cmid=self.cmid,
@@ -160,9 +160,9 @@ class Request:
 class Response:
     """A KMS response.
 
-    `host_id` is the PID field, the name the host gives itself; `cmid` and `client_time` (FILETIME) echo the request's;
-    `count` is the host's client count; both intervals are minutes: the first until a client that is not activated asks
-    again, the second until one that is activated renews.
+    `host_id` is the PID field, the host's name for itself; `cmid` and `client_time` (FILETIME) echo the request's;
+    `count` is the host's client count. Both intervals are in minutes: the first until a client that is not activated
+    asks again, the second until one that is activated renews.
     """
 
     version: Version
@@ -174,7 +174,7 @@ class Response:
     renewal_interval: int
 
     def pack(self) -> bytes:
-        """The body, 44 bytes and the PID's; `ValueError` for a value that its field cannot hold."""
+        """The body, 44 bytes and those of the PID. Raises `ValueError` for a value that its field cannot hold."""
         if "\0" in self.host_id:
             raise ValueError("a host id cannot contain a NUL character")
         pid = _encode_text(self.host_id, "host id") + b"\0\0"
@@ -195,7 +195,7 @@ class Response:
 
     @classmethod
     def unpack(cls, body: bytes) -> Response:
-        """The response in a body; `MessageError` if its length and its PID size disagree."""
+        """The response in a body. Raises `MessageError` if its length and its PID size disagree."""
         if len(body) < RESPONSE_FIXED_SIZE:
             raise MessageError(f"a response body has at least {RESPONSE_FIXED_SIZE} bytes; this one has {len(body)}")
         word, pid_size = _RESPONSE_HEAD.unpack_from(body)
@@ -222,10 +222,9 @@ class Response:
 
 
 def read_v4_request(message: bytes) -> Request:
-    """The request in a whole V4 message, which is in clear; its MAC is not looked at.
+    """The request in a whole V4 message, which is in clear; its MAC is not checked.
 
-    For an audit: what is read here is what the client said of itself. `MessageError` if it is not 252 bytes of
-    version 4.
+    For the audit: this is what the client says of itself. Raises `MessageError` unless it is 252 bytes of version 4.
     """
     if len(message) != V4_REQUEST_SIZE:
         raise MessageError(f"a V4 request has {V4_REQUEST_SIZE} bytes; this message has {len(message)}")
@@ -236,7 +235,7 @@ def read_v4_request(message: bytes) -> Request:
 
 
 def readable_facts(message: bytes) -> RequestFacts | None:
-    """What a V4 message says in clear; None for V5 and V6, whose bodies are not ours to read."""
+    """What a V4 message says in clear; None for V5 and V6, whose bodies we cannot read."""
     if len(message) != V4_REQUEST_SIZE:
         return None
     try:

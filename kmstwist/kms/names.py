@@ -1,11 +1,11 @@
 """From the names that people and tools give a product to the product of the catalogue.
 
 A name is cut into words, each brought to one spelling ("std", "Standard" -> standard); a year or release belongs to
-the product's version. Words that tell nothing here (Microsoft, edition, VL, x64) are left out. The catalogue's own
-names are cut in the same way; a line that stands for several versions counts once for each.
+the product's version. Words that distinguish nothing here (Microsoft, edition, VL, x64) are left out. The catalogue's
+own names are cut in the same way; a line that stands for several versions counts once for each.
 
-A name means a product where its words are exactly those of one product, or where they fit one product only and leave
-out nothing that tells editions apart (N, IoT, Azure, without Hyper-V, ...). All else is a choice for a person.
+A name means a product if its words are exactly those of one product, or if they fit only one product and leave out
+nothing that tells editions apart (N, IoT, Azure, without Hyper-V, ...). In all other cases a person must choose.
 
 The identifiers are those of Microsoft's deployment tools: edition ids as DISM prints them, product ids of the Office
 Deployment Tool, licence names as ospp.vbs prints them.
@@ -20,9 +20,9 @@ from functools import cache
 from kmstwist.kms.spellings import COMPOUNDS, FILLING, SPELLINGS
 
 _ONE_SPELLING = {other: word for word, others in SPELLINGS.items() for other in (word, *others)}
-#: What may stand glued to its neighbour, the longest first. One letter alone would fit everywhere.
+#: What may be written together with its neighbour, the longest first. A single letter would fit everywhere.
 _GLUED = sorted((spelling for spelling in _ONE_SPELLING if len(spelling) > 1), key=len, reverse=True)
-#: Words that only names of Office and its programs have.
+#: Words that occur only in names of Office and its programs.
 OF_OFFICE = frozenset(
     {"office", "proplus", "visio", "project", "skype", "powerpoint", "publisher", "onenote", "infopath"}
 )
@@ -30,14 +30,14 @@ OF_OFFICE = frozenset(
 LINES = frozenset({"windows", "server", "office"})
 #: Editions differ by these: a name without one does not mean a product with it.
 _TELLING = frozenset({"n", "e", "g", "iot", "azure", "nohyperv", "workstation", "multipoint", "itanium", "hpc", "web"})
-#: Releases of a product that has a year, as Windows names them; with a year beside them they tell nothing new.
+#: Releases of a product that has a year, as Windows names them; beside a year they say nothing new.
 _RELEASE_OF_SERVER = {"1607": "2016", "1809": "2019", "21h2": "2022", "24h2": "2025"}
 _BUILD_OF_SERVER = {"14393": "2016", "17763": "2019", "20348": "2022", "26100": "2025"}
 _RELEASE_OF_LTSC = {"1507": "2015", "1607": "2016", "1809": "2019", "21h2": "2021", "24h2": "2024"}
 _YEAR = re.compile(r"20[012]\d$")
 _BUILD = re.compile(r"[12]\d{4}$")
 _RELEASE = re.compile(r"(1[5-9]0[1-9]|1[5-9]1[0-2]|2004|2\dh[12])$")
-#: The internal version of Office, where nothing else tells the year.
+#: The internal version of Office, for names in which nothing else gives the year.
 _OFFICE_NUMBER = {"14": "2010", "15": "2013", "16": "2016", "19": "2019", "21": "2021", "24": "2024"}
 #: The years of Windows Server as people shorten them ("ws16").
 _YEARS_OF_SERVER = frozenset({"08", "12", "16", "19", "22", "25"})
@@ -47,12 +47,12 @@ _VOLUME_2016 = re.compile(
     r"SkypeforBusiness|Word)X?Volume$",
     re.IGNORECASE,
 )
-#: An id of the Office Deployment Tool, or a licence's name: only Office has such.
+#: An id of the Office Deployment Tool, or a licence's name: only Office has these.
 _VOLUME = re.compile(r"20\d\dVolume\s*$|VL[_-]KMS_Client", re.IGNORECASE)
 
 
 def words(name: str) -> frozenset[str]:
-    """The words of a name, each in one spelling, without those that tell nothing."""
+    """The words of a name, each in one spelling, without those that distinguish nothing."""
     found = list(_spelled(_pieces(name)))
     if _VOLUME_2016.match(name.strip()):
         found += ["2016", "office"]
@@ -87,7 +87,7 @@ _IOT_WINDOWS = {"2024": "11", "2021": "10"}
 
 
 def means(asked: frozenset[str], meant: frozenset[str]) -> bool:
-    """Whether words are just those of a product, but for the name of its line."""
+    """Whether words are exactly those of a product, apart from the name of its line."""
     return asked - LINES - _implied(meant) == meant - LINES - _implied(meant) and asked & LINES <= _lines(meant)
 
 
@@ -104,7 +104,7 @@ def could_be(asked: frozenset[str], meant: frozenset[str]) -> bool:
 def _implied(meant: frozenset[str]) -> frozenset[str]:
     if "windows" in meant:
         return frozenset()
-    # Of an Office since 2021 only the LTSC editions activate by KMS. Who says Professional may mean Professional Plus.
+    # Since Office 2021 only the LTSC editions activate by KMS. Professional may mean Professional Plus.
     return frozenset(
         (*(("ltsc",) if meant & {"2021", "2024"} else ()), *(("professional",) if "proplus" in meant else ()))
     )
@@ -115,7 +115,7 @@ def _lines(meant: frozenset[str]) -> frozenset[str]:
 
 
 def _telling(meant: frozenset[str]) -> frozenset[str]:
-    """What a name must not leave out: the LTSC of Windows too, and Education where it is Pro Education."""
+    """What a name must not leave out: also LTSC for Windows, and Education for Pro Education."""
     also = {"ltsc"} if "windows" in meant else set()
     return (meant & (_TELLING | also)) | ({"education"} if {"professional", "education"} <= meant else set())
 
@@ -135,7 +135,7 @@ def _pieces(name: str) -> Iterator[str]:
 
 
 def _parts(part: str) -> Iterator[str]:
-    """A piece cut where letters meet digits; 8.1, 20h2 and r2 stay whole, glued words are cut apart."""
+    """A piece cut where letters meet digits; 8.1, 20h2 and r2 stay whole, joined words are cut apart."""
     for piece in re.findall(r"2\dh[12](?!\d)|\d+\.\d+|\d+|[^\W\d]+2(?![\d.])|[^\W\d]+", part):
         if re.fullmatch(r"[^\W\d]+2", piece):
             if piece.endswith("r2"):
@@ -149,7 +149,7 @@ def _parts(part: str) -> Iterator[str]:
 
 
 def _cut(piece: str) -> Iterator[str]:
-    """Words that were glued together: enterprisen, officeproplus."""
+    """Words that were written together: enterprisen, officeproplus."""
     if not piece:
         return
     if piece in _ONE_SPELLING or piece in FILLING or not piece.isalpha():
@@ -164,7 +164,7 @@ def _cut(piece: str) -> Iterator[str]:
 
 
 def _cut_whole(piece: str) -> list[str]:
-    """What is left of a glued word, if it is words and the letters that tell editions apart; else nothing."""
+    """The rest of a joined word, if it consists of words and of letters that tell editions apart; else nothing."""
     if piece in _ONE_SPELLING or piece in FILLING or piece in _TELLING:
         return [piece]
     for spelling in _GLUED:
@@ -185,13 +185,13 @@ def _spelled(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _with_year(found: set[str], name: str) -> Iterator[str]:
-    """The version in one form: 2008 and R2 are one, a release goes where the year is told, 14 is Office 2010."""
+    """The version in one form: 2008 and R2 are one word, a release is left out beside a year, 14 is Office 2010."""
     years = {word for word in found if _YEAR.match(word) and word != "2004"}
     releases = {word for word in found if _RELEASE.match(word)}
     builds = {word for word in found if _BUILD.match(word)}
     rest = found - years - releases - builds
     if "ltsb" in name.casefold() or ("ltsc" in rest and releases and "office" not in rest):
-        rest.add("windows")  # No Office was an LTSB, and none is told by a release.
+        rest.add("windows")  # No Office was an LTSB, and no release names one.
     if "core" in rest and rest & {"standard", "datacenter"}:
         rest.add("server")
     if "server" in rest:
@@ -201,7 +201,7 @@ def _with_year(found: set[str], name: str) -> Iterator[str]:
         years = {_RELEASE_OF_LTSC[word] for word in releases if word in _RELEASE_OF_LTSC}
         releases = set() if years else releases
     if releases and ("ltsc" in rest or rest & {"10", "11"}):
-        releases = set()  # Of Windows 10 and 11, every release takes the same key.
+        releases = set()  # Every release of Windows 10 and 11 takes the same key.
     releases = {word for word in releases if _RELEASE_OF_SERVER.get(word) not in years}
     if "server" in rest and not years and len(short := rest & _YEARS_OF_SERVER) == 1:
         years = {f"20{number}" for number in short}
@@ -221,7 +221,7 @@ def _with_year(found: set[str], name: str) -> Iterator[str]:
 
 
 def _years_of_server(releases: set[str], builds: set[str], *, ltsc: bool) -> set[str]:
-    """The year of a server by its build or release. Of some releases there were two servers: LTSC says which."""
+    """The year of a server from its build or release. Some releases had two servers: LTSC says which is meant."""
     sure = set(_RELEASE_OF_SERVER) if ltsc else {"21h2", "24h2"}
     told = [_BUILD_OF_SERVER.get(build) for build in builds]
     told += [_RELEASE_OF_SERVER[release] for release in releases & sure]
@@ -230,5 +230,5 @@ def _years_of_server(releases: set[str], builds: set[str], *, ltsc: bool) -> set
 
 @cache
 def normal(name: str) -> str:
-    """A name in lower case with single spaces, for comparing it as it stands."""
+    """A name in lower case with single spaces, for a comparison of whole names."""
     return " ".join(name.split()).casefold()

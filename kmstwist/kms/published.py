@@ -1,7 +1,7 @@
 """Published codes beside the usual ones of activation: the rest of `slerror.h`, and what other components answer.
 
-`data/slerror.csv` holds every code of the Windows SDK's `slerror.h` with its symbol and its text. What can be done
-about one follows from who speaks: the activation server, the licence store, the security processor and so on.
+`data/slerror.csv` holds every code of the Windows SDK's `slerror.h` with its symbol and its text. The cure follows from
+the component that reports it: the activation server, the licence store, the security processor and so on.
 `OTHERS` are codes of other components that slmgr, ospp and Settings print during activation, after Microsoft's pages
 "Troubleshoot Windows activation error codes" and "Get help with Windows activation errors" and [MS-ERREF].
 """
@@ -15,14 +15,14 @@ from importlib import resources
 _KEY = "check the key's edition and spelling; ask a Microsoft licensing activation center if it is right"
 _BLOCKED = "get a new key from Microsoft; a client setup key cannot be activated online, it needs a KMS host"
 _ONLINE = (
-    "the machine must reach Microsoft's activation servers by HTTPS, through its proxy where it has one; "
-    "a KMS client has no need to: install its client setup key and set its host"
+    "the machine must reach Microsoft's activation servers by HTTPS, through its proxy if it has one; "
+    "a KMS client does not need them: install its client setup key and set its host"
 )
 _WMI = "repair Windows' management repository: winmgmt /verifyrepository, then winmgmt /salvagerepository; restart"
 _NO_ANSWER = "check that the KMS host is up, that its name resolves, and that TCP 1688 is open all the way to it"
 _CERTIFICATES = "correct the machine's date and time, update its root certificates, and look at proxies that break TLS"
 
-#: Who speaks in a text of slerror.h, and what to do then; the first that fits.
+#: The words by which a text of slerror.h shows the component that reports it, and the cure; the first match counts.
 _CURES = (
     ("has a store license", "nothing to do: the product is licensed, and this is for information"),
     (
@@ -324,7 +324,7 @@ OTHERS: dict[int, tuple[str, str, str]] = {
 
 @cache
 def others() -> dict[int, tuple[str, str, str]]:
-    """`OTHERS`, and those less often met that `data/others.csv` holds."""
+    """`OTHERS`, and the rarer codes in `data/others.csv`."""
     text = resources.files("kmstwist.kms").joinpath("data/others.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines())
     return OTHERS | {int(row["code"], 16): (row["symbol"], row["text"], row["cure"]) for row in rows}
@@ -332,7 +332,7 @@ def others() -> dict[int, tuple[str, str, str]]:
 
 @cache
 def slerror() -> dict[int, tuple[str, str, str]]:
-    """Every code of `slerror.h`: its symbol, its text, and what can be done about it."""
+    """Every code of `slerror.h`: its symbol, its text, and its cure."""
     text = resources.files("kmstwist.kms").joinpath("data/slerror.csv").read_text(encoding="utf-8")
     return {
         int(row["code"], 16): (row["symbol"], row["text"], _cure(row["text"]))

@@ -1,7 +1,7 @@
 """Whether the hosts behind a gateway answer, asked now: an RPC interface of kmstwist's own, beside the KMS interface.
 
-It carries no KMS message: the gateway does with its hosts what its health check does, and tells how many answered. It
-names none of them. In the words of IDL:
+It carries no KMS message: the gateway probes its hosts as its health check does, and says how many answered, but not
+which. In IDL:
 
     [uuid(0521e8d2-3ca9-40cc-874f-bf49d775097e), version(1.0)] interface reach {
         error_status_t CheckHosts([out] unsigned long *role, [out] unsigned long *asked,
@@ -26,14 +26,14 @@ CHECK_HOSTS: Final = 0
 REACH: Final = Interface(REACH_INTERFACE, operations=1)
 #: For an alter_context on an association that has the KMS and management interfaces.
 REACH_CONTEXTS: Final = (PresentationContext(4, REACH_INTERFACE, (NDR32,)),)
-#: Seconds that a check waits for its hosts. One that has not answered by then counts as one that does not.
+#: How many seconds a check waits for its hosts. A host that has not answered by then counts as down.
 PATIENCE: Final = 3.0
-#: Seconds for which a check's result is given to whoever asks next.
+#: For how many seconds the same result is given to whoever asks.
 SHARED_FOR: Final = 1.0
 
 
 class Role(IntEnum):
-    """What answers: a gateway before hosts, or a lab, which is its own host."""
+    """What answers: a gateway in front of hosts, or a lab, which is its own host."""
 
     GATEWAY = 1
     LAB = 2
@@ -41,7 +41,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What a check found: hosts that were asked and that answered; how long it took, and how old it is, in ms."""
+    """What a check found: how many hosts were asked and how many answered; its duration and its age in milliseconds."""
 
     role: Role
     asked: int = 0
@@ -59,7 +59,7 @@ def encode(reach: Reach) -> bytes:
 
 
 def decode(stub: bytes, *, ndr64: bool = False, little_endian: bool = True) -> Reach:
-    """What a response stub says. Raises `StubError` where it is none, or contradicts itself."""
+    """What a response stub says. Raises `StubError` if it is malformed or contradicts itself."""
     reader = StubReader(stub, ndr64=ndr64, little_endian=little_endian)
     role, asked, answered, milliseconds, age, status = (reader.u32() for _ in range(6))
     if status:

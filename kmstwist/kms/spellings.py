@@ -53,7 +53,7 @@ SPELLINGS = {
     "sql": (),
     "multisession": ("serverrdsh", "rdsh", "avd", "wvd"),
 }
-#: Words that tell no product from another.
+#: Words that distinguish no product from another.
 FILLING = frozenset(
     (
         *(
@@ -93,7 +93,7 @@ FILLING = frozenset(
         *("de", "fr", "english", "german", "french", "deutsch", "englisch", "français"),
     )
 )
-#: Editions that are not the catalogue's, by what they are.
+#: Products that are not in the catalogue, with the reason.
 FOREIGN = {
     "home": "Home editions do not activate by KMS",
     "ultimate": "Ultimate editions of Windows do not activate by KMS",
@@ -115,7 +115,7 @@ FOREIGN = {
 }
 _TWO_WORDS = (("power", "point"), ("one", "note"), ("info", "path"), ("share", "point"), ("multi", "point"))
 #: How compounds and abbreviations become one word, in order: a regular expression, and what stands in its place. They
-#: are not compiled here, for most programs that know the catalogue read no names.
+#: are not compiled here, because most programs that use the catalogue read no names.
 COMPOUNDS = (
     (r"\((R|TM)\)", " "),
     # An image of an installation medium, as deployment tools name it.
@@ -145,7 +145,7 @@ COMPOUNDS = (
     (r"(?i)\bia-?64\b", " itanium "),
     (r"(?i)pro\s*ws\b", "pro workstations "),
     (r"(?i)\bsfb\b", " skype for business "),
-    # What Azure's catalogue puts behind an image's name.
+    # What Azure's catalogue appends to an image's name.
     (r"(?i)-(smalldisk|gensecond|g2|gen2)\b", " "),
     (r"(?i)\bdata\s+cent(er|re)\b", " datacenter "),
     *(

@@ -337,7 +337,7 @@ class Status(ExplainedCode):
     )
 
 
-# Published with a meaning, but without a symbolic name.
+# Published with a meaning but without a symbolic name.
 _UNNAMED: dict[int, tuple[str, str]] = {
     0x8004FE21: ("This computer is not running genuine Windows.", "reinstall the operating system"),
     0x803F7001: (
@@ -374,9 +374,9 @@ def _by_symbol() -> dict[str, int]:
     }
 
 
-# What stands around a code where people copy it from.
+# What surrounds a code in the places that people copy it from.
 _AROUND = " \t\r\n.,;:()[]\"'"
-#: The letter typed for the digit.
+#: Letters that are typed in place of digits.
 _LETTERS_FOR_ZERO = str.maketrans("Oo", "00")
 
 
@@ -413,21 +413,21 @@ def _symbol(code: int, name: str) -> str:
 
 
 def known_codes() -> list[Explanation]:
-    """Every code of the table, in the order of the numbers."""
+    """Every code of the table, in numerical order."""
     codes = {*_usual(), *others(), *slerror()}
     return [explanation for code in sorted(codes) if (explanation := explain(code)) is not None]
 
 
 def _usual() -> list[int]:
-    """The codes that are often met, those of a KMS host first."""
+    """The common codes, those of a KMS host first."""
     return list(dict.fromkeys((*map(int, Status), *map(int, NcaStatus), *map(int, Win32Error), *_UNNAMED)))
 
 
 def near_codes(code: int, most: int = 3) -> list[Explanation]:
-    """The usual codes that a slip of the hand makes `code` of: two digits change places, one is lost, one is another,
-    or a decimal number has the prefix of hexadecimal ones.
+    """The common codes of which `code` may be a misspelling: two digits are exchanged, one is missing, one is wrong, or
+    a decimal number has the prefix of a hexadecimal one.
 
-    Only among the codes that are often met, for there are so many others that one of them is always near.
+    Only common codes are suggested: there are so many others that one of them is always near.
     """
     written = f"{code & 0xFFFF_FFFF:08X}"
     slips = [known for known in _usual() if known > 0xFFFF and _is_slip(written, f"{known:08X}")]
@@ -444,7 +444,7 @@ def _is_slip(written: str, meant: str) -> bool:
     if len(differing) == 2:
         first, second = differing
         return second == first + 1 and written[first] == meant[second] and written[second] == meant[first]
-    # A digit was lost: what is left stands behind a zero, for numbers have no length.
+    # A digit is missing: the rest then begins with a zero, because numbers have no length.
     lost = written[0] == "0" and any(meant[:place] + meant[place + 1 :] == written[1:] for place in range(8))
     return lost or len(differing) == 1
 
@@ -453,8 +453,8 @@ def codes_in(text: str) -> list[int]:
     """The codes in a line as slmgr, ospp or an event prints it, in their order, each once.
 
     A code is a hexadecimal number with its prefix, eight hexadecimal digits that begin as a failure's or an
-    information's do (8, C, D or 4), a negative number of ten digits, a failure as a positive one, or a symbol of the
-    tables. What `slui.exe 0x2a CODE` begins with is the way to show the code, and none itself.
+    information's do (8, C, D or 4), a negative number of ten digits, the same failure as a positive number, or a symbol
+    of the tables. The 0x2a of `slui.exe 0x2a CODE` is the command to show a code, and not a code.
     """
     found = re.findall(
         r"\b0[xX][0-9A-Fa-f]{1,8}\b|\b[48CcDd][0-9A-Fa-f]{7}\b|(?<![\w.])-\d{8,10}\b|\b(?:214|322|348|349)\d{7}\b"
@@ -466,11 +466,11 @@ def codes_in(text: str) -> list[int]:
 
 
 def parse_code(text: str) -> int:
-    """The code in a text as people paste it, as an unsigned 32-bit number; `ValueError` with a sentence otherwise.
+    """The code in a text that somebody pasted, as an unsigned 32-bit number. Raises `ValueError` with a sentence.
 
     `0xC004F074`, and without the prefix anything with a letter in it or with exactly 8 digits (`80070005`), is
     hexadecimal; other numbers (`1722`, `-1073418124`, `3221549172`) are decimal, negative ones as signed 32 bits. A
-    code's symbol will do too, in capital letters or small ones.
+    code's symbol is understood too, in any case.
     """
     plain = text.strip(_AROUND)
     if (named := _by_symbol().get(plain.upper())) is not None:

@@ -30,7 +30,7 @@ class Version(NamedTuple):
 
     @classmethod
     def of(cls, message: bytes) -> Version:
-        """The version of a whole request or response, read from its first 4 bytes; `ValueError` if there are fewer."""
+        """The version of a whole request or response, from its first 4 bytes. Raises `ValueError` for fewer."""
         if len(message) < VERSION_SIZE:
             raise ValueError(f"a KMS message starts with a version word of 4 bytes; this one has {len(message)} bytes")
         return cls.from_word(int.from_bytes(message[:VERSION_SIZE], "little"))
@@ -39,7 +39,7 @@ class Version(NamedTuple):
         return f"{self.major}.{self.minor}"
 
 
-# There are three, and whatever a stranger makes up.
+# There are three versions, and whatever a stranger sends.
 @lru_cache(maxsize=64)
 def _from_word(word: int) -> Version:
     return Version(word >> 16 & 0xFFFF, word & 0xFFFF)
@@ -48,5 +48,5 @@ def _from_word(word: int) -> Version:
 V4 = Version(4, 0)
 V5 = Version(5, 0)
 V6 = Version(6, 0)
-#: Those that exist, by the bytes that a message of each begins with.
+#: The versions that exist, by the bytes with which their messages begin.
 VERSIONS: Final = {version.word.to_bytes(VERSION_SIZE, "little"): version for version in (V4, V5, V6)}

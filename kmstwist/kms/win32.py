@@ -1,7 +1,7 @@
 """Win32 error codes and RPC fault statuses that a KMS call can end with.
 
 Numbers, names and texts of `Win32Error` are those of [MS-ERREF] 2.2, of `NcaStatus` those of C706 appendix E, which
-gives names only, so that its texts are ours.
+gives names only: those texts are ours.
 """
 
 from __future__ import annotations
