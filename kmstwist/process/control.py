@@ -37,15 +37,15 @@ from kmstwist.system.privileges import Identity, can_change
 Command = Callable[[Mapping[str, Any]], Any]
 
 _MAX_LINE = 65_536
-#: Seconds within which the kernel takes a connection for a server that is there.
+#: How many seconds the kernel may take to accept a connection to a server that runs.
 _LIVES_WITHIN = 2.0
-#: Who listens: process, user, group (unix(7), SO_PEERCRED).
+#: The listening process, its user and its group (unix(7), SO_PEERCRED).
 _PEER = struct.Struct("3i")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that open file descriptors travel with, and what is done when its connection has ended after it."""
+    """An answer that carries open file descriptors, and what to do when its connection has ended after it."""
 
     fields: Mapping[str, Any]
     descriptors: tuple[int, ...] = ()
@@ -65,7 +65,7 @@ class ControlProtocol(LineOnlyReceiver):
         self._afterwards: list[Callable[[], object]] = []
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Do what an answer left for now."""
+        """Do what an answer left to do at the end of the connection."""
         for afterwards in self._afterwards:
             afterwards()
 
@@ -126,7 +126,7 @@ class ControlService(Service):
         log: Logger | None = None,
         identity: Identity | None = None,
     ) -> None:
-        """`identity` is whom this process becomes: in a folder of root's the socket is made before, and given to it."""
+        """`identity` is the user this process becomes: in a folder of root's, root makes it and gives it away."""
         self.path = path
         self._commands = commands
         self._reactor = reactor
@@ -135,18 +135,18 @@ class ControlService(Service):
         self._port: IListeningPort | None = None
 
     def privilegedStartService(self) -> None:
-        """Open the socket, where the user that this process becomes cannot."""
+        """Open the socket now if the user that this process becomes cannot."""
         super().privilegedStartService()
         identity, folder = self._identity, self.path.parent.absolute()
         if identity is None or not folder.is_dir() or can_change(identity, folder):
             return
         self._open()
         if self._port is not None:
-            # Nobody else could have put another in its place.
+            # Nobody else could have replaced it.
             os.chown(self.path, identity.uid, identity.gid, follow_symlinks=False)
 
     def startService(self) -> None:
-        """Open the socket, in the place of one that a killed server left."""
+        """Open the socket, and replace one that a killed server left."""
         super().startService()
         if self._port is None:
             self._open()
@@ -157,7 +157,7 @@ class ControlService(Service):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _alone_in(self.path.parent):
                 _remove_left_over(self.path)
-                # The mode holds from the first instant, not from a chmod after it.
+                # The socket has its mode from the first instant, and not only after a chmod.
                 umask = os.umask(0o177)
                 try:
                     self._port = self._reactor.listenUNIX(str(self.path), factory, mode=0o600)
@@ -179,10 +179,10 @@ class ControlService(Service):
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep other servers from opening sockets in a folder: of two that start at once each would remove the other's."""
+    """Keep other servers from opening sockets in a folder: two that start at once would remove each other's."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # A file system without locks has nobody to ask.
+        # On a file system without locks there is nobody to ask.
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -191,7 +191,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _remove_left_over(path: Path) -> None:
-    """Remove a socket that nobody listens on. Raises `CommandError` where somebody does."""
+    """Remove a socket that nobody listens on. Raises `CommandError` if somebody does."""
     if (holder := _holder(path)) is None:
         path.unlink(missing_ok=True)
     else:
@@ -199,11 +199,11 @@ def _remove_left_over(path: Path) -> None:
 
 
 def refuse_second(path: Path) -> None:
-    """Raise `StartupError` where another server lives that has this control socket; it is named by its process."""
+    """Raise `StartupError` if another server listens on this control socket; the error names its process."""
     try:
         holder = _holder(path)
     except OSError:
-        # Without a control socket a server still answers clients, and says at its start that it has none.
+        # A server without a control socket still answers clients, and says at the start that it has none.
         return
     if holder is not None:
         raise StartupError(
@@ -213,7 +213,7 @@ def refuse_second(path: Path) -> None:
 
 
 def _holder(path: Path) -> str | None:
-    """Who listens on a socket, as words that follow a name; None where nobody does."""
+    """Who listens on a socket, in words that follow a name; None if nobody does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
         trial.settimeout(_LIVES_WITHIN)
         try:
@@ -221,7 +221,7 @@ def _holder(path: Path) -> str | None:
         except (FileNotFoundError, ConnectionRefusedError):
             return None
         except (TimeoutError, BlockingIOError):
-            # So many wait already that nobody else may: it hangs, and it lives.
+            # Its queue of waiting connections is full: the server hangs, but it is there.
             return ""
         pid: int = _PEER.unpack(trial.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[0]
         return f", process {pid}," if pid else ""

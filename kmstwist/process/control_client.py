@@ -1,4 +1,4 @@
-"""Asking a running server through its control socket (`control` tells what travels there), without a reactor."""
+"""Asking a running server through its control socket without a reactor; `control` describes the messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from kmstwist.problem import ProblemError
 
-#: Bytes of the longest answer: upstreams by the thousand, and no endless one.
+#: The most bytes of an answer: room for thousands of upstreams, but an end.
 _MAX_ANSWER = 64 * 1024 * 1024
 
 
@@ -30,18 +30,18 @@ class NobodyThere(CommandError):
 
 
 class NoAnswer(CommandError):
-    """Somebody listens on the control socket, and does not answer in time."""
+    """Somebody listens on the control socket but does not answer in time."""
 
 
 def socket_path(run_dir: Path, name: int | str, worker: int | None = None) -> Path:
-    """Where the control socket of the server of this name is, mostly its port; its workers have their own."""
+    """The path of a server's control socket; its name is mostly its port. Each worker has a socket of its own."""
     return run_dir / (f"control-{name}.sock" if worker is None else f"control-{name}.{worker}.sock")
 
 
 def control_sockets(name: int | str, table: Path = Path("/proc/net/unix")) -> list[Path]:
     """The control sockets of servers of this name that any process of this machine has open, wherever they are.
 
-    The kernel lists them to every user, also those that only their owner may use.
+    The kernel lists them for every user, including those that only their owner may use.
     """
     try:
         lines = table.read_text(errors="replace").splitlines()
@@ -55,7 +55,7 @@ def control_sockets(name: int | str, table: Path = Path("/proc/net/unix")) -> li
 def connect(path: Path, timeout: float) -> socket.socket:
     """A connection to the control socket, whose operations take at most `timeout` seconds. Raises `CommandError`.
 
-    Root asks, too: a link that the server's user put there, to somebody else's socket, is not followed.
+    Root uses this too, so it follows no link: the server's user may have pointed one at somebody else's socket.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout)
@@ -105,7 +105,7 @@ def ask(path: Path, request: Mapping[str, Any], timeout: float = 30.0) -> dict[s
 
 
 def _line(connection: socket.socket, until: float) -> bytes:
-    """One line, the whole of it in time: who sends a byte now and then gains nothing. Raises `TimeoutError`."""
+    """One line. The time is for the whole line: sending single bytes does not extend it. Raises `TimeoutError`."""
     parts, size = [], 0
     while size < _MAX_ANSWER:
         left = until - time.monotonic()

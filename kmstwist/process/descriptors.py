@@ -1,9 +1,9 @@
-"""File descriptors: how many there are, who may have them, and what happens when they run out.
+"""File descriptors: how many there are, what each part may use, and what happens when they run out.
 
-Every client is one, and so are the connections to KMS hosts, the site's, the store's files and the control socket's.
-The kernel's limit (RLIMIT_NOFILE) is shared out beforehand, so that no kind of them takes what another needs to live:
-clients get what is left after the rest. Should they run out all the same, nobody is accepted until some are free again:
-new clients wait in the kernel's queue, and the event loop does not spin.
+Each client uses one, and so does each connection to a KMS host, to the site and to the control socket, and each file of
+the store. The kernel's limit (RLIMIT_NOFILE) is divided beforehand, so that no kind takes what another needs: clients
+get what the others leave. If descriptors run out all the same, no client is accepted until some are free again: new
+clients wait in the kernel's queue, and the event loop does not spin.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from zope.interface import implementer
 
 from kmstwist.logevents import DESCRIPTORS_FREE, DESCRIPTORS_OUT
 
-#: For the store's files, log, DNS, control socket, the listening ports, threads' pipes, the central store; where there
-#: are few in all, so many are enough.
+#: For the store's files, the log, DNS, the control socket, the listening ports, the threads' pipes and the central
+#: store. The second number is enough if there are few descriptors in all.
 RESERVE: Final = 64
 _LEAST_RESERVE: Final = 32
-#: The site's connections at most, and the part of the limit that they may be.
+#: The most connections to the site, and the most as a part of the limit.
 WEB: Final = 500
 _WEB_PART: Final = 8
-#: The connections at most over which KMS hosts send their events, and the part of the limit that they may be.
+#: The most connections over which KMS hosts send their events, and the most as a part of the limit.
 EVENTS: Final = 100
 _EVENTS_PART: Final = 16
-#: Hosts that DNS may name where the configuration does not say how many there are.
+#: How many hosts DNS is assumed to name if the configuration names none.
 _DISCOVERED: Final = 4
-#: Below so many free ones nobody is accepted, and from so many on somebody is again.
+#: With fewer free descriptors than the first number no client is accepted; from the second on, clients are again.
 _FEW: Final = 16
 _ENOUGH: Final = 32
 #: Seconds between two looks.
 _EVERY: Final = 0.5
 _NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE})
-#: More than are accepted between two looks: as long as so many are free, nothing is to be heard from the reactor.
+#: More than are accepted between two looks: while this many are free, the reactor's messages need not be watched.
 _PLENTY: Final = 8192
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Who may have how many of `limit` descriptors."""
+    """How many of `limit` descriptors each kind may use."""
 
     limit: int
     clients: int
@@ -63,7 +63,7 @@ def share_out(limit: int, *, wanted: int, hosts: int, ceiling: int, web: bool, e
     """
     for_web = min(WEB, max(1, limit // _WEB_PART)) if web else 0
     for_events = min(EVENTS, max(1, limit // _EVENTS_PART)) if events else 0
-    # Where there are few, the hosts' connections do not take the clients' half: more calls than that wait in a queue.
+    # If there are few, connections to hosts leave half to the clients: more calls than that wait in a queue.
     for_hosts = min((hosts or _DISCOVERED) * ceiling, limit // 4) if ceiling else 0
     reserve = min(RESERVE, max(_LEAST_RESERVE, limit // 4))
     left = limit - reserve - for_web - for_hosts - for_events
@@ -81,7 +81,7 @@ class Accepting(Protocol):
 
 
 def lowest_free() -> int | None:
-    """The lowest descriptor that is free, which is as many as are open or a few less; None where none can be had."""
+    """The lowest free descriptor, which is about the number of open ones; None if none is free."""
     try:
         descriptor = os.dup(0)
     except OSError as error:
@@ -95,7 +95,7 @@ def lowest_free() -> int | None:
 
 @implementer(ILogObserver)
 class DescriptorWatch(Service):
-    """Looks twice a second how many are left, and at once when the reactor could not accept a connection."""
+    """Checks twice a second how many descriptors are left, and at once when the reactor could not accept a client."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class DescriptorWatch(Service):
         look: Callable[[], int | None] = lowest_free,
         log: Logger | None = None,
     ) -> None:
-        """`limit` is how many the process may have."""
+        """`limit` is how many descriptors the process may have."""
         self._limit = limit
         self._accepting = tuple(accepting)
         self._clock = clock
@@ -116,7 +116,7 @@ class DescriptorWatch(Service):
         self._looking.clock = clock
         self._since = 0.0
         self._listens = False
-        #: Whether so few are left that nobody is accepted.
+        #: Whether so few are left that no client is accepted.
         self.out = False
         #: How often that has happened.
         self.times = 0
@@ -127,18 +127,18 @@ class DescriptorWatch(Service):
         self._looking.start(_EVERY)
 
     def stopService(self) -> None:
-        """Look no more; what happens to the listening sockets is not for this to say any longer."""
+        """Stop checking; from now on others decide about the listening sockets."""
         super().stopService()
         self._listen(False)
         self._looking.stop()
 
     def __call__(self, event: LogEvent) -> None:
-        """Hear the reactor say that a connection could not be accepted: it would try again at once, without end."""
+        """Notice the reactor's message that it could not accept a client: it would try again at once, without end."""
         if event.get("log_namespace") == "twisted.internet.tcp" and _cannot_accept(event.get("log_format") or ""):
             self.stop_accepting()
 
     def look(self) -> None:
-        """Stop accepting where few are left, and begin again where there are enough."""
+        """Stop accepting if few are left, and begin again when there are enough."""
         lowest = self._look()
         free = -1 if lowest is None else self._limit - lowest
         self._listen(free < _PLENTY)
@@ -151,13 +151,13 @@ class DescriptorWatch(Service):
                 each.resume()
 
     def _listen(self, wanted: bool) -> None:
-        """Hear every event of the process, or none: each line would be one more to look at."""
+        """Watch all log events of the process, or none: watching costs something for each line."""
         if wanted is not self._listens:
             self._listens = wanted
             (globalLogPublisher.addObserver if wanted else globalLogPublisher.removeObserver)(self)
 
     def stop_accepting(self) -> None:
-        """Accept nobody until enough are free again."""
+        """Accept no client until enough descriptors are free again."""
         if self.out:
             return
         self.out = True

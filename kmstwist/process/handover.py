@@ -1,10 +1,10 @@
 """A restart without a closed port: a server that starts takes the listening sockets of the one that runs.
 
-Both talk over the control socket of the one that runs. The successor asks for the sockets (`hand-over`; they travel as
-`SCM_RIGHTS`, unix(7)), checks everything it can while the other still answers, and then has it leave (`leave`): it
-accepts nothing any more, finishes its calls and ends. The sockets stay open all the while, so whoever connects waits in
-the kernel's queue until the successor accepts. It begins when the other process is gone: two servers never have the
-same state folder. That the other is gone is told by a pipe that it holds open and the kernel closes for it.
+They talk over the control socket of the running server. The successor asks for the sockets (`hand-over`; they travel as
+`SCM_RIGHTS`, unix(7)), checks everything it can while the other still answers, and then tells it to leave (`leave`): it
+accepts no more clients, finishes its calls and ends. The sockets stay open throughout, so that new clients wait in the
+kernel's queue until the successor accepts them. The successor starts to serve when the other process has ended: two
+servers never use the same state folder. It knows the end by a pipe that the other holds open and the kernel closes.
 
 If the successor finds a mistake before it says `leave`, the other goes on as if nothing had happened.
 """
@@ -30,21 +30,21 @@ from kmstwist.process.control_client import CommandError, connect, read_answer
 from kmstwist.process.listening import Listeners
 from kmstwist.startup import StartupError
 
-#: Seconds within which the server that runs must give an answer.
+#: How many seconds the running server has for an answer.
 _ANSWERS_WITHIN = 10.0
-#: Seconds that it may need beyond the drain time that it names.
+#: How many seconds it may need beyond the drain time that it names.
 _GRACE = 10.0
 _MOST_DESCRIPTORS = 64
 #: Bytes of the longest answer.
 _MAX_ANSWER = 65_536
-#: Seconds that a server may name at most for its calls under way.
+#: The longest drain time, in seconds, that a server may name.
 _LONGEST_DRAIN = 3600.0
 
 
 class NotHandedOver(StartupError):
-    """The server that runs does not hand over; ending it first and starting again is the cure."""
+    """The running server does not hand over; the cure is to end it first and to start again."""
 
-    #: sysexits.h EX_TEMPFAIL: the init script then stops the one that runs and starts this one as usual.
+    #: sysexits.h EX_TEMPFAIL: the init script then stops the running server and starts this one as usual.
     status = 75
 
 
@@ -59,8 +59,8 @@ class HandOver:
         end: Callable[[], object],
         log: Logger | None = None,
     ) -> None:
-        """`drain` gives the seconds that calls under way are given; `prepare` readies the server for an end with a
-        successor, at once or in a Deferred; `end` ends it."""
+        """`drain` returns the drain time in seconds; `prepare` prepares the server for an end with a successor, at once
+        or in a Deferred; `end` ends it."""
         self._listeners = listeners
         self._drain = drain
         self._prepare = prepare
@@ -81,13 +81,13 @@ class HandOver:
         return Answer({"listening": [where for where, _ in ports]}, tuple(port.fileno() for _, port in ports))
 
     def leave(self, request: Mapping[str, Any]) -> Deferred[Answer]:
-        """Accept nothing any more, and end in order as soon as the successor has the answer."""
+        """Accept no more clients, and end in order as soon as the successor has the answer."""
         if self._lifeline is not None:
             raise CommandError("it has handed over already")
         return maybeDeferred(self._prepare).addCallback(self._prepared)
 
     def _prepared(self, _: object) -> Answer:
-        # The end that is kept is closed by the kernel, after the last thing this process does.
+        # The kernel closes the end that is kept, after the last thing that this process does.
         self._lifeline = os.pipe()
         HANDING_OVER.emit(self._log)
         self._listeners.leave()
@@ -95,13 +95,13 @@ class HandOver:
 
 
 class TakeOver:
-    """A starting server's side. Blocks, for there is no reactor yet that could be kept from its work."""
+    """The starting server's side. It blocks: there is no reactor yet that it could hold up."""
 
     def __init__(self, connection: socket.socket, path: Path, sockets: Mapping[str, int]) -> None:
         self._connection = connection
         self._path = path
         self._sockets = dict(sockets)
-        #: Seconds in which nobody accepted, once it is complete.
+        #: For how many seconds nobody accepted clients; known once the handover is complete.
         self.waited = 0.0
 
     @classmethod
@@ -118,24 +118,24 @@ class TakeOver:
         return cls(connection, path, dict(zip(listening, descriptors, strict=True)))
 
     def socket(self, where: str) -> int | None:
-        """The descriptor of the socket that listens there, for the caller to keep; None where there is none."""
+        """The descriptor of the socket that listens there, which the caller then owns; None if there is none."""
         return self._sockets.pop(where, None)
 
     def close(self) -> None:
-        """Take nothing after all; the other server goes on."""
+        """Give up the handover; the other server goes on."""
         self._connection.close()
         for descriptor in self._sockets.values():
             os.close(descriptor)
         self._sockets.clear()
 
     def complete(self) -> None:
-        """Have the other server end, and wait until it has. Raises `NotHandedOver` where it does not."""
+        """Tell the other server to end, and wait until it has. Raises `NotHandedOver` if it does not end."""
         begun = time.monotonic()
         try:
             answer, descriptors = _ask(self._connection, self._path, {"command": "leave"})
         except CommandError as error:
             raise NotHandedOver.of(error, "--take-over") from None
-        # What this server does not listen on is closed with the other one's end.
+        # Sockets that this server does not listen on close when the other server ends.
         self.close()
         drain = answer.get("drain")
         if len(descriptors) != 1 or not isinstance(drain, int | float):

@@ -1,8 +1,8 @@
-"""Ports that the service manager opened for us: socket activation, found without being told.
+"""Ports that the service manager opened for us: socket activation, detected without an option.
 
 systemd hands the sockets of a `.socket` unit to the service as file descriptors from 3 on and says so in the
-environment (`sd_listen_fds(3)`). Where that is so, kmstwist listens there and nowhere else; one service unit is right
-with and without the socket unit. The listening itself is done by Twisted's `systemd:` endpoint.
+environment (`sd_listen_fds(3)`). kmstwist then listens there and nowhere else, so that one service unit is right with
+and without the socket unit. Twisted's `systemd:` endpoint does the listening.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _DOMAINS = {socket.AF_INET6: "INET6", socket.AF_INET: "INET", socket.AF_UNIX: "U
 
 
 def inherited_endpoints(environ: Mapping[str, str] | None = None, pid: int | None = None) -> list[str]:
-    """Endpoint descriptions of the sockets this process was started with; none where it was started by hand.
+    """Endpoint descriptions of the sockets that this process was started with; none if it was started by hand.
 
-    Raises `StartupError` where one of them cannot be listened on.
+    Raises `StartupError` for a socket that cannot be listened on.
     """
     environ = _environment_at_start() if environ is None else environ
     if environ.get("LISTEN_PID") != str(os.getpid() if pid is None else pid):
@@ -31,7 +31,7 @@ def inherited_endpoints(environ: Mapping[str, str] | None = None, pid: int | Non
 
 
 def _environment_at_start() -> dict[str, str]:
-    """The environment the process was started with: Twisted takes these variables out of it when it is imported."""
+    """The environment the process was started with: Twisted removes these variables from it on import."""
     try:
         raw = Path("/proc/self/environ").read_bytes()
     except OSError:

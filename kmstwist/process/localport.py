@@ -1,4 +1,4 @@
-"""Closing a listening socket that has a name in the file system, whatever became of the name."""
+"""Closing a listening socket that has a name in the file system, even if the name is gone."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from twisted.python.failure import Failure
 
 
 def survive_without_name(port: Any) -> None:
-    """Have a port of Twisted's close also where its name cannot be removed; only one of a Unix socket has a name.
+    """Let a port of Twisted's close even if its name cannot be removed; only Unix sockets have names.
 
-    The name may have been removed by somebody, or lie in a folder that this process may not change any more. Twisted
-    would fail at it, and whoever waits for the end of the port would wait for ever.
+    Somebody may have removed the name, or it is in a folder that this process may no longer change. Twisted would fail
+    there, and whoever waits for the port to close would wait for ever.
     """
     if not isinstance(port, unix.Port):
         return

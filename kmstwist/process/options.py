@@ -1,7 +1,7 @@
 """The options of `twistd kms`: each stands for a value of the configuration, and overrides the file's.
 
-They are the table in `kmstwist.configuration.options`. Types and bounds are checked where the file's are, so a mistake
-is the same sentence with another place, and exit status 1.
+The table is in `kmstwist.configuration.options`. The same code checks their types and bounds as the file's, so that a
+mistake gives the same sentence with another place, and exit status 1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kmstwist.startup import StartupError
 from kmstwist.system.privileges import Identity, fault_of_identity, future_identity
 from kmstwist.telemetry.log import direct_log
 
-#: What people write behind `kms` that belongs before it.
+#: twistd's own options, which people write after `kms` but which belong before it.
 _TWISTDS = frozenset(
     (
         "-n",
@@ -51,7 +51,7 @@ _WANTED: dict[object, str] = {int: "a whole number", float: "a number"}
 
 
 class Options(usage.Options):
-    """What the command line says. After parsing, `effective` is the whole configuration."""
+    """The command line. After parsing, `effective` is the whole configuration."""
 
     synopsis = "[twistd options] kms [options]"
     longdesc = (
@@ -76,7 +76,7 @@ class Options(usage.Options):
         optActions={"state-dir": usage.CompleteDirs(), "run-dir": usage.CompleteDirs(), "config": usage.CompleteFiles()}
     )
     effective: Effective
-    #: What the user typed to get here, for sentences.
+    #: The command that the user typed, for messages.
     called = "twistd kms"
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Options(usage.Options):
         self._repeated: dict[str, list[str]] = {}
         #: The command line as it was given; a supervisor gives it to its workers.
         self.arguments: list[str] = []
-        #: The file for the process id, if there is to be one.
+        #: The file for the process id; None for none.
         self.pid_file: Path | None = None
 
     def opt_version(self) -> None:
@@ -108,19 +108,19 @@ class Options(usage.Options):
             sys.exit(f"{self.called}: {told} ({self.called} --help lists the options)")
 
     def parse_only(self, arguments: Sequence[str]) -> None:
-        """Parse options without making the configuration or the log of them; for showing what they would do."""
+        """Parse options without making a configuration or a log from them, to show what they would do."""
         self._parsing_only = True
         self.parseOptions(arguments)
 
     def try_only(self, arguments: Sequence[str]) -> None:
-        """Parse options, and make the configuration of them, as a start would; end the process where one is wrong."""
+        """Parse options and make the configuration from them, as a start would; end the process if one is wrong."""
         self.parse_only(arguments)
         self._loaded_or_told()
 
     def postOptions(self) -> None:
-        """Make the configuration of the file and the options, and have twistd log as it says.
+        """Make the configuration from the file and the options, and let twistd log as it says.
 
-        A worker begins with what is in force among the others, which its supervisor hands to it.
+        A worker begins with the configuration that is in force in the others; its supervisor hands it over.
         """
         if self._parsing_only:
             return
@@ -133,7 +133,7 @@ class Options(usage.Options):
                 self.pid_file = prepare_pid_file(self.twistd, self.identity)
         except StartupError as error:
             sys.exit(visible_lines(f"kmstwist: {error}"))
-        # Here and not in makeService: twistd makes its logger between the two.
+        # Not in makeService, because twistd makes its logger before that.
         direct_log(self.twistd, self.effective.config.server.log)
 
     def _loaded_or_told(self) -> Effective:
@@ -145,7 +145,7 @@ class Options(usage.Options):
 
     @cached_property
     def identity(self) -> Identity | None:
-        """Whom this process becomes once its ports are open; None where it stays who it is. Found out while root."""
+        """The user this process becomes once its ports are open; None if it does not change."""
         return future_identity(self.twistd)
 
     def load(self) -> Effective:
@@ -153,8 +153,8 @@ class Options(usage.Options):
         return load(self.config_file, self.overrides())
 
     def overrides(self) -> list[Override]:
-        """What the environment says, and over it the options. Raises `ConfigError` for text that is not a number where
-        one belongs.
+        """What the environment says, and the options, which override it. Raises `ConfigError` for a text in place of
+        a number.
         """
         found = environment.overrides(os.environ)
         mistakes = []
@@ -177,7 +177,7 @@ class Options(usage.Options):
         return found
 
     def _sentence(self, text: str) -> str:
-        """Usage's own errors name an option without its dashes; ours name it as it is typed, and what was meant."""
+        """Usage's own errors name an option without its dashes; ours name it as typed, and suggest the one meant."""
         if text == "Wrong number of arguments.":
             return f"there is more than the command takes: {self.arguments[-1]}"
         unknown = re.fullmatch(r"option (--?)([\w-]+) not recognized", text)
@@ -194,7 +194,7 @@ class Options(usage.Options):
 
     @property
     def config_file(self) -> Path | None:
-        """The file that the option or the environment names, absolute, since a daemon changes its folder."""
+        """The absolute path of the file that the option or the environment names: a daemon changes its folder."""
         named = self["config"] or os.environ.get(CONFIG_VARIABLE)
         return Path(named).absolute() if named else None
 
@@ -210,7 +210,7 @@ class Options(usage.Options):
 
 
 def _add_repeated(option: Option) -> None:
-    """Give `Options` the method by which `usage` knows an option that may be repeated."""
+    """Give `Options` the method by which `usage` recognises an option that may be repeated."""
 
     def take(self: Options, value: str) -> None:
         self._repeated.setdefault(option.name, []).append(value)

@@ -1,9 +1,8 @@
-"""Who has a state folder: one lab at a time, and one gateway.
+"""Which server uses a state folder: at most one lab and one gateway at a time.
 
-Two labs on one memory would each write over what the other counted, and two gateways would hash and forward one audit
-twice. So a server holds a lock in the folder for as long as its process lives; the kernel lets go of it with the last
-descriptor, however the process ends. A lab and a gateway in front of it may share a folder: their files are
-different ones.
+Two labs with one memory would overwrite each other's counts, and two gateways would hash and forward one audit twice.
+So a server holds a lock in the folder as long as its process lives; the kernel releases it with the last descriptor,
+however the process ends. A lab and a gateway in front of it may share a folder: they use different files.
 """
 
 from __future__ import annotations
@@ -17,23 +16,23 @@ from pathlib import Path
 from kmstwist.startup import StartupError
 from kmstwist.system.privileges import name_of
 
-#: Seconds between looks at a lock that its holder is about to let go of.
+#: Seconds between attempts to take a lock that its holder is about to release.
 _LOOK = 0.05
 
 
 def refuse_others_folder(folder: Path) -> None:
-    """Raise `StartupError` where a server that stays root would keep its state in a folder of another user's.
+    """Raise `StartupError` if a server that stays root would keep its state in a folder of another user's.
 
-    That user could lead it to any file.
+    That user could make it write to any file.
     """
     try:
         uid = folder.stat().st_uid
     except OSError:
-        # Whoever needs it makes it, or finds that it cannot be used.
+        # The code that needs the folder makes it, or finds that it cannot be used.
         return
     if os.geteuid() == 0 and uid:
         owner, known = name_of(uid), name_of(uid) != str(uid)
-        # twistd becomes none but a user that the system knows; in a container it often knows none.
+        # twistd can become only a user that the system knows; a container often knows none.
         cure = (
             f"start it as {owner} or with twistd --uid={owner}"
             if known
@@ -46,18 +45,18 @@ def refuse_others_folder(folder: Path) -> None:
 
 
 def refuse_owned(folder: Path, mode: str) -> None:
-    """Raise `StartupError` that names the server of this mode ("lab" or "gateway") that has a state folder now."""
+    """Raise `StartupError` if a server of this mode ("lab" or "gateway") uses a state folder now, naming it."""
     if (signed := _holder(folder, mode)) is not None:
         raise _in_use(folder, mode, signed)
 
 
 def owner(folder: Path) -> str | None:
-    """What runs with this state folder, "lab" or "gateway"; None where nothing does, or nobody may look."""
+    """What runs with this state folder, "lab" or "gateway"; None if nothing does, or if this user may not look."""
     return next((mode for mode in ("gateway", "lab") if _holder(folder, mode) is not None), None)
 
 
 def _holder(folder: Path, mode: str) -> bytes | None:
-    """What the server of this mode that has a folder now wrote into its lock; None where none has it."""
+    """What the server of this mode that uses a folder now wrote into its lock; None if there is no such server."""
     try:
         descriptor = os.open(folder / f"{mode}.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -88,12 +87,12 @@ def _in_use(folder: Path, mode: str, signed: bytes) -> StartupError:
 
 
 class Ownership:
-    """The lock on a state folder. Kept for the life of the process; nobody gives it back."""
+    """The lock on a state folder, held until the process ends."""
 
     def __init__(self, folder: Path, mode: str, port: int, *, patience: float = 0.0) -> None:
-        """Take it for a server of this mode ("lab" or "gateway"), waiting at most `patience` seconds.
+        """Take the lock for a server of this mode ("lab" or "gateway"), waiting at most `patience` seconds.
 
-        Raises `StartupError` that names the server that has it.
+        Raises `StartupError`, which names the server that holds it.
         """
         self._port = port
         path = folder / f"{mode}.lock"
@@ -119,7 +118,7 @@ class Ownership:
         self.sign()
 
     def sign(self) -> None:
-        """Say in the file who has it: the process, which is another one once it is a daemon, and its port."""
+        """Write into the file who holds it: the process, which changes when it becomes a daemon, and its port."""
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()} {self._port}\n".encode(), 0)
 
@@ -131,5 +130,5 @@ class Ownership:
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
                 raise
-            # A file system without locks; there is nobody to ask.
+            # On a file system without locks there is nobody to ask.
         return True

@@ -1,8 +1,8 @@
-"""The pid file, looked at and written in twistd's place: what is stale is taken away, what cannot be is a sentence.
+"""The pid file, checked and written in place of twistd: a stale one is removed, and each failure is one sentence.
 
-twistd takes any process that has the number in the file for another twistd. After a crash, or in a container where
-every first process has the number 1, that may be anybody, this very process included. And it would read and write the
-file as root, whatever the user that it becomes had put at its place: a link, a pipe or another folder.
+twistd takes any process with the number in the file for another twistd. After a crash, or in a container where the
+first process always has the number 1, that may be any process, even this one. And twistd would read and write the file
+as root, whatever the user it becomes had put in its place: a link, a pipe or another folder.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 from kmstwist.system.privileges import Identity, with_rights_for
 
-#: twistd's own default, a file in the folder that it happens to be started in.
+#: twistd's own default, a file in the folder in which it happens to be started.
 _DEFAULT = "twistd.pid"
 #: Longer than any pid.
 _SIZE = 32
 
 
 def prepare_pid_file(twistd: MutableMapping[str, Any], identity: Identity | None = None) -> Path | None:
-    """Take the pid file over from twistd, and take a stale one away; where it is to be, None for nowhere.
+    """Take the pid file over from twistd, and remove a stale one. Returns the path for it; None for no file.
 
-    In the foreground there is none unless one is named: whoever started the process sees it. `identity`
-    is whom this process becomes. Raises `StartupError` where the file cannot be written, or names a server that runs.
+    In the foreground there is none unless one is named: whoever started the process can see it. `identity` is the user
+    this process becomes. Raises `StartupError` if the file cannot be written, or names a running server.
     """
     name, twistd["pidfile"] = twistd.get("pidfile"), ""
     if not name or (twistd.get("nodaemon") and os.path.basename(name) == _DEFAULT):
@@ -62,7 +62,7 @@ def prepare_pid_file(twistd: MutableMapping[str, Any], identity: Identity | None
 
 
 def is_stale(pid: int) -> bool:
-    """Whether no twistd runs as this process: it has ended, it is this one, or its number went to another program."""
+    """Whether no twistd runs under this number: it has ended, it is this process, or another program has the number."""
     if pid == os.getpid():
         return True
     try:
@@ -70,13 +70,13 @@ def is_stale(pid: int) -> bool:
     except FileNotFoundError:
         return True
     except OSError:
-        # Not to be seen by this user: it is taken for what the file says it is.
+        # This user cannot see the process, so the file is believed.
         return False
     return b"twistd" not in words and b"kmstwist" not in words
 
 
 def _pid_in(path: Path) -> int | None:
-    """The number in a pid file; None where there is none, as after a full disk. Raises `StartupError`."""
+    """The number in a pid file; None if it has none, as after a full disk. Raises `StartupError`."""
     try:
         text = _read(path)
     except OSError as error:
@@ -87,7 +87,7 @@ def _pid_in(path: Path) -> int | None:
 
 
 def _read(path: Path) -> bytes | None:
-    """What the file begins with; None for what is not a file. A link is not followed, and no pipe waited for."""
+    """The beginning of the file; None if it is not a file. Does not follow a link, and does not wait for a pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return os.read(descriptor, _SIZE).strip() if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
@@ -97,7 +97,7 @@ def _read(path: Path) -> bytes | None:
 
 def _refuse_unwritable(path: Path) -> None:
     try:
-        # Found out by doing it: rights say too little of a read-only or a special file system.
+        # Tried, because rights say too little about a read-only or special file system.
         made = not os.path.lexists(path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         os.close(os.open(path, flags, 0o644))
@@ -110,7 +110,7 @@ def _refuse_unwritable(path: Path) -> None:
 
 
 class PidFile(Service):
-    """Has the process id in a file while the server runs; written last of all that is done as root."""
+    """Keeps the process id in a file while the server runs. Writing it is the last thing done as root."""
 
     def __init__(self, path: Path, identity: Identity | None, reactor: Reactor) -> None:
         self._path = path
@@ -118,7 +118,7 @@ class PidFile(Service):
         self._reactor = reactor
 
     def privilegedStartService(self) -> None:
-        """Write the file, in the place of whatever is there. Raises `StartupError`."""
+        """Write the file, replacing whatever is there. Raises `StartupError`."""
         super().privilegedStartService()
         try:
             with with_rights_for(self._path, self._identity) as real:
@@ -127,7 +127,7 @@ class PidFile(Service):
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
                 descriptor = os.open(real, flags, 0o644)
                 try:
-                    # For whoever asks whether it runs, whatever the umask.
+                    # Everybody may ask whether the server runs, whatever the umask.
                     os.fchmod(descriptor, 0o644)
                     os.write(descriptor, b"%d" % os.getpid())
                 finally:
@@ -139,7 +139,7 @@ class PidFile(Service):
         self._reactor.addSystemEventTrigger("after", "shutdown", self._remove)
 
     def _remove(self) -> None:
-        """Remove it, if it is ours still. In a folder of root's it stays; whoever started us removes it."""
+        """Remove the file, if it is still ours. In a folder of root's it stays: whoever started us removes it."""
         with suppress(OSError):
             if _read(self._path) == b"%d" % os.getpid():
                 self._path.unlink()

@@ -1,8 +1,8 @@
 """Telling systemd that the server is ready, and that it is still alive: the protocol of `sd_notify(3)`.
 
-With `Type=notify` a `systemctl start` returns when clients are answered, and fails where kmstwist could not start;
-with `WatchdogSec=` a process whose event loop hangs is started again. A message is one datagram to the socket that the
-environment names. Where none is named, as on a terminal or with an init script, nothing is sent.
+With `Type=notify`, `systemctl start` returns when clients are answered, and fails if kmstwist could not start; with
+`WatchdogSec=`, systemd restarts a process whose event loop hangs. A message is one datagram to the socket that the
+environment names. If it names none, as on a terminal or with an init script, nothing is sent.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from kmstwist.logevents import MANAGER_DEAF
 from kmstwist.reactor import Reactor
 
 _MICROSECONDS = 1_000_000
-#: Seconds between looks whether somebody answers.
+#: Seconds between checks whether somebody answers.
 _LOOK = 0.1
 
 
 class Notifier(Service):
-    """Tells the service manager, if there is one, that the server is ready; then, if it wants that, that it lives."""
+    """Tells the service manager, if there is one, that the server is ready and, if asked to, that it is alive."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Notifier(Service):
     ) -> None:
         """`environ` has `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`; by default it is the process's own.
 
-        `answers` tells whether somebody answers on the open ports: asked again until somebody does.
+        `answers` says whether somebody answers on the open ports; it is called until somebody does.
         """
         environ = os.environ if environ is None else environ
         self._reactor = reactor
@@ -61,20 +61,20 @@ class Notifier(Service):
             return
         self._tell("READY=1")
         if self._seconds:
-            # Twice as often as it must be, as systemd asks for.
+            # Twice as often as needed, as systemd recommends.
             self._pulse = LoopingCall(self._tell, "WATCHDOG=1", socket.MSG_DONTWAIT)
             self._pulse.clock = self._reactor
             self._pulse.start(self._seconds / 2)
 
     def stopService(self) -> None:
-        """Give no more signs of life: the process is about to end."""
+        """Send no more signs of life: the process is about to end."""
         super().stopService()
         if self._pulse is not None:
             self._pulse.stop()
             self._pulse = None
 
     def _tell(self, message: str, flags: int = 0) -> None:
-        # An address that starts with @ is in Linux's abstract namespace, where @ stands for a zero byte.
+        # An address that starts with @ is in Linux's abstract namespace; @ stands for a zero byte.
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
@@ -84,7 +84,7 @@ class Notifier(Service):
 
 
 def _watchdog_seconds(environ: Mapping[str, str]) -> float:
-    """After how much silence the manager thinks this process dead; 0.0 where it does not watch it."""
+    """The seconds of silence after which the manager takes this process for dead; 0.0 if it does not watch it."""
     watched = environ.get("WATCHDOG_PID", str(os.getpid()))
     text = environ.get("WATCHDOG_USEC", "")
     if watched != str(os.getpid()) or not text.isdecimal():
@@ -96,7 +96,7 @@ def one_listens(paths: Iterable[Path]) -> bool:
     """Whether some process listens on one of these local sockets."""
     for path in paths:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as caller:
-            # Zero is success; a socket that is not there, or that a dead process left, refuses.
+            # 0 means success; a socket that is missing, or that a dead process left, refuses.
             if caller.connect_ex(str(path)) == 0:
                 return True
     return False

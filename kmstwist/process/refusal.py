@@ -1,4 +1,4 @@
-"""A command that was to apply a bad configuration."""
+"""The answer to a command that would have applied a bad configuration."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from kmstwist.process.control_client import CommandError
 
 
 def refused(error: ConfigError) -> CommandError:
-    """What somebody is told whose command was to apply a bad configuration."""
+    """The error for a command that would have applied a bad configuration."""
     return CommandError(f"the configuration was refused, the old one stays:\n{error}")

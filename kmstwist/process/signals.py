@@ -28,23 +28,23 @@ class Signals(Service):
     ) -> None:
         """`on_reopen` is called when the log file has been opened again (SIGUSR1).
 
-        A worker is not `interrupted`: Ctrl-C goes to all processes of a terminal, and its supervisor, which may have
-        clients answered for a while yet, ends it by SIGTERM.
+        A worker is not `interrupted`: Ctrl-C goes to all processes of a terminal, but the supervisor may still let
+        clients be answered for a while, and ends its workers by SIGTERM.
         """
         self._interrupted = interrupted
         self._reactor = reactor
         self._on_hangup = on_hangup
         self._on_reopen = on_reopen
-        # At once, for nobody else handles it: one that comes while we start must not end the process.
+        # At once, because nobody else handles it: a SIGHUP during the start must not end the process.
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._on_hangup))
 
     def privilegedStartService(self) -> None:
-        """From now on there is something to end in order: a signal to end waits until the reactor runs."""
+        """From now on the server must end in order: a signal to end waits until the reactor runs."""
         super().privilegedStartService()
         self._take_endings()
 
     def startService(self) -> None:
-        """Take the signals that the reactor takes when it starts, right after it."""
+        """Handle the signals for which the reactor installs handlers at its start, right after it has done so."""
         super().startService()
         self._reactor.addSystemEventTrigger("during", "startup", self._install)
 

@@ -1,1 +1,1 @@
-"""What is around the program: users and their files, installed packages, what SQLite reports."""
+"""The program's surroundings: users and their files, installed packages, SQLite's codes."""

@@ -1,7 +1,7 @@
-"""Optional parts: the command that brings what one needs, as it must be typed for the way kmstwist was installed.
+"""Optional parts: the command that installs what one needs, for the way in which kmstwist was installed.
 
-The command names the packages themselves. The project is in no index, so `pip install 'kmstwist[notify]'` would fail,
-or worse, fetch what somebody else has put there under that name.
+The command names the packages themselves. The project is not in any index, so `pip install 'kmstwist[notify]'` would
+fail or, worse, install what somebody else has published under that name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 from pathlib import Path
 
-#: What Debian calls the packages of an extra, for a kmstwist that runs on the system's own Python.
+#: Debian's packages for an extra, for a kmstwist that runs on the system's own Python.
 DEBIAN = {"postgres": "python3-psycopg", "gssapi": "python3-gssapi", "notify": "apprise"}
 
 
@@ -49,7 +49,7 @@ class Installed:
 
 
 def requirements(extra: str) -> list[str]:
-    """What an extra asks for, as pip takes it; empty where kmstwist is not installed, or has no such extra."""
+    """The requirements of an extra, in pip's form; empty if kmstwist is not installed or has no such extra."""
     try:
         found = requires("kmstwist") or []
     except PackageNotFoundError:
@@ -59,11 +59,11 @@ def requirements(extra: str) -> list[str]:
 
 
 def install_command(extra: str, installed: Installed | None = None) -> str:
-    """The command that brings what an extra needs."""
+    """The command that installs what an extra needs."""
     here = installed or Installed.here()
     packages = shlex.join(requirements(extra))
     if not packages:
-        # Run from its source, without having been installed.
+        # Run from its source, without an installation.
         return f"{shlex.quote(here.python)} -m pip install '.[{extra}]' in the folder of kmstwist's source"
     if here.managed and extra in here.debian:
         return f"apt-get install -y {here.debian[extra]}"

@@ -22,13 +22,13 @@ class Holder:
 
     @property
     def others(self) -> list[str]:
-        """The names of those users, where this one may not look into their processes."""
+        """The names of those users, if this one may not look into their processes."""
         own = os.geteuid()
         return [] if own == 0 else sorted(name_of(user) for user in self.users if user != own)
 
 
 def holder_of(port: int, folder: Path = Path("/proc/net")) -> Holder:
-    """Who listens on a TCP port of this machine; nobody, where the kernel does not tell."""
+    """Who listens on a TCP port of this machine; nobody, if the kernel does not say."""
     inodes, users = set(), set()
     for name in ("tcp", "tcp6"):
         lines: list[str] = []
@@ -44,7 +44,7 @@ def holder_of(port: int, folder: Path = Path("/proc/net")) -> Holder:
 
 
 def our_server(holder: Holder) -> int | None:
-    """The process, one of kmstwist's servers, that has a port; None where it is none, or this user may not see it."""
+    """The kmstwist server that has a port, by its process id; None if it is another program or cannot be seen."""
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue

@@ -1,9 +1,9 @@
-"""Being root for a moment only: what a starting server does in the file system, it does as the user that it becomes.
+"""Being root only for a moment: a starting server works in the file system as the user that it becomes.
 
 A server that is started as root with `twistd --uid` needs root for its ports, and for nothing else. Its state folder
-belongs to the other user, who can put a link, a pipe or another folder in the place of any file there, at any moment:
-what root opened, made or gave away at such a path would be what that user chose. So the files are opened as that user,
-whose own rights then say what may be had. Root itself opens a file only in a folder that the other user cannot change.
+belongs to the other user, who can replace any file there with a link, a pipe or another folder at any moment: whatever
+root opened, made or gave away at such a path, that user would have chosen it. So files are opened as that user, whose
+own rights then decide. Root itself opens a file only in a folder that the other user cannot change.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-#: What the server imports only when it makes or changes a store, or reads a file of its own for the first time.
+#: Modules that the server imports only when it makes or changes a store, or first reads a file of its own.
 _USED_LATER = ("alembic.command", "alembic.op", "alembic.runtime.environment", "configparser", "importlib.readers")
 
 #: The users of this process's user namespace (user_namespaces(7)).
 _UID_MAP = Path("/proc/self/uid_map")
 
-#: The kernel's user and group numbers are below it; the highest of 32 bits stands for "no change" (chown(2)).
+#: User and group numbers are below this; the highest number of 32 bits means "no change" (chown(2)).
 _MOST_IDS = 2**32 - 1
 
-#: As many links one after the other as the kernel follows (path_resolution(7)).
+#: How many links in a row the kernel follows (path_resolution(7)).
 _MOST_LINKS = 40
 
 
@@ -43,7 +43,7 @@ class Identity:
 
 
 def future_identity(twistd: Mapping[str, Any]) -> Identity | None:
-    """Whom twistd's `--uid` and `--gid` make of this process; None where it stays who it is."""
+    """The user that twistd's `--uid` and `--gid` name for this process; None if it does not change."""
     uid, gid = twistd.get("uid"), twistd.get("gid")
     if os.geteuid() != 0 or not uid:
         return None
@@ -51,9 +51,9 @@ def future_identity(twistd: Mapping[str, Any]) -> Identity | None:
 
 
 def fault_of_identity(twistd: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Why twistd cannot become whom its `--uid` and `--gid` name, and what to do instead; None where it can.
+    """Why twistd cannot become the user that `--uid` and `--gid` name, and the cure; None if it can.
 
-    It looks users up when it drops root, long after the start, and ends with a traceback where there is none.
+    twistd looks the user up when it drops root, long after the start, and ends with a traceback if there is none.
     """
     uid, gid = twistd.get("uid"), twistd.get("gid")
     if uid is not None:
@@ -70,7 +70,7 @@ def fault_of_identity(twistd: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def identity_of(uid: int, gid: int | None = None, *, otherwise: int) -> Identity:
-    """A user with its groups, or with the group that is given; one that nobody knows has the `otherwise` right one."""
+    """A user with its groups, or with the given group; a user that the system does not know has group `otherwise`."""
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
@@ -100,9 +100,9 @@ def name_of(uid: int) -> str:
 
 @contextmanager
 def acting_as(identity: Identity | None) -> Iterator[None]:
-    """Have the kernel judge what is done meanwhile, by any thread, as done by that user.
+    """Let the kernel treat everything done meanwhile, by any thread, as done by that user.
 
-    No change for None, and none where this process is not root (any more).
+    Changes nothing for None, or if this process is not root (any more).
     """
     if identity is None or os.geteuid() != 0:
         yield
@@ -120,8 +120,9 @@ def acting_as(identity: Identity | None) -> Iterator[None]:
 
 
 def can_change(identity: Identity, folder: Path) -> bool:
-    """Whether that user can put something else in the place of what the folder has, or of a folder or a link on the way
-    to it. `folder` is absolute. Raises `OSError` where it is not there.
+    """Whether that user can replace what is in the folder, or a folder or a link on the way to it.
+
+    `folder` is absolute. Raises `OSError` if it does not exist.
     """
     for found in _steps_to(folder):
         if found is None:
@@ -132,10 +133,10 @@ def can_change(identity: Identity, folder: Path) -> bool:
 
 
 def owner_of(folder: Path) -> Identity | None:
-    """Who besides root can put something else in the place of what the folder has; None where nobody can.
+    """Who besides root can replace what is in the folder; None if nobody can.
 
-    The last one on the way to it counts: who stands before that one can only have others act as that one. Of a folder
-    that is not there yet, the one around it is looked at. Raises `OSError` where anybody can.
+    The last such user on the way to it counts: an earlier one can only make others act as that one. For a folder that
+    does not exist yet, the folder around it counts. Raises `OSError` if everybody can.
     """
     folder = folder.absolute()
     while not os.path.lexists(folder):
@@ -157,8 +158,8 @@ def owner_of(folder: Path) -> Identity | None:
 def _exists_here(uid: int) -> bool:
     """Whether a process of this user namespace can be this user.
 
-    The root of an ordinary user's namespace has no rights of root's over the files of others, who are all shown as one
-    user there, and can become none of them: it is that ordinary user.
+    The root of an ordinary user's namespace has none of root's rights over the files of others, who all appear as one
+    user there, and it cannot become any of them: it is that ordinary user.
     """
     try:
         ranges = [tuple(map(int, line.split())) for line in _UID_MAP.read_text().splitlines()]
@@ -168,7 +169,7 @@ def _exists_here(uid: int) -> bool:
 
 
 def _first_member(gid: int) -> int | None:
-    """A user of a group, who is not root; None where there is none."""
+    """A member of a group other than root; None if there is none."""
     users = [entry for entry in pwd.getpwall() if entry.pw_uid]
     try:
         named = set(grp.getgrgid(gid).gr_mem)
@@ -178,7 +179,7 @@ def _first_member(gid: int) -> int | None:
 
 
 def _steps_to(folder: Path) -> Iterator[os.stat_result | None]:
-    """What stands on the way to a folder, from the root on: each folder, each link; None after too many links."""
+    """Each folder and each link on the way to a folder, from the root on; None after too many links."""
     todo = list(reversed(folder.parts[1:]))
     here, links = Path("/"), 0
     while True:
@@ -195,7 +196,7 @@ def _steps_to(folder: Path) -> Iterator[os.stat_result | None]:
         if not todo:
             return
         step = todo.pop()
-        # A link was replaced by what it leads to, so what is above is where the kernel goes, too.
+        # A link was replaced by its target, so the kernel goes to the same parent folder.
         here = here.parent if step == ".." else here / step
 
 
@@ -203,15 +204,15 @@ def _can_write(identity: Identity, found: os.stat_result) -> bool:
     if found.st_uid == identity.uid:
         return True
     writable = found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid in identity.groups)
-    # In a sticky folder nobody removes or renames what is another's; the folders that root makes there stay root's.
+    # In a sticky folder nobody can remove or rename another's file; the folders that root makes there stay root's.
     return bool(writable) and not found.st_mode & stat.S_ISVTX
 
 
 @contextmanager
 def with_rights_for(path: Path, identity: Identity | None) -> Iterator[Path]:
-    """As root where only root can change what `path` leads to, else as that user; the path without links on its way.
+    """Act as root if only root can change what `path` leads to, else as that user. Gives the path without links.
 
-    Raises `OSError` where the folder is not there.
+    Raises `OSError` if the folder does not exist.
     """
     around = path.absolute().parent
     with acting_as(identity if identity is not None and can_change(identity, around) else None):
@@ -219,9 +220,9 @@ def with_rights_for(path: Path, identity: Identity | None) -> Iterator[Path]:
 
 
 def make_folder_for(identity: Identity | None, path: Path) -> None:
-    """Make a missing folder and give it to that user, where the folder around it is nobody's but root's.
+    """Make a missing folder and give it to that user, if only root can change the folder around it.
 
-    Anywhere else that user makes it, with the rights it has. Raises `OSError`.
+    Anywhere else that user makes it, with its own rights. Raises `OSError`.
     """
     if identity is None:
         return
@@ -238,10 +239,10 @@ def make_folder_for(identity: Identity | None, path: Path) -> None:
 
 
 def load_for(identity: Identity | None, modules: Iterable[str]) -> None:
-    """Load what is loaded only when it is used, where that user cannot read Python's own files.
+    """Import now what is otherwise imported on first use, if that user cannot read Python's own files.
 
-    `modules` are what our own rooms load so. An environment in a home folder is such a place: what is not loaded while
-    this process is root is then not there.
+    `modules` are those that our own rooms import so. An environment in a home folder is an example: a module that is
+    not imported while this process is root cannot be imported later.
     """
     with acting_as(identity), suppress(PermissionError), open(os.__file__, "rb"):
         return
@@ -250,5 +251,5 @@ def load_for(identity: Identity | None, modules: Iterable[str]) -> None:
 
 
 def ever_root() -> bool:
-    """Whether this process is root, or can be again."""
+    """Whether this process is root, or can become root again."""
     return 0 in os.getresuid()

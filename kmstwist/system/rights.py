@@ -1,9 +1,9 @@
-"""Being root no more than a command needs: in a folder that is another user's, the command acts as that user.
+"""Being root no more than a command needs: in another user's folder, the command acts as that user.
 
-The service's user owns the state folder. Should it ever be broken into, it could put a link, a hard link or a pipe in
-the place of any file there, and whatever root then read or wrote would be what that user chose. As that user, a command
-can do there what that user can, and no more. What root itself named, a backup's place or a file to import, is still
-opened as root, where no other user could have put it there.
+The service's user owns the state folder. An intruder with that user's rights could replace any file there with a link,
+a hard link or a pipe, and so choose what root reads or writes. A command that acts as that user can do there what that
+user can, and no more. What root itself names, such as a backup's path or a file to import, is still opened as root, if
+no other user could have put it there.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import IO, Any, BinaryIO
 from kmstwist.problem import ProblemError
 from kmstwist.system.privileges import acting_as, owner_of
 
-#: The groups of root, for each `rights_in` in which the process acts as somebody else.
+#: Root's groups, for each `rights_in` that is active.
 _callers: list[list[int]] = []
 
 
 class NoFile(ProblemError):
-    """What is at a place where a file should be is none."""
+    """What is in the place of a file is not a file."""
 
 
 @contextmanager
 def rights_in(folder: Path) -> Iterator[None]:
-    """Act as the user whose folder this is, where root runs the command and the folder is not root's."""
+    """Act as the owner of this folder, if root runs the command and the folder is not root's."""
     if os.geteuid() != 0:
         yield
         return
@@ -52,7 +52,7 @@ def rights_in(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def acting_as_caller() -> Iterator[None]:
-    """Be root again for a moment, where a command that root called acts as another user (`rights_in`)."""
+    """Be root again for a moment, if a command that root called acts as another user (`rights_in`)."""
     if not _callers or os.geteuid() == 0:
         yield
         return
@@ -70,7 +70,7 @@ def acting_as_caller() -> Iterator[None]:
 
 @contextmanager
 def rights_for_named(path: Path) -> Iterator[None]:
-    """For a file that the caller named: act as the caller, or as the user who could have put it there."""
+    """For a file that the caller named: act as the caller, or as a user who could have put it there."""
     with acting_as_caller(), rights_in(path.absolute().parent):
         yield
 
@@ -81,7 +81,7 @@ def opened_text(path: Path, *, errors: str = "strict") -> IO[str]:
 
 
 def opened(path: Path) -> BinaryIO:
-    """A file to be read, which the caller named; a pipe that another user may have put there is refused.
+    """A file that the caller named, to read; refuses a pipe that another user may have put there.
 
     Raises `OSError`, and `NoFile`.
     """
@@ -96,7 +96,7 @@ def opened(path: Path) -> BinaryIO:
 
 
 class _AsCaller(MetaPathFinder):
-    """Finds and loads modules as the caller: that user may not even be able to read Python's own files."""
+    """Finds and loads modules as the caller: the other user may not be able to read Python's own files."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

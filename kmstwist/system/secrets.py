@@ -1,4 +1,4 @@
-"""Files that hold secrets: whether others than their owner and group could read them."""
+"""Files that hold secrets: whether users other than their owner and group could read them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def lets_others_in(mode: int) -> bool:
 def is_open_to_others(path: Path, mode: int) -> bool:
     """Whether other users of this machine could read the file of this mode, or its group write it.
 
-    A mounted secret is not: nobody else is in the container, and an engine gives its mode (Compose keeps that of the
-    file outside, Kubernetes gives 0644), which the container's user cannot change.
+    A mounted secret does not count: nobody else is in the container, and the engine sets its mode (Compose keeps that
+    of the file outside, Kubernetes sets 0644), which the container's user cannot change.
     """
     return lets_others_in(mode) and (MOUNTED not in path.absolute().parents or ".." in path.parts)

@@ -1,7 +1,7 @@
-"""What is the matter with an SQLite file, by SQLite's own result codes, and what to do about it.
+"""What is wrong with an SQLite file, by SQLite's own result codes, and the cure.
 
-Its words change from version to version; its codes do not (https://www.sqlite.org/rescode.html). Only a damaged file is
-called damaged: what is done about one costs what is in it.
+SQLite's messages change from version to version; its codes do not (https://www.sqlite.org/rescode.html). Only a damaged
+file is called damaged, because the cure for that loses what is in it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class Trouble(StrEnum):
-    """The kinds that ask for different things to be done, each with what to do."""
+    """The kinds of trouble that need different cures, each with its cure."""
 
     BUSY = "another process holds it; try again when that has ended"
     FULL = "make room on its disk; nothing is damaged"
@@ -45,11 +45,11 @@ _BY_ERRNO = {
 
 
 def trouble_of(error: BaseException) -> Trouble:
-    """What is the matter, of an error of sqlite3's, of one that SQLAlchemy made of it, or of the system's."""
+    """The kind of an error from sqlite3, from SQLAlchemy (which wraps it), or from the system."""
     original = getattr(error, "orig", None) or error
     code = getattr(original, "sqlite_errorcode", None)
     if isinstance(code, int):
-        # The low byte is the primary code; what is above it says where within SQLite.
+        # The low byte is the primary code; the bits above it give the detail.
         return _BY_CODE.get(code & 0xFF, Trouble.OTHER)
     if isinstance(original, OSError):
         return _BY_ERRNO.get(original.errno or 0, Trouble.OTHER)

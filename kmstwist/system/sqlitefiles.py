@@ -21,15 +21,15 @@ def index_of(path: Path) -> Path:
 
 
 def page_size_of(written: int) -> int:
-    """A page's size in bytes, from the two bytes in which SQLite writes it: 65,536 does not fit there, and is 1."""
+    """A page's size in bytes, from the two bytes in which SQLite writes it: 1 stands for 65,536, which does not fit."""
     return 65536 if written == 1 else written
 
 
 def uri_for_reading(path: Path) -> str:
-    """By what SQLite opens the file for reading only, as it is, also in a folder that nobody can write to."""
+    """The URI with which SQLite opens the file read-only, as it is, even in a folder that nobody can write to."""
     uri = f"file:{quote(str(path))}?mode=ro"
     if path.exists() and not os.access(path.parent, os.W_OK) and not log_of(path).exists():
         # To read a store in WAL mode, SQLite needs a file beside it. If that cannot be made, nobody can write to the
-        # store either, and SQLite may be told that it does not change.
+        # store either, and SQLite may assume that it does not change.
         uri += "&immutable=1"
     return uri

@@ -1,7 +1,7 @@
-"""Threads where the system has no room for another (RLIMIT_NPROC, a cgroup's limit of tasks).
+"""Threads on a system that allows no more of them (RLIMIT_NPROC, a cgroup's limit of tasks).
 
-A pool of Twisted's counts a thread before it starts. One that could not be started ends the pool's end with a
-traceback, and the threads after it are not waited for.
+Twisted's pool counts a thread before it starts. If one could not be started, stopping the pool fails with a traceback
+there, and does not wait for the threads after it.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from twisted.python.threadpool import ThreadPool
 
 from kmstwist.reactor import Reactor
 
-#: What to do where no thread can be started.
+#: The cure if no thread can be started.
 MORE_THREADS = "have the system allow more threads: ulimit -u, TasksMax= in the unit, or a container's limit of tasks"
 
 
 class PatientThread(Thread):
-    """A thread that may be waited for also where it never started."""
+    """A thread that can be joined even if it never started."""
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait for its end, if it began."""
+        """Wait for its end, if it started."""
         if self.ident is not None:
             super().join(timeout)
 
 
 class Threads(ThreadPool):
-    """A pool that ends also where some of its threads never started."""
+    """A pool that can be stopped even if some of its threads never started."""
 
     threadFactory = PatientThread
 
 
 def mend_threads(reactor: Reactor) -> None:
-    """Have the reactor's own pool end also where some of its threads never started."""
-    # Twisted's own place for it, which its interface does not name.
+    """Let the reactor's own pool stop even if some of its threads never started."""
+    # Twisted's own attribute for it, which is not in its interface.
     reactor.getThreadPool().threadFactory = PatientThread

@@ -14,8 +14,8 @@ from kmstwist.configuration.model import Config
 class Adoption(BaseModel):
     """A worker's start. `ports` are the descriptors of listening sockets, `of` is how many workers there are.
 
-    `config` is the descriptor of the configuration in force: what the file holds by now may be refused, or need a
-    restart, and what one worker does the others must do.
+    `config` is the descriptor of the configuration in force. By now the file may hold a configuration that is refused
+    or needs a restart, and all workers must do the same.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -31,12 +31,12 @@ class Adoption(BaseModel):
 
     @classmethod
     def inherited(cls) -> Adoption | None:
-        """What this process was handed; None in one that no supervisor started."""
+        """What this process was handed; None if no supervisor started it."""
         text = os.environ.get(_VARIABLE)
         return None if text is None else cls.model_validate_json(text)
 
     def read_config(self) -> Config | None:
-        """The configuration that was handed on; None where none was. Once only: the descriptor is closed then."""
+        """The configuration that was handed over, if any. Only once: this closes the descriptor."""
         if self.config is None:
             return None
         with os.fdopen(self.config, "rb") as file:
@@ -48,10 +48,10 @@ class Adoption(BaseModel):
 def handed_on(config: Config) -> Iterator[int]:
     """A descriptor to read the configuration from, for `Adoption.config`; open while a worker is started.
 
-    In memory and not in the environment: lists of networks may be long, and a URL may hold a password.
+    It is in memory and not in the environment: lists of networks may be long, and a URL may hold a password.
     """
     with os.fdopen(os.memfd_create("kmstwist-configuration"), "wb") as file:
-        # Without the defaults, of which some hold only where nothing was said.
+        # Without the defaults, some of which apply only if nothing is set.
         file.write(config.model_dump_json(exclude_unset=True).encode())
         file.flush()
         yield file.fileno()

@@ -1,9 +1,9 @@
-"""Finding a worker that lives and does nothing: it is asked every few seconds, and killed where it does not answer.
+"""Finding a worker that hangs: each is asked every few seconds, and killed if it does not answer.
 
-One that hangs before it can be asked at all is found by what the kernel says of it: a start that works takes processor
-time, or sleeps and wakes. Where nothing of that happens for a while, or the start takes very long, it hangs; how long
-it may take doubles with each attempt, for a new version may have a large audit to bring up to date. One that cannot be
-asked any more, since somebody removed its control socket, is ended in order, and another takes its place.
+A worker that hangs before it can be asked is found by what the kernel says about it: a start that makes progress uses
+processor time, or sleeps and wakes. A start hangs if neither happens for a while, or if it takes very long; the time
+allowed doubles with each attempt, because a new version may have a large audit to upgrade. A worker that can no longer
+be asked, because somebody removed its control socket, is ended in order and replaced.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from kmstwist.pacing.waits import doubled
 from kmstwist.process.control_client import CommandError, NobodyThere, ask
 from kmstwist.reactor import InThread
 
-#: Seconds between two questions to a worker whether it answers, and for its answer to those and to commands.
+#: Seconds between two questions to a worker, and how many it has for an answer to those and to commands.
 HEAR_EVERY = 3.0
 ANSWERS_WITHIN = 2.0
-#: So many questions one after the other without an answer, and it hangs; fewer where it is to end anyhow.
+#: A worker hangs if it leaves this many questions in a row unanswered; fewer if it is about to end anyway.
 _SILENT = 4
 _SILENT_AT_THE_END = 2
-#: Seconds after which a start in which nothing happens hangs; at the end of the server, after which any start does.
+#: Seconds after which a start without progress hangs; when the server ends, any start that takes this long.
 _STILL = 10.0
 _STILL_AT_THE_END = 2.0
-#: Seconds that a start may take in which something happens, of the first attempt and at most: a new version may have a
-#: large audit to bring up to date first, and one that is killed meanwhile begins anew.
+#: How many seconds a start that makes progress may take, at the first attempt and at most: a new version may have a
+#: large audit to upgrade first, and a worker killed during that begins again.
 _FIRST_START = 600.0
 _LONGEST_START = 3600.0
-#: Beyond the drain time, before a worker that does not end is killed.
+#: Seconds beyond the drain time after which a worker that does not end is killed.
 GRACE = 5.0
 
-#: What a process has done so far: processor time, and how often it slept and woke.
+#: The progress of a process: processor time, and how often it slept and woke.
 Progress = tuple[str, ...]
 
 
 class Heard(Protocol):
-    """A worker, as far as it is asked."""
+    """A worker, as far as this module needs it."""
 
     number: int
     pid: int | None
@@ -55,15 +55,15 @@ class Heard(Protocol):
 
 
 class _Known:
-    """What is known of one process."""
+    """What is known about one process."""
 
     def __init__(self, pid: int, now: float) -> None:
         self.pid = pid
-        #: Whether it has answered once.
+        #: Whether it has ever answered.
         self.heard = False
-        #: How many questions it has not answered, one after the other.
+        #: How many questions in a row it has left unanswered.
         self.missed = 0
-        #: What it had done when it was looked at last, and since when that is so.
+        #: Its progress when last checked, and since when that has not changed.
         self.progress: Progress = ()
         self.since = now
         #: Whether it is being ended.
@@ -71,7 +71,7 @@ class _Known:
 
 
 class Hearing:
-    """Asks the workers in turn; `stop` has it be quicker about those that hang, until `close`."""
+    """Asks the workers in turn. After `stop` it is quicker about workers that hang, until `close`."""
 
     def __init__(
         self,
@@ -85,8 +85,8 @@ class Hearing:
         progress: Callable[[int], Progress] | None = None,
         in_thread: InThread = deferToThread,
     ) -> None:
-        """`path` is where a worker's control socket is, `end` sends it a signal, `drain` gives the seconds that it
-        needs to end in order, and `answered` is told what it says of itself, with its process id."""
+        """`path` returns a worker's control socket, `end` sends it a signal, `drain` returns how many seconds it needs
+        to end in order, and `answered` is called with its process id and its answer."""
         self._workers = workers
         self._path = path
         self._end = end
@@ -107,7 +107,7 @@ class Hearing:
         self._loop.start(HEAR_EVERY, now=False)
 
     def stop(self) -> None:
-        """The workers are about to end: one that hangs is not given the time that calls under way have."""
+        """The workers are about to end: one that hangs does not get the drain time."""
         self._stopping = True
         self._reactor.callLater(_STILL_AT_THE_END, self.hear)
         self.hear()
@@ -136,7 +136,7 @@ class Hearing:
         try:
             answer = await self._in_thread(ask, self._path(worker), {"command": "status"}, ANSWERS_WITHIN)
         except RuntimeError:
-            # There is no room for a thread at present, and the worker is not to blame.
+            # No thread can be started at present; that is not the worker's fault.
             return
         except NobodyThere:
             if worker.pid == pid:
@@ -181,7 +181,7 @@ class Hearing:
             known.progress, known.since = progress, now
         lasted, still = now - worker.started, now - known.since
         longest = doubled(_FIRST_START, _LONGEST_START, worker.failures + 1)
-        # One that is to end while it starts has no calls under way.
+        # A worker that ends while it starts has no calls under way.
         if not self._stopping and still < _STILL and lasted < longest:
             return
         if self._stopping and still < _STILL_AT_THE_END:
@@ -198,7 +198,7 @@ class Hearing:
 
 
 def progress_of(pid: int) -> Progress:
-    """What the kernel counts of a process's main thread (proc(5)); nothing where it cannot be seen."""
+    """What the kernel counts of a process's main thread (proc(5)); nothing if it cannot be seen."""
     try:
         # After the name in brackets, which may hold anything, come the third field and those that follow.
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()

@@ -1,7 +1,7 @@
-"""Passing a control command on to every worker, and putting their answers together.
+"""Passing a control command on to every worker, and merging their answers.
 
-What is switched last holds: each worker hears the commands that change something one after the other, in the order in
-which they came. One that is being started hears them when it answers, after whoever gave them was told so.
+The last change holds: each worker gets the commands that change something one after the other, in the order in which
+they came. A worker that is still starting gets them when it answers; whoever gave the command has been told so by then.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from kmstwist.process.workers.hearing import ANSWERS_WITHIN
 from kmstwist.reactor import InThread
 from kmstwist.system.threads import MORE_THREADS
 
-#: Seconds within which a worker that is being started is still given a command, and between the attempts.
+#: For how many seconds a starting worker is still given a command, and how many pass between the attempts.
 _STARTS_WITHIN = 60.0
 _LOOK_AGAIN = 0.2
-#: Commands that only ask: what those say that answer is worth having.
+#: Commands that only ask: the answers of some workers are useful without those of the others.
 _QUESTIONS = frozenset({"status", "upstreams"})
 
 
 class Told(Protocol):
-    """A worker, as far as it is given commands."""
+    """A worker, as far as this module needs it."""
 
     number: int
     pid: int | None
 
 
 class _Line:
-    """What stands between a worker and the commands for it."""
+    """The queue of commands for one worker."""
 
     def __init__(self) -> None:
-        #: Held by the command that the worker is being told; the later ones wait.
+        #: Held by the command that the worker is given at present; later ones wait.
         self.turn = DeferredLock()
-        #: Whether nobody was there when it was asked last.
+        #: Whether nobody answered there at the last attempt.
         self.absent = False
 
 
 class PassingOn:
-    """Tells workers commands; an answer takes at most `ANSWERS_WITHIN` seconds."""
+    """Gives commands to workers; an answer takes at most `ANSWERS_WITHIN` seconds."""
 
     def __init__(
         self,
@@ -57,8 +57,8 @@ class PassingOn:
         reactor: IReactorTime,
         in_thread: InThread = deferToThread,
     ) -> None:
-        """`path` is where a worker's control socket is; `answered` is given its number, its process id and its answer,
-        and returns what it comes to; `goes_on` tells whether workers that end are still replaced."""
+        """`path` returns a worker's control socket. `answered` gets its number, its process id and its answer, and
+        returns the answer to pass on. `goes_on` says whether workers that end are still replaced."""
         self._workers = workers
         self._path = path
         self._answered = answered
@@ -68,7 +68,7 @@ class PassingOn:
         self._lines = {worker.number: _Line() for worker in workers}
 
     def pass_on(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
-        """All workers' answers as one. It fails with `CommandError` where one did not do it, or none answered."""
+        """All workers' answers as one. Fails with `CommandError` if a worker did not obey, or none answered."""
         asked = [self._ask(worker, request) for worker in self._workers]
 
         def together(results: list[tuple[bool, Any]]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class PassingOn:
         return DeferredList(asked, consumeErrors=True).addCallback(together)
 
     def _ask(self, worker: Told, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
-        """A worker's answer, or a failure in time. What it could not be told in time it is told later."""
+        """A worker's answer, or a failure in time. A change that could not be passed on in time is passed on later."""
         line = self._lines[worker.number]
         if _only_asks(request):
             told = self._tell(worker, request, ANSWERS_WITHIN)
@@ -105,7 +105,7 @@ class PassingOn:
                 answer.callback(result)
 
         told.addCallback(done)
-        # Of what goes wrong after that, the log of the worker tells.
+        # What goes wrong after that is in the worker's log.
         told.addErrback(lambda failure: done(failure) if give_up.active() else failure.trap(CommandError))
         return answer
 
@@ -113,7 +113,7 @@ class PassingOn:
         return Deferred.fromCoroutine(self._told(worker, request, within))
 
     async def _told(self, worker: Told, request: Mapping[str, Any], within: float) -> dict[str, Any]:
-        """The answer, of a worker that is being started if it comes soon enough. Raises `CommandError`."""
+        """The answer; a starting worker's if it comes soon enough. Raises `CommandError`."""
         line = self._lines[worker.number]
         give_up = self._reactor.seconds() + within
         while True:
@@ -139,7 +139,7 @@ def _only_asks(request: Mapping[str, Any]) -> bool:
 
 
 def _absent(worker: Told, request: Mapping[str, Any]) -> CommandError:
-    # One that ends before it is told is followed by one that begins with what is in force.
+    # A worker that ends before it is told is replaced by one that begins with what is in force.
     later = "" if _only_asks(request) else "; the others have done it, and this one will when it has started"
     return CommandError(f"worker {worker.number} does not answer yet{later}", "the log says why")
 

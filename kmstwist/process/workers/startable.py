@@ -1,6 +1,6 @@
 """Whether the user that the server becomes may start the workers at all.
 
-The server itself has loaded what it runs while it was root. A worker is a new process, which has to find Python.
+The server loaded its own code while it was root. A worker is a new process, which must find Python again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kmstwist.system.privileges import Identity, name_of, out_of_reach
 
 
 def refuse_python_out_of_reach(identity: Identity | None) -> None:
-    """Raise `StartupError` where the user that this process becomes could start no worker.
+    """Raise `StartupError` if the user that this process becomes could not start a worker.
 
     Python, or what it runs, may lie in root's home, as pyenv and pipx put it there.
     """

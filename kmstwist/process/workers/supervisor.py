@@ -2,8 +2,8 @@
 
 The supervisor opens the ports and accepts nothing; each worker inherits them, so that a client that connects while a
 worker dies waits in the kernel's queue for another. A worker that ends by itself is replaced, after a wait that doubles
-while it keeps dying; one that lives and does nothing is found by asking (`hearing`). All write their lines to the same
-place, each line in one write.
+while it keeps dying; one that hangs is found by asking (`hearing`). All write their lines to the same place, each line
+in one write.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from kmstwist.telemetry.log import redirect_log
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
-#: A worker that lived so many seconds was well: the next wait is the first again.
+#: A worker that lived this many seconds was well: the wait begins at its shortest again.
 _LIVED_WELL = 30.0
 #: Where the inherited ports begin in a worker, after its standard streams; the configuration follows them.
 _FIRST_DESCRIPTOR = 3
@@ -67,7 +67,7 @@ class Worker(ProcessProtocol):
 
 
 class Supervisor(Service):
-    """Starts the workers, replaces those that die, passes commands and signals on to all."""
+    """Starts the workers, replaces those that die, and passes commands and signals on to all of them."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Supervisor(Service):
         #: What a worker that is started now has to do, as those that run do.
         self._in_force = self._started
         self._server = self._started.server
-        #: Seconds that the workers give calls under way at the end.
+        #: The workers' drain time in seconds.
         self.drain = self._server.timeouts.drain
         self._run_dir = run_dir
         self._reactor = reactor
@@ -111,7 +111,7 @@ class Supervisor(Service):
         self._hearing.start()
 
     def stopService(self) -> Deferred[None]:
-        """Have every worker drain and end; kill those that do not."""
+        """Tell every worker to drain and end; kill those that do not."""
         super().stopService()
         waiting: list[Deferred[None]] = []
         for worker in self.workers:
@@ -134,7 +134,7 @@ class Supervisor(Service):
         return DeferredList(waiting).addCallback(done).addCallback(lambda _: None)
 
     def hang_up(self) -> None:
-        """Pass a changed configuration on, if it is a good one: one log line says what is wrong, not one a worker."""
+        """Pass a changed configuration on, if it is valid: its mistakes give one log line, not one per worker."""
         try:
             self._take_on()
         except ConfigError:
@@ -144,18 +144,18 @@ class Supervisor(Service):
             self._signal(worker, signal.SIGHUP)
 
     def _take_on(self) -> None:
-        """Do as the configuration says now, in what is the supervisor's own. Raises `ConfigError`, logged."""
+        """Apply the changed configuration to the supervisor itself. Raises `ConfigError`, which is in the log."""
         new = read_again(self._options.load, self._started, self._log).config
         self._in_force = in_force(self._started, new)
         self.drain = new.server.timeouts.drain
         redirect_log(new.server.log)
 
     def keep_name(self) -> Deferred[dict[str, Any]]:
-        """Have the workers leave the name in DNS as it is when they end."""
+        """Tell the workers to leave the record in DNS when they end."""
         return self._passing_on.pass_on({"command": "keep-name"})
 
     def reopen_logs(self) -> None:
-        """Have the workers open their log file again, as this process has."""
+        """Tell the workers to open their log file again, as this process has done."""
         for worker in self.workers:
             self._signal(worker, signal.SIGUSR1)
 
@@ -165,7 +165,7 @@ class Supervisor(Service):
         worker.restart = None
         if not self.running:
             return
-        # Standard input is a pipe by which the worker knows that the supervisor lives; the output is shared.
+        # Standard input is a pipe by which the worker knows that the supervisor is alive; the output is shared.
         descriptors: dict[int, int | str] = {0: "w", 1: 1, 2: 2}
         ports = []
         for offset, (_, port) in enumerate(self.listeners.ports):
@@ -183,7 +183,7 @@ class Supervisor(Service):
                     childFDs={**descriptors, config: descriptor},
                 )
         except OSError as error:
-            # No process, memory or descriptor can be had at present, or Python is being replaced by another.
+            # There is no process, memory or descriptor at present, or Python is being replaced by a new version.
             worker.failures += 1
             wait = doubled(_FIRST_WAIT, _LONGEST_WAIT, worker.failures)
             WORKER_NOT_STARTED.emit(self._log, worker=worker.number, detail=error.strerror or str(error), again_s=wait)
@@ -210,7 +210,7 @@ class Supervisor(Service):
 
     def _signal(self, worker: Worker, number: signal.Signals) -> None:
         if worker.pid is not None and worker.transport is not None:
-            # One that has just ended by itself is told of in a moment, by processEnded.
+            # If the worker has just ended by itself, processEnded says so in a moment.
             with suppress(ProcessExitedAlready):
                 worker.transport.signalProcess(number)
 
@@ -225,7 +225,7 @@ class Supervisor(Service):
 
     @property
     def commands(self) -> Mapping[str, Command]:
-        """The control socket's commands: each is passed on to all workers, and their answers are put together."""
+        """The control socket's commands: each is passed on to all workers, and their answers are merged."""
         names = ("status", "upstreams", "drain", "undrain", "pause", "resume")
         return {**dict.fromkeys(names, self._passing_on.pass_on), "reload": self._reload}
 

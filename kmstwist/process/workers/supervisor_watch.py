@@ -1,4 +1,4 @@
-"""A worker ends in order when its supervisor is gone, however that ended: the port must not stay with an orphan."""
+"""A worker ends in order when its supervisor has gone, however that ended: an orphan must not keep the port."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ class SupervisorWatch(Service):
         self._gone()
 
     def logPrefix(self) -> str:
-        """How the reactor names it."""
+        """The name that the reactor uses in messages."""
         return "supervisor"
