@@ -7,7 +7,6 @@ stays on the gateway (a file of mode 0600): without it, a hash of an IPv4 addres
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
@@ -16,11 +15,13 @@ from typing import TYPE_CHECKING
 
 from kmstwist.networks import network_around, parse_address
 from kmstwist.problem import ProblemError, WrongValue
+from kmstwist.system.wholefile import write_whole
 
 # The configuration is read by commands that have no use for records.
 if TYPE_CHECKING:
     from kmstwist.audit.records import Record
 
+_ROOM = "make room on its disk, or let this user write there"
 SALT_BYTES = 32
 HASH_PREFIX = "h:"
 
@@ -163,20 +164,19 @@ def load_salt(path: Path) -> bytes:
     Raises `SaltError` if the file is not `SALT_BYTES` long or others may read it. A damaged salt is never replaced
     silently: with a new one, no hash stored so far would match any more.
     """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        salt = path.read_bytes()
-        if path.stat().st_mode & 0o077:
-            raise SaltError("others may read the audit's salt", f"chmod 600 {path}", str(path)) from None
-        if len(salt) != SALT_BYTES:
-            raise SaltError(
-                f"the audit's salt must be {SALT_BYTES} bytes and is {len(salt)}", "restore it from a backup", str(path)
-            ) from None
-        return salt
-    salt = secrets.token_bytes(SALT_BYTES)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(salt)
-        file.flush()
-        os.fsync(file.fileno())
+    if not path.exists():
+        try:
+            write_whole(path, secrets.token_bytes(SALT_BYTES), new=True)
+        except FileExistsError:
+            # Another process was first: its salt is everybody's.
+            pass
+        except OSError as error:
+            raise SaltError(f"the audit's salt cannot be made ({error.strerror})", _ROOM, str(path)) from None
+    salt = path.read_bytes()
+    if path.stat().st_mode & 0o077:
+        raise SaltError("others may read the audit's salt", f"chmod 600 {path}", str(path))
+    if len(salt) != SALT_BYTES:
+        raise SaltError(
+            f"the audit's salt must be {SALT_BYTES} bytes and is {len(salt)}", "restore it from a backup", str(path)
+        )
     return salt

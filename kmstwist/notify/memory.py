@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kmstwist.notify.ledger import Ledger
 from kmstwist.notify.outbox import Outbox
+from kmstwist.system.wholefile import write_whole
 
 FILE_NAME = "notify.json"
 #: The most bytes that we read of the file; ours is never larger.
@@ -51,15 +51,7 @@ def read_memory(path: Path, settle: float) -> Memory:
 
 def write_memory(path: Path, text: str) -> None:
     """Write the file, whole or not at all, for our user alone. Raises `MemoryFault`."""
-    new = path.with_name(f"{path.name}.new")
     try:
-        # Made anew: a link that somebody put there is not followed.
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise MemoryFault(error.strerror or str(error)) from None

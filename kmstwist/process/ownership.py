@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from kmstwist.startup import StartupError
@@ -119,8 +120,10 @@ class Ownership:
 
     def sign(self) -> None:
         """Write into the file who holds it: the process, which changes when it becomes a daemon, and its port."""
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()} {self._port}\n".encode(), 0)
+        with suppress(OSError):
+            # On a full disk nobody is told who has it; it is held all the same.
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()} {self._port}\n".encode(), 0)
 
     def _taken(self) -> bool:
         try:

@@ -130,6 +130,9 @@ class PidFile(Service):
                     # Everybody may ask whether the server runs, whatever the umask.
                     os.fchmod(descriptor, 0o644)
                     os.write(descriptor, b"%d" % os.getpid())
+                except OSError:
+                    real.unlink()
+                    raise
                 finally:
                     os.close(descriptor)
         except OSError as error:

@@ -7,12 +7,12 @@ one's place whole.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kmstwist.problem import ProblemError
+from kmstwist.system.wholefile import write_whole
 
 
 class SwitchesError(ProblemError):
@@ -50,12 +50,10 @@ class SwitchesFile:
 
     def write(self, switches: Switches) -> None:
         """Keep these instead. Raises `SwitchesError`."""
-        new = self._path.with_suffix(f".{os.getpid()}.new")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # An earlier version knows nothing of what is not asked for.
-            new.write_text(switches.model_dump_json(exclude_none=True))
-            new.replace(self._path)
+            write_whole(self._path, switches.model_dump_json(exclude_none=True))
         except OSError as error:
             raise SwitchesError(f"{self._path} cannot be written: {error.strerror}") from None
 

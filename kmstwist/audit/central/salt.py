@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, exists, select
@@ -20,6 +21,7 @@ from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy, Sal
 from kmstwist.audit.store import put_fact, read_fact
 from kmstwist.system.rights import NoFile, opened_text, rights_for_named, rights_in
 from kmstwist.system.secrets import is_open_to_others
+from kmstwist.system.wholefile import write_whole
 
 # A fact about a store: the fingerprint of the salt that its hashed fields were made with.
 FINGERPRINT = "salt fingerprint"
@@ -157,8 +159,13 @@ def import_salt(source: Path, salt_file: Path, store: Engine | None) -> tuple[st
             if own == salt:
                 return fingerprint(salt), None
             former = salt_file.with_name(f"{salt_file.name}.{fingerprint(own)}")
-            os.rename(salt_file, former)
-        _write(salt_file, salt)
+            # Until the other is whole, this one is in its place.
+            with suppress(FileExistsError):
+                os.link(salt_file, former)
+        try:
+            write_whole(salt_file, salt)
+        except OSError as error:
+            raise StoreError(f"{salt_file} cannot be written: {error.strerror or error}") from None
     return fingerprint(salt), former
 
 
@@ -172,12 +179,8 @@ def _loaded(salt_file: Path) -> bytes:
 def _write(path: Path, data: bytes) -> None:
     try:
         with rights_for_named(path):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            write_whole(path, data, new=True)
     except FileExistsError:
         raise StoreError(f"{path} exists already", "name another file") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

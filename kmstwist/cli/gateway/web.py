@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from kmstwist.cli.common import ANY_PATH
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
 from kmstwist.system.rights import rights_for_named
+from kmstwist.system.wholefile import write_whole
 
 DEFAULT_FILE = Path("/etc/kmstwist/web-users")
 
@@ -37,16 +37,13 @@ def password(name: str, file: Path, password: str | None) -> None:
         hashed = hash_password(password if password is not None else _asked_for())
         with rights_for_named(file):
             text = file.read_text(encoding="utf-8") if file.exists() else ""
-            fresh = file.with_name(file.name + ".new")
-            fresh.unlink(missing_ok=True)
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(with_user(text, name, hashed))
-                if file.exists():
-                    state = file.stat()
-                    os.fchmod(descriptor, state.st_mode & 0o777)
-                    os.fchown(descriptor, state.st_uid, state.st_gid)
-            fresh.replace(file)
+            state = file.stat() if file.exists() else None
+            write_whole(
+                file,
+                with_user(text, name, hashed),
+                0o640 if state is None else state.st_mode & 0o777,
+                owner=None if state is None else (state.st_uid, state.st_gid),
+            )
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from kmstwist.cli.lab.common import CommandT
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
 from kmstwist.system.rights import rights_for_named
+from kmstwist.system.wholefile import write_whole
 
 # What runs a fleet takes three times as long to load as a command's help.
 if TYPE_CHECKING:
@@ -262,10 +264,24 @@ def _write_page(path: Path, results: list[FleetResult]) -> None:
     _write(path, lambda file: file.write(page(results)))
 
 
+def _usual_mode() -> int:
+    """The mode that the user's umask leaves to a new file."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
 def _write(path: Path, write: Callable[[IO[str]], object]) -> None:
     try:
-        with rights_for_named(path), path.open("w", encoding="utf-8", newline="") as file:
-            write(file)
+        with rights_for_named(path):
+            if path.is_symlink() or (path.exists() and not path.is_file()):
+                # Such as /dev/stdout.
+                with path.open("w", encoding="utf-8", newline="") as file:
+                    write(file)
+            else:
+                text = io.StringIO(newline="")
+                write(text)
+                write_whole(path, text.getvalue(), path.stat().st_mode & 0o777 if path.exists() else _usual_mode())
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written ({error.strerror}): name another file") from None
     say(f"{path} is written.", err=True)

@@ -38,6 +38,7 @@ from kmstwist.lab.windows.powershell import Interpreter
 from kmstwist.lab.windows.registry import NUMBER, RegistryError, below_of, entries, reg, remove, write
 from kmstwist.lab.windows.shell import PowerShellError
 from kmstwist.system.rights import rights_for_named
+from kmstwist.system.wholefile import write_whole
 
 PROGRAMS = (
     "cscript",
@@ -93,23 +94,18 @@ def shim(folder: Path, machine: str, quiet: bool, timeout: float, state_dir: Pat
             for name in PROGRAMS:
                 _write(folder / name, f'#!/bin/sh\n{_MARK}\nexec {shlex.join([*call, "--", name])} "$@"\n')
     except OSError as error:
-        raise click.ClickException(f"{error.filename} cannot be written: {error.strerror}") from None
+        raise click.ClickException(f"{error.filename or folder} cannot be written: {error.strerror}") from None
     click.echo(f"{machine} answers to {', '.join(PROGRAMS[::2][:4])} and others in {folder}.")
     click.echo(f"Try it: PATH={shlex.quote(str(folder.absolute()))}:$PATH cscript //nologo slmgr.vbs /dli")
 
 
 def _write(path: Path, text: str) -> None:
     """Write a program; raises `ClickException` if another file has its name. Links are not followed."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o755)
-    except FileExistsError:
+    if os.path.lexists(path):
         mode = path.lstat().st_mode
         if not stat.S_ISREG(mode) or _MARK not in path.read_text(errors="replace"):
-            raise click.ClickException(f"{path} is there already and not the shim's: choose another folder") from None
-        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        os.fchmod(file.fileno(), 0o755)
+            raise click.ClickException(f"{path} is there already and not the shim's: choose another folder")
+    write_whole(path, text, 0o755)
 
 
 @click.command(hidden=True, context_settings=_RAW)

@@ -17,6 +17,7 @@ from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import say
 from kmstwist.cli.service.files import FilesMissing, ServiceFile, service_files, unreachable
 from kmstwist.cli.where import keep_rights_in
+from kmstwist.system.wholefile import write_whole
 
 USER = "kmstwist"
 _UNIT = "kmstwist.service"
@@ -171,14 +172,7 @@ def _write(root: Path, file: ServiceFile) -> str:
         return f"as it is {path}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.new")
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(file.text)
-            # Whatever the user's umask.
-            os.fchmod(stream.fileno(), file.mode)
-        new.replace(path)
+        write_whole(path, file.text, file.mode)
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
     return f"{'written ' if before is None else 'renewed '} {path}"

@@ -1,0 +1,33 @@
+"""Writing a small file whole or not at all: where the disk is full, what was there before is still there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_whole(
+    path: Path, data: bytes | str, mode: int = 0o600, *, owner: tuple[int, int] | None = None, new: bool = False
+) -> None:
+    """Write a file with this mode, whatever the umask. Links are replaced, not followed.
+
+    `owner` is whose it becomes, as user and group; `new` is that there must be none yet. Raises `OSError`, and
+    `FileExistsError` where one is there that must not be; nothing is left behind then.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if owner is not None:
+                os.fchown(descriptor, *owner)
+            os.fchmod(descriptor, mode)
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(descriptor)
+        if new:
+            os.link(draft, path)
+        else:
+            draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

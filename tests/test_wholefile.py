@@ -1,0 +1,102 @@
+"""Small files are written whole or not at all, on a disk that takes no more."""
+
+from __future__ import annotations
+
+import resource
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from kmstwist.audit.central.salt import export_salt, import_salt
+from kmstwist.audit.plain.faults import StoreError
+from kmstwist.audit.privacy import SaltError, load_salt
+from kmstwist.notify.memory import MemoryFault, write_memory
+from kmstwist.process.ownership import Ownership, owner
+from kmstwist.server.switches import Switches, SwitchesError, SwitchesFile
+from kmstwist.system.wholefile import write_whole
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process may grow: each write fails, as it does where there is no room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_was_there_stays_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    write_whole(file, "before", 0o644)
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        write_whole(file, "after")
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode), names(tmp_path)) == ("before", 0o644, ["file"])
+    write_whole(file, "after")
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode), names(tmp_path)) == ("after", 0o600, ["file"])
+
+
+def test_a_new_file_replaces_none_and_follows_no_link(tmp_path: Path) -> None:
+    file, other = tmp_path / "file", tmp_path / "other"
+    other.write_text("another's")
+    file.symlink_to(other)
+    with pytest.raises(FileExistsError):
+        write_whole(file, "new", new=True)
+    write_whole(file, "ours")
+    assert (file.is_symlink(), file.read_text(), other.read_text()) == (False, "ours", "another's")
+    assert names(tmp_path) == ["file", "other"]
+
+
+def salt(folder: Path) -> None:
+    load_salt(folder / "audit.salt")
+
+
+def switches(folder: Path) -> None:
+    SwitchesFile(folder, 1688).write(Switches())
+
+
+def memory(folder: Path) -> None:
+    write_memory(folder / "notify.json", "{}")
+
+
+@pytest.mark.parametrize(("write", "error"), [(salt, SaltError), (switches, SwitchesError), (memory, MemoryFault)])
+def test_each_of_ours_fails_with_a_sentence_and_works_when_there_is_room(
+    tmp_path: Path, write: Callable[[Path], None], error: type[Exception]
+) -> None:
+    with full_disk(), pytest.raises(error, match="File too large"):
+        write(tmp_path)
+    assert names(tmp_path) == []
+    write(tmp_path)
+    assert len(names(tmp_path)) == 1
+
+
+def test_a_salt_that_cannot_be_imported_leaves_the_one_in_force(tmp_path: Path) -> None:
+    own, other, exported = tmp_path / "audit.salt", tmp_path / "other.salt", tmp_path / "exported"
+    before = load_salt(own)
+    load_salt(other)
+    with full_disk(), pytest.raises(StoreError, match="File too large"):
+        export_salt(other, exported)
+    assert not exported.exists()
+    export_salt(other, exported)
+    with full_disk(), pytest.raises(StoreError, match="File too large"):
+        import_salt(exported, own, None)
+    assert load_salt(own) == before
+    _, former = import_salt(exported, own, None)
+    assert former is not None
+    assert (load_salt(own), former.read_bytes()) == (load_salt(other), before)
+
+
+def test_a_state_folder_on_a_full_disk_is_taken_all_the_same(tmp_path: Path) -> None:
+    with full_disk():
+        kept = Ownership(tmp_path, "gateway", 1688)
+    assert owner(tmp_path) == "gateway"
+    kept.sign()
+    assert (tmp_path / "gateway.lock").read_bytes().endswith(b" 1688\n")
