@@ -75,7 +75,7 @@ class Live(ReadOnly):
     def render_GET(self, request: Request) -> Any:
         """Take a listener."""
         if len(self._listeners) >= MOST:
-            send_sentence(request, 503, f"{MOST} pages are live already; this one stays as it was loaded")
+            send_sentence(request, 503, f"{MOST} pages are already live; this one stays as it was loaded")
             return NOT_DONE_YET
         request.setHeader("Content-Type", "text/event-stream; charset=utf-8")
         # So that a reverse proxy does not buffer the events.

@@ -40,8 +40,8 @@ def test_import_says_what_came_of_each_file(store: Engine, tmp_path: Path) -> No
     result = run(store, str(first), str(second))
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        f"{first}: 1 new, 0 known already, 0 of other kinds, 0 broken; 1 of 1 requests joined to their record",
-        f"{second}: 0 new, 1 known already, 0 of other kinds, 0 broken; 0 of 0 requests joined to their record",
+        f"{first}: 1 new, 0 already known, 0 of other kinds, 0 broken; 1 of 1 requests joined to their record",
+        f"{second}: 0 new, 1 already known, 0 of other kinds, 0 broken; 0 of 0 requests joined to their record",
     ]
 
 
@@ -50,7 +50,7 @@ def test_broken_events_are_shown_with_their_place_and_the_command_fails(store: E
     path.write_bytes(as_xml([request(1, AT, "pc1"), request(2, AT, "pc2", hresult="ok")]))
     result = run(store, str(path))
     assert result.exit_code == 2
-    assert "1 new, 0 known already, 0 of other kinds, 1 broken" in result.stdout
+    assert "1 new, 0 already known, 0 of other kinds, 1 broken" in result.stdout
     assert "  line 2: string 1 of event 12290 is not a status code: 'ok'" in result.stdout
 
 
@@ -130,7 +130,7 @@ def test_watch_imports_a_file_that_appears(store: Engine, tmp_path: Path) -> Non
         assert process.stdout is not None
         assert "a.evtx: 1 new" in process.stdout.readline()
         (folder / "b.xml").write_bytes(as_xml([request(1, AT, "pc1"), request(2, AT, "pc2")]))
-        assert "b.xml: 1 new, 1 known already" in process.stdout.readline()
+        assert "b.xml: 1 new, 1 already known" in process.stdout.readline()
         process.terminate()
         assert "Traceback" not in process.communicate()[1]
 

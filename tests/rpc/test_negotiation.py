@@ -124,12 +124,12 @@ def test_a_context_id_may_be_named_again_for_the_same() -> None:
     "proposed", [context(0, NDR64), context(0, NDR32, interface=MGMT_INTERFACE)], ids=["syntax", "interface"]
 )
 def test_a_context_id_cannot_be_given_another_meaning(proposed: PresentationContext) -> None:
-    with pytest.raises(ContextListError, match="context 0 is bound already"):
+    with pytest.raises(ContextListError, match="context 0 is already bound"):
         alter({0: BoundContext(KMS, False)}, proposed)
 
 
 def test_a_context_id_cannot_have_two_meanings_in_one_bind() -> None:
-    with pytest.raises(ContextListError, match="bound already"):
+    with pytest.raises(ContextListError, match="already bound"):
         bind(context(0, NDR32), context(0, NDR32, interface=MGMT_INTERFACE))
 
 

@@ -269,7 +269,7 @@ def _import(importer: Importer, path: Path) -> ImportResult | None:
 def _show(result: ImportResult) -> None:
     alone = f", {result.alone} counted from the host's events alone" if result.alone else ""
     say(
-        f"{result.path}: {result.imported} new, {result.known} known already, {result.other} of other kinds, "
+        f"{result.path}: {result.imported} new, {result.known} already known, {result.other} of other kinds, "
         f"{result.broken} broken; {result.joined} of {result.joinable} requests joined to their record{alone}"
     )
     if result.apart is not None:

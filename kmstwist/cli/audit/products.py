@@ -51,7 +51,7 @@ def import_(store: str, files: tuple[Path, ...]) -> None:
             new, changed = add_imported(engine, printed.names)
             known = len(printed.names) - new - changed
             say(
-                f"{path}: {new} new, {changed} changed, {known} known already; {printed.others} licences that do not "
+                f"{path}: {new} new, {changed} changed, {known} already known; {printed.others} licences that do not "
                 "activate by KMS left out"
             )
     if unread:

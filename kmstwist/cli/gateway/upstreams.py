@@ -50,8 +50,8 @@ def drain(name: str, port: int | None, run_dir: Path | None) -> None:
     answer = ask_server(port, run_dir, {"command": "drain", "upstream": name})
     [upstream] = answer["upstreams"]
     busy = upstream["busy"]
-    calls = "no call is" if not busy else "1 call is" if busy == 1 else f"{busy} calls are"
-    click.echo(f"{name} is drained; {calls} still under way there. `kmstwist upstreams undrain {name}` brings it back.")
+    calls = "no calls are" if not busy else "1 call is still" if busy == 1 else f"{busy} calls are still"
+    click.echo(f"{name} is drained; {calls} under way there. `kmstwist upstreams undrain {name}` brings it back.")
     warn_if_not_kept(answer)
 
 

@@ -102,7 +102,7 @@ def negotiate(
             continue
         existing = bound.get(context.context_id) or accepted.get(context.context_id)
         if existing is not None and existing.interface is not interface:
-            raise ContextListError(f"context {context.context_id} is bound already, to another interface")
+            raise ContextListError(f"context {context.context_id} is already bound, to another interface")
         known = [transfer.wire for transfer in context.transfers if transfer.wire in _TRANSFERS]
         if not known:
             outcomes.append(_NO_TRANSFER)
@@ -110,7 +110,7 @@ def negotiate(
         if existing is not None:
             transfer = (NDR64 if existing.ndr64 else NDR32).wire
             if transfer not in known:
-                raise ContextListError(f"context {context.context_id} is bound already, in another transfer syntax")
+                raise ContextListError(f"context {context.context_id} is already bound, in another transfer syntax")
         else:
             transfer = known[0]
             if len(bound) + len(accepted) >= MAX_CONTEXTS:
