@@ -104,7 +104,7 @@ def _write(path: Path, text: str) -> None:
     if os.path.lexists(path):
         mode = path.lstat().st_mode
         if not stat.S_ISREG(mode) or _MARK not in path.read_text(errors="replace"):
-            raise click.ClickException(f"{path} is there already and not the shim's: choose another folder")
+            raise click.ClickException(f"{path} already exists and does not belong to the shim: choose another folder")
     write_whole(path, text, 0o755)
 
 
