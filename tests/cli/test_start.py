@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
+from kmstwist.audit.plain.look import is_ready
 from kmstwist.cli.lab.lab import lab
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.main import kmstwist
@@ -57,6 +58,7 @@ def test_a_list_of_commands_says_of_each_what_its_help_says(group: LazyGroup) ->
         ("--help", 190),
         ("--version", 190),
         ("lab --help", 190),
+        ("lab fleet --help", 260),
         ("errors 0xC004F074", 220),
         ("keys windows", 280),
         ("setup-client --help", 190),
@@ -85,9 +87,19 @@ def test_the_help_of_a_lab_s_tool_opens_no_store_and_no_network(tool: str) -> No
 def test_a_lab_machine_is_looked_at_without_a_reactor_or_a_resolver(tmp_path: Path) -> None:
     LabKey.load_or_create(tmp_path / KEY_FILE_NAME, os.urandom)
     imported(f"lab machine new PC1 --product ProPlus2021Volume --state-dir {tmp_path}")
-    modules = {name.partition(".")[0] for name in imported(f"lab ospp PC1 /dstatus --state-dir {tmp_path}")}
-    assert modules & (_HEAVY - {"Crypto"}) == set()
-    assert "sqlite3" in modules
+    for command in ("ospp PC1 /dstatus", "slmgr host /dlv", "events PC1", "machine list"):
+        modules = {name.partition(".")[0] for name in imported(f"lab {command} --state-dir {tmp_path}")}
+        assert modules & (_HEAVY - {"Crypto"}) == set()
+        assert "sqlite3" in modules
+
+
+def test_a_report_on_a_store_that_is_named_asks_for_no_configuration(tmp_path: Path) -> None:
+    store = tmp_path / "audit.sqlite"
+    assert is_ready(store, make=True)
+    modules = {name.partition(".")[0] for name in imported(f"report clients --format json --store {store}")}
+    # SQLAlchemy brings asyncio.
+    assert modules & (_HEAVY - {"sqlalchemy", "asyncio"}) == set()
+    assert "sqlalchemy" in modules
 
 
 def test_a_configuration_is_checked_without_sql_keys_or_a_reactor(tmp_path: object) -> None:
