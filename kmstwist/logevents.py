@@ -1,8 +1,8 @@
 """Every line kmstwist writes to its log: the log is a contract, and this is its text.
 
 A log event has a name that never changes, a level, and named fields; an administrator's `grep`, a parser or an alert
-can rely on all of them. `docs/reference/log.md` is made from this table. Rooms emit events with `LogEvent.emit`; how
-they look is decided by `kmstwist.telemetry.lines`, and where they go by `kmstwist.telemetry.log`.
+can rely on all of them. `docs/reference/log.md` is made from this table. Rooms emit events with `LogEvent.emit`;
+`kmstwist.telemetry.lines` decides how they look, and `kmstwist.telemetry.log` where they go.
 
 Below every room, like `kmstwist.reasons`.
 """
@@ -36,7 +36,7 @@ class LogEvent:
 
     def emit(self, log: Logger, /, **fields: object) -> None:
         """Write the event. Values are formatted only if an observer wants the line."""
-        # The event that `Logger.emit` makes; that one looks through all levels there are first, for 2 µs.
+        # The same event as `Logger.emit` makes, which first searches all levels; that takes 2 µs.
         log.observer(
             {
                 "kms_event": self.name,
@@ -534,9 +534,9 @@ DNS_PUBLISHED = LogEvent(
     "Our SRV record is in DNS. Logged at the start and at each refresh. Windows: event 12294.",
     {
         "domain": "the domain",
-        "record": "the record, with the TTL it has",
+        "record": "the record, with its TTL",
         "zone": "the zone it is in",
-        "server": "the DNS server that took it",
+        "server": "the DNS server that accepted it",
         "others": "how many records of other KMS hosts are there too",
         "took_ms": "milliseconds for all of it",
     },

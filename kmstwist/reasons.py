@@ -19,7 +19,7 @@ class Reason(StrEnum):
 
     OK = "ok"
 
-    # What the peer sent was not RPC as C706 and [MS-RPCE] have it.
+    # What the peer sent is not RPC as C706 and [MS-RPCE] define it.
     RPC_NOT_RPC = "rpc-not-rpc"
     RPC_VERSION = "rpc-version"
     RPC_FRAGMENT_LENGTH = "rpc-fragment-length"
@@ -51,20 +51,20 @@ class Reason(StrEnum):
     CLIENT_SLOW = "client-slow"
     CLIENT_TOTAL = "client-total"
 
-    # What kept a client from being heard.
+    # Why a client was not admitted.
     ADMISSION_NETWORK = "admission-network"
     ADMISSION_RATE = "admission-rate"
     ADMISSION_NETWORK_RATE = "admission-network-rate"
     ADMISSION_CONNECTIONS = "admission-connections"
     ADMISSION_PROXY = "admission-proxy"
 
-    # What kept the lab from an answer.
+    # Why the lab did not answer.
     LAB_FOREIGN_MESSAGE = "lab-foreign-message"
     LAB_BAD_MESSAGE = "lab-bad-message"
     LAB_UNKNOWN_PRODUCT = "lab-unknown-product"
     LAB_CLOCK = "lab-clock"
 
-    # What kept the gateway from an answer.
+    # Why the gateway did not answer.
     UPSTREAM_REFUSED = "upstream-refused"
     UPSTREAM_LOST = "upstream-lost"
     UPSTREAM_TIMEOUT = "upstream-timeout"
@@ -76,7 +76,7 @@ class Reason(StrEnum):
     UPSTREAM_DNS = "upstream-dns"
     UPSTREAM_NONE = "upstream-none"
 
-    # What kept us from publishing in DNS, or is wrong there.
+    # Why our record was not published in DNS, or what is wrong there.
     DNS_REFUSED = "dns-refused"
     DNS_KEY = "dns-key"
     DNS_CLOCK = "dns-clock"
@@ -176,7 +176,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "an operation number that the interface does not have", "a scanner, or a client of another interface"
     ),
     Reason.RPC_BAD_STUB: Explanation(
-        "the call's arguments do not unmarshal (a count that lies, too few bytes)", "a broken client or a scanner"
+        "the call's arguments cannot be unmarshalled (a wrong count, too few bytes)", "a broken client or a scanner"
     ),
     Reason.RPC_NO_CALL: Explanation("a cancel for a call that was never begun", "a broken client"),
     Reason.RPC_NO_INTERFACE: Explanation(
@@ -248,7 +248,8 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "start the lab with that product family, or ask for another",
     ),
     Reason.LAB_CLOCK: Explanation(
-        "the client's clock is more than 4 hours off the host's", "set the client's clock, and look at its time source"
+        "the client's clock and the host's differ by more than 4 hours",
+        "set the client's clock, and look at its time source",
     ),
     Reason.UPSTREAM_REFUSED: Explanation(
         "the KMS host refused the connection, or there is no route to it",

@@ -19,7 +19,7 @@ from kmstwist.startup import StartupError
 
 
 def _needing_restart(model: type[BaseModel], place: Place = ()) -> Iterator[Place]:
-    """The places that the model marks so; a section stands for all that is in it."""
+    """The places that the model marks as needing a restart; a section stands for all that is in it."""
     for name, info in model.model_fields.items():
         if marked(info):
             yield (*place, name)
@@ -32,12 +32,14 @@ NEEDS_RESTART: tuple[Place, ...] = tuple(_needing_restart(Config))
 
 
 def read_again(load: Callable[[], Effective], started: Config, log: Logger) -> Effective:
-    """The configuration as it is now. Raises `ConfigError`, its mistakes logged, where it cannot follow the one that
-    was in force at the start."""
+    """The configuration as it is now.
+
+    Raises `ConfigError`, and logs its mistakes, if it cannot follow the one that was in force at the start.
+    """
     try:
         new = load()
         _refuse_other_mode(started, new.config)
-        # Neither now nor at the next start, which would find it wrong.
+        # Not now, and not at the next start either, which would refuse it.
         _refuse_circle(new, in_force(started, new.config))
         _refuse_circle(new, new.config)
     except ConfigError as error:
@@ -48,7 +50,7 @@ def read_again(load: Callable[[], Effective], started: Config, log: Logger) -> E
 
 
 def in_force(started: Config, new: Config) -> Config:
-    """What a changed configuration comes to until a restart: what needs one is as it was at the start."""
+    """The configuration in force until a restart: the new one, but with the values of the start that need a restart."""
     config: BaseModel = new
     for place in NEEDS_RESTART:
         config = _with(config, place, started)

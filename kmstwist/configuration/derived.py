@@ -1,4 +1,4 @@
-"""What follows from a configuration: its folders, the ports it listens on, the hosts that are no strangers to it."""
+"""What follows from a configuration: its folders, the ports it listens on, the hosts that it knows."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from kmstwist.shown import has_password, url_without_password
 from kmstwist.startup import StartupError
 from kmstwist.system.secrets import lets_others_in
 
-#: Interfaces of an endpoint by which it takes what comes to any address.
+#: Interfaces with which an endpoint listens on all addresses.
 _EVERYWHERE = ("", "::", "0.0.0.0")  # noqa: S104
 
 
 def state_dir(config: Config) -> Path:
-    """The state folder. Raises `StartupError` where none is named and the user has no home."""
+    """The state folder. Raises `StartupError` if none is named and the user has no home."""
     try:
         return Path(config.server.state_dir) if config.server.state_dir else default_state_dir()
     except LabKeyError as error:
@@ -35,14 +35,14 @@ def state_dir(config: Config) -> Path:
 
 
 def lab_key_file(config: Config) -> Path:
-    """The file of the lab's key: another lab's where one is named. Raises `StartupError` as `state_dir` does."""
+    """The file of the lab's key: another lab's if one is named. Raises `StartupError` as `state_dir` does."""
     return Path(config.lab.key) if config.lab.key else state_dir(config) / KEY_FILE_NAME
 
 
 def workers_dir(config: Config) -> Path:
-    """The folder of the workers' control sockets: as the server's own, where the workers may make them there.
+    """The folder of the workers' control sockets: the server's own, if the workers may make them there.
 
-    Where root made the server's, in a folder of root's, the workers have theirs in the state folder.
+    If root made the server's socket, in a folder of root's, the workers' are in the state folder.
     """
     folder = run_dir(config).absolute()
     while not os.path.exists(folder):
@@ -51,7 +51,7 @@ def workers_dir(config: Config) -> Path:
 
 
 def run_dir(config: Config) -> Path:
-    """The folder of the control socket: the state folder where none is named. Raises `StartupError` as that does."""
+    """The folder of the control socket, by default the state folder. Raises `StartupError` as `state_dir` does."""
     return Path(config.server.run_dir) if config.server.run_dir else state_dir(config)
 
 
@@ -63,16 +63,16 @@ def listening_ports(config: Config) -> frozenset[int]:
 
 
 def first_port(config: Config) -> int | None:
-    """The first TCP port that the configuration has this server listen on; None where it names none."""
+    """The first TCP port that the configuration names for this server; None if it names none."""
     if not config.server.listen:
         return config.server.port
     return next((port for text in config.server.listen if (port := _described_port(text))), None)
 
 
 def own_address(config: Config) -> HostPort | None:
-    """Where a client on this machine reaches this server; None where it must speak more than KMS, or nobody knows.
+    """Where a client on this machine reaches this server; None if that is unknown, or if KMS alone is not enough.
 
-    An endpoint within another (`haproxy:tcp:1688`), over TLS or on a socket that others opened is of that kind.
+    That is so for an endpoint within another (`haproxy:tcp:1688`), over TLS, or on a socket that others opened.
     """
     if not config.server.listen:
         return HostPort("127.0.0.1", config.server.port) if config.server.port else None
@@ -88,26 +88,26 @@ def own_address(config: Config) -> HostPort | None:
 
 
 def _described_port(text: str) -> int | None:
-    """The TCP port of a Twisted endpoint's description, 0 for any; None where it is not of TCP.
+    """The TCP port of a Twisted endpoint's description, 0 for any; None if it is not a TCP endpoint.
 
-    It stands in the first place, or by its name: tcp:1688:backlog=50, tcp6:port=1688. What HAProxy talks to is an
-    endpoint within an endpoint: haproxy:tcp:1688.
+    The port comes first or has a name: tcp:1688:backlog=50, tcp6:port=1688. An endpoint for HAProxy has another one
+    within it: haproxy:tcp:1688.
     """
     found = re.match(r"(?:haproxy:)?(?:tcp6?|ssl|tls):(?:.*?(?<!\\):)?(?:port=)?(\d+)(?=:|$)", text)
     return None if found is None else int(found[1])
 
 
 def server_name(config: Config) -> str:
-    """What tells this server from others in the names of its files: its first TCP port.
+    """What distinguishes the names of this server's files from other servers': its first TCP port.
 
-    One that listens on Unix sockets alone is told by the path of the first; one whose sockets others open, by `port`.
+    A server that listens only on Unix sockets uses the path of the first; one whose sockets others open uses `port`.
     """
     port = first_port(config)
     return unix_name(config) or str(config.server.port if port is None else port)
 
 
 def unix_name(config: Config) -> str | None:
-    """What tells a server that listens on Unix sockets alone from others; None for any other."""
+    """The name of a server that listens only on Unix sockets; None for any other."""
     if first_port(config) is None:
         for text in config.server.listen:
             if text.startswith("unix:"):
@@ -117,7 +117,7 @@ def unix_name(config: Config) -> str | None:
 
 
 def listens_at(config: Config, address: str, port: int) -> bool:
-    """Whether what is sent to an address of this machine, in text, and a port comes to this server."""
+    """Whether this server gets what is sent to this address, a text, and port; False for another machine's address."""
     if port not in listening_ports(config) or not is_own_address(address):
         return False
     endpoints = [text for text in config.server.listen if _described_port(text) == port]
@@ -125,24 +125,24 @@ def listens_at(config: Config, address: str, port: int) -> bool:
 
 
 def _takes(endpoint: str, address: IPv4Address | IPv6Address) -> bool:
-    """Whether what is sent to an address of this machine comes to an endpoint with that port."""
+    """Whether an endpoint with that port gets what is sent to this address of the machine."""
     parts = [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", endpoint)]
     named = next((part.removeprefix("interface=") for part in parts if part.startswith("interface=")), "")
     if named not in _EVERYWHERE:
-        # Whose name it is, nobody knows yet.
+        # It is not known yet which address the name has.
         return not is_address(named) or _plain_address(named) == address
-    # One of IPv6 takes IPv4, too.
+    # An IPv6 endpoint accepts IPv4, too.
     return address.version == 4 or "tcp6" in parts[:2]
 
 
 def _plain_address(text: str) -> IPv4Address | IPv6Address:
-    """An address as such, however it is written; one of IPv4 within IPv6 is the former."""
+    """An address, however it is written; an IPv4 address mapped into IPv6 as IPv4."""
     address = ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def refuse_ourselves(config: Config) -> None:
-    """Raise `StartupError` where an upstream is this gateway itself, by an address or by this machine's own name."""
+    """Raise `StartupError` if an upstream is this gateway itself, by an address or by this machine's own name."""
     for upstream in config.gateway.upstreams:
         where = upstream.host_port
         if any(listens_at(config, address, where.port) for address in _addresses(where.host)):
@@ -152,7 +152,7 @@ def refuse_ourselves(config: Config) -> None:
 
 
 def _addresses(host: str) -> list[str]:
-    """What is known of a host without asking the network: an address, or those of this machine's own name."""
+    """The addresses of a host that are known without the network: its own, or those of this machine's name."""
     if is_address(host):
         return [host]
     if host == "localhost":
@@ -165,9 +165,9 @@ def _addresses(host: str) -> list[str]:
 
 
 def refuse_open_passwords(effective: Effective) -> None:
-    """Raise `StartupError` where the configuration's file has a password in it and is open to others.
+    """Raise `StartupError` if the configuration's file contains a password and is open to others.
 
-    What is sent to `[notify]` targets may need one, in whatever part of their URLs.
+    The URLs of `[notify]` targets may contain one in any part.
     """
     file = effective.file
     if file is None:
@@ -175,7 +175,7 @@ def refuse_open_passwords(effective: Effective) -> None:
     try:
         mode, text = file.stat().st_mode, file.read_text(encoding="utf-8")
     except (OSError, UnicodeError):
-        # Read before, and gone since: what is in force is what was read.
+        # It was read before and is gone now: the values that were read stay in force.
         return
     if not lets_others_in(mode):
         return
@@ -206,7 +206,7 @@ def _states_password(line: str) -> bool:
 
 
 def known_hosts(config: Config, own_name: str, upstreams: Sequence[str] | None = None) -> set[str]:
-    """The KMS hosts that are no strangers, in the form of `identity`: the configured, the upstreams, and ourselves."""
+    """The KMS hosts that are known, in the form of `identity`: the configured ones, the upstreams, and this server."""
     if upstreams is None:
         upstreams = [upstream.host_port.host for upstream in config.gateway.upstreams]
     return {identity(host) for host in (*config.dns.watch.hosts, *upstreams, own_name)}

@@ -1,6 +1,6 @@
 """The configuration in words: the commented file that is installed, the reference, and what is in force.
 
-All are made from the models, so that none can tell of an option that is not there, or leave one out.
+All are made from the models, so that none can name an option that does not exist, or leave one out.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def toml_value(value: object) -> str:
 
 
 def effective_toml(effective: Effective) -> str:
-    """The configuration in force as TOML, with each value's origin. It can be read back, but for passwords."""
+    """The configuration in force as TOML, with each value's origin. It can be read back, except for passwords."""
     lines: list[str] = []
     section: Place | None = None
     for place, value, origin in sections_first(effective):
@@ -86,7 +86,7 @@ def _shown(value: object) -> object:
 
 
 def _plain(value: object) -> object:
-    """A value as JSON has it, without the passwords of URLs in it."""
+    """A value for JSON, without the passwords of URLs in it."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, BaseModel):
@@ -97,12 +97,12 @@ def _plain(value: object) -> object:
 
 
 def _hidden(urls: object) -> tuple[str, ...] | None:
-    """URLs of which nothing but their kind is shown."""
+    """URLs reduced to their kind, which is all that may be shown."""
     return tuple(f"{url.partition('://')[0]}://{HIDDEN}" for url in urls) if isinstance(urls, tuple) else None
 
 
 def sections_first(effective: Effective) -> Iterator[tuple[Place, object, str]]:
-    """The values, those of a section before those of the sections in it, as TOML needs them."""
+    """The values, a section's own before those of the sections within it, as TOML requires."""
     by_section: dict[Place, list[tuple[Place, object, str]]] = {}
     for entry in effective.values():
         by_section.setdefault(entry[0][:-1], []).append(entry)
@@ -154,7 +154,7 @@ def _commented(model: type[BaseModel], place: Place) -> Iterator[str]:
         yield ""
 
 
-#: What is shown of an option that has no default, or an empty one, and names no example itself.
+#: The example for an option that has no default, or an empty one, and no example of its own.
 _EXAMPLES: dict[str, Any] = {
     "address": "kms1.example.com",
     "name": "kms1",
@@ -219,7 +219,7 @@ def reference_page() -> str:
         "Options of the command line override the file. Durations are in seconds unless stated otherwise. A running",
         "server takes a changed file with `kmstwist config reload`; what needs a restart says so below.",
         "",
-        "The environment comes between the two: each option has a variable, named by its section and key in capitals",
+        "The environment comes between the two: an option's variable is named after its section and key, in capitals",
         "with two underscores between them. Lists have commas between their items, or are written as in TOML (an empty",
         "one as `[]`: a variable that is set to nothing is a mistake); for `[[gateway.upstreams]]` the addresses will",
         "do: `KMSTWIST_GATEWAY__UPSTREAMS=kms1.example.com,kms2:1690`. A variable with `_FILE` at the end of its name",

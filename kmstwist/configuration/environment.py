@@ -1,11 +1,11 @@
 """The environment as a layer of the configuration: `KMSTWIST_SECTION__KEY`, over the file and under the command line.
 
 The name is the value's place in capitals, its parts joined by two underscores: `KMSTWIST_GATEWAY__POOL__FLOOR` is
-`floor` in `[gateway.pool]`. What the text stands for follows from the model: numbers, true and false, lists with commas
-between their items or as TOML writes them. A list of tables takes TOML, too, or for `[[gateway.upstreams]]` just the
-addresses. A name that ends in `_FILE` names a file that holds the value, for secrets.
+`floor` in `[gateway.pool]`. The model says how to read the text: as a number, true or false, or a list, with commas
+between its items or as in TOML. A list of tables is also written in TOML, or for `[[gateway.upstreams]]` just as the
+addresses. A variable whose name ends in `_FILE` names a file that holds the value, for secrets.
 
-Names with one underscore only (`KMSTWIST_AUDIT_STORE`) are not the configuration's.
+Names with only one underscore (`KMSTWIST_AUDIT_STORE`) do not belong to the configuration.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from kmstwist.problem import Problem, WrongValue
 from kmstwist.toml import read_toml
 
 PREFIX = "KMSTWIST_"
-#: No configuration is larger; a file that is named by mistake is not read whole.
+#: The most bytes of such a file: one that is named by mistake is not read whole.
 MAX_FILE = 1 << 20
 _FROM_FILE = "_FILE"
-#: Variables of commands, which look like an option of the configuration that is written wrongly.
+#: Variables of commands, which look like misspelt options of the configuration.
 _OF_COMMANDS = frozenset({"KMSTWIST_AUDIT_STORE"})
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -52,7 +52,7 @@ def settable(model: type[BaseModel] = Config, place: Place = ()) -> Iterator[tup
 
 
 def overrides(environment: Mapping[str, str]) -> list[Override]:
-    """What the environment says, in the order of the model. Raises `ConfigError` with every mistake in it."""
+    """The values that the environment sets, in the order of the model. Raises `ConfigError` with all mistakes."""
     known = {variable(place): (place, kind) for place, kind in settable()}
     found: dict[str, Override] = {}
     mistakes = []
@@ -78,7 +78,7 @@ def overrides(environment: Mapping[str, str]) -> list[Override]:
 
 
 def _unknown(name: str, known: Mapping[str, object]) -> Problem | None:
-    """What is wrong with the name of a variable that is not known; None for one that is not the configuration's."""
+    """What is wrong with the name of an unknown variable; None if it does not belong to the configuration."""
     if not name.startswith(PREFIX) or name in _OF_COMMANDS:
         return None
     flat = {each.replace("__", "_"): each for each in known}
@@ -91,7 +91,7 @@ def _unknown(name: str, known: Mapping[str, object]) -> Problem | None:
 
 
 def _content(path: str) -> str:
-    """What stands in a file, without the end of its last line. Raises `ValueError`."""
+    """The text of a file, without the end of its last line. Raises `ValueError`."""
     try:
         with Path(path).open("rb") as file:
             content = file.read(MAX_FILE + 1)
@@ -106,7 +106,7 @@ def _content(path: str) -> str:
 
 
 def _value(text: str, kind: object) -> object:
-    """The value in the shape that a file would give it; raises `ValueError` for text that is none."""
+    """The value in the form in which a file would give it. Raises `ValueError` for a text that is not one."""
     item = _list_of(kind)
     if item is not None:
         return _list(text, item)
@@ -135,18 +135,18 @@ def _list(text: str, item: object) -> list[object]:
         return found
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
-        # A gateway whose hosts were forgotten must not become a lab.
+        # A gateway for which somebody forgot the hosts must not become a lab.
         raise ValueError("is empty; unset the variable, or write [] for an empty list")
     model = model_in(item)
     if model is None:
         return [_value(part, item) for part in parts]
-    # Of a table its first key alone, the one that must be there.
+    # For a table only its first key, the one that is required.
     first = next(iter(model.model_fields))
     return [{first: part} for part in parts]
 
 
 def _list_of(kind: object) -> object:
-    """The type of a list's items, or None for what is not a list."""
+    """The type of a list's items; None if it is not a list."""
     if get_origin(kind) is Annotated:
         return _list_of(get_args(kind)[0])
     if get_origin(kind) is tuple:
@@ -157,7 +157,7 @@ def _list_of(kind: object) -> object:
 
 
 def _plain(kind: object) -> set[object]:
-    """The plain types that a value may be of."""
+    """The simple types that a value may have."""
     if get_origin(kind) is Annotated:
         return _plain(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):

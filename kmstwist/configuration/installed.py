@@ -14,7 +14,7 @@ from kmstwist.system.extras import install_command
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """An option of the configuration that is set, the Python module it needs, and the extra that brings it."""
+    """An option of the configuration that is set, the Python module it needs, and the extra that installs it."""
 
     option: str
     module: str
@@ -36,7 +36,7 @@ def needs(config: Config) -> Iterator[Need]:
 
 
 def refuse_missing(config: Config) -> None:
-    """Raise `StartupError` where a package that the configuration needs is not installed."""
+    """Raise `StartupError` if a package that the configuration needs is not installed."""
     for need in needs(config):
         if find_spec(need.module) is None:
             raise StartupError(

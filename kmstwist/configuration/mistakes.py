@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, apart from what finds it: who only tells it need not load the model."""
+"""The mistakes in a configuration, apart from the code that finds them: showing them does not load the model."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 from kmstwist.problem import Problem
 from kmstwist.shown import visible
 
-#: Mistakes that are told. A file of another kind, or a list that a program made, may have any number.
+#: How many mistakes are shown. A file of another kind, or a list made by a program, may have any number.
 MOST = 50
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; `mistakes` are what is wrong with it, the first `MOST`, and how many more there
-    are. Its text has a line for each, whatever a value holds that is quoted there."""
+    """The configuration cannot be used. `mistakes` are the first `MOST` and, as the last, the number of the others.
+
+    Its text has one line for each, whatever the values quoted there contain.
+    """
 
     def __init__(self, mistakes: Sequence[Problem]) -> None:
         more = len(mistakes) - MOST
@@ -28,9 +30,9 @@ class ConfigError(Exception):
 
 
 def not_toml(file: Path, error: tomllib.TOMLDecodeError) -> Problem:
-    """What the parser says, at its line; of what stands twice, in plain words.
+    """The parser's message with its line; in plain words if a name appears twice.
 
-    Before Python 3.14, which has `msg` and `lineno`, the text is all that the parser gives.
+    Before Python 3.14, which adds `msg` and `lineno`, the parser gives only a text.
     """
     text, at, position = str(error).rpartition(" (at ")
     if not at:

@@ -1,8 +1,8 @@
 """The configuration: every option with its type, its bounds, its default and what it does.
 
 A section is a pydantic model. Those of a room live in the room (`kmstwist.gateway.settings`) and are named here in one
-line of `Config`; the file, the checks, `kmstwist config show` and the reference follow from the model. How a file and
-the command line become a `Config` is `kmstwist.configuration.reading`'s matter.
+line of `Config`; the file, the checks, `kmstwist config show` and the reference follow from the model.
+`kmstwist.configuration.reading` makes a `Config` from a file and the command line.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from kmstwist.sections import RESTART, Section
 from kmstwist.telemetry.settings import LogSettings
 from kmstwist.web.settings import WebSettings
 
-#: What intervals a KMS host may be given, in minutes (slmgr /sai and /sri).
+#: The intervals that a KMS host accepts, in minutes (slmgr /sai and /sri).
 Minutes = Annotated[int, Field(ge=15, le=30 * 24 * 60)]
-#: Minutes that the lab host's clock may be wrong: some ten years.
+#: By how many minutes the lab host's clock may be wrong: about ten years.
 MAX_CLOCK_ERROR = 5_000_000
 
 
@@ -38,7 +38,7 @@ def _endpoint(text: str) -> str:
 
     text = _address_as_endpoint(text)
     no_reactor: Any = None
-    if not text.startswith("systemd:"):  # Its sockets are there only in the process that systemd starts.
+    if not text.startswith("systemd:"):  # Its sockets exist only in the process that systemd starts.
         try:
             serverFromString(no_reactor, text)
         except (ValueError, TypeError, LookupError, OSError, RuntimeError) as error:
@@ -140,7 +140,7 @@ class LabSettings(Section):
 
 
 class Config(Section):
-    """The whole configuration: one line a section."""
+    """The whole configuration, with one line for each section."""
 
     server: ServerSettings = ServerSettings.untouched()
     lab: LabSettings = LabSettings.untouched()

@@ -1,10 +1,10 @@
-"""Places in the configuration, and the lines of a file that they stand in."""
+"""Places in the configuration, and their lines in a file."""
 
 from __future__ import annotations
 
 import re
 
-#: Where a value stands in the configuration: ("gateway", "pool", "floor").
+#: The place of a value in the configuration: ("gateway", "pool", "floor").
 Place = tuple[str, ...]
 
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(#.*)?$")
@@ -12,9 +12,9 @@ _KEY = re.compile(r"\s*([A-Za-z0-9_.\"'-]+(?:\s*\.\s*[A-Za-z0-9_\"'-]+)*)\s*=")
 
 
 def line_numbers(text: str) -> dict[Place, int]:
-    """The line of each section and key in a TOML text that is laid out as usual: one header or key a line.
+    """The line of each section and key in a TOML text with the usual layout: one header or key on each line.
 
-    What is laid out otherwise (inline tables) is found by the line of what it is in.
+    In another layout (inline tables), a value has the line of what contains it.
     """
     lines: dict[Place, int] = {}
     section: Place = ()

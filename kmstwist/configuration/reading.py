@@ -1,8 +1,8 @@
 """From a TOML file and the command line to a `Config`: all mistakes at once, each with its place and its cure.
 
-Three layers, the later over the earlier: the model's defaults, the file, the options. Each value of the outcome knows
-where it comes from. A value is checked by the model, whatever layer it is from, so a mistake on the command line reads
-like one in the file, with the option for its place.
+There are three layers, each overriding the one before: the model's defaults, the file, the options. Each value of the
+result knows where it comes from. The model checks every value, whatever its layer, so a mistake on the command line
+reads like one in the file, with the option as its place.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A value given by an option of the command line, in the shape a file would give it."""
+    """A value given by an option of the command line, in the form in which a file would give it."""
 
     place: Place
     value: object
@@ -85,13 +85,13 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
             said = "holds a NUL character, which is in no name and no path"
             raise ConfigError([_at_its_line(Problem(said), place, file, lines)[1] for place in nul])
     if unreadable := [_visible_option(one) for one in overrides if not _is_text(one.value)]:
-        # From the command line or the environment, where any bytes may stand; a file's text was read already.
+        # From the command line or the environment, which may contain any bytes; a file has been decoded already.
         raise ConfigError([Problem("is not text in UTF-8", where=option) for option in unreadable])
     places = {override.place: override.option for override in overrides}
     for override in overrides:
         _set(raw, override)
     try:
-        # By way of JSON, in which strictness takes an array for a tuple, but no text for a number.
+        # Through JSON: pydantic's strict mode then accepts an array for a tuple, but not a text for a number.
         config = Config.model_validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(_problems(error, file, lines, places)) from None
@@ -106,7 +106,7 @@ def load(file: Path | None, overrides: Sequence[Override] = ()) -> Effective:
 
 
 def _texts(value: object, place: Place = ()) -> Iterator[tuple[Place, str]]:
-    """The texts in what a file says, each with its place."""
+    """The texts in a file's values, each with its place."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, dict | list):
@@ -138,7 +138,7 @@ def _read(file: Path) -> str:
     except OSError as error:
         raise ConfigError([Problem(f"cannot be read: {error.strerror}", where=str(file))]) from None
     try:
-        # Some editors begin a file with a mark of its byte order, which TOML does not know.
+        # Some editors begin a file with a byte order mark, which TOML does not allow.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
@@ -150,7 +150,7 @@ def _set(raw: dict[str, Any], override: Override) -> None:
     for name in override.place[:-1]:
         inner = table.setdefault(name, {})
         if not isinstance(inner, dict):
-            # The file has a value where a section belongs, which the model will say.
+            # The file has a value in place of a section; the model will report that.
             return
         table = inner
     table[override.place[-1]] = override.value
@@ -166,20 +166,20 @@ def _given(raw: Mapping[str, Any], place: Place) -> bool:
 
 
 def _where(file: Path | None, lines: Mapping[Place, int], place: Place) -> str:
-    """The file, and the line of a place or of the nearest around it that is known."""
+    """The file, and the line of a place or of the nearest known place around it."""
     line = _line_of(lines, place)
     return f"{file}:{line}" if line else str(file)
 
 
 def _line_of(lines: Mapping[Place, int], place: Place) -> int:
-    """The line of a place or of the nearest around it that is known; 0 where none is."""
+    """The line of a place or of the nearest known place around it; 0 if there is none."""
     return next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 0)
 
 
-#: Letters of a key that are shown.
+#: How many letters of a key are shown.
 _LONGEST_NAME = 80
 
-# What is wrong, each with where it comes among the others: its line, or 0 for the command line's.
+# Problems, each with its position among the others: its line, or 0 if it is from the command line.
 
 
 def _problems(
@@ -189,7 +189,7 @@ def _problems(
     for details in causes(error.errors(include_url=False)):
         *outer, last = details["loc"] or ("",)
         place = tuple(str(part) for part in outer if not _is_union_branch(part))
-        # A key that nobody knows may look like anything.
+        # An unknown key may look like anything.
         if details["type"] == "extra_forbidden" or not _is_union_branch(last):
             place += (str(last),)
         contradictions = details.get("ctx", {}).get("error")
@@ -200,7 +200,7 @@ def _problems(
             continue
         option = _option_of(place, options)
         if option is None and place not in lines:
-            # A section that the file does not have contradicts itself by the options that stand for its values.
+            # If the file does not have the section, its contradictions come from the options for its values.
             option = " ".join(text for at, text in options.items() if at[: len(place)] == place) or None
         if option is not None:
             # The option shows the value already.
@@ -214,13 +214,13 @@ def _problems(
 def _contradiction(
     fault: Fault, places: Sequence[Place], file: Path | None, lines: Mapping[Place, int], options: Mapping[Place, str]
 ) -> tuple[int, Problem]:
-    """What values say against each other, with the options among them, or the line of the one to change."""
+    """A contradiction between values, with their options, or with the line of the value to change."""
     given = {option for place in places if (option := _option_of(place, options))}
     if given:
         # In the order in which options are listed, whatever the order of the places.
         where = " ".join(text for text in dict.fromkeys(options.values()) if text in given)
         return 0, Problem(fault.said, fault.cure, where)
-    # What is left at its default stands nowhere in the file.
+    # A value with its default is not in the file.
     place = next((place for place in places if place in lines), places[0])
     return _at_its_line(Problem(fault.said, fault.cure), place, file, lines)
 
@@ -231,17 +231,17 @@ def _at_its_line(problem: Problem, place: Place, file: Path | None, lines: Mappi
 
 
 def _option_of(place: Place, options: Mapping[Place, str]) -> str | None:
-    """The option that stands for a place, or for what it is in."""
+    """The option for a place, or for a place that contains it."""
     return next((options[place[:n]] for n in range(len(place), 0, -1) if place[:n] in options), None)
 
 
 def _is_union_branch(part: int | str) -> bool:
-    # pydantic names the branch of a union it tried, which is no place in a file.
+    # pydantic names the branch of a union that it tried, which is not a place in a file.
     return isinstance(part, str) and not re.fullmatch(r"[A-Za-z0-9_-]+", part)
 
 
 def _dotted(place: Place) -> str:
-    """A place as an administrator reads it: gateway.upstreams[2].address, counted from 1."""
+    """A place as administrators write it, counted from 1: gateway.upstreams[2].address."""
     text = ""
     for part in place:
         name = part if len(part) <= _LONGEST_NAME else f"{part[:_LONGEST_NAME]}..."
@@ -251,7 +251,7 @@ def _dotted(place: Place) -> str:
 
 
 def _problem(details: ErrorDetails, place: Place, given: str | None = None) -> Problem:
-    """What is wrong, without its place; `given` as in `problem_of`."""
+    """The problem, without its place; `given` as in `problem_of`."""
     kind = details["type"]
     if kind == "extra_forbidden":
         return _unknown_key(place)
@@ -272,7 +272,7 @@ def _shown(value: object, place: Place) -> str:
     return HIDDEN if secret_at(place) else shown(value)
 
 
-#: What an option is called that people write by another name: the name that they write, and the place that it has.
+#: Names that people write for options with another name, each with the option's real place.
 _KNOWN_AS: dict[Place, Place] = {("gateway", "dns_servers"): ("dns", "servers")}
 
 
@@ -305,7 +305,7 @@ def _model_at(place: Place) -> type[BaseModel] | None:
 
 
 def secret_at(place: Place) -> bool:
-    """Whether what stands at a place is to be shown nowhere."""
+    """Whether the value at a place must not be shown."""
     named = tuple(name for name in place if not name.isdigit())
     model = _model_at(named[:-1])
     info = None if model is None else model.model_fields.get(named[-1])
@@ -313,7 +313,7 @@ def secret_at(place: Place) -> bool:
 
 
 def model_in(annotation: object) -> type[BaseModel] | None:
-    """The model that an annotation is, or that its items are."""
+    """The model that an annotation names, or that its items have."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for inner in get_args(annotation) if (found := model_in(inner)) is not None), None)

@@ -1,9 +1,9 @@
-"""Where a server keeps its things, by the one rule that every command follows.
+"""Where a server keeps its files, by the one rule that every command follows.
 
 An option counts first, then the environment, then the configuration file, then the default; each answer knows which of
-them it comes from. The file is the one that an option or `KMSTWIST_CONFIG` names, else the installed server's, where
-there is one. It is read when something is asked that only it can answer, so a command that was told all it needs works
-for a user who may not read it.
+them it comes from. The file is the one that an option or `KMSTWIST_CONFIG` names, else the installed server's, if there
+is one. It is read only if the answer must come from it, so that a command whose options say all it needs works for a
+user who may not read the file.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Found(Generic[T]):
 class Whereabouts:
     """The answers for one command; an option that was not given is None.
 
-    What reads the configuration file raises `ConfigError` where that cannot be used, and what falls back on the user's
-    own folder raises `LabKeyError` where the user has no home.
+    Properties that read the configuration file raise `ConfigError` if it cannot be used. Those that fall back on the
+    user's own folder raise `LabKeyError` if the user has no home.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Whereabouts:
             for place, value in self._given.items()
             if value is not None and place != _STORE
         ]
-        # The caller's to read, also while the command acts as another user.
+        # Read with the caller's rights, even while the command acts as another user.
         with acting_as_caller():
             return load(self.config.value, [*environment.overrides(self._environ), *given])
 
@@ -111,7 +111,7 @@ class Whereabouts:
 
     @property
     def may_read(self) -> bool:
-        """Whether this user may read the configuration file, where there is one."""
+        """Whether this user may read the configuration file, if there is one."""
         file = self.config.value
         return file is None or not _is_there(file) or os.access(file, os.R_OK)
 
@@ -128,7 +128,7 @@ class Whereabouts:
 
     @property
     def name(self) -> Found[str]:
-        """What names the server's control socket: its port, where it has one."""
+        """The name of the server's control socket: its port, if it has one."""
         if self._listens_as_told:
             from kmstwist.configuration.derived import unix_name
 
@@ -139,7 +139,7 @@ class Whereabouts:
 
     @property
     def _listens_as_told(self) -> bool:
-        """Whether the configuration says where the server listens, and no option does."""
+        """Whether the configuration says where the server listens, and no option overrides it."""
         return self._given[_PORT] is None and self._asks_configuration() and bool(self.effective.config.server.listen)
 
     @property
@@ -157,7 +157,7 @@ class Whereabouts:
         file = self.config.value
         if file is not None and file.parent == self._installed.parent:
             return Found(installed_state_dir(file), f"{DEFAULT} of {file}")
-        # The user who called, also while the command acts as another one.
+        # The user who called, even while the command acts as another one.
         return Found(default_state_dir(self._environ, os.getuid()), DEFAULT)
 
     @property
@@ -172,7 +172,7 @@ class Whereabouts:
     def store(self) -> Found[str]:
         """The audit's store, a path or a URL.
 
-        Where nobody says whether a gateway runs or a lab, it is the gateway's, or a lab's where there is only that.
+        If nothing says whether a gateway or a lab runs, it is the gateway's, or a lab's if only that exists.
         """
         from kmstwist.audit.plain.defaults import LAB_STORE_FILE_NAME, STORE_FILE_NAME
 
@@ -190,7 +190,7 @@ class Whereabouts:
         return self._asks_configuration() and self.effective.config.gateway.configured
 
     def _find(self, place: Place) -> Found[Any] | None:
-        """What an option, the environment or the file says of a place; None where none of them does."""
+        """The value that an option, the environment or the file gives for a place; None if none of them does."""
         if (given := self._given[place]) is not None:
             return Found(given, _OPTIONS[place])
         if not self._asks_configuration():
@@ -201,23 +201,23 @@ class Whereabouts:
         return None if origin is None or value is None else Found(value, origin)
 
     def _asks_configuration(self) -> bool:
-        """Whether file or environment say anything at all; reading them is most of what a short command does."""
+        """Whether a file or the environment sets anything; reading them takes most of a short command's time."""
         return self.config.value is not None or any(
             name.startswith("KMSTWIST_") and "__" in name for name in self._environ
         )
 
 
 def installed_state_dir(file: Path) -> Path:
-    """Where the service that is installed with a configuration keeps its state: of an instance, in a folder of its own.
+    """Where an installed service with this configuration keeps its state: each instance in a folder of its own.
 
-    So it is said in the units and in the init script.
+    The units and the init script follow the same rule.
     """
     name = file.stem if file.stem.startswith("kmstwist") else f"kmstwist-{file.stem}"
     return Path("/var/lib") / name
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is such a file; it may be, where this user may not look."""
+    """Whether there is such a file; True if this user may not look."""
     try:
         return path.exists()
     except PermissionError:
