@@ -1,29 +1,50 @@
-"""Left alone under a steady load: neither memory nor descriptors grow."""
+"""Left alone under a steady load: neither memory nor descriptors grow, the server's or the process aside's."""
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 from trials.judging import Judgement, lab
-from trials.kills import Crowd
+from trials.kills import Crowd, aside_of
 
-#: Bytes that memory may grow by after the first quarter: caches fill up.
-_GROWTH = 32 * 1024 * 1024
+#: Bytes that memory may grow by after the first quarter: caches fill up. SQLite's, in the process aside, holds 64 MiB.
+_GROWTH, _GROWTH_ASIDE = 32 << 20, 96 << 20
+
+
+def resident(pid: int) -> int:
+    """A process's resident memory, in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def descriptors(pid: int) -> int:
+    """How many a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def run(seconds: float) -> list[Judgement]:
     """A crowd for all of the time; looked at after its first quarter and at its end."""
     with lab() as server:
-        descriptors = Path(f"/proc/{server.process.pid}/fd")
+        pid = server.process.pid
         crowd = Crowd(server.port)
         time.sleep(seconds / 4)
-        memory = server.rss()
+        memory, asides = resident(pid), aside_of(pid)
+        before = [(resident(each), descriptors(each)) for each in asides]
         time.sleep(seconds * 3 / 4)
-        grown = server.rss() - memory
+        grown, asides_then = resident(pid) - memory, aside_of(pid)
+        after = [(resident(each), descriptors(each)) for each in asides_then]
         answered = crowd.end()
         # The last connections end a moment later than their clients.
         time.sleep(1)
-        open_ones = len(list(descriptors.iterdir()))
+        open_ones = descriptors(pid)
     text = f"{answered} calls, {grown / 2**20:.1f} MiB more, {open_ones} descriptors open at the end"
-    return [Judgement("memory and descriptors do not grow", grown < _GROWTH and open_ones < 40, text)]
+    judgements = [Judgement("memory and descriptors do not grow", grown < _GROWTH and open_ones < 40, text)]
+    if asides:
+        held = asides == asides_then and all(
+            then[0] - now[0] < _GROWTH_ASIDE and then[1] == now[1] for now, then in zip(before, after, strict=True)
+        )
+        more = (sum(memory for memory, _ in after) - sum(memory for memory, _ in before)) / 2**20
+        text = f"{more:.1f} MiB more, {sum(number for _, number in after)} descriptors"
+        judgements.append(Judgement("nor do those of the process that commits, which stays", held, text))
+    return judgements
