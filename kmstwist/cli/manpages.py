@@ -16,9 +16,9 @@ from kmstwist.process.options import Options
 _FILES = (
     ("/etc/kmstwist/kmstwist.toml", "The configuration; every option with its default."),
     ("/etc/default/kmstwist", "How the service is started."),
-    ("/var/lib/kmstwist", "What must outlive the server: the lab's key and memory, the audit, the control socket."),
-    ("/var/log/kmstwist/kmstwist.log", "The log, where the init script starts the server; else the journal has it."),
-    ("/var/log/kmstwist.log", "The log, where rsyslog writes it."),
+    ("/var/lib/kmstwist", "The state: the lab's key and memory, the audit, the control socket."),
+    ("/var/log/kmstwist/kmstwist.log", "The log, if the init script starts the server; otherwise the journal has it."),
+    ("/var/log/kmstwist.log", "The log, if rsyslog writes it."),
 )
 
 
@@ -73,8 +73,8 @@ def command_page() -> str:
             record = parameter.get_help_record(context)
             if record is not None and "--help" not in parameter.opts:
                 lines += _entry(record[0], _plain(record[1]))
-    lines += [".SH EXIT STATUS", "0 if all went well, 1 for what failed, 2 for a wrong command line. The commands"]
-    lines += [_escaped("probe and doctor exit as monitoring plugins do: 0 well, 1 odd, 2 bad."), *_files()]
+    lines += [".SH EXIT STATUS", "0 if all went well, 1 if something failed, 2 for a wrong command line. The commands"]
+    lines += [_escaped("probe and doctor exit as monitoring plugins do: 0 well, 1 odd, 2 wrong."), *_files()]
     lines += [".SH SEE ALSO", ".BR kmstwist\\-twistd (8),", ".BR twistd (1)"]
     return "\n".join(lines) + "\n"
 
@@ -84,7 +84,7 @@ def server_page() -> str:
     lines = _head("kmstwist-twistd", 8, "the KMS gateway and rehearsal lab, run by twistd")
     lines += [".SH SYNOPSIS", ".B twistd", "[TWISTD OPTIONS]", ".B kms", "[OPTIONS]", ".SH DESCRIPTION"]
     lines += [_escaped(Options.longdesc), ".SH OPTIONS"]
-    lines += _entry("-c, --config FILE", "The configuration file, TOML; kmstwist config check FILE checks one.")
+    lines += _entry("-c, --config FILE", "The configuration file (TOML); kmstwist config check FILE checks one.")
     for option in OPTIONS:
         short = f"-{option.short}, " if option.short else ""
         text = option.help + (" May be repeated." if option.repeated else "")
@@ -95,17 +95,17 @@ def server_page() -> str:
     lines += [".SH TWISTD'S OWN OPTIONS", "They come before", ".BR kms :"]
     for term, text in (
         ("-n, --nodaemon", "Stay in the foreground."),
-        ("--pidfile FILE", "Where the process id is kept; empty: nowhere."),
-        ("--logfile FILE", "Where the log goes; -: standard output."),
+        ("--pidfile FILE", "The file for the process id; empty: none."),
+        ("--logfile FILE", "The log file; -: standard output."),
         ("--syslog, --prefix NAME", "Log to syslog, under this name."),
-        ("--uid USER, --gid GROUP", "Who to become once the ports are open."),
-        ("--umask MODE", "Which permissions new files do not get."),
+        ("--uid USER, --gid GROUP", "The user and group to become once the ports are open."),
+        ("--umask MODE", "Permissions that new files do not get."),
     ):
         lines += _entry(term, text)
     lines.append(".SH SIGNALS")
     for term, text in (
-        ("TERM, INT", "Stop accepting, finish the calls under way, end with exit status 0."),
-        ("HUP", "Apply a changed configuration; a bad one is refused in the log, and the old one stays."),
+        ("TERM, INT", "Accept no more connections, finish the calls under way, and end with exit status 0."),
+        ("HUP", "Apply a changed configuration. A bad one is refused in the log, and the old one stays in force."),
         ("USR1", "Open the log file again, after its rotation."),
     ):
         lines += _entry(term, text)
@@ -114,7 +114,7 @@ def server_page() -> str:
         "LISTEN_PID, LISTEN_FDS", "Sockets that systemd opened: the server listens on them and nowhere else."
     )
     lines += _entry(
-        "JOURNAL_STREAM", "Set by systemd where standard output is the journal: it gets the log with fields."
+        "JOURNAL_STREAM", "Set by systemd if standard output is the journal, which then gets the log with fields."
     )
     lines += [*_files(), ".SH SEE ALSO", ".BR kmstwist (1),", ".BR twistd (1),", ".BR systemd.socket (5)"]
     return "\n".join(lines) + "\n"

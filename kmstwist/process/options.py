@@ -55,13 +55,12 @@ class Options(usage.Options):
 
     synopsis = "[twistd options] kms [options]"
     longdesc = (
-        "With --upstream or --discover a gateway in front of the site's own licensed KMS hosts; without, a lab to "
-        "rehearse "
-        "volume activation with simulated clients. The lab grants no licences. The configuration file (--config) can "
-        "set everything; the options override its values."
+        "Runs a gateway in front of the site's own licensed KMS hosts if --upstream or --discover is given, and "
+        "otherwise a lab to rehearse volume activation with simulated clients. The lab grants no licences. The "
+        "configuration file (--config) can set everything; the options override its values."
     )
     optParameters = [
-        ["config", "c", None, "The configuration file, TOML; kmstwist config check FILE checks one."],
+        ["config", "c", None, "The configuration file (TOML); kmstwist config check FILE checks one."],
         *[[one.name, one.short, None, one.help] for one in OPTIONS if not one.repeated],
     ]
     optFlags = [
