@@ -1,1 +1,1 @@
-"""ospp on lab machines: every option of Office's ospp.vbs, to practise with."""
+"""ospp on lab machines: every option of Office's ospp.vbs, for practice."""

@@ -1,6 +1,6 @@
 """ospp's options on a lab machine: what each does to its Office products, and what it prints.
 
-ospp always ends with 0, whatever failed. What it shows in a box on Windows is a note here.
+ospp always ends with 0, whatever failed. What it shows in a message box on Windows is a note here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LICENCE_FILE = ".xrm-ms"
 
 
 def asks_a_host(option: Option) -> bool:
-    """Whether an option has the machine ask a KMS host; all others are done at once."""
+    """Whether an option makes the machine ask a KMS host; all others are done at once."""
     return option.name == "act"
 
 
@@ -108,7 +108,7 @@ def _inslic(session: Session, value: str, output: Output) -> None:
     for product in products:
         if all(licence.product != product for licence in session.machine.licences):
             session.machine.add_product(product, session.now)
-    # The script makes its whole command line small.
+    # The script converts its whole command line to small letters.
     output.lines += [f"Installing Office license: {value.lower()}", "Office license installed successfully."]
 
 
@@ -188,7 +188,7 @@ def _ddescr(session: Session, value: str, output: Output) -> None:
     except ValueError as error:
         output.notes.append(f"{error}.")
         return
-    # On Windows a box opens with it.
+    # On Windows a message box shows it.
     known = explain(code)
     output.notes.append(f"0x{code:08X}: {known.text if known else 'no description is published for this code.'}")
     if known and known.cure:

@@ -1,7 +1,7 @@
 """Which products an Office licence file stands for.
 
 A lab licence file is a text with a product's name on each line. A file of Office's own, which a lab machine does not
-have, is told by its name: `ProPlus2021VL_KMS_Client_AE-ppd.xrm-ms` is Office LTSC Professional Plus 2021.
+have, is recognised by its name: `ProPlus2021VL_KMS_Client_AE-ppd.xrm-ms` is Office LTSC Professional Plus 2021.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAME = re.compile(r"^([a-z0-9]+)vl_kms_client", re.IGNORECASE)
 
 
 def office_products(path: str) -> list[Product]:
-    """The Office products of a licence file, none for one of Office's that is not a product's; `Refused` for others."""
+    """The Office products of a licence file; none for a file that all of Office shares. Raises `Refused` for others."""
     file = path.replace("\\", "/").rsplit("/", 1)[-1]
     if not Path(path).exists():
         found = _NAME.match(file)
@@ -27,7 +27,7 @@ def office_products(path: str) -> list[Product]:
         if product is not None:
             return [product]
         if re.match(r"(client-issuance|pkeyconfig)", file, re.IGNORECASE) or (found is None and _is_offices(file)):
-            # They come with every Office and bring no product.
+            # These files come with every Office and belong to no product.
             return []
     named = read_licence_file(path)
     for product in named:
@@ -42,7 +42,7 @@ def _is_offices(file: str) -> bool:
 
 @cache
 def _by_short_name() -> dict[str, Product]:
-    """Products by what their licence files' names begin with, in small letters: `proplus2021`, `visiopro`."""
+    """Products by the beginning of their licence files' names, in small letters: `proplus2021`, `visiopro`."""
     named: dict[str, Product] = {}
     for product in products():
         found = re.match(r"Office(?:\d\d)?(.*)VL_KMS_Client", naming_of(product).edition)

@@ -1,4 +1,4 @@
-"""ospp's options, `/name` or `/name:VALUE`, and reading a command line of it."""
+"""ospp's options, `/name` or `/name:VALUE`, and the reading of its command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kmstwist.lab.ospp.texts import BEGIN, END, UNSUPPORTED
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option; `value` names what stands behind the colon ("" for nothing), in brackets where it may be left out."""
+    """An option; `value` names what comes after the colon ("" for nothing), in brackets if it is optional."""
 
     name: str
     value: str
@@ -68,9 +68,9 @@ _HELP = ("help", "?")
 
 
 def elsewhere(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
-    """The computer to act on, if another is named after the option, and the line without it.
+    """The computer to act on, if another one is named after the option, and the line without it.
 
-    A user without a password is one without permission; `Misused` then.
+    Raises `Misused` for a user without a password: ospp takes that for a user without permission.
     """
     if len(words) < 2 or is_option(words[1]):
         return None, words
@@ -80,12 +80,12 @@ def elsewhere(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
 
 
 def read(words: Sequence[str]) -> tuple[Option, str]:
-    """The option and its value; raises `Misused`, with what ospp prints then, for what it does not take.
+    """The option and its value. Raises `Misused`, with what ospp prints, for a line that ospp does not accept.
 
-    ospp shows a box for what it does not take, and nothing of it on its output; here a note says it.
+    For some lines ospp shows a message box and prints nothing; a note takes the box's place here.
     """
     if not words:
-        # It opens its help and ends at once.
+        # ospp opens its help and ends at once.
         raise Misused(Output([], usage()))
     word = words[0]
     name, colon, value = word[1:].partition(":")
@@ -108,6 +108,6 @@ def _unsupported(*notes: str, why: str = "") -> Output:
 
 
 def usage() -> list[str]:
-    """All options, one a line."""
+    """All options, one on each line."""
     width = max(len(option.usage) for option in OPTIONS.values())
     return [f"  {option.usage:<{width}}  {option.does}" for option in OPTIONS.values()]

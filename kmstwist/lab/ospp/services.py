@@ -1,4 +1,4 @@
-"""ospp's options for tokens, of which the lab has none, and for the licensing service."""
+"""ospp's options for tokens, which the lab does not have, and for the licensing service."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _start_service(session: Session, value: str, output: Output) -> None:
 
 
 def _boxed(session: Session, value: str, output: Output) -> None:
-    # The script shows its version, and a missing file, in a box.
+    # The script shows its version, or that a file is missing, in a message box.
     output.notes.append("On Windows this shows a box; the lab has nothing to show in it.")
 
 

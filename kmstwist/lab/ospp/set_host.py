@@ -88,7 +88,7 @@ def _ckms_domain(session: Session, value: str, output: Output) -> None:
 
 
 def _settings(session: Session, output: Output) -> KmsSettings | None:
-    """ospp's settings are those of the application, Office, and leave Windows' alone; None without Office."""
+    """The settings of the application Office, which are the ones that ospp changes; None without Office."""
     if not session.office(with_key=False):
         output.lines.append("No Office KMS licenses were found on the system.")
         return None

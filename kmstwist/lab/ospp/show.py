@@ -1,4 +1,4 @@
-"""What ospp /dstatus and its kin print of a licence, and of the machine's events, line for line as ospp.vbs does."""
+"""What ospp /dstatus and similar options print about licences and events, line for line as ospp.vbs does."""
 
 from __future__ import annotations
 

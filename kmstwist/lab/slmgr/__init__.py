@@ -1,1 +1,1 @@
-"""slmgr on lab machines: every option of Windows' slmgr.vbs, to practise with."""
+"""slmgr on lab machines: every option of Windows' slmgr.vbs, for practice."""

@@ -1,7 +1,7 @@
-"""slmgr's options for activation with tokens and by Active Directory, of which a lab machine has neither.
+"""slmgr's options for activation by tokens and by Active Directory; a lab machine has neither.
 
-They answer as Windows does where there is nothing to act on. A machine with a domain counts as a member of it, whose
-Active Directory holds no activation object.
+They answer as Windows does if there is nothing to act on. A machine with a domain counts as a member of that domain,
+whose Active Directory holds no activation object.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _fta(session: Session, arguments: list[str], output: Output) -> None:
 
 
 def _keyed(session: Session, output: Output) -> str:
-    """The line with which activation of Windows begins; fails where it has no key."""
+    """The line with which activation of Windows begins. Fails if Windows has no key."""
     for licence in session.machine.licences:
         if licence.is_windows and licence.partial_key is not None:
             return f"Activating {licence.naming.name} ({licence.act_id}) ..."

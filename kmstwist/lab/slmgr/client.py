@@ -1,7 +1,7 @@
 """slmgr's options on a lab machine: what each does, and what it prints.
 
-What slmgr says of a failure is on its standard output, with the failure's code as the script's end; what it does not
-find it says so of and ends well, as on Windows.
+slmgr reports a failure on its standard output, and the script ends with the failure's code. If it finds no product or
+key it says so and ends successfully, as on Windows.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _NOT_A_HOST = {
 
 
 def asks_a_host(option: Option) -> bool:
-    """Whether an option has the machine ask a KMS host; all others are done at once."""
+    """Whether an option makes the machine ask a KMS host; all others are done at once."""
     return option.name == "ato"
 
 
@@ -84,7 +84,7 @@ async def run(session: Session, option: Option, arguments: list[str]) -> Output:
 
 
 def chosen(session: Session, arguments: list[str], at: int = 0) -> Licence | None:
-    """The licence with a key that is meant: of the activation id given, else Windows itself; None for none."""
+    """The licence that a command is about: by its activation id, else Windows' own; None if it has no key."""
     if len(arguments) > at:
         licence = find_act_id(session.machine, arguments[at])
         return licence if licence is not None and licence.partial_key is not None else None
@@ -123,7 +123,7 @@ async def _ato(session: Session, arguments: list[str], output: Output) -> None:
 
 
 def _nothing(session: Session, line: str, output: Output) -> None:
-    """What slmgr prints where it finds no product, or no key."""
+    """What slmgr prints if it finds no product or no key."""
     output.lines.append(line)
     output.notes.append(known_act_ids(session.machine))
 

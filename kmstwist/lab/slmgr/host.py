@@ -34,7 +34,7 @@ NAME = "Windows(R), LAB-KMSHost edition"
 DESCRIPTION = "Windows(R) Operating System, VOLUME_KMS_LAB channel"
 OFFICE_NAME = "Office 21, LAB-OfficeKMSHost edition"
 OFFICE_DESCRIPTION = "Office 21, VOLUME_KMS_LAB channel"
-"""What the lab host calls itself: in the shape of a KMS host's names, and the lab's for whoever reads them."""
+"""The lab host's names: in the form of a KMS host's, but recognisable as the lab's."""
 HOST_ID = activation_id("kmstwist lab host")
 OFFICE_HOST_ID = activation_id("kmstwist lab host for Office")
 _REBOOT = "Warning: a KMS reboot is needed for this setting to take effect."
@@ -43,9 +43,9 @@ _RESTART = "Start the lab again for it: twistd kms."
 
 @dataclass(slots=True)
 class HostSession:
-    """The lab host as a command finds it: its key, what it remembers, its settings (which commands replace).
+    """The lab host as a command finds it: its key, its memory, and its settings, which commands replace.
 
-    `running` is what it was started with last.
+    `running` are the settings with which it was last started.
     """
 
     key: LabKey
@@ -214,7 +214,7 @@ def _cpri(session: HostSession, arguments: list[str], output: Output) -> None:
 
 
 def _set(session: HostSession, output: Output, done: str, **settings: Any) -> None:
-    """Change the host's settings, and say that they hold from its next start on."""
+    """Change the host's settings, and say that they take effect at its next start."""
     session.settings = replace(session.settings, **settings)
     output.lines += [done, _REBOOT]
     output.notes.append(_RESTART)
@@ -233,7 +233,7 @@ def _service(session: HostSession, application: UUID) -> list[str]:
 
 
 def _pending(session: HostSession) -> list[str]:
-    """Notes on what is set and not yet in force, and on the intervals, which Windows does not print here."""
+    """Notes on settings that are not yet in force, and on the intervals, which Windows does not print here."""
     settings, running = session.settings, session.running
     notes = [
         _in_force("the TCP port", running.port, settings.port, DEFAULT_PORT),
@@ -248,7 +248,7 @@ def _pending(session: HostSession) -> list[str]:
 
 
 def _in_force(what: str, running: int | None, configured: int | None, default: int, unit: str = "") -> str:
-    """A value that is set, and beside it the one in force until the next start."""
+    """A value that is set, and the one in force until the next start."""
     value = configured if configured is not None else running if running is not None else default
     begun = f"{what[0].upper()}{what[1:]} is {value}{unit}"
     if running is None or running == value:

@@ -1,4 +1,4 @@
-"""slmgr's options as its usage prints them, each with its arguments, and reading a command line of it."""
+"""slmgr's options as its usage prints them, each with its arguments, and the reading of its command line."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from kmstwist.lab.machines.commandline import is_option, meant
 from kmstwist.lab.machines.session import Misused, Output
 
 FAILED = 1
-"""What slmgr ends with after it printed its usage."""
+"""The exit status of slmgr after it has printed its usage."""
 _MOST_BEFORE = 3
-"""Words that may stand before the option: a computer, a user and a password."""
+"""Words that may come before the option: a computer, a user and a password."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option: its arguments as the usage writes them (in square brackets what may be left out), and what it does.
+    """An option: its arguments as the usage writes them (optional ones in square brackets), and what it does.
 
-    `host_only` says that it acts on a KMS host.
+    `host_only` means that it acts on a KMS host.
     """
 
     name: str
@@ -183,9 +183,9 @@ def usage() -> list[str]:
 
 
 def elsewhere(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
-    """The computer to act on, if another is named before the option, and the line from the option on.
+    """The computer to act on, if another one is named before the option, and the rest of the line from the option on.
 
-    Raises `Misused` where no option is found, or a user stands there without a password.
+    Raises `Misused` if there is no option, or a user without a password.
     """
     first = next((at for at, word in enumerate(words[: _MOST_BEFORE + 1]) if is_option(word)), None)
     if first is None or first == 2:
@@ -195,7 +195,7 @@ def elsewhere(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
 
 
 def read(words: Sequence[str]) -> tuple[Option, list[str], list[str]]:
-    """The option, its arguments, and notes on words that slmgr overlooks; raises `Misused` for others."""
+    """The option, its arguments, and notes on words that slmgr ignores. Raises `Misused` for other words."""
     name = words[0][1:].lower() if words and is_option(words[0]) else ""
     option = OPTIONS.get(name)
     if option is None:
@@ -203,10 +203,10 @@ def read(words: Sequence[str]) -> tuple[Option, list[str], list[str]]:
         raise Misused(Output([f"Unrecognized option: {word}", "", *usage()], meant(word, OPTIONS), FAILED))
     arguments = list(words[1:])
     if len(arguments) < option.required:
-        # Of these two the script names all arguments at once.
+        # For these two options the script names all arguments at once.
         together = option.name in ("ril", "fta")
         missing = " ".join(option.arguments) if together else option.arguments[len(arguments)]
         raise Misused(Output(["", f"Error: option {option.name} needs {missing}", *usage()], [], FAILED))
     spare = arguments[len(option.arguments) :]
-    notes = [f"slmgr overlooks what stands after /{option.name}'s arguments: {' '.join(spare)}"] if spare else []
+    notes = [f"slmgr ignores what comes after /{option.name}'s arguments: {' '.join(spare)}"] if spare else []
     return option, arguments[: len(option.arguments)], notes

@@ -24,7 +24,7 @@ def _skms(session: Session, arguments: list[str], output: Output) -> None:
         try:
             settings.host = parse_host_port(name).host
         except AddressError as error:
-            # Windows takes any text and fails when it asks.
+            # Windows accepts any text here, and fails when it asks the host.
             settings.host = name
             output.notes.append(f"{error}.")
     settings.port = port
@@ -34,7 +34,7 @@ def _skms(session: Session, arguments: list[str], output: Output) -> None:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Name and port as slmgr tells them apart: after the bracket, else at the first colon."""
+    """Name and port as slmgr separates them: after the bracket, else at the first colon."""
     end = text.find("]")
     if text.startswith("[") and end > 0:
         return text[: end + 1], text[end + 2 :]
@@ -114,9 +114,9 @@ def _act_type(session: Session, arguments: list[str], output: Output) -> None:
 
 
 def _scope(session: Session, arguments: list[str], output: Output) -> KmsSettings | None:
-    """The settings that a command changes: those of the activation id in the second place, else the machine's.
+    """The settings that a command changes: those of the activation id in its second argument, else the machine's.
 
-    None, with slmgr's words for it, where the machine has no such id.
+    None if the machine has no such id; the output then says so in slmgr's words.
     """
     if len(arguments) < 2:
         return session.machine.scope(MACHINE)
@@ -133,7 +133,7 @@ def _domain(session: Session, settings: KmsSettings) -> str | None:
 
 
 def _host(session: Session, settings: KmsSettings) -> str | None:
-    """The host set by hand that these settings come to, as slmgr warns of it: with port 0 where none is set."""
+    """The host that these settings name, as slmgr writes it in its warning: with port 0 if no port is set."""
     set_in = settings if settings.host is not None else session.machine.scope(MACHINE)
     if set_in.host is None:
         return None

@@ -1,4 +1,4 @@
-"""What slmgr /dli, /dlv and /xpr print of a lab machine's licence, line for line as slmgr.vbs does.
+"""What slmgr /dli, /dlv and /xpr print about a lab machine's licence, line for line as slmgr.vbs does.
 
 The slmgr of Windows 7 and Server 2008 R2 prints less, and rounds days down; that of Windows 8 and later rounds them up.
 """
@@ -49,7 +49,7 @@ _GRACES = (
 
 
 def shown(session: Session, licence: Licence, *, detailed: bool) -> list[str]:
-    """The lines of /dli, or those of /dlv that are a product's."""
+    """The lines of /dli, or the lines of /dlv about a product."""
     view = View(session.machine, licence, session.now)
     older = session.machine.windows.before_windows_8
     lines = ["", f"Name: {licence.naming.name}", f"Description: {licence.naming.description}"]
@@ -80,7 +80,7 @@ def expiration(session: Session, licence: Licence) -> list[str]:
     elif status is LicenseStatus.LICENSED and not view.minutes_left:
         text = "The machine is permanently activated."
     else:
-        # slmgr adds the minutes left to the present time.
+        # slmgr adds the remaining minutes to the present time.
         text = f"{_ENDS[status]} {session.region.local(session.now + view.minutes_left * 60)}"
     return [f"{licence.naming.name}:", f"    {text}"]
 
@@ -122,7 +122,7 @@ def _rearms(session: Session, licence: Licence, older: bool) -> list[str]:
 
 
 def _kms(view: View, older: bool) -> list[str]:
-    """The client's KMS part, which is there once it is licensed."""
+    """The lines about KMS, which a client has once it is licensed."""
     machine, licence, client = view.machine, view.licence, view.licence.client
     by_hand, domain, found = view.by_hand, machine.lookup_domain_of(licence), view.found
     lines = [

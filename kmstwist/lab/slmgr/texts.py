@@ -1,4 +1,4 @@
-"""slmgr's own words for status codes, which are not those of Windows' message tables, and how it prints a failure."""
+"""slmgr's own texts for status codes, which differ from Windows' message tables, and how it prints a failure."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _ERRORS = {
     0x8007232B: "DNS name does not exist",
     0x800706BA: "The RPC server is unavailable",
     0x8007251D: "No records found for DNS query",
-    # What VBScript and ADO say themselves.
+    # Texts of VBScript and ADO themselves.
     TYPE_MISMATCH: "Type mismatch (Microsoft VBScript runtime error)",
     FILE_NOT_OPENED: "File could not be opened. (ADODB.Stream)",
     NO_SUCH_OBJECT: "There is no such object on the server.",
@@ -69,7 +69,7 @@ _ERRORS = {
 
 
 def error_line(code: int, before: str = "Error: ") -> str:
-    """The line that slmgr prints for a code: its own words, else where to look the code up."""
+    """The line that slmgr prints for a code: its own text, else where to look the code up."""
     number = f"0x{code:08X}" if code > 0x7FFF_FFFF else str(code)
     text = _ERRORS.get(code)
     if text is None:
@@ -79,6 +79,6 @@ def error_line(code: int, before: str = "Error: ") -> str:
 
 
 def connection_line(computer: str) -> str:
-    """The line for another computer that cannot be reached."""
+    """The line for a remote computer that cannot be reached."""
     code = int(Status.E_RPC_SERVER_UNAVAILABLE)
     return f"Error 0x{code:08X} occurred in connecting to server {computer}. {_ERRORS[code]}"

@@ -72,7 +72,7 @@ def test_an_argument_that_is_missing_is_told_above_the_usage(desk: Desk) -> None
 
 def test_options_are_taken_in_any_case_and_with_a_hyphen_and_what_is_too_much_is_overlooked() -> None:
     assert read(["-ATO"])[0] is read(["/ato"])[0] is OPTIONS["ato"]
-    assert read(["/skhc", "yes"]) == (OPTIONS["skhc"], [], ["slmgr overlooks what stands after /skhc's arguments: yes"])
+    assert read(["/skhc", "yes"]) == (OPTIONS["skhc"], [], ["slmgr ignores what comes after /skhc's arguments: yes"])
 
 
 def test_another_computer_stands_before_the_option_with_or_without_a_user() -> None:
