@@ -24,7 +24,7 @@ FROM_EVENT = 0
 
 # Reasons beginning with these words are refusals of our own; no KMS host was asked.
 REFUSING = ("admission-", "audit-", "lab-", "rpc-", "server-")
-# Those of the gateway. The lab's refusals are its KMS host's.
+# The gateway's own refusals. The lab's refusals come from its KMS host.
 _NO_HOST = tuple(word for word in REFUSING if word != "lab-")
 
 
@@ -51,7 +51,7 @@ class Record:
 
     `at` is in milliseconds since 1970 (UTC). `client` is the address the call came from as admission saw it; `peer`
     the PROXY protocol's proxy, where there was one. `version` is the KMS major version (4, 5 or 6), None when no
-    KMS message was read. A request that only the KMS host's event tells of has no `gateway` and no `client` (both ""),
+    KMS message was read. A request that only the KMS host's event reports has no `gateway` and no `client` (both ""),
     and the version `FROM_EVENT`. At most one of `hresult` (the KMS answer's status) and `fault` (an RPC fault's status)
     is set; a refusal before any call has neither. The fields from `machine` on are what `RequestFacts` could read.
     """
@@ -81,13 +81,13 @@ class Record:
     required_count: int | None = None
     count: int | None = None
 
-    #: A KMS host (or the lab) gave the call a status, good or not, and so has the client in its count.
+    #: A KMS host (or the lab) answered the call with a status, good or not, and so counts the client.
     seen_by_host: bool = field(init=False, repr=False, compare=False)
-    #: The client activates on this answer, as far as can be told: the count, where readable, is high enough.
+    #: The client activates with this answer, as far as is known: the count, if readable, is high enough.
     granted: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Once, since each of the sums asks.
+        # Computed once, because each of the sums needs it.
         self.seen_by_host = self.hresult is not None and not self.reason.startswith(_NO_HOST)
         self.granted = self.hresult == 0 and (
             self.count is None or self.required_count is None or self.count >= self.required_count

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from kmstwist.audit.records import Phases, Record
 from kmstwist.reasons import Reason
 
-#: The columns that a record fills, each with where its value stands in the record.
+#: The columns that a record fills, each with the place of its value in the record.
 SOURCES: Final = {
     "record_id": "record_id",
     "at": "at",
@@ -42,7 +42,7 @@ SOURCES: Final = {
 #: The names of these columns.
 COLUMNS: Final = tuple(SOURCES)
 _values: Final = attrgetter(*SOURCES.values())
-# Row has a method of the last one's name.
+# `Row` has a method with the last one's name.
 _all_but_count: Final = attrgetter(*COLUMNS[:-1])
 _VIRTUAL: Final = COLUMNS.index("virtual_machine")
 _REASONS: Final = {each.value: each for each in Reason}
@@ -120,5 +120,5 @@ def from_values(values: Sequence[Any]) -> Record:
 
 
 def from_row(row: Row[Any]) -> Record:
-    """The record that `to_row` made the row of."""
+    """The record from which `to_row` made the row."""
     return from_values((*_all_but_count(row), row._mapping["count"]))

@@ -141,7 +141,7 @@ machines = Table(
     Column("last_status", BigInteger, nullable=False),
     Column("calls", BigInteger, nullable=False),
     Column("successes", BigInteger, nullable=False),
-    # Is written only where a machine moves, so that it costs a call nothing (`SummaryTable.seldom`).
+    # Written only if a machine moves, so that it costs nothing for each call (`SummaryTable.seldom`).
     Index("ix_machines_network", "network"),
 )
 
@@ -192,7 +192,7 @@ hourly_failures = Table(
     Column("first_at", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
     Column("calls", BigInteger, nullable=False),
-    # The report of failures, in its order and with all it needs.
+    # For the report of failures: in its order, with all columns it needs.
     Index(
         "ix_hourly_failures_report",
         *("kind", "status", "reason", "network", "client", "calls", "first_at", "last_at"),
@@ -224,11 +224,11 @@ events = Table(
     Column("record_id", LargeBinary(16)),
     Index("ix_events_fingerprint", "fingerprint", unique=True),
     Index("ix_events_machine", "machine"),
-    # Those still without a record, about some time.
+    # Events without a record yet, by their time.
     Index("ix_events_record_id_at", "record_id", "at"),
 )
 
-# How far each central store has been fed: every record of `seq` up to this one is there.
+# How far each central store has been fed: it has every record up to this `seq`.
 forwarding = Table(
     "forwarding",
     metadata,

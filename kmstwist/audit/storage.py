@@ -1,12 +1,11 @@
-"""The server's own store over its life: opened when it can be, watched, and opened anew when it was taken away.
+"""The server's own store over its life: opened as soon as possible, watched, and opened again if it is lost.
 
-SQLite goes on with a file that somebody moved, replaced, truncated or overwrote: commits succeed, and what they wrote
-is gone. So the file is looked at (`storefile`) before each batch and after it, before its calls are answered, and once
-a second besides. A store that is lost is let go. It is opened anew as soon as that works: one that was moved away is
-made anew, one that was replaced by a sound one is taken; one that was damaged stays where it is until somebody moves it
-away, or puts a sound one in its place.
+SQLite goes on with a file that somebody moved, replaced, truncated or overwrote: commits succeed, but the records are
+gone. So the file is checked (`storefile`) before each batch, after it and before its calls are answered, and once a
+second. A lost store is closed, and opened again as soon as that works: if the file was moved away, a new one is made;
+if a sound one has replaced it, that one is used; a damaged one stays until somebody moves it away or replaces it.
 
-Everything here blocks. One thread uses it, but for `engine`, which any may read.
+Everything here blocks. One thread uses it, except for `engine`, which every thread may read.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from kmstwist.audit.upkeep.integrity import Inside, faults_of
 from kmstwist.logevents import AUDIT_STORE_LOST, AUDIT_STORE_OPENED
 from kmstwist.system.sqlitecodes import trouble_of
 
-#: Looks that other processes with the same store have to notice that its log is gone, before it is opened anew.
+#: How many checks other processes with the same store have to notice that its log is gone, before it is opened again.
 OTHERS_NOTICE = 2
 
 
@@ -131,9 +130,10 @@ class Storage:
         return None if committer is None else committer.end()
 
     def keep(self) -> bool:
-        """Look, and open the store if there is none open; whether it was opened. Raises StoreError if it cannot be.
+        """Check the store, and open it if none is open. Returns whether it did. Raises StoreError if it cannot be
+        opened.
 
-        To be called once a second.
+        Call it once a second.
         """
         self._pause = max(0, self._pause - 1)
         # What was lost may be opened anew at once.
@@ -171,7 +171,7 @@ class Storage:
             raise StoreUnavailable(f"the audit store {self._store} {fault}; it is saved when nobody reads the store")
         whole = self._file.elsewhere or self._file.without_log
         self._distrusted = None if whole else self._file.identity
-        # Threads that still have the engine must not open by it what is at the old place now.
+        # Threads that still have the engine must not use it to open what is now at the old path.
         event.listen(engine, "do_connect", _refuse)
         if self._file.elsewhere:
             # What was committed last is in the log beside the old place. It belongs to the file that was moved.
@@ -216,7 +216,7 @@ class Storage:
 
 
 class StoreLost(StoreUnavailable):
-    """The store is not the file any more that was opened."""
+    """The store is no longer the file that was opened."""
 
 
 def _refuse(*_arguments: object) -> NoReturn:

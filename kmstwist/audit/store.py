@@ -1,4 +1,4 @@
-"""The store: everything that is done to the audit's tables on behalf of the writer, in blocking calls.
+"""The store: all operations on the audit's tables for the writer, in blocking calls.
 
 Every function here blocks; the server calls them from the audit's own thread (`writer`), the command line directly.
 """
@@ -25,16 +25,15 @@ from kmstwist.audit.records import Record
 from kmstwist.audit.rows import COLUMNS, from_row, to_row, values_of
 from kmstwist.audit.sums import all as sums
 
-# A fact about the store: how privacy had its records stored.
+# A fact about the store: the privacy policy of its records.
 PRIVACY = "privacy"
 
 
 def insert_batch(engine: Engine, batch: Sequence[Record], *, again: bool = False) -> int:
     """Commit a batch of records with all their sums, in one transaction; how many were new.
 
-    `again` says that an earlier try may have got through unnoticed (its commit's answer was lost): records already
-    there are then left out, sums included. Raises SQLAlchemy's errors; after any, nothing of the batch is stored by
-    this call.
+    `again` says that an earlier attempt may have succeeded unnoticed (the answer to its commit was lost): records that
+    are already there are then skipped, in the sums too. Raises SQLAlchemy's errors; this call has then stored nothing.
     """
     with writing(engine) as connection:
         if again:
@@ -62,7 +61,7 @@ _OPAQUE_ONLY: Final = insert_text(schema.records, _OPAQUE)
 
 
 def _is_opaque(row: tuple[Any, ...]) -> bool:
-    """Whether it has values in the columns of `_OPAQUE` only."""
+    """Whether the record has values only in the columns of `_OPAQUE`."""
     return bool(_other_values(row) == _NO_OTHERS)
 
 
@@ -99,7 +98,7 @@ def commit_batch(engine: Engine, batch: Sequence[Record]) -> int:
 
 
 def insert_new(engine: Engine, batch: Sequence[Record]) -> int:
-    """As `insert_batch`, for a store that others write to as well: records already there change nothing."""
+    """As `insert_batch`, for a store that others write to as well: records that are already there change nothing."""
     with writing(engine) as connection:
         insert = insert_for(engine.dialect.name, schema.records)
         statement = insert.on_conflict_do_nothing(index_elements=["record_id"]).returning(schema.records.c.record_id)
@@ -110,7 +109,7 @@ def insert_new(engine: Engine, batch: Sequence[Record]) -> int:
 
 
 def is_data_fault(error: BaseException) -> bool:
-    """Whether a batch failed for what is in it, so that trying again as it is can never work."""
+    """Whether a batch failed because of its contents, so that the same batch can never succeed."""
     if isinstance(error, DBAPIError):
         return isinstance(error, DataError | IntegrityError | InterfaceError)
     # What cannot even be handed to the database: an integer over 64 bits, a lone surrogate.
@@ -152,7 +151,7 @@ def put_fact(connection: Connection, name: str, value: str) -> None:
 
 
 def write_policy(engine: Engine, policy: PrivacyPolicy, salt_file: Path) -> None:
-    """Note in the store under which policy its records are kept, so that the tools follow the same one."""
+    """Note the privacy policy of the store's records in the store, so that tools follow the same one."""
     noted = json.dumps({"policy": policy.to_dict(), "salt": str(salt_file)})
     with reading(engine) as connection:
         if read_fact(connection, PRIVACY) == noted:
@@ -162,9 +161,9 @@ def write_policy(engine: Engine, policy: PrivacyPolicy, salt_file: Path) -> None
 
 
 def stored_privacy(engine: Engine) -> Privacy:
-    """The privacy that this store's records are kept under: the tools that add to it or search it must do the same.
+    """The privacy policy of this store's records, which tools that add to it or search it must follow.
 
-    Raises StoreError if the policy hashes and the salt it was hashed with is missing.
+    Raises StoreError if the policy hashes and its salt is missing.
     """
     with reading(engine) as connection:
         noted = read_fact(connection, PRIVACY)

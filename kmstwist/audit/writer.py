@@ -2,8 +2,8 @@
 
 `AuditWriter.record` returns a Deferred that fires when the record's batch is committed; the server sends its reply
 then and not before. While a batch is being committed the next one gathers, so the busier the server, the bigger its
-batches and the smaller the price of a commit: a batch waits for the disk once, whatever its size. A record that comes
-alone waits for no other.
+batches and the cheaper each record: a batch waits for the disk once, whatever its size. A single record does not wait
+for others.
 
 When the store fails (disk full, file locked), the policy decides:
 
@@ -46,7 +46,7 @@ ALARM_EVERY = 60.0
 
 
 class Insert(Protocol):
-    """How a batch is stored, blocking: `store.insert_batch` on an engine. `again` as there."""
+    """Stores a batch and blocks, as `store.insert_batch` on an engine does, with the same `again`."""
 
     def __call__(self, batch: Sequence[Record], *, again: bool = False) -> int:
         """Store the batch, all of it or nothing; how many records were new."""
@@ -110,7 +110,7 @@ class AuditWriter:
         return len(self._pending) + self._in_flight
 
     def start(self) -> None:
-        """Begin to write. Records may have been handed over before."""
+        """Begin to write; records handed over earlier are written too."""
         self._running = ensureDeferred(self._run())
 
     def stop(self, within: float = 0.0) -> Deferred[None]:
@@ -145,7 +145,7 @@ class AuditWriter:
         if len(pending) >= self._batch:
             self._wake()
         elif len(pending) == 1 and self._pause is not None:
-            # With it is stored what comes in the same turn of the loop.
+            # Records that come in the same turn of the loop are stored with it.
             self._clock.callLater(0, self._wake)
         return committed
 

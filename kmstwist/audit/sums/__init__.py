@@ -1,1 +1,1 @@
-"""The audit's summary tables: what each one says, what a record adds to it, and how it is computed anew."""
+"""The audit's summary tables: what each one says, what a record adds to it, and how it is computed again."""

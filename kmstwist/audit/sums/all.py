@@ -1,4 +1,4 @@
-"""The list of the summary tables, and what is done to all of them at once."""
+"""The list of the summary tables, and operations on all of them at once."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from kmstwist.audit.sums.machine_cmids import MACHINE_CMIDS
 from kmstwist.audit.sums.machines import MACHINES
 from kmstwist.audit.sums.table import SummaryTable
 
-# In this order they are written, so that two writers never wait for each other.
+# They are written in this order, so that two writers never wait for each other.
 SUMS: tuple[SummaryTable, ...] = (MACHINES, MACHINE_CMIDS, HOURLY_ACTIVITY, HOURLY_FAILURES)
 
 
 def add(connection: Connection, records: Sequence[Record]) -> None:
-    """Add a batch of new records to every sum. In one transaction with the records themselves."""
+    """Add a batch of new records to every sum, in the same transaction as the records themselves."""
     for each in SUMS:
         each.merge(connection, records)
 
 
 def additions(records: Sequence[Record]) -> list[Statement]:
-    """What does the same by SQLite's driver."""
+    """The statements that do the same through SQLite's driver."""
     return [statement for each in SUMS for statement in each.additions(records)]
 
 
 def replace(connection: Connection, old: Record, new: Record) -> None:
-    """Count a record that was stored as `old`, and is stored as `new` by now, as what it is now."""
+    """Replace a record's contribution: it was stored as `old`, and is now stored as `new`."""
     for each in SUMS:
         each.replace(connection, old, new)
 
 
 def remove(connection: Connection, record: Record) -> None:
-    """Take a record out of every sum; the table of records has it no more."""
+    """Take a record out of every sum; it is no longer in the table of records."""
     for each in SUMS:
         if (gone := each.of(record)) is not None:
             each.withdraw(connection, record, gone)

@@ -1,8 +1,8 @@
-"""What the summary tables tell records apart by: the machine, its network, and what a call failed with.
+"""The keys of the summary tables: the machine, its network, and the status with which a call failed.
 
-A machine is known by its own name where a request's body could be read (V4, the lab, an imported event) and by its
-address where it could not (a genuine V5 or V6 message stays opaque). Addresses are kept by privacy as they came,
-shortened to their network, or hashed; all three still name one network, or none.
+A machine is known by its own name if a request's body can be read (V4, the lab, an imported event), and by its address
+if not (a genuine V5 or V6 message stays opaque). The privacy policy keeps addresses as they are, shortens them to their
+network, or hashes them; each form still names one network, or none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kmstwist.networks import network_around, parse_address
 
 UNKNOWN_NETWORK = "unknown"
 
-#: The kinds of a status that a failure has.
+#: The kinds of status that a failure can have.
 KINDS = ("hresult", "fault", "client")
 
 IPV4_PREFIX = 24
@@ -41,12 +41,12 @@ def network_of(address: str) -> str:
 
 
 def machine_key(machine: str | None, client: str) -> str:
-    """The name the machine goes by in the audit: its own, in lower case as DNS names compare, else its address."""
+    """The machine's name in the audit: its own, in lower case because DNS ignores case, else its address."""
     return machine.lower() if machine else client
 
 
 def outcome(record: Record) -> tuple[str, int]:
-    """What a record that was not granted failed with: the kind of status, and the status (0 where there is none)."""
+    """Why a record was not granted: the kind of status, and the status (0 if there is none)."""
     if record.fault is not None:
         return "fault", record.fault
     if record.hresult is None:
@@ -66,7 +66,7 @@ def same_machine(record: Record) -> tuple[ColumnElement[bool], dict[str, Any]]:
 
 def named(table: Table, names: Collection[str]) -> ColumnElement[bool]:
     """The rows of a table with the columns of a machine's name that have one of these names, in lower case."""
-    # The first half lets SQLite read the index of names only, and not all records.
+    # Because of the first half, SQLite reads only the index of names, and not all records.
     return table.c.machine.is_not(None) & func.lower(table.c.machine).in_(names)
 
 
@@ -75,13 +75,13 @@ IN_THE_HOUR = _RECORDS.at.between(bindparam("its_hour"), bindparam("hour_end"))
 
 
 def the_hour_of(record: Record) -> dict[str, Any]:
-    """The values of the parameters of `IN_THE_HOUR`: the hour that `record` is in."""
+    """The parameters of `IN_THE_HOUR`: the hour that `record` is in."""
     begin = record.at // schema.HOUR_MS * schema.HOUR_MS
     return {"its_hour": begin, "hour_end": begin + schema.HOUR_MS - 1}
 
 
 _NAMED = _RECORDS.machine.is_not(None)
-# By the index of names, which knows A to Z only, or through all of it.
+# By the index of names, which folds only A to Z, or by reading all of it.
 _OF_THE_NAME = _NAMED & (schema.caseless(_RECORDS.machine) == bindparam("its_name"))
 _OF_ANY_NAME = _NAMED & (func.lower(_RECORDS.machine) == bindparam("its_name"))
 _OF_THE_ADDRESS = (_RECORDS.client == bindparam("its_address")) & _RECORDS.machine.is_(None)

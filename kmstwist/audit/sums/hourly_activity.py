@@ -1,4 +1,4 @@
-"""The table `hourly_activity`: the calls of each hour, by gateway, KMS host and product. It is about nobody."""
+"""The table `hourly_activity`: the calls of each hour, by gateway, KMS host and product. It names no machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def of(record: Record) -> Row | None:
         "hour": record.at // schema.HOUR_MS,
         "gateway": record.gateway,
         "upstream": record.upstream or "",
-        # Of gateways' calls, earlier versions' sums have no id.
+        # Earlier versions' sums have no id for gateways' calls.
         "product": record.product or (record.act_id if record.act_id and record.from_event else ""),
         "calls": 1,
         "successes": int(record.granted),
@@ -38,7 +38,7 @@ def _standing(record: Record) -> tuple[ColumnElement[bool], dict[str, Any]]:
 
 
 def about(_names: Collection[str]) -> None:
-    """No row is about a machine."""
+    """None: no row is about a machine."""
 
 
 HOURLY_ACTIVITY = SummaryTable(

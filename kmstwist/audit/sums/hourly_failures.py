@@ -15,7 +15,7 @@ from kmstwist.audit.sums.table import Row, SummaryTable
 
 
 def of(record: Record) -> Row | None:
-    """The failure that a record is; nothing for a call that was granted."""
+    """The failure that a record stands for; None for a call that was granted."""
     if record.granted:
         return None
     kind, status = outcome(record)
@@ -42,7 +42,7 @@ def _standing(record: Record) -> tuple[ColumnElement[bool], dict[str, Any]]:
 
 
 def about(names: Collection[str]) -> ColumnElement[bool]:
-    """The failures of machines of these names, and those of these addresses that name no machine."""
+    """The failures of machines with these names, and those from these addresses that name no machine."""
     table = schema.hourly_failures
     return named(table, names) | (table.c.client.in_(names) & (table.c.machine == ""))
 

@@ -13,7 +13,7 @@ from kmstwist.audit.sums.table import Row, SummaryTable
 
 
 def of(record: Record) -> Row | None:
-    """What a record says of its CMID; nothing where none could be read."""
+    """What a record says about its CMID; None if none could be read."""
     if record.version is None or record.cmid is None:
         return None
     return {
@@ -30,7 +30,7 @@ def of(record: Record) -> Row | None:
 
 
 def about(names: Collection[str]) -> ColumnElement[bool]:
-    """The CMIDs of machines of these names or addresses."""
+    """The CMIDs of machines with these names or addresses."""
     return schema.machine_cmids.c.machine.in_(names)
 
 

@@ -1,4 +1,4 @@
-"""The table `machines`: how each machine stands, one row for each product it has KMS activate."""
+"""The table `machines`: the state of each machine, one row for each product that KMS activates on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WINDOWS = str(WINDOWS)
 
 
 def of(record: Record) -> Row | None:
-    """What a record says of its machine; nothing if its peer sent no KMS message, and so may be no machine at all."""
+    """What a record says about its machine; None if the peer sent no KMS message, and so may not be a machine."""
     if record.version is None:
         return None
     # An imported event names the product but not its application; products of one machine are still kept apart.
@@ -46,7 +46,7 @@ def of(record: Record) -> Row | None:
 
 
 def about(names: Collection[str]) -> ColumnElement[bool]:
-    """The machines of these names or addresses."""
+    """The machines with these names or addresses."""
     return schema.machines.c.machine.in_(names)
 
 

@@ -3,17 +3,14 @@
 A definition says two things: the row that one record alone would make (`of`), and how the columns of several such rows
 become one row. A column is
 
-- part of the key (the table's primary key),
-- `added`: the records' values are added up,
-- `first` or `last`: the time of the first or the last record,
-- one of `times`: the time of the last record that has a value there, NULL where none has,
-- or, in all other cases, what the last record says; `seldom` if an index stands on it and it is nearly always what it
-  was: SQLite writes an index anew for each row that an upsert sets the column of, even to what it was.
+- part of the key (the table's primary key), - `added`: the records' values are added up, - `first` or `last`: the time
+of the first or the last record, - one of `times`: the time of the last record that has a value there, NULL where none
+has, - or, in all other cases, the last record's value; `seldom` if the column has an index and its value hardly ever
+changes: SQLite writes the index again for each row in which an upsert sets the column, even to the same value.
 
-Everything that is done to the sums follows from these: a batch is added up in memory (`summed`) and merged into the
-table with one upsert for each row (`merge`), a record is taken out again (`withdraw`), a machine is forgotten
-(`about`), old rows go (`before`), and a table is computed anew from the records by adding up and merging all of them
-(`upkeep.verify`).
+Every operation on the sums follows from these: a batch is added up in memory (`summed`) and merged into the table with
+one upsert for each row (`merge`), a record is taken out again (`withdraw`), a machine is forgotten (`about`), old rows
+are deleted (`before`), and a table is computed again from all records (`upkeep.verify`).
 """
 
 from __future__ import annotations
@@ -42,10 +39,10 @@ Condition = ColumnElement[bool]
 class SummaryTable:
     """A summary table's definition.
 
-    `of` makes the row of one record, with a value for every column, or None for a record that the table does not
-    count. `standing` selects the stored records that may stand in the same row as a given one: a condition, of which
-    there are few, and the values of its parameters. `about` selects the table's rows that are about a machine of one of
-    these names (in lower case) or addresses, None in a table about nobody.
+    `of` makes the row of one record, with a value for every column, or None for a record that the table does not count.
+    `standing` selects the stored records that may belong to the same row as a given one: one of a few conditions, and
+    the values of its parameters. `about` selects the rows about machines with one of these names (in lower case) or
+    addresses; it returns None for a table that names no machine.
     """
 
     table: Table
@@ -57,29 +54,29 @@ class SummaryTable:
     last: str | None = None
     times: tuple[str, ...] = ()
     seldom: tuple[str, ...] = ()
-    #: What an hourly table counts, in words: the records, and their sum.
+    #: What an hourly table counts, for messages: the records, and their sum.
     counted: tuple[str, str] = ("records", "calls")
 
     @cached_property
     def key(self) -> tuple[str, ...]:
-        """The names of the columns that tell the rows apart."""
+        """The names of the columns of the key."""
         return tuple(column.name for column in self.table.primary_key.columns)
 
     @cached_property
     def said_last(self) -> tuple[str, ...]:
-        """The names of the columns that hold what the last record says."""
+        """The names of the columns with the last record's values."""
         ruled = {*self.key, *self.added, *self.times, self.first, self.last}
         return tuple(column.name for column in self.table.c if column.name not in ruled)
 
     @cached_property
     def key_of(self) -> Callable[[Row], object]:
-        """Takes a row's key, a tuple in the order of `key`."""
+        """A function that returns a row's key, a tuple in the order of `key`."""
         return itemgetter(*self.key)
 
     # -- adding
 
     def summed(self, records: Iterable[Record]) -> list[Row]:
-        """The rows that the records make, in the order of their keys."""
+        """The rows that the records add up to, in the order of their keys."""
         groups: dict[object, list[Row]] = {}
         of, key_of = self.of, self.key_of
         for record in records:
@@ -94,14 +91,14 @@ class SummaryTable:
         return [rows[0] if len(rows) == 1 else self.together(rows) for _, rows in sorted(groups.items(), key=_key)]
 
     def together(self, rows: list[Row]) -> Row:
-        """Rows of one key, in the order of their records, as one. Takes them over."""
+        """The rows of one key, in the order of their records, as one row. It may change the rows given to it."""
         row, last = rows[-1], self.last
         if last is not None:
             row = rows[0]
             for other in rows:
                 if other[last] >= row[last]:
                     row = other
-        # Column by column, by functions that loop in C: in a storm the rows of one hour are as many as the records.
+        # Column by column, with functions that loop in C: in a storm one hour has as many rows as records.
         for name, value in self._added_values:
             row[name] = sum(map(value, rows))
         if self.first is not None:
@@ -124,7 +121,7 @@ class SummaryTable:
             execute_many(connection, self._upsert_for(connection.dialect.name), rows)
 
     def additions(self, records: Iterable[Record]) -> list[Statement]:
-        """What does the same by SQLite's driver."""
+        """The statements that do the same through SQLite's driver."""
         rows = self.summed(records)
         if not rows:
             return []
@@ -183,7 +180,7 @@ class SummaryTable:
     # -- taking out
 
     def replace(self, connection: Connection, old: Record, new: Record) -> None:
-        """Count a stored record that was `old` as `new`, which is how the table of records has it by now."""
+        """Replace a stored record's contribution: it was `old`, and is `new` in the table of records by now."""
         was, now = self.of(old), self.of(new)
         if was == now:
             return
@@ -193,7 +190,7 @@ class SummaryTable:
             self.merge(connection, [new])
 
     def withdraw(self, connection: Connection, record: Record, gone: Row) -> None:
-        """Take out `gone`, which the record added; the table of records has it no more, or no more as it was."""
+        """Take out `gone`, a record's row; the table of records no longer has the record, or has changed it."""
         this = {f"key_{name}": gone[name] for name in self.key}
         found = self._the_row.row(connection, this)
         if found is None:
@@ -209,9 +206,9 @@ class SummaryTable:
         self._changed_row.do(connection, this | {f"new_{name}": value for name, value in row.items()})
 
     def _step_back(self, connection: Connection, record: Record, gone: Row, row: Row) -> None:
-        """Where the row says what the record that went said, have it say what the records left do.
+        """Where the row has values of the withdrawn record, give it those of the remaining ones.
 
-        Records that retention has deleted are in the sums only: where none is left, the row stands.
+        Records that retention has deleted are only in the sums: if no record remains, the row stays as it is.
         """
         assert self.last is not None
         searched = {name for name in self.times if gone[name] is not None and gone[name] >= row[name]}
@@ -235,7 +232,7 @@ class SummaryTable:
                 break
 
     def _left(self, connection: Connection, record: Record, gone: Row, *, newest_first: bool) -> Iterator[Row]:
-        """What the stored records that stand in the row of `gone` add, in the order of time."""
+        """The rows of the stored records that belong to the row of `gone`, in order of time."""
         key, (condition, values) = self.key_of(gone), self.standing(record)
         for stored in _in_order(condition, newest_first=newest_first).each(connection, values):
             row = self.of(from_values(stored))
@@ -264,11 +261,11 @@ class SummaryTable:
 
     @property
     def hourly(self) -> bool:
-        """Whether the rows are about hours, and not about how things stand."""
+        """Whether the rows are about hours, and not about the present state."""
         return "hour" in self.key
 
     def before(self, at: int) -> Condition:
-        """The rows that are about times before `at` only (milliseconds since 1970)."""
+        """The rows that are only about times before `at` (milliseconds since 1970)."""
         if self.last is None or self.hourly:
             return self.table.c.hour < at // schema.HOUR_MS
         return self.table.c[self.last] < at
@@ -276,7 +273,7 @@ class SummaryTable:
 
 @cache
 def _in_order(condition: Condition, *, newest_first: bool) -> Prepared:
-    """The stored records of a condition, in the order of time."""
+    """The stored records that meet a condition, in order of time."""
     table = schema.records.c
     order = (table.at.desc(), table.seq.desc()) if newest_first else (table.at, table.seq)
     return Prepared(select(*(table[name] for name in COLUMNS)).where(condition).order_by(*order))
