@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -22,7 +22,8 @@ SOURCES: Final = {
     "upstream": "upstream",
     "hresult": "hresult",
     "fault": "fault",
-    "reason": "reason.value",
+    # As enum documents it: `value` is a property, which calls a function.
+    "reason": "reason._value_",
     "detail": "detail",
     "receive_ms": "phases.receive",
     "answer_ms": "phases.answer",
@@ -41,24 +42,20 @@ SOURCES: Final = {
 }
 #: The names of these columns.
 COLUMNS: Final = tuple(SOURCES)
-_values: Final = attrgetter(*SOURCES.values())
+#: A record's values, in the order of `COLUMNS`. It calls no function of Python's.
+values_of: Final[Callable[[Record], tuple[object, ...]]] = attrgetter(*SOURCES.values())
 # `Row` has a method with the last one's name.
 _all_but_count: Final = attrgetter(*COLUMNS[:-1])
-_VIRTUAL: Final = COLUMNS.index("virtual_machine")
 _REASONS: Final = {each.value: each for each in Reason}
-
-
-def values_of(record: Record) -> tuple[object, ...]:
-    """The record's values, in the order of `COLUMNS`."""
-    values: tuple[object, ...] = _values(record)
-    if record.virtual_machine is not None:
-        values = (*values[:_VIRTUAL], int(record.virtual_machine), *values[_VIRTUAL + 1 :])
-    return values
 
 
 def to_row(record: Record) -> dict[str, Any]:
     """The record as a row of the table `records`."""
-    return dict(zip(COLUMNS, values_of(record), strict=True))
+    row = dict(zip(COLUMNS, values_of(record), strict=True))
+    if record.virtual_machine is not None:
+        # SQLite's driver takes a truth value for a number, PostgreSQL's does not.
+        row["virtual_machine"] = int(record.virtual_machine)
+    return row
 
 
 def from_values(values: Sequence[Any]) -> Record:
