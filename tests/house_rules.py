@@ -1,4 +1,4 @@
-"""The rules a reader's eye cannot hold over hundreds of files; each gives the places that stand against it."""
+"""Rules that no reader can check over hundreds of files; each returns the places that break it."""
 
 from __future__ import annotations
 

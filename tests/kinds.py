@@ -1,4 +1,4 @@
-"""Telling the type checker, and the test, of which kind things are."""
+"""Telling the type checker, and checking in the test, what type things have."""
 
 from __future__ import annotations
 

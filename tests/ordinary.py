@@ -1,4 +1,4 @@
-"""Running the `kmstwist` command as an ordinary user, where the tests are run by root."""
+"""Running the `kmstwist` command as an ordinary user when root runs the tests."""
 
 from __future__ import annotations
 

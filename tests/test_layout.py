@@ -88,7 +88,7 @@ def test_a_pure_room_touches_nothing_of_the_world(room: str) -> None:
     assert touched == set()
 
 
-def test_what_stands_below_the_rooms_imports_none_of_them() -> None:
+def test_the_ground_floor_imports_no_room() -> None:
     for path in PACKAGE.glob("*.py"):
         assert not [module for module in imports(path) if room_of(module) is not None], path.name
 

@@ -1,4 +1,4 @@
-"""Whose rights a command of root's uses: those of the folder's owner, where there is such a user here."""
+"""Whose rights a command of root's uses: those of the folder's owner, if the system knows that user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kmstwist.system.privileges import owner_of
 
 
 @pytest.mark.parametrize(("users", "found"), [("0 0 4294967295", True), ("0 12345 1", False)])
-def test_the_root_of_an_ordinary_users_namespace_becomes_nobody_else(
+def test_the_root_of_an_ordinary_users_namespace_cannot_become_another_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, users: str, found: bool
 ) -> None:
     table = tmp_path / "uid_map"

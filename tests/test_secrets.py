@@ -1,4 +1,4 @@
-"""Which files of secrets are open to others."""
+"""Which files with secrets are open to others."""
 
 from __future__ import annotations
 

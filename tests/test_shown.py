@@ -63,7 +63,7 @@ def test_no_password_is_shown_whatever_its_characters(password: str) -> None:
         ("host=h password = 'a s3cret' user=u", "host=h password = *** user=u"),
     ],
 )
-def test_a_password_in_what_is_to_be_a_url_is_hidden_however_it_is_written(text: str, shown: str) -> None:
+def test_a_password_in_a_malformed_url_is_hidden(text: str, shown: str) -> None:
     assert url_without_password(text) == shown
 
 

@@ -1,4 +1,4 @@
-"""Each of SQLite's errors is told for what it is, with what helps."""
+"""Each of SQLite's errors is named correctly, with its cure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table runner: rows, default rows, tracing, and what is said of a table that cannot be right."""
+"""The table runner: rows, default rows, tracing, and the errors for a wrong table."""
 
 from __future__ import annotations
 

@@ -115,12 +115,12 @@ def test_the_search_finds_a_key_in_every_disguise(literal: str) -> None:
     assert list(key_like_literals(f"key = {literal}"))
 
 
-def test_no_key_literal_stands_in_the_tree() -> None:
+def test_no_key_literal_is_in_the_tree() -> None:
     found = [(name, *hit) for name, text in sources(None) for hit in key_like_literals(text)]
     assert found == []
 
 
-def test_no_key_literal_stands_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+def test_no_key_literal_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     names = [name for name, _ in sources(wheel)]
     assert "kmstwist/lab/cipher.py" in names
     found = [(name, *hit) for name, text in sources(wheel) for hit in key_like_literals(text)]
@@ -152,7 +152,7 @@ def test_the_lab_names_itself_as_a_lab() -> None:
     assert LabKey(bytes(32)).host_id.startswith(HOST_ID_PREFIX)
 
 
-def test_no_host_product_id_and_no_unpublished_product_key_stands_anywhere() -> None:
+def test_no_host_product_id_and_no_unpublished_product_key_is_anywhere() -> None:
     catalogue = ROOT / "kmstwist/kms/data/gvlk.csv"
     published = {row["gvlk"] for row in csv.DictReader(io.StringIO(catalogue.read_text()))}
     assert len(published) > 100

@@ -1,4 +1,4 @@
-"""TOML that nobody would write is a mistake with a sentence, and soon."""
+"""Absurd TOML is a mistake with a sentence, and quickly found."""
 
 from __future__ import annotations
 

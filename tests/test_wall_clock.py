@@ -1,4 +1,4 @@
-"""Intervals are measured by the monotonic clock: the wall clock is read where a moment is told, and nowhere else."""
+"""Intervals are measured by the monotonic clock: the wall clock is read only for moments that are shown or stored."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def reads_wall_clock(path: Path) -> bool:
     return any(read in WALL or (read[0] in ("datetime", "date") and read[1] in METHODS) for read in reads(path))
 
 
-def test_the_wall_clock_is_read_for_moments_that_are_told_and_by_nobody_else() -> None:
+def test_the_wall_clock_is_read_only_for_moments_that_are_shown_or_stored() -> None:
     found = {name for name, path in modules(PACKAGE).items() if reads_wall_clock(path)}
     assert found == READERS.keys()
 

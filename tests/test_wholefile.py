@@ -1,4 +1,4 @@
-"""Small files are written whole or not at all, on a disk that takes no more."""
+"""Small files are written whole or not at all, even on a full disk."""
 
 from __future__ import annotations
 

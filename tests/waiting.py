@@ -1,4 +1,4 @@
-"""Waiting for what a real process does: for the thing itself, as long as a busy machine may need."""
+"""Waiting for something that a real process does: for the event itself, as long as a busy machine may need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store to which as many records come as have the process aside started."""
+"""A store that gets enough records for the process aside to be started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A writer of EVTX files, as small as can be: enough to give the reader real files to read.
+"""A minimal writer of EVTX files, so that the reader has real files to read.
 
 After the format's published description (libevtx, "Windows XML Event Log (EVTX)"): a file header of 4096 bytes, chunks
 of 65536 bytes, in each a header of 512 bytes and then the records, whose XML is in binary tokens. No templates are

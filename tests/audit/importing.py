@@ -1,4 +1,4 @@
-"""A KMS host's log of one event of each kind, and what the tests of its import have in common."""
+"""A KMS host's log with one event of each kind, and code that the tests of its import share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of the test's own: made in a temporary folder, on a socket there, gone afterwards."""
+"""A PostgreSQL cluster for a test: made in a temporary folder, with a socket there, and removed afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process that commits batches while many records come: what it stores, and what becomes of the rest."""
+"""The process that commits batches while many records come: what it stores, and what happens to the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every report gives the same rows on SQLite and on PostgreSQL, whatever is asked."""
+"""Every report gives the same rows on SQLite and on PostgreSQL, for every question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is broken, cut off, hostile or no export at all: counted or refused with its place, and the rest is read."""
+"""Broken, cut off or hostile input, and input that is not an export: counted or refused; the rest is read."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_entities_are_never_expanded(store: Engine, tmp_path: Path, attack: byte
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x7fELF" + bytes(range(128, 160))])
-def test_a_file_that_is_no_export_is_refused_with_the_ways_to_make_one(content: bytes) -> None:
+def test_a_file_that_is_not_an_export_is_refused_with_the_ways_to_make_one(content: bytes) -> None:
     with pytest.raises(UnknownFormat, match="wevtutil epl"):
         format_of(content)
 

@@ -1,4 +1,4 @@
-"""Exports in the manners of regions, and in the encodings of Windows."""
+"""Exports with the formats of regions, and in the encodings of Windows."""
 
 from __future__ import annotations
 

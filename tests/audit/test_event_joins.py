@@ -189,7 +189,7 @@ def test_an_import_that_was_broken_off_before_joining_is_completed_by_the_next(
     assert rows(store, "records")[0]["machine"] == "pc1.example.com"
 
 
-def test_an_event_that_stands_in_a_file_twice_is_joined_once(store: Engine, tmp_path: Path) -> None:
+def test_an_event_that_is_in_a_file_twice_is_joined_once(store: Engine, tmp_path: Path) -> None:
     insert_batch(store, [opaque(START + 900, "10.0.0.1"), opaque(START + 1900, "10.0.0.1")])
     result = bring_in(store, tmp_path / "a.xml", as_xml([*SAMPLES[:1], *unrelated(BATCH), *SAMPLES[:1]]))
     assert result.joined == 1

@@ -1,4 +1,4 @@
-"""One event in the shapes of tools, field by field as published examples of each tool's output have them.
+"""One event in each tool's form, field by field as in published examples of that tool's output.
 
 Each fixture is in the shape of at least one public example of the tool itself (of another event: names, nesting, types
 and the manner of times are the tool's, the values are ours). `DOCUMENTED` are those of which only the product's
@@ -513,7 +513,7 @@ def test_a_zone_named_by_letters_must_be_the_one_that_is_given(tmp_path: Path) -
     assert found.at == WHEN.timestamp() * 1000
 
 
-def test_strings_with_nothing_between_them_are_no_event(tmp_path: Path) -> None:
+def test_strings_with_nothing_between_them_are_not_an_event(tmp_path: Path) -> None:
     # evtx_dump writes them so where it is told to keep attributes apart.
     run_together = {"Event": {"System": SYSTEM, "EventData": {"Data": "".join(NINE)}}}
     (found,) = read(tmp_path / "a.json", json.dumps(run_together))

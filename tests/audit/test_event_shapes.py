@@ -394,7 +394,7 @@ def test_each_forwarded_event_keeps_its_own_computer(store: Engine, tmp_path: Pa
         b"<Nothing/>",
     ],
 )
-def test_xml_that_is_no_export_of_events_is_not_taken_for_an_empty_one(
+def test_xml_that_is_not_an_export_of_events_is_not_taken_for_an_empty_one(
     store: Engine, tmp_path: Path, content: bytes
 ) -> None:
     with pytest.raises(UnknownFormat, match=r"no events in it.*wevtutil epl"):

@@ -332,6 +332,6 @@ def test_a_client_that_could_not_ask_leaves_the_minimum_count_out(store: Engine,
     assert tuple(found) == ("kms.example.org:1688", None)
 
 
-def test_a_file_of_syslog_is_told_where_it_belongs(store: Engine, tmp_path: Path) -> None:
+def test_for_a_file_of_syslog_the_message_says_where_it_belongs(store: Engine, tmp_path: Path) -> None:
     with pytest.raises(UnknownFormat, match="kmstwist events listen"):
         bring_in(store, tmp_path / "a.log", b"<14>1 2026-10-05T08:14:22Z kms1 x - - - text\n")

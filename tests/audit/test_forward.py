@@ -1,4 +1,4 @@
-"""Forwarding to a real PostgreSQL, with the outages it has to live through."""
+"""Forwarding to a real PostgreSQL, through its outages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's own way into its store leaves in it what the common way leaves."""
+"""The server's own way to insert leaves the same in the store as the general way."""
 
 from __future__ import annotations
 

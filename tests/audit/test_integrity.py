@@ -1,4 +1,4 @@
-"""What somebody else writes into a store, or into its log, while one server has it open."""
+"""Damage that somebody else writes into a store, or into its log, while a server has it open."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_truncated_log_is_found_and_what_is_whole_is_gone_on_with(storage: Sto
     assert verify(storage.engine) == []
 
 
-def test_an_index_that_was_truncated_is_made_anew_and_ends_no_process(storage: Storage, tmp_path: Path) -> None:
+def test_a_truncated_index_is_made_again_and_ends_no_process(storage: Storage, tmp_path: Path) -> None:
     os.truncate(tmp_path / "audit.sqlite-shm", 0)
     assert storage.insert([opaque(START + 2 * DAY)]) == 1
     assert count(tmp_path / "audit.sqlite") == 2021
@@ -134,7 +134,7 @@ def replace(path: Path) -> None:
 
 @pytest.mark.parametrize("which", ["audit.sqlite-wal", "audit.sqlite-shm"])
 @pytest.mark.parametrize("harm", [delete, replace])
-def test_a_log_or_index_that_was_taken_away_is_made_anew_and_no_record_is_lost(
+def test_a_log_or_index_that_was_removed_is_made_again_and_no_record_is_lost(
     storage: Storage, tmp_path: Path, harm: Callable[[Path], None], which: str
 ) -> None:
     path = tmp_path / "audit.sqlite"

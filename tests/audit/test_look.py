@@ -1,4 +1,4 @@
-"""A store at a server's start: what SQLite's own module says of it, and that `migrate` would do the same."""
+"""A store at a server's start: SQLite's own module judges it as `migrate` would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What products are called that are known by their ids: names from the configuration, from Windows, from the lab."""
+"""Names for products known by their ids: from the configuration, from Windows, from the lab."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_two_ids_of_one_name_are_one_product(store: Engine, tmp_path: Path) -> N
     assert ask(store, "activity", by=Bucket.PRODUCT, product="Ours").rows[0].calls == 2
 
 
-def test_the_configuration_stands_before_what_was_imported(store: Engine) -> None:
+def test_the_configuration_comes_before_imported_names(store: Engine) -> None:
     add_imported(store, [Named(CLIENT, "Imported", "Windows"), Named(SERVER, "Also", "")])
     note_configured(store, [Named(CLIENT, "Configured", "Windows")])
     with reading(store) as connection:

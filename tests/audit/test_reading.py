@@ -1,4 +1,4 @@
-"""What readers of events, and the store's tools, do with what is odd; without a store, or with an empty one."""
+"""How readers of events and the store's tools treat odd input, without a store or with an empty one."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def test_a_table_of_events_is_known_by_its_beginning(head: str, table: bool) -> 
         ("Message,Id,TimeCreated\n" + "x" * 200_000 + ",12290,2026-06-01 10:00:00\n", "the row cannot be read"),
     ],
 )
-def test_a_table_that_is_none_of_events_is_told_so(text: str, said: str) -> None:
+def test_a_table_without_events_is_reported_as_such(text: str, said: str) -> None:
     [broken] = read_table(io.StringIO(text), Times(UTC, NOW))
     assert isinstance(broken, BrokenEvent)
     assert said in broken.why

@@ -65,7 +65,7 @@ def test_a_refused_peer_is_recorded_without_a_version() -> None:
     assert (record.version, record.hresult, record.fault, record.client) == (None, None, None, "192.0.2.9")
 
 
-def test_an_answer_with_too_low_a_count_is_no_grant() -> None:
+def test_an_answer_with_too_low_a_count_is_not_a_grant() -> None:
     assert known(START, "pc1", count=25).granted
     assert not known(START, "pc1", count=24).granted
     assert not opaque(START, hresult=0xC004F042).granted

@@ -666,7 +666,7 @@ def test_times_are_read_as_people_write_them(text: str, when: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["yesterday", "7 days", "2024-13-01", "999999w"])
-def test_what_is_no_time_is_refused_with_a_sentence(text: str) -> None:
+def test_what_is_not_a_time_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a time|too long ago"):
         parse_when(text, NOW)
 

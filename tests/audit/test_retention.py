@@ -74,7 +74,7 @@ def size(store: Engine) -> int:
         return size_in_use(connection)
 
 
-def test_no_size_takes_every_record_and_what_is_too_small_is_told(store: Engine) -> None:
+def test_no_size_deletes_every_record_and_a_size_too_small_is_reported(store: Engine) -> None:
     insert_batch(store, [known(START + at, f"pc{at}.example.com", f"10.0.{at >> 8}.{at & 255}") for at in range(3000)])
     outcome = Outcome()
     half = size(store) // 2
@@ -126,7 +126,7 @@ def test_a_size_below_the_floor_deletes_nothing_that_is_referred_to(store: Engin
     assert outcome.over
 
 
-def test_a_size_that_is_large_enough_is_no_trouble(store: Engine) -> None:
+def test_a_size_that_is_large_enough_makes_no_trouble(store: Engine) -> None:
     insert_batch(store, [opaque(START + at, detail="x" * 500) for at in range(2000)])
     outcome = Outcome()
     list(prune(store, Limits(size=size(store) // 2, floor=100), NOW, step=100, outcome=outcome))

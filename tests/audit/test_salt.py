@@ -1,4 +1,4 @@
-"""The salt of hashed fields, carried from one gateway to another, and kept to one for each store."""
+"""The salt of hashed fields: copied from one gateway to another, and only one for each store."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_central_store_is_asked_with_the_salt_that_it_was_fed_with(tmp_path: P
         ("postgresql://audit@db.example.com:70000/kmstwist", "has a port that is not from 1 to 65535"),
     ],
 )
-def test_what_is_wrong_in_a_url_is_said_without_it(url: str, said: str | None) -> None:
+def test_a_mistake_in_a_url_is_reported_without_the_url(url: str, said: str | None) -> None:
     found = wrong_in_url(url)
     assert found == said if said is None or found is None else said in found
     assert found is None or "p@ss" not in found

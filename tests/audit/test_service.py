@@ -123,7 +123,7 @@ def test_a_locked_store_refuses_under_refuse_and_serves_under_serve(tmp_path: Pa
 
 
 @pytest_twisted.inlineCallbacks
-def test_a_full_disk_keeps_nobody_waiting_and_loses_nothing(tmp_path: Path) -> Generator[Any, Any, None]:
+def test_a_full_disk_makes_nobody_wait_and_loses_nothing(tmp_path: Path) -> Generator[Any, Any, None]:
     audit = AuditService(AuditSettings(store=str(tmp_path / "a.sqlite")), reactor)
     audit.startService()
     full = True
@@ -202,7 +202,7 @@ def test_a_salt_that_others_may_read_keeps_the_audit_from_starting(tmp_path: Pat
         AuditService(settings, reactor).startService()
 
 
-def test_postgresql_is_no_place_for_the_local_store() -> None:
+def test_the_local_store_cannot_be_in_postgresql() -> None:
     audit = AuditService(AuditSettings(store="postgresql://db/audit"), reactor)
     with pytest.raises(StoreError, match="must be an SQLite file"):
         audit.startService()

@@ -1,4 +1,4 @@
-"""A store that is taken away, replaced or damaged while the server has it open."""
+"""A store that is moved away, replaced or damaged while the server has it open."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_nothing_is_stored_in_a_file_that_is_not_the_store_any_more(
 
 
 @pytest.mark.parametrize("harm", [delete, move, replace])
-def test_a_store_that_was_taken_away_is_made_anew(
+def test_a_store_that_was_moved_away_is_made_again(
     storage: Storage, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "audit.sqlite"
@@ -114,7 +114,7 @@ def test_a_store_that_was_taken_away_is_made_anew(
 
 
 @pytest.mark.parametrize("harm", [delete, move, replace])
-def test_a_store_that_is_taken_away_while_a_batch_is_committed_holds_none_of_its_answers(
+def test_a_store_that_is_moved_away_during_a_commit_gives_none_of_its_answers(
     storage: Storage, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "audit.sqlite"
@@ -156,7 +156,7 @@ def store_in(storage: Storage, at: int) -> None:
         storage.insert([opaque(at)], again=True)
 
 
-def test_a_store_that_one_worker_makes_anew_shares_nothing_with_the_one_another_still_has(tmp_path: Path) -> None:
+def test_a_store_that_one_worker_makes_again_shares_nothing_with_the_one_another_still_has(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     worker = context.Process(target=another_process, args=(theirs,), daemon=True)
@@ -229,7 +229,7 @@ def test_a_log_is_not_written_into_a_sound_store_that_was_copied_over_its_own(st
     assert (tmp_path / "audit.sqlite-wal.lost").stat().st_size > 0
 
 
-def test_a_store_that_its_own_tools_make_smaller_is_no_damage(storage: Storage) -> None:
+def test_a_store_that_its_own_tools_make_smaller_is_not_damaged(storage: Storage) -> None:
     assert storage.engine is not None
     with writing(storage.engine) as connection:
         connection.execute(schema.records.delete())
@@ -290,7 +290,7 @@ def test_every_record_that_was_answered_after_its_store_was_deleted_is_in_the_ne
 
 
 @pytest_twisted.inlineCallbacks
-def test_a_lost_store_is_noticed_and_made_anew_without_a_call(tmp_path: Path) -> Generator[Any, Any, None]:
+def test_a_lost_store_is_noticed_and_made_again_without_a_call(tmp_path: Path) -> Generator[Any, Any, None]:
     path = tmp_path / "audit.sqlite"
     audit = service(path)
     audit.startService()

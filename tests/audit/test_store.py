@@ -138,7 +138,7 @@ def test_a_batch_with_one_bad_record_stores_nothing_of_it(store: Engine) -> None
     assert rows(store, "records") == rows(store, "machines") == []
 
 
-def test_a_locked_store_is_no_fault_of_the_data(store: Engine, tmp_path: Path) -> None:
+def test_a_locked_store_is_not_the_data_s_fault(store: Engine, tmp_path: Path) -> None:
     impatient = open_engine(str(tmp_path / "audit.sqlite"), busy_timeout=0.01)
     with writing(store), pytest.raises(OperationalError) as caught:
         insert_batch(impatient, [opaque(START)])
@@ -196,7 +196,7 @@ def test_the_sums_are_the_same_however_records_fall_into_batches(records: list[R
         parts.dispose()
 
 
-def test_a_peer_that_was_turned_away_is_no_machine(store: Engine) -> None:
+def test_a_peer_that_was_turned_away_is_not_a_machine(store: Engine) -> None:
     insert_batch(store, [refusal(START)])
     assert rows(store, "machines") == rows(store, "hourly_activity") == []
     assert rows(store, "hourly_failures")[0]["calls"] == 1
@@ -237,7 +237,7 @@ def test_a_store_of_a_later_version_is_left_alone(store: Engine) -> None:
             look(store)
 
 
-def test_a_file_that_is_no_store_is_named_in_the_error(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_store_is_named_in_the_error(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear Sir or Madam, " * 100)
     with pytest.raises(StoreError, match=r"letter\.txt is not a database; name another file, or move this one away"):
@@ -245,7 +245,7 @@ def test_a_file_that_is_no_store_is_named_in_the_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "http://example.com", "://"])
-def test_a_url_that_is_no_store_is_refused(url: str) -> None:
+def test_a_url_that_is_not_a_store_is_refused(url: str) -> None:
     with pytest.raises(StoreError):
         store_url(url)
 

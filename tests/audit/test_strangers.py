@@ -1,4 +1,4 @@
-"""What the watch for strangers found is remembered, and reported."""
+"""Strangers that the watch found are remembered and reported."""
 
 from __future__ import annotations
 

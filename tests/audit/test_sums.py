@@ -1,4 +1,4 @@
-"""The summary tables follow from the records, however these came to be what they are."""
+"""The summary tables follow from the records, whatever the records' history."""
 
 from __future__ import annotations
 

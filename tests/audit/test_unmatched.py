@@ -1,4 +1,4 @@
-"""Requests of which only the KMS host's events tell: they are in every report, and a request is counted once."""
+"""Requests that only the KMS host's events report: they are in every report, and each is counted once."""
 
 from __future__ import annotations
 

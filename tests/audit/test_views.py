@@ -164,7 +164,7 @@ def test_calls_are_found_by_each_question(connection: Connection, asked: dict[st
     assert [row.machine for row in latest_calls(connection, which, 100)] == found
 
 
-def test_what_became_of_a_call_is_told_in_a_word_its_code_and_how_good_it_is(connection: Connection) -> None:
+def test_a_call_s_outcome_is_a_word_a_code_and_how_good_it_is(connection: Connection) -> None:
     rows = {(row.machine, row.code): row for row in latest_calls(connection, Which(), 100)}
     became = {key: (row.became, row.urgency) for key, row in rows.items()}
     assert became == {
@@ -214,7 +214,7 @@ def test_the_machines_that_a_code_met_are_listed(connection: Connection, code: s
     assert met(connection, code, NOW, None, 10) == (0, [])
 
 
-def test_a_code_that_nobody_knows_has_no_meaning() -> None:
+def test_an_unknown_code_has_no_meaning() -> None:
     assert meaning_of("0x12345678").meaning == meaning_of("reason-of-tomorrow").meaning == ""
 
 

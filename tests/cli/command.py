@@ -1,4 +1,4 @@
-"""Running a command in a process of its own: a reactor runs once in a process, and the tests' own is running."""
+"""Running a command in a process of its own: a reactor runs only once in a process, and the tests' is running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kmstwist demo` as a process: what it shows, and that nothing of it is left."""
+"""`kmstwist demo` as a process: what it shows, and that it leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def test_a_server_that_knows_no_kerberos_is_told(kdc: Kdc, tmp_path: Path) -> No
     assert "does not agree on a key by Kerberos" in told.stderr
 
 
-def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gssapi", None)
     result = CliRunner().invoke(dns, ["publish", "--domain=corp.test", "--host=gw.corp.test", "--gss"])
     assert result.exit_code == 1

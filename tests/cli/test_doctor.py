@@ -53,7 +53,7 @@ def test_every_mistake_of_a_configuration_is_told(tmp_path: Path) -> None:
     assert any("bogus" in row["finding"] for row in findings)
 
 
-def test_an_upstream_that_is_the_gateway_itself_is_no_right_configuration(tmp_path: Path) -> None:
+def test_an_upstream_that_is_the_gateway_itself_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:
     """The server does not start with it."""
     config, port = tmp_path / "kms.toml", free_port()
     config.write_text(
@@ -323,7 +323,7 @@ def test_little_space_is_odd_and_none_is_bad(
 
 
 @pytest.mark.parametrize(("status", "verdict"), [(0x40, Health.DEGRADED), (0x2001, Health.HEALTHY)])
-def test_a_clock_nobody_keeps_is_odd(
+def test_a_clock_without_a_time_source_is_odd(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, verdict: Health
 ) -> None:
     monkeypatch.setattr(checks, "kernel_clock_status", lambda: status)

@@ -61,7 +61,7 @@ def test_several_codes_in_one_argument_or_line_are_each_explained(arguments: lis
     assert [line.split()[0] for line in result.output.splitlines() if line[0] == "0"] == ["0x8007232B", "0x8007007B"]
 
 
-def test_the_number_of_an_event_is_said_to_be_no_code() -> None:
+def test_the_message_for_an_event_s_number_says_that_it_is_not_a_code() -> None:
     assert "it is the number of an event" in CliRunner().invoke(errors, ["12288"]).stderr
 
 
@@ -105,7 +105,7 @@ def test_the_codes_that_appear_in_this_field_are_known(code: str) -> None:
     assert result.exit_code == 0, result.output
 
 
-def test_what_is_no_code_gets_a_sentence() -> None:
+def test_what_is_not_a_code_gets_a_sentence() -> None:
     result = CliRunner().invoke(errors, ["help-me"])
     assert result.exit_code == 1
     assert 'Error: "help-me" is not a status code' in result.output
@@ -167,7 +167,7 @@ def test_a_long_meaning_is_folded_under_itself_on_a_terminal(monkeypatch: pytest
     ("code", "words"),
     [("0x80072730", "`net helpmsg 10032` shows its text"), ("0x81234567", "look for it in Microsoft's")],
 )
-def test_who_knows_an_unknown_code_is_said(code: str, words: str) -> None:
+def test_for_an_unknown_code_the_message_says_who_may_know_it(code: str, words: str) -> None:
     result = CliRunner().invoke(errors, [code])
     assert result.exit_code == 1
     assert words in result.stderr

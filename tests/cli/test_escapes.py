@@ -1,4 +1,4 @@
-"""A terminal obeys nothing of what a command was given: not of a file's name, and not of what is in it."""
+"""A terminal obeys nothing in a command's input: neither in a file's name nor in its contents."""
 
 from __future__ import annotations
 

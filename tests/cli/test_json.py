@@ -128,7 +128,7 @@ def test_mistakes_are_a_list(text: str, in_order: bool, mistakes: int, tmp_path:
     assert result.exit_code == (0 if in_order else 1)
 
 
-def test_what_became_of_each_test_message_is_told(tmp_path: Path) -> None:
+def test_the_outcome_of_each_test_message_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "kmstwist.toml"
     file.write_text('[notify]\ntargets = ["json://127.0.0.1:9/"]\n', encoding="utf-8")
     result = CliRunner().invoke(kmstwist, ["notify", "test", "--json", "--config", str(file)])

@@ -1,4 +1,4 @@
-"""`kmstwist log` reads every shape of the log, picks lines out, follows, and explains."""
+"""`kmstwist log` reads every form of the log, selects lines, follows the log, and explains it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_machines_name_has_no_case_and_only_the_star_is_special(
     assert shown(file, "--machine", pattern) == ([line] if found else [])
 
 
-def test_a_reason_and_an_event_are_no_shell_patterns(file: Path) -> None:
+def test_a_reason_and_an_event_are_not_shell_patterns(file: Path) -> None:
     assert shown(file, "--reason", "upstream-[rt]*") == []
     assert shown(file, "--event", "upstream-dow?") == []
 
@@ -206,7 +206,7 @@ def test_standard_input_is_read_too() -> None:
     assert result.output.count("\n") == 1
 
 
-def test_bytes_that_are_no_text_are_replaced_on_standard_input_as_in_a_file(file: Path) -> None:
+def test_bytes_that_are_not_text_are_replaced_on_standard_input_as_in_a_file(file: Path) -> None:
     line = b"2026-11-22T07:56:35.215Z info conversation client=10.0.0.7 machine=caf\xe9 result=activated\n"
     file.write_bytes(line)
     call = [sys.executable, "-c", "from kmstwist.cli.logs.log import log; log()"]

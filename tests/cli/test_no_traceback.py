@@ -1,4 +1,4 @@
-"""No argument of any command ends in a traceback: each is given what nobody means, one after the other."""
+"""No argument of any command gives a traceback: each in turn is given a nonsensical value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard output that cannot be written is one sentence; an error of anything else stays what it is."""
+"""Standard output that cannot be written gives one sentence; any other error stays what it is."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def test_a_full_disk_elsewhere_is_not_taken_for_the_output() -> None:
     assert result.stderr.endswith("OSError: [Errno 28] No space left on device\n")
 
 
-def test_a_reader_that_has_gone_is_no_error() -> None:
+def test_a_reader_that_has_gone_is_not_an_error() -> None:
     result = run(["/bin/sh", "-c", f"{BIN}/kmstwist lab slmgr --help | true"])
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_an_output_that_was_closed_is_no_error() -> None:
+def test_an_output_that_was_closed_is_not_an_error() -> None:
     for words in ("keys 2022", "errors 0xC004F038"):
         result = run(["/bin/sh", "-c", f"{BIN}/kmstwist {words} >&-"])
         assert (result.returncode, result.stderr) == (0, "")

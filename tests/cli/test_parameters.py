@@ -34,7 +34,7 @@ def test_no_number_with_a_fraction_may_be_nan_or_infinite() -> None:
     assert [where for where, finite in fractions.items() if not finite] == []
 
 
-def test_a_probe_with_a_timeout_that_is_no_number_is_a_usage_error() -> None:
+def test_a_probe_with_a_timeout_that_is_not_a_number_is_a_usage_error() -> None:
     result = run("probe", "127.0.0.1", "--timeout", "nan")
     assert (result.returncode, result.stdout) == (2, "")
     assert "'--timeout': nan is not a number." in result.stderr

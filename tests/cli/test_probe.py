@@ -1,4 +1,4 @@
-"""`kmstwist probe` of hosts that are none, or that mean no good."""
+"""`kmstwist probe` of hosts that are not KMS hosts, or are hostile."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_a_store_that_is_not_there_is_named_with_the_cure(tmp_path: Path) -> Non
     assert not (tmp_path / "none.sqlite").exists()
 
 
-def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_store_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "letter"
     path.write_text("Dear Sir or Madam, " * 100)
     result = run("clients", "--store", str(path))
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     assert "file is not a database" in result.output
 
 
-def test_an_empty_database_is_no_store(tmp_path: Path) -> None:
+def test_an_empty_database_is_not_a_store(tmp_path: Path) -> None:
     path = tmp_path / "empty.sqlite"
     path.touch()
     result = run("clients", "--store", str(path))

@@ -1,4 +1,4 @@
-"""`kmstwist serve` is `twistd -n kms`, and what is mistyped is told with what was meant."""
+"""`kmstwist serve` is `twistd -n kms`, and for a misspelt word it suggests the right one."""
 
 from __future__ import annotations
 

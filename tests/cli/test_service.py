@@ -1,4 +1,4 @@
-"""A service from the wheel: written below a root, by the wheel's own files, and taken away again."""
+"""A service from the wheel: its files are written below a root, and removed again."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_an_older_version_of_ours_is_renewed(tmp_path: Path) -> None:
     assert "ExecStart=" in (tmp_path / UNIT).read_text()
 
 
-def test_a_root_that_is_none_is_said(tmp_path: Path) -> None:
+def test_a_root_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     told = kmstwist("service", "install", "--root", str(tmp_path / "none"))
     assert (told.returncode, "is not a folder" in told.stderr) == (1, True)
 

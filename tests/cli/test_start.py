@@ -1,4 +1,4 @@
-"""Commands that start fast: what a list of commands says of them, and what each imports.
+"""Commands that start fast: their line in the list of commands, and their imports.
 
 A timing would say more of the machine than of the program, so what is held is what costs the time: modules.
 """

@@ -1,4 +1,4 @@
-"""What is said of a mistyped command or a wrong value."""
+"""The messages for a misspelt command or a wrong value."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _wrong_values(command: click.Command) -> Iterator[list[str]]:
                 yield [option.opts[0], "no-such-value"]
 
 
-def test_a_password_comes_from_a_pipe_where_there_is_no_terminal(tmp_path: Path) -> None:
+def test_a_password_comes_from_a_pipe_without_a_terminal(tmp_path: Path) -> None:
     file = tmp_path / "users"
     said = CliRunner().invoke(kmstwist, ["web", "password", "bob", "--file", str(file)], input="LAB-word\n")
     assert said.exit_code == 0, said.output

@@ -1,4 +1,4 @@
-"""Every command finds the server and the store that the configuration names, and says so."""
+"""Every command finds the server and the store that the configuration names, and says where they come from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages in the shapes that NXLog, Winlogbeat, rsyslog and Snare's format have."""
+"""Messages in the forms of NXLog, Winlogbeat, rsyslog and Snare."""
 
 from __future__ import annotations
 

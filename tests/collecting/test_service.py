@@ -167,7 +167,7 @@ async def test_while_the_store_fails_senders_are_not_read_and_nothing_is_lost(st
         await listening.stopService()
 
 
-def test_what_cannot_be_taken_is_said_with_its_sender(store: Engine) -> None:
+def test_messages_that_cannot_be_accepted_are_reported_with_their_sender(store: Engine) -> None:
     listening = collector(store, f"tcp:{HERE}:{free_port()}")
     listening.most = 1
     said: list[tuple[str, str]] = []

@@ -175,7 +175,7 @@ def test_a_value_that_is_quoted_makes_no_second_line(write: Any) -> None:
     assert said.isprintable()
 
 
-def test_all_that_values_say_against_each_other_is_said_at_once_each_at_its_own_line(write: Any) -> None:
+def test_all_contradictions_are_reported_at_once_each_at_its_own_line(write: Any) -> None:
     file = write(
         """\
 [gateway]

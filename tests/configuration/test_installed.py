@@ -1,4 +1,4 @@
-"""What a configuration needs that may not be installed."""
+"""Packages that a configuration needs and that may not be installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which upstream is this server itself."""
+"""An upstream that is this server itself."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_an_option_goes_before_the_environment_and_that_before_the_file(file: Pa
     assert told.effective.config.server.port == 1702
 
 
-def test_the_installed_configuration_counts_where_nobody_names_one(file: Path) -> None:
+def test_the_installed_configuration_counts_if_none_is_named(file: Path) -> None:
     told = Whereabouts(environ={}, installed=file)
     assert (told.port.value, told.port.origin) == (1700, f"{file}:2")
     assert Whereabouts(environ={"KMSTWIST_CONFIG": ""}, installed=file).port.value == 1688

@@ -1,4 +1,4 @@
-"""Each benchmark runs when it is asked for by name, and what is none stands in no one's way."""
+"""Each benchmark runs when it is named, and other modules in the folder do not disturb."""
 
 from __future__ import annotations
 

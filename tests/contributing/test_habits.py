@@ -1,4 +1,4 @@
-"""What the pages for contributors say is so: news fragments, the changelog, the pages' paths, the site."""
+"""The pages for contributors are right about news fragments, the changelog, the pages' paths and the site."""
 
 from __future__ import annotations
 

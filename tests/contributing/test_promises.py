@@ -1,4 +1,4 @@
-"""Every promise of docs/promises.md names what holds it, and that is there."""
+"""Every promise in docs/promises.md names the test that holds it, and that test exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client's question for the hosts behind, in a conversation: judged as a call, and no call in log and audit."""
+"""A client's question about the hosts behind the gateway: admitted like a call, but not a call in log and audit."""
 
 from __future__ import annotations
 

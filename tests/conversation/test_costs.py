@@ -1,4 +1,4 @@
-"""What a conversation costs in calls of Python functions: the same number on every machine, so a slip is seen.
+"""The calls of Python functions that a conversation costs: the same number on every machine, so that a slip is seen.
 
 Whoever makes a conversation dearer finds out here, and may have a reason: then the number goes up with it. Whoever
 makes it cheaper puts the number down. What the numbers come to in microseconds is in `benchmarks/notes.md`.
@@ -18,7 +18,7 @@ from benchmarks.rpc_conversations import both_ends, conversation
 
 
 @pytest.mark.parametrize(("audit", "most"), [(False, 173), (True, 196)], ids=["no audit", "audit"])
-def test_a_conversation_through_a_gateway_makes_so_many_calls(tmp_path: Path, audit: bool, most: int) -> None:
+def test_a_conversation_through_a_gateway_makes_a_fixed_number_of_calls(tmp_path: Path, audit: bool, most: int) -> None:
     gateway = Gateway(tmp_path, audit=audit)
     # What is looked up or made once is there after the first clients.
     gateway.converse()
@@ -40,7 +40,7 @@ def test_a_conversation_leaves_nothing_for_the_garbage_collector(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("converse", "most"), [(conversation, 25), (both_ends, 38)], ids=["server", "both ends"])
-def test_the_associations_alone_make_so_many_calls(converse: Callable[[], bytes], most: int) -> None:
+def test_the_associations_alone_make_a_fixed_number_of_calls(converse: Callable[[], bytes], most: int) -> None:
     converse()
     counted = calls(converse)
     assert most * 0.8 < counted <= most

@@ -1,4 +1,4 @@
-"""The listening protocol on a memory transport and a clock of the test's own."""
+"""The listening protocol on a transport in memory and a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -272,7 +272,7 @@ def test_a_defect_is_logged_with_its_traceback_and_answered_with_call_failed(
     assert lines[1]["reason"] == "server-error"
 
 
-def test_bytes_that_are_no_rpc_end_the_connection_after_it_could_read_why(
+def test_bytes_that_are_not_rpc_end_the_connection_after_the_client_could_read_why(
     factory: KmsFactory, clock: Clock, lines: list[dict[str, Any]]
 ) -> None:
     conversation = Conversation(factory)
@@ -990,7 +990,7 @@ def test_who_does_not_read_its_answers_is_not_read_from_when_its_turn_is_over(
     assert one.transport.producerState == "producing"
 
 
-def test_a_flood_of_what_is_no_call_is_under_the_rate_of_calls(
+def test_a_flood_of_pdus_that_are_not_calls_is_limited_by_the_rate_of_calls(
     factory: KmsFactory, clock: Clock, lines: list[dict[str, Any]]
 ) -> None:
     settings = AdmissionSettings(client_rate=60, client_burst=2)

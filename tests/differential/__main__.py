@@ -1,4 +1,4 @@
-"""`make differential`: conversations made from a seed, held with a lab and with Samba's RPC server in step.
+"""`make differential`: conversations made from a seed, sent to a lab and to Samba's RPC server in step.
 
     python -m tests.differential --seed 7 --count 10000
 

@@ -1,4 +1,4 @@
-"""Holding a conversation with a server, and what it answered in a form that two servers' answers are compared in."""
+"""Sending a conversation to a server, and its answers in a form in which two servers' can be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holding many conversations with two servers, and telling where they differ."""
+"""Sending many conversations to two servers, and saying where they differ."""
 
 from __future__ import annotations
 

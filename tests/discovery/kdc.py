@@ -1,4 +1,4 @@
-"""A real Kerberos for the tests: a realm of its own with a KDC on loopback."""
+"""A real Kerberos realm for the tests, with its KDC on loopback."""
 
 from __future__ import annotations
 

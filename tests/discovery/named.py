@@ -1,4 +1,4 @@
-"""A real BIND 9 for the tests: its configuration, its start and its end, and what it has in its zones."""
+"""A real BIND 9 for the tests: its configuration, start and end, and the contents of its zones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DNS servers that misbehave: silent ones, and ones that answer what they are told to."""
+"""DNS servers that misbehave: silent ones, and ones whose answers the test sets."""
 
 from __future__ import annotations
 

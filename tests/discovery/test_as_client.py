@@ -1,4 +1,4 @@
-"""What a client with given settings does, in a DNS and a network made of dictionaries."""
+"""What a client with given settings does, with a DNS and a network made of dictionaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several coroutines at once: not too many, and none left behind."""
+"""Several coroutines at once: a limited number, and none left running."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def test_a_domain_is_written_one_way(written: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", ".", "a..b", "has space.example", "a" * 64 + ".example", "-x.example", "1.2.3"])
-def test_what_is_no_domain_is_refused_in_a_sentence(wrong: str) -> None:
+def test_what_is_not_a_domain_is_refused_in_a_sentence(wrong: str) -> None:
     with pytest.raises(dns_names.NameInvalid) as caught:
         dns_names.domain(wrong)
     assert caught.value.problem.what
@@ -78,7 +78,7 @@ def test_a_host_with_or_without_a_port_is_read(written: str, meant: HostPort) ->
 @pytest.mark.parametrize(
     "wrong", ["", ":1688", "kms:0", "kms:65536", "kms:x", "[::1", "1.2.3.4.5", "a:b:c", "10.0.0.300"]
 )
-def test_what_is_no_host_and_port_is_refused_in_a_sentence(wrong: str) -> None:
+def test_what_is_not_a_host_and_port_is_refused_in_a_sentence(wrong: str) -> None:
     with pytest.raises(dns_names.NameInvalid) as caught:
         dns_names.host_port(wrong, 53)
     assert caught.value.problem.what

@@ -107,7 +107,7 @@ def test_a_failure_is_tried_again_with_waits_that_double_up_to_the_longest() -> 
     assert service.problems == {"one.test": "The DNS server does not allow it."}
 
 
-def test_after_a_success_the_waits_begin_anew() -> None:
+def test_after_a_success_the_waits_begin_again() -> None:
     clock, updater, _, service = made(retry_first=10.0, refresh=1000.0)
     updater.answer = lambda publication: REFUSED
     service.startService()
@@ -220,7 +220,7 @@ def test_no_wait_is_longer_than_the_longest_nor_shorter_than_half_the_first(rand
         assert 15.0 <= spread(doubled(30.0, 3600.0, attempt), lambda: random) <= 3600.0
 
 
-def test_what_is_wrong_with_our_host_s_name_is_said_before_it_is_published() -> None:
+def test_a_fault_of_our_host_s_name_is_reported_before_the_record_is_published() -> None:
     _, updater, log, service = made()
     updater.problem = "gw.corp.test does not exist."
 

@@ -37,7 +37,7 @@ def test_without_a_search_list_the_suffixes_come_in_windows_order() -> None:
     ]
 
 
-def test_each_domain_is_looked_in_once_where_it_comes_first() -> None:
+def test_each_domain_is_searched_once_at_its_first_place() -> None:
     assert walk(ClientSettings(primary_suffix="corp.test", ad_domain="corp.test")) == ["corp.test"]
 
 

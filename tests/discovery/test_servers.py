@@ -1,4 +1,4 @@
-"""Which DNS server is asked when, in virtual time."""
+"""Which DNS server is asked, and when, in virtual time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The printed lines, given to the servers they are for: what `dig` then sees is our record."""
+"""The printed lines, given to the servers they are for: `dig` then finds our record."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_a_host_that_the_configuration_does_not_name_is_a_stranger() -> None:
     )
 
 
-def test_a_host_known_by_its_address_is_no_stranger() -> None:
+def test_a_host_known_by_its_address_is_not_a_stranger() -> None:
     lookup = FakeLookup({"corp.test": [OURS, THEIRS]}, HOSTS)
     assert result(strangers_in(lookup, "corp.test", {"192.0.2.7", "2001:db8::66"})) == ()
 
@@ -54,7 +54,7 @@ def test_a_host_is_known_by_any_of_its_names(known: str) -> None:
     assert result(strangers_in(lookup, "corp.test", {identity(known)})) == ()
 
 
-def test_a_known_name_that_does_not_resolve_makes_nobody_known() -> None:
+def test_a_known_name_that_does_not_resolve_makes_no_host_known() -> None:
     lookup = FakeLookup({"corp.test": [THEIRS]}, {**HOSTS, "gone.test": failed(LookupProblem.TIMEOUT)})
     assert [one.host for one in result(strangers_in(lookup, "corp.test", {"gone.test"}))] == ["rogue.corp.test"]
 
@@ -126,7 +126,7 @@ def test_a_defect_in_one_look_does_not_end_the_watch() -> None:
     assert log.words() == ["defect", "dns-stranger"]
 
 
-def test_what_is_configured_later_is_no_stranger_at_the_next_look() -> None:
+def test_a_host_configured_later_is_not_a_stranger_at_the_next_check() -> None:
     known: set[str] = set()
     clock, log, watch = watching(FakeLookup({"corp.test": [THEIRS]}, HOSTS), known)
     watch.startService()

@@ -87,7 +87,7 @@ def test_a_probe_s_report_becomes_words_and_steps() -> None:
     assert probed.milliseconds == 3.5
 
 
-def test_a_critical_report_is_no_answer() -> None:
+def test_a_critical_report_does_not_count_as_an_answer() -> None:
     probed = from_report(ProbeReport(summary="connection refused"))
     assert (probed.answers, probed.speaks, probed.steps) == (False, "connection refused", ())
 

@@ -33,7 +33,7 @@ def test_they_are_read_again_when_the_file_has_changed(resolv_conf: Path) -> Non
 
 
 @pytest.mark.parametrize("text", [None, "", "search corp.test\n"])
-def test_without_a_server_nothing_can_be_looked_up_and_that_is_no_answer(resolv_conf: Path, text: str | None) -> None:
+def test_without_a_server_nothing_can_be_looked_up_which_is_not_an_answer(resolv_conf: Path, text: str | None) -> None:
     if text is not None:
         resolv_conf.write_text(text)
     failed = result(Lookup(in_place_of_one(None)).service("corp.test")).value

@@ -92,7 +92,7 @@ async def test_names_written_in_any_case_ports_and_weights_of_others_stay_as_the
 
 
 @ensureDeferred
-async def test_a_record_of_ours_that_stands_in_another_case_is_ours_already(start_named: StartNamed) -> None:
+async def test_our_record_in_another_case_counts_as_ours(start_named: StartNamed) -> None:
     named = start_named({"corp.test": "_VLMCS._TCP 1800 IN SRV 5 20 1688 GW.Corp.Test.\n"})
     updater = updater_for(named, read_key_file(named.key_file()))
     before = named.transfer("corp.test")
@@ -103,7 +103,7 @@ async def test_a_record_of_ours_that_stands_in_another_case_is_ours_already(star
 
 
 @ensureDeferred
-async def test_an_alias_at_the_record_s_name_is_no_success(start_named: StartNamed) -> None:
+async def test_an_alias_at_the_record_s_name_is_not_a_success(start_named: StartNamed) -> None:
     named = start_named({"corp.test": FOREIGN + ALIASES})
     updater = updater_for(named, read_key_file(named.key_file()))
     before = named.transfer("corp.test")
@@ -305,7 +305,7 @@ async def test_no_trace_of_the_secret_is_in_what_is_raised_or_shown(start_named:
 
 
 @ensureDeferred
-async def test_nothing_at_the_server_s_address_is_no_traceback() -> None:
+async def test_a_server_that_is_missing_gives_a_message_and_not_a_traceback() -> None:
     server = HostPort("127.0.0.1", free_port())
     lookup = Lookup(reactor, [server], PATIENT)
 

@@ -1,4 +1,4 @@
-"""The files that the page about Windows' events takes for granted: `python -m tests.docs.exports` writes them here."""
+"""The files that the page about Windows' events assumes: `python -m tests.docs.exports` writes them here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page's reader has before he begins: the KMS hosts, files and programs that the page takes for granted."""
+"""What a page's reader already has: the KMS hosts, files and programs that the page assumes."""
 
 from __future__ import annotations
 

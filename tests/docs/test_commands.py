@@ -1,4 +1,4 @@
-"""Every kmstwist and twistd command that a message, a help or a page tells people to type is one that there is."""
+"""Every kmstwist and twistd command that a message, a help text or a page tells people to type exists."""
 
 from __future__ import annotations
 

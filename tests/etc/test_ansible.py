@@ -1,4 +1,4 @@
-"""The roles: linted, and run. What is so already is never changed, on a lab machine and in a configuration."""
+"""The roles, linted and run: they never change what is already right, on a lab machine and in a configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What root does for kmstwist follows nothing that the service's user planted, at any path and of any kind.
+"""Root's work for kmstwist follows nothing that the service's user planted, at any path and of any kind.
 
 The attacker is who a daemon that was broken into would be. It has planted what it can at a path that root reads or
 writes; what it points to is a file of root's, or a place where only root can make one. Afterwards both are as before.

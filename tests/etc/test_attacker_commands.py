@@ -1,4 +1,4 @@
-"""What root's commands do in a state folder follows nothing that its owner, whom the attacker has, planted there.
+"""Root's commands in a state folder follow nothing that an attacker with its owner's rights planted there.
 
 Each command is run by root in the folder as the attacker left it: for every file that it reads, writes or makes there,
 a link to a file of root's, a link to where there is none, a hard link, a pipe or a folder. Root's file and folder are

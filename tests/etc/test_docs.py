@@ -1,4 +1,4 @@
-"""What the pages by task tell people to type is right: configurations load, commands exist, links lead somewhere."""
+"""What the pages tell people to type is right: configurations load, commands exist, links lead somewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SysV init script starts, stops and tells of the real daemon, with start-stop-daemon and without."""
+"""The SysV init script starts, stops and reports on the real daemon, with start-stop-daemon and without."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_a_missing_configuration_is_named(plain_init: InitScript) -> None:
     assert refused(init, 6).startswith("kmstwist: the configuration /nowhere/kmstwist.toml cannot be read")
 
 
-def test_a_missing_program_is_named_and_stopping_it_is_no_error(plain_init: InitScript) -> None:
+def test_a_missing_program_is_named_and_stopping_it_is_not_an_error(plain_init: InitScript) -> None:
     init = plain_init
     init.set(TWISTD="/nowhere/twistd")
     assert refused(init, 5).startswith("kmstwist: /nowhere/twistd is not there; install kmstwist")

@@ -1,4 +1,4 @@
-"""The alert rules and the dashboard are right, and name only metrics that there are."""
+"""The alert rules and the dashboard are right, and name only metrics that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed on a KMS host: the task runs the script with options that it has, and what it hands over is read.
+"""The files for a KMS host: the task runs the script with options that it has, and its output can be read.
 
 The script itself needs Windows.
 """

@@ -1,4 +1,4 @@
-"""KMS hosts in memory, on the test's own clock: each answers, refuses, keeps silent or breaks off as the test says."""
+"""KMS hosts in memory, on the test's own clock: each answers, refuses, stays silent or breaks off as the test says."""
 
 from __future__ import annotations
 

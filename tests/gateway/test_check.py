@@ -1,4 +1,4 @@
-"""Checks of the hosts that others ask for: true, and bounded however often they are asked for."""
+"""Checks of the hosts on request: their answer is true, and their number is bounded however many ask."""
 
 from __future__ import annotations
 

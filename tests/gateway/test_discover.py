@@ -163,13 +163,13 @@ def test_a_target_that_resolves_to_nothing_is_left_out_and_dns_asked_again_soon(
         (LookupProblem.NO_SUCH_NAME, set()),
     ],
 )
-def test_a_target_of_which_dns_says_nothing_is_told_from_one_it_says_is_not_there(
+def test_a_target_on_which_dns_is_silent_differs_from_one_that_dns_denies(
     problem: LookupProblem, unsure: set[str]
 ) -> None:
     assert look(FakeLookup(RECORDS, {"kms2": ("10.0.0.2",)}, problem)).unsure == unsure
 
 
-def test_the_order_in_which_dns_has_a_host_s_addresses_is_no_change_of_the_host() -> None:
+def test_another_order_of_a_host_s_addresses_does_not_change_the_host() -> None:
     first, second = ("10.0.0.2", "10.0.0.3"), ("10.0.0.3", "10.0.0.2")
     answers = [look(FakeLookup(RECORDS[1:], {"kms2": addresses})) for addresses in (first, second)]
     assert answers[0] == answers[1]
@@ -187,7 +187,7 @@ def test_the_order_in_which_dns_has_a_host_s_addresses_is_no_change_of_the_host(
         ),
     ],
 )
-def test_what_dns_cannot_give_is_said_in_a_sentence(lookup: Any, sentence: str) -> None:
+def test_what_dns_cannot_answer_is_reported_in_a_sentence(lookup: Any, sentence: str) -> None:
     failed = look(lookup, frozenset({1688}))
     assert isinstance(failed, DiscoveryFailed)
     assert sentence in str(failed)

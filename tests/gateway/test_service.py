@@ -1,4 +1,4 @@
-"""A call's way through the gateway, before hosts in memory and on the test's own clock."""
+"""A call's way through the gateway, with hosts in memory and on the test's own clock."""
 
 from __future__ import annotations
 
@@ -334,7 +334,7 @@ def test_a_cancelled_call_leaves_nothing_behind() -> None:
     assert site.upstream("a").load == 0
 
 
-def test_a_late_answer_is_nobody_s() -> None:
+def test_a_late_answer_goes_to_nobody() -> None:
     site = Site("a", attempt_timeout=1.0, deadline=1.0, pool=PoolSettings(floor=1, ceiling=1))
     host = site.hosts["a"]
     host.answer = lambda _: None
@@ -407,7 +407,7 @@ def test_what_did_not_change_keeps_its_connections_and_its_drain() -> None:
     assert site.upstream("c").pool.idle == 2
 
 
-def test_a_drained_host_stays_so_when_its_pool_is_made_anew_and_when_it_goes_and_comes_back() -> None:
+def test_a_drained_host_stays_drained_when_its_pool_is_replaced_and_when_it_goes_and_comes_back() -> None:
     site = Site("a", "b")
     site.gateway.directory.drain(["a"])
     site.gateway.apply(site_settings("a", "b", pool=PoolSettings(floor=5)))

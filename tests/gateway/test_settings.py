@@ -1,4 +1,4 @@
-"""What the gateway's settings say against each other, and how hosts are told to be the same."""
+"""Contradictions in the gateway's settings, and how the same host is recognised."""
 
 from __future__ import annotations
 

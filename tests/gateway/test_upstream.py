@@ -1,4 +1,4 @@
-"""Upstreams one by one: what comes at the wrong moment, and hosts that are not what they should be."""
+"""Single upstreams: events at the wrong moment, and hosts that are not what they should be."""
 
 from __future__ import annotations
 

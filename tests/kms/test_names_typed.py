@@ -406,6 +406,6 @@ def test_the_sentence_helps_on(name: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["office server", "Office Windows", "windows office server"])
-def test_lines_that_no_product_has_together_are_no_product(name: str) -> None:
+def test_lines_that_no_product_has_together_name_no_product(name: str) -> None:
     with pytest.raises(UnknownProduct, match="has no product"):
         find(name)

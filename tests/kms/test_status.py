@@ -30,7 +30,7 @@ def test_a_code_is_read_as_people_write_it(text: str, code: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0x", "KMS", "0xC004F0744", "99999999999", "-99999999999", "12.5", "0x-5"])
-def test_what_is_no_code_is_refused_with_a_sentence_that_names_it(text: str) -> None:
+def test_what_is_not_a_code_is_refused_with_a_sentence_that_names_it(text: str) -> None:
     with pytest.raises(ValueError, match="status code"):
         parse_code(text)
 

@@ -85,7 +85,7 @@ def test_a_message_of_a_genuine_clients_shape_is_not_ours(major: int) -> None:
 
 
 @MAJORS
-def test_a_request_is_no_response_and_the_other_way_round(major: int) -> None:
+def test_a_request_is_not_a_response_and_the_other_way_round(major: int) -> None:
     version = Version(major, 0)
     with pytest.raises(MessageError):
         CIPHER.open_response(CIPHER.seal_request(replace(REQUEST, version=version)))

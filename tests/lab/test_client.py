@@ -130,7 +130,7 @@ def test_an_answer_is_taken_once(windows: Product) -> None:
     assert client.expires == START + 180 * DAY
 
 
-def test_success_without_a_response_is_no_success(windows: Product) -> None:
+def test_success_without_a_response_is_not_a_success(windows: Product) -> None:
     client = machine(1, windows)
     client.request(START)
     assert client.process(0, None, START).hresult == 0x8007000D

@@ -86,7 +86,7 @@ def test_a_key_file_of_another_size_is_refused(tmp_path: Path, size: int, words:
 
 
 @pytest.mark.parametrize("size", [31, 33])
-def test_a_file_that_is_no_lab_key_is_left_as_it_is(tmp_path: Path, size: int) -> None:
+def test_a_file_that_is_not_a_lab_key_is_left_as_it_is(tmp_path: Path, size: int) -> None:
     """Named by mistake, it may be one that others must read, or that is wanted."""
     path = tmp_path / "passwd"
     path.write_bytes(bytes(size))
@@ -102,7 +102,7 @@ def test_a_missing_key_is_explained(tmp_path: Path) -> None:
         LabKey.load(tmp_path / "lab.key")
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabKeyError, match="is not a file"):
         LabKey.load(tmp_path)
 

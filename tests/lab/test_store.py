@@ -93,7 +93,7 @@ def test_a_later_save_replaces_the_earlier_one_of_that_application_only(
     assert memory.counters.total == 3
 
 
-def test_a_file_that_is_no_database_is_explained(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_explained(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("this is not a database, but it is long enough to be taken for a header of one" * 20)
     with pytest.raises(LabFileError, match=r"not a database.*move it away"):

@@ -35,7 +35,7 @@ def test_the_summary_is_due_on_its_day_at_its_time() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["22-7", "25:00-07:00", "", "22:00"])
-def test_what_are_no_hours_is_said(wrong: str) -> None:
+def test_invalid_hours_are_reported(wrong: str) -> None:
     with pytest.raises(ValueError, match="22:00-07:00"):
         NotifySettings(quiet=wrong)
     with pytest.raises(ValueError, match="08:00"):

@@ -1,4 +1,4 @@
-"""What is told, from a snapshot and a count, and how it reads."""
+"""The conditions that follow from a snapshot and a count, and how they read."""
 
 from __future__ import annotations
 

@@ -67,14 +67,14 @@ def test_the_text_may_change_while_it_lasts() -> None:
     assert step(ledger, 10, later).begun == [later]
 
 
-def test_what_else_still_holds_is_said_with_what_changes() -> None:
+def test_conditions_that_still_last_are_listed_with_a_change() -> None:
     ledger = Ledger(0)
     step(ledger, 0, DOWN)
     assert step(ledger, 1, DOWN, OTHER) == Changes([OTHER], [], [DOWN])
     assert step(ledger, 2, OTHER) == Changes([], [(DOWN, 0)], [OTHER])
 
 
-def test_nothing_is_over_where_nobody_has_looked() -> None:
+def test_nothing_is_over_if_its_source_has_not_looked() -> None:
     ledger = Ledger(0)
     step(ledger, 0, DOWN)
     assert not step(ledger, 1, looked=lambda key: False)
@@ -107,7 +107,7 @@ def test_a_restart_repeats_nothing_and_forgets_nothing() -> None:
 
 
 @pytest.mark.parametrize("raw", [{}, {"conditions": [1], "machines": [], "digest": ""}, {"conditions": 3}])
-def test_what_is_none_of_ours_is_refused(raw: dict[str, object]) -> None:
+def test_a_state_that_is_not_ours_is_refused(raw: dict[str, object]) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
         Ledger.from_json(raw, 0)
 

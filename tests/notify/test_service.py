@@ -130,7 +130,7 @@ def test_what_is_kept_is_for_our_user_alone(site: Site) -> None:
     assert stat.S_IMODE((site.folder / FILE_NAME).stat().st_mode) == 0o600
 
 
-def test_a_memory_that_is_none_is_said_and_replaced(tmp_path: Path) -> None:
+def test_a_broken_memory_is_reported_and_replaced(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text("{}")
     site = Site(tmp_path)
     site.service.startService()

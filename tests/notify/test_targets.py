@@ -1,4 +1,4 @@
-"""Targets take messages, over real SMTP and HTTP; what is secret of their URLs is never shown."""
+"""Targets get messages over real SMTP and HTTP; the secret parts of their URLs are never shown."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_refused_message_is_not_sent_and_says_why_without_the_url(webhook: Web
 
 
 @pytest.mark.parametrize("make", [json_url, mail_url])
-def test_nobody_there_is_not_sent(make: object) -> None:
+def test_with_nobody_listening_the_message_is_not_sent(make: object) -> None:
     assert callable(make)
     (target,) = make_targets([make(free_port())])
     with pytest.raises(NotSent) as refused:
@@ -92,7 +92,7 @@ def test_two_targets_have_two_ids_that_stay() -> None:
     assert [each.id for each in make_targets(reversed(urls))] == [second.id, first.id]  # type: ignore[arg-type]
 
 
-def test_without_the_package_it_is_said_what_to_install() -> None:
+def test_without_the_package_the_message_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['apprise'] = None\n"
         "from kmstwist.notify.targets import make_targets, TargetError\n"
@@ -127,7 +127,7 @@ def test_the_command_tries_every_target(tmp_path: Path, webhook: Webhook, mail: 
     assert kmstwist("notify", "test", "--config", str(path)).returncode == 0
 
 
-def test_the_command_says_where_nobody_is_named(tmp_path: Path) -> None:
+def test_the_command_says_so_if_no_target_is_configured(tmp_path: Path) -> None:
     told = kmstwist("notify", "test", "--config", str(configuration(tmp_path)))
     assert (told.returncode, "names nobody to tell" in told.stderr) == (1, True)
 

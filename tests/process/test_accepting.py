@@ -289,14 +289,14 @@ def error(number: int) -> OSError:
     return OSError(number, "said by the kernel")
 
 
-def test_one_that_is_gone_already_hides_nobody_behind_it() -> None:
+def test_a_client_that_has_gone_does_not_hide_those_behind_it() -> None:
     scene = Scene(error(errno.ECONNABORTED), error(errno.EPERM), client(), client())
     scene.acceptor.doRead()
     assert scene.built == ["192.0.2.1"] * 2
     assert scene.accepts
 
 
-def test_in_one_turn_only_so_many_are_accepted() -> None:
+def test_one_turn_accepts_a_limited_number() -> None:
     scene = Scene(*(client() for _ in range(AT_ONCE + 1)))
     scene.acceptor.doRead()
     assert len(scene.built) == AT_ONCE
@@ -305,7 +305,7 @@ def test_in_one_turn_only_so_many_are_accepted() -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
-def test_where_there_is_no_room_it_says_so_and_tries_again_a_second_later(number: int) -> None:
+def test_without_room_it_says_so_and_tries_again_a_second_later(number: int) -> None:
     scene = Scene(error(number), client())
     scene.acceptor.doRead()
     assert scene.told == 1

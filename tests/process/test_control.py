@@ -96,7 +96,7 @@ async def test_a_socket_left_by_a_killed_server_is_replaced_and_a_living_server_
     await maybeDeferred(first.stopService)
 
 
-def test_a_server_that_is_not_there_is_said_with_the_cure(tmp_path: Path) -> None:
+def test_a_missing_server_is_reported_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"no kmstwist runs with the control socket .*name its --port or --run-dir"):
         ask(tmp_path / "absent.sock", {"command": "echo"})
 
@@ -134,7 +134,7 @@ def test_a_section_that_needs_a_restart_stands_for_all_that_is_in_it() -> None:
     assert (told["changed"], told["restart"]) == (["dns.servers"], ["audit.enabled", "dns.watch.domains", "web.listen"])
 
 
-def test_what_needs_a_restart_is_said_until_it_is_in_force_or_changed_back() -> None:
+def test_a_needed_restart_is_reported_until_it_happens_or_the_change_is_undone() -> None:
     loaded = [config(web={"listen": "[::1]:1"}), config(web={"listen": "[::1]:1"}), config()]
     one = Reloader(Effective(Config()), lambda: Effective(loaded.pop(0)), lambda new: None)
     assert [one.reload()["restart"] for _ in range(3)] == [["web.listen"], ["web.listen"], []]
@@ -171,7 +171,7 @@ def test_a_gateway_does_not_become_its_own_upstream_now_or_at_its_next_start(por
     assert applied == []
 
 
-def test_what_is_in_force_until_a_restart_is_as_it_was_at_the_start_where_it_needs_one() -> None:
+def test_values_that_need_a_restart_stay_as_they_were_at_the_start() -> None:
     started = config(server={"port": 1700}, audit={"store": "/a"}, lab={"products": ["Office"]})
     new = config(
         server={"port": 1701, "timeouts": {"idle": 5}},

@@ -1,4 +1,4 @@
-"""Who may have how many file descriptors, and that nobody is accepted while there are none."""
+"""How many file descriptors each part may use, and that no client is accepted while there are none."""
 
 from __future__ import annotations
 

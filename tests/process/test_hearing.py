@@ -83,7 +83,7 @@ def moving() -> Iterator[Progress]:
         yield (str(count),)
 
 
-def test_a_worker_is_not_blamed_where_there_is_no_thread_to_ask_it_by(scene: Scene) -> None:
+def test_a_worker_is_not_blamed_if_no_thread_can_ask_it(scene: Scene) -> None:
     scene.answer = RuntimeError("can't start new thread")
     scene.go_on(10 * HEAR_EVERY)
     assert scene.sent == scene.events == []

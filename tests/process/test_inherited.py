@@ -1,4 +1,4 @@
-"""Sockets that a service manager opened are found in the environment, and told from what is none."""
+"""Sockets that a service manager opened are found in the environment, and checked to be sockets."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_what_was_meant_for_another_process_is_left_alone(sockets: list[socket.s
     assert inherited_endpoints({}, PID) == []
 
 
-def test_a_descriptor_that_is_none_is_said_with_the_cure(sockets: list[socket.socket]) -> None:
+def test_a_missing_descriptor_is_reported_with_the_cure(sockets: list[socket.socket]) -> None:
     with pytest.raises(StartupError, match="descriptor 702 of the socket unit is not a socket"):
         inherited_endpoints({"LISTEN_PID": str(PID), "LISTEN_FDS": "3"}, PID)
 
 
-def test_a_datagram_socket_is_said_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_datagram_socket_is_reported_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
         monkeypatch.setattr(inherited, "_FIRST_DESCRIPTOR", datagram.fileno())
         with pytest.raises(StartupError, match="is not a listening stream socket; the unit needs ListenStream="):

@@ -1,4 +1,4 @@
-"""A pid file that is stale, or that cannot be written, is not a riddle."""
+"""A pid file that is stale, or cannot be written, is dealt with or explained."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_its_own_number_is_stale(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_the_number_of_another_program_is_stale_and_that_of_a_twistd_is_not(tmp_path: Path) -> None:
+def test_another_program_s_number_is_stale_and_a_twistd_s_is_not(tmp_path: Path) -> None:
     path = tmp_path / "kms.pid"
     other = [sys.executable, "-c", "import sys; print(1, flush=True); sys.stdin.read()"]
     for words, stale in ((other, True), ([*other, "/usr/bin/twistd"], False)):
@@ -53,7 +53,7 @@ def test_an_empty_one_is_stale(tmp_path: Path, content: bytes) -> None:
     assert not path.exists()
 
 
-def test_a_file_that_is_no_pid_file_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_pid_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "kms.toml"
     path.write_text("[server]\n")
     with pytest.raises(StartupError, match="holds no process id"):
@@ -78,7 +78,7 @@ def test_in_the_foreground_there_is_none_unless_it_is_named(tmp_path: Path) -> N
     assert options["pidfile"] == ""
 
 
-def test_what_is_no_file_is_neither_followed_nor_waited_for(tmp_path: Path) -> None:
+def test_a_link_is_not_followed_and_a_pipe_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("1")
     (tmp_path / "link").symlink_to(tmp_path / "other")
     os.mkfifo(tmp_path / "pipe")

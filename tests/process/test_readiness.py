@@ -1,4 +1,4 @@
-"""systemd is told when the server is ready and that it lives, and nothing where there is no systemd."""
+"""systemd is told when the server is ready and that it is alive; without systemd nothing is sent."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_watchdog_that_is_not_for_this_process_is_left_alone(manager: socket.s
     assert told(manager) == [b"READY=1"]
 
 
-def test_without_a_service_manager_nothing_waits_and_nothing_is_said() -> None:
+def test_without_a_service_manager_nothing_waits_and_nothing_is_sent() -> None:
     reactor, events = Reactor(), list[Any]()
     Notifier(in_place_of_one(reactor), {"WATCHDOG_USEC": "2000000"}, logger(events.append)).startService()
     reactor.begin()
@@ -126,7 +126,7 @@ def test_without_a_service_manager_nothing_waits_and_nothing_is_said() -> None:
     assert not reactor.getDelayedCalls()
 
 
-def test_a_manager_that_has_gone_is_told_of_in_the_log(tmp_path: Path) -> None:
+def test_a_manager_that_has_gone_is_in_the_log(tmp_path: Path) -> None:
     reactor, events = Reactor(), list[Any]()
     notifier = Notifier(in_place_of_one(reactor), {"NOTIFY_SOCKET": str(tmp_path / "gone")}, logger(events.append))
     notifier.startService()

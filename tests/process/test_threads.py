@@ -1,4 +1,4 @@
-"""Where no thread can be started: nothing ends with a traceback, and it is said."""
+"""If no thread can be started, nothing ends with a traceback, and a message says so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PatientThread, "start", start)
 
 
-def test_a_pool_ends_also_where_none_of_its_threads_could_be_started(no_room: None) -> None:
+def test_a_pool_ends_even_if_none_of_its_threads_could_be_started(no_room: None) -> None:
     pool = Threads(minthreads=0, maxthreads=1)
     pool.start()
     with pytest.raises(RuntimeError, match="can't start"):

@@ -20,7 +20,7 @@ from tests.logs import logger
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which becomes another user")
-def test_python_where_the_servers_user_may_not_look_is_said_at_the_start(
+def test_a_python_that_the_servers_user_cannot_read_is_reported_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "root"
@@ -56,7 +56,7 @@ class Spawning(MemoryReactorClock):
         return SimpleNamespace(pid=4711)
 
 
-def test_a_worker_for_which_there_is_no_room_is_tried_again_and_again(tmp_path: Path) -> None:
+def test_a_worker_without_room_is_tried_again_and_again(tmp_path: Path) -> None:
     said: list[tuple[str, dict[str, Any]]] = []
     options = Options()
     options.parseOptions(["--workers=2", "--upstream=127.0.0.1:1", f"--state-dir={tmp_path}"])

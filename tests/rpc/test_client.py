@@ -138,7 +138,7 @@ def test_a_server_that_offers_tiny_fragments_is_taken_at_the_minimum() -> None:
     assert bound_client(BindAck(2, RESULTS, 16, 16)).association.fragment_size == 2048
 
 
-def test_features_taken_for_a_transfer_syntax_are_no_context_for_calls() -> None:
+def test_a_feature_accepted_as_a_transfer_syntax_is_not_a_context_for_calls() -> None:
     features = WINDOWS_CONTEXTS[2].transfers[0]
     client = Client()
     client.association.bind(WINDOWS_CONTEXTS)
@@ -166,7 +166,7 @@ def test_a_transfer_syntax_that_was_not_proposed_for_its_context_is_the_servers_
     assert client.association.contexts == []
 
 
-def test_a_garbled_secondary_address_is_no_error() -> None:
+def test_a_garbled_secondary_address_is_not_an_error() -> None:
     assert bound_client(BindAck(2, RESULTS, secondary_address=b"\xff")).association.secondary_address == "\ufffd"
 
 

@@ -184,7 +184,7 @@ def test_authentication_padding_larger_than_the_body_is_an_authentication_error(
     assert caught.value.reason is Reason.RPC_AUTHENTICATION
 
 
-def test_fewer_bytes_than_a_header_are_no_pdu() -> None:
+def test_fewer_bytes_than_a_header_are_not_a_pdu() -> None:
     with pytest.raises(PduError, match="16-byte header"):
         decode(b"\5\0\0\3")
 

@@ -74,7 +74,7 @@ def test_both_minor_versions_are_read(minor: int) -> None:
         (b"\0\x1e\0\6", Reason.RPC_NOT_RPC),
     ],
 )
-def test_other_versions_are_told_from_what_is_no_rpc(begin: bytes, reason: Reason) -> None:
+def test_other_versions_differ_from_what_is_not_rpc(begin: bytes, reason: Reason) -> None:
     reader = FrameReader(MAX)
     reader.feed(begin + encode(Shutdown(1))[len(begin) :])
     with pytest.raises(PduError) as caught:

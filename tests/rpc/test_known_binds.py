@@ -82,7 +82,7 @@ def test_each_association_has_a_group_and_the_call_id_of_its_own() -> None:
     assert len(server.known_binds) == 1
 
 
-def test_a_context_that_one_association_adds_is_no_other_ones() -> None:
+def test_a_context_that_one_association_adds_stays_its_own() -> None:
     server = RpcServer((KMS,))
     bind = encode(Bind(2, WINDOWS_CONTEXTS))
     answer_to(server, [bind])

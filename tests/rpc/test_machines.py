@@ -93,7 +93,7 @@ def test_a_call_is_answered_at_most_once_and_not_when_orphaned(story: list[str],
     assert answers == sent
 
 
-def test_an_answer_to_a_call_is_not_taken_for_that_of_another_of_its_id() -> None:
+def test_an_answer_is_not_taken_for_that_of_another_call_with_the_same_id() -> None:
     association = ServerAssociation(RpcServer((KMS,)), "1688")
     association.receive_data(encode(Bind(2, WINDOWS_CONTEXTS)))
     [first] = association.receive_data(encode(Request(2, 0, 0, b"first")))

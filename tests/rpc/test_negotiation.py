@@ -169,7 +169,7 @@ def test_the_feature_prefix_in_another_version_is_an_ordinary_syntax() -> None:
     assert bind(context(0, other_version)).outcomes == (NO_TRANSFER,)
 
 
-def test_an_association_holds_so_many_contexts_and_no_more() -> None:
+def test_an_association_has_a_limit_of_contexts() -> None:
     bound = {number: BoundContext(KMS, False) for number in range(MAX_CONTEXTS)}
     assert alter(bound, context(1000, NDR32)).outcomes == (ContextOutcome(2, 3, NULL_SYNTAX),)
     assert alter(bound, context(5, NDR32)).outcomes == (ACCEPTED32,)

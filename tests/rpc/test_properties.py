@@ -1,4 +1,4 @@
-"""What holds for any bytes in any pieces: no exception, the same events, bounded memory, all of it given back."""
+"""What holds for any bytes in any pieces: no exception, the same events, and bounded memory, all of it released."""
 
 from __future__ import annotations
 

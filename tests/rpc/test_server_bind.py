@@ -86,7 +86,7 @@ def test_the_secondary_address_is_padded_to_4_whatever_the_port(port: str, addre
     assert (len(peer.raw[0]) - 28) % 4 == 0
 
 
-def test_the_answer_to_a_bind_that_is_no_bind_is_this() -> None:
+def test_a_bind_without_contexts_gets_this_nak() -> None:
     peer = Peer()
     peer.send(Bind(5, ()))
     # protocol_version_not_supported, as Windows since 2022; one version, 5.0; padding.
@@ -256,7 +256,7 @@ def test_minor_version_1_is_served_and_answered_in_version_5_0() -> None:
         ("000000a4 ff534d42 72000000 00080140 00", "05000d03 10000000 18000000 00080140 04000105 00000000"),
     ],
 )
-def test_what_is_no_rpc_is_answered_as_scanners_know_it_of_windows(question: str, answer: str) -> None:
+def test_bytes_that_are_not_rpc_get_the_answer_that_scanners_know_from_windows(question: str, answer: str) -> None:
     peer = Peer()
     peer.send_bytes(bytes.fromhex(question))
     assert peer.raw == [bytes.fromhex(answer)]

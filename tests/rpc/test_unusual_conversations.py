@@ -1,4 +1,4 @@
-"""Conversations nobody writes by hand, byte for byte: what Windows and Samba answer in them.
+"""Unusual conversations, byte for byte, with the answers of Windows and Samba.
 
 Each was found by holding conversations made from seeds with kmstwist and with Samba in step. R is
 `samba.tests.dcerpc.raw_protocol`, which Samba runs against Windows too; what it says of authenticated connections,
@@ -213,7 +213,7 @@ def verified(request: bytes) -> bytes:
     return request[:8] + size + b"\x10\0" + request[12:] + bytes([100, 2]) + bytes(22)
 
 
-def test_a_call_that_begins_again_with_a_verifier_is_told_of_its_security_package() -> None:
+def test_a_call_that_begins_again_with_a_verifier_gets_a_security_package_error() -> None:
     for bind in (B, B13):
         answered_and_over(Conversation(bind, F, verified(F)), fault(2, 0, "21070000"))
 

@@ -1,4 +1,4 @@
-"""What the configuration says of the audit is what its service goes by."""
+"""The audit's service follows what the configuration says about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A warning that few clients fit comes where somebody wanted more, or where they are few for a site."""
+"""The warning that few clients fit comes if somebody wanted more, or if they are few for a site."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_a_stop_waits_its_seconds_after_it_has_said_that_it_goes() -> None:
     assert stopped.called
 
 
-def test_where_nobody_is_to_be_waited_for_it_stops_at_once() -> None:
+def test_with_nobody_to_wait_for_it_stops_at_once() -> None:
     said = list[str]()
     assert LameDuck(0, lambda: said.append("leaving"), Clock()).stopService() is None
     assert said == []

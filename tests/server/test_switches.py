@@ -33,13 +33,13 @@ def test_what_an_earlier_version_kept_by_the_option_port_counts_until_something_
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"paused": 3}', b'{"drained": "kms1"}', b"\xff\xfe"])
-def test_a_damaged_file_is_said_with_its_cure(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_is_reported_with_its_cure(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "switches-1688.json").write_bytes(content)
     with pytest.raises(SwitchesError, match=r"switches-1688\.json is damaged; delete it"):
         SwitchesFile(tmp_path, 1688).read()
 
 
-def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("no folder")
     with pytest.raises(SwitchesError, match="cannot be written: "):
         SwitchesFile(tmp_path / "state", 1688).write(Switches())

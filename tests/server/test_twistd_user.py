@@ -1,4 +1,4 @@
-"""Whom twistd is to become: what it would end with a traceback for is a sentence before anything is made."""
+"""The user that twistd is to become: in place of twistd's traceback there is a sentence, before anything is made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kmstwist.system.privileges import fault_of_identity
         ({"uid": 0, "gid": 2**40}, f"--gid={2**40}: that is not a group's number"),
     ],
 )
-def test_who_is_nobody_of_this_system_is_refused_in_a_sentence(
+def test_a_user_that_the_system_does_not_know_is_refused_in_a_sentence(
     asked: dict[str, int], said: str, tmp_path: Path
 ) -> None:
     options = Options()

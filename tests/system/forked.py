@@ -1,4 +1,4 @@
-"""Processes of the program that need not read it anew: each is forked from one that has (`tests.system.zygote`).
+"""Processes of the program that need not load it again: each is forked from one that has (`tests.system.zygote`).
 
 They are processes of their own in all that is looked at here: arguments, environment, folder, streams, signals, status.
 What is about the start itself, or tells an environment to Python, starts a program as everybody does.

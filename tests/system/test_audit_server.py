@@ -1,4 +1,4 @@
-"""The audit in the real server: a reply goes out after its record, and a killed process has lost nothing it replied."""
+"""The audit in the real server: a reply goes out after its record, so a killed process loses no answered call."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_every_call_and_every_refusal_is_in_the_reports(tmp_path: Path) -> None:
         assert "rpc-not-rpc" in refused
 
 
-def test_a_store_that_is_no_database_is_one_clear_sentence(tmp_path: Path) -> None:
+def test_a_store_that_is_not_a_database_gives_one_clear_sentence(tmp_path: Path) -> None:
     state = tmp_path / "lab"
     state.mkdir()
     (state / "lab-audit.sqlite").write_bytes(b"no database" * 1000)

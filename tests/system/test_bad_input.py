@@ -1,4 +1,4 @@
-"""What must not trouble a server: anything at all on its port. A well-behaved client is served through all of it."""
+"""No input on its port may trouble a server: a well-behaved client is served all the while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that may open few files: the site, however many hold it open, takes none of the clients'; and it says so."""
+"""A server that may open few files: connections to the site take none from clients, and the server says so."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(words[11]) + int(words[12])) / 100
 
 
-def test_where_they_run_out_all_the_same_it_is_said_and_the_loop_does_not_spin(server: tuple[Server, int]) -> None:
+def test_if_they_run_out_all_the_same_it_is_logged_and_the_loop_does_not_spin(server: tuple[Server, int]) -> None:
     one, web = server
     with socket.create_connection(("127.0.0.1", one.port), timeout=PATIENCE), closing(balancer(web)) as asking:
         # A balancer's connection, which it keeps.

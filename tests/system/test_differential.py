@@ -1,4 +1,4 @@
-"""Conversations that nobody wrote by hand: a lab answers them as Samba's own RPC server does."""
+"""Generated conversations: a lab answers them as Samba's own RPC server does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fleet against real server processes: a host, a gateway before it, and the host's end."""
+"""A fleet against real server processes: a host, a gateway in front of it, and the host's end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway with real peers: HAProxy before it, BIND telling it its hosts."""
+"""The gateway with real peers: HAProxy in front of it, and BIND, which names its hosts."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ async def test_hosts_are_found_in_dns_by_priority_without_ourselves_and_kept_whe
     ],
 )
 @ensureDeferred
-async def test_a_domain_without_a_usable_host_is_said_and_clients_are_told_unavailable(
+async def test_a_domain_without_a_usable_host_is_logged_and_clients_get_unavailable(
     tmp_path: Path, start_named: StartNamed, zone: str, said: str
 ) -> None:
     named = start_named({ZONE: zone})

@@ -1,4 +1,4 @@
-"""impacket, an RPC implementation nobody here wrote, as a client of the lab and of a gateway before it."""
+"""impacket, an independent RPC implementation, as a client of the lab and of a gateway in front of it."""
 
 from __future__ import annotations
 

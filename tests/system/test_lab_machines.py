@@ -66,7 +66,7 @@ def test_an_administrator_practises_on_a_lab_machine(tmp_path: Path) -> None:
     assert "0x800706BA" in lab(folder, "events", "SRV1", "--last", "1")[1]
 
 
-def test_a_command_on_another_computer_and_what_is_said_where_that_is_not_there(tmp_path: Path) -> None:
+def test_a_command_on_another_computer_and_on_one_that_does_not_exist(tmp_path: Path) -> None:
     folder = tmp_path / "lab"
     with Server(folder) as server:
         server.stop()

@@ -1,4 +1,4 @@
-"""The main job with real processes: a lab, a gateway before it, clients and probes over TCP."""
+"""The main job with real processes: a lab, a gateway in front of it, clients and probes over TCP."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_the_host_may_be_given_with_its_port(lab: Server, host: str) -> None:
     assert f"--host names port {lab.port} and --port 1688; give one of them" in contrary.stderr
 
 
-def test_an_address_in_brackets_is_no_other_than_without(lab: Server) -> None:
+def test_an_address_in_brackets_is_the_same_as_without(lab: Server) -> None:
     result = activate(lab, lab.key, "--product", PRODUCT, "--host", "[::1]")
     assert (result.returncode, "count 1 of 25" in result.stdout) == (0, True), result.stderr
 
@@ -181,7 +181,7 @@ def test_a_host_that_is_none_is_a_usage_error(lab: Server) -> None:
     assert "--host: '127.0.0.1:70000': the port must be a number from 1 to 65535" in result.stderr
 
 
-def test_a_host_that_is_not_there_is_said_with_the_cure(lab: Server) -> None:
+def test_a_missing_host_is_reported_with_the_cure(lab: Server) -> None:
     result = kmstwist("lab", "activate", "--product", PRODUCT, "--port", str(free_port()), "--lab-key", str(lab.key))
     assert result.returncode == 1
     assert "connection refused; start a lab there (twistd -n kms)" in result.stderr
@@ -301,7 +301,7 @@ def test_what_a_lab_hints_at_can_be_typed_as_it_is(tmp_path: Path, listen: tuple
         assert (result.returncode, "6 of 30 licensed" in result.stdout) == (0, True), f"{command}: {result.stderr}"
 
 
-def test_what_a_gateway_hints_at_is_where_it_listens(lab: Server, tmp_path: Path) -> None:
+def test_the_gateway_s_hint_names_the_port_it_listens_on(lab: Server, tmp_path: Path) -> None:
     with Server(tmp_path / "gateway", f"--upstream=127.0.0.1:{lab.port}", "--port=0") as gateway:
         result = run(["/bin/sh", "-c", fields(gateway.wait_for(" hint "))["try"]], cwd=tmp_path)
         assert result.stdout.startswith("KMS OK"), result.stderr

@@ -14,7 +14,7 @@ def verdict(port: int, *options: str) -> tuple[int, str]:
     return result.returncode, result.stdout.splitlines()[0].partition(" | ")[0]
 
 
-def test_a_probe_is_critical_where_nobody_can_activate(tmp_path: Path) -> None:
+def test_a_probe_is_critical_if_nobody_can_activate(tmp_path: Path) -> None:
     dead = free_port()
     with (
         Server(tmp_path / "lab") as lab,

@@ -1,4 +1,4 @@
-"""A host is stopped: one message comes, and when it is back one that says it is over. By real processes and servers."""
+"""A host is stopped: one message comes, and another when it is back. With real processes and servers."""
 
 from __future__ import annotations
 

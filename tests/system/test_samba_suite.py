@@ -1,4 +1,4 @@
-"""Samba as a client: its tests of the raw protocol, which hold what Windows answers, and its own RPC library."""
+"""Samba as a client: its tests of the raw protocol, which contain Windows' answers, and its own RPC library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a conversation through a gateway asks of the kernel: a slip in how it is read, written or waited for is seen."""
+"""The system calls of a conversation through a gateway: they show a slip in how it is read, written or waited for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def converse(port: int, times: int) -> None:
 
 
 @pytest.mark.needs("strace")
-def test_a_conversation_makes_so_many_system_calls(tmp_path: Path) -> None:
+def test_a_conversation_makes_a_fixed_number_of_system_calls(tmp_path: Path) -> None:
     host, trace = CannedHost(), tmp_path / "trace"
     config = tmp_path / "kmstwist.toml"
     config.write_text("[audit]\nenabled = false\n")

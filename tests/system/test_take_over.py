@@ -1,4 +1,4 @@
-"""A restart in place: the server that starts takes the listening sockets of the one that runs; no client notices."""
+"""A restart in place: the new server takes over the listening sockets of the running one; no client notices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wireshark's dissector as the judge of what we send: it must find nothing to remark."""
+"""Wireshark's dissector judges what we send: it must find nothing wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process runs that has read the program once, and forks itself for each that is asked for.
+"""A process that loads the program once, and forks itself for each process that is asked for.
 
 `tests.system.forked` starts it, and asks over the socket that is its standard input: a message with the arguments, the
 environment and the folder in JSON, and four open files: the three standard streams, and where the process's id is told

@@ -1,4 +1,4 @@
-"""The numbers since the start, when workers end."""
+"""The counts since the start, after workers have ended."""
 
 from __future__ import annotations
 

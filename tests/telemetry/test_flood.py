@@ -1,4 +1,4 @@
-"""Floods of log lines are cut, counted and told of; answered calls always have their line."""
+"""Floods of log lines are cut, counted and reported; answered calls always have their line."""
 
 from __future__ import annotations
 

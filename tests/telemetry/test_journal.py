@@ -1,4 +1,4 @@
-"""Entries reach the journal's socket with their fields, as its native protocol has them."""
+"""Entries reach the journal's socket with their fields, in its native protocol."""
 
 from __future__ import annotations
 

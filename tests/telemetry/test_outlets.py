@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_dropped_counted_and_said_when_it_flows_again(
     assert told == [{"lines": 5000 - len(came), "detail": "the reader of standard output does not keep up"}]
 
 
-def test_what_is_said_while_no_loop_runs_is_written_at_once(pipe: tuple[int, int]) -> None:
+def test_lines_logged_while_no_loop_runs_are_written_at_once(pipe: tuple[int, int]) -> None:
     reactor = Reactor()
     reactor.running = False
     StreamOutlet(pipe[1], in_place_of_one(reactor)).write("the last words", LogLevel.info)

@@ -1,4 +1,4 @@
-"""A set of descriptors: sockets of the system behind one descriptor, as a reactor sees it."""
+"""A set of descriptors: many sockets behind one descriptor, as a reactor sees it."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_one_that_is_removed_by_another_in_the_same_turn_is_not_called(scene: Sc
     assert sorted([first.said, second.said]) == [[], [b"bind"]]
 
 
-def test_in_one_turn_only_so_many_are_called_and_in_the_next_the_others(scene: Scene) -> None:
+def test_one_turn_calls_a_limited_number_and_the_next_turn_the_others(scene: Scene) -> None:
     scene.connect(AT_ONCE + 10)
     for other in scene.others:
         other.sendall(b"bind")

@@ -1,4 +1,4 @@
-"""A download has the whole table, whatever part of it a page shows."""
+"""A download contains the whole table, whatever part of it a page shows."""
 
 from __future__ import annotations
 

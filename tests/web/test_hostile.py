@@ -1,4 +1,4 @@
-"""Clients that mean no good, or are only strange, against the site over real sockets."""
+"""Hostile or merely strange clients against the site, over real sockets."""
 
 from __future__ import annotations
 

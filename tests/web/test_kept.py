@@ -1,4 +1,4 @@
-"""What takes long to count is kept: shown at once, with how old it is, and counted anew meanwhile."""
+"""Numbers that take long to count are kept: shown at once with their age, and counted again meanwhile."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def counting() -> Counting:
     return Counting()
 
 
-def test_a_page_shows_the_old_number_with_its_age_and_has_it_counted_anew(counting: Counting) -> None:
+def test_a_page_shows_the_old_number_with_its_age_while_it_is_counted_again(counting: Counting) -> None:
     assert counting.ask() == (1, 0)
     counting.number, counting.now = 2, counting.now + 40
     assert counting.ask() == (1, 40)
@@ -74,7 +74,7 @@ def test_a_program_is_never_given_an_older_one_than_is_good(counting: Counting) 
     assert counting.ask(page=False) == (2, 0)
 
 
-def test_nobody_is_shown_a_number_of_long_ago(counting: Counting) -> None:
+def test_a_number_that_is_too_old_is_not_shown(counting: Counting) -> None:
     counting.ask()
     counting.number, counting.now = 2, counting.now + Kept.OLDEST
     assert counting.ask() == (2, 0)
@@ -90,7 +90,7 @@ def test_what_takes_long_is_kept_ready_for_a_day(counting: Counting) -> None:
     assert 60 < counting.done < 1 + Kept.TODAY / 1200
 
 
-def test_open_pages_are_told_of_another_number_and_of_one_that_is_new_again(counting: Counting) -> None:
+def test_open_pages_hear_of_a_changed_number_and_of_a_fresh_one(counting: Counting) -> None:
     counting.ask()
     counting.now += 1500
     counting.renew()

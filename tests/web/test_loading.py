@@ -1,4 +1,4 @@
-"""The site is loaded after the start, also where that fails at first."""
+"""The site is loaded after the start, even if that fails at first."""
 
 from __future__ import annotations
 

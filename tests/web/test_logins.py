@@ -1,4 +1,4 @@
-"""Who guesses passwords is logged and slowed, costs little, and keeps nobody else out."""
+"""Guesses of passwords are logged and slowed, cost little, and keep nobody else out."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_only_one_password_is_looked_at_at_a_time() -> None:
     assert len(door.work) == 2
 
 
-def test_addresses_take_turns_so_that_nobody_waits_for_all_guesses_of_another() -> None:
+def test_addresses_take_turns_so_that_nobody_waits_for_another_s_guesses() -> None:
     door = Door()
     for password, client in (("a", "192.0.2.7"), ("b", "192.0.2.7"), ("c", "192.0.2.7"), ("d", "192.0.2.8")):
         request = door.request(password, client)
@@ -123,7 +123,7 @@ def test_addresses_take_turns_so_that_nobody_waits_for_all_guesses_of_another() 
     assert looked_at == ["a", "b", "d", "c"]
 
 
-def test_who_gives_no_password_reads_how_one_is_had() -> None:
+def test_the_page_for_a_missing_password_says_how_to_set_one() -> None:
     site = make_site(lambda: Snapshot("gateway", 0.0, Counters()), Clock().seconds, {}, reactor=Clock())
     address = IPv4Address("TCP", "127.0.0.1", 40_000)
     protocol, transport = site.buildProtocol(address), StringTransport(peerAddress=address)

@@ -1,4 +1,4 @@
-"""The machines' views on a small store: what a last call came to, also where no status says it."""
+"""The machines' views on a small store: the outcome of a last call, even if no status says it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_failing_ones_are_found_with_a_status_and_without(store: Engine) -> None
     assert names(store, code="0xC004F06C") == {"late"}
 
 
-def test_where_the_record_is_gone_nothing_is_said_that_is_not_known(store: Engine) -> None:
+def test_without_its_record_a_call_shows_only_what_is_known(store: Engine) -> None:
     with store.begin() as connection:
         connection.execute(records.delete())
     assert (row_of(store, "lost").code, row_of(store, "lost").activated) == ("", False)

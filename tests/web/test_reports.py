@@ -224,7 +224,7 @@ async def test_a_mistake_is_answered_with_one_sentence(
 
 
 @ensureDeferred
-async def test_a_mistake_stands_beside_its_field_and_the_form_stays_as_it_was_filled_in(
+async def test_a_mistake_is_shown_beside_its_field_and_the_form_keeps_its_values(
     store: Engine, site: Callable[..., Client]
 ) -> None:
     _, page, _ = await site(lambda: store).get("/reports/clients?since=yesterday&machine=pc*")
@@ -313,7 +313,7 @@ async def test_a_supervisor_reads_what_its_workers_write_and_writes_nothing(
 
 
 @ensureDeferred
-async def test_a_store_that_is_not_there_now_is_no_traceback(site: Callable[..., Client]) -> None:
+async def test_a_missing_store_gives_a_message_and_not_a_traceback(site: Callable[..., Client]) -> None:
     def stopping() -> Engine:
         raise StoreError("the server is about to stop")
 

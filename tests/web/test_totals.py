@@ -1,4 +1,4 @@
-"""The count of clients is made in a thread, once a minute at most, and told to whoever asks."""
+"""The count of clients is made in a thread, at most once a minute, and given to everybody who asks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_all_who_ask_first_wait_for_one_count(made: tuple[Clock, Threads, Latest
     assert first == second == [Totals(1.0)]
 
 
-def test_later_ones_wait_for_nothing_and_an_old_count_is_made_anew(made: tuple[Clock, Threads, LatestTotals]) -> None:
+def test_later_requests_do_not_wait_and_an_old_count_is_made_again(made: tuple[Clock, Threads, LatestTotals]) -> None:
     clock, threads, latest = made
     asked(latest)
     threads.end(Totals(1.0))

@@ -185,7 +185,7 @@ def test_machines_that_are_never_on_are_told_beside_those_that_are() -> None:
     assert "never switched on" not in dict(rows(Fleet(scenario(days=3)).run()))
 
 
-def test_machines_that_leave_in_the_hour_in_which_they_join_are_no_trouble() -> None:
+def test_machines_may_leave_in_the_hour_in_which_they_join() -> None:
     result = Fleet(scenario(days=2, machines=machines(leaves={"from_day": 0.01}))).run()
     said = dict(rows(result))
     assert "never switched on" not in said

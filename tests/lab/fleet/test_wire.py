@@ -1,4 +1,4 @@
-"""The fleet on the wire, with the wire held in the test's hand."""
+"""The fleet on the wire, with a wire that the test controls."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def test_what_ospp_shows_in_a_box_is_a_note(desk: Desk, words: list[str], note: 
     assert note in "\n".join(output.notes)
 
 
-def test_another_computer_stands_after_the_option_with_or_without_a_user() -> None:
+def test_another_computer_comes_after_the_option_with_or_without_a_user() -> None:
     assert elsewhere(["/act"]) == (None, ["/act"])
     assert elsewhere(["/act", "PC2"]) == ("PC2", ["/act"])
     assert elsewhere(["/inpkey:KEY", "PC2", "admin", "secret"]) == ("PC2", ["/inpkey:KEY"])

@@ -1,4 +1,4 @@
-"""A lab machine with a DNS server of its own, at a real BIND 9 that alone knows the lab's name."""
+"""A lab machine with a DNS server of its own: a real BIND 9, the only one that knows the lab's name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lab's outputs against the shapes of outputs that administrators posted, line for line."""
+"""The lab's output against output that administrators posted, line for line."""
 
 from __future__ import annotations
 

@@ -70,12 +70,12 @@ def test_an_argument_that_is_missing_is_told_above_the_usage(desk: Desk) -> None
         assert desk.run(*words).lines[:3] == ["", f"Error: option {missing}", usage()[0]]
 
 
-def test_options_are_taken_in_any_case_and_with_a_hyphen_and_what_is_too_much_is_overlooked() -> None:
+def test_options_work_in_any_case_and_with_a_hyphen_and_spare_words_are_ignored() -> None:
     assert read(["-ATO"])[0] is read(["/ato"])[0] is OPTIONS["ato"]
     assert read(["/skhc", "yes"]) == (OPTIONS["skhc"], [], ["slmgr ignores what comes after /skhc's arguments: yes"])
 
 
-def test_another_computer_stands_before_the_option_with_or_without_a_user() -> None:
+def test_another_computer_comes_before_the_option_with_or_without_a_user() -> None:
     assert elsewhere(["/ato", WINDOWS_ID]) == (None, ["/ato", WINDOWS_ID])
     assert elsewhere(["PC2", "/ato"]) == ("PC2", ["/ato"])
     assert elsewhere(["PC2", "admin", "secret", "-dlv", "all"]) == ("PC2", ["-dlv", "all"])
@@ -97,7 +97,7 @@ def test_ato_that_fails_says_first_what_it_began_and_names_the_code(desk: Desk) 
     assert output.notes[0] == "Count 1 of 25."
 
 
-def test_ato_that_reached_nobody_says_where_its_attempts_are(desk: Desk) -> None:
+def test_ato_without_an_answer_says_where_its_attempts_are(desk: Desk) -> None:
     desk.up = set()
     output = desk.run("/ato")
     assert output.lines[1] == (
@@ -132,7 +132,7 @@ def test_a_count_that_is_too_small_is_logged_and_the_host_not_remembered(desk: D
     assert desk.machine.cached is None
 
 
-def test_a_refusal_stands_in_the_event_and_the_machine_shows_that_no_host_was_there(desk: Desk) -> None:
+def test_a_refusal_is_in_the_event_and_the_machine_shows_that_no_host_answered(desk: Desk) -> None:
     desk.host._now = lambda: desk.now + 5 * 3600
     output = desk.run("/ato")
     assert output.code == 0xC004F074
@@ -240,7 +240,7 @@ def test_the_lookup_domain_is_told_and_warned_about_where_a_host_is_set(desk: De
     assert len(desk.slmgr("/ckms")) == len(desk.slmgr("/ckms-domain")) == 1
 
 
-def test_an_activation_id_that_is_not_there_is_said_to_be_so_and_is_no_failure(desk: Desk) -> None:
+def test_a_missing_activation_id_is_reported_and_is_not_a_failure(desk: Desk) -> None:
     for words in (("/skms", "kms", "X-Y"), ("/ckms", "X-Y"), ("/act-type", "2", "X-Y"), ("/skms-domain", "a.b", "X-Y")):
         output = desk.run(*words)
         assert output.lines == ["Error: Activation ID (x-y) not found."]
@@ -266,7 +266,7 @@ def test_an_activation_id_that_is_not_there_is_said_to_be_so_and_is_no_failure(d
         ("10.0.0.1", "'10.0.0.1' is not a DNS domain, but an address"),
     ],
 )
-def test_what_is_no_domain_is_taken_as_windows_does_and_noted_by_both_tools(desk: Desk, text: str, said: str) -> None:
+def test_an_invalid_domain_is_accepted_as_in_windows_and_noted_by_both_tools(desk: Desk, text: str, said: str) -> None:
     output = desk.run("/skms-domain", text)
     assert output.lines == [f"Key Management Service lookup domain set to {text} successfully."]
     assert said in output.notes[0]
@@ -389,7 +389,7 @@ def test_all_products_are_shown_with_their_names_and_rearm_counts(desk: Desk) ->
     ]
 
 
-def test_rearm_begins_grace_anew_under_a_new_cmid_until_none_is_left(desk: Desk) -> None:
+def test_rearm_begins_grace_again_with_a_new_cmid_until_none_is_left(desk: Desk) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     desk.machine.rearms_left = 2

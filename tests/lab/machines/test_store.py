@@ -185,7 +185,7 @@ def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
         MachineStore(path)
 
 
-def test_generalising_gives_a_cmid_of_its_own_and_grace_anew(desk: Desk) -> None:
+def test_generalising_gives_a_new_cmid_and_grace_again(desk: Desk) -> None:
     desk.fill(30)
     desk.slmgr("/ato")
     machine = desk.machine
@@ -213,7 +213,7 @@ def test_the_kms_version_is_the_machines(store: MachineStore) -> None:
     assert [licence.client.request(START).version for licence in store.get("OLD").licences] == [V5, V5]
 
 
-def test_machines_of_before_are_brought_up_to_date_and_keep_what_they_have(tmp_path: Path, desk: Desk) -> None:
+def test_machines_of_an_earlier_version_are_upgraded_and_keep_their_state(tmp_path: Path, desk: Desk) -> None:
     path = tmp_path / "machines.sqlite"
     store = MachineStore(path)
     store.add(desk.machine)

@@ -1,4 +1,4 @@
-"""Troubles: each shows its code, and goes with what cures it on Windows."""
+"""Troubles: each shows its code, and the cure that works on Windows ends it."""
 
 from __future__ import annotations
 

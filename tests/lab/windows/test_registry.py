@@ -1,4 +1,4 @@
-"""The registry of a lab machine: the values that Puppet and others write set it, and what sets it stands there."""
+"""The registry of a lab machine: writing its values, as Puppet does, sets the machine, and settings appear there."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_what_is_added_sets_the_machine(desk: Desk) -> None:
     assert machine.caching
 
 
-def test_what_slmgr_and_ospp_set_stands_in_the_registry(desk: Desk) -> None:
+def test_what_slmgr_and_ospp_set_is_in_the_registry(desk: Desk) -> None:
     desk.slmgr("/skms", "kms1:1700")
     desk.ospp("/sethst:kms2")
     office = desk.machine.licences[1]
