@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +55,17 @@ def test_a_new_file_replaces_none_and_follows_no_link(tmp_path: Path) -> None:
     write_whole(file, "ours")
     assert (file.is_symlink(), file.read_text(), other.read_text()) == (False, "ours", "another's")
     assert names(tmp_path) == ["file", "other"]
+
+
+def test_the_draft_of_a_process_that_was_killed_is_removed_and_no_other(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    of_dead, of_living = tmp_path / f".file.{ended.pid}.new", tmp_path / f".file.{os.getppid()}.new"
+    others = tmp_path / f".other.{ended.pid}.new"
+    for draft in (of_dead, of_living, others):
+        draft.touch()
+    write_whole(tmp_path / "file", "new")
+    assert names(tmp_path) == sorted((of_living.name, others.name, "file"))
 
 
 def salt(folder: Path) -> None:

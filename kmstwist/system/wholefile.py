@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
 
@@ -15,7 +16,8 @@ def write_whole(
     `FileExistsError` where one is there that must not be; nothing is left behind then.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    draft.unlink(missing_ok=True)
+    for left in (draft, *_left_behind(path)):
+        left.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -31,3 +33,20 @@ def write_whole(
             draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _left_behind(path: Path) -> list[Path]:
+    """The drafts of processes that were killed while they wrote this file."""
+    drafts = path.parent.glob(f".{glob.escape(path.name)}.*.new")
+    return [draft for draft in drafts if (pid := draft.name.split(".")[-2]).isdecimal() and not _runs(int(pid))]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # Another user's.
+        return True
+    return True

@@ -19,6 +19,7 @@ class Worker:
         self.number = number
         self.pid: int | None = number
         self.told: list[str] = []
+        self.requests: list[dict[str, Any]] = []
         self.fault: CommandError | None = None
 
 
@@ -47,15 +48,16 @@ class Scene:
         if worker.fault is not None:
             return fail(worker.fault)
         worker.told.append(request["command"])
+        worker.requests.append(request)
         if self.hangs and worker.number == 2:
             self.under_way.append(Deferred())
             return self.under_way[-1]
         return succeed({"activations": 1})
 
-    def command(self, name: str) -> list[dict[str, Any] | str]:
+    def command(self, name: str, **more: Any) -> list[dict[str, Any] | str]:
         """Give a command; what came of it is put into the list."""
         heard: list[dict[str, Any] | str] = []
-        answer = self.passing_on.pass_on({"command": name})
+        answer = self.passing_on.pass_on({"command": name, **more})
         answer.addCallbacks(heard.append, lambda failure: heard.append(failure.getErrorMessage()))
         return heard
 
@@ -139,3 +141,56 @@ def test_a_worker_that_is_not_replaced_any_more_is_not_asked_again() -> None:
     scene.workers[Path("b")].fault = ABSENT
     assert scene.command("drain") == [LATER]
     assert scene.clock.getDelayedCalls() == []
+
+
+def test_a_process_that_takes_a_workers_place_is_given_the_last_of_each_kind_after_what_waits() -> None:
+    scene = Scene()
+    second = scene.workers[Path("b")]
+    for command, upstream in (("drain", "kms1"), ("drain", "kms2"), ("undrain", "kms1")):
+        scene.command(command, upstream=upstream)
+    scene.command("pause")
+    second.fault = ABSENT
+    scene.command("resume")
+    scene.clock.pump([0.2] * 5)
+    second.requests.clear()
+    scene.passing_on.started(second)
+    scene.passing_on.started(second)
+    second.fault = None
+    scene.clock.pump([0.2])
+    assert second.requests == [
+        {"command": "resume"},
+        {"command": "undrain", "upstream": "kms1"},
+        {"command": "drain", "upstream": "kms2"},
+        {"command": "resume"},
+    ]
+    assert scene.workers[Path("a")].told == ["drain", "drain", "undrain", "pause", "resume"]
+
+
+def test_what_was_refused_is_not_given_again() -> None:
+    scene = Scene()
+    first, second = scene.workers.values()
+    first.fault = second.fault = CommandError("no upstream is named so")
+    scene.command("drain", upstream="kms9")
+    first.fault = second.fault = None
+    scene.passing_on.started(second)
+    assert second.requests == []
+
+
+def test_a_pause_that_is_to_come_comes_when_it_was_to_come() -> None:
+    scene = Scene()
+    second = scene.workers[Path("b")]
+    scene.command("pause", after=30.0)
+    for seconds, left in ((10.0, 20.0), (40.0, 0.0)):
+        scene.clock.advance(seconds)
+        scene.passing_on.started(second)
+        assert second.requests[-1] == {"command": "pause", "after": left}
+
+
+def test_a_worker_that_gave_no_answer_is_given_the_last_of_each_kind_again() -> None:
+    scene = Scene()
+    second = scene.workers[Path("b")]
+    second.fault = NoAnswer("silent")
+    scene.command("drain", upstream="kms1")
+    second.fault = None
+    scene.clock.advance(2)
+    assert [request["command"] for request in second.requests] == ["drain"]

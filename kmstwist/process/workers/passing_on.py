@@ -2,11 +2,13 @@
 
 The last change holds: each worker gets the commands that change something one after the other, in the order in which
 they came. A worker that is still starting gets them when it answers; whoever gave the command has been told so by then.
+A process that takes a worker's place is given the last command of each kind again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +20,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.process.control_client import CommandError, NoAnswer, NobodyThere, ask
 from kmstwist.process.workers.hearing import ANSWERS_WITHIN
+from kmstwist.process.workers.switched import Switched
 from kmstwist.reactor import InThread
 from kmstwist.system.threads import MORE_THREADS
 
@@ -43,6 +46,8 @@ class _Line:
         self.turn = DeferredLock()
         #: Whether nobody answered there at the last attempt.
         self.absent = False
+        #: Whether what was switched is about to be given to it again.
+        self.again = False
 
 
 class PassingOn:
@@ -66,9 +71,11 @@ class PassingOn:
         self._reactor = reactor
         self._in_thread = in_thread
         self._lines = {worker.number: _Line() for worker in workers}
+        self._switched = Switched(reactor)
 
     def pass_on(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
         """All workers' answers as one. Fails with `CommandError` if a worker did not obey, or none answered."""
+        self._switched.note(request)
         asked = [self._ask(worker, request) for worker in self._workers]
 
         def together(results: list[tuple[bool, Any]]) -> dict[str, Any]:
@@ -84,6 +91,20 @@ class PassingOn:
             return answer
 
         return DeferredList(asked, consumeErrors=True).addCallback(together)
+
+    def started(self, worker: Told) -> None:
+        """A process has taken this worker's place: when it answers, give it what was switched, after what waits."""
+        line = self._lines[worker.number]
+        if not line.again and self._switched.again():
+            line.again = True
+            line.turn.run(lambda: Deferred.fromCoroutine(self._tell_again(worker)))
+
+    async def _tell_again(self, worker: Told) -> None:
+        self._lines[worker.number].again = False
+        for request in self._switched.again():
+            # A worker that cannot be told is followed by another, which is told in its turn.
+            with suppress(CommandError):
+                await self._told(worker, request, _STARTS_WITHIN)
 
     def _ask(self, worker: Told, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
         """A worker's answer, or a failure in time. A change that could not be passed on in time is passed on later."""
@@ -126,11 +147,17 @@ class PassingOn:
                 raise CommandError(f"{error}: the supervisor cannot ask worker {worker.number}", MORE_THREADS) from None
             except NoAnswer:
                 line.absent = False
+                if not _only_asks(request) and self._goes_on():
+                    # It may hear this one after the next.
+                    self._reactor.callLater(ANSWERS_WITHIN, self.started, worker)
                 raise _silent(worker) from None
             except NobodyThere:
                 line.absent = True
                 if not self._goes_on() or self._reactor.seconds() + _LOOK_AGAIN > give_up:
                     raise _absent(worker, request) from None
+            except CommandError:
+                self._switched.refused(request)
+                raise
             await deferLater(self._reactor, _LOOK_AGAIN)
 
 

@@ -192,6 +192,7 @@ class Supervisor(Service):
         worker.pid = process.pid
         worker.started = self._reactor.seconds()
         WORKER_STARTED.emit(self._log, worker=worker.number, worker_pid=worker.pid)
+        self._passing_on.started(worker)
 
     def worker_ended(self, worker: Worker, reason: Failure) -> None:
         """Start another in its place, unless the supervisor stops."""
