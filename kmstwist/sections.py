@@ -17,7 +17,7 @@ from kmstwist.networks import Network, parse_network
 from kmstwist.problem import Problem
 
 # pydantic hands each model to the plugins that it finds among the installed packages, and reads what each of those says
-# of itself to find any. What is in the configuration, passwords among it, is none of their business.
+# of itself to find any. Plugins must not see the configuration, which may contain passwords.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 Seconds = Annotated[float, Field(ge=0.1, le=86_400)]

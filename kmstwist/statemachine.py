@@ -107,7 +107,7 @@ class Machine(Generic[StateT, InputT]):
     __slots__ = ("state", "table", "trace")
 
     def __init__(self, table: Table[StateT, InputT], trace: Trace | None = None) -> None:
-        """`trace` is told of every transition; it may be set and unset at any time."""
+        """`trace` is called with every transition; it may be set and unset at any time."""
         self.table = table
         self.state = table.initial
         self.trace = trace

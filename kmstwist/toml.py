@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from typing import Any, Final
 
-#: Dots before the equals sign of a line; a key of so many parts is not an option of anything.
+#: The most dots before the equals sign of a line: no option has a key of more parts.
 _MOST_DOTS: Final = 100
 #: Keys of one table. Somebody who names products may have hundreds.
 _MOST_KEYS: Final = 5000

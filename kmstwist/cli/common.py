@@ -78,7 +78,7 @@ SECONDS = FiniteRange(0, 3600, min_open=True)
 
 
 class AnyPath(click.Path):
-    """A path. Whether this user may read it is checked where it is used, which gives a message with a cure."""
+    """A path. The code that uses it checks whether this user may read it, and gives a message with a cure."""
 
     def __init__(
         self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True, allow_dash: bool = False

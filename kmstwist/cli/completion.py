@@ -39,7 +39,7 @@ _BASH = r"""# Completion of kmstwist for bash.
             \"* | \'*) ;;
             *) printf -v value %%q "$value" ;;
             esac
-            # What stands before a colon is no part of the word that bash replaces.
+            # Text before a colon is not part of the word that bash replaces.
             case $COMP_WORDBREAKS in
             *:*) [[ $typed == *:* ]] && value=${value#"${typed%%"${typed##*:}"}"} ;;
             esac

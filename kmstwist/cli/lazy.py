@@ -50,14 +50,14 @@ class LazyGroup(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Read the group's own options; what is wrong with them is told in our words."""
+        """Read the group's own options; mistakes in them are reported in our words."""
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.ClickException as error:
             raise in_our_words(error) from None
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the verb; an error's words are shown as they are, and a terminal obeys none of them."""
+        """Run the verb; the words of an error are shown, but a terminal does not obey them."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -66,11 +66,12 @@ class LazyGroup(click.Group):
         except BrokenPipeError:
             raise
         except UnicodeEncodeError as error:
-            # Of what is typed only a file's name may be any bytes; the rest is text, and was none.
+            # Only a file's name may be any bytes; everything else that is typed must be text, and this was not.
             told = click.ClickException(f"{_said(str(error.object))} is not text in UTF-8; type it again, or set LANG")
             raise told from None
         except OSError as error:
-            # A name that no file can have, a folder that this user may not enter: found before anybody looked for it.
+            # A name that no file can have, or a folder that this user may not enter: it fails before the file is
+            # sought.
             place = f"{_said(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
             raise click.ClickException(f"{place}{error.strerror or error}") from None
         except click.ClickException as error:
@@ -105,7 +106,7 @@ class LazyGroup(click.Group):
         return [name for name in self.list_commands(ctx) if name not in hidden]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands, each with the whole of what it does in short: click would cut it where a line ends."""
+        """List the commands, each with its whole summary: click would cut it at the end of a line."""
         listed: dict[str, click.Command] = {}
         for name in self.list_commands(ctx):
             verb = self.verbs.get(name)

@@ -85,11 +85,11 @@ def main() -> None:
         try:
             kmstwist(prog_name="kmstwist")
         finally:
-            # What is still in the buffer fails here, not when nobody can tell of it any more.
+            # What is still in the buffer fails here, and not later, when nobody can report it.
             if sys.stdout is not None:
                 sys.stdout.flush()
     except KeyboardInterrupt:
-        # Before a verb was reached, or after its end.
+        # Before the verb began, or after its end.
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()

@@ -1,4 +1,4 @@
-"""Standard output, told from every other file when it cannot be written."""
+"""Standard output, distinguished from every other file when it cannot be written."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def json_option(command: CommandT) -> CommandT:
 
 
 def say_json(facts: object) -> None:
-    """Print facts as every command does that has `--json`: one document, in lines that a person can read, too."""
+    """Print facts for `--json`, as every command does: one document, in lines that people can read, too."""
     click.echo(json.dumps(facts, indent=2))
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print a text that may have others' words in it, such as a file's name: a terminal obeys none of it."""
+    """Print a text that may contain others' words, such as a file's name, so that a terminal obeys none of it."""
     click.echo(visible_lines(text), err=err)
 
 
@@ -36,10 +36,10 @@ class OutputError(Exception):
 
 
 class _StandardOutput(FileIO):
-    """The process's standard output, whose errors nobody takes for those of a file that a command works on."""
+    """The process's standard output, with errors that are not mistaken for those of a file that a command uses."""
 
     def write(self, data: Any, /) -> int:
-        """Write as a file does. Raises `OutputError`, but for a closed pipe, which is not an error of ours."""
+        """Write as a file does. Raises `OutputError`, except for a closed pipe, which is not an error of ours."""
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -52,14 +52,14 @@ def watch_standard_output() -> None:
     """From now on a standard output that cannot be written raises `OutputError`, whoever writes there."""
     stream = sys.stdout
     if stream is None:
-        # Closed by whoever started us: nobody wants what there is to say, and that is not a mistake.
+        # Closed by whoever started us: nobody wants the output, which is not an error.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         return
     if not isinstance(stream, TextIOWrapper):
         return
     stream.flush()
     raw = _StandardOutput(stream.fileno(), "wb", closefd=False)
-    # `python -u` has no buffer, and is to have none.
+    # `python -u` has no buffer, and must stay without one.
     buffer = raw if isinstance(stream.buffer, RawIOBase) else BufferedWriter(raw)
     sys.stdout = TextIOWrapper(
         cast(Any, buffer),
@@ -72,7 +72,7 @@ def watch_standard_output() -> None:
 
 
 def give_up_standard_output() -> None:
-    """Let go of what could not be written: Python would try again at the end, and complain."""
+    """Drop what could not be written: Python would try again at its end, and complain."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""`kmstwist serve`: the server in the foreground, for those to whom twistd is strange."""
+"""`kmstwist serve`: the server in the foreground, for people who do not know twistd."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def serve(ctx: click.Context, options: tuple[str, ...]) -> None:
     file = ctx.find_root().params.get("file")
     if file is not None:
         os.environ[CONFIG_VARIABLE] = str(file)
-    # What is wrong with them is told in the words of this command, before twistd has them.
+    # Mistakes in them are reported in the words of this command, before twistd sees them.
     read.try_only(options)
     sys.stdout.flush()
-    # In the place of this process: there is one way of starting a server, and it is twistd's.
+    # It replaces this process: there is one way to start a server, and it is twistd's.
     twistd = _twistd()
     os.execv(twistd, [twistd, "--nodaemon", "--pidfile=", "kms", *options])  # noqa: S606
 

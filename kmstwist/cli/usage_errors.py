@@ -1,6 +1,6 @@
-"""What is wrong with a command line, in our words: click's own are a programmer's, and name no cure.
+"""What is wrong with a command line, in our words: click's messages are for programmers, and name no cure.
 
-One place for all commands: `in_our_words` takes what click says and gives what people are told.
+This serves all commands: `in_our_words` turns click's error into one for people.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import click
 
 from kmstwist.shown import visible_lines
 
-#: A word that nobody reads to its end, of which click repeats all; some of the patterns below would take long over it.
+#: A word too long to read, which click repeats whole; some of the patterns below would take long for it.
 _LONG_WORD = re.compile(r"(\S{100})\S{100,}(\S{20})")
-#: What click says of a value or of a command line, and what people say.
+#: click's messages about a value or a command line, and ours.
 _WORDS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"is not a valid integer(?: range)?\.$"), "is not a whole number."),
     (re.compile(r"is not a valid float(?: range)?\.$"), "is not a number."),
@@ -47,11 +47,11 @@ _WORDS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 
 
 def in_our_words(error: click.ClickException) -> click.ClickException:
-    """The same error as people are told of it; of a wrong command line it names a cure. A terminal obeys none of it."""
+    """The same error in words for people, with a cure if the command line is wrong, and safe for a terminal."""
     if isinstance(error, click.FileError):
         vars(error)["ui_filename"] = visible_lines(error.ui_filename)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        # No error: its text is the help.
+        # Not an error: its text is the help.
         return error
     if not isinstance(error, click.UsageError):
         vars(error)["message"] = visible_lines(error.message)
@@ -66,7 +66,7 @@ def in_our_words(error: click.ClickException) -> click.ClickException:
 
 
 def _missing(parameter: click.Parameter, ctx: click.Context | None) -> str:
-    """What must be given and is not, how it is given, and what it is."""
+    """The missing parameter, how to give it, and what it is."""
     if ctx is None:
         return f"{parameter.name} is missing."
     if isinstance(parameter, click.Option):
@@ -80,7 +80,7 @@ def _missing(parameter: click.Parameter, ctx: click.Context | None) -> str:
 
 
 def _none_of(given: str, listed: str) -> str:
-    """A word that is none of those there are, and the one that may be meant."""
+    """The message for an unknown word, with the one that may be meant."""
     there = re.findall(r"'([^']*)'", listed)
     near = get_close_matches(given.casefold(), there, 1, 0.6)
     meant = f"; did you mean {near[0]}?" if near else "."
@@ -88,7 +88,7 @@ def _none_of(given: str, listed: str) -> str:
 
 
 def _not_there(name: str) -> str:
-    """A file that is not there, and where it was looked for."""
+    """The message for a missing file, with the folder in which it was sought."""
     if Path(name).is_absolute() or not name:
         return f"there is no {name!r}; check how it is spelt."
     try:

@@ -15,7 +15,7 @@ from kmstwist.configuration.whereabouts import CONFIG_VARIABLE, DEFAULT_CONFIG, 
 CommandT = TypeVar("CommandT", bound=Callable[..., object])
 
 _META = "kmstwist.config"
-#: What the help says where an option is left out.
+#: The help's words for an option that is left out.
 AS_CONFIGURED = "[default: as configured; `kmstwist config where` shows it]"
 
 
@@ -65,7 +65,7 @@ def state_dir(given: Path | None) -> Path:
 
 
 def keep_rights_in(folder: Path) -> Path:
-    """From now on until the command has ended, act as the user whose folder this is, where root called; the folder."""
+    """Act as the owner of this folder until the command ends, if root called. Returns the folder."""
     from kmstwist.system.rights import rights_in
 
     context = click.get_current_context(silent=True)

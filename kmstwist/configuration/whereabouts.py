@@ -72,7 +72,7 @@ class Whereabouts:
 
     @cached_property
     def config(self) -> Found[Path | None]:
-        """The configuration file, or None where there is none."""
+        """The configuration file; None if there is none."""
         if self._config is not None:
             return Found(self._config.absolute(), "--config")
         if (named := self._environ.get(CONFIG_VARIABLE)) is not None:

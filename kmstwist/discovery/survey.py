@@ -24,7 +24,7 @@ class FoundHost:
 
     `probability` is that of being tried first within its priority; `host` the addresses or why there are none;
     `probes` one result per address, empty where nothing was probed; `stranger` whether the configuration does not name
-    it (None where there is none to compare with).
+    it (None if there is nothing to compare with).
     """
 
     record: SrvRecord

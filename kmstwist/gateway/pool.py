@@ -109,7 +109,7 @@ class AssociationPool(Reserve):
         return answer
 
     def _deadlines_of(self, seconds: float) -> Deadlines[_Attempt]:
-        """The queue of requests that have so many seconds. A length that few have is not kept, and is of no harm."""
+        """The queue of requests that have this many seconds. A length that few requests have is not kept."""
         deadlines = Deadlines(self._clock, seconds, _Attempt.expire)
         if len(self._deadlines) < _LENGTHS:
             self._deadlines[seconds] = deadlines

@@ -64,7 +64,7 @@ class Upstream:
         *,
         when_changed: Callable[[], object] = lambda: None,
     ) -> None:
-        """`when_changed` is told of whatever may change its place in the order in which hosts are asked."""
+        """`when_changed` is called after any change that may move it in the order in which hosts are asked."""
         self.target = target
         self._when_changed = when_changed
         self.drained = False

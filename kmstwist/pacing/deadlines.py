@@ -17,10 +17,10 @@ ItemT = TypeVar("ItemT", bound=Hashable)
 
 
 class Deadlines(dict[ItemT, float]):
-    """A queue of what has so many `seconds` each; `expired` is called with each that was not lifted in time.
+    """A queue of items that each have `seconds`; `expired` is called with each whose deadline was not lifted in time.
 
     It is the dictionary of when each is due, in the order of insertion, which is the order in which they come due. A
-    deadline is lifted by `pop(item, None)`, which is no call of a Python function: each call of a client sets and lifts
+    deadline is lifted by `pop(item, None)`, which calls no Python function: each call of a client sets and lifts
     six of them.
     """
 

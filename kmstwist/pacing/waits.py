@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def doubled(first: float, longest: float, failures: int) -> float:
-    """Seconds to wait after so many failures in a row: `first` after one, doubled with each more."""
+    """Seconds to wait after this many failures in a row: `first` after one, doubled with each further one."""
     # The exponent is bounded because a float's is; long before, the wait is the longest.
     return min(longest, first * 2.0 ** min(max(failures, 1) - 1, 64))
 

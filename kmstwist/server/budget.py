@@ -13,7 +13,7 @@ from kmstwist.process.workers.adoption import Adoption
 
 _log = Logger(namespace="kmstwist.server")
 
-#: Where nobody set how many connections there may be, so many are enough; clients come a thousand in a second at most.
+#: Enough connections if the configuration sets no number; at most a thousand clients come in a second.
 _ENOUGH = 1000
 
 

@@ -34,8 +34,8 @@ class Reloader:
     def reload(self) -> dict[str, Any]:
         """Read and apply; says what is in force now, and what will be after a restart only.
 
-        The latter is said at each reload, until a restart or until it is changed back. Raises `ConfigError` for a bad
-        configuration.
+        The latter is repeated at each reload, until a restart or until it is changed back. Raises `ConfigError` for a
+        bad configuration.
         """
         new = read_again(self._load, self._started, self._log)
         changed = [place for place in changes(self.effective.config, new.config) if not needs_restart(place)]

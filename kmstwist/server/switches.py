@@ -59,7 +59,7 @@ class SwitchesFile:
 
 
 def _read(path: Path) -> Switches | None:
-    """What a file holds; None where there is none."""
+    """The contents of a file; None if there is no file."""
     try:
         return Switches.model_validate_json(path.read_bytes())
     except FileNotFoundError:

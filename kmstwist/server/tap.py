@@ -337,7 +337,7 @@ def _rpc_limits(config: Config, adoption: Adoption) -> Limits:
 
 
 def _endpoints(config: Config, adoption: Adoption | None, predecessor: TakeOver | None, reactor: Reactor) -> Endpoints:
-    """What to listen on. Raises `StartupError` where an endpoint is none or the port cannot be opened."""
+    """What to listen on. Raises `StartupError` for a malformed endpoint, or if the port cannot be opened."""
     if adoption is not None and adoption.ports:
         return [adopted_endpoint(reactor, descriptor) for descriptor in adoption.ports]
     handed = None if predecessor is None else predecessor.socket

@@ -40,7 +40,7 @@ from kmstwist.audit.reports.model import (
 )
 from kmstwist.audit.reports.same_machine import counted_twice, likely_same
 
-# Only a Windows client needs so many.
+# Only a Windows client needs that many.
 WINDOWS_CLIENTS_NEED = 25
 
 

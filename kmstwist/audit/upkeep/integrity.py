@@ -190,7 +190,7 @@ class Inside:
 
 
 class _Examination(threading.Thread):
-    """Examines a store; `found` is said when it has ended. `began` is when, in seconds."""
+    """Examines a store; `found` is set when it has ended. `began` is when, in seconds."""
 
     def __init__(self, path: Path, began: float) -> None:
         super().__init__(name="audit-examine", daemon=True)

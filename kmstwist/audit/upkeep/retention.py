@@ -113,7 +113,7 @@ def _size(engine: Engine) -> int:
 
 
 def _delete_oldest(engine: Engine, step: int, before: int | None, floor: int = 0) -> int:
-    """Delete up to `step` of the oldest records, those of before a time only, and leave `floor` of them in any case."""
+    """Delete up to `step` of the oldest records, only those before a time, and leave `floor` of them in any case."""
     table, progress = schema.records, schema.forwarding
     with writing(engine) as connection:
         if floor:

@@ -124,7 +124,7 @@ def count_machines(connection: Connection, wanted: Wanted) -> int:
 def list_machines(
     connection: Connection, wanted: Wanted, limit: int, offset: int = 0, *, total: int | None = None
 ) -> list[MachineRow]:
-    """The rows of one page. Raises `QueryError` for a network that is none.
+    """The rows of one page. Raises `QueryError` for a malformed network.
 
     With `total`, how many rows there are in all, a page near the end is found from there.
     """

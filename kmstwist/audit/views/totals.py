@@ -128,7 +128,7 @@ def counts(connection: Connection, now: datetime) -> list[Count]:
     """The counts of every application whose clients say what they need, the largest need first."""
     table, machines = schema.machine_cmids, schema.machines
     horizon, until, renewing = to_ms(now - HOST_REMEMBERS), to_ms(now), to_ms(now - 2 * RENEWAL_EVERY)
-    # Only a Windows client needs so many, so this holds even if an imported event does not name the application.
+    # Only a Windows client needs that many, so this holds even if an imported event does not name the application.
     application = _named(table.c.app, (table.c.required_count == WINDOWS_CLIENTS_NEED, "Windows")).label("application")
     seen = (table.c.last_answered > horizon) & (table.c.last_answered <= until)
     # Clients that renew are still there in 30 days; a host forgets the others by then.

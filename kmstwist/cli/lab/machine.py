@@ -293,7 +293,7 @@ def trouble(name: str, trouble: str, product: str | None, state_dir: Path | None
 
 
 def _licence_of(found: Machine, product: str | None) -> Licence:
-    """The licence of a product, by default that of Windows; `Refused` where there is none."""
+    """The licence of a product, by default that of Windows. Raises `Refused` if there is none."""
     if product is not None:
         try:
             wanted = find(product)

@@ -145,7 +145,7 @@ def print_attempts(attempts: list[Attempt]) -> None:
 
 
 def live_for(found: Machine, seconds: float, key: LabKey, timeout: float) -> list[Attempt]:
-    """Have a machine live for so many seconds, with a bar of how far it is; its attempts."""
+    """Let a machine live for this many seconds, and show its progress. Returns its attempts."""
     from kmstwist.cli.common import run_reactor
     from kmstwist.cli.lab.contacting import asking_on
     from kmstwist.lab.machines.living import live

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kmstwist.problem import ProblemError
 
-#: What journalctl says of its own begins so: that there are no entries, that the machine started again.
+#: journalctl's own remarks begin with this: that there are no entries, or that the machine has restarted.
 _REMARK = "-- "
 _CURSOR = "-- cursor: "
 

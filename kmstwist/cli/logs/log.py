@@ -159,7 +159,7 @@ def _refuse_binary(path: Path, stream: IO[str]) -> None:
 
 
 def _default_file() -> Path:
-    """The log file that was written last; the first one where there is none."""
+    """The log file that was written last; the first one if none exists."""
     there = [path for path in DEFAULT_FILES if path.exists()]
     return max(there, key=lambda path: path.stat().st_mtime, default=DEFAULT_FILES[0])
 

@@ -73,7 +73,7 @@ def locator(reactor: Reactor, random: Random) -> Locator:
 
 
 def _check_lookup_domain(machine: Machine, licence: Licence) -> None:
-    """Windows takes any text for a lookup domain; one that is none fails here."""
+    """Windows accepts any text as a lookup domain; an invalid one fails here."""
     name = machine.lookup_domain_of(licence)
     if name is not None:
         try:

@@ -33,7 +33,7 @@ from kmstwist.rpc.syntax import (
     feature_bits,
 )
 
-#: The most contexts that one association may hold; no client needs so many.
+#: The most contexts that one association may hold; no client needs that many.
 MAX_CONTEXTS: Final = 64
 SUPPORTED_FEATURES: Final = FEATURE_SECURITY_CONTEXT_MULTIPLEXING | FEATURE_KEEP_CONNECTION_ON_ORPHAN
 

@@ -128,7 +128,7 @@ class Between(Question):
         return text
 
     def times(self, now: datetime) -> tuple[datetime | None, datetime | None]:
-        """The two moments, None where nothing is said."""
+        """The two moments, each None if it is not given."""
         since = [parse_when(self.since, now)] if self.since else []
         until = [parse_when(self.until, now)] if self.until else []
         if self.day:
