@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -41,7 +41,7 @@ class Turns(Generic[T]):
                 self._waiting[client] = asked
             work().addBoth(self._finished, done)
 
-    def _finished(self, result: Any | Failure, done: Deferred[T]) -> None:
+    def _finished(self, result: T | Failure, done: Deferred[T]) -> None:
         self._next()
         # A failure fails it.
         done.callback(result)

@@ -34,7 +34,7 @@ from kmstwist.startup import StartupError
 from kmstwist.system.privileges import Identity, can_change
 
 #: A command: its request to its answer (a mapping, an `Answer`, or None), or a Deferred of it.
-Command = Callable[[Mapping[str, Any]], Any]
+Command = Callable[[Mapping[str, object]], Any]
 
 _MAX_LINE = 65_536
 #: How many seconds the kernel may take to accept a connection to a server that runs.
@@ -47,7 +47,7 @@ _PEER = struct.Struct("3i")
 class Answer:
     """An answer that carries open file descriptors, and what to do when its connection has ended after it."""
 
-    fields: Mapping[str, Any]
+    fields: Mapping[str, object]
     descriptors: tuple[int, ...] = ()
     afterwards: Callable[[], object] | None = None
 
@@ -97,7 +97,7 @@ class ControlProtocol(LineOnlyReceiver):
             DEFECT.emit(self._log, detail="a control command", traceback=failure.getTraceback())
         self._reply({"ok": False, "error": failure.getErrorMessage()})
 
-    def _reply(self, answer: Mapping[str, Any]) -> None:
+    def _reply(self, answer: Mapping[str, object]) -> None:
         self.sendLine(json.dumps(answer, default=str).encode())
 
 

@@ -84,7 +84,7 @@ def _not_connected(path: Path, error: OSError) -> CommandError:
     return CommandError(f"{path}: {error.strerror or error}")
 
 
-def ask(path: Path, request: Mapping[str, Any], timeout: float = 30.0) -> dict[str, Any]:
+def ask(path: Path, request: Mapping[str, object], timeout: float = 30.0) -> dict[str, Any]:
     """Send one command and wait for its answer, at most `timeout` seconds. Raises `CommandError`.
 
     For the `kmstwist` command, which has no reactor.

@@ -73,14 +73,14 @@ class HandOver:
         """Every command by its name."""
         return {"hand-over": self.hand_over, "leave": self.leave}
 
-    def hand_over(self, request: Mapping[str, Any]) -> Answer:
+    def hand_over(self, request: Mapping[str, object]) -> Answer:
         """Give a successor the listening sockets, and go on."""
         ports = self._listeners.ports
         if not ports:
             raise CommandError("it does not listen yet")
         return Answer({"listening": [where for where, _ in ports]}, tuple(port.fileno() for _, port in ports))
 
-    def leave(self, request: Mapping[str, Any]) -> Deferred[Answer]:
+    def leave(self, request: Mapping[str, object]) -> Deferred[Answer]:
         """Accept no more clients, and end in order as soon as the successor has the answer."""
         if self._lifeline is not None:
             raise CommandError("it has handed over already")
@@ -149,7 +149,7 @@ class TakeOver:
         self.waited = time.monotonic() - begun
 
 
-def _ask(connection: socket.socket, path: Path, request: Mapping[str, Any]) -> tuple[dict[str, Any], list[int]]:
+def _ask(connection: socket.socket, path: Path, request: Mapping[str, object]) -> tuple[dict[str, Any], list[int]]:
     """One command's answer, and the descriptors that came with it. Raises `CommandError`."""
     room = socket.CMSG_SPACE(_MOST_DESCRIPTORS * array("i").itemsize)
     descriptors = array("i")

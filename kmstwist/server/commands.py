@@ -89,7 +89,7 @@ class Commands:
             "reload": self.reload,
         }
 
-    def status(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def status(self, request: Mapping[str, object]) -> dict[str, Any]:
         """The server's numbers."""
         return {
             "mode": "lab" if self._gateway is None else "gateway",
@@ -101,39 +101,41 @@ class Commands:
             "activations": self._factory.activations,
         }
 
-    def upstreams(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def upstreams(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Every upstream with its state and its numbers."""
         return {"upstreams": [describe(upstream) for upstream in self._the_gateway().directory.upstreams]}
 
-    def drain(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def drain(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Send no more calls to an upstream."""
         return self._switch(request, drained=True)
 
-    def undrain(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def undrain(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Send calls there again."""
         return self._switch(request, drained=False)
 
-    def pause(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def pause(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Answer every call with "too busy"; with `after`, only after this many seconds."""
-        after = float(request.get("after", 0))
+        after = request.get("after", 0)
+        if not isinstance(after, int | float):
+            raise CommandError("after must be a number of seconds")
         if not after or self._admission.paused:
             return self._pause(True)
         self._stay()
         self._pause_later(after)
         return {"paused": False, "not_kept": self._keep()}
 
-    def resume(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def resume(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Answer calls again."""
         return self._pause(False)
 
-    def reload(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def reload(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Apply the configuration file as it is now."""
         try:
             return self._reloader.reload()
         except ConfigError as error:
             raise refused(error) from None
 
-    def _switch(self, request: Mapping[str, Any], *, drained: bool) -> dict[str, Any]:
+    def _switch(self, request: Mapping[str, object], *, drained: bool) -> dict[str, Any]:
         directory = self._the_gateway().directory
         from kmstwist.gateway.directory import UnknownUpstream
 

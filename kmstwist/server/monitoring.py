@@ -140,7 +140,7 @@ class Observation:
             last_error_at=None if failure is None else when(failure[0]),
         )
 
-    def command(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def command(self, request: Mapping[str, object]) -> dict[str, Any]:
         """The control command by which a supervisor asks its worker."""
         return {"pid": os.getpid(), "telemetry": self.snapshot().to_json()}
 
@@ -166,7 +166,7 @@ def _lab_state(host: LabHost) -> LabState:
 def with_health(status: Command, source: Source) -> Command:
     """The command "status", whose answer also says how healthy the server is, as `/readyz` says it, and why."""
 
-    def command(request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+    def command(request: Mapping[str, object]) -> Deferred[dict[str, Any]]:
         asked = [maybeDeferred(status, request), maybeDeferred(source)]
         return gatherResults(asked, consumeErrors=True).addCallback(with_findings).addErrback(_first)
 

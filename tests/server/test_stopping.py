@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from kmstwist.admission.admission import Admission
 from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.findings import Health, overall
+from kmstwist.process.control_client import CommandError
 from kmstwist.server import commands as commands_module
 from kmstwist.server.commands import Commands
 from kmstwist.server.parts import LameDuck
@@ -24,6 +25,15 @@ def commands() -> tuple[Clock, Admission, Commands]:
     admission = Admission(AdmissionSettings(), clock, connections=10)
     nobody = cast(Any, None)
     return clock, admission, Commands(nobody, admission, None, nobody, clock)
+
+
+@pytest.mark.parametrize("after", ["10", [10], None])
+def test_a_pause_after_something_that_is_not_a_number_is_refused(after: object) -> None:
+    clock, admission, does = commands()
+    with pytest.raises(CommandError, match="must be a number of seconds"):
+        does.pause({"after": after})
+    assert not admission.paused
+    assert clock.getDelayedCalls() == []
 
 
 def test_a_pause_after_a_while_is_told_at_once_and_comes_then() -> None:

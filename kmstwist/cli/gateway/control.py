@@ -60,7 +60,7 @@ def _shown(answer: Any) -> Any:
     return answer
 
 
-def ask_server(port: int | None, run_dir: Path | None, request: Mapping[str, Any]) -> dict[str, Any]:
+def ask_server(port: int | None, run_dir: Path | None, request: Mapping[str, object]) -> dict[str, Any]:
     """Send a command to the server and return its answer; a refusal becomes an error for the user."""
     from kmstwist.process.control_client import CommandError, NobodyThere, ask, socket_path
     from kmstwist.system.rights import rights_in

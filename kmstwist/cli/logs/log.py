@@ -174,7 +174,7 @@ def _print(chosen: Iterator[LogLine], lines: int | None, printer: Printer) -> No
         printer.show(line)
 
 
-def followed(path: Path, stream: Any, wait: Callable[[], None]) -> Iterator[str]:
+def followed(path: Path, stream: IO[str], wait: Callable[[], None]) -> Iterator[str]:
     """Whole lines as they come, also from the new file when the old one was rotated away; never ends by itself.
 
     `wait` is called whenever there is nothing to read.
@@ -197,7 +197,7 @@ def followed(path: Path, stream: Any, wait: Callable[[], None]) -> Iterator[str]
             stream = newer
 
 
-def _replaced(path: Path, stream: Any) -> Any:
+def _replaced(path: Path, stream: IO[str]) -> IO[str] | None:
     """The file now at the path, opened, if it is another than the stream's; or the same one, cut short."""
     try:
         now = path.stat()

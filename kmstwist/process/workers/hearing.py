@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -54,6 +54,9 @@ class Heard(Protocol):
     failures: int
 
 
+HeardT = TypeVar("HeardT", bound=Heard)
+
+
 class _Known:
     """What is known about one process."""
 
@@ -70,16 +73,16 @@ class _Known:
         self.ending = False
 
 
-class Hearing:
+class Hearing(Generic[HeardT]):
     """Asks the workers in turn. After `stop` it is quicker about workers that hang, until `close`."""
 
     def __init__(
         self,
-        workers: Sequence[Heard],
-        path: Callable[[Any], Path],
-        end: Callable[[Any, signal.Signals], None],
+        workers: Sequence[HeardT],
+        path: Callable[[HeardT], Path],
+        end: Callable[[HeardT, signal.Signals], None],
         drain: Callable[[], float],
-        answered: Callable[[Any, int, dict[str, Any]], object],
+        answered: Callable[[HeardT, int, dict[str, Any]], object],
         reactor: IReactorTime,
         log: Logger,
         progress: Callable[[int], Progress] | None = None,
@@ -117,7 +120,7 @@ class Hearing:
         if self._loop.running:
             self._loop.stop()
 
-    def has_heard(self, worker: Heard, pid: int | None) -> bool:
+    def has_heard(self, worker: HeardT, pid: int | None) -> bool:
         """Whether this process of a worker's has ever answered."""
         known = self._known.get(worker.number)
         return known is not None and known.pid == pid and known.heard
@@ -129,7 +132,7 @@ class Hearing:
                 self._asked.add(worker.number)
                 Deferred.fromCoroutine(self._hear_from(worker, worker.pid))
 
-    async def _hear_from(self, worker: Heard, pid: int) -> None:
+    async def _hear_from(self, worker: HeardT, pid: int) -> None:
         known = self._known.get(worker.number)
         if known is None or known.pid != pid:
             known = self._known[worker.number] = _Known(pid, self._reactor.seconds())
@@ -151,7 +154,7 @@ class Hearing:
         finally:
             self._asked.discard(worker.number)
 
-    def _silent(self, worker: Heard, known: _Known) -> None:
+    def _silent(self, worker: HeardT, known: _Known) -> None:
         known.missed += 1
         if known.missed < (_SILENT_AT_THE_END if self._stopping else _SILENT):
             return
@@ -159,7 +162,7 @@ class Hearing:
         known.missed = 0
         self._end(worker, signal.SIGKILL)
 
-    def _unreachable(self, worker: Heard, known: _Known) -> None:
+    def _unreachable(self, worker: HeardT, known: _Known) -> None:
         if not known.heard:
             self._judge_start(worker, known)
             return
@@ -172,7 +175,7 @@ class Hearing:
         self._end(worker, signal.SIGTERM)
         self._reactor.callLater(self._drain() + GRACE, self._kill, worker, known.pid)
 
-    def _judge_start(self, worker: Heard, known: _Known) -> None:
+    def _judge_start(self, worker: HeardT, known: _Known) -> None:
         if known.ending:
             return
         now = self._reactor.seconds()
@@ -192,7 +195,7 @@ class Hearing:
         )
         self._end(worker, signal.SIGKILL)
 
-    def _kill(self, worker: Heard, pid: int) -> None:
+    def _kill(self, worker: HeardT, pid: int) -> None:
         if worker.pid == pid:
             self._end(worker, signal.SIGKILL)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.internet.interfaces import IReactorTime
@@ -38,6 +38,9 @@ class Told(Protocol):
     pid: int | None
 
 
+ToldT = TypeVar("ToldT", bound=Told)
+
+
 class _Line:
     """The queue of commands for one worker."""
 
@@ -50,13 +53,13 @@ class _Line:
         self.again = False
 
 
-class PassingOn:
+class PassingOn(Generic[ToldT]):
     """Gives commands to workers; an answer takes at most `ANSWERS_WITHIN` seconds."""
 
     def __init__(
         self,
-        workers: Sequence[Told],
-        path: Callable[[Any], Path],
+        workers: Sequence[ToldT],
+        path: Callable[[ToldT], Path],
         answered: Callable[[int, int | None, dict[str, Any]], dict[str, Any]],
         goes_on: Callable[[], bool],
         reactor: IReactorTime,
@@ -73,7 +76,7 @@ class PassingOn:
         self._lines = {worker.number: _Line() for worker in workers}
         self._switched = Switched(reactor)
 
-    def pass_on(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+    def pass_on(self, request: Mapping[str, object]) -> Deferred[dict[str, Any]]:
         """All workers' answers as one. Fails with `CommandError` if a worker did not obey, or none answered."""
         self._switched.note(request)
         asked = [self._ask(worker, request) for worker in self._workers]
@@ -92,21 +95,21 @@ class PassingOn:
 
         return DeferredList(asked, consumeErrors=True).addCallback(together)
 
-    def started(self, worker: Told) -> None:
+    def started(self, worker: ToldT) -> None:
         """A process has taken this worker's place: when it answers, give it what was switched, after what waits."""
         line = self._lines[worker.number]
         if not line.again and self._switched.again():
             line.again = True
             line.turn.run(lambda: Deferred.fromCoroutine(self._tell_again(worker)))
 
-    async def _tell_again(self, worker: Told) -> None:
+    async def _tell_again(self, worker: ToldT) -> None:
         self._lines[worker.number].again = False
         for request in self._switched.again():
             # A worker that cannot be told is followed by another, which is told in its turn.
             with suppress(CommandError):
                 await self._told(worker, request, _STARTS_WITHIN)
 
-    def _ask(self, worker: Told, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+    def _ask(self, worker: ToldT, request: Mapping[str, object]) -> Deferred[dict[str, Any]]:
         """A worker's answer, or a failure in time. A change that could not be passed on in time is passed on later."""
         line = self._lines[worker.number]
         if _only_asks(request):
@@ -130,10 +133,10 @@ class PassingOn:
         told.addErrback(lambda failure: done(failure) if give_up.active() else failure.trap(CommandError))
         return answer
 
-    def _tell(self, worker: Told, request: Mapping[str, Any], within: float) -> Deferred[dict[str, Any]]:
+    def _tell(self, worker: ToldT, request: Mapping[str, object], within: float) -> Deferred[dict[str, Any]]:
         return Deferred.fromCoroutine(self._told(worker, request, within))
 
-    async def _told(self, worker: Told, request: Mapping[str, Any], within: float) -> dict[str, Any]:
+    async def _told(self, worker: ToldT, request: Mapping[str, object], within: float) -> dict[str, Any]:
         """The answer; a starting worker's if it comes soon enough. Raises `CommandError`."""
         line = self._lines[worker.number]
         give_up = self._reactor.seconds() + within
@@ -161,11 +164,11 @@ class PassingOn:
             await deferLater(self._reactor, _LOOK_AGAIN)
 
 
-def _only_asks(request: Mapping[str, Any]) -> bool:
+def _only_asks(request: Mapping[str, object]) -> bool:
     return request.get("command") in _QUESTIONS
 
 
-def _absent(worker: Told, request: Mapping[str, Any]) -> CommandError:
+def _absent(worker: Told, request: Mapping[str, object]) -> CommandError:
     # A worker that ends before it is told is replaced by one that begins with what is in force.
     later = "" if _only_asks(request) else "; the others have done it, and this one will when it has started"
     return CommandError(f"worker {worker.number} does not answer yet{later}", "the log says why")

@@ -230,7 +230,7 @@ class Supervisor(Service):
         names = ("status", "upstreams", "drain", "undrain", "pause", "resume")
         return {**dict.fromkeys(names, self._passing_on.pass_on), "reload": self._reload}
 
-    def _reload(self, request: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+    def _reload(self, request: Mapping[str, object]) -> Deferred[dict[str, Any]]:
         try:
             self._take_on()
         except ConfigError as error:

@@ -20,7 +20,7 @@ class Switched:
         #: What is switched, with the last command for it and when that was given.
         self._last: dict[str, tuple[Mapping[str, Any], float]] = {}
 
-    def note(self, request: Mapping[str, Any]) -> None:
+    def note(self, request: Mapping[str, object]) -> None:
         """A command is given to all workers."""
         match request.get("command"):
             case "pause" | "resume":
@@ -28,7 +28,7 @@ class Switched:
             case "drain" | "undrain":
                 self._last[f"upstream {request.get('upstream')}"] = request, self._clock.seconds()
 
-    def refused(self, request: Mapping[str, Any]) -> None:
+    def refused(self, request: Mapping[str, object]) -> None:
         """A worker refused the command: it switches nothing."""
         self._last = {what: last for what, last in self._last.items() if last[0] is not request}
 
