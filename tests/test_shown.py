@@ -36,7 +36,7 @@ def test_what_has_no_password_stays_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("part", ["x", "a:/", "a:/x:", "?a", "?a=", "/", "postgres:"])
 def test_a_long_text_is_looked_through_once(part: str) -> None:
-    # At each letter anew, it would take an hour.
+    # Starting again at each letter would take an hour.
     text = "@ " + part * 100_000
     assert not has_password(text)
     assert url_without_password(text) == text

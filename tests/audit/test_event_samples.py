@@ -514,7 +514,7 @@ def test_a_zone_named_by_letters_must_be_the_one_that_is_given(tmp_path: Path) -
 
 
 def test_strings_with_nothing_between_them_are_not_an_event(tmp_path: Path) -> None:
-    # evtx_dump writes them so where it is told to keep attributes apart.
+    # evtx_dump writes them so when told to keep attributes apart.
     run_together = {"Event": {"System": SYSTEM, "EventData": {"Data": "".join(NINE)}}}
     (found,) = read(tmp_path / "a.json", json.dumps(run_together))
     assert isinstance(found, RawEvent)

@@ -191,7 +191,7 @@ def test_failures_adds_up_by_status_and_network_and_explains_each(store: Engine)
         (0x6BA, "10.2.0.0/24", 1, 1),
         (0xC004F042, "10.2.0.0/24", 1, 1),
     ]
-    # Where a host's answer is the failure, there is no other reason for it.
+    # If a host's answer is the failure, there is no other reason for it.
     assert [row.reason for row in rows] == ["", "", "upstream-refused", ""]
     assert (rows[0].first, rows[0].last) == (NOW - timedelta(days=3), NOW - timedelta(days=1))
     assert "cannot be used" in rows[0].meaning
@@ -617,7 +617,7 @@ def test_a_renewal_under_the_address_of_a_machine_known_by_name_is_noted_on_both
             # Called before the machine was named.
             opaque(ago(9), "10.1.0.2"),
             known(ago(3), "pc2", "10.1.0.2"),
-            # Two machines had the address: there is no telling.
+            # Two machines had the address: it may be either.
             known(ago(30), "pc3", "10.1.0.3"),
             known(ago(20), "pc4", "10.1.0.3"),
             opaque(ago(1), "10.1.0.3"),

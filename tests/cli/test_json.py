@@ -42,7 +42,7 @@ def test_a_store_tells_of_itself_in_json(tmp_path: Path) -> None:
     ]
 
 
-#: Commands without `--json`, and why: what they print is no fact for a script to read, or is made for one already.
+#: Commands without `--json`, and why: their output is not facts for a script, or is made for one already.
 WITHOUT_JSON = {
     "audit backup": "does something, and says so",
     "audit forget": "does something, and says so",

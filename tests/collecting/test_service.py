@@ -203,7 +203,7 @@ def test_a_sender_with_many_connections_keeps_no_other_out(store: Engine) -> Non
     assert None not in others
     assert listening.connections == {many[0], many[3], *others}
     assert [stream.transport.disconnecting for stream in many[:4]] == [False, True, True, False]  # type: ignore[union-attr]
-    # It is no gain to take one from somebody who has as many.
+    # Taking one from a sender with the same number would gain nothing.
     assert connect("127.0.0.2") is None
     # A sender that has forgotten one of its own gets another.
     others[0].heard_at -= SILENT  # type: ignore[union-attr]

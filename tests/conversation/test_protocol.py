@@ -1066,7 +1066,7 @@ def test_connections_that_send_much_and_ask_nothing_take_turns_and_others_do_not
     assert read_from() == [1, 2, 3]
     clock.pump([0.002] * 3)
     assert read_from() == list(range(7))
-    # Whoever asks is no longer one of them.
+    # A connection that asks is no longer one of them.
     assert noisy[2].call() != []
     noisy[2].send(flood(3))
     assert noisy[2].transport.producerState == "producing"

@@ -71,7 +71,7 @@ class Stage:
     #: Where the page's TOML belongs, and how many of its blocks do; further ones are about something else.
     toml: str | None = None
     toml_blocks: int = 0
-    #: Typed instead of what the page says, where that names a machine that is not here; in what it shows, too.
+    #: Replacements in what is typed and shown, for machines on the page that do not exist here.
     instead: Mapping[str, str] = field(default_factory=dict)
     #: Commands (patterns) that are not typed, each with its reason.
     not_typed: Mapping[str, str] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Stage:
     first: Mapping[str, str] = field(default_factory=dict)
     #: Programs without which the page is not typed, as the marker of tests names them.
     needs: tuple[str, ...] = ()
-    #: Why nothing of the page is typed; None where it is.
+    #: Why nothing of the page is typed; None if it is typed.
     skip: str | None = None
 
 

@@ -19,7 +19,7 @@ _QUOTED = re.compile(r"`((?:\.venv/bin/)?(?:kmstwist|twistd) [^`]+)`")
 _IN_PROSE = re.compile(
     r"(?<![\w/.-])((?:kmstwist|twistd)(?: +(?:--?[a-z][\w-]*(?:=\S+)?|[a-z][a-z-]+|[A-Z][A-Z-]+|[\w./:-]+\.[a-z]+|…))+)"
 )
-#: Sentences in which the lab is no command.
+#: Sentences in which "the lab" is not a command.
 _NO_COMMANDS = ("kmstwist lab host", "kmstwist lab answers")
 _HELD = {"-h", "--help"}
 #: twistd's own, which stand before kms.

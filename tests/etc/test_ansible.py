@@ -129,7 +129,7 @@ def test_a_client_is_set_up_and_then_never_changed(tmp_path: Path) -> None:
         first = play(playbook, given, tmp_path, str(shim))
         assert first["changed"] >= 2
         assert play(playbook, given, tmp_path, str(shim))["changed"] == 0
-        # The key is left alone where none is named, and a host that was set is forgotten where DNS is to be asked.
+        # Without a named key, the key is left alone; if DNS is to be asked, a host that was set is cleared.
         by_dns = {"kms_client_activate": False}
         assert play(playbook, by_dns, tmp_path, str(shim))["changed"] == 1
         assert play(playbook, by_dns, tmp_path, str(shim))["changed"] == 0

@@ -113,7 +113,7 @@ def test_what_is_planted_in_the_state_folder_is_opened_with_its_owners_rights_on
 ) -> None:
     init = plain_init
     state = init.root / "state"
-    # Each group stops the start where it is met, or lets it go on.
+    # Each group either stops the start or lets it go on.
     names = ("lab-audit.sqlite", "lab-audit.sqlite.lock", "lab-audit.sqlite-wal", f"switches-{init.port}.json")
     for group in (("lab.key",), ("lab.sqlite",), (f"control-{init.port}.sock", *names)):
         theirs(state)

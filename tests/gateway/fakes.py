@@ -34,7 +34,7 @@ class FakeHost:
         self.clock = clock
         self.name = name
         self.reachable = True
-        #: What trying to connect ends with where it is not.
+        #: The error of an attempt to connect while it is down.
         self.refusal: Exception = ConnectionRefusedError()
         #: Whether it takes connections and says nothing at all.
         self.mute = False

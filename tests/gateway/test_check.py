@@ -59,7 +59,7 @@ def test_a_silent_host_is_waited_for_no_longer_than_the_others_can_wait() -> Non
     found = check(site, 0)
     assert found is not None
     assert (found.asked, found.answered) == (2, 1)
-    # What comes too late is no answer to the next check.
+    # An answer that comes too late does not count for the next check.
     site.hosts["a"].mute = False
     site.wait(20)
     assert (again := check(site)) is not None

@@ -11,7 +11,7 @@ from tests.system.running import BIN, Server, run
 def test_a_second_server_on_a_state_folder_names_the_first(tmp_path: Path) -> None:
     with Server(tmp_path / "state") as lab:
         twistd = [str(BIN / "twistd"), "-n", "--pidfile=", "kms", f"--state-dir={lab.state_dir}"]
-        # At the same port, too: it is no other program that has it.
+        # At the same port, too: no other program has it.
         second = run([*twistd, f"--port={lab.port}"], cwd=tmp_path)
         assert (second.returncode, second.stdout) == (1, "")
         assert second.stderr == (

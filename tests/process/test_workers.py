@@ -36,7 +36,7 @@ def test_a_python_that_the_servers_user_cannot_read_is_reported_at_the_start(
         StartupError, match=r"no worker could start as \w+, which has no access to .*root/python; install"
     ):
         refuse_python_out_of_reach(nobody)
-    # Root itself has access, and so has somebody for whom all are there.
+    # Root has access, and so has a user who may read all of them.
     refuse_python_out_of_reach(None)
     home.chmod(0o711)
     for module in ("os", "twisted", "kmstwist"):

@@ -13,7 +13,7 @@ def test_what_a_worker_that_was_killed_had_counted_stays_counted() -> None:
         "paused": False,
     }
     assert earlier.with_those_before(2, 101, {"conversations": 1, "activations": 1})["conversations"] == 1
-    # The one that took its place begins anew, twice.
+    # Its replacement begins at 0 again, twice.
     assert earlier.with_those_before(1, 102, {"conversations": 0, "activations": 0})["conversations"] == 7
     assert earlier.with_those_before(1, 102, {"conversations": 2, "activations": 0})["conversations"] == 9
     after = earlier.with_those_before(1, 103, {"conversations": 1, "activations": 1})

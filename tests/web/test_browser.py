@@ -282,10 +282,10 @@ def test_an_open_page_follows_what_happens(sites: Sites, browser_page: PageMaker
     expect(page.locator(".pill")).to_have_text("Degraded", timeout=PATIENCE * 1000)
     expect(page.locator(".banner")).to_contain_text("kms02.lab.example has not answered (for ")
     assert "Degraded" in page.title()
-    # It was not loaded anew, and the reader is where he was.
+    # The page was not loaded again, and its scroll position is the same.
     assert page.evaluate("window.same")
     assert page.evaluate("document.activeElement.textContent") == "Machines"
-    # The chart is drawn anew with the page, and once more in the dark.
+    # The chart is drawn again with the page, and once more in the dark.
     assert page.locator(".u-legend").count() == 2
     page.emulate_media(color_scheme="dark")
     assert page.locator(".u-legend").count() == 2

@@ -138,7 +138,7 @@ def test_the_page_says_when_its_numbers_were_counted(store: Engine, monkeypatch:
     old = shown()
     assert ">40 s ago</time>" in old
     assert ">1</a>" in old
-    # It was counted anew when that page had been made.
+    # It was counted again after that page had been made.
     new = shown()
     assert "Counted" not in new
     assert ">2</a>" in new

@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> Iterator[Engine]:
         [
             known(START, "good"),
             known(START, "lost"),
-            # No host answered it later, so no status says what became of its last call.
+            # No host answered it later, so no status shows the outcome of its last call.
             known(START + HOUR, "lost", "10.0.0.8", **nothing),
             known(START + HOUR, "late", "10.0.0.9", hresult=0xC004F06C),
             opaque(START + HOUR, "10.0.0.10", **nothing),

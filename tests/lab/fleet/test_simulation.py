@@ -127,7 +127,7 @@ def test_clones_count_as_one_until_they_are_generalised() -> None:
     result, attempts = run(scenario(days=10, machines=groups))
     assert result.counts["kms"]["Windows"][4 * 24] == 1
     assert {code for hour, code in attempts["PC-01"] if hour < 120} == {TOO_FEW}
-    # At that moment all ask anew with CMIDs of their own; the clones' one CMID still counts, so the 24th is enough.
+    # At that moment all ask again with CMIDs of their own; the clones' one CMID still counts, so the 24th is enough.
     assert attempts["PC-23"][-2:] == [(120, TOO_FEW), (122, 0)]
     assert attempts["PC-24"][-1] == (120, 0)
     assert result.all_licensed_at == BEGINS + 122 * HOUR

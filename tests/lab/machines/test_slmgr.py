@@ -227,7 +227,7 @@ def test_the_lookup_domain_is_told_and_warned_about_where_a_host_is_set(desk: De
     assert desk.machine.lookup_domain_of(desk.machine.licences[0]) == "other.example"
     overridden = "Warning: /skms setting overrides the /skms-domain setting. {} will be used for activation."
     assert desk.slmgr("/skms", "kms")[1:] == [overridden.format("kms")]
-    # The script reads the port as it is set, which is 0 where none is.
+    # The script reads the port setting, which is 0 if no port is set.
     assert desk.slmgr("/skms-domain", "other.example")[1:] == [overridden.format("kms:0")]
     in_effect = "Warning: /skms-domain setting is in effect. other.example will be used for DNS SRV record lookup."
     assert desk.slmgr("/ckms")[1:] == [in_effect]
