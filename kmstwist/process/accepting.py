@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import struct
 from collections.abc import Callable
@@ -26,8 +27,10 @@ from zope.interface import implementer
 from kmstwist.reactor import Reactor
 from kmstwist.transport.fdset import set_of
 
-#: Clients at most that are accepted in one turn of the loop.
+#: Clients at most that are accepted in one turn of the loop, and for how many descriptors of the process there is one.
+#: Those that are closed for them, or closed at once, have their descriptors until the turn's end.
 AT_ONCE: Final = 64
+_FOR_EACH: Final = 32
 #: There is nothing left to accept a client with: descriptors (of the process, of the system) or memory.
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 #: The client is gone already, or the firewall does not let it in (accept(2)); there may be others behind it.
@@ -105,6 +108,8 @@ class Acceptor:
         self._connections = set_of(self._reactor)
         self._no_room = no_room
         self._again: IDelayedCall | None = None
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._at_once = AT_ONCE if limit == resource.RLIM_INFINITY else min(AT_ONCE, max(1, limit // _FOR_EACH))
         self._log = Logger(namespace="kmstwist.server")
         port.stopReading()
 
@@ -132,7 +137,7 @@ class Acceptor:
     def doRead(self) -> None:
         """Accept those who wait."""
         listening = self._port.socket
-        for _ in range(AT_ONCE):
+        for _ in range(self._at_once):
             try:
                 client, address = listening.accept()
             except BlockingIOError:

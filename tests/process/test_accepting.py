@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import resource
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -296,12 +297,18 @@ def test_a_client_that_has_gone_does_not_hide_those_behind_it() -> None:
     assert scene.accepts
 
 
-def test_one_turn_accepts_a_limited_number() -> None:
-    scene = Scene(*(client() for _ in range(AT_ONCE + 1)))
+@pytest.mark.parametrize(
+    ("limit", "at_once"), [(16, 1), (256, 8), (1024, 32), (65536, AT_ONCE), (resource.RLIM_INFINITY, AT_ONCE)]
+)
+def test_one_turn_accepts_a_number_that_fits_the_descriptors(
+    monkeypatch: pytest.MonkeyPatch, limit: int, at_once: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    scene = Scene(*(client() for _ in range(at_once + 1)))
     scene.acceptor.doRead()
-    assert len(scene.built) == AT_ONCE
+    assert len(scene.built) == at_once
     scene.acceptor.doRead()
-    assert len(scene.built) == AT_ONCE + 1
+    assert len(scene.built) == at_once + 1
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
