@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice
 from operator import attrgetter
 from textwrap import wrap
@@ -76,8 +76,9 @@ def as_data(value: object, kind: Kind) -> object:
         return None
     match kind:
         case Kind.TIME | Kind.DATE:
-            assert isinstance(value, datetime)
-            return value.isoformat(timespec="seconds")
+            # The calendar's days are dates, all other reports' are moments.
+            assert isinstance(value, date)
+            return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value.isoformat()
         case Kind.CODE:
             return f"0x{value:08X}"
         case _:
