@@ -17,7 +17,7 @@ from benchmarks.harness import calls
 from benchmarks.rpc_conversations import both_ends, conversation
 
 
-@pytest.mark.parametrize(("audit", "most"), [(False, 173), (True, 196)], ids=["no audit", "audit"])
+@pytest.mark.parametrize(("audit", "most"), [(False, 175), (True, 199)], ids=["no audit", "audit"])
 def test_a_conversation_through_a_gateway_makes_a_fixed_number_of_calls(tmp_path: Path, audit: bool, most: int) -> None:
     gateway = Gateway(tmp_path, audit=audit)
     # What is looked up or made once is there after the first clients.
@@ -39,7 +39,7 @@ def test_a_conversation_leaves_nothing_for_the_garbage_collector(tmp_path: Path)
         gc.enable()
 
 
-@pytest.mark.parametrize(("converse", "most"), [(conversation, 25), (both_ends, 38)], ids=["server", "both ends"])
+@pytest.mark.parametrize(("converse", "most"), [(conversation, 26), (both_ends, 39)], ids=["server", "both ends"])
 def test_the_associations_alone_make_a_fixed_number_of_calls(converse: Callable[[], bytes], most: int) -> None:
     converse()
     counted = calls(converse)
