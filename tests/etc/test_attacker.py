@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -143,6 +144,39 @@ def test_a_folder_inside_one_of_the_attackers_is_refused(plain_init: InitScript,
         assert not (around / "new").exists()
         assert sorted(os.listdir(plant.victim.parent)) == before
     assert (plant.victim.parent / "there").stat().st_uid == 0
+
+
+@pytest.mark.parametrize("setting", ["STATE_DIR", "RUN_DIR", "LOG_DIR"])
+def test_a_link_of_roots_own_into_a_folder_of_the_attackers_is_refused(plain_init: InitScript, setting: str) -> None:
+    init = plain_init
+    around = theirs(init.root / "around")
+    (around / "there").mkdir()
+    (init.root / "to-it").symlink_to(around / "there")
+    (init.root / "to-around").symlink_to(around)
+    for folder, why in ((init.root / "to-it", "is a link"), (init.root / "to-around/new", "can be changed by nobody")):
+        init.set(**{setting: str(folder)})
+        refused = init("start")
+        assert (refused.returncode, why in refused.stderr) == (1, True), refused.stderr
+    assert os.listdir(around) == ["there"]
+    assert os.listdir(around / "there") == []
+    assert (around / "there").stat().st_uid == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_packages_postinst_takes_the_logs_folder_back_and_follows_nothing(
+    root: Path, plant: Plant, kind: str
+) -> None:
+    text = (ETC.parent / "packaging/deb/postinst").read_text()
+    block = re.search(r"^    if \[ ! -d /var/log/kmstwist \].*?^    fi$", text, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    folder = theirs(root / "log")
+    plant.at(folder / "kmstwist.log", kind)
+    (folder / "kmstwist.log.1").write_text("a line\n")
+    script = block[0].replace("/var/log/kmstwist", str(folder)).replace("= kmstwist ", "= nobody ")
+    assert run(["/bin/sh", "-ec", script.replace("-g adm", "-g root")]).returncode == 0
+    plant.check()
+    assert (folder.stat().st_uid, stat.S_IMODE(folder.stat().st_mode)) == (0, 0o755)
+    assert os.listdir(folder) == ["kmstwist.log.1"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
