@@ -198,7 +198,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "nothing to do",
     ),
     Reason.CLIENT_CHECK: Explanation(
-        "somebody checked that the server answers, and left: a load balancer that sent nothing, or a probe of the "
+        "a check that the server answers: a load balancer that connected and sent nothing, or a probe of the "
         "management interface, which asks for no activation",
         "nothing to do",
     ),
@@ -284,7 +284,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.UPSTREAM_DNS: Explanation(
         "the upstream's name does not resolve",
-        "check that the name is right: host the name as the gateway's resolver sees it",
+        "check the name, and look it up on the gateway: getent hosts NAME",
     ),
     Reason.UPSTREAM_NONE: Explanation(
         "no KMS host was asked: none has been found in DNS yet, all are drained, or the call's time had run out",

@@ -199,7 +199,7 @@ class Storage:
     def _raise_if_not_yet(self, path: Path) -> None:
         """Raise StoreUnavailable if a store that was lost is not to be opened as it is now."""
         if self._pause:
-            raise StoreUnavailable(f"the audit store {self._store} is opened anew in a moment")
+            raise StoreUnavailable(f"the audit store {self._store} will be reopened in a moment")
         with suppress(FileNotFoundError):
             there = path.stat()
             identity = there.st_dev, there.st_ino
@@ -220,4 +220,4 @@ class StoreLost(StoreUnavailable):
 
 
 def _refuse(*_arguments: object) -> NoReturn:
-    raise StoreError("the audit's store was taken away and opened anew meanwhile", "ask again")
+    raise StoreError("the audit's store was replaced and reopened in the meantime", "try again")

@@ -37,34 +37,35 @@ def check_server(case: Case) -> Iterator[Finding]:
     """Whether a server runs, according to its control socket."""
     running = case.running
     if running.hidden:
-        yield Finding("server", Health.DEGRADED, f"cannot tell whether one runs: {running.why}", SUDO)
+        yield Finding("server", Health.DEGRADED, f"cannot tell whether a server is running: {running.why}", SUDO)
         return
     if case.server is None:
-        cure = "start it: systemctl start kmstwist, or make run"
+        cure = "start one: systemctl start kmstwist, or make run"
         port = first_port(case.config)
         if port and holder_of(port).others:
-            cure = "if you mean the server that has the port, run kmstwist doctor with sudo"
+            cure = "if you mean the server that uses the port, run kmstwist doctor with sudo"
         yield Finding("server", Health.DEGRADED, running.why, cure)
         return
     mode, connections = case.server["mode"], case.server["connections"]
-    yield Finding("server", Health.HEALTHY, f"a {mode} runs, with {connections} open connections")
+    yield Finding("server", Health.HEALTHY, f"a {mode} is running, with {connections} open connections")
     if running.elsewhere is not None:
         yield Finding(
             "server",
             Health.DEGRADED,
-            f"it keeps its state in another folder than the one looked at: its control socket is in "
-            f"{running.elsewhere}",
+            f"its state folder is not the one examined here: its control socket is in {running.elsewhere}",
             f"kmstwist doctor --state-dir {running.elsewhere}, or name the configuration it runs with (--config)",
         )
     if case.server["paused"]:
-        yield Finding("server", Health.DOWN, "it is paused: clients are told to come back", "kmstwist gateway resume")
+        yield Finding(
+            "server", Health.DOWN, "it is paused: clients are told to come back later", "kmstwist gateway resume"
+        )
     configured = "gateway" if case.config.gateway.configured else "lab"
     if mode != configured:
         yield Finding(
             "server",
             Health.DEGRADED,
-            f"a {mode} runs, but the configuration says {configured}",
-            "restart it, or name the configuration it runs with: kmstwist doctor --config FILE",
+            f"a {mode} is running, but the configuration is for a {configured}",
+            "restart it, or name the configuration that it uses: kmstwist doctor --config FILE",
         )
 
 
@@ -99,7 +100,7 @@ def port_fault(port: int) -> StartupError | None:
 def check_unseen(case: Case) -> Iterator[Finding]:
     """Folders that this user may not look into: their checks are left out."""
     if not may_look_into(case.state_dir):
-        yield Finding("rights", Health.DEGRADED, f"this user may not look into {case.state_dir}", SUDO)
+        yield Finding("rights", Health.DEGRADED, f"this user may not read {case.state_dir}", SUDO)
 
 
 def socket_unit(port: int) -> str:
@@ -134,37 +135,40 @@ def check_configuration(case: Case) -> Iterator[Finding]:
         found = f"{error.problem.what}, so the server does not start"
         yield Finding("configuration", Health.DOWN, found, error.problem.cure)
     else:
-        said = f"{case.file} is right" if case.file else "there is no file; the defaults apply"
+        said = f"{case.file} is valid" if case.file else "there is no configuration file; the defaults apply"
         yield Finding("configuration", Health.HEALTHY, said)
 
 
 def check_files(case: Case) -> Iterator[Finding]:
     """Owner, mode and presence of the configuration and the state folder."""
     if case.file is not None and case.file.stat().st_mode & stat.S_IWOTH:
-        yield Finding("files", Health.DOWN, f"everybody may write to {case.file}", f"chmod 640 {case.file}")
+        yield Finding("files", Health.DOWN, f"every user may write to {case.file}", f"chmod 640 {case.file}")
     folder = case.state_dir
     try:
         state = folder.stat()
     except FileNotFoundError:
         yield Finding(
-            "files", Health.DEGRADED, f"there is no state folder {folder} yet", "kmstwist makes it at its first start"
+            "files",
+            Health.DEGRADED,
+            f"there is no state folder {folder} yet",
+            "nothing to do: kmstwist creates it when it first starts",
         )
         return
     except OSError as error:
-        yield Finding("files", Health.DEGRADED, f"{folder} cannot be seen: {error.strerror}", SUDO)
+        yield Finding("files", Health.DEGRADED, f"{folder} cannot be examined: {error.strerror}", SUDO)
         return
     owner = name_of(state.st_uid)
     if not stat.S_ISDIR(state.st_mode):
-        yield Finding("files", Health.DOWN, f"{folder} is not a folder", "name another with state_dir")
+        yield Finding("files", Health.DOWN, f"{folder} is not a folder", "choose another with state_dir")
     elif state.st_mode & 0o077:
         yield Finding(
             "files",
             Health.DEGRADED,
-            f"others may enter {folder} (mode {state.st_mode & 0o777:04o})",
+            f"other users may enter {folder} (mode {state.st_mode & 0o777:04o})",
             f"chmod 700 {folder}",
         )
     else:
-        yield Finding("files", Health.HEALTHY, f"{folder} belongs to {owner} and is closed to others")
+        yield Finding("files", Health.HEALTHY, f"{folder} belongs to {owner} and is closed to other users")
     for path in sorted(folder.iterdir()) if os.access(folder, os.R_OK) and folder.is_dir() else ():
         if path.lstat().st_uid != state.st_uid:
             yield Finding(
@@ -205,7 +209,7 @@ def check_space(case: Case) -> Iterator[Finding]:
     for folder in systems.values():
         free = shutil.disk_usage(folder).free // _MIB
         health = Health.DOWN if free < _NO_SPACE else Health.DEGRADED if free < _LITTLE_SPACE else Health.HEALTHY
-        cure = "make room, or let the audit keep less: keep_days or keep_mib in [audit]"
+        cure = "free some space, or let the audit keep less: keep_days or keep_mib in [audit]"
         yield Finding("disk space", health, f"{free} MiB are free at {folder}", cure if health else "")
 
 
@@ -221,11 +225,11 @@ def check_clock(case: Case) -> Iterator[Finding]:
         yield Finding(
             "clock",
             Health.DEGRADED,
-            "no time source keeps this machine's clock",
+            "this machine's clock is not synchronized",
             "set up NTP: timedatectl set-ntp true",
         )
     else:
-        yield Finding("clock", Health.HEALTHY, "a time source keeps this machine's clock")
+        yield Finding("clock", Health.HEALTHY, "this machine's clock is synchronized")
 
 
 def kernel_clock_status() -> int | None:
@@ -245,7 +249,7 @@ def check_name(case: Case) -> Iterator[Finding]:
     name = socket.getfqdn()
     if "." not in name:
         cure = "give the machine its full name (hostnamectl), or name one with host in [dns.publish]"
-        yield Finding("name", Health.DEGRADED, f"this machine calls itself {name!r}, with no domain", cure)
+        yield Finding("name", Health.DEGRADED, f"this machine's name, {name!r}, has no domain", cure)
 
 
 #: All checks of this machine, in the order they are shown.

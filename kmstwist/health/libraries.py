@@ -27,9 +27,9 @@ def _old(many: int, newest: float) -> Finding:
     return Finding(
         "libraries",
         Health.DEGRADED,
-        f"the {many} Python libraries in {sys.prefix} were put together on {day} or before, over a year ago, and "
-        "nobody patches them",
-        "install a newer package of kmstwist, or one built anew (docs/install.md); without a package: pip install "
+        f"the {many} Python libraries in {sys.prefix} date from {day} or earlier, over a year ago, and "
+        "no distribution patches them",
+        "install a newer or rebuilt kmstwist package (docs/install.md); without a package: pip install "
         "--upgrade --upgrade-strategy eager",
     )
 

@@ -55,7 +55,7 @@ async def _upstream(reactor: Reactor, name: str, address: HostPort, timeout: flo
     report = await probe(reactor, endpoint_for(reactor, address.host, address.port, timeout), timeout)
     if report.health is Health.HEALTHY:
         return [Finding(HOST, Health.HEALTHY, f"{report.summary}, in {report.connect_ms or 0:.0f} ms", subject=name)]
-    cure = f"check that it is up and that TCP {address.port} is open all the way; kmstwist probe {address} tells more"
+    cure = f"check that it is up, and that no firewall blocks TCP {address.port}; for more: kmstwist probe {address}"
     return [Finding(HOST, report.health, f"{address}: {report.summary}", cure, subject=name)]
 
 
@@ -136,16 +136,21 @@ async def _strangers(reactor: Reactor, case: Case, domain: str, timeout: float) 
     except LookupFailed as error:
         cure = f"see what DNS has: kmstwist discover --domain {domain}"
         return [
-            Finding(STRANGERS, Health.DEGRADED, f"not known whether there are strangers: {error}", cure, subject=domain)
+            Finding(
+                STRANGERS, Health.DEGRADED, f"cannot tell whether there are strangers: {error}", cure, subject=domain
+            )
         ]
     if not found:
-        return [
-            Finding(STRANGERS, Health.HEALTHY, "DNS names no KMS host that the configuration does not", subject=domain)
-        ]
+        return [Finding(STRANGERS, Health.HEALTHY, "DNS names no KMS host that is not configured", subject=domain)]
     hosts = ", ".join(str(HostPort(stranger.host, stranger.port)) for stranger in found)
-    cure = "find out whose it is: it takes clients away, and may not be licensed. If it is yours: hosts in [dns.watch]"
+    cure = (
+        "find out whose it is: clients may use it instead, and it may not be licensed. If it is yours, add it to "
+        "hosts in [dns.watch]"
+    )
     return [
-        Finding(STRANGERS, Health.DEGRADED, f"DNS names hosts that nobody configured: {hosts}", cure, subject=domain)
+        Finding(
+            STRANGERS, Health.DEGRADED, f"DNS names KMS hosts that are not configured: {hosts}", cure, subject=domain
+        )
     ]
 
 
@@ -168,7 +173,7 @@ async def _taken_port(reactor: Reactor, case: Case, timeout: float) -> list[Find
         found = f"TCP port {port} is in use by a program of {', '.join(others)} that this user may not see; {answers}"
         return [Finding("port", Health.DEGRADED, found, "run kmstwist doctor with sudo")]
     if report.is_kms:
-        found = f"a KMS host answers at 127.0.0.1:{port} that is not the kmstwist looked for here"
+        found = f"a KMS host that is not this kmstwist answers at 127.0.0.1:{port}"
         cure = f"ss -ltnp 'sport = :{port}' shows it; or name its state folder with --state-dir"
         return [Finding("port", Health.DEGRADED, found, cure)]
     return [Finding("port", Health.DOWN, fault.problem.what, fault.problem.cure)]

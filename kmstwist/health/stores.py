@@ -33,10 +33,12 @@ def check_audit(case: Case) -> Iterator[Finding]:
         return
     store = section.store_path(case.state_dir, lab=not case.config.gateway.configured)
     if not may_look_into(store.parent):
-        yield Finding("audit", Health.DEGRADED, f"this user may not see the store {store}", SUDO)
+        yield Finding("audit", Health.DEGRADED, f"this user may not read the store {store}", SUDO)
         return
     if not store.exists():
-        yield Finding("audit", Health.HEALTHY, f"there is no store {store} yet; the first start makes it")
+        yield Finding(
+            "audit", Health.HEALTHY, f"there is no store {store} yet; kmstwist creates it when it first starts"
+        )
         return
     try:
         # For reading only: a server that makes its store at this very moment must not meet another writer.
@@ -46,13 +48,13 @@ def check_audit(case: Case) -> Iterator[Finding]:
                 revision = current_revision(connection)
             engine.dispose()
     except (SQLAlchemyError, OSError) as error:
-        cure = str(trouble_of(error)) or "see its owner and mode"
+        cure = str(trouble_of(error)) or "check its owner and mode"
         if trouble_of(error) in (Trouble.DAMAGED, Trouble.NO_STORE):
-            cure += "; kmstwist audit verify looks deeper"
+            cure += "; kmstwist audit verify checks all of it"
         yield Finding("audit", Health.DOWN, f"the store {store} cannot be read: {plain_error(error)}", cure)
         return
     if revision != HEAD:
-        cure = "the next start brings it up to date; back it up before: kmstwist audit backup"
+        cure = "the next start of kmstwist upgrades it; back it up first: kmstwist audit backup"
         yield Finding("audit", Health.DEGRADED, f"the store {store} is of another version ({revision})", cure)
     else:
         yield Finding("audit", Health.HEALTHY, f"the store {store} opens, {store.stat().st_size // _MIB} MiB")
@@ -76,7 +78,7 @@ def check_central_store(case: Case) -> Iterator[Finding]:
             "central store", Health.DEGRADED, f"{found.name} cannot be fed: {found.problem}{waiting}", _CENTRAL_CURE
         )
     else:
-        text = f"{found.name} can be reached, and its tables are ours to write{waiting}"
+        text = f"{found.name} can be reached, and its tables can be written{waiting}"
         yield Finding("central store", Health.HEALTHY, text)
 
 

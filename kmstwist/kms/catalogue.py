@@ -142,7 +142,7 @@ def _suggestion(name: str, asked: frozenset[str]) -> str:
             return f"did you mean {_listed([product.name for product in found[:_SUGGESTIONS]])}?"
     numbers = {word for word in right if word[0].isdigit()} & _numbers()
     best = _nearest(name, right, numbers) or _nearest(name, right, set())
-    return f"did you mean {_listed(best)}?" if best else "`kmstwist keys` lists those there are"
+    return f"did you mean {_listed(best)}?" if best else "`kmstwist keys` lists them all"
 
 
 def _nearest(name: str, asked: frozenset[str], numbers: set[str]) -> list[str]:

@@ -117,15 +117,15 @@ def _counts(totals: Totals) -> Iterator[Condition]:
             yield Condition(
                 Key(_COUNT, f"{count.application} {count.needed}", "low"),
                 Topic.COUNT,
-                f"in 30 days at most {count.most} clients were seen that a KMS host counts for {kind}",
-                "kmstwist report count; clients that reach the KMS host another way are not in this number",
+                f"the count for {kind} is at most {count.most} (clients seen in 30 days)",
+                "kmstwist report count; clients that reach the KMS host another way are not counted here",
             )
         elif count.later < count.needed:
             yield Condition(
                 Key(_COUNT, f"{count.application} {count.needed}", "falling"),
                 Topic.COUNT,
-                f"the count for {kind} is {count.most}, and will be {count.later} within 30 days if those that "
-                f"stopped renewing stay away",
+                f"the count for {kind} is {count.most}, and will be {count.later} within 30 days if the "
+                f"clients that stopped renewing stay away",
                 "kmstwist report count says when; kmstwist report silent says who stopped renewing",
             )
 
@@ -137,6 +137,6 @@ def _nobody(totals: Totals) -> Iterator[Condition]:
         yield Condition(
             Key(_ACTIVATIONS),
             Topic.COUNT,
-            f"no client was activated for {days} days, and every client renews within 7",
+            f"no client has been activated for {days} days, although clients renew every 7 days",
             f"kmstwist doctor; kmstwist log --since {days}d --explain",
         )

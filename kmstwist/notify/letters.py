@@ -33,17 +33,17 @@ def about_changes(name: str, changes: Changes, now: float) -> Text:
     begun, over = _without_parts(changes.begun), _without_parts_over(changes)
     lines = [*_begun(begun)]
     if over:
-        lines += ["Over:"] if begun else []
-        lines += [f"{_line(each.text)} (it lasted {_span(now - since)})" for each, since in over]
+        lines += ["Resolved:"] if begun else []
+        lines += [f"{_line(each.text)} (lasted {_span(now - since)})" for each, since in over]
     told_of_all = any(each.key == ALL_HOSTS for each in begun)
     still = [each for each in _without_parts(changes.still) if not (told_of_all and each.key.kind == HOST)]
     if still:
-        lines += ["", "Still so:", *(_line(each.text) for each in still[:LISTED])]
+        lines += ["", "Still wrong:", *(_line(each.text) for each in still[:LISTED])]
     if begun:
         title = begun[0].text if len(begun) == 1 else f"{begun[0].text}, and {len(begun) - 1} more"
         kind = "failure" if any(each.down for each in begun) else "warning"
     else:
-        title = f"over: {over[0][0].text}" + (f", and {len(over) - 1} more" if len(over) > 1 else "")
+        title = f"resolved: {over[0][0].text}" + (f", and {len(over) - 1} more" if len(over) > 1 else "")
         kind = "warning" if still else "success"
     return Text(_title(name, title), "\n".join(lines), kind)
 
@@ -62,8 +62,8 @@ def about_week(name: str, digest: Report[DigestRow]) -> Text:
     """The weekly summary."""
     numbers = Counter(row.about for row in digest.rows)
     heads = {
-        About.EXPIRES: "whose activation ended, or ends within 30 days",
-        About.SILENT: "fell silent: no call for 14 days",
+        About.EXPIRES: "ended, or ending within 30 days",
+        About.SILENT: "fell silent (no call for 14 days)",
         About.NEW: "new machines",
         About.REFUSED: "causes of refused or failed calls",
     }
@@ -74,19 +74,20 @@ def about_week(name: str, digest: Report[DigestRow]) -> Text:
         lines += [f"  {_line(_told(row))}" for row in rows[:LISTED]]
         lines += [f"  {each}" for each in _more(len(rows))]
     title = (
-        f"the week: {numbers[About.EXPIRES]} expiring, {numbers[About.SILENT]} fell silent, {numbers[About.NEW]} new"
+        f"weekly summary: {numbers[About.EXPIRES]} expiring, {numbers[About.SILENT]} fell silent, "
+        f"{numbers[About.NEW]} new"
     )
-    return Text(_title(name, title), "\n".join([*lines, "", "All of it: kmstwist report digest"]), "info")
+    return Text(_title(name, title), "\n".join([*lines, "", "Full report: kmstwist report digest"]), "info")
 
 
 def about_test(name: str) -> Text:
     """What `kmstwist notify test` sends."""
-    return Text(_title(name, "a test"), "This is what a message from kmstwist looks like. Nothing is wrong.", "info")
+    return Text(_title(name, "a test"), "This is a test message from kmstwist. Nothing is wrong.", "info")
 
 
 def _told(row: DigestRow) -> str:
     if row.about is About.REFUSED:
-        return f"{row.subject}: {row.calls} calls of {row.clients} clients" + (f" ({row.cure})" if row.cure else "")
+        return f"{row.subject}: {row.calls} calls from {row.clients} clients" + (f" ({row.cure})" if row.cure else "")
     return f"{row.subject} {row.product} {as_day(row.when)}".replace("  ", " ")
 
 

@@ -258,7 +258,7 @@ class NotifyService(Service):
             self._kept, self._writing = text, False
 
     def _defect(self, failure: Failure) -> None:
-        DEFECT.emit(self._log, detail="looking for what to tell", traceback=failure.getTraceback())
+        DEFECT.emit(self._log, detail="looking for something to report", traceback=failure.getTraceback())
 
 
 def _is_due(last: float | None, now: float) -> bool:

@@ -65,7 +65,7 @@ class Target:
             logger.removeHandler(said)
         if not taken:
             stream: Any = said.stream
-            raise NotSent(_clean(stream.getvalue(), self.url) or "the service did not take it, and did not say why")
+            raise NotSent(_clean(stream.getvalue(), self.url) or "the service did not accept it, and gave no reason")
 
 
 def make_targets(urls: Sequence[str]) -> list[Target]:

@@ -21,7 +21,7 @@ from kmstwist.web.validating import Mistakes, read_words, understand
 from kmstwist.web.view import TOLD, NoAudit, NotThere, Question, View, WrongParameter
 from kmstwist.web.watch import Status, at
 
-AUDIT_OFF = "the audit is off (enabled = false in [audit]): there are no records to look at"
+AUDIT_OFF = "the audit is off (enabled = false in [audit]): there are no records to show"
 
 
 class Answering(ReadOnly):
@@ -233,7 +233,7 @@ def common(asker: Asker, status: Status, name: str) -> dict[str, Any]:
 
 def problem_page(asker: Asker, status: Status, code: int, sentence: str, name: str = "nothing") -> bytes:
     """A page about something that does not exist, or that cannot be shown now."""
-    titles = {404: "Not found", 503: "Cannot be shown now"}
+    titles = {404: "Not found", 503: "Not available now"}
     return render(
         "problem.html", **common(asker, status, name), title=titles.get(code, "Error"), sentence=sentence, code=code
     )
@@ -250,6 +250,6 @@ class Missing(Answering):
     async def answer(self, request: Request, status: Status, gone: Event) -> tuple[int, str, bytes]:
         """Say so."""
         if request.path.startswith(b"/api/"):
-            body = error_json("there is no such endpoint; /api/openapi.json lists those there are", {})
+            body = error_json("there is no such endpoint; /api/openapi.json lists them all", {})
             return 404, "application/json", body
         return 404, "text/html", problem_page(self._asker, status, 404, self._sentence)

@@ -81,7 +81,7 @@ def load_users(path: Path) -> dict[str, str]:
             f"the file of users {path} cannot be read ({error.strerror})", "make it with: kmstwist web password NAME"
         ) from None
     if is_open_to_others(path, mode):
-        raise PasswordFileError(f"the file of users {path} is open to other users", f"chmod 640 {path}")
+        raise PasswordFileError(f"the file of users {path} can be read by other users", f"chmod 640 {path}")
     users = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -89,7 +89,7 @@ def load_users(path: Path) -> dict[str, str]:
         name, _, hashed = line.strip().partition(":")
         if not _NAME.match(name) or not re.fullmatch(r"scrypt(\$\d+){3}(\$[A-Za-z0-9+/=]+){2}", hashed):
             raise PasswordFileError(
-                f"{path}, line {number}: not NAME:HASH", "write it anew: kmstwist web password NAME"
+                f"{path}, line {number}: not NAME:HASH", "write the line again with: kmstwist web password NAME"
             )
         users[name] = hashed
     if not users:

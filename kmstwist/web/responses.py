@@ -24,8 +24,8 @@ HEADERS = {
 }
 #: The text for somebody without a name and password, or with wrong ones.
 LOGIN = (
-    "A name and a password are needed here. On the server, `kmstwist web password NAME` adds a user, or gives one "
-    "another password; a restart lets it in."
+    "This site needs a user name and a password. On the server, `kmstwist web password NAME` adds a user or "
+    "changes a password; restart kmstwist afterwards."
 )
 #: The most bytes of a request's body, which is never read.
 BODY = 1 << 16
@@ -93,7 +93,7 @@ class ReadOnly(Resource):
         """Check the method, then render."""
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader("Allow", "GET, HEAD")
-            send_sentence(request, 405, "this site can only be looked at: GET and HEAD")
+            send_sentence(request, 405, "this site is read-only: it takes GET and HEAD")
             return NOT_DONE_YET
         return self.render_GET(request)
 
@@ -129,4 +129,4 @@ def log_defect(request: Request, failure: Failure) -> None:
 def failed(request: Request, failure: Failure) -> None:
     """Log a defect, and tell the client that there was one."""
     log_defect(request, failure)
-    send_sentence(request, 500, "kmstwist could not answer this; its log says why")
+    send_sentence(request, 500, "kmstwist could not answer this request; its log says why")

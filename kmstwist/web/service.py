@@ -203,6 +203,6 @@ def try_address(address: HostPort) -> None:
 def _not_had(address: HostPort, error: OSError) -> StartupError:
     return StartupError(
         f"port {address.port} of {address.host} cannot be opened ({error.strerror})",
-        "choose another with --web, or end what has it (ss -ltnp shows it)",
+        "choose another with --web, or stop the program that uses it (ss -ltnp shows it)",
         "[web] listen",
     )

@@ -76,7 +76,7 @@ class Spool:
         spooled.size += len(spooled.blocks[-1])
         # A copy, since other threads fill theirs meanwhile.
         if sum(each.size for each in tuple(self._waiting)) > self._most:
-            raise Crowded("too many long reports are being read at the same time; ask again in a minute")
+            raise Crowded("too many long reports are being downloaded at the same time; try again in a minute")
 
     def drop(self, spooled: Spooled) -> None:
         """Drop an answer that was read, or that nobody waits for."""

@@ -245,7 +245,7 @@ def test_an_engine_of_a_lost_store_does_not_open_what_is_there_now(storage: Stor
     assert engine is not None
     move(tmp_path / "audit.sqlite")
     storage.keep()
-    with pytest.raises(StoreError, match="ask again"), reading(engine):
+    with pytest.raises(StoreError, match="try again"), reading(engine):
         pass
 
 

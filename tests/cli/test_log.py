@@ -131,7 +131,7 @@ def test_mistakes_are_sentences(tmp_path: Path) -> None:
         f"Error: there is no log {tmp_path}/none; check how its name is spelt\n",
     )
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\0\x10JFIF\0")
-    assert "photo.jpg is no log: it is not text" in CliRunner().invoke(log, [str(tmp_path / "photo.jpg")]).output
+    assert "photo.jpg is not a log: it is not text" in CliRunner().invoke(log, [str(tmp_path / "photo.jpg")]).output
     assert "is a folder; name the log in it" in CliRunner().invoke(log, [str(tmp_path)]).output
     assert "is not a time; write 10m, 2h" in CliRunner().invoke(log, ["--since", "x", "-"]).output
     assert "'999999d' is too long ago" in CliRunner().invoke(log, ["--since", "999999d", "-"]).output

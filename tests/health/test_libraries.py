@@ -42,7 +42,7 @@ def test_libraries_put_there_over_a_year_ago_are_told_with_their_date(environmen
     assert finding.health is Health.DEGRADED
     assert finding.text.startswith("the 2 Python libraries in ")
     day = datetime.fromtimestamp(now() - 370 * DAY, UTC).date()
-    assert f"were put together on {day} or before" in finding.text
+    assert f"date from {day} or earlier" in finding.text
     assert "install a newer package" in finding.cure
 
 

@@ -382,7 +382,7 @@ SAID = [
     ("windows server 2022 datacneter", 'did you mean "Windows Server 2022 Datacenter"?'),
     ("Hyper-V Server 2019", "needs no activation"),
     ("EnterpriseSEval", "DISM /Online /Set-Edition"),
-    ("Windows 95", "`kmstwist keys` lists those there are"),
+    ("Windows 95", "`kmstwist keys` lists them all"),
     ("office", "fits 83 products"),
 ]
 

@@ -89,8 +89,8 @@ def test_a_host_that_stops_and_comes_back_is_two_messages() -> None:
         "failure: kmstwist at gw: no KMS host answers: kms1 is down (connection refused)\n"
         "no KMS host answers: kms1 is down (connection refused)\n"
         "What to do: kmstwist upstreams list; kmstwist doctor",
-        "success: kmstwist at gw: over: no KMS host answers: kms1 is down (connection refused)\n"
-        "no KMS host answers: kms1 is down (connection refused) (it lasted 2 h)",
+        "success: kmstwist at gw: resolved: no KMS host answers: kms1 is down (connection refused)\n"
+        "no KMS host answers: kms1 is down (connection refused) (lasted 2 h)",
     ]
 
 
@@ -101,10 +101,10 @@ def test_one_of_two_hosts_is_not_said_to_be_back_when_the_other_goes_too() -> No
     assert [each.splitlines()[0].removeprefix("kmstwist at gw: ") for each in told] == [
         "warning: kmstwist at gw: kms2 is down (timed out)",
         f"failure: kmstwist at gw: {nobody}",
-        f"warning: kmstwist at gw: over: {nobody}",
-        "success: kmstwist at gw: over: kms2 is down (timed out)",
+        f"warning: kmstwist at gw: resolved: {nobody}",
+        "success: kmstwist at gw: resolved: kms2 is down (timed out)",
     ]
-    assert told[2].endswith("Still so:\nkms2 is down (timed out)")
+    assert told[2].endswith("Still wrong:\nkms2 is down (timed out)")
 
 
 def test_counts_are_told_only_where_unknown_clients_make_no_difference() -> None:
@@ -120,7 +120,7 @@ def test_a_week_and_a_day_without_a_success_is_told() -> None:
     week = 7 * 86_400
     assert of_totals(Totals(2.0 * week, successes=[Success("kms1", "x", week)])) == []
     (told,) = of_totals(Totals(2.0 * week + 90_000, successes=[Success("kms1", "x", week)]))
-    assert told.text == "no client was activated for 8 days, and every client renews within 7"
+    assert told.text == "no client has been activated for 8 days, although clients renew every 7 days"
     assert of_totals(Totals(1e9)) == []
 
 
@@ -147,14 +147,14 @@ def test_the_weekly_summary_has_all_four_parts_also_where_there_is_nothing() -> 
         DigestRow(About.REFUSED, "admission-network", "", NOW, 5, 2, "name its network"),
     ]
     text = about_week("gw", Report("digest", "", DigestRow, rows))
-    assert text.title == "kmstwist at gw: the week: 1 expiring, 0 fell silent, 0 new"
+    assert text.title == "kmstwist at gw: weekly summary: 1 expiring, 0 fell silent, 0 new"
     assert text.body.splitlines() == [
-        "1 whose activation ended, or ends within 30 days:",
+        "1 ended, or ending within 30 days:",
         "  pc1 Windows 10 2026-11-29",
-        "0 fell silent: no call for 14 days",
+        "0 fell silent (no call for 14 days)",
         "0 new machines",
         "1 causes of refused or failed calls:",
-        "  admission-network: 5 calls of 2 clients (name its network)",
+        "  admission-network: 5 calls from 2 clients (name its network)",
         "",
-        "All of it: kmstwist report digest",
+        "Full report: kmstwist report digest",
     ]

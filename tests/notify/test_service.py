@@ -98,7 +98,7 @@ def test_a_host_that_stops_is_told_and_that_it_is_over(site: Site) -> None:
     site.pass_time(60)
     site.state = "up"
     site.pass_time(60)
-    assert site.titles == ["no KMS host answers: kms1 is down", "over: no KMS host answers: kms1 is down"]
+    assert site.titles == ["no KMS host answers: kms1 is down", "resolved: no KMS host answers: kms1 is down"]
 
 
 def test_what_could_not_be_sent_is_tried_again_and_outlives_a_restart(site: Site) -> None:
@@ -213,7 +213,7 @@ def test_a_count_that_will_fall_is_told_and_that_it_is_over(tmp_path: Path, stor
     ]
     insert_batch(store, [known(at(0), f"new{number}", f"10.0.2.{number}") for number in range(4)])
     site.pass_time(HOUR + EVERY)
-    assert site.titles[1].startswith("over: the count for Windows")
+    assert site.titles[1].startswith("resolved: the count for Windows")
     site.service.stopService()
 
 
@@ -224,7 +224,7 @@ def test_the_weekly_summary_comes_on_its_day_and_once(tmp_path: Path, store: Eng
     site.pass_time(19 * HOUR)
     assert site.titles == []
     site.pass_time(2 * HOUR)
-    assert site.titles == ["the week: 0 expiring, 0 fell silent, 1 new"]
+    assert site.titles == ["weekly summary: 0 expiring, 0 fell silent, 1 new"]
     site.restart()
     site.pass_time(24 * HOUR)
     assert len(site.got) == 1

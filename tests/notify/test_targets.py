@@ -129,7 +129,7 @@ def test_the_command_tries_every_target(tmp_path: Path, webhook: Webhook, mail: 
 
 def test_the_command_says_so_if_no_target_is_configured(tmp_path: Path) -> None:
     told = kmstwist("notify", "test", "--config", str(configuration(tmp_path)))
-    assert (told.returncode, "names nobody to tell" in told.stderr) == (1, True)
+    assert (told.returncode, "names no targets" in told.stderr) == (1, True)
 
 
 def test_no_secret_is_shown_by_the_commands_about_the_configuration(tmp_path: Path) -> None:

@@ -323,7 +323,7 @@ async def test_a_missing_store_gives_a_message_and_not_a_traceback(site: Callabl
     status, text, _ = await site(stopping).get("/")
     assert (status, "cannot be read: the server is about to stop." in told(text)) == (200, True)
     assert "The audit is off" not in told(text)
-    assert "nothing asks for attention" not in told(text)
+    assert "nothing needs attention" not in told(text)
 
 
 class Threads:

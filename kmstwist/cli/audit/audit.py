@@ -118,7 +118,7 @@ def verify(as_json: bool, store: str) -> None:
 @store_option
 @salt_file_option
 @click.argument("machine", shell_complete=completing.recorded_machines)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
     """Remove every trace of MACHINE: its name, CMID or address. This cannot be undone.
 

@@ -41,7 +41,7 @@ def test(as_json: bool, file: Path | None) -> None:
         raise click.ClickException(str(error)) from None
     if not targets:
         where = effective.file or "the configuration"
-        raise click.ClickException(f"{where} names nobody to tell; add targets to [notify]")
+        raise click.ClickException(f"{where} names no targets; add targets to [notify]")
     text = about_test(config.notify.name or config.audit.gateway or socket.gethostname())
     became: list[dict[str, object]] = []
     for target in targets:

@@ -37,7 +37,7 @@ def list_(as_json: bool, port: int | None, run_dir: Path | None) -> None:
         say_json(found)
         return
     if not found:
-        click.echo("There are no upstreams: DNS has named none yet.")
+        click.echo("There are no upstreams: none has been found in DNS yet.")
         return
     show_table(found, Console())
 

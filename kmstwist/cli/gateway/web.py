@@ -48,7 +48,7 @@ def password(name: str, file: Path, password: str | None) -> None:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"{file} cannot be written: {error.strerror}; name another with --file") from None
-    say(f"{name} may look. The server must be able to read {file}; it reads it when it starts.")
+    say(f"{name} may log in once the server is restarted. The server must be able to read {file}.")
 
 
 def _asked_for() -> str:

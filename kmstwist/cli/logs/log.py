@@ -154,7 +154,9 @@ def _refuse_binary(path: Path, stream: IO[str]) -> None:
         return
     sample = stream.read(_SAMPLE)
     if "\0" in sample and not re.search(r"\d{4}-\d\d-\d\d", sample):
-        raise click.ClickException(f"{path} is no log: it is not text; name the file that --logfile or the unit names")
+        raise click.ClickException(
+            f"{path} is not a log: it is not text; name the file that --logfile or the unit names"
+        )
     stream.seek(0)
 
 

@@ -218,7 +218,7 @@ def _place(location: tuple[int | str, ...]) -> str:
 def _said(detail: ErrorDetails) -> Problem:
     kind = detail["type"]
     if kind == "extra_forbidden":
-        return Problem("no such key", "docs/fleet.md has those there are")
+        return Problem("no such key", "docs/fleet.md lists the keys")
     if kind == "missing":
         return Problem("is missing")
     if kind == "too_short":

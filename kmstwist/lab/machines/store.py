@@ -93,7 +93,7 @@ class MachineStore(SqliteFile):
             row = connection.execute('SELECT * FROM machine WHERE "key" = ?', (key,)).fetchone()
             if row is None:
                 raise Refused(
-                    f'there is no lab machine "{name}": kmstwist lab machine list shows those there are, '
+                    f'there is no lab machine "{name}": kmstwist lab machine list shows them all, '
                     f"kmstwist lab machine new {name} --product NAME makes one"
                 )
             licences = connection.execute("SELECT * FROM machine_licence WHERE machine = ? ORDER BY position", (key,))
@@ -194,7 +194,7 @@ class MachineStore(SqliteFile):
         cure = str(trouble)
         if trouble in (Trouble.DAMAGED, Trouble.NO_STORE, Trouble.OTHER):
             what = str(trouble) or "it is damaged, or it is not one of kmstwist's files"
-            cure = f"{what}; move it away, and make the machines anew"
+            cure = f"{what}; move it away, and make the machines again"
         return LabFileError(f"the lab's machines {self._path} cannot be used ({error})", cure)
 
 

@@ -64,7 +64,7 @@ def host(asking: Asking, question: HostQuestion) -> Host:
         rows = host_rows(asking.status.snapshot, _numbers(asking, 3650))
         found = next((row for row in rows if row.name == question.name), None)
     if found is None:
-        raise NotThere(f"no KMS host named {question.name!r} is configured or has answered")
+        raise NotThere(f"no KMS host named {question.name!r} is configured, and none has answered")
     store = asking.store
     number = 0
     if store is not None:

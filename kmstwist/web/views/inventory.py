@@ -104,7 +104,7 @@ def product(asking: Asking, question: Named) -> Product:
 
     rows = asking.keep(("product", name), work)
     if not rows:
-        raise NotThere(f"no machine has called with a product named {question.name!r}")
+        raise NotThere(f"no machine has called for a product named {question.name!r}")
     wanted = Wanted(asking.now, product=question.name.replace("*", "?"), order=Order.EXPIRES)
     return Product(
         question.name,
@@ -121,7 +121,7 @@ def network(asking: Asking, question: Named) -> Network:
         ("network", question.name), lambda asking: network_rows(asking.connection, Query(asking.now), here)
     )
     if not rows:
-        raise NotThere(f"no machine has called from a network {question.name!r}")
+        raise NotThere(f"no machine has called from network {question.name!r}")
     wanted = Wanted(asking.now, network=question.name, order=Order.EXPIRES)
     return Network(
         question.name,

@@ -171,7 +171,7 @@ def machine(asking: Asking, question: MachineQuestion) -> Machine:
     name = rows[0].machine if rows else name.lower()
     calls = machine_calls(connection, name, TIMELINE + 1, question.before)
     if not rows and not calls:
-        raise NotThere(f"no machine of the name {question.name!r} has called")
+        raise NotThere(f"no machine named {question.name!r} is recorded")
     shown = calls[:TIMELINE]
     if len(calls) > TIMELINE:
         # The next page begins before the last moment that is shown: calls of one moment stay together.

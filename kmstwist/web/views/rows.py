@@ -89,7 +89,7 @@ def finding_row(snapshot: Snapshot, standing: Standing) -> FindingRow:
         detail = "; ".join(f"{one.name}: {one.detail or one.state}" for one in snapshot.upstreams)
         words = "no KMS host has answered", detail, _LOOK, _probe(snapshot.upstreams[0])
     elif finding.check == HOSTS:
-        cure = "Name your KMS host under [[gateway.upstreams]] of the configuration."
+        cure = "Add your KMS host to [[gateway.upstreams]] in the configuration."
         words = finding.what, finding.detail, cure, ""
     else:
         words = finding.what, finding.detail, *_cure_of(finding)
@@ -99,7 +99,7 @@ def finding_row(snapshot: Snapshot, standing: Standing) -> FindingRow:
 def _cure_of(finding: Finding) -> tuple[str, str]:
     """What to do about a finding, and the command for it."""
     if finding.check == STRANGERS:
-        return "Name it under [[gateway.upstreams]] if it is yours; delete its _vlmcs._tcp record if it is not.", ""
+        return "If it is yours, add it to [[gateway.upstreams]]; if not, delete its _vlmcs._tcp record.", ""
     if not finding.remedy:
         return _CURES.get(finding.check, ("", ""))
     return finding.cure, finding.command
@@ -108,16 +108,16 @@ def _cure_of(finding: Finding) -> tuple[str, str]:
 def _of_host(host: UpstreamState) -> tuple[str, str, str, str]:
     if host.state == "drained":
         resume = f"kmstwist upstreams undrain {shlex.quote(host.name)}"
-        return f"{host.name} has been drained", "It gets no calls", "To send it calls again", resume
+        return f"{host.name} is drained", "It gets no calls", "To put it back into use", resume
     return f"{host.name} has not answered", host.detail, _LOOK, _probe(host)
 
 
 #: What to do about findings without a cure of their own.
 _CURES = {
-    "audit": ("See what is wrong with it", "kmstwist doctor"),
-    "central store": ("See what is wrong with it", "kmstwist doctor"),
+    "audit": ("Find out what is wrong", "kmstwist doctor"),
+    "central store": ("Find out what is wrong", "kmstwist doctor"),
 }
-_LOOK = "See that it runs, and that its port is open from here"
+_LOOK = "Check that it is running and that its port can be reached from here"
 
 
 def _probe(host: UpstreamState) -> str:
