@@ -206,13 +206,15 @@ class AuditService(Service):
                 loop.stop()
                 await ended
         self._loops = []
-        await self.writer.stop(self.settings.drain)
-        if self.forwarder is not None:
-            # The writer's thread is free by now, and joining the other one must not block the reactor.
-            await self._run(self.forwarder.stop)
-        if self._served is not None:
-            await self._run(self._served.storage.close)
-        self._pool.stop()
+        try:
+            await self.writer.stop(self.settings.drain)
+            if self.forwarder is not None:
+                # The writer's thread is free by now, and joining the other one must not block the reactor.
+                await self._run(self.forwarder.stop)
+            if self._served is not None:
+                await self._run(self._served.storage.close)
+        finally:
+            self._pool.stop()
 
     # -- the store, in the writer's thread
 

@@ -138,8 +138,10 @@ class Collector(Service):
             await self._looking
         if self.waiting.queue:
             EVENTS_LOST.emit(self.log, messages=len(self.waiting.queue), detail=self.problem)
-        await self._in_thread(self._store.close)
-        self._pool.stop()
+        try:
+            await self._in_thread(self._store.close)
+        finally:
+            self._pool.stop()
 
     # -- receiving
 

@@ -7,6 +7,7 @@ there, and does not wait for the threads after it.
 from __future__ import annotations
 
 from threading import Thread
+from typing import Any
 
 from twisted.python.threadpool import ThreadPool
 
@@ -17,7 +18,15 @@ MORE_THREADS = "have the system allow more threads: ulimit -u, TasksMax= in the 
 
 
 class PatientThread(Thread):
-    """A thread that can be joined even if it never started."""
+    """A thread that can be joined even if it never started, and that does not keep the process from ending.
+
+    A pool's own end waits for its threads. If that end never comes, since a part of the server could not start or stop,
+    the process still ends, in place of waiting for work for ever.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.daemon = True
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for its end, if it started."""
