@@ -47,7 +47,7 @@ def browser_page(chromium: Any) -> Iterator[PageMaker]:
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", lambda request: complaints.append(f"{request.url} failed"))
+        page.on("requestfailed", lambda request: complaints.append(f"{request.url} failed: {request.failure}"))
         return page, complaints
 
     yield make
