@@ -1,9 +1,9 @@
 """Accepting clients on a listening port that Twisted has opened.
 
-Twisted's own way makes a transport that is ready for what no client of ours needs (a TLS handshake later on, names for
-its log), and looks each IPv6 address up as a name: a fifth of what a relay costs it, as measured. Ours is the same
-`Connection` without that, and its descriptors are in a set of their own. What lies above, such as TLS of an endpoint,
-finds a transport of TCP as ever.
+Twisted prepares each transport for what no client of ours needs (names for its log, TLS later on), and asks for the
+name of each IPv6 address. A relay spends a fifth of its time on that. Ours is the same `tcp.Connection` without it, and
+a set of descriptors calls it (`transport.fdset`). What lies above, such as an endpoint's TLS, finds an ordinary TCP
+transport.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _FOR_EACH: Final = 32
 #: There is nothing left to accept a client with: descriptors (of the process, of the system) or memory.
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 #: The client is gone already, or the firewall does not let it in (accept(2)); there may be others behind it.
-#: SO_LINGER (socket(7)): on, for 0 s, so that closing drops what is unsent and resets the connection.
-_RESET: Final = struct.pack("ii", 1, 0)
+_GONE: Final = frozenset({errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR})
 #: Seconds before it is tried again where it failed.
 _REST: Final = 1.0
-_GONE: Final = frozenset({errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR})
+#: SO_LINGER (socket(7)): on, for 0 s, so that closing drops what is unsent and resets the connection.
+_RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Accepted(tcp.Connection):
@@ -115,15 +115,18 @@ class Acceptor:
 
     def start(self) -> None:
         """Accept clients."""
-        self._again = None
+        self._rest_no_more()
         self._reactor.addReader(self)
 
     def stop(self) -> None:
         """Accept no more: new clients wait in the kernel's queue."""
+        self._rest_no_more()
         self._reactor.removeReader(self)
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+
+    def _rest_no_more(self) -> None:
+        again, self._again = self._again, None
+        if again is not None and again.active():
+            again.cancel()
 
     def fileno(self) -> int:
         """The listening socket's number."""
@@ -135,7 +138,7 @@ class Acceptor:
         return "accepting"
 
     def doRead(self) -> None:
-        """Accept those who wait."""
+        """Accept the clients that wait."""
         listening = self._port.socket
         for _ in range(self._at_once):
             try:
@@ -169,7 +172,14 @@ class Acceptor:
         if protocol is None:
             client.close()
             return
-        protocol.makeConnection(Accepted(client, protocol, peer, port, self._connections))
+        transport = Accepted(client, protocol, peer, port, self._connections)
+        try:
+            protocol.makeConnection(transport)
+        except Exception:
+            # Before its number is given to another client's socket.
+            transport.stopReading()
+            transport.stopWriting()
+            raise
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor has ended; the port closes its socket itself."""

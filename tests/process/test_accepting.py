@@ -8,6 +8,7 @@ import resource
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +50,11 @@ class Echo(Protocol):
     def __init__(self, peer: Any, ended: Deferred[Any]) -> None:
         self.peer = peer
         self.ended = ended
+        self.fault: Exception | None = None
+
+    def connectionMade(self) -> None:
+        if self.fault is not None:
+            raise self.fault
 
     def dataReceived(self, data: bytes) -> None:
         transport: Any = self.transport
@@ -79,9 +85,12 @@ class Echoes(Factory):
 
     def __init__(self) -> None:
         self.made: list[Echo] = []
+        #: What happens to a connection at once.
+        self.fault: Exception | None = None
 
     def buildProtocol(self, addr: Any) -> Any:
         self.made.append(Echo(addr, Deferred()))
+        self.made[-1].fault = self.fault
         return self.made[-1]
 
 
@@ -352,6 +361,30 @@ def test_a_fault_turns_one_client_away_and_no_other() -> None:
     # The factory wanted neither.
     assert first[0].fileno() == second[0].fileno() == -1
     assert scene.accepts
+
+
+def test_one_that_is_started_while_it_rests_rests_no_more() -> None:
+    scene = Scene(error(errno.EMFILE))
+    scene.acceptor.doRead()
+    scene.acceptor.start()
+    assert scene.accepts
+    scene.acceptor.stop()
+    scene.reactor.advance(10)
+    assert not scene.accepts
+
+
+@ensureDeferred
+async def test_a_protocol_that_fails_at_once_keeps_no_later_client_from_being_served() -> None:
+    listeners, echoes, port = await opened(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"))
+    address = port.getHost().host, port.getHost().port
+    echoes.fault = ZeroDivisionError("a defect")
+    # It is closed, and reset where the client's bytes were there already.
+    with suppress(ConnectionResetError):
+        assert await thread(hold, address, socket.AF_INET, b"hello") == b""
+    echoes.fault = None
+    for _ in range(3):
+        assert await thread(hold, address, socket.AF_INET, b"hello") == b"hello"
+    await listeners.close()
 
 
 def test_the_port_of_twisted_reads_no_more() -> None:

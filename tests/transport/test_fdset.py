@@ -248,6 +248,24 @@ def test_one_turn_calls_a_limited_number_and_the_next_turn_the_others(scene: Sce
     assert all(end.said == [b"bind"] for end in scene.ends)
 
 
+def test_one_that_was_closed_without_being_removed_is_in_nobody_s_way(scene: Scene) -> None:
+    left, _ = scene.connect()
+    scene.set.addWriter(left)
+    number = left.fileno()
+    left.skt.close()
+    end, other = scene.connect()
+    # The kernel gives the lowest number that is free.
+    assert end.fileno() == number
+    other.sendall(b"bind")
+    assert scene.reactor.turn()
+    assert end.said == [b"bind"]
+    assert scene.set.getReaders() == [end]
+    assert scene.set.getWriters() == []
+    scene.set.removeReader(left)
+    scene.set.removeWriter(left)
+    assert scene.set.getReaders() == [end]
+
+
 def test_all_end_with_the_reactor(scene: Scene) -> None:
     first, _ = scene.connect()
     second, _ = scene.connect()

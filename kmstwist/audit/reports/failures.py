@@ -37,7 +37,7 @@ class FailureRow(ReportRow):
 
     @property
     def urgency(self) -> Urgency:
-        """Always urgent."""
+        """Each needs attention soon."""
         return Urgency.SOON
 
 

@@ -43,7 +43,7 @@ class RefusalRow(ReportRow):
 
     @property
     def urgency(self) -> Urgency:
-        """Always urgent."""
+        """Each needs attention soon."""
         return Urgency.SOON
 
 
