@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from kmstwist.problem import ProblemError
+from kmstwist.system.wholefile import write_whole
 
 SECRET_SIZE = 32
 KEY_FILE_NAME = "lab.key"
@@ -22,7 +24,6 @@ HOST_KEY_PREFIX = "LABHK"
 _SALT = b"kmstwist lab"
 _AES_KEY_SIZE = 16
 _HMAC_KEY_SIZE = 32
-_FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
 
 
@@ -121,31 +122,15 @@ class LabKey:
             if path.exists():
                 return cls.load(path)
             path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-            _publish(path, random(SECRET_SIZE))
+            # If another process was first, its key is the lab's.
+            with suppress(FileExistsError):
+                write_whole(path, random(SECRET_SIZE), new=True)
         except OSError as error:
             raise LabKeyError(
                 f"the lab key {path} cannot be made ({error.strerror})",
                 "name a state folder that this user may write (--state-dir)",
             ) from None
         return cls.load(path)
-
-
-def _publish(path: Path, secret: bytes) -> None:
-    """Write a new file under a name of our own, then link it to its place, which fails if another is there already."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secret)
-            file.flush()
-            os.fsync(descriptor)
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return  # Another process was first; its key is the lab's.
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def default_state_dir(environ: Mapping[str, str] | None = None, uid: int | None = None) -> Path:

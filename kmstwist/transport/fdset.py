@@ -8,7 +8,7 @@ happened on any descriptor of the set; these are then called in one turn.
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, cast
 
@@ -52,54 +52,43 @@ class DescriptorSet:
 
     def addReader(self, reader: Any) -> None:
         """Call its `doRead` when it is readable."""
-        number = reader.fileno()
-        there = self._readers.get(number)
-        if there is reader:
-            return
-        if there is not None:
-            self._forget(there, number)
-        self._readers[number] = reader
-        self._watch(reader, number, self._writers, _IN)
+        self._add(reader, self._readers, self._writers, _IN)
 
     def addWriter(self, writer: Any) -> None:
         """Call its `doWrite` when it is writable."""
-        number = writer.fileno()
-        there = self._writers.get(number)
-        if there is writer:
-            return
-        if there is not None:
-            self._forget(there, number)
-        self._writers[number] = writer
-        self._watch(writer, number, self._readers, _OUT)
+        self._add(writer, self._writers, self._readers, _OUT)
 
-    def _watch(self, descriptor: Any, number: int, others: Mapping[int, Any], event: int) -> None:
+    def removeReader(self, reader: Any) -> None:
+        """Let it be, if it is there."""
+        self._remove(reader, self._readers, self._writers, _OUT)
+
+    def removeWriter(self, writer: Any) -> None:
+        """Let it be, if it is there."""
+        self._remove(writer, self._writers, self._readers, _IN)
+
+    def _add(self, descriptor: Any, mine: dict[int, Any], others: dict[int, Any], event: int) -> None:
+        number = descriptor.fileno()
+        there = mine.get(number, others.get(number))
+        if there is not None and there is not descriptor:
+            # It was closed without being removed, and another has its number: the kernel forgot it at once.
+            mine.pop(number, None)
+            others.pop(number, None)
+            del self._numbers[there]
+        elif number in mine:
+            return
+        mine[number] = descriptor
         if number in others:
             self._epoll.modify(number, _IN | _OUT)
         else:
             self._epoll.register(number, event)
             self._numbers[descriptor] = number
 
-    def _forget(self, descriptor: Any, number: int) -> None:
-        """It was closed without being removed, and another has its number: the kernel forgot it at once."""
-        self._readers.pop(number, None)
-        self._writers.pop(number, None)
-        del self._numbers[descriptor]
-
-    def removeReader(self, reader: Any) -> None:
-        """Let it be, if it is there."""
-        number = self._numbers.get(reader)
-        if number is not None and self._readers.pop(number, None) is not None:
-            self._let_be(reader, number, self._writers, _OUT)
-
-    def removeWriter(self, writer: Any) -> None:
-        """Let it be, if it is there."""
-        number = self._numbers.get(writer)
-        if number is not None and self._writers.pop(number, None) is not None:
-            self._let_be(writer, number, self._readers, _IN)
-
-    def _let_be(self, descriptor: Any, number: int, others: Mapping[int, Any], event: int) -> None:
+    def _remove(self, descriptor: Any, mine: dict[int, Any], others: dict[int, Any], other_event: int) -> None:
+        number = self._numbers.get(descriptor)
+        if number is None or mine.pop(number, None) is None:
+            return
         if number in others:
-            self._epoll.modify(number, event)
+            self._epoll.modify(number, other_event)
         else:
             self._epoll.unregister(number)
             del self._numbers[descriptor]

@@ -248,9 +248,12 @@ def test_one_turn_calls_a_limited_number_and_the_next_turn_the_others(scene: Sce
     assert all(end.said == [b"bind"] for end in scene.ends)
 
 
-def test_one_that_was_closed_without_being_removed_is_in_nobody_s_way(scene: Scene) -> None:
+@pytest.mark.parametrize("reads", [True, False])
+def test_one_that_was_closed_without_being_removed_is_in_nobody_s_way(scene: Scene, reads: bool) -> None:
     left, _ = scene.connect()
     scene.set.addWriter(left)
+    if not reads:
+        scene.set.removeReader(left)
     number = left.fileno()
     left.skt.close()
     end, other = scene.connect()

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from kmstwist.audit.bulk import Statement
-    from kmstwist.audit.storefile import StoreFile
 
 READY: Final = b"r"
 STORED: Final = b"s"
@@ -60,9 +59,29 @@ def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patienc
     """Commit what comes, until the other end is closed."""
     # Only here, where this file is run: the server has it anyway.
     from kmstwist.audit.aside.connecting import ANY, WRITING
+    from kmstwist.audit.aside.turns import turn
     from kmstwist.audit.rows import from_values
-    from kmstwist.audit.store import insertions_of
+    from kmstwist.audit.store import commit, insertions_of
     from kmstwist.audit.storefile import StoreFile
+
+    def is_committed(statements: list[Statement]) -> bool:
+        try:
+            with turn(file, patience):
+                commit(store, statements)
+        except (sqlite3.Error, OverflowError, UnicodeError, TimeoutError):
+            # The server tries the same, and reports what that comes to.
+            store.rollback()
+            return False
+        return True
+
+    def answer(statements: list[Statement]) -> bytes:
+        if file.fault():
+            return LOST
+        stored = is_committed(statements)
+        # What is in the way of a commit may be that, too.
+        if file.fault():
+            return LOST
+        return STORED if stored else NOT_STORED
 
     # Opened before SQLite opens it and closed after: see there.
     file = StoreFile(path)
@@ -73,31 +92,7 @@ def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patienc
             return
         channel.sendall(READY)
         for rows in _batches(channel):
-            channel.sendall(_answer(file, store, insertions_of(list(map(from_values, rows)), rows), patience))
-
-
-def _answer(file: StoreFile, store: sqlite3.Connection, statements: list[Statement], patience: float) -> bytes:
-    if file.fault():
-        return LOST
-    stored = _is_committed(file, store, statements, patience)
-    # What is in the way of a commit may be that, too.
-    if file.fault():
-        return LOST
-    return STORED if stored else NOT_STORED
-
-
-def _is_committed(file: StoreFile, store: sqlite3.Connection, statements: list[Statement], patience: float) -> bool:
-    from kmstwist.audit.aside.turns import turn
-    from kmstwist.audit.store import commit
-
-    try:
-        with turn(file, patience):
-            commit(store, statements)
-    except (sqlite3.Error, OverflowError, UnicodeError, TimeoutError):
-        # The server tries the same, and reports what that comes to.
-        store.rollback()
-        return False
-    return True
+            channel.sendall(answer(insertions_of(list(map(from_values, rows)), rows)))
 
 
 def main(arguments: list[str]) -> None:
