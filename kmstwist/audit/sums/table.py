@@ -3,10 +3,12 @@
 A definition says two things: the row that one record alone would make (`of`), and how the columns of several such rows
 become one row. A column is
 
-- part of the key (the table's primary key), - `added`: the records' values are added up, - `first` or `last`: the time
-of the first or the last record, - one of `times`: the time of the last record that has a value there, NULL where none
-has, - or, in all other cases, the last record's value; `seldom` if the column has an index and its value hardly ever
-changes: SQLite writes the index again for each row in which an upsert sets the column, even to the same value.
+- part of the key (the table's primary key),
+- `added`: the records' values are added up,
+- `first` or `last`: the time of the first or the last record,
+- one of `times`: the time of the last record that has a value there, NULL where none has,
+- or, in all other cases, the last record's value; `seldom` if the column has an index and its value hardly ever
+  changes: SQLite writes the index again for each row in which an upsert sets the column, even to the same value.
 
 Every operation on the sums follows from these: a batch is added up in memory (`summed`) and merged into the table with
 one upsert for each row (`merge`), a record is taken out again (`withdraw`), a machine is forgotten (`about`), old rows
