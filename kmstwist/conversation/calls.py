@@ -19,8 +19,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.admission.admission import Admission
 from kmstwist.audit.records import REFUSING, AuditUnavailable
-from kmstwist.kms import interface
-from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
+from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault, encode_response
 from kmstwist.logevents import DEFECT
 from kmstwist.reasons import Reason
 from kmstwist.rpc import Call, FaultStatus
@@ -142,7 +141,7 @@ class CallUnderWay:
     def _reply(self, recorded: None = None) -> None:
         answer = self.account.answer
         if self._caller is not None and answer is not None:
-            stub = interface.encode_response(answer.hresult, answer.message, ndr64=self.rpc.ndr64)
+            stub = encode_response(answer.hresult, answer.message, ndr64=self.rpc.ndr64)
             self._caller.reply(self, stub)
 
     def _failed(self, failure: Failure) -> None:

@@ -15,8 +15,7 @@ from kmstwist.conversation.lines import Cause, ConnectionLog
 from kmstwist.conversation.proxy import HeaderReader
 from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import Input, State
-from kmstwist.kms import interface
-from kmstwist.kms.activation import ActivationCall
+from kmstwist.kms.activation import ActivationCall, decode_request
 from kmstwist.kms.reach import REACH
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reasons import Reason
@@ -245,7 +244,9 @@ class ConversationCore(Machine[State, Input]):
 
     def flush(self) -> None:
         """Send the association's bytes."""
-        data = self.association.data_to_send()
+        unsent = self.association.unsent
+        # Nearly always one PDU, which is an answer.
+        data = unsent.pop() if len(unsent) == 1 else self.association.data_to_send()
         self.log.bytes_out += len(data)
         self.sender.send(data)
 
@@ -288,7 +289,7 @@ class ConversationCore(Machine[State, Input]):
             return
         message, broken = b"", ""
         try:
-            message = interface.decode_request(rpc.stub, ndr64=rpc.ndr64, little_endian=rpc.little_endian)
+            message = decode_request(rpc.stub, ndr64=rpc.ndr64, little_endian=rpc.little_endian)
         except StubError as error:
             broken = str(error)
         log, now = self.log, self.shared.clock.seconds()

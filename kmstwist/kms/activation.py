@@ -1,9 +1,15 @@
-"""One activation call and its answer: what passes between the server and whoever answers (the gateway or the lab).
+"""RequestActivation, the one operation of the KMS interface (opnum 0): its stubs, a call of it, and the answer.
+
+    HRESULT RequestActivation([in] long requestSize, [in, size_is(requestSize)] byte *request,
+                              [out] long *responseSize, [out, size_is(,*responseSize)] byte **response);
+
+Source of the operation: Microsoft's Volume Activation Operations Guide, "KMS RPC Messages"; of the stubs' encoding:
+C706 14.3 and, for NDR64, [MS-RPCE] 2.2.5.
 
 The server makes an `ActivationCall` of each RequestActivation it receives and hands it to an activator. The activator
 answers with an `ActivationAnswer`, or raises (through its Deferred) an `ActivationFault`, which the client sees as an
-RPC fault. The message itself stays bytes. Only the lab's own messages and V4 messages, which are in clear, are read;
-what they say travels beside the message as a `RequestFacts`, and never replaces it.
+RPC fault. The message itself stays bytes, whatever its version. Only the lab's own messages and V4 messages, which are
+in clear, are read; what they say travels beside the message as a `RequestFacts`, and never replaces it.
 
 The call is also its own account. It is read once, when it arrives, and its outcome is noted on the way (`answered`,
 `failed`, `give_up`). At the end, its log line, the counters and the audit's record are made from it.
@@ -11,13 +17,97 @@ The call is also its own account. It is read once, when it arrives, and its outc
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+from typing import Final
 
 from kmstwist.kms.messages import V4_REQUEST_SIZE, RequestFacts, readable_facts
 from kmstwist.kms.version import VERSIONS, Version
 from kmstwist.reasons import Reason
+from kmstwist.rpc import StubError, StubReader, StubWriter
 
-__all__ = ["ActivationAnswer", "ActivationCall", "ActivationFault", "RequestFacts"]
+__all__ = [
+    "MAX_MESSAGE_SIZE",
+    "REQUEST_ACTIVATION",
+    "ActivationAnswer",
+    "ActivationCall",
+    "ActivationFault",
+    "RequestFacts",
+    "decode_request",
+    "decode_response",
+    "encode_request",
+    "encode_response",
+]
+
+#: The operation's number.
+REQUEST_ACTIVATION: Final = 0
+#: The referent id that MIDL's runtimes give the first pointer; any number but 0 will do (C706 14.3).
+_REFERENT: Final = 0x00020000
+#: The sizes in a request are u32; no KMS message comes near this many bytes, and a larger one is refused unread.
+MAX_MESSAGE_SIZE: Final = 0x400000
+
+_HEAD32 = struct.Struct("<II")
+_RESPONSE32 = struct.Struct("<III")
+
+
+def encode_request(message: bytes, *, ndr64: bool = False) -> bytes:
+    """The request stub that carries `message`."""
+    if ndr64:
+        return StubWriter(ndr64=True).u32(len(message)).count(len(message)).raw(message).finish()
+    return _HEAD32.pack(len(message), len(message)) + message
+
+
+def decode_request(stub: bytes, *, ndr64: bool = False, little_endian: bool = True) -> bytes:
+    """The message that a request stub carries. Raises `StubError` if its counts contradict each other or its length.
+
+    Bytes past the message are ignored, as NDR's own runtimes do.
+    """
+    if not ndr64 and little_endian and len(stub) >= 8:
+        size, max_count = _HEAD32.unpack_from(stub)
+        if size == max_count and size <= len(stub) - 8:
+            return stub[8 : 8 + size]
+    reader = StubReader(stub, ndr64=ndr64, little_endian=little_endian)
+    size = reader.u32()
+    max_count = reader.count()
+    if size != max_count:
+        raise StubError(f"requestSize is {size} but the array's count is {max_count}")
+    if size > MAX_MESSAGE_SIZE:
+        raise StubError(f"requestSize {size} is beyond any KMS message")
+    return reader.raw(size)
+
+
+def encode_response(hresult: int, message: bytes = b"", *, ndr64: bool = False) -> bytes:
+    """The response stub: a message with HRESULT 0, or no message (a null pointer) with a status."""
+    if not message:
+        if ndr64:
+            return StubWriter(ndr64=True).u32(0).pointer(0).u32(hresult).finish()
+        return _RESPONSE32.pack(0, 0, hresult)
+    size = len(message)
+    if ndr64:
+        writer = StubWriter(ndr64=True).u32(size).pointer(_REFERENT).count(size).raw(message)
+        return writer.u32(hresult).finish()
+    return _RESPONSE32.pack(size, _REFERENT, size) + message + bytes(-size % 4) + hresult.to_bytes(4, "little")
+
+
+def decode_response(stub: bytes, *, ndr64: bool = False, little_endian: bool = True) -> tuple[int, bytes]:
+    """The HRESULT and the message (empty where the pointer is null) of a response stub. Raises `StubError`."""
+    if not ndr64 and little_endian and len(stub) >= 16:
+        size, referent, max_count = _RESPONSE32.unpack_from(stub)
+        end = 12 + size
+        status = end + -size % 4
+        if referent and size == max_count and status + 4 <= len(stub):
+            return int.from_bytes(stub[status : status + 4], "little"), stub[12:end]
+    reader = StubReader(stub, ndr64=ndr64, little_endian=little_endian)
+    size = reader.u32()
+    message = b""
+    if reader.pointer():
+        max_count = reader.count()
+        if max_count != size:
+            raise StubError(f"responseSize is {size} but the array's count is {max_count}")
+        message = reader.raw(size)
+    elif size:
+        raise StubError(f"responseSize is {size} but the pointer is null")
+    return reader.u32(), message
 
 
 # Not frozen: nothing relies on that, and it would cost each call a microsecond.

@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITC
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from kmstwist.kms import interface
+from kmstwist.kms.activation import REQUEST_ACTIVATION, decode_response, encode_request
 from kmstwist.kms.interface import KMS_INTERFACE, WINDOWS_CONTEXTS
 from kmstwist.reasons import Reason
 from kmstwist.rpc import (
@@ -139,8 +139,8 @@ class RpcConnection(Protocol):
                 return fail(BindError("the host does not have the KMS interface"))
         if not self.alive:
             return fail(LostError("the connection had ended"))
-        stub = interface.encode_request(message, ndr64=context.ndr64)
-        call_id = association.call(context, interface.REQUEST_ACTIVATION, stub)
+        stub = encode_request(message, ndr64=context.ndr64)
+        call_id = association.call(context, REQUEST_ACTIVATION, stub)
         answer: Deferred[tuple[int, bytes]] = Deferred(self._given_up)
         self._activating[call_id] = answer
         self._sender.send(association.data_to_send())
@@ -174,7 +174,7 @@ class RpcConnection(Protocol):
             activating = self._activating.pop(event.call_id, None)
             if activating is not None:
                 try:
-                    answer = interface.decode_response(event.stub, ndr64=event.ndr64, little_endian=event.little_endian)
+                    answer = decode_response(event.stub, ndr64=event.ndr64, little_endian=event.little_endian)
                 except StubError as error:
                     text = f"the response does not unmarshal: {error}"
                     activating.errback(UpstreamError(text, Reason.UPSTREAM_PROTOCOL))
