@@ -143,7 +143,8 @@ class RpcConnection(Protocol):
         call_id = association.call(context, REQUEST_ACTIVATION, stub)
         answer: Deferred[tuple[int, bytes]] = Deferred(self._given_up)
         self._activating[call_id] = answer
-        self._sender.send(association.data_to_send())
+        unsent = association.unsent
+        self._sender.send(unsent.pop() if len(unsent) == 1 else association.data_to_send())
         return answer
 
     def _given_up(self, answer: Deferred[tuple[int, bytes]]) -> None:

@@ -32,7 +32,8 @@ from kmstwist.rpc import (
     encode,
     feature_syntax,
 )
-from kmstwist.rpc.endpoint import whole_request, whole_response
+from kmstwist.rpc.client.core import whole_response
+from kmstwist.rpc.server.core import whole_request
 from kmstwist.rpc.syntax import swap_syntax
 from tests.kinds import of_kind
 

@@ -11,13 +11,18 @@ from enum import StrEnum
 from typing import Final
 
 from kmstwist.rpc.client.events import AcceptedContext, ClientEvent, ResponseReceived
-from kmstwist.rpc.endpoint import Endpoint, encode_request, whole_response
+from kmstwist.rpc.endpoint import Endpoint
 from kmstwist.rpc.fragments import PartialStub, cut
+from kmstwist.rpc.layout import LITTLE
 from kmstwist.rpc.pdu import (
     MAX_FRAGMENT,
     REQUEST_HEADER_SIZE,
+    RESPONSE_HEADER_SIZE,
+    RPC_VERSION,
+    WHOLE,
     AlterContext,
     Orphaned,
+    PacketType,
     PresentationContext,
     Response,
 )
@@ -26,6 +31,33 @@ from kmstwist.statemachine import Table, Trace
 
 #: The first call id: Windows numbers its calls from 2.
 _FIRST_CALL_ID: Final = 2
+
+#: The first bytes of a Windows host's response: version 5.0, one fragment, little-endian.
+_WHOLE_RESPONSE: Final = bytes((RPC_VERSION, 0, PacketType.RESPONSE, WHOLE)) + LITTLE.drep
+_DREP: Final = LITTLE.drep
+_AFTER_DREP: Final = LITTLE.after_drep.unpack_from
+_REQUEST: Final = int(PacketType.REQUEST)
+_REQUEST_START: Final = LITTLE.request_start.pack
+
+
+def whole_response(data: bytes) -> tuple[int, int, bytes, int] | None:
+    """The fields of the `Response` that `decode` would return, if these bytes are exactly one as Windows sends it.
+
+    None for anything else, well-formed or not; the caller then uses `decode`.
+    """
+    if data[:8] != _WHOLE_RESPONSE or not RESPONSE_HEADER_SIZE <= len(data) <= MAX_FRAGMENT:
+        return None
+    # The fixed part has the same sizes as a request's.
+    size, auth_length, call_id, alloc_hint, context_id, cancels = _AFTER_DREP(data, 8)
+    if size != len(data) or auth_length or cancels:
+        return None
+    return call_id, context_id, data[RESPONSE_HEADER_SIZE:], alloc_hint
+
+
+def encode_request(call_id: int, context_id: int, opnum: int, stub: bytes, hint: int, flags: int = WHOLE) -> bytes:
+    """The bytes of a `Request` with these fields, little-endian: the same as `encode` gives."""
+    size = len(stub) + REQUEST_HEADER_SIZE
+    return _REQUEST_START(RPC_VERSION, 0, _REQUEST, flags, _DREP, size, 0, call_id, hint, context_id, opnum) + stub
 
 
 class ClientState(StrEnum):

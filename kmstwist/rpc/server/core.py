@@ -10,16 +10,20 @@ from typing import Final
 
 from kmstwist.reasons import Reason
 from kmstwist.rpc import mgmt
-from kmstwist.rpc.endpoint import Endpoint, encode_response, whole_request
+from kmstwist.rpc.endpoint import Endpoint
 from kmstwist.rpc.fragments import PartialStub, cut
+from kmstwist.rpc.layout import LITTLE
 from kmstwist.rpc.ndr import StubError
 from kmstwist.rpc.pdu import (
     DID_NOT_EXECUTE,
     HEADER_SIZE,
     MAX_FRAGMENT,
+    REQUEST_HEADER_SIZE,
     RESPONSE_HEADER_SIZE,
+    RPC_VERSION,
     WHOLE,
     Fault,
+    PacketType,
     Pdu,
     Request,
 )
@@ -33,6 +37,32 @@ from kmstwist.statemachine import Table, Trace
 #: The most binds that are kept, and the most bytes of one, so that a client that varies its bind cannot fill memory.
 _KNOWN_BINDS: Final = 256
 _LONGEST_KNOWN: Final = 512
+
+#: The first bytes of a Windows client's request: version 5.0, one fragment, little-endian.
+_WHOLE_REQUEST: Final = bytes((RPC_VERSION, 0, PacketType.REQUEST, WHOLE)) + LITTLE.drep
+_DREP: Final = LITTLE.drep
+_AFTER_DREP: Final = LITTLE.after_drep.unpack_from
+_RESPONSE: Final = int(PacketType.RESPONSE)
+_RESPONSE_START: Final = LITTLE.response_start.pack
+
+
+def whole_request(data: bytes) -> tuple[int, int, int, bytes, int] | None:
+    """The fields of the `Request` that `decode` would return, if these bytes are exactly one as Windows sends it.
+
+    None for anything else, well-formed or not; the caller then uses `decode`, which takes three times as long (5 µs).
+    """
+    if data[:8] != _WHOLE_REQUEST or not REQUEST_HEADER_SIZE <= len(data) <= MAX_FRAGMENT:
+        return None
+    size, auth_length, call_id, alloc_hint, context_id, opnum = _AFTER_DREP(data, 8)
+    if size != len(data) or auth_length:
+        return None
+    return call_id, context_id, opnum, data[REQUEST_HEADER_SIZE:], alloc_hint
+
+
+def encode_response(call_id: int, context_id: int, stub: bytes, hint: int, flags: int = WHOLE) -> bytes:
+    """The bytes of a `Response` with these fields, little-endian: the same as `encode` gives."""
+    size = len(stub) + RESPONSE_HEADER_SIZE
+    return _RESPONSE_START(RPC_VERSION, 0, _RESPONSE, flags, _DREP, size, 0, call_id, hint, context_id, 0, 0) + stub
 
 
 class ServerCore(Endpoint[ServerState, Event]):
