@@ -130,10 +130,17 @@ class ConversationCore(Machine[State, Input]):
     def call_over(self, call: CallUnderWay | CheckUnderWay) -> None:
         """A call has its answer, or nobody waits for it."""
         self.calls.pop(call.rpc, None)
-        if call.account is not None:
-            self.log.call_over(call.account)
-        if self.association.unsent:
-            self.flush()
+        log, account, unsent = self.log, call.account, self.association.unsent
+        if account is not None and log.held is not None:
+            # Before this call's bytes are counted.
+            log.tell("open")
+        if unsent:
+            # As `flush`, but for the call of it.
+            data = unsent.pop() if len(unsent) == 1 else self.association.data_to_send()
+            log.bytes_out += len(data)
+            self.sender.send(data)
+        if account is not None:
+            log.call_over(account)
         if not self.calls:
             self.step(Input.ANSWERED)
 

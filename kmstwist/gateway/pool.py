@@ -130,7 +130,12 @@ class AssociationPool(Reserve):
     def _answered(self, answer: tuple[int, bytes], connection: RpcConnection, attempt: _Attempt) -> tuple[int, bytes]:
         if attempt.deadline is not None:
             attempt.deadline.pop(attempt, None)
-        self.release(connection)
+        idle = self._idle
+        if self._waiting or len(idle) >= self.floor or not connection.alive or self.state is not PoolState.RUNNING:
+            self.release(connection)
+        else:
+            self.carrying.discard(connection)
+            idle.append(connection)
         return answer
 
     def _not_answered(

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kmstwist.gateway.check import HostCheck
+from kmstwist.gateway.circuit import CircuitState
 from kmstwist.gateway.directory import Directory
 from kmstwist.gateway.discover import Discoverer, Resolver
 from kmstwist.gateway.reserve import PoolBusy
@@ -216,7 +217,12 @@ class GatewayService(Service):
         self, answer: tuple[int, bytes], errand: _Errand, upstream: Upstream
     ) -> ActivationAnswer | Deferred[ActivationAnswer]:
         hresult, message = answer
-        upstream.answered(hresult)
+        circuit = upstream.circuit
+        if hresult or circuit.failures or circuit.state is not CircuitState.CLOSED or upstream.silent_since is not None:
+            upstream.answered(hresult)
+        else:
+            # Nearly every call: no news of a healthy host.
+            upstream.tally.answered += 1
         if errand.got(upstream.target.name, hresult, message):
             return self._conclude(errand)
         return self._ask_next(errand, self._clock.seconds())

@@ -71,7 +71,7 @@ class Upstream:
         self.tally = Tally()
         self.last_error = ""
         #: When a call to it last timed out, in the clock's seconds; None once it has answered.
-        self._silent_since: float | None = None
+        self.silent_since: float | None = None
         #: When, by the clock, it came into its state, was probed last (None: never), and went wrong last, and how.
         self.changed = clock.seconds()
         self.checked: float | None = None
@@ -119,12 +119,12 @@ class Upstream:
     @property
     def silent(self) -> bool:
         """Whether it recently did not answer: it is then asked after the others."""
-        return self._silent_since is not None and self._clock.seconds() - self._silent_since < SILENCE_REMEMBERED
+        return self.silent_since is not None and self._clock.seconds() - self.silent_since < SILENCE_REMEMBERED
 
     @property
     def steady(self) -> bool:
         """Whether time alone changes nothing about its place in the order: it is neither warming nor was it silent."""
-        return self.circuit.state is CircuitState.CLOSED and self._silent_since is None
+        return self.circuit.state is CircuitState.CLOSED and self.silent_since is None
 
     @property
     def state(self) -> str:
@@ -180,11 +180,8 @@ class Upstream:
             self.tally.answered += 1
         else:
             self.tally.refused += 1
-        self._silent_since = None
-        # For a healthy host without failures this is not news, and nearly every call would report it.
-        circuit = self.circuit
-        if circuit.failures or circuit.state is not CircuitState.CLOSED:
-            circuit.succeeded()
+        self.silent_since = None
+        self.circuit.succeeded()
 
     def not_answered(self, error: UpstreamError) -> None:
         """The host did not answer a call, or answered with a fault."""
@@ -196,7 +193,7 @@ class Upstream:
             # The pool tells the circuit, which must hear of a refused connection only once.
             self.tally.failed += 1
             if isinstance(error, TimedOut):
-                self._silent_since = self._clock.seconds()
+                self.silent_since = self._clock.seconds()
                 self._when_changed()
 
     # Called by the circuit.

@@ -101,7 +101,24 @@ class RpcConnection(Protocol):
         if len(events) > 1:
             self._shutting_down |= any(type(event) is ShutdownRequested for event in events)
         for event in events:
-            self._handle(event)
+            if type(event) is not ResponseReceived:
+                self._handle(event)
+                continue
+            if self._shutting_down:
+                self._close_if_asked()
+            activating = self._activating.pop(event.call_id, None)
+            if activating is None:
+                waiting = self._waiting.pop(event.call_id, None)
+                if waiting is not None:
+                    waiting.callback(event)
+                continue
+            try:
+                answer = decode_response(event.stub, ndr64=event.ndr64, little_endian=event.little_endian)
+            except StubError as error:
+                text = f"the response does not unmarshal: {error}"
+                activating.errback(UpstreamError(text, Reason.UPSTREAM_PROTOCOL))
+            else:
+                activating.callback(answer)
         if self.association.unsent:
             self._flush()
 
@@ -169,23 +186,8 @@ class RpcConnection(Protocol):
             self._sender.send(data)
 
     def _handle(self, event: ClientEvent) -> None:
-        if isinstance(event, ResponseReceived):
-            if self._shutting_down:
-                self._close_if_asked()
-            activating = self._activating.pop(event.call_id, None)
-            if activating is not None:
-                try:
-                    answer = decode_response(event.stub, ndr64=event.ndr64, little_endian=event.little_endian)
-                except StubError as error:
-                    text = f"the response does not unmarshal: {error}"
-                    activating.errback(UpstreamError(text, Reason.UPSTREAM_PROTOCOL))
-                else:
-                    activating.callback(answer)
-                return
-            waiting = self._waiting.pop(event.call_id, None)
-            if waiting is not None:
-                waiting.callback(event)
-        elif isinstance(event, FaultReceived):
+        """Act on anything but a response."""
+        if isinstance(event, FaultReceived):
             self._close_if_asked()
             fault = FaultError(event.status, event.did_not_execute)
             waiters: tuple[dict[int, Deferred[Any]], ...] = (self._activating, self._waiting, self._altering)

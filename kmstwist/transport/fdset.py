@@ -3,17 +3,25 @@
 For each event, Twisted's reactors set up a context for the log and look at the descriptor a dozen times, which takes
 4 µs. This set has an epoll object of its own. The reactor sees one descriptor, which is readable when something
 happened on any descriptor of the set; these are then called in one turn.
+
+Two kinds of connections are in it: those that clients made, whose transport is `Accepted`, and those of Twisted's that
+`join_set` moves here.
 """
 
 from __future__ import annotations
 
+import os
 import select
+import socket
+import struct
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, cast
 
 from twisted.internet import tcp
-from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReadDescriptor
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IReactorFDSet, IReadDescriptor
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -27,6 +35,8 @@ _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
 _DONE: Final = Failure(CONNECTION_DONE)
 _LOST: Final = Failure(CONNECTION_LOST)
+#: SO_LINGER (socket(7)): on, for 0 s, so that closing drops what is unsent and resets the connection.
+_RESET: Final = struct.pack("ii", 1, 0)
 
 
 @implementer(IReactorFDSet, IReadDescriptor)
@@ -93,6 +103,13 @@ class DescriptorSet:
             self._epoll.unregister(number)
             del self._numbers[descriptor]
 
+    def forget(self, descriptor: Any) -> None:
+        """Let it be, now that it is closed: the kernel's object has forgotten it already."""
+        number = self._numbers.pop(descriptor, None)
+        if number is not None:
+            self._readers.pop(number, None)
+            self._writers.pop(number, None)
+
     def removeAll(self) -> list[Any]:
         """Let all be. Returns them."""
         found = list(self._numbers)
@@ -154,8 +171,10 @@ class DescriptorSet:
         try:
             why = descriptor.doRead()
             if why is CONNECTION_DONE:
-                self.removeReader(descriptor)
                 descriptor.readConnectionLost(_DONE)
+                # Most are closed by that.
+                if descriptor in self._numbers:
+                    self.removeReader(descriptor)
             elif why is not None:
                 self._lost(descriptor, why)
         except Exception:
@@ -189,3 +208,59 @@ def join_set(connection: tcp.Connection) -> None:
     connection.stopReading()
     connection.reactor = set_of(cast(Reactor, connection.reactor))
     connection.startReading()
+
+
+class Accepted(tcp.Connection):
+    """The transport of a client's connection, over TCP or a socket in the file system."""
+
+    logstr = "client"
+
+    def __init__(
+        self, skt: socket.socket, protocol: IProtocol, peer: IAddress, server: object, connections: DescriptorSet
+    ) -> None:
+        """`server` is the port that the client connected to; `connections` calls when something happens."""
+        super().__init__(skt, protocol, connections)
+        self.server = server
+        self._peer = peer
+        self.connected = 1
+        self.startReading()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close the socket and tell the protocol, once."""
+        if self.disconnected:
+            return
+        protocol, skt = self.protocol, self.socket
+        connections: Any = self.reactor
+        self.disconnected, self.connected = 1, 0
+        if self.producer is not None:
+            self.producer.stopProducing()
+            self.producer = None
+        if isinstance(reason.value, ConnectionAborted):
+            skt.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        # It is nobody else's, so closing it says all that shutting it down before would.
+        skt.close()
+        connections.forget(self)
+        # The protocol has the transport: no cycle is left.
+        del self.protocol, self.socket, self.fileno
+        protocol.connectionLost(reason)
+
+    def getHost(self) -> IAddress:
+        """Our side's address."""
+        return address_of(self.socket.family, self.socket.getsockname())
+
+    def getPeer(self) -> IAddress:
+        """The client's address."""
+        return self._peer
+
+
+def address_of(family: int, address: Any) -> IAddress:
+    """A socket's address as Twisted's object."""
+    if family == socket.AF_INET:
+        return cast(IAddress, IPv4Address("TCP", *address))
+    if family == socket.AF_INET6:
+        host, port, flow, scope = address
+        # Only an address that is valid on one link needs its name: fe80::1%eth0.
+        if scope:
+            host = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
+        return cast(IAddress, IPv6Address("TCP", host, port, flow, scope))
+    return cast(IAddress, UNIXAddress(os.fsencode(address) or None))

@@ -36,8 +36,9 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from kmstwist.process.accepting import AT_ONCE, Accepted, Acceptor
+from kmstwist.process.accepting import AT_ONCE, Acceptor
 from kmstwist.process.listening import Listeners
+from kmstwist.transport.fdset import Accepted
 from tests.waiting import PATIENCE
 
 reactor: Any = installed

@@ -213,9 +213,14 @@ class ServerCore(Endpoint[ServerState, Event]):
         """The connection is gone: leave the group, drop incomplete requests and all answers that are still to come."""
         if self.calls or self.incoming is not None:
             self.drop_calls()
-        if self.group is not None:
-            self.server.groups.leave(self.group)
-            self.group = None
+        group, self.group = self.group, None
+        if group is not None:
+            groups = self.server.groups
+            if groups[group].connections == 1:
+                # Nearly always: Windows makes a connection, and so a group, for each conversation.
+                del groups[group]
+            else:
+                groups.leave(group)
 
     def take(self, pdu: Pdu) -> None:
         """Count a PDU, and step the machine by it."""

@@ -14,22 +14,26 @@ _HIGHEST_ID: Final = 0xFFFFFFFF
 
 
 @dataclass(slots=True)
-class _Group:
+class Group:
+    """The client's address, as text, and how many of its connections belong to the group."""
+
     client: str
     connections: int = 1
 
 
-class AssociationGroups:
-    """The groups of one server: never more than there are open connections."""
+class AssociationGroups(dict[int, Group]):
+    """The groups of one server, by their ids: never more than there are open connections.
+
+    A group whose last connection ends may be deleted as from any dictionary.
+    """
+
+    __slots__ = ("_next",)
 
     def __init__(self, first_id: int = 0x1000) -> None:
         """`first_id` (non-zero) is the id of the first group. A server takes a random one, so that it does not mistake
         an id from before its restart for one of its own."""
+        super().__init__()
         self._next = first_id & _HIGHEST_ID or 1
-        self._groups: dict[int, _Group] = {}
-
-    def __len__(self) -> int:
-        return len(self._groups)
 
     def may_join(self, group: int, client: str = "") -> bool:
         """Whether a connection from `client` may belong to this group.
@@ -39,27 +43,26 @@ class AssociationGroups:
         """
         if group == 0:
             return True
-        known = self._groups.get(group)
+        known = self.get(group)
         return known is not None and known.client == client
 
     def join(self, group: int, client: str = "") -> int | None:
         """The id of the group that a connection from `client` now belongs to; None if it may not join."""
-        groups = self._groups
         if group == 0:
             group = self._next
-            while group in groups:
+            while group in self:
                 group = group % _HIGHEST_ID + 1
             self._next = group % _HIGHEST_ID + 1
-            groups[group] = _Group(client)
+            self[group] = Group(client)
             return group
         if not self.may_join(group, client):
             return None
-        groups[group].connections += 1
+        self[group].connections += 1
         return group
 
     def leave(self, group: int) -> None:
         """One of the group's connections has ended."""
-        left = self._groups[group]
+        left = self[group]
         left.connections -= 1
         if not left.connections:
-            del self._groups[group]
+            del self[group]
