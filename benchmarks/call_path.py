@@ -159,7 +159,7 @@ class _Audit:
             lambda batch, again=False: commit_batch(engine, batch), clock=clock, in_thread=execute
         )
         self.writer.start()
-        self.record = self.writer.record
+        self.take = self.writer.take
 
 
 def microseconds(function: Callable[[], object]) -> float:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks import harness
 from kmstwist.audit.aside import process
+from kmstwist.audit.aside.access import message
 from kmstwist.audit.aside.committer import Committer
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import migrate
@@ -52,7 +53,7 @@ class Aside:
 
     def batch(self, number: int) -> bytes:
         """Records of any of the machines, as the reactor sends them."""
-        return process.message([values_of(self._record()) for _ in range(number)])
+        return message([values_of(self._record()) for _ in range(number)])
 
     def commit(self, batch: bytes) -> None:
         """Have it committed."""

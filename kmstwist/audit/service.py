@@ -3,7 +3,7 @@
 audit = AuditService(AuditSettings(store="/var/lib/kmstwist/audit.sqlite"), reactor)
 audit.setServiceParent(application)
 ...
-audit.record(record).addCallback(send_the_reply)
+audit.take(record, send_the_reply)
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from twisted.python.failure import Failure
 from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, not_open, plain_error
 from kmstwist.audit.plain.settings import AuditSettings, salt_of
-from kmstwist.audit.privacy import Privacy
+from kmstwist.audit.plain.waiting import Told
+from kmstwist.audit.privacy import Privacy, PrivacyPolicy
 from kmstwist.audit.records import Record, RecordIds, RecordMaker
 from kmstwist.audit.upkeep.limits import Limits
 from kmstwist.audit.writer import RETRY_MOST, AuditWriter
@@ -105,18 +106,21 @@ class AuditService(Service):
             self._insert,
             clock=self._clock,
             in_thread=self._run,
-            commit=self._commit,
             on_failure=settings.on_failure,
             gather=settings.gather,
             batch=settings.batch,
             queue=settings.queue,
         )
 
-    def record(self, record: Record) -> Deferred[None]:
-        """Store a record, after applying the privacy policy; fires when it is committed (`AuditWriter.record`)."""
+        #: Takes a record as `AuditWriter.take` does, after applying the privacy policy, where there is one.
+        self.take: Callable[[Record, Told], None] = (
+            self.writer.take if settings.privacy == PrivacyPolicy() else self._take_discreetly
+        )
+
+    def _take_discreetly(self, record: Record, told: Told) -> None:
         privacy = self._privacy
         assert privacy is not None, "the audit records only while it runs"
-        return self.writer.record(record if privacy.idle else privacy.apply(record))
+        self.writer.take(privacy.apply(record), told)
 
     def remember_strangers(self, domain: str, found: Sequence[Sighting]) -> None:
         """Store the strangers found in a domain, for the report. Failures are logged, and the strangers left out."""
@@ -168,7 +172,7 @@ class AuditService(Service):
     def _open(self) -> StoreUnavailable | None:
         """Open the store; why it cannot be opened at present, where calls are served all the same."""
         self._served = served = self._load()
-        self._access = served.access(self._reactor, self._thread)
+        self._have_access(served)
         try:
             served.open()
         except StoreUnavailable as error:
@@ -176,6 +180,10 @@ class AuditService(Service):
                 raise
             return error
         return None
+
+    def _have_access(self, served: ServedStore) -> None:
+        self._access = served.access(self._reactor, self._thread)
+        self.writer.commit = self._access.commit
 
     def _begin_to_watch(self) -> None:
         self._beginning = None
@@ -223,9 +231,6 @@ class AuditService(Service):
         # The thread takes one after the other. Where a process aside stores batches, too, it has to have its turn.
         return self._thread(function, *arguments) if self._access is None else self._access.run(function, *arguments)
 
-    def _commit(self, batch: Sequence[Record]) -> Deferred[object]:
-        return self._thread(self._insert, batch) if self._access is None else self._access.commit(batch)
-
     def _insert(self, batch: Sequence[Record], *, again: bool = False) -> int:
         return self._store().storage.insert(batch, again=again)
 
@@ -258,7 +263,7 @@ class AuditService(Service):
     def _kept(self, opened: bool) -> None:
         self._tries = 0
         if self._access is None:
-            self._access = self._store().access(self._reactor, self._thread)
+            self._have_access(self._store())
             # What was loaded stays.
             put_aside()
         if opened:

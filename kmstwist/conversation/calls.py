@@ -26,6 +26,7 @@ from kmstwist.rpc import Call, FaultStatus
 
 # Loaded where there is an audit: its store is a quarter of what a server loads.
 if TYPE_CHECKING:
+    from kmstwist.audit.plain.waiting import Told
     from kmstwist.audit.service import AuditService
 
 
@@ -42,19 +43,20 @@ class Recorder:
     def __init__(self, audit: AuditService | None) -> None:
         self.audit = audit
 
-    def record(self, account: ActivationCall) -> Deferred[None] | None:
-        """Record a call in its present state. Fires when it is stored; fails with `AuditUnavailable`.
+    def record(self, account: ActivationCall, told: Told) -> None:
+        """Record a call in its present state; `told` is called when it is stored, or with why it cannot be.
 
-        None without an audit.
+        At once without an audit.
         """
         audit = self.audit
-        return None if audit is None else audit.record(audit.maker.make(account))
+        if audit is None:
+            told(None)
+        else:
+            audit.take(audit.maker.make(account), told)
 
     def note(self, account: ActivationCall) -> None:
         """Record a call without waiting until it is stored."""
-        recorded = self.record(account)
-        if recorded is not None:
-            recorded.addErrback(_left_out)
+        self.record(account, _left_out)
 
     def note_refusal(self, account: ActivationCall) -> None:
         """Record a peer that was refused before it made a call; one that merely left is not recorded."""
@@ -62,9 +64,8 @@ class Recorder:
             self.note(account)
 
 
-def _left_out(failure: Failure) -> None:
-    """Ignore the failure: the writer has counted it and raised the alarm."""
-    failure.trap(AuditUnavailable)
+def _left_out(_error: Exception | None) -> None:
+    """Do nothing, even if it could not be stored: the writer has counted it and raised the alarm."""
 
 
 class Surroundings(Protocol):
@@ -129,16 +130,15 @@ class CallUnderWay:
         try:
             self.account.answered(answer, self._around.clock.seconds())
             # The reply goes out only when its record is committed.
-            recorded = self._around.recorder.record(self.account)
-            if recorded is None:
-                self._reply()
-            else:
-                recorded.addCallbacks(self._reply, self._not_recorded)
+            self._around.recorder.record(self.account, self._reply)
         except Exception:
             # Handled here: a separate errback would be one more step in every call.
             self._failed(Failure())
 
-    def _reply(self, recorded: None = None) -> None:
+    def _reply(self, error: Exception | None) -> None:
+        if error is not None:
+            self._not_recorded(error)
+            return
         answer = self.account.answer
         if self._caller is not None and answer is not None:
             stub = encode_response(answer.hresult, answer.message, ndr64=self.rpc.ndr64)
@@ -152,23 +152,19 @@ class CallUnderWay:
     def _fail(self, fault: ActivationFault) -> None:
         """Record the fault and send it, whether it could be recorded or not: it grants nothing."""
         self.account.failed(fault, self._around.clock.seconds())
-        recorded = self._around.recorder.record(self.account)
-        if recorded is None:
-            self._send_fault()
-        else:
-            recorded.addErrback(_left_out).addCallback(self._send_fault)
+        self._around.recorder.record(self.account, self._send_fault)
 
-    def _not_recorded(self, failure: Failure) -> None:
+    def _not_recorded(self, error: Exception) -> None:
         if self._caller is None:
             return
-        if failure.check(AuditUnavailable):
-            fault = ActivationFault(FaultStatus.SERVER_TOO_BUSY, Reason.AUDIT_UNAVAILABLE, failure.getErrorMessage())
+        if isinstance(error, AuditUnavailable):
+            fault = ActivationFault(FaultStatus.SERVER_TOO_BUSY, Reason.AUDIT_UNAVAILABLE, str(error))
         else:
-            fault = self._as_fault(failure, "recording a call")
+            fault = self._as_fault(Failure(error), "recording a call")
         self.account.failed(fault, self._around.clock.seconds())
         self._send_fault()
 
-    def _send_fault(self, recorded: None = None) -> None:
+    def _send_fault(self, _error: Exception | None = None) -> None:
         fault = self.account.fault
         if self._caller is not None and fault is not None:
             self._caller.fault(self, fault.status)

@@ -37,7 +37,13 @@ class Busy:
 
     async def store(self, batch: list[Record] | None = None) -> None:
         """Have a batch stored as the server has."""
-        await self.access.commit(self.batch() if batch is None else batch)
+        await self.committed(self.batch() if batch is None else batch)
+
+    def committed(self, batch: list[Record]) -> Deferred[None]:
+        """Have a batch stored; fires when it is."""
+        done: Deferred[None] = Deferred()
+        self.access.commit(batch, lambda error: done.callback(None) if error is None else done.errback(error))
+        return done
 
     async def until_there(self) -> int:
         """Store batches until the process does; its pid."""

@@ -29,11 +29,11 @@ def serve(store: str, pipe: int, life: int) -> None:
     def another() -> None:
         record = audit.maker.make(call)
 
-        def acknowledged(_: None) -> None:
+        def acknowledged(_: Exception | None) -> None:
             os.write(pipe, record.record_id)
             reactor.callLater(0, another)
 
-        audit.record(record).addCallback(acknowledged)
+        audit.take(record, acknowledged)
 
     def start() -> None:
         audit.startService()

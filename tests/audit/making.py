@@ -10,10 +10,13 @@ from uuid import UUID, uuid5
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
+from twisted.internet.defer import Deferred
 
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import MIGRATIONS, migrate
 from kmstwist.audit.records import Record, RecordIds
+from kmstwist.audit.service import AuditService
+from kmstwist.audit.writer import AuditWriter
 from kmstwist.reasons import Reason
 
 HOUR = 3_600_000
@@ -111,3 +114,10 @@ def new_store(folder: Path, name: str = "audit.sqlite", **options: Any) -> Engin
     engine = open_engine(str(folder / name), **options)
     migrate(engine)
     return engine
+
+
+def recorded(audit: AuditService | AuditWriter, record: Record) -> Deferred[None]:
+    """Have a record taken; fires when its call may go on, fails where it may not."""
+    told: Deferred[None] = Deferred()
+    audit.take(record, lambda why: told.callback(None) if why is None else told.errback(why))
+    return told

@@ -104,7 +104,7 @@ async def test_a_process_that_hangs_is_killed_and_its_batch_is_stored_once_all_t
     pid = await busy.until_there()
     monkeypatch.setattr(access, "HANGS", -0.05)
     os.kill(pid, signal.SIGSTOP)
-    stored = busy.access.commit(busy.batch())
+    stored = busy.committed(busy.batch())
     busy.access.tick()
     await stored
     assert not alive(pid)
@@ -164,7 +164,7 @@ def test_the_process_looks_at_the_file_again_after_the_commit(busy: Busy, monkey
         patched.setattr(StoreFile, "fault", lambda _: next(looks))
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            ours.sendall(process.message([]))
+            ours.sendall(access.message([]))
             ours.shutdown(socket.SHUT_WR)
             process.serve(theirs, busy.path, identity, 1.0)
             assert ours.recv(2) == process.READY + process.LOST
@@ -177,8 +177,8 @@ def test_of_a_batch_that_did_not_come_whole_nothing_is_stored(busy: Busy) -> Non
     whole, cut = busy.batch(2), busy.batch(2)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.sendall(process.message(list(map(values_of, whole))))
-        ours.sendall(process.message(list(map(values_of, cut)))[:-1])
+        ours.sendall(access.message(list(map(values_of, whole))))
+        ours.sendall(access.message(list(map(values_of, cut)))[:-1])
         ours.shutdown(socket.SHUT_WR)
         process.serve(theirs, busy.path, identity, 1.0)
         assert ours.recv(3) == process.READY + process.STORED
@@ -221,7 +221,7 @@ async def test_the_process_waits_for_its_turn_and_gives_it_back(tmp_path: Path) 
         pid = await busy.until_there()
         with turn_of_another(busy.path) as descriptor:
             before = busy.access.stored_aside
-            stored = busy.access.commit(busy.batch())
+            stored = busy.committed(busy.batch())
             while not waits_for_a_turn(pid):
                 await deferLater(reactor, 0.01)
             assert count(busy.path) == busy.stored - BATCH

@@ -25,7 +25,7 @@ from kmstwist.audit.records import AuditUnavailable
 from kmstwist.audit.service import AuditService
 from kmstwist.audit.storefile import MAGIC
 from kmstwist.audit.upkeep.limits import Limits
-from tests.audit.making import DAY, START, opaque
+from tests.audit.making import DAY, START, opaque, recorded
 from tests.reactors import reactor
 
 
@@ -161,7 +161,7 @@ def test_records_that_come_before_the_store_is_open_are_stored_before_their_call
     audit.startService()
     with pytest.raises(StoreError, match="not open at present"):
         _ = audit.engine
-    stored = [audit.record(opaque(START + number)) for number in range(3)]
+    stored = [recorded(audit, opaque(START + number)) for number in range(3)]
     assert not any(each.called for each in stored)
     for number, each in enumerate(stored, 1):
         yield each
@@ -177,7 +177,7 @@ def test_a_server_that_stops_at_once_has_stored_what_came(tmp_path: Path) -> Gen
     assert is_ready(path, make=True)
     audit = later(path)
     audit.startService()
-    stored = audit.record(opaque(START))
+    stored = recorded(audit, opaque(START))
     yield audit.stopService()
     yield stored
     assert count(path) == 1
@@ -189,13 +189,13 @@ def test_retention_begins_as_soon_as_the_store_is_open(tmp_path: Path) -> Genera
     now = int(reactor.seconds() * 1000)
     first = AuditService(AuditSettings(store=str(path)), reactor)
     first.startService()
-    yield first.record(opaque(now - 31 * DAY))
+    yield recorded(first, opaque(now - 31 * DAY))
     yield first.stopService()
     audit = later(path, limits=Limits(days=30))
     audit.startService()
     new = 0
     while new == 0 or count(path) > new:
-        yield audit.record(opaque(now))
+        yield recorded(audit, opaque(now))
         new += 1
     yield audit.stopService()
 
@@ -212,12 +212,12 @@ def test_a_store_that_went_away_before_it_was_opened_is_a_case_for_the_policy(
     path.mkdir()
     audit.startService()
     if policy is OnFailure.SERVE:
-        yield audit.record(opaque(START))
+        yield recorded(audit, opaque(START))
         assert audit.writer.waiting == 1
         path.rmdir()
     else:
         with pytest.raises(AuditUnavailable):
-            yield audit.record(opaque(START))
+            yield recorded(audit, opaque(START))
         path.rmdir()
         assert is_ready(path, make=True)
     yield audit.stopService()

@@ -25,7 +25,7 @@ from kmstwist.audit.service import AuditService
 from kmstwist.audit.store import stored_privacy
 from kmstwist.audit.upkeep.limits import Limits
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall
-from tests.audit.making import DAY, START, opaque
+from tests.audit.making import DAY, START, opaque, recorded
 from tests.reactors import reactor
 
 MESSAGE = (6 << 16).to_bytes(4, "little") + bytes(256)
@@ -39,7 +39,7 @@ class Server(LineReceiver):
         audit = self.factory.audit
         call = ActivationCall(MESSAGE, "10.0.0.7", 50000)
         call.answered(ActivationAnswer(0, line, upstream="kms1"), 0.0)
-        audit.record(audit.maker.make(call)).addCallbacks(self.grant, self.refuse)
+        recorded(audit, audit.maker.make(call)).addCallbacks(self.grant, self.refuse)
 
     def grant(self, _: None) -> None:
         self.sendLine(b"granted")
@@ -134,7 +134,7 @@ def test_a_full_disk_makes_nobody_wait_and_loses_nothing(tmp_path: Path) -> Gene
         connection.execute(f"PRAGMA max_page_count={pages if full else 1 << 30}")
 
     event.listen(audit.engine, "checkout", fill)
-    yield gatherResults([audit.record(opaque(START, detail="x" * 1000)) for _ in range(100)])
+    yield gatherResults([recorded(audit, opaque(START, detail="x" * 1000)) for _ in range(100)])
     assert audit.writer.failing
     assert audit.writer.waiting == 100
     full = False
@@ -149,7 +149,7 @@ def test_a_full_disk_makes_nobody_wait_and_loses_nothing(tmp_path: Path) -> Gene
 def test_stopping_commits_what_was_handed_over(tmp_path: Path) -> Generator[Any, Any, None]:
     audit = AuditService(AuditSettings(store=str(tmp_path / "a.sqlite"), gather=60.0), reactor)
     audit.startService()
-    waiting = [audit.record(opaque(START)) for _ in range(100)]
+    waiting = [recorded(audit, opaque(START)) for _ in range(100)]
     yield audit.stopService()
     yield gatherResults(waiting)
     other = open_engine(str(tmp_path / "a.sqlite"))
@@ -162,7 +162,7 @@ def test_what_privacy_forbids_never_reaches_the_disk(tmp_path: Path) -> Generato
     settings = AuditSettings(store=str(tmp_path / "a.sqlite"), privacy=PrivacyPolicy(client=Keep.HASH))
     audit = AuditService(settings, reactor)
     audit.startService()
-    yield audit.record(opaque(START, "203.0.113.77"))
+    yield recorded(audit, opaque(START, "203.0.113.77"))
     # The tools find the policy and its salt by the store.
     assert stored_privacy(audit.engine).client("203.0.113.77").startswith("h:")
     yield audit.stopService()
@@ -176,13 +176,13 @@ def test_retention_begins_at_the_start_and_works_beside_the_writer(tmp_path: Pat
     now = int(reactor.seconds() * 1000)
     first = AuditService(AuditSettings(store=str(tmp_path / "a.sqlite")), reactor)
     first.startService()
-    yield gatherResults([first.record(opaque(now - 31 * DAY, f"10.0.0.{number}")) for number in range(50)])
+    yield gatherResults([recorded(first, opaque(now - 31 * DAY, f"10.0.0.{number}")) for number in range(50)])
     yield first.stopService()
     audit = AuditService(AuditSettings(store=str(tmp_path / "a.sqlite"), limits=Limits(days=30)), reactor)
     audit.startService()
     new = 0
     while new == 0 or count(audit.engine) > new:
-        yield audit.record(opaque(now))
+        yield recorded(audit, opaque(now))
         new += 1
     yield audit.stopService()
 

@@ -30,7 +30,7 @@ from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.retention import rewrite
 from kmstwist.audit.upkeep.verify import verify
 from kmstwist.logevents import AUDIT_FAILING
-from tests.audit.making import DAY, START, known, new_store, opaque
+from tests.audit.making import DAY, START, known, new_store, opaque, recorded
 from tests.reactors import reactor
 from tests.waiting import PATIENCE
 
@@ -280,11 +280,11 @@ def test_every_record_that_was_answered_after_its_store_was_deleted_is_in_the_ne
     path = tmp_path / "audit.sqlite"
     audit = service(path)
     audit.startService()
-    yield audit.record(opaque(START))
+    yield recorded(audit, opaque(START))
     path.unlink()
-    yield audit.record(opaque(START + 1))
+    yield recorded(audit, opaque(START + 1))
     yield until(lambda: not audit.writer.failing)
-    yield audit.record(opaque(START + 2))
+    yield recorded(audit, opaque(START + 2))
     yield audit.stopService()
     assert count(path) == 2
 
@@ -305,13 +305,13 @@ def test_a_lost_store_refuses_calls_where_that_is_the_policy(tmp_path: Path) -> 
     path = tmp_path / "audit.sqlite"
     audit = service(path, on_failure=OnFailure.REFUSE)
     audit.startService()
-    yield audit.record(opaque(START))
+    yield recorded(audit, opaque(START))
     os.truncate(path, 0)
     # What is empty may be made a store again; a folder in its place may not.
     path.unlink()
     path.mkdir()
     with pytest.raises(AuditUnavailable):
-        yield audit.record(opaque(START + 1))
+        yield recorded(audit, opaque(START + 1))
     yield audit.stopService()
 
 
@@ -357,7 +357,7 @@ def test_a_server_that_serves_starts_without_a_store_and_takes_it_when_it_can(
     audit.startService()
     assert audit.writer.failing
     assert told == [AUDIT_FAILING.name]
-    yield audit.record(opaque(START))
+    yield recorded(audit, opaque(START))
     with pytest.raises(StoreError, match="not open at present"):
         _ = audit.engine
     mend()
@@ -375,7 +375,7 @@ def test_records_that_wait_at_the_end_are_tried_again_until_the_drain_time_is_ov
     audit = service(path, drain=60.0)
     audit.startService()
     free = locked(path)
-    yield audit.record(opaque(START))
+    yield recorded(audit, opaque(START))
     stopped = audit.stopService()
     yield until(lambda: audit.writer.failures > 1)
     free()

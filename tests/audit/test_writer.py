@@ -15,7 +15,7 @@ from twisted.logger import globalLogPublisher
 from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.records import AuditUnavailable, Record, id_text
 from kmstwist.audit.writer import BUSY, AuditWriter
-from tests.audit.making import START, opaque
+from tests.audit.making import START, opaque, recorded
 
 
 @dataclass
@@ -76,6 +76,9 @@ class Bench:
         self.writer = AuditWriter(self.disk, clock=self.clock, in_thread=self.thread, **options)
         self.writer.start()
 
+    def record(self, record: Record) -> Deferred[None]:
+        return recorded(self.writer, record)
+
     def commit(self) -> None:
         """Let the gathering time pass and the batch finish."""
         self.clock.advance(TICK)
@@ -104,7 +107,7 @@ def alarms() -> Any:
 
 def test_a_record_is_acknowledged_when_its_batch_is_committed_and_not_before() -> None:
     bench = Bench()
-    seen = outcome(bench.writer.record(opaque(START)))
+    seen = outcome(bench.record(opaque(START)))
     bench.clock.advance(TICK)
     assert seen == []
     assert len(bench.thread.work) == 1
@@ -115,7 +118,7 @@ def test_a_record_is_acknowledged_when_its_batch_is_committed_and_not_before() -
 def test_records_that_come_together_are_committed_together() -> None:
     bench = Bench()
     for _ in range(5):
-        bench.writer.record(opaque(START))
+        bench.record(opaque(START))
     bench.commit()
     assert [len(batch) for batch in bench.disk.batches] == [5]
 
@@ -123,14 +126,14 @@ def test_records_that_come_together_are_committed_together() -> None:
 def test_a_full_batch_does_not_wait_for_the_gathering_time() -> None:
     bench = Bench(batch=3)
     for _ in range(3):
-        bench.writer.record(opaque(START))
+        bench.record(opaque(START))
     assert len(bench.thread.work) == 1
 
 
 def test_a_record_that_comes_alone_waits_for_the_end_of_the_turn_only() -> None:
     bench = Bench(gather=60.0)
     for _ in range(3):
-        seen = outcome(bench.writer.record(opaque(START)))
+        seen = outcome(bench.record(opaque(START)))
         bench.clock.advance(0)
         bench.thread.finish()
         assert seen == ["committed"]
@@ -139,25 +142,25 @@ def test_a_record_that_comes_alone_waits_for_the_end_of_the_turn_only() -> None:
 def test_after_a_large_batch_the_next_is_gathered() -> None:
     bench = Bench(gather=TICK)
     for _ in range(BUSY):
-        bench.writer.record(opaque(START))
+        bench.record(opaque(START))
     bench.commit()
-    bench.writer.record(opaque(START))
+    bench.record(opaque(START))
     bench.clock.advance(0)
     assert bench.thread.work == []
-    bench.writer.record(opaque(START))
+    bench.record(opaque(START))
     bench.commit()
     assert [len(batch) for batch in bench.disk.batches] == [BUSY, 2]
     # And after a small one no more.
-    bench.writer.record(opaque(START))
+    bench.record(opaque(START))
     bench.clock.advance(0)
     assert len(bench.thread.work) == 1
 
 
 def test_records_that_come_during_a_commit_gather_for_the_next_one() -> None:
     bench = Bench()
-    bench.writer.record(opaque(START))
+    bench.record(opaque(START))
     bench.clock.advance(TICK)
-    later = [outcome(bench.writer.record(opaque(START))) for _ in range(4)]
+    later = [outcome(bench.record(opaque(START))) for _ in range(4)]
     bench.thread.finish()
     assert later == [[], [], [], []]
     bench.commit()
@@ -168,24 +171,50 @@ def test_records_that_come_during_a_commit_gather_for_the_next_one() -> None:
 def test_a_record_handed_over_from_an_acknowledgement_is_not_lost() -> None:
     bench = Bench()
     chained: list[list[str]] = []
-    bench.writer.record(opaque(START)).addCallback(
-        lambda _: chained.append(outcome(bench.writer.record(opaque(START))))
-    )
+    bench.record(opaque(START)).addCallback(lambda _: chained.append(outcome(bench.record(opaque(START)))))
     bench.commit()
     bench.commit()
     assert chained == [["committed"]]
 
 
+def test_the_next_batch_is_stored_while_the_calls_of_the_last_one_are_answered() -> None:
+    bench = Bench()
+    under_way: list[int] = []
+    bench.record(opaque(START)).addCallback(lambda _: under_way.append(len(bench.thread.work)))
+    bench.clock.advance(TICK)
+    later = outcome(bench.record(opaque(START)))
+    bench.thread.finish()
+    assert under_way == [1]
+    bench.thread.finish()
+    assert later == ["committed"]
+
+
+def test_a_call_that_fails_when_it_is_told_does_not_keep_the_others_waiting(alarms: list[Any]) -> None:
+    bench = Bench()
+
+    def fail(_: Exception | None) -> None:
+        raise ZeroDivisionError("a defect")
+
+    bench.writer.take(opaque(START), fail)
+    other = outcome(bench.record(opaque(START)))
+    bench.commit()
+    assert other == ["committed"]
+    assert [(alarm["event"], alarm["detail"]) for alarm in alarms] == [("defect", "telling a call of its record")]
+    again = outcome(bench.record(opaque(START)))
+    bench.commit()
+    assert again == ["committed"]
+
+
 def test_serve_answers_calls_while_the_store_fails_and_stores_every_record_later(alarms: list[Any]) -> None:
     bench = Bench()
     bench.disk.error = DISK_FULL
-    first = outcome(bench.writer.record(opaque(START)))
+    first = outcome(bench.record(opaque(START)))
     bench.clock.advance(TICK)
-    behind = outcome(bench.writer.record(opaque(START)))
+    behind = outcome(bench.record(opaque(START)))
     bench.thread.finish()
     assert first == behind == ["committed"]
     assert bench.writer.failing
-    during = outcome(bench.writer.record(opaque(START)))
+    during = outcome(bench.record(opaque(START)))
     assert during == ["committed"]
     assert bench.writer.waiting == 3
     bench.disk.error = None
@@ -202,9 +231,9 @@ def test_serve_answers_calls_while_the_store_fails_and_stores_every_record_later
 def test_serve_hands_over_from_the_acknowledgement_of_a_failed_batch_without_loss() -> None:
     bench = Bench()
     bench.disk.error = DISK_FULL
-    bench.writer.record(opaque(START))
+    bench.record(opaque(START))
     bench.clock.advance(TICK)
-    bench.writer.record(opaque(START)).addCallback(lambda _: bench.writer.record(opaque(START)))
+    bench.record(opaque(START)).addCallback(lambda _: bench.record(opaque(START)))
     bench.thread.finish()
     assert bench.writer.waiting == 3
 
@@ -212,7 +241,7 @@ def test_serve_hands_over_from_the_acknowledgement_of_a_failed_batch_without_los
 def test_serve_tries_again_ever_more_slowly() -> None:
     bench = Bench()
     bench.disk.error = DISK_FULL
-    bench.writer.record(opaque(START))
+    bench.record(opaque(START))
     bench.commit()
     for pause in (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
         bench.clock.advance(pause / 2)
@@ -225,14 +254,14 @@ def test_serve_tries_again_ever_more_slowly() -> None:
 def test_serve_counts_and_alarms_what_the_queue_cannot_hold(alarms: list[Any]) -> None:
     bench = Bench(queue=2)
     bench.disk.error = DISK_FULL
-    bench.writer.record(opaque(START))
+    bench.record(opaque(START))
     bench.commit()
     bench.clock.advance(0.1)
-    bench.writer.record(opaque(START))
-    assert outcome(bench.writer.record(opaque(START))) == ["committed"]
+    bench.record(opaque(START))
+    assert outcome(bench.record(opaque(START))) == ["committed"]
     assert bench.writer.dropped == 1
     bench.clock.advance(60)
-    assert outcome(bench.writer.record(opaque(START))) == ["committed"]
+    assert outcome(bench.record(opaque(START))) == ["committed"]
     assert bench.writer.dropped == 2
     assert alarms[-1]["dropped"] == 2
 
@@ -240,12 +269,12 @@ def test_serve_counts_and_alarms_what_the_queue_cannot_hold(alarms: list[Any]) -
 def test_refuse_fails_the_call_and_keeps_no_record_of_it_to_store_later() -> None:
     bench = Bench(on_failure=OnFailure.REFUSE)
     bench.disk.error = DISK_FULL
-    seen = outcome(bench.writer.record(opaque(START)))
+    seen = outcome(bench.record(opaque(START)))
     bench.commit()
     assert seen == [AuditUnavailable.__name__]
     assert bench.writer.refused == 1
     bench.disk.error = None
-    after = outcome(bench.writer.record(opaque(START)))
+    after = outcome(bench.record(opaque(START)))
     bench.commit()
     assert after == ["committed"]
     assert len(bench.disk.records) == 1
@@ -254,8 +283,8 @@ def test_refuse_fails_the_call_and_keeps_no_record_of_it_to_store_later() -> Non
 
 def test_refuse_fails_calls_beyond_the_queue_at_once() -> None:
     bench = Bench(on_failure=OnFailure.REFUSE, queue=1)
-    bench.writer.record(opaque(START))
-    assert outcome(bench.writer.record(opaque(START))) == [AuditUnavailable.__name__]
+    bench.record(opaque(START))
+    assert outcome(bench.record(opaque(START))) == [AuditUnavailable.__name__]
 
 
 @pytest.mark.parametrize("policy", list(OnFailure))
@@ -263,7 +292,7 @@ def test_a_record_the_store_cannot_hold_does_not_keep_its_neighbours_out(policy:
     bench = Bench(on_failure=policy)
     records = [opaque(START) for _ in range(5)]
     bench.disk.poison = records[2]
-    seen = [outcome(bench.writer.record(record)) for record in records]
+    seen = [outcome(bench.record(record)) for record in records]
     bench.clock.advance(TICK)
     while bench.thread.work:
         bench.thread.finish()
@@ -277,9 +306,9 @@ def test_a_record_the_store_cannot_hold_does_not_keep_its_neighbours_out(policy:
 
 def test_stop_commits_what_is_waiting_before_it_is_done() -> None:
     bench = Bench()
-    bench.writer.record(opaque(START))
+    bench.record(opaque(START))
     bench.clock.advance(TICK)
-    late = outcome(bench.writer.record(opaque(START)))
+    late = outcome(bench.record(opaque(START)))
     stopped = outcome(bench.writer.stop())
     bench.thread.finish()
     assert stopped == []
@@ -292,9 +321,9 @@ def test_stop_commits_what_is_waiting_before_it_is_done() -> None:
 def test_stop_in_an_outage_tries_once_more_and_says_how_many_records_are_lost(alarms: list[Any]) -> None:
     bench = Bench()
     bench.disk.error = DISK_FULL
-    bench.writer.record(opaque(START))
+    bench.record(opaque(START))
     bench.commit()
-    bench.writer.record(opaque(START))
+    bench.record(opaque(START))
     stopped = outcome(bench.writer.stop())
     bench.thread.finish()
     assert stopped == ["committed"]
@@ -305,7 +334,7 @@ def test_stop_in_an_outage_tries_once_more_and_says_how_many_records_are_lost(al
 def test_stop_in_an_outage_goes_on_trying_until_its_time_is_over_and_no_longer() -> None:
     bench = Bench()
     bench.disk.error = DISK_FULL
-    bench.writer.record(opaque(START))
+    bench.record(opaque(START))
     bench.commit()
     stopped = outcome(bench.writer.stop(within=1.25))
     bench.thread.finish()
@@ -323,5 +352,5 @@ def test_stop_in_an_outage_goes_on_trying_until_its_time_is_over_and_no_longer()
 def test_a_record_after_the_end_is_turned_away_and_counted() -> None:
     bench = Bench()
     bench.writer.stop()
-    assert outcome(bench.writer.record(opaque(START))) == ["committed"]
+    assert outcome(bench.record(opaque(START))) == ["committed"]
     assert bench.writer.dropped == 1

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from kmstwist.addresses import plain_address
 from kmstwist.admission.admission import Admission
 from kmstwist.admission.settings import AdmissionSettings
+from kmstwist.audit.plain.waiting import Told
 from kmstwist.audit.records import AuditUnavailable, RecordIds, RecordMaker
 from kmstwist.conversation.calls import Recorder
 from kmstwist.conversation.conversation import CONVERSATION
@@ -873,27 +874,26 @@ def test_each_call_of_a_multiplexed_connection_has_its_own_line(
 def test_a_reply_waits_for_its_record_and_is_refused_where_there_can_be_none(
     factory: KmsFactory, lines: list[dict[str, Any]]
 ) -> None:
-    committing: list[Deferred[None]] = []
+    committing: list[Told] = []
 
     class Audit:
         maker = RecordMaker("gateway", lambda: 1_700_000_000.0, RecordIds(os.urandom))
         records: list[Any] = []
 
-        def record(self, record: Any) -> Deferred[None]:
+        def take(self, record: Any, told: Told) -> None:
             self.records.append(record)
-            committing.append(Deferred())
-            return committing[-1]
+            committing.append(told)
 
     audit = Audit()
     factory.recorder = Recorder(audit)  # type: ignore[arg-type]
     conversation = Conversation(factory)
     conversation.bind()
     assert conversation.call() == []
-    committing[0].callback(None)
+    committing[0](None)
     [response] = conversation.receive()
     assert isinstance(response, ResponseReceived)
     assert conversation.call() == []
-    committing[1].errback(AuditUnavailable("the disk is full"))
+    committing[1](AuditUnavailable("the disk is full"))
     [fault] = conversation.receive()
     assert fault.status == FaultStatus.SERVER_TOO_BUSY
     conversation.close()
@@ -906,9 +906,9 @@ def test_a_client_that_leaves_in_mid_call_is_recorded_so(factory: KmsFactory, ac
         maker = RecordMaker("gateway", lambda: 1_700_000_000.0, RecordIds(os.urandom))
         records: list[Any] = []
 
-        def record(self, record: Any) -> Deferred[None]:
+        def take(self, record: Any, told: Told) -> None:
             self.records.append(record)
-            return succeed(None)
+            told(None)
 
     audit = Audit()
     factory.recorder = Recorder(audit)  # type: ignore[arg-type]
@@ -1078,13 +1078,13 @@ def test_connections_that_send_much_and_ask_nothing_take_turns_and_others_do_not
 def test_a_stub_that_does_not_unmarshal_is_answered_once_its_record_is_stored(
     factory: KmsFactory, activator: Activator
 ) -> None:
-    stored: Deferred[None] = Deferred()
-    factory.recorder.record = lambda account: stored  # type: ignore[method-assign]
+    waiting: list[Told] = []
+    factory.recorder.record = lambda account, told: waiting.append(told)  # type: ignore[method-assign]
     conversation = Conversation(factory)
     conversation.bind()
     assert conversation.call(b"\xff" * 8) == []
     # What fails is counted by the writer; the fault goes out all the same, for it grants nothing.
-    stored.errback(AuditUnavailable("the store is full"))
+    waiting[0](AuditUnavailable("the store is full"))
     [fault] = conversation.receive()
     assert isinstance(fault, FaultReceived)
     assert fault.status == FaultStatus.BAD_STUB_DATA
@@ -1094,12 +1094,12 @@ def test_a_stub_that_does_not_unmarshal_is_answered_once_its_record_is_stored(
 def test_an_answer_that_cannot_be_recorded_for_a_defect_of_ours_is_a_fault(
     factory: KmsFactory, lines: list[dict[str, Any]]
 ) -> None:
-    stored: Deferred[None] = Deferred()
-    factory.recorder.record = lambda account: stored  # type: ignore[method-assign]
+    waiting: list[Told] = []
+    factory.recorder.record = lambda account, told: waiting.append(told)  # type: ignore[method-assign]
     conversation = Conversation(factory)
     conversation.bind()
     assert conversation.call() == []
-    stored.errback(ZeroDivisionError("a defect"))
+    waiting[0](ZeroDivisionError("a defect"))
     [fault] = conversation.receive()
     assert isinstance(fault, FaultReceived)
     assert fault.status == FaultStatus.CALL_FAILED
@@ -1110,17 +1110,17 @@ def test_an_answer_that_cannot_be_recorded_for_a_defect_of_ours_is_a_fault(
 def test_a_client_that_leaves_while_its_record_is_written_is_sent_nothing(
     factory: KmsFactory, stored_well: bool
 ) -> None:
-    stored: Deferred[None] = Deferred()
-    factory.recorder.record = lambda account: stored  # type: ignore[method-assign]
+    waiting: list[Told] = []
+    factory.recorder.record = lambda account, told: waiting.append(told)  # type: ignore[method-assign]
     conversation = Conversation(factory)
     conversation.bind()
     assert conversation.call() == []
     conversation.close()
     written = conversation.transport.value()
     if stored_well:
-        stored.callback(None)
+        waiting[0](None)
     else:
-        stored.errback(AuditUnavailable("the store is full"))
+        waiting[0](AuditUnavailable("the store is full"))
     assert conversation.transport.value() == written
 
 
@@ -1186,13 +1186,13 @@ def test_a_refused_client_that_is_being_given_a_moment_is_cut_at_the_end_of_the_
 
 
 def test_a_refused_client_that_leaves_while_its_record_is_written_is_sent_nothing(factory: KmsFactory) -> None:
-    stored: Deferred[None] = Deferred()
-    factory.recorder.record = lambda account: stored  # type: ignore[method-assign]
+    waiting: list[Told] = []
+    factory.recorder.record = lambda account, told: waiting.append(told)  # type: ignore[method-assign]
     conversation = Conversation(factory, "10.66.0.1")
     conversation.bind()
     assert conversation.call() == []
     conversation.close()
-    stored.callback(None)
+    waiting[0](None)
     assert conversation.transport.value() == b""
 
 

@@ -10,11 +10,14 @@ many records come, and can be done without at every moment: what it did not stor
 
 from __future__ import annotations
 
+import marshal
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,6 +25,7 @@ from twisted.python.failure import Failure
 from kmstwist.audit.aside import process
 from kmstwist.audit.aside.committer import Committer
 from kmstwist.audit.plain.faults import StoreUnavailable
+from kmstwist.audit.plain.waiting import Done
 from kmstwist.audit.records import Record
 from kmstwist.audit.rows import values_of
 from kmstwist.audit.storage import Storage
@@ -40,6 +44,19 @@ _ANSWER: Final = 64
 HANGS: Final = 10.0
 
 
+def message(rows: list[tuple[Any, ...]]) -> bytes:
+    """A batch as `process` reads it. Raises ValueError where not every value can be sent."""
+    batch = marshal.dumps(rows)
+    return process.LENGTH.pack(len(batch)) + batch
+
+
+def _nobody(_result: Exception | None) -> None:
+    pass
+
+
+_NOTHING: Final[tuple[Sequence[Record], Done]] = (), _nobody
+
+
 class StoreAccess:
     """Has the store used by one at a time, in the order of the calls.
 
@@ -56,8 +73,12 @@ class StoreAccess:
         self._reactor = reactor
         self._thread = thread
         self._patience = patience
-        self._turn = DeferredLock()
+        #: Whether somebody uses it, and what begins the use of those who wait for their turn.
+        self._taken = False
+        self._waiting: deque[Callable[[], object]] = deque()
         self._channel: _Channel | None = None
+        #: The batch that the process aside was asked to store, and who is told.
+        self._asked: tuple[Sequence[Record], Done] = _NOTHING
         #: Records in this second, and the seconds since there were many.
         self._records = 0
         self._quiet = 0
@@ -73,36 +94,70 @@ class StoreAccess:
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         """Run a blocking function that uses the store in the writer's thread; fires with its result."""
-        done: Deferred[Any] = self._turn.run(self._thread, function, *arguments)
+        done: Deferred[Any] = Deferred()
+
+        def begin() -> None:
+            self._thread(function, *arguments).addBoth(self._next).chainDeferred(done)
+
+        if self._taken:
+            self._waiting.append(begin)
+        else:
+            self._taken = True
+            begin()
         return done
 
-    def commit(self, batch: Sequence[Record]) -> Deferred[Any]:
-        """Commit a batch; fires when it is on the disk, fails as `Storage.insert` does."""
-        done: Deferred[Any] = self._turn.run(self._commit, batch)
-        return done
+    def commit(self, batch: Sequence[Record], done: Done) -> None:
+        """Commit a batch; `done` is told when it is on the disk, or why it is not, as `Storage.insert` raises it."""
+        if self._taken:
+            self._waiting.append(partial(self._commit, batch, done))
+        else:
+            self._taken = True
+            self._commit(batch, done)
 
-    def _commit(self, batch: Sequence[Record]) -> Deferred[Any]:
+    def _commit(self, batch: Sequence[Record], done: Done) -> None:
         self._records += len(batch)
         channel = self._channel
         if channel is not None and channel.ready:
             try:
-                message = process.message(list(map(values_of, batch)))
+                asked = message(list(map(values_of, batch)))
             except ValueError:
                 # Not every value can be sent; SQLite's driver may take it.
                 pass
             else:
-                return channel.ask(message).addBoth(self._answered, batch)
-        return self._thread(self._storage.insert, batch)
+                self._asked = batch, done
+                channel.ask(asked)
+                return
+        self._in_thread(done, self._storage.insert, batch)
 
-    def _answered(self, said: bytes | Failure, batch: Sequence[Record]) -> Deferred[Any] | None:
+    def _answered(self, said: bytes | None) -> None:
+        """Go on after what the process said of a batch; None where it ended before it said anything."""
+        (batch, done), self._asked = self._asked, _NOTHING
         if said == process.STORED:
             self.stored_aside += len(batch)
-            return None
-        if said == process.LOST:
+            if self._waiting:
+                self._next()
+            else:
+                self._taken = False
+            done(None)
+        elif said == process.LOST:
             # It looks at the file as the server does, and looked last.
-            return self._thread(self._storage.lose)
-        # If it ended, the batch may be stored; if it could not store it, the thread learns why.
-        return self._thread(self._storage.insert, batch, again=True)
+            self._in_thread(done, self._storage.lose)
+        else:
+            # If it ended, the batch may be stored; if it could not store it, the thread learns why.
+            self._in_thread(done, partial(self._storage.insert, batch, again=True))
+
+    def _in_thread(self, done: Done, function: Callable[..., object], *arguments: object) -> None:
+        """Do for a batch in the thread what the process aside does not."""
+        ended = self._thread(function, *arguments).addBoth(self._next)
+        ended.addCallbacks(lambda _: done(None), lambda failure: done(failure.value))
+
+    def _next(self, result: Any = None) -> Any:
+        """Let the next one have its turn."""
+        if self._waiting:
+            self._waiting.popleft()()
+        else:
+            self._taken = False
+        return result
 
     # -- the process
 
@@ -127,7 +182,9 @@ class StoreAccess:
     def _started(self, committer: Committer | None) -> None:
         self._pause = 0
         if committer is not None:
-            channel = self._channel = _Channel(committer, self._reactor.seconds, self._ready, self._gone)
+            channel = self._channel = _Channel(
+                committer, self._reactor.seconds, self._ready, self._answered, self._gone
+            )
             factory = ServerFactory()
             factory.protocol = lambda: channel
             self._reactor.adoptStreamConnection(committer.channel.fileno(), socket.AF_UNIX, factory)
@@ -165,16 +222,18 @@ class _Channel(Protocol):
         committer: Committer,
         seconds: Callable[[], float],
         opened: Callable[[_Channel], None],
+        answered: Callable[[bytes | None], None],
         gone: Callable[[_Channel], None],
     ) -> None:
         self.committer = committer
         self._seconds = seconds
         self._opened = opened
+        self._answered = answered
         self._gone = gone
         self._sender: Sender | None = None
-        self._answer: Deferred[bytes] | None = None
-        #: When it was asked what it has not answered yet: to be ready, first of all.
+        #: When it was asked what it has not answered yet: to be ready, first of all. And whether a batch is that.
         self.asked_at: float | None = seconds()
+        self._has_batch = False
         #: Whether it takes batches, and whether it was killed because it did not answer.
         self.ready = False
         self.hung = False
@@ -187,26 +246,25 @@ class _Channel(Protocol):
         join_set(transport)
         self._sender = Sender(transport)
 
-    def ask(self, message: bytes) -> Deferred[bytes]:
-        """Send a batch; fires with what the process says of it, fails if it ends."""
+    def ask(self, batch: bytes) -> None:
+        """Send a batch; what the process says of it is `answered`."""
         assert self._sender is not None
-        answer: Deferred[bytes] = Deferred()
-        self._answer, self.asked_at = answer, self._seconds()
-        self._sender.send(message)
-        return answer
+        self._has_batch, self.asked_at = True, self._seconds()
+        self._sender.send(batch)
 
     def dataReceived(self, data: bytes) -> None:
         """Take its byte."""
-        answer, self._answer, self.asked_at = self._answer, None, None
-        if answer is None:
-            self._opened(self)
+        self.asked_at = None
+        if self._has_batch:
+            self._has_batch = False
+            self._answered(data)
         else:
-            answer.callback(data)
+            self._opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It ended, by itself or because it was told to."""
         self.ready = False
-        answer, self._answer, self.asked_at = self._answer, None, None
+        has_batch, self._has_batch, self.asked_at = self._has_batch, False, None
         self._gone(self)
-        if answer is not None:
-            answer.errback(reason)
+        if has_batch:
+            self._answered(None)

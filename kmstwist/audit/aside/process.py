@@ -2,10 +2,10 @@
 
     python -I -S process.py STORE DEVICE INODE SECONDS PATH
 
-Standard input is a socket. The server sends batches, each a list of records as rows (`message`), and waits for one byte
-to each: whether the batch is on the disk, in the file of this device and inode, which is still the
-one at its place, and whole. Where it is not stored the server tries by itself, and learns why. SECONDS is how long
-another process's lock is waited for. The process ends when the server closes the socket, or ends itself, however that
+Standard input is a socket. The server sends batches, each a list of records as rows (`access.message`), and waits for
+one byte to each: whether the batch is on the disk, in the file of this device and inode, which is still the one at its
+place, and whole. Where it is not stored the server tries by itself, and learns why. SECONDS is how long another
+process's lock is waited for. The process ends when the server closes the socket, or ends itself, however that
 comes about; a server that is told to stop still has records to store, so that the signals that say so are nothing to
 this process.
 
@@ -35,20 +35,14 @@ NOT_STORED: Final = b"n"
 LOST: Final = b"l"
 
 #: How long a batch is, before it: marshal asks a file for each value by itself, which takes 7 µs a record.
-_LENGTH: Final = struct.Struct("!I")
-
-
-def message(rows: list[tuple[Any, ...]]) -> bytes:
-    """A batch as the server sends it. Raises ValueError where not every value can be sent."""
-    batch = marshal.dumps(rows)
-    return _LENGTH.pack(len(batch)) + batch
+LENGTH: Final = struct.Struct("!I")
 
 
 def _batches(channel: socket.socket) -> Iterator[list[tuple[Any, ...]]]:
     """The batches that come, until the other end is closed."""
     with channel.makefile("rb") as stream:
-        while len(length := stream.read(_LENGTH.size)) == _LENGTH.size:
-            (number,) = _LENGTH.unpack(length)
+        while len(length := stream.read(LENGTH.size)) == LENGTH.size:
+            (number,) = LENGTH.unpack(length)
             batch = stream.read(number)
             if len(batch) < number:
                 return
