@@ -36,19 +36,23 @@ class LogEvent:
 
     def emit(self, log: Logger, /, **fields: object) -> None:
         """Write the event. Values are formatted only if an observer wants the line."""
+        log.observer({**self.frame(log), "kms_fields": fields, "log_time": now()})
+
+    def frame(self, log: Logger) -> dict[str, object]:
+        """What all events of this kind on this log have in common; only `kms_fields` and `log_time` differ.
+
+        For code that writes very many of them: it makes the frame once, and gives `log.observer` a copy with its own
+        fields and time.
+        """
         # The same event as `Logger.emit` makes, which first searches all levels; that takes 2 µs.
-        log.observer(
-            {
-                "kms_event": self.name,
-                "kms_fields": fields,
-                "log_logger": log,
-                "log_level": _LEVELS[self.level],
-                "log_namespace": log.namespace,
-                "log_source": log.source,
-                "log_format": None,
-                "log_time": now(),
-            }
-        )
+        return {
+            "kms_event": self.name,
+            "log_logger": log,
+            "log_level": _LEVELS[self.level],
+            "log_namespace": log.namespace,
+            "log_source": log.source,
+            "log_format": None,
+        }
 
 
 _LEVELS = {"debug": LogLevel.debug, "info": LogLevel.info, "warn": LogLevel.warn, "error": LogLevel.error}

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "kmstwist"
 READERS = {
     "kmstwist.clock": "gives the others the wall clock by its name",
     "kmstwist.logevents": "the time of a log line",
+    "kmstwist.conversation.lines": "the time of a log line",
     "kmstwist.audit.service": "the time of a record; how old one may be",
     "kmstwist.audit.central.forward": "when the central store was told last, as it says there",
     "kmstwist.audit.events.importer": "the year of an event whose time has none",

@@ -14,18 +14,20 @@ Each line is counted when it is written, so that the log and the counters agree.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from kmstwist.clock import now as wall_clock
 from kmstwist.kms.activation import ActivationCall
 from kmstwist.kms.version import Version
 from kmstwist.logevents import CONVERSATION, UNUSED
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reasons import Reason
-from kmstwist.telemetry.counters import Telemetry
+from kmstwist.telemetry.counters import BUCKETS, FINE, Counters
 
 #: How long, in seconds, the line of a finished call waits for the end of the connection.
 LINE_WAITS: Final = 1.0
@@ -38,6 +40,12 @@ _WENT_AWAY: Final = (Reason.CLIENT_CLOSED, Reason.CLIENT_LOST, Reason.CLIENT_IDL
 _text_of: Final = lru_cache(maxsize=64)(Version.__str__)
 
 
+# Cached: nearly all answers have one of a few statuses.
+@lru_cache(maxsize=64)
+def _code(status: int) -> str:
+    return f"0x{status & 0xFFFFFFFF:08X}"
+
+
 class Cause(NamedTuple):
     """Why a client was refused something, or its connection ended."""
 
@@ -48,10 +56,12 @@ class Cause(NamedTuple):
 class LineWriter:
     """What the log lines of all connections share: the log, the counters, and the lines that wait."""
 
-    def __init__(self, log: Logger, telemetry: Telemetry, clock: IReactorTime) -> None:
+    def __init__(self, log: Logger, counters: Counters, clock: IReactorTime) -> None:
         self.log = log
-        self.telemetry = telemetry
+        self.counters = counters
         self.clock = clock
+        #: What the events of all conversations have in common.
+        self.frame: Final = CONVERSATION.frame(log)
         self.waiting: Deadlines[ConnectionLog] = Deadlines(clock, LINE_WAITS, ConnectionLog.tell_while_open)
 
 
@@ -171,7 +181,7 @@ class ConnectionLog:
         writer = self._writer
         total = writer.clock.seconds() - self.opened
         bind = None if self.bound_at is None else self.bound_at - self.opened
-        writer.telemetry.conversation("none", str(reason), bind=bind, call=None, total=total)
+        self._count("none", str(reason), bind, None, total)
         UNUSED.emit(
             writer.log,
             client=self.client,
@@ -192,32 +202,47 @@ class ConnectionLog:
         now = answered_at if end == "open" and answered_at is not None else writer.clock.seconds()
         bind = None if not first or self.bound_at is None else self.bound_at - self.opened
         total = now - (self.opened if first else call.started)
-        writer.telemetry.conversation(call.result, str(call.reason), bind=bind, call=seconds, total=total)
-        facts, answer = call.facts, call.answer
+        result, reason = call.result, str(call.reason)
+        self._count(result, reason, bind, seconds, total)
+        facts, answer, version = call.facts, call.answer, call.version
         status = call.hresult if call.hresult is not None else call.fault_status
-        CONVERSATION.emit(
-            writer.log,
-            client=self.client,
-            port=self.port,
-            proxy=self.proxy,
-            version="" if call.version is None else _text_of(call.version),
-            machine="" if facts is None else facts.machine_name,
-            product=None if facts is None else facts.product,
-            upstream=call.upstream,
-            result=call.result,
-            code=None if status is None else f"0x{status & 0xFFFFFFFF:08X}",
-            count=None if answer is None else answer.count,
-            reason=str(call.reason),
-            detail=call.detail,
-            end=end,
-            phase="answered" if answered_at is not None else self._phase(call),
-            bind_ms=None if bind is None else bind * 1000,
-            call_ms=None if seconds is None else seconds * 1000,
-            total_ms=total * 1000,
-            bytes_in=self.bytes_in - self._told_in,
-            bytes_out=self.bytes_out - self._told_out,
-        )
+        fields = {
+            "client": self.client,
+            "port": self.port,
+            "proxy": self.proxy,
+            "version": "" if version is None else _text_of(version),
+            "machine": "" if facts is None else facts.machine_name,
+            "product": None if facts is None else facts.product,
+            "upstream": call.upstream,
+            "result": result,
+            "code": None if status is None else _code(status),
+            "count": None if answer is None else answer.count,
+            "reason": reason,
+            "detail": call.detail,
+            "end": end,
+            "phase": "answered" if answered_at is not None else self._phase(call),
+            "bind_ms": None if bind is None else bind * 1000,
+            "call_ms": None if seconds is None else seconds * 1000,
+            "total_ms": total * 1000,
+            "bytes_in": self.bytes_in - self._told_in,
+            "bytes_out": self.bytes_out - self._told_out,
+        }
         self._told_in, self._told_out = self.bytes_in, self.bytes_out
+        # Not by `emit`: this is the one event that comes thousands of times a second.
+        writer.log.observer({**writer.frame, "kms_fields": fields, "log_time": wall_clock()})
+
+    def _count(self, result: str, reason: str, bind: float | None, call: float | None, total: float) -> None:
+        """Count a conversation. Durations are in seconds; a phase that was not reached has None."""
+        counters = self._writer.counters
+        counters.conversations[result] += 1
+        if reason not in FINE:
+            counters.reasons[reason] = counters.reasons.get(reason, 0) + 1
+        phases = counters.phases
+        for phase, seconds in (("bind", bind), ("call", call), ("total", total)):
+            if seconds is not None:
+                histogram = phases[phase]
+                histogram.counts[bisect_left(BUCKETS, seconds)] += 1
+                histogram.sum += seconds
 
     def _phase(self, call: ActivationCall) -> str:
         """How far the connection got, if its call has no answer."""

@@ -18,7 +18,7 @@ from kmstwist.conversation.slowlane import SlowLane
 from kmstwist.kms.reach import Reach, Role
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.rpc import RpcServer
-from kmstwist.telemetry.counters import Telemetry
+from kmstwist.telemetry.counters import Counters
 
 #: How many seconds a client has to read a refusal before the connection is closed.
 _LINGER: Final = 2.0
@@ -78,8 +78,8 @@ class Conversations:
         #: Asks the KMS hosts behind the gateway whether they answer; a lab is its own host.
         self.reach: Callable[[], Deferred[Reach]] = lambda: succeed(Reach(Role.LAB))
         self.recorder = recorder or Recorder(None)
-        self.telemetry = Telemetry()
-        self.lines = LineWriter(self.log, self.telemetry, clock)
+        self.counters = Counters()
+        self.lines = LineWriter(self.log, self.counters, clock)
         self.connections: set[Any] = set()
         #: Whether each transition of a new connection's machines is logged.
         self.tracing = False

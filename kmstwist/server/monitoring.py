@@ -75,7 +75,7 @@ class Observation:
 
     def snapshot(self) -> Snapshot:
         """All numbers at present."""
-        counters = self._factory.telemetry.counters
+        counters = self._factory.counters
         snapshot = Snapshot(
             mode="lab" if self._gateway is None else "gateway",
             started=self._started,

@@ -1,6 +1,6 @@
 """What the server counts, as plain numbers: cheap to count, easy to add up over several workers.
 
-The server calls `Telemetry.conversation` once for every conversation line of its log. A `Snapshot` is all that the
+Each conversation is counted when its line is written (`kmstwist.conversation.lines`). A `Snapshot` is all that the
 metrics and the status page need to know about a process at one moment; a worker sends it to its supervisor as JSON.
 
 With workers, each process counts for itself and the supervisor adds the counts: it asks every worker when it is
@@ -10,7 +10,6 @@ worker counted between the last scrape and its crash is lost.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -29,11 +28,6 @@ class Histogram:
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     sum: float = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count one duration."""
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.sum += seconds
 
     def quantile(self, part: float) -> float | None:
         """The upper bound of the bucket that holds this quantile, in seconds; None without observations."""
@@ -178,28 +172,6 @@ class Snapshot:
 
 def _counts(raw: Sequence[Mapping[str, Any]]) -> list[LabCount]:
     return [LabCount(**one) for one in raw]
-
-
-class Telemetry:
-    """Counts conversations: the part of the telemetry that every call passes."""
-
-    __slots__ = ("counters",)
-
-    def __init__(self) -> None:
-        self.counters = Counters()
-
-    def conversation(self, result: str, reason: str, *, bind: float | None, call: float | None, total: float) -> None:
-        """Count one conversation. Durations are in seconds; a phase that was not reached has None."""
-        counters = self.counters
-        counters.conversations[result] = counters.conversations.get(result, 0) + 1
-        if reason not in FINE:
-            counters.reasons[reason] = counters.reasons.get(reason, 0) + 1
-        phases = counters.phases
-        for phase, seconds in (("bind", bind), ("call", call), ("total", total)):
-            if seconds is not None:
-                histogram = phases[phase]
-                histogram.counts[bisect_left(BUCKETS, seconds)] += 1
-                histogram.sum += seconds
 
 
 def together(snapshots: Sequence[Snapshot], *, retired: Counters, wanted: int, mode: str, started: float) -> Snapshot:

@@ -18,6 +18,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from kmstwist import logevents
 from kmstwist.addresses import plain_address
 from kmstwist.admission.admission import Admission
 from kmstwist.admission.settings import AdmissionSettings
@@ -188,6 +189,7 @@ def test_the_line_of_a_call_is_written_when_its_connection_ends(
     [line] = lines
     assert (line["result"], line["reason"], line["end"], line["phase"]) == ("answered", "ok", "client", "answered")
     assert (line["version"], line["code"]) == ("6.0", "0x00000000")
+    assert list(line) == list(logevents.CONVERSATION.fields), "the order in which a parser finds them"
     assert (round(line["bind_ms"], 3), line["call_ms"], round(line["total_ms"], 3)) == (10.0, 0.0, 15.0)
     assert (line["bytes_in"], line["bytes_out"]) == (160 + 24 + 8 + 260, 108 + 24 + 12 + 6 + 2 + 4)
 
@@ -496,7 +498,7 @@ def test_a_client_that_binds_and_does_not_ask_is_closed_as_idle(
     clock.advance(0.2)
     conversation.close(ConnectionLost)
     assert [line["reason"] for line in lines] == ["client-reserve"]
-    assert factory.telemetry.counters.reasons == {}
+    assert factory.counters.reasons == {}
 
 
 def test_after_an_answer_the_idle_timeout_counts(factory: KmsFactory, clock: Clock) -> None:
@@ -842,7 +844,7 @@ def test_a_balancer_that_only_connects_to_see_whether_we_are_there_has_one_line(
     conversation = Conversation(factory, "10.0.0.5")
     conversation.close()
     assert [(line["client"], line["reason"]) for line in lines] == [("10.0.0.5", "client-check")]
-    assert factory.telemetry.counters.reasons == {}
+    assert factory.counters.reasons == {}
     assert factory.admission.open_connections == 0
 
 

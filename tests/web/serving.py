@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
@@ -28,7 +29,7 @@ from kmstwist.audit.sightings import remember
 from kmstwist.audit.store import insert_batch
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.lab.demo.history import History, year
-from kmstwist.telemetry.counters import Counters, LabCount, LabState, Snapshot, UpstreamState
+from kmstwist.telemetry.counters import BUCKETS, Counters, LabCount, LabState, Snapshot, UpstreamState
 from kmstwist.web.site import StatusSite, make_site
 from tests.audit.making import known, new_store
 
@@ -131,7 +132,9 @@ class Place:
         while self._at < NOW:
             slow = 4 if abs(self._at - (NOW - 2.2 * 3600)) < 1200 else 1
             for _ in range(int(random.gauss(30, 6)) if self.snapshot.counters.conversations["answered"] else 0):
-                call.observe(slow * (0.002 + random.expovariate(300)))
+                took = slow * (0.002 + random.expovariate(300))
+                call.counts[bisect_left(BUCKETS, took)] += 1
+                call.sum += took
             step = 5 if self._at > NOW - _STEP else _STEP
             self._at += step
             clock.advance(step)

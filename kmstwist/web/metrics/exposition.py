@@ -264,16 +264,13 @@ def registry_for(snapshot: Snapshot, totals: Totals | None = None, *, process: b
 
 def metric_names() -> set[str]:
     """Every series name that a scrape can have, for checking rules and dashboards."""
-    from kmstwist.telemetry.counters import Telemetry, UpstreamState
+    from kmstwist.telemetry.counters import Counters, UpstreamState
 
-    telemetry = Telemetry()
-    telemetry.conversation("fault", "upstream-timeout", bind=0.1, call=0.1, total=0.1)
-    telemetry.counters.upstream_calls["a"] = {"answered": 1}
-    telemetry.counters.audit["committed"] = 1
+    counters = Counters(reasons={"upstream-timeout": 1}, upstream_calls={"a": {"answered": 1}}, audit={"committed": 1})
     snapshot = Snapshot(
         "gateway",
         0.0,
-        telemetry.counters,
+        counters,
         upstreams=[UpstreamState("a", "up")],
         audit=dict.fromkeys(("waiting", "failing", "behind", "connected"), 0),
     )
