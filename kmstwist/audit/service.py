@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -40,7 +39,7 @@ from kmstwist.logevents import (
 from kmstwist.pacing.waits import doubled
 from kmstwist.reactor import InThread, Reactor
 from kmstwist.startup import StartupError, put_aside
-from kmstwist.system.threads import MORE_THREADS, Threads
+from kmstwist.system.threads import MORE_THREADS, OneThread
 
 # These load SQLAlchemy.
 if TYPE_CHECKING:
@@ -92,8 +91,8 @@ class AuditService(Service):
         self._reactor = reactor
         self._clock = cast(IReactorTime, reactor)
         self._now = now
-        self._pool = Threads(minthreads=1, maxthreads=1, name="audit-write")
-        self._thread: InThread = partial(deferToThreadPool, cast(IReactorFromThreads, reactor), self._pool)
+        self._writing = OneThread("audit-write", reactor)
+        self._thread: InThread = self._writing.run
         self._served: ServedStore | None = None
         self._access: StoreAccess | None = None
         self._privacy: Privacy | None = None
@@ -153,7 +152,7 @@ class AuditService(Service):
         self._privacy = Privacy(self.settings.privacy, salt_of(self.settings))
         trouble = None if self._later else self._open()
         try:
-            self._pool.start()
+            self._writing.start()
         except RuntimeError as error:
             if self._served is not None:
                 self._served.storage.close()
@@ -222,7 +221,7 @@ class AuditService(Service):
             if self._served is not None:
                 await self._run(self._served.storage.close)
         finally:
-            self._pool.stop()
+            self._writing.stop()
 
     # -- the store, in the writer's thread
 

@@ -12,7 +12,6 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from kmstwist.audit.plain.faults import StoreError, plain_error
@@ -31,7 +30,7 @@ from kmstwist.networks import Network, normalised
 from kmstwist.pacing.waits import doubled
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
-from kmstwist.system.threads import MORE_THREADS, Threads
+from kmstwist.system.threads import MORE_THREADS, OneThread
 
 if TYPE_CHECKING:
     from twisted.internet.ssl import CertificateOptions
@@ -70,7 +69,7 @@ class Collector(Service):
         self._reactor = reactor
         self._tls = tls
         self._drain = drain
-        self._pool = Threads(1, 1, "events")
+        self._thread = OneThread("events", reactor)
         self._ports: list[IListeningPort] = []
         self._looking: Deferred[None] | None = None
         self._said: dict[str, float] = {}
@@ -89,7 +88,7 @@ class Collector(Service):
         super().startService()
         self._closing = self._stopping = False
         try:
-            self._pool.start()
+            self._thread.start()
         except RuntimeError as error:
             raise StartupError(f"KMS hosts' events cannot be received: {error}", MORE_THREADS) from None
         for place in self._places:
@@ -139,9 +138,9 @@ class Collector(Service):
         if self.waiting.queue:
             EVENTS_LOST.emit(self.log, messages=len(self.waiting.queue), detail=self.problem)
         try:
-            await self._in_thread(self._store.close)
+            await self._thread.run(self._store.close)
         finally:
-            self._pool.stop()
+            self._thread.stop()
 
     # -- receiving
 
@@ -208,7 +207,7 @@ class Collector(Service):
         """Store the first messages that wait. Returns whether that worked."""
         messages = self.waiting.first(BATCH)
         try:
-            counts, broken = await self._in_thread(lambda: self._store.take_in(messages))
+            counts, broken = await self._thread.run(self._store.take_in, messages)
         except (StoreError, SQLAlchemyError, OSError) as error:
             self.problem = plain_error(error)
             if self._may_say("store"):
@@ -223,9 +222,6 @@ class Collector(Service):
             for connection in self.connections:
                 connection.resume()
         return True
-
-    def _in_thread(self, work):  # type: ignore[no-untyped-def]
-        return deferToThreadPool(self._reactor, self._pool, work)
 
     def _say(self, detail: str, matter: str) -> None:
         if self._may_say(matter):

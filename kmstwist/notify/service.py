@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import LoopingCall
-from twisted.internet.threads import deferToThread, deferToThreadPool
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -36,7 +36,7 @@ from kmstwist.notify.outbox import Letter
 from kmstwist.notify.settings import NotifySettings, Topic
 from kmstwist.notify.targets import NotSent, Target
 from kmstwist.reactor import InThread, Reactor
-from kmstwist.system.threads import Threads
+from kmstwist.system.threads import OneThread
 from kmstwist.telemetry.counters import Snapshot
 
 #: Returns the server's snapshot, at once or in a Deferred.
@@ -88,8 +88,9 @@ class NotifyService(Service):
         self._local = local
         self._log = log or Logger(namespace="kmstwist.notify")
         self._in_thread = reading_thread
-        self._pool: Threads | None = None
-        self._sending_thread = sending_thread or self._in_pool
+        #: The thread that sends, once there was something to send.
+        self._sender: OneThread | None = None
+        self._sending_thread = sending_thread or self._in_sender
         self._memory = Memory(Ledger(settings.settle))
         self._kept = ""
         self._writing = False
@@ -103,9 +104,6 @@ class NotifyService(Service):
     def startService(self) -> None:
         """Read the memory, and start looking."""
         super().startService()
-        if self._sending_thread == self._in_pool:
-            self._pool = Threads(minthreads=0, maxthreads=1, name="notify")
-            self._pool.start()
         try:
             self._memory = read_memory(self._file, self._settings.settle)
         except MemoryFault as fault:
@@ -124,8 +122,8 @@ class NotifyService(Service):
     async def _stop(self) -> None:
         if self._sending is not None:
             await self._sending
-        if self._pool is not None:
-            await self._in_thread(self._pool.stop)
+        if self._sender is not None:
+            await self._in_thread(self._sender.stop)
         if (text := self._memory.to_text()) != self._kept:
             await self._write(text)
 
@@ -237,9 +235,12 @@ class NotifyService(Service):
     def _sent_all(self, _: object) -> None:
         self._sending = None
 
-    def _in_pool(self, function: Callable[..., T], /, *args: object) -> Deferred[T]:
-        assert self._pool is not None
-        return deferToThreadPool(self._reactor, self._pool, function, *args)
+    def _in_sender(self, function: Callable[..., T], /, *args: object) -> Deferred[T]:
+        if self._sender is None:
+            sender = OneThread("notify", self._reactor)
+            sender.start()
+            self._sender = sender
+        return self._sender.run(function, *args)
 
     def _keep(self) -> None:
         """Write the memory if it has changed. One write at a time; later changes are written after it."""

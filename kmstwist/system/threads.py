@@ -1,17 +1,24 @@
-"""Threads on a system that allows no more of them (RLIMIT_NPROC, a cgroup's limit of tasks).
+"""Threads for work that blocks, also on a system that allows no more of them (RLIMIT_NPROC, a cgroup's limit of tasks).
 
 Twisted's pool counts a thread before it starts. If one could not be started, stopping the pool fails with a traceback
-there, and does not wait for the threads after it.
+there, and does not wait for the threads after it. And each piece of work leaves a cycle of four objects there, which
+only the garbage collector frees: the function that does the work names itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
-from twisted.python.threadpool import ThreadPool
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.failure import Failure
 
 from kmstwist.reactor import Reactor
+
+T = TypeVar("T")
 
 #: The cure if no thread can be started.
 MORE_THREADS = "have the system allow more threads: ulimit -u, TasksMax= in the unit, or a container's limit of tasks"
@@ -34,10 +41,59 @@ class PatientThread(Thread):
             super().join(timeout)
 
 
-class Threads(ThreadPool):
-    """A pool that can be stopped even if some of its threads never started."""
+class OneThread:
+    """A thread that does what it is given, one piece after the other. It leaves nothing for the garbage collector."""
 
-    threadFactory = PatientThread
+    def __init__(self, name: str, reactor: IReactorFromThreads) -> None:
+        """`name` is the thread's; `reactor` hears of each result."""
+        self._name = name
+        self._reactor = reactor
+        self._thread: PatientThread | None = None
+        #: What there is to do: what hears of the result, a function and its arguments. None ends the thread.
+        self._given: SimpleQueue[tuple[Deferred[Any], Callable[..., Any], tuple[object, ...]] | None] = SimpleQueue()
+
+    def start(self) -> None:
+        """Begin, with what was given before. Raises RuntimeError where no thread can be started."""
+        thread = PatientThread(target=self._work, name=self._name)
+        thread.start()
+        self._thread = thread
+
+    def run(self, function: Callable[..., T], /, *arguments: object) -> Deferred[T]:
+        """Call the function when its turn comes. The Deferred has its result or its error.
+
+        What is given after `stop` waits for the next `start`.
+        """
+        done: Deferred[T] = Deferred()
+        self._given.put((done, function, arguments))
+        return done
+
+    def stop(self) -> None:
+        """End when all is done that was given before; blocks until then. Does nothing where it never started."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._given.put(None)
+            thread.join()
+
+    def _work(self) -> None:
+        while self._do_next():
+            pass
+
+    def _do_next(self) -> bool:
+        """Do one piece of work. Whether there may be more.
+
+        A method of its own, so that nothing of the work is kept while the thread waits for the next one.
+        """
+        given = self._given.get()
+        if given is None:
+            return False
+        done, function, arguments = given
+        try:
+            result = function(*arguments)
+        except BaseException:
+            self._reactor.callFromThread(done.errback, Failure())
+        else:
+            self._reactor.callFromThread(done.callback, result)
+        return True
 
 
 def mend_threads(reactor: Reactor) -> None:

@@ -14,12 +14,11 @@ from typing import Any, Final, NoReturn
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.endpoints import connectProtocol
 from twisted.internet.error import ConnectBindError, DNSLookupError, NoRouteError
 from twisted.internet.error import ConnectionRefusedError as TwistedConnectionRefused
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint, ITCPTransport
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from kmstwist.kms.activation import REQUEST_ACTIVATION, decode_response, encode_request
@@ -125,6 +124,9 @@ class RpcConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Fail all calls that still wait."""
         self.alive = False
+        # The transport has what has this: together they would be left to the garbage collector.
+        self.transport = None
+        self._sender.let_go()
         self._fail_all(LostError(f"the connection ended: {reason.getErrorMessage().rstrip('.')}"))
         if self.when_lost is not None:
             self.when_lost(self)
@@ -264,8 +266,25 @@ def open_connection(
     endpoint: IStreamClientEndpoint, contexts: Sequence[PresentationContext] = WINDOWS_CONTEXTS
 ) -> Deferred[RpcConnection]:
     """Connect only: fires as soon as the bind has been sent; `RpcConnection.bound` fires with its outcome."""
-    attempt: Deferred[RpcConnection] = connectProtocol(endpoint, RpcConnection(contexts))
+    attempt: Deferred[Any] = endpoint.connect(_Once(RpcConnection(contexts)))
     return attempt.addErrback(_explain_connect)
+
+
+class _Once(Factory):
+    """Hands out a connection's protocol, once, and forgets it.
+
+    Twisted's `connectProtocol` makes a class for each connection to do so, which only the garbage collector frees, and
+    the connection with it.
+    """
+
+    noisy = False
+
+    def __init__(self, protocol: RpcConnection) -> None:
+        self._protocol: RpcConnection | None = protocol
+
+    def buildProtocol(self, addr: IAddress | None) -> RpcConnection | None:
+        protocol, self._protocol = self._protocol, None
+        return protocol
 
 
 def bind_timed_out(result: object, timeout: float) -> NoReturn:

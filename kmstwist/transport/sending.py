@@ -50,7 +50,12 @@ class Sender:
             self._socket = None
             if self.producer is not None:
                 self._transport.registerProducer(self.producer, True)
-        self._transport.write(data)
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def let_go(self) -> None:
+        """The connection is over: let go of its transport, which may have what has this. What is sent now is lost."""
+        self._socket = self._transport = None
 
     def close(self) -> None:
         """Close the connection cleanly when all that was written has been sent; at once if it has been.

@@ -1,7 +1,8 @@
-"""If no thread can be started, nothing ends with a traceback, and a message says so."""
+"""A thread that does one piece of work after the other; what happens where none can be started."""
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.service import AuditService
 from kmstwist.audit.storage import Storage
 from kmstwist.startup import StartupError
-from kmstwist.system.threads import PatientThread, Threads
+from kmstwist.system.threads import OneThread, PatientThread
 from tests.reactors import reactor
 from tests.waiting import PATIENCE
 
@@ -29,13 +30,64 @@ def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PatientThread, "start", start)
 
 
-def test_a_pool_ends_even_if_none_of_its_threads_could_be_started(no_room: None) -> None:
-    pool = Threads(minthreads=0, maxthreads=1)
-    pool.start()
+def test_a_thread_that_could_not_be_started_can_be_stopped(no_room: None) -> None:
+    one = OneThread("none", reactor)
     with pytest.raises(RuntimeError, match="can't start"):
-        pool.callInThread(list)
-    assert pool.threads
-    pool.stop()
+        one.start()
+    one.stop()
+
+
+@ensureDeferred
+async def test_what_is_given_is_done_in_order_by_one_thread_and_its_outcome_heard() -> None:
+    one, order = OneThread("own", reactor), list[tuple[int, str]]()
+
+    def work(number: int) -> int:
+        order.append((number, threading.current_thread().name))
+        if number == 2:
+            raise OSError("the disk is gone")
+        return 10 * number
+
+    # Given before there is a thread, it waits for it.
+    first = one.run(work, 1)
+    one.start()
+    second, third = one.run(work, 2), one.run(work, 3)
+    assert await first == 10
+    with pytest.raises(OSError, match="the disk is gone"):
+        await second
+    assert await third == 30
+    assert order == [(1, "own"), (2, "own"), (3, "own")]
+    one.stop()
+
+
+@ensureDeferred
+async def test_stopping_waits_for_what_was_given_and_a_later_start_does_the_rest() -> None:
+    one, done = OneThread("own", reactor), list[int]()
+    one.start()
+    for number in range(100):
+        one.run(done.append, number)
+    one.stop()
+    assert done == list(range(100))
+    later = one.run(len, done)
+    assert [each for each in threading.enumerate() if each.name == "own"] == []
+    one.start()
+    assert await later == 100
+    one.stop()
+
+
+@ensureDeferred
+async def test_work_in_the_thread_leaves_nothing_for_the_garbage_collector() -> None:
+    one = OneThread("own", reactor)
+    one.start()
+    await one.run(int)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            await one.run(int)
+        assert gc.collect() < 50
+    finally:
+        gc.enable()
+        one.stop()
 
 
 def test_a_server_does_not_start_without_a_thread_for_its_audit(no_room: None, tmp_path: Path) -> None:
@@ -44,10 +96,11 @@ def test_a_server_does_not_start_without_a_thread_for_its_audit(no_room: None, t
         audit.startService()
 
 
-def test_a_process_ends_even_if_a_pool_was_never_stopped() -> None:
+def test_a_process_ends_even_if_a_thread_was_never_stopped() -> None:
     # As when another part of the server fails while it starts or stops.
     program = (
-        "from kmstwist.system.threads import Threads; pool = Threads(1, 1, 'left'); pool.start(); raise SystemExit(7)"
+        "from twisted.internet import reactor; from kmstwist.system.threads import OneThread;"
+        "OneThread('left', reactor).start(); raise SystemExit(7)"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=PATIENCE, check=False).returncode == 7
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 import pytest
+from pytest_twisted import ensureDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.testing import StringTransport
 
 from kmstwist.kms.interface import KMS_INTERFACE, MANAGEMENT_CONTEXTS
@@ -22,8 +28,10 @@ from kmstwist.rpc import (
     decode,
     encode,
 )
-from kmstwist.transport.connection import RpcConnection
+from kmstwist.transport.connection import RpcConnection, connect
+from kmstwist.transport.endpoints import address_endpoint
 from kmstwist.transport.errors import FaultError, LostError, UpstreamError
+from tests.reactors import listen, port_of, reactor
 from tests.rpc.peer import split
 
 ACCEPTED = ContextOutcome(0, 0, NDR32)
@@ -153,3 +161,56 @@ def test_a_host_that_sends_one_thing_over_and_over_is_soon_heard_no_more(
 
 def test_of_each_host_little_is_read_at_a_time(conversation: Conversation) -> None:
     assert vars(conversation.transport)["bufferSize"] == 2048
+
+
+class Host(Protocol):
+    """Acknowledges any bind, and hears when its client has gone."""
+
+    def __init__(self) -> None:
+        self.ended = Deferred[None]()
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(encode(ACK))
+
+    def connectionLost(self, reason: object = None) -> None:
+        self.ended.callback(None)
+
+
+class Hosts(ServerFactory):
+    noisy = False
+
+    def __init__(self) -> None:
+        self.made: list[Host] = []
+
+    def buildProtocol(self, addr: object) -> Host:
+        self.made.append(Host())
+        return self.made[-1]
+
+
+@pytest.mark.parametrize("way", [RpcConnection.close, RpcConnection.abort])
+@ensureDeferred
+async def test_a_connection_that_is_over_is_freed_without_the_garbage_collector(
+    way: Callable[[RpcConnection], None],
+) -> None:
+    hosts = Hosts()
+    listening = listen(hosts)
+    gc.disable()
+    try:
+        connection = await connect(reactor, address_endpoint(reactor, "127.0.0.1", port_of(listening), 5.0), 5.0)
+        left = ref(connection)
+        way(connection)
+        del connection
+        await hosts.made[0].ended
+        assert left() is None
+    finally:
+        gc.enable()
+    await maybeDeferred(listening.stopListening)
+
+
+def test_what_is_said_on_a_connection_that_has_ended_is_lost(conversation: Conversation) -> None:
+    conversation.connection.connectionLost()
+    conversation.alter()
+    conversation.connection.close()
+    conversation.connection.abort()
+    assert conversation.transport.connected
