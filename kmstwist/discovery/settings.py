@@ -20,8 +20,8 @@ from kmstwist.sections import RESTART, Section
 # The messages of DNS are imported where they are needed: reading a configuration takes half as long without.
 if TYPE_CHECKING:
     from kmstwist.discovery.publishing.gss import Kerberos
+    from kmstwist.discovery.publishing.publication import Publication
     from kmstwist.discovery.publishing.tsig import TsigKey
-    from kmstwist.discovery.publishing.update import Publication
 
 
 def _server(text: str) -> str:
@@ -107,7 +107,7 @@ class PublishSettings(Section):
 
         Raises `NameInvalid` where the host's name is not a name that clients elsewhere could resolve.
         """
-        from kmstwist.discovery.publishing.update import Publication
+        from kmstwist.discovery.publishing.publication import Publication
 
         target = dns_names.host_name(host)
         return tuple(

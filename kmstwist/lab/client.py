@@ -21,7 +21,7 @@ from kmstwist.kms.messages import LicenseStatus, MessageError, Request, Response
 from kmstwist.kms.status import Status
 from kmstwist.kms.version import V6, Version
 from kmstwist.lab.cipher import LabCipher
-from kmstwist.lab.host import DEFAULT_ACTIVATION_INTERVAL, DEFAULT_RENEWAL_INTERVAL
+from kmstwist.lab.host_settings import DEFAULT_ACTIVATION_INTERVAL, DEFAULT_RENEWAL_INTERVAL
 from kmstwist.lab.keys import HOST_ID_PREFIX
 
 GRACE_PERIOD = 30 * 86_400

@@ -25,16 +25,15 @@ from kmstwist.kms.messages import LicenseStatus, MessageError, Request, Response
 from kmstwist.kms.status import Status
 from kmstwist.kms.version import Version
 from kmstwist.lab.cipher import LabCipher, NotOurs
+from kmstwist.lab.host_settings import (
+    DEFAULT_ACTIVATION_INTERVAL,
+    DEFAULT_RENEWAL_INTERVAL,
+    MAX_INTERVAL,
+    MIN_INTERVAL,
+)
 from kmstwist.lab.keys import LabKey
 from kmstwist.reasons import Reason
 
-DEFAULT_ACTIVATION_INTERVAL = 120
-"""Minutes after which a client that is not activated asks again."""
-DEFAULT_RENEWAL_INTERVAL = 10_080
-"""Minutes (7 days) after which an activated client renews."""
-MIN_INTERVAL = 15
-MAX_INTERVAL = 43_200
-"""Minutes (30 days): both intervals' limits are those of `slmgr /sai` and `/sri`."""
 COUNT_PERIOD = 30 * 86_400
 """Seconds for which a client counts after it last asked."""
 MAX_COUNT = 50

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DEFAULT_ACTIVATION_INTERVAL = 120
+"""Minutes after which a client that is not activated asks again."""
+DEFAULT_RENEWAL_INTERVAL = 10_080
+"""Minutes (7 days) after which an activated client renews."""
+MIN_INTERVAL = 15
+MAX_INTERVAL = 43_200
+"""Minutes (30 days): both intervals' limits are those of `slmgr /sai` and `/sri`."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:

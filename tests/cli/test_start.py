@@ -70,6 +70,12 @@ def test_a_list_of_commands_says_of_each_what_its_help_says(group: LazyGroup) ->
         ("report --help", 220),
         ("upstreams list", 235),
         ("gateway status", 235),
+        ("dns --help", 190),
+        ("discover --help", 190),
+        ("doctor --help", 200),
+        ("probe --help", 200),
+        ("lab fleet scenarios", 260),
+        ("lab fleet scenarios cloned-image", 260),
     ],
 )
 def test_a_command_that_asks_nobody_imports_little(arguments: str, most: int) -> None:
@@ -78,10 +84,18 @@ def test_a_command_that_asks_nobody_imports_little(arguments: str, most: int) ->
     assert len(modules) <= most
 
 
-@pytest.mark.parametrize("tool", ["machine", "slmgr", "ospp", "events"])
+@pytest.mark.parametrize("tool", ["machine", "slmgr", "ospp", "events", "activate", "shim"])
 def test_the_help_of_a_lab_s_tool_opens_no_store_and_no_network(tool: str) -> None:
     modules = {name.partition(".")[0] for name in imported(f"lab {tool} --help")}
     assert modules & (_HEAVY - {"Crypto"}) == set()
+
+
+def test_a_record_for_dns_is_shown_without_a_reactor_or_a_message() -> None:
+    modules = imported("dns show --domain a.example --host kms.a.example --port 1688")
+    # A name is checked as it is written.
+    assert {name.partition(".")[0] for name in modules} & (_HEAVY - {"dns"}) == set()
+    assert "dns.name" in modules
+    assert "dns.message" not in modules
 
 
 def test_a_lab_machine_is_looked_at_without_a_reactor_or_a_resolver(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from twisted.logger import LogLevel
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.srv import SrvRecord
+from kmstwist.discovery.publishing.publication import Publication
 from kmstwist.discovery.publishing.publisher import PublisherService
-from kmstwist.discovery.publishing.update import Publication, UpdateFailed
+from kmstwist.discovery.publishing.update import UpdateFailed
 from kmstwist.discovery.publishing.updater import UpdateDone
 from kmstwist.pacing.waits import doubled, spread
 from kmstwist.reasons import Reason

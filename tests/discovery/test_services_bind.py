@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent
 
 from kmstwist.discovery.lookup.resolver import Lookup
+from kmstwist.discovery.publishing.publication import Publication
 from kmstwist.discovery.publishing.publisher import PublisherService
 from kmstwist.discovery.publishing.tsig import read_key_file
-from kmstwist.discovery.publishing.update import Publication
 from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.discovery.strangers import StrangerWatch
 from tests.discovery.named import PATIENT, StartNamed

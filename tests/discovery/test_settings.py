@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from kmstwist.discovery.lookup.dns_names import NameInvalid
+from kmstwist.discovery.publishing.publication import Publication
 from kmstwist.discovery.publishing.tsig import KeyFileInvalid
-from kmstwist.discovery.publishing.update import Publication
 from kmstwist.discovery.settings import DnsSettings, PublishSettings
 
 

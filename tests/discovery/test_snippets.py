@@ -9,7 +9,7 @@ import pytest
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.client import snippets
-from kmstwist.discovery.publishing.update import Publication
+from kmstwist.discovery.publishing.publication import Publication
 from tests.discovery.named import ZONE, StartNamed, program
 
 OURS = Publication("lab.corp.test", "gw.corp.test", priority=1, weight=20, port=1700, ttl=5400)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kmstwist.discovery.client import snippets
-from kmstwist.discovery.publishing.update import Publication
+from kmstwist.discovery.publishing.publication import Publication
 from tests.discovery.named import StartNamed
 from tests.ports import free_port
 from tests.waiting import PATIENCE, wait_until

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kmstwist.discovery.publishing.publication import Publication
 from kmstwist.discovery.publishing.tsig import TsigKey
 from kmstwist.discovery.publishing.update import (
-    Publication,
     SignedMessage,
     UpdateFailed,
     addition,

@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from kmstwist.addresses import HostPort
 from kmstwist.discovery.lookup.resolver import Lookup
+from kmstwist.discovery.publishing.publication import Publication
 from kmstwist.discovery.publishing.tsig import TsigKey, read_key_file
-from kmstwist.discovery.publishing.update import Publication, UpdateFailed
+from kmstwist.discovery.publishing.update import UpdateFailed
 from kmstwist.discovery.publishing.updater import Updater
 from kmstwist.reasons import Reason
 from tests.discovery.named import OTHER_SECRET, PATIENT, Named, StartNamed

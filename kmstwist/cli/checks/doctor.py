@@ -11,12 +11,12 @@ import click
 from kmstwist.cli.common import ANY_PATH, FiniteRange, run_reactor
 from kmstwist.cli.where import config_option, whereabouts
 from kmstwist.findings import Finding, Health, overall
-from kmstwist.reactor import Reactor
 from kmstwist.shown import visible_lines
 
 if TYPE_CHECKING:
     from kmstwist.configuration.whereabouts import Whereabouts
     from kmstwist.health.case import Case
+    from kmstwist.reactor import Reactor
 
 _MARKS = (("ok", "green"), ("odd", "yellow"), ("bad", "bold red"))
 

@@ -9,7 +9,6 @@ import click
 
 from kmstwist.cli.common import SECONDS
 from kmstwist.cli.where import config_errors_explained, config_option, whereabouts
-from kmstwist.reactor import Reactor
 
 if TYPE_CHECKING:
     from kmstwist.configuration.model import Config
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from kmstwist.discovery.lookup.resolver import Lookup
     from kmstwist.discovery.lookup.search import ClientSettings
     from kmstwist.discovery.survey import FoundDomain
+    from kmstwist.reactor import Reactor
 
 
 @click.command("discover")

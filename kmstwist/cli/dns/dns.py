@@ -13,14 +13,14 @@ from kmstwist.cli.common import ANY_PATH, SECONDS
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say_json
 from kmstwist.cli.where import AS_CONFIGURED, config_errors_explained, whereabouts
-from kmstwist.reactor import Reactor
 
 if TYPE_CHECKING:
     from kmstwist.addresses import HostPort
     from kmstwist.discovery.publishing.gss import Kerberos
+    from kmstwist.discovery.publishing.publication import Publication
     from kmstwist.discovery.publishing.tsig import TsigKey
-    from kmstwist.discovery.publishing.update import Publication
     from kmstwist.discovery.publishing.updater import UpdateDone, Updater
+    from kmstwist.reactor import Reactor
 
 FORMS = ("bind", "nsupdate", "powershell", "dnsmasq", "unbound")
 
@@ -130,7 +130,7 @@ def _publications(options: dict[str, Any]) -> tuple[list[Publication], HostPort 
     import socket
 
     from kmstwist.discovery.lookup import dns_names
-    from kmstwist.discovery.publishing.update import Publication
+    from kmstwist.discovery.publishing.publication import Publication
 
     target = dns_names.host_name(options["host"] or socket.getfqdn())
     values = (_port(options["port"]), options["priority"], options["weight"], options["ttl"])

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
-from rich.table import Table
 
 from kmstwist.addresses import DEFAULT_PORT, AddressError, HostPort, parse_host_port
 from kmstwist.cli import completing
@@ -19,20 +16,14 @@ from kmstwist.cli.common import ANY_PATH, NETWORK, FiniteRange, run_reactor
 from kmstwist.cli.lab.common import checked_machine_name, load_lab_key, state_dir_option, state_folder
 from kmstwist.cli.output import json_option, say_json
 from kmstwist.cli.where import default_port
-from kmstwist.clock import now
 from kmstwist.kms.catalogue import UnknownProduct, find
-from kmstwist.kms.status import Status, explain
 from kmstwist.kms.version import Version
-from kmstwist.lab.cipher import LabCipher
-from kmstwist.lab.client import LabClient, Outcome
 from kmstwist.lab.keys import LabKeyError
 from kmstwist.lab.machines.errors import Refused
-from kmstwist.lab.wire import Asked, WireOutcome, activate_all
-from kmstwist.lab.wire import activate as activate_client
-from kmstwist.reactor import Reactor
-from kmstwist.reasons import Reason
-from kmstwist.transport.endpoints import endpoint_for
-from kmstwist.transport.errors import SourceError, UpstreamError
+
+if TYPE_CHECKING:
+    from kmstwist.lab.wire import Asked
+    from kmstwist.reactor import Reactor
 
 #: The CMID of a simulated machine follows from its name, so that the same machine asks again in the next run.
 _MACHINES = UUID("0f8c3a52-6d0b-5e0c-9d57-0d1f8d7f6a11")
@@ -114,6 +105,18 @@ def activate(
         checked_machine_name(f"{prefix}-{count:04d}")
     except Refused as error:
         raise click.BadParameter(str(error), ctx, param_hint="--prefix") from None
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from kmstwist.cli.lab.activate_output import answered, facts, print_table, print_whole, unanswered
+    from kmstwist.clock import now
+    from kmstwist.lab.cipher import LabCipher
+    from kmstwist.lab.client import LabClient
+    from kmstwist.lab.wire import activate as activate_client
+    from kmstwist.lab.wire import activate_all
+    from kmstwist.transport.endpoints import endpoint_for
+    from kmstwist.transport.errors import UpstreamError
+
     cipher = LabCipher(key, os.urandom)
     version = Version(int(kms_version), 0)
 
@@ -139,14 +142,14 @@ def activate(
     asked = run_reactor(main)
     first = asked[0].result
     if as_json:
-        say_json([_facts(entry) for entry in asked])
+        say_json([facts(entry) for entry in asked])
     elif isinstance(first, UpstreamError):
-        raise click.ClickException(_unanswered(first, where))
+        raise click.ClickException(unanswered(first, where))
     elif count == 1:
-        _print_whole(asked[0].client, first)
+        print_whole(asked[0].client, first)
     else:
-        _print_table(asked)
-    ctx.exit(0 if all(_answered(entry) for entry in asked) else 1)
+        print_table(asked)
+    ctx.exit(0 if all(answered(entry) for entry in asked) else 1)
 
 
 def _sources(network: IPv4Network | IPv6Network | None, count: int) -> list[str | None]:
@@ -169,111 +172,3 @@ def _where(ctx: click.Context, host: str | None, port: int | None) -> HostPort:
     if port is not None and where.port != port:
         raise click.UsageError(f"--host names port {where.port} and --port {port}; give one of them", ctx)
     return where
-
-
-def _unanswered(error: UpstreamError, where: HostPort) -> str:
-    """Why nobody answered, and what to do about it."""
-    if isinstance(error, SourceError):
-        return f"{where} was not asked: {error.detail}; check --source against the addresses that ip address shows"
-    if error.reason in (Reason.UPSTREAM_REFUSED, Reason.UPSTREAM_TIMEOUT):
-        cure = "start a lab there (twistd -n kms), or name another with --host and --port"
-    elif error.reason is Reason.UPSTREAM_DNS:
-        cure = "check that --host is right"
-    else:
-        cure = f"see what answers there: kmstwist probe {where}"
-    return f"no answer from {where}: {error.detail}; {cure}"
-
-
-def _answered(entry: Asked) -> bool:
-    """Whether a client got an answer it could use, even if the count in it was too small."""
-    result = entry.result
-    return isinstance(result, WireOutcome) and result.outcome.hresult in (0, Status.SL_E_VL_NOT_ENOUGH_COUNT)
-
-
-def _state(result: WireOutcome | UpstreamError) -> tuple[str, str]:
-    """A client's licence after its attempt, in words, and the colour for it."""
-    if isinstance(result, UpstreamError):
-        return f"no answer: {result.detail}", "red"
-    outcome = result.outcome
-    if outcome.activated:
-        return "licensed for 180 days", "green"
-    if outcome.hresult == Status.SL_E_VL_NOT_ENOUGH_COUNT:
-        return f"grace: {outcome.detail}", "yellow"
-    return f"refused: {_code(outcome.hresult)} {_text(outcome)}", "red"
-
-
-def _facts(entry: Asked) -> dict[str, object]:
-    """The outcome of one client's attempt; values that it did not get are null."""
-    result, client = entry.result, entry.client
-    text, _ = _state(result)
-    answered = isinstance(result, WireOutcome)
-    return {
-        "machine": client.machine_name,
-        "cmid": str(client.cmid),
-        "product": client.product.name,
-        "kms_version": str(client.version),
-        "result": text,
-        "licensed": isinstance(result, WireOutcome) and result.outcome.activated,
-        "code": _code(result.outcome.hresult) if isinstance(result, WireOutcome) else None,
-        "reason": None if isinstance(result, WireOutcome) else str(result.reason),
-        "host_id": str(client.host_id) if answered and client.host_id is not None else None,
-        "count": result.outcome.count if isinstance(result, WireOutcome) else None,
-        "required_count": client.required_count,
-        "connect_ms": round(result.connect_ms, 1) if isinstance(result, WireOutcome) else None,
-        "call_ms": round(result.call_ms, 1) if isinstance(result, WireOutcome) else None,
-    }
-
-
-def _code(hresult: int) -> str:
-    return f"0x{hresult & 0xFFFFFFFF:08X}"
-
-
-def _text(outcome: Outcome) -> str:
-    if outcome.hresult == Status.E_INVALID_DATA:
-        return "the message did not verify: is --lab-key a copy of that lab's lab.key?"
-    explanation = explain(outcome.hresult)
-    return outcome.detail or (explanation.text if explanation else "")
-
-
-def _print_table(asked: list[Asked]) -> None:
-    table = Table(box=None, header_style="bold")
-    for heading, justify in (("machine", "left"), ("count", "right"), ("ms", "right"), ("licence", "left")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    licensed = 0
-    for entry in asked:
-        text, colour = _state(entry.result)
-        answered = isinstance(entry.result, WireOutcome)
-        count = entry.result.outcome.count if isinstance(entry.result, WireOutcome) else None
-        licensed += answered and colour == "green"
-        took = f"{entry.result.connect_ms + entry.result.call_ms:.1f}" if isinstance(entry.result, WireOutcome) else ""
-        table.add_row(
-            escape(entry.client.machine_name), "" if count is None else str(count), took, f"[{colour}]{escape(text)}[/]"
-        )
-    console = Console()
-    console.print(table)
-    console.print(f"{licensed} of {len(asked)} licensed")
-
-
-def _print_whole(client: LabClient, result: WireOutcome) -> None:
-    """Everything that one client got."""
-    outcome = result.outcome
-    text, colour = _state(result)
-    console = Console(highlight=False)
-    rows: list[tuple[str, object]] = [
-        ("machine", escape(client.machine_name)),
-        ("CMID", client.cmid),
-        ("product", client.product.name),
-        ("KMS version", client.version),
-        ("result", f"[{colour}]{escape(text)}[/]"),
-        ("code", _code(outcome.hresult)),
-    ]
-    if client.host_id is not None:
-        rows += [
-            ("host id", client.host_id),
-            ("count", f"{outcome.count} (needs {client.required_count})"),
-            ("activation interval", f"{client.activation_interval} minutes"),
-            ("renewal interval", f"{client.renewal_interval} minutes"),
-        ]
-    rows += [("connect and bind", f"{result.connect_ms:.1f} ms"), ("round trip", f"{result.call_ms:.1f} ms")]
-    for name, value in rows:
-        console.print(f"{name:<20} {value}")

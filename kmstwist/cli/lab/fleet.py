@@ -68,7 +68,7 @@ def scenarios(as_json: bool, name: str | None) -> None:
 
     With a NAME, print that scenario, to make your own from.
     """
-    from kmstwist.lab.fleet.scenario import ready_scenarios, ready_text
+    from kmstwist.lab.scenarios import listed, ready_scenarios, ready_text
 
     if name is not None:
         try:
@@ -85,9 +85,8 @@ def scenarios(as_json: bool, name: str | None) -> None:
     if as_json:
         say_json(
             [
-                {"scenario": ready, "machines": each.machine_count, "days": each.days, "shows": each.description}
-                for ready in ready_scenarios()
-                for each in (_scenario(ready),)
+                {"scenario": each.name, "machines": each.machines, "days": each.days, "shows": each.description}
+                for each in listed()
             ]
         )
         return
@@ -95,9 +94,8 @@ def scenarios(as_json: bool, name: str | None) -> None:
     table = Table(box=None, header_style="bold")
     for heading in ("scenario", "machines", "days", "what it shows"):
         table.add_column(heading, justify="right" if heading in ("machines", "days") else "left")
-    for ready in ready_scenarios():
-        found = _scenario(ready)
-        table.add_row(ready, f"{found.machine_count:,}", f"{found.days:g}", found.description)
+    for each in listed():
+        table.add_row(each.name, f"{each.machines:,}", f"{each.days:g}", each.description)
     console.print(table)
 
 

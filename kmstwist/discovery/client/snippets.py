@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kmstwist.addresses import HostPort
-from kmstwist.discovery.publishing.update import Publication
+from kmstwist.discovery.publishing.publication import Publication
 
 
 def bind(publication: Publication, zone: str, server: HostPort | None = None) -> str:

@@ -20,7 +20,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from kmstwist.discovery.publishing.update import Publication, UpdateFailed
+from kmstwist.discovery.publishing.publication import Publication
+from kmstwist.discovery.publishing.update import UpdateFailed
 from kmstwist.discovery.publishing.updater import Publishes, UpdateDone
 from kmstwist.logevents import (
     DEFECT,

@@ -19,41 +19,12 @@ import dns.rcode
 import dns.tsig
 import dns.update
 
-from kmstwist.discovery.lookup.dns_names import service_name
 from kmstwist.discovery.lookup.srv import SrvRecord
+from kmstwist.discovery.publishing.publication import Publication
 from kmstwist.reasons import Reason
 
 FUDGE = 300
 """How many seconds the clocks may differ (RFC 8945 section 10)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """One SRV record of ours in one domain. `ttl` in seconds; `target` our host's full name."""
-
-    domain: str
-    target: str
-    port: int = 1688
-    priority: int = 0
-    weight: int = 100
-    ttl: int = 3600
-
-    @property
-    def name(self) -> str:
-        """The record's owner name, without the final dot."""
-        return service_name(self.domain)
-
-    @property
-    def record(self) -> SrvRecord:
-        """The record itself."""
-        return SrvRecord(self.priority, self.weight, self.port, self.target, self.ttl)
-
-    def with_ttl(self, ttl: int) -> Publication:
-        """The same with another TTL (seconds)."""
-        return dataclasses.replace(self, ttl=ttl)
-
-    def __str__(self) -> str:
-        return f"{self.name}. {self.ttl} IN SRV {self.record}"
 
 
 class SigningKey(Protocol):

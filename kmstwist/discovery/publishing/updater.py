@@ -20,9 +20,9 @@ from kmstwist.discovery.lookup.exchange import NoAnswer, exchange
 from kmstwist.discovery.lookup.resolver import Lookup
 from kmstwist.discovery.lookup.srv import SrvRecord
 from kmstwist.discovery.publishing.gss import Kerberos
+from kmstwist.discovery.publishing.publication import Publication
 from kmstwist.discovery.publishing.tsig import TsigKey
 from kmstwist.discovery.publishing.update import (
-    Publication,
     SigningKey,
     UpdateFailed,
     addition,

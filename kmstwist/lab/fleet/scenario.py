@@ -9,7 +9,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,12 +16,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from kmstwist.kms.catalogue import Product, UnknownProduct, find
 from kmstwist.lab.fleet.checking import cross_mistakes, structural_mistakes
-from kmstwist.lab.host import (
+from kmstwist.lab.host_settings import (
     DEFAULT_ACTIVATION_INTERVAL,
     DEFAULT_RENEWAL_INTERVAL,
     MAX_INTERVAL,
     MIN_INTERVAL,
 )
+from kmstwist.lab.scenarios import ready_scenarios, ready_text
 from kmstwist.problem import Problem, WrongValue
 from kmstwist.toml import read_toml
 
@@ -261,19 +261,6 @@ def load(path: Path) -> Scenario:
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(str(path), [Problem(f"it is not TOML: {error}")]) from None
     return parse(document, str(path))
-
-
-def ready_scenarios() -> tuple[str, ...]:
-    """The names of the scenarios that come with the package."""
-    folder = resources.files("kmstwist.lab").joinpath("scenarios")
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
-
-
-def ready_text(name: str) -> str:
-    """The file of a ready scenario, as a starting point for a new one; raises `KeyError` for an unknown name."""
-    if name not in ready_scenarios():
-        raise KeyError(name)
-    return resources.files("kmstwist.lab").joinpath(f"scenarios/{name}.toml").read_text(encoding="utf-8")
 
 
 def find_scenario(name: str) -> Scenario:

@@ -15,10 +15,10 @@ from kmstwist.kms.catalogue import OFFICE, WINDOWS
 from kmstwist.kms.labids import activation_id
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.status import Status
-from kmstwist.lab.host import DEFAULT_ACTIVATION_INTERVAL as ACTIVATION
-from kmstwist.lab.host import DEFAULT_RENEWAL_INTERVAL as RENEWAL
-from kmstwist.lab.host import MAX_INTERVAL, MIN_INTERVAL, LabHost, Memory
-from kmstwist.lab.host_settings import HostSettings
+from kmstwist.lab.host import LabHost, Memory
+from kmstwist.lab.host_settings import DEFAULT_ACTIVATION_INTERVAL as ACTIVATION
+from kmstwist.lab.host_settings import DEFAULT_RENEWAL_INTERVAL as RENEWAL
+from kmstwist.lab.host_settings import MAX_INTERVAL, MIN_INTERVAL, HostSettings
 from kmstwist.lab.keys import LabKey
 from kmstwist.lab.machines import regions
 from kmstwist.lab.machines.errors import Published, Refused

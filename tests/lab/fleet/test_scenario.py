@@ -12,10 +12,9 @@ from kmstwist.lab.fleet.scenario import (
     find_scenario,
     load,
     parse,
-    ready_scenarios,
-    ready_text,
 )
 from kmstwist.lab.fleet.simulation import Fleet
+from kmstwist.lab.scenarios import listed, ready_scenarios, ready_text
 
 from .scenarios import OFFICE, SERVER, WINDOWS, document, machines, scenario
 
@@ -155,6 +154,13 @@ def test_every_ready_scenario_runs_and_shows_what_it_says() -> None:
     assert 32 <= _days(results["cloned-image"]) < 37
     assert 20 <= _days(results["two-hosts-split-the-count"]) < 22
     assert max(results["monday-morning"].requests["kms1"]) >= 50
+
+
+def test_the_list_of_ready_scenarios_says_what_each_says() -> None:
+    assert [each.name for each in listed()] == list(ready_scenarios())
+    for each in listed():
+        whole = find_scenario(each.name)
+        assert (each.machines, each.days, each.description) == (whole.machine_count, whole.days, whole.description)
 
 
 def _days(result: FleetResult) -> float:

@@ -1,0 +1,148 @@
+"""Processor time of each verb of the command that asks nothing over the network, from its start to its end.
+
+    python -m benchmarks.verbs --times 10 --records 100000 --beside ../other/.venv/bin/python
+
+Every verb's `--help`, found in the command's own tree, and real runs of those that only read files: on an audit store
+that is empty, one of 200 records, and one of `--records`. Each figure is the median of some runs, all verbs in turn and
+with `--beside` in turn with another installation, so that what disturbs the machine disturbs both. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+
+from benchmarks.harness import machine
+from benchmarks.large_store import Size, fill
+from kmstwist.audit.plain.look import is_ready
+from kmstwist.audit.reports.listed import SUMMARIES
+from kmstwist.cli.reference import contexts
+
+#: Seconds that a verb may take.
+GOAL = 0.2
+_RUN = "import sys; sys.argv[0] = 'kmstwist'; from kmstwist.cli.main import main; main()"
+#: Verbs that read no store.
+_STORELESS = (
+    "--version",
+    "completion bash",
+    "config check {folder}/kmstwist.toml",
+    "config show",
+    "config where",
+    "dns show --domain corp.example --host kms.corp.example --port 1688",
+    "errors 0xC004F074",
+    "keys windows",
+    "log {folder}/kmstwist.log",
+    "report",
+    "setup-client --product win11pro --host kms.corp.example",
+    "lab fleet scenarios",
+    "lab fleet scenarios cloned-image",
+    "lab fleet scenarios cloned-image --json",
+    "lab hostkey --state-dir {folder}",
+    "lab machine list --state-dir {folder}",
+    "lab machine show PC1 --state-dir {folder}",
+    "lab slmgr PC1 /dlv --state-dir {folder}",
+    "lab ospp PC1 /dstatus --state-dir {folder}",
+    "lab events PC1 --state-dir {folder}",
+)
+#: Verbs that read the audit's store.
+_OF_A_STORE = (
+    *(f"report {name}" for name in SUMMARIES),
+    *(f"report {name} --format json" for name in ("clients", "failures", "count")),
+    "products list",
+    "audit verify",
+    "audit salt show",
+    "audit backup {folder}/copy{run}.sqlite",
+    "audit vacuum",
+)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    arguments.add_argument("--times", type=int, default=10, help="runs of each verb")
+    arguments.add_argument("--records", type=int, default=100_000, help="records of the large store")
+    arguments.add_argument("--beside", metavar="PYTHON", help="the interpreter of another installation, in turn")
+    arguments.add_argument("--only", default="", help="only verbs with this text in them")
+    chosen = arguments.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="kmstwist-verbs-"))
+    try:
+        pythons = [python for python in (chosen.beside, sys.executable) if python]
+        _prepare(folder, chosen.records)
+        commands = [each for each in _commands(folder) if chosen.only in each[0]]
+        _print(commands, _measured(folder, commands, pythons, chosen.times))
+    finally:
+        shutil.rmtree(folder)
+
+
+def _prepare(folder: Path, records: int) -> None:
+    is_ready(folder / "empty.sqlite", make=True)
+    fill(folder / "small.sqlite", Size(records=200, machines=50, networks=5, products=4, hosts=2))
+    fill(folder / "large.sqlite", Size(records=records, machines=max(1, records // 5)))
+    (folder / "kmstwist.toml").write_text("[server]\nport = 1688\n")
+    (folder / "kmstwist.log").write_text("2025-01-01T00:00:00+0000 [-] nothing\n" * 100)
+    for words in ("lab hostkey", "lab machine new PC1 --product ProPlus2021Volume"):
+        _seconds(folder, sys.executable, f"{words} --state-dir {folder}")
+
+
+def _commands(folder: Path) -> Iterator[tuple[str, str]]:
+    """What each verb is called in the table, and its words."""
+    for context in contexts():
+        words = context.command_path.partition(" ")[2]
+        yield f"{words} --help".strip(), f"{words} --help"
+    for words in _STORELESS:
+        yield words.replace("{folder}", "FOLDER"), words
+    for words in _OF_A_STORE:
+        for store in ("empty", "small", "large"):
+            shown = words.replace("{folder}", "FOLDER").replace("{run}", "")
+            yield f"{shown} ({store})", f"{words} --store {folder}/{store}.sqlite"
+
+
+def _measured(
+    folder: Path, commands: Sequence[tuple[str, str]], pythons: Sequence[str], times: int
+) -> dict[str, list[float]]:
+    """The medians of each verb, one for each installation."""
+    took: dict[str, list[list[float]]] = {name: [[] for _ in pythons] for name, _ in commands}
+    for run in range(times + 1):
+        for name, words in commands:
+            for at, python in enumerate(pythons):
+                seconds = _seconds(folder, python, words.replace("{run}", f"{run}-{at}"))
+                # The first one compiles the modules, and reads them from the disk.
+                if run:
+                    took[name][at].append(seconds)
+        for copy in folder.glob("copy*"):
+            copy.unlink()
+    return {name: [median(each) for each in runs] for name, runs in took.items()}
+
+
+def _seconds(folder: Path, python: str, words: str) -> float:
+    """The processor time of a run."""
+    run = subprocess.Popen(
+        [python, "-c", _RUN, *words.replace("{folder}", str(folder)).split()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # Of another installation, its own package is meant, and not the one in the working folder.
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(folder)},
+    )
+    _, _, used = os.wait4(run.pid, 0)
+    return used.ru_utime + used.ru_stime
+
+
+def _print(commands: Sequence[tuple[str, str]], took: dict[str, list[float]]) -> None:
+    several = len(next(iter(took.values()))) > 1
+    print(f"{machine()}. Processor seconds; more than {GOAL} in bold.\n")
+    print("| verb | beside | here |\n| --- | ---: | ---: |" if several else "| verb | s |\n| --- | ---: |")
+    for name, _ in commands:
+        figures = " | ".join(f"**{each:.3f}**" if each > GOAL else f"{each:.3f}" for each in took[name])
+        print(f"| `{name}` | {figures} |")
+
+
+if __name__ == "__main__":
+    main()
