@@ -73,18 +73,25 @@ def _text_of(fields: Iterable[tuple[str, object]]) -> str:
     return line
 
 
-def _text_of_conversation(fields: Mapping[str, object]) -> str:
+def _text_of_conversation(fields: Mapping[str, Any]) -> str:
     """The same as `_text_of`, in a third of the time, for the line that each call has.
 
     Most of it is what other calls' lines say, too, and is kept as text. `fields` are all of the event's, in its order.
     """
     client, port, *steady, bind, call, total, bytes_in, bytes_out = fields.values()
-    line = f" client={_shown(client)} port={port}{_steady_text(*steady)}"
-    if bind is not None:
-        line += f" bind_ms={bind:.1f}"
-    if call is not None:
-        line += f" call_ms={call:.1f}"
-    return f"{line} total_ms={total:.1f} bytes_in={bytes_in} bytes_out={bytes_out}"
+    if bind is None or call is None:
+        return _text_of(fields.items())
+    # With three numbers of this kind, `%` is a quarter faster than an f-string.
+    return " client=%s port=%d%s bind_ms=%.1f call_ms=%.1f total_ms=%.1f bytes_in=%d bytes_out=%d" % (  # noqa: UP031
+        _shown(client),
+        port,
+        _steady_text(*steady),
+        bind,
+        call,
+        total,
+        bytes_in,
+        bytes_out,
+    )
 
 
 # As bounded as the cache below, and for the same reason.
