@@ -72,8 +72,11 @@ class Admission:
         self._clock = clock
         self._open: Counter[str] = Counter()
         self._total = 0
-        #: Whether every call is answered "too busy" for now.
-        self.paused = False
+        self._paused = False
+        #: The clients that `judge` and `judge_packets` would only let pass: those that may ask, and whose calls nobody
+        #: counts. Whoever finds a client here need not ask. It knows those that were judged lately, and none while
+        #: paused.
+        self.free: Final[set[str]] = set()
         #: Whether a pause or a stop is about to come: calls are still answered, and the health check says that we
         #: are leaving.
         self.leaving = False
@@ -86,8 +89,19 @@ class Admission:
         if settings != self._settings:
             self._use(settings)
 
+    @property
+    def paused(self) -> bool:
+        """Whether every call is answered "too busy" for now."""
+        return self._paused
+
+    @paused.setter
+    def paused(self, paused: bool) -> None:
+        self._paused = paused
+        self.free.clear()
+
     def _use(self, settings: AdmissionSettings) -> None:
         self._settings = settings
+        self.free.clear()
         self._rules = NetworkTable({**dict.fromkeys(settings.allow, True), **dict.fromkeys(settings.deny, False)})
         self._exempt = NetworkTable.of(settings.exempt)
         self._balancers = NetworkTable.of(settings.proxy_from)
@@ -190,13 +204,14 @@ class Admission:
             return Refusal(
                 FaultStatus.ACCESS_DENIED, Reason.ADMISSION_NETWORK, f"{address} is in no network that may ask"
             )
-        if self.paused:
+        if self._paused:
             return _PAUSED
-        if address is None:
-            # A Unix socket's peer got past the file's permissions; there is no network to judge.
-            return None
         settings = self._settings
-        if not (settings.client_rate or settings.network_rate) or known.exempt:
+        # A Unix socket's peer, which has no address, got past the file's permissions; there is no network to judge.
+        if address is None or known.exempt or not (settings.client_rate or settings.network_rate):
+            if len(self.free) >= settings.remembered:
+                self.free.clear()
+            self.free.add(client)
             return None
         if not self._clients.take(address):
             return Refusal(

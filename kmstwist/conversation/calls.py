@@ -103,8 +103,8 @@ class CallUnderWay:
 
     def begin(self) -> None:
         """Have the call admitted and answered; it may be over at once."""
-        refusal = self._around.admission.judge(self.account.client)
-        if refusal is not None:
+        admission, client = self._around.admission, self.account.client
+        if client not in admission.free and (refusal := admission.judge(client)) is not None:
             self._fail(refusal.fault())
             return
         self._answering = answering = self._around.activator.activate(self.account)

@@ -238,8 +238,8 @@ class ConversationCore(Machine[State, Input]):
             self.flush()
         packets = statistics.packets_in - before
         self.noise = max(0, self.noise + packets - len(data) // _ORDINARY)
-        refusal = self.shared.admission.judge_packets(log.client, packets)
-        if refusal is not None:
+        admission, client = self.shared.admission, log.client
+        if client not in admission.free and (refusal := admission.judge_packets(client, packets)) is not None:
             self.step(Input.CUT, Cause(refusal.reason, refusal.detail))
         if self.state is State.ASKING:
             # A call that the association answered itself (a management call, or a refused one) counts like any other.

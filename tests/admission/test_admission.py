@@ -154,6 +154,13 @@ def test_memory_is_bounded_however_many_addresses_appear() -> None:
     assert judge.open_connections == 0
 
 
+def test_no_more_clients_are_free_than_are_remembered() -> None:
+    judge = admission(remembered=16)
+    for number in range(100):
+        assert admitted(judge, f"fd00::{number + 1:x}")
+        assert 1 <= len(judge.free) <= 16
+
+
 @given(st.lists(st.floats(0, 30), max_size=60), st.floats(1, 600), st.integers(1, 20))
 def test_a_bucket_never_lets_through_more_than_its_burst_and_its_rate(
     pauses: list[float], rate: float, burst: int
@@ -202,6 +209,41 @@ def test_while_paused_every_call_is_told_too_busy() -> None:
     denied = judge.judge("8.8.8.8")
     assert denied is not None
     assert denied.status == FaultStatus.ACCESS_DENIED
+
+
+def test_a_client_whose_calls_nobody_counts_is_free_once_it_was_judged() -> None:
+    judge = admission(client_rate=60, exempt=["10.7.0.0/16"], deny=["10.66.0.0/16"])
+    for client in ("10.7.0.1", "10.1.0.1", "10.66.0.1", "local"):
+        judge.judge(client)
+    assert judge.free == {"10.7.0.1", "local"}
+
+
+def test_no_client_is_free_while_paused_nor_after_a_change_of_the_settings() -> None:
+    judge = admission()
+    assert admitted(judge, "10.0.0.1")
+    assert judge.free == {"10.0.0.1"}
+    judge.paused = True
+    assert not admitted(judge, "10.0.0.1")
+    assert not judge.free
+    judge.paused = False
+    assert admitted(judge, "10.0.0.1")
+    judge.apply(AdmissionSettings.model_validate({"deny": ["10.0.0.0/8"]}), connections=1000)
+    assert not judge.free
+
+
+@given(st.sampled_from(["10.1.0.1", "10.7.0.1", "10.66.0.1", "8.8.8.8", "local", "::1"]), st.booleans(), st.booleans())
+def test_a_free_client_would_be_admitted_and_so_would_any_number_of_its_pdus(
+    client: str, client_rate: bool, network_rate: bool
+) -> None:
+    judge = admission(
+        client_rate=float(client_rate), network_rate=float(network_rate), exempt=["10.7.0.0/16"], deny=["10.66.0.0/16"]
+    )
+    judge.judge(client)
+    if client in judge.free:
+        assert admitted(judge, client)
+        assert judge.judge_packets(client, 1_000_000) is None
+    else:
+        assert not all(admitted(judge, client) for _ in range(1000))
 
 
 def test_changed_settings_hold_from_the_next_call_on_and_open_connections_stay_counted() -> None:
