@@ -12,6 +12,7 @@ the one in its PROXY header.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -72,6 +73,11 @@ class Admission:
         self._clock = clock
         self._open: Counter[str] = Counter()
         self._total = 0
+        #: The clients of connections that have ended and are not counted down yet.
+        self._gone: list[str] = []
+        #: Takes note that a connection of this client, which was counted, has ended. Nobody needs the numbers until the
+        #: next connection is made, which counts down all that ended before it.
+        self.closed: Final[Callable[[str], None]] = self._gone.append
         self._paused = False
         #: The clients that `judge` and `judge_packets` would only let pass: those that may ask, and whose calls nobody
         #: counts. Whoever finds a client here need not ask. It knows those that were judged lately, and none while
@@ -134,7 +140,7 @@ class Admission:
     @property
     def open_connections(self) -> int:
         """How many connections are counted at present."""
-        return self._total
+        return self._total - len(self._gone)
 
     @property
     def remembered(self) -> int:
@@ -147,6 +153,8 @@ class Admission:
 
     def opened(self, client: str) -> Refusal | None:
         """Count a client's connection. Returns why it must be closed, or None. Call `closed` later in both cases."""
+        if self._gone:
+            self._count_down()
         self._total += 1
         self._open[client] += 1
         # If fewer connections are possible than configured, one client must not get all of them.
@@ -163,13 +171,15 @@ class Admission:
             )
         return None
 
-    def closed(self, client: str) -> None:
-        """A connection that was counted has ended."""
-        self._total -= 1
-        if self._open[client] <= 1:
-            del self._open[client]
-        else:
-            self._open[client] -= 1
+    def _count_down(self) -> None:
+        counts = self._open
+        for client in self._gone:
+            if counts[client] <= 1:
+                del counts[client]
+            else:
+                counts[client] -= 1
+        self._total -= len(self._gone)
+        self._gone.clear()
 
     def judge_packets(self, client: str, number: int) -> Refusal | None:
         """Why a connection is closed after this many PDUs of any kind; None if it goes on.

@@ -119,7 +119,12 @@ class ConnectionLog:
         if self.held is not None:
             self.tell("open")
         self.held = call
-        self._writer.waiting.set(self)
+        # As `waiting.set`, but for the call of it: this is done for each call.
+        writer = self._writer
+        waiting = writer.waiting
+        waiting[self] = writer.clock.seconds() + LINE_WAITS
+        if waiting.timer is None:
+            waiting.start()
 
     def refused(self, cause: Cause) -> None:
         """The client was refused something; the connection goes on, or is about to end."""
