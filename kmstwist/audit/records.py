@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from kmstwist.kms.activation import ActivationCall, RequestFacts
@@ -26,6 +26,10 @@ FROM_EVENT = 0
 REFUSING = ("admission-", "audit-", "lab-", "rpc-", "server-")
 # The gateway's own refusals. The lab's refusals come from its KMS host.
 _NO_HOST = tuple(word for word in REFUSING if word != "lab-")
+
+
+#: Told once: None when a record is committed, or its call goes on without; `AuditUnavailable` if it is to be refused.
+Told = Callable[[Exception | None], object]
 
 
 class AuditUnavailable(Exception):
@@ -167,6 +171,46 @@ class RecordMaker:
             count=None if answer is None else answer.count,
             **({} if facts is None else _columns(facts)),
         )
+
+
+class Audit(Protocol):
+    """What the recorder needs of the audit."""
+
+    maker: RecordMaker
+
+    def take(self, record: Record, told: Told) -> None:
+        """Store a record; `told` is called when it is stored, or with why it cannot be."""
+
+
+class Recorder:
+    """The audit as calls see it; without an audit, no call waits."""
+
+    def __init__(self, audit: Audit | None) -> None:
+        self.audit = audit
+
+    def record(self, account: ActivationCall, told: Told) -> None:
+        """Record a call in its present state; `told` is called when it is stored, or with why it cannot be.
+
+        At once without an audit.
+        """
+        audit = self.audit
+        if audit is None:
+            told(None)
+        else:
+            audit.take(audit.maker.make(account), told)
+
+    def note(self, account: ActivationCall) -> None:
+        """Record a call without waiting until it is stored."""
+        self.record(account, _left_out)
+
+    def note_refusal(self, account: ActivationCall) -> None:
+        """Record a peer that was refused before it made a call; one that merely left is not recorded."""
+        if account.reason.startswith(REFUSING):
+            self.note(account)
+
+
+def _left_out(_error: Exception | None) -> None:
+    """Do nothing, even if it could not be stored: the writer has counted it and raised the alarm."""
 
 
 def _columns(facts: RequestFacts) -> dict[str, Any]:

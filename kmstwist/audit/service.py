@@ -24,9 +24,8 @@ from twisted.python.failure import Failure
 from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, not_open, plain_error
 from kmstwist.audit.plain.settings import AuditSettings, salt_of
-from kmstwist.audit.plain.waiting import Told
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy
-from kmstwist.audit.records import Record, RecordIds, RecordMaker
+from kmstwist.audit.records import Record, RecordIds, RecordMaker, Told
 from kmstwist.audit.upkeep.limits import Limits
 from kmstwist.audit.writer import RETRY_MOST, AuditWriter
 from kmstwist.logevents import (

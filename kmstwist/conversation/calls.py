@@ -10,7 +10,7 @@ dropped.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -18,16 +18,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kmstwist.admission.admission import Admission
-from kmstwist.audit.records import REFUSING, AuditUnavailable
-from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault, encode_response
+from kmstwist.audit.records import AuditUnavailable, Recorder
+from kmstwist.conversation.lines import ConnectionLog
+from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault, decode_request, encode_response
 from kmstwist.logevents import DEFECT
 from kmstwist.reasons import Reason
-from kmstwist.rpc import Call, FaultStatus
-
-# Loaded where there is an audit: its store is a quarter of what a server loads.
-if TYPE_CHECKING:
-    from kmstwist.audit.plain.waiting import Told
-    from kmstwist.audit.service import AuditService
+from kmstwist.rpc import Call, FaultStatus, StubError
 
 
 class Activator(Protocol):
@@ -35,37 +31,6 @@ class Activator(Protocol):
 
     def activate(self, call: ActivationCall) -> Deferred[ActivationAnswer]:
         """Answer one call; the Deferred may fail with an `ActivationFault`."""
-
-
-class Recorder:
-    """The audit as calls see it; without an audit, no call waits."""
-
-    def __init__(self, audit: AuditService | None) -> None:
-        self.audit = audit
-
-    def record(self, account: ActivationCall, told: Told) -> None:
-        """Record a call in its present state; `told` is called when it is stored, or with why it cannot be.
-
-        At once without an audit.
-        """
-        audit = self.audit
-        if audit is None:
-            told(None)
-        else:
-            audit.take(audit.maker.make(account), told)
-
-    def note(self, account: ActivationCall) -> None:
-        """Record a call without waiting until it is stored."""
-        self.record(account, _left_out)
-
-    def note_refusal(self, account: ActivationCall) -> None:
-        """Record a peer that was refused before it made a call; one that merely left is not recorded."""
-        if account.reason.startswith(REFUSING):
-            self.note(account)
-
-
-def _left_out(_error: Exception | None) -> None:
-    """Do nothing, even if it could not be stored: the writer has counted it and raised the alarm."""
 
 
 class Surroundings(Protocol):
@@ -81,11 +46,10 @@ class Surroundings(Protocol):
 class Caller(Protocol):
     """The conversation that a call belongs to."""
 
-    def reply(self, call: CallUnderWay, stub: bytes) -> None:
-        """Send a response; the call is over."""
+    log: ConnectionLog
 
-    def fault(self, call: CallUnderWay, status: int) -> None:
-        """Send a fault; the call is over."""
+    def call_over(self, call: CallUnderWay, stub: bytes | None = None, status: int = 0) -> None:
+        """Send the response, or a fault of this status; the call is over."""
 
 
 class CallUnderWay:
@@ -93,21 +57,39 @@ class CallUnderWay:
 
     __slots__ = ("_answering", "_around", "_caller", "account", "rpc")
 
-    def __init__(self, rpc: Call, account: ActivationCall, caller: Caller, around: Surroundings) -> None:
+    account: ActivationCall
+
+    def __init__(self, rpc: Call, caller: Caller, around: Surroundings) -> None:
         self.rpc = rpc
-        self.account = account
         #: Whom to reply to; None once the call is given up.
         self._caller: Caller | None = caller
         self._around = around
         self._answering: Deferred[ActivationAnswer] | None = None
 
     def begin(self) -> None:
-        """Have the call admitted and answered; it may be over at once."""
-        admission, client = self._around.admission, self.account.client
+        """Read the call's message, and have the call admitted and answered; it may be over at once."""
+        rpc, caller, around = self.rpc, self._caller, self._around
+        if caller is None:
+            return
+        log, now, broken = caller.log, around.clock.seconds(), None
+        try:
+            message = decode_request(rpc.stub, ndr64=rpc.ndr64, little_endian=rpc.little_endian)
+        except StubError as error:
+            message, broken = b"", str(error)
+        receive_ms = None if log.lines else (now - log.opened) * 1000
+        self.account = account = ActivationCall(
+            message, log.client, log.port, log.proxy, started=now, receive_ms=receive_ms
+        )
+        if broken is not None:
+            # This is not a KMS call.
+            account.bytes_in = log.bytes_in
+            self._fail(ActivationFault(FaultStatus.BAD_STUB_DATA, Reason.RPC_BAD_STUB, broken))
+            return
+        admission, client = around.admission, account.client
         if client not in admission.free and (refusal := admission.judge(client)) is not None:
             self._fail(refusal.fault())
             return
-        self._answering = answering = self._around.activator.activate(self.account)
+        self._answering = answering = around.activator.activate(account)
         answering.addCallbacks(self._answered, self._failed)
 
     def give_up(self, reason: Reason, detail: str) -> None:
@@ -119,10 +101,6 @@ class CallUnderWay:
             self._around.recorder.note(self.account)
         if self._answering is not None:
             self._answering.cancel()
-
-    def refuse_stub(self, detail: str) -> None:
-        """The arguments cannot be unmarshalled: this is not a KMS call; send a fault and record it."""
-        self._fail(ActivationFault(FaultStatus.BAD_STUB_DATA, Reason.RPC_BAD_STUB, detail))
 
     def _answered(self, answer: ActivationAnswer) -> None:
         if self._caller is None:
@@ -142,7 +120,7 @@ class CallUnderWay:
         answer = self.account.answer
         if self._caller is not None and answer is not None:
             stub = encode_response(answer.hresult, answer.message, ndr64=self.rpc.ndr64)
-            self._caller.reply(self, stub)
+            self._caller.call_over(self, stub)
 
     def _failed(self, failure: Failure) -> None:
         # If the call was given up, that is what cancelled the activator.
@@ -167,7 +145,7 @@ class CallUnderWay:
     def _send_fault(self, _error: Exception | None = None) -> None:
         fault = self.account.fault
         if self._caller is not None and fault is not None:
-            self._caller.fault(self, fault.status)
+            self._caller.call_over(self, status=fault.status)
 
     def _as_fault(self, failure: Failure, doing: str) -> ActivationFault:
         """The fault for a call that failed. Anything but a deliberate fault is a defect, and is logged as one."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from kmstwist.conversation.lines import Cause
+from kmstwist.conversation.lines import Cause, ConnectionLog
 from kmstwist.conversation.shared import Conversations
 from kmstwist.kms import reach
 from kmstwist.kms.activation import ActivationCall
@@ -20,8 +20,10 @@ from kmstwist.rpc import Call, FaultStatus
 class Asker(Protocol):
     """The conversation that a check belongs to."""
 
-    def check_over(self, check: CheckUnderWay, stub: bytes | None, status: int = 0) -> None:
-        """Send the response, or a fault if there is no stub; the check is over."""
+    log: ConnectionLog
+
+    def call_over(self, call: CheckUnderWay, stub: bytes | None = None, status: int = 0) -> None:
+        """Send the response, or a fault of this status; the check is over."""
 
     def check_refused(self, cause: Cause) -> None:
         """Note why the check was refused."""
@@ -30,12 +32,11 @@ class Asker(Protocol):
 class CheckUnderWay:
     """A check from its arrival to its answer. `account` is None: a check is not recorded."""
 
-    __slots__ = ("_around", "_asker", "_client", "account", "rpc")
+    __slots__ = ("_around", "_asker", "account", "rpc")
 
-    def __init__(self, rpc: Call, client: str, asker: Asker, around: Conversations) -> None:
+    def __init__(self, rpc: Call, asker: Asker, around: Conversations) -> None:
         self.rpc = rpc
         self.account: ActivationCall | None = None
-        self._client = client
         #: Whom to tell; None once the client has left.
         self._asker: Asker | None = asker
         self._around = around
@@ -45,12 +46,13 @@ class CheckUnderWay:
         around, asker = self._around, self._asker
         if asker is None:
             return
-        refusal = around.admission.judge(self._client)
+        asker.log.checked = True
+        refusal = around.admission.judge(asker.log.client)
         if refusal is not None:
             asker.check_refused(Cause(refusal.reason, refusal.detail))
-            asker.check_over(self, None, refusal.status)
+            asker.call_over(self, status=refusal.status)
         elif not around.rpc.listening():
-            asker.check_over(self, None, FaultStatus.SERVER_TOO_BUSY)
+            asker.call_over(self, status=FaultStatus.SERVER_TOO_BUSY)
         else:
             answer: Deferred[reach.Reach] = around.reach()
             answer.addCallback(self._answered)
@@ -61,4 +63,4 @@ class CheckUnderWay:
 
     def _answered(self, found: reach.Reach) -> None:
         if self._asker is not None:
-            self._asker.check_over(self, reach.encode(found))
+            self._asker.call_over(self, reach.encode(found))

@@ -15,11 +15,10 @@ from kmstwist.conversation.lines import Cause, ConnectionLog
 from kmstwist.conversation.proxy import HeaderReader
 from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import Input, State
-from kmstwist.kms.activation import ActivationCall, decode_request
 from kmstwist.kms.reach import REACH
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reasons import Reason
-from kmstwist.rpc import Call, CallOrphaned, CallReceived, Ended, Refused, ServerAssociation, StubError
+from kmstwist.rpc import Call, CallOrphaned, CallReceived, Ended, Refused, ServerAssociation
 from kmstwist.statemachine import Machine, Table, Trace
 from kmstwist.transport.sending import Sender
 
@@ -102,47 +101,35 @@ class ConversationCore(Machine[State, Input]):
 
     # Called by calls under way.
 
-    def reply(self, call: CallUnderWay, stub: bytes) -> None:
-        """Send a response; the call is over."""
-        if call.account.hresult == 0:
-            self.shared.activations += 1
-        self.noise = 0
-        self.association.respond(call.rpc, stub)
-        self.call_over(call)
-
-    def fault(self, call: CallUnderWay, status: int) -> None:
-        """Send a fault; the call is over."""
-        self.association.fault(call.rpc, status)
-        self.call_over(call)
-
-    def check_over(self, check: CheckUnderWay, stub: bytes | None, status: int = 0) -> None:
-        """Send the response, or a fault where there is no stub; the check is over."""
-        if stub is None:
-            self.association.fault(check.rpc, status)
-        else:
-            self.association.respond(check.rpc, stub)
-        self.call_over(check)
-
-    def check_refused(self, cause: Cause) -> None:
-        """Note why a check was refused."""
-        self.log.refused(cause)
-
-    def call_over(self, call: CallUnderWay | CheckUnderWay) -> None:
-        """A call has its answer, or nobody waits for it."""
+    def call_over(self, call: CallUnderWay | CheckUnderWay, stub: bytes | None = None, status: int = 0) -> None:
+        """A call is over: send its response, or a fault of this status; neither if nobody waits for it any more."""
         self.calls.pop(call.rpc, None)
-        log, account, unsent = self.log, call.account, self.association.unsent
+        account, log, association = call.account, self.log, self.association
         if account is not None and log.held is not None:
             # Before this call's bytes are counted.
             log.tell("open")
+        if stub is not None:
+            association.respond(call.rpc, stub)
+            if account is not None:
+                self.noise = 0
+                if account.hresult == 0:
+                    self.shared.activations += 1
+        elif status:
+            association.fault(call.rpc, status)
+        unsent = association.unsent
         if unsent:
-            # As `flush`, but for the call of it.
-            data = unsent.pop() if len(unsent) == 1 else self.association.data_to_send()
+            # As `flush` does, without the call of it.
+            data = unsent.pop() if len(unsent) == 1 else association.data_to_send()
             log.bytes_out += len(data)
             self.sender.send(data)
         if account is not None:
             log.call_over(account)
         if not self.calls:
             self.step(Input.ANSWERED)
+
+    def check_refused(self, cause: Cause) -> None:
+        """Note why a check was refused."""
+        self.log.refused(cause)
 
     # The machine's actions that every call needs; the others are in `actions`.
 
@@ -225,7 +212,11 @@ class ConversationCore(Machine[State, Input]):
         before = statistics.packets_in
         for event in association.receive_data(data):
             if type(event) is CallReceived:
-                self._begin_call(event.call)
+                rpc = event.call
+                self.step(Input.CALLED)
+                kind = CheckUnderWay if rpc.context.interface is REACH else CallUnderWay
+                call = self.calls[rpc] = kind(rpc, self, self.shared)
+                call.begin()
             elif isinstance(event, CallOrphaned):
                 self.give_up(event.call, Reason.CLIENT_ORPHANED, "the client gave the call up")
             elif isinstance(event, Refused):
@@ -286,26 +277,3 @@ class ConversationCore(Machine[State, Input]):
         self.association.connection_lost()
         if self._named is not None:
             self.shared.admission.closed(self._named)
-
-    def _begin_call(self, rpc: Call) -> None:
-        if rpc.context.interface is REACH:
-            check = self.calls[rpc] = CheckUnderWay(rpc, self.log.client, self, self.shared)
-            self.step(Input.CALLED)
-            self.log.checked = True
-            check.begin()
-            return
-        message, broken = b"", ""
-        try:
-            message = decode_request(rpc.stub, ndr64=rpc.ndr64, little_endian=rpc.little_endian)
-        except StubError as error:
-            broken = str(error)
-        log, now = self.log, self.shared.clock.seconds()
-        receive_ms = None if log.lines else (now - log.opened) * 1000
-        account = ActivationCall(message, log.client, log.port, log.proxy, started=now, receive_ms=receive_ms)
-        self.step(Input.CALLED)
-        call = self.calls[rpc] = CallUnderWay(rpc, account, self, self.shared)
-        if broken:
-            account.bytes_in = log.bytes_in
-            call.refuse_stub(broken)
-        else:
-            call.begin()

@@ -11,7 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from kmstwist.admission.admission import Admission
-from kmstwist.conversation.calls import Activator, Recorder
+from kmstwist.audit.records import Recorder
+from kmstwist.conversation.calls import Activator
 from kmstwist.conversation.lines import LineWriter
 from kmstwist.conversation.settings import TimeoutSettings
 from kmstwist.conversation.slowlane import SlowLane

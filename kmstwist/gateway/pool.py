@@ -130,12 +130,17 @@ class AssociationPool(Reserve):
     def _answered(self, answer: tuple[int, bytes], connection: RpcConnection, attempt: _Attempt) -> tuple[int, bytes]:
         if attempt.deadline is not None:
             attempt.deadline.pop(attempt, None)
-        idle = self._idle
-        if self._waiting or len(idle) >= self.floor or not connection.alive or self.state is not PoolState.RUNNING:
-            self.release(connection)
-        else:
+        if (
+            connection.alive
+            and not self._waiting
+            and self.state is PoolState.RUNNING
+            and (self._sweep is not None or len(self._idle) < self.floor)
+        ):
+            # As `release` does, for nearly every call.
             self.carrying.discard(connection)
-            idle.append(connection)
+            self._idle.append(connection)
+        else:
+            self.release(connection)
         return answer
 
     def _not_answered(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from twisted.application.service import MultiService
 
 from kmstwist.admission.admission import Admission
+from kmstwist.audit.records import Recorder
 from kmstwist.clock import now, run_on_monotonic_time
 from kmstwist.configuration.derived import (
     listening_ports,
@@ -24,7 +25,6 @@ from kmstwist.configuration.derived import (
     workers_dir,
 )
 from kmstwist.configuration.model import Config
-from kmstwist.conversation.calls import Recorder
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.kms.interface import KMS
 from kmstwist.kms.reach import REACH

@@ -22,9 +22,7 @@ from kmstwist import logevents
 from kmstwist.addresses import plain_address
 from kmstwist.admission.admission import Admission
 from kmstwist.admission.settings import AdmissionSettings
-from kmstwist.audit.plain.waiting import Told
-from kmstwist.audit.records import AuditUnavailable, RecordIds, RecordMaker
-from kmstwist.conversation.calls import Recorder
+from kmstwist.audit.records import AuditUnavailable, Recorder, RecordIds, RecordMaker, Told
 from kmstwist.conversation.conversation import CONVERSATION
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.conversation.protocol import TAKEN, KmsProtocol
@@ -887,7 +885,7 @@ def test_a_reply_waits_for_its_record_and_is_refused_where_there_can_be_none(
             committing.append(told)
 
     audit = Audit()
-    factory.recorder = Recorder(audit)  # type: ignore[arg-type]
+    factory.recorder = Recorder(audit)
     conversation = Conversation(factory)
     conversation.bind()
     assert conversation.call() == []
@@ -913,7 +911,7 @@ def test_a_client_that_leaves_in_mid_call_is_recorded_so(factory: KmsFactory, ac
             told(None)
 
     audit = Audit()
-    factory.recorder = Recorder(audit)  # type: ignore[arg-type]
+    factory.recorder = Recorder(audit)
     activator.answer = lambda: Deferred()
     conversation = Conversation(factory)
     conversation.bind()

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from kmstwist.audit.records import Record
+from kmstwist.audit.records import Record, Told
 
-#: Told once: None when a record is committed, or its call goes on without; `AuditUnavailable` if it is to be refused.
-Told = Callable[[Exception | None], object]
 #: Those of a batch, in its order; None for a call that has gone on without.
 Waiters = list[Told | None]
 #: Told once that a batch is stored, or what went wrong.
