@@ -1,4 +1,8 @@
-"""Runs every benchmark found, or those named, each in a process of its own."""
+"""Runs every benchmark found, or those named, each in a process of its own.
+
+python -m benchmarks [NAME ...]
+python -m benchmarks NAME --OPTION ...
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import ast
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from itertools import dropwhile
 from pathlib import Path
 
 
@@ -18,13 +24,18 @@ def find() -> list[str]:
     )
 
 
-def command(name: str) -> list[str]:
+def command(name: str, options: Sequence[str] = ()) -> list[str]:
     """What runs a benchmark: its `main` is called here, whatever its file does when it is run."""
-    return [sys.executable, "-c", f"from benchmarks.{name} import main; main()"]
+    return [sys.executable, "-c", f"from benchmarks.{name} import main; main()", *options]
 
 
-def main(wanted: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     known = find()
+    options = list(dropwhile(lambda each: not each.startswith("-"), arguments))
+    wanted = arguments[: len(arguments) - len(options)]
+    if options and len(wanted) != 1:
+        print(f"{options[0]} is an option of one benchmark: name it, and no other", file=sys.stderr)
+        return 2
     unknown = [name for name in wanted if name not in known]
     if unknown:
         print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
@@ -32,7 +43,7 @@ def main(wanted: list[str]) -> int:
     failed = []
     for name in wanted or known:
         begun = time.monotonic()
-        if subprocess.run(command(name)).returncode:
+        if subprocess.run(command(name, options)).returncode:
             failed.append(name)
         print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
     if failed:

@@ -51,6 +51,10 @@ class Running:
     process: subprocess.Popen[bytes]
     port: int
 
+    def processes(self) -> list[int]:
+        """The ids of its processes, those first that started others."""
+        return list(_family(self.process.pid))
+
     def processor_seconds(self) -> float:
         """The processor time, in seconds, that its processes and their threads have had."""
         return sum(map(_processor_nanoseconds, _family(self.process.pid))) / 1e9

@@ -78,3 +78,30 @@ def import_circle(root: Path) -> list[str]:
     except CycleError as error:
         return list(error.args[1])
     return []
+
+
+def unbounded_caches(root: Path) -> list[str]:
+    """Functions whose every answer is kept for good, by their arguments: `cache`, or `lru_cache` without a size."""
+    return [
+        f"{path.relative_to(root).as_posix()}: {function.name}"
+        for path in sorted(root.rglob("*.py"))
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef) and _takes_arguments(function.args)
+        for decorator in function.decorator_list
+        if _keeps_all(decorator)
+    ]
+
+
+def _takes_arguments(arguments: ast.arguments) -> bool:
+    return bool(arguments.posonlyargs or arguments.args or arguments.kwonlyargs or arguments.vararg or arguments.kwarg)
+
+
+def _keeps_all(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+    if name == "cache":
+        return True
+    if name != "lru_cache" or not isinstance(decorator, ast.Call):
+        return False
+    size = [*decorator.args[:1], *(each.value for each in decorator.keywords if each.arg == "maxsize")]
+    return any(isinstance(each, ast.Constant) and each.value is None for each in size)

@@ -1,10 +1,32 @@
+"""What is kept for something that a client, a host or a reader chooses has a bound."""
+
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
+from kmstwist.kms import names
 from kmstwist.pacing.bounded import BoundedMap
+from tests import house_rules
+
+#: Functions that keep every answer, and why there are few: their arguments are the program's own.
+FEW = {
+    "audit/bulk.py: _compiled": "statements that are made once",
+    "audit/bulk.py: _in_pieces": "the texts of those",
+    "audit/bulk.py: _one": "columns of the store",
+    "audit/events/importer.py: _insert_for": "dialects",
+    "audit/sums/table.py: _in_order": "conditions of the summary tables",
+    "charts/__init__.py: asset": "files of the program",
+    "kms/labids.py: activation_id": "products of the catalogue",
+    "kms/labids.py: kms_id": "families of products",
+    "lab/naming.py: naming_of": "products of the catalogue",
+    "transport/fdset.py: set_of": "reactors",
+    "web/static.py: contents": "files of the program: for another name there is no answer",
+}
 
 
 def test_what_was_used_longest_ago_is_forgotten_first() -> None:
@@ -45,3 +67,25 @@ def test_there_are_never_more_entries_than_allowed(steps: list[tuple[bool, int]]
         else:
             assert entries.get(key) in (None, key)
         assert len(entries) <= size
+
+
+def test_no_answer_is_kept_for_good_for_each_thing_that_somebody_may_ask() -> None:
+    assert sorted(house_rules.unbounded_caches(Path(names.__file__).parents[1])) == sorted(FEW)
+
+
+@pytest.mark.parametrize(
+    ("decorator", "arguments", "found"),
+    [
+        ("cache", "text", True),
+        ("functools.cache", "*, text", True),
+        ("lru_cache(maxsize=None)", "text", True),
+        ("lru_cache(None)", "*texts", True),
+        ("lru_cache(maxsize=64)", "text", False),
+        ("lru_cache", "text", False),
+        ("cache", "", False),
+        ("staticmethod", "text", False),
+    ],
+)
+def test_a_cache_without_a_bound_is_found(tmp_path: Path, decorator: str, arguments: str, found: bool) -> None:
+    (tmp_path / "one.py").write_text(f"@{decorator}\ndef answer({arguments}):\n    return 1\n")
+    assert house_rules.unbounded_caches(tmp_path) == (["one.py: answer"] if found else [])

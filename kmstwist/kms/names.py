@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import lru_cache
 
 from kmstwist.kms.spellings import COMPOUNDS, FILLING, SPELLINGS
 
@@ -228,7 +228,8 @@ def _years_of_server(releases: set[str], builds: set[str], *, ltsc: bool) -> set
     return {year for year in told if year}
 
 
-@cache
+# Bounded, since beside the catalogue's names it is given whatever somebody asks for.
+@lru_cache(maxsize=4096)
 def normal(name: str) -> str:
     """A name in lower case with single spaces, for a comparison of whole names."""
     return " ".join(name.split()).casefold()

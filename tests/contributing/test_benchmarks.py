@@ -20,3 +20,10 @@ def test_only_what_measures_is_run() -> None:
     assert "growth" in runner.find()
     assert "large_store" not in runner.find(), "a maker of stores, which has to be told where"
     assert runner.main(["nothing"]) == 2
+
+
+def test_an_option_is_given_to_the_one_that_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    assert runner.main(["soak", "--help"]) == 0
+    assert "--minutes" in capfd.readouterr().out
+    assert runner.main(["soak", "growth", "--minutes", "1"]) == 2
+    assert runner.main(["--minutes", "1"]) == 2

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,6 @@ class Importer:
         self._alone: deque[Event] = deque(maxlen=MOST)
         # Whether the store had any before the import.
         self._had_events = True
-        insert = insert_for(engine.dialect.name, schema.events)
-        self._insert = insert.on_conflict_do_nothing(index_elements=["fingerprint"])
 
     def import_file(self, path: Path, progress: Callable[[int], None] | None = None) -> ImportResult:
         """Import a file; blocks. Raises UnknownFormat, EvtxMissing, OSError, and SQLAlchemy's errors.
@@ -202,7 +201,7 @@ class Importer:
                     row["record_id"] = record.record_id
                     records.append(record)
             if fresh:
-                execute_many(connection, self._insert, fresh)
+                execute_many(connection, _insert_for(connection.dialect.name), fresh)
             add(connection, records)
             result.alone += len(records) + count_alone(connection, alone, self._privacy)
 
@@ -320,6 +319,12 @@ class Importer:
             "target": event.target,
             "record_id": None,
         }
+
+
+@cache
+def _insert_for(dialect: str) -> Any:
+    """What inserts events that are not there. One object for each dialect: it is compiled once, and kept for good."""
+    return insert_for(dialect, schema.events).on_conflict_do_nothing(index_elements=["fingerprint"])
 
 
 def _without_gateway(connection: Connection, batch: list[tuple[bytes, Event]]) -> list[Told]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -91,7 +91,8 @@ def _fits(text: str, parts: list[str]) -> bool:
     return len(text) - at >= len(last) and text.endswith(last)
 
 
-@cache
+# Bounded, since a client chooses what it says.
+@lru_cache(maxsize=4096)
 def _lab(act_id: str) -> Named | None:
     try:
         product = product_of(UUID(act_id))

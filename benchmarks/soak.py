@@ -1,0 +1,217 @@
+"""What a server has before, during and after a long time at full rate: memory, descriptors and threads.
+
+    python -m benchmarks soak [--minutes 60] [--system lab] [--clients 64] [--addresses 100000] [--machines 100000]
+
+A minute by default: an hour is asked for. Each process of the server has a row of its own: the server (with workers,
+the supervisor, and each worker), and the process aside that commits the audit's records while many come. Rates mean
+something where the machine is otherwise idle; memory and descriptors everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from benchmarks import harness
+from benchmarks.systems import SYSTEMS, Running, free_port, prepare, started
+from kmstwist.kms import interface
+from kmstwist.kms.filetime import from_unix
+from kmstwist.kms.messages import MAC_SIZE, Request
+from kmstwist.kms.version import Version
+from kmstwist.rpc import Request as RequestPdu
+from kmstwist.rpc import encode
+
+#: Conversations of one run of the load generator.
+_EACH = 5000
+#: Rows while it is under load, and the seconds between two at least.
+_ROWS, _LEAST = 12, 5.0
+#: Seconds of rest by default: surplus connections to a host end after 30 to 60, a process aside after 60 without load.
+_REST = 90.0
+#: The CMID in whose place the number of a machine is written.
+_CMID = UUID(bytes_le=b"machine's number")
+_DONE = re.compile(r"done (\d+) errors (\d+) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the clients do: how many at once, from how many addresses and of how many machines (0: one of each)."""
+
+    clients: int
+    addresses: int
+    machines: int
+
+    def begin(self, tools: Path, port: int, first: int) -> subprocess.Popen[str]:
+        """Hold `_EACH` conversations, of which `first` is the number of the first."""
+        request, offset = tools / "req.bin", 0
+        if self.machines:
+            request = tools / "machine.bin"
+            request.write_bytes(pdu := _readable_request())
+            offset = pdu.index(_CMID.bytes_le)
+        return subprocess.Popen(
+            [
+                *(str(tools / "rpcload"), "127.0.0.1", str(port), str(self.clients), str(_EACH)),
+                *(str(tools / "bind.bin"), str(request)),
+                *("1", *map(str, (self.addresses, self.machines, offset, first))),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+
+def _readable_request() -> bytes:
+    """The PDU of a request in version 4, which is in clear: the audit tells its machines apart."""
+    nothing = UUID(int=0)
+    request = Request(
+        version=Version(4, 0),
+        vm_info=0,
+        license_status=2,
+        minutes_left=43_200,
+        app_id=nothing,
+        act_id=nothing,
+        kms_id=nothing,
+        cmid=_CMID,
+        required_count=25,
+        client_time=from_unix(time.time()),
+        previous_cmid=nothing,
+        machine_name="SOAK",
+    )
+    stub = interface.encode_request(request.pack() + bytes(MAC_SIZE))
+    return encode(RequestPdu(2, 0, 0, stub, len(stub)))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A process at one moment: memory in KiB (resident, and that of its own: what is in no file), numbers of others."""
+
+    resident: int
+    own: int
+    descriptors: int
+    threads: int
+
+    @classmethod
+    def at(cls, pid: int) -> Look:
+        """What the kernel says. Raises OSError where the process is gone."""
+        folder = Path(f"/proc/{pid}")
+        sizes = {line.split()[0]: int(line.split()[1]) for line in _rollup(folder)}
+        return cls(sizes["Rss:"], sizes["Anonymous:"], len(os.listdir(folder / "fd")), len(os.listdir(folder / "task")))
+
+
+def _rollup(folder: Path) -> list[str]:
+    return (folder / "smaps_rollup").read_text().splitlines()[1:]
+
+
+class Soak:
+    """One run: `rows` are the table's, in the order of time; each is printed as it comes."""
+
+    def __init__(self, tools: Path, running: Running, load: Load) -> None:
+        self._tools = tools
+        self._running = running
+        self._load = load
+        self._begun = time.monotonic()
+        self._told = self._begun, 0
+        self.done = self.errors = 0
+        self.rows: list[str] = []
+
+    def look(self, phase: str) -> None:
+        """Add a row for each process."""
+        now = time.monotonic()
+        before, done = self._told
+        rate = (self.done - done) / (now - before) if now > before else 0.0
+        self._told = now, self.done
+        for number, pid in enumerate(self._running.processes()):
+            with suppress(OSError):
+                one = Look.at(pid)
+                head = f"{phase} | {now - self._begun:.0f} | {self.done:,} | {rate:,.0f}" if not number else " | | | "
+                memory = f"{one.resident / 1024:.2f} | {one.own / 1024:.2f}"
+                row = f"| {head} | {_name(pid)} | {memory} | {one.descriptors} | {one.threads} |"
+                self.rows.append(row)
+                print(row, file=sys.stderr)
+
+    def run(self, seconds: float, rest: float) -> None:
+        """Look, load for so many seconds, and look again after a rest."""
+        self.look("listens")
+        every = max(_LEAST, seconds / _ROWS)
+        due = self._begun + every
+        ends = self._begun + seconds
+        for _ in self._conversations(ends):
+            if time.monotonic() >= due:
+                due += every
+                self.look("load")
+        self.look("end of load")
+        for part in range(3):
+            time.sleep(rest / 3)
+            self.look(f"rest of {rest * (part + 1) / 3:.0f} s")
+
+    def _conversations(self, ends: float) -> Iterator[None]:
+        """Hold conversations until it is late; yields a few times a second."""
+        while time.monotonic() < ends:
+            with self._load.begin(self._tools, self._running.port, self.done) as load:
+                while load.poll() is None:
+                    yield
+                    time.sleep(0.2)
+                assert load.stdout is not None
+                found = _DONE.match(load.stdout.read())
+            # A load generator that is refused ends with 1, and says how often.
+            if found is None:
+                raise RuntimeError(f"the load generator failed with {load.returncode}")
+            self.done += int(found[1])
+            self.errors += int(found[2])
+
+    def table(self) -> str:
+        """The rows as Markdown."""
+        head = (
+            "| | seconds | conversations | a second | process | resident, MiB | its own, MiB | descriptors | threads |"
+        )
+        return "\n".join([head, "| --- | ---: | ---: | ---: | --- " + "| ---: " * 4 + "|", *self.rows])
+
+
+def _name(pid: int) -> str:
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    return "process aside" if "aside/process.py" in command else "server"
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks soak", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=1.0, help="of load; 1 by default")
+    parser.add_argument("--rest", type=float, default=_REST, help=f"seconds after it; {_REST:g} by default")
+    parser.add_argument("--system", default="gateway", choices=[one.name for one in SYSTEMS])
+    parser.add_argument("--clients", type=int, default=64, help="at once")
+    parser.add_argument("--addresses", type=int, default=0, help="from so many addresses, 127.1.0.0 and on")
+    parser.add_argument("--machines", type=int, default=0, help="so many machines, whose requests can be read")
+    chosen = parser.parse_args()
+    system = next(one for one in SYSTEMS if one.name == chosen.system)
+    with ExitStack() as stack:
+        tools = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kmstwist-soak-")))
+        prepare(tools)
+        host_port = free_port()
+        back = [str(tools / "rpcback"), str(host_port), str(tools / "ack.bin"), str(tools / "resp.bin")]
+        stack.enter_context(started(back, host_port, tools))
+        running = stack.enter_context(system.started(tools, host_port))
+        soak = Soak(tools, running, Load(chosen.clients, chosen.addresses, chosen.machines))
+        soak.run(chosen.minutes * 60, chosen.rest)
+    addresses = f"{chosen.addresses or 1:,} address{'es' if chosen.addresses > 1 else ''}"
+    machines = f"{chosen.machines:,} machines" if chosen.machines else "opaque requests"
+    text = f"""# Soak
+
+{harness.machine()}; {system.title}.
+{chosen.clients} clients at once from {addresses}, {machines}, for {chosen.minutes:g} minutes: {soak.done:,}
+conversations and {soak.errors} errors. `python -m benchmarks soak` measures it again, `--minutes 60` for an hour.
+
+{soak.table()}
+"""
+    harness.report("soak", text)
+
+
+if __name__ == "__main__":
+    main()
