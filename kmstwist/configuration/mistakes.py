@@ -24,7 +24,7 @@ class ConfigError(Exception):
         more = len(mistakes) - MOST
         mistakes = [Problem(visible(each.what), visible(each.cure), visible(each.where)) for each in mistakes[:MOST]]
         if more > 0:
-            mistakes.append(Problem(f"there are {more} more mistakes"))
+            mistakes.append(Problem(f"there are {more} more mistakes" if more > 1 else "there is one more mistake"))
         super().__init__("\n".join(map(str, mistakes)))
         self.mistakes = tuple(mistakes)
 

@@ -88,7 +88,7 @@ class LabKey:
             ) from None
         except OSError as error:
             raise LabKeyError(
-                f"the lab key {path} cannot be read ({error.strerror})", "see its owner and mode"
+                f"the lab key {path} cannot be read ({error.strerror})", "check its owner and mode"
             ) from None
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
@@ -101,7 +101,7 @@ class LabKey:
             # Only of a lab's own file is it known that nothing else is lost with it.
             cure = "remove it to have a new one made" if path.name == KEY_FILE_NAME else f"name its {KEY_FILE_NAME}"
             raise LabKeyError(
-                f"the lab key {path} has {size} bytes where a key has {SECRET_SIZE}",
+                f"the lab key {path} has {size} bytes, and a key has {SECRET_SIZE}",
                 f"copy it again from the lab, or {cure}",
             )
         if state.st_mode & 0o077:

@@ -67,4 +67,4 @@ def _read(path: Path) -> Switches | None:
     except OSError as error:
         raise SwitchesError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError:
-        raise SwitchesError(f"{path} is damaged", "delete it, and switch by hand what should be") from None
+        raise SwitchesError(f"{path} is damaged", "delete it, and then drain and pause again what should be") from None

@@ -383,6 +383,11 @@ def test_a_store_remembers_the_policy_and_needs_its_salt(store: Engine, tmp_path
     assert stored_privacy(store).policy.machine is Keep.DROP
     insert_batch(store, [opaque(START)])
     with reading(store) as connection:
+        assert list(first_look(connection)) == list(first_look(connection, "duplicates")) == []
+    write_policy(store, PrivacyPolicy(cmid=Keep.DROP, machine=Keep.DROP), salt)
+    with reading(store) as connection:
+        (said,) = first_look(connection, "duplicates")
+        assert said.startswith("this store keeps no CMIDs")
         assert list(first_look(connection)) == []
     write_policy(store, PrivacyPolicy(client=Keep.HASH), salt)
     with pytest.raises(StoreError, match="which is missing; restore that file"):

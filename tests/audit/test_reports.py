@@ -602,7 +602,7 @@ def test_a_narrow_table_spares_columns_and_says_so_but_never_cuts_a_name(store: 
         "Days left",
         "Last call",
     ]
-    assert str(narrow.caption).rpartition("columns left out on so narrow a terminal: ")[2].count(", ") == 4
+    assert str(narrow.caption).rpartition("columns left out because the terminal is narrow: ")[2].count(", ") == 4
     console = Console(file=io.StringIO(), width=100)
     console.print(narrow)
     assert "workstation-0042.corp.example.com" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -194,7 +194,7 @@ def test_the_salt_is_carried_from_one_gateway_to_another(tmp_path: Path) -> None
     with (tmp_path / "two" / "gateway.lock").open("w") as running:
         fcntl.flock(running, fcntl.LOCK_EX)
         result = salt("import", "--store", two, str(tmp_path / "salt"))
-        assert (result.exit_code, "a gateway runs with " in result.output) == (1, True)
+        assert (result.exit_code, "a gateway is running with " in result.output) == (1, True)
     result = salt("import", "--store", two, str(tmp_path / "salt"))
     assert result.exit_code == 0, result.output
     assert load_salt(tmp_path / "two" / "audit.salt") == load_salt(tmp_path / "one" / "audit.salt")

@@ -33,7 +33,7 @@ from kmstwist.cli.reference import contexts
         ("probe http://h", "'http://h' is a URL; write HOST or HOST:PORT, without http://"),
         ("completion tcsh", "must be one of bash, zsh, fish, not 'tcsh'."),
         ("lab machine age PC2 -5", "-5 is a number below zero, which is not taken here."),
-        ("web password bob", "there is no terminal to ask for the password at; give it with --password"),
+        ("web password bob", "there is no terminal on which to ask for the password; give it with --password"),
         ("--bogus", "there is no option '--bogus'."),
         ("setup-client", "--product NAME is missing: the product, as `kmstwist keys` lists it."),
         ("probe", "HOST is missing; type `kmstwist probe HOST`."),

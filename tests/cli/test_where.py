@@ -42,7 +42,8 @@ def test_commands_ask_the_server_that_the_configuration_names(tmp_path: Path) ->
             "audit store": (f"{tmp_path}/state/lab-audit.sqlite", f"{file}:3"),
         }
         report = kmstwist("--config", str(file), "report", "clients")
-        assert f"Read from {tmp_path}/state/lab-audit.sqlite (from {file}:3); its newest record is of " in report.stdout
+        read_from = f"Read from {tmp_path}/state/lab-audit.sqlite (from {file}:3); its newest record is from "
+        assert read_from in report.stdout
         assert "less than a minute ago" in report.stdout
     elsewhere = kmstwist("gateway", "status", "--port", "9", env={"KMSTWIST_CONFIG": str(file)})
     assert f"(the port is from --port, the folder from {file}:3)" in elsewhere.stderr
@@ -50,7 +51,7 @@ def test_commands_ask_the_server_that_the_configuration_names(tmp_path: Path) ->
 
 def test_each_form_of_a_report_says_what_was_read(tmp_path: Path) -> None:
     store = make_store(tmp_path)
-    source = f"Read from {store} (from --store); its newest record is of 2"
+    source = f"Read from {store} (from --store); its newest record is from 2"
     report = ("report", "clients", "--store", str(store))
     assert source in kmstwist(*report).stdout
     assert source in kmstwist(*report, "--format", "markdown").stdout

@@ -14,7 +14,7 @@ from kmstwist.audit import schema
 from kmstwist.audit.reports.failures import FailureRow, failures
 from kmstwist.audit.reports.filters import on_machines, plain_order
 from kmstwist.audit.reports.machines import EXPIRING_DAYS, SILENT_DAYS, expiring, silent
-from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, moment, to_ms
+from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, in_days, moment, to_ms
 from kmstwist.reasons import Reason
 
 #: How many days a digest looks back by default.
@@ -63,7 +63,7 @@ def digest(connection: Connection, query: Query) -> Report[DigestRow]:
         *_new(connection, query, days),
         *_refused(connection, query, days),
     ]
-    return Report("digest", f"What the last {days} days brought", DigestRow, rows)
+    return Report("digest", f"What the last {'day' if days == 1 else in_days(days)} brought", DigestRow, rows)
 
 
 def _expiring(connection: Connection, query: Query, days: int) -> Iterator[DigestRow]:
@@ -81,7 +81,7 @@ def _silent(connection: Connection, query: Query, days: int) -> Iterator[DigestR
 
 
 def _new(connection: Connection, query: Query, days: int) -> Iterator[DigestRow]:
-    """Machines, not products: one that has Office besides now is not new."""
+    """Machines, not products: one that has only added Office is not new."""
     table = schema.machines
     first = func.min(table.c.first_seen)
     statement = (
@@ -108,7 +108,7 @@ def _refused(connection: Connection, query: Query, days: int) -> Iterator[Digest
         # An answer with a count that is too low is a good one, and its status says enough.
         status = "" if first.status is None else f"0x{first.status:08X}"
         reason = "" if first.reason == Reason.OK and status else first.reason
-        # A client is counted in each of its networks; it is in one.
+        # A row counts the clients of one network, and a client is in one network: nobody is counted twice.
         clients = sum(row.clients for row in rows)
         yield DigestRow(
             About.REFUSED,

@@ -25,6 +25,7 @@ from kmstwist.audit.reports.model import (
     ReportRow,
     Urgency,
     as_day,
+    in_days,
     maybe_moment,
     moment,
     to_ms,
@@ -124,7 +125,7 @@ def expiring_at_length(connection: Connection, query: Query, limit: int | None =
     succeeded_by = query.now - ACTIVATION_LASTS
     found = _clients(
         "expiring",
-        f"Machines that lose activation within {days} days",
+        f"Machines that lose activation within {in_days(days)}",
         connection,
         query,
         limit,
@@ -137,7 +138,7 @@ def expiring_at_length(connection: Connection, query: Query, limit: int | None =
         return found
     # A machine may have another product that was granted.
     they = "1 machine has" if number == 1 else f"{number} machines have"
-    unknown = f"{they} a product that was never granted here, and when that one ends is unknown: see the report clients"
+    unknown = f"{they} a product that was never granted here, so its expiry is not known: see the report clients"
     note = "; ".join(filter(None, (found.head.note, unknown)))
     return replace(found, head=replace(found.head, note=note))
 
@@ -169,7 +170,7 @@ def silent_at_length(connection: Connection, query: Query, limit: int | None = N
             note=_note(stored.machine, stored.address, same),
         )
 
-    head = _head("silent", f"Machines that made no call for {days} days", SilentRow, noted)
+    head = _head("silent", f"Machines that made no call for {in_days(days)}", SilentRow, noted)
     return _at_length(connection, head, row, where, (last_seen,), limit)
 
 

@@ -174,6 +174,11 @@ def maybe_moment(milliseconds: int | None) -> datetime | None:
     return None if milliseconds is None else moment(milliseconds)
 
 
+def in_days(days: int) -> str:
+    """A number of days in words."""
+    return "1 day" if days == 1 else f"{days} days"
+
+
 def as_day(when: datetime) -> str:
     """The day of a moment, in UTC, as people read it."""
     return when.date().isoformat()

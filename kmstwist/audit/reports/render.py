@@ -195,7 +195,7 @@ def _notes(report: Report[ReportRow], rows: int, kept: Sequence[ColumnInfo], lef
     if rows < len(report.rows):
         notes.append(f"rows left out: {len(report.rows) - rows}, --limit 0 shows all")
     if left_out:
-        notes.append(f"columns left out on so narrow a terminal: {', '.join(left_out)}")
+        notes.append(f"columns left out because the terminal is narrow: {', '.join(left_out)}")
     if report.note:
         notes.append(report.note)
     return notes

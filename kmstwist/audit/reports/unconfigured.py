@@ -35,7 +35,7 @@ class StrangerRow(ReportRow):
 
 
 def strangers(connection: Connection, query: Query) -> Report[StrangerRow]:
-    """Those that are there first, then those that have gone, the latest first."""
+    """The strangers still in DNS first, then those that have gone, the latest first."""
     table = schema.strangers
     names = (table.c.domain, table.c.host, table.c.gateway)
     order = (table.c.gone.is_not(None), table.c.last_seen.desc(), *map(plain_order, names), table.c.port)

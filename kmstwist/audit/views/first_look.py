@@ -20,15 +20,20 @@ OF_GATEWAYS = frozenset({"networks", "refused", "strangers"})
 def first_look(connection: Connection, report: str = "", *, of_a_network: bool = False) -> Iterator[str]:
     """Which machines and products have no names in the store, with the cure.
 
-    For a `report` that needs a gateway's records, or one `of_a_network`, also that there are none.
+    For a `report` that needs a gateway's records, or one `of_a_network`, also that there are none; for one that this
+    store cannot answer, why not.
     """
     if (report in OF_GATEWAYS or of_a_network) and _hosts_alone(connection):
         what = "for a report of one network" if of_a_network else f"for {report}"
         yield (
-            f"no gateway has written to this store: what its KMS hosts logged tells nothing {what} "
+            f"no gateway has written to this store, and the events of KMS hosts have no data {what} "
             "(docs/first-gateway.md)"
         )
-    if _keeps_names(connection) and (number := _unnamed_machines(connection)):
+    if report == "strangers" and connection.scalar(select(schema.strangers.c.host).limit(1)) is None:
+        yield "strangers are looked for only in the domains that [dns.watch] names (docs/dns.md)"
+    if report == "duplicates" and not _keeps(connection, "cmid"):
+        yield "this store keeps no CMIDs (cmid in [audit.privacy]), so shared or changed ones cannot be found"
+    if _keeps(connection, "machine") and (number := _unnamed_machines(connection)):
         they = "1 address has" if number == 1 else f"{number} addresses have"
         yield (
             f"{they} no name, because V5 and V6 requests show none: import the KMS host's events "
@@ -37,8 +42,8 @@ def first_look(connection: Connection, report: str = "", *, of_a_network: bool =
     if number := unnamed_ids(connection, Names.stored(connection)):
         they = "1 product has" if number == 1 else f"{number} products have"
         yield (
-            f"{they} no name: on one of their machines, save what slmgr.vbs /dlv all prints (Office: ospp.vbs "
-            "/dstatusall), and: kmstwist products import FILE"
+            f"{they} no name: on a machine that has it, save what slmgr.vbs /dlv all prints (Office: ospp.vbs "
+            "/dstatusall), then run kmstwist products import FILE"
         )
 
 
@@ -54,9 +59,10 @@ def _hosts_alone(connection: Connection) -> bool:
     return any_call and all(connection.scalar(each) is None for each in by_gateway)
 
 
-def _keeps_names(connection: Connection) -> bool:
+def _keeps(connection: Connection, field: str) -> bool:
+    """Whether the store's privacy policy keeps a field in any form."""
     noted = read_fact(connection, PRIVACY)
-    return noted is None or json.loads(noted)["policy"].get("machine") != Keep.DROP
+    return noted is None or json.loads(noted)["policy"].get(field) != Keep.DROP
 
 
 def _unnamed_machines(connection: Connection) -> int:

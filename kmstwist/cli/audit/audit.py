@@ -109,7 +109,8 @@ def verify(as_json: bool, store: str) -> None:
         for fault in faults:
             click.echo(fault)
     if faults:
-        raise click.ClickException(f"the audit store has {len(faults)} faults; restore it from a backup")
+        many = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise click.ClickException(f"the audit store has {many}; restore it from a backup")
     if not as_json:
         click.echo("the audit store is sound")
 
@@ -154,10 +155,10 @@ def forget(store: str, salt_file: Path | None, machine: str, yes: bool) -> None:
             "address too if they are its own"
         )
     if not gone.wiped:
-        cure = "kmstwist audit vacuum --full, while which records wait" if embedded else "VACUUM FULL in PostgreSQL"
-        click.echo(f"unused parts of the store's files may still hold some of its bytes until: {cure}")
+        cure = "kmstwist audit vacuum --full (records wait meanwhile)" if embedded else "VACUUM FULL in PostgreSQL"
+        click.echo(f"unused parts of the store's files may still hold some of its bytes; to clear them: {cure}")
     for target in elsewhere:
-        click.echo(f"what was forwarded is in {target} still: kmstwist audit forget --store there, too")
+        click.echo(f"{target} still has what was forwarded: run kmstwist audit forget with --store for it, too")
 
 
 audit.add_command(salt)

@@ -70,8 +70,8 @@ def import_(store: str, salt_file: Path | None, file: Path) -> None:
     place = salt_beside(store, salt_file)
     if runs := owner(place.parent):
         raise click.ClickException(
-            f"a {runs} runs with {place.parent}, and goes on with the salt that it started with; stop it, import, and "
-            "start it again"
+            f"a {runs} is running with {place.parent} and would keep the salt that it started with; stop it, import, "
+            "and start it again"
         )
     try:
         if "://" not in store and Path(store).exists():

@@ -57,7 +57,7 @@ def told_source(store: str, newest: datetime | None, now: datetime) -> str:
     if newest is None:
         age = "it has no records"
     else:
-        age = f"its newest record is of {newest:%Y-%m-%d %H:%M} UTC, {plain_age((now - newest).total_seconds())}"
+        age = f"its newest record is from {newest:%Y-%m-%d %H:%M} UTC, {plain_age((now - newest).total_seconds())}"
     return f"Read from {url_without_password(store)} (from {origin_of(store)}); {age}."
 
 
@@ -117,7 +117,8 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
             if not path.exists():
                 raise click.ClickException(
                     f"there is no audit store at {url_without_password(str(path))} (from {origin_of(store)}); name it "
-                    "with --store, or its configuration with kmstwist --config FILE; a server makes it when it starts"
+                    "with --store, or its configuration with kmstwist --config FILE; a server makes it when it starts, "
+                    "unless [audit] is off"
                 )
             if path.is_dir():
                 raise click.ClickException(f"{path} is a folder; name the audit store's file, such as audit.sqlite")

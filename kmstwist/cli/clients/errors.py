@@ -118,7 +118,7 @@ def _explain(code: int, facts: list[dict[str, Any]] | None) -> bool:
 def _elsewhere(code: int) -> str:
     """Where to look for a code that is not known here."""
     if code in _EVENTS:
-        return "it is the number of an event; give the code that stands in the event's text"
+        return "it is the number of an event; give the code in the event's text"
     if code >> 16 == 0x8007 or code < 0x1_0000:
         return f"on Windows, `net helpmsg {code & 0xFFFF}` shows its text"
     return "look for it in Microsoft's [MS-ERREF]"

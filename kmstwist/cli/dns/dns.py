@@ -57,7 +57,7 @@ def _update_options(command: _F) -> _F:
             click.option("--key-name", metavar="NAME", help="Which key, if the file holds several."),
             click.option("--gss", is_flag=True, help="Sign with Kerberos (GSS-TSIG) and your tickets (kinit)."),
             click.option("--keytab", type=ANY_PATH, help="Sign with Kerberos and this keytab."),
-            click.option("--principal", metavar="NAME", help="Which Kerberos principal; the keytab's first."),
+            click.option("--principal", metavar="NAME", help="Kerberos principal; by default the keytab's first."),
             click.option("--timeout", type=SECONDS, default=5.0, show_default=True),
         )
     ):

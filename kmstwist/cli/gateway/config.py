@@ -119,7 +119,7 @@ def show(as_json: bool, file: Path | None, options: tuple[str, ...]) -> None:
 
     given: Options | None = None
     if options:
-        # They are Twisted's to read, which takes longer to load than all else.
+        # Twisted reads them, and takes longer to load than everything else here.
         from kmstwist.process.options import Options
 
         given = Options()

@@ -56,6 +56,6 @@ def _asked_for() -> str:
     if not sys.stdin.isatty():
         if piped := sys.stdin.readline().rstrip("\r\n"):
             return piped
-        raise click.UsageError("there is no terminal to ask for the password at; give it with --password")
+        raise click.UsageError("there is no terminal on which to ask for the password; give it with --password")
     typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     return typed

@@ -45,10 +45,9 @@ _PRODUCT = "Windows Server 2022 Standard"
 def demo(machines: int, web_port: int | None) -> None:
     """Show the status site with a year of records.
 
-    Starts KMS hosts of the lab, a gateway in front of them and its site. The records are those of a year with
-    thousands of
-    machines, which the fleet simulator makes with its real code. Ctrl-C ends everything and removes all of it. It
-    grants no licences, and touches nothing outside its own folder and loopback.
+    Starts KMS hosts of the lab, a gateway in front of them, and its site. The records cover a year of thousands of
+    machines; the fleet simulator makes them with the program's own code. Ctrl-C ends everything and removes it. The
+    demonstration grants no licences, and touches nothing outside its own folder and loopback.
     """
     from kmstwist.lab.demo.demonstration import Demonstration
     from kmstwist.lab.demo.history import year

@@ -131,7 +131,7 @@ def list_machines(as_json: bool, state_dir: Path | None, lab_key: Path | None) -
 def show(name: str, as_json: bool, state_dir: Path | None, lab_key: Path | None) -> None:
     """Show one machine and its licences.
 
-    Who it is, what is on it, how it finds its KMS host.
+    It shows the machine's identity, its products, and how it finds its KMS host.
     """
     folder = state_folder(state_dir)
     with machine_store(folder) as store:
@@ -270,7 +270,7 @@ def age(name: str, days: float, on: bool, timeout: float, state_dir: Path | None
 @click.option(
     "--product",
     shell_complete=completing.products,
-    help="The product it is put on; by default Windows, or else the first there is.",
+    help="The product to put it on; by default Windows, or else the machine's first product.",
 )
 @state_dir_option
 def trouble(name: str, trouble: str, product: str | None, state_dir: Path | None) -> None:

@@ -66,7 +66,7 @@ def print_table(machines: list[Machine]) -> None:
     """All machines with their licences, and a warning where they share a CMID."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        # A program reads it: what belongs together stays on one line.
+        # For a program that reads it: one row stays on one line.
         console = Console(highlight=False, width=_PIPED_WIDTH)
     if not machines:
         console.print("There are no lab machines; kmstwist lab machine new NAME --product PRODUCT makes one.")
@@ -91,7 +91,7 @@ def print_table(machines: list[Machine]) -> None:
 
 
 def print_machine(found: Machine) -> None:
-    """Who a machine is, what is on it, how it finds its KMS host."""
+    """A machine's identity, its products, and how it finds its KMS host."""
     console = Console(highlight=False)
     now = time.time()
     host = found.scope(MACHINE)
@@ -129,7 +129,7 @@ def _warn_of_clones(console: Console, machines: list[Machine]) -> None:
 
 
 def print_attempts(attempts: list[Attempt]) -> None:
-    """What came of the attempts, product by product; those that came to the same one after the other on one line."""
+    """The results of the attempts, product by product; equal results in a row share a line."""
     console = Console(highlight=False)
     by_product: dict[str, list[Attempt]] = {}
     for attempt in attempts:

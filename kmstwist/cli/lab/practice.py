@@ -61,11 +61,11 @@ def slmgr(
     Prints what slmgr.vbs prints on Windows to standard output, and the lab's own notes to standard error. Exits with 0
     where slmgr.vbs does, and otherwise with 1: a shell cannot pass on the HRESULT with which it ends.
 
-    With a COMPUTER before the option, as Windows has it, MACHINE manages that one over the network; the lab takes any
-    user and password.
+    With a COMPUTER before the option, as in Windows' own syntax, MACHINE manages that computer over the network; the
+    lab takes any user and password.
     """
     output = tools.slmgr(tools.Bench(state_dir, lab_key, timeout, region), machine, words)
-    # The script prints what it gathered with one Echo, which ends the line once more.
+    # The script prints everything with one Echo, which adds a line end of its own.
     output.lines.append("")
     tools.tell(output, quiet=quiet)
     ctx.exit(1 if output.code else 0)
@@ -90,18 +90,18 @@ def ospp(
 ) -> None:
     """Run ospp on a lab MACHINE with Office.
 
-    Prints on standard output what ospp.vbs prints on Windows, and what the lab has to say on standard error. Exits
-    with 0 whatever failed, as ospp.vbs does.
+    Prints what ospp.vbs prints on Windows to standard output, and the lab's own notes to standard error. Exits with 0
+    even if the command failed, as ospp.vbs does.
 
-    With a COMPUTER after the option, as Office has it, MACHINE manages that one over the network; the lab takes any
-    user and password.
+    With a COMPUTER after the option, as in Office's own syntax, MACHINE manages that computer over the network; the
+    lab takes any user and password.
     """
     tools.tell(tools.ospp(tools.Bench(state_dir, lab_key, timeout, region), machine, words), quiet=quiet)
 
 
 @click.command()
 @click.argument("machine", shell_complete=completing.lab_machines)
-@click.option("--last", type=click.IntRange(1), help="Only this many, the latest.")
+@click.option("--last", type=click.IntRange(1), help="Only this many events, the latest ones.")
 @click.option(
     "--format", "form", type=click.Choice([*FORMATS]), default="text", show_default=True, help="As Windows exports it."
 )

@@ -74,9 +74,9 @@ _RAW = {"ignore_unknown_options": True, "help_option_names": []}
 def shim(folder: Path, machine: str, quiet: bool, timeout: float, state_dir: Path | None, lab_key: Path | None) -> None:
     """Write a FOLDER of programs that act on a lab machine.
 
-    They have the names of Windows' own. cscript (with slmgr.vbs and ospp.vbs in any path), slmgr, powershell and
-    pwsh (a part of it: Get-CimInstance and Get-WmiObject of the licensing service's classes, pipelines and the
-    usual commands), and reg. They print with the line ends of Windows. Put the folder first on a script's PATH.
+    They have the names of Windows' own programs: cscript (with slmgr.vbs and ospp.vbs in any path), slmgr, powershell
+    and pwsh (a subset: Get-CimInstance and Get-WmiObject of the licensing service's classes, pipelines and the usual
+    commands), and reg. They print with Windows' line ends. Put the folder first on a script's PATH.
     """
     where = state_folder(state_dir)
     with machine_store(where) as store:
@@ -232,7 +232,7 @@ class Desk:
             }
 
     def set_registry(self, key: str, name: str, value: str | None) -> None:
-        """Set a value in a key of the registry, or take it away."""
+        """Set a value in a key of the registry, or delete it."""
         with held_machines(self._bench.folder, self._machine) as store:
             found = store.get(self._machine)
             try:

@@ -120,7 +120,7 @@ def _check_there(folder: Path, machine: str) -> None:
 
 
 def _missing(folder: Path, machine: str, computer: str) -> str | None:
-    """Why another computer cannot be reached; None if it can. The one that reaches out has to be there."""
+    """Why another computer cannot be reached; None if it can. The machine that asks must exist."""
     _check_there(folder, machine)
     if computer.lower() == HOST:
         return None
@@ -135,9 +135,9 @@ def _missing(folder: Path, machine: str, computer: str) -> str | None:
 def _on_machine(
     bench: Bench, name: str, command: Callable[[Session], Coroutine[Any, Any, Output]], *, asks: bool
 ) -> Output:
-    """Run a command on a machine and keep what it changed, also where it failed: an attempt is an attempt."""
+    """Run a command on a machine and keep what it changed, even if it failed: a failed attempt leaves traces, too."""
     folder = bench.folder
-    # Whether the machine is there comes first: it is what was typed.
+    # Checked first: the name was typed and may be wrong.
     _check_there(folder, name)
     key = load_key(bench.lab_key, folder)
     with held_machines(folder, name) as store:
@@ -150,11 +150,11 @@ def _on_machine(
 
 
 def _ask_nobody(machine: Machine, licence: Licence) -> NoReturn:
-    raise RuntimeError("only what asks a host has a way to one")
+    raise RuntimeError("this command was not expected to ask a host")
 
 
 def _with_host(session: Session, command: Callable[[Session], Coroutine[Any, Any, Output]], timeout: float) -> Output:
-    # A reactor, TLS and DNS: most of what a command would start with that only looks at a machine.
+    # A reactor, TLS and DNS take most of the start-up time, and commands that only look at a machine need none of them.
     from kmstwist.cli.common import run_reactor
     from kmstwist.cli.lab.contacting import asking_on
     from kmstwist.lab.machines.activation import activate
@@ -169,7 +169,7 @@ def _with_host(session: Session, command: Callable[[Session], Coroutine[Any, Any
 
 
 def _at_once(coroutine: Coroutine[Any, Any, Output]) -> Output:
-    """What a coroutine returns that waits for nothing."""
+    """The result of a coroutine that waits for nothing."""
     try:
         coroutine.send(None)
     except StopIteration as ended:

@@ -1,4 +1,4 @@
-"""Reading a unit's lines from systemd's journal, through `journalctl`, whose files are of no stable format."""
+"""Reading a unit's lines from systemd's journal, with `journalctl`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kmstwist.problem import ProblemError
 
-#: journalctl's own remarks begin with this: that there are no entries, or that the machine has restarted.
+#: How journalctl's own remarks begin, such as `-- No entries --` and `-- Boot ... --`.
 _REMARK = "-- "
 _CURSOR = "-- cursor: "
 
@@ -25,10 +25,10 @@ def journal_is_there() -> bool:
 
 
 def read_journal(unit: str, since: datetime | None, *, follow: bool) -> tuple[Iterator[str], Iterator[str]]:
-    """The unit's lines since then, or all: those that are there, and, with `follow`, those that come, without an end.
+    """The unit's lines since then (all without `since`), and, with `follow`, an endless stream of the lines to come.
 
-    The second is to be read after the first, and begins where that ended. Each line has its time before it. Both raise
-    `JournalError` while they are read.
+    Read the first iterator to its end before the second, which begins there. Each line begins with its time. Both
+    raise `JournalError` while they are read.
     """
     # short-iso: a time with its zone, as `kmstwist.cli.logs.loglines` understands it.
     command = ["journalctl", f"--unit={unit}", "--output=short-iso", "--no-pager"]
@@ -53,7 +53,7 @@ def read_journal(unit: str, since: datetime | None, *, follow: bool) -> tuple[It
 
 def _lines(command: list[str]) -> Iterator[str]:
     try:
-        # What journalctl has against it, such as a missing permission, it says on standard error itself.
+        # journalctl itself reports what is wrong, such as a missing permission, on standard error.
         journalctl = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace")
     except OSError as error:
         raise JournalError(f"journalctl cannot be started: {error.strerror}", "name a file instead") from None
@@ -62,7 +62,7 @@ def _lines(command: list[str]) -> Iterator[str]:
         try:
             yield from journalctl.stdout
         except BaseException:
-            # Nobody wants more lines. One that ends by itself is left to tell how.
+            # No more lines are wanted. Its exit status matters only if it ended by itself.
             journalctl.terminate()
             raise
     if journalctl.returncode > 0:

@@ -115,7 +115,7 @@ def log(
     if lines is None and follow:
         lines = 20
     if file == Path("-"):
-        # As a file is read, whatever the environment says of standard input: a line may hold any bytes.
+        # Decoded like a file, whatever encoding the environment gives to standard input: a line may hold any bytes.
         if isinstance(sys.stdin, TextIOWrapper):
             sys.stdin.reconfigure(encoding="utf-8", errors="replace")
         _print(select(sys.stdin, wanted, others=not picky), lines, printer)
@@ -149,7 +149,7 @@ def log(
 
 
 def _refuse_binary(path: Path, stream: IO[str]) -> None:
-    """Raise `ClickException` for a file that begins as no log does; a pipe is read as it comes."""
+    """Raise `ClickException` for a file that does not begin like a log; a pipe is not checked."""
     if not stream.seekable():
         return
     sample = stream.read(_SAMPLE)
@@ -177,7 +177,7 @@ def _print(chosen: Iterator[LogLine], lines: int | None, printer: Printer) -> No
 
 
 def followed(path: Path, stream: IO[str], wait: Callable[[], None]) -> Iterator[str]:
-    """Whole lines as they come, also from the new file when the old one was rotated away; never ends by itself.
+    """Whole lines as they are written, and after a rotation those of the new file; never ends by itself.
 
     `wait` is called whenever there is nothing to read.
     """
@@ -194,13 +194,13 @@ def followed(path: Path, stream: IO[str], wait: Callable[[], None]) -> Iterator[
         if newer is None:
             wait()
         else:
-            # The old file was read to its end after the new one was there; only then is it left.
+            # The new file exists, so nothing more will be written to the old one: read what it still has, then leave.
             yield from stream
             stream = newer
 
 
 def _replaced(path: Path, stream: IO[str]) -> IO[str] | None:
-    """The file now at the path, opened, if it is another than the stream's; or the same one, cut short."""
+    """The file now at the path, opened, if it is not the stream's own or if it was truncated; None otherwise."""
     try:
         now = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Reading kmstwist's log lines back: text and JSON, also behind what syslog or journalctl put before them."""
+"""Reading kmstwist's log lines back: text and JSON, also with a prefix of syslog's or journalctl's."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _parse_json(text: str, start: int) -> LogLine | None:
         return None
     when, level, event = record.pop("time"), record.pop("level", ""), record.pop("event", "")
     if not all(isinstance(part, str) for part in (when, level, event)):
-        # Ours are text: this is another program's line, which begins alike.
+        # Ours are text, so this is another program's line that begins in the same way.
         return None
     return LogLine(text, _time(when), level, event, {key: str(value) for key, value in record.items()})
 

@@ -90,11 +90,11 @@ class _Share:
         for place in places:
             if place.is_file():
                 return place.read_text(encoding="utf-8")
-        raise FilesMissing(f"{places[0]} is missing, which came with kmstwist; install kmstwist again")
+        raise FilesMissing(f"{places[0]} is missing, but belongs to kmstwist; install kmstwist again")
 
 
 def unreachable(prefix: Path) -> str:
-    """Why another user could not run a program of this environment; "" if it can."""
+    """Why another user could not run a program of this environment; "" if they can."""
     for place in (prefix, Path(os.path.realpath(sys.executable))):
         for hidden in map(Path, ("/home", "/root", "/run/user")):
             if hidden in place.parents:

@@ -153,12 +153,12 @@ def _is_ours(path: Path) -> bool:
 
 
 def _refuse_others(root: Path, files: Sequence[ServiceFile]) -> None:
-    """All or nothing: found out before anything is written."""
+    """Raise `ClickException` before anything is written if one of the files exists and is not ours."""
     there = [root / file.place for file in files if not file.kept]
     foreign = [str(path) for path in there if (path.exists() or path.is_symlink()) and not _is_ours(path)]
     if foreign:
         raise click.ClickException(
-            f"somebody else wrote {', '.join(foreign)}; nothing was changed: move that away first"
+            f"not written by this command: {', '.join(foreign)}; nothing was changed: move that away first"
         )
 
 
@@ -202,26 +202,26 @@ def _number(root: Path, table: str) -> int | None:
 
 
 def _give(root: Path) -> None:
-    """Let the service read the configuration, which is root's: passwords may come to stand there."""
+    """Let the service read the configuration, which belongs to root because it may hold passwords."""
     path, group = root / "etc/kmstwist/kmstwist.toml", _number(root, "etc/group")
     if group is not None and os.geteuid() == 0 and path.stat().st_gid == 0:
         os.chown(path, -1, group, follow_symlinks=False)
 
 
 def _make_plugin_list() -> None:
-    """The service may not write beside its program, so what Twisted keeps there is made now."""
+    """Make Twisted's cache of plugins now, since the service may not write into its program's folder."""
     from twisted.plugin import IPlugin, getPlugins
 
     list(getPlugins(IPlugin))
 
 
 def _running() -> list[str]:
-    """The units of ours that run now: the service, and its instances."""
+    """Our units that run now: the service, and its instances."""
     return _units("--state=active", _UNIT, _INSTANCES)
 
 
 def _instances() -> list[str]:
-    """The instances that run, or are to run after a boot."""
+    """The instances that run now or will run after a boot."""
     enabled = _output(["systemctl", "list-unit-files", "--no-legend", "--no-pager", "--state=enabled", _INSTANCES])
     names = {line.split()[0] for line in enabled.splitlines() if line.strip()} - {"kmstwist@.service"}
     return sorted(names.union(_units("--all", _INSTANCES)))

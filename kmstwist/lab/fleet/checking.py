@@ -67,7 +67,7 @@ def _unknown_to_all(document: dict[str, Any], hosts: list[str], gateways: list[s
     for table, names in (("host", hosts), ("gateway", gateways)):
         for name in sorted(set(names) - told):
             cure = f"name it in the srv of a site{_OTHER_PLACES[table]}, or remove it"
-            yield Problem("nobody knows it", cure, f'[[{table}]] "{name}"')
+            yield Problem("nothing would ask it", cure, f'[[{table}]] "{name}"')
 
 
 def _servers_told_of(document: dict[str, Any]) -> Iterator[str]:

@@ -254,7 +254,7 @@ def load(path: Path) -> Scenario:
         raise ScenarioError(str(path), [Problem("is a folder", "name a scenario file")]) from None
     except OSError as error:
         raise ScenarioError(
-            str(path), [Problem(f"it cannot be read ({error.strerror})", "see its owner and mode")]
+            str(path), [Problem(f"it cannot be read ({error.strerror})", "check its owner and mode")]
         ) from None
     except UnicodeDecodeError:
         raise ScenarioError(str(path), [Problem("it is not text in UTF-8", "save it as UTF-8")]) from None

@@ -60,11 +60,11 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
         ({"gateway": [{"name": "gw", "upstreams": ["gw"]}]}, 'there is no host "gw"'),
         (
             {"host": [{"name": "kms"}, {"name": "b"}]},
-            '[[host]] "b": nobody knows it; name it in the srv of a site, in the',
+            '[[host]] "b": nothing would ask it; name it in the srv of a site, in the',
         ),
         (
             {"gateway": [{"name": "gw", "upstreams": ["kms"]}]},
-            '[[gateway]] "gw": nobody knows it; name it in the srv of a site or as the host of a group',
+            '[[gateway]] "gw": nothing would ask it; name it in the srv of a site or as the host of a group',
         ),
         (
             {
