@@ -72,9 +72,9 @@ class Outlet(ABC):
             self._wait(entry)
             self._reactor.addWriter(self)
 
-    def lose(self, why: str | None) -> None:
-        """Count an entry as lost."""
-        self._lost += 1
+    def lose(self, why: str | None, lines: int = 1) -> None:
+        """Count an entry, which may be of several lines, as lost."""
+        self._lost += lines
         self._why = why
 
     def flows(self) -> None:
@@ -168,6 +168,11 @@ class StreamOutlet(Outlet):
             for line in lines:
                 self.put(_encoded(line))
             return
+        whole = _encoded("\n".join(lines)) if lines else b""
+        if self._is_file or len(whole) <= _PIECE:
+            if whole:
+                self.put(whole)
+            return
         piece = b""
         for line in lines:
             data = _encoded(line)
@@ -192,7 +197,7 @@ class StreamOutlet(Outlet):
                     return self._keep(entry)
                 entry = entry[os.write(self._descriptor, entry[: self._piece]) :]
         except OSError as error:
-            self.lose(error.strerror)
+            self.lose(error.strerror, entry.count(b"\n"))
             return True
         self.flows()
         return True

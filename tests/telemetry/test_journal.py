@@ -13,6 +13,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.logger import Logger, LogLevel
 
 from kmstwist.logevents import CONVERSATION
+from kmstwist.reasons import Reason
 from kmstwist.telemetry import journal as journal_module
 from kmstwist.telemetry.journal import Journal, encode_entry, writes_to_journal
 from kmstwist.telemetry.lines import WITHOUT_TIME
@@ -52,6 +53,13 @@ def test_a_conversation_becomes_an_entry_with_fields(journald: socket.socket, tm
 
 def test_a_value_with_a_line_break_cannot_forge_a_field() -> None:
     assert encode_entry({"KMS_MACHINE": "x\nPRIORITY=0"}) == b"KMS_MACHINE\n\x0c\0\0\0\0\0\0\0x\nPRIORITY=0\n"
+
+
+def test_values_of_all_kinds_stand_in_their_order() -> None:
+    fields = {"A": "1", "B": "x\ny", "C": 2.25, "D": 7, "E": "ü\ud800", "F": Reason.OK, "G": "\n"}
+    assert encode_entry(fields) == (
+        b"A=1\nB\n\x03\0\0\0\0\0\0\0x\ny\nC=2.2\nD=7\nE=\xc3\xbc\\ud800\nF=ok\nG\n\x01\0\0\0\0\0\0\0\n\n"
+    )
 
 
 def test_an_entry_too_large_for_a_datagram_keeps_its_message(journald: socket.socket, tmp_path: Path) -> None:

@@ -110,6 +110,22 @@ def test_a_file_takes_everything(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text().splitlines() == [f"line {number}" for number in range(5000)]
 
 
+def test_a_full_disk_costs_all_lines_of_a_turn_and_each_is_counted(tmp_path: Path) -> None:
+    reactor, told = Reactor(), list[dict[str, object]]()
+    with Path("/dev/full").open("wb") as full, (tmp_path / "out").open("wb") as with_room:
+        outlet = StreamOutlet(
+            full.fileno(), in_place_of_one(reactor), logger(lambda event: told.append(event["kms_fields"]))
+        )
+        for number in range(3):
+            outlet.write(f"line {number}", LogLevel.info)
+        reactor.advance(0)
+        os.dup2(with_room.fileno(), full.fileno())
+        outlet.write("there is room again", LogLevel.info)
+        reactor.advance(0)
+    assert (tmp_path / "out").read_text() == "there is room again\n"
+    assert told == [{"lines": 3, "detail": "No space left on device"}]
+
+
 @pytest.fixture
 def syslogd(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslogd:
