@@ -42,7 +42,6 @@ def _with_store(store: Path, look: Callable[[Engine], None], patience: float = _
     from kmstwist.audit.engine import open_engine
 
     try:
-        store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         engine = open_engine(str(store), busy_timeout=patience)
         try:
             look(engine)

@@ -52,6 +52,16 @@ def pragma(path: Path, name: str) -> int:
     return value
 
 
+def is_ready_to_make(path: Path) -> None:
+    assert is_ready(path, make=True)
+
+
+def migrated(path: Path) -> None:
+    engine = open_engine(str(path))
+    migrate(engine)
+    engine.dispose()
+
+
 def test_a_store_that_a_look_makes_is_one_that_migrate_makes(tmp_path: Path) -> None:
     looked_at, migrated = tmp_path / "folder" / "a.sqlite", tmp_path / "b.sqlite"
     assert is_ready(looked_at, make=True)
@@ -66,6 +76,22 @@ def test_a_store_that_a_look_makes_is_one_that_migrate_makes(tmp_path: Path) -> 
     assert looked_at.stat().st_mode & 0o777 == 0o600
     assert is_ready(looked_at, make=True)
     assert is_ready(migrated, make=True)
+
+
+@pytest.mark.parametrize("make_store", [is_ready_to_make, migrated], ids=["a start", "a command"])
+def test_a_store_s_folder_is_its_owner_s_alone_unless_it_was_there(
+    make_store: Callable[[Path], None], tmp_path: Path
+) -> None:
+    for folder, mode in ((tmp_path / "new", 0o700), (tmp_path / "there", 0o755)):
+        if folder.name == "there":
+            folder.mkdir()
+            folder.chmod(0o755)
+        umask = os.umask(0o022)
+        try:
+            make_store(folder / "a.sqlite")
+        finally:
+            os.umask(umask)
+        assert folder.stat().st_mode & 0o777 == mode
 
 
 def test_a_look_that_makes_nothing_leaves_a_store_without_tables(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ def may_pass(error: BaseException) -> bool:
 def plain_error(error: BaseException) -> str:
     """What a database's error says, without the statement and the links SQLAlchemy adds to it."""
     original = _original(error)
+    if isinstance(original, OSError) and original.strerror:
+        return f"{original.strerror}: {original.filename}" if original.filename else original.strerror
     said = " ".join(str(original).split()) or type(original).__name__
     waited = _WAITED.get(str(getattr(original, "sqlstate", None)))
     return said if waited is None else f"{waited} ({said})"

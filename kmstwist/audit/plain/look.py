@@ -38,7 +38,6 @@ def is_ready(path: Path, *, make: bool) -> bool:
     `migrate` has to be asked.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(path), closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as store:
             for pragma in (*MAKING, *WRITING, *ANY):
                 store.execute(pragma)
@@ -92,11 +91,12 @@ def _is_up_to_date(store: sqlite3.Connection, found: dict[str, set[str]]) -> boo
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Have the store's file there, and no other process that makes or changes its tables meanwhile.
+    """Make the store's file if it is missing, and keep other processes from making or changing its tables meanwhile.
 
-    Raises OSError, and StoreError for a file that is something else.
+    A missing folder is made, too, for its owner alone. One that exists keeps its mode, which is the administrator's
+    choice. Raises OSError, and StoreError for a file that is something else.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock_path = lock_of(path)
     if not lock_path.exists() and _is_something_else(path):
         raise StoreError(f"the audit store {path} is not a database", "name another file, or move this one away")
