@@ -4,7 +4,7 @@ For each event, Twisted's reactors set up a context for the log and look at the 
 4 µs. This set has an epoll object of its own. The reactor sees one descriptor, which is readable when something
 happened on any descriptor of the set; these are then called in one turn.
 
-Two kinds of connections are in it: those that clients made, whose transport is `Accepted`, and those of Twisted's that
+Two kinds of connections are in it: those whose transport is `Accepted`, such as clients', and those of Twisted's that
 `join_set` moves here.
 """
 
@@ -211,19 +211,33 @@ def join_set(connection: tcp.Connection) -> None:
 
 
 class Accepted(tcp.Connection):
-    """The transport of a client's connection, over TCP or a socket in the file system."""
+    """The transport of a connected socket that Twisted did not make itself: a client's, or a process's of our own."""
 
     logstr = "client"
 
     def __init__(
         self, skt: socket.socket, protocol: IProtocol, peer: IAddress, server: object, connections: DescriptorSet
     ) -> None:
-        """`server` is the port that the client connected to; `connections` calls when something happens."""
+        """`server` is the port that a client connected to; `connections` calls when something happens."""
         super().__init__(skt, protocol, connections)
         self.server = server
         self._peer = peer
         self.connected = 1
         self.startReading()
+
+    def doRead(self) -> Exception | None:
+        """Hand the protocol what can be read. Returns why the connection has ended, if it has."""
+        # Twisted's does the same in two calls, and looks at what the protocol returns.
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
 
     def connectionLost(self, reason: Failure) -> None:
         """Close the socket and tell the protocol, once."""

@@ -11,14 +11,14 @@ many records come, and can be done without at every moment: what it did not stor
 from __future__ import annotations
 
 import marshal
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -31,7 +31,7 @@ from kmstwist.audit.rows import values_of
 from kmstwist.audit.storage import Storage
 from kmstwist.logevents import AUDIT_ASIDE_ENDED
 from kmstwist.reactor import Reactor
-from kmstwist.transport.fdset import join_set
+from kmstwist.transport.fdset import Accepted, set_of
 from kmstwist.transport.sending import Sender
 
 #: Records within a second for which a process is started.
@@ -185,9 +185,9 @@ class StoreAccess:
             channel = self._channel = _Channel(
                 committer, self._reactor.seconds, self._ready, self._answered, self._gone
             )
-            factory = ServerFactory()
-            factory.protocol = lambda: channel
-            self._reactor.adoptStreamConnection(committer.channel.fileno(), socket.AF_UNIX, factory)
+            # Not by the reactor's own way of adopting it, which expects descriptors to come, and reads for that.
+            there = UNIXAddress(None)
+            channel.makeConnection(Accepted(committer.channel, channel, there, None, set_of(self._reactor)))
 
     def _not_started(self, failure: Failure) -> None:
         failure.trap(OSError)
@@ -243,7 +243,6 @@ class _Channel(Protocol):
         transport: Any = self.transport
         # Twisted makes room for 64 KiB before each read.
         transport.bufferSize = _ANSWER
-        join_set(transport)
         self._sender = Sender(transport)
 
     def ask(self, batch: bytes) -> None:
