@@ -225,7 +225,7 @@ class Accepted(tcp.Connection):
         self.connected = 1
         self.startReading()
 
-    def doRead(self) -> Exception | None:
+    def doRead(self) -> Exception | None:  # type: ignore[override]  # the two that it inherits differ, too
         """Hand the protocol what can be read. Returns why the connection has ended, if it has."""
         # Twisted's does the same in two calls, and looks at what the protocol returns.
         try:
