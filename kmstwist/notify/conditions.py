@@ -105,7 +105,7 @@ def _judged(snapshot: Snapshot) -> Iterator[Condition]:
 def _strangers(snapshot: Snapshot) -> Iterator[Condition]:
     for domain, found in snapshot.strangers.items():
         for host in found:
-            text = f"DNS names a KMS host in {domain} that nobody configured: {host}"
+            text = f"DNS names a KMS host in {domain} that is not configured: {host}"
             cure = f"kmstwist report strangers; kmstwist discover --domain {domain}"
             yield Condition(Key(_STRANGER, domain, host), Topic.STRANGERS, text, cure)
 

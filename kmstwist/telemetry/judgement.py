@@ -38,7 +38,7 @@ def judge(snapshot: Snapshot) -> list[Finding]:
             findings.append(Finding(RECORD, Health.DEGRADED, text, detail=problem, subject=domain))
     for domain, strangers in snapshot.strangers.items():
         if strangers:
-            text = f"DNS names KMS hosts in {domain} that nobody configured"
+            text = f"DNS names KMS hosts in {domain} that are not configured"
             findings.append(Finding(STRANGERS, Health.DEGRADED, text, detail=", ".join(strangers), subject=domain))
     if snapshot.audit.get("failing"):
         waiting = f"{snapshot.audit.get('waiting', 0)} records wait"

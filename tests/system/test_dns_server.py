@@ -69,7 +69,7 @@ def test_a_stranger_is_told_by_metric_health_doctor_discover_and_report(
         seen = metrics(f"http://127.0.0.1:{web}/")
         assert seen["kmstwist_dns_published", "corp.test"] == 1
         assert seen["kmstwist_dns_strangers", "corp.test"] == 1
-        told = "DNS names KMS hosts in corp.test that nobody configured: licensed.corp.test:1688"
+        told = "DNS names KMS hosts in corp.test that are not configured: licensed.corp.test:1688"
         assert told in get(f"http://127.0.0.1:{web}/readyz")[1]
         assert gateway.stop() == 0
     examined = kmstwist("doctor", "--json", "--timeout", "30", f"--config={configuration}").stdout
