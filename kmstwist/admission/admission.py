@@ -11,7 +11,6 @@ the one in its PROXY header.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -71,7 +70,8 @@ class Admission:
     def __init__(self, settings: AdmissionSettings, clock: IReactorTime, *, connections: int) -> None:
         """`connections` is how many may be open in all."""
         self._clock = clock
-        self._open: Counter[str] = Counter()
+        #: How many connections each client has open. Not a `Counter`, which calls Python functions for a first or last.
+        self._open: dict[str, int] = {}
         self._total = 0
         #: The clients of connections that have ended and are not counted down yet.
         self._gone: list[str] = []
@@ -156,12 +156,12 @@ class Admission:
         if self._gone:
             self._count_down()
         self._total += 1
-        self._open[client] += 1
+        own = self._open[client] = self._open.get(client, 0) + 1
         # If fewer connections are possible than configured, one client must not get all of them.
         cap = self._settings.client_connections
         if self._connections >= _SHARED_FROM:
             cap = min(cap, self._connections // 2)
-        if self._open[client] > cap and not self._known(client).exempt:
+        if own > cap and not self._known(client).exempt:
             return Refusal(
                 FaultStatus.SERVER_TOO_BUSY, Reason.ADMISSION_CONNECTIONS, f"{cap} connections of this client are open"
             )
@@ -174,10 +174,9 @@ class Admission:
     def _count_down(self) -> None:
         counts = self._open
         for client in self._gone:
-            if counts[client] <= 1:
-                del counts[client]
-            else:
-                counts[client] -= 1
+            left = counts.pop(client) - 1
+            if left:
+                counts[client] = left
         self._total -= len(self._gone)
         self._gone.clear()
 
