@@ -234,9 +234,8 @@ def common(asker: Asker, status: Status, name: str) -> dict[str, Any]:
 def problem_page(asker: Asker, status: Status, code: int, sentence: str, name: str = "nothing") -> bytes:
     """A page about something that does not exist, or that cannot be shown now."""
     titles = {404: "Not found", 503: "Not available now"}
-    return render(
-        "problem.html", **common(asker, status, name), title=titles.get(code, "Error"), sentence=sentence, code=code
-    )
+    title = "The audit is off" if sentence == AUDIT_OFF else titles.get(code, "Error")
+    return render("problem.html", **common(asker, status, name), title=title, sentence=sentence, code=code)
 
 
 class Missing(Answering):

@@ -55,6 +55,7 @@ def environment() -> Environment:
         "number": number,
         "time": time_tag,
         "day": day_tag,
+        "days": days,
         "step": step_tag,
         "ago": ago,
         "since": since,
@@ -177,6 +178,11 @@ def duration(length: timedelta) -> str:
     if all_days < 3 and hours:
         return f"{all_days} d {hours} h"
     return f"{all_days} day{'' if all_days == 1 else 's'}"
+
+
+def days(left: int) -> str:
+    """How long something still lasts, in whole days."""
+    return words(left, "day") if left else "less than a day"
 
 
 def words(count: int, one: str, many: str = "") -> str:

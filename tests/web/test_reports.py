@@ -261,6 +261,7 @@ async def test_without_an_audit_there_are_none(site: Callable[..., Client]) -> N
     for path in ("/reports/", "/reports/clients"):
         status, text, _ = await client.get(path)
         assert (status, "The audit is off (enabled = false in [audit])" in told(text)) == (404, True)
+        assert "<h1>The audit is off</h1>" in text
     assert "/reports/" not in (await client.get("/"))[1]
     assert store_of_workers(AuditSection(enabled=False), Path("/nowhere")) is None
 
