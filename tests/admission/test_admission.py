@@ -211,6 +211,15 @@ def test_while_paused_every_call_is_told_too_busy() -> None:
     assert denied.status == FaultStatus.ACCESS_DENIED
 
 
+def test_balancers_come_and_go_with_the_settings() -> None:
+    judge = admission()
+    assert not judge.is_balancer("10.0.0.1")
+    for balancers, is_one in ((["10.0.0.0/30"], True), ([], False)):
+        judge.apply(AdmissionSettings.model_validate({"proxy_from": balancers}), connections=1000)
+        assert judge.is_balancer("10.0.0.1") is is_one
+        assert not judge.is_balancer("10.0.0.9")
+
+
 def test_a_client_whose_calls_nobody_counts_is_free_once_it_was_judged() -> None:
     judge = admission(client_rate=60, exempt=["10.7.0.0/16"], deny=["10.66.0.0/16"])
     for client in ("10.7.0.1", "10.1.0.1", "10.66.0.1", "local"):
