@@ -39,7 +39,7 @@ _BIND_TYPE = int(PacketType.BIND)
 
 
 def receive_pdu(peer: socket.socket) -> bytes:
-    """One whole PDU, or what there is of it where the peer closes."""
+    """One whole PDU, or as much of it as came before the peer closed."""
     data = b""
     while len(data) < 16 or len(data) < int.from_bytes(data[8:10], "little"):
         piece = peer.recv(65536)

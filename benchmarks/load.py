@@ -3,7 +3,7 @@
     python -m benchmarks.load [--quick] [--systems gateway,lab] [--rounds 3]
 
 A conversation is a connection, a bind, one request and its end. All systems carry the same ones to the same
-host of canned answers, turn and turn about, so that whatever else the machine does befalls all of them; the lab answers
+host of canned answers alternately, so that whatever else the machine does affects them all alike; the lab answers
 by itself. Rates and latencies mean something where the machine is otherwise idle; processor time, as a multiple of the
 relay's, nearly everywhere.
 """

@@ -4,7 +4,7 @@
 
 Every verb's `--help`, found in the command's own tree, and real runs of those that only read files: on an audit store
 that is empty, one of 200 records, and one of `--records`. Each figure is the median of some runs, all verbs in turn and
-with `--beside` in turn with another installation, so that what disturbs the machine disturbs both. Prints Markdown.
+with `--beside` alternately with another installation, so that what disturbs the machine disturbs both. Prints Markdown.
 """
 
 from __future__ import annotations

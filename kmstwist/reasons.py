@@ -357,6 +357,6 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "find out what holds so many connections open, or raise the limit",
     ),
     Reason.SERVER_ERROR: Explanation(
-        "a defect in kmstwist; the log has its traceback", "please report it with the traceback"
+        "a defect in kmstwist; the log has its traceback", "report it with the traceback, where you got kmstwist"
     ),
 }

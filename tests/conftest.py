@@ -126,7 +126,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end what was skipped for want of a program, and what brings it."""
+    """Say at the end which tests were skipped because a program is missing, and which packages have it."""
     # Taken from the reports, for the tests themselves may have run in other processes.
     skipped = " ".join(str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
     found = re.findall(r"not installed: ([\w, -]+)", skipped)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.house_rules import modules
 
 PACKAGE = Path(__file__).parents[1] / "kmstwist"
-#: Who reads the wall clock, and for what moment. A wait, timeout, rate or retry is none: it takes the reactor's
+#: The modules that read the wall clock, and why. A wait, timeout, rate or retry is no reason: it takes the reactor's
 #: `seconds`, or `time.monotonic`.
 READERS = {
     "kmstwist.clock": "gives the others the wall clock by its name",

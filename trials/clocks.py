@@ -1,7 +1,7 @@
 """The wall clock set back and forward by hours under load: nobody waits, nobody is cut, and every deadline stays.
 
-Calls alone would go on by whatever clock a server goes; so beside them a client that says nothing is connected before
-each step, and is to be closed when its time is over, neither sooner nor later.
+Calls alone would go on with any clock. So a client that says nothing is also connected before each step: it must be
+closed when its time is over, neither earlier nor later.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ class Prepared:
                 raise _told(connection, self._text, error) from error
 
     def do(self, connection: Connection, values: Mapping[str, Any]) -> None:
-        """Execute it, where it has no rows."""
+        """Execute a statement that returns no rows."""
         if connection.dialect.name != "sqlite":
             connection.execute(self._statement, dict(values))
         else:

@@ -123,7 +123,7 @@ def _make(connection: Connection) -> None:
         for statement in new_tables():
             connection.exec_driver_sql(statement)
         return
-    # That none of them is there was looked at.
+    # It was checked before that none of them exists.
     schema.metadata.create_all(connection, checkfirst=False)
     revisions = Table(
         "alembic_version",

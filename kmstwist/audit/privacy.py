@@ -21,7 +21,7 @@ from kmstwist.system.wholefile import write_whole
 if TYPE_CHECKING:
     from kmstwist.audit.records import Record
 
-_ROOM = "make room on its disk, or let this user write there"
+_ROOM = "free some space on its disk, or let this user write there"
 SALT_BYTES = 32
 HASH_PREFIX = "h:"
 

@@ -1,4 +1,4 @@
-"""Is an open SQLite store still the file at its path, and is that file whole, as far as a look can tell?
+"""Is an open SQLite store still the file at its path, and is that file whole, as far as a quick check can tell?
 
 The look is cheap: a stat of the path, and the 100 bytes of the file's header (https://www.sqlite.org/fileformat.html,
 1.3). They are read through one descriptor, opened before SQLite opens the file and closed after: where a process closes
@@ -88,7 +88,7 @@ class StoreFile:
         return self._damage(there.st_size) or self._missing()
 
     def _missing(self) -> str | None:
-        """What became of the log and its index, which SQLite has open as long as the store."""
+        """What happened to the log and its index, which SQLite has open as long as the store; None if nothing did."""
         found, index_size = self._those_beside()
         if found != self._beside:
             for path, known in self._beside.items():
@@ -131,7 +131,7 @@ class StoreFile:
         return None
 
     def _those_beside(self) -> tuple[dict[Path, tuple[int, int]], int]:
-        """Which files the log and its index are, where they are there, and how long the index is."""
+        """The identities of the log's and the index's file, as far as they exist, and the index's length."""
         found = {}
         size = self._index_size
         for path in (self._log, self._index):

@@ -42,7 +42,7 @@ def test_broken_events_are_counted_with_their_place_and_the_rest_is_imported(sto
 
 def test_a_damaged_evtx_record_costs_itself_alone(store: Engine, tmp_path: Path) -> None:
     content = bytearray(as_evtx([request(number, AT, f"pc{number}") for number in range(1, 6)]))
-    # A token that is none, where the second record's first element begins.
+    # An invalid token, where the second record's first element begins.
     second = content.index(b"\x2a\x2a\0\0", 4096 + 512 + 8)
     content[second + 28] = 0x77
     result = bring_in(store, tmp_path / "a.evtx", bytes(content))

@@ -384,7 +384,7 @@ def test_records_that_wait_at_the_end_are_tried_again_until_the_drain_time_is_ov
     assert count(path) == 1
 
 
-# -- stores that are none
+# -- files that are not stores of this version
 
 
 def tables_without_a_revision(engine: Engine) -> None:

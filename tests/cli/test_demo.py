@@ -35,7 +35,7 @@ class Demo:
             text=True,
             env={**os.environ, "TMPDIR": str(folder)},
             start_new_session=True,
-            # Whoever runs the tests in the background has Ctrl-C ignored by all that is started there.
+            # If the tests run in the background, the processes that they start inherit an ignored Ctrl-C.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
         )
         assert self.process.stdout is not None

@@ -49,7 +49,7 @@ def told(failure: Failure, failed: list[BaseException]) -> None:
 
 def test_the_first_error_is_raised_and_the_rest_is_given_up_without_a_trace() -> None:
     crowd, failed = Crowd(), list[BaseException]()
-    # What other tests left is none of this one's.
+    # Sockets that other tests left do not count.
     gc.collect()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -55,7 +55,7 @@ class Scene:
         return succeed({"activations": 1})
 
     def command(self, name: str, **more: Any) -> list[dict[str, Any] | str]:
-        """Give a command; what came of it is put into the list."""
+        """Give a command; its result is put into the list."""
         heard: list[dict[str, Any] | str] = []
         answer = self.passing_on.pass_on({"command": name, **more})
         answer.addCallbacks(heard.append, lambda failure: heard.append(failure.getErrorMessage()))

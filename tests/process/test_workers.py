@@ -45,7 +45,7 @@ def test_a_python_that_the_servers_user_cannot_read_is_reported_at_the_start(
 
 
 class Spawning(MemoryReactorClock):
-    """Refuses so many processes for want of room."""
+    """Refuses this many processes, as a system without room does."""
 
     refused = 3
 

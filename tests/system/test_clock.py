@@ -77,7 +77,7 @@ def test_a_clock_that_is_set_under_a_running_gateway_holds_no_client_up_and_cuts
                 env=PLAIN,
             )
             assert asked.returncode == 0, asked.stdout + asked.stderr
-            # Whoever was connected before is still.
+            # Clients that were connected before still are.
             bound.sendall(REQUEST)
             assert receive_pdu(bound)
             # A deadline that was set before holds, and so do those set after it.

@@ -86,7 +86,7 @@ def test_what_takes_long_is_kept_ready_for_a_day(counting: Counting) -> None:
     while counting.now < asked + 3 * Kept.TODAY:
         counting.now += 60
         counting.renew()
-    # 400 times as long as it takes: every twenty minutes and a little.
+    # At 400 times the computing time: a little more than every twenty minutes.
     assert 60 < counting.done < 1 + Kept.TODAY / 1200
 
 

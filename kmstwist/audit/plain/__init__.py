@@ -1,1 +1,1 @@
-"""What is done with a store, and said of one, without SQLAlchemy: a server loads that when it listens already."""
+"""The parts of the audit that need no SQLAlchemy, which a server loads only when it already listens."""

@@ -1,4 +1,4 @@
-"""What an audit is where nothing else is said, apart from the configuration: most commands need no more of it."""
+"""The audit's defaults, apart from the configuration's model: most commands need no more of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUEUE: Final = 100_000
 
 
 class OnFailure(StrEnum):
-    """What becomes of calls whose record cannot be stored: the option `on_audit_failure`."""
+    """What happens to calls whose record cannot be stored: the option `on_audit_failure`."""
 
     SERVE = "serve"
     REFUSE = "refuse"

@@ -1,7 +1,7 @@
-"""A store looked at, or made, at a server's start by SQLite's own module.
+"""Checking or making the store at a server's start, with Python's own SQLite module.
 
-Nearly every start finds a store that is new or up to date, and can begin with it as it is. All others, and whatever is
-in the way, are `migrate`'s, for which SQLAlchemy is loaded.
+Nearly every start finds a store that is new or up to date, and can begin with it as it is. All other stores, and all
+errors, are left to `migrate`, for which SQLAlchemy is loaded.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ ALL_COLUMNS: Final = (
     "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'"
     " AND t.name NOT LIKE 'sqlite_%'"
 )
-#: Seconds that a look waits for another process's lock. `migrate` waits longer, where that is wanted.
+#: Seconds to wait here for another process's lock. `migrate` can wait longer.
 _PATIENCE: Final = 0.1
 
 
 def is_ready(path: Path, *, make: bool) -> bool:
     """Whether a server can begin with the store as it is: it is up to date, and may be written now.
 
-    One that has no tables yet gets them, or is left as it is where it is not to be made. False says no more than that
-    `migrate` has to be asked.
+    With `make`, a store without tables gets them; otherwise it is left as it is. False means only that `migrate` must
+    be asked.
     """
     try:
         with locked(path), closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as store:
             for pragma in (*MAKING, *WRITING, *ANY):
                 store.execute(pragma)
-            # Another process's lock is found here, and not by the first call.
+            # Finds another process's lock now, and not with the first call.
             store.execute("BEGIN IMMEDIATE")
             found = by_table(store.execute(ALL_COLUMNS))
             if found or not make:
@@ -54,7 +54,7 @@ def is_ready(path: Path, *, make: bool) -> bool:
             store.execute("COMMIT")
             return True
     except (sqlite3.Error, OSError, StoreError):
-        # `migrate` meets it, too, and says what it is and what to do about it.
+        # `migrate` will fail in the same way, and say what is wrong and what to do about it.
         return False
 
 
@@ -65,12 +65,12 @@ def new_tables() -> list[str]:
 
 
 def own_number() -> str:
-    """What tells a new store's file from every other's (`storefile`)."""
+    """The statement that gives a new store's file a number of its own, by which `storefile` recognises it."""
     return f"PRAGMA user_version = {secrets.randbelow(2**31 - 1) + 1}"
 
 
 def by_table(columns: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
-    """The answer to `ALL_COLUMNS`: the tables, each with the names of its columns."""
+    """The rows of `ALL_COLUMNS` as tables, each with the names of its columns."""
     found: dict[str, set[str]] = {}
     for table, column in columns:
         found.setdefault(table, set()).add(column)
@@ -116,7 +116,7 @@ def lock_of(path: Path) -> Path:
 
 
 def _is_something_else(path: Path) -> bool:
-    """Whether a file is not SQLite's. A file that a server has locked before was a store, whatever it is now."""
+    """Whether a file exists, is not empty and is not SQLite's."""
     try:
         with path.open("rb") as file:
             start = file.read(len(MAGIC))

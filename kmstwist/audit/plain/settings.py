@@ -1,4 +1,4 @@
-"""What an audit is told to be, and the key of its hashed fields."""
+"""The audit's settings, and the key of its hashed fields."""
 
 from __future__ import annotations
 

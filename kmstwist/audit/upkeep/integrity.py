@@ -1,8 +1,8 @@
-"""Is what is inside an open SQLite store still what SQLite wrote there?
+"""Does an open SQLite store still contain what SQLite wrote there?
 
-SQLite believes what it remembers of a file that it has open. What somebody else writes into the pages of the store, or
-into its log, is noticed only when a page is read again, which may be at the next start, and so much later than calls
-were answered because their records were "stored" there.
+SQLite trusts what it remembers of a file that it has open. It notices what somebody else writes into the store's pages,
+or into its log, only when it reads a page again. That may be at the next start, long after calls were answered because
+their records were "stored" there.
 
 A look is cheap: when the store and its log changed last (stat), and what the log's index says about the log. SQLite
 writes into the store's file only what it takes out of the log, and notes that in the index before

@@ -1,4 +1,4 @@
-"""The store of a server that runs, with what is noted in it when it is opened, its forwarding and its retention.
+"""A running server's store: opening it and noting the policy in it, forwarding, and retention.
 
 Everything here blocks, and is the writer's thread's; any thread may read `storage.engine`.
 """
@@ -108,7 +108,7 @@ class ServedStore:
 
 @contextmanager
 def _told_plainly() -> Iterator[None]:
-    """Have SQLAlchemy's errors be a StoreError, so that who hears of one need not know SQLAlchemy."""
+    """Turn SQLAlchemy's errors into a StoreError, so that callers need not import SQLAlchemy."""
     try:
         yield
     except SQLAlchemyError as error:

@@ -1,6 +1,6 @@
 """Machines' products, the failures of machines at one address, and what a KMS host saw, told apart.
 
-The sums that there are stay as they were known: a machine's row is that of its latest product, the failures of an
+Existing sums stay as they were recorded: a machine's row is that of its latest product, the failures of an
 address are those of the machine they were noted under, and each client is taken to have been seen by a host.
 """
 
