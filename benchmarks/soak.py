@@ -23,7 +23,7 @@ from pathlib import Path
 from uuid import UUID
 
 from benchmarks import harness
-from benchmarks.systems import SYSTEMS, Running, free_port, prepare, started
+from benchmarks.systems import SYSTEMS, Running, free_port, is_aside, prepare, started
 from kmstwist.kms import interface
 from kmstwist.kms.filetime import from_unix
 from kmstwist.kms.messages import MAC_SIZE, Request
@@ -33,6 +33,8 @@ from kmstwist.rpc import encode
 
 #: Conversations of one run of the load generator.
 _EACH = 5000
+#: Seconds until a server has opened its store and its site.
+_SETTLING = 6.0
 #: Rows while it is under load, and the seconds between two at least.
 _ROWS, _LEAST = 12, 5.0
 #: Seconds of rest by default: surplus connections to a host end after 30 to 60, a process aside after 60 without load.
@@ -133,13 +135,16 @@ class Soak:
                 one = Look.at(pid)
                 head = f"{phase} | {now - self._begun:.0f} | {self.done:,} | {rate:,.0f}" if not number else " | | | "
                 memory = f"{one.resident / 1024:.2f} | {one.own / 1024:.2f}"
-                row = f"| {head} | {_name(pid)} | {memory} | {one.descriptors} | {one.threads} |"
+                name = "process aside" if is_aside(pid) else "server"
+                row = f"| {head} | {name} | {memory} | {one.descriptors} | {one.threads} |"
                 self.rows.append(row)
                 print(row, file=sys.stderr)
 
     def run(self, seconds: float, rest: float) -> None:
         """Look, load for so many seconds, and look again after a rest."""
-        self.look("listens")
+        time.sleep(_SETTLING)
+        self.look("before")
+        self._begun, self._told = (now := time.monotonic()), (now, 0)
         every = max(_LEAST, seconds / _ROWS)
         due = self._begun + every
         ends = self._begun + seconds
@@ -173,11 +178,6 @@ class Soak:
             "| | seconds | conversations | a second | process | resident, MiB | its own, MiB | descriptors | threads |"
         )
         return "\n".join([head, "| --- | ---: | ---: | ---: | --- " + "| ---: " * 4 + "|", *self.rows])
-
-
-def _name(pid: int) -> str:
-    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    return "process aside" if "aside/process.py" in command else "server"
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ class Running:
 
     def processor_seconds(self) -> float:
         """The processor time, in seconds, that its processes and their threads have had."""
-        return sum(map(_processor_nanoseconds, _family(self.process.pid))) / 1e9
+        return sum(map(processor_nanoseconds, _family(self.process.pid))) / 1e9
 
     def memory(self) -> int:
         """Resident memory of its processes, in bytes."""
@@ -72,8 +72,14 @@ def _family(pid: int) -> Iterator[int]:
             yield from _family(int(child))
 
 
-def _processor_nanoseconds(pid: int) -> int:
+def processor_nanoseconds(pid: int) -> int:
+    """The processor time that a process and its threads have had."""
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in Path(f"/proc/{pid}/task").iterdir())
+
+
+def is_aside(pid: int) -> bool:
+    """Whether this is the process that commits the audit's records while many come, and not a server."""
+    return b"aside/process.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 @dataclass(frozen=True, slots=True)

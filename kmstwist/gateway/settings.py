@@ -64,7 +64,11 @@ class UpstreamSettings(Section):
 class PoolSettings(Section):
     """The connections kept to each upstream. With several workers, each has its share."""
 
-    floor: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="Bound connections kept in reserve.")
+    floor: Annotated[int, Field(ge=0, le=1000)] = Field(
+        2,
+        description="Bound connections kept in reserve. Calls that need more open them; what no call has needed for 30"
+        " to 60 s is closed again.",
+    )
     ceiling: Annotated[int, Field(ge=1, le=10000)] = Field(64, description="The most connections to one upstream.")
     queue: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         2048,

@@ -318,6 +318,30 @@ def test_counts_return_to_the_floor_after_every_kind_of_failure() -> None:
     assert len(host.open) == 2
 
 
+def test_connections_beyond_the_floor_end_when_no_call_has_needed_them_for_half_a_minute_to_a_whole_one() -> None:
+    site = Site("a", pool=PoolSettings(floor=2, ceiling=8))
+    host, pool = site.hosts["a"], site.upstream("a").pool
+    host.answer = lambda _: (0, b"x")
+
+    def ask_at_once(number: int) -> None:
+        for _ in range(number):
+            site.ask(wait=0)
+        site.wait(1)
+        assert not pool.busy
+
+    ask_at_once(6)
+    assert pool.idle == 6
+    # As long as calls need two of them, two stay beside the floor.
+    for _ in range(6):
+        site.wait(14)
+        ask_at_once(2)
+    assert pool.idle == 4
+    site.wait(28)
+    assert pool.idle == 4
+    site.wait(32)
+    assert (pool.idle, len(host.open)) == (2, 2)
+
+
 def test_a_cancelled_call_leaves_nothing_behind() -> None:
     from kmstwist.kms.activation import ActivationCall
 
