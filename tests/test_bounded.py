@@ -23,7 +23,7 @@ FEW = {
     "charts/__init__.py: asset": "files of the program",
     "kms/labids.py: activation_id": "products of the catalogue",
     "kms/labids.py: kms_id": "families of products",
-    "lab/naming.py: naming_of": "products of the catalogue",
+    "lab/windows_names.py: naming_of": "products of the catalogue",
     "transport/fdset.py: set_of": "reactors",
     "web/static.py: contents": "files of the program: for another name there is no answer",
 }

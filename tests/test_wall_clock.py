@@ -28,7 +28,7 @@ READERS = {
     "kmstwist.web.service": "how old a record is, for people",
     "kmstwist.health.libraries": "how old the installed libraries are",
     "kmstwist.lab.windows.powershell": "Get-Date",
-    "kmstwist.lab.wire": "the time in a lab client's request",
+    "kmstwist.lab.network_client": "the time in a lab client's request",
     "kmstwist.lab.demo.demonstration": "the time in a lab client's request",
     "kmstwist.lab.fleet.wire": "the time in a lab client's request",
     "kmstwist.cli.lab.activate": "since when a lab client is installed",

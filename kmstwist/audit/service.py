@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from kmstwist.audit.aside.access import StoreAccess
     from kmstwist.audit.central.forward import Forwarder
-    from kmstwist.audit.sightings import Sighting
+    from kmstwist.audit.strangers import Sighting
     from kmstwist.audit.upkeep.served import ServedStore
 
 ResultT = TypeVar("ResultT")

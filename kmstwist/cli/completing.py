@@ -53,7 +53,7 @@ def _quietly(complete: Complete) -> Complete:
 
 def reports(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The audit's reports."""
-    from kmstwist.audit.reports.listed import SUMMARIES
+    from kmstwist.audit.reports.subjects import SUMMARIES
 
     return _matching(SUMMARIES, incomplete)
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kmstwist.notify.letters import Text
+from kmstwist.notify.messages import Text
 from kmstwist.pacing.waits import doubled
 
 #: The most messages that wait; beyond that, the oldest are dropped.

@@ -30,8 +30,8 @@ from kmstwist.logevents import DEFECT, NOTIFIED, NOTIFY_BLIND, NOTIFY_FAILING, N
 from kmstwist.notify.calendar import is_quiet, latest_digest
 from kmstwist.notify.conditions import Condition, of_server, of_totals, server_looked, totals_looked
 from kmstwist.notify.ledger import Ledger
-from kmstwist.notify.letters import Text, about_changes, about_expiring, about_week
 from kmstwist.notify.memory import Memory, MemoryFault, read_memory, write_memory
+from kmstwist.notify.messages import Text, about_changes, about_expiring, about_week
 from kmstwist.notify.outbox import Letter
 from kmstwist.notify.settings import NotifySettings, Topic
 from kmstwist.notify.targets import NotSent, Target

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from kmstwist.notify.letters import Text
+from kmstwist.notify.messages import Text
 from kmstwist.notify.settings import scheme_of
 from kmstwist.problem import ProblemError
 from kmstwist.shown import HIDDEN, visible

@@ -28,7 +28,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.logevents import CONTROL_UNAVAILABLE, DEFECT
 from kmstwist.process.control_client import CommandError
-from kmstwist.process.localport import survive_without_name
+from kmstwist.process.unix_port import survive_without_name
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError
 from kmstwist.system.privileges import Identity, can_change

@@ -30,7 +30,7 @@ from twisted.python.failure import Failure
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.logevents import LISTENING, STOPPED
 from kmstwist.process.accepting import Acceptor
-from kmstwist.process.localport import survive_without_name
+from kmstwist.process.unix_port import survive_without_name
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 from kmstwist.startup import StartupError

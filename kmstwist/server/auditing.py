@@ -14,7 +14,7 @@ from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable
 from kmstwist.audit.plain.look import is_ready
 from kmstwist.audit.plain.settings import AuditSettings
-from kmstwist.audit.products.named import Named
+from kmstwist.audit.products.product_name import ProductName
 from kmstwist.audit.service import AuditService, try_settings
 from kmstwist.audit.settings import AuditSection
 from kmstwist.reactor import Reactor
@@ -60,7 +60,7 @@ def make_audit(
     lab: bool,
     forwards: bool = True,
     drain: float = 10.0,
-    names: Sequence[Named] = (),
+    names: Sequence[ProductName] = (),
 ) -> AuditService | None:
     """The audit service, its store tried and brought up to date; None where it is off. Raises `StartupError`.
 

@@ -15,7 +15,7 @@ from kmstwist.conversation.factory import KmsFactory
 from kmstwist.logevents import LEAVING, PAUSED, STILL_SWITCHED, SWITCHES_LOST, UPSTREAM_DRAIN
 from kmstwist.process.control import Command
 from kmstwist.process.control_client import CommandError
-from kmstwist.process.refusal import refused
+from kmstwist.process.refused_configuration import refused
 from kmstwist.server.reload import Reloader
 from kmstwist.server.switches import Switches, SwitchesError, SwitchesFile
 

@@ -50,8 +50,8 @@ from kmstwist.reactor import Reactor, installed_reactor
 from kmstwist.rpc import WINDOWS_VERSIONS, AssociationGroups, Limits, RpcServer
 from kmstwist.server.activators import make_gateway, make_lab, share_of
 from kmstwist.server.announcement import Announcement
-from kmstwist.server.budget import budget_for, say_what_does_not_fit, share
 from kmstwist.server.commands import Commands
+from kmstwist.server.descriptor_budget import budget_for, say_what_does_not_fit, share
 from kmstwist.server.dns import Asking, Naming, make_naming
 from kmstwist.server.lab_settings import as_set_with_slmgr
 from kmstwist.server.monitoring import (

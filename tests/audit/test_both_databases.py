@@ -18,19 +18,19 @@ from kmstwist.audit.engine import open_engine, reading
 from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy
-from kmstwist.audit.products.named import Named
 from kmstwist.audit.products.names import note_configured
+from kmstwist.audit.products.product_name import ProductName
 from kmstwist.audit.records import COUNT_INSUFFICIENT, Phases, Record
 from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.filters import NOT_READABLE
 from kmstwist.audit.reports.model import Bucket, Query
 from kmstwist.audit.reports.render import to_csv, to_json, to_markdown
-from kmstwist.audit.sightings import remember
 from kmstwist.audit.store import insert_batch
+from kmstwist.audit.strangers import remember
 from kmstwist.audit.upkeep.verify import verify
 from kmstwist.audit.views.activity import By, Range, days, shares, steps
 from kmstwist.audit.views.calls import Which, code_text, latest_calls, machine_calls
-from kmstwist.audit.views.first_look import first_look
+from kmstwist.audit.views.hints import reading_hints
 from kmstwist.audit.views.hosts import asked, machines_of
 from kmstwist.audit.views.inventory import cmids_of, networks
 from kmstwist.audit.views.machines import Order, State, Wanted, count_machines, list_machines, next_machines
@@ -135,7 +135,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, E
             log.write_bytes(as_xml(EVENTS))
             result = Importer(engine, OPEN, lambda _: ()).import_file(log)
             assert (result.imported, result.alone) == ((0, 8) if again else (len(EVENTS), 8))
-        note_configured(engine, [Named(uuid("Windows 10 Enterprise"), "Windows, ours", "Windows")])
+        note_configured(engine, [ProductName(uuid("Windows 10 Enterprise"), "Windows, ours", "Windows")])
         remember(engine, "gw1", "example.com", seen, START)
         remember(engine, "gw1", "example.com", seen[1:], START + DAY)
     yield embedded, central
@@ -203,7 +203,7 @@ def pages(connection: Connection) -> Iterator[tuple[str, Any]]:
     month = NOW - timedelta(days=45)
     yield "numbers", numbers(connection, NOW)
     yield "today", today(connection, NOW)
-    yield "first look", list(first_look(connection))
+    yield "first look", list(reading_hints(connection))
     hosts = asked(connection, month)
     yield "hosts", (hosts, {host: machines_of(connection, host) for host in hosts})
     yield "networks", networks(connection, NOW)

@@ -37,8 +37,8 @@ from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.model import Query
 from kmstwist.audit.reports.render import to_json
-from kmstwist.audit.sightings import remember
 from kmstwist.audit.store import insert_batch, read_records
+from kmstwist.audit.strangers import remember
 from kmstwist.audit.upkeep.forget import forget
 from kmstwist.audit.upkeep.limits import Limits
 from kmstwist.audit.upkeep.retention import prune, rewrite

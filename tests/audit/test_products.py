@@ -16,9 +16,9 @@ from sqlalchemy import Engine
 from kmstwist.audit.engine import reading
 from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy
-from kmstwist.audit.products.named import Named
 from kmstwist.audit.products.names import Names, add_imported, note_configured
 from kmstwist.audit.products.printed import NoProducts, read_printed
+from kmstwist.audit.products.product_name import ProductName
 from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.filters import pattern
 from kmstwist.audit.reports.model import Bucket, Query, Report
@@ -138,8 +138,8 @@ def events_of(store: Engine, folder: Path) -> None:
 def test_names_are_read_in_any_language(language: str) -> None:
     found = read_printed(printed(SLMGR, language))
     assert found.names == [
-        Named(CLIENT, "Windows(R), Enterprise edition", "Windows"),
-        Named(SERVER, "Windows(R), ServerStandard edition", "Windows Server"),
+        ProductName(CLIENT, "Windows(R), Enterprise edition", "Windows"),
+        ProductName(SERVER, "Windows(R), ServerStandard edition", "Windows Server"),
     ]
     assert found.others == 1
 
@@ -186,7 +186,7 @@ def test_count_tells_windows_clients_servers_and_office_apart(store: Engine, tmp
 
 def test_names_stand_in_every_report_and_on_the_site(store: Engine, tmp_path: Path) -> None:
     events_of(store, tmp_path)
-    note_configured(store, [Named(CLIENT, "Desktops", "Windows")])
+    note_configured(store, [ProductName(CLIENT, "Desktops", "Windows")])
     assert [row.product for row in ask(store, "clients", product="desk*").rows] == ["Desktops"]
     assert [row.product for row in ask(store, "clients", product=CLIENT.upper()).rows] == ["Desktops"]
     assert {row.product for row in ask(store, "products").rows} == {"Desktops", SERVER, OFFICE}
@@ -202,15 +202,15 @@ def test_names_stand_in_every_report_and_on_the_site(store: Engine, tmp_path: Pa
 
 def test_two_ids_of_one_name_are_one_product(store: Engine, tmp_path: Path) -> None:
     events_of(store, tmp_path)
-    note_configured(store, [Named(CLIENT, "Ours", "Windows"), Named(SERVER, "Ours", "Windows")])
+    note_configured(store, [ProductName(CLIENT, "Ours", "Windows"), ProductName(SERVER, "Ours", "Windows")])
     row, _ = ask(store, "products").rows
     assert (row.product, row.application) == ("Ours", "Windows")
     assert ask(store, "activity", by=Bucket.PRODUCT, product="Ours").rows[0].calls == 2
 
 
 def test_the_configuration_comes_before_imported_names(store: Engine) -> None:
-    add_imported(store, [Named(CLIENT, "Imported", "Windows"), Named(SERVER, "Also", "")])
-    note_configured(store, [Named(CLIENT, "Configured", "Windows")])
+    add_imported(store, [ProductName(CLIENT, "Imported", "Windows"), ProductName(SERVER, "Also", "")])
+    note_configured(store, [ProductName(CLIENT, "Configured", "Windows")])
     with reading(store) as connection:
         names = Names.stored(connection)
     assert (names.name_of(CLIENT), names.name_of(SERVER), names.name_of(OFFICE)) == ("Configured", "Also", None)
@@ -221,9 +221,9 @@ def test_the_configuration_comes_before_imported_names(store: Engine) -> None:
 
 
 def test_importing_names_again_changes_nothing_and_says_so(store: Engine) -> None:
-    assert add_imported(store, [Named(CLIENT, "One")]) == (1, 0)
-    assert add_imported(store, [Named(CLIENT, "One")]) == (0, 0)
-    assert add_imported(store, [Named(CLIENT, "Another")]) == (0, 1)
+    assert add_imported(store, [ProductName(CLIENT, "One")]) == (1, 0)
+    assert add_imported(store, [ProductName(CLIENT, "One")]) == (0, 0)
+    assert add_imported(store, [ProductName(CLIENT, "Another")]) == (0, 1)
 
 
 def test_a_lab_product_in_a_gateways_audit_has_its_name(store: Engine) -> None:
@@ -234,7 +234,7 @@ def test_a_lab_product_in_a_gateways_audit_has_its_name(store: Engine) -> None:
 
 @given(st.text(st.sampled_from("abAB%_ö*"), max_size=6), st.text(st.sampled_from("abAB%_öÖ"), max_size=6))
 def test_patterns_mean_the_same_for_given_names_as_for_stored_ones(text: str, name: str) -> None:
-    fits = bool(Names({"x": Named("x", name)}).like(text))
+    fits = bool(Names({"x": ProductName("x", name)}).like(text))
     assert fits == _glob(text.casefold(), name.casefold())
     # The database's own is the one of the stored names.
     assert "LIKE" in str(pattern(machines.c.product, text)).upper()
@@ -267,7 +267,7 @@ def test_names_in_the_configuration_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "kmstwist.toml"
     table = '[[products.named]]\nid = "{%s}"\nname = "Ours"\nfamily = "Office"\n'
     path.write_text(table % CLIENT.upper())
-    assert load(path).config.products.names == (Named(CLIENT, "Ours", "Office"),)
+    assert load(path).config.products.names == (ProductName(CLIENT, "Ours", "Office"),)
     path.write_text(table % CLIENT + table % CLIENT)
     with pytest.raises(ConfigError, match="named twice"):
         load(path)

@@ -36,7 +36,7 @@ from kmstwist.audit.reports.duplicates import duplicates
 from kmstwist.audit.reports.model import Query
 from kmstwist.audit.service import try_settings
 from kmstwist.audit.store import insert_batch, stored_privacy, write_policy
-from kmstwist.audit.views.first_look import first_look
+from kmstwist.audit.views.hints import reading_hints
 from tests.audit.making import DAY, START, at_first_release, known, opaque, uuid
 
 NOW = 1_790_000_000_000
@@ -383,12 +383,12 @@ def test_a_store_remembers_the_policy_and_needs_its_salt(store: Engine, tmp_path
     assert stored_privacy(store).policy.machine is Keep.DROP
     insert_batch(store, [opaque(START)])
     with reading(store) as connection:
-        assert list(first_look(connection)) == list(first_look(connection, "duplicates")) == []
+        assert list(reading_hints(connection)) == list(reading_hints(connection, "duplicates")) == []
     write_policy(store, PrivacyPolicy(cmid=Keep.DROP, machine=Keep.DROP), salt)
     with reading(store) as connection:
-        (said,) = first_look(connection, "duplicates")
+        (said,) = reading_hints(connection, "duplicates")
         assert said.startswith("this store keeps no CMIDs")
-        assert list(first_look(connection)) == []
+        assert list(reading_hints(connection)) == []
     write_policy(store, PrivacyPolicy(client=Keep.HASH), salt)
     with pytest.raises(StoreError, match="which is missing; restore that file"):
         stored_privacy(store)

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from kmstwist.audit.engine import reading
 from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.model import Query, Urgency, moment
-from kmstwist.audit.sightings import remember
+from kmstwist.audit.strangers import remember
 from kmstwist.discovery.strangers import Stranger
 
 

@@ -19,7 +19,7 @@ from kmstwist.audit.reports.model import Bucket, Query, Report
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.upkeep.verify import verify
-from kmstwist.audit.views.first_look import first_look
+from kmstwist.audit.views.hints import reading_hints
 from tests.audit.exports import Sample, as_csv, as_evtx, as_json_5, as_xml, request
 from tests.audit.making import HOUR, START, known, new_store, opaque, uuid
 
@@ -89,9 +89,9 @@ def test_reports_come_from_a_hosts_log_alone(store: Engine, tmp_path: Path) -> N
     by_host = ask(store, "activity", by=Bucket.UPSTREAM).rows
     assert [(row.calls, row.granted) for row in by_host] == [(4, 3)]
     with reading(store) as connection:
-        assert [line[:12] for line in first_look(connection, "clients")] == ["1 product ha"]
+        assert [line[:12] for line in reading_hints(connection, "clients")] == ["1 product ha"]
         # Hosts log no addresses.
-        of_a_network = list(first_look(connection, "clients", of_a_network=True))
+        of_a_network = list(reading_hints(connection, "clients", of_a_network=True))
     assert [line[:33] for line in of_a_network[:-1]] == ["no gateway has written to this st"]
     assert verify(store) == []
 

@@ -15,7 +15,7 @@ from kmstwist.audit.store import insert_batch
 from kmstwist.audit.sums.grouping import UNKNOWN_NETWORK
 from kmstwist.audit.views.activity import By, shares
 from kmstwist.audit.views.calls import Became, Which, latest_calls, machine_calls, newest, status_of
-from kmstwist.audit.views.first_look import first_look
+from kmstwist.audit.views.hints import reading_hints
 from kmstwist.audit.views.machines import (
     MachineRow,
     Order,
@@ -247,9 +247,9 @@ def test_a_machine_s_page_has_its_calls_and_no_others_the_latest_first(connectio
 
 
 def test_who_looks_for_the_first_time_is_told_what_has_no_name(connection: Connection, store: Engine) -> None:
-    told = list(first_look(connection))
+    told = list(reading_hints(connection))
     assert [line.split(" ")[:4] for line in told] == [["3", "addresses", "have", "no"], ["1", "product", "has", "no"]]
     insert_batch(store, [opaque(NOW_MS), known(NOW_MS, "a", act_id=uuid("x"), product=None)])
     insert_batch(store, [known(NOW_MS, "b", act_id=uuid("y"), product=None)])
     with reading(store) as opened:
-        assert [line[:12] for line in first_look(opened)] == ["1 address ha", "2 products h"]
+        assert [line[:12] for line in reading_hints(opened)] == ["1 address ha", "2 products h"]

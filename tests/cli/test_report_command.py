@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
 from kmstwist.audit.reports.all import REPORTS
-from kmstwist.audit.sightings import remember
 from kmstwist.audit.store import insert_batch
+from kmstwist.audit.strangers import remember
 from kmstwist.cli.audit.report import report
 from kmstwist.discovery.strangers import Stranger
 from tests.audit.making import DAY, known, new_store

@@ -10,7 +10,7 @@ from kmstwist.audit.reports.model import Report
 from kmstwist.audit.views.totals import Count, Success, Totals
 from kmstwist.notify.conditions import Condition, Key, of_server, of_totals, server_looked
 from kmstwist.notify.ledger import Ledger
-from kmstwist.notify.letters import LISTED, LONGEST, about_changes, about_expiring, about_week
+from kmstwist.notify.messages import LISTED, LONGEST, about_changes, about_expiring, about_week
 from kmstwist.notify.settings import NotifySettings, Topic
 from kmstwist.telemetry.counters import Snapshot, UpstreamState
 

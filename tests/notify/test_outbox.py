@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmstwist.notify.letters import Text
+from kmstwist.notify.messages import Text
 from kmstwist.notify.outbox import FIRST_S, GIVEN_UP_S, LONGEST_S, WAITING, Outbox
 
 ONE, TWO = Text("one", "1"), Text("two", "2")

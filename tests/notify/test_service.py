@@ -15,8 +15,8 @@ from twisted.internet.task import Clock
 
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.store import insert_batch
-from kmstwist.notify.letters import Text
 from kmstwist.notify.memory import FILE_NAME
+from kmstwist.notify.messages import Text
 from kmstwist.notify.outbox import FIRST_S
 from kmstwist.notify.service import EVERY, NotifyService
 from kmstwist.notify.settings import NotifySettings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kmstwist.notify.letters import Text
+from kmstwist.notify.messages import Text
 from kmstwist.notify.targets import NotSent, TargetError, make_targets
 from tests.notify.receiving import MailServer, Webhook
 from tests.ports import free_port

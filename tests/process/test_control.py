@@ -19,7 +19,7 @@ from kmstwist.configuration.reading import Effective
 from kmstwist.problem import Problem
 from kmstwist.process.control import ControlFactory, ControlService
 from kmstwist.process.control_client import CommandError, ask, socket_path
-from kmstwist.process.workers.passing_on import merged
+from kmstwist.process.workers.command_forwarding import merged
 from kmstwist.server.reload import Reloader
 from tests.logs import logger
 from tests.reactors import reactor

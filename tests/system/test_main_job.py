@@ -24,7 +24,7 @@ from kmstwist.kms.status import Status
 from kmstwist.lab.cipher import LabCipher
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.keys import LabKey
-from kmstwist.lab.wire import activate as wire_activate
+from kmstwist.lab.network_client import activate as wire_activate
 from kmstwist.rpc import Bind, encode
 from tests.ports import free_port
 from tests.reactors import reactor

@@ -25,8 +25,8 @@ from twisted.internet.task import Clock, LoopingCall
 from twisted.protocols.basic import LineReceiver
 
 from kmstwist.audit.schema import events
-from kmstwist.audit.sightings import remember
 from kmstwist.audit.store import insert_batch
+from kmstwist.audit.strangers import remember
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.lab.demo.history import History, year
 from kmstwist.telemetry.counters import BUCKETS, Counters, LabCount, LabState, Snapshot, UpstreamState

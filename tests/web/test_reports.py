@@ -28,8 +28,8 @@ from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.model import Bucket
 from kmstwist.audit.settings import AuditSection
-from kmstwist.audit.sightings import remember
 from kmstwist.audit.store import insert_batch
+from kmstwist.audit.strangers import remember
 from kmstwist.cli.audit.report import report
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.server.monitoring import store_of_workers

@@ -10,7 +10,7 @@ from kmstwist.audit.aside.connecting import DEFAULT_BUSY_TIMEOUT
 from kmstwist.audit.plain.defaults import BATCH, GATHER, QUEUE, OnFailure
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import PrivacyPolicy, SaltError, load_salt
-from kmstwist.audit.products.named import Named
+from kmstwist.audit.products.product_name import ProductName
 from kmstwist.audit.upkeep.limits import Limits
 
 
@@ -36,7 +36,7 @@ class AuditSettings:
     gather: float = GATHER
     batch: int = BATCH
     queue: int = QUEUE
-    names: Sequence[Named] = ()
+    names: Sequence[ProductName] = ()
     drain: float = 10.0
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Engine, case, func, se
 
 from kmstwist.audit import schema
 from kmstwist.audit.engine import reading, writing
-from kmstwist.audit.products.named import Named
+from kmstwist.audit.products.product_name import ProductName
 from kmstwist.audit.store import put_fact, read_fact
 from kmstwist.kms.catalogue import APP_ID_OF_FAMILY, APPLICATION_NAMES, FAMILIES
 from kmstwist.kms.labids import product_of
@@ -32,12 +32,12 @@ CONFIGURED, IMPORTED = "products configured", "products imported"
 class Names:
     """The names of products. `given` are the site's own names, by activation ids in lower case."""
 
-    given: Mapping[str, Named] = field(default_factory=dict)
+    given: Mapping[str, ProductName] = field(default_factory=dict)
 
     @classmethod
     def stored(cls, connection: Connection) -> Names:
         """The names that a store has."""
-        found: dict[str, Named] = {}
+        found: dict[str, ProductName] = {}
         for fact in (IMPORTED, CONFIGURED):
             found |= {named.act_id: named for named in _read(read_fact(connection, fact))}
         return cls(found)
@@ -93,26 +93,26 @@ def _fits(text: str, parts: list[str]) -> bool:
 
 # Bounded, since a client chooses what it says.
 @lru_cache(maxsize=4096)
-def _lab(act_id: str) -> Named | None:
+def _lab(act_id: str) -> ProductName | None:
     try:
         product = product_of(UUID(act_id))
     except ValueError:
         # A store keeps what it was given.
         return None
-    return None if product is None else Named(act_id, product.name, product.family)
+    return None if product is None else ProductName(act_id, product.name, product.family)
 
 
-def _read(text: str | None) -> Iterator[Named]:
+def _read(text: str | None) -> Iterator[ProductName]:
     for act_id, name, family in json.loads(text or "[]"):
         # A later version may know more families.
-        yield Named(act_id, name, family if family in FAMILIES else "")
+        yield ProductName(act_id, name, family if family in FAMILIES else "")
 
 
-def _written(names: Iterable[Named]) -> str:
+def _written(names: Iterable[ProductName]) -> str:
     return json.dumps([[each.act_id, each.name, each.family] for each in names], ensure_ascii=False)
 
 
-def note_configured(engine: Engine, names: Iterable[Named]) -> None:
+def note_configured(engine: Engine, names: Iterable[ProductName]) -> None:
     """Note the configuration's names of products in the store."""
     noted = _written(names)
     with reading(engine) as connection:
@@ -122,7 +122,7 @@ def note_configured(engine: Engine, names: Iterable[Named]) -> None:
             put_fact(connection, CONFIGURED, noted)
 
 
-def add_imported(engine: Engine, names: Iterable[Named]) -> tuple[int, int]:
+def add_imported(engine: Engine, names: Iterable[ProductName]) -> tuple[int, int]:
     """Add names to the imported ones. Returns how many are new, and how many have changed."""
     with writing(engine) as connection:
         there = {named.act_id: named for named in _read(read_fact(connection, IMPORTED))}
@@ -134,14 +134,14 @@ def add_imported(engine: Engine, names: Iterable[Named]) -> tuple[int, int]:
     return new, changed
 
 
-def known_products(connection: Connection) -> list[Named]:
+def known_products(connection: Connection) -> list[ProductName]:
     """The products that have called or been named, by name; one without a name has ""."""
     names = Names.stored(connection)
     table = schema.machines
     ids = select(table.c.act_id, func.max(table.c.product)).where(table.c.act_id.is_not(None)).group_by(table.c.act_id)
     called: dict[str, str] = {act_id: product or "" for act_id, product in connection.execute(ids)}
     found = [
-        names.given.get(act_id) or _lab(act_id) or Named(act_id, called.get(act_id, ""))
+        names.given.get(act_id) or _lab(act_id) or ProductName(act_id, called.get(act_id, ""))
         for act_id in called.keys() | names.given.keys()
     ]
     return sorted(found, key=lambda each: (each.name, each.act_id))

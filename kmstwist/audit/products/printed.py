@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from kmstwist.audit.products.named import Named
+from kmstwist.audit.products.product_name import ProductName
 from kmstwist.kms.catalogue import APP_ID_OF_FAMILY, APPLICATION_NAMES, UnknownProduct, find
 
 #: The most bytes of such a text that are read; `slmgr /dlv all` prints about 300 KB.
@@ -36,13 +36,13 @@ class NoProducts(ValueError):
 class Printed:
     """The contents of a text: the products that activate by KMS, and how many others."""
 
-    names: Sequence[Named]
+    names: Sequence[ProductName]
     others: int
 
 
 def read_printed(text: str) -> Printed:
     """The products in a text. Raises NoProducts."""
-    found: dict[str, Named] = {}
+    found: dict[str, ProductName] = {}
     others = 0
     for channel, named in _licences([_plain(line) for line in text.splitlines()]):
         if channel == CLIENT_CHANNEL:
@@ -65,7 +65,7 @@ def _plain(line: str) -> str:
     )
 
 
-def _licences(lines: Sequence[str]) -> Iterator[tuple[str, Named]]:
+def _licences(lines: Sequence[str]) -> Iterator[tuple[str, ProductName]]:
     for at, line in enumerate(lines):
         channel = _CHANNEL.search(line)
         if channel is None or at == 0:
@@ -94,7 +94,7 @@ def _application(lines: Sequence[str], at: int) -> str:
     return value if value in _APPLICATIONS else ""
 
 
-def _named(act_id: str, printed: str, application: str) -> Named:
+def _named(act_id: str, printed: str, application: str) -> ProductName:
     try:
         product = find(_EDITION.sub("", printed))
     except UnknownProduct:
@@ -103,5 +103,5 @@ def _named(act_id: str, printed: str, application: str) -> Named:
             family = "Office" if re.match(r"Office\b|Office\d", printed) else "Windows"
         if family == "Windows" and re.search(r"server", printed, re.IGNORECASE):
             family = "Windows Server"
-        return Named(str(UUID(act_id)), printed, family)
-    return Named(str(UUID(act_id)), product.name, product.family)
+        return ProductName(str(UUID(act_id)), printed, family)
+    return ProductName(str(UUID(act_id)), product.name, product.family)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from kmstwist.audit.products.named import Named
+from kmstwist.audit.products.product_name import ProductName
 from kmstwist.problem import WrongValue
 from kmstwist.sections import Contradictions, Fault, Section
 
@@ -62,6 +62,6 @@ class ProductsSettings(Section):
             seen.add(product.id)
 
     @property
-    def names(self) -> tuple[Named, ...]:
+    def names(self) -> tuple[ProductName, ...]:
         """The names as reports take them."""
-        return tuple(Named(product.id, product.name, product.family or "") for product in self.named)
+        return tuple(ProductName(product.id, product.name, product.family or "") for product in self.named)

@@ -8,7 +8,6 @@ from kmstwist.audit.reports.digest import digest
 from kmstwist.audit.reports.duplicates import duplicates
 from kmstwist.audit.reports.failures import failures, refused
 from kmstwist.audit.reports.inventory import networks, products
-from kmstwist.audit.reports.listed import SUMMARIES
 from kmstwist.audit.reports.machines import (
     clients,
     clients_at_length,
@@ -18,7 +17,8 @@ from kmstwist.audit.reports.machines import (
     silent_at_length,
 )
 from kmstwist.audit.reports.model import ReportDefinition
-from kmstwist.audit.reports.unconfigured import strangers
+from kmstwist.audit.reports.strangers import strangers
+from kmstwist.audit.reports.subjects import SUMMARIES
 
 _ALL = ReportDefinition.ALL
 _TIMES = frozenset({"since", "until"})

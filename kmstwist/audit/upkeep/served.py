@@ -20,9 +20,9 @@ from kmstwist.audit.engine import is_sqlite, open_engine
 from kmstwist.audit.plain.faults import StoreError, not_open, plain_error
 from kmstwist.audit.plain.settings import AuditSettings, salt_file_of, salt_of
 from kmstwist.audit.products.names import note_configured
-from kmstwist.audit.sightings import Sighting, remember
 from kmstwist.audit.storage import Storage
 from kmstwist.audit.store import write_policy
+from kmstwist.audit.strangers import Sighting, remember
 from kmstwist.audit.upkeep.retention import Outcome, prune
 from kmstwist.reactor import Reactor
 

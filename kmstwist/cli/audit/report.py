@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from kmstwist.audit.reports.listed import SUMMARIES
 from kmstwist.audit.reports.model import Bucket
+from kmstwist.audit.reports.subjects import SUMMARIES
 from kmstwist.cli import completing
 from kmstwist.cli.audit.store import newest_record, opened, store_option, told_source
 from kmstwist.cli.output import say
@@ -99,7 +99,7 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
     from kmstwist.audit.reports.all import REPORTS
     from kmstwist.audit.reports.filters import QueryError
     from kmstwist.audit.reports.render import to_csv, to_json, to_markdown, to_table
-    from kmstwist.audit.views.first_look import first_look
+    from kmstwist.audit.views.hints import reading_hints
 
     if name not in REPORTS:
         near = get_close_matches(name.casefold(), REPORTS, 1, 0.5)
@@ -116,7 +116,7 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
             newest = newest_record(connection)
         except QueryError as error:
             raise click.UsageError(str(error)) from error
-        hints = list(first_look(connection, name, of_a_network=query.network is not None)) if form == "table" else []
+        hints = list(reading_hints(connection, name, of_a_network=query.network is not None)) if form == "table" else []
     source = told_source(store, newest, query.now)
     match form:
         case "csv":

@@ -29,7 +29,7 @@ def test(as_json: bool, file: Path | None) -> None:
 
     The status is 1 if a target could not be reached.
     """
-    from kmstwist.notify.letters import about_test
+    from kmstwist.notify.messages import about_test
     from kmstwist.notify.targets import NotSent, TargetError, make_targets
 
     with config_errors_explained():

@@ -22,7 +22,7 @@ from kmstwist.lab.keys import LabKeyError
 from kmstwist.lab.machines.errors import Refused
 
 if TYPE_CHECKING:
-    from kmstwist.lab.wire import Asked
+    from kmstwist.lab.network_client import Asked
     from kmstwist.reactor import Reactor
 
 #: The CMID of a simulated machine follows from its name, so that the same machine asks again in the next run.
@@ -112,8 +112,8 @@ def activate(
     from kmstwist.clock import now
     from kmstwist.lab.cipher import LabCipher
     from kmstwist.lab.client import LabClient
-    from kmstwist.lab.wire import activate as activate_client
-    from kmstwist.lab.wire import activate_all
+    from kmstwist.lab.network_client import activate as activate_client
+    from kmstwist.lab.network_client import activate_all
     from kmstwist.transport.endpoints import endpoint_for
     from kmstwist.transport.errors import UpstreamError
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from kmstwist.addresses import HostPort
 from kmstwist.kms.status import Status, explain
 from kmstwist.lab.client import LabClient, Outcome
-from kmstwist.lab.wire import Asked, WireOutcome
+from kmstwist.lab.network_client import Asked, WireOutcome
 from kmstwist.reasons import Reason
 from kmstwist.transport.errors import SourceError, UpstreamError
 

@@ -8,11 +8,11 @@ from uuid import UUID
 from kmstwist.kms.catalogue import Product
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.version import Version
-from kmstwist.lab.choice import HostChoice
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.fleet.clock import VirtualCall
 from kmstwist.lab.fleet.scenario import WEEKDAYS, ClockError, Group, OfficeHours
 from kmstwist.lab.fleet.world import DAY, FOREVER, SimulatedServer, SimulatedSite
+from kmstwist.lab.host_choice import HostChoice
 
 
 class WorkingHours:

@@ -14,11 +14,11 @@ from kmstwist.kms.catalogue import WINDOWS, Product
 from kmstwist.kms.labids import activation_id
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.kms.version import Version
-from kmstwist.lab.choice import HostChoice
 from kmstwist.lab.client import LabClient
+from kmstwist.lab.host_choice import HostChoice
 from kmstwist.lab.machines import regions
 from kmstwist.lab.machines.events import MachineEvent
-from kmstwist.lab.naming import NEWEST, Naming, naming_of
+from kmstwist.lab.windows_names import NEWEST, Naming, naming_of
 
 FIRST_REARMS = 1001
 """How often a newly installed Windows of today can be rearmed; for others see `Naming.rearms`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from kmstwist.kms.catalogue import OFFICE, Product, products
 from kmstwist.lab.machines.errors import Refused
 from kmstwist.lab.machines.session import read_licence_file
-from kmstwist.lab.naming import naming_of
+from kmstwist.lab.windows_names import naming_of
 
 _NAME = re.compile(r"^([a-z0-9]+)vl_kms_client", re.IGNORECASE)
 

@@ -24,9 +24,9 @@ from kmstwist.lab.machines import regions
 from kmstwist.lab.machines.errors import Published, Refused
 from kmstwist.lab.machines.phone import host_installation_id
 from kmstwist.lab.machines.session import Output, noted, read_act_id
-from kmstwist.lab.naming import NEWEST
 from kmstwist.lab.slmgr.options import Option
 from kmstwist.lab.slmgr.texts import TYPE_MISMATCH, error_line
+from kmstwist.lab.windows_names import NEWEST
 
 HOST = "host"
 """The reserved name of the lab host among the lab machines."""

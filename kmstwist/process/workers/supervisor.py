@@ -2,8 +2,8 @@
 
 The supervisor opens the ports and accepts nothing; each worker inherits them, so that a client that connects while a
 worker dies waits in the kernel's queue for another. A worker that ends by itself is replaced, after a wait that doubles
-while it keeps dying; one that hangs is found by asking (`hearing`). All write their lines to the same place, each line
-in one write.
+while it keeps dying; one that hangs is found by asking (`hang_detection`). All write their lines to the same place,
+each line in one write.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from kmstwist.process.control import Command
 from kmstwist.process.control_client import socket_path
 from kmstwist.process.listening import Listeners
 from kmstwist.process.options import Options
-from kmstwist.process.refusal import refused
+from kmstwist.process.refused_configuration import refused
 from kmstwist.process.workers.adoption import Adoption, handed_on
-from kmstwist.process.workers.hearing import GRACE, Hearing
-from kmstwist.process.workers.passing_on import PassingOn
+from kmstwist.process.workers.command_forwarding import PassingOn
+from kmstwist.process.workers.hang_detection import GRACE, Hearing
 from kmstwist.reactor import Reactor
 from kmstwist.telemetry.ended_workers import Earlier
 from kmstwist.telemetry.log import redirect_log

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from kmstwist.audit.reports.model import Query
-from kmstwist.audit.reports.unconfigured import StrangerRow, strangers
+from kmstwist.audit.reports.strangers import StrangerRow, strangers
 from kmstwist.audit.views.calls import CallRow, Which, latest_calls
 from kmstwist.audit.views.hosts import Asked, asked, machines_of
 from kmstwist.audit.views.machines import MachineRow, Order, Wanted, list_machines

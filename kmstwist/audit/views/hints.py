@@ -1,4 +1,4 @@
-"""Hints for somebody who reads the reports for the first time, one line for each."""
+"""Hints beside a report: what keeps it from saying more, and the cure; one line for each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kmstwist.audit.store import PRIVACY, read_fact
 OF_GATEWAYS = frozenset({"networks", "refused", "strangers"})
 
 
-def first_look(connection: Connection, report: str = "", *, of_a_network: bool = False) -> Iterator[str]:
+def reading_hints(connection: Connection, report: str = "", *, of_a_network: bool = False) -> Iterator[str]:
     """Which machines and products have no names in the store, with the cure.
 
     For a `report` that needs a gateway's records, or one `of_a_network`, also that there are none; for one that this

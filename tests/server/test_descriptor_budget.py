@@ -9,7 +9,7 @@ from twisted.logger import globalLogPublisher
 
 from kmstwist.configuration.reading import load
 from kmstwist.process.descriptors import share_out
-from kmstwist.server.budget import say_what_does_not_fit
+from kmstwist.server.descriptor_budget import say_what_does_not_fit
 from tests.logs import Observer
 
 

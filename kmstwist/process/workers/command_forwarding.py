@@ -19,8 +19,8 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from kmstwist.process.control_client import CommandError, NoAnswer, NobodyThere, ask
-from kmstwist.process.workers.hearing import ANSWERS_WITHIN
-from kmstwist.process.workers.switched import Switched
+from kmstwist.process.workers.hang_detection import ANSWERS_WITHIN
+from kmstwist.process.workers.switch_commands import Switched
 from kmstwist.reactor import InThread
 from kmstwist.system.threads import MORE_THREADS
 

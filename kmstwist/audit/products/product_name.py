@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class ProductName:
     """A product's name, and its family (one of `FAMILIES`), "" where that is not known."""
 
     act_id: str

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from kmstwist.process.control_client import CommandError, NoAnswer, NobodyThere
-from kmstwist.process.workers.passing_on import PassingOn
+from kmstwist.process.workers.command_forwarding import PassingOn
 
 
 class Worker:

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from kmstwist.process.control_client import CommandError, NoAnswer, NobodyThere
-from kmstwist.process.workers.hearing import HEAR_EVERY, Hearing, Progress, progress_of
+from kmstwist.process.workers.hang_detection import HEAR_EVERY, Hearing, Progress, progress_of
 from tests.logs import logger
 from tests.waiting import wait_until
 
