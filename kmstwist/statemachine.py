@@ -122,7 +122,13 @@ class Machine(Generic[StateT, InputT]):
         if self.trace is not None:
             self.trace(self, before, happened)
         if action is not None:
-            action(self, *what)
+            # Nearly all steps have nothing else or one thing: handing on as many as there are takes twice as long.
+            if not what:
+                action(self)
+            elif len(what) == 1:
+                action(self, what[0])
+            else:
+                action(self, *what)
 
 
 def name_of(subject: object) -> str:

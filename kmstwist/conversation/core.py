@@ -228,7 +228,8 @@ class ConversationCore(Machine[State, Input]):
         if association.unsent:
             self.flush()
         packets = statistics.packets_in - before
-        self.noise = max(0, self.noise + packets - len(data) // _ORDINARY)
+        noise = self.noise + packets - len(data) // _ORDINARY
+        self.noise = noise if noise > 0 else 0
         admission, client = self.shared.admission, log.client
         if client not in admission.free and (refusal := admission.judge_packets(client, packets)) is not None:
             self.step(Input.CUT, Cause(refusal.reason, refusal.detail))
