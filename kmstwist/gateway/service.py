@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Sized
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,6 +20,7 @@ from kmstwist.gateway.check import HostCheck
 from kmstwist.gateway.circuit import CircuitState
 from kmstwist.gateway.directory import Directory
 from kmstwist.gateway.discover import Discoverer, Resolver
+from kmstwist.gateway.pool import Attempt
 from kmstwist.gateway.reserve import PoolBusy
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.gateway.upstream import EndpointMaker, Random, Upstream
@@ -120,16 +121,110 @@ class Attempts:
 
 
 class _Errand(Attempts):
-    """A call on its way: the hosts that are left to ask, and the answers of those that were asked."""
+    """A call on its way: the hosts that are left to ask, and the answers of those that were asked.
+
+    `done` fires with the best of the answers, or fails with an `ActivationFault`; cancelling it gives the call up.
+    """
 
     def __init__(
-        self, call: ActivationCall, hosts: Sequence[Upstream], deadline: float, remembered: str | None
+        self,
+        service: GatewayService,
+        call: ActivationCall,
+        hosts: Sequence[Upstream],
+        deadline: float,
+        remembered: str | None,
     ) -> None:
-        self.call = call
+        self._service = service
+        self._call = call
         #: The hosts that have not been asked yet, the next one last.
-        self.left = list(reversed(hosts))
-        self.deadline = deadline
-        self.remembered = remembered
+        self._left = list(reversed(hosts))
+        self._deadline = deadline
+        self._remembered = remembered
+        #: The host that is being asked, and the attempt, which can be given up.
+        self._asked: Upstream | None = None
+        self._attempt: Attempt | None = None
+        self.done: Deferred[ActivationAnswer] | None = Deferred(self._give_up)
+
+    def ask_next(self, now: float) -> None:
+        """Ask the next host, if one is left and there is time; otherwise conclude."""
+        left, settings = self._left, self._service.settings
+        # If there is an answer, the client need not wait for hosts that are known to be down.
+        if not left or (self.hresult is not None and not left[-1].circuit.healthy):
+            self._conclude()
+            return
+        seconds = self._deadline - now
+        if seconds <= 0:
+            self.out_of_time(settings.deadline)
+            self._conclude()
+            return
+        timeout = min(seconds / len(left), settings.attempt_timeout)
+        self._asked = upstream = left.pop()
+        attempt = upstream.pool.request(self._call.message, timeout, self)
+        if attempt is not None:
+            self._attempt = attempt
+
+    def host_answered(self, hresult: int, message: bytes) -> None:
+        """The host that was asked answered."""
+        upstream = self._asked
+        assert upstream is not None
+        try:
+            circuit = upstream.circuit
+            if (
+                hresult
+                or circuit.failures
+                or circuit.state is not CircuitState.CLOSED
+                or upstream.silent_since is not None
+            ):
+                upstream.answered(hresult)
+            else:
+                # Nearly every call: no news of a healthy host.
+                upstream.tally.answered += 1
+            if self.got(upstream.target.name, hresult, message):
+                self._conclude()
+            else:
+                self.ask_next(self._service.clock.seconds())
+        except Exception:
+            self._end(Failure())
+
+    def host_failed(self, error: Exception) -> None:
+        """It did not, or answered with a fault."""
+        upstream = self._asked
+        assert upstream is not None
+        if not isinstance(error, UpstreamError):
+            self._end(Failure(error))
+            return
+        try:
+            upstream.not_answered(error)
+            self.failed(upstream.name, error)
+            self.ask_next(self._service.clock.seconds())
+        except Exception:
+            self._end(Failure())
+
+    def _conclude(self) -> None:
+        """Give the caller the best of the answers, or a fault if there is none."""
+        service = self._service
+        if self.hresult == 0 and (self.said_no or self.upstream == self._remembered):
+            service.remember(self._call.client, self.upstream)
+        try:
+            answer = self.answer(self._call.facts, known=service.directory)
+        except ActivationFault as fault:
+            self._end(Failure(fault))
+        else:
+            self._end(answer)
+
+    def _end(self, outcome: ActivationAnswer | Failure) -> None:
+        # It has this as its canceller: no cycle is left for the garbage collector.
+        done, self.done = self.done, None
+        if done is None:
+            return
+        if isinstance(outcome, Failure):
+            done.errback(outcome)
+        else:
+            done.callback(outcome)
+
+    def _give_up(self, _done: Deferred[ActivationAnswer]) -> None:
+        if self._attempt is not None:
+            self._attempt.give_up()
 
 
 class GatewayService(Service):
@@ -147,7 +242,7 @@ class GatewayService(Service):
     ) -> None:
         """`random` gives numbers from 0 to below 1; `resolver` finds the hosts of a domain."""
         self._log = log or Logger(namespace="kmstwist.gateway")
-        self._clock = clock
+        self.clock = clock
         self.settings = settings
         self.directory = Directory(settings, make_endpoint, clock, random, self._log)
         self.check = HostCheck(
@@ -193,53 +288,16 @@ class GatewayService(Service):
         hosts = None if remembered else directory.known_orders.get(call.client)
         if hosts is None:
             hosts = directory.in_order(call.client, remembered)
-        now = self._clock.seconds()
-        return self._ask_next(_Errand(call, hosts, now + self.settings.deadline, remembered), now)
+        now = self.clock.seconds()
+        errand = _Errand(self, call, hosts, now + self.settings.deadline, remembered)
+        done = errand.done
+        assert done is not None
+        errand.ask_next(now)
+        return done
 
-    def _ask_next(self, errand: _Errand, now: float) -> Deferred[ActivationAnswer]:
-        """Ask the next host, if one is left and there is time; otherwise conclude."""
-        left = errand.left
-        # If there is an answer, the client need not wait for hosts that are known to be down.
-        if not left or (errand.hresult is not None and not left[-1].circuit.healthy):
-            return execute(self._conclude, errand)
-        seconds = errand.deadline - now
-        if seconds <= 0:
-            errand.out_of_time(self.settings.deadline)
-            return execute(self._conclude, errand)
-        timeout = min(seconds / len(left), self.settings.attempt_timeout)
-        upstream = left.pop()
-        answer = upstream.pool.request(errand.call.message, timeout)
-        return answer.addCallbacks(
-            self._answered, self._failed, callbackArgs=(errand, upstream), errbackArgs=(errand, upstream)
-        )
-
-    def _answered(
-        self, answer: tuple[int, bytes], errand: _Errand, upstream: Upstream
-    ) -> ActivationAnswer | Deferred[ActivationAnswer]:
-        hresult, message = answer
-        circuit = upstream.circuit
-        if hresult or circuit.failures or circuit.state is not CircuitState.CLOSED or upstream.silent_since is not None:
-            upstream.answered(hresult)
-        else:
-            # Nearly every call: no news of a healthy host.
-            upstream.tally.answered += 1
-        if errand.got(upstream.target.name, hresult, message):
-            return self._conclude(errand)
-        return self._ask_next(errand, self._clock.seconds())
-
-    def _failed(self, failure: Failure, errand: _Errand, upstream: Upstream) -> Failure | Deferred[ActivationAnswer]:
-        error = failure.value
-        if not isinstance(error, UpstreamError):
-            return failure
-        upstream.not_answered(error)
-        errand.failed(upstream.name, error)
-        return self._ask_next(errand, self._clock.seconds())
-
-    def _conclude(self, errand: _Errand) -> ActivationAnswer:
-        """The best of the answers. Raises `ActivationFault` if there is none."""
-        if errand.hresult == 0 and (errand.said_no or errand.upstream == errand.remembered):
-            self._remembered.set(errand.call.client, errand.upstream)
-        return errand.answer(errand.call.facts, known=self.directory)
+    def remember(self, client: str, upstream: str) -> None:
+        """Ask this upstream first when the client comes again."""
+        self._remembered.set(client, upstream)
 
 
 def _rank(hresult: int) -> int:

@@ -37,6 +37,7 @@ from kmstwist.rpc import (
     ShutdownRequested,
     StubError,
 )
+from kmstwist.transport.asker import Asker, Waiting
 from kmstwist.transport.errors import (
     BindError,
     ConnectError,
@@ -76,8 +77,8 @@ class RpcConnection(Protocol):
         self._shutdowns = 0
         self._sender: Sender
         self._waiting: dict[int, Deferred[ResponseReceived]] = {}
-        #: The Deferreds that wait for an activation's answer, which is decoded here.
-        self._activating: dict[int, Deferred[tuple[int, bytes]]] = {}
+        #: Who waits for an activation's answer, which is decoded here.
+        self._activating: dict[int, Asker] = {}
         #: The context of the KMS interface, once it is needed.
         self._kms: AcceptedContext | None = None
         self._altering: dict[int, Deferred[Bound]] = {}
@@ -112,12 +113,12 @@ class RpcConnection(Protocol):
                     waiting.callback(event)
                 continue
             try:
-                answer = decode_response(event.stub, ndr64=event.ndr64, little_endian=event.little_endian)
+                hresult, message = decode_response(event.stub, ndr64=event.ndr64, little_endian=event.little_endian)
             except StubError as error:
                 text = f"the response does not unmarshal: {error}"
-                activating.errback(UpstreamError(text, Reason.UPSTREAM_PROTOCOL))
+                activating.failed(UpstreamError(text, Reason.UPSTREAM_PROTOCOL))
             else:
-                activating.callback(answer)
+                activating.answered(hresult, message)
         if self.association.unsent:
             self._flush()
 
@@ -149,22 +150,31 @@ class RpcConnection(Protocol):
         return answer
 
     def request_activation(self, message: bytes) -> Deferred[tuple[int, bytes]]:
-        """RequestActivation: fires with the HRESULT and the response message (empty unless the HRESULT is 0)."""
+        """RequestActivation: fires with the HRESULT and the response message (empty unless the HRESULT is 0).
+
+        Fails with an `UpstreamError`. Cancelling it drops the connection.
+        """
+        answer: Deferred[tuple[int, bytes]] = Deferred(self._given_up)
+        self.ask(message, Waiting(answer))
+        return answer
+
+    def ask(self, message: bytes, asker: Asker) -> None:
+        """RequestActivation, for an asker that is told. It may be told at once that this failed."""
         association = self.association
         context = self._kms
         if context is None:
             context = self._kms = association.context_for(KMS_INTERFACE)
             if context is None:
-                return fail(BindError("the host does not have the KMS interface"))
+                asker.failed(BindError("the host does not have the KMS interface"))
+                return
         if not self.alive:
-            return fail(LostError("the connection had ended"))
+            asker.failed(LostError("the connection had ended"))
+            return
         stub = encode_request(message, ndr64=context.ndr64)
         call_id = association.call(context, REQUEST_ACTIVATION, stub)
-        answer: Deferred[tuple[int, bytes]] = Deferred(self._given_up)
-        self._activating[call_id] = answer
+        self._activating[call_id] = asker
         unsent = association.unsent
         self._sender.send(unsent.pop() if len(unsent) == 1 else association.data_to_send())
-        return answer
 
     def _given_up(self, answer: Deferred[tuple[int, bytes]]) -> None:
         """Drop the connection, so that a late answer cannot be mistaken for another call's."""
@@ -192,7 +202,10 @@ class RpcConnection(Protocol):
         if isinstance(event, FaultReceived):
             self._close_if_asked()
             fault = FaultError(event.status, event.did_not_execute)
-            waiters: tuple[dict[int, Deferred[Any]], ...] = (self._activating, self._waiting, self._altering)
+            activating = self._activating.pop(event.call_id, None)
+            if activating is not None:
+                activating.failed(fault)
+            waiters: tuple[dict[int, Deferred[Any]], ...] = (self._waiting, self._altering)
             for waiting_for in waiters:
                 failed = waiting_for.pop(event.call_id, None)
                 if failed is not None:
@@ -232,14 +245,12 @@ class RpcConnection(Protocol):
             altering.callback(event)
 
     def _fail_all(self, error: UpstreamError) -> None:
-        waiting: list[Deferred[Any]] = [
-            *self._activating.values(),
-            *self._waiting.values(),
-            *self._altering.values(),
-        ]
-        self._activating.clear()
+        waiting: list[Deferred[Any]] = [*self._waiting.values(), *self._altering.values()]
+        activating, self._activating = self._activating, {}
         self._waiting.clear()
         self._altering.clear()
+        for asker in activating.values():
+            asker.failed(error)
         for deferred in waiting:
             if not deferred.called:
                 deferred.errback(error)
