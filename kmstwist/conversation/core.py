@@ -255,7 +255,10 @@ class ConversationCore(Machine[State, Input]):
             self._deadline.pop(self, None)
         self._deadline = deadline
         if deadline is not None:
-            deadline.set(self)
+            # As `set`, without the call of it: the previous deadline may have been of the same queue, and is lifted.
+            deadline[self] = self.shared.clock.seconds() + deadline.seconds
+            if deadline.timer is None:
+                deadline.start()
 
     def give_up(self, rpc: Call, reason: Reason, detail: str) -> None:
         """Give a call up: nobody waits for its answer any more."""

@@ -206,17 +206,21 @@ class AssociationPool(Reserve):
             attempt.wait()
         if attempt.requester is None:
             return None
-        attempt.deadline = deadlines = self._deadlines.get(timeout) or self._deadlines_of(timeout)
-        deadlines.set(attempt)
+        deadlines = self._deadlines.get(timeout)
+        if deadlines is None:
+            deadlines = self._deadlines_of(timeout)
+        # As `set`, without the call of it.
+        deadlines[attempt] = self._clock.seconds() + timeout
+        if deadlines.timer is None:
+            deadlines.start()
+        attempt.deadline = deadlines
         return attempt
 
     def _deadlines_of(self, seconds: float) -> Deadlines[Attempt]:
-        """The queue of requests that have this many seconds. A length that few requests have is not kept."""
-        deadlines = self._deadlines.get(seconds)
-        if deadlines is None:
-            deadlines = Deadlines(self._clock, seconds, Attempt.expire)
-            if len(self._deadlines) < _LENGTHS:
-                self._deadlines[seconds] = deadlines
+        """A queue of requests that have this many seconds. Of a length that few requests have, it is not kept."""
+        deadlines = Deadlines(self._clock, seconds, Attempt.expire)
+        if len(self._deadlines) < _LENGTHS:
+            self._deadlines[seconds] = deadlines
         return deadlines
 
     def give_back(self, connection: RpcConnection) -> None:

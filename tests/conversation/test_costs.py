@@ -17,7 +17,7 @@ from benchmarks.harness import calls
 from benchmarks.rpc_conversations import both_ends, conversation
 
 
-@pytest.mark.parametrize(("audit", "most"), [(False, 175), (True, 199)], ids=["no audit", "audit"])
+@pytest.mark.parametrize(("audit", "most"), [(False, 156), (True, 175)], ids=["no audit", "audit"])
 def test_a_conversation_through_a_gateway_makes_a_fixed_number_of_calls(tmp_path: Path, audit: bool, most: int) -> None:
     gateway = Gateway(tmp_path, audit=audit)
     # What is looked up or made once is there after the first clients.
