@@ -48,7 +48,8 @@ def execute_many(connection: Connection, statement: Insert, rows: Sequence[dict[
     `statement` must be one object kept between calls (it is compiled once) and have no bound values of its own.
     """
     if connection.dialect.name == "sqlite":
-        for one in compiled_insertions(statement, rows):
+        insertion, values = prepared(statement, tuple(rows[0]))
+        for one in statements([(insertion, list(map(values, rows)))]):
             _execute(connection, one.text, one.parameters)
     else:
         connection.execute(statement, rows)
@@ -69,48 +70,50 @@ class Statement(NamedTuple):
     rest: str | None = None
 
 
-def execute_all(driver: sqlite3.Connection, statements: Iterable[Statement]) -> None:
-    """Execute them."""
-    for text, parameters, rows, rest in statements:
-        changed = driver.execute(text, parameters).rowcount
-        if rest is not None and changed < rows:
-            driver.execute(rest, parameters)
-
-
-#: Rows in one statement, the most first.
-_PIECES = (64, 32, 16, 8, 4, 2, 1)
-
-
-def insertions(text: str, rows: Sequence[Sequence[object]], rest: str | None = None) -> list[Statement]:
-    """What executes an INSERT of one row, whose parameters are its row's values, for each of `rows`.
+class Insertion:
+    """An INSERT of one row, whose parameters are its row's values, and what inserts many rows in one statement.
 
     `rest` is another INSERT, for the rows that this one leaves as they are.
 
     Many rows in one statement: SQLite takes 3 µs for each in place of 5, and its driver lets go of the interpreter's
     lock, and waits for it, once for all of them. Beside a reactor that works that is half the time.
     """
-    statements = []
-    done, number = 0, len(rows)
-    texts = _in_pieces(text, len(rows[0]))
-    rests = _in_pieces(rest, len(rows[0])) if rest is not None else {}
-    for piece in _PIECES:
-        while number - done >= piece:
-            parameters = tuple(chain.from_iterable(rows[done : done + piece]))
-            statements.append(Statement(texts[piece], parameters, piece, rests.get(piece)))
-            done += piece
-    return statements
+
+    def __init__(self, text: str, columns: int, rest: str | None = None) -> None:
+        self.texts = _in_pieces(text, columns)
+        self.rests = {} if rest is None else _in_pieces(rest, columns)
 
 
-def compiled_insertions(
-    statement: Insert, rows: Sequence[dict[str, Any]], rest: Insert | None = None
-) -> list[Statement]:
-    """The same for statements and rows as `execute_many` takes them."""
-    columns = tuple(rows[0])
-    text, values = _compiled(statement, columns)
-    return insertions(text, list(map(values, rows)), None if rest is None else _compiled(rest, columns)[0])
+#: What inserts rows, and their values.
+Inserted = tuple[Insertion, Sequence[Sequence[object]]]
+
+#: Rows in one statement, the most first.
+_PIECES = (64, 32, 16, 8, 4, 2, 1)
 
 
-@cache
+def statements(inserted: Iterable[Inserted]) -> list[Statement]:
+    """What inserts all of this."""
+    made = []
+    for insertion, rows in inserted:
+        done, number = 0, len(rows)
+        for piece in _PIECES:
+            while number - done >= piece:
+                parameters = tuple(chain.from_iterable(rows[done : done + piece]))
+                made.append(Statement(insertion.texts[piece], parameters, piece, insertion.rests.get(piece)))
+                done += piece
+    return made
+
+
+def commit(driver: sqlite3.Connection, made: Iterable[Statement]) -> None:
+    """Execute them in one transaction, which the caller rolls back on any exception."""
+    driver.execute("BEGIN IMMEDIATE")
+    for text, parameters, rows, rest in made:
+        changed = driver.execute(text, parameters).rowcount
+        if rest is not None and changed < rows:
+            driver.execute(rest, parameters)
+    driver.execute("COMMIT")
+
+
 def _in_pieces(text: str, columns: int) -> dict[int, str]:
     """The statement for each number of rows."""
     row = f"({', '.join('?' * columns)})"
@@ -118,6 +121,24 @@ def _in_pieces(text: str, columns: int) -> dict[int, str]:
     if not found or "?" in before + after:
         raise ValueError(f"this statement does not insert one row of {columns} parameters: {text}")
     return {piece: f"{before}VALUES {', '.join([row] * piece)}{after}" for piece in _PIECES}
+
+
+@cache
+def prepared(
+    statement: Insert, columns: tuple[str, ...], rest: Insert | None = None
+) -> tuple[Insertion, Callable[[dict[str, Any]], Sequence[object]]]:
+    """An INSERT of rows that have values for these columns, and what takes a row's values in the INSERT's order.
+
+    `statement` and `rest` are as `execute_many` takes them.
+    """
+    text, order = _text_of(statement, columns)
+    return Insertion(text, len(order), None if rest is None else _text_of(rest, columns)[0]), itemgetter(*order)
+
+
+def _text_of(statement: Insert, columns: Sequence[str]) -> tuple[str, list[str]]:
+    compiled = statement.compile(dialect=sqlite.dialect(), column_keys=list(columns))
+    assert compiled.positiontup is not None, "SQLite's parameters are positional"
+    return str(compiled), compiled.positiontup
 
 
 class Prepared:
@@ -202,19 +223,11 @@ def _one(column: Column[bytes]) -> Prepared:
     return Prepared(select(column).where(column == bindparam("value")))
 
 
-def insert_text(table: Table, columns: Sequence[str]) -> str:
-    """SQLite's statement that inserts a row with values for these columns, in their order."""
-    compiled = table.insert().compile(dialect=sqlite.dialect(), column_keys=list(columns))
-    assert compiled.positiontup is not None, "SQLite's parameters are positional"
-    assert set(compiled.positiontup) == set(columns), "each column has a parameter"
-    in_order = sorted(columns, key=compiled.positiontup.index)
+def insertion_of(table: Table, columns: Sequence[str]) -> Insertion:
+    """What inserts rows of values for these columns, in their order."""
+    text, order = _text_of(table.insert(), columns)
+    assert set(order) == set(columns), "each column has a parameter"
+    in_order = sorted(columns, key=order.index)
     if in_order != list(columns):
         raise ValueError(f"{table.name} has these columns in another order: {', '.join(in_order)}")
-    return str(compiled)
-
-
-@cache
-def _compiled(statement: Insert, columns: tuple[str, ...]) -> tuple[str, Callable[[dict[str, Any]], Any]]:
-    compiled = statement.compile(dialect=sqlite.dialect(), column_keys=list(columns))
-    assert compiled.positiontup is not None, "SQLite's parameters are positional"
-    return str(compiled), itemgetter(*compiled.positiontup)
+    return Insertion(text, len(order))

@@ -17,13 +17,24 @@ from sqlalchemy import Connection, Engine, bindparam, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import Statement, chunks, execute_all, execute_many, insert_for, insert_text, insertions
+from kmstwist.audit.bulk import (
+    Inserted,
+    Statement,
+    chunks,
+    commit,
+    execute_many,
+    insert_for,
+    insertion_of,
+    statements,
+)
 from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.records import Record
 from kmstwist.audit.rows import COLUMNS, from_row, to_row, values_of
 from kmstwist.audit.sums import all as sums
+from kmstwist.audit.sums.all import SUMS
+from kmstwist.audit.sums.table import additions
 
 # A fact about the store: the privacy policy of its records.
 PRIVACY = "privacy"
@@ -56,41 +67,32 @@ _OPAQUE: Final = (
 _opaque_values: Final = itemgetter(*map(COLUMNS.index, _OPAQUE))
 _other_values: Final = itemgetter(*(at for at, name in enumerate(COLUMNS) if name not in _OPAQUE))
 _NO_OTHERS: Final = (None,) * (len(COLUMNS) - len(_OPAQUE))
-_ALL: Final = insert_text(schema.records, COLUMNS)
-_OPAQUE_ONLY: Final = insert_text(schema.records, _OPAQUE)
-
-
-def _is_opaque(row: tuple[Any, ...]) -> bool:
-    """Whether the record has values only in the columns of `_OPAQUE`."""
-    return bool(_other_values(row) == _NO_OTHERS)
+_ALL: Final = insertion_of(schema.records, COLUMNS)
+_OPAQUE_ONLY: Final = insertion_of(schema.records, _OPAQUE)
 
 
 def insertions_of(batch: Sequence[Record], rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
     """The statements that store a batch, with all its sums, by SQLite's driver; `rows` are the records' values."""
-    statements = []
-    for opaque, some in groupby(rows, _is_opaque):
-        if opaque:
-            statements += insertions(_OPAQUE_ONLY, list(map(_opaque_values, some)))
+    inserted: list[Inserted] = []
+    # Those together that have values only in the columns of `_OPAQUE`.
+    for others, some in groupby(zip(map(_other_values, rows), rows, strict=True), itemgetter(0)):
+        values = map(itemgetter(1), some)
+        if others == _NO_OTHERS:
+            inserted.append((_OPAQUE_ONLY, list(map(_opaque_values, values))))
         else:
-            statements += insertions(_ALL, list(some))
-    return statements + sums.additions(batch)
-
-
-def commit(driver: sqlite3.Connection, statements: Sequence[Statement]) -> None:
-    """Execute them in one transaction, which the caller rolls back on any exception."""
-    driver.execute("BEGIN IMMEDIATE")
-    execute_all(driver, statements)
-    driver.execute("COMMIT")
+            inserted.append((_ALL, list(values)))
+    inserted += additions(SUMS, batch)
+    return statements(inserted)
 
 
 def commit_batch(engine: Engine, batch: Sequence[Record]) -> int:
     """As `insert_batch` to an SQLite store; raises the same errors."""
-    statements = insertions_of(batch, list(map(values_of, batch)))
+    made = insertions_of(batch, list(map(values_of, batch)))
     connection = engine.raw_connection()
     try:
-        commit(cast(sqlite3.Connection, connection.dbapi_connection), statements)
+        commit(cast(sqlite3.Connection, connection.dbapi_connection), made)
     except sqlite3.Error as error:
-        raise DBAPIError.instance(_ALL, None, error, sqlite3.Error, dialect=engine.dialect) from error
+        raise DBAPIError.instance(_ALL.texts[1], None, error, sqlite3.Error, dialect=engine.dialect) from error
     finally:
         # The pool rolls back what was begun and did not end.
         connection.close()

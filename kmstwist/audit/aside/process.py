@@ -54,8 +54,9 @@ def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patienc
     # Only here, where this file is run: the server has it anyway.
     from kmstwist.audit.aside.connecting import ANY, WRITING
     from kmstwist.audit.aside.turns import turn
+    from kmstwist.audit.bulk import commit
     from kmstwist.audit.rows import from_values
-    from kmstwist.audit.store import commit, insertions_of
+    from kmstwist.audit.store import insertions_of
     from kmstwist.audit.storefile import StoreFile
 
     def is_committed(statements: list[Statement]) -> bool:

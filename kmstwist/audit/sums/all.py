@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from kmstwist.audit.bulk import Statement
 from kmstwist.audit.records import Record
 from kmstwist.audit.sums.hourly_activity import HOURLY_ACTIVITY
 from kmstwist.audit.sums.hourly_failures import HOURLY_FAILURES
@@ -24,11 +23,6 @@ def add(connection: Connection, records: Sequence[Record]) -> None:
         each.merge(connection, records)
 
 
-def additions(records: Sequence[Record]) -> list[Statement]:
-    """The statements that do the same through SQLite's driver."""
-    return [statement for each in SUMS for statement in each.additions(records)]
-
-
 def replace(connection: Connection, old: Record, new: Record) -> None:
     """Replace a record's contribution: it was stored as `old`, and is now stored as `new`."""
     for each in SUMS:
@@ -38,5 +32,5 @@ def replace(connection: Connection, old: Record, new: Record) -> None:
 def remove(connection: Connection, record: Record) -> None:
     """Take a record out of every sum; it is no longer in the table of records."""
     for each in SUMS:
-        if (gone := each.of(record)) is not None:
+        if (gone := each.row(record)) is not None:
             each.withdraw(connection, record, gone)

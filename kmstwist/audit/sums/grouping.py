@@ -40,11 +40,6 @@ def network_of(address: str) -> str:
     return UNKNOWN_NETWORK if parsed is None else network_around(parsed, IPV4_PREFIX, IPV6_PREFIX)
 
 
-def machine_key(machine: str | None, client: str) -> str:
-    """The machine's name in the audit: its own, in lower case because DNS ignores case, else its address."""
-    return machine.lower() if machine else client
-
-
 def outcome(record: Record) -> tuple[str, int]:
     """Why a record was not granted: the kind of status, and the status (0 if there is none)."""
     if record.fault is not None:
@@ -57,7 +52,7 @@ def outcome(record: Record) -> tuple[str, int]:
 
 
 def same_machine(record: Record) -> tuple[ColumnElement[bool], dict[str, Any]]:
-    """The stored records whose `machine_key` is that of `record`: a condition, and the values of its parameters."""
+    """The stored records of the machine that `record` is of: a condition, and the values of its parameters."""
     if record.machine:
         name = record.machine.lower()
         return _OF_THE_NAME if name.isascii() else _OF_ANY_NAME, {"its_name": name}

@@ -13,10 +13,8 @@ from kmstwist.audit.sums.grouping import IN_THE_HOUR, the_hour_of
 from kmstwist.audit.sums.table import Row, SummaryTable
 
 
-def of(record: Record) -> Row | None:
-    """What a record adds to its hour; nothing if its peer sent no KMS message."""
-    if record.version is None:
-        return None
+def of(record: Record) -> Row:
+    """What a record adds to its hour."""
     answer = record.phases.answer
     return {
         "hour": record.at // schema.HOUR_MS,
@@ -46,5 +44,7 @@ HOURLY_ACTIVITY = SummaryTable(
     of,
     standing=_standing,
     about=about,
+    # Calls are those of peers that sent a KMS message.
+    given=("version",),
     added=("calls", "successes", "bytes_in", "bytes_out", "answer_ms", "answer_calls"),
 )

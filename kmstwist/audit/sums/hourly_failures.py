@@ -14,10 +14,8 @@ from kmstwist.audit.sums.grouping import IN_THE_HOUR, named, network_of, outcome
 from kmstwist.audit.sums.table import Row, SummaryTable
 
 
-def of(record: Record) -> Row | None:
-    """The failure that a record stands for; None for a call that was granted."""
-    if record.granted:
-        return None
+def of(record: Record) -> Row:
+    """The failure that a record stands for."""
     kind, status = outcome(record)
     return {
         "hour": record.at // schema.HOUR_MS,
@@ -52,6 +50,7 @@ HOURLY_FAILURES = SummaryTable(
     of,
     standing=_standing,
     about=about,
+    unless="granted",
     first="first_at",
     last="last_at",
     counted=("records that failed", "failures"),

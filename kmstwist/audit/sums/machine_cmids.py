@@ -8,14 +8,13 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.records import Record
-from kmstwist.audit.sums.grouping import machine_key, same_machine
+from kmstwist.audit.sums.grouping import same_machine
+from kmstwist.audit.sums.machines import machine_key
 from kmstwist.audit.sums.table import Row, SummaryTable
 
 
-def of(record: Record) -> Row | None:
-    """What a record says about its CMID; None if none could be read."""
-    if record.version is None or record.cmid is None:
-        return None
+def of(record: Record) -> Row:
+    """What a record says about its CMID."""
     return {
         "machine": machine_key(record.machine, record.client),
         "app": record.app_id or record.act_id or "",
@@ -39,6 +38,7 @@ MACHINE_CMIDS = SummaryTable(
     of,
     standing=same_machine,
     about=about,
+    given=("version", "cmid"),
     first="first_seen",
     last="last_seen",
     times=("last_answered",),

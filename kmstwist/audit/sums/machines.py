@@ -8,17 +8,20 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.records import Record
-from kmstwist.audit.sums.grouping import machine_key, network_of, outcome, same_machine
+from kmstwist.audit.sums.grouping import network_of, outcome, same_machine
 from kmstwist.audit.sums.table import Row, SummaryTable
 from kmstwist.kms.catalogue import WINDOWS
 
 _WINDOWS = str(WINDOWS)
 
 
-def of(record: Record) -> Row | None:
-    """What a record says about its machine; None if the peer sent no KMS message, and so may not be a machine."""
-    if record.version is None:
-        return None
+def machine_key(machine: str | None, client: str) -> str:
+    """The machine's name in the audit: its own, in lower case because DNS ignores case, else its address."""
+    return machine.lower() if machine else client
+
+
+def of(record: Record) -> Row:
+    """What a record says about its machine."""
     # An imported event names the product but not its application; products of one machine are still kept apart.
     app = record.app_id or record.act_id or ""
     at, granted = record.at, record.granted
@@ -55,6 +58,8 @@ MACHINES = SummaryTable(
     of,
     standing=same_machine,
     about=about,
+    # A peer that sent no KMS message may not be a machine.
+    given=("version",),
     added=("calls", "successes"),
     first="first_seen",
     last="last_seen",

@@ -1,7 +1,7 @@
 """What the audit's summary tables have in common, so that each of them is one definition of a few lines.
 
-A definition says two things: the row that one record alone would make (`of`), and how the columns of several such rows
-become one row. A column is
+A definition says which records count (those that have all that is `given`, `unless` they are something), the row that
+one of them alone would make (`of`), and how the columns of several such rows become one row. A column is
 
 - part of the key (the table's primary key),
 - `added`: the records' values are added up,
@@ -17,10 +17,11 @@ are deleted (`before`), and a table is computed again from all records (`upkeep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from operator import itemgetter
+from itertools import filterfalse
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, and_, bindparam, case, delete, or_, select
@@ -28,7 +29,7 @@ from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import Prepared, Statement, compiled_insertions, execute_many, insert_for
+from kmstwist.audit.bulk import Inserted, Insertion, Prepared, execute_many, insert_for, prepared
 from kmstwist.audit.records import Record
 from kmstwist.audit.rows import COLUMNS, from_values
 
@@ -41,16 +42,19 @@ Condition = ColumnElement[bool]
 class SummaryTable:
     """A summary table's definition.
 
-    `of` makes the row of one record, with a value for every column, or None for a record that the table does not count.
+    `of` makes the row of one record that counts, with a value for every column. `given` names what must not be None in
+    a record that counts, and `unless` what must not be true: names, so that most records are told apart without a call.
     `standing` selects the stored records that may belong to the same row as a given one: one of a few conditions, and
     the values of its parameters. `about` selects the rows about machines with one of these names (in lower case) or
     addresses; it returns None for a table that names no machine.
     """
 
     table: Table
-    of: Callable[[Record], Row | None]
+    of: Callable[[Record], Row]
     standing: Callable[[Record], tuple[Condition, dict[str, Any]]]
     about: Callable[[Collection[str]], Condition | None]
+    given: tuple[str, ...] = ()
+    unless: str | None = None
     added: tuple[str, ...] = ("calls",)
     first: str | None = None
     last: str | None = None
@@ -77,19 +81,40 @@ class SummaryTable:
 
     # -- adding
 
-    def summed(self, records: Iterable[Record]) -> list[Row]:
+    def counting(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Those of the records that count."""
+        for value_of in self._given:
+            if None in map(value_of, records):
+                records = [record for record in records if value_of(record) is not None]
+        if self._unless is not None and any(map(self._unless, records)):
+            records = list(filterfalse(self._unless, records))
+        return records
+
+    @cached_property
+    def _given(self) -> list[Callable[[Record], object]]:
+        return [attrgetter(name) for name in self.given]
+
+    @cached_property
+    def _unless(self) -> Callable[[Record], object] | None:
+        return None if self.unless is None else attrgetter(self.unless)
+
+    def row(self, record: Record) -> Row | None:
+        """The row of one record; None for one that does not count."""
+        return self.of(record) if self.counting([record]) else None
+
+    def summed(self, records: Sequence[Record]) -> list[Row]:
         """The rows that the records add up to, in the order of their keys."""
+        return self.by_key(list(map(self.of, self.counting(records))))
+
+    def by_key(self, rows: list[Row]) -> list[Row]:
+        """The rows of records as one row for each key, in the order of the keys. It may change the rows given to it."""
         groups: dict[object, list[Row]] = {}
-        of, key_of = self.of, self.key_of
-        for record in records:
-            row = of(record)
-            if row is not None:
-                key = key_of(row)
-                there = groups.get(key)
-                if there is None:
-                    groups[key] = [row]
-                else:
-                    there.append(row)
+        for key, row in zip(map(self.key_of, rows), rows, strict=True):
+            there = groups.get(key)
+            if there is None:
+                groups[key] = [row]
+            else:
+                there.append(row)
         return [rows[0] if len(rows) == 1 else self.together(rows) for _, rows in sorted(groups.items(), key=_key)]
 
     def together(self, rows: list[Row]) -> Row:
@@ -113,7 +138,7 @@ class SummaryTable:
     def _added_values(self) -> list[tuple[str, Callable[[Row], object]]]:
         return [(name, itemgetter(name)) for name in self.added]
 
-    def merge(self, connection: Connection, records: Iterable[Record]) -> None:
+    def merge(self, connection: Connection, records: Sequence[Record]) -> None:
         """Add the records to the stored table.
 
         In the order of the rows' keys, so that two gateways writing to one PostgreSQL take its row locks in the same
@@ -122,14 +147,13 @@ class SummaryTable:
         if rows := self.summed(records):
             execute_many(connection, self._upsert_for(connection.dialect.name), rows)
 
-    def additions(self, records: Iterable[Record]) -> list[Statement]:
-        """The statements that do the same through SQLite's driver."""
-        rows = self.summed(records)
-        if not rows:
-            return []
+    @cached_property
+    def prepared(self) -> tuple[Insertion, Callable[[Row], Sequence[object]]]:
+        """What does the same through SQLite's driver, and what takes a row's values for it."""
+        columns = tuple(self.table.c.keys())
         if self.seldom:
-            return compiled_insertions(self._common_upsert, rows, self._rare_upsert)
-        return compiled_insertions(self._upsert_for("sqlite"), rows)
+            return prepared(self._common_upsert, columns, self._rare_upsert)
+        return prepared(self._upsert_for("sqlite"), columns)
 
     def _upsert_for(self, dialect: str) -> Insert:
         if dialect not in self._upserts:
@@ -183,7 +207,7 @@ class SummaryTable:
 
     def replace(self, connection: Connection, old: Record, new: Record) -> None:
         """Replace a stored record's contribution: it was `old`, and is `new` in the table of records by now."""
-        was, now = self.of(old), self.of(new)
+        was, now = self.row(old), self.row(new)
         if was == now:
             return
         if was is not None:
@@ -237,7 +261,7 @@ class SummaryTable:
         """The rows of the stored records that belong to the row of `gone`, in order of time."""
         key, (condition, values) = self.key_of(gone), self.standing(record)
         for stored in _in_order(condition, newest_first=newest_first).each(connection, values):
-            row = self.of(from_values(stored))
+            row = self.row(from_values(stored))
             if row is not None and self.key_of(row) == key:
                 yield row
 
@@ -271,6 +295,17 @@ class SummaryTable:
         if self.last is None or self.hourly:
             return self.table.c.hour < at // schema.HOUR_MS
         return self.table.c[self.last] < at
+
+
+def additions(tables: Iterable[SummaryTable], records: Sequence[Record]) -> list[Inserted]:
+    """What adds the records to these tables through SQLite's driver."""
+    found: list[Inserted] = []
+    # First what each table's own definition says of the records, then what is the same for all tables.
+    counted = [(table, some) for table in tables if (some := table.counting(records))]
+    for table, rows in [(table, list(map(table.of, some))) for table, some in counted]:
+        insertion, values = table.prepared
+        found.append((insertion, list(map(values, table.by_key(rows) if len(rows) > 1 else rows))))
+    return found
 
 
 @cache

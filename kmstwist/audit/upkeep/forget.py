@@ -21,9 +21,9 @@ from kmstwist.audit.engine import is_sqlite, pragma, reading
 from kmstwist.audit.privacy import Keep, Privacy
 from kmstwist.audit.rows import from_row
 from kmstwist.audit.store import put_fact, read_fact
-from kmstwist.audit.sums import hourly_activity
 from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.sums.grouping import named
+from kmstwist.audit.sums.hourly_activity import HOURLY_ACTIVITY
 from kmstwist.audit.sums.table import SummaryTable
 from kmstwist.audit.upkeep.retention import rewrite, size_in_use
 
@@ -147,7 +147,7 @@ def _forget_records(connection: Connection, known: set[str]) -> tuple[set[str], 
             number += len(found)
             for record in map(from_row, found):
                 addresses.add(record.client)
-                if (row := hourly_activity.of(record)) is not None:
+                if (row := HOURLY_ACTIVITY.row(record)) is not None:
                     hours[row["hour"]] += row["calls"]
     if hours:
         put_fact(connection, FORGOTTEN, json.dumps(forgotten_calls(connection) + hours))

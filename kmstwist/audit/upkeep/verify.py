@@ -203,7 +203,7 @@ def _wrong_at_last(each: SummaryTable, row: Row, right: Row, stored: Connection)
     table, key = schema.records, each.key_of(row)
     moment = (table.c.record_id >= first_id_at(row[each.last]), table.c.record_id < first_id_at(row[each.last] + 1))
     for found in stored.execute(select(table).where(*moment)):
-        other = each.of(from_row(found))
+        other = each.row(from_row(found))
         if other is not None and each.key_of(other) == key and all(other[name] == row[name] for name in said):
             return ""
     name = next(each for each in said if row[each] != right[each])

@@ -17,7 +17,8 @@ from kmstwist.audit.products.names import LAB_ONLY, Names
 from kmstwist.audit.records import COUNT_INSUFFICIENT, REFUSING, first_id_at
 from kmstwist.audit.reports.filters import application_name, is_product, product_name
 from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency, moment, to_ms
-from kmstwist.audit.sums.grouping import KINDS, machine_key, network_of
+from kmstwist.audit.sums.grouping import KINDS, network_of
+from kmstwist.audit.sums.machines import machine_key
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.reasons import Reason
 

@@ -32,7 +32,8 @@ from kmstwist.audit.reports.model import (
     moment,
     to_ms,
 )
-from kmstwist.audit.sums.grouping import UNKNOWN_NETWORK, machine_key
+from kmstwist.audit.sums.grouping import UNKNOWN_NETWORK
+from kmstwist.audit.sums.machines import machine_key
 from kmstwist.audit.views.calls import code_of, code_text, status_of
 
 #: How many pairs of an address and a time are searched in one statement.
