@@ -106,6 +106,16 @@ async def test_lines_over_tcp_are_stored_and_counted_and_so_are_datagrams(store:
         await listening.stopService()
 
 
+def test_what_was_said_of_whom_is_forgotten_where_there_are_thousands(store: Engine) -> None:
+    made = make_collector(EventsSettings(listen=(f"udp:{HERE}:1",), senders=(HERE,)), "unused", reactor, dns=False)
+    assert made is not None
+    made.log = logger(lambda event: None)
+    for number in range(5000):
+        assert not made.may_send(f"10.0.{number // 250}.{number % 250}")
+    assert made.counts.refused == 5000
+    assert len(made._said) <= 1001
+
+
 @pytest_twisted.ensureDeferred
 async def test_whoever_is_not_configured_is_refused(store: Engine) -> None:
     tcp, udp = free_port(), free_port()

@@ -45,6 +45,15 @@ def test_the_count_of_windows_clients_stops_at_50(host: LabHost, windows: Produc
     assert len(host.clients(WINDOWS)) == 50
 
 
+def test_applications_that_no_product_has_are_not_remembered(host: LabHost, windows: Product) -> None:
+    known = machine(1, windows).request(START)
+    for number in range(100):
+        hresult, _ = host.decide(replace(known, app_id=UUID(int=number)))
+        assert hresult == 0xC004F042
+    assert host.decide(known)[0] == 0
+    assert list(changes_of(host).applications) == [WINDOWS]
+
+
 def test_the_count_stops_at_10_where_only_servers_ask(host: LabHost, server: Product) -> None:
     counts = [ask(host, machine(number, server), START).count for number in range(15)]
     assert counts == [*range(1, 11), *[10] * 5]

@@ -59,6 +59,24 @@ def test_kinds_do_not_cost_each_other_and_time_brings_lines_back() -> None:
     assert len(passed) == 6
 
 
+def test_however_many_clients_there_are_they_make_lines_of_one_kind() -> None:
+    limit, clock, passed = make()
+    for number in range(1000):
+        line(
+            limit,
+            client=f"10.0.{number}",
+            port=number,
+            machine=f"PC{number}",
+            detail=str(number),
+            result="none",
+            reason="r",
+        )
+    assert len(passed) == 3
+    clock.advance(5)
+    limit.report()
+    assert [each["kms_fields"]["lines"] for each in passed[3:]] == [997]
+
+
 def test_an_answered_call_and_a_defect_are_never_dropped() -> None:
     limit, _, passed = make()
     for result in ("activated", "answered", "refused"):

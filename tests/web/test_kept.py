@@ -142,3 +142,17 @@ def test_the_page_says_when_its_numbers_were_counted(store: Engine, monkeypatch:
     new = shown()
     assert "Counted" not in new
     assert ">2</a>" in new
+
+
+def test_of_more_answers_than_there_is_room_for_those_asked_for_last_are_kept(counting: Counting) -> None:
+    asking = counting.asking()
+    for number in range(Kept.MOST + 20):
+        asking.keep(("page", number), counting.work)
+    done = counting.done
+    asking.keep(("page", Kept.MOST + 19), counting.work)
+    assert counting.done == done
+    asking.keep(("page", 0), counting.work)
+    assert counting.done == done + 1
+    # All that are kept are counted again some time after.
+    counting.now += 2000
+    assert len(counting.kept.due()) == Kept.MOST

@@ -137,6 +137,21 @@ def test_a_page_that_does_not_read_its_events_loses_its_place() -> None:
     live.end()
 
 
+def test_of_more_live_pages_than_there_is_room_for_the_last_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kmstwist.web.live.MOST", 2)
+    clock = Clock()
+    site = make_site(lambda: Snapshot("gateway", 0.0, Counters()), clock.seconds, reactor=clock)
+    live = site.resource.children[b"events"]
+    requests: list[Any] = [Pulled() for _ in range(4)]
+    for request in requests[:3]:
+        live.render_GET(request)
+    assert [request.responseCode for request in requests[:3]] == [None, None, 503]
+    requests[0].processingFailed(Failure(ConnectionDone()))
+    live.render_GET(requests[3])
+    assert requests[3].responseCode is None
+    live.end()
+
+
 def sent(spool: Spool, request: Any) -> bytes:
     spooled = spool.fill(iter(TEXT[at : at + 1000] for at in range(0, len(TEXT), 1000)), Event())
     spool.send(request, spooled, "text/csv", Event())
