@@ -94,7 +94,9 @@ class Storage:
         self.look()
         engine = self.engine or self.open()
         number = insert_batch(engine, batch, again=True) if again else commit_batch(engine, batch)
-        self.look()
+        # As `look` does, which would be one more step of each batch.
+        if self._file is not None and (fault := self._file.fault()):
+            self._lose(fault)
         return number
 
     def look(self) -> None:

@@ -75,25 +75,17 @@ class OneThread:
             thread.join()
 
     def _work(self) -> None:
-        while self._do_next():
-            pass
-
-    def _do_next(self) -> bool:
-        """Do one piece of work. Whether there may be more.
-
-        A method of its own, so that nothing of the work is kept while the thread waits for the next one.
-        """
-        given = self._given.get()
-        if given is None:
-            return False
-        done, function, arguments = given
-        try:
-            result = function(*arguments)
-        except BaseException:
-            self._reactor.callFromThread(done.errback, Failure())
-        else:
-            self._reactor.callFromThread(done.callback, result)
-        return True
+        while (given := self._given.get()) is not None:
+            done, function, arguments = given
+            try:
+                result = function(*arguments)
+            except BaseException:
+                self._reactor.callFromThread(done.errback, Failure())
+            else:
+                self._reactor.callFromThread(done.callback, result)
+                del result
+            # Nothing of the work is kept while the thread waits for the next one.
+            del given, done, function, arguments
 
 
 def mend_threads(reactor: Reactor) -> None:
