@@ -13,6 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: Reasons beginning with these words are refusals of our own; no KMS host was asked.
+REFUSING = ("admission-", "audit-", "lab-", "rpc-", "server-")
+
 
 class Reason(StrEnum):
     """A reason code; `EXPLANATIONS` holds the meaning and the cure of each."""

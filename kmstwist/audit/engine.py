@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from kmstwist.audit.aside.connecting import ANY, DEFAULT_BUSY_TIMEOUT, MAKING, WRITING
+from kmstwist.audit.asking.plain import lower
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.shown import url_without_password
 from kmstwist.system.extras import install_command
@@ -135,12 +136,7 @@ def _prepare_any_sqlite(connection: Any, _record: object) -> None:
     for each in ANY:
         cursor.execute(each)
     cursor.close()
-    # SQLite's own function knows only A to Z; PostgreSQL and Windows also fold an Ä.
-    connection.create_function("lower", 1, _lower, deterministic=True)
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
+    connection.create_function("lower", 1, lower, deterministic=True)
 
 
 def _begin_postgresql(connection: Connection) -> None:

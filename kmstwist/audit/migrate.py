@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy import Column, Connection, Engine, MetaData, PrimaryKeyConstraint, String, Table, inspect, text
 from sqlalchemy.exc import DBAPIError
@@ -17,9 +16,9 @@ from kmstwist.audit import schema
 from kmstwist.audit.engine import is_sqlite, sqlite_path
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, may_pass, plain_error
 from kmstwist.audit.plain.look import ALL_COLUMNS, HEAD, by_table, lock_of, locked, new_tables, own_number
+from kmstwist.audit.plain.revision import MIGRATIONS, fault_of, is_known
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
-MIGRATIONS = Path(__file__).with_name("migrations")
 #: What to do about a file that is not a store any more.
 _SPOILT = "move it away, and a new one is made, or put a backup in its place"
 
@@ -62,30 +61,7 @@ def current_revision(connection: Connection) -> str | None:
 
 def revision_fault(connection: Connection) -> str | None:
     """Why this version of kmstwist cannot work with the store's tables, and the cure; None if it can."""
-    current = current_revision(connection)
-    if current == HEAD:
-        return None
-    if current is None and connection.dialect.name != "sqlite":
-        return (
-            "it has none of the audit's tables that this role may see; grant it USAGE and SELECT, or name another store"
-        )
-    if current is None:
-        return "it has none of the audit's tables; name the store that the server's configuration has"
-    if _is_known(current):
-        return (
-            f"its tables are at revision {current} and this kmstwist works with {HEAD}; start the server on it once, "
-            "which brings it up to date"
-        )
-    return (
-        f"its tables are at revision {current}, of a later kmstwist than this one, which works with {HEAD}; install "
-        "that version"
-    )
-
-
-def _is_known(revision: str) -> bool:
-    from alembic.script import ScriptDirectory
-
-    return revision in {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    return fault_of(current_revision(connection), embedded=connection.dialect.name == "sqlite")
 
 
 def _unfinished(connection: Connection, revision: str | None) -> str | None:
@@ -152,7 +128,7 @@ def _checked(engine: Engine) -> Iterator[Connection]:
     try:
         with _locked(engine) as connection:
             revision = current_revision(connection)
-            if revision not in (None, HEAD) and not _is_known(str(revision)):
+            if revision not in (None, HEAD) and not is_known(str(revision)):
                 raise StoreError(
                     f"the audit store {name} was made by another version of kmstwist (its tables are at revision "
                     f"{revision})",

@@ -17,6 +17,9 @@ from kmstwist.networks import network_around, parse_address
 from kmstwist.problem import ProblemError, WrongValue
 from kmstwist.system.wholefile import write_whole
 
+#: A fact about the store: the privacy policy of its records.
+PRIVACY = "privacy"
+
 # The configuration is read by commands that have no use for records.
 if TYPE_CHECKING:
     from kmstwist.audit.records import Record

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from kmstwist.kms.activation import ActivationCall, RequestFacts
-from kmstwist.reasons import Reason
+from kmstwist.reasons import REFUSING, Reason
 
 # A KMS client concludes this by itself when the count in a good answer is below its N-Policy.
 COUNT_INSUFFICIENT = 0xC004F038
@@ -22,8 +22,6 @@ COUNT_INSUFFICIENT = 0xC004F038
 NO_GATEWAY = ""
 FROM_EVENT = 0
 
-# Reasons beginning with these words are refusals of our own; no KMS host was asked.
-REFUSING = ("admission-", "audit-", "lab-", "rpc-", "server-")
 # The gateway's own refusals. The lab's refusals come from its KMS host.
 _NO_HOST = tuple(word for word in REFUSING if word != "lab-")
 

@@ -28,6 +28,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from kmstwist.audit.plain import defaults
+
 
 class caseless(FunctionElement[str]):
     """A name found in any case by its own index: compare it with the name in lower case.
@@ -52,7 +54,7 @@ def _in_lower_case(element: caseless, compiler: SQLCompiler, **options: object) 
 # A big integer that SQLite takes as its own row id.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
-HOUR_MS = 3_600_000
+HOUR_MS = defaults.HOUR_MS
 
 metadata = MetaData(
     naming_convention={

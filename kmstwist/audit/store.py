@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, bindparam, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
 
 from kmstwist.audit import schema
+from kmstwist.audit.asking.questions import read_fact
 from kmstwist.audit.bulk import (
     Inserted,
     Statement,
@@ -29,15 +30,12 @@ from kmstwist.audit.bulk import (
 )
 from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.plain.faults import StoreError
-from kmstwist.audit.privacy import Privacy, PrivacyPolicy, SaltError, load_salt
+from kmstwist.audit.privacy import PRIVACY, Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.records import Record
 from kmstwist.audit.rows import COLUMNS, from_row, to_row, values_of
 from kmstwist.audit.sums import all as sums
 from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.sums.table import additions
-
-# A fact about the store: the privacy policy of its records.
-PRIVACY = "privacy"
 
 
 def insert_batch(engine: Engine, batch: Sequence[Record], *, again: bool = False) -> int:
@@ -135,12 +133,6 @@ def read_records(connection: Connection, *, after_seq: int = 0, limit: int = 100
     table = schema.records
     statement = select(table).where(table.c.seq > after_seq).order_by(table.c.seq).limit(limit)
     return [(row.seq, from_row(row)) for row in connection.execute(statement)]
-
-
-def read_fact(connection: Connection, name: str) -> str | None:
-    """A fact about the store; None if it was never written."""
-    value: str | None = connection.scalar(select(schema.facts.c.value).where(schema.facts.c.name == name))
-    return value
 
 
 def put_fact(connection: Connection, name: str, value: str) -> None:

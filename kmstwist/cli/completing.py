@@ -6,10 +6,11 @@ is opened for reading only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +18,7 @@ from kmstwist.cli.where import whereabouts
 from kmstwist.system.rights import rights_in
 
 if TYPE_CHECKING:
-    from sqlalchemy import Column
+    from kmstwist.audit.asking.questions import Reader
 
 #: The most names offered.
 OFFERED = 100
@@ -96,25 +97,19 @@ def upstreams(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 @_quietly
 def recorded_upstreams(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The KMS hosts that the audit has calls to."""
-    from kmstwist.audit.schema import machines
-
-    return _recorded(ctx, machines.c.upstream, incomplete)
+    return _recorded(ctx, "completed upstreams", "upstream", incomplete)
 
 
 @_quietly
 def recorded_machines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The machines that the audit knows, by name or address."""
-    from kmstwist.audit.schema import machines
-
-    return _recorded(ctx, machines.c.machine, incomplete)
+    return _recorded(ctx, "completed machines", "name", incomplete)
 
 
 @_quietly
 def recorded_products(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The products that the audit has machines of."""
-    from kmstwist.audit.schema import machines
-
-    return _recorded(ctx, machines.c.product, incomplete)
+    return _recorded(ctx, "completed products", "product name", incomplete)
 
 
 @_quietly
@@ -127,25 +122,37 @@ def lab_machines(ctx: click.Context, param: click.Parameter, incomplete: str) ->
         return _matching(names_in(path, PATIENCE), incomplete)
 
 
-def _recorded(ctx: click.Context, column: Column[Any], begun: str) -> list[str]:
+def _recorded(ctx: click.Context, question: str, condition: str, begun: str) -> list[str]:
     """The values of a column of the audit with this beginning."""
-    from pathlib import Path
-
-    from sqlalchemy import select
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from kmstwist.audit.engine import open_central_reader, open_reader, reading
-    from kmstwist.audit.plain.faults import StoreError, plain_error
-    from kmstwist.audit.reports.filters import pattern
+    from kmstwist.audit.asking.limits import like
+    from kmstwist.audit.asking.questions import column
+    from kmstwist.audit.reports.filters import MACHINES
 
     store = whereabouts(store=ctx.params.get("store")).store.value
-    rights = nullcontext() if "://" in store else rights_in(Path(store).absolute().parent)
-    engine = open_central_reader(store) if "://" in store else open_reader(Path(store), busy_timeout=PATIENCE)
+    where = [like(MACHINES, condition, f"{begun.replace('*', '')}*")]
+    with _central(store) if "://" in store else _embedded(Path(store)) as reader:
+        return _matching(column(reader, question, where), begun)
+
+
+@contextmanager
+def _embedded(path: Path) -> Iterator[Reader]:
+    from kmstwist.audit.asking.plain import reading
+
+    with rights_in(path.absolute().parent), reading(path, PATIENCE) as reader:
+        yield reader
+
+
+@contextmanager
+def _central(store: str) -> Iterator[Reader]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from kmstwist.audit.engine import open_central_reader, reading
+    from kmstwist.audit.plain.faults import StoreError, plain_error
+
+    engine = open_central_reader(store)
     try:
-        with rights, reading(engine) as connection:
-            wanted = pattern(column, f"{begun.replace('*', '')}*")
-            statement = select(column).where(column.is_not(None), wanted).distinct().order_by(column).limit(OFFERED)
-            return _matching(connection.scalars(statement), begun)
+        with reading(engine) as connection:
+            yield connection
     except SQLAlchemyError as error:
         raise StoreError(plain_error(error)) from error
     finally:

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Engine, text
 from twisted.internet.defer import Deferred
 
 from kmstwist.audit.engine import open_engine
-from kmstwist.audit.migrate import MIGRATIONS, migrate
+from kmstwist.audit.migrate import migrate
+from kmstwist.audit.plain.revision import MIGRATIONS
 from kmstwist.audit.records import Record, RecordIds
 from kmstwist.audit.service import AuditService
 from kmstwist.audit.writer import AuditWriter

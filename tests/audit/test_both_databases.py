@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from sqlalchemy import Connection, Engine, func, select, text
 
 from kmstwist.audit import schema
-from kmstwist.audit.engine import open_engine, reading
+from kmstwist.audit.asking.plain import reading as reading_plainly
+from kmstwist.audit.engine import open_engine, reading, sqlite_path
 from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy
@@ -179,6 +180,11 @@ def test_a_report_has_the_same_rows_from_both_databases(stores: tuple[Engine, En
                 if report.at_length is not None:
                     some = report.at_length(connection, query, 2)
                     assert list(some.rows) == list(answers[-1].rows[:2])
+        # As a command reads the file, without SQLAlchemy.
+        with reading_plainly(sqlite_path(stores[0]), 1) as reader:
+            assert report.ask(reader, query) == answers[0]
+            if report.at_length is not None:
+                assert list(report.at_length(reader, query, 2).rows) == list(answers[0].rows[:2])
         embedded, central = answers
         assert to_json(embedded) == to_json(central), query
         assert to_csv(embedded) == to_csv(central)
@@ -203,7 +209,7 @@ def pages(connection: Connection) -> Iterator[tuple[str, Any]]:
     month = NOW - timedelta(days=45)
     yield "numbers", numbers(connection, NOW)
     yield "today", today(connection, NOW)
-    yield "first look", list(reading_hints(connection))
+    yield "hints", [list(reading_hints(connection, report)) for report in ("", "refused")]
     hosts = asked(connection, month)
     yield "hosts", (hosts, {host: machines_of(connection, host) for host in hosts})
     yield "networks", networks(connection, NOW)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
+from kmstwist.audit.asking.expressions import pattern
 from kmstwist.audit.engine import reading
 from kmstwist.audit.events.importer import Importer
 from kmstwist.audit.privacy import Privacy, PrivacyPolicy
@@ -20,7 +21,6 @@ from kmstwist.audit.products.names import Names, add_imported, note_configured
 from kmstwist.audit.products.printed import NoProducts, read_printed
 from kmstwist.audit.products.product_name import ProductName
 from kmstwist.audit.reports.all import REPORTS
-from kmstwist.audit.reports.filters import pattern
 from kmstwist.audit.reports.model import Bucket, Query, Report
 from kmstwist.audit.schema import machines
 from kmstwist.audit.store import insert_batch

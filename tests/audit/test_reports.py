@@ -19,10 +19,11 @@ from kmstwist.audit.records import Phases, Record
 from kmstwist.audit.reports.all import REPORTS
 from kmstwist.audit.reports.filters import QueryError
 from kmstwist.audit.reports.model import Bucket, Query, Report, Urgency
-from kmstwist.audit.reports.render import to_csv, to_json, to_markdown, to_table
+from kmstwist.audit.reports.render import to_csv, to_json, to_markdown
 from kmstwist.audit.reports.times import parse_when
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.strangers import remember
+from kmstwist.cli.audit.report_table import to_table
 from kmstwist.discovery.strangers import Stranger
 from kmstwist.reasons import Reason
 from tests.audit.making import DAY, HOUR, OFFICE, START, known, opaque, refusal, uuid

@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
 from kmstwist.audit import schema
-from kmstwist.audit.central.salt import fingerprint, join
+from kmstwist.audit.central.fingerprint import fingerprint
+from kmstwist.audit.central.salt import join
 from kmstwist.audit.engine import open_engine, writing
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, load_salt
 from kmstwist.audit.store import insert_batch, write_policy

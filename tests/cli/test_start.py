@@ -14,6 +14,7 @@ import click
 import pytest
 
 from kmstwist.audit.plain.look import is_ready
+from kmstwist.audit.reports.subjects import SUMMARIES
 from kmstwist.cli.lab.lab import lab
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.main import kmstwist
@@ -107,13 +108,21 @@ def test_a_lab_machine_is_looked_at_without_a_reactor_or_a_resolver(tmp_path: Pa
         assert "sqlite3" in modules
 
 
-def test_a_report_on_a_store_that_is_named_asks_for_no_configuration(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("verb", "more"),
+    [
+        *((f"report {name} --format json", set[str]()) for name in SUMMARIES),
+        *((f"report {name}", {"rich"}) for name in ("clients", "activity", "digest")),
+        ("products list", set[str]()),
+        ("audit salt show", set[str]()),
+    ],
+)
+def test_a_store_s_file_is_read_without_sqlalchemy_or_configuration(tmp_path: Path, verb: str, more: set[str]) -> None:
     store = tmp_path / "audit.sqlite"
     assert is_ready(store, make=True)
-    modules = {name.partition(".")[0] for name in imported(f"report clients --format json --store {store}")}
-    # SQLAlchemy brings asyncio.
-    assert modules & (_HEAVY - {"sqlalchemy", "asyncio"}) == set()
-    assert "sqlalchemy" in modules
+    modules = {name.partition(".")[0] for name in imported(f"{verb} --store {store}")}
+    assert modules & (_HEAVY | {"rich"}) == more
+    assert "sqlite3" in modules
 
 
 def test_a_configuration_is_checked_without_sql_keys_or_a_reactor(tmp_path: object) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from kmstwist.audit.central.salt import CENTRAL_CURE, another_salt, fingerprint, noted
+from kmstwist.audit.central.fingerprint import fingerprint, noted
+from kmstwist.audit.central.salt import CENTRAL_CURE, another_salt
 from kmstwist.audit.migrate import current_revision, revision_fault
 from kmstwist.audit.plain.look import HEAD
 

@@ -6,25 +6,22 @@ central store has its fingerprint, which distinguishes two salts and does not re
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, exists, select
+from sqlalchemy import Engine, exists, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.bulk import insert_for
+from kmstwist.audit.central.fingerprint import FINGERPRINT, fingerprint, noted
 from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import SALT_BYTES, Keep, Privacy, PrivacyPolicy, SaltError, load_salt
-from kmstwist.audit.store import put_fact, read_fact
+from kmstwist.audit.store import put_fact
 from kmstwist.system.rights import NoFile, opened_text, rights_for_named, rights_in
 from kmstwist.system.secrets import is_open_to_others
 from kmstwist.system.wholefile import write_whole
-
-# A fact about a store: the fingerprint of the salt that its hashed fields were made with.
-FINGERPRINT = "salt fingerprint"
 
 #: How many characters of an exported salt's file are read: more than it has.
 _LONGEST_EXPORT = 1000
@@ -34,16 +31,6 @@ _HASHED = (schema.records, schema.machines, schema.events)
 
 #: Whatever a gateway's policy is, these hashes are looked for in a store of several gateways.
 ALL_HASHED = PrivacyPolicy(Keep.HASH, Keep.HASH, Keep.HASH, Keep.HASH)
-
-
-def fingerprint(salt: bytes) -> str:
-    """Sixteen hexadecimal digits that tell a salt from others, and do not help to find it."""
-    return hashlib.blake2b(salt, digest_size=8, person=b"fingerprint").hexdigest()
-
-
-def noted(connection: Connection) -> str | None:
-    """The fingerprint that a store has noted; None if nothing in it has been hashed yet."""
-    return read_fact(connection, FINGERPRINT)
 
 
 #: What to do where a central store, or a gateway's own, is hashed with another salt.

@@ -14,6 +14,10 @@ BATCH: Final = 2000
 QUEUE: Final = 100_000
 
 
+#: Milliseconds in an hour, by which the hourly tables count.
+HOUR_MS: Final = 3_600_000
+
+
 class OnFailure(StrEnum):
     """What happens to calls whose record cannot be stored: the option `on_audit_failure`."""
 

@@ -12,17 +12,19 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Connection, Engine, case, func, select
-
-from kmstwist.audit import schema
-from kmstwist.audit.engine import reading, writing
+from kmstwist.audit.asking.questions import ask, column, read_fact
 from kmstwist.audit.products.product_name import ProductName
-from kmstwist.audit.store import put_fact, read_fact
 from kmstwist.kms.catalogue import APP_ID_OF_FAMILY, APPLICATION_NAMES, FAMILIES
 from kmstwist.kms.labids import product_of
+
+# What names a store's products reads it without SQLAlchemy; what notes the names in it does not.
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from kmstwist.audit.asking.questions import Reader
 
 #: Facts about the store: the names in the server's configuration, and those that were imported.
 CONFIGURED, IMPORTED = "products configured", "products imported"
@@ -35,11 +37,11 @@ class Names:
     given: Mapping[str, ProductName] = field(default_factory=dict)
 
     @classmethod
-    def stored(cls, connection: Connection) -> Names:
+    def stored(cls, reader: Reader) -> Names:
         """The names that a store has."""
         found: dict[str, ProductName] = {}
         for fact in (IMPORTED, CONFIGURED):
-            found |= {named.act_id: named for named in _read(read_fact(connection, fact))}
+            found |= {named.act_id: named for named in _read(read_fact(reader, fact))}
         return cls(found)
 
     def name_of(self, act_id: str | None) -> str | None:
@@ -59,17 +61,9 @@ class Names:
         wanted = pattern.casefold().split("*")
         return [act_id for act_id, named in self.given.items() if _fits(named.name.casefold(), wanted)]
 
-    def column(
-        self, connection: Connection, ids: Column[Any], product: Column[Any], *of: ColumnElement[bool]
-    ) -> ColumnElement[Any]:
-        """The names of products as a column: `ids` has their activation ids, `product` the recorded names.
-
-        It is valid for the rows that satisfy the conditions `of`.
-        """
-        known = connection.scalars(select(ids).where(ids.is_not(None), *of).distinct())
-        called = {each: name for each in known if (name := self.name_of(each)) is not None}
-        # A name that the site gave takes precedence over the recorded one.
-        return func.coalesce(case(called, value=ids), product) if called else product
+    def called(self, ids: Iterable[str]) -> dict[str, str]:
+        """The names of these ids, by id, of those that have one."""
+        return {each: name for each in ids if (name := self.name_of(each)) is not None}
 
 
 #: The lab's own ids, and nothing else.
@@ -114,6 +108,9 @@ def _written(names: Iterable[ProductName]) -> str:
 
 def note_configured(engine: Engine, names: Iterable[ProductName]) -> None:
     """Note the configuration's names of products in the store."""
+    from kmstwist.audit.engine import reading, writing
+    from kmstwist.audit.store import put_fact
+
     noted = _written(names)
     with reading(engine) as connection:
         there = read_fact(connection, CONFIGURED)
@@ -124,6 +121,9 @@ def note_configured(engine: Engine, names: Iterable[ProductName]) -> None:
 
 def add_imported(engine: Engine, names: Iterable[ProductName]) -> tuple[int, int]:
     """Add names to the imported ones. Returns how many are new, and how many have changed."""
+    from kmstwist.audit.engine import writing
+    from kmstwist.audit.store import put_fact
+
     with writing(engine) as connection:
         there = {named.act_id: named for named in _read(read_fact(connection, IMPORTED))}
         given = {named.act_id: named for named in names}
@@ -134,12 +134,10 @@ def add_imported(engine: Engine, names: Iterable[ProductName]) -> tuple[int, int
     return new, changed
 
 
-def known_products(connection: Connection) -> list[ProductName]:
+def known_products(reader: Reader) -> list[ProductName]:
     """The products that have called or been named, by name; one without a name has ""."""
-    names = Names.stored(connection)
-    table = schema.machines
-    ids = select(table.c.act_id, func.max(table.c.product)).where(table.c.act_id.is_not(None)).group_by(table.c.act_id)
-    called: dict[str, str] = {act_id: product or "" for act_id, product in connection.execute(ids)}
+    names = Names.stored(reader)
+    called: dict[str, str] = {act_id: product or "" for act_id, product in ask(reader, "recorded products")}
     found = [
         names.given.get(act_id) or _lab(act_id) or ProductName(act_id, called.get(act_id, ""))
         for act_id in called.keys() | names.given.keys()
@@ -147,10 +145,6 @@ def known_products(connection: Connection) -> list[ProductName]:
     return sorted(found, key=lambda each: (each.name, each.act_id))
 
 
-def unnamed_ids(connection: Connection, names: Names) -> int:
+def unnamed_ids(reader: Reader, names: Names) -> int:
     """How many ids in the store have no name."""
-    table = schema.machines
-    found = connection.scalars(
-        select(table.c.act_id).where(table.c.product.is_(None), table.c.act_id.is_not(None)).distinct()
-    )
-    return sum(names.name_of(each) is None for each in found)
+    return sum(names.name_of(each) is None for each in column(reader, "product ids without a name"))

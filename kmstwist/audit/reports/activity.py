@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
-
-from kmstwist.audit import schema
+from kmstwist.audit.asking.limits import like
+from kmstwist.audit.asking.questions import ask, column
+from kmstwist.audit.plain.defaults import HOUR_MS
 from kmstwist.audit.products.names import Names
-from kmstwist.audit.reports.filters import NOT_READABLE, on_hours, pattern, plain_order
+from kmstwist.audit.reports.filters import ACTIVITY, NOT_READABLE, is_product, on_hours
 from kmstwist.audit.reports.model import Bucket, Heading, Kind, Query, Report, ReportRow, moment
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,57 +34,32 @@ class ActivityRow(ReportRow):
     bytes_out: Annotated[int | None, Heading("Bytes out", Kind.NUMBER, spare=True)]
 
 
-def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
+def activity(reader: Reader, query: Query) -> Report[ActivityRow]:
     """The calls added up by `query.by`: the latest hour or day (UTC) first, the rest by the number of calls."""
-    table = schema.hourly_activity
-    bucket: ColumnElement[object]
-    match query.by:
-        case Bucket.HOUR:
-            bucket = table.c.hour
-        case Bucket.DAY:
-            bucket = table.c.hour - table.c.hour % 24
-        case Bucket.UPSTREAM:
-            bucket = table.c.upstream
-        case Bucket.PRODUCT:
-            # Calls that only events report are added up by the product's id.
-            bucket = Names.stored(connection).column(connection, table.c.product, table.c.product)
-    timely = query.by in (Bucket.HOUR, Bucket.DAY)
-    conditions = on_hours(table, query)
+    conditions = on_hours(ACTIVITY, query)
     if query.upstream is not None:
-        conditions.append(pattern(table.c.upstream, query.upstream))
+        conditions.append(like(ACTIVITY, "upstream", query.upstream))
     if query.product is not None:
-        ids = [query.product.lower(), *Names.stored(connection).like(query.product)]
-        conditions.append(or_(pattern(table.c.product, query.product), table.c.product.in_(ids)))
-    calls = func.sum(table.c.calls)
-    statement = (
-        select(
-            bucket.label("bucket"),
-            calls.label("calls"),
-            func.sum(table.c.successes).label("granted"),
-            func.sum(table.c.answer_ms).label("answer_ms"),
-            func.sum(table.c.answer_calls).label("answer_calls"),
-            func.sum(table.c.bytes_in).label("bytes_in"),
-            func.sum(table.c.bytes_out).label("bytes_out"),
-            # A KMS host's events do not contain byte counts.
-            func.max(table.c.gateway).label("gateway"),
-        )
-        .where(*conditions)
-        .group_by("bucket")
-        .order_by(*((bucket.desc(),) if timely else (calls.desc(), plain_order(bucket))))
-    )
+        conditions.append(is_product(reader, ACTIVITY, query.product))
+    names = {}
+    if query.by is Bucket.PRODUCT:
+        # Calls that only events report are added up by the product's id.
+        names["called"] = Names.stored(reader).called(column(reader, "products of activity"))
     rows = [
         ActivityRow(
-            bucket=_label(query.by, row.bucket),
-            calls=int(row.calls),
-            granted=int(row.granted),
-            failed=int(row.calls - row.granted),
-            share=int(row.granted) / int(row.calls),
+            bucket=_label(query.by, bucket),
+            calls=int(calls),
+            granted=int(granted),
+            failed=int(calls - granted),
+            share=int(granted) / int(calls),
             # The last bits of a sum depend on the order in which a database adds; whole microseconds do not.
-            answer_ms=round(float(row.answer_ms) / int(row.answer_calls), 3) if row.answer_calls else None,
-            bytes_in=int(row.bytes_in) if row.gateway else None,
-            bytes_out=int(row.bytes_out) if row.gateway else None,
+            answer_ms=round(float(answer_ms) / int(answered), 3) if answered else None,
+            bytes_in=int(bytes_in) if gateway else None,
+            bytes_out=int(bytes_out) if gateway else None,
         )
-        for row in connection.execute(statement)
+        for bucket, calls, granted, answer_ms, answered, bytes_in, bytes_out, gateway in ask(
+            reader, f"activity by {query.by}", conditions, **names
+        )
     ]
     return Report("activity", f"Activity by {query.by}", ActivityRow, rows)
 
@@ -89,7 +67,7 @@ def activity(connection: Connection, query: Query) -> Report[ActivityRow]:
 def _label(by: Bucket, value: object) -> str:
     match by:
         case Bucket.HOUR | Bucket.DAY:
-            when = moment(int(str(value)) * schema.HOUR_MS)
+            when = moment(int(str(value)) * HOUR_MS)
             return when.strftime("%Y-%m-%d %H:00" if by is Bucket.HOUR else "%Y-%m-%d")
         case Bucket.UPSTREAM:
             return str(value) or "(none)"

@@ -19,11 +19,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from sqlalchemy import Connection, func, select
-
-from kmstwist.audit import schema
+from kmstwist.audit.asking.questions import ask
 from kmstwist.audit.products.names import Names
 from kmstwist.audit.reports.filters import application_name
 from kmstwist.audit.reports.model import (
@@ -39,6 +37,9 @@ from kmstwist.audit.reports.model import (
     to_ms,
 )
 from kmstwist.audit.reports.same_machine import counted_twice, likely_same
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
 
 # Only a Windows client needs that many.
 WINDOWS_CLIENTS_NEED = 25
@@ -78,26 +79,16 @@ class CountRow(ReportRow):
 LastCalls = dict[str, datetime]
 
 
-def count(connection: Connection, query: Query) -> Report[CountRow]:
+def count(reader: Reader, query: Query) -> Report[CountRow]:
     """Distinct clients (CMIDs, or addresses where none could be read) by application and need, with a forecast."""
-    horizon = to_ms(query.now - HOST_REMEMBERS)
-    cmids, machines = schema.machine_cmids, schema.machines
-    # A host counts only clients that it saw, not those that were refused here or reached no host.
-    read = (
-        select(cmids.c.app, cmids.c.cmid, cmids.c.required_count, func.max(cmids.c.last_answered))
-        .where(cmids.c.last_answered > horizon, cmids.c.last_answered <= to_ms(query.now))
-        .group_by(cmids.c.app, cmids.c.cmid, cmids.c.required_count)
-    )
-    opaque = select(machines.c.machine, machines.c.last_answered).where(
-        machines.c.cmid.is_(None), machines.c.last_answered > horizon, machines.c.last_answered <= to_ms(query.now)
-    )
+    after, to = to_ms(query.now - HOST_REMEMBERS), to_ms(query.now)
     classes: dict[tuple[str, int | None], LastCalls] = defaultdict(dict)
-    names = Names.stored(connection)
-    for app, cmid, needed, seen in connection.execute(read):
+    names = Names.stored(reader)
+    for app, cmid, needed, seen in ask(reader, "read clients", after=after, to=to):
         _called(classes[_application(app, needed, names), needed], cmid, moment(seen))
-    same = likely_same(connection)
+    same = likely_same(reader)
     addresses: LastCalls = {}
-    for machine, seen in connection.execute(opaque):
+    for machine, seen in ask(reader, "opaque clients", after=after, to=to):
         # Where CMIDs are not stored, a machine has a row for each of its products here.
         _called(addresses, machine, moment(seen))
     twice = sum(machine in same.machine_at for machine in addresses)

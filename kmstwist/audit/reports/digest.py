@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from sqlalchemy import Connection, func, select
-
-from kmstwist.audit import schema
+from kmstwist.audit.asking.questions import ask
 from kmstwist.audit.reports.failures import FailureRow, failures
-from kmstwist.audit.reports.filters import on_machines, plain_order
+from kmstwist.audit.reports.filters import on_machines
 from kmstwist.audit.reports.machines import EXPIRING_DAYS, SILENT_DAYS, expiring, silent
 from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, in_days, moment, to_ms
 from kmstwist.reasons import Reason
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
 
 #: How many days a digest looks back by default.
 DIGEST_DAYS = 7
@@ -54,51 +55,43 @@ class DigestRow(ReportRow):
         )
 
 
-def digest(connection: Connection, query: Query) -> Report[DigestRow]:
+def digest(reader: Reader, query: Query) -> Report[DigestRow]:
     """The digest of the last `query.days` days, the most urgent first."""
     days = DIGEST_DAYS if query.days is None else query.days
     rows = [
-        *_expiring(connection, query, days),
-        *_silent(connection, query, days),
-        *_new(connection, query, days),
-        *_refused(connection, query, days),
+        *_expiring(reader, query, days),
+        *_silent(reader, query, days),
+        *_new(reader, query, days),
+        *_refused(reader, query, days),
     ]
     return Report("digest", f"What the last {'day' if days == 1 else in_days(days)} brought", DigestRow, rows)
 
 
-def _expiring(connection: Connection, query: Query, days: int) -> Iterator[DigestRow]:
+def _expiring(reader: Reader, query: Query, days: int) -> Iterator[DigestRow]:
     # As of the beginning of these days, so that machines that have expired since are included.
     then = replace(query, now=query.now - timedelta(days=days), days=EXPIRING_DAYS + days)
-    for row in expiring(connection, then).rows:
+    for row in expiring(reader, then).rows:
         assert row.expires is not None
         yield DigestRow(About.EXPIRES, row.machine, row.product, row.expires, None, None, "")
 
 
-def _silent(connection: Connection, query: Query, days: int) -> Iterator[DigestRow]:
+def _silent(reader: Reader, query: Query, days: int) -> Iterator[DigestRow]:
     since = query.now - timedelta(days=SILENT_DAYS + days)
-    for row in silent(connection, replace(query, since=since, days=SILENT_DAYS)).rows:
+    for row in silent(reader, replace(query, since=since, days=SILENT_DAYS)).rows:
         yield DigestRow(About.SILENT, row.machine, row.product, row.last_seen, None, None, "")
 
 
-def _new(connection: Connection, query: Query, days: int) -> Iterator[DigestRow]:
+def _new(reader: Reader, query: Query, days: int) -> Iterator[DigestRow]:
     """Machines, not products: one that has only added Office is not new."""
-    table = schema.machines
-    first = func.min(table.c.first_seen)
-    statement = (
-        select(table.c.machine, func.min(table.c.product), first)
-        .where(*on_machines(connection, table, query))
-        .group_by(table.c.machine)
-        .having(first >= to_ms(query.now - timedelta(days=days)), first <= to_ms(query.now))
-        .order_by(first, plain_order(table.c.machine))
-    )
-    for machine, product, seen in connection.execute(statement):
+    first = {"first_from": to_ms(query.now - timedelta(days=days)), "first_to": to_ms(query.now)}
+    for machine, product, seen in ask(reader, "new machines", on_machines(reader, query), **first):
         yield DigestRow(About.NEW, machine, product or "", moment(seen), None, None, "")
 
 
-def _refused(connection: Connection, query: Query, days: int) -> Iterator[DigestRow]:
+def _refused(reader: Reader, query: Query, days: int) -> Iterator[DigestRow]:
     since = query.now - timedelta(days=days)
     causes: dict[tuple[int | None, str], list[FailureRow]] = {}
-    for row in failures(connection, replace(query, since=since)).rows:
+    for row in failures(reader, replace(query, since=since)).rows:
         causes.setdefault((row.status, row.reason), []).append(row)
     ordered = sorted(
         causes.values(), key=lambda rows: (-sum(row.calls for row in rows), rows[0].status or 0, rows[0].reason)

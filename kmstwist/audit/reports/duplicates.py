@@ -5,14 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from sqlalchemy import Connection, Row, func, or_, select, tuple_
-
-from kmstwist.audit import schema
+from kmstwist.audit.asking.limits import like
+from kmstwist.audit.asking.questions import ask, column
 from kmstwist.audit.products.names import Names
-from kmstwist.audit.reports.filters import application_name, pattern, plain_order
-from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, moment, to_ms
+from kmstwist.audit.reports.filters import MACHINE_CMIDS, application_name, seen_in
+from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, moment
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
+
+
+class _Stored(NamedTuple):
+    """A row of the answers."""
+
+    machine: str
+    app: str
+    cmid: str
+    last_seen: int
+
 
 SHARED = "shared CMID"
 CHANGED = "changed CMID"
@@ -39,9 +51,9 @@ class DuplicateRow(ReportRow):
         return Urgency.URGENT if self.finding == SHARED else Urgency.SOON
 
 
-def duplicates(connection: Connection, query: Query) -> Report[DuplicateRow]:
+def duplicates(reader: Reader, query: Query) -> Report[DuplicateRow]:
     """Shared CMIDs first, those of most machines first; then machines that changed their CMID."""
-    rows = sorted(_shared(connection, query) + _changed(connection, query), key=_order)
+    rows = sorted(_shared(reader, query) + _changed(reader, query), key=_order)
     return Report("duplicates", "CMIDs shared by machines, and machines that changed CMID", DuplicateRow, rows)
 
 
@@ -49,77 +61,41 @@ def _order(row: DuplicateRow) -> tuple[bool, int, str]:
     return (row.finding != SHARED, -row.number, row.subject)
 
 
-def _conditions(query: Query) -> list[Any]:
-    table = schema.machine_cmids
-    found: list[Any] = []
-    if query.since is not None:
-        found.append(table.c.last_seen >= to_ms(query.since))
-    if query.until is not None:
-        found.append(table.c.last_seen < to_ms(query.until))
-    return found
-
-
-def _concerns(rows: list[Row[Any]], query: Query, wanted: set[str] | None) -> bool:
+def _concerns(rows: list[_Stored], query: Query, wanted: set[str] | None) -> bool:
     return wanted is None or any(row.machine in wanted for row in rows)
 
 
-def _wanted(connection: Connection, query: Query) -> set[str] | None:
+def _wanted(reader: Reader, query: Query) -> set[str] | None:
     """The machines the query's pattern names; a finding is shown whole if it concerns one of them."""
     if query.machine is None:
         return None
-    table = schema.machine_cmids
-    named = or_(pattern(table.c.machine, query.machine), pattern(table.c.address, query.machine))
-    return set(connection.scalars(select(table.c.machine).where(named)))
+    named = like(MACHINE_CMIDS, "machine", query.machine)
+    return set(column(reader, "machines with CMIDs", [named]))
 
 
-def _shared(connection: Connection, query: Query) -> list[DuplicateRow]:
-    table = schema.machine_cmids
-    several = (
-        select(table.c.cmid)
-        .where(*_conditions(query))
-        .group_by(table.c.cmid)
-        .having(func.count(table.c.machine.distinct()) > 1)
-    )
-    found = connection.execute(
-        select(table)
-        .where(table.c.cmid.in_(several), *_conditions(query))
-        .order_by(plain_order(table.c.cmid), table.c.last_seen.desc(), plain_order(table.c.machine), table.c.app)
-    )
-    wanted, names = _wanted(connection, query), Names.stored(connection)
+def _shared(reader: Reader, query: Query) -> list[DuplicateRow]:
+    found = map(_Stored._make, ask(reader, "shared CMIDs", seen_in(MACHINE_CMIDS, query)))
+    wanted, names = _wanted(reader, query), Names.stored(reader)
     rows = []
-    for cmid, group in groupby(found, key=lambda row: str(row.cmid)):
+    for cmid, group in groupby(found, key=lambda row: row.cmid):
         members = list(group)
         if _concerns(members, query, wanted):
             rows.append(_row(SHARED, cmid, members, [row.machine for row in members], names))
     return rows
 
 
-def _changed(connection: Connection, query: Query) -> list[DuplicateRow]:
-    table = schema.machine_cmids
-    key = tuple_(table.c.machine, table.c.app)
-    several = (
-        select(table.c.machine, table.c.app)
-        .where(*_conditions(query))
-        .group_by(table.c.machine, table.c.app)
-        .having(func.count() > 1)
-    )
-    found = connection.execute(
-        select(table)
-        .where(key.in_(several), *_conditions(query))
-        .order_by(
-            plain_order(table.c.machine), plain_order(table.c.app), table.c.last_seen.desc(), plain_order(table.c.cmid)
-        )
-    )
-    wanted, names = _wanted(connection, query), Names.stored(connection)
+def _changed(reader: Reader, query: Query) -> list[DuplicateRow]:
+    found = map(_Stored._make, ask(reader, "changed CMIDs", seen_in(MACHINE_CMIDS, query)))
+    wanted, names = _wanted(reader, query), Names.stored(reader)
     rows = []
-    for (machine, _), group in groupby(found, key=lambda row: (str(row.machine), str(row.app))):
+    for (machine, _), group in groupby(found, key=lambda row: (row.machine, row.app)):
         members = list(group)
         if _concerns(members, query, wanted):
             rows.append(_row(CHANGED, machine, members, [row.cmid for row in members], names))
     return rows
 
 
-def _row(finding: str, subject: str, members: list[Row[Any]], others: list[str], names: Names) -> DuplicateRow:
+def _row(finding: str, subject: str, members: list[_Stored], others: list[str], names: Names) -> DuplicateRow:
     distinct = list(dict.fromkeys(others))
     return DuplicateRow(
         finding=finding,

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from sqlalchemy import Connection, func, or_, select
-from sqlalchemy.sql.elements import ColumnElement
-
-from kmstwist.audit import schema
-from kmstwist.audit.records import REFUSING
-from kmstwist.audit.reports.filters import on_hours, pattern, plain_order, within
+from kmstwist.audit.asking.limits import Condition, like
+from kmstwist.audit.asking.questions import ask
+from kmstwist.audit.reports.filters import FAILURES, on_hours, within
 from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, moment
 from kmstwist.kms.status import explain
-from kmstwist.reasons import EXPLANATIONS, Reason
+from kmstwist.reasons import EXPLANATIONS, REFUSING, Reason
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,37 +59,21 @@ class RefusedRow(ReportRow):
     cure: Annotated[str, Heading("Cure")]
 
 
-def failures(connection: Connection, query: Query) -> Report[FailureRow]:
+def failures(reader: Reader, query: Query) -> Report[FailureRow]:
     """Every way calls failed, by status and network, the most frequent first."""
-    table = schema.hourly_failures
-    key = (table.c.kind, table.c.status, table.c.reason, table.c.network)
-    calls = func.sum(table.c.calls)
-    statement = (
-        select(
-            *key,
-            calls.label("calls"),
-            # A call that only the host's event reports has a name and no address.
-            func.count(func.coalesce(func.nullif(table.c.client, ""), table.c.machine).distinct()).label("clients"),
-            func.min(table.c.first_at).label("first_at"),
-            func.max(table.c.last_at).label("last_at"),
-        )
-        .where(*_conditions(connection, query))
-        .group_by(*key)
-        .order_by(calls.desc(), *(each if each is table.c.status else plain_order(each) for each in key))
-    )
     rows = []
-    for row in connection.execute(statement):
-        status = None if row.kind == "none" else row.status
-        meaning, cure = _explained(status, row.reason)
+    for kind, code, reason, network, calls, clients, first, last in ask(reader, "failures", _conditions(reader, query)):
+        status = None if kind == "none" else code
+        meaning, cure = _explained(status, reason)
         rows.append(
             FailureRow(
                 status=status,
-                reason="" if row.reason == Reason.OK else row.reason,
-                network=row.network,
-                calls=int(row.calls),
-                clients=row.clients,
-                first=moment(row.first_at),
-                last=moment(row.last_at),
+                reason="" if reason == Reason.OK else reason,
+                network=network,
+                calls=int(calls),
+                clients=clients,
+                first=moment(first),
+                last=moment(last),
                 meaning=meaning,
                 cure=cure,
             )
@@ -97,39 +81,20 @@ def failures(connection: Connection, query: Query) -> Report[FailureRow]:
     return Report("failures", "Failures by status and network", FailureRow, rows)
 
 
-def refused(connection: Connection, query: Query) -> Report[RefusedRow]:
+def refused(reader: Reader, query: Query) -> Report[RefusedRow]:
     """Who was refused here, and why; the last one refused first."""
-    table = schema.hourly_failures
-    last = func.max(table.c.last_at)
-    statement = (
-        select(
-            table.c.client,
-            table.c.network,
-            table.c.reason,
-            table.c.machine,
-            func.sum(table.c.calls).label("calls"),
-            func.min(table.c.first_at).label("first_at"),
-            last.label("last_at"),
-        )
-        .where(
-            or_(*(table.c.reason.startswith(word, autoescape=True) for word in REFUSING)),
-            *_conditions(connection, query),
-        )
-        .group_by(table.c.client, table.c.network, table.c.reason, table.c.machine)
-        .order_by(last.desc(), *map(plain_order, (table.c.client, table.c.reason, table.c.machine)))
-    )
     rows = []
-    for row in connection.execute(statement):
-        meaning, cure = _reason_explained(row.reason)
+    for client, network, reason, machine, calls, first, last in ask(reader, "refused", _conditions(reader, query)):
+        meaning, cure = _reason_explained(reason)
         rows.append(
             RefusedRow(
-                client=row.client,
-                machine=row.machine,
-                network=row.network,
-                reason=row.reason,
-                calls=int(row.calls),
-                first=moment(row.first_at),
-                last=moment(row.last_at),
+                client=client,
+                machine=machine,
+                network=network,
+                reason=reason,
+                calls=int(calls),
+                first=moment(first),
+                last=moment(last),
                 meaning=meaning,
                 cure=cure,
             )
@@ -137,15 +102,14 @@ def refused(connection: Connection, query: Query) -> Report[RefusedRow]:
     return Report("refused", "Who was refused, and why", RefusedRow, rows)
 
 
-def _conditions(connection: Connection, query: Query) -> list[ColumnElement[bool]]:
-    table = schema.hourly_failures
-    found: list[Any] = on_hours(table, query)
+def _conditions(reader: Reader, query: Query) -> list[Condition]:
+    found = on_hours(FAILURES, query)
     if query.machine is not None:
-        found.append(or_(pattern(table.c.machine, query.machine), pattern(table.c.client, query.machine)))
+        found.append(like(FAILURES, "machine", query.machine))
     if query.upstream is not None:
-        found.append(pattern(table.c.upstream, query.upstream))
+        found.append(like(FAILURES, "upstream", query.upstream))
     if query.network is not None:
-        found.append(within(connection, table, query.network))
+        found.append(within(reader, FAILURES, query.network))
     return found
 
 

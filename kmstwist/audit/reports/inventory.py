@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
-
-from kmstwist.audit import schema
+from kmstwist.audit.asking.limits import Condition
+from kmstwist.audit.asking.questions import ask, column
 from kmstwist.audit.products.names import Names
 from kmstwist.audit.reports.filters import NOT_READABLE, application_name, on_machines
 from kmstwist.audit.reports.model import HOST_REMEMBERS, Heading, Kind, Query, Report, ReportRow, moment, to_ms
 from kmstwist.audit.reports.same_machine import counted_twice, likely_same
-from kmstwist.audit.sums.grouping import UNKNOWN_NETWORK
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,82 +45,66 @@ class NetworkRow(ReportRow):
     last_seen: Annotated[datetime, Heading("Last call", Kind.TIME, spare=True)]
 
 
-def products(connection: Connection, query: Query) -> Report[ProductRow]:
+def products(reader: Reader, query: Query) -> Report[ProductRow]:
     """How many machines run each product, the most frequent first."""
-    table = schema.machines
-    names = Names.stored(connection)
-    product = names.column(connection, table.c.act_id, table.c.product).label("called")
-    # A product without a name is known by its id.
-    unnamed = case((product.is_(None), table.c.act_id)).label("unnamed")
-    apps = {app: application_name(app, names) for app in connection.scalars(select(table.c.app).distinct())}
-    key = (product, unnamed, (case(apps, value=table.c.app) if apps else table.c.app).label("application"))
-    known = case((table.c.network != UNKNOWN_NETWORK, table.c.network))
+    names = Names.stored(reader)
+    stands_for = {
+        "called": names.called(column(reader, "product ids")),
+        "applications": {app: application_name(app, names) for app in column(reader, "applications")},
+    }
+    where = on_machines(reader, query)
     rows = [
         ProductRow(
-            product=row.called or row.unnamed or NOT_READABLE,
-            application=row.application,
-            machines=row.machines,
-            active=int(row.active),
-            virtual=int(row.virtual),
-            networks=row.networks or None,
-            last_seen=moment(row.last_seen),
+            product=called or unnamed or NOT_READABLE,
+            application=application,
+            machines=machines,
+            active=int(active),
+            virtual=int(virtual),
+            networks=networks or None,
+            last_seen=moment(seen),
         )
-        for row in connection.execute(_numbers(connection, query, key, func.count(known.distinct()).label("networks")))
+        for called, unnamed, application, machines, active, virtual, seen, networks in ask(
+            reader, "machines by product", where, active_after=_active_after(query), **stands_for
+        )
     ]
     rows.sort(key=lambda row: (-row.machines, row.product, row.application))
-    return Report("products", "Machines by product", ProductRow, rows, _twice(connection, query))
+    return Report("products", "Machines by product", ProductRow, rows, _twice(reader, query))
 
 
-def networks(connection: Connection, query: Query) -> Report[NetworkRow]:
+def networks(reader: Reader, query: Query) -> Report[NetworkRow]:
     """How many machines run what, network by network."""
-    rows = network_rows(connection, query)
-    return Report("networks", "Machines by network and product", NetworkRow, rows, _twice(connection, query))
+    rows = network_rows(reader, query)
+    return Report("networks", "Machines by network and product", NetworkRow, rows, _twice(reader, query))
 
 
-def network_rows(connection: Connection, query: Query, *more: ColumnElement[bool]) -> list[NetworkRow]:
+def network_rows(reader: Reader, query: Query, *more: Condition) -> list[NetworkRow]:
     """The rows of `networks`, for machines that satisfy the conditions `more`."""
-    table = schema.machines
-    names = Names.stored(connection)
-    only = [*on_machines(connection, table, query), *more]
-    product = names.column(connection, table.c.act_id, table.c.product, *only).label("called")
-    key = (table.c.network, product, case((product.is_(None), table.c.act_id)).label("unnamed"))
+    where = [*on_machines(reader, query), *more]
+    called = Names.stored(reader).called(column(reader, "product ids", where))
     rows = [
         NetworkRow(
-            network=row.network,
-            product=row.called or row.unnamed or NOT_READABLE,
-            machines=row.machines,
-            active=int(row.active),
-            virtual=int(row.virtual),
-            last_seen=moment(row.last_seen),
+            network=network,
+            product=called_so or unnamed or NOT_READABLE,
+            machines=machines,
+            active=int(active),
+            virtual=int(virtual),
+            last_seen=moment(seen),
         )
-        for row in connection.execute(_numbers(connection, query, key).where(*more))
+        for called_so, unnamed, network, machines, active, virtual, seen in ask(
+            reader, "machines by network and product", where, active_after=_active_after(query), called=called
+        )
     ]
     rows.sort(key=lambda row: (row.network, -row.machines, row.product))
     return rows
 
 
-def _twice(connection: Connection, query: Query) -> str:
-    machine_at = likely_same(connection).machine_at
+def _twice(reader: Reader, query: Query) -> str:
+    machine_at = likely_same(reader).machine_at
     if not machine_at:
         return ""
-    table = schema.machines
-    unnamed = select(table.c.machine).where(table.c.named == 0, *on_machines(connection, table, query))
-    return counted_twice(sum(machine in machine_at for machine in connection.scalars(unnamed)))
+    unnamed = column(reader, "machines without a name", on_machines(reader, query))
+    return counted_twice(sum(machine in machine_at for machine in unnamed))
 
 
-def _numbers(connection: Connection, query: Query, key: tuple[Any, ...], *more: ColumnElement[Any]) -> Any:
-    table = schema.machines
-    active = table.c.last_seen > to_ms(query.now - HOST_REMEMBERS)
-    return (
-        select(
-            *key,
-            func.count(table.c.machine.distinct()).label("machines"),
-            func.sum(case((active, 1), else_=0)).label("active"),
-            func.sum(case((table.c.virtual_machine == 1, 1), else_=0)).label("virtual"),
-            *more,
-            func.max(table.c.last_seen).label("last_seen"),
-        )
-        .where(*on_machines(connection, table, query))
-        # By the columns' names: PostgreSQL takes an expression with values in it for another one each time.
-        .group_by(*(column.name for column in key))
-    )
+def _active_after(query: Query) -> int:
+    return to_ms(query.now - HOST_REMEMBERS)

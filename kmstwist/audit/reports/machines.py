@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, func, select
-from sqlalchemy.sql.elements import ColumnElement
-
-from kmstwist.audit import schema
+from kmstwist.audit.asking.limits import Condition
+from kmstwist.audit.asking.questions import ask, value
 from kmstwist.audit.products.names import Names
-from kmstwist.audit.reports.filters import application_name, on_machines, plain_order, product_name
+from kmstwist.audit.reports.filters import MACHINES, application_name, on_machines, product_name
 from kmstwist.audit.reports.model import (
     ACTIVATION_LASTS,
     DAY_MS,
@@ -31,6 +29,9 @@ from kmstwist.audit.reports.model import (
     to_ms,
 )
 from kmstwist.audit.reports.same_machine import CURE, SameMachine, likely_same
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
 
 EXPIRING_DAYS = 30
 # Two renewals missed: one may fail for a weekend.
@@ -99,41 +100,37 @@ class SilentRow(ReportRow):
 
 
 M = TypeVar("M", ClientRow, SilentRow)
-#: How many rows are read from the store at a time.
-_PIECE = 2000
 
 
-def clients(connection: Connection, query: Query) -> Report[ClientRow]:
+def clients(reader: Reader, query: Query) -> Report[ClientRow]:
     """Each machine, with its last activation, the next renewal due and the expiry; the most urgent first."""
-    return _whole(clients_at_length(connection, query))
+    return _whole(clients_at_length(reader, query))
 
 
-def clients_at_length(connection: Connection, query: Query, limit: int | None = None) -> LongReport[ClientRow]:
+def clients_at_length(reader: Reader, query: Query, limit: int | None = None) -> LongReport[ClientRow]:
     """As `clients`."""
-    return _clients("clients", "Machines and their activations", connection, query, limit)
+    return _clients("clients", "Machines and their activations", reader, query, limit)
 
 
-def expiring(connection: Connection, query: Query) -> Report[ClientRow]:
+def expiring(reader: Reader, query: Query) -> Report[ClientRow]:
     """The machines whose activation expires within `query.days` days if nothing changes; the earliest first."""
-    return _whole(expiring_at_length(connection, query))
+    return _whole(expiring_at_length(reader, query))
 
 
-def expiring_at_length(connection: Connection, query: Query, limit: int | None = None) -> LongReport[ClientRow]:
+def expiring_at_length(reader: Reader, query: Query, limit: int | None = None) -> LongReport[ClientRow]:
     """As `expiring`."""
     days = EXPIRING_DAYS if query.days is None else query.days
-    table = schema.machines
     succeeded_by = query.now - ACTIVATION_LASTS
     found = _clients(
         "expiring",
         f"Machines that lose activation within {in_days(days)}",
-        connection,
+        reader,
         query,
         limit,
-        table.c.last_success >= to_ms(succeeded_by),
-        table.c.last_success <= to_ms(succeeded_by + days * _DAY),
+        Condition(MACHINES, "success from", {"success_from": to_ms(succeeded_by)}),
+        Condition(MACHINES, "success to", {"success_to": to_ms(succeeded_by + days * _DAY)}),
     )
-    never = select(func.count(table.c.machine.distinct())).where(table.c.last_success.is_(None))
-    number = connection.scalar(never.where(*on_machines(connection, table, query))) or 0
+    number = value(reader, "number never granted", on_machines(reader, query))
     if not number:
         return found
     # A machine may have another product that was granted.
@@ -143,49 +140,49 @@ def expiring_at_length(connection: Connection, query: Query, limit: int | None =
     return replace(found, head=replace(found.head, note=note))
 
 
-def silent(connection: Connection, query: Query) -> Report[SilentRow]:
+def silent(reader: Reader, query: Query) -> Report[SilentRow]:
     """The machines that made no call in the last `query.days` days; the longest silent first."""
-    return _whole(silent_at_length(connection, query))
+    return _whole(silent_at_length(reader, query))
 
 
-def silent_at_length(connection: Connection, query: Query, limit: int | None = None) -> LongReport[SilentRow]:
+def silent_at_length(reader: Reader, query: Query, limit: int | None = None) -> LongReport[SilentRow]:
     """As `silent`."""
     days = SILENT_DAYS if query.days is None else query.days
-    last_seen = schema.machines.c.last_seen
-    where = (last_seen < to_ms(query.now - days * _DAY), *on_machines(connection, schema.machines, query))
-    same, noted = _same(connection, where)
-    names = Names.stored(connection)
+    silent_since = Condition(MACHINES, "silent", {"silent": to_ms(query.now - days * _DAY)})
+    where = (silent_since, *on_machines(reader, query))
+    same, noted = _same(reader, where)
+    names = Names.stored(reader)
 
-    def row(stored: Row[Any]) -> SilentRow:
-        seen, expires = moment(stored.last_seen), _expiry(stored.last_success)
+    def row(stored: Sequence[Any]) -> SilentRow:
+        machine, address, app, product, act_id, success, last_seen, _, _ = stored
+        seen, expires = moment(last_seen), _expiry(success)
         return SilentRow(
-            machine=stored.machine,
-            address=stored.address,
-            application=application_name(stored.app, names),
-            product=product_name(stored.product, stored.act_id, names),
+            machine=machine,
+            address=address,
+            application=application_name(app, names),
+            product=product_name(product, act_id, names),
             last_seen=seen,
             days_silent=(query.now - seen) // _DAY,
             expires=expires,
             days_left=None if expires is None else (expires - query.now) // _DAY,
-            note=_note(stored.machine, stored.address, same),
+            note=_note(machine, address, same),
         )
 
     head = _head("silent", f"Machines that made no call for {in_days(days)}", SilentRow, noted)
-    return _at_length(connection, head, row, where, (last_seen,), limit)
+    return _at_length(reader, head, row, where, "machines by call", limit)
 
 
 def _clients(
-    name: str, title: str, connection: Connection, query: Query, limit: int | None, *more: ColumnElement[bool]
+    name: str, title: str, reader: Reader, query: Query, limit: int | None, *more: Condition
 ) -> LongReport[ClientRow]:
-    last_success = schema.machines.c.last_success
-    where = (*more, *on_machines(connection, schema.machines, query))
-    same, noted = _same(connection, where)
-    names = Names.stored(connection)
+    where = (*more, *on_machines(reader, query))
+    same, noted = _same(reader, where)
+    names = Names.stored(reader)
     now, lasts = to_ms(query.now), ACTIVATION_LASTS // _MILLISECOND
 
-    def row(stored: Row[Any]) -> ClientRow:
+    def row(stored: Sequence[Any]) -> ClientRow:
         # An organisation may have a hundred thousand of these rows: days are counted in whole numbers.
-        machine, address, app, product, act_id, success, seen, status, calls = tuple(stored)
+        machine, address, app, product, act_id, success, seen, status, calls = stored
         activated = None if success is None else moment(success)
         return ClientRow(
             machine,
@@ -203,56 +200,43 @@ def _clients(
         )
 
     head = _head(name, title, ClientRow, noted)
-    return _at_length(connection, head, row, where, (last_success.is_not(None), last_success), limit)
+    return _at_length(reader, head, row, where, "machines by success", limit)
 
 
 def _at_length(
-    connection: Connection,
+    reader: Reader,
     head: Report[M],
-    row: Callable[[Row[Any]], M],
-    where: Sequence[ColumnElement[bool]],
-    order: Sequence[ColumnElement[Any]],
+    row: Callable[[Sequence[Any]], M],
+    where: Sequence[Condition],
+    question: str,
     limit: int | None,
 ) -> LongReport[M]:
-    table = schema.machines.c
-    statement: Select[Any] = (
-        select(
-            table.machine,
-            table.address,
-            table.app,
-            table.product,
-            table.act_id,
-            table.last_success,
-            table.last_seen,
-            table.last_status,
-            table.calls,
-        )
-        .where(*where)
-        .order_by(*order, *map(plain_order, (table.machine, table.app, table.slot)))
-        .limit(limit)
-    )
-    total = connection.scalar(select(func.count()).select_from(schema.machines).where(*where))
+    total = value(reader, "number of machines", where)
+    return LongReport(head, _rows(reader, row, where, question, limit), int(total))
 
-    def rows() -> Iterator[M]:
-        # A few at a time from PostgreSQL, too.
-        for some in connection.execution_options(yield_per=_PIECE).execute(statement).partitions():
-            yield from map(row, some)
 
-    return LongReport(head, rows(), int(total or 0))
+def _rows(
+    reader: Reader,
+    row: Callable[[Sequence[Any]], M],
+    where: Sequence[Condition],
+    question: str,
+    limit: int | None,
+) -> Iterator[M]:
+    answer = ask(reader, question, where, limit=limit)
+    yield from map(row, answer)
 
 
 def _whole(report: LongReport[M]) -> Report[M]:
     return replace(report.head, rows=list(report.rows))
 
 
-def _same(connection: Connection, where: Sequence[ColumnElement[bool]]) -> tuple[SameMachine, bool]:
+def _same(reader: Reader, where: Sequence[Condition]) -> tuple[SameMachine, bool]:
     """The machines that may be the same, and whether one of those that are asked for is among them."""
-    same = likely_same(connection)
+    same = likely_same(reader)
     if not same.machine_at:
         return same, False
-    asked = select(schema.machines.c.machine).where(*where)
-    machines = connection.execution_options(yield_per=_PIECE).scalars(asked)
-    noted = any(machine in same.machine_at or machine in same.seen for machine in machines)
+    machines = ask(reader, "names of machines", where)
+    noted = any(machine in same.machine_at or machine in same.seen for (machine,) in machines)
     machines.close()
     return same, noted
 

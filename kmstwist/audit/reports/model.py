@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, get_type_hints
 
 # Commands that use no store also import this module.
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from kmstwist.audit.asking.questions import Reader
 
 # Microsoft's planning guide: an activation lasts 180 days and is renewed every 7; the host remembers a client 30 days.
 ACTIVATION_LASTS = timedelta(days=180)
@@ -157,9 +157,9 @@ class ReportDefinition:
 
     name: str
     summary: str
-    ask: Callable[[Connection, Query], Report[ReportRow]]
+    ask: Callable[[Reader, Query], Report[ReportRow]]
     heeds: frozenset[str]
-    at_length: Callable[[Connection, Query, int | None], LongReport[ReportRow]] | None = None
+    at_length: Callable[[Reader, Query, int | None], LongReport[ReportRow]] | None = None
 
     ALL: ClassVar[frozenset[str]] = frozenset({"since", "until", "machine", "network", "product", "upstream"})
 

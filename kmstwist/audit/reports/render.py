@@ -1,4 +1,4 @@
-"""Showing a report: as a table for people, as CSV, JSON or Markdown for further use."""
+"""Showing a report: its values for people, and as CSV, JSON or Markdown for further use."""
 
 from __future__ import annotations
 
@@ -7,32 +7,16 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
 from operator import attrgetter
-from textwrap import wrap
 from typing import Any
 
-from rich import box
-from rich.cells import cell_len
-from rich.table import Table
-from rich.text import Text
-
-from kmstwist.audit.reports.model import ColumnInfo, Kind, Report, ReportRow, Urgency, as_day
+from kmstwist.audit.reports.model import ColumnInfo, Kind, Report, ReportRow, as_day
 from kmstwist.shown import as_sentence, visible
 
-_STYLES = {
-    Urgency.NONE: "",
-    Urgency.GOOD: "green",
-    Urgency.SOON: "yellow",
-    Urgency.URGENT: "bold red",
-    Urgency.LOST: "red",
-}
-
-# Text is wrapped into columns this wide at least, and, if it is long, into few lines as long as they are not wider.
-_READABLE, _LINES, _WIDE = 18, 4, 36
-_UTC = "times are in UTC"
+#: The note of a report with times in it.
+TIMES_IN_UTC = "times are in UTC"
 #: Rows that are written at a time.
 _BATCH = 500
 
@@ -42,7 +26,8 @@ _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 _FORMULA = re.compile(f"^[;\t\r\n ]*[{_SIGNS}]|^[;\t\r\n]")
 _FORMULA_WITHIN = re.compile(f"([;\t\r\n] *)(?=[{_SIGNS}])")
 
-_RIGHT = frozenset({Kind.NUMBER, Kind.SHARE, Kind.CODE})
+#: The kinds of columns that are aligned on the right.
+TO_THE_RIGHT = frozenset({Kind.NUMBER, Kind.SHARE, Kind.CODE})
 _TEXTS = frozenset({Kind.TEXT, Kind.NAME})
 
 
@@ -92,113 +77,6 @@ def worth_showing(report: Report[ReportRow], rows: Sequence[ReportRow]) -> list[
         for column in report.columns
         if not (column.spare and rows) or any(getattr(row, column.name) not in (None, "") for row in rows)
     ]
-
-
-def to_table(report: Report[ReportRow], *, limit: int | None = None, width: int | None = None) -> Table:
-    """A table for a terminal, rows coloured by urgency.
-
-    Of more than `limit` rows the rest is left out. Where a table would be wider than `width` characters, its headings
-    are broken, then the columns that can be spared are left out; a note says so. Where even that is too wide, each row
-    becomes a paragraph, with all its values.
-    """
-    shown = report.rows if limit is None else report.rows[:limit]
-    columns = worth_showing(report, shown)
-    cells = [[as_text(getattr(row, column.name), column.kind) for column in columns] for row in shown]
-    layout = _layout(columns, cells, width)
-    # A paragraph has every column.
-    kept = list(range(len(columns))) if layout is None else layout.kept
-    table = Table(
-        title=report.title,
-        caption="; ".join(
-            _notes(
-                report,
-                len(shown),
-                [columns[at] for at in kept],
-                [column.title for at, column in enumerate(columns) if at not in kept],
-            )
-        ),
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        caption_justify="left",
-        collapse_padding=True,
-        show_header=layout is not None,
-    )
-    if layout is None:
-        _add_paragraphs(table, columns, shown, cells)
-        return table
-    for at, heading in zip(kept, layout.headings, strict=True):
-        kind = columns[at].kind
-        table.add_column(heading, justify="right" if kind in _RIGHT else "left", no_wrap=kind != Kind.TEXT)
-    for row, texts in zip(shown, cells, strict=True):
-        # Text, not markup: a machine's name is the client's to choose.
-        table.add_row(*(Text(texts[at]) for at in kept), style=_STYLES[row.urgency])
-    return table
-
-
-def _add_paragraphs(
-    table: Table, columns: Sequence[ColumnInfo], rows: Sequence[ReportRow], cells: Sequence[Sequence[str]]
-) -> None:
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for row, texts in zip(rows, cells, strict=True):
-        if table.row_count:
-            table.add_row()
-        for column, text in zip(columns, texts, strict=True):
-            if text:
-                table.add_row(column.title, Text(text, style=_STYLES[row.urgency]))
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """The places of the columns a table has, and their headings, lines broken where they must be."""
-
-    kept: list[int]
-    headings: list[str]
-
-
-def _layout(columns: Sequence[ColumnInfo], cells: Sequence[Sequence[str]], width: int | None) -> _Layout | None:
-    """How the columns fit into `width`; None if they do not."""
-    kept = list(range(len(columns)))
-    titles = [column.title for column in columns]
-    if width is None:
-        return _Layout(kept, titles)
-    needs = [_need(column, [texts[at] for texts in cells]) for at, column in enumerate(columns)]
-    whole = [max(need, cell_len(title)) for need, title in zip(needs, titles, strict=True)]
-    broken = [max(need, *map(cell_len, title.split())) for need, title in zip(needs, titles, strict=True)]
-    # The spare ones go, the last one first, once broken headings are not enough.
-    spare = [at for at in kept if columns[at].spare]
-    while _width([broken[at] for at in kept]) > width:
-        if not spare:
-            return None
-        kept.remove(spare.pop())
-    if _width([whole[at] for at in kept]) <= width:
-        return _Layout(kept, [titles[at] for at in kept])
-    return _Layout(kept, ["\n".join(wrap(titles[at], broken[at])) for at in kept])
-
-
-def _need(column: ColumnInfo, texts: Sequence[str]) -> int:
-    """How wide a column must be. Text can be wrapped, down to a width that is still easy to read."""
-    longest = max(map(cell_len, texts), default=0)
-    if column.kind is not Kind.TEXT:
-        return longest
-    return min(longest, max(_READABLE, min(longest // _LINES, _WIDE)))
-
-
-def _width(needs: Sequence[int]) -> int:
-    return 2 + sum(2 + need for need in needs)
-
-
-def _notes(report: Report[ReportRow], rows: int, kept: Sequence[ColumnInfo], left_out: Sequence[str]) -> list[str]:
-    if not report.rows:
-        return ["nothing to report", *([report.note] if report.note else [])]
-    notes = [_UTC] if any(column.kind is Kind.TIME for column in kept) else []
-    if rows < len(report.rows):
-        notes.append(f"rows left out: {len(report.rows) - rows}, --limit 0 shows all")
-    if left_out:
-        notes.append(f"columns left out because the terminal is narrow: {', '.join(left_out)}")
-    if report.note:
-        notes.append(report.note)
-    return notes
 
 
 def to_csv(report: Report[ReportRow]) -> str:
@@ -294,10 +172,10 @@ def markdown_pieces(head: Report[ReportRow], rows: Iterable[ReportRow]) -> Itera
     """The output of `to_markdown`, piece by piece, for rows that are not in memory all at once."""
     columns = head.columns
     yield f"## {head.title}\n\n{_markdown_line([column.title for column in columns])}\n"
-    yield f"{_markdown_line(['---:' if column.kind in _RIGHT else '---' for column in columns])}\n"
+    yield f"{_markdown_line(['---:' if column.kind in TO_THE_RIGHT else '---' for column in columns])}\n"
     for row in rows:
         yield f"{_markdown_line([_escaped(text) for text in _texts(columns, row)])}\n"
-    notes = [_UTC] if any(column.kind is Kind.TIME for column in columns) else []
+    notes = [TIMES_IN_UTC] if any(column.kind is Kind.TIME for column in columns) else []
     if head.note:
         notes.append(head.note)
     if notes:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select
+from kmstwist.audit.asking.questions import ask
 
-from kmstwist.audit import schema
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
 
 CURE = "import the KMS host's events to know"
 
@@ -29,19 +31,16 @@ class SameMachine:
     seen: Mapping[str, int]
 
 
-def likely_same(connection: Connection) -> SameMachine:
+def likely_same(reader: Reader) -> SameMachine:
     """The addresses that called without a name after a machine known by its name did."""
-    table = schema.machines
     # Matched here and not by a join, for which SQLite would first build an index of a hundred thousand addresses.
-    unnamed = select(table.c.machine, table.c.last_seen).where(table.c.named == 0)
     # Row by row: there may be hundreds of thousands.
-    last_calls: dict[str, int] = dict(iter(connection.execute(unnamed)))
+    last_calls: dict[str, int] = dict(iter(ask(reader, "last calls without a name")))
     if not last_calls:
         return SameMachine({}, {})
-    named = select(table.c.address, table.c.machine, table.c.last_seen).where(table.c.named == 1)
     found: dict[str, tuple[str, int]] = {}
     shared = set()
-    for address, machine, seen in connection.execute(named):
+    for address, machine, seen in ask(reader, "last calls by name"):
         if address in last_calls:
             other, other_seen = found.setdefault(address, (machine, seen))
             if other != machine:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from sqlalchemy import Connection, select
-
-from kmstwist.audit import schema
-from kmstwist.audit.reports.filters import plain_order
+from kmstwist.audit.asking.questions import ask
 from kmstwist.audit.reports.model import Heading, Kind, Query, Report, ReportRow, Urgency, maybe_moment, moment
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +34,21 @@ class StrangerRow(ReportRow):
         return Urgency.URGENT if self.gone is None else Urgency.NONE
 
 
-def strangers(connection: Connection, query: Query) -> Report[StrangerRow]:
+def strangers(reader: Reader, query: Query) -> Report[StrangerRow]:
     """The strangers still in DNS first, then those that have gone, the latest first."""
-    table = schema.strangers
-    names = (table.c.domain, table.c.host, table.c.gateway)
-    order = (table.c.gone.is_not(None), table.c.last_seen.desc(), *map(plain_order, names), table.c.port)
     rows = [
         StrangerRow(
-            domain=row.domain,
-            host=row.host,
-            port=row.port,
-            addresses=row.addresses,
-            priority=row.priority,
-            weight=row.weight,
-            first_seen=moment(row.first_seen),
-            last_seen=moment(row.last_seen),
-            gone=maybe_moment(row.gone),
-            gateway=row.gateway,
+            domain=domain,
+            host=host,
+            port=port,
+            addresses=addresses,
+            priority=priority,
+            weight=weight,
+            first_seen=moment(first),
+            last_seen=moment(last),
+            gone=maybe_moment(gone),
+            gateway=gateway,
         )
-        for row in connection.execute(select(table).order_by(*order))
+        for domain, host, port, addresses, priority, weight, first, last, gone, gateway in ask(reader, "strangers")
     ]
     return Report("strangers", "KMS hosts in DNS that nobody configured", StrangerRow, rows)

@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, Engine, delete, or_, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.asking.questions import read_fact
 from kmstwist.audit.engine import is_sqlite, pragma, reading
 from kmstwist.audit.privacy import Keep, Privacy
 from kmstwist.audit.rows import from_row
-from kmstwist.audit.store import put_fact, read_fact
+from kmstwist.audit.store import put_fact
 from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.sums.grouping import named
 from kmstwist.audit.sums.hourly_activity import HOURLY_ACTIVITY

@@ -19,12 +19,12 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, func, select, tuple_
 
 from kmstwist.audit import schema
+from kmstwist.audit.asking.questions import read_fact
 from kmstwist.audit.bulk import chunks
 from kmstwist.audit.engine import open_engine, reading, writing
 from kmstwist.audit.migrate import revision_fault
 from kmstwist.audit.records import Record, first_id_at
 from kmstwist.audit.rows import from_row
-from kmstwist.audit.store import read_fact
 from kmstwist.audit.sums.all import SUMS
 from kmstwist.audit.sums.table import Row, SummaryTable
 from kmstwist.audit.upkeep.forget import forgotten_calls

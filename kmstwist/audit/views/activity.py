@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.asking.expressions import named_column
+from kmstwist.audit.asking.questions import column
 from kmstwist.audit.products.names import Names
 from kmstwist.audit.records import first_id_at
 from kmstwist.audit.reports.filters import NOT_READABLE
@@ -132,7 +134,8 @@ def _activity(connection: Connection, by: By, since: datetime, until: datetime) 
     table = schema.hourly_activity
     key: ColumnElement[Any] = {By.HOST: table.c.upstream, By.GATEWAY: table.c.gateway}.get(by, table.c.product)
     if by is By.PRODUCT:
-        key = Names.stored(connection).column(connection, table.c.product, table.c.product)
+        called = Names.stored(connection).called(column(connection, "products of activity"))
+        key = named_column(called, table.c.product, table.c.product)
     unknown = NOT_READABLE if by is By.PRODUCT else "(none)"
     statement = (
         select(

@@ -4,42 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, func, select
-
-from kmstwist.audit import schema
-from kmstwist.audit.privacy import Keep
+from kmstwist.audit.asking.questions import read_fact, value
+from kmstwist.audit.privacy import PRIVACY, Keep
 from kmstwist.audit.products.names import Names, unnamed_ids
-from kmstwist.audit.records import NO_GATEWAY
-from kmstwist.audit.store import PRIVACY, read_fact
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
 
 # The reports that need a gateway's records.
 OF_GATEWAYS = frozenset({"networks", "refused", "strangers"})
 
 
-def reading_hints(connection: Connection, report: str = "", *, of_a_network: bool = False) -> Iterator[str]:
+def reading_hints(reader: Reader, report: str = "", *, of_a_network: bool = False) -> Iterator[str]:
     """Which machines and products have no names in the store, with the cure.
 
     For a `report` that needs a gateway's records, or one `of_a_network`, also that there are none; for one that this
     store cannot answer, why not.
     """
-    if (report in OF_GATEWAYS or of_a_network) and _hosts_alone(connection):
+    if (report in OF_GATEWAYS or of_a_network) and _hosts_alone(reader):
         what = "for a report of one network" if of_a_network else f"for {report}"
         yield (
             f"no gateway has written to this store, and the events of KMS hosts have no data {what} "
             "(docs/first-gateway.md)"
         )
-    if report == "strangers" and connection.scalar(select(schema.strangers.c.host).limit(1)) is None:
+    if report == "strangers" and value(reader, "a stranger") is None:
         yield "strangers are looked for only in the domains that [dns.watch] names (docs/dns.md)"
-    if report == "duplicates" and not _keeps(connection, "cmid"):
+    if report == "duplicates" and not _keeps(reader, "cmid"):
         yield "this store keeps no CMIDs (cmid in [audit.privacy]), so shared or changed ones cannot be found"
-    if _keeps(connection, "machine") and (number := _unnamed_machines(connection)):
+    if _keeps(reader, "machine") and (number := _unnamed_machines(reader)):
         they = "1 address has" if number == 1 else f"{number} addresses have"
         yield (
             f"{they} no name, because V5 and V6 requests show none: import the KMS host's events "
             "(kmstwist events import; docs/windows-events.md)"
         )
-    if number := unnamed_ids(connection, Names.stored(connection)):
+    if number := unnamed_ids(reader, Names.stored(reader)):
         they = "1 product has" if number == 1 else f"{number} products have"
         yield (
             f"{they} no name: on a machine that has it, save what slmgr.vbs /dlv all prints (Office: ospp.vbs "
@@ -47,24 +47,18 @@ def reading_hints(connection: Connection, report: str = "", *, of_a_network: boo
         )
 
 
-def _hosts_alone(connection: Connection) -> bool:
+def _hosts_alone(reader: Reader) -> bool:
     """Whether the store has calls, all of them from KMS hosts' events."""
-    activity, failures = schema.hourly_activity, schema.hourly_failures
-    by_gateway = (
-        select(activity.c.hour).where(activity.c.gateway != NO_GATEWAY).limit(1),
-        # A refusal without a call has an address.
-        select(failures.c.hour).where(failures.c.client != "").limit(1),
-    )
-    any_call = connection.scalar(select(activity.c.hour).limit(1)) is not None
-    return any_call and all(connection.scalar(each) is None for each in by_gateway)
+    of_gateways = ("an hour of a gateway's calls", "an hour of a gateway's failures")
+    any_call = value(reader, "an hour of calls") is not None
+    return any_call and all(value(reader, each) is None for each in of_gateways)
 
 
-def _keeps(connection: Connection, field: str) -> bool:
+def _keeps(reader: Reader, field: str) -> bool:
     """Whether the store's privacy policy keeps a field in any form."""
-    noted = read_fact(connection, PRIVACY)
+    noted = read_fact(reader, PRIVACY)
     return noted is None or json.loads(noted)["policy"].get(field) != Keep.DROP
 
 
-def _unnamed_machines(connection: Connection) -> int:
-    table = schema.machines
-    return connection.scalar(select(func.count(table.c.machine.distinct())).where(table.c.named == 0)) or 0
+def _unnamed_machines(reader: Reader) -> int:
+    return int(value(reader, "number without a name"))

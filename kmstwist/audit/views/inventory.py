@@ -9,8 +9,9 @@ from typing import Annotated
 from sqlalchemy import Connection, case, func, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.asking.expressions import plain_order
 from kmstwist.audit.products.names import Names
-from kmstwist.audit.reports.filters import application_name, plain_order
+from kmstwist.audit.reports.filters import application_name
 from kmstwist.audit.reports.model import HOST_REMEMBERS, Heading, Kind, ReportRow, moment, to_ms
 
 

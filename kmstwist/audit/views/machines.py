@@ -11,16 +11,9 @@ from typing import Annotated, Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, String, and_, exists, func, or_, select, tuple_
 
 from kmstwist.audit import schema
+from kmstwist.audit.asking.expressions import pattern, plain_order
 from kmstwist.audit.products.names import Names
-from kmstwist.audit.reports.filters import (
-    NOT_READABLE,
-    application_name,
-    is_product,
-    pattern,
-    plain_order,
-    product_name,
-    within,
-)
+from kmstwist.audit.reports.filters import NOT_READABLE, application_name, product_name
 from kmstwist.audit.reports.machines import EXPIRING_DAYS, SILENT_DAYS, urgency_of
 from kmstwist.audit.reports.model import (
     ACTIVATION_LASTS,
@@ -35,6 +28,7 @@ from kmstwist.audit.reports.model import (
 from kmstwist.audit.sums.grouping import UNKNOWN_NETWORK
 from kmstwist.audit.sums.machines import machine_key
 from kmstwist.audit.views.calls import code_of, code_text, status_of
+from kmstwist.audit.views.filters import is_product, within
 
 #: How many pairs of an address and a time are searched in one statement.
 _AT_ONCE = 50

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 from sqlalchemy import ColumnElement, Connection, String, case, cast, func, select
 
 from kmstwist.audit import schema
-from kmstwist.audit.records import COUNT_INSUFFICIENT, REFUSING
-from kmstwist.audit.reports.filters import plain_order
+from kmstwist.audit.asking.expressions import plain_order
+from kmstwist.audit.records import COUNT_INSUFFICIENT
 from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency, moment, to_ms
 from kmstwist.audit.schema import HOUR_MS
 from kmstwist.audit.sums.grouping import KINDS
 from kmstwist.audit.views.calls import code_text, status_of
 from kmstwist.kms.status import explain
-from kmstwist.reasons import EXPLANATIONS, Reason
+from kmstwist.reasons import EXPLANATIONS, REFUSING, Reason
 from kmstwist.shown import as_sentence
 
 

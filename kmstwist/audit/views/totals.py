@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, and_, case, func, select
 
 from kmstwist.audit import schema
+from kmstwist.audit.asking.expressions import plain_order
 from kmstwist.audit.reports.count import WINDOWS_CLIENTS_NEED
-from kmstwist.audit.reports.filters import plain_order
 from kmstwist.audit.reports.machines import SILENT_DAYS
 from kmstwist.audit.reports.model import ACTIVATION_LASTS, DAY_MS, HOST_REMEMBERS, RENEWAL_EVERY, to_ms
 from kmstwist.audit.schema import HOUR_MS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kmstwist.cli.audit.store import opened, store_option
+from kmstwist.cli.audit.store import opened, read_from, store_option
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
 
@@ -63,11 +63,10 @@ def import_(store: str, files: tuple[Path, ...]) -> None:
 @store_option
 def list_(as_json: bool, store: str) -> None:
     """Show the store's products, by their ids and names."""
-    from kmstwist.audit.engine import reading
     from kmstwist.audit.products.names import known_products
 
-    with opened(store) as engine, reading(engine) as connection:
-        known = known_products(connection)
+    with read_from(store) as reader:
+        known = known_products(reader)
     if as_json:
         say_json([{"id": str(each.act_id), "name": each.name or None, "family": each.family or None} for each in known])
     else:

@@ -12,7 +12,7 @@ import click
 from kmstwist.audit.reports.model import Bucket
 from kmstwist.audit.reports.subjects import SUMMARIES
 from kmstwist.cli import completing
-from kmstwist.cli.audit.store import newest_record, opened, store_option, told_source
+from kmstwist.cli.audit.store import newest_record, read_from, store_option, told_source
 from kmstwist.cli.output import say
 from kmstwist.shown import url_without_password, visible_lines
 
@@ -93,12 +93,9 @@ def report(name: str, store: str, form: str, limit: int, fail_if_any: bool, **qu
 
 def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]) -> bool:
     """Show a report. Returns whether it has any row."""
-    from rich.console import Console
-
-    from kmstwist.audit.engine import reading
     from kmstwist.audit.reports.all import REPORTS
     from kmstwist.audit.reports.filters import QueryError
-    from kmstwist.audit.reports.render import to_csv, to_json, to_markdown, to_table
+    from kmstwist.audit.reports.render import to_csv, to_json, to_markdown
     from kmstwist.audit.views.hints import reading_hints
 
     if name not in REPORTS:
@@ -110,13 +107,13 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
     if unheeded := sorted(given - definition.heeds):
         raise click.UsageError(f"the report {name} does not take --{unheeded[0]}")
     query = _query(question)
-    with opened(store) as engine, reading(engine) as connection:
+    with read_from(store) as reader:
         try:
-            answer = definition.ask(connection, query)
-            newest = newest_record(connection)
+            answer = definition.ask(reader, query)
+            newest = newest_record(reader)
         except QueryError as error:
             raise click.UsageError(str(error)) from error
-        hints = list(reading_hints(connection, name, of_a_network=query.network is not None)) if form == "table" else []
+        hints = list(reading_hints(reader, name, of_a_network=query.network is not None)) if form == "table" else []
     source = told_source(store, newest, query.now)
     match form:
         case "csv":
@@ -129,6 +126,10 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
             click.echo(to_markdown(answer), nl=False)
             say(f"\n{source}")
         case _:
+            from rich.console import Console
+
+            from kmstwist.cli.audit.report_table import to_table
+
             # Without a terminal there is room for every column.
             console = Console(width=None if Console().is_terminal else PIPE_WIDTH)
             console.print(to_table(answer, limit=limit or None, width=console.width))

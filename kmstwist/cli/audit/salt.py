@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from kmstwist.cli.audit.store import default_store, opened, store_option
+from kmstwist.cli.audit.store import default_store, opened, read_from, store_option
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
@@ -95,8 +95,7 @@ def show(as_json: bool, store: str, salt_file: Path | None) -> None:
 
     The first is of this gateway's salt, the second what the store has noted.
     """
-    from kmstwist.audit.central.salt import fingerprint, noted
-    from kmstwist.audit.engine import reading
+    from kmstwist.audit.central.fingerprint import fingerprint, noted
     from kmstwist.audit.privacy import SaltError, load_salt
 
     place = salt_beside(store, salt_file)
@@ -107,8 +106,8 @@ def show(as_json: bool, store: str, salt_file: Path | None) -> None:
         raise click.ClickException(str(error)) from error
     if not as_json:
         say(f"{url_without_password(str(place))}: {own or 'there is none'}")
-    with opened(store) as engine, reading(engine) as connection:
-        stored = noted(connection)
+    with read_from(store) as reader:
+        stored = noted(reader)
     if as_json:
         say_json({"file": str(place), "fingerprint": own, "store": stored})
     else:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rich.progress import Progress, ProgressColumn
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Engine
+
+    from kmstwist.audit.asking.questions import Reader
 
 # A command may wait for the server's commits, and for a step of its retention.
 PATIENCE = 30.0
@@ -40,16 +42,12 @@ def origin_of(store: str) -> str:
     return found.origin if found.value == store else "--store"
 
 
-def newest_record(connection: Connection) -> datetime | None:
+def newest_record(reader: Reader) -> datetime | None:
     """When the newest record of a store was made; None in an empty one."""
-    from sqlalchemy import select
-
+    from kmstwist.audit.asking.questions import value
     from kmstwist.audit.reports.model import maybe_moment
-    from kmstwist.audit.schema import records
 
-    # An id begins with its record's time, so the index leads to the newest record directly.
-    at = connection.execute(select(records.c.at).order_by(records.c.record_id.desc()).limit(1)).scalar()
-    return maybe_moment(at)
+    return maybe_moment(value(reader, "newest record"))
 
 
 def told_source(store: str, newest: datetime | None, now: datetime) -> str:
@@ -92,56 +90,96 @@ def opened(store: str, *, writes: bool = False, makes: bool = False) -> Iterator
     With `makes`, a missing file becomes a new store. Unless the command `writes`, a file is opened for reading only:
     nothing is changed in it or made beside it, so a copy on a read-only medium works.
     """
-    import sqlite3
-
     from sqlalchemy.exc import SQLAlchemyError
 
     from kmstwist.audit.engine import is_sqlite, open_engine, open_reader, sqlite_path
     from kmstwist.audit.migrate import migrate, revision_fault
-    from kmstwist.audit.plain.faults import StoreError, plain_error
 
-    shown = url_without_password(store)
-    rights = ExitStack()
-    try:
+    with ExitStack() as rights, _explained(store, SQLAlchemyError):
         engine = open_engine(store, busy_timeout=PATIENCE)
         if is_sqlite(engine):
             path = sqlite_path(engine)
             rights.enter_context(rights_in(path.parent))
-            if not _may_look(path):
-                raise click.ClickException(
-                    f"the audit store {path} cannot be seen by this user; run the command with sudo"
-                )
+            _check_sight(path)
             if makes and not path.exists():
                 migrate(engine)
                 say(f"{path}: made a new store", err=True)
-            if not path.exists():
-                raise click.ClickException(
-                    f"there is no audit store at {url_without_password(str(path))} (from {origin_of(store)}); name it "
-                    "with --store, or its configuration with kmstwist --config FILE; a server makes it when it starts, "
-                    "unless [audit] is off"
-                )
-            if path.is_dir():
-                raise click.ClickException(f"{path} is a folder; name the audit store's file, such as audit.sqlite")
-            if not os.access(path, os.W_OK if writes else os.R_OK, effective_ids=True):
-                raise click.ClickException(
-                    f"the audit store {path} cannot be {'written' if writes else 'read'} by this user; run the command "
-                    "with sudo"
-                )
+            _check_file(store, path, writes=writes)
             if not writes:
                 engine = open_reader(path, busy_timeout=PATIENCE)
         try:
             with engine.connect() as connection:
                 fault = revision_fault(connection)
-            if fault is not None:
-                raise click.ClickException(f"the audit store {shown}: {fault}")
+            _check_revision(store, fault)
             yield engine
         finally:
             engine.dispose()
-    except (StoreError, SQLAlchemyError, sqlite3.Error, OSError) as error:
+
+
+@contextmanager
+def read_from(store: str) -> Iterator[Reader]:
+    """Read the store in one transaction; otherwise as `opened`. For a file SQLAlchemy is not loaded."""
+    if "://" in store:
+        from kmstwist.audit.engine import reading as reading_all
+
+        with opened(store) as engine, reading_all(engine) as connection:
+            yield connection
+        return
+    from kmstwist.audit.asking.plain import reading
+    from kmstwist.audit.plain.revision import fault_of, revision_in
+
+    path = Path(store)
+    with ExitStack() as rights, _explained(store):
+        rights.enter_context(rights_in(path.parent))
+        _check_sight(path)
+        _check_file(store, path, writes=False)
+        with reading(path, PATIENCE) as reader:
+            _check_revision(store, fault_of(revision_in(reader.connection), embedded=True))
+            yield reader
+
+
+@contextmanager
+def _explained(store: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn a store's errors, and these others, into sentences for the user."""
+    import sqlite3
+
+    from kmstwist.audit.plain.faults import StoreError, plain_error
+
+    told: tuple[type[Exception], ...] = (StoreError, sqlite3.Error, OSError, *errors)
+    try:
+        yield
+    except told as error:
         said = without_password(plain_error(error))
+        shown = url_without_password(store)
         raise click.ClickException(f"the audit store {shown}: {said}{_cure(error)}") from error
-    finally:
-        rights.close()
+
+
+def _check_sight(path: Path) -> None:
+    """Raise `ClickException` if this user may not look into the file's folder."""
+    if not _may_look(path):
+        raise click.ClickException(f"the audit store {path} cannot be seen by this user; run the command with sudo")
+
+
+def _check_file(store: str, path: Path, *, writes: bool) -> None:
+    """Raise `ClickException` if there is no file that this user may read, or write."""
+    if not path.exists():
+        raise click.ClickException(
+            f"there is no audit store at {url_without_password(str(path))} (from {origin_of(store)}); name it "
+            "with --store, or its configuration with kmstwist --config FILE; a server makes it when it starts, "
+            "unless [audit] is off"
+        )
+    if path.is_dir():
+        raise click.ClickException(f"{path} is a folder; name the audit store's file, such as audit.sqlite")
+    if not os.access(path, os.W_OK if writes else os.R_OK, effective_ids=True):
+        raise click.ClickException(
+            f"the audit store {path} cannot be {'written' if writes else 'read'} by this user; run the command "
+            "with sudo"
+        )
+
+
+def _check_revision(store: str, fault: str | None) -> None:
+    if fault is not None:
+        raise click.ClickException(f"the audit store {url_without_password(store)}: {fault}")
 
 
 def _may_look(path: Path) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kmstwist.audit import schema
-from kmstwist.audit.reports.filters import NOT_READABLE
+from kmstwist.audit.asking.limits import Condition
+from kmstwist.audit.reports.filters import MACHINES, NOT_READABLE
 from kmstwist.audit.reports.inventory import NetworkRow as NetworkProductRow
 from kmstwist.audit.reports.inventory import ProductRow, network_rows, products
 from kmstwist.audit.reports.model import Query, Report
@@ -116,7 +116,7 @@ def product(asking: Asking, question: Named) -> Product:
 
 def network(asking: Asking, question: Named) -> Network:
     """One network. Raises `NotThere`."""
-    here = schema.machines.c.network == question.name
+    here = Condition(MACHINES, "network", {"network": question.name})
     rows = asking.keep(
         ("network", question.name), lambda asking: network_rows(asking.connection, Query(asking.now), here)
     )

@@ -1,0 +1,38 @@
+"""What limits the rows of a question: conditions by their names, and the values of their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+#: Follows the name of a condition on text that is not of A to Z: SQLite's LIKE ignores the case of no other letter.
+FOLDED: Final = " folded"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition of `conditions` on the rows of a table, and the values of its parameters."""
+
+    table: str
+    name: str
+    values: Mapping[str, Any]
+
+
+def like(table: str, name: str, text: str) -> Condition:
+    """The condition that a text is as the pattern: `*` stands for any text, and case does not count.
+
+    The parameter is called as the condition.
+    """
+    escaped = as_pattern(text)
+    return Condition(table, name if escaped.isascii() else name + FOLDED, {parameter(name): escaped})
+
+
+def as_pattern(text: str) -> str:
+    """A text in which `*` stands for any text, as SQL's LIKE takes it with a backslash to escape."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
+
+
+def parameter(name: str) -> str:
+    """What the parameter of a condition is called."""
+    return name.replace(" ", "_")

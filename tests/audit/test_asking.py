@@ -1,0 +1,53 @@
+"""The questions' text for SQLite, and asking by it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from kmstwist.audit.asking.limits import Condition, like
+from kmstwist.audit.asking.making import texts
+from kmstwist.audit.asking.plain import TEXTS, reading
+from kmstwist.audit.asking.questions import ask, column, value
+from kmstwist.audit.engine import sqlite_path
+from kmstwist.audit.store import insert_batch
+from tests.audit.making import START, known
+
+
+def test_the_text_that_ships_is_what_the_statements_say() -> None:
+    assert TEXTS.read_text(encoding="utf-8") == texts(), "run: python -m kmstwist.audit.asking.making"
+
+
+def test_a_file_is_only_read(store: Engine) -> None:
+    with reading(sqlite_path(store), 1) as reader, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.connection.execute("DELETE FROM facts")
+
+
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "none.sqlite"
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"), reading(path, 1):
+        pass
+    assert not path.exists()
+
+
+def test_a_pattern_ignores_the_case_of_any_letter_and_takes_signs_as_they_are(store: Engine) -> None:
+    insert_batch(store, [known(START + at, name, f"10.0.0.{at}") for at, name in enumerate(("PCÄ", "a%b", "axb"))])
+    for pattern, fits in (("pcä", ["pcä"]), ("*Ä", ["pcä"]), ("A%B", ["a%b"]), ("a*b", ["a%b", "axb"]), ("_cä", [])):
+        wanted = [like("machines", "name", pattern)]
+        with reading(sqlite_path(store), 1) as reader, store.connect() as connection:
+            for each in (reader, connection):
+                assert list(column(each, "completed machines", wanted)) == fits
+
+
+def test_a_list_may_be_empty_and_a_product_without_a_name(store: Engine) -> None:
+    insert_batch(store, [known(START, "pc-1", "10.0.0.1")])
+    nowhere = Condition("machines", "networks", {"networks": []})
+    with reading(sqlite_path(store), 1) as reader:
+        assert value(reader, "number of machines") == 1
+        assert value(reader, "number of machines", [nowhere]) == 0
+        answer = ask(reader, "machines by product", active_after=0, called={}, applications={})
+        ((called, _, application, number, *_),) = answer
+        assert (called, application, number) == ("Windows 10 Enterprise", None, 1)
