@@ -7,6 +7,9 @@ makes it cheaper puts the number down. What the numbers come to in microseconds 
 from __future__ import annotations
 
 import gc
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,7 @@ import pytest
 from benchmarks.call_path import AT_ONCE, Gateway
 from benchmarks.harness import calls
 from benchmarks.rpc_conversations import both_ends, conversation
+from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize(("audit", "most"), [(False, 156), (True, 175)], ids=["no audit", "audit"])
@@ -44,3 +48,17 @@ def test_the_associations_alone_make_a_fixed_number_of_calls(converse: Callable[
     converse()
     counted = calls(converse)
     assert most * 0.8 < counted <= most
+
+
+@pytest.mark.parametrize(
+    ("options", "most_files", "most_moves"), [(["--no-audit"], 15, 43), ([], 29, 71)], ids=["no audit", "audit"]
+)
+def test_a_call_passes_few_files(options: list[str], most_files: int, most_moves: int) -> None:
+    # In a process of its own, which runs a reactor and profiles all of its threads.
+    command = [sys.executable, "-m", "benchmarks.path_of_a_call", *options]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    found = re.match(r"(\d+) files .* (\d+) moves", said)
+    assert found is not None, said
+    files, moves = map(int, found.groups())
+    assert most_files * 0.8 < files <= most_files
+    assert most_moves * 0.8 < moves <= most_moves
