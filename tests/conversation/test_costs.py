@@ -51,7 +51,7 @@ def test_the_associations_alone_make_a_fixed_number_of_calls(converse: Callable[
 
 
 @pytest.mark.parametrize(
-    ("options", "most_files", "most_moves"), [(["--no-audit"], 15, 43), ([], 29, 71)], ids=["no audit", "audit"]
+    ("options", "most_files", "most_moves"), [(["--no-audit"], 16, 45), ([], 30, 74)], ids=["no audit", "audit"]
 )
 def test_a_call_passes_few_files(options: list[str], most_files: int, most_moves: int) -> None:
     # In a process of its own, which runs a reactor and profiles all of its threads.
