@@ -202,10 +202,11 @@ def main() -> None:
         soak.run(chosen.minutes * 60, chosen.rest)
     addresses = f"{chosen.addresses or 1:,} address{'es' if chosen.addresses > 1 else ''}"
     machines = f"{chosen.machines:,} machines" if chosen.machines else "opaque requests"
+    minutes = "a minute" if chosen.minutes == 1 else f"{chosen.minutes:g} minutes"
     text = f"""# Soak
 
 {harness.machine()}; {system.title}.
-{chosen.clients} clients at once from {addresses}, {machines}, for {chosen.minutes:g} minutes: {soak.done:,}
+{chosen.clients} clients at once from {addresses}, {machines}, for {minutes}: {soak.done:,}
 conversations and {soak.errors} errors. `python -m benchmarks soak` measures it again, `--minutes 60` for an hour.
 
 {soak.table()}
