@@ -49,7 +49,7 @@ _all_but_count: Final = attrgetter(*COLUMNS[:-1])
 _REASONS: Final = {each.value: each for each in Reason}
 
 
-def to_row(record: Record) -> dict[str, Any]:
+def to_row(record: Record) -> dict[str, object]:
     """The record as a row of the table `records`."""
     row = dict(zip(COLUMNS, values_of(record), strict=True))
     if record.virtual_machine is not None:

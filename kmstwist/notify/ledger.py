@@ -100,7 +100,7 @@ class Ledger:
         self.machines = list(dict.fromkeys(machines))[:MACHINES]
         return fresh
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The state to keep over a restart."""
         return {
             "conditions": [asdict(told) for told in self.conditions.values()],

@@ -85,7 +85,7 @@ class Outbox:
     def _tidy(self) -> None:
         self.letters = [letter for letter in self.letters if letter.waiting]
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[dict[str, object]]:
         """The state to keep over a restart."""
         return [asdict(letter) for letter in self.letters]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet import tcp, unix
 from twisted.python.failure import Failure
 
 
-def survive_without_name(port: Any) -> None:
+def survive_without_name(port: object) -> None:
     """Let a port of Twisted's close even if its name cannot be removed; only Unix sockets have names.
 
     Somebody may have removed the name, or it is in a folder that this process may no longer change. Twisted would fail

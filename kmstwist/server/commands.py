@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -89,7 +89,7 @@ class Commands:
             "reload": self.reload,
         }
 
-    def status(self, request: Mapping[str, object]) -> dict[str, Any]:
+    def status(self, request: Mapping[str, object]) -> dict[str, object]:
         """The server's numbers."""
         return {
             "mode": "lab" if self._gateway is None else "gateway",
@@ -101,19 +101,19 @@ class Commands:
             "activations": self._factory.activations,
         }
 
-    def upstreams(self, request: Mapping[str, object]) -> dict[str, Any]:
+    def upstreams(self, request: Mapping[str, object]) -> dict[str, object]:
         """Every upstream with its state and its numbers."""
         return {"upstreams": [describe(upstream) for upstream in self._the_gateway().directory.upstreams]}
 
-    def drain(self, request: Mapping[str, object]) -> dict[str, Any]:
+    def drain(self, request: Mapping[str, object]) -> dict[str, object]:
         """Send no more calls to an upstream."""
         return self._switch(request, drained=True)
 
-    def undrain(self, request: Mapping[str, object]) -> dict[str, Any]:
+    def undrain(self, request: Mapping[str, object]) -> dict[str, object]:
         """Send calls there again."""
         return self._switch(request, drained=False)
 
-    def pause(self, request: Mapping[str, object]) -> dict[str, Any]:
+    def pause(self, request: Mapping[str, object]) -> dict[str, object]:
         """Answer every call with "too busy"; with `after`, only after this many seconds."""
         after = request.get("after", 0)
         if not isinstance(after, int | float):
@@ -124,18 +124,18 @@ class Commands:
         self._pause_later(after)
         return {"paused": False, "not_kept": self._keep()}
 
-    def resume(self, request: Mapping[str, object]) -> dict[str, Any]:
+    def resume(self, request: Mapping[str, object]) -> dict[str, object]:
         """Answer calls again."""
         return self._pause(False)
 
-    def reload(self, request: Mapping[str, object]) -> dict[str, Any]:
+    def reload(self, request: Mapping[str, object]) -> dict[str, object]:
         """Apply the configuration file as it is now."""
         try:
             return self._reloader.reload()
         except ConfigError as error:
             raise refused(error) from None
 
-    def _switch(self, request: Mapping[str, object], *, drained: bool) -> dict[str, Any]:
+    def _switch(self, request: Mapping[str, object], *, drained: bool) -> dict[str, object]:
         directory = self._the_gateway().directory
         from kmstwist.gateway.directory import UnknownUpstream
 
@@ -167,7 +167,7 @@ class Commands:
             self._pausing.cancel()
         self._pausing = None
 
-    def _pause(self, paused: bool) -> dict[str, Any]:
+    def _pause(self, paused: bool) -> dict[str, object]:
         self._stay()
         if self._admission.paused != paused:
             self._admission.paused = paused
@@ -196,7 +196,7 @@ class Commands:
         return self._gateway
 
 
-def describe(upstream: Upstream) -> dict[str, Any]:
+def describe(upstream: Upstream) -> dict[str, object]:
     """An upstream's state and numbers, as `kmstwist upstreams list` shows them."""
     pool, tally, target = upstream.pool, upstream.tally, upstream.target
     return {

@@ -6,7 +6,7 @@ file or the command line says goes first: it is the more deliberate of the two.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
@@ -60,7 +60,7 @@ def with_settings(config: Config, settings: HostSettings) -> Config:
     return config.model_copy(update={"lab": lab, "server": server, "dns": dns})
 
 
-def _filled(section: ModelT, **values: Any) -> ModelT:
+def _filled(section: ModelT, **values: object) -> ModelT:
     open_ = {name: value for name, value in values.items() if value is not None}
     return section.model_copy(
         update={name: value for name, value in open_.items() if name not in section.model_fields_set}

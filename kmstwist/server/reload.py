@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.logger import Logger
 
@@ -31,7 +30,7 @@ class Reloader:
         self._apply = apply
         self._log = log or Logger(namespace="kmstwist.server")
 
-    def reload(self) -> dict[str, Any]:
+    def reload(self) -> dict[str, object]:
         """Read and apply; says what is in force now, and what will be after a restart only.
 
         The latter is repeated at each reload, until a restart or until it is changed back. Raises `ConfigError` for a

@@ -200,7 +200,7 @@ class Api(Answering):
         return code, "application/json", error_json(sentence, {})
 
 
-_ERROR = TypeAdapter(dict[str, Any])
+_ERROR = TypeAdapter(dict[str, object])
 
 
 def error_json(sentence: str, fields: Mapping[str, str]) -> bytes:
@@ -208,7 +208,7 @@ def error_json(sentence: str, fields: Mapping[str, str]) -> bytes:
     return _ERROR.dump_json({"error": sentence, "fields": dict(fields)}, indent=1) + b"\n"
 
 
-def common(asker: Asker, status: Status, name: str) -> dict[str, Any]:
+def common(asker: Asker, status: Status, name: str) -> dict[str, object]:
     """The values that every template gets."""
     snapshot = status.snapshot
     place = BELONGS.get(name, "" if name == "overview" else name)

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import URL, Engine, func, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -92,7 +91,7 @@ class Forwarder:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._joined = False
-        self._strangers: list[dict[str, Any]] = []
+        self._strangers: list[dict[str, object]] = []
 
         self.sent = 0
         self.rejected = 0
@@ -223,7 +222,7 @@ class Forwarder:
             raise StoreError(problem)
         self._last_contact = self._monotonic()
 
-    def _send_strangers(self, rows: list[dict[str, Any]]) -> None:
+    def _send_strangers(self, rows: list[dict[str, object]]) -> None:
         insert = insert_for(self._target.dialect.name, schema.strangers)
         statement = insert.on_conflict_do_update(
             index_elements=list(schema.strangers.primary_key),

@@ -126,7 +126,7 @@ class Joiner:
         return (found[0], sure) if found else (None, False)
 
 
-def _is_alone(connection: Connection, about: dict[str, Any]) -> bool:
+def _is_alone(connection: Connection, about: dict[str, object]) -> bool:
     """Whether no other event without a gateway's record could be about the same record."""
     for others in (questions.others_without_record(), questions.others_with_their_own()):
         if (found := others.row(connection, about)) is not None and found[0]:

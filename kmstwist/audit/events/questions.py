@@ -18,7 +18,7 @@ from kmstwist.audit.records import NO_GATEWAY, first_id_at
 from kmstwist.audit.rows import COLUMNS
 
 
-def about(event: Event, window: int) -> dict[str, Any]:
+def about(event: Event, window: int) -> dict[str, object]:
     """The parameters that select the records and events near an event's time."""
     return {
         "event_at": event.at,
@@ -138,5 +138,5 @@ def facts() -> Prepared:
     """Add an event's facts to its record `its`."""
     table = schema.records
     names = ("machine", "cmid", "act_id", "license_status", "virtual_machine", "minutes_left", "required_count")
-    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+    values: dict[str, object] = {name: bindparam(f"new_{name}") for name in names}
     return Prepared(table.update().where(table.c.record_id == bindparam("its")).values(values))

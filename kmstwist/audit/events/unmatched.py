@@ -115,7 +115,7 @@ def _there(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
     return found.intersection(ids) if len(found) <= most else present(connection, column, ids)
 
 
-def _row(record: Record) -> dict[str, Any]:
+def _row(record: Record) -> dict[str, object]:
     """As `to_row`, without the columns that an event says nothing about."""
     return {
         "record_id": record.record_id,
@@ -147,7 +147,7 @@ def _inserts(dialect: str) -> Any:
 
 
 # Kept, so that the statement is compiled only once.
-_INSERTS: dict[str, Any] = {}
+_INSERTS: dict[str, object] = {}
 
 
 def _correct(connection: Connection, records: Sequence[Record]) -> None:

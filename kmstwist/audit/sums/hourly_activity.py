@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -31,7 +30,7 @@ def of(record: Record) -> Row:
     }
 
 
-def _standing(record: Record) -> tuple[ColumnElement[bool], dict[str, Any]]:
+def _standing(record: Record) -> tuple[ColumnElement[bool], dict[str, object]]:
     return IN_THE_HOUR, the_hour_of(record)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from sqlalchemy import bindparam
 from sqlalchemy.sql.elements import ColumnElement
@@ -35,7 +34,7 @@ def of(record: Record) -> Row:
 _OF_THE_CLIENT = (schema.records.c.client == bindparam("its_client")) & IN_THE_HOUR
 
 
-def _standing(record: Record) -> tuple[ColumnElement[bool], dict[str, Any]]:
+def _standing(record: Record) -> tuple[ColumnElement[bool], dict[str, object]]:
     return _OF_THE_CLIENT, {"its_client": record.client} | the_hour_of(record)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import ColumnElement, Connection, Table, case, func, select
 
 from kmstwist.audit import schema
 from kmstwist.audit.asking.expressions import named_column
@@ -92,7 +92,7 @@ def steps(connection: Connection, span: Range, now: datetime) -> list[StepRow]:
     return [StepRow(moment(hour * HOUR_MS), granted[hour], refused[hour]) for hour in range(first, last + width, width)]
 
 
-def _by_hour(connection: Connection, first: int, width: int, table: Any, number: ColumnElement[int]) -> Counter[int]:
+def _by_hour(connection: Connection, first: int, width: int, table: Table, number: ColumnElement[int]) -> Counter[int]:
     step = table.c.hour - table.c.hour % width
     statement = select(step.label("step"), func.sum(number)).where(table.c.hour >= first).group_by(step)
     return Counter({int(hour): int(total) for hour, total in connection.execute(statement)})

@@ -9,7 +9,7 @@ from enum import StrEnum
 from itertools import product
 from typing import Annotated, Any
 
-from sqlalchemy import Connection, Row, func, or_, select
+from sqlalchemy import Connection, Row, Select, Table, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
@@ -115,7 +115,7 @@ def machine_calls(connection: Connection, machine: str, limit: int, until: datet
     records, events = schema.records, schema.events
     until_ms = None if until is None else to_ms(until)
 
-    def asked(table: Any, *where: ColumnElement[bool]) -> Any:
+    def asked(table: Table, *where: ColumnElement[bool]) -> Select[Any]:
         times = () if until_ms is None else (table.c.at < until_ms,)
         return select(table).where(*where, *times).order_by(table.c.at.desc(), table.c.seq.desc()).limit(limit)
 
@@ -128,7 +128,7 @@ def machine_calls(connection: Connection, machine: str, limit: int, until: datet
     return rows[:limit]
 
 
-def is_named(table: Any, machine: str) -> ColumnElement[bool]:
+def is_named(table: Table, machine: str) -> ColumnElement[bool]:
     """The condition that a row names this machine, in any case; `machine` is in lower case."""
     # SQLite's index of names knows only A to Z. For a name with other letters, all such names are compared.
     spelled = _spelled(machine) if machine.isascii() else []

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, and_, case, func, select
 
@@ -99,7 +98,7 @@ def _clients(connection: Connection, now: datetime) -> list[Clients]:
     success = table.c.last_success
     application = _named(table.c.app).label("application")
     most = lapsed + max(WITHIN) * DAY_MS
-    conditions: dict[Any, ColumnElement[bool]] = {
+    conditions: dict[str | int, ColumnElement[bool]] = {
         ACTIVATED: success > most,
         EXPIRING: and_(success >= lapsed, success <= most),
         EXPIRED: success < lapsed,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from kmstwist.audit.reports.model import Bucket
+from kmstwist.audit.reports.model import Bucket, Query
 from kmstwist.audit.reports.subjects import SUMMARIES
 from kmstwist.cli import completing
 from kmstwist.cli.audit.store import newest_record, read_from, store_option, told_source
@@ -139,8 +139,7 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
     return bool(answer.rows)
 
 
-def _query(question: dict[str, Any]) -> Any:
-    from kmstwist.audit.reports.model import Query
+def _query(question: dict[str, Any]) -> Query:
     from kmstwist.audit.reports.times import parse_when
 
     now = datetime.now(UTC)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import click
 
@@ -17,7 +18,10 @@ from kmstwist.system.rights import rights_in
 _FILE = AnyPath(dir_okay=False)
 
 
-def salt_file_option(command: Any) -> Any:
+_CommandT = TypeVar("_CommandT", bound=Callable[..., object])
+
+
+def salt_file_option(command: _CommandT) -> _CommandT:
     """Give a command the option `--salt-file`."""
     return click.option(
         "--salt-file", type=_FILE, help="This gateway's salt. By default audit.salt beside its own store."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -53,7 +53,7 @@ def probe(ctx: click.Context, host: HostPort, timeout: float, through: bool, as_
     ctx.exit(_UNKNOWN if report.unknown else int(report.health))
 
 
-def _as_json(host: HostPort, report: ProbeReport) -> dict[str, Any]:
+def _as_json(host: HostPort, report: ProbeReport) -> dict[str, object]:
     health = "unknown" if report.unknown else report.health.word
     facts = {"host": str(host), **asdict(report), "health": health, "verdict": _verdict(report)}
     del facts["unknown"]

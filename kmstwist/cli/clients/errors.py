@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -32,7 +32,7 @@ def errors(as_json: bool, codes: tuple[str, ...]) -> None:
             click.echo(f"{known.hexadecimal}  {known.symbol or '-'}: {known.text}")
         return
     good = True
-    known_facts: list[dict[str, Any]] = []
+    known_facts: list[dict[str, object]] = []
     explained = known_facts if as_json else None
     pasted = _is_pasted(codes)
     for text in (" ".join(codes),) if pasted else codes:
@@ -84,7 +84,7 @@ def _plain_words(words: tuple[str, ...]) -> int:
     return sum(word.strip(".,:;()").isalpha() for word in words)
 
 
-def _facts(explanation: Explanation) -> dict[str, Any]:
+def _facts(explanation: Explanation) -> dict[str, object]:
     return {
         "code": explanation.hexadecimal,
         "decimal": explanation.code,
@@ -95,7 +95,7 @@ def _facts(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _explain(code: int, facts: list[dict[str, Any]] | None) -> bool:
+def _explain(code: int, facts: list[dict[str, object]] | None) -> bool:
     """Print what is known about a code, or add it to the facts for JSON. Returns whether anything is known."""
     from kmstwist.kms.status import explain, near_codes
 

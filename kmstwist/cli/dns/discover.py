@@ -11,6 +11,7 @@ from kmstwist.cli.common import SECONDS
 from kmstwist.cli.where import config_errors_explained, config_option, whereabouts
 
 if TYPE_CHECKING:
+    from kmstwist.addresses import HostPort
     from kmstwist.configuration.model import Config
     from kmstwist.discovery.client.as_client import Journey
     from kmstwist.discovery.lookup.resolver import Lookup
@@ -82,7 +83,7 @@ def _settings(options: dict[str, Any]) -> ClientSettings:
     def domain(option: str) -> str | None:
         return dns_names.domain(options[option]) if options[option] else None
 
-    def host(option: str) -> Any:
+    def host(option: str) -> HostPort | None:
         return dns_names.host_port(options[option], dns_names.KMS_PORT) if options[option] else None
 
     client_only = ("skms", "skms_domain", "cached", "primary_suffix", "ad_domain", "connection_suffix", "devolution")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -18,7 +17,7 @@ from kmstwist.discovery.survey import FoundDomain, FoundHost
 _SPEAKS_WIDTH = 30
 
 
-def as_data(found: tuple[FoundDomain, ...]) -> list[dict[str, Any]]:
+def as_data(found: tuple[FoundDomain, ...]) -> list[dict[str, object]]:
     """The survey as plain data; every key is always present, with null for no value."""
     return [
         {
@@ -33,7 +32,7 @@ def as_data(found: tuple[FoundDomain, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def _host_data(host: FoundHost) -> dict[str, Any]:
+def _host_data(host: FoundHost) -> dict[str, object]:
     record, resolved = host.record, host.host
     failed = resolved if isinstance(resolved, LookupFailed) else None
     return {
@@ -137,7 +136,7 @@ def _percent(probability: float) -> str:
     return f"{probability:.1%}" if probability < 1 else "100%"
 
 
-def journey_data(journey: Journey) -> dict[str, Any]:
+def journey_data(journey: Journey) -> dict[str, object]:
     """A client's steps as plain data."""
     return {
         "steps": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, NotRequired, TypedDict, TypeVar, Unpack
 
 import click
 
@@ -15,6 +15,8 @@ from kmstwist.cli.output import json_option, say_json
 from kmstwist.cli.where import AS_CONFIGURED, config_errors_explained, whereabouts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kmstwist.addresses import HostPort
     from kmstwist.discovery.publishing.gss import Kerberos
     from kmstwist.discovery.publishing.publication import Publication
@@ -25,6 +27,31 @@ if TYPE_CHECKING:
 FORMS = ("bind", "nsupdate", "powershell", "dnsmasq", "unbound")
 
 _F = TypeVar("_F", bound=Callable[..., object])
+
+
+class RecordOptions(TypedDict):
+    """The values of `_record_options`."""
+
+    domains: tuple[str, ...]
+    host: str | None
+    port: int | None
+    priority: int
+    weight: int
+    ttl: int
+    server: str | None
+
+
+class UpdateOptions(RecordOptions):
+    """The values of `_update_options` as well; the last two are options of `publish` only."""
+
+    key_file: Path | None
+    key_name: str | None
+    gss: bool
+    keytab: Path | None
+    principal: str | None
+    timeout: float
+    replace_own: NotRequired[bool]
+    anyway: NotRequired[bool]
 
 
 def _record_options(command: _F) -> _F:
@@ -75,7 +102,7 @@ def dns() -> None:
 @_update_options
 @click.option("--replace-own", is_flag=True, help="Remove earlier records of this host and port.")
 @click.option("--anyway", is_flag=True, help="Publish even if our host has no address in DNS, or is an alias.")
-def publish(**options: Any) -> None:
+def publish(**options: Unpack[UpdateOptions]) -> None:
     """Add our SRV record to each domain by a dynamic update.
 
     Other hosts' records stay as they are. Nothing is published if DNS says that our host's name has no address, or is
@@ -87,7 +114,7 @@ def publish(**options: Any) -> None:
 @dns.command("withdraw")
 @_record_options
 @_update_options
-def withdraw(**options: Any) -> None:
+def withdraw(**options: Unpack[UpdateOptions]) -> None:
     """Remove our SRV record from each domain again.
 
     A dynamic update removes exactly our record.
@@ -100,7 +127,7 @@ def withdraw(**options: Any) -> None:
 @click.option("--as", "form", type=click.Choice(FORMS), default="bind", show_default=True, help="For which server.")
 @click.option("--zone", metavar="Z", help="The zone that holds the domain, if it is a parent of it.")
 @json_option
-def show(form: str, zone: str | None, as_json: bool, **options: Any) -> None:
+def show(form: str, zone: str | None, as_json: bool, **options: Unpack[RecordOptions]) -> None:
     """Print our SRV record for a DNS server, to enter by hand.
 
     As lines or as commands.
@@ -126,7 +153,7 @@ def show(form: str, zone: str | None, as_json: bool, **options: Any) -> None:
         say_json(records)
 
 
-def _publications(options: dict[str, Any]) -> tuple[list[Publication], HostPort | None]:
+def _publications(options: RecordOptions) -> tuple[list[Publication], HostPort | None]:
     import socket
 
     from kmstwist.discovery.lookup import dns_names
@@ -148,7 +175,7 @@ def _port(given: int | None) -> int:
         return where.effective.config.dns.publish.port or where.port.value
 
 
-def _update(verb: str, options: dict[str, Any]) -> None:
+def _update(verb: str, options: UpdateOptions) -> None:
     from kmstwist.cli.common import run_reactor
     from kmstwist.discovery.lookup.dns_names import NameInvalid
     from kmstwist.discovery.lookup.resolver import tries
@@ -169,7 +196,7 @@ def _update(verb: str, options: dict[str, Any]) -> None:
         raise click.ClickException("\n".join(failures))
 
 
-def _key(options: dict[str, Any]) -> TsigKey | Kerberos | None:
+def _key(options: UpdateOptions) -> TsigKey | Kerberos | None:
     """The key that signs the updates. Raises `KeyFileInvalid`."""
     by_kerberos = options["gss"] or options["keytab"] or options["principal"]
     if options["key_file"] and by_kerberos:
@@ -190,7 +217,7 @@ async def _update_all(
     server: HostPort | None,
     key: TsigKey | Kerberos | None,
     timeouts: tuple[float, ...],
-    options: dict[str, Any],
+    options: UpdateOptions,
 ) -> list[str]:
     """Update each domain, report each success, and return the sentences of the failures."""
     from kmstwist.addresses import is_address

@@ -6,7 +6,7 @@ import json
 import time
 from datetime import datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -39,7 +39,7 @@ def print_json(machines: Machine | list[Machine], key: LabKey | None) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=datetime.isoformat))
 
 
-def _as_object(machine: Machine, key: LabKey | None) -> dict[str, Any]:
+def _as_object(machine: Machine, key: LabKey | None) -> dict[str, object]:
     now = time.time()
     return {
         "Name": machine.name,

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from kmstwist.lab.host_settings import StoredEvent
 from kmstwist.lab.machines.events import ACQUISITION_FAILED, LOG, PROVIDER, MachineEvent
@@ -85,7 +84,7 @@ def as_json(events: Sequence[LoggedEvent], shown_in: Region) -> str:
     return json.dumps([_properties(event) for event in events], indent=2, ensure_ascii=False) + "\n"
 
 
-def _properties(event: LoggedEvent) -> dict[str, Any]:
+def _properties(event: LoggedEvent) -> dict[str, object]:
     return {
         "Message": event.message.replace("\n", "\r\n"),
         "Id": event.event_id,
