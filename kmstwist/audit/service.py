@@ -144,9 +144,9 @@ class AuditService(Service):
     def startService(self) -> None:
         """Open the store, bring its tables up to date (this blocks: nothing is served yet), and begin.
 
-        Raises StoreError with a sentence for the administrator, StartupError where no thread can be had. Under the
-        policy "serve" a store that cannot be used at present is none: it is taken when it can be. So is one that is
-        opened `later`.
+        Raises StoreError with a sentence for the administrator, StartupError if no thread can be started. Under the
+        policy "serve" a store that cannot be used at present raises nothing: it is opened as soon as it can be. The
+        same holds for one that is to be opened `later`.
         """
         self._privacy = Privacy(self.settings.privacy, salt_of(self.settings))
         trouble = None if self._later else self._open()

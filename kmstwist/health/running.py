@@ -1,4 +1,4 @@
-"""Which server has the port: asked of the kernel and of control sockets, before anybody is called another program."""
+"""Which server has the port, by asking the kernel and the control sockets, before calling it another program."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def make_targets(urls: Sequence[str]) -> list[Target]:
         if not service.add(url):
             raise TargetError(
                 f"number {number} ({kind}://{HIDDEN}) is not a URL that Apprise can use",
-                "its documentation has each service's (https://github.com/caronc/apprise/wiki)",
+                "see its documentation for each service's URL (https://github.com/caronc/apprise/wiki)",
                 "[notify] targets",
             )
         for each in service:

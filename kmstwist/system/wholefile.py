@@ -1,4 +1,4 @@
-"""Writing a small file whole or not at all: where the disk is full, what was there before is still there."""
+"""Writing a small file whole or not at all: if the disk is full, the old file stays."""
 
 from __future__ import annotations
 

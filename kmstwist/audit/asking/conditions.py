@@ -16,7 +16,7 @@ _Made = Callable[[Table, Parameters], ColumnElement[bool]]
 
 
 def _text(name: str, *columns: str) -> dict[str, _Made]:
-    """The condition that one of the columns is as a pattern, and the same for letters besides A to Z."""
+    """The condition that one of the columns matches a pattern, and the same for letters besides A to Z."""
 
     def made(folded: bool) -> _Made:
         return lambda table, p: or_(*(fits(table.c[each], p(parameter(name)), folded=folded) for each in columns))

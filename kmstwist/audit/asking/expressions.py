@@ -50,7 +50,7 @@ def _as_postgresql_does(element: _like, compiler: SQLCompiler, **options: object
 
 
 def fits(column: ColumnElement[Any], escaped: Any, *, folded: bool) -> ColumnElement[bool]:
-    """That a text is as the pattern, whatever its case; `folded` if the pattern has letters besides A to Z."""
+    """That a text matches the pattern, whatever its case; `folded` if the pattern has letters besides A to Z."""
     return column.ilike(escaped, escape="\\") if folded else _like(column, escaped)
 
 

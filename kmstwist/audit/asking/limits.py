@@ -20,9 +20,9 @@ class Condition:
 
 
 def like(table: str, name: str, text: str) -> Condition:
-    """The condition that a text is as the pattern: `*` stands for any text, and case does not count.
+    """The condition that a text matches the pattern: `*` stands for any text, and case does not count.
 
-    The parameter is called as the condition.
+    The parameter has the condition's name.
     """
     escaped = as_pattern(text)
     return Condition(table, name if escaped.isascii() else name + FOLDED, {parameter(name): escaped})

@@ -1,4 +1,4 @@
-"""Reading an SQLite store by SQLite's own module, with the statements' text in `sqlite.sql`."""
+"""Reading an SQLite store with Python's own SQLite module, by the statements' text in `sqlite.sql`."""
 
 from __future__ import annotations
 

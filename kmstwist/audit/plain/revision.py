@@ -1,4 +1,4 @@
-"""The revision of a store's tables, and why this version of kmstwist cannot work with another than its own."""
+"""The revision of a store's tables, and why this version of kmstwist cannot work with any but its own."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def query(text: str) -> tuple[list[str], str, Test]:
     """The properties of a SELECT (none for `*`), its class, and its WHERE as a test."""
     found = _QUERY.match(text)
     if found is None:
-        raise WqlError(f"{text!r} is not a query; it has properties, a class and, if wanted, a filter")
+        raise WqlError(f"{text!r} is not a query; a query has properties, a class and optionally a filter")
     names = [name.strip() for name in found[1].split(",")]
     return ([] if names == ["*"] else names), found[2], condition(found[3]) if found[3] else lambda instance: True
 
@@ -50,7 +50,7 @@ class _Parser:
     def whole(self) -> Test:
         test = self._either()
         if self._at < len(self._tokens):
-            raise WqlError(f"{self._tokens[self._at][1]!r} is too much in the filter {self._text!r}")
+            raise WqlError(f"{self._tokens[self._at][1]!r} is unexpected in the filter {self._text!r}")
         return test
 
     def _word(self, word: str) -> bool:
