@@ -40,7 +40,7 @@ _ROWS, _LEAST = 12, 5.0
 #: Seconds of rest by default: surplus connections to a host end after 30 to 60, a process aside after 60 without load.
 _REST = 90.0
 #: The CMID in whose place the number of a machine is written.
-_CMID = UUID(bytes_le=b"machine's number")
+_CMID = UUID("6863616d-6e69-2765-7320-6e756d626572")
 _DONE = re.compile(r"done (\d+) errors (\d+) ")
 
 
