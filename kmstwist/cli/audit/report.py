@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +16,10 @@ from kmstwist.cli import completing
 from kmstwist.cli.audit.store import newest_record, read_from, store_option, told_source
 from kmstwist.cli.output import say
 from kmstwist.shown import url_without_password, visible_lines
+
+if TYPE_CHECKING:
+    from kmstwist.audit.asking.questions import Reader
+    from kmstwist.audit.reports.model import Query, Report, ReportDefinition, ReportRow
 
 TABLE_ROWS = 200
 PIPE_WIDTH = 240
@@ -109,7 +114,7 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
     query = _query(question)
     with read_from(store) as reader:
         try:
-            answer = definition.ask(reader, query)
+            answer, total = _asked(definition, reader, query, limit if form == "table" else 0)
             newest = newest_record(reader)
         except QueryError as error:
             raise click.UsageError(str(error)) from error
@@ -132,11 +137,20 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
 
             # Without a terminal there is room for every column.
             console = Console(width=None if Console().is_terminal else PIPE_WIDTH)
-            console.print(to_table(answer, limit=limit or None, width=console.width))
+            console.print(to_table(answer, limit=limit or None, width=console.width, total=total))
             for hint in hints:
                 click.echo(hint, err=True)
             console.print(visible_lines(source), markup=False, highlight=False, soft_wrap=not console.is_terminal)
     return bool(answer.rows)
+
+
+def _asked(definition: ReportDefinition, reader: Reader, query: Query, limit: int) -> tuple[Report[ReportRow], int]:
+    """A report, and how many rows it has; of those with a row for each machine, not more than `limit` are read."""
+    if definition.at_length is None or not limit:
+        answer = definition.ask(reader, query)
+        return answer, len(answer.rows)
+    long = definition.at_length(reader, query, limit)
+    return replace(long.head, rows=list(long.rows)), long.total
 
 
 def _query(question: dict[str, Any]) -> Query:

@@ -26,12 +26,14 @@ _STYLES = {
 _READABLE, _LINES, _WIDE = 18, 4, 36
 
 
-def to_table(report: Report[ReportRow], *, limit: int | None = None, width: int | None = None) -> Table:
+def to_table(
+    report: Report[ReportRow], *, limit: int | None = None, width: int | None = None, total: int | None = None
+) -> Table:
     """A table for a terminal, rows coloured by urgency.
 
-    Of more than `limit` rows the rest is left out. Where a table would be wider than `width` characters, its headings
-    are broken, then the columns that can be spared are left out; a note says so. Where even that is too wide, each row
-    becomes a paragraph, with all its values.
+    Of more than `limit` rows the rest is left out. `total` is how many there are, if not all of them were read. Where a
+    table would be wider than `width` characters, its headings are broken, then the columns that can be spared are left
+    out; a note says so. Where even that is too wide, each row becomes a paragraph, with all its values.
     """
     shown = report.rows if limit is None else report.rows[:limit]
     columns = worth_showing(report, shown)
@@ -44,7 +46,7 @@ def to_table(report: Report[ReportRow], *, limit: int | None = None, width: int 
         caption="; ".join(
             _notes(
                 report,
-                len(shown),
+                (len(report.rows) if total is None else total) - len(shown),
                 [columns[at] for at in kept],
                 [column.title for at, column in enumerate(columns) if at not in kept],
             )
@@ -120,12 +122,12 @@ def _width(needs: Sequence[int]) -> int:
     return 2 + sum(2 + need for need in needs)
 
 
-def _notes(report: Report[ReportRow], rows: int, kept: Sequence[ColumnInfo], left_out: Sequence[str]) -> list[str]:
+def _notes(report: Report[ReportRow], missing: int, kept: Sequence[ColumnInfo], left_out: Sequence[str]) -> list[str]:
     if not report.rows:
         return ["nothing to report", *([report.note] if report.note else [])]
     notes = [TIMES_IN_UTC] if any(column.kind is Kind.TIME for column in kept) else []
-    if rows < len(report.rows):
-        notes.append(f"rows left out: {len(report.rows) - rows}, --limit 0 shows all")
+    if missing:
+        notes.append(f"rows left out: {missing}, --limit 0 shows all")
     if left_out:
         notes.append(f"columns left out because the terminal is narrow: {', '.join(left_out)}")
     if report.note:
