@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
-from kmstwist.kms.activation import ActivationCall, RequestFacts
 from kmstwist.reasons import REFUSING, Reason
+
+# Commands that work on a store make no calls, and do without RPC.
+if TYPE_CHECKING:
+    from kmstwist.kms.activation import ActivationCall, RequestFacts
 
 # A KMS client concludes this by itself when the count in a good answer is below its N-Policy.
 COUNT_INSUFFICIENT = 0xC004F038
