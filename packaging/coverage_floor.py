@@ -1,4 +1,4 @@
-"""Holds the floor of branch coverage: of the branches in each room named here, so many in a hundred are taken by tests.
+"""Holds the floor of branch coverage: the percentage of the branches in each room named here that tests take.
 
 Reads the data file that `make coverage` or `make floor` left; looks at the rooms that are named, else at all. Prints a
 line a room; exit status 1 where one is below its floor.

@@ -46,7 +46,7 @@ READERS = {
 #: What reads it, by the module and the name, or as methods of a class.
 WALL = {("time", "time"), ("time", "time_ns"), ("kmstwist.clock", "now")}
 METHODS = {"now", "utcnow", "today"}
-#: Who sleeps, and why no client waits for it.
+#: The modules that sleep, and why no client waits for it.
 SLEEPERS = {
     "kmstwist.process.ownership": "a start, for another server to let go of its folder",
     "kmstwist.cli.logs.log": "a command that follows a file",

@@ -56,7 +56,7 @@ def good_clients(port: int, seconds: float) -> list[float]:
 
 
 def _flood(port: int, connections: int, what: bytes) -> None:
-    """Keep so many connections open, each sending as fast as it is taken, and connecting again when it is cut."""
+    """Keep this many connections open, each sending as fast as it is taken, and connecting again when it is cut."""
     os.nice(5)
     poll = selectors.DefaultSelector()
     offsets: dict[socket.socket, int] = {}

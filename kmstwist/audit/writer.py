@@ -35,8 +35,8 @@ from kmstwist.logevents import AUDIT_REJECTED, DEFECT
 from kmstwist.pacing.waits import doubled
 from kmstwist.reactor import InThread
 
-# Records of a batch after which the next one is gathered, where that is configured. Few clients gain nothing by waiting
-# for each other.
+# After a batch of at least this many records the next one is gathered for a while, if that is configured. A few clients
+# gain nothing by waiting for each other.
 BUSY = 8
 RETRY_FIRST, RETRY_MOST = 0.5, 30.0
 
@@ -45,9 +45,9 @@ class AuditWriter:
     """Collects records into batches and has them committed.
 
     `insert` stores a batch, and `in_thread` runs it in the one thread that writes; `commit` stores one for the first
-    time, where that is done in another way. The public numbers are for metrics: records `committed`, `failures` of
-    batches, records `dropped` because the queue was full, `refused` by policy, and `rejected` because the store cannot
-    hold what they say; `failing` while the store does not work.
+    time, and may be set to another way of doing that. The public numbers are for metrics: records `committed`,
+    `failures` of batches, records `dropped` because the queue was full, `refused` by policy, and `rejected` because the
+    store cannot hold what they say; `failing` while the store does not work.
     """
 
     log = Logger()

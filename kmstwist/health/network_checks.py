@@ -159,7 +159,7 @@ def _lookup(reactor: Reactor, case: Case, timeout: float) -> Lookup:
 
 
 async def _taken_port(reactor: Reactor, case: Case, timeout: float) -> list[Finding]:
-    """Who uses a port that cannot be opened. It is called another program only after it was asked."""
+    """What uses a port that cannot be opened. Before it is called another program, it is asked whether it is ours."""
     port = case.config.server.port
     fault = port_fault(port)
     if fault is None:

@@ -50,7 +50,7 @@ class SqliteFile(ABC):
             raise
 
     def close(self) -> None:
-        """Close the file; it is opened again where it is used again."""
+        """Close the file; using it again opens it again."""
         with self._in_use:
             connection, self._connection = self._connection, None
             if connection is not None:

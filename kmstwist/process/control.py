@@ -213,7 +213,7 @@ def refuse_second(path: Path) -> None:
 
 
 def _holder(path: Path) -> str | None:
-    """Who listens on a socket, in words that follow a name; None if nobody does."""
+    """The process that listens on a socket, in words that follow a name; None if none does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
         trial.settimeout(_LIVES_WITHIN)
         try:

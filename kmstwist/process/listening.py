@@ -39,7 +39,7 @@ from kmstwist.system.privileges import Identity, acting_as
 
 #: Connections the kernel holds for us until we accept them: a thousand clients may come in one second after an outage.
 BACKLOG = 4096
-#: A client that connected so many seconds ago at most may still ask when the server stops.
+#: When the server stops, a client that connected at most this many seconds ago may still ask.
 _MOMENT = 2.0
 #: How often, in seconds, a stopping server looks for connections that it can end.
 _LOOK_EVERY = 0.1
@@ -132,7 +132,7 @@ def explain_listen_error(where: str, error: OSError) -> StartupError:
 
 
 def _in_use(what: str, option: str, where: str) -> StartupError:
-    """Who has a port. Nobody is told to end what may be the running gateway."""
+    """The error for a port that is taken, with who has it. Its cure never is to end what may be the running gateway."""
     port = re.search(r"(?:^|:)(\d+)", where)
     holder = holder_of(int(port[1])) if port else None
     if holder is not None and (pid := our_server(holder)) is not None:
@@ -304,7 +304,7 @@ class ListeningService(Service):
 def tried_endpoints(
     reactor: Reactor, listen: Sequence[str], port: int, handed: Callable[[str], int | None] | None = None
 ) -> Endpoints:
-    """What to listen on, by its descriptions, or on the port where there are none; each with where that is.
+    """What to listen on: the endpoints of these descriptions or, if there are none, the port; each with its address.
 
     `handed` gives the descriptor of a socket that a predecessor hands over, by where it listens. Raises `StartupError`
     where an endpoint is none or cannot be opened.

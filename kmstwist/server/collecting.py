@@ -38,7 +38,7 @@ def make_collector(
     dns: bool = True,
     connections: int = CONNECTIONS,
 ) -> Collector | None:
-    """The listener; None where nothing is to be listened at. `store` is the audit's, None where that is off;
+    """The listener; None if no address is configured. `store` is the audit's, None if the audit is off;
     `connections` is how many senders may have at one time.
 
     `zone` is that of times that name none, by default the configured one. Raises `StartupError`.

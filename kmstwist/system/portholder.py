@@ -1,4 +1,4 @@
-"""Who listens on a TCP port of this machine, as the kernel tells every user."""
+"""What listens on a TCP port of this machine, as the kernel tells every user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LISTEN = "0A"
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who listens on a TCP port, as the kernel tells every user: the sockets' inodes and the users who opened them."""
+    """What listens on a TCP port, as the kernel tells every user: the sockets' inodes and the users who opened them."""
 
     inodes: frozenset[int]
     users: frozenset[int]
@@ -28,7 +28,7 @@ class Holder:
 
 
 def holder_of(port: int, folder: Path = Path("/proc/net")) -> Holder:
-    """Who listens on a TCP port of this machine; nobody, if the kernel does not say."""
+    """What listens on a TCP port of this machine: nothing, if the kernel does not say."""
     inodes, users = set(), set()
     for name in ("tcp", "tcp6"):
         lines: list[str] = []

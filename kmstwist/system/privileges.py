@@ -133,7 +133,7 @@ def can_change(identity: Identity, folder: Path) -> bool:
 
 
 def owner_of(folder: Path) -> Identity | None:
-    """Who besides root can replace what is in the folder; None if nobody can.
+    """The user besides root who can replace what is in the folder; None if nobody can.
 
     The last such user on the way to it counts: an earlier one can only make others act as that one. For a folder that
     does not exist yet, the folder around it counts. Raises `OSError` if everybody can.

@@ -151,7 +151,7 @@ def with_columns(headings: list[str], **known: Any) -> str:
 
 
 def shown(width: int, **values: Any) -> str:
-    """PowerShell's Format-List in a window of so many columns."""
+    """PowerShell's Format-List in a window of this many columns."""
     names = max(map(len, values))
     out = []
     for name, value in values.items():

@@ -148,7 +148,7 @@ def test_rotate_has_the_log_opened_again(plain_init: InitScript) -> None:
     assert init("rotate").returncode == 0
     wait_until(init.log.exists)
     with socket.create_connection(("127.0.0.1", init.port)) as client:
-        client.sendall(b"this is no PDU of RPC's")
+        client.sendall(b"this is not an RPC PDU")
         with contextlib.suppress(ConnectionResetError):
             while client.recv(1000):
                 pass

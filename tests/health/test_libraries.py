@@ -26,7 +26,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put(packages: Path, name: str, days_ago: float) -> None:
-    """Install a library of nothing, so many days ago."""
+    """Install an empty library, as if this many days ago."""
     info = packages / f"{name}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")

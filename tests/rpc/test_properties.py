@@ -156,7 +156,7 @@ def test_an_endless_stream_of_one_byte_is_not_kept(byte: int) -> None:
 
 
 def test_a_fragment_a_byte_costs_a_byte() -> None:
-    """A stub in the smallest fragments there are is held as bytes, not as so many objects."""
+    """A stub in the smallest fragments there are is held as bytes, not as an object for each."""
     from kmstwist.rpc import FIRST_FRAG, Request
 
     association = ServerAssociation(make_server(), "1688")

@@ -323,7 +323,7 @@ def test_nothing_is_hinted_at_where_no_command_could_ask(tmp_path: Path) -> None
 def test_the_log_can_be_json(tmp_path: Path) -> None:
     with Server(tmp_path / "lab", "--log-format=json") as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
-            client.sendall(b"this is no PDU of RPC's")
+            client.sendall(b"this is not an RPC PDU")
             with contextlib.suppress(ConnectionResetError):
                 while client.recv(1000):
                     pass

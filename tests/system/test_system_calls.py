@@ -21,7 +21,7 @@ _CALL = re.compile(r"^\d+ +(\w+)\(", re.MULTILINE)
 
 
 def converse(port: int, times: int) -> None:
-    """Hold so many conversations, one after the other."""
+    """Hold this many conversations, one after the other."""
     for _ in range(times):
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as peer:
             for sent in (BIND, REQUEST):

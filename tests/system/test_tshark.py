@@ -138,7 +138,7 @@ class Recorded:
         self.conversation: Conversation = []
 
     def exchange(self, data: bytes, answers: int = 1) -> bytes:
-        """Send, and read so many PDUs."""
+        """Send, and read this many PDUs."""
         self.conversation.append((True, data))
         self.socket.sendall(data)
         received = b""

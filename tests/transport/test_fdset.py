@@ -88,7 +88,7 @@ class End:
 
 
 class Scene:
-    """A set with so many connections, each with its other end."""
+    """A set with connections, each with its other end."""
 
     def __init__(self) -> None:
         self.reactor = Reactor()
@@ -98,7 +98,7 @@ class Scene:
         self.ends: list[End] = []
 
     def connect(self, number: int = 1) -> tuple[End, socket.socket]:
-        """Add so many connections to the set. Returns the last one, and its other end."""
+        """Add this many connections to the set. Returns the last one, and its other end."""
         for _ in range(number):
             ours, other = socket.socketpair()
             ours.setblocking(False)

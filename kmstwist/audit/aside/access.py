@@ -194,7 +194,7 @@ class StoreAccess:
         self._failed(None, str(failure.value))
 
     def _ready(self, channel: _Channel) -> None:
-        """It has opened the file. Take it where that is still the server's, as one more look shows."""
+        """It has opened the file. Look once more whether that is still the server's file, and then give it batches."""
 
         def taken(_: object) -> None:
             channel.ready = True

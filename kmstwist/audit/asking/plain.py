@@ -102,7 +102,7 @@ def _list(name: str, given: dict[str, Any]) -> str:
 
 def _pairs(name: str, given: dict[str, Any]) -> str:
     pairs: dict[str, Any] = given[name]
-    # One that no value has, since there is no CASE without any.
+    # SQL has no CASE without a WHEN: this one matches no value.
     if not pairs:
         return "WHEN NULL THEN NULL"
     _named(f"{name}_when", pairs.keys(), given)

@@ -28,7 +28,7 @@ class Alarms:
             AUDIT_FAILING.emit(self._log, policy=policy, waiting=waiting, detail=plain_error(error))
 
     def dropped(self, number: int, why: str) -> None:
-        """A record was dropped, one of so many by now."""
+        """A record was dropped; `number` were, by now."""
         if self._is_due():
             AUDIT_DROPPED.emit(self._log, dropped=number, detail=why)
 
@@ -38,7 +38,7 @@ class Alarms:
         AUDIT_RECOVERED.emit(self._log, waiting=waiting, dropped=dropped)
 
     def lost(self, number: int, error: Exception) -> None:
-        """The audit ends, and so many records could not be stored."""
+        """The audit ends, and this many records could not be stored."""
         AUDIT_LOST.emit(self._log, lost=number, detail=plain_error(error))
 
     def _is_due(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ProductName:
-    """A product's name, and its family (one of `FAMILIES`), "" where that is not known."""
+    """A product's name, and its family: one of `FAMILIES`, or "" if it is not known."""
 
     act_id: str
     name: str

@@ -59,7 +59,7 @@ def slmgr(
     """Run slmgr on a lab MACHINE; the lab host's name is `host`.
 
     Prints what slmgr.vbs prints on Windows to standard output, and the lab's own notes to standard error. Exits with 0
-    where slmgr.vbs does, and otherwise with 1: a shell cannot pass on the HRESULT with which it ends.
+    if slmgr.vbs does, and otherwise with 1: a shell cannot pass on the HRESULT with which it ends.
 
     With a COMPUTER before the option, as in Windows' own syntax, MACHINE manages that computer over the network; the
     lab takes any user and password.

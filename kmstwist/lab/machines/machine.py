@@ -207,7 +207,7 @@ class Machine:
         return min((licence.rearms_left for licence in self.licences if licence.product.app_id == app_id), default=0)
 
     def host_of(self, licence: Licence) -> HostPort | None:
-        """The KMS host set by hand for a licence, or None where it is discovered."""
+        """The KMS host set by hand for a licence, or None if it is discovered."""
         host = self.setting(licence, lambda settings: settings.host).host
         return None if host is None else HostPort(host, self.port_of(licence) or DEFAULT_PORT)
 
@@ -216,7 +216,7 @@ class Machine:
         return self.setting(licence, lambda settings: settings.port).port
 
     def lookup_domain_of(self, licence: Licence) -> str | None:
-        """The only domain to discover in, where one is set."""
+        """The only domain to discover in, if one is set."""
         return self.setting(licence, lambda settings: settings.lookup_domain).lookup_domain
 
     def act_type_of(self, licence: Licence) -> int:

@@ -64,7 +64,7 @@ def error_lines(code: int) -> list[str]:
 
 
 def article_lines(code: int) -> list[str]:
-    """The notice of an article for a code, where there is one."""
+    """The notice of an article for a code, if there is one."""
     if code not in _WITH_ARTICLE:
         return []
     return [

@@ -234,7 +234,7 @@ def _holds(operator: str, left: object, right: object) -> bool:
 
 
 def _order(left: object, right: object) -> int:
-    """1 where the left is the greater, -1 where it is the smaller, 0 where they are equal."""
+    """1 if the left is greater, -1 if it is smaller, 0 if they are equal."""
     if isinstance(left, bool) or isinstance(right, bool):
         return bool(left) - bool(right)
     if isinstance(left, int | float) and isinstance(right, int | float | str):

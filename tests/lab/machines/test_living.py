@@ -18,7 +18,7 @@ HOURS_2: Any = pytest.approx(2 / 24)
 
 
 def lived(desk: Desk, days: float) -> list[list[tuple[float, int]]]:
-    """What the desk's machine did in so many days; its Windows and Office attempts as (day, code)."""
+    """What the desk's machine did in this many days; its Windows and Office attempts as (day, code)."""
     attempts = result_of(live(desk.machine, days * DAY, desk.asking()))
     desk._log()
     codes = [(attempt.product, attempt.day, attempt.error.code if attempt.error else 0) for attempt in attempts]
