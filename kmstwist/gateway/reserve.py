@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from kmstwist.reasons import Reason
 from kmstwist.statemachine import ANY, SAME, Machine, Table
 from kmstwist.transport.connection import RpcConnection, connect
-from kmstwist.transport.errors import BindError, LostError, NoRoomError, UpstreamError
+from kmstwist.transport.errors import BindError, ConnectError, LostError, NoRoomError, UpstreamError
 
 #: Seconds between attempts to fill the reserve of a host that could not be reached.
 _REFILL_DELAY: Final = 1.0
@@ -157,6 +157,9 @@ class Reserve(Machine[PoolState, PoolInput]):
 
     def open_for_call(self) -> Deferred[RpcConnection]:
         """A connection opened for this call, or one that another call gives back in the meantime."""
+        if self.state is PoolState.STOPPED:
+            # The call was on its way when the host was taken out, or when the gateway stopped.
+            return fail(ConnectError("it is no longer asked", Reason.UPSTREAM_NONE))
         if len(self._waiting) >= self.queue:
             return fail(PoolBusy(f"{self.connections} connections in use and {self.queue} calls waiting"))
         waiter: Deferred[RpcConnection] = Deferred(self._waiting.remove)

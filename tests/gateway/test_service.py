@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kmstwist.gateway.choice import sticky_order
 from kmstwist.gateway.settings import HealthSettings, PoolSettings
 from kmstwist.gateway.upstream import Upstream
-from kmstwist.kms.activation import ActivationAnswer, ActivationFault
+from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault
 from kmstwist.reasons import Reason
 from kmstwist.rpc import FaultStatus
 from kmstwist.transport.errors import TimedOut
@@ -343,8 +343,6 @@ def test_connections_beyond_the_floor_end_when_no_call_has_needed_them_for_half_
 
 
 def test_a_cancelled_call_leaves_nothing_behind() -> None:
-    from kmstwist.kms.activation import ActivationCall
-
     site = Site("a", pool=PoolSettings(floor=1, ceiling=1, queue=5))
     site.hosts["a"].answer = lambda _: None
     calls = [site.gateway.activate(ActivationCall(b"\0\0\6\0", "10.0.0.7", 1)) for _ in range(3)]
@@ -379,8 +377,6 @@ def test_a_drained_host_gets_no_new_call_and_its_calls_under_way_are_finished() 
     held: list[Any] = []
     site.hosts[first].answer = lambda message: (0, b"finished")
     outcome: list[ActivationAnswer] = []
-    from kmstwist.kms.activation import ActivationCall
-
     site.gateway.activate(ActivationCall(b"\0\0\6\0", "10.0.0.7", 1)).addCallback(outcome.append)
     site.upstream(first).drain()
     site.wait(0.1)
@@ -420,6 +416,20 @@ def test_a_host_taken_out_of_the_configuration_finishes_its_calls_and_then_close
     assert site.hosts[busy].open == []
 
 
+def test_a_host_that_was_taken_out_before_a_call_came_to_it_is_passed_over_at_once() -> None:
+    site = Site("a/0", "b/1", "c/2")
+    site.hosts["a/0"].answer = answering(None)
+    outcome: list[Any] = []
+    site.gateway.activate(ActivationCall(b"\0\0\6\0", "10.0.0.7", 1)).addCallback(outcome.append)
+    site.wait(0.1)
+    site.gateway.apply(site_settings("a/0", "c/2"))
+    connected = site.hosts["b/1"].attempts
+    site.hosts["a/0"].down()
+    site.wait(0.1)
+    assert [answer.upstream for answer in outcome] == ["c/2"]
+    assert site.hosts["b/1"].attempts == connected
+
+
 def test_what_did_not_change_keeps_its_connections_and_its_drain() -> None:
     site = Site("a", "b")
     site.upstream("a").drain()
@@ -450,8 +460,6 @@ def test_a_drained_host_stays_drained_when_its_pool_is_replaced_and_when_it_goes
 def test_changed_pools_take_effect_without_cutting_a_call_off() -> None:
     site = Site("a")
     outcome: list[Any] = []
-    from kmstwist.kms.activation import ActivationCall
-
     site.gateway.activate(ActivationCall(b"\0\0\6\0", "10.0.0.7", 1)).addCallback(outcome.append)
     site.gateway.apply(site_settings("a", pool=PoolSettings(floor=5)))
     site.wait(0.2)
