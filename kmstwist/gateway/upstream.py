@@ -14,6 +14,7 @@ from kmstwist.addresses import HostPort
 from kmstwist.findings import Health
 from kmstwist.gateway.circuit import Circuit, CircuitState
 from kmstwist.gateway.pool import AssociationPool
+from kmstwist.gateway.reserve import PoolState
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.logevents import UPSTREAM_DOWN, UPSTREAM_UP
 from kmstwist.reasons import Reason
@@ -181,20 +182,25 @@ class Upstream:
         else:
             self.tally.refused += 1
         self.silent_since = None
-        self.circuit.succeeded()
+        self._is_well()
 
     def not_answered(self, error: UpstreamError) -> None:
         """The host did not answer a call, or answered with a fault."""
         if isinstance(error, FaultError):
             # A fault is an answer: a client that sends nonsense must not make a host count as down.
             self.tally.refused += 1
-            self.circuit.succeeded()
+            self._is_well()
         else:
             # The pool tells the circuit, which must hear of a refused connection only once.
             self.tally.failed += 1
             if isinstance(error, TimedOut):
                 self.silent_since = self._clock.seconds()
                 self._when_changed()
+
+    def _is_well(self) -> None:
+        # The last call of a host that is no longer wanted hears of its answer when all here has stopped.
+        if self.pool.state is not PoolState.STOPPED:
+            self.circuit.succeeded()
 
     # Called by the circuit.
 

@@ -430,6 +430,21 @@ def test_a_host_that_was_taken_out_before_a_call_came_to_it_is_passed_over_at_on
     assert site.hosts["b/1"].attempts == connected
 
 
+def test_the_last_answer_of_a_host_that_was_taken_out_starts_nothing_there() -> None:
+    site = Site("a")
+    upstream = site.upstream("a")
+    outcome: list[Any] = []
+    site.gateway.activate(ActivationCall(b"\0\0\6\0", "10.0.0.7", 1)).addCallback(outcome.append)
+    for _ in range(site.settings.health.failures):
+        upstream.circuit.failed(TimedOut("no answer"))
+    site.gateway.apply(site_settings())
+    site.wait(0.1)
+    assert [answer.upstream for answer in outcome] == ["a"]
+    assert not upstream.circuit.healthy
+    site.gateway.stopService()
+    assert site.clock.getDelayedCalls() == []
+
+
 def test_what_did_not_change_keeps_its_connections_and_its_drain() -> None:
     site = Site("a", "b")
     site.upstream("a").drain()
