@@ -77,6 +77,35 @@ async def test_the_store_is_one_file_again_once_it_is_closed(busy: Busy) -> None
     assert count(busy.path) == busy.stored
 
 
+@pytest.mark.parametrize("aside", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_a_log_that_grew_while_somebody_read_is_cut_back_when_they_have_read(busy: Busy, aside: bool) -> None:
+    if aside:
+        await busy.until_there()
+    else:
+        await busy.store()
+    log, limit = busy.path.with_name("audit.sqlite-wal"), 32 << 20
+    with closing(sqlite3.connect(busy.path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        assert other.execute("SELECT count(*) FROM records").fetchone() == (busy.stored,)
+        with closing(sqlite3.connect(busy.path)) as third:
+            third.execute("CREATE TABLE filling AS SELECT zeroblob(?) AS bytes", (limit,))
+            third.commit()
+        await busy.store()
+        assert log.stat().st_size > limit
+        assert not busy.storage.keep()
+        other.execute("COMMIT")
+        before = busy.access.stored_aside
+        # The first empties it into the store; the second begins it anew.
+        await busy.store()
+        await busy.store()
+        assert (busy.access.stored_aside > before) is aside
+        assert log.stat().st_size <= limit
+        assert not busy.storage.keep()
+    await busy.close()
+    assert count(busy.path) == busy.stored
+
+
 @pytest_twisted.ensureDeferred
 async def test_what_is_on_its_way_when_the_process_is_killed_is_stored_once_all_the_same(
     busy: Busy, told: list[str]

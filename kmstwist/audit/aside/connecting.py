@@ -9,7 +9,8 @@ from typing import Final
 MAKING: Final = ("PRAGMA auto_vacuum=INCREMENTAL", "PRAGMA journal_mode=WAL")
 #: One that writes: a commit is on the disk when it returns. The log is emptied into the store after 4,000 pages, 16 MB:
 #: in a storm the pages of its machines are written again and again, and of those in the log only the last goes there.
-WRITING: Final = ("PRAGMA synchronous=FULL", "PRAGMA wal_autocheckpoint=4000")
+#: It grows beyond them while somebody reads without a pause; once it begins anew, it is cut back to 32 MiB.
+WRITING: Final = ("PRAGMA synchronous=FULL", "PRAGMA wal_autocheckpoint=4000", "PRAGMA journal_size_limit=33554432")
 ANY: Final = ("PRAGMA cache_size=-65536", "PRAGMA temp_store=MEMORY")
 #: Seconds that a connection waits for another process's lock, where nothing else is said.
 DEFAULT_BUSY_TIMEOUT: Final = 1.0
