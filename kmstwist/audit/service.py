@@ -97,6 +97,9 @@ class AuditService(Service):
         self._privacy: Privacy | None = None
         self._next_try, self._tries = 0.0, 0
         self._loops: list[tuple[LoopingCall, Deferred[object]]] = []
+        #: Beside them, to the very end: they wait for their turn at the store, which a process that hangs never ends.
+        self._guard = LoopingCall(self._end_hung)
+        self._guard.clock = reactor
         self._beginning: IDelayedCall | None = None
         self._retains = False
         self.maker = RecordMaker(settings.gateway, now, RecordIds(entropy))
@@ -160,6 +163,7 @@ class AuditService(Service):
             self.writer.note_failing(trouble)
         self.writer.start()
         super().startService()
+        self._guard.start(WATCH_EVERY, now=False).addErrback(self._defect)
         if self._later:
             # When all else has started.
             self._beginning = self._reactor.callLater(0, self._begin_to_watch)
@@ -220,6 +224,8 @@ class AuditService(Service):
             if self._served is not None:
                 await self._run(self._served.storage.close)
         finally:
+            if self._guard.running:
+                self._guard.stop()
             self._writing.stop()
 
     # -- the store, in the writer's thread
@@ -252,6 +258,10 @@ class AuditService(Service):
         if not is_open and self._clock.seconds() < self._next_try:
             return succeed(None)
         return self._run(self._keep).addCallbacks(self._kept, self._not_kept)
+
+    def _end_hung(self) -> None:
+        if self._access is not None:
+            self._access.end_hung()
 
     def _keep(self) -> bool:
         if self._served is None:

@@ -17,8 +17,10 @@ import pytest_twisted
 from sqlalchemy.exc import DBAPIError
 from twisted.internet.task import deferLater
 
+from kmstwist.audit import service
 from kmstwist.audit.aside import access, process
 from kmstwist.audit.aside.access import MANY, STAYS
+from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.rows import values_of
 from kmstwist.audit.storage import StoreLost
 from kmstwist.audit.store import is_data_fault
@@ -26,7 +28,7 @@ from kmstwist.audit.storefile import StoreFile
 from kmstwist.audit.upkeep.verify import verify
 from kmstwist.logevents import AUDIT_ASIDE_ENDED
 from tests.audit.busy import BATCH, Busy
-from tests.audit.making import START, opaque
+from tests.audit.making import START, opaque, recorded
 from tests.audit.test_storage import copy_over, count, cut, delete, move, replace
 from tests.reactors import reactor
 
@@ -134,7 +136,7 @@ async def test_a_process_that_hangs_is_killed_and_its_batch_is_stored_once_all_t
     monkeypatch.setattr(access, "HANGS", -0.05)
     os.kill(pid, signal.SIGSTOP)
     stored = busy.committed(busy.batch())
-    busy.access.tick()
+    busy.access.end_hung()
     await stored
     assert not alive(pid)
     assert AUDIT_ASIDE_ENDED.name in told
@@ -152,7 +154,7 @@ async def test_a_process_that_hangs_before_it_is_ready_is_killed(
     os.kill(busy.access.pid, signal.SIGSTOP)
     await busy.store()
     monkeypatch.setattr(access, "HANGS", -0.05)
-    busy.access.tick()
+    busy.access.end_hung()
     await busy.until_gone()
     assert told == [AUDIT_ASIDE_ENDED.name]
     assert count(busy.path) == busy.stored
@@ -310,3 +312,28 @@ async def test_a_process_that_cannot_be_started_is_reported_and_the_thread_goes_
     assert busy.access.pid is None
     assert told == [AUDIT_ASIDE_ENDED.name]
     assert count(busy.path) == busy.stored
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_whose_process_hangs_ends_it_although_its_own_look_at_the_store_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "WATCH_EVERY", 0.02)
+    monkeypatch.setattr(access, "MANY", 1)
+    monkeypatch.setattr(access, "HANGS", 0.2)
+    audit = service.AuditService(AuditSettings(store=str(tmp_path / "a.sqlite"), busy_timeout=0.1), reactor)
+    audit.startService()
+    number = 0
+    while audit._access is None or not audit._access.stored_aside:
+        await recorded(audit, opaque(START + number))
+        number += 1
+    pid = audit._access.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    waiting = recorded(audit, opaque(START + number))
+    # Within which it looks at the store.
+    await deferLater(reactor, 0.05)
+    await waiting
+    assert not alive(pid)
+    await audit.stopService()
+    assert count(tmp_path / "a.sqlite") == number + 1

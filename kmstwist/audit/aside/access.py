@@ -162,7 +162,7 @@ class StoreAccess:
     # -- the process
 
     def tick(self) -> None:
-        """A second has gone by: start a process where many records came, end it where few do, or where it hangs."""
+        """A second has gone by: start a process where many records came, and end it where few do."""
         many, self._records = self._records >= MANY, 0
         self._quiet = 0 if many else self._quiet + 1
         self._pause = max(0, self._pause - 1)
@@ -172,12 +172,17 @@ class StoreAccess:
                 # For as long as it takes: none may be started besides.
                 self._pause = STAYS
                 self.run(self._storage.start_committer).addCallbacks(self._started, self._not_started)
-        elif channel.asked_at is not None:
-            if self._reactor.seconds() - channel.asked_at > self._patience + HANGS:
-                channel.hung = True
-                channel.committer.kill()
-        elif self._quiet >= STAYS:
+        elif self._quiet >= STAYS and channel.asked_at is None:
             self.run(self._storage.end_committer)
+
+    def end_hung(self) -> None:
+        """End the process where it hangs. Call it once a second, whoever waits for a turn: none comes until then."""
+        channel = self._channel
+        if channel is None or channel.asked_at is None:
+            return
+        if self._reactor.seconds() - channel.asked_at > self._patience + HANGS:
+            channel.hung = True
+            channel.committer.kill()
 
     def _started(self, committer: Committer | None) -> None:
         self._pause = 0
