@@ -87,7 +87,7 @@ def serve(path: str) -> None:
     from kmstwist.web.site import make_site
 
     reactor: Any = _reactor
-    engine = open_reader(Path(path))
+    engine = open_reader(Path(path), serving=True)
     hosts = [UpstreamState("kms1", "up", weight=100)]
     site = make_site(
         lambda: Snapshot("gateway", 0.0, Counters(), upstreams=hosts), lambda: 1_735_689_600.0, None, lambda: engine

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from kmstwist.audit.aside.connecting import ANY, DEFAULT_BUSY_TIMEOUT, MAKING, WRITING
+from kmstwist.audit.aside.connecting import ANY, DEFAULT_BUSY_TIMEOUT, MAKING, SERVING, WRITING
 from kmstwist.audit.asking.plain import lower
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.shown import url_without_password
@@ -68,8 +68,10 @@ def store_url(store: str) -> URL:
             )
 
 
-def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> Engine:
+def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT, serving: bool = False) -> Engine:
     """An engine on the store; `busy_timeout` is how long (seconds) to wait for another process's lock.
+
+    `serving`: for a server, which has it as long as it runs; its connections keep fewer pages in memory.
 
     Opens no connection yet. Raises StoreError if the URL is wrong or PostgreSQL's driver is missing.
     """
@@ -77,6 +79,8 @@ def open_engine(store: str, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> En
     if url.drivername == "sqlite":
         engine = create_engine(url, connect_args={"timeout": busy_timeout, "isolation_level": None})
         event.listen(engine, "connect", _prepare_sqlite)
+        if serving:
+            event.listen(engine, "connect", _keep_few_pages)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
@@ -96,15 +100,17 @@ def with_patience(engine: Engine, *, lock: float, statement: float = 0.0) -> Eng
     return engine.execution_options(kmstwist_patience=(lock, statement))
 
 
-def open_reader(path: Path, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT) -> Engine:
+def open_reader(path: Path, *, busy_timeout: float = DEFAULT_BUSY_TIMEOUT, serving: bool = False) -> Engine:
     """An engine that can only read the SQLite store at `path`, even in a folder that cannot be written to.
 
-    Opens no connection yet, and never makes the file: without one, connecting fails.
+    `serving` is as in `open_engine`. Opens no connection yet, and never makes the file: without one, connecting fails.
     """
     url = URL.create("sqlite", database=str(path.absolute()))
     engine = create_engine(url, connect_args={"timeout": busy_timeout, "isolation_level": None})
     event.listen(engine, "do_connect", _for_reading)
     event.listen(engine, "connect", _prepare_any_sqlite)
+    if serving:
+        event.listen(engine, "connect", _keep_few_pages)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -137,6 +143,10 @@ def _prepare_any_sqlite(connection: Any, _record: object) -> None:
         cursor.execute(each)
     cursor.close()
     connection.create_function("lower", 1, lower, deterministic=True)
+
+
+def _keep_few_pages(connection: Any, _record: object) -> None:
+    connection.execute(SERVING)
 
 
 def _begin_postgresql(connection: Connection) -> None:

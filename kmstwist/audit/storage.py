@@ -60,7 +60,7 @@ class Storage:
 
     def open(self) -> Engine:
         """Open the store, bring its tables up to date, and have it. Raises StoreError, StoreUnavailable."""
-        engine = open_engine(self._store, busy_timeout=self._busy_timeout)
+        engine = open_engine(self._store, busy_timeout=self._busy_timeout, serving=True)
         if not is_sqlite(engine):
             raise StoreError("the audit's store must be an SQLite file", "name PostgreSQL as the store to forward to")
         if self._lost:

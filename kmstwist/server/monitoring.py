@@ -263,7 +263,7 @@ def store_of_workers(section: AuditSection, state_dir: Path) -> Store | None:
         # Here, because a supervisor is there sooner without SQLAlchemy.
         from kmstwist.audit.engine import open_reader
 
-        return open_reader(section.store_path(state_dir))
+        return open_reader(section.store_path(state_dir), serving=True)
 
     return store
 

@@ -18,18 +18,20 @@ from sqlalchemy import Engine, event
 from twisted.internet.defer import Deferred
 
 from kmstwist.audit import schema
-from kmstwist.audit.engine import open_engine, reading, writing
+from kmstwist.audit.engine import open_engine, pragma, reading, writing
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable
 from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.records import AuditUnavailable
 from kmstwist.audit.service import AuditService
+from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.storage import Storage, StoreLost
 from kmstwist.audit.store import insert_batch
 from kmstwist.audit.upkeep.retention import rewrite
 from kmstwist.audit.upkeep.verify import verify
 from kmstwist.logevents import AUDIT_FAILING
+from kmstwist.server.monitoring import store_of_workers
 from tests.audit.making import DAY, START, known, new_store, opaque, recorded
 from tests.reactors import reactor
 from tests.waiting import PATIENCE
@@ -193,6 +195,16 @@ def test_a_store_that_one_worker_makes_again_shares_nothing_with_the_one_another
     ours.send(None)
     worker.join(PATIENCE)
     assert worker.exitcode == 0
+
+
+def test_each_of_a_servers_connections_keeps_at_most_8_mib_of_pages(storage: Storage, tmp_path: Path) -> None:
+    readers = store_of_workers(AuditSection(), tmp_path)
+    assert storage.engine is not None
+    assert readers is not None
+    for engine in (storage.engine, readers()):
+        with engine.connect() as one, engine.connect() as other:
+            assert [pragma(each, "cache_size") for each in (one, other)] == [[(-8192,)], [(-8192,)]]
+    readers().dispose()
 
 
 @pytest.mark.parametrize("harm", [empty, cut, overwrite, copy_over])
