@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -22,6 +22,9 @@ from kmstwist.audit.plain.faults import StoreError
 from kmstwist.shown import url_without_password
 from kmstwist.system.extras import install_command
 from kmstwist.system.sqlitefiles import uri_for_reading
+
+if TYPE_CHECKING:
+    import sqlite3
 
 # A server that falls silent (its machine lost power, the network failed) is detected within a minute, not two hours.
 _POSTGRESQL = {
@@ -182,9 +185,13 @@ def pragma(connection: Connection, text: str) -> list[Any]:
     """Run an SQLite PRAGMA outside any transaction, as some of them need. Returns its rows; none on PostgreSQL."""
     if connection.dialect.name != "sqlite":
         return []
+    return driver_of(connection).execute(f"PRAGMA {text}").fetchall()
+
+
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """The driver's own connection to an SQLite store: what it runs begins no transaction."""
     driver: Any = connection.connection.dbapi_connection
-    rows: list[Any] = driver.execute(f"PRAGMA {text}").fetchall()
-    return rows
+    return cast("sqlite3.Connection", driver)
 
 
 def is_sqlite(engine: Engine) -> bool:

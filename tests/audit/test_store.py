@@ -254,7 +254,7 @@ def test_a_url_that_is_not_a_store_is_refused(url: str) -> None:
 def test_a_backup_of_a_live_store_is_a_sound_store(store: Engine, tmp_path: Path) -> None:
     insert_batch(store, [known(START + at, f"pc{at}") for at in range(50)])
     target = tmp_path / "copy.sqlite"
-    backup(store, target)
+    backup(sqlite_path(store), target)
     assert target.stat().st_mode & 0o777 == 0o600
     copy = open_engine(str(target))
     assert verify(copy) == []
@@ -262,7 +262,7 @@ def test_a_backup_of_a_live_store_is_a_sound_store(store: Engine, tmp_path: Path
         assert connection.scalar(select(func.count()).select_from(schema.records)) == 50
     copy.dispose()
     with pytest.raises(StoreError, match="exists already"):
-        backup(store, target)
+        backup(sqlite_path(store), target)
 
 
 def test_a_backup_ends_while_a_server_commits(store: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +277,7 @@ def test_a_backup_ends_while_a_server_commits(store: Engine, tmp_path: Path, mon
         insert_batch(store, [opaque(START + DAY + len(left))])
 
     target = tmp_path / "copy.sqlite"
-    backup(store, target, commit)
+    backup(sqlite_path(store), target, commit)
     assert len(left) > 5
     assert left == sorted(left, reverse=True)
     copy = open_engine(str(target))
@@ -291,14 +291,14 @@ def test_a_backup_ends_while_a_server_commits(store: Engine, tmp_path: Path, mon
 def test_a_backup_that_fails_leaves_no_file_behind(store: Engine, tmp_path: Path) -> None:
     insert_batch(store, [opaque(START)])
     with pytest.raises(StoreError, match="cannot be made: No such file or directory"):
-        backup(store, tmp_path / "missing" / "copy.sqlite")
+        backup(sqlite_path(store), tmp_path / "missing" / "copy.sqlite")
 
     def interrupted(_remaining: int, _total: int) -> None:
         raise KeyboardInterrupt
 
     target = tmp_path / "copy.sqlite"
     with pytest.raises(KeyboardInterrupt):
-        backup(store, target, interrupted)
+        backup(sqlite_path(store), target, interrupted)
     assert not target.exists()
 
 

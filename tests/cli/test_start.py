@@ -115,12 +115,16 @@ def test_a_lab_machine_is_looked_at_without_a_reactor_or_a_resolver(tmp_path: Pa
         *((f"report {name}", {"rich"}) for name in ("clients", "activity", "digest")),
         ("products list", set[str]()),
         ("audit salt show", set[str]()),
+        ("audit backup {folder}/copy.sqlite", {"rich"}),
+        *((f"audit vacuum{full}", {"rich"}) for full in ("", " --full")),
     ],
 )
-def test_a_store_s_file_is_read_without_sqlalchemy_or_configuration(tmp_path: Path, verb: str, more: set[str]) -> None:
+def test_a_store_s_file_is_worked_on_without_sqlalchemy_or_configuration(
+    tmp_path: Path, verb: str, more: set[str]
+) -> None:
     store = tmp_path / "audit.sqlite"
     assert is_ready(store, make=True)
-    modules = {name.partition(".")[0] for name in imported(f"{verb} --store {store}")}
+    modules = {name.partition(".")[0] for name in imported(f"{verb.format(folder=tmp_path)} --store {store}")}
     assert modules & (_HEAVY | {"rich"}) == more
     assert "sqlite3" in modules
 

@@ -8,9 +8,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from sqlalchemy import Engine
-
-from kmstwist.audit.engine import sqlite_path
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.system.rights import rights_for_named
 
@@ -18,13 +15,12 @@ from kmstwist.system.rights import rights_for_named
 PAGES = 10_000
 
 
-def backup(engine: Engine, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
-    """Copy a live SQLite store to the file `target`, consistent as of one moment, without stopping the server.
+def backup(source_path: Path, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
+    """Copy the live SQLite store at `source_path` to the file `target`, consistent as of one moment.
 
-    `progress` is called with the pages still to copy and their total. Raises StoreError, leaving no file behind, if
-    `target` exists or cannot be written.
+    The server goes on meanwhile. `progress` is called with the pages still to copy and their total. Raises StoreError,
+    leaving no file behind, if `target` exists or cannot be written.
     """
-    source_path = sqlite_path(engine)
 
     def told(_status: int, remaining: int, total: int) -> None:
         if progress is not None:

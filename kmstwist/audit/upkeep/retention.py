@@ -13,20 +13,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, delete, func, select, true
 
 from kmstwist.audit import schema
-from kmstwist.audit.engine import is_sqlite, pragma, reading, writing
+from kmstwist.audit.engine import driver_of, is_sqlite, reading, writing
 from kmstwist.audit.records import first_id_at
 from kmstwist.audit.sums.all import SUMS
+from kmstwist.audit.upkeep import space
 from kmstwist.audit.upkeep.limits import DAY_MS, Limits
 
 STEP = 2000
 # After this many steps that free nothing, no more are made: they would only lose data.
 IN_VAIN = 5
-FREED_PAGES = 500
 
 
 @dataclass(slots=True)
@@ -199,14 +198,7 @@ def _delete_oldest_failures(engine: Engine, step: int) -> int:
 def _hand_back(engine: Engine) -> Iterator[int]:
     """Give the freed pages back to the file system; yields 0s, for no rows go."""
     with engine.connect() as connection:
-        ((free,),) = pragma(connection, "freelist_count")
-        while free:
-            pragma(connection, f"incremental_vacuum({FREED_PAGES})")
-            ((left,),) = pragma(connection, "freelist_count")
-            yield 0
-            if left >= free:
-                return
-            free = left
+        yield from space.hand_back(driver_of(connection))
 
 
 def rewrite(engine: Engine) -> bool:
@@ -218,11 +210,4 @@ def rewrite(engine: Engine) -> bool:
         if not is_sqlite(engine):
             connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
             return False
-        # The new store is first written to a temporary one, which must not fill the memory.
-        pragma(connection, "temp_store=FILE")
-        driver: Any = connection.connection.dbapi_connection
-        driver.execute("VACUUM")
-        # Until it is emptied, the log holds the new store, and the file the old one.
-        ((busy, _, _),) = pragma(connection, "wal_checkpoint(TRUNCATE)")
-        pragma(connection, "temp_store=MEMORY")
-    return not busy
+        return space.rewrite(driver_of(connection))

@@ -10,7 +10,7 @@ import click
 
 from kmstwist.cli import completing
 from kmstwist.cli.audit.salt import salt, salt_beside, salt_file_option
-from kmstwist.cli.audit.store import opened, progress_bar, store_option
+from kmstwist.cli.audit.store import file_to_copy, file_to_write, opened, progress_bar, store_option
 from kmstwist.cli.common import AnyPath
 from kmstwist.cli.lazy import LazyGroup
 from kmstwist.cli.output import json_option, say, say_json
@@ -46,6 +46,9 @@ def audit() -> None:
 @click.option("--full", is_flag=True, help="Rewrite the whole file (SQLite); the server's records wait meanwhile.")
 def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool) -> None:
     """Delete records that are too old or too many, and free their space. Works while a server runs."""
+    if "://" not in store and older_than is None and max_size is None:
+        _free_space(store, full=full)
+        return
     from rich.progress import SpinnerColumn, TextColumn
 
     from kmstwist.audit.engine import is_sqlite
@@ -74,6 +77,22 @@ def vacuum(store: str, older_than: str | None, max_size: int | None, full: bool)
         click.echo(f"the store still has {outcome.size} bytes; the newest {FLOOR} records and their sums are kept")
 
 
+def _free_space(store: str, *, full: bool) -> None:
+    """Free the space of what was deleted before, in a file; nothing more is deleted."""
+    from rich.progress import SpinnerColumn, TextColumn
+
+    from kmstwist.audit.upkeep.space import hand_back, rewrite
+
+    with file_to_write(store) as connection:
+        with progress_bar(SpinnerColumn(), TextColumn("{task.description}")) as progress:
+            task = progress.add_task("vacuuming")
+            for rows in hand_back(connection):
+                progress.update(task, description=f"vacuuming, {rows} rows deleted")
+        if full:
+            rewrite(connection)
+    click.echo("0 rows deleted")
+
+
 @audit.command()
 @store_option
 @click.argument("target", type=AnyPath(dir_okay=False))
@@ -84,9 +103,9 @@ def backup(store: str, target: Path) -> None:
     """
     from kmstwist.audit.upkeep.backup import backup as copy
 
-    with opened(store) as engine, progress_bar() as progress:
+    with file_to_copy(store) as source, progress_bar() as progress:
         task = progress.add_task("copying", total=None)
-        copy(engine, target, lambda left, total: progress.update(task, total=total, completed=total - left))
+        copy(source, target, lambda left, total: progress.update(task, total=total, completed=total - left))
     with rights_for_named(target):
         say(f"the audit store is copied to {target} ({target.lstat().st_size} bytes)")
 

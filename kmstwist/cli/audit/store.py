@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from kmstwist.system.rights import rights_in
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 if TYPE_CHECKING:
+    import sqlite3
     from datetime import datetime
 
     from rich.progress import Progress, ProgressColumn
@@ -128,14 +129,46 @@ def read_from(store: str) -> Iterator[Reader]:
     from kmstwist.audit.asking.plain import reading
     from kmstwist.audit.plain.revision import fault_of, revision_in
 
+    with _file_of(store, writes=False) as path, reading(path, PATIENCE) as reader:
+        _check_revision(store, fault_of(revision_in(reader.connection), embedded=True))
+        yield reader
+
+
+@contextmanager
+def file_to_copy(store: str) -> Iterator[Path]:
+    """The file of the embedded store, checked and kept open as `opened` does. For a file SQLAlchemy is not loaded."""
+    if "://" in store:
+        from kmstwist.audit.engine import sqlite_path
+
+        with opened(store) as engine:
+            yield sqlite_path(engine)
+        return
+    from kmstwist.audit.asking.plain import connect
+
+    with _file_of(store, writes=False) as path, closing(connect(path, PATIENCE)) as connection:
+        _check_revision_in(store, connection)
+        yield path
+
+
+@contextmanager
+def file_to_write(store: str) -> Iterator[sqlite3.Connection]:
+    """A connection to the store's file that may write, outside any transaction; otherwise as `opened`."""
+    from kmstwist.audit.upkeep.space import connect
+
+    with _file_of(store, writes=True) as path, closing(connect(path, PATIENCE)) as connection:
+        _check_revision_in(store, connection)
+        yield connection
+
+
+@contextmanager
+def _file_of(store: str, *, writes: bool) -> Iterator[Path]:
+    """The path of a store that is a file, which this user may read, or write; errors become sentences for the user."""
     path = Path(store)
     with ExitStack() as rights, _explained(store):
         rights.enter_context(rights_in(path.parent))
         _check_sight(path)
-        _check_file(store, path, writes=False)
-        with reading(path, PATIENCE) as reader:
-            _check_revision(store, fault_of(revision_in(reader.connection), embedded=True))
-            yield reader
+        _check_file(store, path, writes=writes)
+        yield path
 
 
 @contextmanager
@@ -175,6 +208,16 @@ def _check_file(store: str, path: Path, *, writes: bool) -> None:
             f"the audit store {path} cannot be {'written' if writes else 'read'} by this user; run the command "
             "with sudo"
         )
+
+
+def _check_revision_in(store: str, connection: sqlite3.Connection) -> None:
+    """Raise `ClickException` if this version cannot work with the store's tables."""
+    from kmstwist.audit.plain.revision import fault_of, revision_in
+
+    connection.execute("BEGIN")
+    fault = fault_of(revision_in(connection), embedded=True)
+    connection.execute("ROLLBACK")
+    _check_revision(store, fault)
 
 
 def _check_revision(store: str, fault: str | None) -> None:
