@@ -13,6 +13,7 @@ from rich.text import Text
 
 from kmstwist.audit.reports.model import ColumnInfo, Kind, Report, ReportRow, Urgency
 from kmstwist.audit.reports.render import TIMES_IN_UTC, TO_THE_RIGHT, as_text, worth_showing
+from kmstwist.cli.audit.cell import Cell
 
 _STYLES = {
     Urgency.NONE: "",
@@ -65,7 +66,7 @@ def to_table(
         table.add_column(heading, justify="right" if kind in TO_THE_RIGHT else "left", no_wrap=kind != Kind.TEXT)
     for row, texts in zip(shown, cells, strict=True):
         # Text, not markup: a machine's name is the client's to choose.
-        table.add_row(*(Text(texts[at]) for at in kept), style=_STYLES[row.urgency])
+        table.add_row(*(Cell(texts[at]) for at in kept), style=_STYLES[row.urgency])
     return table
 
 
