@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -58,8 +59,9 @@ _OF_A_STORE = (
     "products list",
     "audit verify",
     "audit salt show",
-    "audit backup {folder}/copy{run}.sqlite",
     "audit vacuum",
+    "audit vacuum --full",
+    "audit forget NOBODY --yes",
 )
 
 
@@ -99,8 +101,11 @@ def _commands(folder: Path) -> Iterator[tuple[str, str]]:
         yield words.replace("{folder}", "FOLDER"), words
     for words in _OF_A_STORE:
         for store in ("empty", "small", "large"):
-            shown = words.replace("{folder}", "FOLDER").replace("{run}", "")
-            yield f"{shown} ({store})", f"{words} --store {folder}/{store}.sqlite"
+            yield f"{words} ({store})", f"{words} --store {folder}/{store}.sqlite"
+    for store in ("empty", "small", "large"):
+        # The copies are made at the same time, and each has a name of its own.
+        target = f"{{folder}}/copy-{store}{{run}}.sqlite"
+        yield f"audit backup COPY ({store})", f"audit backup {target} --store {folder}/{store}.sqlite"
 
 
 def _measured(
@@ -108,15 +113,21 @@ def _measured(
 ) -> dict[str, list[float]]:
     """The medians of each verb, one for each installation."""
     took: dict[str, list[list[float]]] = {name: [[] for _ in pythons] for name, _ in commands}
-    for run in range(times + 1):
-        for name, words in commands:
-            for at, python in enumerate(pythons):
-                seconds = _seconds(folder, python, words.replace("{run}", f"{run}-{at}"))
-                # The first one compiles the modules, and reads them from the disk.
-                if run:
-                    took[name][at].append(seconds)
-        for copy in folder.glob("copy*"):
-            copy.unlink()
+
+    def measure(run: int, name: str, words: str) -> None:
+        for at, python in enumerate(pythons):
+            seconds = _seconds(folder, python, words.replace("{run}", f"{run}-{at}"))
+            # The first one compiles the modules, and reads them from the disk.
+            if run:
+                took[name][at].append(seconds)
+
+    # A verb on each core: what is measured is processor time.
+    with ThreadPoolExecutor(os.cpu_count()) as cores:
+        for run in range(times + 1):
+            for each in [cores.submit(measure, run, name, words) for name, words in commands]:
+                each.result()
+            for copy in folder.glob("copy*"):
+                copy.unlink()
     return {name: [median(each) for each in runs] for name, runs in took.items()}
 
 
