@@ -35,6 +35,7 @@ class ConversationCore(Machine[State, Input]):
         "_deadline",
         "_header",
         "_named",
+        "_total",
         "association",
         "calls",
         "log",
@@ -70,7 +71,9 @@ class ConversationCore(Machine[State, Input]):
         self._named: str | None = None
         self._deadline: Deadlines[ConversationCore] | None = None
         self.give_time(shared.times.first_byte)
-        shared.times.total.set(self)
+        #: The queue of its whole time: a reload may have given others another one by the end.
+        self._total = shared.times.total
+        self._total.set(self)
         shared.connections.add(self)
         if behind_balancer:
             self._header = HeaderReader()
@@ -276,7 +279,7 @@ class ConversationCore(Machine[State, Input]):
     def leave(self) -> None:
         """Remove the connection from everything that knows of it."""
         self.give_time(None)
-        self.shared.times.total.pop(self, None)
+        self._total.pop(self, None)
         self.shared.connections.discard(self)
         self.association.connection_lost()
         if self._named is not None:

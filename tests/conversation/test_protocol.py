@@ -1247,3 +1247,11 @@ def test_each_step_of_a_connection_is_told_where_that_is_asked_for(
     assert steps[:2] == ["conversation: header, named: opening", "conversation: opening, bytes: asking"]
     assert "server association: bound, Request: bound" in steps
     assert {step.split(":")[0] for step in steps} == {"conversation", "server association"}
+
+
+def test_a_connection_that_was_open_at_a_reload_is_forgotten_at_its_end(factory: KmsFactory) -> None:
+    conversation = Conversation(factory)
+    before = factory.times
+    factory.timeouts = TimeoutSettings(total=50)
+    conversation.close()
+    assert not before.total
