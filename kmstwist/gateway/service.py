@@ -223,6 +223,7 @@ class _Errand(Attempts):
             done.callback(outcome)
 
     def _give_up(self, _done: Deferred[ActivationAnswer]) -> None:
+        self.done = None
         if self._attempt is not None:
             self._attempt.give_up()
 
