@@ -77,8 +77,13 @@ class Attempt:
 
     def give_up(self) -> None:
         """Nobody waits for the answer any more. The host may still give it, so its connection is dropped."""
-        self.requester = None
-        self._let_go()
+        self._end()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+            self._pool.release(connection)
+        elif self._waiting is not None:
+            self._waiting.cancel()
 
     def expire(self) -> None:
         """The request's time is over."""
@@ -128,21 +133,16 @@ class Attempt:
         self._over(error)
 
     def _over(self, error: Exception) -> None:
-        requester, self.requester = self.requester, None
-        if self.deadline is not None:
-            self.deadline.pop(self, None)
+        requester = self._end()
         if requester is not None:
             requester.host_failed(error)
 
-    def _let_go(self) -> None:
+    def _end(self) -> Requester | None:
+        """Lift the deadline. Returns whom to tell, once."""
+        requester, self.requester = self.requester, None
         if self.deadline is not None:
             self.deadline.pop(self, None)
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abort()
-            self._pool.release(connection)
-        elif self._waiting is not None:
-            self._waiting.cancel()
+        return requester
 
     def _ask(self, connection: RpcConnection) -> None:
         self._waiting = None
