@@ -25,9 +25,9 @@ from benchmarks.canned import ACK, BIND, REQUEST, RESPONSE
 from kmstwist.admission.admission import Admission
 from kmstwist.admission.settings import AdmissionSettings
 from kmstwist.audit.engine import open_engine
+from kmstwist.audit.inserting import commit_batch
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import Recorder, RecordIds, RecordMaker
-from kmstwist.audit.store import commit_batch
 from kmstwist.audit.writer import AuditWriter
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.gateway.service import GatewayService

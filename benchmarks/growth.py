@@ -20,7 +20,7 @@ from benchmarks import harness
 from benchmarks.call_path import Gateway
 from benchmarks.large_store import Size, fill, generate
 from kmstwist.audit.engine import open_engine
-from kmstwist.audit.store import commit_batch
+from kmstwist.audit.inserting import commit_batch
 
 TIMES = (1, 10, 100)
 AT_ONCE = 20

@@ -15,7 +15,7 @@ from tests import house_rules
 
 #: Functions that keep every answer, and why there are few: their arguments are the program's own.
 FEW = {
-    "audit/bulk.py: prepared": "statements that are made once",
+    "audit/bulk.py: text_of": "statements that are made once",
     "audit/bulk.py: _one": "columns of the store",
     "audit/events/importer.py: _insert_for": "dialects",
     "audit/sums/table.py: _in_order": "conditions of the summary tables",

@@ -8,12 +8,11 @@ goes straight to the driver. PostgreSQL takes SQLAlchemy's own way, which sends 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache
-from itertools import chain
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Column, Connection, Executable, Table, bindparam, select
 from sqlalchemy.dialects import sqlite
@@ -48,26 +47,16 @@ def execute_many(connection: Connection, statement: Insert, rows: Sequence[dict[
     `statement` must be one object kept between calls (it is compiled once) and have no bound values of its own.
     """
     if connection.dialect.name == "sqlite":
-        insertion, values = prepared(statement, tuple(rows[0]))
-        for one in statements([(insertion, list(map(values, rows)))]):
-            _execute(connection, one.text, one.parameters)
+        text, order = text_of(statement, tuple(rows[0]))
+        try:
+            _driver_of(connection).executemany(text, map(itemgetter(*order), rows))
+        except sqlite3.Error as error:
+            raise _told(connection, text, error) from error
     else:
         connection.execute(statement, rows)
 
 
 # What follows is for SQLite's own driver.
-
-
-class Statement(NamedTuple):
-    """A statement with its parameters, as the driver executes it.
-
-    Where it changes fewer than `rows` rows, `rest` is executed after it, with the same parameters.
-    """
-
-    text: str
-    parameters: tuple[object, ...]
-    rows: int
-    rest: str | None = None
 
 
 class Insertion:
@@ -84,34 +73,8 @@ class Insertion:
         self.rests = {} if rest is None else _in_pieces(rest, columns)
 
 
-#: What inserts rows, and their values.
-Inserted = tuple[Insertion, Sequence[Sequence[object]]]
-
 #: Rows in one statement, the most first.
-_PIECES = (64, 32, 16, 8, 4, 2, 1)
-
-
-def statements(inserted: Iterable[Inserted]) -> list[Statement]:
-    """What inserts all of this."""
-    made = []
-    for insertion, rows in inserted:
-        done, number = 0, len(rows)
-        for piece in _PIECES:
-            while number - done >= piece:
-                parameters = tuple(chain.from_iterable(rows[done : done + piece]))
-                made.append(Statement(insertion.texts[piece], parameters, piece, insertion.rests.get(piece)))
-                done += piece
-    return made
-
-
-def commit(driver: sqlite3.Connection, made: Iterable[Statement]) -> None:
-    """Execute them in one transaction, which the caller rolls back on any exception."""
-    driver.execute("BEGIN IMMEDIATE")
-    for text, parameters, rows, rest in made:
-        changed = driver.execute(text, parameters).rowcount
-        if rest is not None and changed < rows:
-            driver.execute(rest, parameters)
-    driver.execute("COMMIT")
+PIECES: Final = (64, 32, 16, 8, 4, 2, 1)
 
 
 def _in_pieces(text: str, columns: int) -> dict[int, str]:
@@ -120,25 +83,29 @@ def _in_pieces(text: str, columns: int) -> dict[int, str]:
     before, found, after = text.partition(f"VALUES {row}")
     if not found or "?" in before + after:
         raise ValueError(f"this statement does not insert one row of {columns} parameters: {text}")
-    return {piece: f"{before}VALUES {', '.join([row] * piece)}{after}" for piece in _PIECES}
+    return {piece: f"{before}VALUES {', '.join([row] * piece)}{after}" for piece in PIECES}
 
 
 @cache
-def prepared(
-    statement: Insert, columns: tuple[str, ...], rest: Insert | None = None
-) -> tuple[Insertion, Callable[[dict[str, Any]], Sequence[object]]]:
-    """An INSERT of rows that have values for these columns, and what takes a row's values in the INSERT's order.
-
-    `statement` and `rest` are as `execute_many` takes them.
-    """
-    text, order = _text_of(statement, columns)
-    return Insertion(text, len(order), None if rest is None else _text_of(rest, columns)[0]), itemgetter(*order)
-
-
-def _text_of(statement: Insert, columns: Sequence[str]) -> tuple[str, list[str]]:
+def text_of(statement: Insert, columns: Sequence[str]) -> tuple[str, list[str]]:
+    """SQLite's text of an INSERT of rows that have values for these columns, and the order of its parameters."""
     compiled = statement.compile(dialect=sqlite.dialect(), column_keys=list(columns))
     assert compiled.positiontup is not None, "SQLite's parameters are positional"
     return str(compiled), compiled.positiontup
+
+
+def insertion_by(statement: Insert, columns: Sequence[str], rest: Insert | None = None) -> Insertion:
+    """What inserts by this statement, which has no bound values of its own, rows of values for these columns, in order.
+
+    `rest` is another one, for the rows that `statement` leaves as they are.
+    """
+    texts = []
+    for one in (statement,) if rest is None else (statement, rest):
+        text, order = text_of(one, tuple(columns))
+        if order != list(columns):
+            raise ValueError(f"the statement has these columns in another order: {', '.join(order)}")
+        texts.append(text)
+    return Insertion(texts[0], len(columns), *texts[1:])
 
 
 class Prepared:
@@ -194,12 +161,16 @@ class Prepared:
 
 
 def _execute(connection: Connection, text: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
     try:
-        return driver.execute(text, parameters)
+        return _driver_of(connection).execute(text, parameters)
     except sqlite3.Error as error:
         raise _told(connection, text, error) from error
+
+
+def _driver_of(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
 
 
 def _told(connection: Connection, text: str, error: sqlite3.Error) -> BaseException:
@@ -221,13 +192,3 @@ def present(connection: Connection, column: Column[bytes], values: Sequence[byte
 @cache
 def _one(column: Column[bytes]) -> Prepared:
     return Prepared(select(column).where(column == bindparam("value")))
-
-
-def insertion_of(table: Table, columns: Sequence[str]) -> Insertion:
-    """What inserts rows of values for these columns, in their order."""
-    text, order = _text_of(table.insert(), columns)
-    assert set(order) == set(columns), "each column has a parameter"
-    in_order = sorted(columns, key=order.index)
-    if in_order != list(columns):
-        raise ValueError(f"{table.name} has these columns in another order: {', '.join(in_order)}")
-    return Insertion(text, len(order))

@@ -7,11 +7,15 @@ one gateway sort by time, and two gateways never make the same one. That makes s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from itertools import filterfalse
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from uuid import UUID
 
+from kmstwist.audit.plain.defaults import HOUR_MS
+from kmstwist.audit.sums.networks import network_of
+from kmstwist.kms.catalogue import WINDOWS
 from kmstwist.reasons import REFUSING, Reason
 
 # Commands that work on a store make no calls, and do without RPC.
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
 # A KMS client concludes this by itself when the count in a good answer is below its N-Policy.
 COUNT_INSUFFICIENT = 0xC004F038
+#: What the status of a call that failed can be: see `Record.kind`.
+KINDS = ("hresult", "fault", "client")
 
 # The gateway and the KMS version in the record of a request that only an event reports: an event names neither.
 NO_GATEWAY = ""
@@ -28,13 +34,8 @@ FROM_EVENT = 0
 # The gateway's own refusals. The lab's refusals come from its KMS host.
 _NO_HOST = tuple(word for word in REFUSING if word != "lab-")
 
-
 #: Told once: None when a record is committed, or its call goes on without; `AuditUnavailable` if it is to be refused.
 Told = Callable[[Exception | None], object]
-
-
-class AuditUnavailable(Exception):
-    """The record could not be stored and the policy is to refuse: the call must not be answered."""
 
 
 # Not frozen: nobody changes a record, and making a frozen one takes twice as long (5.2 µs instead of 2.4).
@@ -107,6 +108,117 @@ class Record:
     def answered(self) -> bool:
         """Whether the KMS host (or the lab) gave a good answer, even if its count is too low for the client."""
         return self.hresult == 0
+
+    # -- what a record adds to the sums, beside its own values: see the definitions in `sums`
+
+    calls: ClassVar[int] = 1
+
+    @property
+    def hour(self) -> int:
+        """The hour it is of: whole hours since 1970 (UTC)."""
+        return self.at // HOUR_MS
+
+    @property
+    def known_as(self) -> str:
+        """The machine's name in the audit, as `machine_key` makes it."""
+        return machine_key(self.machine, self.client)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the machine is known by its own name, and not by its address."""
+        return self.machine is not None
+
+    @property
+    def network(self) -> str:
+        """The network the call came from."""
+        return network_of(self.client)
+
+    @property
+    def app(self) -> str:
+        """The application, as far as it is known; "" where it is not."""
+        # An imported event names the product but not its application; products of one machine are still kept apart.
+        return self.app_id or self.act_id or ""
+
+    @property
+    def slot(self) -> str:
+        """What tells the application's products on one machine apart; "" for Windows, of which a machine has one."""
+        return "" if self.app == _WINDOWS else self.act_id or ""
+
+    @property
+    def granted_at(self) -> int | None:
+        """Its time, if it was granted."""
+        return self.at if self.granted else None
+
+    @property
+    def seen_at(self) -> int | None:
+        """Its time, if a KMS host counts the client for it."""
+        return self.at if self.seen_by_host else None
+
+    @property
+    def kind(self) -> str:
+        """What `status` is: the KMS host's "hresult", an RPC "fault", the "client"'s own conclusion, or "none"."""
+        if self.fault is not None:
+            return "fault"
+        if self.hresult is None:
+            return "none"
+        return "client" if self.hresult == 0 else "hresult"
+
+    @property
+    def status(self) -> int:
+        """With what the call failed; 0 if it was granted, or failed without a status."""
+        if self.granted:
+            return 0
+        if self.fault is not None:
+            return self.fault
+        return COUNT_INSUFFICIENT if self.hresult == 0 else self.hresult or 0
+
+    @property
+    def machine_said(self) -> str:
+        """The name that the machine gave itself, "" if none could be read."""
+        return self.machine or ""
+
+    @property
+    def upstream_asked(self) -> str:
+        """The KMS host that was asked, "" if none was."""
+        return self.upstream or ""
+
+    @property
+    def product_asked(self) -> str:
+        """The product that hours are counted by, "" if none is known."""
+        # Earlier versions' sums have no id for gateways' calls.
+        return self.product or (self.act_id if self.act_id and self.from_event else "")
+
+    @property
+    def answer_ms(self) -> float:
+        """How long the answer took, in milliseconds; 0 if there was none."""
+        return self.phases.answer or 0.0
+
+    @property
+    def has_answer_ms(self) -> bool:
+        """Whether it is known how long the answer took."""
+        return self.phases.answer is not None
+
+
+_WINDOWS: Final = str(WINDOWS)
+
+
+def machine_key(machine: str | None, client: str) -> str:
+    """The machine's name in the audit: its own, in lower case because DNS ignores case, else its address."""
+    return machine.lower() if machine else client
+
+
+def having(
+    records: Sequence[Record],
+    given: Sequence[Callable[[Record], object]],
+    unless: Callable[[Record], object] | None,
+) -> Sequence[Record]:
+    """Those of the records for which no function of `given` returns None, and `unless` nothing that is true."""
+    for value_of in given:
+        if None in map(value_of, records):
+            records = [record for record in records if value_of(record) is not None]
+    if unless is not None and any(map(unless, records)):
+        records = list(filterfalse(unless, records))
+    return records
 
 
 class RecordIds:

@@ -36,7 +36,7 @@ from kmstwist.logevents import (
     DEFECT,
 )
 from kmstwist.pacing.waits import doubled
-from kmstwist.reactor import InThread, Reactor
+from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError, put_aside
 from kmstwist.system.threads import MORE_THREADS, OneThread
 
@@ -91,7 +91,6 @@ class AuditService(Service):
         self._clock = cast(IReactorTime, reactor)
         self._now = now
         self._writing = OneThread("audit-write", reactor)
-        self._thread: InThread = self._writing.run
         self._served: ServedStore | None = None
         self._access: StoreAccess | None = None
         self._privacy: Privacy | None = None
@@ -184,7 +183,7 @@ class AuditService(Service):
         return None
 
     def _have_access(self, served: ServedStore) -> None:
-        self._access = served.access(self._reactor, self._thread)
+        self._access = served.access(self._reactor, self._writing)
         self.writer.commit = self._access.commit
 
     def _begin_to_watch(self) -> None:
@@ -233,7 +232,8 @@ class AuditService(Service):
     def _run(self, function: Callable[..., ResultT], /, *arguments: object) -> Deferred[ResultT]:
         """Run a blocking function in the writer's thread; fires with its result."""
         # The thread takes one after the other. Where a process aside stores batches, too, it has to have its turn.
-        return self._thread(function, *arguments) if self._access is None else self._access.run(function, *arguments)
+        run = self._writing.run if self._access is None else self._access.run
+        return run(function, *arguments)
 
     def _insert(self, batch: Sequence[Record], *, again: bool = False) -> int:
         return self._store().storage.insert(batch, again=again)

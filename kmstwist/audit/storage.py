@@ -22,10 +22,11 @@ from twisted.logger import Logger
 
 from kmstwist.audit.aside.committer import Committer
 from kmstwist.audit.engine import is_sqlite, open_engine, pragma, sqlite_path
+from kmstwist.audit.inserting import commit_batch
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, may_pass, plain_error
 from kmstwist.audit.records import Record
-from kmstwist.audit.store import commit_batch, insert_batch
+from kmstwist.audit.store import insert_batch
 from kmstwist.audit.storefile import StoreFile
 from kmstwist.audit.upkeep.integrity import Inside, faults_of
 from kmstwist.logevents import AUDIT_STORE_LOST, AUDIT_STORE_OPENED

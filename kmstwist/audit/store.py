@@ -6,36 +6,21 @@ Every function here blocks; the server calls them from the audit's own thread (`
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Engine, bindparam, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, StatementError
 
 from kmstwist.audit import schema
 from kmstwist.audit.asking.questions import read_fact
-from kmstwist.audit.bulk import (
-    Inserted,
-    Statement,
-    chunks,
-    commit,
-    execute_many,
-    insert_for,
-    insertion_of,
-    statements,
-)
+from kmstwist.audit.bulk import chunks, execute_many, insert_for
 from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import PRIVACY, Privacy, PrivacyPolicy, SaltError, load_salt
 from kmstwist.audit.records import Record
-from kmstwist.audit.rows import COLUMNS, from_row, to_row, values_of
+from kmstwist.audit.rows import from_row, to_row
 from kmstwist.audit.sums import all as sums
-from kmstwist.audit.sums.all import SUMS
-from kmstwist.audit.sums.table import additions
 
 
 def insert_batch(engine: Engine, batch: Sequence[Record], *, again: bool = False) -> int:
@@ -51,50 +36,6 @@ def insert_batch(engine: Engine, batch: Sequence[Record], *, again: bool = False
             execute_many(connection, _INSERT, [to_row(record) for record in batch])
             sums.add(connection, batch)
         return len(batch)
-
-
-# The server's own way: batches through SQLite's driver. What is spared is SQLAlchemy's work for each batch (its
-# transaction, events and results: 500 µs) and, for each record, a dictionary and the values it does not have: SQLite's
-# driver takes 0.3 µs to bind a NULL, and a genuine client's record has thirteen of them.
-
-#: The columns of a record that was made of an answer to an opaque message (V5, V6).
-_OPAQUE: Final = (
-    *("record_id", "at", "gateway", "client", "version", "upstream", "hresult", "reason", "detail"),
-    *("receive_ms", "answer_ms", "bytes_in", "bytes_out"),
-)
-_opaque_values: Final = itemgetter(*map(COLUMNS.index, _OPAQUE))
-_other_values: Final = itemgetter(*(at for at, name in enumerate(COLUMNS) if name not in _OPAQUE))
-_NO_OTHERS: Final = (None,) * (len(COLUMNS) - len(_OPAQUE))
-_ALL: Final = insertion_of(schema.records, COLUMNS)
-_OPAQUE_ONLY: Final = insertion_of(schema.records, _OPAQUE)
-
-
-def insertions_of(batch: Sequence[Record], rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
-    """The statements that store a batch, with all its sums, by SQLite's driver; `rows` are the records' values."""
-    inserted: list[Inserted] = []
-    # Those together that have values only in the columns of `_OPAQUE`.
-    for others, some in groupby(zip(map(_other_values, rows), rows, strict=True), itemgetter(0)):
-        values = map(itemgetter(1), some)
-        if others == _NO_OTHERS:
-            inserted.append((_OPAQUE_ONLY, list(map(_opaque_values, values))))
-        else:
-            inserted.append((_ALL, list(values)))
-    inserted += additions(SUMS, batch)
-    return statements(inserted)
-
-
-def commit_batch(engine: Engine, batch: Sequence[Record]) -> int:
-    """As `insert_batch` to an SQLite store; raises the same errors."""
-    made = insertions_of(batch, list(map(values_of, batch)))
-    connection = engine.raw_connection()
-    try:
-        commit(cast(sqlite3.Connection, connection.dbapi_connection), made)
-    except sqlite3.Error as error:
-        raise DBAPIError.instance(_ALL.texts[1], None, error, sqlite3.Error, dialect=engine.dialect) from error
-    finally:
-        # The pool rolls back what was begun and did not end.
-        connection.close()
-    return len(batch)
 
 
 def insert_new(engine: Engine, batch: Sequence[Record]) -> int:

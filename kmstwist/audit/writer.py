@@ -28,9 +28,9 @@ from twisted.python.failure import Failure
 
 from kmstwist.audit.plain.alarms import Alarms
 from kmstwist.audit.plain.defaults import BATCH, GATHER, QUEUE, OnFailure
-from kmstwist.audit.plain.faults import StoreError, plain_error
+from kmstwist.audit.plain.faults import AuditUnavailable, StoreError, plain_error
 from kmstwist.audit.plain.waiting import Commit, Done, Insert, Waiters
-from kmstwist.audit.records import AuditUnavailable, Record, Told, id_text
+from kmstwist.audit.records import Record, Told, id_text
 from kmstwist.logevents import AUDIT_REJECTED, DEFECT
 from kmstwist.pacing.waits import doubled
 from kmstwist.reactor import InThread

@@ -18,7 +18,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kmstwist.admission.admission import Admission
-from kmstwist.audit.records import AuditUnavailable, Recorder
+from kmstwist.audit.plain.faults import AuditUnavailable
+from kmstwist.audit.records import Recorder
 from kmstwist.conversation.lines import ConnectionLog
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault, decode_request, encode_response
 from kmstwist.logevents import DEFECT

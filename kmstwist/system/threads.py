@@ -8,6 +8,7 @@ only the garbage collector frees: the function that does the work names itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
@@ -19,6 +20,9 @@ from twisted.python.failure import Failure
 from kmstwist.reactor import Reactor
 
 T = TypeVar("T")
+
+#: Work for a thread: a function, its arguments, and what is called with its result, or with the Failure of it.
+Work = tuple[Callable[..., Any], tuple[object, ...], Callable[[Any], object]]
 
 #: The cure if no thread can be started.
 MORE_THREADS = "have the system allow more threads: ulimit -u, TasksMax= in the unit, or a container's limit of tasks"
@@ -49,8 +53,11 @@ class OneThread:
         self._name = name
         self._reactor = reactor
         self._thread: PatientThread | None = None
-        #: What there is to do: what hears of the result, a function and its arguments. None ends the thread.
-        self._given: SimpleQueue[tuple[Deferred[Any], Callable[..., Any], tuple[object, ...]] | None] = SimpleQueue()
+        #: What there is to do. None ends the thread.
+        self._given: SimpleQueue[Work | None] = SimpleQueue()
+        #: Do this when its turn comes. What is given after `stop` waits for the next `start`. The queue's own method: a
+        #: batch of records costs no call of ours.
+        self.give: Callable[[Work], None] = self._given.put
 
     def start(self) -> None:
         """Begin, with what was given before. Raises RuntimeError where no thread can be started."""
@@ -59,12 +66,9 @@ class OneThread:
         self._thread = thread
 
     def run(self, function: Callable[..., T], /, *arguments: object) -> Deferred[T]:
-        """Call the function when its turn comes. The Deferred has its result or its error.
-
-        What is given after `stop` waits for the next `start`.
-        """
+        """Call the function when its turn comes, as `give` does. The Deferred has its result or its error."""
         done: Deferred[T] = Deferred()
-        self._given.put((done, function, arguments))
+        self.give((function, arguments, partial(tell, done)))
         return done
 
     def stop(self) -> None:
@@ -76,16 +80,22 @@ class OneThread:
 
     def _work(self) -> None:
         while (given := self._given.get()) is not None:
-            done, function, arguments = given
+            function, arguments, told = given
             try:
                 result = function(*arguments)
             except BaseException:
-                self._reactor.callFromThread(done.errback, Failure())
-            else:
-                self._reactor.callFromThread(done.callback, result)
-                del result
+                result = Failure()
+            self._reactor.callFromThread(told, result)
             # Nothing of the work is kept while the thread waits for the next one.
-            del given, done, function, arguments
+            del given, function, arguments, told, result
+
+
+def tell(done: Deferred[T], result: T | Failure) -> None:
+    """Give a Deferred its result or its error."""
+    if isinstance(result, Failure):
+        done.errback(result)
+    else:
+        done.callback(result)
 
 
 def mend_threads(reactor: Reactor) -> None:

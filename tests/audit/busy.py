@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
 
 from kmstwist.audit.aside.access import MANY, StoreAccess
 from kmstwist.audit.records import Record
 from kmstwist.audit.storage import Storage
+from kmstwist.system.threads import OneThread
 from tests.audit.making import START, opaque
 from tests.reactors import reactor
 
@@ -26,9 +24,9 @@ class Busy:
         self.path = folder / "audit.sqlite"
         self.storage = Storage(str(self.path), patience, lambda _engine: None)
         self.storage.open()
-        self.pool = ThreadPool(1, 1)
-        self.pool.start()
-        self.access = StoreAccess(self.storage, reactor, partial(deferToThreadPool, reactor, self.pool), patience)
+        self.thread = OneThread("writer", reactor)
+        self.thread.start()
+        self.access = StoreAccess(self.storage, reactor, self.thread, patience)
         self.stored = 0
 
     def batch(self, number: int = BATCH) -> list[Record]:

@@ -38,7 +38,7 @@ def busy(tmp_path: Path) -> Iterator[Busy]:
     busy = Busy(tmp_path)
     yield busy
     pytest_twisted.blockon(busy.close())
-    busy.pool.stop()
+    busy.thread.stop()
 
 
 def alive(pid: int) -> bool:
@@ -263,7 +263,7 @@ async def test_the_process_waits_for_its_turn_and_gives_it_back(tmp_path: Path) 
         assert count(busy.path) == busy.stored
     finally:
         await busy.close()
-        busy.pool.stop()
+        busy.thread.stop()
 
 
 @pytest_twisted.ensureDeferred

@@ -114,7 +114,7 @@ def test_importing_again_and_again_compiles_no_further_statement(store: Engine, 
         assert bring_in(store, tmp_path / str(number), as_xml([event])).imported == 1
 
     more(1)
-    before = bulk.prepared.cache_info().currsize
+    before = bulk.text_of.cache_info().currsize
     more(2)
     more(3)
-    assert bulk.prepared.cache_info().currsize == before
+    assert bulk.text_of.cache_info().currsize == before

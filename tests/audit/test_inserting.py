@@ -14,13 +14,12 @@ from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import statements
 from kmstwist.audit.engine import open_engine, reading
+from kmstwist.audit.inserting import commit_batch, statements_for
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.records import Record
-from kmstwist.audit.store import commit_batch, insert_batch, is_data_fault, read_records
+from kmstwist.audit.store import insert_batch, is_data_fault, read_records
 from kmstwist.audit.sums.machines import MACHINES
-from kmstwist.audit.sums.table import additions
 from tests.audit.making import HOUR, START, known, opaque, refusal
 from tests.audit.test_sums import records_and_facts
 
@@ -102,7 +101,7 @@ def test_a_machine_that_moves_to_another_network_is_found_there_and_nothing_is_c
 def test_the_index_of_networks_is_written_only_where_a_machine_moves(tmp_path: Path) -> None:
     engine = open_engine(str(tmp_path / "a.sqlite"))
     migrate(engine)
-    (common,) = statements(additions([MACHINES], [opaque(START)]))
+    (common,) = statements_for([opaque(START)], [], [MACHINES])
     assert common.rest is not None
 
     def takes_out_of_an_index(text: str) -> bool:

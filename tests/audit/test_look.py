@@ -18,10 +18,9 @@ from kmstwist.audit import schema
 from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import check, migrate
 from kmstwist.audit.plain.defaults import OnFailure
-from kmstwist.audit.plain.faults import StoreError
+from kmstwist.audit.plain.faults import AuditUnavailable, StoreError
 from kmstwist.audit.plain.look import HEAD, is_ready, new_tables
 from kmstwist.audit.plain.settings import AuditSettings
-from kmstwist.audit.records import AuditUnavailable
 from kmstwist.audit.service import AuditService
 from kmstwist.audit.storefile import MAGIC
 from kmstwist.audit.upkeep.limits import Limits

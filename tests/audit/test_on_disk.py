@@ -35,7 +35,7 @@ async def store():
                 break
         busy.access.tick()
     await busy.close()
-    busy.pool.stop()
+    busy.thread.stop()
 
 react(lambda reactor: ensureDeferred(store()))
 """

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmstwist.audit.privacy import Keep, Privacy, PrivacyPolicy, SaltError, load_salt
-from kmstwist.audit.sums.grouping import UNKNOWN_NETWORK, network_of
-from kmstwist.audit.sums.machines import machine_key
+from kmstwist.audit.records import machine_key
+from kmstwist.audit.sums.networks import UNKNOWN_NETWORK, network_of
 from tests.audit.making import START, known
 
 SALT = bytes(range(32))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import Insertion, insertion_of
+from kmstwist.audit.bulk import Insertion, insertion_by
 from kmstwist.audit.engine import open_central_reader, open_engine, reading, sqlite_path, store_url
 from kmstwist.audit.events.identity import Known, same_computer
 from kmstwist.audit.events.model import BrokenEvent, Event, EventError, RawEvent
@@ -354,7 +354,7 @@ def test_a_statement_that_cannot_be_made_into_pieces_is_refused() -> None:
     with pytest.raises(ValueError, match="does not insert one row of 2 parameters"):
         Insertion("DELETE FROM machines", 2)
     with pytest.raises(ValueError, match="has these columns in another order: target, seq"):
-        insertion_of(schema.forwarding, ["seq", "target"])
+        insertion_by(schema.forwarding.insert(), ["seq", "target"])
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,9 @@ from twisted.protocols.basic import LineReceiver
 from kmstwist.audit import schema
 from kmstwist.audit.engine import open_engine, reading, writing
 from kmstwist.audit.plain.defaults import OnFailure
-from kmstwist.audit.plain.faults import StoreError
+from kmstwist.audit.plain.faults import AuditUnavailable, StoreError
 from kmstwist.audit.plain.settings import AuditSettings
 from kmstwist.audit.privacy import Keep, PrivacyPolicy
-from kmstwist.audit.records import AuditUnavailable
 from kmstwist.audit.service import AuditService
 from kmstwist.audit.store import stored_privacy
 from kmstwist.audit.upkeep.limits import Limits

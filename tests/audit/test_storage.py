@@ -21,9 +21,8 @@ from kmstwist.audit import schema
 from kmstwist.audit.engine import open_engine, pragma, reading, writing
 from kmstwist.audit.migrate import migrate
 from kmstwist.audit.plain.defaults import OnFailure
-from kmstwist.audit.plain.faults import StoreError, StoreUnavailable
+from kmstwist.audit.plain.faults import AuditUnavailable, StoreError, StoreUnavailable
 from kmstwist.audit.plain.settings import AuditSettings
-from kmstwist.audit.records import AuditUnavailable
 from kmstwist.audit.service import AuditService
 from kmstwist.audit.settings import AuditSection
 from kmstwist.audit.storage import Storage, StoreLost

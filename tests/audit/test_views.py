@@ -12,7 +12,7 @@ from kmstwist.audit.engine import reading
 from kmstwist.audit.reports.filters import NOT_READABLE, QueryError
 from kmstwist.audit.reports.model import Urgency
 from kmstwist.audit.store import insert_batch
-from kmstwist.audit.sums.grouping import UNKNOWN_NETWORK
+from kmstwist.audit.sums.networks import UNKNOWN_NETWORK
 from kmstwist.audit.views.activity import By, shares
 from kmstwist.audit.views.calls import Became, Which, latest_calls, machine_calls, newest, status_of
 from kmstwist.audit.views.hints import reading_hints

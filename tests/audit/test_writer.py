@@ -13,7 +13,8 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from kmstwist.audit.plain.defaults import OnFailure
-from kmstwist.audit.records import AuditUnavailable, Record, id_text
+from kmstwist.audit.plain.faults import AuditUnavailable
+from kmstwist.audit.records import Record, id_text
 from kmstwist.audit.writer import BUSY, AuditWriter
 from tests.audit.making import START, opaque, recorded
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kmstwist.audit.plain.defaults import OnFailure
-from kmstwist.audit.records import AuditUnavailable, Record
+from kmstwist.audit.plain.faults import AuditUnavailable
+from kmstwist.audit.records import Record
 from tests.audit.making import START, opaque
 from tests.audit.test_writer import DISK_FULL, Bench
 

@@ -21,7 +21,7 @@ from benchmarks.rpc_conversations import both_ends, conversation
 from tests.waiting import PATIENCE
 
 
-@pytest.mark.parametrize(("audit", "most"), [(False, 156), (True, 172)], ids=["no audit", "audit"])
+@pytest.mark.parametrize(("audit", "most"), [(False, 156), (True, 184)], ids=["no audit", "audit"])
 def test_a_conversation_through_a_gateway_makes_a_fixed_number_of_calls(tmp_path: Path, audit: bool, most: int) -> None:
     gateway = Gateway(tmp_path, audit=audit)
     # What is looked up or made once is there after the first clients.
@@ -51,7 +51,7 @@ def test_the_associations_alone_make_a_fixed_number_of_calls(converse: Callable[
 
 
 @pytest.mark.parametrize(
-    ("options", "most_files", "most_moves"), [(["--no-audit"], 16, 45), ([], 26, 58)], ids=["no audit", "audit"]
+    ("options", "most_files", "most_moves"), [(["--no-audit"], 16, 45), ([], 20, 54)], ids=["no audit", "audit"]
 )
 def test_a_call_passes_few_files(options: list[str], most_files: int, most_moves: int) -> None:
     # In a process of its own, which runs a reactor and profiles all of its threads.

@@ -22,7 +22,8 @@ from kmstwist import logevents
 from kmstwist.addresses import plain_address
 from kmstwist.admission.admission import Admission
 from kmstwist.admission.settings import AdmissionSettings
-from kmstwist.audit.records import AuditUnavailable, Recorder, RecordIds, RecordMaker, Told
+from kmstwist.audit.plain.faults import AuditUnavailable
+from kmstwist.audit.records import Recorder, RecordIds, RecordMaker, Told
 from kmstwist.conversation.conversation import CONVERSATION
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.conversation.protocol import TAKEN, KmsProtocol

@@ -14,7 +14,7 @@ import marshal
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
@@ -31,6 +31,7 @@ from kmstwist.audit.rows import values_of
 from kmstwist.audit.storage import Storage
 from kmstwist.logevents import AUDIT_ASIDE_ENDED
 from kmstwist.reactor import Reactor
+from kmstwist.system.threads import OneThread, tell
 from kmstwist.transport.fdset import Accepted, set_of
 from kmstwist.transport.sending import Sender
 
@@ -60,15 +61,13 @@ _NOTHING: Final[tuple[Sequence[Record], Done]] = (), _nobody
 class StoreAccess:
     """Has the store used by one at a time, in the order of the calls.
 
-    `thread` runs a blocking function in the writer's thread; `patience` is SQLite's, in seconds. All methods are for
-    the reactor's thread.
+    `thread` is the writer's, where blocking functions run; `patience` is SQLite's, in seconds. All methods are for the
+    reactor's thread.
     """
 
     log = Logger()
 
-    def __init__(
-        self, storage: Storage, reactor: Reactor, thread: Callable[..., Deferred[Any]], patience: float
-    ) -> None:
+    def __init__(self, storage: Storage, reactor: Reactor, thread: OneThread, patience: float) -> None:
         self._storage = storage
         self._reactor = reactor
         self._thread = thread
@@ -96,8 +95,11 @@ class StoreAccess:
         """Run a blocking function that uses the store in the writer's thread; fires with its result."""
         done: Deferred[Any] = Deferred()
 
-        def begin() -> None:
-            self._thread(function, *arguments).addBoth(self._next).chainDeferred(done)
+        def ended(result: Any) -> None:
+            self._next()
+            tell(done, result)
+
+        begin = partial(self._thread.give, (function, arguments, ended))
 
         if self._taken:
             self._waiting.append(begin)
@@ -148,16 +150,19 @@ class StoreAccess:
 
     def _in_thread(self, done: Done, function: Callable[..., object], *arguments: object) -> None:
         """Do for a batch in the thread what the process aside does not."""
-        ended = self._thread(function, *arguments).addBoth(self._next)
-        ended.addCallbacks(lambda _: done(None), lambda failure: done(failure.value))
+        self._thread.give((function, arguments, partial(self._ended, done)))
 
-    def _next(self, result: Any = None) -> Any:
+    def _ended(self, done: Done, result: object) -> None:
+        self._next()
+        error = cast(Exception, result.value) if isinstance(result, Failure) else None
+        done(error)
+
+    def _next(self) -> None:
         """Let the next one have its turn."""
         if self._waiting:
             self._waiting.popleft()()
         else:
             self._taken = False
-        return result
 
     # -- the process
 
@@ -211,7 +216,7 @@ class StoreAccess:
         self._channel = None
         channel.committer.channel.close()
         if not channel.committer.told_to_end:
-            ended = self._thread(self._storage.end_committer)
+            ended = self._thread.run(self._storage.end_committer)
             ended.addCallback(self._failed, "it hung" if channel.hung else "it ended")
 
     def _failed(self, status: int | None, detail: str) -> None:

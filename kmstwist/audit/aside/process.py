@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from kmstwist.audit.bulk import Statement
+    from kmstwist.audit.inserting import Statement
 
 READY: Final = b"r"
 STORED: Final = b"s"
@@ -54,9 +54,8 @@ def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patienc
     # Only here, where this file is run: the server has it anyway.
     from kmstwist.audit.aside.connecting import ANY, WRITING
     from kmstwist.audit.aside.turns import turn
-    from kmstwist.audit.bulk import commit
+    from kmstwist.audit.inserting import commit, statements_for
     from kmstwist.audit.rows import from_values
-    from kmstwist.audit.store import insertions_of
     from kmstwist.audit.storefile import StoreFile
 
     def is_committed(statements: list[Statement]) -> bool:
@@ -87,14 +86,14 @@ def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patienc
             return
         channel.sendall(READY)
         for rows in _batches(channel):
-            channel.sendall(answer(insertions_of(list(map(from_values, rows)), rows)))
+            channel.sendall(answer(statements_for(list(map(from_values, rows)), rows)))
 
 
 def main(arguments: list[str]) -> None:
     """Run on standard input."""
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    from kmstwist.audit import store as _loaded  # noqa: F401 - what is put aside next
+    from kmstwist.audit import inserting as _loaded  # noqa: F401 - what is put aside next
     from kmstwist.startup import put_aside
 
     put_aside()

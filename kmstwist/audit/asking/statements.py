@@ -15,7 +15,7 @@ from kmstwist.audit.asking.conditions import element
 from kmstwist.audit.asking.expressions import Parameters, plain_order
 from kmstwist.audit.asking.limits import Condition
 from kmstwist.audit.records import NO_GATEWAY
-from kmstwist.audit.sums.grouping import UNKNOWN_NETWORK
+from kmstwist.audit.sums.networks import UNKNOWN_NETWORK
 from kmstwist.reasons import REFUSING
 
 _Made = Callable[[Parameters], Select[Any]]

@@ -23,6 +23,10 @@ class StoreUnavailable(StoreError):
     """A store that cannot be used at present, but may be later, by itself or after somebody has repaired it."""
 
 
+class AuditUnavailable(Exception):
+    """The record could not be stored and the policy is to refuse: the call must not be answered."""
+
+
 def not_open(store: str) -> StoreUnavailable:
     """There is no open store at present."""
     return StoreUnavailable(f"the audit store {store} is not open at present", "the log says why")

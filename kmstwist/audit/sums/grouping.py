@@ -1,54 +1,19 @@
-"""The keys of the summary tables: the machine, its network, and the status with which a call failed.
+"""Which of the stored records belong together in the summary tables: those of a machine, and those of an hour.
 
 A machine is known by its own name if a request's body can be read (V4, the lab, an imported event), and by its address
-if not (a genuine V5 or V6 message stays opaque). The privacy policy keeps addresses as they are, shortens them to their
-network, or hashes them; each form still names one network, or none.
+if not (a genuine V5 or V6 message stays opaque).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
-from ipaddress import ip_network
 from typing import Any
 
 from sqlalchemy import Table, bindparam, func
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
-from kmstwist.audit.records import COUNT_INSUFFICIENT, Record
-from kmstwist.networks import network_around, parse_address
-
-UNKNOWN_NETWORK = "unknown"
-
-#: The kinds of status that a failure can have.
-KINDS = ("hresult", "fault", "client")
-
-IPV4_PREFIX = 24
-IPV6_PREFIX = 64
-
-
-@lru_cache(maxsize=65536)
-def network_of(address: str) -> str:
-    """The network of `address`: its /24 for IPv4, its /64 for IPv6, a network as it is, else `UNKNOWN_NETWORK`."""
-    if "/" in address:
-        try:
-            return str(ip_network(address, strict=False))
-        except ValueError:
-            return UNKNOWN_NETWORK
-    parsed = parse_address(address)
-    return UNKNOWN_NETWORK if parsed is None else network_around(parsed, IPV4_PREFIX, IPV6_PREFIX)
-
-
-def outcome(record: Record) -> tuple[str, int]:
-    """Why a record was not granted: the kind of status, and the status (0 if there is none)."""
-    if record.fault is not None:
-        return "fault", record.fault
-    if record.hresult is None:
-        return "none", 0
-    if record.hresult == 0:
-        return "client", COUNT_INSUFFICIENT
-    return "hresult", record.hresult
+from kmstwist.audit.records import Record
 
 
 def same_machine(record: Record) -> tuple[ColumnElement[bool], dict[str, Any]]:

@@ -9,25 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from kmstwist.audit import schema
 from kmstwist.audit.records import Record
 from kmstwist.audit.sums.grouping import IN_THE_HOUR, the_hour_of
-from kmstwist.audit.sums.table import Row, SummaryTable
-
-
-def of(record: Record) -> Row:
-    """What a record adds to its hour."""
-    answer = record.phases.answer
-    return {
-        "hour": record.at // schema.HOUR_MS,
-        "gateway": record.gateway,
-        "upstream": record.upstream or "",
-        # Earlier versions' sums have no id for gateways' calls.
-        "product": record.product or (record.act_id if record.act_id and record.from_event else ""),
-        "calls": 1,
-        "successes": int(record.granted),
-        "bytes_in": record.bytes_in,
-        "bytes_out": record.bytes_out,
-        "answer_ms": answer or 0.0,
-        "answer_calls": int(answer is not None),
-    }
+from kmstwist.audit.sums.table import SummaryTable
 
 
 def _standing(record: Record) -> tuple[ColumnElement[bool], dict[str, object]]:
@@ -40,7 +22,18 @@ def about(_names: Collection[str]) -> None:
 
 HOURLY_ACTIVITY = SummaryTable(
     schema.hourly_activity,
-    of,
+    {
+        "hour": "hour",
+        "gateway": "gateway",
+        "upstream": "upstream_asked",
+        "product": "product_asked",
+        "calls": "calls",
+        "successes": "granted",
+        "bytes_in": "bytes_in",
+        "bytes_out": "bytes_out",
+        "answer_ms": "answer_ms",
+        "answer_calls": "has_answer_ms",
+    },
     standing=_standing,
     about=about,
     # Calls are those of peers that sent a KMS message.

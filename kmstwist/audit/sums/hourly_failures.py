@@ -9,27 +9,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.records import Record
-from kmstwist.audit.sums.grouping import IN_THE_HOUR, named, network_of, outcome, the_hour_of
-from kmstwist.audit.sums.table import Row, SummaryTable
-
-
-def of(record: Record) -> Row:
-    """The failure that a record stands for."""
-    kind, status = outcome(record)
-    return {
-        "hour": record.at // schema.HOUR_MS,
-        "client": record.client,
-        "reason": str(record.reason),
-        "kind": kind,
-        "status": status,
-        "machine": record.machine or "",
-        "network": network_of(record.client),
-        "upstream": record.upstream or "",
-        "first_at": record.at,
-        "last_at": record.at,
-        "calls": 1,
-    }
-
+from kmstwist.audit.sums.grouping import IN_THE_HOUR, named, the_hour_of
+from kmstwist.audit.sums.table import SummaryTable
 
 _OF_THE_CLIENT = (schema.records.c.client == bindparam("its_client")) & IN_THE_HOUR
 
@@ -46,7 +27,20 @@ def about(names: Collection[str]) -> ColumnElement[bool]:
 
 HOURLY_FAILURES = SummaryTable(
     schema.hourly_failures,
-    of,
+    {
+        "hour": "hour",
+        "client": "client",
+        # The text, as enum documents it: `value` is a property, which calls a function.
+        "reason": "reason._value_",
+        "kind": "kind",
+        "status": "status",
+        "machine": "machine_said",
+        "network": "network",
+        "upstream": "upstream_asked",
+        "first_at": "at",
+        "last_at": "at",
+        "calls": "calls",
+    },
     standing=_standing,
     about=about,
     unless="granted",

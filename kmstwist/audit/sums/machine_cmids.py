@@ -7,25 +7,8 @@ from collections.abc import Collection
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
-from kmstwist.audit.records import Record
 from kmstwist.audit.sums.grouping import same_machine
-from kmstwist.audit.sums.machines import machine_key
-from kmstwist.audit.sums.table import Row, SummaryTable
-
-
-def of(record: Record) -> Row:
-    """What a record says about its CMID."""
-    return {
-        "machine": machine_key(record.machine, record.client),
-        "app": record.app_id or record.act_id or "",
-        "cmid": record.cmid,
-        "address": record.client,
-        "required_count": record.required_count,
-        "first_seen": record.at,
-        "last_seen": record.at,
-        "last_answered": record.at if record.seen_by_host else None,
-        "calls": 1,
-    }
+from kmstwist.audit.sums.table import SummaryTable
 
 
 def about(names: Collection[str]) -> ColumnElement[bool]:
@@ -35,7 +18,17 @@ def about(names: Collection[str]) -> ColumnElement[bool]:
 
 MACHINE_CMIDS = SummaryTable(
     schema.machine_cmids,
-    of,
+    {
+        "machine": "known_as",
+        "app": "app",
+        "cmid": "cmid",
+        "address": "client",
+        "required_count": "required_count",
+        "first_seen": "at",
+        "last_seen": "at",
+        "last_answered": "seen_at",
+        "calls": "calls",
+    },
     standing=same_machine,
     about=about,
     given=("version", "cmid"),

@@ -1,7 +1,7 @@
 """What the audit's summary tables have in common, so that each of them is one definition of a few lines.
 
-A definition says which records count (those that have all that is `given`, `unless` they are something), the row that
-one of them alone would make (`of`), and how the columns of several such rows become one row. A column is
+A definition says which records count (those that have all that is `given`, `unless` they are something), which of a
+record's values each column takes (`of`), and how the columns of several such rows become one row. A column is
 
 - part of the key (the table's primary key),
 - `added`: the records' values are added up,
@@ -17,10 +17,9 @@ are deleted (`before`), and a table is computed again from all records (`upkeep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import filterfalse
 from operator import attrgetter, itemgetter
 from typing import Any, Final
 
@@ -29,10 +28,12 @@ from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
-from kmstwist.audit.bulk import Inserted, Insertion, Prepared, execute_many, insert_for, prepared
-from kmstwist.audit.records import Record
+from kmstwist.audit.bulk import Insertion, Prepared, execute_many, insert_for, insertion_by
+from kmstwist.audit.records import Record, having
 from kmstwist.audit.rows import COLUMNS, from_values
 
+#: The values of a row, in the order of the table's columns; and with their names.
+Values = tuple[Any, ...]
 Row = dict[str, Any]
 _key: Final = itemgetter(0)
 Condition = ColumnElement[bool]
@@ -42,15 +43,16 @@ Condition = ColumnElement[bool]
 class SummaryTable:
     """A summary table's definition.
 
-    `of` makes the row of one record that counts, with a value for every column. `given` names what must not be None in
-    a record that counts, and `unless` what must not be true: names, so that most records are told apart without a call.
+    `of` names for each column the attribute of a record that is its value. `given` names those that must not be None
+    in a record that counts, and `unless` one that must not be true. They are names, so that no function of the table's
+    is called for a record.
     `standing` selects the stored records that may belong to the same row as a given one: one of a few conditions, and
     the values of its parameters. `about` selects the rows about machines with one of these names (in lower case) or
     addresses; it returns None for a table that names no machine.
     """
 
     table: Table
-    of: Callable[[Record], Row]
+    of: Mapping[str, str]
     standing: Callable[[Record], tuple[Condition, dict[str, Any]]]
     about: Callable[[Collection[str]], Condition | None]
     given: tuple[str, ...] = ()
@@ -74,42 +76,51 @@ class SummaryTable:
         ruled = {*self.key, *self.added, *self.times, self.first, self.last}
         return tuple(column.name for column in self.table.c if column.name not in ruled)
 
-    @cached_property
-    def key_of(self) -> Callable[[Row], object]:
-        """A function that returns a row's key, a tuple in the order of `key`."""
-        return itemgetter(*self.key)
+    def key_of(self, row: Row) -> Values:
+        """A row's key, in the order of `key`."""
+        return tuple(row[name] for name in self.key)
 
     # -- adding
 
-    def counting(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Those of the records that count."""
-        for value_of in self._given:
-            if None in map(value_of, records):
-                records = [record for record in records if value_of(record) is not None]
-        if self._unless is not None and any(map(self._unless, records)):
-            records = list(filterfalse(self._unless, records))
-        return records
+    @cached_property
+    def values(self) -> Callable[[Record], Values]:
+        """Takes from a record that counts the values of the row that it alone would make."""
+        return attrgetter(*(self.of[name] for name in self.columns))
 
     @cached_property
-    def _given(self) -> list[Callable[[Record], object]]:
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns; those of the key come first."""
+        names = tuple(column.name for column in self.table.c)
+        assert names[: len(self.key)] == self.key, "the key's columns come first"
+        return names
+
+    def counting(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Those of the records that count."""
+        return having(records, self.given_values, self.unless_value)
+
+    @cached_property
+    def given_values(self) -> list[Callable[[Record], object]]:
+        """Takes each value that must not be None."""
         return [attrgetter(name) for name in self.given]
 
     @cached_property
-    def _unless(self) -> Callable[[Record], object] | None:
+    def unless_value(self) -> Callable[[Record], object] | None:
+        """Takes the value that must not be true."""
         return None if self.unless is None else attrgetter(self.unless)
 
     def row(self, record: Record) -> Row | None:
         """The row of one record; None for one that does not count."""
-        return self.of(record) if self.counting([record]) else None
+        return self._named(self.values(record)) if self.counting([record]) else None
 
-    def summed(self, records: Sequence[Record]) -> list[Row]:
-        """The rows that the records add up to, in the order of their keys."""
-        return self.by_key(list(map(self.of, self.counting(records))))
+    def _named(self, values: Values) -> Row:
+        # SQLite's driver takes a truth value for a number, PostgreSQL's does not.
+        numbers = (int(value) if isinstance(value, bool) else value for value in values)
+        return dict(zip(self.columns, numbers, strict=True))
 
-    def by_key(self, rows: list[Row]) -> list[Row]:
-        """The rows of records as one row for each key, in the order of the keys. It may change the rows given to it."""
-        groups: dict[object, list[Row]] = {}
-        for key, row in zip(map(self.key_of, rows), rows, strict=True):
+    def by_key(self, rows: list[Values]) -> list[Values]:
+        """The rows of records as one row for each key, in the order of the keys."""
+        groups: dict[object, list[Values]] = {}
+        for key, row in zip(map(self._key_of, rows), rows, strict=True):
             there = groups.get(key)
             if there is None:
                 groups[key] = [row]
@@ -117,26 +128,47 @@ class SummaryTable:
                 there.append(row)
         return [rows[0] if len(rows) == 1 else self.together(rows) for _, rows in sorted(groups.items(), key=_key)]
 
-    def together(self, rows: list[Row]) -> Row:
-        """The rows of one key, in the order of their records, as one row. It may change the rows given to it."""
-        row, last = rows[-1], self.last
-        if last is not None:
+    @cached_property
+    def _key_of(self) -> Callable[[Values], object]:
+        return itemgetter(*range(len(self.key)))
+
+    def together(self, rows: Sequence[Values]) -> Values:
+        """The rows of one key, in the order of their records, as one row."""
+        row, at_last = rows[-1], self._at_last
+        if at_last is not None:
             row = rows[0]
             for other in rows:
-                if other[last] >= row[last]:
+                if other[at_last] >= row[at_last]:
                     row = other
+        found = list(row)
         # Column by column, with functions that loop in C: in a storm one hour has as many rows as records.
-        for name, value in self._added_values:
-            row[name] = sum(map(value, rows))
-        if self.first is not None:
-            row[self.first] = min(map(itemgetter(self.first), rows))
-        for name in self.times:
-            row[name] = max((other[name] for other in rows if other[name] is not None), default=None)
-        return row
+        for at, value in self._added_values:
+            found[at] = sum(map(value, rows))
+        for at, value in self._first_values:
+            found[at] = min(map(value, rows))
+        for at, value in self._times_values:
+            found[at] = max((time for time in map(value, rows) if time is not None), default=None)
+        return tuple(found)
+
+    def _places(self, *names: str | None) -> list[tuple[int, Callable[[Values], Any]]]:
+        places = [self.columns.index(name) for name in names if name is not None]
+        return [(at, itemgetter(at)) for at in places]
 
     @cached_property
-    def _added_values(self) -> list[tuple[str, Callable[[Row], object]]]:
-        return [(name, itemgetter(name)) for name in self.added]
+    def _at_last(self) -> int | None:
+        return None if self.last is None else self.columns.index(self.last)
+
+    @cached_property
+    def _added_values(self) -> list[tuple[int, Callable[[Values], Any]]]:
+        return self._places(*self.added)
+
+    @cached_property
+    def _first_values(self) -> list[tuple[int, Callable[[Values], Any]]]:
+        return self._places(self.first)
+
+    @cached_property
+    def _times_values(self) -> list[tuple[int, Callable[[Values], Any]]]:
+        return self._places(*self.times)
 
     def merge(self, connection: Connection, records: Sequence[Record]) -> None:
         """Add the records to the stored table.
@@ -144,16 +176,15 @@ class SummaryTable:
         In the order of the rows' keys, so that two gateways writing to one PostgreSQL take its row locks in the same
         order and never deadlock.
         """
-        if rows := self.summed(records):
-            execute_many(connection, self._upsert_for(connection.dialect.name), rows)
+        if rows := self.by_key(list(map(self.values, self.counting(records)))):
+            execute_many(connection, self._upsert_for(connection.dialect.name), list(map(self._named, rows)))
 
     @cached_property
-    def prepared(self) -> tuple[Insertion, Callable[[Row], Sequence[object]]]:
-        """What does the same through SQLite's driver, and what takes a row's values for it."""
-        columns = tuple(self.table.c.keys())
+    def insertion(self) -> Insertion:
+        """What does the same through SQLite's driver, with rows' `values`."""
         if self.seldom:
-            return prepared(self._common_upsert, columns, self._rare_upsert)
-        return prepared(self._upsert_for("sqlite"), columns)
+            return insertion_by(self._common_upsert, self.columns, self._rare_upsert)
+        return insertion_by(self._upsert_for("sqlite"), self.columns)
 
     def _upsert_for(self, dialect: str) -> Insert:
         if dialect not in self._upserts:
@@ -221,7 +252,7 @@ class SummaryTable:
         found = self._the_row.row(connection, this)
         if found is None:
             return
-        row = dict(zip(self.table.c.keys(), found, strict=True))
+        row = dict(zip(self.columns, found, strict=True))
         for name in self.added:
             row[name] -= gone[name]
         if row["calls"] <= 0:
@@ -295,17 +326,6 @@ class SummaryTable:
         if self.last is None or self.hourly:
             return self.table.c.hour < at // schema.HOUR_MS
         return self.table.c[self.last] < at
-
-
-def additions(tables: Iterable[SummaryTable], records: Sequence[Record]) -> list[Inserted]:
-    """What adds the records to these tables through SQLite's driver."""
-    found: list[Inserted] = []
-    # First what each table's own definition says of the records, then what is the same for all tables.
-    counted = [(table, some) for table in tables if (some := table.counting(records))]
-    for table, rows in [(table, list(map(table.of, some))) for table, some in counted]:
-        insertion, values = table.prepared
-        found.append((insertion, list(map(values, table.by_key(rows) if len(rows) > 1 else rows))))
-    return found
 
 
 @cache

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
-from twisted.internet.defer import Deferred
 
 from kmstwist.audit.aside.access import StoreAccess
 from kmstwist.audit.central.forward import Forwarder, register, target_name, unregister_others
@@ -25,6 +23,7 @@ from kmstwist.audit.store import write_policy
 from kmstwist.audit.strangers import Sighting, remember
 from kmstwist.audit.upkeep.retention import Outcome, prune
 from kmstwist.reactor import Reactor
+from kmstwist.system.threads import OneThread
 
 
 class ServedStore:
@@ -90,8 +89,8 @@ class ServedStore:
         with _told_plainly():
             yield from prune(self.engine, self._settings.limits, self._milliseconds(), outcome=outcome)
 
-    def access(self, reactor: Reactor, thread: Callable[..., Deferred[Any]]) -> StoreAccess:
-        """The way to the store from the reactor's thread; `thread` runs a function in the writer's."""
+    def access(self, reactor: Reactor, thread: OneThread) -> StoreAccess:
+        """The way to the store from the reactor's thread; `thread` is the writer's."""
         return StoreAccess(self.storage, reactor, thread, self._settings.busy_timeout)
 
     @property

@@ -18,7 +18,7 @@ from kmstwist.audit.records import first_id_at
 from kmstwist.audit.reports.filters import NOT_READABLE
 from kmstwist.audit.reports.model import Heading, Kind, ReportRow, maybe_moment, moment, to_ms
 from kmstwist.audit.schema import HOUR_MS
-from kmstwist.audit.sums.grouping import network_of
+from kmstwist.audit.sums.networks import network_of
 
 
 class Range(StrEnum):

@@ -14,11 +14,10 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from kmstwist.audit import schema
 from kmstwist.audit.products.names import LAB_ONLY, Names
-from kmstwist.audit.records import COUNT_INSUFFICIENT, first_id_at
+from kmstwist.audit.records import COUNT_INSUFFICIENT, KINDS, first_id_at, machine_key
 from kmstwist.audit.reports.filters import application_name, product_name
 from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency, moment, to_ms
-from kmstwist.audit.sums.grouping import KINDS, network_of
-from kmstwist.audit.sums.machines import machine_key
+from kmstwist.audit.sums.networks import network_of
 from kmstwist.audit.views.filters import is_product
 from kmstwist.kms.messages import LicenseStatus
 from kmstwist.reasons import REFUSING, Reason

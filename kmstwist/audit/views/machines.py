@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, String, and_, exi
 from kmstwist.audit import schema
 from kmstwist.audit.asking.expressions import pattern, plain_order
 from kmstwist.audit.products.names import Names
+from kmstwist.audit.records import machine_key
 from kmstwist.audit.reports.filters import NOT_READABLE, application_name, product_name
 from kmstwist.audit.reports.machines import EXPIRING_DAYS, SILENT_DAYS, urgency_of
 from kmstwist.audit.reports.model import (
@@ -25,8 +26,7 @@ from kmstwist.audit.reports.model import (
     moment,
     to_ms,
 )
-from kmstwist.audit.sums.grouping import UNKNOWN_NETWORK
-from kmstwist.audit.sums.machines import machine_key
+from kmstwist.audit.sums.networks import UNKNOWN_NETWORK
 from kmstwist.audit.views.calls import code_of, code_text, status_of
 from kmstwist.audit.views.filters import is_product, within
 

@@ -10,10 +10,9 @@ from sqlalchemy import ColumnElement, Connection, String, case, cast, func, sele
 
 from kmstwist.audit import schema
 from kmstwist.audit.asking.expressions import plain_order
-from kmstwist.audit.records import COUNT_INSUFFICIENT
+from kmstwist.audit.records import COUNT_INSUFFICIENT, KINDS
 from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency, moment, to_ms
 from kmstwist.audit.schema import HOUR_MS
-from kmstwist.audit.sums.grouping import KINDS
 from kmstwist.audit.views.calls import code_text, status_of
 from kmstwist.kms.status import explain
 from kmstwist.reasons import EXPLANATIONS, REFUSING, Reason
