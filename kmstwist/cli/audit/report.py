@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from kmstwist.audit.reports.model import Query, Report, ReportDefinition, ReportRow
 
 TABLE_ROWS = 200
-PIPE_WIDTH = 240
 
 
 def _listed(ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
@@ -133,9 +132,8 @@ def _show(name: str, store: str, form: str, limit: int, question: dict[str, Any]
         case _:
             from rich.console import Console
 
-            from kmstwist.cli.audit.report_table import to_table
+            from kmstwist.cli.audit.report_table import PIPE_WIDTH, to_table
 
-            # Without a terminal there is room for every column.
             console = Console(width=None if Console().is_terminal else PIPE_WIDTH)
             console.print(to_table(answer, limit=limit or None, width=console.width, total=total))
             for hint in hints:

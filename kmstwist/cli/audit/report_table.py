@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import Final
 
 from rich import box
 from rich.cells import cell_len
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from kmstwist.audit.reports.model import ColumnInfo, Kind, Report, ReportRow, Urgency
 from kmstwist.audit.reports.render import TIMES_IN_UTC, TO_THE_RIGHT, as_text, worth_showing
-from kmstwist.cli.audit.cell import Cell
+from kmstwist.cli.audit.table_column import TableColumn, add_rows
 
-_STYLES = {
+#: Without a terminal there is room for every column.
+PIPE_WIDTH: Final = 240
+
+_STYLES: Final = {
     Urgency.NONE: "",
     Urgency.GOOD: "green",
     Urgency.SOON: "yellow",
@@ -28,7 +33,7 @@ _READABLE, _LINES, _WIDE = 18, 4, 36
 
 
 def to_table(
-    report: Report[ReportRow], *, limit: int | None = None, width: int | None = None, total: int | None = None
+    report: Report[ReportRow], *, limit: int | None = None, width: int = PIPE_WIDTH, total: int | None = None
 ) -> Table:
     """A table for a terminal, rows coloured by urgency.
 
@@ -64,9 +69,12 @@ def to_table(
     for at, heading in zip(kept, layout.headings, strict=True):
         kind = columns[at].kind
         table.add_column(heading, justify="right" if kind in TO_THE_RIGHT else "left", no_wrap=kind != Kind.TEXT)
-    for row, texts in zip(shown, cells, strict=True):
-        # Text, not markup: a machine's name is the client's to choose.
-        table.add_row(*(Cell(texts[at]) for at in kept), style=_STYLES[row.urgency])
+    if shown:
+        styles = [Style.parse(_STYLES[row.urgency]) for row in shown]
+        texts_of = [(at, [texts[at] for texts in cells]) for at in kept]
+        add_rows(
+            table, [TableColumn(texts, styles, wraps=columns[at].kind is Kind.TEXT) for at, texts in texts_of], width
+        )
     return table
 
 
@@ -91,12 +99,10 @@ class _Layout:
     headings: list[str]
 
 
-def _layout(columns: Sequence[ColumnInfo], cells: Sequence[Sequence[str]], width: int | None) -> _Layout | None:
+def _layout(columns: Sequence[ColumnInfo], cells: Sequence[Sequence[str]], width: int) -> _Layout | None:
     """How the columns fit into `width`; None if they do not."""
     kept = list(range(len(columns)))
     titles = [column.title for column in columns]
-    if width is None:
-        return _Layout(kept, titles)
     needs = [_need(column, [texts[at] for texts in cells]) for at, column in enumerate(columns)]
     whole = [max(need, cell_len(title)) for need, title in zip(needs, titles, strict=True)]
     broken = [max(need, *map(cell_len, title.split())) for need, title in zip(needs, titles, strict=True)]
