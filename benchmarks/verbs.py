@@ -22,7 +22,7 @@ from statistics import median
 
 from benchmarks.harness import machine
 from benchmarks.large_store import Size, fill
-from kmstwist.audit.plain.look import is_ready
+from kmstwist.audit.plain.start_check import is_ready
 from kmstwist.audit.reports.subjects import SUMMARIES
 from kmstwist.cli.reference import contexts
 

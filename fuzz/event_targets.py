@@ -8,10 +8,10 @@ import tempfile
 from datetime import UTC
 from pathlib import Path
 
+from kmstwist.audit.events.interpret import understand
 from kmstwist.audit.events.model import BrokenEvent, RawEvent
 from kmstwist.audit.events.reading.files import UnknownFormat, read_events
 from kmstwist.audit.events.reading.times import Times, check
-from kmstwist.audit.events.understanding import understand
 from kmstwist.audit.products.printed import NoProducts, read_printed
 from kmstwist.collecting.framing import MOST, Frames
 from kmstwist.collecting.message import read_message

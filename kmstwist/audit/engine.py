@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from kmstwist.audit.aside.connecting import ANY, DEFAULT_BUSY_TIMEOUT, MAKING, SERVING, WRITING
-from kmstwist.audit.asking.plain import lower
+from kmstwist.audit.aside.pragmas import ANY, DEFAULT_BUSY_TIMEOUT, MAKING, SERVING, WRITING
+from kmstwist.audit.asking.sqlite_reader import lower
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.shown import url_without_password
 from kmstwist.system.extras import install_command

@@ -15,8 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from kmstwist.audit import schema
 from kmstwist.audit.engine import is_sqlite, sqlite_path
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable, may_pass, plain_error
-from kmstwist.audit.plain.look import ALL_COLUMNS, HEAD, by_table, lock_of, locked, new_tables, own_number
 from kmstwist.audit.plain.revision import MIGRATIONS, fault_of, is_known
+from kmstwist.audit.plain.start_check import ALL_COLUMNS, HEAD, by_table, lock_of, locked, new_tables, own_number
 from kmstwist.system.sqlitecodes import Trouble, trouble_of
 
 #: What to do about a file that is not a store any more.

@@ -8,7 +8,7 @@ from typing import Final
 from kmstwist.conversation.conversation import CONVERSATION
 from kmstwist.diagram import Section, render
 from kmstwist.gateway.circuit import CIRCUIT
-from kmstwist.gateway.reserve import POOL
+from kmstwist.gateway.connections import POOL
 from kmstwist.rpc.client.association import CLIENT
 from kmstwist.rpc.server.association import SERVER
 
@@ -50,7 +50,7 @@ SECTIONS: Final[Sequence[Section]] = (
     ),
     Section(
         "Pool",
-        "kmstwist/gateway/reserve.py",
+        "kmstwist/gateway/connections.py",
         POOL,
         "The pool of connections to one KMS host, and when it keeps a reserve of them.",
     ),

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from kmstwist.audit.events.interpret import event_of_text
 from kmstwist.audit.events.model import BrokenEvent, RawEvent, logged_by_kms
 from kmstwist.audit.events.reading.fields import COMPUTER, EVENT_ID, TIME, Fields, event_of, unwrapped
 from kmstwist.audit.events.reading.times import Times
 from kmstwist.audit.events.reading.xml import parse_event
-from kmstwist.audit.events.understanding import event_of_text
 
 _PRIORITY = re.compile(r"<\d{1,3}>")
 _HEAD_5424 = re.compile(r"1 (\S+) (\S+) (\S+) (\S+) (\S+) ")

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from kmstwist.conversation.conversations import Conversations
 from kmstwist.conversation.lines import Cause, ConnectionLog
-from kmstwist.conversation.shared import Conversations
 from kmstwist.kms import reach
 from kmstwist.kms.activation import ActivationCall
 from kmstwist.reasons import Reason

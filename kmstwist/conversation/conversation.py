@@ -26,9 +26,9 @@ from kmstwist.conversation.actions import (
     read_header,
     stop_lingering,
 )
+from kmstwist.conversation.conversations import Conversations
 from kmstwist.conversation.core import ConversationCore
 from kmstwist.conversation.lines import Cause
-from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import INPUTS, Input, State
 from kmstwist.reasons import Reason
 from kmstwist.statemachine import ANY, SAME, Table, Trace

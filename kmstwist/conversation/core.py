@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from kmstwist.conversation.calls import CallUnderWay
 from kmstwist.conversation.checks import CheckUnderWay
+from kmstwist.conversation.conversations import Conversations
 from kmstwist.conversation.lines import Cause, ConnectionLog
 from kmstwist.conversation.proxy import HeaderReader
-from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import Input, State
 from kmstwist.kms.reach import REACH
 from kmstwist.pacing.deadlines import Deadlines

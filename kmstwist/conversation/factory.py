@@ -6,8 +6,8 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from kmstwist.addresses import plain_address
+from kmstwist.conversation.conversations import Conversations
 from kmstwist.conversation.protocol import KmsProtocol
-from kmstwist.conversation.shared import Conversations
 
 
 class KmsFactory(Conversations, Factory):

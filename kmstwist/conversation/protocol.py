@@ -11,8 +11,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from kmstwist.conversation.conversation import Conversation
+from kmstwist.conversation.conversations import Conversations
 from kmstwist.conversation.lines import Cause
-from kmstwist.conversation.shared import Conversations
 from kmstwist.conversation.states import Input
 from kmstwist.conversation.tracing import transitions_to
 from kmstwist.reasons import Reason

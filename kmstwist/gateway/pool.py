@@ -4,8 +4,9 @@ A client's whole conversation then costs one round trip to the host instead of t
 time. The pool keeps at least `floor` bound connections, opens more, up to `ceiling`, while calls wait for one, and lets
 at most `queue` calls wait: beyond that a call fails at once, so that its client can be told to come back.
 
-This file has the way of a call; `reserve` has the connections. Most calls take a connection from the reserve, and its
-answer comes back by plain calls: a Deferred for each would cost as much as all else that the pool does.
+This file has the way of a call; `connections` has the connections themselves. Most calls take a connection from the
+reserve, and its answer comes back by plain calls: a Deferred for each would cost as much as all else that the pool
+does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
-from kmstwist.gateway.reserve import PoolBusy, PoolState, Reserve
+from kmstwist.gateway.connections import PoolBusy, PoolConnections, PoolState
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.transport.connection import RpcConnection, no_answer
 from kmstwist.transport.errors import FaultError, LostError, UpstreamError
@@ -156,7 +157,7 @@ class Attempt:
             self._over(cast(Exception, failure.value))
 
 
-class AssociationPool(Reserve):
+class AssociationPool(PoolConnections):
     """Bound connections to one host. Its users need only `request`."""
 
     __slots__ = ("_deadlines",)
@@ -172,7 +173,7 @@ class AssociationPool(Reserve):
         timeout: float = 5.0,
         when_failed: Callable[[UpstreamError], None] | None = None,
     ) -> None:
-        """See `Reserve`."""
+        """See `PoolConnections`."""
         super().__init__(
             endpoint, clock, floor=floor, ceiling=ceiling, queue=queue, timeout=timeout, when_failed=when_failed
         )

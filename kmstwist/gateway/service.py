@@ -16,12 +16,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from kmstwist.gateway.check import HostCheck
 from kmstwist.gateway.circuit import CircuitState
+from kmstwist.gateway.connections import PoolBusy
 from kmstwist.gateway.directory import Directory
 from kmstwist.gateway.discover import Discoverer, Resolver
+from kmstwist.gateway.host_check import HostCheck
 from kmstwist.gateway.pool import Attempt
-from kmstwist.gateway.reserve import PoolBusy
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.gateway.upstream import EndpointMaker, Random, Upstream
 from kmstwist.kms.activation import ActivationAnswer, ActivationCall, ActivationFault, RequestFacts

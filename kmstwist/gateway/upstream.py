@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 from kmstwist.addresses import HostPort
 from kmstwist.findings import Health
 from kmstwist.gateway.circuit import Circuit, CircuitState
+from kmstwist.gateway.connections import PoolState
 from kmstwist.gateway.pool import AssociationPool
-from kmstwist.gateway.reserve import PoolState
 from kmstwist.gateway.settings import GatewaySettings
 from kmstwist.logevents import UPSTREAM_DOWN, UPSTREAM_UP
 from kmstwist.reasons import Reason

@@ -22,7 +22,7 @@ from kmstwist.health.case import Case
 from kmstwist.health.checks import port_fault, socket_unit
 from kmstwist.reactor import Reactor
 from kmstwist.system.portholder import holder_of
-from kmstwist.telemetry.judgement import HOST, RECORD, STRANGERS
+from kmstwist.telemetry.server_health import HOST, RECORD, STRANGERS
 from kmstwist.transport.endpoints import endpoint_for
 from kmstwist.transport.probe import probe
 from kmstwist.web.settings import web_address

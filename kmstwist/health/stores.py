@@ -25,7 +25,7 @@ def check_audit(case: Case) -> Iterator[Finding]:
     from kmstwist.audit.engine import open_reader, reading
     from kmstwist.audit.migrate import current_revision
     from kmstwist.audit.plain.faults import plain_error
-    from kmstwist.audit.plain.look import HEAD
+    from kmstwist.audit.plain.start_check import HEAD
 
     section = case.config.audit
     if not section.enabled:

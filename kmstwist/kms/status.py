@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from kmstwist.kms.explained import ExplainedCode
-from kmstwist.kms.published import others, slerror
+from kmstwist.kms.explained_code import ExplainedCode
+from kmstwist.kms.published_codes import others, slerror
 from kmstwist.kms.win32 import NcaStatus, Win32Error
 
 _FACILITY_WIN32 = 0x8007_0000

@@ -6,7 +6,7 @@ gives names only: those texts are ours.
 
 from __future__ import annotations
 
-from kmstwist.kms.explained import ExplainedCode
+from kmstwist.kms.explained_code import ExplainedCode
 
 _NETWORK = "check that the host is up and that TCP 1688 is open all the way to it"
 _NOT_KMS = "check that the address and port are a KMS host's"

@@ -15,7 +15,7 @@ from kmstwist.audit.views.totals import Totals
 from kmstwist.findings import Health
 from kmstwist.notify.settings import Topic
 from kmstwist.telemetry.counters import Snapshot
-from kmstwist.telemetry.judgement import HOST, HOSTS, RECORD, STRANGERS, judge
+from kmstwist.telemetry.server_health import HOST, HOSTS, RECORD, STRANGERS, judge
 
 #: In seconds: every client renews within 7 days, so in 8 days at least one must have.
 NOBODY_S = 8 * 86_400.0

@@ -11,7 +11,7 @@ from kmstwist.audit.reports.model import Report, as_day
 from kmstwist.notify.conditions import ALL_HOSTS, Condition
 from kmstwist.notify.ledger import Changes
 from kmstwist.shown import visible
-from kmstwist.telemetry.judgement import HOST
+from kmstwist.telemetry.server_health import HOST
 
 #: How many names of each kind a message lists; it says how many more there are.
 LISTED = 20

@@ -77,7 +77,7 @@ from kmstwist.rpc.server.behaviour import (
 )
 from kmstwist.rpc.server.events import Call, CallOrphaned, CallReceived, Ended, Event, Refused
 from kmstwist.rpc.server.groups import AssociationGroups
-from kmstwist.rpc.server.shared import Limits, RpcServer
+from kmstwist.rpc.server.server import Limits, RpcServer
 from kmstwist.rpc.status import ContextResult, FaultStatus, ProviderReason, RejectReason
 from kmstwist.rpc.syntax import (
     FEATURE_KEEP_CONNECTION_ON_ORPHAN,

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kmstwist.audit.aside.connecting import DEFAULT_BUSY_TIMEOUT
+from kmstwist.audit.aside.pragmas import DEFAULT_BUSY_TIMEOUT
 from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import StoreError, StoreUnavailable
-from kmstwist.audit.plain.look import is_ready
 from kmstwist.audit.plain.settings import AuditSettings
+from kmstwist.audit.plain.start_check import is_ready
 from kmstwist.audit.products.product_name import ProductName
 from kmstwist.audit.service import AuditService, try_settings
 from kmstwist.audit.settings import AuditSection

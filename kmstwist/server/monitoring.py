@@ -28,7 +28,7 @@ from kmstwist.reactor import InThread, Reactor
 from kmstwist.server.dns import Naming
 from kmstwist.startup import StartupError
 from kmstwist.telemetry.counters import Counters, LabCount, LabState, Snapshot, UpstreamState, together
-from kmstwist.telemetry.judgement import judge
+from kmstwist.telemetry.server_health import judge
 from kmstwist.web.settings import WebSettings
 
 # The site takes as long to load as all else, so it is loaded where there is to be one.

@@ -26,7 +26,7 @@ from kmstwist.admission.rates import TokenBuckets
 from kmstwist.logevents import LOGIN_FAILED
 from kmstwist.networks import network_around, normalised
 from kmstwist.pacing.bounded import BoundedMap
-from kmstwist.pacing.turns import Turns
+from kmstwist.pacing.fair_queue import Turns
 from kmstwist.problem import ProblemError
 from kmstwist.reactor import InThread
 from kmstwist.system.secrets import is_open_to_others

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from kmstwist.findings import Finding, Health, overall
 from kmstwist.telemetry.counters import Histogram, Snapshot
-from kmstwist.telemetry.judgement import HOST, HOSTS, judge
+from kmstwist.telemetry.server_health import HOST, HOSTS, judge
 
 #: Returns the snapshot to show, at once or in a Deferred.
 Source = Callable[[], "Snapshot | Deferred[Snapshot]"]

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from kmstwist.audit.asking.generate import texts
 from kmstwist.audit.asking.limits import Condition, like
-from kmstwist.audit.asking.making import texts
-from kmstwist.audit.asking.plain import TEXTS, reading
 from kmstwist.audit.asking.questions import ask, column, value
+from kmstwist.audit.asking.sqlite_reader import TEXTS, reading
 from kmstwist.audit.engine import sqlite_path
 from kmstwist.audit.store import insert_batch
 from tests.audit.making import START, known
 
 
 def test_the_text_that_ships_is_what_the_statements_say() -> None:
-    assert TEXTS.read_text(encoding="utf-8") == texts(), "run: python -m kmstwist.audit.asking.making"
+    assert TEXTS.read_text(encoding="utf-8") == texts(), "run: python -m kmstwist.audit.asking.generate"
 
 
 def test_a_file_is_only_read(store: Engine) -> None:

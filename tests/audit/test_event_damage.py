@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
+from kmstwist.audit.events.interpret import understand
 from kmstwist.audit.events.model import BrokenEvent, EventError, RawEvent
 from kmstwist.audit.events.reading.files import UnknownFormat, format_of, read_events
 from kmstwist.audit.events.reading.json import read_json
 from kmstwist.audit.events.reading.table import read_table
 from kmstwist.audit.events.reading.times import Times
 from kmstwist.audit.events.reading.xml import read_xml
-from kmstwist.audit.events.understanding import understand
 from tests.audit.exports import as_csv, as_evtx, as_json_7, as_xml, request
 from tests.audit.importing import AT, NOW, SAMPLES, bring_in
 from tests.audit.making import START

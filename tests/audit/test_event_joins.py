@@ -200,7 +200,7 @@ def test_an_event_that_is_in_a_file_twice_is_joined_once(store: Engine, tmp_path
 def test_more_events_than_are_held_in_memory_wait_in_a_file(
     store: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kmstwist.audit.events.waiting.IN_MEMORY", 1000)
+    monkeypatch.setattr("kmstwist.audit.events.spool.IN_MEMORY", 1000)
     insert_batch(store, [opaque(START, "10.0.0.77")])
     told: list[int] = []
     path = tmp_path / "a.xml"

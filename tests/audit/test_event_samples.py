@@ -19,9 +19,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from kmstwist.audit.events.interpret import understand
 from kmstwist.audit.events.model import BrokenEvent, EventError, RawEvent
 from kmstwist.audit.events.reading.files import read_events
-from kmstwist.audit.events.understanding import understand
 from tests.audit.making import uuid
 
 NOW = int(datetime(2026, 11, 26, tzinfo=UTC).timestamp() * 1000)

@@ -17,6 +17,7 @@ from kmstwist.audit import schema
 from kmstwist.audit.bulk import Insertion, insertion_by
 from kmstwist.audit.engine import open_central_reader, open_engine, reading, sqlite_path, store_url
 from kmstwist.audit.events.identity import Known, same_computer
+from kmstwist.audit.events.interpret import event_of_text, facts_of
 from kmstwist.audit.events.model import BrokenEvent, Event, EventError, RawEvent
 from kmstwist.audit.events.reading.blocks import read_blocks
 from kmstwist.audit.events.reading.files import encoding_of, read_events
@@ -25,7 +26,6 @@ from kmstwist.audit.events.reading.plain_xml import NAMESPACE, read_plain
 from kmstwist.audit.events.reading.table import looks_like_table, read_table
 from kmstwist.audit.events.reading.times import Times, check, client_clock, iso_to_ms
 from kmstwist.audit.events.reading.xml import parse_event, read_xml
-from kmstwist.audit.events.understanding import event_of_text, facts_of
 from kmstwist.audit.migrate import revision_fault
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.plain.settings import AuditSettings

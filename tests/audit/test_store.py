@@ -20,8 +20,8 @@ from kmstwist.audit import schema
 from kmstwist.audit.engine import open_engine, open_reader, reading, sqlite_path, store_url, writing
 from kmstwist.audit.migrate import check, current_revision, migrate
 from kmstwist.audit.plain.faults import StoreError
-from kmstwist.audit.plain.look import HEAD
 from kmstwist.audit.plain.revision import MIGRATIONS
+from kmstwist.audit.plain.start_check import HEAD
 from kmstwist.audit.records import Phases, Record
 from kmstwist.audit.store import insert_batch, insert_new, is_data_fault, read_records
 from kmstwist.audit.upkeep.backup import backup

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from kmstwist.audit.plain.look import is_ready
+from kmstwist.audit.plain.start_check import is_ready
 from kmstwist.audit.reports.subjects import SUMMARIES
 from kmstwist.cli.lab.lab import lab
 from kmstwist.cli.lazy import LazyGroup

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kmstwist.audit.events.interpret import understand
 from kmstwist.audit.events.model import BrokenEvent, Event, RawEvent
 from kmstwist.audit.events.reading.times import Times
-from kmstwist.audit.events.understanding import understand
 from kmstwist.collecting.message import read_message
 from tests.audit.exports import request
 from tests.audit.making import uuid

@@ -8,8 +8,8 @@ import pytest
 from twisted.internet.defer import fail
 from twisted.internet.task import Clock
 
+from kmstwist.gateway.connections import PoolBusy
 from kmstwist.gateway.pool import AssociationPool, Attempt
-from kmstwist.gateway.reserve import PoolBusy
 from kmstwist.kms.activation import ActivationCall, ActivationFault
 from kmstwist.transport.errors import LostError, TimedOut
 from tests.gateway.fakes import FakeEndpoint, FakeHost, Site

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmstwist.kms.published import slerror
+from kmstwist.kms.published_codes import slerror
 from kmstwist.kms.status import Status, codes_in, explain, known_codes, near_codes, parse_code
 
 

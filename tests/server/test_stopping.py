@@ -17,7 +17,7 @@ from kmstwist.server.commands import Commands
 from kmstwist.server.parts import LameDuck
 from kmstwist.server.switches import SwitchesFile
 from kmstwist.telemetry.counters import Snapshot
-from kmstwist.telemetry.judgement import judge
+from kmstwist.telemetry.server_health import judge
 
 
 def commands() -> tuple[Clock, Admission, Commands]:

@@ -52,8 +52,8 @@ def _batches(channel: socket.socket) -> Iterator[list[tuple[Any, ...]]]:
 def serve(channel: socket.socket, path: Path, identity: tuple[int, int], patience: float) -> None:
     """Commit what comes, until the other end is closed."""
     # Only here, where this file is run: the server has it anyway.
-    from kmstwist.audit.aside.connecting import ANY, WRITING
-    from kmstwist.audit.aside.turns import turn
+    from kmstwist.audit.aside.commit_turns import turn
+    from kmstwist.audit.aside.pragmas import ANY, WRITING
     from kmstwist.audit.inserting import commit, statements_for
     from kmstwist.audit.rows import from_values
     from kmstwist.audit.storefile import StoreFile

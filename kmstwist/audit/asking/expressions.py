@@ -11,7 +11,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from kmstwist.audit.asking.limits import as_pattern
-from kmstwist.audit.asking.plain import WHERE
+from kmstwist.audit.asking.sqlite_reader import WHERE
 
 
 class plain_order(FunctionElement[str]):

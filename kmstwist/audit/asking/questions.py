@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from kmstwist.audit.asking.limits import Condition
-from kmstwist.audit.asking.plain import PlainReader
+from kmstwist.audit.asking.sqlite_reader import PlainReader
 
 # What reads a file by SQLite's own module loads none of it.
 if TYPE_CHECKING:

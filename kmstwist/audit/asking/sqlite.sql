@@ -1,4 +1,4 @@
--- What `statements` and `conditions` say, for SQLite. Written by `python -m kmstwist.audit.asking.making`.
+-- `statements` and `conditions` in SQLite's SQL. Written by `python -m kmstwist.audit.asking.generate`.
 
 -- fact
 SELECT facts.value

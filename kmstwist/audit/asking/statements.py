@@ -1,6 +1,6 @@
 """The questions themselves, each a statement; its columns are what its reader unpacks, in that order.
 
-After a change, `python -m kmstwist.audit.asking.making` writes their text.
+After a change, `python -m kmstwist.audit.asking.generate` writes their text.
 """
 
 from __future__ import annotations

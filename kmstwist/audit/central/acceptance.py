@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 from kmstwist.audit.central.fingerprint import fingerprint, noted
 from kmstwist.audit.central.salt import CENTRAL_CURE, another_salt
 from kmstwist.audit.migrate import current_revision, revision_fault
-from kmstwist.audit.plain.look import HEAD
+from kmstwist.audit.plain.start_check import HEAD
 
 
 def why_not(connection: Connection, salt: bytes) -> str:

@@ -25,13 +25,13 @@ from kmstwist.audit.bulk import execute_many, insert_for
 from kmstwist.audit.engine import reading, writing
 from kmstwist.audit.events.clocks import MOST, clocks_apart
 from kmstwist.audit.events.identity import Known, find, known_events
+from kmstwist.audit.events.interpret import understand
 from kmstwist.audit.events.join import WINDOW, Join, Joiner, Resolver
 from kmstwist.audit.events.model import CLIENT_EVENTS, REQUEST_ANSWERED, BrokenEvent, Event, RawEvent
 from kmstwist.audit.events.reading.files import read_events
 from kmstwist.audit.events.reading.times import check
-from kmstwist.audit.events.understanding import understand
+from kmstwist.audit.events.spool import Spool
 from kmstwist.audit.events.unmatched import GatewayTimes, Told, add, count_alone, record_of, uncount
-from kmstwist.audit.events.waiting import Waiting
 from kmstwist.audit.privacy import Privacy
 from kmstwist.audit.records import Record
 from kmstwist.system.rights import rights_for_named
@@ -137,7 +137,7 @@ class Importer:
         """
         with reading(self._engine) as connection:
             self._had_events = connection.scalar(select(schema.events.c.seq).limit(1)) is not None
-        with closing(Waiting()) as waiting:
+        with closing(Spool()) as waiting:
             events = self._understood(raw, int(self._now() * 1000), result)
             while batch := list(islice(events, BATCH)):
                 self._store(batch, waiting, result)
@@ -160,7 +160,7 @@ class Importer:
             else:
                 yield event
 
-    def _store(self, batch: list[Event], waiting: Waiting, result: ImportResult) -> None:
+    def _store(self, batch: list[Event], waiting: Spool, result: ImportResult) -> None:
         with writing(self._engine) as connection:
             known = known_events(connection, batch, first=self._had_events)
             gateways = self._gateway_times(connection, batch)
@@ -233,7 +233,7 @@ class Importer:
         # A client's own events are logged by the machine that they are about.
         return (self._privacy.machine(event.computer) or "") if event.event_id in CLIENT_EVENTS else event.computer
 
-    def _join_all(self, waiting: Waiting, result: ImportResult, progress: Callable[[float], None]) -> None:
+    def _join_all(self, waiting: Spool, result: ImportResult, progress: Callable[[float], None]) -> None:
         """Join the events that wait, in rounds: an event that finds its record may end the doubt about others.
 
         So no event is left that importing the file again would join. Events whose machines DNS knows come first: few
@@ -241,9 +241,9 @@ class Importer:
         """
         with ExitStack() as files:
             named, done = True, 0
-            left = files.enter_context(closing(Waiting()))
+            left = files.enter_context(closing(Spool()))
             while waiting.number:
-                doubtful = files.enter_context(closing(Waiting()))
+                doubtful = files.enter_context(closing(Spool()))
                 before = result.joined
                 while batch := waiting.take(BATCH):
                     if named and self._joiner.has_records(self._engine, [event for _, event in batch]):
@@ -265,8 +265,8 @@ class Importer:
     def _join(
         self,
         batch: list[tuple[bytes, Event]],
-        doubtful: Waiting,
-        left: Waiting,
+        doubtful: Spool,
+        left: Spool,
         result: ImportResult,
         *,
         named: bool,

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from kmstwist.audit.plain.look import HEAD
+from kmstwist.audit.plain.start_check import HEAD
 
 MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 

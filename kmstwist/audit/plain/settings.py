@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kmstwist.audit.aside.connecting import DEFAULT_BUSY_TIMEOUT
+from kmstwist.audit.aside.pragmas import DEFAULT_BUSY_TIMEOUT
 from kmstwist.audit.plain.defaults import BATCH, GATHER, QUEUE, OnFailure
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.privacy import PrivacyPolicy, SaltError, load_salt

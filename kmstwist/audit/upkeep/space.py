@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from kmstwist.audit.aside.connecting import ANY, MAKING, WRITING
+from kmstwist.audit.aside.pragmas import ANY, MAKING, WRITING
 
 #: Pages that one step hands back.
 FREED_PAGES = 500

@@ -126,7 +126,7 @@ def read_from(store: str) -> Iterator[Reader]:
         with opened(store) as engine, reading_all(engine) as connection:
             yield connection
         return
-    from kmstwist.audit.asking.plain import reading
+    from kmstwist.audit.asking.sqlite_reader import reading
     from kmstwist.audit.plain.revision import fault_of, revision_in
 
     with _file_of(store, writes=False) as path, reading(path, PATIENCE) as reader:
@@ -143,7 +143,7 @@ def file_to_copy(store: str) -> Iterator[Path]:
         with opened(store) as engine:
             yield sqlite_path(engine)
         return
-    from kmstwist.audit.asking.plain import connect
+    from kmstwist.audit.asking.sqlite_reader import connect
 
     with _file_of(store, writes=False) as path, closing(connect(path, PATIENCE)) as connection:
         _check_revision_in(store, connection)

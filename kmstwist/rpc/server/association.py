@@ -5,7 +5,7 @@ association is one machine whose inputs are the kinds of PDU, and the table `SER
 happens to an alter_context before a bind, look for that line. What varies *within* a line (a context list that is
 refused, a fragment that does not fit its call) is decided by the action named there; the action may step the machine by
 inputs that are not PDUs, such as `Accepted` and `Refusal`. The actions are in four files: `binding` (contexts),
-`requests` (calls), `refusals` (PDUs that a client may not send) and `ending` (half-closed connections).
+`requests` (calls), `refusals` (PDUs that a client may not send) and `half_close` (half-closed connections).
 
 The rules are C706's. Where Windows and Samba agree on another rule, that one applies, and the action says so:
 
@@ -44,11 +44,11 @@ from kmstwist.rpc.pdu import (
 )
 from kmstwist.rpc.server.binding import acknowledge_known, alter, negotiate_bind, reject_second_bind
 from kmstwist.rpc.server.core import ServerCore
-from kmstwist.rpc.server.ending import end_finished, finish
+from kmstwist.rpc.server.half_close import end_finished, finish
 from kmstwist.rpc.server.inputs import Accepted, EndOfInput, Finished, KnownBind, Refusal, ServerState
 from kmstwist.rpc.server.refusals import answer_malformed, end_foreign, fault_not_bound, refuse, reject_malformed
 from kmstwist.rpc.server.requests import note_orphan, receive_request
-from kmstwist.rpc.server.shared import RpcServer
+from kmstwist.rpc.server.server import RpcServer
 from kmstwist.statemachine import ANY, SAME, Table, Trace
 
 

@@ -30,7 +30,7 @@ from kmstwist.rpc.pdu import (
 from kmstwist.rpc.server.contexts import BoundContext
 from kmstwist.rpc.server.events import Call, CallReceived, Ended, Event, Refused
 from kmstwist.rpc.server.inputs import EndOfInput, Finished, KnownBind, ServerState
-from kmstwist.rpc.server.shared import RpcServer
+from kmstwist.rpc.server.server import RpcServer
 from kmstwist.rpc.status import FaultStatus
 from kmstwist.statemachine import Table, Trace
 

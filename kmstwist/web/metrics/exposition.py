@@ -13,7 +13,7 @@ from kmstwist import __version__
 from kmstwist.audit.views.totals import Clients, Count, Success, Totals
 from kmstwist.findings import overall
 from kmstwist.telemetry.counters import BUCKETS, Snapshot
-from kmstwist.telemetry.judgement import judge
+from kmstwist.telemetry.server_health import judge
 
 STATES = ("up", "warming", "trying", "down", "drained")
 

@@ -12,7 +12,7 @@ from kmstwist.audit.reports.model import Heading, Kind, ReportRow, Urgency
 from kmstwist.audit.views.hosts import Asked
 from kmstwist.findings import Finding
 from kmstwist.telemetry.counters import Snapshot, UpstreamState
-from kmstwist.telemetry.judgement import HOST, HOSTS, STRANGERS
+from kmstwist.telemetry.server_health import HOST, HOSTS, STRANGERS
 from kmstwist.web.watch import Latency, Standing, at
 
 _URGENCY = {"up": Urgency.GOOD, "warming": Urgency.GOOD, "trying": Urgency.URGENT, "down": Urgency.LOST}

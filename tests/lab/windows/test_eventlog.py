@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from kmstwist.audit.events.interpret import understand
 from kmstwist.audit.events.model import Event, RawEvent
 from kmstwist.audit.events.reading.files import read_events
-from kmstwist.audit.events.understanding import understand
 from kmstwist.lab.client import LabClient
 from kmstwist.lab.host import MAX_UNSAVED_EVENTS, LabHost
 from kmstwist.lab.store import LabStore

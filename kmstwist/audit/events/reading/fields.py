@@ -15,10 +15,10 @@ from functools import lru_cache
 from html import unescape
 from typing import Any
 
+from kmstwist.audit.events.interpret import facts_of
 from kmstwist.audit.events.model import KMS_EVENTS, BrokenEvent, EventError, RawEvent, record_number
 from kmstwist.audit.events.reading.times import Times, client_clock, has_zone
 from kmstwist.audit.events.reading.xml import parse_event
-from kmstwist.audit.events.understanding import facts_of
 
 EVENT_ID = ("Id", "EventID", "InstanceId", "winlog.event_id", "event.code", "event_id", "EventCode", "EventIdentifier")
 TIME = (

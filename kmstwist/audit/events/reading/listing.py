@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import product
 
+from kmstwist.audit.events.interpret import facts_of
 from kmstwist.audit.events.model import KMS_EVENTS, EventError
-from kmstwist.audit.events.understanding import facts_of
 
 # The most lines that the values in a text may be wrapped into: a window has at least forty columns.
 _MOST_LINES = 6

@@ -1,4 +1,4 @@
-"""Writes `sqlite.sql`, the text of all questions and conditions: python -m kmstwist.audit.asking.making"""
+"""Writes `sqlite.sql`, the text of all questions and conditions: python -m kmstwist.audit.asking.generate"""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sqlalchemy.dialects import sqlite
 
 from kmstwist.audit.asking.conditions import CONDITIONS, written
 from kmstwist.audit.asking.expressions import Parameters
-from kmstwist.audit.asking.plain import NAME, TEXTS, condition_name
+from kmstwist.audit.asking.sqlite_reader import NAME, TEXTS, condition_name
 from kmstwist.audit.asking.statements import STATEMENTS
 
-_HEAD = "-- What `statements` and `conditions` say, for SQLite. Written by `python -m kmstwist.audit.asking.making`.\n"
+_HEAD = "-- `statements` and `conditions` in SQLite's SQL. Written by `python -m kmstwist.audit.asking.generate`.\n"
 
 
 def texts() -> str:

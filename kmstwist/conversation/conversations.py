@@ -15,7 +15,7 @@ from kmstwist.audit.records import Recorder
 from kmstwist.conversation.calls import Activator
 from kmstwist.conversation.lines import LineWriter
 from kmstwist.conversation.settings import TimeoutSettings
-from kmstwist.conversation.slowlane import SlowLane
+from kmstwist.conversation.throttling import SlowLane
 from kmstwist.kms.reach import Reach, Role
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.rpc import RpcServer

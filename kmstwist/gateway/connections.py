@@ -57,7 +57,7 @@ class PoolInput(StrEnum):
     STOP = "stop"
 
 
-class Reserve(Machine[PoolState, PoolInput]):
+class PoolConnections(Machine[PoolState, PoolInput]):
     """The connections to one host: those in reserve, those that carry calls, and those that are being opened."""
 
     __slots__ = (
@@ -328,18 +328,18 @@ POOL: Final[Table[PoolState, PoolInput]] = Table(
     INPUTS,
     [
         # state, input, next state, what is done
-        (_S.STOPPED, _I.START, _S.RUNNING, Reserve.fill),
+        (_S.STOPPED, _I.START, _S.RUNNING, PoolConnections.fill),
         (_S.STOPPED, _I.START_HELD, _S.HELD, None),
-        (_S.STOPPED, _I.RETIRE, SAME, Reserve.end_retiring),
+        (_S.STOPPED, _I.RETIRE, SAME, PoolConnections.end_retiring),
         (_S.STOPPED, ANY, SAME, None),
-        (_S.RUNNING, _I.HOLD, _S.HELD, Reserve.close_reserve),
-        (_S.HELD, _I.RESUME, _S.RUNNING, Reserve.fill),
+        (_S.RUNNING, _I.HOLD, _S.HELD, PoolConnections.close_reserve),
+        (_S.HELD, _I.RESUME, _S.RUNNING, PoolConnections.fill),
         (_S.RETIRING, _I.RETIRE, SAME, None),
-        (_S.RETIRING, _I.IDLE, _S.STOPPED, Reserve.end_retiring),
-        (_S.RETIRING, _I.STOP, _S.STOPPED, Reserve.end_retiring),
+        (_S.RETIRING, _I.IDLE, _S.STOPPED, PoolConnections.end_retiring),
+        (_S.RETIRING, _I.STOP, _S.STOPPED, PoolConnections.end_retiring),
         (_S.RETIRING, ANY, SAME, None),
-        (ANY, _I.RETIRE, _S.RETIRING, Reserve.begin_retiring),
-        (ANY, _I.STOP, _S.STOPPED, Reserve.close_all),
+        (ANY, _I.RETIRE, _S.RETIRING, PoolConnections.begin_retiring),
+        (ANY, _I.STOP, _S.STOPPED, PoolConnections.close_all),
         (ANY, ANY, SAME, None),
     ],
 )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from kmstwist.findings import Health
 from kmstwist.telemetry.counters import Counters, Snapshot, together
-from kmstwist.telemetry.judgement import judge
+from kmstwist.telemetry.server_health import judge
 
 
 def test_a_server_without_open_files_to_spare_is_degraded_and_says_so_also_where_only_one_worker_is() -> None:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from kmstwist.audit.aside.connecting import ANY
+from kmstwist.audit.aside.pragmas import ANY
 from kmstwist.system.sqlitefiles import uri_for_reading
 
 #: The statements as they ship.

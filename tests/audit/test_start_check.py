@@ -19,8 +19,8 @@ from kmstwist.audit.engine import open_engine
 from kmstwist.audit.migrate import check, migrate
 from kmstwist.audit.plain.defaults import OnFailure
 from kmstwist.audit.plain.faults import AuditUnavailable, StoreError
-from kmstwist.audit.plain.look import HEAD, is_ready, new_tables
 from kmstwist.audit.plain.settings import AuditSettings
+from kmstwist.audit.plain.start_check import HEAD, is_ready, new_tables
 from kmstwist.audit.service import AuditService
 from kmstwist.audit.storefile import MAGIC
 from kmstwist.audit.upkeep.limits import Limits

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from kmstwist.audit.aside.connecting import ANY, MAKING, WRITING
+from kmstwist.audit.aside.pragmas import ANY, MAKING, WRITING
 from kmstwist.audit.plain.faults import StoreError
 from kmstwist.audit.storefile import MAGIC
 

@@ -17,7 +17,7 @@ IN_MEMORY = 8 << 20
 _values = attrgetter(*(field.name for field in fields(Event)))
 
 
-class Waiting:
+class Spool:
     """Events that wait to be joined, in the order they were put; each is taken once."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from kmstwist.findings import Health, overall
 from kmstwist.telemetry.counters import Counters, Snapshot, together
-from kmstwist.telemetry.judgement import judge
+from kmstwist.telemetry.server_health import judge
 from kmstwist.web.metrics.exposition import registry_for
 
 TARGET = "postgresql+psycopg://db.example.com/kmstwist"
