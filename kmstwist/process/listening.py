@@ -34,6 +34,7 @@ from kmstwist.process.unix_port import survive_without_name
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
 from kmstwist.startup import StartupError
+from kmstwist.system.binding import bindable
 from kmstwist.system.portholder import holder_of, our_server
 from kmstwist.system.privileges import Identity, acting_as
 
@@ -111,7 +112,7 @@ class _Trial:
         """Raises `OSError` where the address cannot be opened."""
         with socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((interface, port))
+            probe.bind(bindable(interface, port))
             probe.listen(1)
 
 
@@ -127,6 +128,11 @@ def explain_listen_error(where: str, error: OSError) -> StartupError:
     if error.errno == errno.EADDRNOTAVAIL:
         return StartupError(
             f"cannot listen on {where}: no interface of this machine has that address", "list those it has: ip address"
+        )
+    if error.errno == errno.EINVAL:
+        return StartupError(
+            f"cannot listen on {where}: {error.strerror}",
+            "name the interface of a link-local address, as in [fe80::1%eth0]:1688",
         )
     return StartupError(f"cannot listen on {where}: {error.strerror or error}")
 

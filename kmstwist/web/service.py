@@ -25,6 +25,7 @@ from kmstwist.clock import now
 from kmstwist.logevents import WEB
 from kmstwist.reactor import Reactor
 from kmstwist.startup import StartupError, put_aside
+from kmstwist.system.binding import bindable
 from kmstwist.web.settings import WebSettings, web_address
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def try_address(address: HostPort) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            trial.bind((address.host, address.port))
+            trial.bind(bindable(address.host, address.port))
             trial.listen(1)
         except OSError as error:
             if isinstance(error, PermissionError) and os.getuid() == 0:
