@@ -8,7 +8,7 @@ import re
 import resource
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import Service
 from twisted.internet import tcp
@@ -40,6 +40,8 @@ from kmstwist.system.privileges import Identity, acting_as
 
 #: Connections the kernel holds for us until we accept them: a thousand clients may come in one second after an outage.
 BACKLOG = 4096
+#: A socket whose backlog somebody has chosen: in the description, or whoever opened it for us.
+_HAS_BACKLOG = re.compile(r"^systemd:|^descriptor |:backlog=")
 #: When the server stops, a client that connected at most this many seconds ago may still ask.
 _MOMENT = 2.0
 #: How often, in seconds, a stopping server looks for connections that it can end.
@@ -200,6 +202,9 @@ class Listeners:
         survive_without_name(port)
         self.ports.append((where, port))
         if isinstance(port, tcp.Port):
+            if not _HAS_BACKLOG.search(where):
+                # Twisted's endpoints begin with 50. Past that, the kernel lets a client try again after a second.
+                cast(socket.socket, port.socket).listen(BACKLOG)
             acceptor = Acceptor(port, lambda: self.no_room())
             acceptor.start()
             self._acceptors.append(acceptor)
