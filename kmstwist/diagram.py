@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, NamedTuple
 
-from kmstwist.statemachine import ANY, SAME, Table, Wildcard, name_of
+from kmstwist.statemachine import ANY, SAME, InputT, StateT, Table, Wildcard, name_of
 
 
 class Section(NamedTuple):
@@ -48,7 +48,7 @@ def render(section: Section) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _arrows(table: Table[Any, Any]) -> dict[tuple[str, str], list[str]]:
+def _arrows(table: Table[StateT, InputT]) -> dict[tuple[str, str], list[str]]:
     """The diagram's arrows, each with its inputs. A state's own row leaves a default row out."""
     arrows: dict[tuple[str, str], list[str]] = {}
     rows = {(state, happened) for state, happened, _, _ in table.rows}

@@ -138,6 +138,6 @@ def name_of(subject: object) -> str:
     return subject.__name__ if isinstance(subject, type) else str(subject)
 
 
-def transition_text(machine: Machine[Any, Any], before: object, happened: object) -> str:
+def transition_text(machine: Machine[StateT, InputT], before: object, happened: object) -> str:
     """A transition as one line for a log at level debug: `server association: unbound, Bind: bound`."""
     return f"{machine.table.name}: {name_of(before)}, {name_of(happened)}: {name_of(machine.state)}"

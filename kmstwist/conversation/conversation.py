@@ -10,7 +10,7 @@ and `core` do what the table names.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from kmstwist.conversation.actions import (
     ask,
@@ -32,7 +32,7 @@ from kmstwist.conversation.lines import Cause
 from kmstwist.conversation.states import INPUTS, Input, State
 from kmstwist.reasons import Reason
 from kmstwist.statemachine import ANY, SAME, Table, Trace
-from kmstwist.transport.sending import Sender
+from kmstwist.transport.sending import ClientTransport, Sender
 
 _S, _I = State, Input
 #: This table is the life of a client's connection. `calls` ends calls (`ANSWERED`); `lines` has the rule for log lines.
@@ -95,7 +95,7 @@ class Conversation(ConversationCore):
     def __init__(
         self,
         shared: Conversations,
-        transport: Any,
+        transport: ClientTransport,
         sender: Sender,
         peer: str,
         port: int,

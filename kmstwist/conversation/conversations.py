@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -20,16 +20,34 @@ from kmstwist.kms.reach import Reach, Role
 from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.rpc import RpcServer
 from kmstwist.telemetry.counters import Counters
+from kmstwist.transport.sending import ClientTransport
 
 #: How many seconds a client has to read a refusal before the connection is closed.
 _LINGER: Final = 2.0
+
+
+class Timed(Hashable, Protocol):
+    """A conversation, as far as its deadlines know it."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether admission counts the connection, so that another can have its place."""
+
+    def late(self, seconds: float) -> None:
+        """The deadline that was started last has passed."""
+
+    def total_over(self, seconds: float) -> None:
+        """The deadline of the whole connection has passed."""
+
+    def make_room(self, detail: str) -> None:
+        """Give the place to a client that has just come."""
 
 
 class Times:
     """The deadlines of a client's connection, one queue for each."""
 
     def __init__(self, clock: IReactorTime, timeouts: TimeoutSettings) -> None:
-        def queue(seconds: float) -> Deadlines[Any]:
+        def queue(seconds: float) -> Deadlines[Timed]:
             return Deadlines(clock, seconds, lambda conversation: conversation.late(seconds))
 
         #: From the connection to the first byte.
@@ -43,11 +61,11 @@ class Times:
         #: One turn of the loop.
         self.moment = queue(0.0)
         #: For the whole connection.
-        self.total: Deadlines[Any] = Deadlines(
+        self.total: Deadlines[Timed] = Deadlines(
             clock, timeouts.total, lambda conversation: conversation.total_over(timeouts.total)
         )
 
-    def longest_waited(self, newcomer: Any) -> Any | None:
+    def longest_waited(self, newcomer: Timed) -> Timed | None:
         """The counted conversation that can best be spared for the newcomer; None where all have calls under way.
 
         Those that have sent nothing come first, then those that have their answer, then those whose request is not
@@ -103,7 +121,7 @@ class Conversations:
         self._timeouts = timeouts
         self.times = Times(self.clock, timeouts)
 
-    def port_of(self, transport: Any) -> str:
+    def port_of(self, transport: ClientTransport) -> str:
         """The port that a client connected to, as text. The system is asked only if the port has changed."""
         listening = getattr(transport, "server", None)
         last, port = self._port

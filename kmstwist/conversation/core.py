@@ -7,11 +7,11 @@ Answering a call has no deadline here; the activator has its own.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from kmstwist.conversation.calls import CallUnderWay
 from kmstwist.conversation.checks import CheckUnderWay
-from kmstwist.conversation.conversations import Conversations
+from kmstwist.conversation.conversations import Conversations, Timed
 from kmstwist.conversation.lines import Cause, ConnectionLog
 from kmstwist.conversation.proxy import HeaderReader
 from kmstwist.conversation.states import Input, State
@@ -20,7 +20,7 @@ from kmstwist.pacing.deadlines import Deadlines
 from kmstwist.reasons import Reason
 from kmstwist.rpc import Call, CallOrphaned, CallReceived, Ended, Refused, ServerAssociation
 from kmstwist.statemachine import Machine, Table, Trace
-from kmstwist.transport.sending import Sender
+from kmstwist.transport.sending import ClientTransport, Sender
 
 #: The size of an ordinary PDU, in bytes.
 _ORDINARY: Final = 256
@@ -49,7 +49,7 @@ class ConversationCore(Machine[State, Input]):
         self,
         table: Table[State, Input],
         shared: Conversations,
-        transport: Any,
+        transport: ClientTransport,
         sender: Sender,
         peer: str,
         port: int,
@@ -69,7 +69,7 @@ class ConversationCore(Machine[State, Input]):
         self._header: HeaderReader | None = None
         #: The address under which admission counts the connection; None while it is not counted.
         self._named: str | None = None
-        self._deadline: Deadlines[ConversationCore] | None = None
+        self._deadline: Deadlines[Timed] | None = None
         self.give_time(shared.times.first_byte)
         #: The queue of its whole time: a reload may have given others another one by the end.
         self._total = shared.times.total
@@ -252,7 +252,7 @@ class ConversationCore(Machine[State, Input]):
         self.log.bytes_out += len(data)
         self.sender.send(data)
 
-    def give_time(self, deadline: Deadlines[ConversationCore] | None) -> None:
+    def give_time(self, deadline: Deadlines[Timed] | None) -> None:
         """Start this deadline in place of the previous one."""
         if self._deadline is not None:
             self._deadline.pop(self, None)

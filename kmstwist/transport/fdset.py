@@ -16,7 +16,7 @@ import socket
 import struct
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, TypeAlias, TypeVarTuple, cast
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -33,10 +33,34 @@ from kmstwist.reactor import Reactor
 AT_ONCE: Final = 64
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
+_Ts = TypeVarTuple("_Ts")
 _DONE: Final = Failure(CONNECTION_DONE)
 _LOST: Final = Failure(CONNECTION_LOST)
 #: SO_LINGER (socket(7)): on, for 0 s, so that closing drops what is unsent and resets the connection.
 _RESET: Final = struct.pack("ii", 1, 0)
+
+
+class Descriptor(Protocol):
+    """What is waited for: one of Twisted's `FileDescriptor`s, whose two directions can end by themselves."""
+
+    def fileno(self) -> int:
+        """Its number; -1 when it is closed."""
+
+    def doRead(self) -> Exception | None:
+        """Read what there is. Returns why the connection is lost, if it is."""
+
+    def doWrite(self) -> Exception | None:
+        """Write what there is room for. Returns why the connection is lost, if it is."""
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """The other side sends no more."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone."""
+
+
+#: Descriptors by their numbers.
+_Table: TypeAlias = dict[int, Descriptor]
 
 
 @implementer(IReactorFDSet, IReadDescriptor)
@@ -47,18 +71,18 @@ class DescriptorSet:
         """`reactor` is the one that waits. There is one set for each: ask `set_of` for it."""
         self._reactor = reactor
         self._epoll = select.epoll()
-        self._readers: dict[int, Any] = {}
-        self._writers: dict[int, Any] = {}
+        self._readers: _Table = {}
+        self._writers: _Table = {}
         #: The number of each, which it may not know any more when it is removed.
-        self._numbers: dict[Any, int] = {}
+        self._numbers: dict[Descriptor, int] = {}
         self._log = Logger(namespace="kmstwist.server")
         reactor.addReader(cast(IReadDescriptor, self))
 
-    def callLater(self, delay: float, function: Callable[..., Any], *arguments: object) -> IDelayedCall:
+    def callLater(self, delay: float, function: Callable[[*_Ts], object], *arguments: *_Ts) -> IDelayedCall:
         """As the reactor's: a connection that is aborted ends a moment later, and it knows no other reactor."""
         return self._reactor.callLater(delay, function, *arguments)
 
-    # IReactorFDSet. What is added is one of Twisted's `FileDescriptor`s, whose two directions can end by themselves.
+    # IReactorFDSet.
 
     def addReader(self, reader: Any) -> None:
         """Call its `doRead` when it is readable."""
@@ -76,7 +100,7 @@ class DescriptorSet:
         """Let it be, if it is there."""
         self._remove(writer, self._writers, self._readers, _IN)
 
-    def _add(self, descriptor: Any, mine: dict[int, Any], others: dict[int, Any], event: int) -> None:
+    def _add(self, descriptor: Descriptor, mine: _Table, others: _Table, event: int) -> None:
         number = descriptor.fileno()
         there = mine.get(number, others.get(number))
         if there is not None and there is not descriptor:
@@ -93,7 +117,7 @@ class DescriptorSet:
             self._epoll.register(number, event)
             self._numbers[descriptor] = number
 
-    def _remove(self, descriptor: Any, mine: dict[int, Any], others: dict[int, Any], other_event: int) -> None:
+    def _remove(self, descriptor: Descriptor, mine: _Table, others: _Table, other_event: int) -> None:
         number = self._numbers.get(descriptor)
         if number is None or mine.pop(number, None) is None:
             return
@@ -103,7 +127,7 @@ class DescriptorSet:
             self._epoll.unregister(number)
             del self._numbers[descriptor]
 
-    def forget(self, descriptor: Any) -> None:
+    def forget(self, descriptor: Descriptor) -> None:
         """Let it be, now that it is closed: the kernel's object has forgotten it already."""
         number = self._numbers.pop(descriptor, None)
         if number is not None:
@@ -167,7 +191,7 @@ class DescriptorSet:
             # Nobody reads, so the reactor would be woken without end.
             self._lost(descriptor, CONNECTION_LOST)
 
-    def _read(self, descriptor: Any) -> None:
+    def _read(self, descriptor: Descriptor) -> None:
         try:
             why = descriptor.doRead()
             if why is CONNECTION_DONE:
@@ -180,13 +204,13 @@ class DescriptorSet:
         except Exception:
             self._failed(descriptor)
 
-    def _failed(self, descriptor: Any) -> None:
+    def _failed(self, descriptor: Descriptor) -> None:
         failure = Failure()
         self._log.failure("a connection is ended by a fault of the program", failure)
         if descriptor.fileno() >= 0:
             descriptor.connectionLost(failure)
 
-    def _lost(self, descriptor: Any, why: Exception) -> None:
+    def _lost(self, descriptor: Descriptor, why: Exception) -> None:
         descriptor.connectionLost(
             _DONE if why is CONNECTION_DONE else _LOST if why is CONNECTION_LOST else Failure(why)
         )

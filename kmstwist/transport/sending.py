@@ -8,7 +8,7 @@ go the usual way, and so do all that follow on that connection, in order.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IPushProducer
@@ -16,6 +16,31 @@ from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 
 _DONE: Final = Failure(CONNECTION_DONE)
+
+
+class ClientTransport(Protocol):
+    """What is needed of a connection's transport. Twisted's for TCP, Unix sockets and TLS have it."""
+
+    def write(self, data: bytes, /) -> None:
+        """Send the data after all that was written before."""
+
+    def loseConnection(self) -> None:
+        """Close the connection when all that was written has been sent."""
+
+    def loseWriteConnection(self) -> None:
+        """Close our side when all that was written has been sent."""
+
+    def abortConnection(self) -> None:
+        """Close the connection at once; what has not been sent is lost."""
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool, /) -> None:
+        """Pause this producer while too much waits to be sent."""
+
+    def unregisterProducer(self) -> None:
+        """Forget the producer."""
+
+    def getHost(self) -> object:
+        """Our side's address."""
 
 
 class Sender:
@@ -26,14 +51,15 @@ class Sender:
 
     __slots__ = ("_socket", "_transport", "producer")
 
-    def __init__(self, transport: Any, producer: IPushProducer | None = None) -> None:
+    def __init__(self, transport: ClientTransport, producer: IPushProducer | None = None) -> None:
         """`producer` is paused while the transport holds too much for a peer that does not read."""
-        self._transport = transport
-        plain = isinstance(transport, tcp.Connection) and not transport.TLS
+        # It may be a TCP connection, which has more than `ClientTransport`; None when the connection is over.
+        self._transport: Any = transport
+        plain = transport if isinstance(transport, tcp.Connection) and not transport.TLS else None
         #: The socket as long as all that was written has been sent; None from when the transport holds something.
-        self._socket = transport.getHandle() if plain else None
+        self._socket = None if plain is None else plain.getHandle()
         self.producer = producer
-        if producer is not None and not plain:
+        if producer is not None and plain is None:
             transport.registerProducer(producer, True)
 
     def send(self, data: bytes) -> None:

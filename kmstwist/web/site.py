@@ -272,7 +272,7 @@ class StatusSite(Site):
             self._silent.set(addr)
             made(transport)
 
-        def connection_lost(*args: Any) -> None:
+        def connection_lost(*args: object) -> None:
             self._connections.pop(addr, None)
             self._silent.pop(addr, None)
             self._answers.discard(addr)
@@ -281,7 +281,7 @@ class StatusSite(Site):
         protocol.makeConnection, protocol.connectionLost = make_connection, connection_lost
         return protocol
 
-    def asked(self, request: Any) -> None:
+    def asked(self, request: Request) -> None:
         """A whole request has arrived: its answer has no deadline; the next request's deadline starts after it."""
         addr = request.getClientAddress()
         self._silent.pop(addr, None)

@@ -14,7 +14,7 @@ import marshal
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, TypeVarTuple, cast
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
@@ -57,6 +57,9 @@ def _nobody(_result: Exception | None) -> None:
 
 _NOTHING: Final[tuple[Sequence[Record], Done]] = (), _nobody
 
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+
 
 class StoreAccess:
     """Has the store used by one at a time, in the order of the calls.
@@ -91,11 +94,11 @@ class StoreAccess:
         """The process that is there."""
         return None if self._channel is None else self._channel.committer.pid
 
-    def run(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+    def run(self, function: Callable[[*_Ts], _T], *arguments: *_Ts) -> Deferred[_T]:
         """Run a blocking function that uses the store in the writer's thread; fires with its result."""
-        done: Deferred[Any] = Deferred()
+        done: Deferred[_T] = Deferred()
 
-        def ended(result: Any) -> None:
+        def ended(result: _T | Failure) -> None:
             self._next()
             tell(done, result)
 

@@ -105,7 +105,7 @@ class _Asking(ConnectedDatagramProtocol):
             if not self.answer.called:
                 self.answer.errback(error)
 
-    def datagramReceived(self, datagram: bytes, addr: Any = None) -> None:
+    def datagramReceived(self, datagram: bytes, addr: object = None) -> None:
         if not self.answer.called and _answers(datagram, self._message):
             self.answer.callback(datagram)
 

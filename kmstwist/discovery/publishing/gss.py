@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import dns.exception
 import dns.flags
@@ -167,7 +167,16 @@ def _verify(answer: bytes, key: dns.tsig.Key, server: HostPort) -> None:
         raise UpdateFailed(Reason.DNS_BAD_ANSWER, f"The DNS server {server} did not sign its agreement.")
 
 
-def _plain(error: Any) -> str:
+class _GssError(Protocol):
+    """An error of `gssapi`, which has no types of its own."""
+
+    min_code: int
+
+    def get_all_statuses(self, code: int, is_maj: bool, /) -> list[str]:
+        """The messages for a code: of GSSAPI itself, or of the mechanism."""
+
+
+def _plain(error: _GssError) -> str:
     """Kerberos' own message, without GSSAPI's in front of it."""
     said = error.get_all_statuses(error.min_code, False) if error.min_code else []
     return "; ".join(dict.fromkeys(said)).rstrip(".") or str(error).rstrip(".")

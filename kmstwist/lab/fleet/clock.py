@@ -8,8 +8,7 @@ heap takes microseconds.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -28,7 +27,7 @@ class VirtualCall:
         time: float,
         function: Callable[..., object],
         args: tuple[object, ...],
-        keywords: dict[str, Any],
+        keywords: Mapping[str, object],
     ) -> None:
         self._clock = clock
         self._time = time
