@@ -44,6 +44,7 @@ PACKAGES = {
     "samba-server": "samba",
     "dpkg-deb": "dpkg-dev",
     "systemd-analyze": "systemd",
+    "systemd-socket-activate": "systemd",
     "systemd-sysusers": "systemd",
     "systemd-tmpfiles": "systemd",
     "logrotate": "logrotate",

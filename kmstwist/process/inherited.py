@@ -8,6 +8,7 @@ and without the socket unit. Twisted's `systemd:` endpoint does the listening.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,10 +25,32 @@ def inherited_endpoints(environ: Mapping[str, str] | None = None, pid: int | Non
     Raises `StartupError` for a socket that cannot be listened on.
     """
     environ = _environment_at_start() if environ is None else environ
+    return [
+        f"systemd:domain={_domain(_FIRST_DESCRIPTOR + index, index)}:index={index}"
+        for index in range(_count(environ, pid))
+    ]
+
+
+def unnamed_descriptor(
+    description: str, environ: Mapping[str, str] | None = None, pid: int | None = None
+) -> int | None:
+    """The descriptor of a socket that a `systemd:` endpoint means by its index, and Twisted does not find.
+
+    It finds only sockets that have names (`LISTEN_FDNAMES`). The manager need not give them any (`sd_listen_fds(3)`):
+    neither `systemd-socket-activate` does, nor others that hand sockets over in this way.
+    """
+    environ = _environment_at_start() if environ is None else environ
+    index = re.search(r"^systemd:(?:.*:)?index=(\d+)", description)
+    if index is None or int(index[1]) >= _count(environ, pid):
+        return None
+    return _FIRST_DESCRIPTOR + int(index[1])
+
+
+def _count(environ: Mapping[str, str], pid: int | None) -> int:
+    """How many sockets this process was started with."""
     if environ.get("LISTEN_PID") != str(os.getpid() if pid is None else pid):
-        return []
-    count = int(environ.get("LISTEN_FDS", "0"))
-    return [f"systemd:domain={_domain(_FIRST_DESCRIPTOR + index, index)}:index={index}" for index in range(count)]
+        return 0
+    return int(environ.get("LISTEN_FDS", "0"))
 
 
 def _environment_at_start() -> dict[str, str]:

@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from kmstwist.conversation.factory import KmsFactory
 from kmstwist.logevents import LISTENING, STOPPED
 from kmstwist.process.accepting import Acceptor
+from kmstwist.process.inherited import unnamed_descriptor
 from kmstwist.process.unix_port import survive_without_name
 from kmstwist.reactor import Reactor
 from kmstwist.reasons import Reason
@@ -76,11 +77,14 @@ def adopted_endpoint(reactor: Reactor, descriptor: int, where: str | None = None
     return AdoptedStreamServerEndpoint(reactor, descriptor, family), where or f"descriptor {descriptor}"
 
 
-def described_endpoint(reactor: IReactorTime, description: str) -> tuple[IStreamServerEndpoint, str]:
+def described_endpoint(reactor: Reactor, description: str) -> tuple[IStreamServerEndpoint, str]:
     """The endpoint a `--listen` describes. Raises `StartupError` where it is not an endpoint description."""
     try:
         return serverFromString(reactor, description), description
     except IndexError:
+        descriptor = unnamed_descriptor(description)
+        if descriptor is not None:
+            return adopted_endpoint(reactor, descriptor, description)
         raise StartupError(
             f"--listen={description}: systemd has not opened that socket", "enable the socket unit, or listen on --port"
         ) from None

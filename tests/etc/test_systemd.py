@@ -167,6 +167,22 @@ def test_a_restart_behind_a_socket_unit_fails_no_client(tmp_path: Path) -> None:
     assert daemon.log.read_text().count(" conversation ") == 800
 
 
+@pytest.mark.needs("systemd-socket-activate")
+def test_sockets_without_names_are_listened_on_too(tmp_path: Path) -> None:
+    """As systemd's own tool hands them over, and as `sd_listen_fds` has it: names may be left out."""
+    ports = [free_port(), free_port()]
+    daemon = [str(BIN / "twistd"), "-n", "--pidfile=", "kms", f"--state-dir={tmp_path}/state"]
+    command = ["systemd-socket-activate", *(f"--listen=127.0.0.1:{port}" for port in ports), *daemon]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as activated:
+        try:
+            wait_until(lambda: "Listening on" in (tmp_path / "log").read_text())
+            for port in ports:
+                result = kmstwist("probe", f"127.0.0.1:{port}")
+                assert result.returncode == 0, result.stdout + (tmp_path / "log").read_text()
+        finally:
+            activated.terminate()
+
+
 def test_systemd_is_told_that_it_is_ready_when_clients_are_answered(tmp_path: Path) -> None:
     """The real daemon with several workers, started as `Type=notify` has it: what it says, clients can rely on."""
     port = free_port()

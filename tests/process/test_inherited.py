@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from kmstwist.process import inherited
-from kmstwist.process.inherited import inherited_endpoints
+from kmstwist.process.inherited import inherited_endpoints, unnamed_descriptor
 from kmstwist.startup import StartupError
 
 PID = 4711
@@ -32,6 +32,15 @@ def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
 def test_the_sockets_of_a_socket_unit_become_endpoints(sockets: list[socket.socket]) -> None:
     environ = {"LISTEN_PID": str(PID), "LISTEN_FDS": "2"}
     assert inherited_endpoints(environ, PID) == ["systemd:domain=INET6:index=0", "systemd:domain=INET:index=1"]
+
+
+def test_a_socket_without_a_name_is_found_by_its_index(sockets: list[socket.socket]) -> None:
+    environ = {"LISTEN_PID": str(PID), "LISTEN_FDS": "2"}
+    assert unnamed_descriptor("systemd:domain=INET:index=1", environ, PID) == 701
+    assert unnamed_descriptor("systemd:index=0:domain=INET6", environ, PID) == 700
+    assert unnamed_descriptor("systemd:domain=INET:index=2", environ, PID) is None
+    assert unnamed_descriptor("systemd:domain=INET:name=kms", environ, PID) is None
+    assert unnamed_descriptor("systemd:domain=INET:index=1", environ, PID + 1) is None
 
 
 def test_what_was_meant_for_another_process_is_left_alone(sockets: list[socket.socket]) -> None:
