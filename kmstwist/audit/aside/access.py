@@ -220,7 +220,10 @@ class StoreAccess:
         channel.committer.channel.close()
         if not channel.committer.told_to_end:
             ended = self._thread.run(self._storage.end_committer)
-            ended.addCallback(self._failed, "it hung" if channel.hung else "it ended")
+            ended.addCallback(self._has_ended, channel)
+
+    def _has_ended(self, status: int | None, channel: _Channel) -> None:
+        self._failed(status, "it hung" if channel.hung else channel.committer.last_words or "it ended")
 
     def _failed(self, status: int | None, detail: str) -> None:
         self._pause = STAYS

@@ -24,6 +24,8 @@ class Committer:
         self.channel.setblocking(False)
         #: Whether it was told to end: it does not by itself then.
         self.told_to_end = False
+        #: What it said at last, once it has ended: why, where it knew that.
+        self.last_words = ""
         program = [sys.executable, "-I", "-S", str(Path(process.__file__).resolve())]
         where = os.pathsep.join(filter(os.path.isabs, sys.path))
         with theirs:
@@ -32,6 +34,8 @@ class Committer:
                     [*program, str(store.absolute()), *map(str, identity), str(patience), where],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
+                    # Not the server's: what is read there are lines of its log.
+                    stderr=subprocess.PIPE,
                 )
             except OSError:
                 self.channel.close()
@@ -53,7 +57,9 @@ class Committer:
         with suppress(OSError):
             self.channel.shutdown(socket.SHUT_RDWR)
         try:
-            return self._process.wait(_END)
+            _, said = self._process.communicate(timeout=_END)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return self._process.wait()
+            _, said = self._process.communicate()
+        _, _, self.last_words = said.decode(errors="replace").rstrip("\n").rpartition("\n")
+        return self._process.returncode

@@ -101,9 +101,12 @@ def main(arguments: list[str]) -> None:
     with socket.socket(fileno=sys.stdin.fileno()) as channel:
         try:
             serve(channel, Path(path), (int(device), int(inode)), float(patience))
+        except ConnectionError:
+            # The server is gone, or has told us to end before it heard of the last batch.
+            pass
         except (sqlite3.Error, OSError) as error:
-            # A store that cannot be opened, or a server that is gone.
-            sys.exit(f"kmstwist: the process that commits records to {path} ends: {error}")
+            # The server logs the last line.
+            sys.exit(f"it could not use {path}: {error}")
 
 
 if __name__ == "__main__":
