@@ -277,25 +277,25 @@ def open_connection(
     endpoint: IStreamClientEndpoint, contexts: Sequence[PresentationContext] = WINDOWS_CONTEXTS
 ) -> Deferred[RpcConnection]:
     """Connect only: fires as soon as the bind has been sent; `RpcConnection.bound` fires with its outcome."""
-    attempt: Deferred[Any] = endpoint.connect(_Once(RpcConnection(contexts)))
+    attempt: Deferred[Any] = endpoint.connect(_Once(contexts))
     return attempt.addErrback(_explain_connect)
 
 
 class _Once(Factory):
-    """Hands out a connection's protocol, once, and forgets it.
+    """Makes the protocol of one connection.
 
     Twisted's `connectProtocol` makes a class for each connection to do so, which only the garbage collector frees, and
-    the connection with it.
+    the connection with it. So would a protocol be that is made before, if nobody answers.
     """
 
     noisy = False
 
-    def __init__(self, protocol: RpcConnection) -> None:
-        self._protocol: RpcConnection | None = protocol
+    def __init__(self, contexts: Sequence[PresentationContext]) -> None:
+        self._contexts: Sequence[PresentationContext] | None = contexts
 
     def buildProtocol(self, addr: IAddress | None) -> RpcConnection | None:
-        protocol, self._protocol = self._protocol, None
-        return protocol
+        contexts, self._contexts = self._contexts, None
+        return None if contexts is None else RpcConnection(contexts)
 
 
 def bind_timed_out(result: object, timeout: float) -> NoReturn:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 from weakref import ref
 
 import pytest
 from pytest_twisted import ensureDeferred
+from twisted.internet import tcp
+from twisted.internet.base import BaseConnector
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.internet.protocol import Factory, Protocol, ServerFactory
+from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
 
 from kmstwist.kms.interface import KMS_INTERFACE, MANAGEMENT_CONTEXTS
@@ -30,7 +33,7 @@ from kmstwist.rpc import (
 )
 from kmstwist.transport.connection import RpcConnection, connect
 from kmstwist.transport.endpoints import address_endpoint
-from kmstwist.transport.errors import FaultError, LostError, UpstreamError
+from kmstwist.transport.errors import ConnectError, FaultError, LostError, UpstreamError
 from tests.reactors import listen, port_of, reactor
 from tests.rpc.peer import split
 
@@ -206,6 +209,55 @@ async def test_a_connection_that_is_over_is_freed_without_the_garbage_collector(
     finally:
         gc.enable()
     await maybeDeferred(listening.stopListening)
+
+
+@pytest.mark.parametrize("way", [RpcConnection.close, RpcConnection.abort])
+@ensureDeferred
+async def test_nor_does_what_made_it_wait_for_the_garbage_collector(way: Callable[[RpcConnection], None]) -> None:
+    hosts = Hosts()
+    listening = listen(hosts)
+    endpoint = address_endpoint(reactor, "127.0.0.1", port_of(listening), 5.0)
+
+    async def converse() -> None:
+        connection = await connect(reactor, endpoint, 5.0)
+        way(connection)
+        await hosts.made.pop().ended
+
+    # The first one loads and makes what stays.
+    await converse()
+    assert await left_by(converse) == []
+    await maybeDeferred(listening.stopListening)
+
+
+@ensureDeferred
+async def test_nor_does_a_protocol_for_a_connection_that_is_refused() -> None:
+    listening = listen(Hosts())
+    endpoint = address_endpoint(reactor, "127.0.0.1", port_of(listening), 5.0)
+    await maybeDeferred(listening.stopListening)
+
+    async def be_refused() -> None:
+        with pytest.raises(ConnectError):
+            await connect(reactor, endpoint, 5.0)
+
+    assert RpcConnection not in map(type, await left_by(be_refused))
+
+
+async def left_by(work: Callable[[], Coroutine[Any, Any, None]]) -> list[object]:
+    """What only the garbage collector finds of connections after this work was done three times."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(3):
+            await work()
+        # What the last one left is still on the stack of the turn that told.
+        await deferLater(reactor, 0, lambda: None)
+        gc.collect()
+        return [each for each in gc.garbage if isinstance(each, RpcConnection | tcp.Client | BaseConnector | Factory)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def test_what_is_said_on_a_connection_that_has_ended_is_lost(conversation: Conversation) -> None:
