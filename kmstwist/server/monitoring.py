@@ -86,14 +86,9 @@ class Observation:
             leaving=self._admission.leaving,
         )
         if self._gateway is not None:
-            for upstream in self._gateway.directory.upstreams:
-                tally = upstream.tally
-                snapshot.upstreams.append(self._upstream(upstream))
-                counters.upstream_calls[upstream.name] = {
-                    "answered": tally.answered,
-                    "refused": tally.refused,
-                    "failed": tally.failed,
-                }
+            upstreams = self._gateway.directory.upstreams
+            snapshot.upstreams.extend(map(self._upstream, upstreams))
+            counters.count_calls({upstream.name: asdict(upstream.tally) for upstream in upstreams})
         if self._lab is not None:
             snapshot.lab = _lab_state(self._lab.host)
         if self._audit is not None:

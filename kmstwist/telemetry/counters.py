@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 #: Upper bounds of the latency histogram's buckets, in seconds; the last bucket has none.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 PHASES = ("bind", "call", "total")
 RESULTS = ("activated", "answered", "refused", "fault", "none")
+#: The most KMS hosts whose calls are kept, unless there are more at one time: DNS may name others each day.
+HOSTS = 256
 #: Reasons that are not counted as refusals, since nothing is wrong.
 FINE = frozenset({"ok", "client-closed", "client-reserve", "client-check"})
 
@@ -47,7 +50,7 @@ class Counters:
     conversations: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RESULTS, 0))
     reasons: dict[str, int] = field(default_factory=dict)
     phases: dict[str, Histogram] = field(default_factory=lambda: {phase: Histogram() for phase in PHASES})
-    #: The calls to each upstream, by outcome.
+    #: The calls to each upstream, by outcome. Set them with `count_calls`, which limits their number.
     upstream_calls: dict[str, dict[str, int]] = field(default_factory=dict)
     audit: dict[str, int] = field(default_factory=dict)
     #: Messages of KMS hosts by outcome; empty if the server does not listen for any.
@@ -57,12 +60,20 @@ class Counters:
         """Add another process's counters to these."""
         for name in ("conversations", "reasons", "audit", "events"):
             _add(getattr(self, name), getattr(other, name))
-        for upstream, calls in other.upstream_calls.items():
-            _add(self.upstream_calls.setdefault(upstream, {}), calls)
+        summed = {upstream: dict(calls) for upstream, calls in other.upstream_calls.items()}
+        for upstream, calls in summed.items():
+            _add(calls, self.upstream_calls.get(upstream, {}))
+        self.count_calls(summed)
         for phase, theirs in other.phases.items():
             histogram = self.phases[phase]
             histogram.counts = [a + b for a, b in zip(histogram.counts, theirs.counts, strict=True)]
             histogram.sum += theirs.sum
+
+    def count_calls(self, hosts: Mapping[str, dict[str, int]]) -> None:
+        """The calls to the hosts that there are now. Of earlier hosts, the latest are kept, up to `HOSTS` in all."""
+        kept = {name: calls for name, calls in self.upstream_calls.items() if name not in hosts}
+        surplus = max(0, len(kept) + len(hosts) - HOSTS)
+        self.upstream_calls = {**dict(islice(kept.items(), surplus, None)), **hosts}
 
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> Counters:
